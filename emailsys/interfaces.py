@@ -1,0 +1,213 @@
+"""What one room asks of another: one interface a seam, and the values and refusals that pass through it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred
+from twisted.mail import pop3, smtp
+from zope.interface import Attribute, Interface
+
+from emailsys.mail.address import Address
+from emailsys.mail.envelope import Addressee, Arrival, Client, Envelope, Recipient, Route
+from emailsys.mail.reply import Reply
+
+
+class StoreError(Exception):
+    """The store could not do it now; nothing was changed. Becomes 451 or -ERR [SYS/TEMP]."""
+
+
+class StoreFull(StoreError):
+    """The disk is full, or the writes that wait have reached their bound. Becomes 452 4.3.1."""
+
+
+class MaildropInUse(Exception):
+    """Another session holds the maildrop (RFC 2449 §8.1.2, IN-USE)."""
+
+
+class MaildropLost(Exception):
+    """The session was silent too long and another login took the maildrop over; its deletes are void."""
+
+
+class LoginBusy(Exception):
+    """Too many logins wait to be checked. Becomes 454 4.7.0 or -ERR [SYS/TEMP]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One who can log in and owns a maildrop."""
+
+    account_id: int
+    address: Address
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An account with its credentials, as pairs of scheme and stored secret."""
+
+    account: Account
+    credentials: tuple[tuple[str, str], ...]
+
+    def secret(self, scheme: str) -> str | None:
+        """The stored secret of that scheme, if there is one."""
+        return next((value for name, value in self.credentials if name == scheme), None)
+
+
+class IIncoming(Interface):
+    """A message body on its way into the store. Ends in `commit` or `abandon`, exactly once."""
+
+    queue_id: str = Attribute("The identifier the message will bear, in the Received field, the log and the 250 reply.")
+    octets: int = Attribute("How many octets were written.")
+
+    def write(octets: bytes) -> Deferred[None] | None:
+        """Take the next octets (CRLF lines, dots unstuffed). A Deferred asks the caller to pause until it fires.
+
+        The Deferred may fail with StoreError: then the message is lost and `abandon` is due.
+        """
+
+    async def commit(envelope: Envelope) -> None:
+        """Return once message, body, maildrop rows and queue rows are on disk, all or nothing.
+
+        @raise StoreError: nothing was accepted.
+        """
+
+    def abandon() -> None:
+        """Forget it; staged pieces are swept. Does nothing after `commit` or a first `abandon`."""
+
+
+class IIntake(Interface):
+    """The store's door for messages."""
+
+    def begin() -> IIncoming:
+        """A new, empty message."""
+
+    async def has_room(octets: int) -> bool:
+        """Whether the disk can take a message of that size with a reserve (RFC 1870 §6)."""
+
+
+class IDelivery(smtp.IMessageDelivery):
+    """The avatar of an SMTP session, anonymous or logged in: may this pass, and where to?
+
+    The methods are those of twisted.mail's interface, over our values; validateFrom and validateTo return awaitables,
+    and a refusal is a value, the Reply to send.
+    """
+
+    account: Account | None = Attribute("Who is logged in; None for a stranger.")
+
+    async def validateFrom(helo: Client, origin: Address | None) -> Reply | None:
+        """None where this reverse-path may be used."""
+
+    async def validateTo(user: Addressee) -> Sequence[Route] | Reply:
+        """Resolve a forward-path, given without source route. An empty domain stands for bare <postmaster>."""
+
+    def receivedHeader(helo: Client, origin: Arrival, recipients: Sequence[Recipient]) -> bytes:
+        """The Received field, folded, with its final CRLF."""
+
+
+class IMaildrop(pop3.IMailbox):
+    """An opened, locked maildrop: pop3.IMailbox over the snapshot taken at login, and what streaming needs.
+
+    Indices count from 0 over the snapshot. `listMessages` answers from memory, 0 for a deleted message; `getUidl` too;
+    `getMessage` returns a Deferred of a file. `sync` returns a Deferred that fires when the deletes are on disk.
+    """
+
+    def size_of(index: int) -> int:
+        """The octets of a message as RETR sends it, dot-stuffing not counted (RFC 1939 §11), whether deleted or not."""
+
+    def needs_utf8(index: int) -> bool:
+        """Whether it is an SMTPUTF8 message (RFC 6856 §2)."""
+
+    def pieces(index: int) -> AsyncIterator[tuple[bytes, bool]]:
+        """The message in pieces of at most 256 KiB with CRLF lines, each with whether it may hold a line that begins with a
+        dot (the first piece begins a line). Each piece is read in a transaction of its own.
+
+        @raise MaildropLost: another session took over.
+        """
+
+    def touch() -> None:
+        """The client has just spoken: it is not silent."""
+
+    def release() -> None:
+        """Give up the lock. May be called twice; deletes that were not synced are void."""
+
+
+class IMaildrops(Interface):
+    """The store's door for POP3."""
+
+    async def open(account_id: int) -> IMaildrop:
+        """Lock the maildrop and take its snapshot.
+
+        @raise MaildropInUse: a live session holds it.
+        """
+
+
+class IDirectory(Interface):
+    """Accounts, domains and addresses, as policy asks for them. Answers come from a cache no older than a second."""
+
+    async def is_local_domain(domain_key: str) -> bool:
+        """Whether mail for that domain (lower-case A-labels) belongs here."""
+
+    async def default_domain() -> str | None:
+        """The domain of a bare <postmaster> (RFC 5321 §4.5.1): the first that was added."""
+
+    async def find_address(local_key: str, domain_key: str) -> Account | None:
+        """The account which that very address, by `Address.key`, belongs to: its own name or an alias."""
+
+    async def find_login(name_key: tuple[str, str]) -> Login | None:
+        """The account whose own address that is, with credentials; a disabled one too."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """What `user list` shows: octets and count of the messages in the maildrop."""
+
+    address: Address
+    enabled: bool
+    messages: int
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRow:
+    """What `domain list` shows."""
+
+    name: str
+    postmaster: Address | None
+    users: int
+
+
+class AdminError(Exception):
+    """An administrative command cannot be carried out; the message says why and what to do."""
+
+
+class IAccounts(Interface):
+    """Administration of domains and accounts. Every change bumps the generation that caches check.
+
+    Each method raises AdminError for what does not exist, exists already, or must not be done.
+    """
+
+    async def add_domain(name: str, postmaster: Address) -> None:
+        """Add a domain with postmaster and abuse, both delivered to an account that exists or is `add_user`'s next."""
+
+    async def list_domains() -> Sequence[DomainRow]:
+        """In the order in which they were added."""
+
+    async def remove_domain(name: str) -> None:
+        """Refused while it has users."""
+
+    async def add_user(address: Address, credentials: Sequence[tuple[str, str]]) -> None:
+        """Add an account with one credentials row for each scheme."""
+
+    async def list_users(domain: str | None) -> Sequence[UserRow]:
+        """By domain, then local part."""
+
+    async def remove_user(address: Address, purge: bool) -> None:
+        """Refused while mail exists unless `purge`; refused while it is a domain's postmaster."""
+
+    async def set_credentials(address: Address, credentials: Sequence[tuple[str, str]]) -> None:
+        """Replace the account's credentials."""
+
+    async def set_enabled(address: Address, enabled: bool) -> None:
+        """A disabled account cannot log in; its mail is still received."""

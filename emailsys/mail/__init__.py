@@ -1,0 +1,1 @@
+"""Values of mail, no I/O, no Twisted, no clock."""

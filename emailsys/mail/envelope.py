@@ -1,0 +1,89 @@
+"""The envelope of a message: who sent it, who shall have it, and how it came."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from emailsys.mail.address import Address
+
+
+class BodyType(enum.Enum):
+    """The BODY parameter of MAIL (RFC 6152)."""
+
+    SEVEN_BIT = "7BIT"
+    EIGHT_BIT_MIME = "8BITMIME"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRoute:
+    """To the maildrop of an account of this system."""
+
+    account_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRoute:
+    """To another host; its next hop is looked up at each attempt."""
+
+    forward_path: Address
+
+
+Route = LocalRoute | RemoteRoute
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A forward-path as the client gave it, and where its mail goes."""
+
+    forward_path: Address
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The other end of an SMTP session, as far as it is known at the moment.
+
+    `ip` is the peer's address in text form; `helo` is what it called itself, None before EHLO or HELO.
+    `protocol` is a transmission type for the Received field (RFC 3848, RFC 6531): SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, UTF8SMTPSA ...
+    `tls` names version and cipher suite, None in the clear. `account` is the authenticated login's address.
+    """
+
+    session: str
+    ip: str
+    helo: str | None = None
+    protocol: str = "SMTP"
+    tls: str | None = None
+    account: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """A forward-path that a client asks for, not yet resolved; the fields are those of twisted.mail.smtp.User."""
+
+    dest: Address
+    helo: Client
+    orig: Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message on its way in: what its Received field tells (RFC 5321 §4.4)."""
+
+    queue_id: str
+    reverse_path: Address | None
+    arrived_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a message is accepted with. The null reverse-path is None."""
+
+    reverse_path: Address | None
+    recipients: Sequence[Recipient]
+    arrived_at: datetime
+    body: BodyType = BodyType.SEVEN_BIT
+    # The message needs SMTPUTF8 (RFC 6531): it was declared and its header or its addresses have octets above 127.
+    smtputf8: bool = False

@@ -1,0 +1,1 @@
+"""Octets to protocol events and back, without I/O."""
