@@ -1,0 +1,73 @@
+"""Lines are cut at CRLF, and what is no line is named."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.wire.lines import Flaw, LineReader
+
+
+def reader(*pieces: bytes) -> LineReader:
+    lines = LineReader()
+    for piece in pieces:
+        lines.feed(piece)
+    return lines
+
+
+class Lines(SynchronousTestCase):
+    def test_lines_are_given_without_crlf_one_at_a_time(self) -> None:
+        lines = reader(b"EHLO a\r\nNOOP\r\nQU")
+        self.assertEqual([lines.next_line(512) for _ in range(3)], [b"EHLO a", b"NOOP", None])
+        lines.feed(b"IT\r")
+        self.assertIsNone(lines.next_line(512))
+        lines.feed(b"\n")
+        self.assertEqual(lines.next_line(512), b"QUIT")
+        self.assertEqual(lines.waiting, 0)
+
+    def test_lf_alone_ends_a_line_and_is_named(self) -> None:
+        lines = reader(b"NOOP\n\nNOOP\r\n")
+        self.assertEqual([lines.next_line(512) for _ in range(3)], [Flaw.LF_ALONE, Flaw.LF_ALONE, b"NOOP"])
+
+    def test_cr_alone_inside_a_line_is_named(self) -> None:
+        lines = reader(b"NOOP\rNOOP\r\nNOOP\r\r\nNOOP\r\n")
+        self.assertEqual([lines.next_line(512) for _ in range(3)], [Flaw.CR_ALONE, Flaw.CR_ALONE, b"NOOP"])
+
+    def test_the_limit_counts_crlf(self) -> None:
+        lines = reader(b"a" * 510 + b"\r\n" + b"a" * 511 + b"\r\n")
+        self.assertEqual([lines.next_line(512) for _ in range(2)], [b"a" * 510, Flaw.TOO_LONG])
+
+    def test_an_overlong_line_is_dropped_as_it_comes_and_named_once(self) -> None:
+        lines = LineReader()
+        for _ in range(1000):
+            lines.feed(b"a" * 65536)
+            self.assertIsNone(lines.next_line(512))
+            self.assertEqual(lines.waiting, 0)
+        lines.feed(b"\r\nNOOP\r\n")
+        self.assertEqual([lines.next_line(512) for _ in range(3)], [Flaw.TOO_LONG, b"NOOP", None])
+
+    def test_a_block_is_taken_between_lines(self) -> None:
+        lines = reader(b"BDAT 5\r\nab", b"\ncdNO", b"OP\r\n")
+        self.assertEqual(lines.next_line(512), b"BDAT 5")
+        self.assertEqual(lines.take(5), b"ab\ncd")
+        self.assertEqual(lines.next_line(512), b"NOOP")
+        self.assertEqual(lines.take(5), b"")
+        lines.feed(b"abc")
+        self.assertEqual(lines.take(5), b"abc")
+
+    def test_what_is_put_back_comes_first(self) -> None:
+        lines = reader(b"x\r\n.\r\nRSET\r\nNO")
+        block = lines.take()
+        lines.feed(b"OP\r\n")
+        lines.put_back(block[6:])
+        self.assertEqual([lines.next_line(512) for _ in range(3)], [b"RSET", b"NOOP", None])
+        lines.feed(b"a\r\nb")
+        lines.next_line(512)
+        self.assertEqual(lines.take(), b"b")
+
+    def test_discarding_forgets_half_lines_and_overlong_ones(self) -> None:
+        lines = reader(b"STARTTLS\r\nNOOP\r\nNO")
+        lines.next_line(512)
+        self.assertEqual(lines.discard(), 8)
+        lines.feed(b"a" * 600)
+        lines.next_line(512)
+        lines.discard()
+        lines.feed(b"QUIT\r\n")
+        self.assertEqual(lines.next_line(512), b"QUIT")
