@@ -1,0 +1,294 @@
+"""The law of the house: which room may import which, and what no module may do."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import emailsys
+import tests
+
+HOUSE: Final = Path(emailsys.__file__).resolve().parent
+CHECKOUT: Final = HOUSE.parent
+
+# docs/architecture.md tells why; an arrow that turns out to be needed is added there and here, with its reason.
+SETTINGS: Final = "config.settings"
+LAW: Final[dict[str, frozenset[str]]] = {
+    "mail": frozenset(),
+    "passwords": frozenset(),
+    "pki": frozenset(),
+    "interfaces": frozenset({"mail"}),
+    "config": frozenset({"mail"}),
+    "telemetry": frozenset({"mail"}),
+    "wire": frozenset({"mail"}),
+    "net": frozenset({"mail", "wire", "interfaces", "telemetry", SETTINGS}),
+    "store": frozenset({"mail", "interfaces", "telemetry", "passwords", SETTINGS}),
+    "policy": frozenset({"mail", "interfaces", "telemetry", "passwords", SETTINGS}),
+    "delivery": frozenset({"mail", "interfaces", "telemetry"}),
+    "client": frozenset({"mail", "wire", "config", "interfaces", "net", "telemetry"}),
+    "lab": frozenset({"mail", "wire", "config", "interfaces", "net", "telemetry"}),
+    "ops": frozenset({"mail", "config", "interfaces", "store", "net", "telemetry", "pki"}),
+}
+# These three stand on top, each on those before it; nothing below imports them.
+TOP: Final = ("supervisor", "tap", "cli")
+
+UNIX_ONLY: Final = frozenset({"fcntl", "pwd", "grp", "resource"})
+MAY_BE_UNIX: Final = frozenset({"supervisor", "store.locks"})
+IO_MODULES: Final = frozenset(
+    {
+        "twisted",
+        "zope",
+        "sqlalchemy",
+        "socket",
+        "ssl",
+        "OpenSSL",
+        "time",
+        "asyncio",
+        "threading",
+        "subprocess",
+        "select",
+    }
+)
+CLOCK_CALLS: Final = frozenset({"now", "utcnow", "today"})
+# Stock modules of twisted.mail that must not be built on: a pickled queue, and maildirs without fsync.
+LEGACY_MAIL: Final = frozenset(f"twisted.mail.{name}" for name in ("mail", "maildir", "relaymanager", "alias", "tap"))
+VAGUE_NAMES: Final = ("util", "helper", "manager", "handler", "common", "misc")
+MAX_LINES: Final = 450
+MACHINE_PATHS: Final = re.compile(r"(?<![\w.])/(?:work|root|farm|opt/wheels)/")
+NOT_OURS: Final = frozenset({".git", ".venv", "build", "dist", "__pycache__", "node_modules"})
+
+
+def python_files() -> Iterator[Path]:
+    """Every Python file that we write."""
+    for folder in ("emailsys", "tests", "benchmarks", "twisted"):
+        yield from sorted((CHECKOUT / folder).rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    """The dotted name of a module below emailsys; a package's own is its `__init__`."""
+    return ".".join(path.relative_to(HOUSE).with_suffix("").parts)
+
+
+def our_modules() -> Iterator[tuple[str, ast.Module]]:
+    """Each module of emailsys with its syntax tree."""
+    for path in sorted(HOUSE.rglob("*.py")):
+        yield module_name(path), ast.parse(path.read_text("utf-8"), str(path))
+
+
+def is_module(dotted: str) -> bool:
+    """Whether a dotted name below emailsys is a module or a package."""
+    path = HOUSE.joinpath(*dotted.split("."))
+    return path.with_suffix(".py").is_file() or path.is_dir()
+
+
+def imported(tree: ast.AST, module: str) -> Iterator[str]:
+    """The absolute dotted names that the statements of a tree import, at any depth."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = f"emailsys.{module}".split(".")[: -node.level]
+                base = ".".join([*above, *filter(None, [node.module])])
+            for alias in node.names:
+                yield f"{base}.{alias.name}"
+
+
+def arrows(tree: ast.AST, module: str) -> Iterator[str]:
+    """The modules of emailsys, without that prefix, that a tree imports."""
+    for name in imported(tree, module):
+        if not name.startswith("emailsys."):
+            continue
+        target = name.removeprefix("emailsys.")
+        while target and not is_module(target):
+            target = target.rpartition(".")[0]
+        if target:
+            yield target
+
+
+def room_of(module: str) -> str:
+    """The room a module stands in: its first part."""
+    return module.partition(".")[0]
+
+
+def allowed(importer: str, target: str) -> bool:
+    """Whether the law has an arrow from one module to another."""
+    room, other = room_of(importer), room_of(target)
+    if room == other:
+        return True
+    if room in TOP:
+        return other in LAW or other in TOP[: TOP.index(room)]
+    law = LAW.get(room, frozenset())
+    return other in law or target in law
+
+
+def top_level(tree: ast.Module) -> ast.Module:
+    """The statements that run on import: functions are cut away, bodies of classes and conditions are kept."""
+
+    class Cutter(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+            return None
+
+        def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+            return None
+
+    cut = Cutter().visit(tree)
+    assert isinstance(cut, ast.Module)
+    return cut
+
+
+class ImportLawTests(SynchronousTestCase):
+    """No arrow between rooms but those of docs/architecture.md."""
+
+    def test_every_module_stands_in_a_room_of_the_law(self) -> None:
+        """A new room is entered in the law before it is built."""
+        rooms = {room_of(module) for module, _ in our_modules()} - {"__init__"}
+        self.assertEqual(sorted(rooms - set(LAW) - set(TOP)), [])
+
+    def test_no_new_arrow_between_rooms(self) -> None:
+        """Each direct import between rooms is in the law."""
+        broken = sorted(
+            f"{module} -> {target}"
+            for module, tree in our_modules()
+            for target in set(arrows(tree, module))
+            if not allowed(module, target)
+        )
+        self.assertEqual(broken, [])
+
+    def test_the_walk_sees_every_spelling_of_an_import(self) -> None:
+        """The law would be worth nothing if a nested, relative or conditional import escaped it."""
+        source = (
+            "import emailsys.store\n"
+            "def f():\n    from emailsys.policy import access\n"
+            "if 1:\n    from ..mail.address import Address\n"
+            "from emailsys import interfaces\n"
+        )
+        found = set(arrows(ast.parse(source), "net.tls"))
+        self.assertEqual({room_of(name) for name in found}, {"store", "policy", "mail", "interfaces"})
+        self.assertFalse(allowed("net.tls", "store"))
+        self.assertFalse(allowed("net.tls", "config.loader"))
+        self.assertTrue(allowed("net.tls", "config.settings"))
+        self.assertFalse(allowed("mail.address", "wire.lines"))
+        self.assertTrue(allowed("cli.main", "tap"))
+        self.assertFalse(allowed("tap", "cli.main"))
+
+    def test_mail_and_wire_do_no_input_or_output_and_read_no_clock(self) -> None:
+        """Their functions are tested without a socket, a reactor or a clock."""
+        broken = []
+        for module, tree in our_modules():
+            if room_of(module) not in {"mail", "wire"}:
+                continue
+            broken += [f"{module}: {name}" for name in imported(tree, module) if name.split(".")[0] in IO_MODULES]
+            broken += [
+                f"{module}:{node.lineno}: {ast.unparse(node)}"
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in CLOCK_CALLS
+                and ast.unparse(node.func.value).split(".")[-1] in {"datetime", "date"}
+            ]
+        self.assertEqual(broken, [])
+
+    def test_unix_modules_are_imported_where_windows_does_not_meet_them(self) -> None:
+        """fcntl, pwd, grp and resource at the top of a module would keep it from being imported on Windows."""
+        broken = [
+            f"{module}: {name}"
+            for module, tree in our_modules()
+            if module not in MAY_BE_UNIX
+            for name in imported(top_level(tree), module)
+            if name.split(".")[0] in UNIX_ONLY
+        ]
+        self.assertEqual(broken, [])
+
+    def test_only_the_store_speaks_sql(self) -> None:
+        """SQLAlchemy and its drivers stay behind the seams of emailsys.interfaces."""
+        drivers = {"sqlalchemy", "alembic", "sqlite3", "psycopg"}
+        broken = [
+            f"{module}: {name}"
+            for module, tree in our_modules()
+            if room_of(module) not in {"store", "ops"}
+            for name in imported(tree, module)
+            if name.split(".")[0] in drivers
+        ]
+        self.assertEqual(broken, [])
+
+    def test_the_reactor_comes_in_by_constructor(self) -> None:
+        """Only the rooms on top know the global reactor; the others run on a task.Clock in tests."""
+        broken = [
+            module
+            for module, tree in our_modules()
+            if room_of(module) not in TOP
+            for name in imported(tree, module)
+            if name == "twisted.internet.reactor"
+        ]
+        self.assertEqual(broken, [])
+
+    def test_coroutines_and_no_legacy_mail(self) -> None:
+        """No inlineCallbacks, and nothing of twisted.mail's own queue and maildirs."""
+        broken = [
+            f"{module}: {name}"
+            for module, tree in our_modules()
+            for name in imported(tree, module)
+            if name.endswith(".inlineCallbacks")
+            or any(name == old or name.startswith(f"{old}.") for old in LEGACY_MAIL)
+        ]
+        self.assertEqual(broken, [])
+
+
+class ModuleTests(SynchronousTestCase):
+    """What holds for each file."""
+
+    def test_every_module_says_in_its_first_line_what_it_does(self) -> None:
+        """A sentence, on one line, ended by a full stop; an empty file has nothing to say."""
+        silent = []
+        for path in python_files():
+            text = path.read_text("utf-8")
+            doc = ast.get_docstring(ast.parse(text)) or ""
+            first = text.partition("\n")[0]
+            if text and not first.startswith('"""') or not doc.partition("\n")[0].endswith((".", "?", "!")):
+                silent.append(str(path.relative_to(CHECKOUT)))
+        self.assertEqual(silent, [])
+
+    def test_no_module_grows_past_its_duty(self) -> None:
+        """Past 450 lines a second duty hides."""
+        lengths = {str(path.relative_to(CHECKOUT)): path.read_text("utf-8").count("\n") for path in python_files()}
+        self.assertEqual({name: lines for name, lines in lengths.items() if lines > MAX_LINES}, {})
+
+    def test_no_module_has_a_vague_name(self) -> None:
+        """A module named after no duty collects all of them."""
+        vague = [
+            str(path.relative_to(CHECKOUT)) for path in python_files() if any(word in path.stem for word in VAGUE_NAMES)
+        ]
+        self.assertEqual(vague, [])
+
+    def test_nothing_names_a_path_of_one_machine(self) -> None:
+        """What works only where it was written is not in the tree."""
+        suffixes = {".py", ".md", ".toml", ".cfg", ".txt", ".service", ".sh", ".mako", ""}
+        named = []
+        for path in sorted(CHECKOUT.rglob("*")):
+            inside = path.relative_to(CHECKOUT).parts
+            if NOT_OURS.intersection(inside) or any(
+                part.startswith(("_trial_temp", ".coverage")) or part.endswith((".egg-info", "_cache"))
+                for part in inside
+            ):
+                continue
+            if path.is_file() and path.suffix in suffixes:
+                text = path.read_bytes().decode("utf-8", "replace")
+                named += [f"{path.relative_to(CHECKOUT)}: {hit.group()}" for hit in MACHINE_PATHS.finditer(text)]
+        self.assertEqual(named, [])
+
+    def test_package_and_tests_come_from_one_checkout(self) -> None:
+        """Else `trial tests` would test another copy of emailsys than the one beside it (pip install -e mends it)."""
+        self.assertEqual(Path(tests.__file__).resolve().parent.parent, CHECKOUT)
+
+    def test_the_plugin_folders_stay_namespaces(self) -> None:
+        """An __init__.py there would hide Twisted itself."""
+        found = [str(path) for path in (CHECKOUT / "twisted").rglob("__init__.py")]
+        self.assertEqual(found, [])
+        self.assertFalse((CHECKOUT / "twisted" / "plugins" / "emailsys.py").exists())
