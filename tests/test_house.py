@@ -251,7 +251,7 @@ class ModuleTests(SynchronousTestCase):
             text = path.read_text("utf-8")
             doc = ast.get_docstring(ast.parse(text)) or ""
             first = text.partition("\n")[0]
-            if text and not first.startswith('"""') or not doc.partition("\n")[0].endswith((".", "?", "!")):
+            if text and not (first.startswith('"""') and doc.partition("\n")[0].endswith((".", "?", "!"))):
                 silent.append(str(path.relative_to(CHECKOUT)))
         self.assertEqual(silent, [])
 
