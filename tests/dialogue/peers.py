@@ -1,0 +1,232 @@
+"""The far ends of connections that scripts are played over: in memory, and over a real socket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet import error
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IHandshakeListener,
+    IProtocol,
+    ISSLTransport,
+    ITCPTransport,
+    ITLSTransport,
+)
+from twisted.internet.protocol import Protocol
+from twisted.internet.ssl import CertificateOptions
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from zope.interface import alsoProvides, implementer
+
+STRANGER = IPv4Address("TCP", "192.0.2.7", 40000)
+LOOPBACK = IPv4Address("TCP", "127.0.0.1", 40000)
+LOOPBACK_6 = IPv6Address("TCP", "::1", 40000)
+
+
+class MemoryHandle:
+    """What a TLS transport gives for its OpenSSL connection, as far as we ask it."""
+
+    def get_protocol_version_name(self) -> str:
+        return "TLSv1.3"
+
+    def get_cipher_name(self) -> str:
+        return "TLS_AES_256_GCM_SHA384"
+
+
+@implementer(ITLSTransport, ITCPTransport)
+class MemoryTransport(StringTransport):
+    """A transport in memory that notes what is asked of it; TLS is taken on trust, octets stay plain."""
+
+    def __init__(self, peer: IAddress = STRANGER, tls: bool = False) -> None:
+        super().__init__(hostAddress=IPv4Address("TCP", "192.0.2.1", 25), peerAddress=peer, lenient=True)
+        self.aborted = False
+        self.handshaking = False
+        self.TLS = False
+        if tls:
+            self._begin_tls()
+
+    def _begin_tls(self) -> None:
+        self.TLS = True
+        alsoProvides(self, ISSLTransport)
+
+    def startTLS(self, contextFactory: Any, normal: bool = True) -> bool:  # type: ignore[override]
+        self.handshaking = True
+        self._begin_tls()
+        return True
+
+    def getHandle(self) -> MemoryHandle:
+        return MemoryHandle()
+
+    def getPeerCertificate(self) -> None:
+        return None
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        super().abortConnection()
+
+    def loseWriteConnection(self) -> None:
+        self.loseConnection()
+
+    def getTcpNoDelay(self) -> bool:
+        return True
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        pass
+
+    def getTcpKeepAlive(self) -> bool:
+        return False
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        pass
+
+
+class MemoryPeer:
+    """A client of a protocol in this process: no sockets, time only by its clock."""
+
+    def __init__(
+        self, protocol: IProtocol, clock: Clock | None = None, peer: IAddress = STRANGER, tls: bool = False
+    ) -> None:
+        """@param tls: the connection begins with TLS, as on ports 465 and 995."""
+        self.transport = MemoryTransport(peer, tls)
+        self.clock = clock if clock is not None else Clock()
+        self.protocol = protocol
+        self.lost = False
+        self._unread = b""
+        self._held: list[bytes] = []
+        protocol.makeConnection(self.transport)
+        if tls:
+            self._handshake()
+        self._settle()
+
+    def _handshake(self) -> None:
+        if IHandshakeListener.providedBy(self.protocol):
+            self.protocol.handshakeCompleted()
+
+    def _settle(self) -> None:
+        while self._held and self.transport.producerState == "producing" and not self._closing:
+            self.protocol.dataReceived(self._held.pop(0))
+        while (producer := self.transport.producer) is not None and not self.transport.streaming:
+            written = self.transport.io.tell()
+            producer.resumeProducing()
+            if self.transport.io.tell() == written and self.transport.producer is producer:
+                break
+        self._unread += self.transport.value()
+        self.transport.clear()
+        if self._closing and not self.lost:
+            self.lose(error.ConnectionAborted() if self.transport.aborted else error.ConnectionDone())
+
+    @property
+    def _closing(self) -> bool:
+        return bool(self.transport.disconnecting or self.transport.disconnected)
+
+    def lose(self, reason: Exception | None = None) -> None:
+        """The connection is gone, as the server sees it."""
+        self.lost = True
+        self.transport.connected = False
+        self.protocol.connectionLost(Failure(reason if reason is not None else error.ConnectionLost()))
+
+    def say(self, octets: bytes) -> None:
+        """Send one segment. While the server has paused reading it waits, as it would in the kernel."""
+        if not self.lost:
+            self._held.append(octets)
+        self._settle()
+
+    def heard(self) -> bytes:
+        """All that the server has sent and nobody has read yet."""
+        self._settle()
+        unread, self._unread = self._unread, b""
+        return unread
+
+    async def send(self, octets: bytes) -> None:
+        self.say(octets)
+
+    async def line(self) -> bytes | None:
+        self._settle()
+        line, found, rest = self._unread.partition(b"\r\n")
+        if not found:
+            if self.lost and not self._unread:
+                return None
+            raise AssertionError(f"the server is silent, after {self._unread!r}")
+        self._unread = rest
+        return line
+
+    async def silence(self) -> None:
+        self._settle()
+        assert not self._unread, f"the server sent {self._unread!r}"
+
+    async def hang_up(self) -> None:
+        self.lose(error.ConnectionDone())
+        self._unread = b""
+
+    async def starttls(self) -> None:
+        assert self.transport.handshaking, "the server did not begin TLS"
+        self.transport.handshaking = False
+        self._handshake()
+
+    async def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self._settle()
+
+
+class SocketPeer(Protocol):
+    """A client over a real connection; connect it to an endpoint, then play."""
+
+    def __init__(self, timeout: float = 10.0) -> None:
+        self._unread = b""
+        self._lost = False
+        self._waiter: Deferred[None] | None = None
+        self._timeout = timeout
+        self.gone: Deferred[None] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._unread += data
+        self._wake()
+
+    def connectionLost(self, reason: Failure = Failure(error.ConnectionDone())) -> None:  # noqa: B008
+        self._lost = True
+        self._wake()
+        self.gone.callback(None)
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.called:
+            waiter.callback(None)
+
+    async def send(self, octets: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(octets)
+
+    async def line(self) -> bytes | None:
+        from twisted.internet import reactor
+
+        while b"\r\n" not in self._unread:
+            if self._lost:
+                assert not self._unread, f"the server closed in the middle of {self._unread!r}"
+                return None
+            before = self._unread
+            waiter: Deferred[None] = Deferred()
+            self._waiter = waiter
+            await waiter.addTimeout(self._timeout, reactor, lambda failure, seconds: None)
+            assert self._lost or self._unread != before, f"the server was silent for {self._timeout} s after {before!r}"
+        line, _, self._unread = self._unread.partition(b"\r\n")
+        return line
+
+    async def silence(self) -> None:
+        assert not self._unread, f"the server sent {self._unread!r}"
+
+    async def hang_up(self) -> None:
+        assert self.transport is not None
+        self.transport.loseConnection()
+        await self.gone
+
+    async def starttls(self) -> None:
+        assert self.transport is not None
+        self.transport.startTLS(CertificateOptions(method=SSL.TLS_METHOD))  # type: ignore[attr-defined]
+
+    async def advance(self, seconds: float) -> None:
+        raise AssertionError("time does not pass at our word on a real socket")
