@@ -1,0 +1,256 @@
+"""Read the configuration from TOML; each error names file, key path, what was found and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import socket
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from emailsys.config.settings import (
+    CertificateFiles,
+    Listen,
+    LoginSettings,
+    POP3Settings,
+    Settings,
+    SMTPSettings,
+    StoreSettings,
+    TLSSettings,
+)
+from emailsys.config.values import (
+    EVERY_ADDRESS,
+    LOOPBACK,
+    Read,
+    Unfit,
+    a_boolean,
+    a_count,
+    a_duration,
+    a_file_name,
+    a_host_name,
+    a_size,
+    a_store_url,
+    an_account_name,
+    described,
+    listen_addresses,
+    shown_address,
+)
+
+# The services: the port of the standard, where a file says nothing, and the one of the embedded default.
+SERVICES: Final[Mapping[str, tuple[int, int]]] = {
+    "smtp": (25, 2525),
+    "submission": (587, 2587),
+    "submissions": (465, 2465),
+    "pop3": (110, 2110),
+    "pop3s": (995, 2995),
+}
+
+_TOP: Final[Mapping[str, Read]] = {"hostname": a_host_name, "user": an_account_name, "group": an_account_name}
+_SMTP: Final[Mapping[str, Read]] = {
+    # RFC 5321 §4.5.3.1.7 and §4.5.3.1.8: 64K octets and 100 recipients are the least a server must take.
+    "max_message_size": a_size(minimum=64 * 1024),
+    "max_recipients": a_count(minimum=100, maximum=1_000_000),
+    # RFC 5321 §6.3: a limit on Received fields should be at least 100.
+    "max_received_fields": a_count(minimum=100, maximum=10_000),
+    "command_timeout": a_duration(minimum=1),
+    "data_timeout": a_duration(minimum=1),
+    "close_timeout": a_duration(minimum=0.1),
+    "plaintext_auth_on_loopback": a_boolean,
+}
+_POP3: Final[Mapping[str, Read]] = {
+    "login_timeout": a_duration(minimum=1),
+    # RFC 1939 §3: the autologout timer must be of at least ten minutes.
+    "session_timeout": a_duration(minimum=600),
+    "takeover_after": a_duration(minimum=1),
+    "close_timeout": a_duration(minimum=0.1),
+    "plaintext_auth_on_loopback": a_boolean,
+    "serve_utf8_raw": a_boolean,
+}
+_TLS: Final[Mapping[str, Read]] = {"handshake_timeout": a_duration(minimum=1)}
+_STORE: Final[Mapping[str, Read]] = {"url": a_store_url, "max_waiting_octets": a_size(minimum=1024 * 1024)}
+_LOGIN: Final[Mapping[str, Read]] = {
+    "max_waiting": a_count(minimum=1, maximum=1_000_000),
+    "hashing_threads": a_count(minimum=1, maximum=64),
+}
+# Keys that one may look for here, and where they are instead.
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    "state": "nothing here: the state folder is chosen by --state or $EMAILSYS_STATE",
+    "port": 'nothing here: ports stand with the addresses, such as smtp = ["*:25"] under [listen]',
+}
+
+
+class ConfigError(Exception):
+    """The configuration is wrong; `problems` has a line for each error that was found, and each names the file."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class _Table:
+    """One table of the file, from which keys are taken; what is left when it is closed is unknown."""
+
+    def __init__(self, file: str, path: str, table: object, problems: list[str]) -> None:
+        self._file = file
+        self._path = path
+        self._problems = problems
+        self._known: list[str] = []
+        self._table: dict[str, Any] = {}
+        if isinstance(table, dict):
+            self._table = table
+        else:
+            self.wrong("", table, f"a table, [{path}]")
+
+    def wrong(self, key: str, found: object, allowed: str) -> None:
+        """Note an error."""
+        self._problems.append(f"{self._file}: {self._where(key)}: found {described(found)}; allowed: {allowed}")
+
+    def raw(self, key: str, default: Any = None) -> Any:
+        """The value as it stands."""
+        self._known.append(key)
+        return self._table.get(key, default)
+
+    def read(self, readers: Mapping[str, Read]) -> dict[str, Any]:
+        """The values that are there and right, by key; the others are left to their defaults."""
+        values: dict[str, Any] = {}
+        for key, reader in readers.items():
+            value = self.raw(key)
+            if key not in self._table:
+                continue
+            try:
+                values[key] = reader(value)
+            except Unfit as error:
+                self.wrong(key, value if error.found is None else error.found, error.allowed)
+        return values
+
+    def section(self, key: str, readers: Mapping[str, Read]) -> dict[str, Any]:
+        """The values of a table within, which has no other keys."""
+        inner = self.inner(key)
+        values = inner.read(readers)
+        inner.close()
+        return values
+
+    def inner(self, key: str) -> _Table:
+        """A table within, empty where it is missing."""
+        return _Table(self._file, self._where(key), self.raw(key, {}), self._problems)
+
+    def element(self, key: str, number: int, table: object) -> _Table:
+        """A table of a list within, counted from 1."""
+        return _Table(self._file, f"{self._where(key)}[{number}]", table, self._problems)
+
+    def require(self, key: str, allowed: str) -> None:
+        """Note an error where the key is missing."""
+        if key not in self._table:
+            self._problems.append(f"{self._file}: {self._where(key)}: found nothing; allowed: {allowed}")
+
+    def close(self) -> None:
+        """Note each key that nobody asked for."""
+        for key, value in self._table.items():
+            if key not in self._known:
+                near = difflib.get_close_matches(key, self._known, n=1)
+                instead = f"did you mean {near[0]}?" if near else _ELSEWHERE.get(key, ", ".join(self._known))
+                self._problems.append(
+                    f"{self._file}: {self._where(key)}: found an unknown key (= {described(value)}); allowed: {instead}"
+                )
+
+    def _where(self, key: str) -> str:
+        return ".".join(part for part in (self._path, key) if part) or "the file"
+
+
+def embedded(state: Path) -> Settings:
+    """The default without a configuration file: unprivileged ports on loopback, passwords there in the clear too."""
+    listens = {f"{name}_listen": Listen(((LOOPBACK, port),)) for name, (_, port) in SERVICES.items()}
+    return Settings(
+        hostname="localhost",
+        state=state,
+        smtp=SMTPSettings(plaintext_auth_on_loopback=True),
+        pop3=POP3Settings(plaintext_auth_on_loopback=True),
+        **listens,  # type: ignore[arg-type]
+    )
+
+
+def load(path: Path | None, state: Path) -> Settings:
+    """The settings of a file, or the embedded default where there is none.
+
+    @raise ConfigError: with every error that was found.
+    """
+    if path is None:
+        return embedded(state)
+    try:
+        octets = path.read_bytes()
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
+    try:
+        text = octets.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = octets.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{path}: line {line}: found octets that are not UTF-8; allowed: TOML in UTF-8"]) from None
+    return parse(text, str(path), state)
+
+
+def parse(text: str, file: str, state: Path, machine: str | None = None) -> Settings:
+    """The settings of a file's text; names of files in it count from the file's own folder.
+
+    @param machine: the name of this host where the text gives none; by default what the system says.
+    @raise ConfigError: with every error that was found.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{file}: is not TOML: {error}"]) from None
+    problems: list[str] = []
+    top = _Table(file, "", document, problems)
+    values = top.read(_TOP)
+    values.setdefault("hostname", (machine or socket.gethostname()).lower())
+    listens = _listens(top, problems, file)
+    smtp = SMTPSettings(**top.section("smtp", _SMTP))
+    pop3 = POP3Settings(**top.section("pop3", _POP3))
+    tls = _tls(top, Path(file).parent)
+    store = StoreSettings(**top.section("store", _STORE))
+    login = LoginSettings(**top.section("login", _LOGIN))
+    top.close()
+    if problems:
+        raise ConfigError(problems)
+    return Settings(state=state, smtp=smtp, pop3=pop3, tls=tls, store=store, login=login, **listens, **values)
+
+
+def _listens(top: _Table, problems: list[str], file: str) -> dict[str, Any]:
+    given = top.section("listen", dict.fromkeys(SERVICES, listen_addresses))
+    addresses = {name: given.get(name, ((EVERY_ADDRESS, standard),)) for name, (standard, _) in SERVICES.items()}
+    owner: dict[tuple[str, int], str] = {}
+    for name, pairs in addresses.items():
+        for pair in pairs:
+            first = owner.setdefault(pair, name)
+            if first != name:
+                problems.append(
+                    f"{file}: listen.{name}: found {described(shown_address(*pair))}, where listen.{first} listens; "
+                    "allowed: an address of its own"
+                )
+    return {f"{name}_listen": Listen(pairs) for name, pairs in addresses.items()}
+
+
+def _tls(top: _Table, folder: Path) -> TLSSettings:
+    table = top.inner("tls")
+    values = table.read(_TLS)
+    certificates: list[CertificateFiles] = []
+    given = table.raw("certificates", [])
+    if not isinstance(given, list):
+        table.wrong("certificates", given, "tables, [[tls.certificates]], each with chain and key")
+        given = []
+    for number, item in enumerate(given, start=1):
+        pair = table.element("certificates", number, item)
+        files = pair.read({"chain": a_file_name, "key": a_file_name})
+        pair.close()
+        for key in ("chain", "key"):
+            pair.require(key, 'the name of a PEM file, such as "/etc/emailsys/fullchain.pem"')
+        if len(files) == 2:
+            certificates.append(CertificateFiles(folder / files["chain"], folder / files["key"]))
+    table.close()
+    return TLSSettings(certificates=tuple(certificates), **values)
+
+
+def example() -> str:
+    """The commented example, which loads to the defaults."""
+    return resources.files("emailsys.config").joinpath("example.toml").read_text("utf-8")

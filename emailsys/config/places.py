@@ -1,0 +1,62 @@
+"""Where things are looked for: the state folder and the configuration file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+CONFIG_NAME: Final = "emailsys.toml"
+SYSTEM_CONFIG: Final = Path("/etc/emailsys") / CONFIG_NAME
+SYSTEM_STATE: Final = Path("/var/lib/emailsys")
+
+
+@dataclass(frozen=True, slots=True)
+class StateChoice:
+    """A state folder, why it is this one, and whether it is the one that would be used without being told."""
+
+    folder: Path
+    reason: str
+    is_default: bool
+
+
+def default_state(environ: Mapping[str, str], is_root: bool) -> Path:
+    """/var/lib/emailsys for root, else emailsys below $XDG_STATE_HOME (default ~/.local/state)."""
+    if is_root:
+        return SYSTEM_STATE
+    base = environ.get("XDG_STATE_HOME", "")
+    # XDG base directory specification: a relative path there is invalid and to be ignored.
+    if not base.startswith("/"):
+        base = str(Path(environ.get("HOME") or Path.home()) / ".local" / "state")
+    return Path(base) / "emailsys"
+
+
+def choose_state(given: str | None, environ: Mapping[str, str], is_root: bool) -> StateChoice:
+    """The state folder: --state, else $EMAILSYS_STATE, else the default. It is made absolute, not created."""
+    default = default_state(environ, is_root)
+    for value, reason in ((given, "--state"), (environ.get("EMAILSYS_STATE"), "$EMAILSYS_STATE")):
+        if value:
+            folder = Path(value).expanduser().absolute()
+            return StateChoice(folder, reason, folder == default)
+    return StateChoice(default, "default", True)
+
+
+def find_config(given: str | None, environ: Mapping[str, str], state: Path) -> Path | None:
+    """The configuration file: --config, $EMAILSYS_CONFIG, /etc/emailsys/emailsys.toml, then the state folder's.
+
+    The first two are returned whether they exist or not, so that a mistyped name is an error and not another file.
+    None means the embedded default.
+    """
+    for value in (given, environ.get("EMAILSYS_CONFIG")):
+        if value:
+            return Path(value).expanduser().absolute()
+    return next((path for path in (SYSTEM_CONFIG, state / CONFIG_NAME) if _is_there(path)), None)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        # A folder that may not be searched: report it when the file is opened, rather than take another one.
+        return True

@@ -1,0 +1,50 @@
+"""Print settings as the TOML they would be read from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+
+from emailsys.config.loader import SERVICES
+from emailsys.config.settings import Settings
+from emailsys.config.values import shown_address, shown_duration, shown_size
+
+_SIZES = frozenset({"max_message_size", "max_waiting_octets"})
+
+
+def render(settings: Settings) -> str:
+    """A configuration file that loads to these settings, the state folder apart."""
+    lines = [f"hostname = {_text(settings.hostname)}"]
+    lines += [f"{key} = {_text(value)}" for key in ("user", "group") if (value := getattr(settings, key)) is not None]
+    lines += ["", "[listen]"]
+    for name in SERVICES:
+        pairs = getattr(settings, f"{name}_listen").addresses
+        lines.append(f"{name} = [{', '.join(_text(shown_address(*pair)) for pair in pairs)}]")
+    for name in ("smtp", "pop3", "tls", "store", "login"):
+        section = getattr(settings, name)
+        lines += ["", f"[{name}]"]
+        for field in fields(section):
+            value = getattr(section, field.name)
+            if value is not None and field.name != "certificates":
+                lines.append(f"{field.name} = {_shown(field.name, value)}")
+        if name == "tls":
+            for pair in settings.tls.certificates:
+                lines += ["[[tls.certificates]]", f"chain = {_text(str(pair.chain))}", f"key = {_text(str(pair.key))}"]
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: str) -> str:
+    # A TOML basic string escapes what a JSON string does (but DEL, which json leaves alone and TOML forbids).
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
+def _shown(name: str, value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return shown_duration(value)
+        case int():
+            return shown_size(value) if name in _SIZES else str(value)
+        case _:
+            return _text(str(value))

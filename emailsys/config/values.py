@@ -1,0 +1,203 @@
+"""Read one value of the configuration, such as a duration or a size, or say what would have been allowed."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+Read = Callable[[Any], Any]
+
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)", re.ASCII)
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(B|KiB|MiB|GiB|KB|kB|MB|GB)", re.ASCII)
+_OCTETS: Final = {
+    "B": 1,
+    "KiB": 1024,
+    "MiB": 1024**2,
+    "GiB": 1024**3,
+    "kB": 1000,
+    "KB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+}
+_HOST_NAME: Final = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*", re.ASCII
+)
+_ACCOUNT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?", re.ASCII)
+_STORE_URL: Final = re.compile(r"(sqlite|postgresql)(\+[a-z0-9_]+)?://.*", re.ASCII | re.DOTALL)
+_LISTEN: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*):([0-9]{1,5})", re.ASCII)
+
+# Names that stand for an address of each family this machine has.
+EVERY_ADDRESS: Final = "*"
+LOOPBACK: Final = "localhost"
+
+_A_DURATION: Final = 'seconds, or a duration such as "30s", "5m" or "1h"'
+_A_SIZE: Final = 'octets, or a size such as "512 KiB", "50 MiB" or "1 GiB"'
+AN_ADDRESS: Final = (
+    'an address with a port from 1 to 65535, such as "192.0.2.1:25", "[2001:db8::1]:25", "*:25" (every address) or '
+    '"localhost:2525" (127.0.0.1 and ::1)'
+)
+
+
+class Unfit(Exception):
+    """A value is not one that is allowed; `found` is the part of it that is wrong, where not all of it is."""
+
+    def __init__(self, allowed: str, found: object = None) -> None:
+        super().__init__(allowed)
+        self.allowed = allowed
+        self.found = found
+
+
+def described(value: object) -> str:
+    """A value as an error shows it: in TOML's words, cut short where it is long."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case dict():
+            return "a table"
+        case list():
+            return (
+                f"a list of {len(value)}"
+                if len(value) > 3
+                else "[" + ", ".join(described(item) for item in value) + "]"
+            )
+        case str():
+            return json.dumps(value if len(value) <= 60 else value[:57] + "...", ensure_ascii=False)
+        case _:
+            return str(value)
+
+
+def a_boolean(value: object) -> bool:
+    """true or false, nothing that resembles them."""
+    if not isinstance(value, bool):
+        raise Unfit("true or false")
+    return value
+
+
+def a_duration(minimum: float, maximum: float = 7 * 86400.0) -> Read:
+    """Seconds as a number, or text with a unit: ms, s, m, h, d."""
+    allowed = f"{_A_DURATION}, from {minimum:g} to {maximum:g} seconds"
+
+    def read(value: object) -> float:
+        seconds = _measured(value, _DURATION, _SECONDS)
+        if seconds is None or not minimum <= seconds <= maximum:
+            raise Unfit(allowed)
+        return float(seconds)
+
+    return read
+
+
+def a_size(minimum: int, maximum: int = 1024**4) -> Read:
+    """Octets as a number, or text with a unit: B, KiB, MiB, GiB, kB, MB, GB."""
+    allowed = f"{_A_SIZE}, from {minimum} to {maximum} octets"
+
+    def read(value: object) -> int:
+        octets = _measured(value, _SIZE, _OCTETS)
+        if octets is None or octets != int(octets) or not minimum <= octets <= maximum:
+            raise Unfit(allowed)
+        return int(octets)
+
+    return read
+
+
+def a_count(minimum: int, maximum: int) -> Read:
+    """A whole number."""
+    allowed = f"a whole number from {minimum} to {maximum}"
+
+    def read(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
+            raise Unfit(allowed)
+        return value
+
+    return read
+
+
+def a_host_name(value: object) -> str:
+    """The name by which this host is known, in A-labels; lower case is what is kept."""
+    if not isinstance(value, str) or not _HOST_NAME.fullmatch(value.lower()):
+        raise Unfit('the full name of this host, such as "mail.example.org" (letters, digits, hyphens and dots)')
+    return value.lower()
+
+
+def an_account_name(value: object) -> str:
+    """The name of a user or group of the operating system."""
+    if not isinstance(value, str) or not _ACCOUNT_NAME.fullmatch(value):
+        raise Unfit('the name of a user or group of this machine, such as "emailsys"')
+    return value
+
+
+def a_store_url(value: object) -> str:
+    """A SQLAlchemy URL of one of the two engines."""
+    if not isinstance(value, str) or not _STORE_URL.fullmatch(value):
+        raise Unfit('"sqlite:////path/to/file" or "postgresql://user@host/database"')
+    return value
+
+
+def a_file_name(value: object) -> str:
+    """The name of a file."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise Unfit('the name of a file, such as "/etc/emailsys/fullchain.pem"')
+    return value
+
+
+def listen_addresses(value: object) -> tuple[tuple[str, int], ...]:
+    """A list of addresses, or one alone: pairs of host and port; the host is an IP address, `*` or `localhost`."""
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list):
+        raise Unfit(f"a list of addresses; each is {AN_ADDRESS}")
+    pairs: list[tuple[str, int]] = []
+    for item in given:
+        pair = _listen_address(item)
+        if pair in pairs:
+            raise Unfit("each address once", item)
+        pairs.append(pair)
+    return tuple(pairs)
+
+
+def _listen_address(item: object) -> tuple[str, int]:
+    match = _LISTEN.fullmatch(item) if isinstance(item, str) else None
+    if match is None or not 1 <= int(match[2]) <= 65535:
+        raise Unfit(AN_ADDRESS, item)
+    host, port = match[1], int(match[2])
+    if host in (EVERY_ADDRESS, LOOPBACK):
+        return host, port
+    try:
+        if host.startswith("["):
+            return str(ipaddress.IPv6Address(host[1:-1])), port
+        return str(ipaddress.IPv4Address(host)), port
+    except ValueError:
+        raise Unfit(AN_ADDRESS, item) from None
+
+
+def _measured(value: object, pattern: re.Pattern[str], units: dict[str, Any]) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return value if math.isfinite(value) else None
+    match = pattern.fullmatch(value.strip()) if isinstance(value, str) else None
+    return float(match[1]) * units[match[2]] if match else None
+
+
+def shown_address(host: str, port: int) -> str:
+    """An address to listen on as the configuration writes it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def shown_duration(seconds: float) -> str:
+    """A duration as the configuration writes it."""
+    for unit, length in (("h", 3600.0), ("m", 60.0)):
+        if seconds >= length and seconds % length == 0:
+            return f'"{int(seconds / length)}{unit}"'
+    return f'"{seconds:g}s"'
+
+
+def shown_size(octets: int) -> str:
+    """A size as the configuration writes it."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if octets >= _OCTETS[unit] and octets % _OCTETS[unit] == 0:
+            return f'"{octets // _OCTETS[unit]} {unit}"'
+    return str(octets)
