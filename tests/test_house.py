@@ -60,6 +60,10 @@ LEGACY_MAIL: Final = frozenset(f"twisted.mail.{name}" for name in ("mail", "mail
 VAGUE_NAMES: Final = ("util", "helper", "manager", "handler", "common", "misc")
 MAX_LINES: Final = 450
 MACHINE_PATHS: Final = re.compile(r"(?<![\w.])/(?:work|root|farm|opt/wheels)/")
+# Written apart so that this file does not find itself.
+PROMISES: Final = re.compile(
+    "pragma: " + "no cover|\\bTO" + "DO\\b|\\bFIX" + "ME\\b|\\bXX" + "X\\b|raise NotImplemented" + "Error|Skip" + "Test"
+)
 NOT_OURS: Final = frozenset({".git", ".venv", "build", "dist", "__pycache__", "node_modules"})
 
 
@@ -282,6 +286,15 @@ class ModuleTests(SynchronousTestCase):
                 text = path.read_bytes().decode("utf-8", "replace")
                 named += [f"{path.relative_to(CHECKOUT)}: {hit.group()}" for hit in MACHINE_PATHS.finditer(text)]
         self.assertEqual(named, [])
+
+    def test_no_module_holds_a_promise_in_place_of_work(self) -> None:
+        """What is not done is an issue, not a mark in the code."""
+        promises = [
+            f"{path.relative_to(CHECKOUT)}: {hit.group()}"
+            for path in python_files()
+            for hit in PROMISES.finditer(path.read_text("utf-8"))
+        ]
+        self.assertEqual(promises, [])
 
     def test_package_and_tests_come_from_one_checkout(self) -> None:
         """Else `trial tests` would test another copy of emailsys than the one beside it (pip install -e mends it)."""
