@@ -1,0 +1,371 @@
+"""Drive one server session: octets in, one command at a time, replies out together, and every way it can end."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import secrets
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHandshakeListener,
+    IOpenSSLContextFactory,
+    IPushProducer,
+    IReactorTime,
+)
+from twisted.internet.protocol import Protocol as StreamProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.policies import TimeoutMixin
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from typing_extensions import override
+from zope.interface import implementer
+
+# Octets that wait to be acted on before reading from the peer pauses, and replies that wait before they are written.
+MAX_WAITING_OCTETS: Final = 64 * 1024
+# Commands acted on in one turn of the reactor, so that a peer that pipelines thousands does not hold up the others.
+_COMMANDS_A_TURN: Final = 200
+
+EventT = TypeVar("EventT")
+EventT_co = TypeVar("EventT_co", covariant=True)
+
+
+class Wire(Protocol[EventT_co]):
+    """A protocol session without I/O: octets become events."""
+
+    @property
+    def waiting(self) -> int:
+        """Octets fed and not yet taken."""
+
+    def feed(self, octets: bytes) -> None:
+        """Take octets from the peer."""
+
+    def next_event(self) -> EventT_co | None:
+        """What the peer asks for next, None until more comes."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether that address is this machine talking to itself; False for what is no address."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_loopback
+
+
+def session_names() -> Callable[[], str]:
+    """A source of session ids for the log: a random start for each process, then a count."""
+    start = secrets.token_hex(3)
+    count = itertools.count(1)
+    return lambda: f"{start}-{next(count)}"
+
+
+@implementer(IPushProducer)
+class _Outflow:
+    """What the transport tells to stop and go on: it is registered for the whole life of the connection."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._connection = connection
+
+    def pauseProducing(self) -> None:
+        self._connection.choke()
+
+    def resumeProducing(self) -> None:
+        self._connection.unchoke()
+
+    def stopProducing(self) -> None:
+        """The connection is lost; `connectionLost` follows."""
+
+
+@implementer(IHandshakeListener)
+class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
+    """A server's end of a connection. A subclass gives `wire` and `perform`, and says how it greets and times out.
+
+    `perform` acts on one event at once and returns None, or returns a coroutine; the next event waits for its end.
+    Replies given to `send` go out in one write when the input is used up, or when something is waited for. While the
+    peer does not read, nothing is acted on. No octet of a TLS handshake or from before it reaches `wire`.
+    """
+
+    wire: Wire[EventT]
+    clock: IReactorTime
+    close_timeout: float = 5.0
+    handshake_timeout: float = 30.0
+
+    #: Whether the connection is gone: nothing can be sent, nothing more will come.
+    lost = False
+    #: Whether it is being closed: nothing more is acted on.
+    closing = False
+    #: Whether what is sent is encrypted now.
+    secure = False
+
+    _busy = False
+    _choked = False
+    _pumping = False
+    _negotiating = False
+    _reading_paused = False
+    _abort_call: IDelayedCall | None = None
+    _handshake_call: IDelayedCall | None = None
+    _next_turn: IDelayedCall | None = None
+    _room: Deferred[None] | None = None
+    # A TCP transport, one of TLS, or a test's: twisted.internet.interfaces has no name for all that is asked of it.
+    _transport: Any
+    _out: list[bytes]
+    _out_octets = 0
+
+    # What a subclass says
+
+    @abstractmethod
+    def greet(self) -> None:
+        """The connection is ready for the protocol's first words; with implicit TLS, after the handshake."""
+
+    @abstractmethod
+    def perform(self, event: EventT) -> Coroutine[Any, Any, None] | None:
+        """Act on an event."""
+
+    @abstractmethod
+    def failed(self, failure: Failure) -> None:
+        """`perform` raised, or its coroutine did: log it and answer. The connection may be lost."""
+
+    @abstractmethod
+    def timed_out(self) -> None:
+        """The peer was silent for `timeOut` seconds: say so, then `close`; or `abort` if it does not read either."""
+
+    @abstractmethod
+    def tls_began(self) -> None:
+        """The handshake that `start_tls` asked for is done."""
+
+    @abstractmethod
+    def ended(self, reason: Failure) -> None:
+        """The connection is lost: let go of what the session holds."""
+
+    # What a subclass uses
+
+    @property
+    def peer_host(self) -> str:
+        """The peer's address in text form, "" where there is none (a Unix socket)."""
+        return str(getattr(self._transport.getPeer(), "host", ""))
+
+    def send(self, octets: bytes) -> None:
+        """Put octets behind the replies that go out together."""
+        if self.lost:
+            return
+        self._out.append(octets)
+        self._out_octets += len(octets)
+        if self._out_octets > MAX_WAITING_OCTETS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the replies that were collected."""
+        if self._out:
+            octets = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+            self._out = []
+            self._out_octets = 0
+            self._transport.write(octets)
+
+    async def room(self) -> None:
+        """Write what was collected and wait until the transport wants more.
+
+        @raise ConnectionLost: it never will.
+        """
+        self.flush()
+        if self.lost:
+            raise ConnectionLost
+        if self._choked:
+            self._room = Deferred()
+            await self._room
+
+    def start_tls(self, context_factory: IOpenSSLContextFactory) -> None:
+        """Write what was collected and begin the handshake. The caller has emptied `wire`."""
+        self.flush()
+        self._await_handshake()
+        self._transport.startTLS(context_factory)
+
+    def close(self) -> None:
+        """Write what was collected and end the connection; abort it when the peer does not agree in time."""
+        if self.closing or self.lost:
+            return
+        self.flush()
+        self.closing = True
+        self.setTimeout(None)
+        # TLS: the peer's close_notify wants to be read.
+        self._resume_reading()
+        self._transport.unregisterProducer()
+        self._abort_call = self.clock.callLater(self.close_timeout, self.abort)
+        self._transport.loseConnection()
+
+    def abort(self) -> None:
+        """End the connection now, whatever was not sent yet."""
+        self.closing = True
+        self.setTimeout(None)
+        if not self.lost:
+            self._transport.abortConnection()
+
+    @property
+    def choked(self) -> bool:
+        """Whether the peer does not read what was sent."""
+        return self._choked
+
+    # What the transport and the clock say
+
+    @override
+    def connectionMade(self) -> None:
+        self._transport = self.transport
+        self._out = []
+        self._transport.registerProducer(_Outflow(self), True)
+        self.setTimeout(self.timeOut)
+        if isinstance(self.transport, TLSMemoryBIOProtocol):
+            self._await_handshake()
+        else:
+            self._speak(self.greet)
+
+    def _speak(self, words: Callable[[], None]) -> None:
+        try:
+            words()
+        except Exception:
+            self.failed(Failure())
+        self.flush()
+
+    def _await_handshake(self) -> None:
+        self._negotiating = True
+        self._handshake_call = self.clock.callLater(self.handshake_timeout, self.abort)
+
+    def handshakeCompleted(self) -> None:
+        if self._handshake_call is not None and self._handshake_call.active():
+            self._handshake_call.cancel()
+        self._handshake_call = None
+        implicit = isinstance(self.transport, TLSMemoryBIOProtocol)
+        if not self._negotiating or self.closing:
+            return
+        self._negotiating = False
+        self.secure = True
+        self.setTimeout(self.timeOut)
+        self._speak(self.greet if implicit else self.tls_began)
+
+    @override
+    def dataReceived(self, data: bytes) -> None:
+        # RFC 3207 §4.2, RFC 2595 §4: what came in the clear after STARTTLS or STLS is not acted on.
+        if self.closing or self._negotiating:
+            return
+        self.wire.feed(data)
+        self._pump()
+
+    def choke(self) -> None:
+        """The peer does not read: send no more."""
+        self._choked = True
+
+    def unchoke(self) -> None:
+        """The peer reads again."""
+        self._choked = False
+        if self.lost or self.closing:
+            return
+        self.resetTimeout()
+        waiting, self._room = self._room, None
+        if waiting is not None:
+            waiting.callback(None)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Act on events until there are none, or one is waited for."""
+        if self._pumping or self._busy:
+            self._measure_input()
+            return
+        self._pumping = True
+        left = _COMMANDS_A_TURN
+        try:
+            while not (self._busy or self._choked or self.closing or self._negotiating):
+                if not left:
+                    self._take_turns()
+                    break
+                left -= 1
+                event = self.wire.next_event()
+                if event is None:
+                    break
+                self._step(event)
+        finally:
+            self._pumping = False
+        self.flush()
+        self._measure_input()
+
+    def _step(self, event: EventT) -> None:
+        try:
+            coroutine = self.perform(event)
+        except Exception:
+            self.failed(Failure())
+            return
+        if coroutine is not None:
+            self._busy = True
+            _ = Deferred.fromCoroutine(coroutine).addBoth(self._step_ended)
+            if self._busy:
+                self.flush()
+
+    def _step_ended(self, result: object) -> None:
+        self._busy = False
+        if isinstance(result, Failure) and not (self.lost and result.check(ConnectionLost)):
+            self.failed(result)
+        if not self._pumping and not self.lost:
+            # The clock of a silent peer starts when it was answered.
+            self.resetTimeout()
+            self._pump()
+
+    def _take_turns(self) -> None:
+        if self._next_turn is None:
+            self._next_turn = self.clock.callLater(0, self._turn_came)
+
+    def _turn_came(self) -> None:
+        self._next_turn = None
+        self._pump()
+
+    def _measure_input(self) -> None:
+        if self.wire.waiting > MAX_WAITING_OCTETS:
+            if not (self._reading_paused or self.lost or self.closing):
+                self._reading_paused = True
+                self._transport.pauseProducing()
+        else:
+            self._resume_reading()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused:
+            self._reading_paused = False
+            if not self.lost:
+                self._transport.resumeProducing()
+
+    @override
+    def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
+        return self.clock.callLater(period, func)
+
+    @override
+    def timeoutConnection(self) -> None:
+        if self._negotiating:
+            return
+        if self._busy and not self._choked:
+            # It waits for us, not we for it.
+            self.setTimeout(self.timeOut)
+            return
+        self.timed_out()
+
+    @override
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost = True
+        self.closing = True
+        self.setTimeout(None)
+        for call in (self._abort_call, self._handshake_call, self._next_turn):
+            if call is not None and call.active():
+                call.cancel()
+        self._abort_call = self._handshake_call = self._next_turn = None
+        self._out = []
+        try:
+            self.ended(reason)
+        except Exception:
+            self.failed(Failure())
+        waiting, self._room = self._room, None
+        if waiting is not None:
+            waiting.errback(Failure(ConnectionLost("the peer has gone")))
