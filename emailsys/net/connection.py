@@ -17,11 +17,11 @@ from twisted.internet.interfaces import (
     IOpenSSLContextFactory,
     IPushProducer,
     IReactorTime,
+    ISSLTransport,
 )
 from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import TimeoutMixin
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
@@ -111,6 +111,7 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     _choked = False
     _pumping = False
     _negotiating = False
+    _implicit_tls = False
     _reading_paused = False
     _abort_call: IDelayedCall | None = None
     _handshake_call: IDelayedCall | None = None
@@ -222,7 +223,8 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
         self._out = []
         self._transport.registerProducer(_Outflow(self), True)
         self.setTimeout(self.timeOut)
-        if isinstance(self.transport, TLSMemoryBIOProtocol):
+        if ISSLTransport.providedBy(self.transport):
+            self._implicit_tls = True
             self._await_handshake()
         else:
             self._speak(self.greet)
@@ -242,13 +244,12 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
         if self._handshake_call is not None and self._handshake_call.active():
             self._handshake_call.cancel()
         self._handshake_call = None
-        implicit = isinstance(self.transport, TLSMemoryBIOProtocol)
         if not self._negotiating or self.closing:
             return
         self._negotiating = False
         self.secure = True
         self.setTimeout(self.timeOut)
-        self._speak(self.greet if implicit else self.tls_began)
+        self._speak(self.greet if self._implicit_tls else self.tls_began)
 
     @override
     def dataReceived(self, data: bytes) -> None:
