@@ -127,7 +127,7 @@ def holder_of(folder: Path, name: str = LOCK_NAME) -> int | None:
 
 
 def raise_descriptor_limit(wanted: int = WANTED_DESCRIPTORS) -> int:
-    """Raise the soft limit of open files as far as the hard limit allows, for root that one too; return what holds now."""
+    """Raise the soft limit of open files as far as the hard one allows, for root that one too; return what holds."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         enough = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

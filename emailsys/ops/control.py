@@ -1,0 +1,213 @@
+"""The control socket of the state folder: a line of JSON asks, a line of JSON answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.internet import protocol
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
+from typing_extensions import override
+
+from emailsys.ops.commands import MALFORMED, Answer, Commands, Request
+from emailsys.telemetry import Telemetry
+
+SOCKET_NAME: Final = "control.sock"
+# Octets of a request or an answer: a list of 100,000 users is about 10 MiB.
+MAX_REQUEST_OCTETS: Final = 64 * 1024
+MAX_ANSWER_OCTETS: Final = 256 * 1024 * 1024
+# Seconds the command line waits for an answer; `user remove --purge` of a large maildrop takes the longest.
+ANSWER_TIMEOUT: Final = 120.0
+# sun_path of sockaddr_un holds 108 octets on Linux, 104 on BSD and macOS, the final NUL counted.
+_MAX_PATH_OCTETS: Final = 103
+_PEER_CREDENTIALS: Final = struct.Struct("3i")
+
+
+@contextmanager
+def _short_path(path: Path) -> Iterator[str]:
+    """A name for a socket that fits into sockaddr_un: one by a link in the temporary folder where the path is too long."""
+    if len(os.fsencode(path)) <= _MAX_PATH_OCTETS:
+        yield str(path)
+        return
+    folder = tempfile.mkdtemp(prefix="emailsys-")
+    link = os.path.join(folder, "s")
+    try:
+        os.symlink(path.parent, link)
+        yield os.path.join(link, path.name)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(link)
+        os.rmdir(folder)
+
+
+def bind_control(folder: Path) -> socket.socket:
+    """The listening socket, mode 0600, for one who holds the lock of the state folder: a socket left there is removed.
+
+    @raise OSError: it cannot be made.
+    """
+    path = folder / SOCKET_NAME
+    with suppress(FileNotFoundError):
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.setblocking(False)
+        # The mode comes from the umask, so that the socket is never open to others, not even before a chmod.
+        before = os.umask(0o177)
+        try:
+            with _short_path(path) as name:
+                listener.bind(name)
+        finally:
+            os.umask(before)
+        listener.listen(16)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def peer_uid(connection: socket.socket) -> int | None:
+    """The user at the other end, None where the system does not tell (it is then the socket's mode that protects)."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return None
+    octets = connection.getsockopt(socket.SOL_SOCKET, option, _PEER_CREDENTIALS.size)
+    return int(_PEER_CREDENTIALS.unpack(octets)[1])
+
+
+class ControlProtocol(LineOnlyReceiver):
+    """One connection of a command: requests are answered in the order they came."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = MAX_REQUEST_OCTETS
+
+    def __init__(self, commands: Commands, allowed: Collection[int], telemetry: Telemetry) -> None:
+        self._commands = commands
+        self._allowed = allowed
+        self._telemetry = telemetry
+        self._waiting: list[bytes] = []
+        self._working = False
+        self._refused = False
+
+    @override
+    def connectionMade(self) -> None:
+        connection = getattr(self.transport, "socket", None)
+        uid = peer_uid(connection) if connection is not None else None
+        if uid is not None and uid not in self._allowed:
+            self._telemetry.event("control-refused", uid=uid)
+            self._refuse(f"user {uid} may not command this daemon")
+
+    @override
+    def lineReceived(self, line: bytes) -> None:
+        if self._refused:
+            return
+        self._waiting.append(line)
+        if not self._working:
+            self._working = True
+            Deferred.fromCoroutine(self._work()).addErrback(self._surprise)
+
+    @override
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._refuse(f"a request is at most {MAX_REQUEST_OCTETS} octets")
+
+    @override
+    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
+        self._waiting.clear()
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                self._send(await self._commands.answer(_parsed(self._waiting.pop(0))))
+        finally:
+            self._working = False
+
+    def _surprise(self, failure: Failure) -> None:
+        self._telemetry.surprise("control", failure)
+        self._refuse("an unexpected error; the daemon's log has it")
+
+    def _refuse(self, message: str) -> None:
+        self._refused = True
+        self._waiting.clear()
+        self._send({"error": {"kind": MALFORMED, "message": message}})
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def _send(self, answer: Answer) -> None:
+        if self.transport is not None:
+            self.transport.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
+
+
+def _parsed(line: bytes) -> object:
+    """The request of a line; what is no JSON is given on as its text, which no command takes."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return line.decode("utf-8", "replace")
+
+
+class ControlFactory(protocol.ServerFactory):
+    """Connections to the control socket.
+
+    @param allowed: the users who may command the daemon, beside the one it runs as and root.
+    """
+
+    def __init__(self, commands: Commands, telemetry: Telemetry, allowed: Collection[int] = ()) -> None:
+        self._commands = commands
+        self._telemetry = telemetry
+        self._allowed = frozenset({0, os.geteuid(), *allowed})
+
+    @override
+    def buildProtocol(self, addr: IAddress | None) -> ControlProtocol:
+        connection = ControlProtocol(self._commands, self._allowed, self._telemetry)
+        connection.factory = self
+        return connection
+
+
+class NoDaemon(Exception):
+    """Nobody listens on the control socket."""
+
+
+class ControlFailed(Exception):
+    """The daemon is there, but the conversation with it broke; the message says how."""
+
+
+def ask(folder: Path, request: Request, timeout: float = ANSWER_TIMEOUT) -> Answer:
+    """Ask the daemon of a state folder, blocking; the answer is that of `Commands.answer`.
+
+    @param timeout: seconds to wait for the answer.
+    @raise NoDaemon: none runs there.
+    @raise ControlFailed: it may not be asked, or the conversation broke.
+    """
+    path = folder / SOCKET_NAME
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        try:
+            with _short_path(path) as name:
+                connection.connect(name)
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise NoDaemon(f"no daemon listens on {path}") from None
+        except OSError as error:
+            raise ControlFailed(f"{path}: {error.strerror or error}") from None
+        try:
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            with connection.makefile("rb") as answers:
+                line = answers.readline(MAX_ANSWER_OCTETS)
+            answer: Any = json.loads(line)
+        except TimeoutError:
+            raise ControlFailed(f"{path}: the daemon did not answer within {timeout:g} seconds") from None
+        except OSError as error:
+            raise ControlFailed(f"{path}: {error.strerror or error}") from None
+        except ValueError:
+            raise ControlFailed(f"{path}: the daemon closed the connection without an answer") from None
+    if not isinstance(answer, dict):
+        raise ControlFailed(f"{path}: found {answer!r} for an answer")
+    return answer
