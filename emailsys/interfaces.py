@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from twisted.internet.defer import Deferred
 from twisted.mail import pop3, smtp
 from zope.interface import Attribute, Interface
 
 from emailsys.mail.address import Address
-from emailsys.mail.envelope import Addressee, Arrival, Client, Envelope, Recipient, Route
+from emailsys.mail.envelope import Addressee, Arrival, BodyType, Client, Envelope, Recipient, Route
 from emailsys.mail.reply import Reply
 
 
@@ -106,6 +107,50 @@ class IDelivery(smtp.IMessageDelivery):
         """The Received field, folded, with its final CRLF."""
 
 
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """One remote recipient of one message, leased for an attempt. `attempts` counts those before this one."""
+
+    row_id: int
+    lease: int
+    queue_id: str
+    reverse_path: Address | None
+    forward_path: Address
+    arrived_at: datetime
+    octets: int
+    body: BodyType
+    smtputf8: bool
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an attempt ended: for good where `due_at` is None, else delayed until then. `reply` is the last one."""
+
+    row: QueueRow
+    due_at: datetime | None = None
+    reply: str = ""
+
+
+class IQueue(Interface):
+    """Recipients on other hosts that wait for delivery, at least once (RFC 1047). A lease that runs out is void."""
+
+    async def lease(limit: int, seconds: float) -> Sequence[QueueRow]:
+        """Take at most `limit` rows that are due, the longest due first; nobody else gets them for so many seconds."""
+
+    async def settle(settlements: Sequence[Settlement]) -> int:
+        """Record attempts in one commit. Returns for how many the lease still held; the others change nothing."""
+
+    async def release(rows: Sequence[QueueRow]) -> None:
+        """Give leased rows back without an attempt: they are due at once."""
+
+    async def next_due() -> datetime | None:
+        """When the next row is due or its lease ends; None for an empty queue."""
+
+    def pieces(row: QueueRow) -> AsyncIterator[bytes]:
+        """The body as it was accepted, in pieces of at most 256 KiB, each read in a transaction of its own."""
+
+
 class IMaildrop(pop3.IMailbox):
     """An opened, locked maildrop: pop3.IMailbox over the snapshot taken at login, and what streaming needs.
 
@@ -120,8 +165,8 @@ class IMaildrop(pop3.IMailbox):
         """Whether it is an SMTPUTF8 message (RFC 6856 §2)."""
 
     def pieces(index: int) -> AsyncIterator[tuple[bytes, bool]]:
-        """The message in pieces of at most 256 KiB with CRLF lines, each with whether it may hold a line that begins with a
-        dot (the first piece begins a line). Each piece is read in a transaction of its own.
+        """The message in pieces of at most 256 KiB with CRLF lines, each with whether it may hold a line that begins
+        with a dot (the first piece begins a line). Each piece is read in a transaction of its own.
 
         @raise MaildropLost: another session took over.
         """

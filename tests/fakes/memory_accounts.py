@@ -1,0 +1,130 @@
+"""Domains, accounts and addresses in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from zope.interface import implementer
+
+from emailsys.interfaces import Account, AdminError, DomainRow, IAccounts, IDirectory, Login, UserRow
+from emailsys.mail.address import Address, domain_key
+
+Key = tuple[str, str]
+
+
+@dataclass
+class Domain:
+    """A domain, and whom its postmaster and abuse mail goes to."""
+
+    name: str
+    postmaster: Address
+
+
+@implementer(IAccounts, IDirectory)
+class MemoryAccounts:
+    """Administration and look-ups in one, without a cache."""
+
+    def __init__(self, make_id: Callable[[], int], drops: Mapping[int, Sequence[Any]]) -> None:
+        self._make_id = make_id
+        self._drops: Any = drops
+        self._domains: dict[str, Domain] = {}
+        self._logins: dict[Key, Login] = {}
+
+    def has_account(self, account_id: int) -> bool:
+        """Whether mail can be delivered to it."""
+        return any(login.account.account_id == account_id for login in self._logins.values())
+
+    def seed(self, address: str, credentials: tuple[tuple[str, str], ...]) -> Account:
+        """An account and, where it is missing, its domain."""
+        local, _, domain = address.rpartition("@")
+        parsed = Address(local, domain)
+        self._domains.setdefault(domain_key(domain), Domain(domain, parsed))
+        account = Account(self._make_id(), parsed)
+        self._logins[parsed.key] = Login(account, credentials)
+        return account
+
+    async def is_local_domain(self, domain_key: str) -> bool:
+        return domain_key in self._domains
+
+    async def default_domain(self) -> str | None:
+        return next(iter(self._domains), None)
+
+    async def find_address(self, local_key: str, domain_key: str) -> Account | None:
+        login = self._logins.get((local_key, domain_key))
+        if login is None and local_key in ("postmaster", "abuse") and domain_key in self._domains:
+            login = self._logins.get(self._domains[domain_key].postmaster.key)
+        return None if login is None else login.account
+
+    async def find_login(self, name_key: Key) -> Login | None:
+        return self._logins.get(name_key)
+
+    async def add_domain(self, name: str, postmaster: Address) -> None:
+        key = domain_key(name)
+        if key in self._domains:
+            raise AdminError(f"the domain {name} exists already")
+        if postmaster.key[1] != key and postmaster.key[1] not in self._domains:
+            raise AdminError(f"{postmaster} is in no domain of this system")
+        self._domains[key] = Domain(name, postmaster)
+
+    async def list_domains(self) -> Sequence[DomainRow]:
+        return [
+            DomainRow(domain.name, domain.postmaster, sum(name[1] == key for name in self._logins))
+            for key, domain in self._domains.items()
+        ]
+
+    async def remove_domain(self, name: str) -> None:
+        key = domain_key(name)
+        if key not in self._domains:
+            raise AdminError(f"there is no domain {name}")
+        if any(login_key[1] == key for login_key in self._logins):
+            raise AdminError(f"the domain {name} has users; remove them first")
+        if any(other != key and domain.postmaster.key[1] == key for other, domain in self._domains.items()):
+            raise AdminError(f"another domain's postmaster is in {name}")
+        del self._domains[key]
+
+    def _login(self, address: Address) -> Login:
+        login = self._logins.get(address.key)
+        if login is None:
+            raise AdminError(f"there is no user {address}")
+        return login
+
+    async def add_user(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
+        local, domain = address.key
+        if domain not in self._domains:
+            raise AdminError(f"there is no domain {address.domain}; add it first")
+        if address.key in self._logins:
+            raise AdminError(f"the user {address} exists already")
+        if local in ("postmaster", "abuse") and self._domains[domain].postmaster.key != address.key:
+            raise AdminError(f"{address} is an alias of {self._domains[domain].postmaster}")
+        self._logins[address.key] = Login(Account(self._make_id(), address), tuple(credentials))
+
+    async def list_users(self, domain: str | None) -> Sequence[UserRow]:
+        if domain is not None and domain_key(domain) not in self._domains:
+            raise AdminError(f"there is no domain {domain}")
+        rows = []
+        for (_, key), login in sorted(self._logins.items(), key=lambda item: (item[0][1], item[0][0])):
+            if domain is None or key == domain_key(domain):
+                drop = self._drops.get(login.account.account_id, ())
+                rows.append(
+                    UserRow(login.account.address, login.account.enabled, len(drop), sum(len(r.octets) for r in drop))
+                )
+        return rows
+
+    async def remove_user(self, address: Address, purge: bool) -> None:
+        login = self._login(address)
+        for domain in self._domains.values():
+            if domain.postmaster.key == address.key:
+                raise AdminError(f"{address} is the postmaster of {domain.name}")
+        if self._drops.get(login.account.account_id) and not purge:
+            raise AdminError(f"{address} has mail; purge it")
+        self._drops.pop(login.account.account_id, None)
+        del self._logins[address.key]
+
+    async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
+        self._logins[address.key] = replace(self._login(address), credentials=tuple(credentials))
+
+    async def set_enabled(self, address: Address, enabled: bool) -> None:
+        login = self._login(address)
+        self._logins[address.key] = replace(login, account=replace(login.account, enabled=enabled))
