@@ -35,7 +35,7 @@ _PEER_CREDENTIALS: Final = struct.Struct("3i")
 
 @contextmanager
 def _short_path(path: Path) -> Iterator[str]:
-    """A name for a socket that fits into sockaddr_un: one by a link in the temporary folder where the path is too long."""
+    """A socket's name that fits into sockaddr_un: one by a link in the temporary folder where the path is too long."""
     if len(os.fsencode(path)) <= _MAX_PATH_OCTETS:
         yield str(path)
         return
@@ -113,7 +113,7 @@ class ControlProtocol(LineOnlyReceiver):
         self._waiting.append(line)
         if not self._working:
             self._working = True
-            Deferred.fromCoroutine(self._work()).addErrback(self._surprise)
+            _ = Deferred.fromCoroutine(self._work()).addErrback(self._surprise)
 
     @override
     def lineLengthExceeded(self, line: bytes) -> None:
