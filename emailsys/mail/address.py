@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -10,8 +11,23 @@ from typing import Final
 
 import idna
 
-# RFC 5322 §3.2.3 dot-atom, extended by RFC 6531 §3.3 to UTF-8.
-_DOT_ATOM: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+)*")
+# RFC 6531 §3.3 lets UTF-8 into atoms, quoted strings and domains; we take neither C1 controls nor surrogates.
+_BEYOND_ASCII: Final = "\u00a0-\ud7ff\ue000-\U0010ffff"
+# RFC 5321 §4.1.2 Dot-string.
+_ATOM: Final = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~\-{_BEYOND_ASCII}]+"
+_DOT_ATOM: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+# RFC 5321 §4.1.2 Quoted-string: no control octets, in quoted pairs neither.
+_QUOTED: Final = re.compile(rf'"((?:[ !#-\[\]-~{_BEYOND_ASCII}]|\\[ -~])*)"')
+_QUOTED_PAIR: Final = re.compile(r"\\(.)")
+_LABEL: Final = rf"[A-Za-z0-9{_BEYOND_ASCII}](?:[A-Za-z0-9\-{_BEYOND_ASCII}]*[A-Za-z0-9{_BEYOND_ASCII}])?"
+_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+# RFC 5321 §4.1.3 General-address-literal.
+_GENERAL_LITERAL: Final = re.compile(r"[A-Za-z0-9\-]*[A-Za-z0-9]:[!-Z^-~]+")
+
+# RFC 5321 §4.5.3.1.1, §4.5.3.1.2, in octets as they stand on the wire.
+MAX_LOCAL_PART: Final = 64
+MAX_DOMAIN: Final = 255
+_MAX_LABEL: Final = 63
 
 
 class AddressSyntaxError(ValueError):
@@ -36,7 +52,8 @@ def domain_key(domain: str) -> str:
 class Address:
     """A mailbox, local part and domain, as RFC 5321 §4.1.2 means it.
 
-    The local part is the value, without quotes or backslashes; `str` quotes it again where it must.
+    The local part is the value, without quotes or backslashes; `str` quotes it again where it must. The domain is empty
+    only for bare <postmaster> (RFC 5321 §4.5.1).
     """
 
     local: str
@@ -53,7 +70,68 @@ class Address:
         return self.local.isascii() and self.domain.isascii()
 
     def __str__(self) -> str:
-        if _DOT_ATOM.fullmatch(self.local):
-            return f"{self.local}@{self.domain}"
-        quoted = self.local.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{quoted}"@{self.domain}'
+        local = self.local
+        if not _DOT_ATOM.fullmatch(local):
+            quoted = local.replace("\\", "\\\\").replace('"', '\\"')
+            local = f'"{quoted}"'
+        return f"{local}@{self.domain}" if self.domain else local
+
+
+def is_domain(text: str) -> bool:
+    """Whether it is a domain name of RFC 5321 §4.1.2, U-labels of RFC 5890 among it, of lawful length."""
+    if not _DOMAIN.fullmatch(text) or len(text) > MAX_DOMAIN:
+        return False
+    if text.isascii():
+        return len(text) <= _MAX_LABEL or all(len(label) <= _MAX_LABEL for label in text.split("."))
+    try:
+        # Refuses labels and names that are too long as A-labels, too.
+        idna.encode(text, uts46=True)
+    except idna.IDNAError:
+        return False
+    return len(text.encode()) <= MAX_DOMAIN
+
+
+def is_address_literal(text: str) -> bool:
+    """Whether it is an address literal of RFC 5321 §4.1.3, with its brackets: IPv4, IPv6 or of a general kind."""
+    if not (text.startswith("[") and text.endswith("]")) or len(text) > MAX_DOMAIN:
+        return False
+    inside = text[1:-1]
+    try:
+        if inside[:5].lower() == "ipv6:":
+            ipaddress.IPv6Address(inside[5:])
+            return "%" not in inside
+        if ":" not in inside:
+            ipaddress.IPv4Address(inside)
+            return True
+    except ValueError:
+        return False
+    return _GENERAL_LITERAL.fullmatch(inside) is not None
+
+
+def parse(text: str) -> Address:
+    """Read a Mailbox of RFC 5321 §4.1.2, with UTF-8 as RFC 6531 §3.3 has it.
+
+    Without angle brackets and source route. The local part may be a dot-string or a quoted string, the domain a name or
+    an address literal.
+
+    @raise AddressSyntaxError: it is none, or a part is too long, or it has control octets.
+    """
+    local, at, domain = text.rpartition("@")
+    if not at:
+        raise AddressSyntaxError("address without @domain")
+    if not local:
+        raise AddressSyntaxError("address without a local part")
+    value = local
+    if not _DOT_ATOM.fullmatch(local):
+        quoted = _QUOTED.fullmatch(local)
+        if quoted is None:
+            raise AddressSyntaxError("malformed local part")
+        value = _QUOTED_PAIR.sub(r"\1", quoted[1])
+    if (len(local) if local.isascii() else len(local.encode())) > MAX_LOCAL_PART:
+        raise AddressSyntaxError(f"local part longer than {MAX_LOCAL_PART} octets")
+    if domain.startswith("["):
+        if not is_address_literal(domain):
+            raise AddressSyntaxError("malformed address literal")
+    elif not is_domain(domain):
+        raise AddressSyntaxError("malformed domain" if domain else "address without a domain")
+    return Address(value, domain)

@@ -47,7 +47,8 @@ class Client:
     """The other end of an SMTP session, as far as it is known at the moment.
 
     `ip` is the peer's address in text form; `helo` is what it called itself, None before EHLO or HELO.
-    `protocol` is a transmission type for the Received field (RFC 3848, RFC 6531): SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, UTF8SMTPSA ...
+    `protocol` is a transmission type for the Received field (RFC 3848, RFC 6531): SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA,
+    UTF8SMTPSA ...
     `tls` names version and cipher suite, None in the clear. `account` is the authenticated login's address.
     """
 

@@ -2,16 +2,165 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
+
+# RFC 5321 §4.5.3.1.5: 512 octets with code and CRLF.
+MAX_REPLY_LINE: Final = 512
+# What a reply may carry as it stands; the peer's own octets among it are escaped (log and terminal injection).
+_UNPRINTABLE: Final = re.compile(r"[^\n -~]")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A reply of RFC 5321 §4.2 with an enhanced status code of RFC 3463, "" where none belongs.
 
-    The text may hold line breaks; each line becomes a line of a multi-line reply. Control octets are escaped when printed.
+    The text may hold line breaks; each line becomes a line of a multi-line reply. Control octets are escaped when
+    printed.
     """
 
     code: int
     enhanced: str
     text: str
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it is a 4xx or a 5xx."""
+        return self.code >= 400
+
+    def encode(self) -> bytes:
+        """The reply as it goes over the wire, each line under 512 octets, the enhanced code on each (RFC 2034 §4)."""
+        text = self.text
+        if not (text.isascii() and text.isprintable()):
+            text = _UNPRINTABLE.sub(_escaped, text)
+        prefix = f" {self.enhanced} " if self.enhanced else " "
+        if "\n" not in text and len(text) < 480:
+            return f"{self.code}{prefix}{text}\r\n".encode("ascii")
+        most = MAX_REPLY_LINE - len("\r\n") - len(str(self.code)) - len(prefix) - 1
+        lines = [line[at : at + most] for line in text.split("\n") for at in range(0, len(line) or 1, most)]
+        behind = prefix[1:]
+        encoded = [f"{self.code}-{behind}{line}\r\n" for line in lines[:-1]]
+        encoded.append(f"{self.code} {behind}{lines[-1]}\r\n")
+        return "".join(encoded).encode("ascii")
+
+
+# Success.
+HELP: Final = Reply(214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS AUTH; RFC 5321")
+TLS_READY: Final = Reply(220, "2.0.0", "ready to start TLS")
+CLOSING: Final = Reply(221, "2.0.0", "goodbye")
+LOGGED_IN: Final = Reply(235, "2.7.0", "logged in")
+NOTHING_DONE: Final = Reply(250, "2.0.0", "OK")
+FORGOTTEN: Final = Reply(250, "2.0.0", "transaction forgotten")
+SENDER_OK: Final = Reply(250, "2.1.0", "sender OK")
+RECIPIENT_OK: Final = Reply(250, "2.1.5", "recipient OK")
+# RFC 5321 §3.5.3: VRFY is answered, nothing is told.
+NOT_VERIFIED: Final = Reply(252, "2.1.5", "not verified; send mail to find out")
+SEND_MESSAGE: Final = Reply(354, "", "send the message, end it with a dot on a line by itself")
+
+# Not now.
+TIMED_OUT: Final = Reply(421, "4.4.2", "nothing heard for too long, closing")
+SHUTTING_DOWN: Final = Reply(421, "4.3.2", "the service is stopping, try again later")
+LOCAL_ERROR: Final = Reply(451, "4.3.0", "local error, try again later")
+STORE_FULL: Final = Reply(452, "4.3.1", "not enough room, try again later")
+TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "too many recipients, send to the others in another transaction")
+TLS_UNAVAILABLE: Final = Reply(454, "4.7.0", "TLS is not available")
+LOGIN_BUSY: Final = Reply(454, "4.7.0", "too many logins at the moment, try again later")
+
+# What was typed is no command, or not in its place.
+UNKNOWN_COMMAND: Final = Reply(500, "5.5.1", "unknown command")
+EMPTY_LINE: Final = Reply(500, "5.5.2", "empty line; a command was expected")
+NOT_TEXT: Final = Reply(500, "5.5.2", "control octets in a command")
+NOT_IMPLEMENTED: Final = Reply(502, "5.5.1", "command not implemented")
+NO_WEB_SERVER: Final = Reply(554, "5.5.1", "this is a mail server")
+NO_PARAMETERS: Final = Reply(501, "5.5.4", "this command takes no parameters")
+HELLO_SYNTAX: Final = Reply(501, "5.5.4", "syntax: EHLO hostname")
+MAIL_SYNTAX: Final = Reply(501, "5.5.4", "syntax: MAIL FROM:<address> [parameters]")
+RCPT_SYNTAX: Final = Reply(501, "5.5.4", "syntax: RCPT TO:<address> [parameters]")
+BDAT_SYNTAX: Final = Reply(501, "5.5.4", "syntax: BDAT octets [LAST]")
+VRFY_SYNTAX: Final = Reply(501, "5.5.4", "syntax: VRFY name")
+AUTH_SYNTAX: Final = Reply(501, "5.5.4", "syntax: AUTH mechanism [initial-response]")
+BAD_PARAMETER_VALUE: Final = Reply(501, "5.5.4", "malformed or repeated parameter")
+UNKNOWN_PARAMETER: Final = Reply(555, "5.5.4", "parameter not recognized or not implemented")
+HELLO_FIRST: Final = Reply(503, "5.5.1", "EHLO or HELO first")
+MAIL_FIRST: Final = Reply(503, "5.5.1", "MAIL first")
+MAIL_TWICE: Final = Reply(503, "5.5.1", "a transaction has begun already; RSET forgets it")
+NOT_IN_CHUNKS: Final = Reply(503, "5.5.1", "the message has begun with BDAT and ends with BDAT LAST")
+NO_RECIPIENTS: Final = Reply(554, "5.5.1", "no valid recipients")
+IN_TRANSACTION: Final = Reply(503, "5.5.1", "not within a transaction")
+TLS_TWICE: Final = Reply(503, "5.5.1", "TLS has begun already")
+
+# Logins.
+AUTH_TWICE: Final = Reply(503, "5.5.1", "logged in already")
+AUTH_NEEDS_EHLO: Final = Reply(503, "5.5.1", "EHLO first")
+AUTH_NOT_HERE: Final = Reply(503, "5.5.1", "no logins on this port")
+AUTH_CANCELLED: Final = Reply(501, "5.7.0", "login cancelled")
+AUTH_UNKNOWN_MECHANISM: Final = Reply(504, "5.5.4", "mechanism not recognized; use PLAIN or LOGIN")
+LOGIN_REQUIRED: Final = Reply(530, "5.7.0", "log in first (AUTH)")
+TLS_REQUIRED: Final = Reply(530, "5.7.0", "begin TLS first (STARTTLS)")
+LOGIN_FAILED: Final = Reply(535, "5.7.8", "login failed")
+AUTH_NEEDS_TLS: Final = Reply(538, "5.7.11", "logins need TLS; STARTTLS first")
+
+# Who and to whom.
+NO_SUCH_MAILBOX: Final = Reply(550, "5.1.1", "no such mailbox here")
+RELAY_DENIED: Final = Reply(550, "5.7.1", "no relay for you")
+NO_REMOTE_DELIVERY: Final = Reply(550, "5.7.1", "mail to other systems is not sent from here")
+SENDER_NOT_YOURS: Final = Reply(553, "5.7.1", "that sender address is not yours")
+# RFC 6531 §3.5
+NEEDS_SMTPUTF8: Final = Reply(553, "5.6.7", "an address with non-ASCII letters needs SMTPUTF8")
+
+# The message.
+TOO_BIG: Final = Reply(552, "5.3.4", "message larger than the limit")
+HEADER_TOO_BIG: Final = Reply(552, "5.3.4", "header section larger than the limit")
+LOOP: Final = Reply(554, "5.4.6", "too many Received fields: the message goes round in a loop")
+BARE_LF: Final = Reply(554, "5.6.0", "the message has LF alone; lines end with CRLF")
+BARE_CR: Final = Reply(554, "5.6.0", "the message has CR alone; lines end with CRLF")
+
+
+def greeting(hostname: str) -> Reply:
+    """The first words on a connection."""
+    return Reply(220, "", f"{hostname} ESMTP emailsys")
+
+
+def hello(hostname: str, extensions: tuple[str, ...] = ()) -> Reply:
+    """The reply to HELO, and with extensions that to EHLO (RFC 5321 §4.1.1.1)."""
+    return Reply(250, "", "\n".join((hostname, *extensions)))
+
+
+def challenge(text: bytes) -> Reply:
+    """The server's challenge in an authentication exchange, base64."""
+    return Reply(334, "", text.decode("ascii"))
+
+
+def chunk_taken(octets: int) -> Reply:
+    """A BDAT that is not the last was taken (RFC 3030 §2)."""
+    return Reply(250, "2.0.0", f"{octets} octets taken")
+
+
+def queued(queue_id: str) -> Reply:
+    """The message is on disk."""
+    return Reply(250, "2.0.0", f"queued as {queue_id}")
+
+
+def bad_line(why: str) -> Reply:
+    """What came is no line of RFC 5321 §2.3.8."""
+    return Reply(500, "5.5.2", why)
+
+
+def bad_response(why: str) -> Reply:
+    """A response of an authentication exchange cannot be read (RFC 4954 §4)."""
+    return Reply(501, "5.5.2", why)
+
+
+def bad_sender(why: str) -> Reply:
+    """The reverse-path is no address."""
+    return Reply(501, "5.1.7", why)
+
+
+def bad_recipient(why: str) -> Reply:
+    """The forward-path is no address."""
+    return Reply(501, "5.1.3", why)

@@ -1,0 +1,77 @@
+"""The fields that tell a message's way: Received, Return-Path, Delivered-To."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+from emailsys.mail.address import Address
+from emailsys.mail.envelope import Arrival, Client, Recipient
+
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+# What may stand in the field as it came: a name that is nearly a domain ("my_host"), or an address literal.
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._\-]*[A-Za-z0-9])?|\[[A-Za-z0-9.:\-]+\]")
+# In a comment, neither control octets nor what ends or escapes it (RFC 5322 §3.2.2).
+_NOT_IN_COMMENT: Final = re.compile(r"[^!-'*-\[\]-~]")
+
+
+@lru_cache(maxsize=8)
+def _date_of_second(moment: datetime) -> str:
+    offset = moment.strftime("%z") or "+0000"
+    # The names are not the locale's.
+    return (
+        f"{_DAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year:04d} "
+        f"{moment.hour:02d}:{moment.minute:02d}:{moment.second:02d} {offset[:5]}"
+    )
+
+
+def date_time(moment: datetime) -> str:
+    """A date-time of RFC 5322 §3.3; a moment without time zone counts as UTC."""
+    return _date_of_second(moment.replace(microsecond=0))
+
+
+@lru_cache(maxsize=1024)
+def address_literal(ip: str) -> str:
+    """An IP address as RFC 5321 §4.1.3 writes it; what is no address is "[unknown]"."""
+    try:
+        address = ipaddress.ip_address(ip.partition("%")[0])
+    except ValueError:
+        return "[unknown]"
+    return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
+
+
+def _from_clause(client: Client) -> str:
+    literal = address_literal(client.ip)
+    if client.helo is not None and len(client.helo) <= 255:
+        if _PLAIN_NAME.fullmatch(client.helo):
+            return f"from {client.helo} ({literal})"
+        # RFC 5321 §4.1.4: a bad name is no reason to refuse, and what is told here is for people.
+        return f"from {literal} (helo={_NOT_IN_COMMENT.sub('?', client.helo)})"
+    return f"from {literal} ({literal})"
+
+
+def received(hostname: str, client: Client, arrival: Arrival, recipients: Sequence[Recipient]) -> bytes:
+    """The Received field of RFC 5321 §4.4, folded, with its final CRLF.
+
+    The forward-path is named only where there is one recipient: else it would tell each of the others (§7.2).
+    """
+    tls = f"\r\n\t({_NOT_IN_COMMENT.sub(' ', client.tls)})" if client.tls else ""
+    named = ""
+    if len(recipients) == 1 and recipients[0].forward_path.domain:
+        named = f"\r\n\tfor <{recipients[0].forward_path}>"
+    return (
+        f"Received: {_from_clause(client)}{tls}\r\n"
+        f"\tby {hostname} with {client.protocol} id {arrival.queue_id}{named};\r\n"
+        f"\t{date_time(arrival.arrived_at)}\r\n"
+    ).encode()
+
+
+def delivery_prefix(reverse_path: Address | None, forward_path: Address) -> bytes:
+    """What final delivery puts before a message, one for each recipient (RFC 5321 §4.4; RFC 9228 for Delivered-To)."""
+    sender = "" if reverse_path is None else str(reverse_path)
+    return f"Return-Path: <{sender}>\r\nDelivered-To: {forward_path}\r\n".encode()
