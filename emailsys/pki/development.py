@@ -1,0 +1,191 @@
+"""Keep a folder with the development CA and its server certificates: make what is lacking, renew what is old."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+
+from emailsys.pki.certificates import (
+    PrivateKey,
+    alternative_names,
+    issue,
+    new_authority,
+    new_key,
+    read_certificate,
+    read_key,
+    same_key,
+)
+from emailsys.pki.recipe import KEY_KINDS, PKIError, Recipe, ServerRecipe, read_recipe
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedFiles:
+    """A certificate chain and its key, PEM; `kind` is "rsa" or "ecdsa"."""
+
+    kind: str
+    chain: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DevelopmentPKI:
+    """Where the development CA's certificate lies, and the server certificates it issued, RSA first."""
+
+    authority: Path
+    authority_key: Path
+    certificates: tuple[IssuedFiles, ...]
+    #: The files that were written now; none where all were fit.
+    written: tuple[Path, ...] = ()
+
+
+def _write(path: Path, octets: bytes, mode: int) -> None:
+    """Put a file in its place whole or not at all, on disk when this returns."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(octets)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+class _Workshop:
+    """One pass over a folder: reads what is there, makes what is lacking or old, remembers what it wrote."""
+
+    def __init__(self, folder: Path, now: datetime) -> None:
+        self.folder, self.now = folder, now
+        self.written: list[Path] = []
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise PKIError(f"{folder}: the folder for certificates cannot be made: {error.strerror}") from error
+
+    def save(self, path: Path, octets: bytes, mode: int) -> None:
+        try:
+            _write(path, octets, mode)
+        except OSError as error:
+            raise PKIError(f"{path}: cannot be written: {error.strerror}") from error
+        self.written.append(path)
+
+    def key(self, path: Path, name: str) -> PrivateKey:
+        """The key that is there, else a new one: a renewed certificate keeps its key, so that no crash between
+        two writes leaves a pair that does not match."""
+        key = read_key(path)
+        if key is None:
+            key = new_key(name)
+            encoding = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            self.save(path, key.private_bytes(*encoding), 0o600)
+        return key
+
+    def certificate(self, path: Path, certificate: x509.Certificate) -> None:
+        self.save(path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+
+    def authority(self, stem: str, recipe: Recipe, name: str) -> tuple[x509.Certificate, PrivateKey]:
+        path, key_path = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
+        if path.exists() and not key_path.exists():
+            # People may have told their programs to trust this authority: it is never replaced in silence.
+            raise PKIError(f"{key_path}: the key of {path.name} is missing: remove {path} to have a new authority made")
+        key = self.key(key_path, recipe.authority_key)
+        if path.exists():
+            certificate = read_certificate(path)
+            if not same_key(certificate, key):
+                raise PKIError(f"{key_path}: does not belong to {path.name}: remove both to have a new authority made")
+            if certificate.not_valid_after_utc - self.now > timedelta(days=recipe.server.renew_before):
+                return certificate, key
+        certificate = new_authority(name, recipe.authority_days, key, self.now)
+        self.certificate(path, certificate)
+        return certificate, key
+
+    def server(
+        self,
+        stem: str,
+        recipe: ServerRecipe,
+        names: Iterable[str],
+        authority: tuple[x509.Certificate, PrivateKey],
+        renew: bool,
+    ) -> tuple[IssuedFiles, ...]:
+        wanted = alternative_names(recipe, names)
+        issued = []
+        for name in recipe.keys:
+            kind = KEY_KINDS[name]
+            files = IssuedFiles(kind, self.folder / f"{stem}-{kind}.pem", self.folder / f"{stem}-{kind}.key")
+            key = self.key(files.key, name)
+            if renew or not self._fit(files.chain, key, wanted, authority[0], recipe.renew_before):
+                self.certificate(files.chain, issue(recipe, wanted, key, *authority, self.now))
+            issued.append(files)
+        return tuple(issued)
+
+    def _fit(
+        self, path: Path, key: PrivateKey, wanted: list[x509.GeneralName], authority: x509.Certificate, spare_days: int
+    ) -> bool:
+        """Whether a certificate is ours, for this key and these names, and not near its end."""
+        try:
+            certificate = read_certificate(path)
+            names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            certificate.verify_directly_issued_by(authority)
+        except (PKIError, x509.ExtensionNotFound, InvalidSignature, ValueError, TypeError):
+            return False
+        return (
+            same_key(certificate, key)
+            and set(names) == set(wanted)
+            and certificate.not_valid_before_utc <= self.now
+            and certificate.not_valid_after_utc - self.now > timedelta(days=spare_days)
+        )
+
+
+def ensure_development_ca(
+    folder: Path,
+    names: Iterable[str] = (),
+    *,
+    recipe: Recipe | None = None,
+    now: datetime | None = None,
+    renew: bool = False,
+) -> DevelopmentPKI:
+    """Make the development CA and its server certificates in a folder, as far as they are lacking, unfit or near their
+    end; with `renew`, the server certificates in any case. Keys are kept.
+
+    @param names: host names and IP addresses beside those of the recipe.
+    @raise PKIError: the folder cannot be written, or the CA in it is damaged.
+    """
+    recipe = read_recipe() if recipe is None else recipe
+    shop = _Workshop(folder, datetime.now(UTC) if now is None else now)
+    authority = shop.authority("ca", recipe, recipe.authority_name)
+    certificates = shop.server("server", recipe.server, names, authority, renew)
+    return DevelopmentPKI(folder / "ca.pem", folder / "ca.key", certificates, tuple(shop.written))
+
+
+def make_variant(
+    folder: Path, variant: str, *, recipe: Recipe | None = None, now: datetime | None = None
+) -> tuple[IssuedFiles, ...]:
+    """Make the faulty certificates that the recipe has under that name, signed by the folder's development CA or, where
+    the recipe says so, by an authority of their own. For tests and demonstrations.
+
+    @raise PKIError: the recipe has no such variant.
+    """
+    recipe = read_recipe() if recipe is None else recipe
+    if variant not in recipe.variants:
+        raise PKIError(f"{variant!r} is none of the recipe's variants: {', '.join(recipe.variants)}")
+    server = recipe.variants[variant]
+    shop = _Workshop(folder, datetime.now(UTC) if now is None else now)
+    if server.authority:
+        authority = shop.authority(f"{variant}-ca", recipe, server.authority)
+    else:
+        authority = shop.authority("ca", recipe, recipe.authority_name)
+    return shop.server(variant, server, (), authority, renew=True)
