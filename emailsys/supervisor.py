@@ -45,9 +45,24 @@ def make_state_folder(folder: Path) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.stat()
     except OSError as error:
         raise StartupError(f"state folder {folder}: cannot be made: {error.strerror}", Exit.CANNOT_CREATE) from None
+    check_state_folder(folder)
+
+
+def check_state_folder(folder: Path) -> None:
+    """Whether a state folder that exists is a folder, ours to write to, and closed to others; nothing is changed.
+
+    @raise StartupError: it is not.
+    """
+    try:
+        status = folder.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StartupError(f"state folder {folder}: {error.strerror}", Exit.NO_PERMISSION) from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise StartupError(f"state folder {folder}: found a file; allowed: a folder", Exit.CANNOT_CREATE)
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise StartupError(
             f"state folder {folder}: found mode {stat.S_IMODE(status.st_mode):04o}, which lets others write; "

@@ -150,7 +150,8 @@ class _Table:
         for key, value in self._table.items():
             if key not in self._known:
                 near = difflib.get_close_matches(key, self._known, n=1)
-                instead = f"did you mean {near[0]}?" if near else _ELSEWHERE.get(key, ", ".join(self._known))
+                instead = f"did you mean {near[0]}?" if near else ", ".join(self._known)
+                instead = _ELSEWHERE.get(key, instead)
                 self._problems.append(
                     f"{self._file}: {self._where(key)}: found an unknown key (= {described(value)}); allowed: {instead}"
                 )

@@ -1,0 +1,57 @@
+"""The commands for domains."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from emailsys.cli.accounts import administer
+from emailsys.cli.options import ADDRESS, Places, Refused, as_json, places
+from emailsys.cli.output import print_rows
+from emailsys.config.exits import Exit
+from emailsys.mail.address import Address
+
+
+@click.group()
+def domain() -> None:
+    """Add, list and remove domains: those whose mail belongs to this system."""
+
+
+@domain.command("add")
+@click.argument("name")
+@click.option(
+    "--postmaster",
+    type=ADDRESS,
+    metavar="ADDRESS",
+    help="Who gets the mail for postmaster and abuse at this domain; asked for on a terminal.",
+)
+@places
+def add(where: Places, name: str, postmaster: Address | None) -> None:
+    """Add a domain, with its addresses postmaster and abuse (RFC 5321 §4.5.1, RFC 2142)."""
+    if postmaster is None:
+        if not sys.stdin.isatty():
+            raise Refused(
+                f"postmaster@{name} and abuse@{name} need someone who reads them: give --postmaster ADDRESS", Exit.USAGE
+            )
+        postmaster = click.prompt(f"Who reads mail to postmaster@{name} and abuse@{name}?", type=ADDRESS)
+    administer(where, {"command": "domain.add", "name": name, "postmaster": [postmaster.local, postmaster.domain]})
+    click.echo(f"added {name}; postmaster and abuse go to {postmaster}", err=True)
+
+
+@domain.command("list")
+@as_json
+@places
+def list_(where: Places, as_json: bool) -> None:
+    """List the domains, in the order in which they were added."""
+    rows = administer(where, {"command": "domain.list"})
+    print_rows(rows, as_json, "no domains yet: emailsys domain add NAME")
+
+
+@domain.command("remove")
+@click.argument("name")
+@places
+def remove(where: Places, name: str) -> None:
+    """Remove a domain; refused while it has users."""
+    administer(where, {"command": "domain.remove", "name": name})
+    click.echo(f"removed {name}", err=True)

@@ -1,0 +1,144 @@
+"""The console program: its commands by name, imported when they are called; and how each ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, Final, NoReturn
+
+import click
+
+from emailsys import __version__
+from emailsys.config.exits import MEANING, Exit
+
+PROGRAM: Final = "emailsys"
+
+_EPILOG: Final = "\b\nExit statuses (sysexits.h):\n" + "\n".join(
+    f"  {status:>3}  {text}" for status, text in MEANING.items()
+)
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and one line each, so that help imports none of them.
+
+    @param lazy: for each command the module, a colon, the attribute; and its line of help.
+    """
+
+    def __init__(self, *arguments: Any, lazy: Mapping[str, tuple[str, str]], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order in which people need them."""
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        entry = self._lazy.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry[0].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands in the help text."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self._lazy.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, or say which one may have been meant."""
+        name = args[0] if args else ""
+        if name not in self._lazy and not name.startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(name, self._lazy, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(self._lazy)}."
+            raise click.UsageError(f"No command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    PROGRAM,
+    cls=LazyGroup,
+    lazy={
+        "try": ("emailsys.cli.trial:try_it", "See it work: a message goes through a system of its own, on loopback."),
+        "serve": ("emailsys.cli.serve:serve", "Run the daemon in the foreground; `twistd emailsys` is its twin."),
+        "domain": ("emailsys.cli.domain:domain", "Add, list and remove domains."),
+        "user": ("emailsys.cli.user:user", "Add, list, change and remove the accounts of a domain."),
+        "config": ("emailsys.cli.config:config", "Print an example configuration, check one, show what is in force."),
+        "certs": ("emailsys.cli.certs:certs", "Make and show the certificates of the development CA."),
+        "completion": ("emailsys.cli.completion:completion", "Print the completion script of a shell."),
+    },
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_EPILOG,
+)
+@click.version_option(__version__, prog_name=PROGRAM)
+def program() -> None:
+    """A mail system: SMTP, submission, a durable store, POP3 and TLS.
+
+    To see it work: emailsys try
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the program and end the process with a status of sysexits.h."""
+    status = run(arguments)
+    with suppress(OSError):
+        sys.stdout.flush()
+    sys.exit(status)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status; errors are told on stderr, in one line each."""
+    try:
+        ended = program.main(
+            args=None if arguments is None else list(arguments), prog_name=PROGRAM, standalone_mode=False
+        )
+    except click.UsageError as error:
+        error.show()
+        return Exit.USAGE
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("", err=True)
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Who reads our output has had enough (`| head`): nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except Exception as error:
+        return _told(error)
+    return ended if isinstance(ended, int) else Exit.OK
+
+
+def _told(error: Exception) -> int:
+    from emailsys.config.loader import ConfigError
+    from emailsys.supervisor import StartupError
+
+    match error:
+        case ConfigError():
+            for problem in error.problems:
+                click.echo(f"{PROGRAM}: {problem}", err=True)
+            return Exit.CONFIG
+        case StartupError():
+            click.echo(f"{PROGRAM}: {error}", err=True)
+            return error.status
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"{PROGRAM}: {where}{error.strerror or error}", err=True)
+            return Exit.NO_PERMISSION if isinstance(error, PermissionError) else Exit.IO
+    if os.environ.get("EMAILSYS_TRACEBACK"):
+        raise error
+    click.echo(
+        f"{PROGRAM}: unexpected {type(error).__name__}: {error} (EMAILSYS_TRACEBACK=1 shows where; please report it)",
+        err=True,
+    )
+    return Exit.SOFTWARE

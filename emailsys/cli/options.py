@@ -1,0 +1,111 @@
+"""The options that all commands share: --state and --config, addresses, --json; and how a refusal is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from emailsys.config.exits import Exit
+from emailsys.config.places import StateChoice, choose_state, find_config
+from emailsys.config.settings import Settings
+from emailsys.mail.address import Address
+
+
+class Refused(click.ClickException):
+    """A command that cannot be carried out; the message says why and what to do."""
+
+    def __init__(self, message: str, status: Exit = Exit.DATA) -> None:
+        super().__init__(message)
+        self.exit_code = status
+
+    def show(self, file: Any = None) -> None:
+        """One line on stderr."""
+        click.echo(f"emailsys: {self.message}", err=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The state folder and the configuration file that the command line and the environment chose."""
+
+    state: StateChoice
+    config: Path | None
+
+    @property
+    def folder(self) -> Path:
+        """The state folder."""
+        return self.state.folder
+
+    def settings(self) -> Settings:
+        """What the configuration says.
+
+        @raise ConfigError: it is wrong.
+        """
+        from emailsys.config.loader import load
+
+        return load(self.config, self.folder)
+
+    def announce(self, settings: Settings | None = None) -> None:
+        """Say on stderr which store is used, where it is not the default one."""
+        store = told_store(self.state, settings)
+        if store is not None:
+            click.echo(f"emailsys: {store}", err=True)
+
+
+def told_store(state: StateChoice, settings: Settings | None) -> str | None:
+    """Which store is used, in words; None where it is the default one. A password in its URL is left out."""
+    if settings is not None and settings.store.url is not None:
+        scheme, separator, rest = settings.store.url.partition("://")
+        secret, at, host = rest.rpartition("@")
+        user = secret.partition(":")[0]
+        return f"store {scheme}{separator}{user}{at}{host}, state folder {state.folder} ({state.reason})"
+    return None if state.is_default else f"store in {state.folder} ({state.reason})"
+
+
+def places(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --state and --config, and hand it the Places first."""
+
+    @click.option("--state", metavar="DIR", help="State folder; else $EMAILSYS_STATE, else the default of this user.")
+    @click.option(
+        "--config",
+        metavar="FILE",
+        help="Configuration; else $EMAILSYS_CONFIG, /etc/emailsys/emailsys.toml, DIR/emailsys.toml.",
+    )
+    @wraps(function)
+    def command(*arguments: Any, state: str | None, config: str | None, **options: Any) -> Any:
+        return function(choose_places(state, config), *arguments, **options)
+
+    return command
+
+
+def choose_places(state: str | None, config: str | None) -> Places:
+    """The places, from the options and the environment."""
+    choice = choose_state(state, os.environ, os.geteuid() == 0)
+    return Places(choice, find_config(config, os.environ, choice.folder))
+
+
+class AddressType(click.ParamType):
+    """A mail address with a domain."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        """Parse it, or fail with the reason."""
+        if isinstance(value, Address):
+            return value
+        from emailsys.mail.address import AddressSyntaxError, parse_address
+
+        try:
+            return parse_address(value)
+        except AddressSyntaxError as error:
+            self.fail(f"{value!r} is no mail address: {error}", param, ctx)
+
+
+ADDRESS = AddressType()
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one document.")

@@ -1,0 +1,50 @@
+"""Print rows: a table for people, JSON for programs; colour only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, empty: str) -> None:
+    """Print rows that have the same keys; `empty` is told on stderr where there are none."""
+    if as_json:
+        click.echo(json.dumps(list(rows), indent=2, ensure_ascii=False))
+        return
+    if not rows:
+        click.echo(empty, err=True)
+        return
+    if sys.stdout.isatty():
+        _print_table(rows)
+        return
+    # For pipes: a line a row, columns separated by tabs, as cut and awk want them.
+    click.echo("\t".join(rows[0]))
+    for row in rows:
+        click.echo("\t".join(_shown(value) for value in row.values()))
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name, value in rows[0].items():
+        table.add_column(name, justify="right" if isinstance(value, int) and not isinstance(value, bool) else "left")
+    for row in rows:
+        table.add_row(*(Text(_shown(value)) for value in row.values()))
+    Console().print(table)
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case _:
+            return str(value)

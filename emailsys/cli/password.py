@@ -1,0 +1,99 @@
+"""Get a password: from a prompt, from standard input or from a command; never from an argument."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Final
+
+import click
+
+from emailsys.cli.options import Refused
+from emailsys.config.exits import Exit
+from emailsys.mail.address import Address
+
+# NIST SP 800-63B §5.1.1.2: 8 characters at least; we warn below 12.
+GOOD_LENGTH: Final = 12
+# RFC 4616 §2 sends it with NUL around; SASLprep and argon2 take any length, this bound is against a wrong file.
+MAX_LENGTH: Final = 1024
+# Seconds a password command may take: one that asks a person at a key store is slow.
+COMMAND_TIMEOUT: Final = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the password comes from; the prompt where neither is given."""
+
+    stdin: bool
+    command: str | None
+
+
+def password_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --password-stdin and --password-command, and hand it the Source."""
+
+    @click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
+    @click.option("--password-command", metavar="CMD", help="Run CMD in a shell; its first line is the password.")
+    @wraps(function)
+    def command(*arguments: Any, password_stdin: bool, password_command: str | None, **options: Any) -> Any:
+        if password_stdin and password_command is not None:
+            raise click.UsageError("--password-stdin and --password-command exclude each other.")
+        return function(*arguments, source=Source(password_stdin, password_command), **options)
+
+    return command
+
+
+def ask_password(source: Source, address: Address) -> str:
+    """The password; a short one is taken with a warning on stderr.
+
+    @raise Refused: there is none, or it has characters that no login can send.
+    """
+    if source.stdin:
+        password = _first_line(sys.stdin.buffer.readline(), "standard input")
+    elif source.command is not None:
+        password = _first_line(_output_of(source.command), "the password command")
+    elif sys.stdin.isatty():
+        password = click.prompt(
+            f"Password for {address}", hide_input=True, confirmation_prompt="The same again", err=True
+        )
+    else:
+        raise Refused("no terminal to ask for the password: use --password-stdin or --password-command CMD", Exit.USAGE)
+    if not password:
+        raise Refused("the password is empty")
+    if len(password) > MAX_LENGTH:
+        raise Refused(f"the password is longer than {MAX_LENGTH} characters")
+    if any(ord(character) < 32 or ord(character) == 127 for character in password):
+        raise Refused("the password has control characters, which mail programs cannot send")
+    if len(password) < GOOD_LENGTH:
+        click.echo(
+            f"emailsys: warning: a password of {len(password)} characters is easy to guess; take {GOOD_LENGTH} or more",
+            err=True,
+        )
+    return password
+
+
+def credentials_of(password: str) -> list[tuple[str, str]]:
+    """What is stored for a password: pairs of scheme and secret. This takes some 20 ms, on purpose."""
+    from emailsys.passwords import make_credentials
+
+    return list(make_credentials(password))
+
+
+def _first_line(octets: bytes, where: str) -> str:
+    try:
+        return octets.split(b"\n", 1)[0].removesuffix(b"\r").decode("utf-8")
+    except UnicodeDecodeError:
+        raise Refused(f"what {where} gave is not UTF-8") from None
+
+
+def _output_of(command: str) -> bytes:
+    try:
+        # A shell, because the operator wrote a shell command, as in `pass show mail | head -1`.
+        done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, timeout=COMMAND_TIMEOUT, check=False)  # noqa: S602
+    except subprocess.TimeoutExpired:
+        raise Refused(f"the password command took longer than {COMMAND_TIMEOUT} seconds", Exit.UNAVAILABLE) from None
+    if done.returncode != 0:
+        raise Refused(f"the password command ended with status {done.returncode}", Exit.UNAVAILABLE)
+    return done.stdout

@@ -1,0 +1,81 @@
+"""The commands for the accounts of a domain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from emailsys.cli.accounts import administer
+from emailsys.cli.options import ADDRESS, Places, as_json, places
+from emailsys.cli.output import print_rows
+from emailsys.cli.password import Source, ask_password, credentials_of, password_options
+from emailsys.mail.address import Address
+
+
+@click.group()
+def user() -> None:
+    """Add, list, change and remove accounts: each has a login and a maildrop."""
+
+
+def _field(address: Address) -> list[str]:
+    return [address.local, address.domain]
+
+
+@user.command("add")
+@click.argument("address", type=ADDRESS)
+@password_options
+@places
+def add(where: Places, address: Address, source: Source) -> None:
+    """Add an account. The password is asked for, or read by one of the options; never an argument."""
+    credentials = credentials_of(ask_password(source, address))
+    administer(where, {"command": "user.add", "address": _field(address), "credentials": credentials})
+    click.echo(f"added {address}", err=True)
+
+
+@user.command("list")
+@click.argument("domain", required=False)
+@as_json
+@places
+def list_(where: Places, domain: str | None, as_json: bool) -> None:
+    """List the accounts, of DOMAIN or of all, with the messages and octets in their maildrops."""
+    rows = administer(where, {"command": "user.list", "domain": domain})
+    print_rows(rows, as_json, "no users yet: emailsys user add ADDRESS")
+
+
+@user.command("remove")
+@click.argument("address", type=ADDRESS)
+@click.option("--purge", is_flag=True, help="Remove the mail in the maildrop, too; there is no way back.")
+@places
+def remove(where: Places, address: Address, purge: bool) -> None:
+    """Remove an account; refused while its maildrop has mail, unless --purge is given."""
+    administer(where, {"command": "user.remove", "address": _field(address), "purge": purge})
+    click.echo(f"removed {address}", err=True)
+
+
+@user.command("password")
+@click.argument("address", type=ADDRESS)
+@password_options
+@places
+def password(where: Places, address: Address, source: Source) -> None:
+    """Change the password of an account; the old one stops working at once."""
+    credentials = credentials_of(ask_password(source, address))
+    administer(where, {"command": "user.password", "address": _field(address), "credentials": credentials})
+    click.echo(f"changed the password of {address}", err=True)
+
+
+def _switch(enabled: bool, done: str) -> Callable[..., Any]:
+    @click.argument("address", type=ADDRESS)
+    @places
+    def command(where: Places, address: Address) -> None:
+        administer(where, {"command": "user.enabled", "address": _field(address), "enabled": enabled})
+        click.echo(f"{done} {address}", err=True)
+
+    return command
+
+
+user.command("disable", help="Forbid an account to log in; its mail is still received and kept.")(
+    _switch(False, "disabled")
+)
+user.command("enable", help="Let a disabled account log in again.")(_switch(True, "enabled"))
