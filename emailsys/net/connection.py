@@ -97,6 +97,8 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
 
     wire: Wire[EventT]
     clock: IReactorTime
+    #: Seconds of silence before the first `setTimeout` of the subclass; a whole command counts as speech, octets don't.
+    first_timeout: float = 300.0
     close_timeout: float = 5.0
     handshake_timeout: float = 30.0
 
@@ -211,6 +213,11 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
             self._transport.abortConnection()
 
     @property
+    def busy(self) -> bool:
+        """Whether a command is being acted on."""
+        return self._busy
+
+    @property
     def choked(self) -> bool:
         """Whether the peer does not read what was sent."""
         return self._choked
@@ -222,7 +229,7 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
         self._transport = self.transport
         self._out = []
         self._transport.registerProducer(_Outflow(self), True)
-        self.setTimeout(self.timeOut)
+        self.setTimeout(self.first_timeout)
         if ISSLTransport.providedBy(self.transport):
             self._implicit_tls = True
             self._await_handshake()
