@@ -1,0 +1,174 @@
+"""Read SMTP commands: a line becomes a verb and its arguments, or the reply that says what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from emailsys.mail import reply as replies
+from emailsys.mail.address import Address, AddressSyntaxError
+from emailsys.mail.address import parse as parse_address
+from emailsys.mail.envelope import BodyType
+from emailsys.mail.reply import Reply
+
+# Control octets in a command; a tab is white space to people, so it counts as that.
+_CONTROL: Final = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]")
+
+# RFC 5321 §4.1.2: a path in angle brackets, ">" within quotes not ending it. White space after the colon is what people
+# type; after the path come parameters.
+_PATH: Final = rb"[ \t]*<((?:[^\">]|\"(?:[^\"\\]|\\.)*\")*)>(?:[ \t]+(.*))?"
+_MAIL: Final = re.compile(rb"FROM:" + _PATH, re.IGNORECASE | re.DOTALL)
+_RCPT: Final = re.compile(rb"TO:" + _PATH, re.IGNORECASE | re.DOTALL)
+# RFC 5321 §4.1.2 A-d-l: read, and ignored (§3.6.1, appendix F.2).
+_SOURCE_ROUTE: Final = re.compile(r"@[^@,: ]+(?:,@[^@,: ]+)*:")
+# RFC 5321 §4.1.2 esmtp-param; RFC 6531 §3.3 lets UTF-8 into values.
+_PARAMETER: Final = re.compile(rb"([A-Za-z0-9][A-Za-z0-9\-]*)(?:=([!-<>-~\x80-\xff]+))?")
+# RFC 1870 §6.1: up to 20 digits.
+_SIZE: Final = re.compile(rb"[0-9]{1,20}")
+# RFC 3461 §4 xtext, as RFC 4954 §5 uses it.
+_XTEXT: Final = re.compile(rb"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
+_CHUNK: Final = re.compile(rb"([0-9]{1,20})(?:[ \t]+(LAST))?", re.IGNORECASE)
+
+_BODY_TYPES: Final = {b"7BIT": BodyType.SEVEN_BIT, b"8BITMIME": BodyType.EIGHT_BIT_MIME}
+_MAX_HELLO: Final = 255
+
+
+class MailArguments(NamedTuple):
+    """What MAIL says: the reverse-path, None for the null one, and its parameters."""
+
+    reverse_path: Address | None
+    #: What the client thinks the message has, in octets; an estimate (RFC 1870 §6.2).
+    size: int | None = None
+    body: BodyType = BodyType.SEVEN_BIT
+    smtputf8: bool = False
+
+
+class Chunk(NamedTuple):
+    """What BDAT says: the octets that follow, and whether they are the last."""
+
+    octets: int
+    last: bool
+
+
+def split_command(line: bytes) -> tuple[str, bytes] | Reply:
+    """The verb in upper case, and the rest without the white space around it (RFC 5321 §2.4, §4.1.1)."""
+    if _CONTROL.search(line):
+        return replies.NOT_TEXT
+    verb, _, rest = line.partition(b" ")
+    if b"\t" in verb:
+        verb, _, rest = line.partition(b"\t")
+    if not verb:
+        return replies.EMPTY_LINE if not line.strip() else replies.UNKNOWN_COMMAND
+    return verb.decode("ascii", "replace").upper(), rest.strip()
+
+
+def parse_hello(argument: bytes) -> str | Reply:
+    """What the client calls itself: one word, be it a domain or not (RFC 5321 §4.1.4 forbids refusing bad names)."""
+    name = argument.decode("utf-8", "replace")
+    if not name or len(argument) > _MAX_HELLO or " " in name or "\t" in name:
+        return replies.HELLO_SYNTAX
+    return name
+
+
+def _parameters(text: bytes | None) -> dict[bytes, bytes | None] | Reply:
+    """Parameters by upper-case keyword."""
+    found: dict[bytes, bytes | None] = {}
+    for word in text.split() if text else ():
+        match = _PARAMETER.fullmatch(word)
+        if match is None:
+            return replies.BAD_PARAMETER_VALUE
+        keyword = match[1].upper()
+        if keyword in found:
+            return replies.BAD_PARAMETER_VALUE
+        found[keyword] = match[2]
+    return found
+
+
+def _without_route(path: bytes) -> str:
+    """The mailbox of a path.
+
+    @raise AddressSyntaxError: it is not UTF-8, or the source route is malformed.
+    """
+    try:
+        text = path.decode("utf-8")
+    except UnicodeDecodeError:
+        raise AddressSyntaxError("address is not UTF-8") from None
+    if text.startswith("@"):
+        route = _SOURCE_ROUTE.match(text)
+        if route is None:
+            raise AddressSyntaxError("malformed source route")
+        text = text[route.end() :]
+    return text
+
+
+def parse_mail(argument: bytes) -> MailArguments | Reply:
+    """What follows MAIL (RFC 5321 §4.1.1.2) with SIZE, BODY, SMTPUTF8, and AUTH, which is read and ignored."""
+    match = _MAIL.fullmatch(argument)
+    if match is None:
+        return replies.MAIL_SYNTAX
+    reverse_path: Address | None = None
+    if match[1]:
+        try:
+            reverse_path = parse_address(_without_route(match[1]))
+        except AddressSyntaxError as error:
+            return replies.bad_sender(str(error))
+    arguments = MailArguments(reverse_path)
+    if match[2]:
+        with_parameters = _with_mail_parameters(arguments, match[2])
+        if isinstance(with_parameters, Reply):
+            return with_parameters
+        arguments = with_parameters
+    if reverse_path is not None and not arguments.smtputf8 and not reverse_path.is_ascii:
+        return replies.NEEDS_SMTPUTF8
+    return arguments
+
+
+def _with_mail_parameters(arguments: MailArguments, text: bytes) -> MailArguments | Reply:
+    parameters = _parameters(text)
+    if isinstance(parameters, Reply):
+        return parameters
+    size, body, smtputf8 = arguments.size, arguments.body, arguments.smtputf8
+    for keyword, value in parameters.items():
+        if keyword == b"SIZE":
+            if value is None or not _SIZE.fullmatch(value):
+                return replies.BAD_PARAMETER_VALUE
+            size = int(value)
+        elif keyword == b"BODY":
+            if value is None or value.upper() not in _BODY_TYPES:
+                return replies.BAD_PARAMETER_VALUE
+            body = _BODY_TYPES[value.upper()]
+        elif keyword == b"SMTPUTF8":
+            # RFC 6531 §3.4: it has no value.
+            if value is not None:
+                return replies.BAD_PARAMETER_VALUE
+            smtputf8 = True
+        elif keyword == b"AUTH":
+            # RFC 4954 §5: we trust nobody's word for who sent it first, and may then treat it as AUTH=<>.
+            if value is None or (value != b"<>" and not _XTEXT.fullmatch(value)):
+                return replies.BAD_PARAMETER_VALUE
+        else:
+            return replies.UNKNOWN_PARAMETER
+    return MailArguments(arguments.reverse_path, size, body, smtputf8)
+
+
+def parse_rcpt(argument: bytes) -> Address | Reply:
+    """What follows RCPT (RFC 5321 §4.1.1.3); no parameter is known. Bare <postmaster> has an empty domain."""
+    match = _RCPT.fullmatch(argument)
+    if match is None:
+        return replies.RCPT_SYNTAX
+    if match[2]:
+        parameters = _parameters(match[2])
+        return parameters if isinstance(parameters, Reply) else replies.UNKNOWN_PARAMETER
+    try:
+        text = _without_route(match[1])
+        if text.lower() == "postmaster":
+            return Address(text, "")
+        return parse_address(text)
+    except AddressSyntaxError as error:
+        return replies.bad_recipient(str(error))
+
+
+def parse_bdat(argument: bytes) -> Chunk | None:
+    """What follows BDAT (RFC 3030 §2), None where it cannot be read."""
+    match = _CHUNK.fullmatch(argument)
+    return None if match is None else Chunk(int(match[1]), match[2] is not None)

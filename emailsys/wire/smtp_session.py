@@ -1,0 +1,365 @@
+"""An SMTP session as its server sees it: octets become events, in the order and within the limits of RFC 5321."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from emailsys.mail import reply as replies
+from emailsys.mail.reply import Reply
+from emailsys.wire.lines import Flaw, LineReader
+from emailsys.wire.sasl import (
+    MAX_AUTH_LINE,
+    Credentials,
+    Exchange,
+    SaslCancelled,
+    SaslSyntaxError,
+    exchange_for,
+)
+from emailsys.wire.smtp_body import ChunkedMessage, StuffedMessage
+from emailsys.wire.smtp_grammar import (
+    MailArguments,
+    parse_bdat,
+    parse_hello,
+    parse_mail,
+    parse_rcpt,
+    split_command,
+)
+
+# RFC 5321 §4.5.3.1.4 asks for 512 octets, and extensions add to MAIL: SIZE 26, BODY 17, AUTH 500, SMTPUTF8 10.
+MAX_COMMAND_LINE: Final = 2048
+
+
+class Command(NamedTuple):
+    """The client asks for this, and may: the verb in upper case, its arguments as the grammar read them."""
+
+    verb: str
+    argument: Any
+
+
+class Answer(NamedTuple):
+    """The session itself knows what to reply."""
+
+    reply: Reply
+
+
+class Drop(NamedTuple):
+    """Reply and close the connection: this peer does not speak SMTP, or cannot be followed any more."""
+
+    reply: Reply
+
+
+class End(enum.Enum):
+    """What a piece of body ends."""
+
+    NOTHING = enum.auto()
+    CHUNK = enum.auto()
+    MESSAGE = enum.auto()
+
+
+class Body(NamedTuple):
+    """A piece of the message. With a refusal the message is to be forgotten; the end of it still comes."""
+
+    octets: bytes
+    end: End
+    refusal: Reply | None = None
+
+
+Event = Command | Answer | Drop | Body
+
+
+class Stage(enum.Enum):
+    """How far the client has come."""
+
+    CONNECTED = enum.auto()
+    GREETED = enum.auto()
+    #: MAIL was taken, no recipient yet.
+    MAIL = enum.auto()
+    #: At least one recipient was taken.
+    RCPT = enum.auto()
+    #: The message has begun with BDAT.
+    CHUNKS = enum.auto()
+
+
+# Which command is out of order at which stage (RFC 5321 §4.1.4, RFC 3030 §2, RFC 3207 §4, RFC 4954 §4).
+_TWICE: Final = dict.fromkeys((Stage.MAIL, Stage.RCPT, Stage.CHUNKS), replies.MAIL_TWICE)
+_WITHIN: Final = dict.fromkeys((Stage.MAIL, Stage.RCPT, Stage.CHUNKS), replies.IN_TRANSACTION)
+_BEFORE_MAIL: Final = {Stage.CONNECTED: replies.HELLO_FIRST, Stage.GREETED: replies.MAIL_FIRST}
+_OUT_OF_ORDER: Final[Mapping[str, Mapping[Stage, Reply]]] = {
+    "MAIL": {Stage.CONNECTED: replies.HELLO_FIRST, **_TWICE},
+    "RCPT": {**_BEFORE_MAIL, Stage.CHUNKS: replies.NOT_IN_CHUNKS},
+    "DATA": {**_BEFORE_MAIL, Stage.MAIL: replies.NO_RECIPIENTS, Stage.CHUNKS: replies.NOT_IN_CHUNKS},
+    "BDAT": {**_BEFORE_MAIL, Stage.MAIL: replies.NO_RECIPIENTS},
+    "STARTTLS": {Stage.CONNECTED: replies.HELLO_FIRST},
+    "AUTH": {Stage.CONNECTED: replies.AUTH_NEEDS_EHLO, **_WITHIN},
+    "EHLO": {},
+    "HELO": {},
+    "RSET": {},
+    "NOOP": {},
+    "VRFY": {},
+    "HELP": {},
+    "QUIT": {},
+}
+# Commands of standards that we do not implement, to tell them from nonsense (RFC 5321 §4.2.4).
+_NOT_IMPLEMENTED: Final = frozenset({"EXPN", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL"})
+# A browser that was made to POST to this port: what follows would be read as commands.
+_WEB_METHODS: Final = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE"})
+_NO_ARGUMENT: Final = frozenset({"DATA", "RSET", "QUIT", "STARTTLS"})
+
+
+class Session:
+    """One session. Feed it octets; take its events one at a time, each after the one before was answered.
+
+    What only its user can know is told to it: `mail_taken`, `rcpt_taken`, `data_begins`, `transaction_over`, `restart`.
+    """
+
+    def __init__(self, max_message_size: int, max_recipients: int) -> None:
+        """@param max_message_size: in octets, dots unstuffed."""
+        self._lines = LineReader()
+        self._max_message_size = max_message_size
+        self._max_recipients = max_recipients
+        self._parse: Mapping[str, Callable[[bytes], Event]] = {
+            "EHLO": self._hello("EHLO"),
+            "HELO": self._hello("HELO"),
+            "MAIL": self._mail,
+            "RCPT": self._rcpt,
+            "VRFY": self._vrfy,
+            "AUTH": self._auth,
+        }
+        #: Commands that are refused in any case at the moment, with the reply.
+        self.closed: dict[str, Reply] = {}
+        self.stage = Stage.CONNECTED
+        #: Whether the client said EHLO rather than HELO.
+        self.extended = False
+        self._next: Callable[[], Event | None] = self._next_command
+        self._smtputf8 = False
+        self._recipients = 0
+        self._exchange: Exchange | None = None
+        self._stuffed: StuffedMessage | None = None
+        self._chunked: ChunkedMessage | None = None
+        self._refusal_told = False
+        self._chunk_last = False
+        self._octets_to_skip = 0
+        self._after_skip: Event = Answer(replies.MAIL_FIRST)
+
+    # What its user tells
+
+    @property
+    def waiting(self) -> int:
+        """Octets fed and not yet taken."""
+        return self._lines.waiting
+
+    @property
+    def in_body(self) -> bool:
+        """Whether octets of a message are what is waited for."""
+        return self._stuffed is not None or (self._chunked is not None and self._chunked.wanted > 0)
+
+    def feed(self, octets: bytes) -> None:
+        """Take octets from the peer."""
+        self._lines.feed(octets)
+
+    def next_event(self) -> Event | None:
+        """What the peer asks for next, None until more comes."""
+        return self._next()
+
+    def mail_taken(self, arguments: MailArguments) -> None:
+        """A transaction has begun."""
+        self.stage = Stage.MAIL
+        self._smtputf8 = arguments.smtputf8
+        self._recipients = 0
+
+    def rcpt_taken(self) -> None:
+        """A recipient was accepted."""
+        self.stage = Stage.RCPT
+        self._recipients += 1
+
+    def data_begins(self) -> None:
+        """DATA was answered with 354: what follows is the message."""
+        self._stuffed = StuffedMessage(self._max_message_size)
+        self._refusal_told = False
+        self._next = self._next_stuffed
+
+    def transaction_over(self) -> None:
+        """The message was accepted or refused, or the transaction is forgotten."""
+        if self.stage is not Stage.CONNECTED:
+            self.stage = Stage.GREETED
+        self._stuffed = self._chunked = None
+        self._next = self._next_command
+
+    def restart(self) -> int:
+        """Forget all that was said and all that waits, as STARTTLS asks (RFC 3207 §4.2); how many octets that was."""
+        self.transaction_over()
+        self.stage = Stage.CONNECTED
+        self.extended = False
+        self._exchange = None
+        return self._lines.discard()
+
+    # Commands
+
+    def _next_command(self) -> Event | None:
+        line = self._lines.next_line(MAX_AUTH_LINE)
+        if line is None:
+            return None
+        if isinstance(line, Flaw):
+            return Answer(replies.bad_line(line.value))
+        command = split_command(line)
+        if isinstance(command, Reply):
+            return Answer(command)
+        verb, argument = command
+        if len(line) > MAX_COMMAND_LINE - 2 and verb != "AUTH":
+            return Answer(replies.bad_line(Flaw.TOO_LONG.value))
+        out_of_order = _OUT_OF_ORDER.get(verb)
+        if out_of_order is None:
+            if verb in _WEB_METHODS:
+                return Drop(replies.NO_WEB_SERVER)
+            return Answer(replies.NOT_IMPLEMENTED if verb in _NOT_IMPLEMENTED else replies.UNKNOWN_COMMAND)
+        refusal = out_of_order.get(self.stage) or self.closed.get(verb)
+        if verb == "BDAT":
+            return self._bdat(argument, refusal)
+        if refusal is not None:
+            return Answer(refusal)
+        parse = self._parse.get(verb)
+        if parse is not None:
+            return parse(argument)
+        if argument and verb in _NO_ARGUMENT:
+            return Answer(replies.NO_PARAMETERS)
+        if verb == "RSET":
+            self.transaction_over()
+        return Command(verb, argument)
+
+    def _hello(self, verb: str) -> Callable[[bytes], Event]:
+        def hello(argument: bytes) -> Event:
+            name = parse_hello(argument)
+            if isinstance(name, Reply):
+                return Answer(name)
+            # RFC 5321 §4.1.4: EHLO within a transaction is RSET, too.
+            self.stage = Stage.GREETED
+            self.transaction_over()
+            self.extended = verb == "EHLO"
+            return Command(verb, name)
+
+        return hello
+
+    def _mail(self, argument: bytes) -> Event:
+        arguments = parse_mail(argument)
+        if isinstance(arguments, Reply):
+            return Answer(arguments)
+        # RFC 1870 §6.1: the estimate alone is enough to refuse.
+        if arguments.size is not None and arguments.size > self._max_message_size:
+            return Answer(replies.TOO_BIG)
+        return Command("MAIL", arguments)
+
+    def _rcpt(self, argument: bytes) -> Event:
+        address = parse_rcpt(argument)
+        if isinstance(address, Reply):
+            return Answer(address)
+        if not self._smtputf8 and not address.is_ascii:
+            return Answer(replies.NEEDS_SMTPUTF8)
+        if self._recipients >= self._max_recipients:
+            return Answer(replies.TOO_MANY_RECIPIENTS)
+        return Command("RCPT", address)
+
+    def _vrfy(self, argument: bytes) -> Event:
+        return Command("VRFY", argument) if argument else Answer(replies.VRFY_SYNTAX)
+
+    # Logins
+
+    def _auth(self, argument: bytes) -> Event:
+        if not self.extended:
+            return Answer(replies.AUTH_NEEDS_EHLO)
+        mechanism, _, initial = argument.partition(b" ")
+        if not mechanism:
+            return Answer(replies.AUTH_SYNTAX)
+        exchange = exchange_for(mechanism)
+        if exchange is None:
+            return Answer(replies.AUTH_UNKNOWN_MECHANISM)
+        self._exchange = exchange
+        return self._exchanged(lambda: exchange.start(initial.strip() or None))
+
+    def _next_response(self) -> Event | None:
+        line = self._lines.next_line(MAX_AUTH_LINE)
+        if line is None:
+            return None
+        exchange = self._exchange
+        assert exchange is not None
+        if isinstance(line, Flaw):
+            self._exchange = None
+            self._next = self._next_command
+            # RFC 4954 §4: 5.5.6 is "authentication exchange line is too long".
+            return Answer(Reply(500, "5.5.6" if line is Flaw.TOO_LONG else "5.5.2", line.value))
+        return self._exchanged(lambda: exchange.respond(line))
+
+    def _exchanged(self, step: Callable[[], bytes | Credentials]) -> Event:
+        self._next = self._next_command
+        try:
+            result = step()
+        except SaslCancelled:
+            return Answer(replies.AUTH_CANCELLED)
+        except SaslSyntaxError as error:
+            return Answer(replies.bad_response(str(error)))
+        if isinstance(result, Credentials):
+            self._exchange = None
+            return Command("AUTH", result)
+        self._next = self._next_response
+        return Answer(replies.challenge(result))
+
+    # The message
+
+    def _next_stuffed(self) -> Event | None:
+        message = self._stuffed
+        assert message is not None
+        while self._lines.waiting:
+            piece, rest = message.take(self._lines.take())
+            if rest is not None:
+                self._lines.put_back(rest)
+                self._next = self._next_command
+                return Body(piece, End.MESSAGE, message.refusal)
+            if message.refusal is not None and not self._refusal_told:
+                self._refusal_told = True
+                return Body(b"", End.NOTHING, message.refusal)
+            if piece:
+                return Body(piece, End.NOTHING)
+        return None
+
+    def _bdat(self, argument: bytes, refusal: Reply | None) -> Event | None:
+        chunk = parse_bdat(argument)
+        if chunk is None:
+            # Nobody can tell where the next command begins.
+            return Drop(replies.BDAT_SYNTAX)
+        if refusal is not None:
+            # RFC 3030 §2: the octets are read and dropped all the same.
+            self._octets_to_skip = chunk.octets
+            self._after_skip = Answer(refusal)
+            self._next = self._next_skipped
+            return self._next_skipped()
+        if self._chunked is None:
+            self._chunked = ChunkedMessage(self._max_message_size)
+            self._refusal_told = False
+        self.stage = Stage.CHUNKS
+        self._chunked.begin_chunk(chunk.octets, chunk.last)
+        self._chunk_last = chunk.last
+        self._next = self._next_chunked
+        return Command("BDAT", chunk)
+
+    def _next_skipped(self) -> Event | None:
+        self._octets_to_skip -= len(self._lines.take(self._octets_to_skip))
+        if self._octets_to_skip:
+            return None
+        self._next = self._next_command
+        return self._after_skip
+
+    def _next_chunked(self) -> Event | None:
+        message = self._chunked
+        assert message is not None
+        while message.wanted == 0 or self._lines.waiting:
+            piece = message.take(self._lines.take(message.wanted))
+            if message.wanted == 0:
+                self._next = self._next_command
+                return Body(piece, End.MESSAGE if self._chunk_last else End.CHUNK, message.refusal)
+            if message.refusal is not None and not self._refusal_told:
+                self._refusal_told = True
+                return Body(b"", End.NOTHING, message.refusal)
+            if piece:
+                return Body(piece, End.NOTHING)
+        return None
