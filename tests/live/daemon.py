@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emailsys.passwords import hash_password
+from emailsys.passwords import make_credentials
 
-from emailsys.mail.address import Address
 from emailsys.ops.control import ask
 
 DOMAIN = "example.test"
@@ -167,25 +166,25 @@ class Daemon:
         assert "result" in answer, answer
         return answer["result"]
 
-    def user(self, name: str | None = None, stored: str | None = None) -> User:
-        """A new account, so that each test has a maildrop of its own; the first is postmaster too.
+    def user(self, name: str | None = None) -> User:
+        """A new account, so that each test has a maildrop of its own; the first is postmaster too."""
+        password = secrets.token_hex(12)
+        return self._add(name, password, make_credentials(password))
 
-        @param stored: the hash of the password "stored", where many accounts are made.
-        """
-        user = User(name or f"user{secrets.token_hex(4)}", "stored" if stored else secrets.token_hex(12))
-        address = Address(user.name, DOMAIN)
-        pair = [address.local, address.domain]
+    def _add(self, name: str | None, password: str, credentials: Sequence[tuple[str, str]]) -> User:
+        user = User(name or f"user{secrets.token_hex(4)}", password)
+        pair = [user.name, DOMAIN]
         if not self._domain_made:
             self._domain_made = True
             self.command({"command": "domain.add", "name": DOMAIN, "postmaster": pair})
-        secret = stored or hash_password(user.password)
-        self.command({"command": "user.add", "address": pair, "credentials": [["argon2id", secret]]})
+        self.command({"command": "user.add", "address": pair, "credentials": credentials})
         return user
 
     def users(self, count: int) -> list[User]:
         """Many accounts with one password between them, hashed once."""
-        stored = hash_password("stored")
-        return [self.user(stored=stored) for _ in range(count)]
+        password = secrets.token_hex(12)
+        credentials = make_credentials(password)
+        return [self._add(None, password, credentials) for _ in range(count)]
 
     def end_child(self) -> None:
         """End the daemon that a wrapper runs, as an operator does: the wrapper ends with it."""

@@ -74,7 +74,7 @@ class ProcessTests(SynchronousTestCase):
         first = self.daemon.user()
         emailsys = [str(BIN / "emailsys"), "user"]
         where = {"EMAILSYS_STATE": str(self.daemon.state), "EMAILSYS_CONFIG": str(self.daemon.config_path)}
-        run([*emailsys, "add", "--stdin", "carol@example.test"], stdin=b"correct horse\n", environ=where)
+        run([*emailsys, "add", "--password-stdin", "carol@example.test"], stdin=b"correct horse\n", environ=where)
         listed = run([*emailsys, "list"], environ=where).stdout
         self.assertIn(b"carol@example.test", listed)
         with submitter(self.daemon, first) as session:
