@@ -68,7 +68,7 @@ class LazyGroup(click.Group):
     PROGRAM,
     cls=LazyGroup,
     lazy={
-        "try": ("emailsys.cli.trial:try_it", "See it work: a message goes through a system of its own, on loopback."),
+        "try": ("emailsys.cli.tryout:try_it", "See it work: a message goes through a system of its own, on loopback."),
         "serve": ("emailsys.cli.serve:serve", "Run the daemon in the foreground; `twistd emailsys` is its twin."),
         "domain": ("emailsys.cli.domain:domain", "Add, list and remove domains."),
         "user": ("emailsys.cli.user:user", "Add, list, change and remove the accounts of a domain."),
@@ -142,3 +142,7 @@ def _told(error: Exception) -> int:
         err=True,
     )
     return Exit.SOFTWARE
+
+
+if __name__ == "__main__":
+    main()

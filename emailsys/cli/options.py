@@ -98,10 +98,10 @@ class AddressType(click.ParamType):
         """Parse it, or fail with the reason."""
         if isinstance(value, Address):
             return value
-        from emailsys.mail.address import AddressSyntaxError, parse_address
+        from emailsys.mail.address import AddressSyntaxError, parse
 
         try:
-            return parse_address(value)
+            return parse(value)
         except AddressSyntaxError as error:
             self.fail(f"{value!r} is no mail address: {error}", param, ctx)
 

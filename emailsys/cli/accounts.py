@@ -1,0 +1,57 @@
+"""Carry out an administrative request: through the daemon where one runs, else directly on the store."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from emailsys.cli.options import Places, Refused
+from emailsys.config.exits import Exit
+from emailsys.ops.commands import BUSY, DEFECT
+from emailsys.ops.control import ControlFailed, NoDaemon, ask
+from emailsys.supervisor import holder_of, make_state_folder
+
+# Seconds a daemon that has just been started gets to open its control socket.
+START_PATIENCE: Final = 5.0
+_STATUS: Final = {BUSY: Exit.TEMPORARY, DEFECT: Exit.SOFTWARE}
+
+
+def administer(where: Places, request: dict[str, Any]) -> Any:
+    """The result of a request.
+
+    @raise Refused: it cannot be carried out.
+    """
+    answer = _by_daemon(where, request)
+    if answer is None:
+        from emailsys.cli.direct import carry_out
+
+        settings = where.settings()
+        where.announce(settings)
+        make_state_folder(where.folder)
+        answer = carry_out(settings, request)
+    if "error" in answer:
+        error = answer["error"]
+        raise Refused(str(error["message"]), _STATUS.get(error["kind"], Exit.DATA))
+    return answer["result"]
+
+
+def _by_daemon(where: Places, request: dict[str, Any]) -> dict[str, Any] | None:
+    """The answer of the daemon; None where none runs."""
+    deadline = time.monotonic() + START_PATIENCE
+    while True:
+        try:
+            answer = ask(where.folder, request)
+        except NoDaemon:
+            holder = holder_of(where.folder)
+            if holder is None:
+                return None
+            if time.monotonic() > deadline:
+                raise Refused(
+                    f"the daemon, process {holder}, holds {where.folder} but does not answer", Exit.UNAVAILABLE
+                ) from None
+            time.sleep(0.05)
+        except ControlFailed as error:
+            raise Refused(str(error), Exit.UNAVAILABLE) from None
+        else:
+            where.announce()
+            return answer

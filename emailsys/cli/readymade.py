@@ -1,0 +1,132 @@
+"""Lines to paste into a terminal, made for one running system: telnet, openssl, curl, swaks."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from emailsys.cli.roundtrip import ALICE, BOB, HOST
+
+RSA_SUITE: Final = "ECDHE-RSA-AES256-GCM-SHA384"
+ECDSA_SUITE: Final = "ECDHE-ECDSA-AES128-GCM-SHA256"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A command, what is typed into it line by line once it has connected, and a regular expression its output matches."""
+
+    name: str
+    about: str
+    command: str
+    expect: str
+    typed: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return asdict(self)
+
+
+def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path, message: Path) -> list[Line]:
+    """The lines, in the order in which one tries them.
+
+    @param message: a file with a message, for the programs that send one.
+    """
+    ca_file = shlex.quote(str(ca))
+    trust = f"-CAfile {ca_file} -verify_return_error -servername {HOST}"
+    client = "openssl s_client -crlf -quiet"
+    plain = base64.b64encode(f"\0{ALICE}\0{passwords[ALICE]}".encode()).decode()
+    user = shlex.quote(f"{ALICE}:{passwords[ALICE]}")
+    owner = shlex.quote(f"{BOB}:{passwords[BOB]}")
+    letter = (
+        f"mail from:<{ALICE}>",
+        # In lower case, because s_client takes a capital R at the start of a line for "renegotiate" without -quiet.
+        f"rcpt to:<{BOB}>",
+        "data",
+        f"From: {ALICE}",
+        f"To: {BOB}",
+        "Subject: by hand",
+        "",
+        "Hello Bob",
+        ".",
+        "quit",
+    )
+    login = (f"user {BOB}", f"pass {passwords[BOB]}", "stat", "list", "quit")
+    return [
+        Line(
+            "telnet-smtp",
+            "a message from the outside, typed by hand",
+            f"telnet 127.0.0.1 {ports['smtp']}",
+            r"250 2\.0\.0 .*queued as",
+            ("ehlo localhost", *letter),
+        ),
+        Line(
+            "telnet-pop3",
+            "bob's maildrop; the password goes in the clear, which loopback may",
+            f"telnet 127.0.0.1 {ports['pop3']}",
+            r"(?s)\+OK [0-9]+ [0-9]+.*\+OK",
+            login,
+        ),
+        Line(
+            "openssl-submission",
+            "submission with STARTTLS",
+            f"{client} -starttls smtp -connect {HOST}:{ports['submission']} {trust}",
+            r"250 2\.0\.0 .*queued as",
+            ("ehlo localhost", f"auth plain {plain}", *letter),
+        ),
+        Line(
+            "openssl-submissions",
+            "submission over TLS from the first octet",
+            f"{client} -connect {HOST}:{ports['submissions']} {trust}",
+            r"250 2\.0\.0 .*queued as",
+            ("ehlo localhost", f"auth plain {plain}", *letter),
+        ),
+        Line(
+            "openssl-pop3s",
+            "bob's maildrop over TLS",
+            f"{client} -connect {HOST}:{ports['pop3s']} {trust}",
+            r"(?s)\+OK [0-9]+ [0-9]+.*\+OK",
+            login,
+        ),
+        Line(
+            "openssl-rsa",
+            "TLS 1.2 with the RSA certificate",
+            f"openssl s_client -brief -tls1_2 -cipher {RSA_SUITE} -connect {HOST}:{ports['pop3s']} {trust} </dev/null",
+            rf"Ciphersuite: {RSA_SUITE}",
+        ),
+        Line(
+            "openssl-ecdsa",
+            "TLS 1.2 with the ECDSA certificate, both of them at once on one port",
+            f"openssl s_client -brief -tls1_2 -cipher {ECDSA_SUITE} -connect {HOST}:{ports['pop3s']} {trust} </dev/null",
+            rf"Ciphersuite: {ECDSA_SUITE}",
+        ),
+        Line(
+            "curl-send",
+            "curl submits a message",
+            f"curl -v --cacert {ca_file} --ssl-reqd --user {user} --mail-from {ALICE} --mail-rcpt {BOB} "
+            f"--upload-file {shlex.quote(str(message))} smtp://{HOST}:{ports['submission']}",
+            r"250 2\.0\.0 .*queued as",
+        ),
+        Line(
+            "curl-list",
+            "curl lists bob's maildrop",
+            f"curl --cacert {ca_file} --user {owner} pop3s://{HOST}:{ports['pop3s']}",
+            r"(?m)^1 [0-9]+",
+        ),
+        Line(
+            "curl-fetch",
+            "curl fetches bob's first message",
+            f"curl --cacert {ca_file} --user {owner} pop3s://{HOST}:{ports['pop3s']}/1",
+            r"(?m)^Received: ",
+        ),
+        Line(
+            "swaks",
+            "swaks submits a message",
+            f"swaks --server {HOST} --port {ports['submission']} --tls --tls-verify --tls-ca-path {ca_file} --auth PLAIN "
+            f"--auth-user {ALICE} --auth-password {shlex.quote(passwords[ALICE])} --from {ALICE} --to {BOB}",
+            r"250 2\.0\.0 .*queued as",
+        ),
+    ]
