@@ -60,11 +60,14 @@ SENDER_OK: Final = Reply(250, "2.1.0", "sender OK")
 RECIPIENT_OK: Final = Reply(250, "2.1.5", "recipient OK")
 # RFC 5321 §3.5.3: VRFY is answered, nothing is told.
 NOT_VERIFIED: Final = Reply(252, "2.1.5", "not verified; send mail to find out")
+# RFC 3030 §2
+CHUNK_TAKEN: Final = Reply(250, "2.0.0", "chunk taken")
 SEND_MESSAGE: Final = Reply(354, "", "send the message, end it with a dot on a line by itself")
 
 # Not now.
 TIMED_OUT: Final = Reply(421, "4.4.2", "nothing heard for too long, closing")
 SHUTTING_DOWN: Final = Reply(421, "4.3.2", "the service is stopping, try again later")
+TOO_MANY_LOGINS: Final = Reply(421, "4.7.0", "too many failed logins, closing")
 LOCAL_ERROR: Final = Reply(451, "4.3.0", "local error, try again later")
 STORE_FULL: Final = Reply(452, "4.3.1", "not enough room, try again later")
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "too many recipients, send to the others in another transaction")
@@ -103,7 +106,6 @@ AUTH_UNKNOWN_MECHANISM: Final = Reply(504, "5.5.4", "mechanism not recognized; u
 LOGIN_REQUIRED: Final = Reply(530, "5.7.0", "log in first (AUTH)")
 TLS_REQUIRED: Final = Reply(530, "5.7.0", "begin TLS first (STARTTLS)")
 LOGIN_FAILED: Final = Reply(535, "5.7.8", "login failed")
-AUTH_NEEDS_TLS: Final = Reply(538, "5.7.11", "logins need TLS; STARTTLS first")
 
 # Who and to whom.
 NO_SUCH_MAILBOX: Final = Reply(550, "5.1.1", "no such mailbox here")
@@ -134,11 +136,6 @@ def hello(hostname: str, extensions: tuple[str, ...] = ()) -> Reply:
 def challenge(text: bytes) -> Reply:
     """The server's challenge in an authentication exchange, base64."""
     return Reply(334, "", text.decode("ascii"))
-
-
-def chunk_taken(octets: int) -> Reply:
-    """A BDAT that is not the last was taken (RFC 3030 §2)."""
-    return Reply(250, "2.0.0", f"{octets} octets taken")
 
 
 def queued(queue_id: str) -> Reply:

@@ -181,7 +181,7 @@ class Session:
         self._next = self._next_stuffed
 
     def transaction_over(self) -> None:
-        """The message was accepted or refused, or the transaction is forgotten."""
+        """The transaction is forgotten; at the end of a message that is so already (RFC 5321 §4.1.1.4)."""
         if self.stage is not Stage.CONNECTED:
             self.stage = Stage.GREETED
         self._stuffed = self._chunked = None
@@ -313,7 +313,7 @@ class Session:
             piece, rest = message.take(self._lines.take())
             if rest is not None:
                 self._lines.put_back(rest)
-                self._next = self._next_command
+                self.transaction_over()
                 return Body(piece, End.MESSAGE, message.refusal)
             if message.refusal is not None and not self._refusal_told:
                 self._refusal_told = True
@@ -356,6 +356,8 @@ class Session:
             piece = message.take(self._lines.take(message.wanted))
             if message.wanted == 0:
                 self._next = self._next_command
+                if self._chunk_last:
+                    self.transaction_over()
                 return Body(piece, End.MESSAGE if self._chunk_last else End.CHUNK, message.refusal)
             if message.refusal is not None and not self._refusal_told:
                 self._refusal_told = True

@@ -28,8 +28,11 @@ LOOPBACK = IPv4Address("TCP", "127.0.0.1", 40000)
 LOOPBACK_6 = IPv6Address("TCP", "::1", 40000)
 
 
-class MemoryHandle:
+class MemoryHandle(SSL.Connection):
     """What a TLS transport gives for its OpenSSL connection, as far as we ask it."""
+
+    def __init__(self) -> None:
+        """There is no connection behind it."""
 
     def get_protocol_version_name(self) -> str:
         return "TLSv1.3"

@@ -1,0 +1,114 @@
+"""Bring a message into the store: its head read and completed, then its pieces, then one commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from twisted.internet.defer import Deferred
+
+from emailsys.interfaces import IIncoming
+from emailsys.mail import reply as replies
+from emailsys.mail.envelope import Envelope
+from emailsys.mail.headers import count_received, header_end, missing_fields, without_results_of
+from emailsys.mail.reply import Reply
+from emailsys.mail.trace import date_time
+
+# A header section is gathered in memory before anything is stored; real ones have a few KiB, long lists of recipients
+# tens of KiB.
+MAX_HEAD: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRules:
+    """What is done to the head of every message of a service.
+
+    `hostname` is also the authserv-id (RFC 8601 §2.5). `complete`: add missing Date and Message-ID (RFC 6409 §8).
+    """
+
+    hostname: str
+    max_received_fields: int = 100
+    complete: bool = False
+
+
+class IncomingMessage:
+    """A message on its way from a client into the store. It ends in `commit` or `abandon`."""
+
+    __slots__ = (
+        "_gathered",
+        "_head_done",
+        "_incoming",
+        "_known_lines",
+        "_rules",
+        "arrived_at",
+        "head_is_ascii",
+        "trace",
+    )
+
+    def __init__(self, incoming: IIncoming, rules: HeadRules, trace: bytes, arrived_at: datetime) -> None:
+        """@param trace: the Received field, which goes before all else."""
+        self._incoming: IIncoming | None = incoming
+        self._rules = rules
+        self._gathered = b""
+        self._known_lines = 0
+        self._head_done = False
+        self.trace = trace
+        self.arrived_at = arrived_at
+        #: Whether the header section has no octet above 127; known once it was written.
+        self.head_is_ascii = True
+
+    def write(self, octets: bytes) -> Deferred[None] | Reply | None:
+        """Take the next octets.
+
+        @return: a Deferred to wait for, which may fail with StoreError; or why the message is refused.
+        """
+        assert self._incoming is not None
+        if self._head_done:
+            return self._incoming.write(octets)
+        self._gathered += octets
+        end = header_end(self._gathered, self._known_lines)
+        if end is None:
+            if len(self._gathered) > MAX_HEAD:
+                return replies.HEADER_TOO_BIG
+            self._known_lines = self._gathered.rfind(b"\r\n") + 2 if b"\r\n" in octets else self._known_lines
+            return None
+        return self._write_head(end)
+
+    def _write_head(self, end: int) -> Deferred[None] | Reply | None:
+        assert self._incoming is not None
+        self._head_done = True
+        gathered, self._gathered = self._gathered, b""
+        head = gathered[:end]
+        if count_received(head) > self._rules.max_received_fields:
+            return replies.LOOP
+        self.head_is_ascii = head.isascii()
+        kept = without_results_of(head, self._rules.hostname)
+        added = b""
+        if self._rules.complete:
+            message_id = f"{self._incoming.queue_id}@{self._rules.hostname}"
+            added = missing_fields(head, date_time(self.arrived_at), message_id)
+        if kept is head:
+            return self._incoming.write(b"".join((self.trace, added, gathered)))
+        return self._incoming.write(b"".join((self.trace, added, kept, gathered[end:])))
+
+    def finish(self) -> Deferred[None] | Reply | None:
+        """The last octets were written: if there was nothing but a header section, it is only known now."""
+        return None if self._head_done else self._write_head(len(self._gathered))
+
+    async def commit(self, envelope: Envelope) -> tuple[str, int]:
+        """Return once the message is on disk.
+
+        @return: its queue id, and its octets as they are stored.
+        @raise StoreError: nothing was accepted.
+        """
+        incoming, self._incoming = self._incoming, None
+        assert incoming is not None
+        await incoming.commit(envelope)
+        return incoming.queue_id, incoming.octets
+
+    def abandon(self) -> None:
+        """Forget the message, unless its commit has begun: that is never called off."""
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.abandon()
