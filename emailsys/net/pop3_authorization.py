@@ -18,6 +18,7 @@ from emailsys.config.settings import POP3Settings
 from emailsys.interfaces import IMaildrop, LoginBusy, MaildropInUse
 from emailsys.mail.envelope import Client
 from emailsys.net.connection import Connection, is_loopback
+from emailsys.net.tls import describe
 from emailsys.telemetry import Telemetry
 from emailsys.wire.pop3_session import Event, POP3Session
 from emailsys.wire.sasl import MECHANISMS, Credentials, Exchange, SaslCancelled, SaslSyntaxError, exchange_for
@@ -218,7 +219,8 @@ class POP3Authorization(Connection[Event], pop3.POP3):
         return None
 
     async def _log_in(self, user: bytes, password: bytes) -> None:
-        mind = Client(self.session, self.peer_host, protocol="POP3S" if self.secure else "POP3")
+        protocol = "POP3S" if self.secure else "POP3"
+        mind = Client(self.session, self.peer_host, protocol=protocol, tls=describe(self.transport))
         try:
             _, maildrop, logout = await self.service.portal.login(UsernamePassword(user, password), mind, pop3.IMailbox)
         except LoginFailed:
@@ -237,7 +239,7 @@ class POP3Authorization(Connection[Event], pop3.POP3):
             self.mbox = IMaildrop(maildrop)
             self.wire.log_in()
             self.setTimeout(self.service.settings.session_timeout)
-            self.event("pop3.login", ip=mind.ip, user=user.decode("utf-8", "replace"), protocol=mind.protocol)
+            self.event("pop3.login", ip=mind.ip, user=user.decode("utf-8", "replace"), protocol=protocol, tls=mind.tls)
             self.logged_in()
 
     def _refuse_login(self, user: bytes) -> None:
