@@ -293,6 +293,20 @@ class EndingTests(SynchronousTestCase):
         second.say(LOGIN)
         self.assertIn(b"-ERR [IN-USE]", second.heard())
 
+    def test_a_session_that_reads_a_long_message_slowly_is_not_taken_over(self) -> None:
+        house = POP3House()
+        house.store.clock = house.clock
+        house.store.put(house.alice, b"x" * 3_000_000 + b"\r\n")
+        first = house.login()
+        slow = SlowTransport(first)
+        first.say(b"RETR 4\r\n")
+        for _ in range(4):
+            house.clock.advance(50)
+            self.assertTrue(slow.read())
+        second = house.connect()
+        second.say(LOGIN)
+        self.assertIn(b"-ERR [IN-USE]", second.heard())
+
     def test_retr_on_a_maildrop_taken_over_ends_the_session(self) -> None:
         house = POP3House()
         peer = house.login()
