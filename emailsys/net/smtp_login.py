@@ -62,7 +62,12 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
 
     @override
     def greet(self) -> None:
-        self.client = replace(self.client, ip=self.peer_host, tls=describe(self.transport) if self.secure else None)
+        self.client = replace(
+            self.client,
+            ip=self.peer_host,
+            local_ip=str(getattr(self._transport.getHost(), "host", "")),
+            tls=describe(self.transport) if self.secure else None,
+        )
         self._set_doors()
         self.reply(replies.greeting(self.service.hostname))
 
@@ -145,7 +150,7 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
         dropped = self.wire.restart()
         if dropped:
             self.event("smtp.plaintext_dropped", octets=dropped)
-        self.client = Client(self.session, self.client.ip)
+        self.client = Client(self.session, self.client.ip, local_ip=self.client.local_ip)
         self.reply(replies.TLS_READY)
         self.start_tls(context_factory)
 
