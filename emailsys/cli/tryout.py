@@ -19,7 +19,7 @@ from typing import Any, Final
 import click
 
 from emailsys.cli.dialogue import DialogueFailed
-from emailsys.cli.options import Places, Refused, choose_places
+from emailsys.cli.options import Refused, choose_places
 from emailsys.cli.password import credentials_of
 from emailsys.cli.readymade import Line, ready_made
 from emailsys.cli.roundtrip import ALICE, BOB, HOST, RoundTrip, go_round
@@ -71,7 +71,9 @@ def try_it(state: str | None, once: bool, base: int, as_json: bool) -> int:
     try:
         return _run(folder, base, once, as_json)
     except DialogueFailed as error:
-        raise Refused(f"the round trip failed: {error}; the daemon's log is {folder / 'daemon.log'}", Exit.FAILED) from None
+        raise Refused(
+            f"the round trip failed: {error}; the daemon's log is {folder / 'daemon.log'}", Exit.FAILED
+        ) from None
     finally:
         lock.release()
 

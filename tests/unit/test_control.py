@@ -109,7 +109,7 @@ class CommandTests(Case):
             ({"command": 5}, "command: found 5"),
             ({"address": "a@b"}, "address: found 'a@b'; allowed: a pair"),
             ({"address": ["a", ""]}, "address: found"),
-            ({"credentials": []}, "credentials: found []"),
+            ({"credentials": []}, "credentials: found something else; allowed: pairs"),
             ({"credentials": [["argon2id"]]}, "credentials: found"),
             ({"more": 1}, "more: found a field that this command does not have"),
         ):
