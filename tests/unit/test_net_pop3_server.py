@@ -161,7 +161,7 @@ class LoginTests(SynchronousTestCase):
 
     def test_a_tls_handshake_has_thirty_seconds(self) -> None:
         for peer_is_late in (True, False):
-            house = POP3House(context_factory=object())  # type: ignore[arg-type]
+            house = POP3House(context_factory=object())
             peer = house.connect()
             peer.say(b"STLS\r\n")
             if not peer_is_late:
@@ -171,7 +171,7 @@ class LoginTests(SynchronousTestCase):
             self.assertEqual(peer.transport.aborted, peer_is_late)
 
     def test_octets_in_the_clear_during_the_handshake_are_dropped(self) -> None:
-        house = POP3House(context_factory=object())  # type: ignore[arg-type]
+        house = POP3House(context_factory=object())
         peer = house.connect()
         peer.say(b"STLS\r\nUSER alice@example.test\r\n")
         peer.say(b"PASS secret\r\n")
