@@ -183,7 +183,7 @@ def over_daemon(given: argparse.Namespace) -> None:
             [name for name, _ in users],
             given.octets,
             min(50, wanted),
-            lambda seen, seconds: seen < wanted,
+            lambda seen, seconds: len(seen.latencies) < wanted,
         )
         measure(daemon.pid, daemon.ports["pop3"], users, given)
     finally:
