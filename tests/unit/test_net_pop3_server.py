@@ -355,6 +355,17 @@ class EndingTests(SynchronousTestCase):
         self.assertIn(b"goes down", busy.heard())
         self.assertEqual(house.factory.sessions, set())
 
+    def test_a_session_that_is_closing_is_told_once(self) -> None:
+        house = POP3House()
+        peer = house.login()
+        transport: Any = peer.transport
+        transport.loseConnection = lambda: None
+        self.assertEqual((house.factory.drain(), house.factory.drain()), (1, 1))
+        self.assertEqual(peer.heard().count(b"goes down"), 1)
+        self.assertEqual(house.server._out, [])
+        house.clock.advance(6)
+        self.assertTrue(peer.transport.aborted)
+
 
 class SendingTests(SynchronousTestCase):
     """RETR, TOP and long listings."""
