@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -43,7 +44,7 @@ class RunningDaemon:
         """
         command = [sys.executable, "-m", "emailsys.cli.main", "serve", "--state", str(self._folder)]
         begin = self._log.stat().st_size if self._log.exists() else 0
-        with self._log.open("ab") as log:
+        with open(os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
             # A session of its own: Ctrl-C at the terminal comes to us alone, and we end the daemon in order.
             self._process = subprocess.Popen(  # noqa: S603 (our own program)
                 [*command, "--config", str(self._config)],

@@ -99,7 +99,7 @@ def _run(folder: Path, base: int, once: bool, as_json: bool) -> int:
         if as_json:
             click.echo(json.dumps(report, indent=2))
         else:
-            _tell(folder, ports, passwords, ca, trip, lines, time.monotonic() - began)
+            _tell(folder, ports, passwords, ca, trip, lines, time.monotonic() - began, once)
         sys.stdout.flush()
         if not once:
             if not as_json:
@@ -223,7 +223,10 @@ def _report(
 def _as_text(lines: list[Line]) -> str:
     parts: list[str] = []
     for line in lines:
-        parts += [f"# {line.name}: {line.about}", line.command, *(f"    {text}" for text in line.typed), ""]
+        parts += [f"# {line.name}: {line.about}", line.command]
+        # Without indentation: it can be pasted as it is.
+        parts += ["# once connected, type or paste:", *line.typed] if line.typed else []
+        parts.append("")
     return "\n".join(parts)
 
 
@@ -235,6 +238,7 @@ def _tell(
     trip: RoundTrip,
     lines: list[Line],
     seconds: float,
+    once: bool,
 ) -> None:
     colours = {"C": "cyan", "S": "green", "*": "yellow"}
     for number, transcript in enumerate(trip.transcripts, start=1):
@@ -261,6 +265,9 @@ def _tell(
         f"             {BOB}    {passwords[BOB]}\n"
         f"   trust     {ca}  (the development CA; import it as an authority)\n"
     )
-    click.secho("5. Lines to paste; what is indented is typed once connected", bold=True)
+    click.secho("5. Lines to paste into a terminal", bold=True)
+    if once:
+        click.echo("   Without --once the system stays up, and they are printed here.")
+        return
     click.echo(_as_text(lines).rstrip())
     click.echo(f"\nThe same lines are in {folder / 'commands.txt'}; for programs, {folder / 'commands.json'}.")

@@ -29,7 +29,7 @@ from emailsys.net.smtp_server import ESMTPServerFactory
 from emailsys.net.smtp_service import Kind, SMTPService
 from emailsys.net.tls import ServerTLS, TLSConfigError
 from emailsys.ops.commands import Commands
-from emailsys.ops.control import SOCKET_NAME, ControlFactory
+from emailsys.ops.control import SOCKET_NAME, ControlFactory, ControlListener
 from emailsys.policy.hashing import HashingThreads
 from emailsys.policy.login import build_portal
 from emailsys.store.open import Store, open_store
@@ -86,6 +86,7 @@ class Daemon(Service):
         self._certificates = certificates
         self._store: Store | None = None
         self._hashing: HashingThreads | None = None
+        self._control: ControlListener | None = None
         self._factories: dict[str, Drainable] = {}
         self._ports: list[IListeningPort] = []
         self._addresses: dict[str, list[str]] = {}
@@ -118,7 +119,8 @@ class Daemon(Service):
             self._addresses.setdefault(bound.service, []).append(bound.shown)
             self._adopt(bound.socket, self._outward(bound.service))
         commands = Commands(store.accounts, self.telemetry, self.status)
-        self._adopt(self._held.control, ControlFactory(commands, self.telemetry))
+        self._control = ControlListener(self._held.control, ControlFactory(commands, self.telemetry), self._reactor)
+        self._control.start()
         _ = self._renewal.start(CERTIFICATES_EVERY, now=False)
         # An operator who renewed certificates does not want to wait for a day.
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload_certificates))
@@ -147,6 +149,8 @@ class Daemon(Service):
             self._renewal.stop()
         for port in self._ports:
             await maybeDeferred(port.stopListening)
+        if self._control is not None:
+            self._control.stop()
         with suppress(FileNotFoundError):
             (self.settings.state / SOCKET_NAME).unlink()
         factories = tuple(dict.fromkeys(self._factories.values()))
