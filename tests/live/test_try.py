@@ -91,7 +91,7 @@ class OnceTests(SynchronousTestCase):
         state.parent.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
         first = run(command(state, "--once")).stdout.decode()
-        print(f"try --once: {time.monotonic() - began:.1f} s")
+        print(f"\ntry --once: {time.monotonic() - began:.1f} s")
         report = json.loads((state / "try" / "commands.json").read_text())
         for words in ("The octets are the same", report["queue_id"], *report["passwords"].values()):
             self.assertIn(words, first)
