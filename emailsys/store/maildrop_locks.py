@@ -169,5 +169,15 @@ class AdvisoryLocks:
 
     def close(self) -> None:
         """End the connection, and with it its locks."""
-        self._thread.submit(self._drop)
+        self._thread.submit(self._part)
         self._thread.shutdown()
+
+    def _part(self) -> None:
+        """The server would notice the end of the connection a moment later; who opens next shall not depend on it."""
+        try:
+            if self._connection is not None:
+                self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
+        except self._engine.errors:
+            # It is lost, and the locks with it.
+            self._connection = None
+        self._drop()
