@@ -51,12 +51,15 @@ class Options(usage.Options):
 
 def makeService(options: Mapping[str, Any]) -> IService:
     """The service that twistd runs. What is wrong is told in one line each, and the process ends."""
-    return service_or_exit(options["state"], options["config"])
+    twistd = getattr(options, "parent", None)
+    background = twistd is not None and not twistd.get("nodaemon")
+    return service_or_exit(options["state"], options["config"], background)
 
 
-def service_or_exit(state: str | None, config: str | None) -> Daemon:
+def service_or_exit(state: str | None, config: str | None, background: bool = False) -> Daemon:
     """The daemon, ready to serve; where that fails, why is told on stderr, and the process ends as sysexits.h has it.
 
+    @param background: whether the process will leave the terminal before the service is started.
     @raise SystemExit: it failed.
     """
     # Imported here: they need a reactor, which twistd installs after it has read the options.
@@ -64,7 +67,7 @@ def service_or_exit(state: str | None, config: str | None) -> Daemon:
     from emailsys.tap.startup import prepare
 
     try:
-        return prepare(state, config)
+        return prepare(state, config, background)
     except ConfigError as error:
         problems, status = error.problems, Exit.CONFIG
     except StartupError as error:

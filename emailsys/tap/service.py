@@ -96,7 +96,7 @@ class Daemon(Service):
 
     @override
     def startService(self) -> None:
-        """@raise SystemExit: the store cannot be opened; why is told on stderr and in the log."""
+        """@raise SystemExit: the store cannot be opened; why is told on standard error."""
         Service.startService(self)
         # twistd has forked since the lock was taken.
         self._held.lock.write_pid()
@@ -109,8 +109,8 @@ class Daemon(Service):
                 takeover_after=self.settings.pop3.takeover_after,
             )
         except StoreError as error:
-            self.telemetry.event("cannot-start", why=str(error))
-            print(f"emailsys: store: {error}", file=sys.stderr)
+            # Standard error is the terminal in `serve`, and the log under twistd.
+            print(f"emailsys: {error}", file=sys.stderr)
             raise SystemExit(int(Exit.UNAVAILABLE)) from None
         self._store = store
         self._began = self._reactor.seconds()

@@ -12,8 +12,11 @@ from emailsys.config.exits import Exit
 from emailsys.config.loader import load
 from emailsys.config.places import choose_state, find_config
 from emailsys.config.settings import CertificateFiles, Settings
+from emailsys.interfaces import StoreError
 from emailsys.net.tls import ServerTLS, TLSConfigError
 from emailsys.ops.control import bind_control
+from emailsys.store.offline import run_offline
+from emailsys.store.open import Store
 from emailsys.supervisor import StartupError
 from emailsys.tap.service import Daemon, Held
 from emailsys.telemetry import Telemetry
@@ -21,12 +24,13 @@ from emailsys.telemetry import Telemetry
 CERTIFICATES_FOLDER: Final = "certs"
 
 
-def prepare(state: str | None, config: str | None) -> Daemon:
+def prepare(state: str | None, config: str | None, background: bool = False) -> Daemon:
     """Make the daemon from its command line.
 
     All of this happens in the process that the operator started, so that an error is seen; twistd goes into the
     background after it. Low ports and private keys are opened first, then privileges are dropped for good.
 
+    @param background: try the store, too, which the service opens once it has left the terminal.
     @raise ConfigError: the configuration is wrong.
     @raise StartupError: the daemon cannot start.
     """
@@ -53,6 +57,8 @@ def prepare(state: str | None, config: str | None) -> Daemon:
             raise StartupError(f"control socket in {choice.folder}: {error.strerror}", Exit.CANNOT_CREATE) from None
         try:
             supervisor.drop_privileges(identity, choice.folder)
+            if background:
+                try_store(settings)
         except StartupError:
             supervisor.close_all(listeners)
             control.close()
@@ -62,6 +68,21 @@ def prepare(state: str | None, config: str | None) -> Daemon:
         raise
     held = Held(lock, tuple(listeners), control)
     return Daemon(reactor, settings, held, tls, Telemetry(), lambda: certificates_of(settings))
+
+
+def try_store(settings: Settings) -> None:
+    """Open the store, making or upgrading it, and close it again: its threads would not live through twistd's fork.
+
+    @raise StartupError: it cannot be opened.
+    """
+
+    async def nothing(store: Store) -> None:
+        """That it was opened is all."""
+
+    try:
+        run_offline(settings.store, settings.state, nothing, Telemetry())
+    except StoreError as error:
+        raise StartupError(str(error), Exit.UNAVAILABLE) from None
 
 
 def server_tls(settings: Settings) -> ServerTLS:
