@@ -63,7 +63,7 @@ FORGOTTEN: Final = Reply(250, "2.0.0", "transaction forgotten")
 SENDER_OK: Final = Reply(250, "2.1.0", "sender OK")
 RECIPIENT_OK: Final = Reply(250, "2.1.5", "recipient OK")
 # RFC 5321 §3.5.3: VRFY is answered, nothing is told.
-NOT_VERIFIED: Final = Reply(252, "2.1.5", "not verified; send mail to find out")
+NOT_VERIFIED: Final = Reply(252, "2.0.0", "not verified; send mail to find out")
 # RFC 3030 §2
 CHUNK_TAKEN: Final = Reply(250, "2.0.0", "chunk taken")
 SEND_MESSAGE: Final = Reply(354, "", "send the message, end it with a dot on a line by itself")
