@@ -241,6 +241,7 @@ def _tell(
     once: bool,
 ) -> None:
     colours = {"C": "cyan", "S": "green", "*": "yellow"}
+    click.echo("C is what the client says, S what the server answers, * a remark.\n")
     for number, transcript in enumerate(trip.transcripts, start=1):
         click.secho(f"{number}. {transcript.title}", bold=True)
         for who, text in transcript.lines:

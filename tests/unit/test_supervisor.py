@@ -241,7 +241,7 @@ class IdentityTests(Case):
         ended = subprocess.run(
             [sys.executable, "-c", code], env=environ, check=False, capture_output=True, text=True, cwd="/"
         )
-        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+        self.assertEqual(ended.returncode, 0, ended.stderr)
         self.assertEqual(ended.stdout.strip(), str(int(Exit.NO_PERMISSION)))
 
 
