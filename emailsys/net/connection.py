@@ -17,6 +17,7 @@ from twisted.internet.interfaces import (
     IOpenSSLServerConnectionCreator,
     IPushProducer,
     IReactorTime,
+    IReadWriteDescriptor,
     ISSLTransport,
     ITCPTransport,
 )
@@ -116,6 +117,7 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     _negotiating = False
     _implicit_tls = False
     _reading_paused = False
+    _writes_at_once = False
     _abort_call: IDelayedCall | None = None
     _handshake_call: IDelayedCall | None = None
     _next_turn: IDelayedCall | None = None
@@ -173,7 +175,22 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
             octets = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out = []
             self._out_octets = 0
-            self._transport.write(octets)
+            if self._writes_at_once and not self.secure:
+                octets = self._written_at_once(octets)
+            if octets:
+                self._transport.write(octets)
+
+    def _written_at_once(self, octets: bytes) -> bytes:
+        """Give the socket what it takes now; returns the rest.
+
+        To wait for the reactor's next round, two changes of its poll set included, costs more than all of the reply
+        before it. Where octets wait already, or the socket has an error, that round is the place to go on.
+        """
+        transport = self._transport
+        if transport.dataBuffer or transport._tempDataBuffer:
+            return octets
+        written = transport.writeSomeData(octets)
+        return octets[written:] if isinstance(written, int) else octets
 
     async def room(self) -> None:
         """Write what was collected and wait until the transport wants more.
@@ -232,6 +249,7 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
         if ITCPTransport.providedBy(self.transport):
             # We collect what belongs together ourselves; Nagle's algorithm would hold the second write for 40 ms.
             self._transport.setTcpNoDelay(True)
+            self._writes_at_once = IReadWriteDescriptor.providedBy(self.transport)
         self._transport.registerProducer(_Outflow(self), True)
         self.setTimeout(self.first_timeout)
         if ISSLTransport.providedBy(self.transport):

@@ -92,8 +92,8 @@ class Engine(ABC):
     def verdict(self, error: Exception) -> Verdict:
         """What an error of this engine's driver means."""
 
-    def after_batch(self, connection: Connection) -> None:  # noqa: B027
-        """Housekeeping that is due after a commit, still inside `alone`."""
+    def after_batch(self, connection: Connection, octets: int) -> None:  # noqa: B027
+        """Housekeeping that is due after a commit, of bodies with so many octets, still inside `alone`."""
 
     def idle(self, connection: Connection) -> None:  # noqa: B027
         """Housekeeping for when nothing has come for a while; takes `alone` itself."""

@@ -15,7 +15,7 @@ from emailsys.interfaces import StoreError, StoreFull
 from emailsys.store import schema
 from emailsys.store.engine import Engine, Verdict
 from emailsys.store.ids import IdSource
-from emailsys.store.jobs import Call, Inbox, Job, Rows, Upkeep
+from emailsys.store.jobs import BATCH_OCTETS, Call, Inbox, Job, Rows, Upkeep
 
 # Seconds between two attempts to reach the database again, and after how many a commit in doubt is given up: then the
 # peer hears 451 and may send again, which RFC 1047 allows and nothing can avoid.
@@ -127,7 +127,7 @@ class Writer:
             connection = self._connected()
             with self._engine.alone():
                 result = job.function(connection)
-                self._engine.after_batch(connection)
+                self._engine.after_batch(connection, BATCH_OCTETS)
         except Exception as error:
             self._discard()
             return [Outcome(job, Failure(_refusal(error, self._engine.verdict(error))))]
@@ -152,7 +152,7 @@ class Writer:
                 committing = True
                 self._engine.commit(connection)
                 committing = False
-                self._tidy(connection)
+                self._tidy(connection, sum(job.octets for job in batch))
         except Exception as error:
             if again and not committing and self._engine.verdict(error) is Verdict.LOST and self._engine.over_network:
                 # COMMIT was never sent: that nothing was changed is certain.
@@ -161,10 +161,10 @@ class Writer:
             return self._failed(batch, error, mark if committing else 0, outcomes)
         return outcomes
 
-    def _tidy(self, connection: Connection) -> None:
+    def _tidy(self, connection: Connection, octets: int) -> None:
         """The commit stands, whatever happens here."""
         try:
-            self._engine.after_batch(connection)
+            self._engine.after_batch(connection, octets)
         except Exception:
             self._surprise("store-checkpoint", Failure())
             self._discard()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import IService
@@ -17,6 +18,7 @@ from emailsys.config.places import choose_state
 
 if TYPE_CHECKING:
     from emailsys.tap.service import Daemon
+    from emailsys.telemetry import LogWriter
 
 LOG_NAME: Final = "emailsys.log"
 # What twistd would write into the working directory; the lock of the state folder does its work, and tells the pid.
@@ -47,6 +49,15 @@ class Options(usage.Options):
         if not twistd.get("nodaemon") and not twistd.get("logfile") and not twistd.get("syslog"):
             folder = choose_state(self["state"], os.environ, os.geteuid() == 0).folder
             twistd["logfile"] = str(folder / LOG_NAME)
+        if not twistd.get("logger") and not twistd.get("syslog"):
+            twistd["logger"] = partial(_open_log, twistd.get("logfile"))
+
+
+def _open_log(path: str | None) -> LogWriter:
+    # Imported here for the same reason as below.
+    from emailsys.tap.log import open_log
+
+    return open_log(path)
 
 
 def makeService(options: Mapping[str, Any]) -> IService:

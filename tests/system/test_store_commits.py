@@ -224,7 +224,7 @@ class CommitTests(FaultyCase):
 
     async def test_a_failed_checkpoint_changes_no_answer(self) -> None:
         alice, _bob = await self.users()
-        self.patch(self.disk, "after_batch", lambda connection: raising(io_error())())
+        self.patch(self.disk, "after_batch", lambda connection, octets: raising(io_error())())
         await self.send(b"x\r\n", envelope(local(alice)))
         self.assertEqual(len(self.flushLoggedErrors(sqlite3.OperationalError)), 1)
         self.assertEqual(await self.listed(alice), 1)
