@@ -18,7 +18,6 @@ from emailsys.config.places import choose_state
 
 if TYPE_CHECKING:
     from emailsys.tap.service import Daemon
-    from emailsys.telemetry import LogWriter
 
 LOG_NAME: Final = "emailsys.log"
 # What twistd would write into the working directory; the lock of the state folder does its work, and tells the pid.
@@ -49,22 +48,19 @@ class Options(usage.Options):
         if not twistd.get("nodaemon") and not twistd.get("logfile") and not twistd.get("syslog"):
             folder = choose_state(self["state"], os.environ, os.geteuid() == 0).folder
             twistd["logfile"] = str(folder / LOG_NAME)
-        if not twistd.get("logger") and not twistd.get("syslog"):
-            twistd["logger"] = partial(_open_log, twistd.get("logfile"))
-
-
-def _open_log(path: str | None) -> LogWriter:
-    # Imported here for the same reason as below.
-    from emailsys.tap.log import open_log
-
-    return open_log(path)
 
 
 def makeService(options: Mapping[str, Any]) -> IService:
     """The service that twistd runs. What is wrong is told in one line each, and the process ends."""
     twistd = getattr(options, "parent", None)
     background = twistd is not None and not twistd.get("nodaemon")
-    return service_or_exit(options["state"], options["config"], background)
+    daemon = service_or_exit(options["state"], options["config"], background)
+    if twistd is not None and not twistd.get("syslog"):
+        # Imported here for the same reason as below.
+        from emailsys.tap.log import open_log
+
+        daemon.open_log = partial(open_log, twistd.get("logfile"))
+    return daemon
 
 
 def service_or_exit(state: str | None, config: str | None, background: bool = False) -> Daemon:
