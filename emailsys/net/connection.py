@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
     IDelayedCall,
+    IHalfCloseableProtocol,
     IHandshakeListener,
     IOpenSSLServerConnectionCreator,
     IPushProducer,
@@ -23,10 +24,14 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.internet.protocol import connectionDone
+from twisted.internet.task import deferLater
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
+
+from emailsys.net.eager import begin
+from emailsys.net.outflow import Farewell, taken
 
 # Octets that wait to be acted on before reading from the peer pauses, and replies that wait before they are written.
 MAX_WAITING_OCTETS: Final = 64 * 1024
@@ -88,13 +93,14 @@ class _Outflow:
         """The connection is lost; `connectionLost` follows."""
 
 
-@implementer(IHandshakeListener)
+@implementer(IHandshakeListener, IHalfCloseableProtocol)
 class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     """A server's end of a connection. A subclass gives `wire` and `perform`, and says how it greets and times out.
 
     `perform` acts on one event at once and returns None, or returns a coroutine; the next event waits for its end.
     Replies given to `send` go out in one write when the input is used up, or when something is waited for. While the
-    peer does not read, nothing is acted on. No octet of a TLS handshake or from before it reaches `wire`.
+    peer does not read, nothing is acted on. No octet of a TLS handshake or from before it reaches `wire`. A peer that
+    ends its side is answered what it has asked for, then the connection ends.
     """
 
     wire: Wire[EventT]
@@ -113,12 +119,14 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
 
     _busy = False
     _choked = False
+    _draining = False
+    _input_over = False
     _pumping = False
     _negotiating = False
     _implicit_tls = False
     _reading_paused = False
     _writes_at_once = False
-    _abort_call: IDelayedCall | None = None
+    _farewell: Farewell | None = None
     _handshake_call: IDelayedCall | None = None
     _next_turn: IDelayedCall | None = None
     _room: Deferred[None] | None = None
@@ -204,6 +212,29 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
             self._room = Deferred()
             await self._room
 
+    async def drained(self, heard: Callable[[], object]) -> None:
+        """Write what was collected and wait until the kernel has all of it, `timeOut` seconds without progress at most.
+
+        @param heard: called whenever the peer has read on.
+        @raise ConnectionLost: it will not read it.
+        """
+
+        def progressed() -> None:
+            self.resetTimeout()
+            heard()
+
+        self.flush()
+        self._draining = True
+        try:
+            if self.secure:
+                # The TLS layer gathers small writes until the next turn.
+                await deferLater(self.clock, 0)
+            await taken(self._transport, self.clock, lambda: self.lost, progressed)
+        finally:
+            self._draining = False
+        if self.lost:
+            raise ConnectionLost
+
     def start_tls(self, context_factory: IOpenSSLServerConnectionCreator) -> None:
         """Write what was collected and begin the handshake. The caller has emptied `wire`."""
         self.flush()
@@ -211,17 +242,22 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
         self._transport.startTLS(context_factory)
 
     def close(self) -> None:
-        """Write what was collected and end the connection; abort it when the peer does not agree in time."""
+        """Write what was collected and end the connection; abort it when the peer does not read it in time.
+
+        Time is `close_timeout` without progress, and with it as long as a session may be silent.
+        """
         if self.closing or self.lost:
             return
         self.flush()
         self.closing = True
+        most = self.timeOut or self.first_timeout
         self.setTimeout(None)
         # TLS: the peer's close_notify wants to be read.
         self._resume_reading()
         self._transport.unregisterProducer()
-        self._abort_call = self.clock.callLater(self.close_timeout, self.abort)
         self._transport.loseConnection()
+        if not self.lost:
+            self._farewell = Farewell(self._transport, self.clock, self.close_timeout, most, self.abort)
 
     def abort(self) -> None:
         """End the connection now, whatever was not sent yet."""
@@ -238,7 +274,7 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     @property
     def choked(self) -> bool:
         """Whether the peer does not read what was sent."""
-        return self._choked
+        return self._choked or self._draining
 
     # What the transport and the clock say
 
@@ -318,6 +354,8 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
                 left -= 1
                 event = self.wire.next_event()
                 if event is None:
+                    if self._input_over:
+                        self.close()
                     break
                 self._step(event)
         finally:
@@ -328,6 +366,8 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     def _step(self, event: EventT) -> None:
         try:
             coroutine = self.perform(event)
+            if coroutine is not None:
+                coroutine = begin(coroutine)
         except Exception:
             self.failed(Failure())
             return
@@ -365,7 +405,7 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     def _resume_reading(self) -> None:
         if self._reading_paused:
             self._reading_paused = False
-            if not self.lost:
+            if not (self.lost or self._input_over):
                 self._transport.resumeProducing()
 
     @override
@@ -376,21 +416,34 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     def timeoutConnection(self) -> None:
         if self._negotiating:
             return
-        if self._busy and not self._choked:
+        if self._busy and not self.choked:
             # It waits for us, not we for it.
             self.setTimeout(self.timeOut)
             return
         self.timed_out()
+
+    def readConnectionLost(self) -> None:
+        """The peer sends no more, and may still read (shutdown(2)): it hears what it has asked for, then we close."""
+        self._input_over = True
+        if self._negotiating:
+            self.abort()
+        else:
+            self._pump()
+
+    def writeConnectionLost(self) -> None:
+        """We never end our side alone."""
 
     @override
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost = True
         self.closing = True
         self.setTimeout(None)
-        for call in (self._abort_call, self._handshake_call, self._next_turn):
+        if self._farewell is not None:
+            self._farewell.cancel()
+        for call in (self._handshake_call, self._next_turn):
             if call is not None and call.active():
                 call.cancel()
-        self._abort_call = self._handshake_call = self._next_turn = None
+        self._farewell = self._handshake_call = self._next_turn = None
         self._out = []
         try:
             self.ended(reason)
