@@ -137,6 +137,8 @@ class Daemon:
                 )
             if self._is_ready():
                 return
+            if "in use" not in self.log:
+                break
         raise AssertionError(f"the daemon does not start:\n{self.log}")
 
     def _is_ready(self) -> bool:
