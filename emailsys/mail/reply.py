@@ -71,6 +71,7 @@ SEND_MESSAGE: Final = Reply(354, "", "send the message, end it with a dot on a l
 # Not now.
 TIMED_OUT: Final = Reply(421, "4.4.2", "nothing heard for too long, closing")
 SHUTTING_DOWN: Final = Reply(421, "4.3.2", "the service is stopping, try again later")
+TOO_MANY_BAD_COMMANDS: Final = Reply(421, "4.7.0", "too many bad commands, closing")
 TOO_MANY_LOGINS: Final = Reply(421, "4.7.0", "too many failed logins, closing")
 LOCAL_ERROR: Final = Reply(451, "4.3.0", "local error, try again later")
 STORE_FULL: Final = Reply(452, "4.3.1", "not enough room, try again later")

@@ -16,7 +16,6 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IHandshakeListener,
     IOpenSSLServerConnectionCreator,
-    IPushProducer,
     IReactorTime,
     IReadWriteDescriptor,
     ISSLTransport,
@@ -31,7 +30,7 @@ from typing_extensions import override
 from zope.interface import implementer
 
 from emailsys.net.eager import begin
-from emailsys.net.outflow import Farewell, taken
+from emailsys.net.outflow import Farewell, Outflow, taken
 
 # Octets that wait to be acted on before reading from the peer pauses, and replies that wait before they are written.
 MAX_WAITING_OCTETS: Final = 64 * 1024
@@ -72,25 +71,6 @@ def session_names() -> Callable[[], str]:
     start = secrets.token_hex(3)
     count = itertools.count(1)
     return lambda: f"{start}-{next(count)}"
-
-
-@implementer(IPushProducer)
-class _Outflow:
-    """What the transport tells to stop and go on: it is registered for the whole life of the connection."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: Connection[Any]) -> None:
-        self._connection = connection
-
-    def pauseProducing(self) -> None:
-        self._connection.choke()
-
-    def resumeProducing(self) -> None:
-        self._connection.unchoke()
-
-    def stopProducing(self) -> None:
-        """The connection is lost; `connectionLost` follows."""
 
 
 @implementer(IHandshakeListener, IHalfCloseableProtocol)
@@ -286,7 +266,7 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
             # We collect what belongs together ourselves; Nagle's algorithm would hold the second write for 40 ms.
             self._transport.setTcpNoDelay(True)
             self._writes_at_once = IReadWriteDescriptor.providedBy(self.transport)
-        self._transport.registerProducer(_Outflow(self), True)
+        self._transport.registerProducer(Outflow(self.choke, self.unchoke), True)
         self.setTimeout(self.first_timeout)
         if ISSLTransport.providedBy(self.transport):
             self._implicit_tls = True

@@ -7,14 +7,29 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.task import deferLater
+from zope.interface import implementer
 
 # Seconds between two looks at what the kernel did not take yet.
 _LOOK_AGAIN: Final = 0.05
 # tcpi_bytes_acked in struct tcp_info (linux/tcp.h): what the peer has acknowledged so far.
 _BYTES_ACKED: Final = struct.Struct("=Q")
 _BYTES_ACKED_AT: Final = 120
+
+
+@implementer(IPushProducer)
+class Outflow:
+    """What the transport tells to stop and go on: it is registered for the whole life of the connection."""
+
+    __slots__ = ("pauseProducing", "resumeProducing")
+
+    def __init__(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        self.pauseProducing = pause
+        self.resumeProducing = resume
+
+    def stopProducing(self) -> None:
+        """The connection is lost; `connectionLost` follows."""
 
 
 def unsent(transport: Any) -> int:
