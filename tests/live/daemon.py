@@ -86,7 +86,11 @@ class Daemon:
         self._wrapper = wrapper
         self._domain_made = False
         self._process: subprocess.Popen[bytes] | None = None
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
 
     @property
     def pid(self) -> int:
