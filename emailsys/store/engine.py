@@ -102,8 +102,15 @@ class Engine(ABC):
         """Give back at most so many free pages, keeping `reserve` octets of them; returns how many are left to give."""
         return 0
 
+    def takes(self, connection: Connection, octets: int) -> bool:
+        """Whether bodies of so many octets may be written; asked outside a transaction, inside `alone`.
+
+        The last of a disk is kept for deleting, which needs room, too: else a full store could not be emptied.
+        """
+        return True
+
     def free_octets(self) -> int | None:
-        """How much more the disk takes; None where that can't be seen from here."""
+        """How much more mail the disk takes; None where that can't be seen from here."""
         return None
 
     def close(self) -> None:  # noqa: B027

@@ -144,6 +144,9 @@ class Writer:
         try:
             connection = self._connected()
             with self._engine.alone():
+                octets = sum(job.octets for job in batch)
+                if octets and not self._engine.takes(connection, octets):
+                    raise StoreFull("full: what is left of the disk is kept for deleting")
                 connection.begin()
                 outcomes = self._write(connection, batch)
                 # Above every id of the batch, in the same commit.
@@ -152,7 +155,7 @@ class Writer:
                 committing = True
                 self._engine.commit(connection)
                 committing = False
-                self._tidy(connection, sum(job.octets for job in batch))
+                self._tidy(connection, octets)
         except Exception as error:
             if again and not committing and self._engine.verdict(error) is Verdict.LOST and self._engine.over_network:
                 # COMMIT was never sent: that nothing was changed is certain.
@@ -214,7 +217,7 @@ class Writer:
         @param mark: not 0 if COMMIT was under way.
         @param done: the outcomes if the commit took place after all.
         """
-        verdict = self._engine.verdict(error)
+        verdict = Verdict.FULL if isinstance(error, StoreFull) else self._engine.verdict(error)
         if mark or verdict is Verdict.LOST:
             self._discard()
         else:

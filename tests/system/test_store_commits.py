@@ -123,6 +123,47 @@ class CommitTests(FaultyCase):
         await self.send(b"x" * 20_000, envelope(local(alice)))
         self.assertEqual(await self.listed(alice), accepted + 1)
 
+    async def test_what_is_left_of_a_nearly_full_disk_is_kept_for_deleting(self) -> None:
+        """Else a full maildrop could never be emptied again, and mail would be refused for good."""
+        alice, _bob = await self.users()
+        await gatherResults(self.sending(alice, 10, b"x" * 20_000))
+        self.patch(self.disk, "free_octets", lambda: 10_000)
+        sending = self.sending(alice, 5, b"x" * 20_000)
+        maildrop = await self.store.maildrops.open(alice.account_id)
+        for index in range(10):
+            maildrop.deleteMessage(index)
+        deleting = maildrop.sync()
+        for one in sending:
+            await self.refused(StoreFull, one)
+        await deleting
+        maildrop.release()
+        self.assertEqual(await self.listed(alice), 0)
+        # The swept pages are used again, though the file has not shrunk.
+        while await self.store.sweeper.step():
+            """Until all is swept."""
+        self.patch(self.disk, "free_octets", lambda: 40_000)
+        await self.emptied_wal()
+        await self.send(b"x" * 20_000, envelope(local(alice)))
+        self.assertEqual(await self.listed(alice), 1)
+
+    async def test_a_disk_with_room_for_one_of_two_messages_takes_one(self) -> None:
+        alice, _bob = await self.users()
+        await self.emptied_wal()
+        self.patch(self.disk, "free_octets", lambda: 400_000)
+        small, large = (
+            Deferred.fromCoroutine(self.send(b"x" * octets, envelope(local(alice)))) for octets in (1000, 250_000)
+        )
+        await self.refused(StoreFull, large)
+        await small
+        self.assertEqual(await self.listed(alice), 1)
+
+    async def emptied_wal(self) -> None:
+        def checkpoint(connection: Connection) -> None:
+            raw: Any = connection.connection.driver_connection
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+        await self.store.database.upkeep("checkpoint", checkpoint)
+
     async def write_all(self, incoming: Any, body: bytes) -> None:
         for start in range(0, len(body), 65_536):
             pause = incoming.write(body[start : start + 65_536])
