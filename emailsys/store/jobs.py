@@ -19,8 +19,8 @@ BATCH_OCTETS: Final = 1024 * 1024
 _COMPANY: Final = 3
 _PLENTY: Final = 64
 # Seconds between two looks whether more came, and how often that is looked at.
-_STEP: Final = 0.001
-_STEPS: Final = 4
+_STEP: Final = 0.0005
+_STEPS: Final = 6
 
 Row = tuple[Any, ...]
 
