@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shlex
 import random
+import shlex
 import socket
 import ssl
 import threading
