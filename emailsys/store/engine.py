@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 # How many rows one INSERT takes, largest first. A statement is one call into the engine and so gives the interpreter
 # lock away once; with one call a row, a busy reactor thread makes each of them wait (decision 0011).
@@ -27,6 +27,12 @@ class Verdict(enum.Enum):
     BUSY = "busy"
     # The connection is of no use any more; at COMMIT the outcome is not known.
     LOST = "lost"
+
+
+def told(error: Exception) -> str:
+    """An error in one line, without the statement and its values that SQLAlchemy adds: they may be somebody's."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return f"{type(cause).__name__}: {' '.join(str(cause).split())}"
 
 
 class Inserts:

@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.exc import DBAPIError
 from twisted.python.failure import Failure
 
 from emailsys.interfaces import StoreError, StoreFull
 from emailsys.store import schema
-from emailsys.store.engine import Engine, Verdict
+from emailsys.store.engine import Engine, Verdict, told
 from emailsys.store.ids import IdSource
 from emailsys.store.jobs import BATCH_OCTETS, Call, Inbox, Job, Rows, Upkeep
 
@@ -265,7 +264,6 @@ def _refusal(error: Exception, verdict: Verdict) -> StoreError:
     if isinstance(error, StoreError):
         return error
     kind = StoreFull if verdict is Verdict.FULL else StoreError
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    refusal = kind(f"{verdict.value}: {type(cause).__name__}: {cause}")
+    refusal = kind(f"{verdict.value}: {told(error)}")
     refusal.__cause__ = error
     return refusal
