@@ -10,12 +10,16 @@ from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatTime,
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+# Characters of a field's value that are shown: an address of RFC 5321 fits; a peer's own words may be 9 KiB long.
+_MOST: Final = 1000
 _PLAIN: Final = re.compile(r"[A-Za-z0-9@.:/<>+\-_=\[\]]+")
 
 
 def _shown(value: object) -> str:
     """A field's value as the log shows it: text that is not plain goes through repr, so that a peer writes no lines."""
     text = value if isinstance(value, str) else str(value)
+    if len(text) > _MOST:
+        text = text[:_MOST] + "..."
     return text if _PLAIN.fullmatch(text) else repr(text)
 
 

@@ -95,10 +95,12 @@ class Farewell:
 
     def _overdue(self, before: tuple[int, int]) -> None:
         now = progress(self._transport)
+        if not now[0] and _close_below_tls(self._transport):
+            return
         if now != before and self._clock.seconds() < self._until:
             # It reads what it asked for, slowly; an abort would take that back.
             self._wait()
-        elif now[0] or not _close_below_tls(self._transport):
+        else:
             self._abort()
 
 

@@ -84,8 +84,9 @@ class OutflowTests(SynchronousTestCase):
 
     def test_a_peer_that_owes_only_its_goodbye_of_tls_keeps_what_the_kernel_has(self) -> None:
         """An abort would take it back from there."""
-        held = Held(0)
+        held = Held(1000)
         self.farewell(Layer(held))
+        held.takes(1000)
         self.clock.advance(5)
         self.assertTrue(held.closed)
         self.assertEqual(self.aborts, [])

@@ -55,6 +55,12 @@ class MailLogTests(SynchronousTestCase):
         self.telemetry.event("refused", helo="plain\n")
         self.assertIn(r"helo='plain\n'", self.lines()[0])
 
+    def test_a_peer_does_not_fill_the_disk_with_long_words(self) -> None:
+        """A user name of AUTH may have 9 KiB."""
+        self.telemetry.event("smtp.login_refused", user="\0" * 9000)
+        self.assertLess(len(self.lines()[0]), 4200)
+        self.assertIn("...", self.lines()[0])
+
     def test_a_surprise_has_its_traceback(self) -> None:
         """It is logged once, with what is needed to find the defect."""
         try:
