@@ -349,7 +349,7 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
             if coroutine is not None:
                 coroutine = begin(coroutine)
         except Exception:
-            self.failed(Failure())
+            self._step_ended(Failure())
             return
         if coroutine is not None:
             self._busy = True

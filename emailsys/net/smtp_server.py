@@ -127,7 +127,8 @@ class ESMTPServer(SMTPLogin):
         self.event(
             "smtp.end",
             service=self.service.kind.value,
-            ip=client.ip,
+            # Not known yet where a handshake of TLS came to nothing.
+            ip=client.ip or self.peer_host,
             helo=client.helo,
             accepted=self._accepted,
             refused=self._refused,
