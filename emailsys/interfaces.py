@@ -263,4 +263,4 @@ class IAccounts(Interface):
         """Replace the account's credentials."""
 
     async def set_enabled(address: Address, enabled: bool) -> None:
-        """A disabled account cannot log in; its mail is still received."""
+        """A disabled account cannot log in, and not send where it is logged in; its mail is still received."""

@@ -116,6 +116,8 @@ LOGIN_FAILED: Final = Reply(535, "5.7.8", "login failed")
 NO_SUCH_MAILBOX: Final = Reply(550, "5.1.1", "no such mailbox here")
 RELAY_DENIED: Final = Reply(550, "5.7.1", "no relay for you")
 NO_REMOTE_DELIVERY: Final = Reply(550, "5.7.1", "mail to other systems is not sent from here")
+# X.7.13 is "user account disabled" in the registry of RFC 5248.
+ACCOUNT_CLOSED: Final = Reply(550, "5.7.13", "the account was closed while you were logged in")
 SENDER_NOT_YOURS: Final = Reply(553, "5.7.1", "that sender address is not yours")
 # RFC 6531 §3.5
 NEEDS_SMTPUTF8: Final = Reply(553, "5.6.7", "an address with non-ASCII letters needs SMTPUTF8")
