@@ -1,4 +1,4 @@
-"""Properties of framing, grammar and values. What is measured is never the time: a busy machine is no defect of mail."""
+"""Properties of framing, grammar and values. Time is never what is measured: a busy machine is no defect of mail."""
 
 from hypothesis import HealthCheck, settings
 
