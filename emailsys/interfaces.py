@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import enum
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +12,10 @@ from twisted.mail import pop3, smtp
 from zope.interface import Attribute, Interface
 
 from emailsys.mail.address import Address
+from emailsys.mail.dsn_request import NOTHING_ASKED, NOTHING_ASKED_FOR_RECIPIENT, MessageRequest, RecipientRequest
 from emailsys.mail.envelope import Addressee, Arrival, BodyType, Client, Envelope, Recipient, Route
+from emailsys.mail.next_hop import NextHop
+from emailsys.mail.outcome import Outcome
 from emailsys.mail.reply import Reply
 
 
@@ -109,7 +113,10 @@ class IDelivery(smtp.IMessageDelivery):
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """One remote recipient of one message, leased for an attempt. `attempts` counts those before this one."""
+    """One remote recipient of one message, leased for an attempt. `attempts` counts those before this one.
+
+    `warned` tells that the sender has been told of the delay.
+    """
 
     row_id: int
     lease: int
@@ -121,15 +128,46 @@ class QueueRow:
     body: BodyType
     smtputf8: bool
     attempts: int
+    warned: bool = False
+    message_dsn: MessageRequest = NOTHING_ASKED
+    dsn: RecipientRequest = NOTHING_ASKED_FOR_RECIPIENT
+
+
+class Fate(enum.Enum):
+    """How a queue row ended for good: its place in the ledger."""
+
+    RELAYED = "relayed"
+    # The reverse-path was told.
+    FAILED = "failed with a DSN"
+    # Null reverse-path, NOTIFY=NEVER, or a reverse-path that is not deliverable.
+    FAILED_UNTOLD = "failed without a DSN"
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How an attempt ended: for good where `due_at` is None, else delayed until then. `reply` is the last one."""
+    """How an attempt ended: for good where `due_at` is None, and then by `fate`; else delayed until then.
+
+    `reply` is the last one and `remote` the host that gave it, "" where none did. An attempt that was never made, as
+    the next hop had no connection to spare, is not `tried`: it is re-dated and counts for nothing. `warned` tells that
+    a notice tells the sender of the delay. `in_doubt`: the reply to the final dot was never seen (RFC 1047).
+    """
 
     row: QueueRow
     due_at: datetime | None = None
     reply: str = ""
+    fate: Fate = Fate.RELAYED
+    remote: str = ""
+    tried: bool = True
+    warned: bool = False
+    in_doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message of the system's own, small enough to stand in memory: a DSN."""
+
+    envelope: Envelope
+    body: bytes
 
 
 class IQueue(Interface):
@@ -138,8 +176,14 @@ class IQueue(Interface):
     async def lease(limit: int, seconds: float) -> Sequence[QueueRow]:
         """Take at most `limit` rows that are due, the longest due first; nobody else gets them for so many seconds."""
 
-    async def settle(settlements: Sequence[Settlement]) -> int:
-        """Record attempts in one commit. Returns for how many the lease still held; the others change nothing."""
+    async def renew(rows: Sequence[QueueRow], seconds: float) -> Sequence[QueueRow]:
+        """Hold leased rows for so many seconds from now. Returns those whose lease was lost before."""
+
+    async def settle(settlements: Sequence[Settlement], notices: Sequence[Notice] = ()) -> int:
+        """Record attempts in one commit. Returns for how many the lease still held; the others change nothing.
+
+        The notices are accepted in the same commit, as by `IIncoming.commit`, unless no lease held at all.
+        """
 
     async def release(rows: Sequence[QueueRow]) -> None:
         """Give leased rows back without an attempt: they are due at once."""
@@ -149,6 +193,34 @@ class IQueue(Interface):
 
     def pieces(row: QueueRow) -> AsyncIterator[bytes]:
         """The body as it was accepted, in pieces of at most 256 KiB, each read in a transaction of its own."""
+
+
+class IRelay(Interface):
+    """The door to other hosts; what runs behind it is connections, MX records and TLS."""
+
+    async def relay(
+        next_hop: NextHop, rows: Sequence[QueueRow], pieces: Callable[[], AsyncIterator[bytes]]
+    ) -> Sequence[Outcome]:
+        """Try once to send one message to some of its recipients. Returns an outcome for each row, in their order.
+
+        Never raises but CancelledError: then nothing more is sent and the connection is gone.
+
+        @param rows: of one message, and with one next hop.
+        @param pieces: reads the body from its beginning, each time it is called.
+        """
+
+    def idle(next_hop: NextHop) -> None:
+        """Nothing more waits for that next hop: its connections may be closed."""
+
+
+class IRouter(Interface):
+    """Which way mail goes, asked outside of any SMTP session."""
+
+    async def next_hop(row: QueueRow) -> NextHop:
+        """Where a queue row goes now; looked up at each attempt, so that a corrected smart host applies to it."""
+
+    async def resolve(forward_path: Address) -> Sequence[Route]:
+        """Where mail of our own goes, such as a DSN; nothing for an address of this system that does not exist."""
 
 
 class IMaildrop(pop3.IMailbox):
