@@ -74,6 +74,38 @@ class LoginSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """When mail for other hosts is tried, and how much of it at once (RFC 5321 §4.5.4.1)."""
+
+    # The interval after the first attempt; each later one is longer by `retry_growth`, up to `max_retry`.
+    first_retry: float = 300.0
+    retry_growth: float = 2.0
+    max_retry: float = 4 * 3600.0
+    # The part of an interval by which chance may shorten or lengthen it.
+    retry_jitter: float = 0.1
+    warn_after: float = 4 * 3600.0
+    give_up_after: float = 5 * 86400.0
+    # Messages on their way at once: to all hosts, and to one next hop.
+    max_deliveries: int = 200
+    max_per_next_hop: int = 20
+    # RFC 5321 §4.5.3.1.8: every server takes 100.
+    recipients_per_delivery: int = 100
+    # Recipients held in memory.
+    max_leased: int = 2000
+    # How long a row is ours without word from us; after a crash it is due again when that has passed.
+    lease: float = 600.0
+    # How long a next hop that could not be reached is left alone: at first, and at most.
+    first_pause: float = 60.0
+    max_pause: float = 900.0
+    # How often the queue is looked at, at least, for rows that others made due.
+    poll: float = 30.0
+    # How long deliveries under way may go on when the daemon stops.
+    stop_grace: float = 20.0
+    # Of a message that is returned, the whole up to that size where the sender asked so, else its header up to it.
+    max_returned: int = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a daemon is told."""
 
@@ -89,5 +121,6 @@ class Settings:
     tls: TLSSettings = field(default_factory=TLSSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     login: LoginSettings = field(default_factory=LoginSettings)
+    queue: QueueSettings = field(default_factory=QueueSettings)
     user: str | None = None
     group: str | None = None
