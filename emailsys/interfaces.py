@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,8 +15,8 @@ from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import NOTHING_ASKED, NOTHING_ASKED_FOR_RECIPIENT, MessageRequest, RecipientRequest
 from emailsys.mail.envelope import Addressee, Arrival, BodyType, Client, Envelope, Recipient, Route
 from emailsys.mail.next_hop import NextHop
-from emailsys.mail.outcome import Outcome
 from emailsys.mail.reply import Reply
+from emailsys.mail.transmission import Outcome, Transmission
 
 
 class StoreError(Exception):
@@ -60,6 +60,14 @@ class Login:
         return next((value for name, value in self.credentials if name == scheme), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message of the system's own, small enough to stand in memory: a DSN."""
+
+    envelope: Envelope
+    body: bytes
+
+
 class IIncoming(Interface):
     """A message body on its way into the store. Ends in `commit` or `abandon`, exactly once."""
 
@@ -72,9 +80,10 @@ class IIncoming(Interface):
         The Deferred may fail with StoreError: then the message is lost and `abandon` is due.
         """
 
-    async def commit(envelope: Envelope) -> None:
+    async def commit(envelope: Envelope, notices: Sequence[Notice] = ()) -> None:
         """Return once message, body, maildrop rows and queue rows are on disk, all or nothing.
 
+        @param notices: messages of our own that the acceptance causes, accepted in the same commit.
         @raise StoreError: nothing was accepted.
         """
 
@@ -162,14 +171,6 @@ class Settlement:
     in_doubt: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A message of the system's own, small enough to stand in memory: a DSN."""
-
-    envelope: Envelope
-    body: bytes
-
-
 class IQueue(Interface):
     """Recipients on other hosts that wait for delivery, at least once (RFC 1047). A lease that runs out is void."""
 
@@ -198,15 +199,11 @@ class IQueue(Interface):
 class IRelay(Interface):
     """The door to other hosts; what runs behind it is connections, MX records and TLS."""
 
-    async def relay(
-        next_hop: NextHop, rows: Sequence[QueueRow], pieces: Callable[[], AsyncIterator[bytes]]
-    ) -> Sequence[Outcome]:
-        """Try once to send one message to some of its recipients. Returns an outcome for each row, in their order.
+    async def relay(next_hop: NextHop, transmission: Transmission) -> Sequence[Outcome]:
+        """Try once to send one message to some of its recipients. Returns an outcome for each, in their order.
 
-        Never raises but CancelledError: then nothing more is sent and the connection is gone.
-
-        @param rows: of one message, and with one next hop.
-        @param pieces: reads the body from its beginning, each time it is called.
+        Where none of the next hop's hosts could be talked to, the outcomes are delayed with `host_at_fault`. Never
+        raises but CancelledError: then nothing more is sent and the connection is gone.
         """
 
     def idle(next_hop: NextHop) -> None:

@@ -152,6 +152,11 @@ class MemoryStore:
         for account_id, row in drops.items():
             self.drops.setdefault(account_id, []).append(row)
 
+    def accept_notices(self, notices: Sequence[Notice]) -> None:
+        """Messages of the system's own, in the commit that causes them."""
+        for notice in notices:
+            self.accept(f"Q{self.make_id():06d}", notice.body, notice.envelope)
+
     async def before_commit(self) -> None:
         """Hold the commit or fail it, as the knobs say."""
         error, self.fail_next_commit = self.fail_next_commit, None
@@ -206,13 +211,14 @@ class MemoryIncoming:
             return paused
         return None
 
-    async def commit(self, envelope: Envelope) -> None:
+    async def commit(self, envelope: Envelope, notices: Sequence[Notice] = ()) -> None:
         if self._ended:
             raise StoreError("the message has ended already")
         self._ended = True
         store = self._store
         await store.before_commit()
         store.accept(self.queue_id, bytes(self._body), envelope)
+        store.accept_notices(notices)
 
     def abandon(self) -> None:
         if not self._ended:
@@ -384,8 +390,7 @@ class MemoryQueue:
                 row.attempts += settlement.tried
                 row.lease, row.due_at, row.warned = None, settlement.due_at, row.warned or settlement.warned
         if settled:
-            for notice in notices:
-                self._store.accept(f"Q{self._store.make_id():06d}", notice.body, notice.envelope)
+            self._store.accept_notices(notices)
         return settled
 
     async def release(self, rows: Sequence[QueueRow]) -> None:
