@@ -14,7 +14,7 @@ from zope.interface import Attribute, Interface
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import NOTHING_ASKED, NOTHING_ASKED_FOR_RECIPIENT, MessageRequest, RecipientRequest
 from emailsys.mail.envelope import Addressee, Arrival, BodyType, Client, Envelope, Recipient, Route
-from emailsys.mail.next_hop import NextHop
+from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, Transmission
 
@@ -208,6 +208,31 @@ class IRelay(Interface):
 
     def idle(next_hop: NextHop) -> None:
         """Nothing more waits for that next hop: its connections may be closed."""
+
+
+class IResolver(Interface):
+    """Which hosts take mail for a next hop, by DNS."""
+
+    async def hosts(next_hop: NextHop) -> Sequence[Host] | Reply:
+        """At least one host, in the order in which they are to be tried (RFC 5321 §5.1); else why there is none: a
+        4xx where that may change by itself, a 5xx where mail can't be brought there."""
+
+
+class IDialer(Interface):
+    """Connections to other hosts."""
+
+    def connected(next_hop: NextHop) -> Host | None:
+        """A host of that next hop with which a connection is open, so that nobody has to be looked up."""
+
+    async def send(next_hop: NextHop, host: Host, transmission: Transmission) -> Sequence[Outcome]:
+        """Send a message to that host, over a connection that is there or a new one. Returns an outcome for each
+        recipient, in their order. Never raises but CancelledError: then nothing more is sent."""
+
+    def idle(next_hop: NextHop) -> None:
+        """Nothing more waits for that next hop: its connections may be closed."""
+
+    async def close(grace: float) -> None:
+        """Send nothing new, let what is under way end within so many seconds, then hang up."""
 
 
 class IRouter(Interface):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from emailsys.mail.next_hop import TLSPolicy
 
 MIB = 1024 * 1024
 
@@ -106,6 +109,61 @@ class QueueSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboundTimeouts:
+    """How long another host may take (RFC 5321 §4.5.3.2); what it says nothing of is ours."""
+
+    connect: float = 30.0
+    handshake: float = 30.0
+    greeting: float = 300.0
+    command: float = 300.0
+    data: float = 120.0
+    # For each block of the message that the host does not read.
+    block: float = 180.0
+    # Hanging up before the last reply makes duplicates (RFC 1047).
+    final: float = 600.0
+    quit: float = 5.0
+    # All of the DNS lookups for one next hop.
+    dns: float = 60.0
+
+
+class AddressOrder(enum.Enum):
+    """Which addresses of a host are tried, and which of them first."""
+
+    IPV4_FIRST = "ipv4-first"
+    IPV6_FIRST = "ipv6-first"
+    IPV4_ONLY = "ipv4-only"
+    IPV6_ONLY = "ipv6-only"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundSettings:
+    """How mail goes to other hosts."""
+
+    timeouts: OutboundTimeouts = field(default_factory=OutboundTimeouts)
+    # For routes that say nothing of their own.
+    tls: TLSPolicy = TLSPolicy.OPPORTUNISTIC
+    # After an opportunistic handshake has failed: the mail goes in the clear, or waits.
+    clear_after_failed_tls: bool = True
+    # The authorities by which certificates are verified, PEM; those of the system where there is none.
+    ca_file: Path | None = None
+    # Name servers as address and port; those of the system where there are none.
+    nameservers: tuple[tuple[str, int], ...] = ()
+    address_order: AddressOrder = AddressOrder.IPV4_FIRST
+    # Addresses that lead here, such as the outer one of a router, beside those of this machine.
+    own_addresses: tuple[str, ...] = ()
+    # From which addresses connections are made; any where there is none.
+    source_ipv4: str = ""
+    source_ipv6: str = ""
+    connections_per_host: int = 10
+    # How many connections may be kept that have nothing to do, and for how long.
+    idle_connections: int = 100
+    idle_timeout: float = 10.0
+    messages_per_connection: int = 1000
+    # How many hosts of a next hop are tried in one attempt.
+    hosts_per_attempt: int = 5
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a daemon is told."""
 
@@ -122,5 +180,6 @@ class Settings:
     store: StoreSettings = field(default_factory=StoreSettings)
     login: LoginSettings = field(default_factory=LoginSettings)
     queue: QueueSettings = field(default_factory=QueueSettings)
+    outbound: OutboundSettings = field(default_factory=OutboundSettings)
     user: str | None = None
     group: str | None = None

@@ -70,6 +70,8 @@ class Unusable:
     from_remote: bool
     #: The server answered STARTTLS with a refusal: another connection may do without.
     tls_refused: bool = False
+    #: It would say the same later.
+    permanent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

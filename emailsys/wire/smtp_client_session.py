@@ -64,6 +64,8 @@ class SMTPClientSession:
         self._pipelining = False
         self._needs_reset = False
         self._ready = False
+        #: Grows with each reply and each piece of a body: while it stands still, time runs out.
+        self.progress = 0
         #: Nothing more will come of it.
         self.ended = False
         #: What is offered now.
@@ -181,6 +183,7 @@ class SMTPClientSession:
         """
         transaction = self._filling
         assert transaction is not None
+        self.progress += 1
         if not self._chunking:
             self._out.append(self._stuffer.stuff(piece, dotted))
         elif last:
@@ -264,6 +267,7 @@ class SMTPClientSession:
 
     def _replied(self, reply: Reply) -> None:
         """Act on a reply."""
+        self.progress += 1
         if not self._expected:
             self._spoke_out_of_turn(reply)
             return
@@ -294,7 +298,8 @@ class SMTPClientSession:
             if reply.code == 220:
                 self._say_hello(b"EHLO")
             elif reply.is_refusal:
-                self._give_up(reply, True)
+                # RFC 7504 §4: 521 says that no mail is ever taken here; other 5xx greetings tell of troubles.
+                self._give_up(reply, True, permanent=reply.code == 521)
             else:
                 self._give_up(_confused(step, f"code {reply.code}"), False)
         elif step is Step.HELLO:
@@ -329,7 +334,7 @@ class SMTPClientSession:
             # RFC 5321 §3.2: a server that does not know EHLO is greeted with HELO.
             self._say_hello(b"HELO")
         elif reply.is_refusal:
-            self._give_up(reply, True)
+            self._give_up(reply, True, permanent=reply.code >= 500)
         else:
             self._give_up(_confused(Step.HELLO, f"code {reply.code}"), False)
 
@@ -424,7 +429,7 @@ class SMTPClientSession:
             self._filling = None
         self._events.append(Settled(transaction.transmission, _complete(transaction), untouched))
 
-    def _give_up(self, reply: Reply, from_remote: bool, tls_refused: bool = False) -> None:
+    def _give_up(self, reply: Reply, from_remote: bool, *, tls_refused: bool = False, permanent: bool = False) -> None:
         if self.ended:
             return
         self.ended = True
@@ -435,7 +440,7 @@ class SMTPClientSession:
             transaction = self._open[0]
             transaction.lose(reply, from_remote)
             self._settle(transaction, untouched=not (transaction.spoken_of or transaction.body_began))
-        self._events.append(Unusable(reply, from_remote, tls_refused))
+        self._events.append(Unusable(reply, from_remote, tls_refused, permanent))
 
 
 def _complete(transaction: Transaction) -> Sequence[Outcome]:
