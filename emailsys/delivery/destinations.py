@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from twisted.internet.defer import Deferred
-
 from emailsys.config.settings import QueueSettings
-from emailsys.interfaces import QueueRow
+from emailsys.delivery.parcel import Parcel, words
 from emailsys.mail.next_hop import NextHop
-from emailsys.mail.transmission import Outcome, OutcomeKind
+from emailsys.mail.transmission import Outcome
 
 # Seconds a recipient takes, as long as nothing was measured, and the part that a new measure has in the average.
 _FIRST_PACE: Final = 0.02
@@ -25,17 +23,15 @@ _MOST_POSTPONEMENT: Final = 300.0
 _MOST_REMEMBERED: Final = 10_000
 
 
-@dataclass(eq=False, slots=True)
-class Parcel:
-    """Rows of one message for one next hop: what is sent, and settled, at once."""
+@dataclass(frozen=True, slots=True)
+class DestinationStatus:
+    """How one next hop stands: recipients in hand, deliveries under way, until when it is left alone, and why."""
 
-    rows: tuple[QueueRow, ...]
-    next_hop: NextHop
-    # It was given back once to wait, as the host bore no more connections.
-    returned: bool = False
-    sending: bool = False
-    lost: bool = False
-    ended: Deferred[None] | None = None
+    name: str
+    held: int
+    under_way: int
+    paused_until: datetime | None
+    reason: str
 
 
 @dataclass(eq=False, slots=True)
@@ -51,9 +47,11 @@ class Destination:
     paused_until: datetime | None = None
     last: Outcome | None = None
     ready: bool = False
-    # Recipients in hand, those that settled since the last tick, and what that makes in seconds a recipient.
+    # Recipients in hand; those that were done since the last tick, and between the two before; what that makes in
+    # seconds a recipient.
     held: int = 0
     finished: int = 0
+    lately: int = 0
     pace: float = _FIRST_PACE
     turn: datetime | None = None
 
@@ -71,19 +69,20 @@ class Destination:
         seconds = min(settings.first_pause * 2.0 ** min(self.failures, 32), settings.max_pause)
         self.failures += 1
         self.paused_until = now + timedelta(seconds=seconds)
-        self.last = outcome
+        # What is in doubt of one message is not so of the others.
+        self.last = replace(outcome, in_doubt=False)
         self.window = 1
 
     def allowance(self, settings: QueueSettings, share: int) -> int:
         """How many recipients it may hold where memory is short: little, unless it gets them done."""
         little = 2 * settings.max_per_next_hop
-        return max(share, little) if self.finished else little
+        return max(share, little) if self.lately else little
 
     def measure(self, seconds: float) -> None:
         """Take the measure of its pace, once in so many seconds."""
         if self.finished:
             self.pace += _NEW_PART * (seconds / self.finished - self.pace)
-        self.finished = 0
+        self.lately, self.finished = self.finished, 0
 
     def next_turn(self, now: datetime) -> datetime:
         """When a row that finds no room now should come again: one after the other, as fast as they are sent here."""
@@ -133,6 +132,20 @@ class Destinations:
             self._by_hop.pop(destination.next_hop, None)
         return True
 
+    def status(self, now: datetime) -> Sequence[DestinationStatus]:
+        """The destinations, the busiest first."""
+        shown = [
+            DestinationStatus(
+                str(destination.next_hop),
+                destination.held,
+                destination.under_way,
+                destination.paused_until if destination.is_paused(now) else None,
+                words(destination.last) if destination.last is not None else "",
+            )
+            for destination in self
+        ]
+        return sorted(shown, key=lambda status: (-status.held, status.name))
+
     def lift_pauses(self) -> None:
         """Forget who was down."""
         for destination in self:
@@ -144,8 +157,3 @@ class Destinations:
         for destination in self:
             if not destination.held:
                 del self._by_hop[destination.next_hop]
-
-
-def is_unreachable(outcomes: tuple[Outcome, ...]) -> bool:
-    """Whether an attempt ended for all recipients as none of the hosts could be talked to."""
-    return all(outcome.host_at_fault and outcome.kind is OutcomeKind.DELAYED for outcome in outcomes)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
@@ -15,43 +14,32 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from emailsys.config.settings import QueueSettings
-from emailsys.delivery.destinations import Destination, Destinations, Parcel, is_unreachable
+from emailsys.delivery.destinations import Destination, Destinations, DestinationStatus
+from emailsys.delivery.parcel import Parcel, is_unreachable, transmission, words
+from emailsys.delivery.recording import Recorder, Waits
 from emailsys.delivery.settling import Bookkeeper
-from emailsys.interfaces import IQueue, IRelay, IRouter, QueueRow, Settlement, StoreError
-from emailsys.mail.dsn_request import notify_value
-from emailsys.mail.envelope import RemoteRoute
+from emailsys.interfaces import IQueue, IRelay, IRouter, QueueRow, Settlement
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.reply import LOCAL_ERROR
-from emailsys.mail.transmission import Forward, Outcome, OutcomeKind, Transmission
+from emailsys.mail.transmission import Outcome, OutcomeKind
 from emailsys.telemetry import Telemetry
 
 # Seconds between two looks at how things go, while mail is in hand.
 _TICK: Final = 1.0
-# Seconds before the store is asked again after it failed: at first, and at most.
-_FIRST_PATIENCE: Final = 1.0
-_MOST_PATIENCE: Final = 30.0
+# Seconds before the store is asked again after it failed.
+_PATIENCE: Final = 10.0
 # Seconds at least from one look into the queue to the next, where it says that something is due but gives nothing.
 _LEAST_SLEEP: Final = 0.05
 _LOCAL_FAULT: Final = Outcome(OutcomeKind.DELAYED, LOCAL_ERROR)
-
-
-@dataclass(frozen=True, slots=True)
-class DestinationStatus:
-    """How one next hop stands: recipients in hand, deliveries under way, until when it is left alone, and why."""
-
-    name: str
-    held: int
-    under_way: int
-    paused_until: datetime | None
-    reason: str
 
 
 class QueueRunner(Service):
     """Brings what waits in the queue to other hosts.
 
     In memory are `max_leased` recipients at most. A next hop begins with one delivery at a time and earns more by
-    answering; one that cannot be reached is left alone for a while, and what is due for it meanwhile is settled as delayed without a
-    connection. Where memory gets short, rows for slow next hops are re-dated, so that they hold up nobody else.
+    answering; one that cannot be reached is left alone for a while, and what is due for it meanwhile is settled as
+    delayed without a connection. Where memory gets short, rows for slow next hops are re-dated, so that they hold up
+    nobody else.
 
     @param now: the wall clock, with time zone.
     @param draw: evenly from 0 to 1, at each call anew.
@@ -76,9 +64,11 @@ class QueueRunner(Service):
         self._settings = settings
         self._clock = clock
         self._now = now
-        self._draw = draw
         self._telemetry = telemetry
-        self._books = Bookkeeper(queue, router, settings, hostname)
+        self._waits = Waits(clock)
+        self._recorder = Recorder(
+            queue, Bookkeeper(queue, router, settings, hostname), self._waits, now, draw, telemetry, self.wake
+        )
         self._destinations = Destinations()
         self._parcels: set[Parcel] = set()
         self._in_hand = 0
@@ -87,20 +77,19 @@ class QueueRunner(Service):
         self._dispatching = False
         self._look_ahead = False
         self._woken = False
-        self._sleepers: dict[Deferred[None], IDelayedCall] = {}
+        self._starved = False
         self._asleep: Deferred[None] | None = None
         self._loop: Deferred[None] | None = None
         self._tick_call: IDelayedCall | None = None
-        self._renewed_at = 0.0
+        self._renew_at = 0.0
         self._ticked_at = 0.0
-        self._renewing = False
+        self._background: Deferred[None] | None = None
         self._drained: list[Deferred[None]] = []
 
     @override
     def startService(self) -> None:
         super().startService()
-        self._loop = Deferred.fromCoroutine(self._run())
-        self._loop.addErrback(self._surprise, "queue runner")
+        self._loop = self._begin(self._run(), "queue runner")
 
     @override
     def stopService(self) -> Deferred[None]:
@@ -112,7 +101,7 @@ class QueueRunner(Service):
         """Something new may be due: look now."""
         self._woken = True
         if self._asleep is not None:
-            self._end_sleep(self._asleep)
+            self._waits.end(self._asleep)
 
     def lift_pauses(self) -> None:
         """Try next hops again that could not be reached lately; for an operator who knows that they are back."""
@@ -121,17 +110,7 @@ class QueueRunner(Service):
 
     def status(self) -> Sequence[DestinationStatus]:
         """The next hops with mail in hand and those that are left alone, the busiest first."""
-        shown = [
-            DestinationStatus(
-                str(destination.next_hop),
-                destination.held,
-                destination.under_way,
-                destination.paused_until if destination.is_paused(self._now()) else None,
-                _words(destination.last) if destination.last is not None else "",
-            )
-            for destination in self._destinations
-        ]
-        return sorted(shown, key=lambda status: (-status.held, status.name))
+        return self._destinations.status(self._now())
 
     # Leasing
 
@@ -140,7 +119,7 @@ class QueueRunner(Service):
             self._woken = False
             seconds = await self._fill()
             if seconds > 0 and self.running and not self._woken:
-                self._asleep = self._sleep(seconds)
+                self._asleep = self._waits.begin(seconds)
                 await self._asleep
                 self._asleep = None
 
@@ -150,8 +129,9 @@ class QueueRunner(Service):
         # Above one half, more is leased only at ticks: to see whether there is mail for others than who is slow.
         crowded = self._in_hand * 2 >= most
         if self._in_hand >= most or (crowded and not self._look_ahead):
+            self._starved = True
             return self._settings.poll
-        self._look_ahead = False
+        self._look_ahead = self._starved = False
         batch = max(1, most // 4)
         try:
             rows = await self._queue.lease(min(batch, most - self._in_hand), self._settings.lease)
@@ -160,8 +140,8 @@ class QueueRunner(Service):
                 return 0.0
             due_at = await self._queue.next_due()
         except Exception:
-            self._surprise(Failure(), "queue runner")
-            return _MOST_PATIENCE
+            self._telemetry.surprise("queue runner", Failure())
+            return _PATIENCE
         if due_at is None:
             return self._settings.poll
         return min(max((due_at - self._now()).total_seconds(), _LEAST_SLEEP), self._settings.poll)
@@ -174,7 +154,7 @@ class QueueRunner(Service):
             try:
                 next_hop = await self._router.next_hop(row)
             except Exception:
-                self._surprise(Failure(), "next hop", queue_id=row.queue_id, to=row.forward_path)
+                self._telemetry.surprise("next hop", Failure(), queue_id=row.queue_id, to=row.forward_path)
                 unrouted.append(row)
                 continue
             groups.setdefault((row.queue_id, next_hop), []).append(row)
@@ -214,7 +194,7 @@ class QueueRunner(Service):
             await self._queue.settle(settlements)
         except Exception:
             # The leases end by themselves; until then nobody else has these rows.
-            self._surprise(Failure(), "postponing", rows=len(settlements))
+            self._telemetry.surprise("postponing", Failure(), rows=len(settlements))
 
     # What is in hand
 
@@ -223,7 +203,8 @@ class QueueRunner(Service):
         self._in_hand += len(parcel.rows)
         self._destinations.hold(self._destinations.of(parcel.next_hop), len(parcel.rows))
         if self._tick_call is None:
-            self._renewed_at = self._ticked_at = self._clock.seconds()
+            self._ticked_at = self._clock.seconds()
+            self._renew_at = self._ticked_at + self._settings.lease / 3
             self._tick_call = self._clock.callLater(_TICK, self._tick)
 
     def _let_go(self, parcel: Parcel) -> None:
@@ -231,7 +212,7 @@ class QueueRunner(Service):
         self._in_hand -= len(parcel.rows)
         if self._destinations.let_go(self._destinations.of(parcel.next_hop), len(parcel.rows)):
             self._relay.idle(parcel.next_hop)
-        if self._asleep is not None and self._in_hand * 4 <= self._settings.max_leased:
+        if self._starved and self._in_hand * 4 <= self._settings.max_leased:
             self.wake()
         if not self._parcels:
             drained, self._drained = self._drained, []
@@ -241,15 +222,15 @@ class QueueRunner(Service):
     def _tick(self) -> None:
         self._tick_call = self._clock.callLater(_TICK, self._tick) if self._parcels else None
         now = self._clock.seconds()
+        for destination in self._destinations:
+            destination.measure(now - self._ticked_at)
+        self._ticked_at = now
         if self._in_hand * 2 >= self._settings.max_leased:
             self._relieve()
             self._look_ahead = True
             self.wake()
-        for destination in self._destinations:
-            destination.measure(now - self._ticked_at)
-        self._ticked_at = now
-        if now - self._renewed_at >= self._settings.lease / 3 and not self._renewing:
-            Deferred.fromCoroutine(self._renew()).addErrback(self._surprise, "renewing leases")
+        if self._parcels and now >= self._renew_at:
+            self._background = self._begin(self._renew(), "renewing leases")
 
     def _relieve(self) -> None:
         """Memory is short: next hops that got nothing done since the last tick give back what only waits for them."""
@@ -257,22 +238,20 @@ class QueueRunner(Service):
         now = self._now()
         for destination in self._destinations:
             most = destination.allowance(self._settings, 0)
-            while not destination.finished and destination.waiting and destination.held > most:
+            while not destination.lately and destination.waiting and destination.held > most:
                 parcel = destination.waiting.pop()
                 postponed += self._redated(destination, parcel, now)
                 self._let_go(parcel)
         if postponed:
-            Deferred.fromCoroutine(self._postpone(postponed)).addErrback(self._surprise, "postponing")
+            self._background = self._begin(self._postpone(postponed), "postponing")
 
     async def _renew(self) -> None:
         """Hold what is in hand for longer. What was lost is not sent, as others may have it by now."""
-        self._renewing = True
         started = self._clock.seconds()
-        try:
-            lost = await self._queue.renew([row for p in self._parcels for row in p.rows], self._settings.lease)
-        finally:
-            self._renewing = False
-        self._renewed_at = started
+        # Where it fails, the next try comes early enough.
+        self._renew_at = started + self._settings.lease / 12
+        lost = await self._queue.renew([row for p in self._parcels for row in p.rows], self._settings.lease)
+        self._renew_at = started + self._settings.lease / 3
         gone = {(row.row_id, row.lease) for row in lost}
         for parcel in tuple(self._parcels) if gone else ():
             if all((row.row_id, row.lease) in gone for row in parcel.rows):
@@ -308,21 +287,20 @@ class QueueRunner(Service):
                 destination.under_way += 1
                 self._under_way += 1
                 parcel.sending = True
-                parcel.ended = Deferred.fromCoroutine(self._deliver(destination, parcel))
-                parcel.ended.addErrback(self._surprise, "delivery", queue_id=parcel.rows[0].queue_id)
+                parcel.ended = self._begin(self._deliver(destination, parcel), "delivery")
                 self._make_ready(destination)
         self._dispatching = False
 
     async def _deliver(self, destination: Destination, parcel: Parcel) -> None:
         outcomes: tuple[Outcome, ...] | None
         try:
-            outcomes = tuple(await self._relay.relay(parcel.next_hop, self._transmission(parcel)))
+            outcomes = tuple(await self._relay.relay(parcel.next_hop, transmission(parcel, self._queue)))
             if len(outcomes) != len(parcel.rows):
                 raise RuntimeError("the relay has not said for each recipient how it went")
         except CancelledError:
             outcomes = None
         except Exception:
-            self._surprise(Failure(), "relay", queue_id=parcel.rows[0].queue_id, next_hop=parcel.next_hop)
+            self._telemetry.surprise("relay", Failure(), queue_id=parcel.rows[0].queue_id, next_hop=parcel.next_hop)
             outcomes = (_LOCAL_FAULT,) * len(parcel.rows)
         parcel.sending = False
         destination.under_way -= 1
@@ -333,24 +311,10 @@ class QueueRunner(Service):
         if again:
             return
         if outcomes is not None:
-            await self._record(parcel, outcomes)
+            await self._recorder.record(parcel, outcomes)
         elif not parcel.lost:
             await self._give_back([parcel])
         self._let_go(parcel)
-
-    def _transmission(self, parcel: Parcel) -> Transmission:
-        first = parcel.rows[0]
-        return Transmission(
-            queue_id=first.queue_id,
-            reverse_path=first.reverse_path,
-            recipients=tuple(_forward(row) for row in parcel.rows),
-            octets=first.octets,
-            pieces=lambda: self._queue.pieces(first),
-            body=first.body,
-            smtputf8=first.smtputf8,
-            ret="" if first.message_dsn.ret is None else first.message_dsn.ret.value,
-            envid=first.message_dsn.envid_xtext,
-        )
 
     def _learn(self, destination: Destination, parcel: Parcel, outcomes: tuple[Outcome, ...]) -> bool:
         """Draw from an attempt what it says of the next hop. Returns whether the parcel waits on, as if not tried."""
@@ -365,11 +329,11 @@ class QueueRunner(Service):
             destination.waiting.appendleft(parcel)
             return True
         destination.unreachable(outcomes[0], self._now(), self._settings)
-        self._telemetry.event("next-hop-paused", next_hop=destination.next_hop, reason=_words(outcomes[0]))
+        self._telemetry.event("next-hop-paused", next_hop=destination.next_hop, reason=words(outcomes[0]))
         waiting = tuple(destination.waiting)
         destination.waiting.clear()
         for other in waiting:
-            self._begin_recording(other, (outcomes[0],) * len(other.rows))
+            self._begin_recording(other, (destination.last or _LOCAL_FAULT,) * len(other.rows))
         return False
 
     # Recording
@@ -378,60 +342,17 @@ class QueueRunner(Service):
         """Settle a parcel that needs no delivery for it."""
         if parcel not in self._parcels:
             self._hold(parcel)
-        parcel.ended = Deferred.fromCoroutine(self._record_only(parcel, outcomes))
-        parcel.ended.addErrback(self._surprise, "settling", queue_id=parcel.rows[0].queue_id)
+        parcel.ended = self._begin(self._record_only(parcel, outcomes), "settling")
 
     async def _record_only(self, parcel: Parcel, outcomes: tuple[Outcome, ...]) -> None:
-        await self._record(parcel, outcomes)
+        await self._recorder.record(parcel, outcomes)
         self._let_go(parcel)
-
-    async def _record(self, parcel: Parcel, outcomes: tuple[Outcome, ...]) -> None:
-        """Settle an attempt in one commit with its notices; where the store fails, again and again while we hold it.
-
-        What has been sent and cannot be settled is sent again by who leases it next (RFC 1047).
-        """
-        patience = _FIRST_PATIENCE
-        now, chance = self._now(), self._draw()
-        while not parcel.lost:
-            try:
-                entry = await self._books.settle(parcel.rows, outcomes, now, chance)
-                held = await self._queue.settle(entry.settlements, entry.notices)
-            except StoreError as error:
-                self._telemetry.event("settling-delayed", queue_id=parcel.rows[0].queue_id, reason=str(error))
-            except Exception:
-                self._surprise(Failure(), "settling", queue_id=parcel.rows[0].queue_id)
-            else:
-                self._tell(parcel, entry.settlements, outcomes, held)
-                if any(isinstance(r, RemoteRoute) for n in entry.notices for r in n.envelope.recipients[0].routes):
-                    self.wake()
-                return
-            if not self.running:
-                return
-            await self._sleep(patience)
-            patience = min(patience * 2, _MOST_PATIENCE)
-
-    def _tell(
-        self, parcel: Parcel, settlements: Sequence[Settlement], outcomes: Sequence[Outcome], held: int
-    ) -> None:
-        for settlement, outcome in zip(settlements, outcomes, strict=True):
-            name = "delayed" if settlement.due_at is not None else settlement.fate.value.partition(" ")[0]
-            self._telemetry.event(
-                name,
-                queue_id=settlement.row.queue_id,
-                to=settlement.row.forward_path,
-                next_hop=parcel.next_hop,
-                remote=outcome.remote or "-",
-                tls=outcome.tls or "-",
-                reply=settlement.reply,
-            )
-        if held < len(settlements):
-            self._telemetry.event("lease-lost", queue_id=parcel.rows[0].queue_id, rows=len(settlements) - held)
 
     # Stopping
 
     async def _stop(self) -> None:
-        for sleeper in tuple(self._sleepers):
-            self._end_sleep(sleeper)
+        self._recorder.hurry()
+        self._waits.end_all()
         if self._loop is not None:
             await self._loop
         waiting = [parcel for destination in self._destinations for parcel in destination.waiting]
@@ -467,34 +388,8 @@ class QueueRunner(Service):
             try:
                 await self._queue.release(rows)
             except Exception:
-                self._surprise(Failure(), "releasing", rows=len(rows))
+                self._telemetry.surprise("releasing", Failure(), rows=len(rows))
 
-    # Time
-
-    def _sleep(self, seconds: float) -> Deferred[None]:
-        sleeper: Deferred[None] = Deferred()
-        self._sleepers[sleeper] = self._clock.callLater(seconds, self._end_sleep, sleeper)
-        return sleeper
-
-    def _end_sleep(self, sleeper: Deferred[None]) -> None:
-        call = self._sleepers.pop(sleeper, None)
-        if call is not None:
-            if call.active():
-                call.cancel()
-            sleeper.callback(None)
-
-    def _surprise(self, failure: Failure, where: str, **fields: object) -> None:
-        self._telemetry.surprise(where, failure, **fields)
-
-
-def _words(outcome: Outcome) -> str:
-    reply = outcome.reply
-    return f"{reply.code} {reply.enhanced}".rstrip() + f" {reply.text}"
-
-
-def _forward(row: QueueRow) -> Forward:
-    return Forward(
-        row.forward_path,
-        "" if row.dsn.notify is None else notify_value(row.dsn.notify),
-        "" if row.dsn.orcpt is None else row.dsn.orcpt.encode(),
-    )
+    def _begin(self, coroutine: Coroutine[Any, Any, None], where: str) -> Deferred[None]:
+        begun = Deferred.fromCoroutine(coroutine)
+        return begun.addErrback(lambda failure: self._telemetry.surprise(where, failure))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from emailsys.config.settings import QueueSettings
+from emailsys.delivery.parcel import words
 from emailsys.delivery.schedule import after_attempt, gives_up_at
 from emailsys.interfaces import Fate, IQueue, IRouter, Notice, QueueRow, Settlement, StoreError
 from emailsys.mail.address import Address
@@ -58,9 +59,9 @@ class Bookkeeper:
     async def _one(
         self, row: QueueRow, outcome: Outcome, now: datetime, chance: float, way: _WayBack
     ) -> tuple[Settlement, RecipientReport | None]:
-        words = f"{outcome.reply.code} {outcome.reply.enhanced}".rstrip() + f" {outcome.reply.text}"
+        last = words(outcome)
         if outcome.kind is OutcomeKind.DELIVERED:
-            done = Settlement(row, reply=words, fate=Fate.RELAYED, remote=outcome.remote)
+            done = Settlement(row, reply=last, fate=Fate.RELAYED, remote=outcome.remote)
             # RFC 3461 §5.2.2: the next hop answers for notices where it speaks DSN; else this is all one will hear.
             told = not outcome.takes_dsn and row.dsn.wants(Notify.SUCCESS) and bool(await way.routes())
             return done, self._report(row, outcome, Action.RELAYED, now) if told else None
@@ -71,11 +72,11 @@ class Bookkeeper:
             due_at, expired = step.due_at, step.due_at is None
             if due_at is not None:
                 warn = step.warn and row.dsn.wants(Notify.DELAY) and bool(await way.routes())
-                delayed = Settlement(row, due_at, words, remote=outcome.remote, warned=warn, in_doubt=outcome.in_doubt)
+                delayed = Settlement(row, due_at, last, remote=outcome.remote, warned=warn, in_doubt=outcome.in_doubt)
                 return delayed, self._report(row, outcome, Action.DELAYED, now) if warn else None
         told = row.dsn.wants(Notify.FAILURE) and bool(await way.routes())
         fate = Fate.FAILED if told else Fate.FAILED_UNTOLD
-        failed = Settlement(row, reply=words, fate=fate, remote=outcome.remote, in_doubt=outcome.in_doubt)
+        failed = Settlement(row, reply=last, fate=fate, remote=outcome.remote, in_doubt=outcome.in_doubt)
         return failed, self._report(row, outcome, Action.FAILED, now, expired) if told else None
 
     def _report(
@@ -130,7 +131,7 @@ class Bookkeeper:
                 if len(octets) >= most or (not whole and header_end(octets) is not None):
                     break
         except StoreError:
-            # RFC 6522 §3: the returned part may be missing; a body that cannot be read must not keep its failure secret.
+            # RFC 6522 §3: the returned part may be missing. A body that cannot be read must not keep a failure secret.
             return b""
         return octets[:most]
 
