@@ -172,7 +172,7 @@ class Settlement:
 
 
 class IQueue(Interface):
-    """Recipients on other hosts that wait for delivery, at least once (RFC 1047). A lease that runs out is void."""
+    """Recipients on other hosts that wait for delivery, at least once (RFC 1047). A lease that runs out may be taken anew."""
 
     async def lease(limit: int, seconds: float) -> Sequence[QueueRow]:
         """Take at most `limit` rows that are due, the longest due first; nobody else gets them for so many seconds."""
@@ -343,7 +343,10 @@ class IAccounts(Interface):
         """By domain, then local part."""
 
     async def remove_user(address: Address, purge: bool) -> None:
-        """Refused while mail exists unless `purge`; refused while it is a domain's postmaster."""
+        """Refused while mail exists unless `purge`.
+
+        Refused while it is a domain's postmaster, but for the last user of that very domain: else no domain could go.
+        """
 
     async def set_credentials(address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         """Replace the account's credentials."""

@@ -12,8 +12,8 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 #: The name of the scheme in a credentials row.
 ARGON2ID: Final = "argon2id"
 
-# OWASP's minimum for argon2id: 2 passes over 19 MiB, one lane. 17 ms of one core, where argon2-cffi's default takes 146:
-# enough against guessing, little enough for a hundred people who log in at nine.
+# OWASP's minimum for argon2id: 2 passes over 19 MiB, one lane. 17 ms of one core, where argon2-cffi's default takes
+# 146: enough against guessing, little enough for a hundred people who log in at nine.
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, type=Type.ID)
 
 

@@ -199,7 +199,7 @@ def drop_privileges(identity: Identity | None, folder: Path) -> None:
             Exit.NO_PERMISSION,
         )
     try:
-        _give(folder, identity)
+        _give(folder, identity.uid, identity.gid)
         os.setgroups(identity.groups)
         os.setgid(identity.gid)
         os.setuid(identity.uid)
@@ -214,11 +214,18 @@ def drop_privileges(identity: Identity | None, folder: Path) -> None:
         )
 
 
-def _give(folder: Path, identity: Identity) -> None:
+def keep_owner(folder: Path) -> None:
+    """Give what root has made in a state folder to the folder's owner; other users have made nothing but their own."""
+    status = folder.stat()
+    if os.geteuid() == 0 and status.st_uid != 0:
+        _give(folder, status.st_uid, status.st_gid)
+
+
+def _give(folder: Path, uid: int, gid: int) -> None:
     for root, folders, files in os.walk(folder):
         for name in ("", *folders, *files):
             # Links are given, never followed: what they lead to is not ours.
-            os.lchown(os.path.join(root, name), identity.uid, identity.gid)
+            os.lchown(os.path.join(root, name), uid, gid)
 
 
 def _user_name(uid: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -65,13 +66,15 @@ def check(where: Places, file: Path | None) -> int:
 
 def problems_of(settings: Settings) -> Iterator[str]:
     """What keeps these settings from working on this machine."""
-    from emailsys.net.tls import TLSConfigError, check_certificates
+    from emailsys.net.certificate_files import TLSConfigError, read_pair
     from emailsys.supervisor import StartupError, check_state_folder, expand, find_identity, has_ipv6, listens_of
 
-    try:
-        check_certificates(settings.tls)
-    except TLSConfigError as error:
-        yield f"tls.certificates: {error}"
+    now = datetime.now(UTC)
+    for number, files in enumerate(settings.tls.certificates, start=1):
+        try:
+            read_pair(files, now)
+        except TLSConfigError as error:
+            yield f"tls.certificates[{number}]: {error}"
     try:
         find_identity(settings.user, settings.group)
     except StartupError as error:

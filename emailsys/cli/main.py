@@ -106,7 +106,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return Exit.USAGE
     except click.ClickException as error:
         error.show()
-        return error.exit_code
+        status: int = getattr(error, "status", error.exit_code)
+        return status
     except (click.Abort, KeyboardInterrupt):
         click.echo("", err=True)
         return Exit.INTERRUPTED

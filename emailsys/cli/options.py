@@ -22,7 +22,7 @@ class Refused(click.ClickException):
 
     def __init__(self, message: str, status: Exit = Exit.DATA) -> None:
         super().__init__(message)
-        self.exit_code = status
+        self.status = status
 
     def show(self, file: Any = None) -> None:
         """One line on stderr."""
@@ -89,7 +89,7 @@ def choose_places(state: str | None, config: str | None) -> Places:
     return Places(choice, find_config(config, os.environ, choice.folder))
 
 
-class AddressType(click.ParamType):
+class AddressType(click.ParamType[Address]):
     """A mail address with a domain."""
 
     name = "address"

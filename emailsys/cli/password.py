@@ -48,7 +48,7 @@ def password_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def ask_password(source: Source, address: Address) -> str:
     """The password; a short one is taken with a warning on stderr.
 
-    @raise Refused: there is none, or it has characters that no login can send.
+    @raise Refused: it cannot be had.
     """
     if source.stdin:
         password = _first_line(sys.stdin.buffer.readline(), "standard input")
@@ -60,13 +60,9 @@ def ask_password(source: Source, address: Address) -> str:
         )
     else:
         raise Refused("no terminal to ask for the password: use --password-stdin or --password-command CMD", Exit.USAGE)
-    if not password:
-        raise Refused("the password is empty")
     if len(password) > MAX_LENGTH:
         raise Refused(f"the password is longer than {MAX_LENGTH} characters")
-    if any(ord(character) < 32 or ord(character) == 127 for character in password):
-        raise Refused("the password has control characters, which mail programs cannot send")
-    if len(password) < GOOD_LENGTH:
+    if password and len(password) < GOOD_LENGTH:
         click.echo(
             f"emailsys: warning: a password of {len(password)} characters is easy to guess; take {GOOD_LENGTH} or more",
             err=True,
@@ -74,11 +70,17 @@ def ask_password(source: Source, address: Address) -> str:
     return password
 
 
-def credentials_of(password: str) -> list[tuple[str, str]]:
-    """What is stored for a password: pairs of scheme and secret. This takes some 20 ms, on purpose."""
-    from emailsys.passwords import hash_password
+def credentials_of(password: str) -> list[list[str]]:
+    """What is stored for a password: pairs of scheme and secret, as JSON has them. This takes some 20 ms, on purpose.
 
-    return [("argon2id", hash_password(password))]
+    @raise Refused: the text can be nobody's password.
+    """
+    from emailsys.passwords import PasswordError, make_credentials
+
+    try:
+        return [list(pair) for pair in make_credentials(password)]
+    except PasswordError as error:
+        raise Refused(str(error)) from None
 
 
 def _first_line(octets: bytes, where: str) -> str:

@@ -17,7 +17,7 @@ ECDSA_SUITE: Final = "ECDHE-ECDSA-AES128-GCM-SHA256"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A command, what is typed into it line by line once it has connected, and a regular expression its output matches."""
+    """A command, what is typed into it line by line once connected, and a regular expression its output matches."""
 
     name: str
     about: str
@@ -38,6 +38,8 @@ def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path,
     ca_file = shlex.quote(str(ca))
     trust = f"-CAfile {ca_file} -verify_return_error -servername {HOST}"
     client = "openssl s_client -crlf -quiet"
+    # -quiet would hide which cipher suite was negotiated, -brief tells it.
+    brief = "openssl s_client -brief -tls1_2"
     plain = base64.b64encode(f"\0{ALICE}\0{passwords[ALICE]}".encode()).decode()
     user = shlex.quote(f"{ALICE}:{passwords[ALICE]}")
     owner = shlex.quote(f"{BOB}:{passwords[BOB]}")
@@ -94,13 +96,13 @@ def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path,
         Line(
             "openssl-rsa",
             "TLS 1.2 with the RSA certificate",
-            f"openssl s_client -brief -tls1_2 -cipher {RSA_SUITE} -connect {HOST}:{ports['pop3s']} {trust} </dev/null",
+            f"{brief} -cipher {RSA_SUITE} -connect {HOST}:{ports['pop3s']} {trust} </dev/null",
             rf"Ciphersuite: {RSA_SUITE}",
         ),
         Line(
             "openssl-ecdsa",
             "TLS 1.2 with the ECDSA certificate, both of them at once on one port",
-            f"openssl s_client -brief -tls1_2 -cipher {ECDSA_SUITE} -connect {HOST}:{ports['pop3s']} {trust} </dev/null",
+            f"{brief} -cipher {ECDSA_SUITE} -connect {HOST}:{ports['pop3s']} {trust} </dev/null",
             rf"Ciphersuite: {ECDSA_SUITE}",
         ),
         Line(
@@ -125,8 +127,9 @@ def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path,
         Line(
             "swaks",
             "swaks submits a message",
-            f"swaks --server {HOST} --port {ports['submission']} --tls --tls-verify --tls-ca-path {ca_file} --auth PLAIN "
-            f"--auth-user {ALICE} --auth-password {shlex.quote(passwords[ALICE])} --from {ALICE} --to {BOB}",
+            f"swaks --server {HOST} --port {ports['submission']} --tls --tls-verify --tls-ca-path {ca_file} "
+            f"--auth PLAIN --auth-user {ALICE} --auth-password {shlex.quote(passwords[ALICE])} "
+            f"--from {ALICE} --to {BOB}",
             r"250 2\.0\.0 .*queued as",
         ),
     ]

@@ -37,7 +37,7 @@ class RoundTrip:
 
 
 def compose(now: datetime) -> bytes:
-    """A message with what goes wrong in mail: UTF-8 text, lines that begin with a dot, an attachment of all 256 octets."""
+    """A message with what goes wrong in mail: lines that begin with a dot, an attachment of all 256 octets."""
     message = EmailMessage(policy=policy.SMTP)
     message["From"] = ALICE
     message["To"] = BOB
@@ -49,7 +49,9 @@ def compose(now: datetime) -> bytes:
         ".A line that begins with a dot, and one that is nothing else:\n.\n\nAlice\n",
         cte="7bit",
     )
-    message.add_attachment(bytes(range(256)) * 16, maintype="application", subtype="octet-stream", filename="octets.bin")
+    message.add_attachment(
+        bytes(range(256)) * 16, maintype="application", subtype="octet-stream", filename="octets.bin"
+    )
     return message.as_bytes()
 
 

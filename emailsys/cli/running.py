@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -43,9 +44,9 @@ class RunningDaemon:
         """
         command = [sys.executable, "-m", "emailsys.cli.main", "serve", "--state", str(self._folder)]
         begin = self._log.stat().st_size if self._log.exists() else 0
-        with self._log.open("ab") as log:
-            # A session of its own, so that a Ctrl-C at the terminal comes to us alone, and the daemon is ended in order.
-            self._process = subprocess.Popen(
+        with open(os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
+            # A session of its own: Ctrl-C at the terminal comes to us alone, and we end the daemon in order.
+            self._process = subprocess.Popen(  # noqa: S603 (our own program)
                 [*command, "--config", str(self._config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -61,7 +62,9 @@ class RunningDaemon:
                 known = status in set(Exit) and status != 0
                 raise Refused(f"the daemon does not start: {reason}", Exit(status) if known else Exit.SOFTWARE)
             if time.monotonic() > deadline:
-                raise Refused(f"the daemon does not answer within {START_PATIENCE:g} s; see {self._log}", Exit.UNAVAILABLE)
+                raise Refused(
+                    f"the daemon does not answer within {START_PATIENCE:g} s; see {self._log}", Exit.UNAVAILABLE
+                )
             time.sleep(_POLL)
 
     def _serves(self) -> bool:

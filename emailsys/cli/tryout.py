@@ -19,7 +19,7 @@ from typing import Any, Final
 import click
 
 from emailsys.cli.dialogue import DialogueFailed
-from emailsys.cli.options import Places, Refused, choose_places
+from emailsys.cli.options import Refused, choose_places
 from emailsys.cli.password import credentials_of
 from emailsys.cli.readymade import Line, ready_made
 from emailsys.cli.roundtrip import ALICE, BOB, HOST, RoundTrip, go_round
@@ -71,7 +71,9 @@ def try_it(state: str | None, once: bool, base: int, as_json: bool) -> int:
     try:
         return _run(folder, base, once, as_json)
     except DialogueFailed as error:
-        raise Refused(f"the round trip failed: {error}; the daemon's log is {folder / 'daemon.log'}", Exit.FAILED) from None
+        raise Refused(
+            f"the round trip failed: {error}; the daemon's log is {folder / 'daemon.log'}", Exit.FAILED
+        ) from None
     finally:
         lock.release()
 
@@ -97,7 +99,7 @@ def _run(folder: Path, base: int, once: bool, as_json: bool) -> int:
         if as_json:
             click.echo(json.dumps(report, indent=2))
         else:
-            _tell(folder, ports, passwords, ca, trip, lines, time.monotonic() - began)
+            _tell(folder, ports, passwords, ca, trip, lines, time.monotonic() - began, once)
         sys.stdout.flush()
         if not once:
             if not as_json:
@@ -221,7 +223,10 @@ def _report(
 def _as_text(lines: list[Line]) -> str:
     parts: list[str] = []
     for line in lines:
-        parts += [f"# {line.name}: {line.about}", line.command, *(f"    {text}" for text in line.typed), ""]
+        parts += [f"# {line.name}: {line.about}", line.command]
+        # Without indentation: it can be pasted as it is.
+        parts += ["# once connected, type or paste:", *line.typed] if line.typed else []
+        parts.append("")
     return "\n".join(parts)
 
 
@@ -233,6 +238,7 @@ def _tell(
     trip: RoundTrip,
     lines: list[Line],
     seconds: float,
+    once: bool,
 ) -> None:
     colours = {"C": "cyan", "S": "green", "*": "yellow"}
     for number, transcript in enumerate(trip.transcripts, start=1):
@@ -259,6 +265,9 @@ def _tell(
         f"             {BOB}    {passwords[BOB]}\n"
         f"   trust     {ca}  (the development CA; import it as an authority)\n"
     )
-    click.secho("5. Lines to paste; what is indented is typed once connected", bold=True)
+    click.secho("5. Lines to paste into a terminal", bold=True)
+    if once:
+        click.echo("   Without --once the system stays up, and they are printed here.")
+        return
     click.echo(_as_text(lines).rstrip())
     click.echo(f"\nThe same lines are in {folder / 'commands.txt'}; for programs, {folder / 'commands.json'}.")

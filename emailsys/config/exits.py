@@ -26,7 +26,7 @@ class Exit(enum.IntEnum):
 
 MEANING: dict[Exit, str] = {
     Exit.OK: "done",
-    Exit.FAILED: "it was tried and did not hold (try, config check)",
+    Exit.FAILED: "it was tried and did not hold (try)",
     Exit.USAGE: "the command line is wrong",
     Exit.DATA: "what was asked for cannot be done with these domains and accounts",
     Exit.NO_USER: "the user or group to run as does not exist",

@@ -60,6 +60,8 @@ class Client:
     protocol: str = "SMTP"
     tls: str | None = None
     account: Address | None = None
+    #: Our end of the connection in text form: an address literal with it is ours (RFC 5321 §4.1.3). "" if not known.
+    local_ip: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def _read_chain(path: Path) -> list[x509.Certificate]:
     except ValueError as error:
         if b"PRIVATE KEY-----" in octets and b"BEGIN CERTIFICATE" not in octets:
             raise TLSConfigError(f"{path}: holds a key, not a certificate: are chain and key exchanged?") from error
-        raise TLSConfigError(f"{path}: holds no certificate in PEM form, or a damaged one ({error})") from error
+        raise TLSConfigError(f"{path}: holds no certificate in PEM form, or a damaged one") from error
 
 
 def _read_key(path: Path) -> ServerKey:

@@ -14,10 +14,11 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHandshakeListener,
-    IOpenSSLContextFactory,
+    IOpenSSLServerConnectionCreator,
     IPushProducer,
     IReactorTime,
     ISSLTransport,
+    ITCPTransport,
 )
 from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.internet.protocol import connectionDone
@@ -186,7 +187,7 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
             self._room = Deferred()
             await self._room
 
-    def start_tls(self, context_factory: IOpenSSLContextFactory) -> None:
+    def start_tls(self, context_factory: IOpenSSLServerConnectionCreator) -> None:
         """Write what was collected and begin the handshake. The caller has emptied `wire`."""
         self.flush()
         self._await_handshake()
@@ -228,6 +229,9 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     def connectionMade(self) -> None:
         self._transport = self.transport
         self._out = []
+        if ITCPTransport.providedBy(self.transport):
+            # We collect what belongs together ourselves; Nagle's algorithm would hold the second write for 40 ms.
+            self._transport.setTcpNoDelay(True)
         self._transport.registerProducer(_Outflow(self), True)
         self.setTimeout(self.first_timeout)
         if ISSLTransport.providedBy(self.transport):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import LoginFailed
 from twisted.cred.portal import Portal
-from twisted.internet.interfaces import IOpenSSLContextFactory, IReactorTime
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorTime
 from twisted.mail import pop3
 from typing_extensions import override
 
@@ -44,7 +44,7 @@ class POP3Service:
     clock: IReactorTime
     telemetry: Telemetry
     hostname: str
-    context_factory: IOpenSSLContextFactory | None = None
+    context_factory: IOpenSSLServerConnectionCreator | None = None
     handshake_timeout: float = 30.0
 
 

@@ -53,6 +53,8 @@ async def send_message(
             connection.send(stuffer.stuff(piece, dotted))
             if connection.choked:
                 await connection.room()
+                # A client that reads a long message is not silent: nobody may take its maildrop over.
+                maildrop.touch()
             if cutter is not None and cutter.done:
                 break
     except ConnectionLost:

@@ -265,7 +265,7 @@ class POP3ServerFactory(ServerFactory):
         @return: how many sessions are left.
         """
         for session in tuple(self.sessions):
-            if not session.busy:
+            if not (session.busy or session.closing):
                 session.failResponse("[SYS/TEMP] the server goes down; nothing was removed")
                 session.close()
         return len(self.sessions)

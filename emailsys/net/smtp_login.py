@@ -62,15 +62,18 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
 
     @override
     def greet(self) -> None:
-        self.client = replace(self.client, ip=self.peer_host, tls=describe(self.transport) if self.secure else None)
+        self.client = replace(
+            self.client,
+            ip=self.peer_host,
+            local_ip=str(getattr(self._transport.getHost(), "host", "")),
+            tls=describe(self.transport) if self.secure else None,
+        )
         self._set_doors()
         self.reply(replies.greeting(self.service.hostname))
 
     @property
     def may_log_in(self) -> bool:
-        """Whether logins are allowed as the connection stands: passwords travel under TLS only."""
-        if self.service.kind is Kind.RECEIVE:
-            return False
+        """Whether logins are allowed as a submission connection stands: passwords travel under TLS only."""
         return self.secure or (self.service.settings.plaintext_auth_on_loopback and is_loopback(self.client.ip))
 
     def _set_doors(self) -> None:
@@ -145,7 +148,7 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
         dropped = self.wire.restart()
         if dropped:
             self.event("smtp.plaintext_dropped", octets=dropped)
-        self.client = Client(self.session, self.client.ip)
+        self.client = Client(self.session, self.client.ip, local_ip=self.client.local_ip)
         self.reply(replies.TLS_READY)
         self.start_tls(context_factory)
 

@@ -356,7 +356,7 @@ class ESMTPServer(SMTPLogin):
         self.close()
 
     # Stock ways that would bypass ours
-    lineReceived = lineLengthExceeded = dataLineReceived = _never_reached
+    lineReceived = lineLengthExceeded = dataLineReceived = sendLine = _never_reached
     state_COMMAND = state_DATA = state_AUTH = _never_reached
     do_UNKNOWN = sendSyntaxError = sendCode = greeting = _never_reached
     _cbFromValidate = _ebFromValidate = _cbToValidate = _ebToValidate = _never_reached

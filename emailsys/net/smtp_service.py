@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from twisted.cred.portal import Portal
-from twisted.internet.interfaces import IOpenSSLContextFactory, IReactorTime
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorTime
 
 from emailsys.config.settings import SMTPSettings
 from emailsys.interfaces import IIntake
@@ -46,7 +46,7 @@ class SMTPService:
     clock: IReactorTime
     telemetry: Telemetry
     hostname: str
-    context_factory: IOpenSSLContextFactory | None = None
+    context_factory: IOpenSSLServerConnectionCreator | None = None
     handshake_timeout: float = 30.0
     now: Callable[[], datetime] = _utc_now
 

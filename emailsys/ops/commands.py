@@ -31,10 +31,11 @@ class _Fields:
     def __init__(self, request: Request) -> None:
         self._left = dict(request)
 
-    def _take(self, name: str, allowed: str, fits: Callable[[Any], bool]) -> Any:
+    def _take(self, name: str, allowed: str, fits: Callable[[Any], bool], secret: bool = False) -> Any:
         value = self._left.pop(name, None)
         if not fits(value):
-            raise MalformedRequest(f"{name}: found {value!r}; allowed: {allowed}")
+            found = "something else" if secret else repr(value)
+            raise MalformedRequest(f"{name}: found {found}; allowed: {allowed}")
         return value
 
     def text(self, name: str) -> str:
@@ -63,6 +64,7 @@ class _Fields:
             name,
             "pairs of scheme and stored secret",
             lambda value: isinstance(value, list) and bool(value) and all(_is_pair(pair) for pair in value),
+            secret=True,
         )
         return [(scheme, secret) for scheme, secret in pairs]
 

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IReadDescriptor
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 from typing_extensions import override
+from zope.interface import implementer
 
 from emailsys.ops.commands import MALFORMED, Answer, Commands, Request
 from emailsys.telemetry import Telemetry
@@ -103,7 +104,7 @@ class ControlProtocol(LineOnlyReceiver):
         connection = getattr(self.transport, "socket", None)
         uid = peer_uid(connection) if connection is not None else None
         if uid is not None and uid not in self._allowed:
-            self._telemetry.event("control-refused", uid=uid)
+            self._telemetry.event("control.refused", uid=uid)
             self._refuse(f"user {uid} may not command this daemon")
 
     @override
@@ -160,6 +161,8 @@ class ControlFactory(protocol.ServerFactory):
     @param allowed: the users who may command the daemon, beside the one it runs as and root.
     """
 
+    noisy = False
+
     def __init__(self, commands: Commands, telemetry: Telemetry, allowed: Collection[int] = ()) -> None:
         self._commands = commands
         self._telemetry = telemetry
@@ -170,6 +173,52 @@ class ControlFactory(protocol.ServerFactory):
         connection = ControlProtocol(self._commands, self._allowed, self._telemetry)
         connection.factory = self
         return connection
+
+
+@implementer(IReadDescriptor)
+class ControlListener:
+    """Accepts connections on the control socket.
+
+    Not Twisted's port for Unix sockets: that one makes the socket writable for everybody, under the name it was bound
+    by, which for a long path is gone by then.
+    """
+
+    def __init__(self, listener: socket.socket, factory: ControlFactory, reactor: Any) -> None:
+        self._listener = listener
+        self._factory = factory
+        self._reactor = reactor
+
+    def start(self) -> None:
+        """Accept from now on."""
+        self._factory.doStart()
+        self._reactor.addReader(self)
+
+    def stop(self) -> None:
+        """Accept no more; connections go on. Does nothing the second time."""
+        if self._listener.fileno() >= 0:
+            self._reactor.removeReader(self)
+            self._listener.close()
+            self._factory.doStop()
+
+    def fileno(self) -> int:
+        return self._listener.fileno()
+
+    def doRead(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            # The peer has gone again, or there is no descriptor left: it is asked again when somebody connects.
+            return
+        with connection:
+            connection.setblocking(False)
+            # The transport has a descriptor of its own, a copy.
+            self._reactor.adoptStreamConnection(connection.fileno(), socket.AF_UNIX, self._factory)
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.stop()
+
+    def logPrefix(self) -> str:
+        return "control"
 
 
 class NoDaemon(Exception):

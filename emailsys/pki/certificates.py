@@ -139,10 +139,10 @@ def read_key(path: Path) -> PrivateKey | None:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
-        raise PKIError(
-            f"{path}: cannot be read as a private key ({error}): remove it to have a new one made"
-        ) from error
+    except OSError as error:
+        raise PKIError(f"{path}: the key cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
+        raise PKIError(f"{path}: is no private key, or a damaged one: remove it to have a new one made") from error
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise PKIError(f"{path}: is neither an RSA nor an ECDSA key: remove it to have a new one made")
     return key
@@ -157,10 +157,10 @@ def read_certificate(path: Path) -> x509.Certificate:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except FileNotFoundError:
         raise PKIError(f"{path}: there is no such certificate: run `emailsys certs init`") from None
-    except (OSError, ValueError) as error:
-        raise PKIError(
-            f"{path}: cannot be read as a certificate ({error}): remove it to have a new one made"
-        ) from error
+    except OSError as error:
+        raise PKIError(f"{path}: the certificate cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise PKIError(f"{path}: is no certificate, or a damaged one: remove it to have a new one made") from error
 
 
 def certificate_facts(path: Path) -> CertificateFacts:

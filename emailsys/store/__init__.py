@@ -1,1 +1,1 @@
-"""What survives a crash."""
+"""What survives a crash: messages, maildrops, the queue, accounts. Opened by `open.open_store`."""

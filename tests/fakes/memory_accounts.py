@@ -114,8 +114,9 @@ class MemoryAccounts:
 
     async def remove_user(self, address: Address, purge: bool) -> None:
         login = self._login(address)
-        for domain in self._domains.values():
-            if domain.postmaster.key == address.key:
+        for key, domain in self._domains.items():
+            others = any(name[1] == key and name != address.key for name in self._logins)
+            if domain.postmaster.key == address.key and (key != address.key[1] or others):
                 raise AdminError(f"{address} is the postmaster of {domain.name}")
         if self._drops.get(login.account.account_id) and not purge:
             raise AdminError(f"{address} has mail; purge it")

@@ -258,6 +258,7 @@ class MemoryMaildrop:
         self._account_id = account_id
         self._rows = list(store.drops.get(account_id, ()))
         self._deleted: set[int] = set()
+        self._purged: set[int] = set()
         self.heard_at = store.clock.seconds()
         self.lost = False
         self.released = False
@@ -283,7 +284,7 @@ class MemoryMaildrop:
         self._deleted.add(index)
 
     def undeleteMessages(self) -> None:
-        self._deleted.clear()
+        self._deleted = set(self._purged)
 
     def sync(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._sync())
@@ -292,9 +293,10 @@ class MemoryMaildrop:
         store = self._store
         if self.lost or self.released:
             raise MaildropLost()
-        if not self._deleted:
+        if self._deleted == self._purged:
             return
         await store.before_commit()
+        self._purged = set(self._deleted)
         gone = {self._rows[index].row_id for index in self._deleted}
         store.drops[self._account_id] = [row for row in store.drops.get(self._account_id, ()) if row.row_id not in gone]
 
@@ -360,10 +362,7 @@ class MemoryQueue:
         return leased
 
     def _held(self, row: QueueRow) -> WaitingRow | None:
-        now = self._store.now()
-        return next(
-            (w for w in self._store.waiting if w.row_id == row.row_id and w.lease == row.lease and w.due_at > now), None
-        )
+        return next((w for w in self._store.waiting if w.row_id == row.row_id and w.lease == row.lease), None)
 
     async def renew(self, rows: Sequence[QueueRow], seconds: float) -> Sequence[QueueRow]:
         lost = []

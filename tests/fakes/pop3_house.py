@@ -9,7 +9,7 @@ from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IOpenSSLContextFactory
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, Logger
@@ -95,7 +95,7 @@ class POP3House:
     def __init__(
         self,
         settings: POP3Settings | None = None,
-        context_factory: IOpenSSLContextFactory | None = None,
+        context_factory: Any = None,
         clock: Any = None,
     ) -> None:
         """@param context_factory: what STLS uses; in memory any object will do."""

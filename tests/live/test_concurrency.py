@@ -19,8 +19,8 @@ class ConcurrencyTests(SynchronousTestCase):
     def bench(self, name: str, *options: str) -> str:
         command = [sys.executable, "-m", f"benchmarks.{name}", *options]
         text = run(command, environ={"PYTHONPATH": str(CHECKOUT)}, timeout=300).stdout.decode()
-        for line in text.splitlines():
-            print(f"{name}: {line}")
+        # trial has begun a line with the name of this test.
+        print("", *(f"{name}: {line}" for line in text.splitlines()), sep="\n")
         return text
 
     def test_a_hundred_users_at_once_all_succeed(self) -> None:

@@ -121,7 +121,7 @@ class DurabilityTests(SynchronousTestCase):
         self.assertEqual(early, [])
         self.assertEqual(len(bodies), RECEIVES)
         self.assertEqual(seen, RECEIVES)
-        print(f"strace: {seen} of {RECEIVES} replies 250 came after an fdatasync that returned 0")
+        print(f"\nstrace: {seen} of {RECEIVES} replies 250 came after an fdatasync that returned 0")
 
     def test_the_daemon_starts_again_after_kill_9_without_help(self) -> None:
         """No lock, socket or pid file of the dead one is in its way."""

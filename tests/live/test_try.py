@@ -66,11 +66,11 @@ def typed_into(line: str, typed: list[str]) -> str:
     process = subprocess.Popen(
         ["/bin/sh", "-c", f"exec {line}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
+    assert process.stdin is not None
+    assert process.stdout is not None
     alarm = threading.Timer(PATIENCE, process.kill)
     alarm.start()
     try:
-        assert process.stdin is not None
-        assert process.stdout is not None
         process.stdin.write("".join(f"{text}\n" for text in typed).encode())
         process.stdin.flush()
         printed = process.stdout.read().decode("utf-8", "replace")
@@ -91,7 +91,7 @@ class OnceTests(SynchronousTestCase):
         state.parent.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
         first = run(command(state, "--once")).stdout.decode()
-        print(f"try --once: {time.monotonic() - began:.1f} s")
+        print(f"\ntry --once: {time.monotonic() - began:.1f} s")
         report = json.loads((state / "try" / "commands.json").read_text())
         for words in ("The octets are the same", report["queue_id"], *report["passwords"].values()):
             self.assertIn(words, first)

@@ -109,7 +109,7 @@ class CommandTests(Case):
             ({"command": 5}, "command: found 5"),
             ({"address": "a@b"}, "address: found 'a@b'; allowed: a pair"),
             ({"address": ["a", ""]}, "address: found"),
-            ({"credentials": []}, "credentials: found []"),
+            ({"credentials": []}, "credentials: found something else; allowed: pairs"),
             ({"credentials": [["argon2id"]]}, "credentials: found"),
             ({"more": 1}, "more: found a field that this command does not have"),
         ):
@@ -215,7 +215,7 @@ class ProtocolTests(Case):
         (answer,) = [json.loads(line) for line in transport.value().splitlines()]
         self.assertIn("user 12345 may not", answer["error"]["message"])
         self.assertTrue(transport.disconnecting)
-        self.assertEqual(self.telemetry.counters["control-refused"], 1)
+        self.assertEqual(self.telemetry.counters["control.refused"], 1)
 
 
 class SocketTests(SynchronousTestCase):

@@ -222,13 +222,25 @@ class DamagedAuthorityTests(PKITestCase):
         self.make()
         path = self.folder / "ca.pem"
         path.write_bytes(path.read_bytes()[:200])
-        self.assertRaisesRegex(pki.PKIError, r"ca\.pem: cannot be read as a certificate", self.make)
+        self.assertRaisesRegex(pki.PKIError, r"ca\.pem: is no certificate, or a damaged one", self.make)
 
     def test_a_damaged_key_is_an_error(self) -> None:
         """Any key file of the folder."""
         self.make()
         (self.folder / "server-rsa.key").write_text("-----BEGIN PRIVATE KEY-----\n")
-        self.assertRaisesRegex(pki.PKIError, r"server-rsa\.key: cannot be read as a private key", self.make)
+        self.assertRaisesRegex(pki.PKIError, r"server-rsa\.key: is no private key, or a damaged one", self.make)
+
+    def test_a_folder_in_place_of_a_file_is_an_error(self) -> None:
+        """It stands for all that the system refuses to read."""
+        self.make()
+        for name, complaint in (("ca.key", "the key cannot be read"), ("ca.pem", "the certificate cannot be read")):
+            path = self.folder / name
+            octets = path.read_bytes()
+            path.unlink()
+            path.mkdir()
+            self.assertRaisesRegex(pki.PKIError, f"{complaint}: Is a directory", self.make)
+            path.rmdir()
+            path.write_bytes(octets)
 
     def test_a_key_of_a_kind_we_never_make_is_an_error(self) -> None:
         """Ed25519: few mail programs can use it."""

@@ -1,0 +1,80 @@
+"""Resolve a forward-path, once: to an account of this system, to another host, or to nobody."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from emailsys.interfaces import Account, IDirectory
+from emailsys.mail.address import Address
+from emailsys.mail.envelope import LocalRoute, RemoteRoute, Route
+
+# RFC 5233 names it a subaddress: user+tag@ reaches user@.
+_TAG_SEPARATOR: Final = "+"
+_POSTMASTER: Final = "postmaster"
+
+_IP = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@lru_cache(maxsize=1024)
+def _ip_of(text: str) -> _IP | None:
+    """The IP address in a text, with or without the brackets and tag of an address literal; None if there is none."""
+    bare = text.removeprefix("[").removesuffix("]")
+    if bare[:5].lower() == "ipv6:":
+        bare = bare[5:]
+    try:
+        address = ipaddress.ip_address(bare.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+class Router:
+    """Answers by the directory as it is at the moment; the order is fixed: the very address, then without +tag."""
+
+    def __init__(self, directory: IDirectory, own_ips: Iterable[str] = ()) -> None:
+        """@param own_ips: IP addresses by which this host is known, beside the one that a client has connected to."""
+        self._directory = directory
+        self._own_ips = frozenset(ip for ip in map(_ip_of, own_ips) if ip is not None)
+
+    async def resolve(self, path: Address, local_ip: str = "") -> tuple[Route, ...]:
+        """Where mail for that path goes: one LocalRoute or one RemoteRoute; empty for a local address that nobody has.
+
+        @param local_ip: our end of the connection by which the path came.
+        """
+        local_key, domain_key = path.key
+        domain = await self._own_domain(local_key, domain_key, local_ip)
+        if domain is None:
+            return (RemoteRoute(path),) if domain_key else ()
+        account = await self._account(local_key, domain)
+        return () if account is None else (LocalRoute(account.account_id),)
+
+    async def _own_domain(self, local_key: str, domain_key: str, local_ip: str) -> str | None:
+        """The domain of ours in which a local part is looked up; None if it is not here."""
+        if not domain_key:
+            # RFC 5321 §4.5.1: <postmaster> without a domain, and nothing else without one.
+            return await self._directory.default_domain() if local_key == _POSTMASTER else None
+        if domain_key.startswith("["):
+            # RFC 5321 §4.1.3: mail to one of our addresses is mail to this host.
+            ip = _ip_of(domain_key)
+            is_ours = ip is not None and (ip in self._own_ips or ip == _ip_of(local_ip))
+            return await self._directory.default_domain() if is_ours else None
+        return domain_key if await self._directory.is_local_domain(domain_key) else None
+
+    async def _account(self, local_key: str, domain: str) -> Account | None:
+        account = await self._directory.find_address(local_key, domain)
+        if account is not None:
+            return account
+        user = local_key.partition(_TAG_SEPARATOR)[0]
+        if user and user != local_key:
+            return await self._directory.find_address(user, domain)
+        if local_key == _POSTMASTER:
+            # RFC 5321 §4.5.1: every domain has one; where it was taken away, that of the default domain.
+            default = await self._directory.default_domain()
+            if default is not None and default != domain:
+                return await self._directory.find_address(_POSTMASTER, default)
+        return None

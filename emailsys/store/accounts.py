@@ -1,0 +1,275 @@
+"""Administer domains, accounts and addresses; every change bumps the generation.
+
+The rule of addresses: an account has its own address, and aliases lead to accounts by the target's address. An alias
+whose target has no account yet waits: it receives nothing until `add_user` makes that account, which binds every alias
+that names it. `add_domain` makes two such aliases, postmaster and abuse; a target named postmaster@ the domain itself
+is that account's own address to be. When an account goes, what led to it waits again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+from zope.interface import implementer
+
+from emailsys.interfaces import AdminError, DomainRow, IAccounts, UserRow
+from emailsys.mail.address import Address, domain_key
+from emailsys.store.database import Database
+from emailsys.store.directory import Directory
+from emailsys.store.schema import accounts, addresses, credentials, domains, generation, maildrop, reclaim
+
+# RFC 2142: each domain has these.
+_ROLES: Final = ("postmaster", "abuse")
+
+
+@implementer(IAccounts)
+class Accounts:
+    """Administration, each method one transaction."""
+
+    def __init__(self, database: Database, directory: Directory, purged: Callable[[], None]) -> None:
+        """
+        @param purged: called when bodies may have become free.
+        """
+        self._database = database
+        self._directory = directory
+        self._purged = purged
+
+    async def _change(self, description: str, function: Callable[[Connection], None]) -> None:
+        def change(connection: Connection) -> int:
+            # First, because on PostgreSQL its row lock lets administrators in one by one.
+            number = connection.execute(
+                update(generation).values(number=generation.c.number + 1).returning(generation.c.number)
+            ).scalar_one()
+            function(connection)
+            return int(number)
+
+        self._directory.changed(await self._database.run(description, change))
+
+    async def add_domain(self, name: str, postmaster: Address) -> None:
+        """Add a domain; postmaster and abuse lead to an account of a domain of this system, which may be made later."""
+        key = domain_key(name)
+        target_local, target_domain = postmaster.key
+
+        def add(connection: Connection) -> None:
+            if _domain(connection, key) is not None:
+                raise AdminError(f"the domain {name} exists already")
+            if target_domain != key and _domain(connection, target_domain) is None:
+                raise AdminError(f"{postmaster} is in no domain of this system; name an account here")
+            domain_id = self._database.ids.make()
+            connection.execute(insert(domains).values(domain_id=domain_id, domain_key=key, name=name))
+            account = _account(connection, postmaster)
+            for role in _ROLES:
+                connection.execute(
+                    insert(addresses).values(
+                        domain_id=domain_id,
+                        local_key=role,
+                        account_id=None if account is None else account.account_id,
+                        target_local=postmaster.local,
+                        target_domain=postmaster.domain,
+                        target_local_key=target_local,
+                        target_domain_key=target_domain,
+                    )
+                )
+
+        await self._change("add-domain", add)
+
+    async def list_domains(self) -> Sequence[DomainRow]:
+        """In the order in which they were added."""
+        return await self._database.read("list-domains", _list_domains)
+
+    async def remove_domain(self, name: str) -> None:
+        """Refused while it has users, or while another domain's postmaster is there."""
+        key = domain_key(name)
+
+        def remove(connection: Connection) -> None:
+            domain_id = _domain(connection, key)
+            if domain_id is None:
+                raise AdminError(f"there is no domain {name}")
+            users = connection.execute(select(func.count()).where(accounts.c.domain_id == domain_id)).scalar_one()
+            if users:
+                raise AdminError(f"the domain {name} has {users} users; remove them first")
+            other = connection.execute(
+                select(domains.c.name)
+                .join(addresses, addresses.c.domain_id == domains.c.domain_id)
+                .where(addresses.c.target_domain_key == key, addresses.c.domain_id != domain_id)
+                .limit(1)
+            ).scalar()
+            if other is not None:
+                raise AdminError(f"the postmaster of {other} is in {name}; remove {other} first")
+            connection.execute(delete(addresses).where(addresses.c.domain_id == domain_id))
+            connection.execute(delete(domains).where(domains.c.domain_id == domain_id))
+
+        await self._change("remove-domain", remove)
+
+    async def add_user(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
+        """Add an account; aliases that waited for it lead to it now."""
+        local_key, key = address.key
+
+        def add(connection: Connection) -> None:
+            domain_id = _domain(connection, key)
+            if domain_id is None:
+                raise AdminError(f"there is no domain {address.domain}; add it first")
+            if _account(connection, address) is not None:
+                raise AdminError(f"the user {address} exists already")
+            here = (addresses.c.domain_id == domain_id) & (addresses.c.local_key == local_key)
+            itself = (addresses.c.target_local_key == local_key) & (addresses.c.target_domain_key == key)
+            alias = connection.execute(select(addresses).where(here)).one_or_none()
+            if alias is not None and (alias.target_local_key, alias.target_domain_key) != address.key:
+                target = Address(alias.target_local, alias.target_domain)
+                raise AdminError(f"{address} is an alias of {target} already")
+            account_id = self._database.ids.make()
+            connection.execute(
+                insert(accounts).values(
+                    account_id=account_id,
+                    domain_id=domain_id,
+                    local_key=local_key,
+                    local=address.local,
+                    domain=address.domain,
+                    enabled=True,
+                )
+            )
+            _put_credentials(connection, account_id, credentials)
+            if alias is None:
+                connection.execute(
+                    insert(addresses).values(
+                        domain_id=domain_id,
+                        local_key=local_key,
+                        account_id=account_id,
+                        target_local=address.local,
+                        target_domain=address.domain,
+                        target_local_key=local_key,
+                        target_domain_key=key,
+                    )
+                )
+            connection.execute(update(addresses).where(itself).values(account_id=account_id))
+
+        await self._change("add-user", add)
+
+    async def list_users(self, domain: str | None) -> Sequence[UserRow]:
+        """By domain, then local part."""
+        return await self._database.read("list-users", lambda connection: _list_users(connection, domain))
+
+    async def remove_user(self, address: Address, purge: bool) -> None:
+        """Refused while mail exists unless `purge`.
+
+        Refused while it is a domain's postmaster, but for the last user of that very domain: else no domain could go.
+        """
+
+        def remove(connection: Connection) -> None:
+            account = _known(connection, address)
+            leading = addresses.c.account_id == account.account_id
+            for domain in connection.execute(
+                select(domains)
+                .join(addresses, addresses.c.domain_id == domains.c.domain_id)
+                .where(leading, addresses.c.local_key == "postmaster")
+                .order_by(domains.c.domain_id)
+            ).all():
+                others = connection.execute(
+                    select(func.count()).where(
+                        accounts.c.domain_id == domain.domain_id, accounts.c.account_id != account.account_id
+                    )
+                ).scalar_one()
+                if domain.domain_id != account.domain_id or others:
+                    raise AdminError(f"{address} is the postmaster of {domain.name}")
+            drop = maildrop.c.account_id == account.account_id
+            mail = connection.execute(select(func.count()).where(drop)).scalar_one()
+            if mail and not purge:
+                raise AdminError(f"{address} has {mail} messages; --purge deletes them")
+            connection.execute(
+                insert(reclaim).from_select(
+                    ["row_id", "message_id"], select(maildrop.c.row_id, maildrop.c.message_id).where(drop)
+                )
+            )
+            connection.execute(delete(maildrop).where(drop))
+            connection.execute(delete(credentials).where(credentials.c.account_id == account.account_id))
+            own = (addresses.c.domain_id == account.domain_id) & (addresses.c.local_key == account.local_key)
+            connection.execute(delete(addresses).where(own, addresses.c.local_key.not_in(_ROLES)))
+            connection.execute(update(addresses).where(leading).values(account_id=None))
+            connection.execute(delete(accounts).where(accounts.c.account_id == account.account_id))
+
+        await self._change("remove-user", remove)
+        self._purged()
+
+    async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
+        """Replace the account's credentials."""
+
+        def put(connection: Connection) -> None:
+            _put_credentials(connection, _known(connection, address).account_id, credentials)
+
+        await self._change("set-credentials", put)
+
+    async def set_enabled(self, address: Address, enabled: bool) -> None:
+        """A disabled account cannot log in; its mail is still received."""
+
+        def put(connection: Connection) -> None:
+            account = _known(connection, address)
+            connection.execute(
+                update(accounts).where(accounts.c.account_id == account.account_id).values(enabled=enabled)
+            )
+
+        await self._change("set-enabled", put)
+
+
+def _domain(connection: Connection, key: str) -> int | None:
+    return connection.execute(select(domains.c.domain_id).where(domains.c.domain_key == key)).scalar()
+
+
+def _account(connection: Connection, address: Address) -> Any:
+    local_key, key = address.key
+    return connection.execute(
+        select(accounts)
+        .join(domains, domains.c.domain_id == accounts.c.domain_id)
+        .where(accounts.c.local_key == local_key, domains.c.domain_key == key)
+    ).one_or_none()
+
+
+def _known(connection: Connection, address: Address) -> Any:
+    account = _account(connection, address)
+    if account is None:
+        raise AdminError(f"there is no user {address}")
+    return account
+
+
+def _put_credentials(connection: Connection, account_id: int, pairs: Sequence[tuple[str, str]]) -> None:
+    connection.execute(delete(credentials).where(credentials.c.account_id == account_id))
+    for scheme, secret in pairs:
+        connection.execute(insert(credentials).values(account_id=account_id, scheme=scheme, secret=secret))
+
+
+def _list_domains(connection: Connection) -> Sequence[DomainRow]:
+    users = select(func.count()).where(accounts.c.domain_id == domains.c.domain_id).scalar_subquery()
+    found = connection.execute(
+        select(domains.c.name, addresses.c.target_local, addresses.c.target_domain, users.label("users"))
+        .outerjoin(addresses, (addresses.c.domain_id == domains.c.domain_id) & (addresses.c.local_key == "postmaster"))
+        .order_by(domains.c.domain_id)
+    ).all()
+    return [
+        DomainRow(
+            row.name, None if row.target_local is None else Address(row.target_local, row.target_domain), row.users
+        )
+        for row in found
+    ]
+
+
+def _list_users(connection: Connection, domain: str | None) -> Sequence[UserRow]:
+    mail = (
+        select(maildrop.c.account_id, func.count().label("messages"), func.sum(maildrop.c.octets).label("octets"))
+        .group_by(maildrop.c.account_id)
+        .subquery()
+    )
+    asked = (
+        select(accounts.c.local, accounts.c.domain, accounts.c.enabled, mail.c.messages, mail.c.octets)
+        .join(domains, domains.c.domain_id == accounts.c.domain_id)
+        .outerjoin(mail, mail.c.account_id == accounts.c.account_id)
+        .order_by(domains.c.domain_key, accounts.c.local_key)
+    )
+    if domain is not None:
+        if _domain(connection, domain_key(domain)) is None:
+            raise AdminError(f"there is no domain {domain}")
+        asked = asked.where(domains.c.domain_key == domain_key(domain))
+    return [
+        UserRow(Address(row.local, row.domain), bool(row.enabled), int(row.messages or 0), int(row.octets or 0))
+        for row in connection.execute(asked).all()
+    ]

@@ -1,0 +1,108 @@
+"""Answer who receives and who may log in, from a cache that the generation drops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
+
+from sqlalchemy import Connection, select
+from zope.interface import implementer
+
+from emailsys.interfaces import Account, IDirectory, Login
+from emailsys.mail.address import Address
+from emailsys.store.database import Database, Reactor
+from emailsys.store.schema import accounts, addresses, credentials, domains, generation
+
+T = TypeVar("T")
+
+# Seconds between two looks at the generation: answers are younger than one second even if the look takes a while.
+_LOOK_EVERY: Final = 0.5
+# Answers kept, those for unknown addresses too; past that all are dropped.
+_CACHED: Final = 20_000
+
+
+@implementer(IDirectory)
+class Directory:
+    """Domains, addresses and logins. A change made in this process is seen at once, another's within a second."""
+
+    def __init__(self, database: Database, reactor: Reactor) -> None:
+        self._database = database
+        self._reactor = reactor
+        self._generation = -1
+        self._looked_at = float("-inf")
+        self._answers: dict[tuple[str, ...], object] = {}
+
+    def changed(self, number: int) -> None:
+        """The generation is now at least this: drop what is older."""
+        if number > self._generation:
+            self._generation = number
+            self._answers.clear()
+
+    async def _answer(self, key: tuple[str, ...], look_up: Callable[[Connection], T]) -> T:
+        now = self._reactor.seconds()
+        if now - self._looked_at >= _LOOK_EVERY:
+            self._looked_at = now
+            self.changed(await self._database.read("generation", _generation))
+        try:
+            return cast(T, self._answers[key])
+        except KeyError:
+            # The generation first: an answer may be newer than its number, never older.
+            number, answer = await self._database.read("directory", lambda c: (_generation(c), look_up(c)))
+        self.changed(number)
+        if number == self._generation:
+            if len(self._answers) >= _CACHED:
+                self._answers.clear()
+            self._answers[key] = answer
+        return answer
+
+    async def is_local_domain(self, domain_key: str) -> bool:
+        """Whether mail for that domain belongs here."""
+        asked = select(domains.c.domain_id).where(domains.c.domain_key == domain_key)
+        return await self._answer(("domain", domain_key), lambda c: c.execute(asked).scalar() is not None)
+
+    async def default_domain(self) -> str | None:
+        """The first domain that was added, by key."""
+        asked = select(domains.c.domain_key).order_by(domains.c.domain_id).limit(1)
+        return await self._answer(("default",), lambda c: c.execute(asked).scalar())
+
+    async def find_address(self, local_key: str, domain_key: str) -> Account | None:
+        """The account which that very address belongs to; None for an alias whose target is not there yet."""
+        asked = (
+            select(accounts)
+            .join(addresses, addresses.c.account_id == accounts.c.account_id)
+            .join(domains, domains.c.domain_id == addresses.c.domain_id)
+            .where(addresses.c.local_key == local_key, domains.c.domain_key == domain_key)
+        )
+        return await self._answer(
+            ("address", local_key, domain_key), lambda c: _account(c.execute(asked).one_or_none())
+        )
+
+    async def find_login(self, name_key: tuple[str, str]) -> Login | None:
+        """The account whose own address that is, with credentials; a disabled one too."""
+        local_key, domain_key = name_key
+        asked = (
+            select(accounts)
+            .join(domains, domains.c.domain_id == accounts.c.domain_id)
+            .where(accounts.c.local_key == local_key, domains.c.domain_key == domain_key)
+        )
+
+        def look_up(connection: Connection) -> Login | None:
+            account = _account(connection.execute(asked).one_or_none())
+            if account is None:
+                return None
+            pairs = connection.execute(
+                select(credentials.c.scheme, credentials.c.secret)
+                .where(credentials.c.account_id == account.account_id)
+                .order_by(credentials.c.scheme)
+            ).all()
+            return Login(account, tuple((str(scheme), str(secret)) for scheme, secret in pairs))
+
+        return await self._answer(("login", local_key, domain_key), look_up)
+
+
+def _generation(connection: Connection) -> int:
+    return int(connection.execute(select(generation.c.number)).scalar_one())
+
+
+def _account(row: Any) -> Account | None:
+    return None if row is None else Account(row.account_id, Address(row.local, row.domain), bool(row.enabled))

@@ -1,0 +1,108 @@
+"""What the two database engines have in common, and where they differ: connecting, locking, and what an error means."""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.exc import SQLAlchemyError
+
+# How many rows one INSERT takes, largest first. A statement is one call into the engine and so gives the interpreter
+# lock away once; with one call a row, a busy reactor thread makes each of them wait (see docs/decisions).
+_ROWS_AT_ONCE: Final = (32, 8, 1)
+
+
+class Verdict(enum.Enum):
+    """What an error of the engine says about the transaction it ended."""
+
+    # One statement could not be done; nothing was changed; without it the others may pass.
+    REFUSED = "refused"
+    # The disk or its quota is full; nothing was changed; a smaller one may pass.
+    FULL = "full"
+    # Someone else holds the database; nothing was changed; trying again at once would wait as long again.
+    BUSY = "busy"
+    # The connection is of no use any more; at COMMIT the outcome is not known.
+    LOST = "lost"
+
+
+class Inserts:
+    """Many rows into one table, in statements of 32, 8 and 1 rows."""
+
+    def __init__(self, table: Table, verb: str, placeholder: str) -> None:
+        """
+        @param verb: INSERT INTO, or what the engine has for it.
+        @param placeholder: the driver's sign for a parameter.
+        """
+        columns = ", ".join(column.name for column in table.columns)
+        row = "(" + ", ".join([placeholder] * len(table.columns)) + ")"
+        # Names of tables and columns of our own schema; values go as parameters.
+        self._statements = tuple(
+            (count, f"{verb} {table.name} ({columns}) VALUES {', '.join([row] * count)}") for count in _ROWS_AT_ONCE
+        )
+
+    def insert(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows, each with a value for every column in the table's order."""
+        start = 0
+        for count, statement in self._statements:
+            while len(rows) - start >= count:
+                values = tuple(value for row in rows[start : start + count] for value in row)
+                connection.exec_driver_sql(statement, values)
+                start += count
+
+
+class Engine(ABC):
+    """A database: how to connect to it, and what is peculiar to it. Its methods are called in store threads."""
+
+    # How many threads write.
+    writers: int = 1
+    # Whether rows can be locked (FOR UPDATE), as several writers need.
+    locks_rows: bool = False
+    _verb: str = "INSERT INTO"
+    placeholder: str = "?"
+    # What the engine and its driver raise; anything else is the caller's own.
+    errors: tuple[type[Exception], ...] = (SQLAlchemyError, OSError)
+
+    @abstractmethod
+    def connect_writer(self) -> Connection:
+        """A connection whose transactions write."""
+
+    @abstractmethod
+    def connect_reader(self) -> Connection:
+        """A connection on which each statement is a transaction of its own."""
+
+    def inserts(self, table: Table) -> Inserts:
+        """The fast way into a table."""
+        return Inserts(table, self._verb, self.placeholder)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Held around each group commit and each checkpoint where only one process may write."""
+        return nullcontext()
+
+    def commit(self, connection: Connection) -> None:
+        """Make the transaction durable."""
+        connection.commit()
+
+    @abstractmethod
+    def verdict(self, error: Exception) -> Verdict:
+        """What an error of this engine's driver means."""
+
+    def after_batch(self, connection: Connection) -> None:  # noqa: B027
+        """Housekeeping that is due after a commit, still inside `alone`."""
+
+    def idle(self, connection: Connection) -> None:  # noqa: B027
+        """Housekeeping for when nothing has come for a while; takes `alone` itself."""
+
+    def vacuum(self, connection: Connection, reserve: int, pages: int) -> int:
+        """Give back at most so many free pages, keeping `reserve` octets of them; returns how many are left to give."""
+        return 0
+
+    def free_octets(self) -> int | None:
+        """How much more the disk takes; None where that can't be seen from here."""
+        return None
+
+    def close(self) -> None:  # noqa: B027
+        """Release what the engine itself holds, after its connections."""

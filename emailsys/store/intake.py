@@ -1,0 +1,273 @@
+"""Accept a message: body, maildrop rows and queue rows in one commit; a large body is staged as it arrives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import Connection
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from emailsys.interfaces import IIncoming, IIntake, StoreError
+from emailsys.mail.envelope import Envelope, LocalRoute
+from emailsys.store import schema
+from emailsys.store.database import Database
+from emailsys.store.ids import id_text
+from emailsys.store.jobs import Rows
+from emailsys.telemetry import Telemetry
+
+# A body up to this many octets is one row, and comes with its message in one transaction.
+PIECE_OCTETS: Final = 256 * 1024
+# Octets of one message's pieces that may wait for their commit before its sender is paused.
+_OUTSTANDING_OCTETS: Final = 1024 * 1024
+# Where too much is held in memory over all messages, pieces from this size on are staged before they are full.
+_SMALL_PIECE_OCTETS: Final = 16 * 1024
+# RFC 1870 §6 leaves to us what "insufficient storage" is: once for the message, half for its WAL and pages beside it.
+_ROOM: Final = 1.5
+
+
+def may_have_dots(piece: bytes) -> bool:
+    """Whether a line of the piece may begin with a dot, and so needs stuffing. A piece may begin a line."""
+    return piece.startswith(b".") or b"\n." in piece
+
+
+@implementer(IIntake)
+class Intake:
+    """The store's door for messages."""
+
+    def __init__(
+        self,
+        database: Database,
+        telemetry: Telemetry,
+        max_held_octets: int,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        @param max_held_octets: of bodies not yet given to the database, over all messages.
+        """
+        self.database = database
+        self.telemetry = telemetry
+        self.max_held_octets = max_held_octets
+        self.held_octets = 0
+        self.now = now
+
+    def begin(self) -> Incoming:
+        """A new, empty message."""
+        return Incoming(self)
+
+    async def has_room(self, octets: int) -> bool:
+        """Whether the disk has one and a half times as much free (statvfs, what is left to other users than root).
+
+        On PostgreSQL always True: its disk isn't seen from here, and a full one is answered at the commit.
+        """
+        free = self.database.engine.free_octets()
+        return free is None or free >= _ROOM * octets
+
+
+@implementer(IIncoming)
+class Incoming:
+    """A body on its way into the store."""
+
+    __slots__ = (
+        "_all_written",
+        "_chunks",
+        "_ended",
+        "_error",
+        "_held",
+        "_intake",
+        "_message_id",
+        "_outstanding",
+        "_paused",
+        "_pieces",
+        "_staging",
+        "_sweeping",
+        "octets",
+        "queue_id",
+    )
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._message_id = intake.database.ids.make()
+        self.queue_id = id_text(self._message_id)
+        self.octets = 0
+        self._chunks: list[bytes] = []
+        self._held = 0
+        self._pieces = 0
+        # Octets of pieces that wait for their commit, who is paused until they are fewer, and who until there are none.
+        self._outstanding = 0
+        self._paused: Deferred[None] | None = None
+        self._all_written: Deferred[None] | None = None
+        self._error: Failure | None = None
+        self._ended = False
+
+    def write(self, octets: bytes) -> Deferred[None] | None:
+        """Take the next octets.
+
+        The Deferred asks for a pause while 1 MiB of this message, or StoreSettings.max_waiting_octets in all, wait for
+        their commit.
+        """
+        if self._error is not None:
+            return fail(self._error)
+        intake = self._intake
+        size = len(octets)
+        self.octets += size
+        self._held += size
+        intake.held_octets += size
+        self._chunks.append(octets)
+        if self._held > PIECE_OCTETS:
+            self._stage_full_pieces()
+        elif intake.held_octets > intake.max_held_octets and self._held >= _SMALL_PIECE_OCTETS:
+            self._stage(self._take_held())
+        if self._outstanding >= _OUTSTANDING_OCTETS:
+            self._paused = Deferred()
+            return self._paused
+        return intake.database.crowded()
+
+    def _take_held(self) -> bytes:
+        held = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        self._intake.held_octets -= self._held
+        self._held = 0
+        return held
+
+    def _stage_full_pieces(self) -> None:
+        held = self._take_held()
+        start = 0
+        # The last piece stays, however full: it goes with the message.
+        while len(held) - start > PIECE_OCTETS:
+            self._stage(held[start : start + PIECE_OCTETS])
+            start += PIECE_OCTETS
+        rest = held[start:]
+        self._chunks.append(rest)
+        self._held = len(rest)
+        self._intake.held_octets += self._held
+
+    def _stage(self, piece: bytes) -> None:
+        database = self._intake.database
+        size = len(piece)
+        rows = Rows("stage", size)
+        if self._pieces == 0:
+            rows.body = (self._message_id, may_have_dots(piece), piece)
+            rows.staged = (self._message_id, database.ids.node)
+        else:
+            rows.pieces.append((self._message_id, self._pieces, may_have_dots(piece), piece))
+        self._pieces += 1
+        self._outstanding += size
+        # It takes failures too: nothing is left for an errback to hear.
+        self._staging = database.stage(rows).addBoth(self._staged, size)
+
+    def _staged(self, result: object, size: int) -> None:
+        self._outstanding -= size
+        if isinstance(result, Failure) and self._error is None:
+            self._error = result
+        if self._paused is not None and (self._error is not None or self._outstanding < _OUTSTANDING_OCTETS):
+            paused, self._paused = self._paused, None
+            if not paused.called:
+                if self._error is not None and not self._ended:
+                    paused.errback(self._error)
+                else:
+                    paused.callback(None)
+        if self._outstanding == 0 and self._all_written is not None:
+            waiting, self._all_written = self._all_written, None
+            if not waiting.called:
+                waiting.callback(None)
+
+    async def commit(self, envelope: Envelope) -> None:
+        """Return once message, body, maildrop rows and queue rows are on disk.
+
+        @raise StoreError: nothing was accepted.
+        """
+        if self._ended:
+            raise StoreError("the message has ended already")
+        self._ended = True
+        rows = Rows("accept", self._held)
+        tail = self._take_held() if self._chunks else b""
+        try:
+            if self._pieces == 0:
+                rows.body = (self._message_id, may_have_dots(tail), tail)
+                self._pieces = 1
+            else:
+                await self._wait_for_pieces()
+                rows.pieces.append((self._message_id, self._pieces, may_have_dots(tail), tail))
+                self._pieces += 1
+                rows.unstage = self._message_id
+            self._address(rows, envelope)
+            await self._intake.database.insert(rows)
+        except BaseException:
+            if rows.unstage is not None or rows.body is None:
+                self._sweep()
+            raise
+
+    async def _wait_for_pieces(self) -> None:
+        if self._outstanding:
+            self._all_written = Deferred()
+            await self._all_written
+        if self._error is not None:
+            self._error.raiseException()
+
+    def _address(self, rows: Rows, envelope: Envelope) -> None:
+        """Fill in the message's row and those of its recipients: one maildrop row for an account, however named."""
+        make = self._intake.database.ids.make
+        message_id = self._message_id
+        reverse = envelope.reverse_path
+        rows.message = (
+            message_id,
+            None if reverse is None else reverse.local,
+            None if reverse is None else reverse.domain,
+            int(envelope.arrived_at.timestamp() * 1_000_000),
+            self.octets,
+            self._pieces,
+            envelope.body.value,
+            envelope.smtputf8,
+        )
+        return_path = "Return-Path: <>" if reverse is None else f"Return-Path: <{reverse}>"
+        accounts: set[int] = set()
+        for recipient in envelope.recipients:
+            for route in recipient.routes:
+                if isinstance(route, LocalRoute):
+                    if route.account_id in accounts:
+                        continue
+                    accounts.add(route.account_id)
+                    # RFC 5321 §4.4: the final delivery inserts the reverse-path at the beginning.
+                    prefix = f"{return_path}\r\nDelivered-To: {recipient.forward_path}\r\n".encode()
+                    octets = self.octets + len(prefix)
+                    rows.maildrop.append((route.account_id, make(), message_id, octets, envelope.smtputf8, prefix))
+                else:
+                    path = route.forward_path
+                    due_at = int(self._intake.now() * 1_000_000)
+                    rows.queue.append((make(), message_id, path.local, path.domain, "waiting", due_at, 0, None, None))
+
+    def abandon(self) -> None:
+        """Forget it; staged pieces are swept."""
+        if self._ended:
+            return
+        self._ended = True
+        if self._chunks:
+            self._take_held()
+        if self._pieces:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Leave what was staged to the sweeper, once all of it is written."""
+        sweeping = Deferred.fromCoroutine(self._swept())
+        self._sweeping = sweeping.addErrback(lambda failure: self._intake.telemetry.surprise("store-sweep", failure))
+
+    async def _swept(self) -> None:
+        if self._outstanding:
+            self._all_written = Deferred()
+            await self._all_written
+        message_id = self._message_id
+
+        def give_up(connection: Connection) -> None:
+            given = connection.execute(schema.staged.delete().where(schema.staged.c.body_id == message_id))
+            if given.rowcount:
+                connection.execute(schema.reclaim.insert().values(row_id=message_id, message_id=message_id))
+
+        try:
+            await self._intake.database.run("abandon", give_up)
+        except StoreError as error:
+            # The next start finds it.
+            self._intake.telemetry.event("store-sweep-put-off", queue_id=self.queue_id, error=str(error))

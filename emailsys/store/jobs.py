@@ -1,0 +1,118 @@
+"""What is asked of the store's writers: rows to insert, or a function to call, in a transaction or outside any."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import Connection
+from twisted.internet.defer import Deferred
+
+# Octets of bodies in one commit: a larger one would make the small messages behind it wait (measured: one of 100 MiB
+# stalls them for half a second, one of 1 MiB for 19 ms).
+BATCH_OCTETS: Final = 1024 * 1024
+
+Row = tuple[Any, ...]
+
+
+class Job:
+    """One thing to commit; `done` fires when it is on disk, with the job's result."""
+
+    __slots__ = ("done", "name", "octets")
+
+    def __init__(self, name: str, octets: int = 0) -> None:
+        self.name = name
+        self.octets = octets
+        self.done: Deferred[Any] = Deferred()
+
+
+class Rows(Job):
+    """Rows to insert, by table, in the columns' order of the schema."""
+
+    __slots__ = ("body", "maildrop", "message", "pieces", "queue", "staged", "unstage")
+
+    def __init__(self, name: str, octets: int) -> None:
+        super().__init__(name, octets)
+        self.body: Row | None = None
+        self.pieces: list[Row] = []
+        self.staged: Row | None = None
+        self.message: Row | None = None
+        self.maildrop: list[Row] = []
+        self.queue: list[Row] = []
+        # The body whose row in `staged` goes, because its message is complete.
+        self.unstage: int | None = None
+
+
+class Call(Job):
+    """A function of the transaction's connection. It may be called again after a failed batch."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, name: str, function: Callable[[Connection], Any]) -> None:
+        super().__init__(name)
+        self.function = function
+
+
+class Upkeep(Call):
+    """A function that runs between two batches, outside any transaction, while nobody else writes."""
+
+    __slots__ = ()
+
+
+class Inbox:
+    """The jobs that wait, between the reactor's thread and the writers'."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._jobs: deque[Job] = deque()
+        self._pieces: deque[Rows] = deque()
+        self._closing = False
+
+    def put(self, job: Job) -> None:
+        """Let a job wait."""
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify()
+
+    def put_piece(self, job: Rows) -> None:
+        """Let a piece of a large body wait; pieces are written by the first writer alone, in their order."""
+        with self._changed:
+            self._pieces.append(job)
+            # The first writer must hear of it, whoever else waits.
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """What waits is still to be taken; then the writers end."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+
+    def take(self, pieces: bool, timeout: float | None) -> list[Job] | None:
+        """The next batch: what waits, up to the octets of one. [] after `timeout` seconds of rest, None at the end."""
+        with self._changed:
+            while not self._jobs and not (pieces and self._pieces):
+                if self._closing:
+                    return None
+                if not self._changed.wait(timeout):
+                    return []
+            batch: list[Job] = []
+            octets = 0
+            while self._jobs:
+                job = self._jobs[0]
+                if isinstance(job, Upkeep):
+                    if not batch:
+                        return [self._jobs.popleft()]
+                    break
+                if batch and octets + job.octets > BATCH_OCTETS:
+                    break
+                octets += job.octets
+                batch.append(self._jobs.popleft())
+            # At least one piece each time, so that small messages do not starve the large.
+            first = True
+            while pieces and self._pieces and (first or octets + self._pieces[0].octets <= BATCH_OCTETS):
+                octets += self._pieces[0].octets
+                batch.append(self._pieces.popleft())
+                first = False
+            return batch

@@ -1,0 +1,352 @@
+"""A maildrop as POP3 opens it: a locked snapshot in arrays, pieces read ahead, deletes in one commit."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from array import array
+from collections.abc import AsyncIterator, Sequence
+from functools import lru_cache
+from typing import IO, Any, Final
+
+from sqlalchemy import Connection, select
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from emailsys.interfaces import IMaildrop, IMaildrops, MaildropInUse, MaildropLost, StoreError
+from emailsys.store import schema
+from emailsys.store.bodies import read_piece
+from emailsys.store.database import Database, Reactor
+from emailsys.store.ids import id_text
+from emailsys.store.intake import PIECE_OCTETS
+from emailsys.store.maildrop_locks import MaildropLocks
+from emailsys.store.reclaim import Sweeper
+
+# Bits of a message's flags.
+_UTF8: Final = 1
+_DELETED: Final = 2
+_PURGED: Final = 4
+
+# One read brings the next messages too, where they are fetched in order: at most so many, and octets in all.
+_AHEAD_MESSAGES: Final = 32
+_AHEAD_OCTETS: Final = 96 * 1024
+# Rows that one DELETE names, and rows of the snapshot fetched at a time.
+_ROWS_AT_ONCE: Final = 256
+_FETCH: Final = 5000
+
+
+@lru_cache(maxsize=8)
+def _select_messages(placeholder: str, count: int) -> str:
+    names = ", ".join([placeholder] * count)
+    return (
+        "SELECT d.row_id, d.prefix, d.message_id, m.pieces, b.dots, b.content FROM maildrop d"  # noqa: S608
+        " JOIN messages m ON m.message_id = d.message_id JOIN bodies b ON b.body_id = d.message_id"
+        f" WHERE d.account_id = {placeholder} AND d.row_id IN ({names})"
+    )
+
+
+class _Ready:
+    """A message that was read: its first octets in one or two pieces, and how many pieces are still in the store."""
+
+    __slots__ = ("body_id", "count", "first")
+
+    def __init__(self, prefix: bytes, body_id: int, count: int, dots: bool, content: bytes) -> None:
+        self.body_id = body_id
+        self.count = count
+        self.first: tuple[tuple[bytes, bool], ...]
+        if len(prefix) + len(content) <= PIECE_OCTETS:
+            self.first = ((prefix + content, bool(dots)),)
+        else:
+            self.first = ((bytes(prefix), False), (bytes(content), bool(dots)))
+
+
+@implementer(IMaildrops)
+class Maildrops:
+    """The store's door for POP3."""
+
+    def __init__(
+        self, database: Database, locks: MaildropLocks, sweeper: Sweeper, reactor: Reactor, takeover_after: float
+    ) -> None:
+        """
+        @param takeover_after: seconds of silence after which a new login in this process takes a maildrop over.
+        """
+        self._database = database
+        self._locks = locks
+        self._reactor = reactor
+        self._sweeper = sweeper
+        self._takeover_after = takeover_after
+        # Who holds a maildrop in this process; None while it is being opened.
+        self._holders: dict[int, Maildrop | None] = {}
+
+    async def open(self, account_id: int) -> Maildrop:
+        """Lock the maildrop and take its snapshot.
+
+        @raise MaildropInUse: a live session holds it, or another process does.
+        """
+        if account_id in self._holders:
+            holder = self._holders[account_id]
+            if holder is None or not holder.may_be_taken(self._reactor.seconds() - self._takeover_after):
+                raise MaildropInUse()
+            holder.lose()
+        self._holders[account_id] = None
+        try:
+            fence = await self._locks.acquire(account_id)
+        except BaseException:
+            self._holders.pop(account_id, None)
+            raise
+        if fence is None:
+            self._holders.pop(account_id, None)
+            raise MaildropInUse()
+        try:
+            snapshot = await self._database.read("snapshot", lambda connection: _snapshot(connection, account_id))
+        except BaseException:
+            self._give_back(account_id)
+            raise
+        maildrop = Maildrop(self, self._database, self._reactor, account_id, fence, snapshot)
+        self._holders[account_id] = maildrop
+        return maildrop
+
+    def _give_back(self, account_id: int) -> None:
+        self._holders.pop(account_id, None)
+        self._locks.release(account_id)
+
+    def released(self, account_id: int, maildrop: Maildrop) -> None:
+        """A session has ended."""
+        if self._holders.get(account_id) is maildrop:
+            self._give_back(account_id)
+
+    def deleted(self) -> None:
+        """Bodies may have become free."""
+        self._sweeper.wake()
+
+
+Snapshot = tuple["array[int]", "array[int]", bytearray]
+
+
+def _snapshot(connection: Connection, account_id: int) -> Snapshot:
+    """Ids, octets and flags of the messages, oldest first: 17 octets a message."""
+    ids, octets, flags = array("q"), array("q"), bytearray()
+    drop = schema.maildrop
+    found = connection.execute(
+        select(drop.c.row_id, drop.c.octets, drop.c.smtputf8)
+        .where(drop.c.account_id == account_id)
+        .order_by(drop.c.row_id)
+    )
+    # The driver's own rows: SQLAlchemy's would cost twice as much.
+    cursor = found.cursor
+    assert cursor is not None
+    while rows := cursor.fetchmany(_FETCH):
+        row_ids, sizes, utf8 = zip(*rows, strict=True)
+        ids.extend(row_ids)
+        octets.extend(sizes)
+        flags.extend(map(bool, utf8))
+    found.close()
+    return ids, octets, flags
+
+
+@implementer(IMaildrop)
+class Maildrop:
+    """An opened, locked maildrop."""
+
+    # RFC 2449 §6.7 and §6.5, by the names of pop3.IMailbox: no delay, no expiry.
+    loginDelay = 0
+    messageExpiration = None
+
+    def __init__(
+        self,
+        maildrops: Maildrops,
+        database: Database,
+        reactor: Reactor,
+        account_id: int,
+        fence: int,
+        snapshot: Snapshot,
+    ) -> None:
+        self._maildrops = maildrops
+        self._database = database
+        self._reactor = reactor
+        self._account_id = account_id
+        self._fence = fence
+        self._ids, self._octets, self._flags = snapshot
+        self._heard_at = reactor.seconds()
+        self._lost = False
+        self._released = False
+        self._syncing = False
+        # Whether a message was ever marked as deleted.
+        self._marked = False
+        # Messages read ahead, and the one after the last that was asked for.
+        self._ahead: dict[int, _Ready] = {}
+        self._next = 0
+
+    def _checked(self, index: int) -> int:
+        """Indices come from a peer: what -1 would mean to a Python list is no message."""
+        if not 0 <= index < len(self._ids):
+            raise ValueError("no such message")
+        return index
+
+    def may_be_taken(self, heard_before: float) -> bool:
+        """Whether its session has said nothing since, and no delete is under way."""
+        return self._heard_at <= heard_before and not self._syncing
+
+    def lose(self) -> None:
+        """Another login takes the maildrop over."""
+        self._lost = True
+        self._ahead.clear()
+
+    def _hold(self) -> None:
+        if self._lost or self._released:
+            raise MaildropLost()
+
+    def listMessages(self, i: int | None = None) -> Any:
+        """Octets of a message, or of all: 0 for a deleted one."""
+        if i is None:
+            if not self._marked:
+                return self._octets.tolist()
+            return [0 if flag & _DELETED else size for size, flag in zip(self._octets, self._flags, strict=True)]
+        return 0 if self._flags[self._checked(i)] & _DELETED else self._octets[i]
+
+    def getMessage(self, index: int) -> Deferred[IO[bytes]]:
+        """A file of the message; past 1 MiB it lies on disk."""
+        return Deferred.fromCoroutine(self._file(self._checked(index)))
+
+    async def _file(self, index: int) -> IO[bytes]:
+        file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=1024 * 1024)  # noqa: SIM115 - the caller closes it
+        async for piece, _dots in self.pieces(index):
+            file.write(piece)
+        file.seek(io.SEEK_SET)
+        return file
+
+    def getUidl(self, index: int) -> bytes:
+        """The id of the row, which is never made twice (RFC 1939 §7)."""
+        return id_text(self._ids[self._checked(index)]).encode()
+
+    def deleteMessage(self, index: int) -> None:
+        """In memory, until `sync`."""
+        self._flags[self._checked(index)] |= _DELETED
+        self._marked = True
+
+    def undeleteMessages(self) -> None:
+        """What was not synced comes back."""
+        for index, flag in enumerate(self._flags):
+            if flag & _DELETED and not flag & _PURGED:
+                self._flags[index] = flag & ~_DELETED
+
+    def size_of(self, index: int) -> int:
+        """The octets of a message, deleted or not."""
+        return self._octets[self._checked(index)]
+
+    def needs_utf8(self, index: int) -> bool:
+        """Whether it is an SMTPUTF8 message."""
+        return bool(self._flags[self._checked(index)] & _UTF8)
+
+    async def pieces(self, index: int) -> AsyncIterator[tuple[bytes, bool]]:
+        """The message in pieces, each with whether a line of it may begin with a dot.
+
+        @raise MaildropLost: another session took over.
+        """
+        self._checked(index)
+        self._hold()
+        ready = self._ahead.pop(index, None)
+        if ready is None:
+            ready = await self._read(index)
+        self._next = index + 1
+        for piece in ready.first:
+            yield piece
+        for number in range(1, ready.count):
+            self._hold()
+            yield await read_piece(self._database, ready.body_id, number)
+            self._heard_at = self._reactor.seconds()
+
+    def _wanted(self, index: int) -> list[int]:
+        """Which messages one read shall bring: this one and, where they are fetched in order, those after it."""
+        wanted = [index]
+        if index == self._next:
+            octets = self._octets[index]
+            for after in range(index + 1, min(index + _AHEAD_MESSAGES, len(self._ids))):
+                octets += self._octets[after]
+                if octets > _AHEAD_OCTETS:
+                    break
+                if not self._flags[after] & _DELETED:
+                    wanted.append(after)
+        return wanted
+
+    async def _read(self, index: int) -> _Ready:
+        wanted = self._wanted(index)
+        by_id = {self._ids[number]: number for number in wanted}
+        row_ids = list(by_id)
+        # A few lengths of the list, so that the engine has a few statements to remember.
+        length = 1 << (len(row_ids) - 1).bit_length()
+        row_ids += row_ids[-1:] * (length - len(row_ids))
+        statement = _select_messages(self._database.engine.placeholder, length)
+        values = (self._account_id, *row_ids)
+
+        def fetch(connection: Connection) -> Sequence[Any]:
+            found = connection.exec_driver_sql(statement, values)
+            cursor = found.cursor
+            assert cursor is not None
+            rows: Sequence[Any] = cursor.fetchall()
+            found.close()
+            return rows
+
+        rows = await self._database.read("messages", fetch)
+        self._hold()
+        self._ahead.clear()
+        for row_id, prefix, message_id, count, dots, content in rows:
+            self._ahead[by_id[row_id]] = _Ready(prefix, message_id, count, dots, content)
+        ready = self._ahead.pop(index, None)
+        if ready is None:
+            raise StoreError("the message was removed by an administrator")
+        return ready
+
+    def sync(self) -> Deferred[None]:
+        """Delete for good, in one commit; fires when that is on disk, or fails with MaildropLost or StoreError."""
+        return Deferred.fromCoroutine(self._sync())
+
+    async def _sync(self) -> None:
+        self._hold()
+        gone = [index for index, flag in enumerate(self._flags) if flag & (_DELETED | _PURGED) == _DELETED]
+        if not gone:
+            return
+        row_ids = [self._ids[index] for index in gone]
+        self._syncing = True
+        try:
+            await self._database.run("sync", lambda connection: self._delete(connection, row_ids))
+        finally:
+            self._syncing = False
+            if self._released:
+                self._maildrops.released(self._account_id, self)
+        for index in gone:
+            self._flags[index] |= _PURGED
+        self._maildrops.deleted()
+
+    def _delete(self, connection: Connection, row_ids: Sequence[int]) -> None:
+        if self._fence:
+            account = schema.accounts
+            fence = connection.execute(
+                select(account.c.fence).where(account.c.account_id == self._account_id).with_for_update()
+            ).scalar()
+            if fence != self._fence:
+                raise MaildropLost()
+        drop, reclaim = schema.maildrop, schema.reclaim
+        for start in range(0, len(row_ids), _ROWS_AT_ONCE):
+            some = row_ids[start : start + _ROWS_AT_ONCE]
+            ours = (drop.c.account_id == self._account_id) & drop.c.row_id.in_(some)
+            connection.execute(
+                reclaim.insert().from_select(
+                    ["row_id", "message_id"], select(drop.c.row_id, drop.c.message_id).where(ours)
+                )
+            )
+            connection.execute(drop.delete().where(ours))
+
+    def touch(self) -> None:
+        """The client has just spoken."""
+        self._heard_at = self._reactor.seconds()
+
+    def release(self) -> None:
+        """Give up the lock; deletes that were not synced are void."""
+        if self._released:
+            return
+        self._released = True
+        self._ahead.clear()
+        # Who opens it next must not see what a commit under way is deleting.
+        if not self._syncing:
+            self._maildrops.released(self._account_id, self)

@@ -1,0 +1,183 @@
+"""Hold maildrops and node numbers against other processes: by the kernel on one machine, by PostgreSQL over many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from sqlalchemy import Connection, text, update
+from twisted.internet.defer import Deferred
+
+from emailsys.interfaces import StoreError
+from emailsys.store import schema
+from emailsys.store.database import Database, Reactor
+from emailsys.store.engine import Engine
+from emailsys.store.ids import NODES
+from emailsys.store.locks import ByteLocks
+
+# The first key of PostgreSQL's two-key advisory locks; maildrops take the other kind, with one 64-bit key.
+_NODE_LOCKS: Final = 1
+
+
+class MaildropLocks(Protocol):
+    """Locks that a crash releases. That one process asks once for an account is its own business."""
+
+    async def acquire(self, account_id: int) -> int | None:
+        """The fencing number of the lock, 0 where none is needed; None if another process holds it."""
+
+    def release(self, account_id: int) -> None:
+        """Give it back, some time soon."""
+
+    def is_node_alive(self, node: int) -> bool:
+        """Whether some process, this one included, bears the number."""
+
+    def close(self) -> None:
+        """Give all back."""
+
+
+class KernelLocks:
+    """One lock file: its first 1,024 bytes stand for nodes, the byte at an account's id for its maildrop."""
+
+    def __init__(self, path: Path) -> None:
+        self._bytes = ByteLocks(path)
+        self.node = next((node for node in range(NODES) if self._bytes.try_lock(node)), -1)
+        if self.node < 0:
+            raise StoreError("too many processes use the store")
+
+    async def acquire(self, account_id: int) -> int | None:
+        """No fencing number is needed: the kernel takes no lock from the living."""
+        return 0 if self._bytes.try_lock(account_id) else None
+
+    def release(self, account_id: int) -> None:
+        """At once."""
+        self._bytes.unlock(account_id)
+
+    def is_node_alive(self, node: int) -> bool:
+        """By its byte."""
+        return node == self.node or self._bytes.is_locked(node)
+
+    def close(self) -> None:
+        """The file is closed, and with it go its locks."""
+        self._bytes.close()
+
+
+class AdvisoryLocks:
+    """One connection of its own, because advisory locks belong to a connection; one thread for it.
+
+    If the connection is lost, so are the locks: another node may then open a maildrop that a session here still holds.
+    Each opening takes a new fencing number, and a session deletes nothing whose number is no longer the last.
+    """
+
+    def __init__(self, engine: Engine, reactor: Reactor) -> None:
+        self._engine = engine
+        self._reactor = reactor
+        self._connection: Connection | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-locks")
+        self.database: Database | None = None
+        self.node = -1
+        self.node = self._thread.submit(self._ask, self._claim_node).result()
+
+    def _claim_node(self, connection: Connection) -> int:
+        asked = text("SELECT pg_try_advisory_lock(:kind, :node)")
+        for node in [self.node] if self.node >= 0 else range(NODES):
+            if connection.execute(asked, {"kind": _NODE_LOCKS, "node": node}).scalar():
+                return node
+        raise StoreError("too many processes use the store, or another took this one's number while it was cut off")
+
+    def _ask(self, function: Callable[[Connection], Any]) -> Any:
+        """In the thread: call the function, on a new connection if the old one is lost."""
+        for last in (False, True):
+            try:
+                if self._connection is None:
+                    self._connection = self._engine.connect_reader()
+                    if self.node >= 0:
+                        self._claim_node(self._connection)
+                result = function(self._connection)
+                self._connection.rollback()
+                return result
+            except StoreError:
+                raise
+            except Exception as error:
+                self._drop()
+                if last:
+                    raise StoreError(f"the lock connection is lost: {error}") from error
+        return None
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+
+    def _answer(self, future: Future[Any], done: Deferred[Any]) -> None:
+        error = future.exception()
+        if error is None:
+            self._reactor.callFromThread(done.callback, future.result())
+        else:
+            self._reactor.callFromThread(done.errback, error)
+
+    async def acquire(self, account_id: int) -> int | None:
+        """Take the lock, then the next fencing number."""
+        assert self.database is not None
+
+        def lock(connection: Connection) -> bool:
+            return bool(connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": account_id}).scalar())
+
+        def fence(connection: Connection) -> int:
+            account = schema.accounts
+            number = connection.execute(
+                update(account)
+                .where(account.c.account_id == account_id)
+                .values(fence=account.c.fence + 1)
+                .returning(account.c.fence)
+            ).scalar()
+            return 0 if number is None else int(number)
+
+        done: Deferred[bool] = Deferred()
+        self._thread.submit(self._ask, lock).add_done_callback(lambda future: self._answer(future, done))
+        try:
+            if not await done:
+                return None
+            return await self.database.run("fence", fence)
+        except BaseException:
+            # Cancelled or failed: the thread does one thing after the other, so this comes after the lock.
+            self.release(account_id)
+            raise
+
+    def release(self, account_id: int) -> None:
+        """Soon, in the thread."""
+        self._thread.submit(
+            self._ask,
+            lambda connection: connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": account_id}),
+        )
+
+    def is_node_alive(self, node: int) -> bool:
+        """By asking for its lock; called while opening only."""
+        if node == self.node:
+            return True
+
+        def probe(connection: Connection) -> bool:
+            keys = {"kind": _NODE_LOCKS, "node": node}
+            free = bool(connection.execute(text("SELECT pg_try_advisory_lock(:kind, :node)"), keys).scalar())
+            if free:
+                connection.execute(text("SELECT pg_advisory_unlock(:kind, :node)"), keys)
+            return not free
+
+        return bool(self._thread.submit(self._ask, probe).result())
+
+    def close(self) -> None:
+        """End the connection, and with it its locks."""
+        self._thread.submit(self._part)
+        self._thread.shutdown()
+
+    def _part(self) -> None:
+        """The server would notice the end of the connection a moment later; who opens next shall not depend on it."""
+        try:
+            if self._connection is not None:
+                self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
+        except self._engine.errors:
+            # It is lost, and the locks with it.
+            self._connection = None
+        self._drop()

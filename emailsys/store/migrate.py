@@ -1,0 +1,157 @@
+"""Bring a store to the schema of this release: make it, or back it up and migrate it.
+
+alembic is imported only where there is something to migrate. A fresh store is made from the tables of `schema`
+themselves; a test holds that this gives what the migrations give.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, inspect, text
+
+from emailsys.interfaces import StoreError
+from emailsys.store import schema
+from emailsys.store.engine import Engine
+from emailsys.store.locks import sync_directory
+from emailsys.store.sqlite import SQLite
+from emailsys.telemetry import Telemetry
+
+_MIGRATIONS: Final = Path(__file__).with_name("migrations")
+# The same on both engines, and in the form in which alembic itself makes it.
+_VERSION_TABLE: Final = (
+    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+    "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+)
+# PostgreSQL: the advisory lock under which one node at a time makes or migrates the schema.
+_SCHEMA_LOCK: Final = 3
+
+
+def prepare_schema(engine: Engine, connection: Connection, telemetry: Telemetry) -> None:
+    """Make the store usable by this release.
+
+    @raise StoreError: it is of a later release, or a migration failed; then nothing was changed.
+    """
+    with engine.alone():
+        with connection.begin():
+            found = _revision(engine, connection)
+            if found is None:
+                _create(engine, connection)
+        if found is None or found == schema.REVISION:
+            return
+        upgrade(engine, connection, telemetry, found)
+
+
+def _revision(engine: Engine, connection: Connection) -> str | None:
+    """The store's revision, None for an empty database."""
+    if engine.locks_rows:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:kind, 0)"), {"kind": _SCHEMA_LOCK})
+    tables = set(inspect(connection).get_table_names())
+    if not tables:
+        return None
+    if "alembic_version" not in tables:
+        raise StoreError("the database holds other tables; give the store one of its own")
+    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+
+
+def _create(engine: Engine, connection: Connection) -> None:
+    schema.metadata.create_all(connection, checkfirst=False)
+    if engine.locks_rows:
+        finish_postgres(connection)
+    connection.execute(text(_VERSION_TABLE))
+    connection.execute(
+        text("INSERT INTO alembic_version (version_num) VALUES (:revision)"), {"revision": schema.REVISION}
+    )
+    connection.execute(schema.generation.insert().values(singleton=1, number=1))
+
+
+def finish_postgres(connection: Connection) -> None:
+    """Bodies out of line and uncompressed: mail in transfer encodings compresses little, and CPU is what is short."""
+    for table in ("bodies", "body_pieces"):
+        connection.execute(text(f"ALTER TABLE {table} ALTER COLUMN content SET STORAGE EXTERNAL"))
+
+
+def upgrade(
+    engine: Engine,
+    connection: Connection,
+    telemetry: Telemetry,
+    found: str | None,
+    target: str = schema.REVISION,
+    versions: tuple[Path, ...] = (),
+) -> None:
+    """Migrate, inside `engine.alone()`: all revisions up to the target in one transaction, after a backup.
+
+    @param found: the present revision, None for an empty database.
+    @param versions: further folders of revisions, for tests.
+    """
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    folders = (_MIGRATIONS / "versions", *versions)
+    config.set_main_option("version_locations", os.pathsep.join(str(folder) for folder in folders))
+    if found is not None:
+        try:
+            ScriptDirectory.from_config(config).get_revision(found)
+        except CommandError as error:
+            raise StoreError(
+                f"the store is at revision {found}, which this release does not know: run a later release"
+            ) from error
+        backup = None if not isinstance(engine, SQLite) else back_up(engine.path, connection, found)
+        telemetry.event("store-upgrade", found=found, target=target, backup=backup)
+    with _foreign_keys_off(connection), connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, target)
+        if isinstance(engine, SQLite):
+            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+            if broken:
+                raise StoreError(
+                    f"the migration would leave {len(broken)} rows without their parents; nothing was changed"
+                )
+
+
+@contextmanager
+def _foreign_keys_off(connection: Connection) -> Iterator[None]:
+    """On SQLite a migration copies and drops tables, and a drop with foreign keys on empties the children, silently."""
+    raw = connection.connection.driver_connection
+    if not isinstance(raw, sqlite3.Connection):
+        yield
+        return
+    connection.rollback()
+    # Inside a transaction the pragma would do nothing.
+    assert not raw.in_transaction
+    raw.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        connection.rollback()
+        raw.execute("PRAGMA foreign_keys=ON")
+
+
+def back_up(path: Path, connection: Connection, revision: str) -> Path:
+    """Copy a SQLite store beside itself, durably; returns the copy's path."""
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    kept = path.with_name(f"{path.name}.before-upgrade-from-{revision}")
+    partial = kept.with_name(kept.name + ".partial")
+    partial.unlink(missing_ok=True)
+    os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    copy = sqlite3.connect(partial)
+    try:
+        raw.backup(copy)
+    finally:
+        copy.close()
+    with partial.open("rb") as written:
+        os.fsync(written.fileno())
+    partial.replace(kept)
+    sync_directory(path.parent)
+    return kept

@@ -1,0 +1,69 @@
+"""Use the store without a reactor: for commands that run while no daemon does, and for them alone."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from emailsys.config.settings import StoreSettings
+from emailsys.store.open import Store, open_store
+from emailsys.telemetry import Telemetry
+
+T = TypeVar("T")
+
+
+class _NeverCalled:
+    def cancel(self) -> None:
+        """Nothing to cancel."""
+
+
+class _CallQueue:
+    """What the store needs of a reactor, for one coroutine at a time. Importing a real reactor takes 0.2 s."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
+
+    def callFromThread(self, callable: Callable[..., Any], *args: object, **kwargs: object) -> None:
+        self._calls.put(lambda: callable(*args, **kwargs))
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kwargs: object) -> _NeverCalled:
+        # Only the sweeper puts calls off, and it is the daemon's.
+        return _NeverCalled()
+
+    def seconds(self) -> float:
+        return time.monotonic()
+
+    def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run it to its end."""
+        results: list[Any] = []
+        self._working = Deferred.fromCoroutine(work).addBoth(results.append)
+        while not results:
+            self._calls.get()()
+        if isinstance(results[0], Failure):
+            results[0].raiseException()
+        result: T = results[0]
+        return result
+
+
+def run_offline(
+    settings: StoreSettings, state: Path, action: Callable[[Store], Coroutine[Any, Any, T]], telemetry: Telemetry
+) -> T:
+    """Open the store, run `action(store)`, close the store; returns or raises what the action did.
+
+    It keeps to the daemon's locks, so that two of them, or one beside a daemon, harm nothing: a daemon sees the change
+    within a second.
+
+    @raise StoreError: the store can't be opened.
+    """
+    calls = _CallQueue()
+    store = open_store(settings, state, calls, telemetry, sweep=False)
+    try:
+        return calls.wait_for(action(store))
+    finally:
+        calls.wait_for(store.close())

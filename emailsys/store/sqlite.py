@@ -1,0 +1,187 @@
+"""SQLite as the store uses it: WAL on every connection, one writer, checkpoints by the holder of the commit lock.
+
+Settings, and why:
+
+ - `journal_mode=WAL`, `synchronous=FULL`: a commit is on disk when it returns; readers never wait for writers.
+ - `wal_autocheckpoint=0`: a checkpoint and a commit never overlap (before 3.51.3 that could corrupt the database);
+   whoever holds the commit lock checkpoints, after a batch when 8 MiB of the WAL are in use, truncating it when idle.
+ - `journal_size_limit` 16 MiB: a WAL that grew is cut when it begins anew.
+ - `page_size` 16 KiB, `auto_vacuum=INCREMENTAL`: chosen at creation; the latter can't be switched on later.
+ - `secure_delete=OFF`: octets of deleted mail stay in free pages until they are used again or the file shrinks. On,
+   each deleted body would be written once more, twice with the WAL (190 ms for 100 MiB, against 2). Who must not leave
+   traces on the disk encrypts it.
+ - `foreign_keys=ON` is no default of SQLite.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, NullPool, create_engine, event
+from sqlalchemy import Engine as SQLAlchemyEngine
+from sqlalchemy.exc import DBAPIError
+from typing_extensions import override
+
+from emailsys.interfaces import StoreError
+from emailsys.store.engine import Engine, Verdict
+from emailsys.store.locks import CommitLock, network_file_system, sync_directory
+from emailsys.store.wal import WalGauge
+
+_MIB: Final = 1024 * 1024
+PAGE_OCTETS: Final = 16 * 1024
+# From here on a batch is followed by a checkpoint; past the second figure one that waits for readers, so that the WAL
+# begins anew.
+CHECKPOINT_OCTETS: Final = 8 * _MIB
+RESTART_OCTETS: Final = 16 * _MIB
+# Milliseconds: how long a restart waits for readers, and a writer for a process that does not know the commit lock.
+_RESTART_WAIT_MS: Final = 20
+_BUSY_WAIT_MS: Final = 10_000
+
+_CREATION: Final = f"PRAGMA page_size={PAGE_OCTETS}; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;"
+_EVERY: Final = (
+    "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0; "
+    f"PRAGMA journal_size_limit={RESTART_OCTETS}; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; "
+    f"PRAGMA busy_timeout={_BUSY_WAIT_MS};"
+)
+_WRITER: Final = "PRAGMA cache_size=-6000;"
+_READER: Final = "PRAGMA cache_size=-1000; PRAGMA query_only=ON;"
+
+
+class SQLite(Engine):
+    """One file and the locks beside it."""
+
+    # A row that fails ends the whole transaction, so no statement needs a journal of its own to be undone alone.
+    _verb = "INSERT OR FAIL INTO"
+    errors = (*Engine.errors, sqlite3.Error)
+
+    def __init__(self, path: Path) -> None:
+        """
+        @param path: the database; made, with mode 0600, where it is missing. Its folder must exist.
+        @raise StoreError: it can't be opened, or lies on a network file system.
+        """
+        kind = network_file_system(path.parent)
+        if kind is not None:
+            raise StoreError(
+                f"{path} lies on {kind}, a network file system, where SQLite can lose mail: use a local disk"
+            )
+        self.path = path
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._lock = CommitLock(path.with_name(path.name + ".commit-lock"))
+        except OSError as error:
+            raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
+        self._gauge = WalGauge(path.with_name(path.name + "-wal"))
+        self._writer = self._engine(_WRITER)
+        self._reader = self._engine(_READER)
+        event.listen(self._writer, "begin", _begin_immediate)
+
+    def _engine(self, settings: str) -> SQLAlchemyEngine:
+        def connect() -> sqlite3.Connection:
+            raw = sqlite3.connect(
+                self.path, timeout=_BUSY_WAIT_MS / 1000, isolation_level=None, check_same_thread=False
+            )
+            try:
+                raw.executescript(_CREATION + _EVERY + settings)
+            except BaseException:
+                raw.close()
+                raise
+            return raw
+
+        return create_engine("sqlite://", creator=connect, poolclass=NullPool)
+
+    @override
+    def connect_writer(self) -> Connection:
+        with self._lock:
+            connection = self._writer.connect()
+            # The first connection makes the WAL; its name must be durable before the first commit is called so.
+            sync_directory(self.path.parent)
+        return connection
+
+    @override
+    def connect_reader(self) -> Connection:
+        return self._reader.connect()
+
+    @override
+    def alone(self) -> AbstractContextManager[None]:
+        return self._lock
+
+    @override
+    def verdict(self, error: Exception) -> Verdict:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(cause, "sqlite_errorcode", None)
+        # The low octet is the primary result code (sqlite.org/rescode.html).
+        primary = None if code is None else code & 0xFF
+        if primary == sqlite3.SQLITE_FULL:
+            return Verdict.FULL
+        if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return Verdict.BUSY
+        if primary in (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_ERROR):
+            return Verdict.REFUSED
+        if primary is None and isinstance(cause, (sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError)):
+            return Verdict.REFUSED
+        return Verdict.LOST
+
+    def wal_octets(self) -> int:
+        """How much of the WAL is in use."""
+        return self._gauge.octets()
+
+    @override
+    def after_batch(self, connection: Connection) -> None:
+        in_use = self._gauge.octets()
+        if in_use >= RESTART_OCTETS:
+            self._checkpoint(connection, "RESTART")
+        elif in_use >= CHECKPOINT_OCTETS:
+            self._checkpoint(connection, "PASSIVE")
+
+    @override
+    def idle(self, connection: Connection) -> None:
+        if self._gauge.octets():
+            with self._lock:
+                self._checkpoint(connection, "TRUNCATE")
+
+    def _checkpoint(self, connection: Connection, mode: str) -> None:
+        with _raw(connection) as raw:
+            raw.execute(f"PRAGMA busy_timeout={_RESTART_WAIT_MS}")
+            try:
+                raw.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            finally:
+                raw.execute(f"PRAGMA busy_timeout={_BUSY_WAIT_MS}")
+
+    @override
+    def vacuum(self, connection: Connection, reserve: int, pages: int) -> int:
+        with _raw(connection) as raw:
+            (free,) = raw.execute("PRAGMA freelist_count").fetchone()
+            spare = int(free) - reserve // PAGE_OCTETS
+            if spare <= 0:
+                return 0
+            # `execute` would step once and free one page.
+            raw.executescript(f"PRAGMA incremental_vacuum({min(spare, pages)})")
+            return max(0, spare - pages)
+
+    @override
+    def free_octets(self) -> int:
+        disk = os.statvfs(self.path.parent)
+        return disk.f_bavail * disk.f_frsize
+
+    @override
+    def close(self) -> None:
+        self._gauge.close()
+        self._lock.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _raw(connection: Connection) -> Iterator[sqlite3.Connection]:
+    """The driver's connection, outside any transaction."""
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    assert not raw.in_transaction
+    yield raw

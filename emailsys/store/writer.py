@@ -1,0 +1,261 @@
+"""Commit jobs in groups: all that arrived while the last commit ran goes into the next."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.exc import DBAPIError
+from twisted.python.failure import Failure
+
+from emailsys.interfaces import StoreError, StoreFull
+from emailsys.store import schema
+from emailsys.store.engine import Engine, Verdict
+from emailsys.store.ids import IdSource
+from emailsys.store.jobs import Call, Inbox, Job, Rows, Upkeep
+
+# Seconds between two attempts to reach the database again, and after how many a commit in doubt is given up: then the
+# peer hears 451 and may send again, which RFC 1047 allows and nothing can avoid.
+_REOPEN_EVERY: Final = 0.2
+_GIVE_UP_AFTER: Final = 30.0
+
+
+class Outcome(NamedTuple):
+    """A job and its result, a Failure where it failed."""
+
+    job: Job
+    result: Any
+
+
+class Writer:
+    """One thread that writes, with a connection of its own."""
+
+    def __init__(
+        self,
+        number: int,
+        engine: Engine,
+        ids: IdSource,
+        inbox: Inbox,
+        report: Callable[[Sequence[Outcome]], None],
+        surprise: Callable[[str, Failure], None],
+        idle_after: float,
+    ) -> None:
+        """
+        @param number: 0 for the one that writes pieces and does the upkeep.
+        @param report: called in this thread, once for each batch.
+        @param surprise: called in this thread with what nobody waits for.
+        @param idle_after: seconds without work after which the engine may tidy up.
+        """
+        self._number = number
+        self._engine = engine
+        self._ids = ids
+        self._inbox = inbox
+        self._report = report
+        self._surprise = surprise
+        self._idle_after = idle_after
+        self._connection: Connection | None = None
+        self._inserts = [
+            engine.inserts(table)
+            for table in (
+                schema.bodies,
+                schema.body_pieces,
+                schema.staged,
+                schema.messages,
+                schema.maildrop,
+                schema.queue,
+            )
+        ]
+        self._mark = update(schema.commits).where(schema.commits.c.node == ids.node, schema.commits.c.writer == number)
+        self._marked = select(schema.commits.c.last_id).where(
+            schema.commits.c.node == ids.node, schema.commits.c.writer == number
+        )
+        if engine.locks_rows:
+            # A lost COMMIT may still be under way: its lock on the row makes the look wait for its end.
+            self._marked = self._marked.with_for_update()
+        self.thread = threading.Thread(target=self._work, name=f"store-writer-{number}", daemon=True)
+
+    def _work(self) -> None:
+        rested = True
+        while True:
+            batch = self._inbox.take(self._number == 0, None if rested else self._idle_after)
+            if batch is None:
+                break
+            try:
+                if batch:
+                    rested = False
+                    self._report(self._upkeep(batch[0]) if isinstance(batch[0], Upkeep) else self._commit(batch))
+                else:
+                    rested = True
+                    self._rest()
+            except BaseException:
+                # Nobody's job may wait for ever because of a defect of ours.
+                failure = Failure()
+                self._discard()
+                self._surprise("store-writer", failure)
+                self._report([Outcome(job, Failure(StoreError("the store failed"))) for job in batch])
+        self._rest()
+        self._discard()
+
+    def _rest(self) -> None:
+        if self._connection is None:
+            return
+        try:
+            self._engine.idle(self._connection)
+        except Exception:
+            self._surprise("store-idle", Failure())
+            self._discard()
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect_writer()
+        return self._connection
+
+    def _discard(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.invalidate()
+                connection.close()
+            except Exception:
+                self._surprise("store-close", Failure())
+
+    def _upkeep(self, job: Upkeep) -> list[Outcome]:
+        try:
+            connection = self._connected()
+            with self._engine.alone():
+                result = job.function(connection)
+                self._engine.after_batch(connection)
+        except Exception as error:
+            self._discard()
+            return [Outcome(job, Failure(_refusal(error, self._engine.verdict(error))))]
+        return [Outcome(job, result)]
+
+    def _commit(self, batch: Sequence[Job]) -> list[Outcome]:
+        """One transaction for all; each job's outcome."""
+        mark = 0
+        outcomes: list[Outcome] = []
+        committing = False
+        try:
+            connection = self._connected()
+            with self._engine.alone():
+                connection.begin()
+                outcomes = self._write(connection, batch)
+                # Above every id of the batch, in the same commit.
+                mark = self._ids.make()
+                connection.execute(self._mark.values(last_id=mark))
+                committing = True
+                self._engine.commit(connection)
+                committing = False
+                self._tidy(connection)
+        except Exception as error:
+            return self._failed(batch, error, mark if committing else 0, outcomes)
+        return outcomes
+
+    def _tidy(self, connection: Connection) -> None:
+        """The commit stands, whatever happens here."""
+        try:
+            self._engine.after_batch(connection)
+        except Exception:
+            self._surprise("store-checkpoint", Failure())
+            self._discard()
+
+    def _write(self, connection: Connection, batch: Sequence[Job]) -> list[Outcome]:
+        rows = [job for job in batch if isinstance(job, Rows)]
+        # Parents before children: foreign keys are checked row by row.
+        for inserts, values in zip(
+            self._inserts,
+            (
+                [job.body for job in rows if job.body is not None],
+                [piece for job in rows for piece in job.pieces],
+                [job.staged for job in rows if job.staged is not None],
+                [job.message for job in rows if job.message is not None],
+                [row for job in rows for row in job.maildrop],
+                [row for job in rows for row in job.queue],
+            ),
+            strict=True,
+        ):
+            if values:
+                inserts.insert(connection, values)
+        complete = [job.unstage for job in rows if job.unstage is not None]
+        if complete:
+            connection.execute(schema.staged.delete().where(schema.staged.c.body_id.in_(complete)))
+        outcomes = [Outcome(job, None) for job in rows]
+        for job in batch:
+            if isinstance(job, Call):
+                outcomes.append(self._call(connection, job))
+        return outcomes
+
+    def _call(self, connection: Connection, job: Call) -> Outcome:
+        savepoint = connection.begin_nested()
+        try:
+            result = job.function(connection)
+        except self._engine.errors:
+            # The transaction may be gone with it: let the batch fail and its members be tried singly.
+            raise
+        except Exception:
+            failure = Failure()
+            savepoint.rollback()
+            return Outcome(job, failure)
+        savepoint.commit()
+        return Outcome(job, result)
+
+    def _failed(self, batch: Sequence[Job], error: Exception, mark: int, done: list[Outcome]) -> list[Outcome]:
+        """
+        @param mark: not 0 if COMMIT was under way.
+        @param done: the outcomes if the commit took place after all.
+        """
+        verdict = self._engine.verdict(error)
+        if mark or verdict is Verdict.LOST:
+            self._discard()
+        else:
+            self._roll_back()
+        if mark:
+            committed = self._look(mark)
+            if committed:
+                return done
+            if committed is None:
+                verdict = Verdict.LOST
+        if len(batch) > 1 and verdict in (Verdict.REFUSED, Verdict.FULL):
+            return [outcome for job in batch for outcome in self._commit([job])]
+        refusal = _refusal(error, verdict)
+        return [Outcome(job, Failure(refusal)) for job in batch]
+
+    def _roll_back(self) -> None:
+        try:
+            if self._connection is not None:
+                self._connection.rollback()
+        except Exception:
+            self._surprise("store-rollback", Failure())
+            self._discard()
+
+    def _look(self, mark: int) -> bool | None:
+        """Whether the commit that bears the mark took place; None if the database did not come back to say so."""
+        waited = 0.0
+        while True:
+            try:
+                connection = self._connected()
+                with self._engine.alone():
+                    found = connection.execute(self._marked).scalar()
+                    connection.rollback()
+                return bool(found == mark)
+            except Exception:
+                self._discard()
+                if waited >= _GIVE_UP_AFTER:
+                    self._surprise("store-in-doubt", Failure())
+                    return None
+                time.sleep(_REOPEN_EVERY)
+                waited += _REOPEN_EVERY
+
+
+def _refusal(error: Exception, verdict: Verdict) -> StoreError:
+    """What a caller hears of an engine's error."""
+    if isinstance(error, StoreError):
+        return error
+    kind = StoreFull if verdict is Verdict.FULL else StoreError
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    refusal = kind(f"{verdict.value}: {type(cause).__name__}: {cause}")
+    refusal.__cause__ = error
+    return refusal

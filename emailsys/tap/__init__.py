@@ -1,0 +1,77 @@
+"""What `twistd emailsys` asks for: its options, and the service it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.application.service import IService
+from twisted.python import usage
+from typing_extensions import override
+
+from emailsys.config.exits import Exit
+from emailsys.config.loader import ConfigError
+from emailsys.config.places import choose_state
+
+if TYPE_CHECKING:
+    from emailsys.tap.service import Daemon
+
+LOG_NAME: Final = "emailsys.log"
+# What twistd would write into the working directory; the lock of the state folder does its work, and tells the pid.
+_TWISTD_PID_FILE: Final = "twistd.pid"
+
+
+class Options(usage.Options):
+    """The command line of `twistd emailsys`."""
+
+    synopsis = "[--config FILE] [--state DIR]"
+    longdesc = (
+        "A mail system: SMTP, submission, POP3 and TLS over a durable store. Without a configuration file it listens "
+        "on loopback, ports 2525, 2587, 2465, 2110 and 2995. In the background it logs to emailsys.log in the state "
+        "folder."
+    )
+    optParameters = [
+        ["config", "c", None, "Configuration; else $EMAILSYS_CONFIG, /etc/emailsys/emailsys.toml, DIR/emailsys.toml."],
+        ["state", "s", None, "State folder; else $EMAILSYS_STATE, else the default of this user."],
+    ]
+
+    @override
+    def postOptions(self) -> None:
+        twistd = getattr(self, "parent", None)
+        if twistd is None:
+            return
+        if twistd.get("pidfile") == _TWISTD_PID_FILE:
+            twistd["pidfile"] = ""
+        if not twistd.get("nodaemon") and not twistd.get("logfile") and not twistd.get("syslog"):
+            folder = choose_state(self["state"], os.environ, os.geteuid() == 0).folder
+            twistd["logfile"] = str(folder / LOG_NAME)
+
+
+def makeService(options: Mapping[str, Any]) -> IService:
+    """The service that twistd runs. What is wrong is told in one line each, and the process ends."""
+    twistd = getattr(options, "parent", None)
+    background = twistd is not None and not twistd.get("nodaemon")
+    return service_or_exit(options["state"], options["config"], background)
+
+
+def service_or_exit(state: str | None, config: str | None, background: bool = False) -> Daemon:
+    """The daemon, ready to serve; where that fails, why is told on stderr, and the process ends as sysexits.h has it.
+
+    @param background: whether the process will leave the terminal before the service is started.
+    @raise SystemExit: it failed.
+    """
+    # Imported here: they need a reactor, which twistd installs after it has read the options.
+    from emailsys.supervisor import StartupError
+    from emailsys.tap.startup import prepare
+
+    try:
+        return prepare(state, config, background)
+    except ConfigError as error:
+        problems, status = error.problems, Exit.CONFIG
+    except StartupError as error:
+        problems, status = [str(error)], error.status
+    for problem in problems:
+        print(f"emailsys: {problem}", file=sys.stderr)
+    raise SystemExit(int(status))

@@ -1,0 +1,240 @@
+"""The daemon as a service: store, policy and protocols joined, listening; and how all of it ends in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.threadpool import ThreadPool
+from typing_extensions import override
+
+from emailsys import __version__
+from emailsys.config.exits import Exit
+from emailsys.config.settings import CertificateFiles, Settings
+from emailsys.interfaces import StoreError
+from emailsys.net.pop3_authorization import POP3Service
+from emailsys.net.pop3_server import POP3ServerFactory
+from emailsys.net.smtp_server import ESMTPServerFactory
+from emailsys.net.smtp_service import Kind, SMTPService
+from emailsys.net.tls import ServerTLS, TLSConfigError
+from emailsys.ops.commands import Commands
+from emailsys.ops.control import SOCKET_NAME, ControlFactory, ControlListener
+from emailsys.policy.hashing import HashingThreads
+from emailsys.policy.login import build_portal
+from emailsys.store.open import Store, open_store
+from emailsys.supervisor import Bound, FolderLock, StartupError
+from emailsys.telemetry import Telemetry
+
+# Seconds that sessions get to finish what they do when the daemon is asked to end; systemd waits 90 before it kills.
+DRAIN_SECONDS: Final = 10.0
+_DRAIN_POLL: Final = 0.05
+# Seconds between two readings of the certificates: renewed ones are served, ticket keys change (RFC 9325 §4.3.1).
+CERTIFICATES_EVERY: Final = 86400.0
+
+
+class Drainable(Protocol):
+    """A factory whose sessions can be ended."""
+
+    sessions: Any
+
+    def drain(self) -> int:
+        """End the sessions that do nothing now; returns how many are left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What was opened before privileges were dropped."""
+
+    lock: FolderLock
+    listeners: tuple[Bound, ...]
+    control: socket.socket
+
+
+class Daemon(Service):
+    """The running mail system.
+
+    @param reactor: with time, sockets and threads.
+    @param certificates: names the certificate files anew when they are to be read again.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        held: Held,
+        tls: ServerTLS,
+        telemetry: Telemetry,
+        certificates: Callable[[], tuple[CertificateFiles, ...]],
+    ) -> None:
+        self.setName("emailsys")
+        self.settings = settings
+        self.telemetry = telemetry
+        self._reactor = reactor
+        self._held = held
+        self._tls = tls
+        self._certificates = certificates
+        self._store: Store | None = None
+        self._hashing: HashingThreads | None = None
+        self._control: ControlListener | None = None
+        self._factories: dict[str, Drainable] = {}
+        self._ports: list[IListeningPort] = []
+        self._addresses: dict[str, list[str]] = {}
+        self._renewal = LoopingCall(self.reload_certificates)
+        self._renewal.clock = reactor
+        self._began = 0.0
+
+    @override
+    def startService(self) -> None:
+        """@raise SystemExit: the store cannot be opened; why is told on standard error."""
+        Service.startService(self)
+        # twistd has forked since the lock was taken.
+        self._held.lock.write_pid()
+        try:
+            store = open_store(
+                self.settings.store,
+                self.settings.state,
+                self._reactor,
+                self.telemetry,
+                takeover_after=self.settings.pop3.takeover_after,
+            )
+        except StoreError as error:
+            # Standard error is the terminal in `serve`, and the log under twistd.
+            print(f"emailsys: {error}", file=sys.stderr)
+            raise SystemExit(int(Exit.UNAVAILABLE)) from None
+        self._store = store
+        self._began = self._reactor.seconds()
+        self._factories = self._join(store)
+        for bound in self._held.listeners:
+            self._addresses.setdefault(bound.service, []).append(bound.shown)
+            self._adopt(bound.socket, self._outward(bound.service))
+        commands = Commands(store.accounts, self.telemetry, self.status)
+        self._control = ControlListener(self._held.control, ControlFactory(commands, self.telemetry), self._reactor)
+        self._control.start()
+        _ = self._renewal.start(CERTIFICATES_EVERY, now=False)
+        # An operator who renewed certificates does not want to wait for a day.
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload_certificates))
+        self.telemetry.event(
+            "started",
+            pid=os.getpid(),
+            version=__version__,
+            **{service: ",".join(shown) for service, shown in self._addresses.items()},
+        )
+
+    @override
+    def stopService(self) -> Deferred[None]:
+        """Stop listening, end what is idle, let the others finish for at most DRAIN_SECONDS, close the store."""
+        Service.stopService(self)
+        stopped = Deferred.fromCoroutine(self._stop())
+        _ = stopped.addErrback(lambda failure: self.telemetry.surprise("stop", failure))
+        return stopped
+
+    async def _stop(self) -> None:
+        store, self._store = self._store, None
+        if store is None:
+            return
+        self.telemetry.event("stopping")
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        if self._renewal.running:
+            self._renewal.stop()
+        for port in self._ports:
+            await maybeDeferred(port.stopListening)
+        if self._control is not None:
+            self._control.stop()
+        with suppress(FileNotFoundError):
+            (self.settings.state / SOCKET_NAME).unlink()
+        factories = tuple(dict.fromkeys(self._factories.values()))
+        deadline = self._reactor.seconds() + DRAIN_SECONDS
+        while (left := sum(factory.drain() for factory in factories)) and self._reactor.seconds() < deadline:
+            await deferLater(self._reactor, _DRAIN_POLL)
+        for factory in factories:
+            for session in tuple(factory.sessions):
+                session.abort()
+        if self._hashing is not None:
+            self._hashing.stop()
+        await store.close()
+        self.telemetry.event("stopped", aborted=left)
+        self._held.lock.release()
+
+    def _join(self, store: Store) -> dict[str, Drainable]:
+        """A factory for each service: this is where policy and store meet the protocols."""
+        settings, telemetry, clock = self.settings, self.telemetry, self._reactor
+        # A pool of its own: the reactor's may be busy with name look-ups, and a login would wait behind them.
+        threads = ThreadPool(0, settings.login.hashing_threads, "hashing")
+        self._hashing = hashing = HashingThreads(self._reactor, threads, settings.login.max_waiting)
+        hashing.start()
+        portal = build_portal(store.directory, store.maildrops, hashing, settings.hostname)
+
+        def smtp(kind: Kind) -> ESMTPServerFactory:
+            return ESMTPServerFactory(
+                SMTPService(
+                    kind=kind,
+                    portal=portal,
+                    intake=store.intake,
+                    settings=settings.smtp,
+                    clock=clock,
+                    telemetry=telemetry,
+                    hostname=settings.hostname,
+                    context_factory=self._tls,
+                    handshake_timeout=settings.tls.handshake_timeout,
+                )
+            )
+
+        pop3 = POP3ServerFactory(
+            POP3Service(
+                portal=portal,
+                settings=settings.pop3,
+                clock=clock,
+                telemetry=telemetry,
+                hostname=settings.hostname,
+                context_factory=self._tls,
+                handshake_timeout=settings.tls.handshake_timeout,
+            )
+        )
+        receive, submission = smtp(Kind.RECEIVE), smtp(Kind.SUBMISSION)
+        return {"smtp": receive, "submission": submission, "submissions": submission, "pop3": pop3, "pop3s": pop3}
+
+    def _outward(self, service: str) -> IProtocolFactory:
+        """The factory as the port has it: with TLS from the first octet where the service asks for that."""
+        factory: Any = self._factories[service]
+        if service in ("submissions", "pop3s"):
+            factory = TLSMemoryBIOFactory(self._tls, False, factory, self._reactor)
+        outward: IProtocolFactory = factory
+        return outward
+
+    def _adopt(self, listener: socket.socket, factory: IProtocolFactory) -> None:
+        # The port has a descriptor of its own, a copy.
+        self._ports.append(self._reactor.adoptStreamPort(listener.fileno(), listener.family, factory))
+        listener.close()
+
+    def status(self) -> Mapping[str, Any]:
+        """What `status` at the control socket answers; times in seconds."""
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "hostname": self.settings.hostname,
+            "state": str(self.settings.state),
+            "listening": dict(self._addresses),
+            "up": round(self._reactor.seconds() - self._began, 1),
+            "sessions": {name: len(factory.sessions) for name, factory in self._factories.items()},
+            "counters": dict(self.telemetry.counters),
+        }
+
+    def reload_certificates(self) -> None:
+        """Read the certificates again; where they are wrong, those in use stay, and the log has the reason."""
+        try:
+            self._tls.reload(self._certificates())
+        except (TLSConfigError, StartupError) as error:
+            self.telemetry.event("certificates.refused", why=str(error))
+        else:
+            self.telemetry.event("certificates.reloaded", expire=self._tls.not_valid_after)

@@ -1,0 +1,118 @@
+"""Do what comes before serving: settings, folder, lock, limits, certificates, sockets, user."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from emailsys import supervisor
+from emailsys.config.exits import Exit
+from emailsys.config.loader import load
+from emailsys.config.places import choose_state, find_config
+from emailsys.config.settings import CertificateFiles, Settings
+from emailsys.interfaces import StoreError
+from emailsys.net.tls import ServerTLS, TLSConfigError
+from emailsys.ops.control import bind_control
+from emailsys.store.offline import run_offline
+from emailsys.store.open import Store
+from emailsys.supervisor import StartupError
+from emailsys.tap.service import Daemon, Held
+from emailsys.telemetry import Telemetry
+
+CERTIFICATES_FOLDER: Final = "certs"
+
+
+def prepare(state: str | None, config: str | None, background: bool = False) -> Daemon:
+    """Make the daemon from its command line.
+
+    All of this happens in the process that the operator started, so that an error is seen; twistd goes into the
+    background after it. Low ports and private keys are opened first, then privileges are dropped for good.
+
+    @param background: try the store, too, which the service opens once it has left the terminal.
+    @raise ConfigError: the configuration is wrong.
+    @raise StartupError: the daemon cannot start.
+    """
+    from twisted.internet import reactor
+
+    choice = choose_state(state, os.environ, os.geteuid() == 0)
+    path = find_config(config, os.environ, choice.folder)
+    settings = load(path, choice.folder)
+    identity = supervisor.find_identity(settings.user, settings.group)
+    # Whatever this process writes is its own alone.
+    os.umask(0o077)
+    supervisor.make_state_folder(choice.folder)
+    if not choice.is_default:
+        print(f"emailsys: store in {choice.folder} ({choice.reason})", file=sys.stderr)
+    lock = supervisor.FolderLock.take(choice.folder)
+    try:
+        supervisor.raise_descriptor_limit()
+        tls = server_tls(settings)
+        listeners = supervisor.bind_all(settings)
+        try:
+            control = bind_control(choice.folder)
+        except OSError as error:
+            supervisor.close_all(listeners)
+            raise StartupError(f"control socket in {choice.folder}: {error.strerror}", Exit.CANNOT_CREATE) from None
+        try:
+            supervisor.drop_privileges(identity, choice.folder)
+            if background:
+                try_store(settings)
+        except StartupError:
+            supervisor.close_all(listeners)
+            control.close()
+            raise
+    except StartupError:
+        lock.release()
+        raise
+    held = Held(lock, tuple(listeners), control)
+    return Daemon(reactor, settings, held, tls, Telemetry(), lambda: certificates_of(settings))
+
+
+def try_store(settings: Settings) -> None:
+    """Open the store, making or upgrading it, and close it again: its threads would not live through twistd's fork.
+
+    @raise StartupError: it cannot be opened.
+    """
+
+    async def nothing(store: Store) -> None:
+        """That it was opened is all."""
+
+    try:
+        run_offline(settings.store, settings.state, nothing, Telemetry())
+    except StoreError as error:
+        raise StartupError(str(error), Exit.UNAVAILABLE) from None
+
+
+def server_tls(settings: Settings) -> ServerTLS:
+    """The certificates of the settings, or those of the development CA in the state folder.
+
+    @raise StartupError: they cannot be served.
+    """
+    try:
+        return ServerTLS(certificates_of(settings))
+    except TLSConfigError as error:
+        raise StartupError(f"tls.certificates: {error}", Exit.CONFIG) from None
+
+
+def certificates_of(settings: Settings) -> tuple[CertificateFiles, ...]:
+    """The certificate files; those of the development CA are made or renewed where they have to be.
+
+    @raise StartupError: they cannot be made.
+    """
+    if settings.tls.certificates:
+        return settings.tls.certificates
+    # Imported here, because a system with certificates of its own does without.
+    from emailsys.pki import PKIError, ensure_development_ca
+
+    try:
+        made = ensure_development_ca(development_folder(settings.state), (settings.hostname,))
+    except PKIError as error:
+        raise StartupError(str(error), Exit.CONFIG) from None
+    return tuple(CertificateFiles(files.chain, files.key) for files in made.certificates)
+
+
+def development_folder(state: Path) -> Path:
+    """Where the development CA lies."""
+    return state / CERTIFICATES_FOLDER

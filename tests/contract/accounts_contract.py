@@ -1,0 +1,190 @@
+"""What every store promises of domains, accounts and addresses."""
+
+from __future__ import annotations
+
+from zope.interface.verify import verifyObject
+
+from emailsys.interfaces import AdminError, DomainRow, IAccounts, IDirectory, UserRow
+from emailsys.mail.address import Address
+from tests.contract.mail import ALICE, BOB, MailCase, envelope, local
+
+POSTMASTER = Address("postmaster", "example.test")
+ABUSE = Address("abuse", "example.test")
+
+
+class AccountsContract(MailCase):
+    """Run by each engine's own class."""
+
+    async def receives(self, address: Address) -> Address | None:
+        """Whose maildrop mail for that address reaches."""
+        account = await self.store.directory.find_address(*address.key)
+        return None if account is None else account.address
+
+    async def test_the_doors_have_the_shape_that_others_program_against(self) -> None:
+        verifyObject(IAccounts, self.store.accounts)
+        verifyObject(IDirectory, self.store.directory)
+
+    async def test_own_addresses_are_compared_without_case(self) -> None:
+        await self.users()
+        self.assertEqual(await self.receives(Address("ALICE", "Example.TEST")), ALICE)
+        login = await self.store.directory.find_login(Address("Alice", "EXAMPLE.test").key)
+        self.assertEqual(login.account.address, ALICE)
+
+    async def test_unknown_names_reach_nobody(self) -> None:
+        await self.users()
+        for address in (Address("carol", "example.test"), Address("alice", "example.org"), Address("", "")):
+            self.assertIsNone(await self.receives(address))
+            self.assertIsNone(await self.store.directory.find_login(address.key))
+
+    async def test_a_domain_is_local_from_its_addition_to_its_removal(self) -> None:
+        directory, accounts = self.store.directory, self.store.accounts
+        self.assertIs(await directory.is_local_domain("example.test"), False)
+        await accounts.add_domain("Example.Test", ALICE)
+        self.assertIs(await directory.is_local_domain("example.test"), True)
+        await accounts.remove_domain("EXAMPLE.test")
+        self.assertIs(await directory.is_local_domain("example.test"), False)
+
+    async def test_the_first_domain_is_the_default_one(self) -> None:
+        self.assertIsNone(await self.store.directory.default_domain())
+        await self.store.accounts.add_domain("Zeta.test", Address("a", "zeta.test"))
+        await self.store.accounts.add_domain("alpha.test", Address("a", "alpha.test"))
+        self.assertEqual(await self.store.directory.default_domain(), "zeta.test")
+
+    async def test_postmaster_and_abuse_reach_their_target_as_soon_as_it_exists(self) -> None:
+        await self.store.accounts.add_domain("example.test", ALICE)
+        self.assertIsNone(await self.receives(POSTMASTER))
+        await self.store.accounts.add_user(BOB, [])
+        self.assertIsNone(await self.receives(POSTMASTER))
+        await self.store.accounts.add_user(ALICE, [])
+        self.assertEqual(await self.receives(POSTMASTER), ALICE)
+        self.assertEqual(await self.receives(ABUSE), ALICE)
+
+    async def test_a_new_domain_may_take_an_older_domains_postmaster(self) -> None:
+        await self.users()
+        await self.store.accounts.add_domain("example.org", ALICE)
+        self.assertEqual(await self.receives(Address("postmaster", "example.org")), ALICE)
+
+    async def test_postmaster_may_be_an_account_of_that_name(self) -> None:
+        await self.store.accounts.add_domain("example.test", POSTMASTER)
+        await self.store.accounts.add_user(POSTMASTER, [("argon2id", "s")])
+        self.assertEqual(await self.receives(POSTMASTER), POSTMASTER)
+        self.assertEqual(await self.receives(ABUSE), POSTMASTER)
+        login = await self.store.directory.find_login(POSTMASTER.key)
+        self.assertEqual(login.secret("argon2id"), "s")
+        error = await self.refused(AdminError, self.store.accounts.add_user(ABUSE, []))
+        self.assertIn("alias", str(error))
+
+    async def test_an_alias_is_no_login(self) -> None:
+        await self.users()
+        self.assertIsNone(await self.store.directory.find_login(POSTMASTER.key))
+
+    async def test_a_domain_is_added_once_and_with_a_postmaster_of_ours(self) -> None:
+        await self.store.accounts.add_domain("example.test", ALICE)
+        await self.refused(AdminError, self.store.accounts.add_domain("EXAMPLE.TEST", ALICE))
+        stranger = Address("x", "elsewhere.test")
+        await self.refused(AdminError, self.store.accounts.add_domain("example.org", stranger))
+        self.assertIs(await self.store.directory.is_local_domain("example.org"), False)
+
+    async def test_a_user_needs_a_domain_and_a_name_that_is_free(self) -> None:
+        await self.users()
+        for address in (Address("x", "example.org"), Address("ALICE", "example.test"), POSTMASTER):
+            await self.refused(AdminError, self.store.accounts.add_user(address, []))
+
+    async def test_credentials_are_kept_by_scheme_and_replaced_together(self) -> None:
+        await self.users()
+        pairs = [("argon2id", "new"), ("scram-sha-256", "keys")]
+        await self.store.accounts.set_credentials(ALICE, pairs)
+        login = await self.store.directory.find_login(ALICE.key)
+        self.assertEqual(sorted(login.credentials), pairs)
+        await self.store.accounts.set_credentials(ALICE, pairs[1:])
+        login = await self.store.directory.find_login(ALICE.key)
+        self.assertIsNone(login.secret("argon2id"))
+        bob = await self.store.directory.find_login(BOB.key)
+        self.assertEqual(bob.credentials, (("argon2id", "secret-b"),))
+
+    async def test_a_disabled_account_still_receives(self) -> None:
+        await self.users()
+        await self.store.accounts.set_enabled(ALICE, False)
+        login = await self.store.directory.find_login(ALICE.key)
+        self.assertIs(login.account.enabled, False)
+        alice = await self.account(ALICE)
+        await self.send(b"x\r\n", envelope(local(alice)))
+        await self.store.accounts.set_enabled(ALICE, True)
+        self.assertIs((await self.account(ALICE)).enabled, True)
+
+    async def test_what_does_not_exist_cannot_be_changed(self) -> None:
+        accounts, nobody = self.store.accounts, Address("nobody", "example.test")
+        await self.users()
+        for change in (
+            accounts.set_credentials(nobody, []),
+            accounts.set_enabled(nobody, True),
+            accounts.remove_user(nobody, False),
+            accounts.remove_domain("nowhere.test"),
+            accounts.list_users("nowhere.test"),
+        ):
+            await self.refused(AdminError, change)
+
+    async def test_a_user_with_mail_is_removed_only_with_it(self) -> None:
+        _alice, bob = await self.users()
+        await self.send(b"x\r\n", envelope(local(bob)))
+        error = await self.refused(AdminError, self.store.accounts.remove_user(BOB, False))
+        self.assertIn("purge", str(error))
+        self.assertEqual(await self.receives(BOB), BOB)
+        await self.store.accounts.remove_user(BOB, True)
+        self.assertIsNone(await self.receives(BOB))
+        self.assertIsNone(await self.store.directory.find_login(BOB.key))
+        # A new account of the old name has none of the old one's mail.
+        await self.store.accounts.add_user(BOB, [])
+        self.assertEqual((await self.open(await self.account(BOB))).listMessages(), [])
+
+    async def test_a_postmaster_goes_last(self) -> None:
+        await self.users()
+        error = await self.refused(AdminError, self.store.accounts.remove_user(ALICE, False))
+        self.assertIn("postmaster", str(error))
+        await self.store.accounts.remove_user(BOB, False)
+        await self.store.accounts.remove_user(ALICE, False)
+        self.assertIsNone(await self.receives(POSTMASTER))
+        await self.store.accounts.add_user(ALICE, [])
+        self.assertEqual(await self.receives(POSTMASTER), ALICE)
+
+    async def test_a_postmaster_of_another_domain_stays(self) -> None:
+        await self.store.accounts.add_domain("example.test", ALICE)
+        await self.store.accounts.add_user(ALICE, [])
+        await self.store.accounts.add_domain("example.org", ALICE)
+        await self.refused(AdminError, self.store.accounts.remove_user(ALICE, False))
+        await self.store.accounts.remove_domain("example.org")
+        await self.store.accounts.remove_user(ALICE, False)
+
+    async def test_a_domain_with_users_or_anothers_postmaster_stays(self) -> None:
+        accounts = self.store.accounts
+        await self.users()
+        error = await self.refused(AdminError, accounts.remove_domain("example.test"))
+        self.assertIn("users", str(error))
+        await accounts.add_domain("example.org", Address("later", "example.test"))
+        await accounts.remove_user(BOB, False)
+        await accounts.remove_user(ALICE, False)
+        await self.refused(AdminError, accounts.remove_domain("example.test"))
+        await accounts.remove_domain("example.org")
+        await accounts.remove_domain("example.test")
+        self.assertEqual(list(await accounts.list_domains()), [])
+
+    async def test_domains_are_listed_in_the_order_of_their_addition(self) -> None:
+        await self.users()
+        await self.store.accounts.add_domain("Alpha.test", ALICE)
+        self.assertEqual(
+            list(await self.store.accounts.list_domains()),
+            [DomainRow("example.test", ALICE, 2), DomainRow("Alpha.test", ALICE, 0)],
+        )
+
+    async def test_users_are_listed_with_their_mail(self) -> None:
+        alice, _bob = await self.users()
+        await self.store.accounts.add_domain("alpha.test", ALICE)
+        zoe = Address("Zoe", "alpha.test")
+        await self.store.accounts.add_user(zoe, [])
+        await self.store.accounts.set_enabled(BOB, False)
+        await self.send(b"x" * 1000, envelope(local(alice)))
+        await self.send(b"x" * 24, envelope(local(alice)))
+        sizes = (await self.open(alice)).listMessages()
+        rows = [UserRow(zoe, True, 0, 0), UserRow(ALICE, True, 2, sum(sizes)), UserRow(BOB, False, 0, 0)]
+        self.assertEqual(list(await self.store.accounts.list_users(None)), rows)
+        self.assertEqual(list(await self.store.accounts.list_users("Alpha.TEST")), rows[:1])

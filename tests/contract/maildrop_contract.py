@@ -1,0 +1,217 @@
+"""What every store promises of maildrops."""
+
+from __future__ import annotations
+
+import random
+
+from zope.interface.verify import verifyObject
+
+from emailsys.interfaces import IMaildrop, IMaildrops, MaildropInUse, MaildropLost
+from tests.contract.mail import MailCase, envelope, local
+
+KIB = 1024
+
+
+class MaildropContract(MailCase):
+    """Run by each engine's own class."""
+
+    async def test_the_door_has_the_shape_that_others_program_against(self) -> None:
+        alice, _bob = await self.users()
+        verifyObject(IMaildrops, self.store.maildrops)
+        verifyObject(IMaildrop, await self.open(alice))
+
+    async def test_a_maildrop_without_mail_opens(self) -> None:
+        alice, _bob = await self.users()
+        maildrop = await self.open(alice)
+        self.assertEqual(maildrop.listMessages(), [])
+        await maildrop.sync()
+
+    async def test_a_second_login_is_told_that_the_maildrop_is_in_use(self) -> None:
+        alice, bob = await self.users()
+        first = await self.open(alice)
+        await self.refused(MaildropInUse, self.store.maildrops.open(alice.account_id))
+        await self.open(bob)
+        first.release()
+        first.release()
+        await self.open(alice)
+
+    async def test_a_silent_session_is_taken_over_and_its_deletes_are_void(self) -> None:
+        alice, _bob = await self.users()
+        await self.send(b"x\r\n", envelope(local(alice)))
+        old = await self.open(alice)
+        old.deleteMessage(0)
+        self.clock.advance(60)
+        new = await self.open(alice)
+        await self.refused(MaildropLost, old.sync())
+        await self.refused(MaildropLost, self.fetch(old, 0))
+        # The loser's end gives nothing away that is the winner's.
+        old.release()
+        await self.refused(MaildropInUse, self.store.maildrops.open(alice.account_id))
+        self.assertTrue((await self.fetch(new, 0)).endswith(b"x\r\n"))
+
+    async def test_a_session_that_speaks_is_not_taken_over(self) -> None:
+        alice, _bob = await self.users()
+        maildrop = await self.open(alice)
+        self.clock.advance(59)
+        maildrop.touch()
+        self.clock.advance(59)
+        await self.refused(MaildropInUse, self.store.maildrops.open(alice.account_id))
+
+    async def test_mail_that_arrives_during_a_session_waits_for_the_next(self) -> None:
+        alice, _bob = await self.users()
+        await self.send(b"1\r\n", envelope(local(alice)))
+        maildrop = await self.open(alice)
+        await self.send(b"2\r\n", envelope(local(alice)))
+        self.assertEqual(len(maildrop.listMessages()), 1)
+        maildrop.release()
+        self.assertEqual(len((await self.open(alice)).listMessages()), 2)
+
+    async def test_mail_is_listed_in_the_order_in_which_it_came(self) -> None:
+        alice, _bob = await self.users()
+        for number in range(30):
+            await self.send(b"%d\r\n" % number, envelope(local(alice)))
+        maildrop = await self.open(alice)
+        last = [(await self.fetch(maildrop, index)).splitlines()[-1] for index in range(30)]
+        self.assertEqual(last, [b"%d" % number for number in range(30)])
+
+    async def test_nothing_is_deleted_before_quit(self) -> None:
+        alice, _bob = await self.users()
+        await self.send(b"x\r\n", envelope(local(alice)))
+        maildrop = await self.open(alice)
+        maildrop.deleteMessage(0)
+        maildrop.release()
+        self.assertEqual(len((await self.open(alice)).listMessages()), 1)
+
+    async def test_quit_deletes_what_was_marked_and_nothing_else(self) -> None:
+        alice, bob = await self.users()
+        for number in range(5):
+            await self.send(b"%d\r\n" % number, envelope(local(alice), local(bob)))
+        maildrop = await self.open(alice)
+        uidls = [maildrop.getUidl(index) for index in range(5)]
+        for index in (0, 2, 4):
+            maildrop.deleteMessage(index)
+        await maildrop.sync()
+        maildrop.release()
+        again = await self.open(alice)
+        self.assertEqual([again.getUidl(index) for index in range(2)], [uidls[1], uidls[3]])
+        self.assertEqual((await self.fetch(again, 1)).splitlines()[-1], b"3")
+        # Other people's copies are theirs.
+        self.assertEqual(len((await self.open(bob)).listMessages()), 5)
+
+    async def test_a_deleted_message_shows_as_nothing_until_rset(self) -> None:
+        alice, _bob = await self.users()
+        await self.send(b"x\r\n", envelope(local(alice)))
+        await self.send(b"yy\r\n", envelope(local(alice)))
+        maildrop = await self.open(alice)
+        sizes = maildrop.listMessages()
+        maildrop.deleteMessage(0)
+        self.assertEqual(maildrop.listMessages(), [0, sizes[1]])
+        self.assertEqual(maildrop.listMessages(0), 0)
+        self.assertEqual(maildrop.listMessages(1), sizes[1])
+        self.assertEqual(maildrop.size_of(0), sizes[0])
+        maildrop.undeleteMessages()
+        self.assertEqual(maildrop.listMessages(), sizes)
+
+    async def test_what_was_deleted_for_good_does_not_come_back(self) -> None:
+        alice, _bob = await self.users()
+        await self.send(b"x\r\n", envelope(local(alice)))
+        maildrop = await self.open(alice)
+        maildrop.deleteMessage(0)
+        await maildrop.sync()
+        maildrop.undeleteMessages()
+        self.assertEqual(maildrop.listMessages(), [0])
+        await maildrop.sync()
+
+    async def test_a_session_that_ended_deletes_nothing(self) -> None:
+        alice, _bob = await self.users()
+        await self.send(b"x\r\n", envelope(local(alice)))
+        maildrop = await self.open(alice)
+        maildrop.deleteMessage(0)
+        maildrop.release()
+        await self.refused(MaildropLost, maildrop.sync())
+        self.assertEqual(len((await self.open(alice)).listMessages()), 1)
+
+    async def test_identical_messages_have_names_of_their_own_that_stay(self) -> None:
+        alice, _bob = await self.users()
+        for _ in range(3):
+            await self.send(b"same\r\n", envelope(local(alice)))
+        maildrop = await self.open(alice)
+        uidls = [maildrop.getUidl(index) for index in range(3)]
+        self.assertEqual(len(set(uidls)), 3)
+        for uidl in uidls:
+            # RFC 1939 §7: one to 70 characters in the range 0x21 to 0x7E.
+            self.assertRegex(uidl.decode(), r"\A[!-~]{1,70}\Z")
+        maildrop.deleteMessage(2)
+        await maildrop.sync()
+        maildrop.release()
+        await self.send(b"same\r\n", envelope(local(alice)))
+        again = await self.open(alice)
+        self.assertEqual([again.getUidl(0), again.getUidl(1)], uidls[:2])
+        self.assertNotIn(again.getUidl(2), uidls)
+
+    async def test_a_number_that_names_no_message_is_refused(self) -> None:
+        alice, _bob = await self.users()
+        await self.send(b"x\r\n", envelope(local(alice)))
+        maildrop = await self.open(alice)
+        for index in (-1, 1, 10**20):
+            for ask in (
+                maildrop.listMessages,
+                maildrop.getUidl,
+                maildrop.deleteMessage,
+                maildrop.size_of,
+                maildrop.needs_utf8,
+            ):
+                with self.assertRaises(ValueError):
+                    ask(index)
+            await self.refused(ValueError, self.fetch(maildrop, index))
+        self.assertNotEqual(maildrop.listMessages(0), 0)
+
+    async def test_a_message_that_needs_utf8_is_known(self) -> None:
+        alice, _bob = await self.users()
+        await self.send(b"plain\r\n", envelope(local(alice)))
+        await self.send("Subject: ä\r\n".encode(), envelope(local(alice), smtputf8=True))
+        maildrop = await self.open(alice)
+        self.assertEqual([maildrop.needs_utf8(0), maildrop.needs_utf8(1)], [False, True])
+
+    async def test_a_message_is_a_file_for_who_wants_one(self) -> None:
+        alice, _bob = await self.users()
+        await self.send(b"x\r\n" * 200_000, envelope(local(alice)))
+        maildrop = await self.open(alice)
+        file = await maildrop.getMessage(0)
+        try:
+            self.assertEqual(file.read(), await self.fetch(maildrop, 0))
+        finally:
+            file.close()
+
+    async def test_messages_are_the_same_in_whatever_order_they_are_fetched(self) -> None:
+        alice, _bob = await self.users()
+        source = random.Random(2)
+        bodies = [source.randbytes(source.choice((10, 4 * KIB, 30 * KIB, 300 * KIB))) for _ in range(40)]
+        for body in bodies:
+            await self.send(body, envelope(local(alice)))
+        maildrop = await self.open(alice)
+        order = [*range(40), *source.sample(range(40), 40), *reversed(range(40))]
+        for index in order:
+            self.assertTrue((await self.fetch(maildrop, index)).endswith(bodies[index]), index)
+
+    async def test_pieces_are_bounded_and_say_where_dots_begin_lines(self) -> None:
+        alice, _bob = await self.users()
+        quiet = b"a line. with dots.\r\n" * 40_000
+        loud = bytearray(quiet)
+        # A dot that begins a line, once at the very beginning of each of our pieces and once within the last.
+        for at in (256 * KIB, 512 * KIB):
+            loud[at - 2 : at + 1] = b"\r\n."
+        loud[600 * KIB : 600 * KIB + 3] = b"\r\n."
+        for body in (quiet, bytes(loud), b".\r\n"):
+            await self.send(body, envelope(local(alice)))
+        maildrop = await self.open(alice)
+        for index in range(3):
+            text = b""
+            async for piece, dots in maildrop.pieces(index):
+                self.assertLessEqual(len(piece), 256 * KIB)
+                begins_a_line = not text or text.endswith(b"\n")
+                if b"\n." in piece or (begins_a_line and piece.startswith(b".")):
+                    self.assertIs(dots, True)
+                text += piece
+            self.assertEqual(len(text), maildrop.size_of(index))
+        self.assertFalse(any([dots async for _piece, dots in maildrop.pieces(0)]))

@@ -1,0 +1,116 @@
+"""What every store promises of recipients on other hosts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from zope.interface.verify import verifyObject
+
+from emailsys.interfaces import IQueue, Settlement, StoreError
+from emailsys.mail.address import Address
+from emailsys.mail.envelope import BodyType
+from tests.contract.mail import ARRIVED, CAROL, MailCase, envelope, remote
+
+DAVE = Address("Dave", "example.net")
+ERIN = Address("erin", "example.net")
+
+
+class QueueContract(MailCase):
+    """Run by each engine's own class."""
+
+    async def test_the_door_has_the_shape_that_others_program_against(self) -> None:
+        verifyObject(IQueue, self.store.queue)
+
+    async def test_an_accepted_remote_recipient_is_due_at_once(self) -> None:
+        queue_id = await self.send(b"hello\r\n", envelope(remote(DAVE), smtputf8=True))
+        (row,) = await self.store.queue.lease(10, 60)
+        self.assertEqual(row.queue_id, queue_id)
+        self.assertEqual((row.reverse_path, row.forward_path), (CAROL, DAVE))
+        self.assertEqual((row.arrived_at, row.octets, row.attempts), (ARRIVED, 7, 0))
+        self.assertEqual((row.body, row.smtputf8), (BodyType.EIGHT_BIT_MIME, True))
+
+    async def test_null_reverse_path_stays_null(self) -> None:
+        await self.send(b"bounce\r\n", envelope(remote(DAVE), reverse_path=None))
+        (row,) = await self.store.queue.lease(10, 60)
+        self.assertIsNone(row.reverse_path)
+
+    async def test_each_recipient_waits_for_himself(self) -> None:
+        await self.send(b"x\r\n", envelope(remote(DAVE), remote(ERIN)))
+        rows = await self.store.queue.lease(10, 60)
+        self.assertEqual({row.forward_path for row in rows}, {DAVE, ERIN})
+        self.assertEqual(len({row.row_id for row in rows}), 2)
+
+    async def test_a_leased_recipient_is_nobody_elses_until_the_lease_ends(self) -> None:
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        (first,) = await self.store.queue.lease(10, 60)
+        self.clock.advance(59)
+        self.assertEqual(list(await self.store.queue.lease(10, 60)), [])
+        self.clock.advance(1)
+        (second,) = await self.store.queue.lease(10, 60)
+        self.assertEqual(second.row_id, first.row_id)
+        self.assertNotEqual(second.lease, first.lease)
+
+    async def test_the_longest_due_come_first_and_no_more_than_asked_for(self) -> None:
+        for name in ("a", "b", "c"):
+            await self.send(b"x\r\n", envelope(remote(Address(name, "example.net"))))
+            self.clock.advance(1)
+        rows = await self.store.queue.lease(2, 60)
+        self.assertEqual([row.forward_path.local for row in rows], ["a", "b"])
+
+    async def test_a_settled_recipient_is_gone(self) -> None:
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        (row,) = await self.store.queue.lease(10, 60)
+        self.assertEqual(await self.store.queue.settle([Settlement(row, reply="250 ok")]), 1)
+        self.clock.advance(3600)
+        self.assertEqual(list(await self.store.queue.lease(10, 60)), [])
+        self.assertEqual(await self.store.queue.settle([Settlement(row)]), 0)
+
+    async def test_a_delayed_recipient_is_due_again_when_told(self) -> None:
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        (row,) = await self.store.queue.lease(10, 60)
+        due = await self.store.queue.next_due()
+        assert due is not None
+        later = due + timedelta(seconds=240)
+        self.assertEqual(await self.store.queue.settle([Settlement(row, later, "451 try later")]), 1)
+        self.assertEqual(await self.store.queue.next_due(), later)
+        self.clock.advance(299)
+        self.assertEqual(list(await self.store.queue.lease(10, 60)), [])
+        self.clock.advance(1)
+        (again,) = await self.store.queue.lease(10, 60)
+        self.assertEqual((again.row_id, again.attempts), (row.row_id, 1))
+
+    async def test_a_released_recipient_is_due_without_an_attempt(self) -> None:
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        rows = await self.store.queue.lease(10, 60)
+        await self.store.queue.release(rows)
+        (again,) = await self.store.queue.lease(10, 60)
+        self.assertEqual((again.row_id, again.attempts), (rows[0].row_id, 0))
+
+    async def test_who_lost_his_lease_settles_nothing(self) -> None:
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        (lost,) = await self.store.queue.lease(10, 60)
+        self.clock.advance(60)
+        (held,) = await self.store.queue.lease(10, 60)
+        self.assertEqual(await self.store.queue.settle([Settlement(lost)]), 0)
+        await self.store.queue.release([lost])
+        self.assertEqual(list(await self.store.queue.lease(10, 60)), [])
+        self.assertEqual(await self.store.queue.settle([Settlement(held)]), 1)
+
+    async def test_an_empty_queue_is_never_due(self) -> None:
+        self.assertIsNone(await self.store.queue.next_due())
+        self.assertEqual(list(await self.store.queue.lease(10, 60)), [])
+
+    async def test_the_body_is_read_in_pieces_until_it_is_settled(self) -> None:
+        body = b"0123456789abcdef" * 40_000
+        await self.send(body, envelope(remote(DAVE)))
+        (row,) = await self.store.queue.lease(10, 60)
+        pieces = [piece async for piece in self.store.queue.pieces(row)]
+        self.assertTrue(b"".join(pieces) == body)
+        self.assertLessEqual(max(map(len, pieces)), 256 * 1024)
+        await self.store.queue.settle([Settlement(row)])
+
+        async def read() -> None:
+            async for _piece in self.store.queue.pieces(row):
+                pass
+
+        await self.refused(StoreError, read())

@@ -1,0 +1,103 @@
+"""Addresses are read by RFC 5321 and RFC 6531, printed again, and compared without case."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.mail.address import Address, AddressSyntaxError, domain_key, is_address_literal, is_domain, parse
+
+
+class Parse(SynchronousTestCase):
+    def test_what_rfc_5321_allows_is_read_and_printed_again(self) -> None:
+        for text, address in {
+            "alice@example.test": Address("alice", "example.test"),
+            "o'neil+tag@b": Address("o'neil+tag", "b"),
+            "a.b.c@x-y.z9": Address("a.b.c", "x-y.z9"),
+            '"a b"@c': Address("a b", "c"),
+            '"a\\"b\\\\"@c': Address('a"b\\', "c"),
+            '"@"@c': Address("@", "c"),
+            '""@c': Address("", "c"),
+            "a@[192.0.2.1]": Address("a", "[192.0.2.1]"),
+            "a@[IPv6:2001:db8::1]": Address("a", "[IPv6:2001:db8::1]"),
+            "a@[tag:anything]": Address("a", "[tag:anything]"),
+            "j\u00fcrgen@gr\u00fc\u00dfe.test": Address("j\u00fcrgen", "gr\u00fc\u00dfe.test"),
+        }.items():
+            self.assertEqual(parse(text), address)
+            self.assertEqual(str(address), text)
+
+    def test_a_quoted_local_part_that_needs_no_quotes_is_the_same_address(self) -> None:
+        self.assertEqual(parse('"ali\\ce"@example.test'), parse("alice@example.test"))
+
+    def test_what_is_no_mailbox_is_refused_in_words(self) -> None:
+        for text, why in {
+            "": "address without @domain",
+            "alice": "address without @domain",
+            "@b": "address without a local part",
+            "a@": "address without a domain",
+            "a..b@c": "malformed local part",
+            ".a@c": "malformed local part",
+            "a.@c": "malformed local part",
+            "a b@c": "malformed local part",
+            "a@b@c": "malformed local part",
+            '"a"b@c': "malformed local part",
+            '"a@c': "malformed local part",
+            "a@b..c": "malformed domain",
+            "a@b.": "malformed domain",
+            "a@-b": "malformed domain",
+            "a@b-": "malformed domain",
+            "a@b_c": "malformed domain",
+            "a@b c": "malformed domain",
+            "a@" + "b" * 64: "malformed domain",
+            "a@" + ".".join(["b" * 60] * 5): "malformed domain",
+            "a@\u00fc" + "\u00df" * 100: "malformed domain",
+            "a@\u2028": "malformed domain",
+            "a@[192.0.2]": "malformed address literal",
+            "a@[192.0.2.256]": "malformed address literal",
+            "a@[IPv6:1:2]": "malformed address literal",
+            "a@[IPv6:fe80::1%eth0]": "malformed address literal",
+            "a@[192.0.2.1": "malformed address literal",
+            "a@[tag:]": "malformed address literal",
+        }.items():
+            error = self.assertRaises(AddressSyntaxError, parse, text)
+            self.assertEqual(str(error), why, text)
+
+    def test_control_octets_are_refused_inside_quotes_too(self) -> None:
+        for octet in (*range(32), 127, *range(0x80, 0xA0)):
+            for text in ('"a%sb"@c', '"a\\%sb"@c', "a%sb@c", "a@b%sc"):
+                self.assertRaises(AddressSyntaxError, parse, text % chr(octet))
+
+    def test_a_local_part_has_64_octets_at_most(self) -> None:
+        parse("a" * 64 + "@c")
+        parse("\u00fc" * 32 + "@c")
+        for local in ("a" * 65, "\u00fc" * 33, '"' + "a" * 63 + '"'):
+            error = self.assertRaises(AddressSyntaxError, parse, f"{local}@c")
+            self.assertEqual(str(error), "local part longer than 64 octets")
+
+    def test_a_domain_has_255_octets_at_most(self) -> None:
+        longest = ".".join(["b" * 63] * 4)
+        self.assertTrue(is_domain(longest))
+        self.assertFalse(is_domain(longest + ".b"))
+        # 100 letters of three octets, and 233 octets as A-labels.
+        self.assertFalse(is_domain(".".join(["\u6f22\u5b57\u6f22\u5b57\u6f22\u5b57\u6f22\u5b57\u6f22"] * 12)))
+
+    def test_an_address_literal_has_brackets(self) -> None:
+        self.assertTrue(is_address_literal("[192.0.2.1]"))
+        self.assertFalse(is_address_literal("192.0.2.1"))
+        self.assertFalse(is_address_literal("[tag:" + "a" * 300 + "]"))
+
+
+class Compare(SynchronousTestCase):
+    def test_addresses_compare_without_case_and_in_one_form(self) -> None:
+        self.assertEqual(parse("Alice@Example.TEST").key, ("alice", "example.test"))
+        self.assertEqual(parse("a@GR\u00dcN.test").key, ("a", "xn--grn-ioa.test"))
+        self.assertEqual(parse("a@xn--grn-ioa.test").key, parse("a@gr\u00fcn.test").key)
+        self.assertEqual(parse("J\u00dcRGEN@b").key, parse("ju\u0308rgen@b").key)
+
+    def test_a_name_that_idna_refuses_is_compared_as_it_stands(self) -> None:
+        self.assertEqual(domain_key("\u00fc" * 70), "\u00fc" * 70)
+
+    def test_what_needs_smtputf8(self) -> None:
+        self.assertTrue(parse("a@b").is_ascii)
+        self.assertFalse(parse("\u00e4@b").is_ascii)
+        self.assertFalse(parse("a@\u00fc.test").is_ascii)
+
+    def test_bare_postmaster_is_printed_without_a_domain(self) -> None:
+        self.assertEqual(str(Address("Postmaster", "")), "Postmaster")

@@ -1,0 +1,90 @@
+"""Header sections are found, counted and completed; nothing is touched without a rule that says so."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.mail.headers import count_received, header_end, missing_fields, without_results_of
+
+ORDINARY = b"Subject: one\r\nTo: a,\r\n\tb\r\n"
+
+
+class HeaderEnd(SynchronousTestCase):
+    def test_it_ends_at_the_first_empty_line(self) -> None:
+        self.assertEqual(header_end(ORDINARY + b"\r\nbody: x\r\n\r\n"), len(ORDINARY))
+        self.assertEqual(header_end(b"\r\nbody"), 0)
+
+    def test_it_ends_at_the_first_line_that_is_no_field(self) -> None:
+        self.assertEqual(header_end(ORDINARY + b"Hello you\r\nmore"), len(ORDINARY))
+        self.assertEqual(header_end(b"Hello\r\nmore"), 0)
+        self.assertEqual(header_end(b" Hello: x\r\n"), 0)
+
+    def test_it_is_not_known_before_it_came(self) -> None:
+        self.assertIsNone(header_end(b""))
+        self.assertIsNone(header_end(ORDINARY))
+        self.assertIsNone(header_end(ORDINARY + b"Hello"))
+        self.assertIsNone(header_end(ORDINARY + b"\r"))
+
+    def test_known_lines_are_not_read_again(self) -> None:
+        at = len(ORDINARY)
+        self.assertEqual(header_end(ORDINARY + b"\r\nbody", at), at)
+        self.assertEqual(header_end(ORDINARY + b"Hello\r\n", at), at)
+        self.assertIsNone(header_end(ORDINARY + b"From: x\r\n", at))
+
+
+class Hops(SynchronousTestCase):
+    def test_received_fields_are_counted_in_any_case(self) -> None:
+        head = (
+            b"Received: a\r\nRECEIVED: b\r\n\tReceived: no\r\nreceived \t: c\r\nReceived-SPF: no\r\nX-Received: no\r\n"
+        )
+        self.assertEqual(count_received(head), 3)
+        self.assertEqual(count_received(b"Subject: Received: x\r\n"), 0)
+
+
+class Missing(SynchronousTestCase):
+    def test_what_is_there_is_not_added(self) -> None:
+        self.assertEqual(missing_fields(b"Date: x\r\nmessage-ID : y\r\n", "d", "m"), b"")
+        self.assertEqual(missing_fields(b"DATE\t: x\r\n", "d", "m"), b"Message-ID: <m>\r\n")
+
+    def test_what_is_missing_is_made(self) -> None:
+        self.assertEqual(missing_fields(b"", "d", "m"), b"Date: d\r\nMessage-ID: <m>\r\n")
+        self.assertEqual(
+            missing_fields(b"Resent-Date: x\r\nIn-Reply-To: Message-ID: y\r\n", "d", "m").count(b"\r\n"), 2
+        )
+
+
+class Results(SynchronousTestCase):
+    def cleaned(self, *fields: bytes) -> list[bytes]:
+        head = b"".join(field + b"\r\n" for field in (b"Subject: one", *fields, b"To: bob"))
+        kept = (
+            without_results_of(head, "Mx.Example.test").removeprefix(b"Subject: one\r\n").removesuffix(b"To: bob\r\n")
+        )
+        return kept.split(b"\r\n")[:-1]
+
+    def test_fields_that_claim_to_be_ours_are_removed_whole(self) -> None:
+        for ours in (
+            b"Authentication-Results: mx.example.test; spf=pass",
+            b"AUTHENTICATION-RESULTS:MX.EXAMPLE.TEST 1; none",
+            b"Authentication-Results: mx.example.test.; none",
+            b"Authentication-Results :\r\n mx.example.test;\r\n\tspf=pass\r\n dkim=pass",
+            b'Authentication-Results: "mx.example.test"; none',
+            b"Authentication-Results: (a (nested) \\) comment) mx.example.test; none",
+            b"Authentication-Results: mx.example.test(comment); none",
+            b"Authentication-Results: mx.ex\\ample.test; none",
+        ):
+            self.assertEqual(self.cleaned(ours), [], ours)
+
+    def test_fields_of_others_stay_octet_for_octet(self) -> None:
+        for theirs in (
+            b"Authentication-Results: other.test; spf=pass",
+            b"Authentication-Results: amx.example.test; none",
+            b"Authentication-Results: mx.example.testing; none",
+            b"Authentication-Results: other.test (mx.example.test); none",
+            b"Authentication-Results: ) other.test; none",
+            b"Authentication-Results:",
+            b"Authentication-Results: \\",
+            b"X-Authentication-Results: mx.example.test; none",
+            b"Authentication-Results-Old: mx.example.test; none",
+        ):
+            self.assertEqual(self.cleaned(theirs), [theirs])
+
+    def test_a_head_without_them_is_the_same_object(self) -> None:
+        self.assertIs(without_results_of(ORDINARY, "mx.example.test"), ORDINARY)

@@ -1,0 +1,133 @@
+"""A line becomes a verb and arguments, or the reply that says what is wrong."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.mail import reply as replies
+from emailsys.mail.address import Address
+from emailsys.mail.envelope import BodyType
+from emailsys.mail.reply import Reply
+from emailsys.wire.smtp_grammar import (
+    Chunk,
+    MailArguments,
+    parse_bdat,
+    parse_hello,
+    parse_mail,
+    parse_rcpt,
+    split_command,
+)
+
+CAROL = Address("carol", "elsewhere.test")
+
+
+class Commands(SynchronousTestCase):
+    def test_verbs_are_upper_case_and_white_space_around_is_gone(self) -> None:
+        self.assertEqual(split_command(b"mail from:<a@b> "), ("MAIL", b"from:<a@b>"))
+        self.assertEqual(split_command(b"noop\tx"), ("NOOP", b"x"))
+        self.assertEqual(split_command(b"QUIT"), ("QUIT", b""))
+
+    def test_control_octets_and_nothing_are_refused(self) -> None:
+        for octet in (0, 7, 8, 11, 12, 27, 31, 127):
+            self.assertEqual(split_command(b"NOOP %c" % octet), replies.NOT_TEXT)
+        self.assertEqual(split_command(b""), replies.EMPTY_LINE)
+        self.assertEqual(split_command(b"  \t"), replies.EMPTY_LINE)
+        self.assertEqual(split_command(b" NOOP"), replies.UNKNOWN_COMMAND)
+
+    def test_octets_beyond_ascii_are_no_verb(self) -> None:
+        command = split_command("NO\u00d6P".encode())
+        assert not isinstance(command, Reply)
+        self.assertNotEqual(command[0], "NOOP")
+
+
+class Hello(SynchronousTestCase):
+    def test_any_one_word_is_a_name(self) -> None:
+        for name in ("localhost", "mail.example.test", "[192.0.2.1]", "my_host", "a" * 255):
+            self.assertEqual(parse_hello(name.encode()), name)
+        self.assertEqual(parse_hello(b"\xff"), "\ufffd")
+
+    def test_no_word_two_words_and_endless_words_are_not(self) -> None:
+        for name in (b"", b"two words", b"two\twords", b"a" * 256):
+            self.assertEqual(parse_hello(name), replies.HELLO_SYNTAX)
+
+
+class Mail(SynchronousTestCase):
+    def test_a_reverse_path_may_be_null(self) -> None:
+        self.assertEqual(parse_mail(b"FROM:<>"), MailArguments(None))
+        self.assertEqual(parse_mail(b"FROM:<carol@elsewhere.test>"), MailArguments(CAROL))
+
+    def test_parameters_in_any_order_and_case(self) -> None:
+        self.assertEqual(
+            parse_mail(b"from:<carol@elsewhere.test>  smtputf8 Body=8BitMime\tauth=<> size=00012"),
+            MailArguments(CAROL, 12, BodyType.EIGHT_BIT_MIME, True),
+        )
+        self.assertEqual(parse_mail(b"FROM:<> BODY=7BIT AUTH=a+2Bb@c"), MailArguments(None))
+
+    def test_a_size_has_ascii_digits_only_and_twenty_at_most(self) -> None:
+        for value in ("+1", "-1", "0_1", "\u0661", "", "1" * 21, "1.0", "0x1"):
+            self.assertEqual(parse_mail(f"FROM:<> SIZE={value}".encode()), replies.BAD_PARAMETER_VALUE, value)
+        self.assertEqual(parse_mail(b"FROM:<> SIZE=" + b"9" * 20), MailArguments(None, 10**20 - 1))
+
+    def test_malformed_unknown_and_repeated_parameters_are_refused(self) -> None:
+        for text in (
+            "SIZE",
+            "BODY",
+            "BODY=BINARYMIME",
+            "SMTPUTF8=1",
+            "AUTH",
+            "AUTH=+",
+            "AUTH=a+2b",
+            "-x",
+            "SIZE=1 size=1",
+        ):
+            self.assertEqual(parse_mail(f"FROM:<> {text}".encode()), replies.BAD_PARAMETER_VALUE, text)
+        for text in ("RET=FULL", "ENVID=x", "HOLDFOR=1", "X"):
+            self.assertEqual(parse_mail(f"FROM:<> {text}".encode()), replies.UNKNOWN_PARAMETER, text)
+
+    def test_parameters_need_a_blank_before_them(self) -> None:
+        self.assertEqual(parse_mail(b"FROM:<a@b>SIZE=1"), replies.MAIL_SYNTAX)
+
+    def test_angle_brackets_within_quotes_are_the_addresss(self) -> None:
+        self.assertEqual(parse_mail(b'FROM:<"a> b<"@c> SIZE=1'), MailArguments(Address("a> b<", "c"), 1))
+        self.assertEqual(parse_mail(b'FROM:<"a\\"> b"@c>'), MailArguments(Address('a"> b', "c")))
+        self.assertEqual(parse_mail(b'FROM:<"a> b@c>'), replies.MAIL_SYNTAX)
+
+    def test_letters_beyond_ascii_need_smtputf8(self) -> None:
+        path = "FROM:<j\u00fcrgen@b>".encode()
+        self.assertEqual(parse_mail(path), replies.NEEDS_SMTPUTF8)
+        self.assertEqual(parse_mail(path + b" SMTPUTF8"), MailArguments(Address("j\u00fcrgen", "b"), smtputf8=True))
+
+    def test_source_routes_are_dropped_and_must_be_routes(self) -> None:
+        self.assertEqual(parse_mail(b"FROM:<@a,@b.c:carol@elsewhere.test>"), MailArguments(CAROL))
+        for path in (b"@a", b"@a,b:carol@c", b"@:carol@c", b"@a,:carol@c"):
+            self.assertEqual(parse_mail(b"FROM:<%b>" % path), replies.bad_sender("malformed source route"))
+
+    def test_a_hopeless_path_is_refused_in_no_time(self) -> None:
+        """Grammar that backtracks for seconds would stop all other sessions."""
+        for octets in (b'"', b'"\\', b"@a,", b"a.", b"=", b"<", b'<"a"'):
+            for form in (b"FROM:<%b>", b"FROM:%b", b"FROM:<> %b", b"FROM:<x%b"):
+                self.assertIsInstance(parse_mail(form % (octets * 6000)), Reply)
+
+
+class Rcpt(SynchronousTestCase):
+    def test_a_forward_path(self) -> None:
+        self.assertEqual(parse_rcpt(b"TO:<@a:carol@elsewhere.test>"), CAROL)
+        self.assertEqual(parse_rcpt(b"to: <postMaster>"), Address("postMaster", ""))
+
+    def test_no_parameter_is_known(self) -> None:
+        self.assertEqual(parse_rcpt(b"TO:<a@b> NOTIFY=NEVER"), replies.UNKNOWN_PARAMETER)
+        self.assertEqual(parse_rcpt(b"TO:<a@b> ="), replies.BAD_PARAMETER_VALUE)
+        self.assertEqual(parse_rcpt(b"TO:<a@b>  "), Address("a", "b"))
+
+    def test_what_is_no_address_is_refused_in_words(self) -> None:
+        self.assertEqual(parse_rcpt(b"TO:<>"), replies.bad_recipient("address without @domain"))
+        self.assertEqual(parse_rcpt(b"TO:<\xff@b>"), replies.bad_recipient("address is not UTF-8"))
+        self.assertEqual(parse_rcpt(b"TO a@b"), replies.RCPT_SYNTAX)
+
+
+class Bdat(SynchronousTestCase):
+    def test_a_count_and_perhaps_last(self) -> None:
+        self.assertEqual(parse_bdat(b"0"), Chunk(0, False))
+        self.assertEqual(parse_bdat(b"86000  last"), Chunk(86000, True))
+
+    def test_anything_else_is_none(self) -> None:
+        for text in (b"", b"LAST", b"+1", b"-1", b"1 2", b"1LAST", b"1 LAST x", b"1" * 21, "\u0661".encode()):
+            self.assertIsNone(parse_bdat(text))

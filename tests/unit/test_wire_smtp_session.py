@@ -1,0 +1,257 @@
+"""A session gives events in order and within limits, whatever is fed to it."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.mail import reply as replies
+from emailsys.mail.address import Address
+from emailsys.mail.reply import Reply
+from emailsys.wire.sasl import Credentials
+from emailsys.wire.smtp_body import StuffedMessage
+from emailsys.wire.smtp_grammar import Chunk, MailArguments
+from emailsys.wire.smtp_session import Answer, Body, Command, Drop, End, Event, Session, Stage
+
+BOB = Address("bob", "example.test")
+
+
+def session(stage: Stage = Stage.CONNECTED, limit: int = 1000, recipients: int = 1000) -> Session:
+    made = Session(limit, recipients)
+    if stage is not Stage.CONNECTED:
+        made.feed(b"EHLO client\r\n")
+        made.next_event()
+    if stage in (Stage.MAIL, Stage.RCPT):
+        made.mail_taken(MailArguments(None))
+    if stage is Stage.RCPT:
+        made.rcpt_taken()
+    return made
+
+
+def events(made: Session, octets: bytes) -> list[Event]:
+    made.feed(octets)
+    found = []
+    while (event := made.next_event()) is not None:
+        found.append(event)
+    return found
+
+
+def only(made: Session, octets: bytes) -> Event:
+    (event,) = events(made, octets)
+    return event
+
+
+class Lines(SynchronousTestCase):
+    def test_one_event_a_command_in_the_order_they_came(self) -> None:
+        made = session()
+        self.assertIsNone(made.next_event())
+        self.assertEqual(events(made, b"NOOP\r\nHELP x\r\nQUIT\r\nN"), [
+            Command("NOOP", b""), Command("HELP", b"x"), Command("QUIT", b"")
+        ])  # fmt: skip
+        self.assertEqual(made.waiting, 1)
+
+    def test_an_overlong_line_is_answered_once_and_costs_no_memory(self) -> None:
+        made = session()
+        for _ in range(1000):
+            self.assertEqual(events(made, b"a" * 65536), [])
+            self.assertEqual(made.waiting, 0)
+        too_long = Answer(Reply(500, "5.5.2", "line too long"))
+        self.assertEqual(events(made, b"\r\nNOOP\r\n"), [too_long, Command("NOOP", b"")])
+
+    def test_a_command_has_2048_octets_at_most_and_only_auth_more(self) -> None:
+        made = session(Stage.GREETED)
+        self.assertEqual(only(made, b"NOOP " + b"a" * 2041 + b"\r\n"), Command("NOOP", b"a" * 2041))
+        self.assertEqual(only(made, b"NOOP " + b"a" * 2042 + b"\r\n"), Answer(Reply(500, "5.5.2", "line too long")))
+        answer = only(made, b"AUTH PLAIN " + b"A" * 12272 + b"\r\n")
+        self.assertEqual(answer, Answer(replies.bad_response("malformed PLAIN response")))
+
+    def test_a_browser_is_dropped_and_bdat_without_a_count_too(self) -> None:
+        self.assertEqual(only(session(), b"POST / HTTP/1.1\r\n"), Drop(replies.NO_WEB_SERVER))
+        self.assertEqual(only(session(), b"BDAT x\r\n"), Drop(replies.BDAT_SYNTAX))
+
+
+class Order(SynchronousTestCase):
+    def test_each_stage_lets_its_commands_pass(self) -> None:
+        for stage, allowed in {
+            Stage.CONNECTED: {"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP", "QUIT"},
+            Stage.GREETED: {"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP", "QUIT", "MAIL", "AUTH", "STARTTLS"},
+            Stage.MAIL: {"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP", "QUIT", "RCPT", "STARTTLS"},
+            Stage.RCPT: {"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP", "QUIT", "RCPT", "DATA", "BDAT", "STARTTLS"},
+        }.items():
+            passed = set()
+            for line in (
+                b"EHLO x", b"HELO x", b"RSET", b"NOOP", b"VRFY x", b"HELP", b"QUIT", b"MAIL FROM:<>",
+                b"RCPT TO:<bob@example.test>", b"DATA", b"BDAT 0", b"STARTTLS", b"AUTH PLAIN AGEAYg==",
+            ):  # fmt: skip
+                event = session(stage)
+                event.feed(line + b"\r\n")
+                if isinstance(found := event.next_event(), Command):
+                    passed.add(found.verb)
+            self.assertEqual(passed, allowed, stage)
+
+    def test_closed_commands_are_refused_with_their_reply(self) -> None:
+        made = session(Stage.GREETED)
+        made.closed["MAIL"] = replies.LOGIN_REQUIRED
+        self.assertEqual(only(made, b"MAIL FROM:<>\r\n"), Answer(replies.LOGIN_REQUIRED))
+
+    def test_recipients_over_the_limit_are_put_off(self) -> None:
+        made = session(Stage.MAIL, recipients=1000)
+        for _ in range(1000):
+            self.assertEqual(only(made, b"RCPT TO:<bob@example.test>\r\n"), Command("RCPT", BOB))
+            made.rcpt_taken()
+        self.assertEqual(only(made, b"RCPT TO:<bob@example.test>\r\n"), Answer(replies.TOO_MANY_RECIPIENTS))
+        made.transaction_over()
+        made.mail_taken(MailArguments(None))
+        self.assertEqual(only(made, b"RCPT TO:<bob@example.test>\r\n"), Command("RCPT", BOB))
+
+    def test_smtputf8_counts_for_one_transaction(self) -> None:
+        made = session(Stage.GREETED)
+        made.mail_taken(MailArguments(None, smtputf8=True))
+        line = "RCPT TO:<j\u00fcrgen@b>\r\n".encode()
+        self.assertEqual(only(made, line), Command("RCPT", Address("j\u00fcrgen", "b")))
+        made.transaction_over()
+        made.mail_taken(MailArguments(None))
+        self.assertEqual(only(made, line), Answer(replies.NEEDS_SMTPUTF8))
+
+    def test_restart_forgets_all_that_waits_and_all_that_was_said(self) -> None:
+        made = session(Stage.RCPT)
+        made.feed(b"NOOP\r\nNO")
+        self.assertEqual(made.restart(), 8)
+        self.assertEqual((made.stage, made.extended, made.waiting), (Stage.CONNECTED, False, 0))
+        self.assertEqual(only(made, b"DATA\r\n"), Answer(replies.HELLO_FIRST))
+
+
+class Logins(SynchronousTestCase):
+    def test_an_exchange_is_carried_on_until_there_are_credentials(self) -> None:
+        made = session(Stage.GREETED)
+        self.assertEqual(only(made, b"auth login\r\n"), Answer(replies.challenge(b"VXNlcm5hbWU6")))
+        self.assertEqual(only(made, b"YQ==\r\n"), Answer(replies.challenge(b"UGFzc3dvcmQ6")))
+        self.assertEqual(only(made, b"Yg==\r\n"), Command("AUTH", Credentials(b"a", b"b")))
+        self.assertEqual(only(made, b"NOOP\r\n"), Command("NOOP", b""))
+
+    def test_a_response_has_12288_octets_at_most(self) -> None:
+        made = session(Stage.GREETED)
+        events(made, b"AUTH PLAIN\r\n")
+        answer = only(made, b"A" * 12287 + b"\r\n")
+        self.assertEqual(answer, Answer(Reply(500, "5.5.6", "line too long")))
+        self.assertEqual(only(made, b"NOOP\r\n"), Command("NOOP", b""))
+        events(made, b"AUTH PLAIN\r\n")
+        self.assertIsNone(made.next_event())
+        self.assertEqual(only(made, b"A" * 12284 + b"\r\n"), Answer(replies.bad_response("malformed PLAIN response")))
+
+    def test_ehlo_comes_before_auth(self) -> None:
+        made = session()
+        events(made, b"HELO client\r\n")
+        self.assertEqual(only(made, b"AUTH PLAIN AGEAYg==\r\n"), Answer(replies.AUTH_NEEDS_EHLO))
+
+
+class Messages(SynchronousTestCase):
+    def test_the_body_ends_at_crlf_dot_crlf_and_commands_go_on(self) -> None:
+        made = session(Stage.RCPT)
+        made.data_begins()
+        self.assertTrue(made.in_body)
+        found = events(made, b"a\r\n..b\r\n.\r\nNOOP\r\n")
+        self.assertEqual(found, [Body(b"a\r\n.b\r\n", End.MESSAGE), Command("NOOP", b"")])
+        self.assertFalse(made.in_body)
+        self.assertEqual(made.stage, Stage.GREETED)
+
+    def test_pieces_come_as_they_are_and_tear_no_crlf(self) -> None:
+        made = session(Stage.RCPT)
+        made.data_begins()
+        self.assertEqual(events(made, b""), [])
+        self.assertEqual(events(made, b"ab"), [Body(b"ab", End.NOTHING)])
+        self.assertEqual(events(made, b"c\r"), [Body(b"c", End.NOTHING)])
+        self.assertEqual(events(made, b"\n"), [])
+        self.assertEqual(events(made, b"."), [])
+        self.assertEqual(events(made, b"."), [Body(b"\r\n.", End.NOTHING)])
+        self.assertEqual(events(made, b"\r\n.\r"), [])
+        self.assertEqual(events(made, b"\n"), [Body(b"\r\n", End.MESSAGE)])
+
+    def test_a_refused_message_is_told_once_and_dropped_to_its_end(self) -> None:
+        made = session(Stage.RCPT, limit=10)
+        made.data_begins()
+        self.assertEqual(events(made, b"0123456789a"), [Body(b"", End.NOTHING, replies.TOO_BIG)])
+        for _ in range(100):
+            self.assertEqual(events(made, b"a\nb\rc" * 10000), [])
+            self.assertLess(made.waiting, 5)
+        self.assertEqual(events(made, b"\r\n.\r\n"), [Body(b"", End.MESSAGE, replies.TOO_BIG)])
+
+    def test_lone_line_ends_are_named(self) -> None:
+        for octets, refusal in {
+            b"a\nb\r\n.\r\n": replies.BARE_LF,
+            b"a\rb\r\n.\r\n": replies.BARE_CR,
+            b"a\rb\nc\r\n.\r\n": replies.BARE_LF,
+            b"\n\r\n.\r\n": replies.BARE_LF,
+            b"\r\r\n.\r\n": replies.BARE_CR,
+            b".\r\r\n.\r\n": replies.BARE_CR,
+            b"\r\n.\n\r\n.\r\n": replies.BARE_LF,
+        }.items():
+            made = session(Stage.RCPT)
+            made.data_begins()
+            self.assertEqual(events(made, octets)[-1], Body(b"", End.MESSAGE, refusal), octets)
+
+    def test_the_limit_is_exact_and_stuffing_does_not_count(self) -> None:
+        for octets, refused in ((b"..345678\r\n", False), (b"..3456789\r\n", False), (b"0123456789\r\n", True)):
+            made = session(Stage.RCPT, limit=10)
+            made.data_begins()
+            event = events(made, octets + b".\r\n")[-1]
+            assert isinstance(event, Body)
+            self.assertEqual(event.refusal is not None, refused, octets)
+
+    def test_octets_are_counted(self) -> None:
+        message = StuffedMessage(100)
+        message.take(b"..a\r\n")
+        message.take(b".\r\n")
+        self.assertEqual(message.octets, 4)
+
+
+class Chunks(SynchronousTestCase):
+    def test_a_chunk_is_counted_not_searched(self) -> None:
+        made = session(Stage.RCPT)
+        found = events(made, b"BDAT 7\r\na\r\n.\r\nbBDAT 3 LAST\r\nc\r\nNOOP\r\n")
+        self.assertEqual(found, [
+            Command("BDAT", Chunk(7, False)), Body(b"a\r\n.\r\nb", End.CHUNK),
+            Command("BDAT", Chunk(3, True)), Body(b"c\r\n", End.MESSAGE),
+            Command("NOOP", b""),
+        ])  # fmt: skip
+
+    def test_a_chunk_may_come_octet_by_octet(self) -> None:
+        made = session(Stage.RCPT)
+        self.assertEqual(events(made, b"BDAT 3 LAST\r\n"), [Command("BDAT", Chunk(3, True))])
+        self.assertTrue(made.in_body)
+        self.assertEqual(events(made, b"a"), [Body(b"a", End.NOTHING)])
+        self.assertEqual(events(made, b"\r"), [])
+        self.assertEqual(events(made, b"\n"), [Body(b"\r\n", End.MESSAGE)])
+
+    def test_crlf_may_be_torn_between_chunks(self) -> None:
+        made = session(Stage.RCPT)
+        found = events(made, b"BDAT 2\r\na\rBDAT 1\r\n\nBDAT 0 LAST\r\n")
+        pieces = [event.octets for event in found if isinstance(event, Body)]
+        self.assertEqual(pieces, [b"a", b"\r\n", b""])
+        self.assertEqual(found[-1], Body(b"", End.MESSAGE))
+
+    def test_a_last_line_left_open_is_ended_and_counted(self) -> None:
+        made = session(Stage.RCPT, limit=4)
+        self.assertEqual(events(made, b"BDAT 2 LAST\r\nab")[-1], Body(b"ab\r\n", End.MESSAGE))
+        made = session(Stage.RCPT, limit=3)
+        self.assertEqual(events(made, b"BDAT 2 LAST\r\nab")[-1], Body(b"", End.MESSAGE, replies.TOO_BIG))
+
+    def test_an_announced_size_over_the_limit_refuses_at_once(self) -> None:
+        made = session(Stage.RCPT, limit=10)
+        found = events(made, b"BDAT 99999999999999999999\r\nabc")
+        self.assertEqual(found[1:], [Body(b"", End.NOTHING, replies.TOO_BIG)])
+        for _ in range(10):
+            self.assertEqual(events(made, b"a" * 65536), [])
+            self.assertEqual(made.waiting, 0)
+
+    def test_a_chunk_out_of_order_is_read_and_dropped(self) -> None:
+        made = session(Stage.GREETED)
+        self.assertEqual(events(made, b"BDAT 10 LAST\r\nQUIT\r\n"), [])
+        self.assertEqual(events(made, b"QUITNOOP\r\n"), [Answer(replies.MAIL_FIRST), Command("NOOP", b"")])
+
+    def test_lone_line_ends_refuse_chunks_too(self) -> None:
+        for octets, refusal in {
+            b"a\nb\r\n": replies.BARE_LF,
+            b"a\rb\r\n": replies.BARE_CR,
+            b"ab\r": replies.BARE_CR,
+        }.items():
+            made = session(Stage.RCPT)
+            found = events(made, b"BDAT %d LAST\r\n%b" % (len(octets), octets))
+            self.assertEqual(found[-1], Body(b"", End.MESSAGE, refusal))
