@@ -172,7 +172,10 @@ class Settlement:
 
 
 class IQueue(Interface):
-    """Recipients on other hosts that wait for delivery, at least once (RFC 1047). A lease that runs out may be taken anew."""
+    """Recipients on other hosts that wait for delivery, at least once (RFC 1047).
+
+    A lease that runs out may be taken anew.
+    """
 
     async def lease(limit: int, seconds: float) -> Sequence[QueueRow]:
         """Take at most `limit` rows that are due, the longest due first; nobody else gets them for so many seconds."""

@@ -253,9 +253,10 @@ class QueueRunner(Service):
         lost = await self._queue.renew([row for p in self._parcels for row in p.rows], self._settings.lease)
         self._renew_at = started + self._settings.lease / 3
         gone = {(row.row_id, row.lease) for row in lost}
-        for parcel in tuple(self._parcels) if gone else ():
-            if all((row.row_id, row.lease) in gone for row in parcel.rows):
-                self._lose(parcel)
+        lost_parcels = [p for p in self._parcels if gone and all((r.row_id, r.lease) in gone for r in p.rows)]
+        # What only waits first: else a delivery that is broken off would make room for it.
+        for parcel in sorted(lost_parcels, key=lambda parcel: parcel.sending):
+            self._lose(parcel)
 
     def _lose(self, parcel: Parcel) -> None:
         self._telemetry.event("lease-lost", queue_id=parcel.rows[0].queue_id, next_hop=parcel.next_hop)
