@@ -138,6 +138,7 @@ class QueueRow:
     smtputf8: bool
     attempts: int
     warned: bool = False
+    forwarded: bool = False
     message_dsn: MessageRequest = NOTHING_ASKED
     dsn: RecipientRequest = NOTHING_ASKED_FOR_RECIPIENT
 
@@ -244,6 +245,9 @@ class IRouter(Interface):
     async def next_hop(row: QueueRow) -> NextHop:
         """Where a queue row goes now; looked up at each attempt, so that a corrected smart host applies to it."""
 
+    async def sender(row: QueueRow) -> Address | None:
+        """The reverse-path as it goes over the wire: the row's own, or for a forwarded one a rewritten one (SRS)."""
+
     async def resolve(forward_path: Address) -> Sequence[Route]:
         """Where mail of our own goes, such as a DSN; nothing for an address of this system that does not exist."""
 
@@ -322,6 +326,16 @@ class DomainRow:
 
 class AdminError(Exception):
     """An administrative command cannot be carried out; the message says why and what to do."""
+
+
+class IAliases(Interface):
+    """What addresses of this system stand for others, as policy asks for them."""
+
+    async def targets(local_key: str, domain_key: str) -> Sequence[Address]:
+        """What the alias of that very name stands for, here or elsewhere, in order; nothing where there is none.
+
+        The catch-all of a domain, which stands for all names that nobody has, is its alias with an empty local part.
+        """
 
 
 class IAccounts(Interface):

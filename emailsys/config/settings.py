@@ -164,6 +164,35 @@ class OutboundSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """Mail that goes to one named host, not by MX: that for a domain, that from a domain, or with neither all of it."""
+
+    host: str
+    port: int = 25
+    recipient_domain: str = ""
+    sender_domain: str = ""
+    tls: TLSPolicy = TLSPolicy.OPPORTUNISTIC
+    implicit_tls: bool = False
+    # The name its certificate must bear where TLS is verified; "" for the host's own.
+    certificate_name: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSettings:
+    """Which way mail goes, and who may send it through us without a login."""
+
+    routes: tuple[RouteSettings, ...] = ()
+    # Networks such as 192.0.2.0/24 whose hosts may send to anybody: a printer.
+    trusted_networks: tuple[str, ...] = ()
+    # Whether mail that an alias sends to another system gets a reverse-path of ours, so that SPF holds there; and in
+    # which of our domains, else the one that was added first.
+    srs: bool = True
+    srs_domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a daemon is told."""
 
@@ -180,6 +209,7 @@ class Settings:
     store: StoreSettings = field(default_factory=StoreSettings)
     login: LoginSettings = field(default_factory=LoginSettings)
     queue: QueueSettings = field(default_factory=QueueSettings)
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
     user: str | None = None
     group: str | None = None

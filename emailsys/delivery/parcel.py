@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from twisted.internet.defer import Deferred
 
 from emailsys.interfaces import IQueue, QueueRow
+from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import encode_xtext, notify_value
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.transmission import Forward, Outcome, OutcomeKind, Transmission
@@ -18,6 +19,8 @@ class Parcel:
 
     rows: tuple[QueueRow, ...]
     next_hop: NextHop
+    # As it goes over the wire; the rows have that of who is told.
+    sender: Address | None = None
     # It was given back once to wait, as the host bore no more connections.
     returned: bool = False
     sending: bool = False
@@ -32,7 +35,7 @@ def transmission(parcel: Parcel, queue: IQueue) -> Transmission:
     asked = first.message_dsn
     return Transmission(
         queue_id=first.queue_id,
-        reverse_path=first.reverse_path,
+        reverse_path=parcel.sender,
         recipients=tuple(_forward(row) for row in parcel.rows),
         octets=first.octets,
         pieces=lambda: queue.pieces(first),

@@ -19,6 +19,7 @@ from emailsys.delivery.parcel import Parcel, is_unreachable, transmission, words
 from emailsys.delivery.recording import Recorder, Waits
 from emailsys.delivery.settling import Bookkeeper
 from emailsys.interfaces import IQueue, IRelay, IRouter, QueueRow, Settlement
+from emailsys.mail.address import Address
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.reply import LOCAL_ERROR
 from emailsys.mail.transmission import Outcome, OutcomeKind
@@ -148,23 +149,24 @@ class QueueRunner(Service):
 
     async def _take(self, rows: Sequence[QueueRow], crowded: bool) -> None:
         """Group rows by message and next hop, and put them where they wait for their turn."""
-        groups: dict[tuple[str, NextHop], list[QueueRow]] = {}
+        groups: dict[tuple[str, NextHop, Address | None], list[QueueRow]] = {}
         unrouted: list[QueueRow] = []
         for row in rows:
             try:
                 next_hop = await self._router.next_hop(row)
+                sender = await self._router.sender(row)
             except Exception:
                 self._telemetry.surprise("next hop", Failure(), queue_id=row.queue_id, to=row.forward_path)
                 unrouted.append(row)
                 continue
-            groups.setdefault((row.queue_id, next_hop), []).append(row)
+            groups.setdefault((row.queue_id, next_hop, sender), []).append(row)
         for row in unrouted:
             self._begin_recording(Parcel((row,), NextHop("")), (_LOCAL_FAULT,))
         postponed: list[Settlement] = []
         most = self._settings.recipients_per_delivery
-        for (_, next_hop), group in groups.items():
+        for (_, next_hop, sender), group in groups.items():
             for start in range(0, len(group), most):
-                postponed += self._offer(Parcel(tuple(group[start : start + most]), next_hop), crowded)
+                postponed += self._offer(Parcel(tuple(group[start : start + most]), next_hop, sender), crowded)
         if postponed:
             await self._postpone(postponed)
         self._dispatch()

@@ -27,9 +27,14 @@ class LocalRoute:
 
 @dataclass(frozen=True, slots=True)
 class RemoteRoute:
-    """To another host; its next hop is looked up at each attempt."""
+    """To another host; its next hop is looked up at each attempt.
+
+    `forwarded` tells that it was addressed to us, and an alias of ours sends it on: its reverse-path on the wire
+    becomes one of ours (SRS).
+    """
 
     forward_path: Address
+    forwarded: bool = False
 
 
 Route = LocalRoute | RemoteRoute

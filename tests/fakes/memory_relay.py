@@ -123,5 +123,10 @@ class MemoryRouter:
             return NextHop(self.smart_host, by_mx=False)
         return NextHop(domain_key(row.forward_path.domain))
 
+    async def sender(self, row: QueueRow) -> Address | None:
+        if row.forwarded and row.reverse_path is not None:
+            return Address(f"srs-{row.reverse_path.local}", "home.test")
+        return row.reverse_path
+
     async def resolve(self, forward_path: Address) -> Sequence[Route]:
         return self.local.get(str(forward_path), (RemoteRoute(forward_path),))

@@ -69,6 +69,7 @@ class WaitingRow:
     lease: int | None = None
     warned: bool = False
     dsn: RecipientRequest = NOTHING_ASKED_FOR_RECIPIENT
+    forwarded: bool = False
 
 
 @dataclass
@@ -140,7 +141,14 @@ class MemoryStore:
             for route in recipient.routes:
                 if isinstance(route, RemoteRoute):
                     waiting.append(
-                        WaitingRow(self.make_id(), message, route.forward_path, self.now(), dsn=recipient.dsn)
+                        WaitingRow(
+                            self.make_id(),
+                            message,
+                            route.forward_path,
+                            self.now(),
+                            dsn=recipient.dsn,
+                            forwarded=route.forwarded,
+                        )
                     )
                 elif isinstance(route, LocalRoute) and route.account_id not in drops:
                     if not self.accounts.has_account(route.account_id):
@@ -355,6 +363,7 @@ class MemoryQueue:
                     smtputf8=envelope.smtputf8,
                     attempts=row.attempts,
                     warned=row.warned,
+                    forwarded=row.forwarded,
                     message_dsn=envelope.dsn,
                     dsn=row.dsn,
                 )

@@ -182,6 +182,19 @@ class Delivering(SynchronousTestCase):
         self.assertEqual((forward.notify, forward.orcpt), ("SUCCESS,FAILURE", "rfc822;b+2Bb@away.test"))
         self.assertEqual(system.notices(), [], "the next hop speaks DSN and answers for notices")
 
+    def test_forwarded_mail_leaves_under_a_name_of_ours_and_its_own_sender_is_told(self) -> None:
+        system = System()
+        system.relay.replies["bob@away.test"] = [NO_SUCH_USER]
+        route = RemoteRoute(parse("bob@away.test"), forwarded=True)
+        envelope = Envelope(
+            parse("eve@elsewhere.test"), (Recipient(parse("list@home.test"), (route,)),), system.store.now()
+        )
+        system.store.accept("M1", MESSAGE, envelope)
+        system.runner.wake()
+        forwarded, notice = system.relay.delivered
+        self.assertEqual(str(forwarded.transmission.reverse_path), "srs-eve@home.test")
+        self.assertEqual(str(notice.transmission.recipients[0].forward_path), "eve@elsewhere.test")
+
 
 class Bouncing(SynchronousTestCase):
     def test_five_days_pass_and_a_dsn_arrives(self) -> None:
