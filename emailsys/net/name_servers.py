@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.names import client, dns
 from twisted.names.error import DNSNameError, DNSServerError, DomainError, ResolverError
 from twisted.python.failure import Failure
+from typing_extensions import override
 
 from emailsys.mail.reply import Reply
 
@@ -37,6 +39,27 @@ class Found:
     exists: bool = True
 
 
+class _Datagrams(dns.DNSDatagramProtocol):
+    """The stock one leaves its timers behind, and an octet string that is no DNS to the reactor's log."""
+
+    @override
+    def datagramReceived(self, data: bytes, addr: tuple[str, int]) -> None:
+        # What can't be read is no answer: the question is asked again, until its time is over.
+        with suppress(Exception):
+            super().datagramReceived(data, addr)
+
+    @override
+    def stopProtocol(self) -> None:
+        _cancel_timers(self)
+        super().stopProtocol()
+
+
+def _cancel_timers(protocol: dns.DNSMixin) -> None:
+    for _, call in protocol.liveMessages.values():
+        if call.active():
+            call.cancel()
+
+
 class _TCPFactory(client.DNSClientFactory):
     """The stock one takes the global reactor."""
 
@@ -44,6 +67,7 @@ class _TCPFactory(client.DNSClientFactory):
         super().__init__(controller, 10)
         self._reactor = reactor
 
+    @override
     def buildProtocol(self, addr: object) -> dns.DNSProtocol:
         protocol = dns.DNSProtocol(self.controller, reactor=self._reactor)
         protocol.factory = self
@@ -57,6 +81,13 @@ class _Resolver(client.Resolver):
         super().__init__(servers=list(servers), timeout=_RETRIES, reactor=reactor)
         self.factory = _TCPFactory(self, reactor)
 
+    def _connectedProtocol(self, interface: str = "") -> dns.DNSDatagramProtocol:
+        """A socket for one question, so that an answer must guess its port too."""
+        protocol = _Datagrams(self, reactor=self._reactor)
+        self._reactor.listenUDP(0, protocol, interface=interface, maxPacketSize=4096)
+        return protocol
+
+    @override
     def filterAnswers(self, message: dns.Message) -> Any:
         if message.trunc:
             return self.queryTCP(message.queries).addCallback(self._whole)
@@ -67,12 +98,14 @@ class _Resolver(client.Resolver):
             return Failure(DNSServerError(message))
         return super().filterAnswers(message)
 
+    @override
     def messageReceived(self, message: object, protocol: object, address: object = None) -> None:
         """An answer to no question, or to one that was given up."""
 
     def close(self) -> None:
         """Close what is kept open."""
         for connection in list(self.connections):
+            _cancel_timers(connection)
             connection.transport.loseConnection()
 
 
@@ -139,6 +172,8 @@ class NameServers:
                 return answer
             message, exists = answer
             reached, wanted, ttl = _read(message[0], target, kind)
+            if reached is None:
+                return _transient(name, kind, "its aliases lead round in a circle")
             seconds = min(seconds, ttl)
             if wanted:
                 return Found(wanted), seconds
@@ -180,8 +215,8 @@ def _name_of(name: dns.Name) -> str:
     return name.name.decode("ascii", "backslashreplace").lower().rstrip(".")
 
 
-def _read(answers: Sequence[Any], name: str, kind: int) -> tuple[str, tuple[Any, ...], float]:
-    """Of an answer, where the aliases lead to, the records there, and the smallest TTL on the way."""
+def _read(answers: Sequence[Any], name: str, kind: int) -> tuple[str | None, tuple[Any, ...], float]:
+    """Of an answer, where the aliases lead to (None: in a circle), the records there, and the smallest TTL."""
     aliases: dict[str, tuple[str, float]] = {}
     records: dict[str, list[tuple[Any, float]]] = {}
     for record in answers:
@@ -197,7 +232,7 @@ def _read(answers: Sequence[Any], name: str, kind: int) -> tuple[str, tuple[Any,
         name, ttl = aliases[name]
         seconds = min(seconds, ttl)
         if name in seen:
-            break
+            return None, (), seconds
         seen.add(name)
     found = records.get(name, [])
     return name, tuple(payload for payload, _ in found), min([seconds, *(float(ttl) for _, ttl in found)])

@@ -114,6 +114,7 @@ class SMTPClient(StreamProtocol):
         """Take no more errands; say QUIT when what is under way is done."""
         self._retiring = True
         self._idle = False
+        self._give_back_next()
         self._pump()
 
     def hurry(self) -> None:
@@ -291,10 +292,13 @@ class SMTPClient(StreamProtocol):
 
     def _end(self) -> None:
         """No more errands: the next one goes back, and the owner forgets us."""
-        errand, self._next = self._next, None
         if not self._over:
             self._over = True
             self._owner.gone(self)
+        self._give_back_next()
+
+    def _give_back_next(self) -> None:
+        errand, self._next = self._next, None
         if errand is not None:
             errand.close()
             self._owner.give_back(errand)
