@@ -185,9 +185,8 @@ class DialerTests(SynchronousTestCase):
     def test_a_message_that_is_cancelled_while_it_waits_is_never_sent(self) -> None:
         """It leaves no trace on the connection."""
         self.hosts = MemoryHosts(OutboundSettings(connections_per_host=1))
-        first, second, third = (
-            _ = self.hosts.send(transmission(queue_id=f"Q{n}", sender=f"s{n}@x.test")) for n in range(3)
-        )
+        senders = ("s0@x.test", "s1@x.test", "s2@x.test")
+        first, second, third = (self.hosts.send(transmission(sender=sender)) for sender in senders)
         second.cancel()
         self.failureResultOf(second, CancelledError)
         server = self.hosts.connect()

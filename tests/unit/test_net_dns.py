@@ -28,7 +28,7 @@ class ResolverTests(TestCase):
     def setUp(self) -> None:
         assert IReactorUDP.providedBy(reactor)
         self.zone = Zone()
-        port = reactor.listenUDP(0, ZoneServer(self.zone), "127.0.0.1")
+        port: Any = reactor.listenUDP(0, ZoneServer(self.zone), "127.0.0.1", 8192)
         self.addCleanup(port.stopListening)
         self.port = port.getHost().port
         self.name_servers = NameServers(reactor, [("127.0.0.1", port.getHost().port)])
@@ -45,7 +45,7 @@ class ResolverTests(TestCase):
         """With `addresses` as our own."""
         settings = OutboundSettings(address_order=order, timeouts=OutboundTimeouts(dns=timeout))
         ourselves = Ourselves(names, [("192.0.2.200", 25)], addresses, lambda address: False)
-        return Resolver(reactor, self.name_servers, settings, ourselves, shuffle)  # type: ignore[arg-type]
+        return Resolver(reactor, self.name_servers, settings, ourselves, shuffle)
 
     async def found(self, name: str, resolver: Resolver | None = None, by_mx: bool = True, port: int = 25) -> list[str]:
         """The hosts, as outcomes show them."""
@@ -143,11 +143,8 @@ class ResolverTests(TestCase):
         self.zone.faults = {"servfail.example": dns.ESERVER, "refused.example": dns.EREFUSED, "mx.example": dns.ESERVER}
         self.zone.add("example.net", "MX", "10 mx.example")
         self.zone.add("example.net", "MX", "20 gone.example")
-        for name, why in (
-            ("servfail.example", "SERVFAIL"),
-            ("refused.example", "REFUSED"),
-            ("example.net", "SERVFAIL"),
-        ):
+        whys = {"servfail.example": "SERVFAIL", "refused.example": "REFUSED", "example.net": "SERVFAIL"}
+        for name, why in whys.items():
             reply = await self.refused(name)
             self.assertEqual((reply.code, reply.enhanced), (451, "4.4.3"))
             self.assertIn(why, reply.text)
@@ -205,7 +202,7 @@ class ResolverTests(TestCase):
         await self.refused("gone.example")
         self.assertEqual(len(self.zone.asked), 1)
         [(until, _)] = self.name_servers._cache.values()
-        self.assertTrue(30 < until - reactor.seconds() <= 40)  # type: ignore[attr-defined]
+        self.assertTrue(30 < until - reactor.seconds() <= 40)
 
     async def test_mx_records_that_name_no_hosts_delay(self) -> None:
         """Whoever wrote them may mend them."""
@@ -257,7 +254,7 @@ class ResolverTests(TestCase):
             await self.found("h.example", self.resolver(AddressOrder.IPV4_ONLY))
         self.assertEqual(len(self.zone.asked), 2)
         keys = {key: until for key, (until, _) in self.name_servers._cache.items()}
-        now = reactor.seconds()  # type: ignore[attr-defined]
+        now = reactor.seconds()
         self.assertTrue(20 < keys["h.example", dns.A] - now <= 30)
 
     async def test_an_answer_without_time_to_live_is_not_kept(self) -> None:

@@ -61,17 +61,8 @@ class ReplyReaderTests(SynchronousTestCase):
 
     def test_what_is_no_reply_is_refused(self) -> None:
         """Codes have three digits in the ranges of RFC 5321 §4.2, ASCII ones, and a blank or hyphen behind them."""
-        for octets in (
-            b"",
-            b"25",
-            b"25x ok",
-            b"150 no",
-            b"600 no",
-            b"260 no",
-            b"2500 ok",
-            b"+OK",
-            b"\xd9\xa2\xd9\xa5\xd9\xa0 ok",
-        ):
+        arabic = "٢٥٠ ok".encode()
+        for octets in (b"", b"25", b"25x ok", b"150 no", b"600 no", b"260 no", b"2500 ok", b"+OK", arabic):
             with self.assertRaises(ReplySyntaxError):
                 read(octets + b"\r\n")
 
