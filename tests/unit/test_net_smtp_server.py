@@ -101,7 +101,7 @@ class Order(SynchronousTestCase):
         self.assertEqual(house.telemetry.surprises, [])
 
     def test_a_connection_lost_while_policy_thinks_is_no_surprise(self) -> None:
-        for step in ("validateFrom", "validateTo"):
+        for step in ("stranger", "validateFrom", "validateTo"):
             house = SMTPHouse()
             waiting: Deferred[None] = Deferred()
             house.waits[step] = waiting
