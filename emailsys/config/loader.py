@@ -15,6 +15,9 @@ from emailsys.config.settings import (
     Listen,
     LoginSettings,
     POP3Settings,
+    QueueSettings,
+    RouteSettings,
+    RoutingSettings,
     Settings,
     SMTPSettings,
     StoreSettings,
@@ -27,16 +30,23 @@ from emailsys.config.values import (
     Unfit,
     a_boolean,
     a_count,
+    a_domain,
     a_duration,
     a_file_name,
     a_host_name,
+    a_number,
+    a_peer,
     a_size,
     a_store_url,
     an_account_name,
     described,
     listen_addresses,
+    networks,
+    one_of,
     shown_address,
+    some_text,
 )
+from emailsys.mail.next_hop import TLSPolicy
 
 # The services: the port of the standard, where a file says nothing, and the one of the embedded default.
 SERVICES: Final[Mapping[str, tuple[int, int]]] = {
@@ -73,6 +83,37 @@ _STORE: Final[Mapping[str, Read]] = {"url": a_store_url, "max_waiting_octets": a
 _LOGIN: Final[Mapping[str, Read]] = {
     "max_waiting": a_count(minimum=1, maximum=1_000_000),
     "hashing_threads": a_count(minimum=1, maximum=64),
+}
+_QUEUE: Final[Mapping[str, Read]] = {
+    "first_retry": a_duration(minimum=1),
+    "retry_growth": a_number(minimum=1, maximum=10),
+    "max_retry": a_duration(minimum=1),
+    "retry_jitter": a_number(minimum=0, maximum=0.5),
+    "warn_after": a_duration(minimum=1, maximum=30 * 86400),
+    "give_up_after": a_duration(minimum=1, maximum=30 * 86400),
+    "max_deliveries": a_count(minimum=1, maximum=10_000),
+    "max_per_next_hop": a_count(minimum=1, maximum=1000),
+    "recipients_per_delivery": a_count(minimum=1, maximum=1000),
+    "max_leased": a_count(minimum=10, maximum=100_000),
+    # Leases are renewed at a third of that, by a clock of seconds.
+    "lease": a_duration(minimum=30, maximum=86400),
+    "first_pause": a_duration(minimum=1),
+    "max_pause": a_duration(minimum=1),
+    "poll": a_duration(minimum=1, maximum=3600),
+    "stop_grace": a_duration(minimum=0, maximum=3600),
+    "max_returned": a_size(minimum=1024, maximum=256 * 1024),
+}
+_ROUTING: Final[Mapping[str, Read]] = {"trusted_networks": networks, "srs": a_boolean, "srs_domain": a_domain}
+_ROUTE: Final[Mapping[str, Read]] = {
+    "host": a_peer,
+    "port": a_count(minimum=1, maximum=65535),
+    "recipient_domain": a_domain,
+    "sender_domain": a_domain,
+    "tls": one_of(TLSPolicy),
+    "implicit_tls": a_boolean,
+    "certificate_name": a_host_name,
+    "username": some_text,
+    "password_file": a_file_name,
 }
 # Keys that one may look for here, and where they are instead.
 _ELSEWHERE: Final[Mapping[str, str]] = {
@@ -211,10 +252,23 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
     tls = _tls(top, Path(file).parent)
     store = StoreSettings(**top.section("store", _STORE))
     login = LoginSettings(**top.section("login", _LOGIN))
+    queue = QueueSettings(**top.section("queue", _QUEUE))
+    routing = _routing(top, Path(file).parent)
     top.close()
     if problems:
         raise ConfigError(problems)
-    return Settings(state=state, smtp=smtp, pop3=pop3, tls=tls, store=store, login=login, **listens, **values)
+    return Settings(
+        state=state,
+        smtp=smtp,
+        pop3=pop3,
+        tls=tls,
+        store=store,
+        login=login,
+        queue=queue,
+        routing=routing,
+        **listens,
+        **values,
+    )
 
 
 def _listens(top: _Table, problems: list[str], file: str) -> dict[str, Any]:
@@ -250,6 +304,33 @@ def _tls(top: _Table, folder: Path) -> TLSSettings:
             certificates.append(CertificateFiles(folder / files["chain"], folder / files["key"]))
     table.close()
     return TLSSettings(certificates=tuple(certificates), **values)
+
+
+def _routing(top: _Table, folder: Path) -> RoutingSettings:
+    table = top.inner("routing")
+    values = table.read(_ROUTING)
+    routes: list[RouteSettings] = []
+    given = table.raw("routes", [])
+    if not isinstance(given, list):
+        table.wrong("routes", given, "tables, [[routing.routes]], each with a host")
+        given = []
+    for number, item in enumerate(given, start=1):
+        element = table.element("routes", number, item)
+        route = element.read(_ROUTE)
+        element.close()
+        element.require("host", 'the smart host, such as "smtp.example.net"')
+        if "username" in route:
+            element.require("password_file", "the name of a file that holds the password")
+        if "password_file" in route:
+            route["password_file"] = folder / route["password_file"]
+            try:
+                route["password"] = route["password_file"].read_text("utf-8").rstrip("\r\n")
+            except (OSError, UnicodeDecodeError):
+                element.wrong("password_file", str(route["password_file"]), "the name of a text file that can be read")
+        if "host" in route:
+            routes.append(RouteSettings(**route))
+    table.close()
+    return RoutingSettings(routes=tuple(routes), **values)
 
 
 def example() -> str:

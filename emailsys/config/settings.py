@@ -90,7 +90,7 @@ class QueueSettings:
     give_up_after: float = 5 * 86400.0
     # Messages on their way at once: to all hosts, and to one next hop.
     max_deliveries: int = 200
-    max_per_next_hop: int = 20
+    max_per_next_hop: int = 10
     # RFC 5321 §4.5.3.1.8: every server takes 100.
     recipients_per_delivery: int = 100
     # Recipients held in memory.
@@ -176,6 +176,8 @@ class RouteSettings:
     # The name its certificate must bear where TLS is verified; "" for the host's own.
     certificate_name: str = ""
     username: str = ""
+    # What the file holds, without its line end.
+    password_file: Path | None = None
     password: str = field(default="", repr=False)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import enum
 import ipaddress
 import json
 import math
 import re
 from collections.abc import Callable
 from typing import Any, Final
+
+from emailsys.mail.address import is_address_literal, is_domain
 
 Read = Callable[[Any], Any]
 
@@ -114,6 +117,67 @@ def a_count(minimum: int, maximum: int) -> Read:
         return value
 
     return read
+
+
+def a_number(minimum: float, maximum: float) -> Read:
+    """A number, whole or not."""
+    allowed = f"a number from {minimum:g} to {maximum:g}"
+
+    def read(value: object) -> float:
+        number = _measured(value, _DURATION, {}) if isinstance(value, int | float) else None
+        if number is None or not minimum <= number <= maximum:
+            raise Unfit(allowed)
+        return float(number)
+
+    return read
+
+
+def one_of(choices: type[enum.Enum]) -> Read:
+    """One of the values of an enumeration."""
+    allowed = " or ".join(json.dumps(choice.value) for choice in choices)
+
+    def read(value: object) -> enum.Enum:
+        try:
+            return choices(value)
+        except ValueError:
+            raise Unfit(allowed) from None
+
+    return read
+
+
+def a_peer(value: object) -> str:
+    """A host that we connect to: a name, or an address literal."""
+    if isinstance(value, str) and (_HOST_NAME.fullmatch(value.lower()) or is_address_literal(value)):
+        return value.lower()
+    raise Unfit('the name of a host, such as "smtp.example.net", or an address such as "[192.0.2.1]"')
+
+
+def a_domain(value: object) -> str:
+    """A mail domain."""
+    if not isinstance(value, str) or not is_domain(value):
+        raise Unfit('a mail domain, such as "example.org"')
+    return value.lower()
+
+
+def some_text(value: object) -> str:
+    """Text, on one line."""
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise Unfit("text on one line, in quotes")
+    return value
+
+
+def networks(value: object) -> tuple[str, ...]:
+    """A list of networks."""
+    allowed = 'a list of networks, such as ["192.0.2.0/24", "2001:db8::/32"]'
+    if not isinstance(value, list):
+        raise Unfit(allowed)
+    found: list[str] = []
+    for item in value:
+        try:
+            found.append(str(ipaddress.ip_network(item if isinstance(item, str) else "")))
+        except ValueError:
+            raise Unfit(allowed, item) from None
+    return tuple(found)
 
 
 def a_host_name(value: object) -> str:

@@ -15,7 +15,7 @@ from emailsys.mail.next_hop import NextHop
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind
 from tests.fakes.memory_store import MemoryQueue
-from tests.system.test_queue import System
+from tests.fakes.queue_house import System
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SMALL = QueueSettings(max_leased=40, max_per_next_hop=2, max_deliveries=20)
