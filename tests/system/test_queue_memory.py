@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -70,6 +70,13 @@ class FailingQueue(MemoryQueue):
 
     lease_fails = False
     release_fails = False
+    reading_fails = False
+
+    async def pieces(self, row: QueueRow) -> AsyncIterator[bytes]:
+        if self.reading_fails:
+            raise StoreError("cannot be read")
+        async for piece in super().pieces(row):
+            yield piece
 
     async def lease(self, limit: int, seconds: float) -> Sequence[QueueRow]:
         if self.lease_fails:
@@ -100,6 +107,16 @@ class FailingStore(SynchronousTestCase):
         queue.lease_fails = False
         system.pass_time(10, 1.0)
         self.assertEqual(len(system.relay.delivered), 1)
+
+    def test_a_failure_is_told_although_the_message_cannot_be_read_any_more(self) -> None:
+        system, queue = self.make_system()
+        system.runner.startService()
+        system.relay.down.add("dead.test")
+        system.accept("bob@dead.test")
+        queue.reading_fails = True
+        system.pass_time(5 * 86400, 600.0)
+        self.assertEqual(system.notices()[-1]["Subject"], "Your message could not be delivered")
+        self.assertEqual(len(list(system.notices()[-1].iter_parts())), 2)
 
     def test_rows_that_cannot_be_given_back_do_not_keep_the_daemon_from_stopping(self) -> None:
         system, queue = self.make_system()
