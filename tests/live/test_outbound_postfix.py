@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import tempfile
 import unittest
 from collections.abc import Sequence
@@ -14,10 +13,6 @@ from typing import Any, Final
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.error import ProcessTerminated
-from twisted.internet.protocol import ProcessProtocol
-from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from emailsys.config.settings import OutboundSettings, OutboundTimeouts
@@ -26,32 +21,11 @@ from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.dialer import Dialer
 from emailsys.net.tls_client import client_context
 from tests.fakes.memory_hosts import BODY, pieces_of, quiet, transmission
+from tests.live.postfix import Running, banner, free_port
 
 reactor: Any = _reactor
 
 SMTP_SINK: Final = shutil.which("smtp-sink") or shutil.which("smtp-sink", path="/usr/sbin:/usr/local/sbin")
-
-
-class SinkProcess(ProcessProtocol):
-    """The program; `ended` fires at its end."""
-
-    def __init__(self) -> None:
-        self.ended: Deferred[None] = Deferred()
-        self.said = b""
-
-    def errReceived(self, data: bytes) -> None:
-        self.said += data
-
-    def processEnded(self, reason: Failure) -> None:
-        reason.trap(ProcessTerminated)
-        self.ended.callback(None)
-
-
-def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @unittest.skipIf(SMTP_SINK is None, "needs smtp-sink of Postfix, which is not installed")
@@ -77,7 +51,7 @@ class SmtpSinkTests(TestCase):
         port = free_port()
         # It gives up root's rights, and is asked to.
         user = ("-u", "nobody") if os.geteuid() == 0 else ()
-        process = SinkProcess()
+        process = Running()
         arguments = [SMTP_SINK, "-c", *user, *options, f"127.0.0.1:{port}", "100"]
         running = reactor.spawnProcess(process, SMTP_SINK, arguments, env={"PATH": os.environ.get("PATH", "")})
 
@@ -87,17 +61,7 @@ class SmtpSinkTests(TestCase):
             return process.ended
 
         self.addCleanup(stop)
-        for _ in range(200):
-            try:
-                with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-                    banner = connection.recv(512)
-                break
-            except OSError:
-                assert running.pid is not None, process.said
-                await deferLater(reactor, 0.02)
-        else:
-            raise AssertionError(f"smtp-sink does not listen: {process.said!r}")
-        print(f"\n    peer: {banner.decode('latin-1').strip()!r}", end=" ")
+        print(f"\n    peer: {await banner(reactor, port, process.alive)!r}", end=" ")
         return NextHop("[127.0.0.1]", port)
 
     def dumps(self) -> Path:

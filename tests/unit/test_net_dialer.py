@@ -102,6 +102,74 @@ class DialerTests(SynchronousTestCase):
         self.assertFalse(outcome.in_doubt)
         self.assertTrue(server.transport.aborted)
 
+    def test_a_store_that_is_slow_while_the_host_goes_leaves_nothing_open(self) -> None:
+        """The body is closed by whoever reads it, when the store answers."""
+        slow: Deferred[None] = Deferred()
+        closed: list[bool] = []
+
+        async def pieces() -> AsyncIterator[bytes]:
+            try:
+                yield b"a"
+                yield b"b"
+                await slow
+                yield b"c"
+            finally:
+                closed.append(True)
+
+        sent = self.hosts.send(transmission(pieces=pieces))
+        server = self.hosts.connect()
+        greet(server)
+        server.heard()
+        server.reply("250 ok", "250 ok", "354 go")
+        server.lose(error.ConnectionLost())
+        self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELAYED, 451)])
+        self.assertEqual(closed, [])
+        slow.callback(None)
+        self.assertEqual(closed, [True])
+
+    def test_a_body_that_is_read_ahead_while_its_connection_goes_is_read_anew(self) -> None:
+        """The late answer of the store does not get into the second reading."""
+        self.hosts = MemoryHosts(OutboundSettings(connections_per_host=1))
+        readings: list[Deferred[bytes]] = []
+
+        async def pieces() -> AsyncIterator[bytes]:
+            reading: Deferred[bytes] = Deferred()
+            readings.append(reading)
+            yield await reading
+
+        first = self.hosts.send(transmission())
+        second = self.hosts.send(transmission(pieces=pieces))
+        server = self.hosts.connect()
+        greet(server)
+        self.assertEqual(take(server), b"")
+        self.assertEqual(self.outcomes(first), [(OutcomeKind.DELIVERED, 250)])
+        server.lose(error.ConnectionDone())
+        again = self.hosts.connect()
+        greet(again)
+        self.assertEqual(len(readings), 2)
+        readings[0].callback(b"old\r\n")
+        self.assertEqual(again.heard(), b"")
+        readings[1].callback(b"new\r\n")
+        again.heard()
+        again.reply("250 ok", "250 ok", "354 go")
+        self.assertEqual(again.heard(), b"new\r\n.\r\n")
+        again.reply("250 ok")
+        self.assertEqual(self.outcomes(second), [(OutcomeKind.DELIVERED, 250)])
+
+    def test_an_idle_connection_that_the_host_closed_meanwhile_leaves_no_doubt(self) -> None:
+        """The body went with no MAIL; the message goes by another connection."""
+        first = self.hosts.send(transmission())
+        server = self.hosts.connect()
+        greet(server, _CHUNKING)
+        self.assertIn(b"BDAT", server.heard())
+        server.reply("250 ok", "250 ok", "250 taken")
+        self.assertEqual(self.outcomes(first), [(OutcomeKind.DELIVERED, 250)])
+        second = self.hosts.send(transmission())
+        self.assertNotIn(b"BDAT", server.heard())
+        server.lose(error.ConnectionDone())
+        self.assertNoResult(second)
+        greet(self.hosts.connect())
+
     def test_a_body_that_cannot_be_read_to_its_end_is_never_ended_by_a_dot(self) -> None:
         """Half a message would be delivered."""
         sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c", fail=OSError("disk"))))
@@ -180,7 +248,7 @@ class DialerTests(SynchronousTestCase):
         server.lose(error.ConnectionLost())
         [outcome] = self.successResultOf(sent)
         self.assertEqual((outcome.kind, outcome.in_doubt), (OutcomeKind.DELAYED, False))
-        self.assertIn("while the message being read was awaited", outcome.reply.text)
+        self.assertIn("while the message was sent", outcome.reply.text)
 
     def test_a_message_that_is_cancelled_while_it_waits_is_never_sent(self) -> None:
         """It leaves no trace on the connection."""
