@@ -38,13 +38,13 @@ _OTHER: Final = {
 class PeerCertificateError(SSL.Error):
     """The server's certificate is refused; the message says which and why. It is the reason of `connectionLost`."""
 
-    def __init__(self, text: str) -> None:
-        # Twisted looks for an end of file in the errors of OpenSSL's queue, each of which has three parts.
-        super().__init__([("emailsys", "", text)])
-        self._text = text
+    def __init__(self, message: str) -> None:
+        # In the form of OpenSSL's error queue, which Twisted's TLS layer looks into.
+        super().__init__([("emailsys", "verify", message)])
+        self.message = message
 
     def __str__(self) -> str:
-        return self._text
+        return self.message
 
 
 class _ServerName:
@@ -104,22 +104,23 @@ def _complaint(host: str, certificate: crypto.X509, code: int, depth: int) -> st
     return f"{which} is refused: {_OTHER.get(code, f'X.509 error {code}')}"
 
 
-class _Connection(SSL.Connection):
-    """Knows whom it is to reach. Not by its app data: Twisted puts the protocol there."""
+class _VerifyingConnection(SSL.Connection):
+    """A connection that knows whom it expects; its application data belong to Twisted's TLS layer."""
 
     def __init__(self, context: SSL.Context, name: _ServerName) -> None:
         super().__init__(context, None)
-        self.name = name
+        self.expected = name
 
 
 def _verify(connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int) -> bool:
     # pyOpenSSL raises from do_handshake what is raised here, and the TLS layer of Twisted makes any SSL.Error the
     # reason of connectionLost, after the alert was sent.
-    assert isinstance(connection, _Connection)
+    assert isinstance(connection, _VerifyingConnection)
+    name = connection.expected
     if not ok:
-        raise PeerCertificateError(_complaint(connection.name.shown, certificate, code, depth))
+        raise PeerCertificateError(_complaint(name.shown, certificate, code, depth))
     if depth == 0:
-        connection.name.check(certificate)
+        name.check(certificate)
     return True
 
 
@@ -150,7 +151,7 @@ class ClientTLS:
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """A connection that has not yet begun its handshake."""
-        connection = _Connection(self._context, self._name)
+        connection = _VerifyingConnection(self._context, self._name)
         if self._name.server_name is not None:
             connection.set_tlsext_host_name(self._name.server_name)
         return connection

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.exc import SQLAlchemyError
 
 # How many rows one INSERT takes, largest first. A statement is one call into the engine and so gives the interpreter
-# lock away once; with one call a row, a busy reactor thread makes each of them wait (see docs/decisions).
+# lock away once; with one call a row, a busy reactor thread makes each of them wait (decision 0011).
 _ROWS_AT_ONCE: Final = (32, 8, 1)
 
 

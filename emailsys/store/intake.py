@@ -111,6 +111,9 @@ class Incoming:
         """
         if self._error is not None:
             return fail(self._error)
+        if self._ended:
+            # A peer may go on sending after its message was given up: that is nobody's any more.
+            return None
         intake = self._intake
         size = len(octets)
         self.octets += size

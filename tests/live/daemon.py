@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emailsys.passwords import make_credentials
-
 from emailsys.ops.control import ask
+from emailsys.passwords import make_credentials
 
 DOMAIN = "example.test"
 SERVICES = ("smtp", "submission", "submissions", "pop3", "pop3s")

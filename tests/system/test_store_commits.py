@@ -2,70 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.python.failure import Failure
 
-from emailsys.config.settings import StoreSettings
-from emailsys.interfaces import Account, StoreError, StoreFull
-from emailsys.store.open import open_on
-from emailsys.telemetry import Telemetry
-from tests.contract.engines import WALL, ClockedReactor
-from tests.contract.mail import ALICE, MailCase, envelope, local
-from tests.system.store_faults import FaultySQLite, io_error
+from emailsys.interfaces import StoreError, StoreFull
+from tests.contract.mail import ALICE, envelope, local
+from tests.system.store_faults import FaultyCase, io_error, raising
 
 KIB = 1024
 
 
-def raising(error: Exception) -> Any:
-    """A function that raises it."""
-
-    def fail() -> None:
-        raise error
-
-    return fail
-
-
-class CommitTests(MailCase):
-    """On SQLite, with the fault between it and the disk."""
-
-    engine = "sqlite"
-    max_waiting = 1024 * KIB
-
-    async def open_engine(self) -> Any:
-        self.state = Path(tempfile.mkdtemp(prefix="emailsys-store-"))
-        self.addCleanup(shutil.rmtree, self.state, True)
-        return self.open_faulty()
-
-    def open_faulty(self, **options: Any) -> Any:
-        self.disk = FaultySQLite(self.state / "mail.sqlite")
-        store = open_on(
-            self.disk,
-            StoreSettings(max_waiting_octets=self.max_waiting),
-            ClockedReactor(self.clock),
-            Telemetry(),
-            sweep=False,
-            now=lambda: WALL + self.clock.seconds(),
-            **options,
-        )
-        self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))
-        self.addCleanup(self.disk.open_gate.set)
-        return store
-
-    async def listed(self, account: Account) -> int:
-        maildrop = await self.store.maildrops.open(account.account_id)
-        count = len(maildrop.listMessages())
-        maildrop.release()
-        return count
-
-    def sending(self, account: Account, count: int, body: bytes = b"x\r\n") -> list[Deferred[Any]]:
-        return [Deferred.fromCoroutine(self.send(body, envelope(local(account)))) for _ in range(count)]
+class CommitTests(FaultyCase):
+    """What one commit does, and what becomes of it."""
 
     async def test_all_that_arrives_during_a_commit_goes_into_the_next(self) -> None:
         alice, _bob = await self.users()
