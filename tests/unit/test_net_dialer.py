@@ -155,6 +155,20 @@ class DialerTests(SynchronousTestCase):
         server.lose(error.ConnectionDone())
         self.assertIsNone(self.hosts.dialer.connected(HOP))
 
+    def test_once_a_minute_a_message_is_not_told_of_the_open_connection(self) -> None:
+        """So that mail leaves a backup host for the first one when that is there again, which is then told of."""
+        _ = self.hosts.send(transmission())
+        backup = self.hosts.connect()
+        greet(backup)
+        dialer, first = self.hosts.dialer, Host("first", "192.0.2.1")
+        self.hosts.reactor.advance(59)
+        self.assertEqual(dialer.connected(HOP), HOST)
+        self.hosts.reactor.advance(2)
+        self.assertEqual([dialer.connected(HOP) for _ in range(2)], [None, HOST])
+        _ = self.hosts.send(transmission(), HOP, first)
+        greet(self.hosts.connect())
+        self.assertEqual(dialer.connected(HOP), first)
+
     def test_an_idle_connection_is_used_again(self) -> None:
         """Many messages, one connection."""
         sends = [self.hosts.send(transmission())]
