@@ -25,7 +25,6 @@ from emailsys.net.loss import why
 from emailsys.net.smtp_client import SMTPClient, TLSFor
 from emailsys.telemetry import Telemetry
 
-
 # Seconds that mail follows an open connection without a look at DNS.
 _LOOK_AGAIN: Final = 60.0
 
