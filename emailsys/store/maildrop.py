@@ -15,10 +15,10 @@ from zope.interface import implementer
 
 from emailsys.interfaces import IMaildrop, IMaildrops, MaildropInUse, MaildropLost, StoreError
 from emailsys.store import schema
+from emailsys.store.addressing import PIECE_OCTETS
 from emailsys.store.bodies import read_piece
 from emailsys.store.database import Database, Reactor
 from emailsys.store.ids import id_text
-from emailsys.store.intake import PIECE_OCTETS
 from emailsys.store.maildrop_locks import MaildropLocks
 from emailsys.store.reclaim import Sweeper
 

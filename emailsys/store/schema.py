@@ -176,10 +176,11 @@ staged: Final = Table(
     Column("node", SmallInteger, nullable=False),
 )
 
+# One row for each message, with how it came: for `trace` and the ledger it outlives its body by the retention time.
 messages: Final = Table(
     "messages",
     metadata,
-    Column("message_id", Key, ForeignKey("bodies.body_id"), primary_key=True, autoincrement=False),
+    _id("message_id"),
     # The null reverse-path is NULL.
     Column("reverse_local", Text),
     Column("reverse_domain", Text),
@@ -191,7 +192,26 @@ messages: Final = Table(
     # RFC 3461 §4.3, §4.4: what the sender asked of notices; NULL where it did not say.
     Column("ret", Text),
     Column("envid", Text),
+    # Who brought it, a JSON object; NULL for a message of our own.
+    Column("client", Text),
+    # The Message-ID field and the number by which it is found (see `history`); NULL where there is none.
+    Column("header_id", Text),
+    Column("header_key", BigInteger),
+    # The message that this one tells of, where it is a DSN.
+    Column("cause", BigInteger),
+    # How many maildrop and queue rows it made that are still in the ledger: there, or in `settled`. Where it is 0, all
+    # is forgotten. NULL in what release 0.1 has accepted since.
+    Column("rows", BigInteger),
+    # A line for each recipient: its row ids separated by commas, a blank, the forward-path.
+    Column("recipients", Text),
 )
+for _name in ("header_key", "cause"):
+    Index(
+        f"ix_messages_{_name}",
+        messages.c[_name],
+        sqlite_where=messages.c[_name].is_not(None),
+        postgresql_where=messages.c[_name].is_not(None),
+    )
 
 # One row for each account that received the message. Clustered by account, so that a snapshot is one range scan.
 maildrop: Final = Table(
@@ -244,40 +264,6 @@ Index(
     postgresql_where=queue.c.lease.is_not(None),
 )
 
-# How each message came, for `trace` and the ledger: written with the message, it outlives it by the retention time.
-arrivals: Final = Table(
-    "arrivals",
-    metadata,
-    _id("message_id"),
-    Column("arrived_at", BigInteger, nullable=False),
-    # Printed; NULL for the null reverse-path.
-    Column("reverse_path", Text),
-    # Who brought it, a JSON object; NULL for a message of our own.
-    Column("client", Text),
-    # The Message-ID field and the number by which it is found (see `history`); NULL where there is none.
-    Column("header_id", Text),
-    Column("header_key", BigInteger),
-    # The message that this one tells of, where it is a DSN.
-    Column("cause", BigInteger),
-    Column("octets", BigInteger, nullable=False),
-    # How many maildrop and queue rows it made that are still in the ledger: there, or in `settled`.
-    Column("rows", BigInteger, nullable=False),
-    # A line for each recipient: its row ids separated by commas, a blank, the forward-path.
-    Column("recipients", Text, nullable=False),
-)
-Index(
-    "ix_arrivals_header_key",
-    arrivals.c.header_key,
-    sqlite_where=arrivals.c.header_key.is_not(None),
-    postgresql_where=arrivals.c.header_key.is_not(None),
-)
-Index(
-    "ix_arrivals_cause",
-    arrivals.c.cause,
-    sqlite_where=arrivals.c.cause.is_not(None),
-    postgresql_where=arrivals.c.cause.is_not(None),
-)
-
 # Where maildrop and queue rows have ended, each under its own id: the ledger's other side.
 settled: Final = Table(
     "settled",
@@ -310,6 +296,7 @@ events: Final = Table(
     Column("recipient", Text),
     Column("reply", Text),
     Column("remote", Text),
+    Column("in_doubt", Boolean, nullable=False, server_default=false()),
 )
 
 # Messages that lost a maildrop or queue row, under the id of that row: the sweeper looks whether it was the last.

@@ -17,8 +17,16 @@ def upgrade() -> None:
         op.add_column(table, sa.Column("quota", sa.BigInteger(), nullable=True))
     for table in ("bodies", "body_pieces"):
         op.add_column(table, sa.Column("digest", sa.LargeBinary(), nullable=True))
-    op.add_column("messages", sa.Column("ret", sa.Text(), nullable=True))
-    op.add_column("messages", sa.Column("envid", sa.Text(), nullable=True))
+    with op.batch_alter_table("messages") as batch:
+        # A message's row outlives its body from now on.
+        batch.drop_constraint("fk_messages_message_id", type_="foreignkey")
+        for name in ("ret", "envid", "client", "header_id"):
+            batch.add_column(sa.Column(name, sa.Text(), nullable=True))
+        for name in ("header_key", "cause", "rows"):
+            batch.add_column(sa.Column(name, sa.BigInteger(), nullable=True))
+        batch.add_column(sa.Column("recipients", sa.Text(), nullable=True))
+    _partial_index("ix_messages_header_key", "messages", "header_key")
+    _partial_index("ix_messages_cause", "messages", "cause")
     for column in (
         sa.Column("last_remote", sa.Text(), nullable=True),
         sa.Column("warned", sa.Boolean(), server_default=sa.false(), nullable=False),
@@ -47,22 +55,6 @@ def upgrade() -> None:
     )
     key = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.create_table(
-        "arrivals",
-        sa.Column("message_id", key, autoincrement=False, nullable=False),
-        sa.Column("arrived_at", sa.BigInteger(), nullable=False),
-        sa.Column("reverse_path", sa.Text(), nullable=True),
-        sa.Column("client", sa.Text(), nullable=True),
-        sa.Column("header_id", sa.Text(), nullable=True),
-        sa.Column("header_key", sa.BigInteger(), nullable=True),
-        sa.Column("cause", sa.BigInteger(), nullable=True),
-        sa.Column("octets", sa.BigInteger(), nullable=False),
-        sa.Column("rows", sa.BigInteger(), nullable=False),
-        sa.Column("recipients", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("message_id", name=op.f("pk_arrivals")),
-    )
-    _partial_index("ix_arrivals_header_key", "arrivals", "header_key")
-    _partial_index("ix_arrivals_cause", "arrivals", "cause")
-    op.create_table(
         "settled",
         sa.Column("row_id", key, autoincrement=False, nullable=False),
         sa.Column("message_id", sa.BigInteger(), nullable=False),
@@ -87,15 +79,14 @@ def upgrade() -> None:
         sa.Column("recipient", sa.Text(), nullable=True),
         sa.Column("reply", sa.Text(), nullable=True),
         sa.Column("remote", sa.Text(), nullable=True),
+        sa.Column("in_doubt", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.PrimaryKeyConstraint("event_id", name=op.f("pk_events")),
     )
     op.create_index(op.f("ix_events_message_id"), "events", ["message_id"], unique=False)
     # Messages that are here already enter the ledger with the rows that they have now.
     op.execute(
-        "INSERT INTO arrivals (message_id, arrived_at, reverse_path, octets, rows, recipients)"
-        " SELECT m.message_id, m.arrived_at, m.reverse_local || '@' || m.reverse_domain, m.octets,"
-        " (SELECT count(*) FROM maildrop d WHERE d.message_id = m.message_id)"
-        " + (SELECT count(*) FROM queue q WHERE q.message_id = m.message_id), '' FROM messages m"
+        "UPDATE messages SET rows = (SELECT count(*) FROM maildrop WHERE maildrop.message_id = messages.message_id)"
+        " + (SELECT count(*) FROM queue WHERE queue.message_id = messages.message_id)"
     )
 
 
