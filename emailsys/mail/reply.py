@@ -114,7 +114,9 @@ LOGIN_FAILED: Final = Reply(535, "5.7.8", "login failed")
 # Who and to whom.
 NO_SUCH_MAILBOX: Final = Reply(550, "5.1.1", "no such mailbox here")
 RELAY_DENIED: Final = Reply(550, "5.7.1", "no relay for you")
-NO_REMOTE_DELIVERY: Final = Reply(550, "5.7.1", "mail to other systems is not sent from here")
+# RFC 3463 §3.3: mailbox full; it may clear by itself, or is policy.
+MAILBOX_FULL_NOW: Final = Reply(452, "4.2.2", "the mailbox is full, try again later")
+MAILBOX_FULL: Final = Reply(552, "5.2.2", "the mailbox is full")
 SENDER_NOT_YOURS: Final = Reply(553, "5.7.1", "that sender address is not yours")
 # RFC 6531 §3.5
 NEEDS_SMTPUTF8: Final = Reply(553, "5.6.7", "an address with non-ASCII letters needs SMTPUTF8")
@@ -155,6 +157,11 @@ def bad_line(why: str) -> Reply:
 def bad_response(why: str) -> Reply:
     """A response of an authentication exchange cannot be read (RFC 4954 §4)."""
     return Reply(501, "5.5.2", why)
+
+
+def bad_parameter(why: str) -> Reply:
+    """The value of a parameter cannot be read."""
+    return Reply(501, "5.5.4", why)
 
 
 def bad_sender(why: str) -> Reply:
