@@ -10,10 +10,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from emailsys.config.outbound_keys import OUTBOUND, QUEUE, ROUTE, ROUTING, TIMEOUTS
 from emailsys.config.settings import (
     CertificateFiles,
     Listen,
     LoginSettings,
+    OutboundSettings,
+    OutboundTimeouts,
     POP3Settings,
     QueueSettings,
     RouteSettings,
@@ -30,23 +33,17 @@ from emailsys.config.values import (
     Unfit,
     a_boolean,
     a_count,
-    a_domain,
     a_duration,
     a_file_name,
     a_host_name,
     a_number,
-    a_peer,
     a_size,
     a_store_url,
     an_account_name,
     described,
     listen_addresses,
-    networks,
-    one_of,
     shown_address,
-    some_text,
 )
-from emailsys.mail.next_hop import TLSPolicy
 
 # The services: the port of the standard, where a file says nothing, and the one of the embedded default.
 SERVICES: Final[Mapping[str, tuple[int, int]]] = {
@@ -79,41 +76,17 @@ _POP3: Final[Mapping[str, Read]] = {
     "serve_utf8_raw": a_boolean,
 }
 _TLS: Final[Mapping[str, Read]] = {"handshake_timeout": a_duration(minimum=1)}
-_STORE: Final[Mapping[str, Read]] = {"url": a_store_url, "max_waiting_octets": a_size(minimum=1024 * 1024)}
+_STORE: Final[Mapping[str, Read]] = {
+    "url": a_store_url,
+    "max_waiting_octets": a_size(minimum=1024 * 1024),
+    "default_quota": a_size(minimum=0),
+    "refuse_over_quota": a_boolean,
+    "history_days": a_number(minimum=0, maximum=36500),
+    "maildrop_days": a_number(minimum=0, maximum=36500),
+}
 _LOGIN: Final[Mapping[str, Read]] = {
     "max_waiting": a_count(minimum=1, maximum=1_000_000),
     "hashing_threads": a_count(minimum=1, maximum=64),
-}
-_QUEUE: Final[Mapping[str, Read]] = {
-    "first_retry": a_duration(minimum=1),
-    "retry_growth": a_number(minimum=1, maximum=10),
-    "max_retry": a_duration(minimum=1),
-    "retry_jitter": a_number(minimum=0, maximum=0.5),
-    "warn_after": a_duration(minimum=1, maximum=30 * 86400),
-    "give_up_after": a_duration(minimum=1, maximum=30 * 86400),
-    "max_deliveries": a_count(minimum=1, maximum=10_000),
-    "max_per_next_hop": a_count(minimum=1, maximum=1000),
-    "recipients_per_delivery": a_count(minimum=1, maximum=1000),
-    "max_leased": a_count(minimum=10, maximum=100_000),
-    # Leases are renewed at a third of that, by a clock of seconds.
-    "lease": a_duration(minimum=30, maximum=86400),
-    "first_pause": a_duration(minimum=1),
-    "max_pause": a_duration(minimum=1),
-    "poll": a_duration(minimum=1, maximum=3600),
-    "stop_grace": a_duration(minimum=0, maximum=3600),
-    "max_returned": a_size(minimum=1024, maximum=256 * 1024),
-}
-_ROUTING: Final[Mapping[str, Read]] = {"trusted_networks": networks, "srs": a_boolean, "srs_domain": a_domain}
-_ROUTE: Final[Mapping[str, Read]] = {
-    "host": a_peer,
-    "port": a_count(minimum=1, maximum=65535),
-    "recipient_domain": a_domain,
-    "sender_domain": a_domain,
-    "tls": one_of(TLSPolicy),
-    "implicit_tls": a_boolean,
-    "certificate_name": a_host_name,
-    "username": some_text,
-    "password_file": a_file_name,
 }
 # Keys that one may look for here, and where they are instead.
 _ELSEWHERE: Final[Mapping[str, str]] = {
@@ -202,13 +175,18 @@ class _Table:
 
 
 def embedded(state: Path) -> Settings:
-    """The default without a configuration file: unprivileged ports on loopback, passwords there in the clear too."""
+    """The default without a configuration file: unprivileged ports on loopback, passwords there in the clear too.
+
+    Nothing leaves the machine: mail for other systems waits in the queue.
+    """
     listens = {f"{name}_listen": Listen(((LOOPBACK, port),)) for name, (_, port) in SERVICES.items()}
     return Settings(
         hostname="localhost",
         state=state,
         smtp=SMTPSettings(plaintext_auth_on_loopback=True),
         pop3=POP3Settings(plaintext_auth_on_loopback=True),
+        # A machine that nobody has given a name is known to no other host.
+        outbound=OutboundSettings(enabled=False),
         **listens,  # type: ignore[arg-type]
     )
 
@@ -252,8 +230,9 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
     tls = _tls(top, Path(file).parent)
     store = StoreSettings(**top.section("store", _STORE))
     login = LoginSettings(**top.section("login", _LOGIN))
-    queue = QueueSettings(**top.section("queue", _QUEUE))
+    queue = QueueSettings(**top.section("queue", QUEUE))
     routing = _routing(top, Path(file).parent)
+    outbound = _outbound(top, Path(file).parent)
     top.close()
     if problems:
         raise ConfigError(problems)
@@ -266,6 +245,7 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
         login=login,
         queue=queue,
         routing=routing,
+        outbound=outbound,
         **listens,
         **values,
     )
@@ -308,7 +288,7 @@ def _tls(top: _Table, folder: Path) -> TLSSettings:
 
 def _routing(top: _Table, folder: Path) -> RoutingSettings:
     table = top.inner("routing")
-    values = table.read(_ROUTING)
+    values = table.read(ROUTING)
     routes: list[RouteSettings] = []
     given = table.raw("routes", [])
     if not isinstance(given, list):
@@ -316,7 +296,7 @@ def _routing(top: _Table, folder: Path) -> RoutingSettings:
         given = []
     for number, item in enumerate(given, start=1):
         element = table.element("routes", number, item)
-        route = element.read(_ROUTE)
+        route = element.read(ROUTE)
         element.close()
         element.require("host", 'the smart host, such as "smtp.example.net"')
         if "username" in route:
@@ -331,6 +311,16 @@ def _routing(top: _Table, folder: Path) -> RoutingSettings:
             routes.append(RouteSettings(**route))
     table.close()
     return RoutingSettings(routes=tuple(routes), **values)
+
+
+def _outbound(top: _Table, folder: Path) -> OutboundSettings:
+    table = top.inner("outbound")
+    values = table.read(OUTBOUND)
+    timeouts = OutboundTimeouts(**table.section("timeouts", TIMEOUTS))
+    table.close()
+    if "ca_file" in values:
+        values["ca_file"] = folder / values["ca_file"]
+    return OutboundSettings(timeouts=timeouts, **values)
 
 
 def example() -> str:

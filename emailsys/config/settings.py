@@ -66,6 +66,13 @@ class StoreSettings:
     url: str | None = None
     # Octets of writes that may wait for their commit before reading from clients pauses.
     max_waiting_octets: int = 32 * MIB
+    # Octets that a maildrop may keep where its account has no bound of its own; 0 for no bound.
+    default_quota: int = 0
+    # Where a maildrop or domain is full: 552 for good, not 452 for now.
+    refuse_over_quota: bool = False
+    # For how many days `trace` remembers what has ended, and after how many mail in maildrops is deleted; 0 for never.
+    history_days: float = 30.0
+    maildrop_days: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,8 @@ class AddressOrder(enum.Enum):
 class OutboundSettings:
     """How mail goes to other hosts."""
 
+    # Whether it goes at all; else it waits in the queue, as if no host could be reached.
+    enabled: bool = True
     timeouts: OutboundTimeouts = field(default_factory=OutboundTimeouts)
     # For routes that say nothing of their own.
     tls: TLSPolicy = TLSPolicy.OPPORTUNISTIC

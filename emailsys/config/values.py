@@ -34,6 +34,8 @@ _ACCOUNT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?", re.ASCII)
 _STORE_URL: Final = re.compile(r"(sqlite|postgresql)(\+[a-z0-9_]+)?://.*", re.ASCII | re.DOTALL)
 _LISTEN: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*):([0-9]{1,5})", re.ASCII)
 
+_DNS_PORT: Final = 53
+
 # Names that stand for an address of each family this machine has.
 EVERY_ADDRESS: Final = "*"
 LOOPBACK: Final = "localhost"
@@ -177,6 +179,54 @@ def networks(value: object) -> tuple[str, ...]:
             found.append(str(ipaddress.ip_network(item if isinstance(item, str) else "")))
         except ValueError:
             raise Unfit(allowed, item) from None
+    return tuple(found)
+
+
+def an_ip_address(version: int) -> Read:
+    """An address of this machine, of one family."""
+    allowed = 'an IPv4 address, such as "192.0.2.1"' if version == 4 else 'an IPv6 address, such as "2001:db8::1"'
+
+    def read(value: object) -> str:
+        try:
+            address = ipaddress.ip_address(value if isinstance(value, str) else "")
+        except ValueError:
+            raise Unfit(allowed) from None
+        if address.version != version:
+            raise Unfit(allowed)
+        return str(address)
+
+    return read
+
+
+def ip_addresses(value: object) -> tuple[str, ...]:
+    """A list of IP addresses."""
+    allowed = 'a list of IP addresses, such as ["192.0.2.1", "2001:db8::1"]'
+    if not isinstance(value, list):
+        raise Unfit(allowed)
+    found: list[str] = []
+    for item in value:
+        try:
+            found.append(str(ipaddress.ip_address(item if isinstance(item, str) else "")))
+        except ValueError:
+            raise Unfit(allowed, item) from None
+    return tuple(found)
+
+
+def name_servers(value: object) -> tuple[tuple[str, int], ...]:
+    """A list of name servers, each an IP address with or without a port."""
+    allowed = 'a list of name servers, such as ["192.0.2.53", "127.0.0.1:5353", "[2001:db8::53]:53"]'
+    if not isinstance(value, list):
+        raise Unfit(allowed)
+    found: list[tuple[str, int]] = []
+    for item in value:
+        match = _LISTEN.fullmatch(item) if isinstance(item, str) else None
+        host, port = (match[1].strip("[]"), int(match[2])) if match else (str(item).strip("[]"), _DNS_PORT)
+        try:
+            found.append((str(ipaddress.ip_address(host)), port))
+        except ValueError:
+            raise Unfit(allowed, item) from None
+        if not 1 <= port <= 65535:
+            raise Unfit(allowed, item)
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""The queue and the routes of the configuration file: what they load to, and what is said of wrong ones."""
+"""Queue, routes and other hosts in the configuration file: what they load to, and what is said of wrong ones."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.config.loader import ConfigError, parse
-from emailsys.config.settings import QueueSettings, RouteSettings, Settings
+from emailsys.config.loader import ConfigError, load, parse
+from emailsys.config.settings import (
+    AddressOrder,
+    OutboundSettings,
+    OutboundTimeouts,
+    QueueSettings,
+    RouteSettings,
+    Settings,
+)
 from emailsys.config.show import render
 from emailsys.mail.next_hop import TLSPolicy
 
@@ -110,3 +117,73 @@ class Routing(Reading):
             self.assertIn(part, said)
         self.assertIn("[[routing.routes]]", self.problems('[routing]\nroutes = "a.test"\n'))
         self.assertIn("a list of networks", self.problems('[routing]\ntrusted_networks = "192.0.2.1"\n'))
+
+
+OUTBOUND = """
+[outbound]
+enabled = false
+tls = "verified"
+clear_after_failed_tls = false
+ca_file = "ca.pem"
+nameservers = ["192.0.2.53", "127.0.0.1:5353", "[2001:db8::53]:54", "2001:db8::54"]
+address_order = "ipv6-only"
+own_addresses = ["192.0.2.9"]
+source_ipv4 = "192.0.2.1"
+source_ipv6 = "2001:DB8::1"
+connections_per_host = 3
+idle_timeout = 0
+[outbound.timeouts]
+connect = "2s"
+final = 0.5
+"""
+
+
+class Outbound(Reading):
+    def test_all_of_it_may_be_changed(self) -> None:
+        outbound = self.read(OUTBOUND).outbound
+        self.assertEqual(
+            outbound,
+            OutboundSettings(
+                enabled=False,
+                timeouts=OutboundTimeouts(connect=2.0, final=0.5),
+                tls=TLSPolicy.VERIFIED,
+                clear_after_failed_tls=False,
+                ca_file=Path("/etc/ca.pem"),
+                nameservers=(("192.0.2.53", 53), ("127.0.0.1", 5353), ("2001:db8::53", 54), ("2001:db8::54", 53)),
+                address_order=AddressOrder.IPV6_ONLY,
+                own_addresses=("192.0.2.9",),
+                source_ipv4="192.0.2.1",
+                source_ipv6="2001:db8::1",
+                connections_per_host=3,
+                idle_timeout=0.0,
+            ),
+        )
+
+    def test_what_is_shown_loads_to_the_same(self) -> None:
+        for settings in (self.read(OUTBOUND), self.read("")):
+            self.assertEqual(self.read(render(settings)), settings)
+
+    def test_mail_leaves_by_default_but_not_without_a_configuration(self) -> None:
+        self.assertTrue(self.read("").outbound.enabled)
+        self.assertFalse(load(None, Path("/srv")).outbound.enabled)
+
+    def test_what_is_wrong_is_named(self) -> None:
+        said = self.problems(
+            '[outbound]\nnameservers = ["dns.example.net"]\nown_addresses = ["here"]\nsource_ipv4 = "2001:db8::1"\n'
+            'source_ipv6 = "x"\naddress_order = "ipv5"\nhosts_per_attempt = 0\n'
+            '[outbound.timeouts]\nconnect = "soon"\nfinall = 3\n'
+        )
+        for part in (
+            'outbound.nameservers: found "dns.example.net"',
+            'outbound.own_addresses: found "here"',
+            'outbound.source_ipv4: found "2001:db8::1"; allowed: an IPv4 address',
+            'outbound.source_ipv6: found "x"; allowed: an IPv6 address',
+            '"ipv4-first" or "ipv6-first" or "ipv4-only" or "ipv6-only"',
+            "outbound.hosts_per_attempt: found 0",
+            'outbound.timeouts.connect: found "soon"',
+            "did you mean final?",
+        ):
+            self.assertIn(part, said)
+        for servers in ('"127.0.0.1"', '["127.0.0.1:0"]', "[53]"):
+            self.assertIn("a list of name servers", self.problems(f"[outbound]\nnameservers = {servers}\n"))
+        self.assertIn("a list of IP addresses", self.problems('[outbound]\nown_addresses = "192.0.2.1"\n'))
