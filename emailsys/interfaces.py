@@ -311,12 +311,13 @@ class IDirectory(Interface):
 
 @dataclass(frozen=True, slots=True)
 class UserRow:
-    """What `user list` shows: octets and count of the messages in the maildrop."""
+    """What `user list` shows: octets and count of the messages in the maildrop, and its bound, 0 for none."""
 
     address: Address
     enabled: bool
     messages: int
     octets: int
+    quota: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ def address_rows(
     queued = 0
     for recipient in envelope.recipients:
         row_ids = []
+        elsewhere = ""
         path = str(recipient.forward_path)
         for route in recipient.routes:
             if isinstance(route, LocalRoute):
@@ -57,9 +58,11 @@ def address_rows(
             else:
                 row_id = make_id()
                 queued += 1
+                if route.forward_path is not recipient.forward_path:
+                    elsewhere += f"\t{route.forward_path}"
                 _queue(rows, row_id, message_id, recipient, route, due_at)
             row_ids.append(row_id)
-        lines.append(f"{','.join(map(str, row_ids))} {path}")
+        lines.append(f"{','.join(map(str, row_ids))} {path}{elsewhere}")
     header_id = envelope.message_id
     asked = envelope.dsn
     rows.messages.append(

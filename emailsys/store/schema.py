@@ -202,7 +202,8 @@ messages: Final = Table(
     # How many maildrop and queue rows it made that are still in the ledger: there, or in `settled`. Where it is 0, all
     # is forgotten. NULL in what release 0.1 has accepted since.
     Column("rows", BigInteger),
-    # A line for each recipient: its row ids separated by commas, a blank, the forward-path.
+    # A line for each recipient: its row ids separated by commas, a blank, the forward-path; then, each after a tab,
+    # where else an alias has sent it.
     Column("recipients", Text),
 )
 for _name in ("header_key", "cause"):
