@@ -40,6 +40,17 @@ def _tells_more(outcome: Outcome, before: Outcome | None) -> bool:
     return before.host_at_fault and before.reply.enhanced == _NO_CONNECTION
 
 
+@implementer(IRelay)
+class ClosedRelay:
+    """Mail to other systems is switched off: it waits."""
+
+    async def relay(self, next_hop: NextHop, transmission: Transmission) -> Sequence[Outcome]:
+        return [Outcome(OutcomeKind.DELAYED, replies.OUTBOUND_OFF)] * len(transmission.recipients)
+
+    def idle(self, next_hop: NextHop) -> None:
+        """There are no connections."""
+
+
 class _Attempt:
     """One message, and what is known of each of its recipients so far."""
 

@@ -34,6 +34,8 @@ from emailsys.policy.hashing import HashingThreads
 from emailsys.policy.login import build_portal
 from emailsys.store.open import Store, open_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
+from emailsys.tap.outbound import Outbound
+from emailsys.tap.secrets import SRS_SECRET, kept_secret
 from emailsys.telemetry import Telemetry
 
 # Seconds that sessions get to finish what they do when the daemon is asked to end; systemd waits 90 before it kills.
@@ -92,6 +94,7 @@ class Daemon(Service):
         self._certificates = certificates
         self._store: Store | None = None
         self._hashing: HashingThreads | None = None
+        self._outbound: Outbound | None = None
         self._control: ControlListener | None = None
         self._factories: dict[str, Drainable] = {}
         self._ports: list[IListeningPort] = []
@@ -107,6 +110,7 @@ class Daemon(Service):
         # twistd has forked since the lock was taken.
         self._held.lock.write_pid()
         try:
+            srs_secret = kept_secret(self.settings.state / SRS_SECRET)
             store = open_store(
                 self.settings.store,
                 self.settings.state,
@@ -114,20 +118,22 @@ class Daemon(Service):
                 self.telemetry,
                 takeover_after=self.settings.pop3.takeover_after,
             )
-        except StoreError as error:
+        except (StoreError, StartupError) as error:
             # Standard error is the terminal in `serve`, and the log under twistd.
             print(f"emailsys: {error}", file=sys.stderr)
             self._held.release()
             raise SystemExit(int(Exit.UNAVAILABLE)) from None
         self._store = store
         self._began = self._reactor.seconds()
-        self._factories = self._join(store)
+        self._outbound = outbound = Outbound(self._reactor, self.settings, store, self.telemetry, srs_secret)
+        self._factories = self._join(store, outbound)
         for bound in self._held.listeners:
             self._addresses.setdefault(bound.service, []).append(bound.shown)
             self._adopt(bound.socket, self._outward(bound.service))
         commands = Commands(store.accounts, self.telemetry, self.status)
         self._control = ControlListener(self._held.control, ControlFactory(commands, self.telemetry), self._reactor)
         self._control.start()
+        outbound.start()
         _ = self._renewal.start(CERTIFICATES_EVERY, now=False)
         # An operator who renewed certificates does not want to wait for a day.
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload_certificates))
@@ -140,7 +146,10 @@ class Daemon(Service):
 
     @override
     def stopService(self) -> Deferred[None]:
-        """Stop listening, end what is idle, let the others finish for at most DRAIN_SECONDS, close the store."""
+        """Stop listening, end what is idle, let the others finish for a while, close the store.
+
+        Sessions have DRAIN_SECONDS, deliveries to other hosts `queue.stop_grace`.
+        """
         Service.stopService(self)
         stopped = Deferred.fromCoroutine(self._stop())
         _ = stopped.addErrback(lambda failure: self.telemetry.surprise("stop", failure))
@@ -161,6 +170,8 @@ class Daemon(Service):
             self._control.stop()
         with suppress(FileNotFoundError):
             (self.settings.state / SOCKET_NAME).unlink()
+        assert self._outbound is not None
+        sent = Deferred.fromCoroutine(self._outbound.stop())
         factories = tuple(dict.fromkeys(self._factories.values()))
         deadline = self._reactor.seconds() + DRAIN_SECONDS
         while (left := sum(factory.drain() for factory in factories)) and self._reactor.seconds() < deadline:
@@ -170,25 +181,26 @@ class Daemon(Service):
                 session.abort()
         if self._hashing is not None:
             self._hashing.stop()
+        await sent
         await store.close()
         self.telemetry.event("stopped", aborted=left)
         self._held.release()
 
-    def _join(self, store: Store) -> dict[str, Drainable]:
+    def _join(self, store: Store, outbound: Outbound) -> dict[str, Drainable]:
         """A factory for each service: this is where policy and store meet the protocols."""
         settings, telemetry, clock = self.settings, self.telemetry, self._reactor
         # A pool of its own: the reactor's may be busy with name look-ups, and a login would wait behind them.
         threads = ThreadPool(0, settings.login.hashing_threads, "hashing")
         self._hashing = hashing = HashingThreads(self._reactor, threads, settings.login.max_waiting)
         hashing.start()
-        portal = build_portal(store.directory, store.maildrops, hashing, settings.hostname)
+        portal = build_portal(store.directory, store.maildrops, hashing, outbound.access)
 
         def smtp(kind: Kind) -> ESMTPServerFactory:
             return ESMTPServerFactory(
                 SMTPService(
                     kind=kind,
                     portal=portal,
-                    intake=store.intake,
+                    intake=outbound.intake,
                     settings=settings.smtp,
                     clock=clock,
                     telemetry=telemetry,
