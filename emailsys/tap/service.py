@@ -30,10 +30,12 @@ from emailsys.net.smtp_service import Kind, SMTPService
 from emailsys.net.tls import ServerTLS, TLSConfigError
 from emailsys.ops.commands import Commands
 from emailsys.ops.control import SOCKET_NAME, ControlFactory, ControlListener
+from emailsys.ops.doors import Hooks
 from emailsys.policy.hashing import HashingThreads
 from emailsys.policy.login import build_portal
 from emailsys.store.open import Store, open_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
+from emailsys.tap.explaining import explainer
 from emailsys.tap.outbound import Outbound
 from emailsys.tap.secrets import SRS_SECRET, kept_secret
 from emailsys.telemetry import Telemetry
@@ -130,7 +132,8 @@ class Daemon(Service):
         for bound in self._held.listeners:
             self._addresses.setdefault(bound.service, []).append(bound.shown)
             self._adopt(bound.socket, self._outward(bound.service))
-        commands = Commands(store.accounts, self.telemetry, self.status)
+        hooks = Hooks(self.status, explainer(self.settings, store), outbound.runner.lift_pauses)
+        commands = Commands(store, self.telemetry, hooks)
         self._control = ControlListener(self._held.control, ControlFactory(commands, self.telemetry), self._reactor)
         self._control.start()
         outbound.start()
