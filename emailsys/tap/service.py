@@ -31,6 +31,7 @@ from emailsys.net.tls import ServerTLS, TLSConfigError
 from emailsys.ops.commands import Commands
 from emailsys.ops.control import SOCKET_NAME, ControlFactory, ControlListener
 from emailsys.ops.doors import Hooks
+from emailsys.ops.fields import time_field
 from emailsys.policy.hashing import HashingThreads
 from emailsys.policy.login import build_portal
 from emailsys.store.open import Store, open_store
@@ -45,6 +46,10 @@ DRAIN_SECONDS: Final = 10.0
 _DRAIN_POLL: Final = 0.05
 # Seconds between two readings of the certificates: renewed ones are served, ticket keys change (RFC 9325 §4.3.1).
 CERTIFICATES_EVERY: Final = 86400.0
+
+
+# Next hops that `status` tells of, the busiest first.
+_NEXT_HOPS: Final = 20
 
 
 class Drainable(Protocol):
@@ -250,6 +255,16 @@ class Daemon(Service):
             "listening": dict(self._addresses),
             "up": round(self._reactor.seconds() - self._began, 1),
             "sessions": {name: len(factory.sessions) for name, factory in self._factories.items()},
+            "next_hops": [
+                {
+                    "name": hop.name,
+                    "held": hop.held,
+                    "under_way": hop.under_way,
+                    "paused_until": time_field(hop.paused_until),
+                    "reason": hop.reason,
+                }
+                for hop in (self._outbound.runner.status()[:_NEXT_HOPS] if self._outbound is not None else ())
+            ],
             "counters": dict(self.telemetry.counters),
         }
 
