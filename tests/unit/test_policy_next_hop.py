@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from emailsys.config.settings import RouteSettings, RoutingSettings
@@ -21,6 +20,7 @@ from emailsys.policy.expansion import AliasRouter
 from emailsys.policy.next_hop import ForwardedSenders, QueueRouter, Routes, RouteTable, explain
 from emailsys.policy.trusted import TrustedNetworks
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.whole_house import MemoryRoutes
 from tests.unit.test_policy_expansion import Aliases
 
 T = TypeVar("T")
@@ -73,23 +73,6 @@ class Table(SynchronousTestCase):
         self.assertNotIn("secret", repr(route) + repr(choice))
 
 
-@implementer(IRouteAdministration)
-class StoredRoutes:
-    """Routes that an operator has set."""
-
-    def __init__(self) -> None:
-        self.known: list[HostRoute] = []
-
-    async def set_route(self, route: HostRoute) -> None:
-        self.known.append(route)
-
-    async def remove_route(self, recipient_domain: str, sender_domain: str) -> None:
-        self.known.clear()
-
-    async def routes(self) -> Sequence[HostRoute]:
-        return tuple(self.known)
-
-
 class Queued(SynchronousTestCase):
     def setUp(self) -> None:
         self.store = MemoryStore()
@@ -97,7 +80,7 @@ class Queued(SynchronousTestCase):
         self.aliases = Aliases()
         self.senders = ForwardedSenders(b"0123456789abcdef", self.store.directory, lambda: NOW)
         self.router = AliasRouter(self.store.directory, self.aliases, srs=self.senders)
-        self.stored = StoredRoutes()
+        self.stored = MemoryRoutes()
         self.routes = Routes(RoutingSettings(), TLSPolicy.OPPORTUNISTIC, self.stored)
         self.queue = QueueRouter(self.routes, self.router, self.senders)
 
