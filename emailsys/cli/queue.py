@@ -22,7 +22,7 @@ _EXAMPLES = """\b
 Examples:
   emailsys queue summary                          how much waits, by recipient domain
   emailsys queue list --domain example.org        what waits for one domain, and why
-  emailsys queue list --older-than 4h --state waiting
+  emailsys queue list --older-than 4h --status waiting
   emailsys queue show 0d1x2y3z4a5b6c              one message with all that happened
   emailsys queue retry --domain example.org       try again now: the host is back
   emailsys queue hold --sender news@example.net   stop a flood; release lets it go on
@@ -42,7 +42,7 @@ def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.argument("ids", nargs=-1, metavar="[QUEUE_ID]...")
     @click.option("--domain", metavar="NAME", default="", help="Recipients in that domain.")
     @click.option("--sender", metavar="ADDRESS", default="", help="From that address or domain; <> for bounces.")
-    @click.option("--state", type=click.Choice(["waiting", "leased", "held"]), help="leased: it is being sent.")
+    @click.option("--status", type=click.Choice(["waiting", "leased", "held"]), help="leased: it is being sent.")
     @click.option("--older-than", type=DURATION, metavar="TIME", default=0.0, help="Accepted that long ago: 90m, 4h.")
     @wraps(function)
     def command(
@@ -50,7 +50,7 @@ def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
         ids: tuple[str, ...],
         domain: str,
         sender: str,
-        state: str | None,
+        status: str | None,
         older_than: float,
         **options: Any,
     ) -> Any:
@@ -58,7 +58,7 @@ def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
             "queue_ids": list(ids),
             "domain": domain,
             "sender": sender,
-            "state": state,
+            "state": status,
             "older_than": older_than,
         }
         return function(*arguments, chosen=chosen, **options)
@@ -130,7 +130,7 @@ def summary(where: Places, as_json: bool) -> None:
 
 def _change(where: Places, change: str, chosen: dict[str, Any], everything: bool, as_json: bool, done: str) -> None:
     if not everything and not any(chosen.values()):
-        raise click.UsageError("Say which: QUEUE_IDs, --domain, --sender, --state, --older-than, or --all.")
+        raise click.UsageError("Say which: QUEUE_IDs, --domain, --sender, --status, --older-than, or --all.")
     changed = administer(where, {"command": "queue.change", "change": change, **chosen})["changed"]
     if as_json:
         click.echo(json.dumps({"changed": changed}))

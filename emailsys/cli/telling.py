@@ -9,7 +9,7 @@ from emailsys.cli.amounts import shown_size, shown_time
 
 _FOR = {
     "queued": "to {recipient}: waits to be sent to another host",
-    "stored": "to {recipient}: put into the maildrop",
+    "stored": "to {recipient}: put into the maildrop{of}",
     "expanded": "to {recipient}: an alias, goes to {detail}",
     "delayed": "to {recipient}: tried{by}, delayed: {reply}",
     "warned": "to {recipient}: the sender was told of the delay",
@@ -54,6 +54,7 @@ def _told(one: dict[str, Any], life: dict[str, Any]) -> str:
         "by": remote,
         "reply": " ".join((one["reply"] or "no reply").split()),
         "detail": one["detail"] or "",
+        "of": f" of {one['detail']}" if one["detail"] and one["detail"] != one["recipient"] else "",
     }
     return _FOR[one["kind"]].format(**words) + (_DOUBT if one["in_doubt"] else "")
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any, Final
 
 from emailsys.interfaces import AdminError
+from emailsys.mail.address import is_domain
 from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
+from emailsys.mail.trace import address_literal
 from emailsys.ops.doors import Doors, Hooks
 from emailsys.ops.fields import Fields, MalformedRequest
 from emailsys.ops.running import Run, Understand
@@ -45,11 +48,24 @@ def _route_set(fields: Fields) -> Run:
     tls, implicit_tls = fields.choice("tls", TLSPolicy), fields.flag("implicit_tls")
     certificate_name = fields.word("certificate_name")
     username, password = fields.word("username"), fields.secret("password")
+    if not is_domain(host):
+        host = _literal(host)
+    for domain in filter(None, (recipient_domain, sender_domain)):
+        if not is_domain(domain):
+            raise MalformedRequest(f"domain: found {domain!r}; allowed: the name of a domain")
     if not port:
         raise MalformedRequest(f"port: found 0; allowed: 1 to {_MOST_PORT}")
     login = HostLogin(username, password) if username else None
     hop = NextHop(host, port, False, tls, implicit_tls, login, certificate_name)
     return lambda doors, hooks: doors.routes.set_route(HostRoute(hop, recipient_domain, sender_domain))
+
+
+def _literal(host: str) -> str:
+    """The address literal of an IP address."""
+    try:
+        return address_literal(str(ip_address(host.removeprefix("[").removesuffix("]").removeprefix("IPv6:"))))
+    except ValueError:
+        raise MalformedRequest(f"host: found {host!r}; allowed: the name of a host or an IP address") from None
 
 
 def _route_remove(fields: Fields) -> Run:

@@ -17,7 +17,7 @@ from emailsys.store import schema
 from emailsys.store.addressing import PIECE_OCTETS, address_rows, may_have_dots, notice_rows
 from emailsys.store.database import Database
 from emailsys.store.ids import id_text
-from emailsys.store.jobs import Rows
+from emailsys.store.jobs import Row, Rows
 from emailsys.telemetry import Telemetry
 
 # Octets of one message's pieces that may wait for their commit before its sender is paused.
@@ -38,8 +38,10 @@ class Intake:
         telemetry: Telemetry,
         max_held_octets: int,
         now: Callable[[], float] = time.time,
+        stored: Callable[[Sequence[Row]], None] | None = None,
     ) -> None:
         """
+        @param stored: called with the maildrop rows of each commit.
         @param max_held_octets: of bodies not yet given to the database, over all messages.
         """
         self.database = database
@@ -47,6 +49,7 @@ class Intake:
         self.max_held_octets = max_held_octets
         self.held_octets = 0
         self.now = now
+        self.stored = stored
 
     def begin(self) -> Incoming:
         """A new, empty message."""
@@ -196,6 +199,8 @@ class Incoming:
             for notice in notices:
                 notice_rows(rows, notice, make, due_at, self._message_id)
             await self._intake.database.insert(rows)
+            if self._intake.stored is not None:
+                self._intake.stored(rows.maildrop)
         except BaseException:
             if rows.unstage is not None or not rows.bodies:
                 self._sweep()

@@ -61,7 +61,6 @@ class Store:
         self.database = database
         self.sweeper = Sweeper(database, reactor, telemetry, reserve_octets)
         self.retention = Retention(database, reactor, telemetry, self.sweeper.wake, settings, now)
-        self.intake = Intake(database, telemetry, settings.max_waiting_octets, now)
         self.maildrops = Maildrops(database, locks, self.sweeper, reactor, takeover_after, now)
         self.directory = Directory(database, reactor)
         changes = Changes(database, self.directory)
@@ -69,6 +68,7 @@ class Store:
         self.aliases = Aliases(changes)
         self.routes = Routes(changes, self.directory)
         self.quotas = Quotas(changes, reactor, telemetry, settings.default_quota)
+        self.intake = Intake(database, telemetry, settings.max_waiting_octets, now, self.quotas.stored)
         self.queue = Queue(database, self.sweeper, now)
         self.queue_operations = QueueOperations(database, self.sweeper, now)
         self.trace = Trace(database, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from emailsys.mail.address import Address, domain_key
 from emailsys.operations import IQuotas, Usage
 from emailsys.store.changes import Changes, find_domain
 from emailsys.store.database import Reactor
+from emailsys.store.jobs import Row
 from emailsys.store.schema import accounts, domains, maildrop
 from emailsys.telemetry import Telemetry
 
@@ -26,12 +28,19 @@ WARN_AT: Final = 0.9
 
 @dataclass(slots=True)
 class _Counted:
+    """Of an account or a domain. `at` is when it was counted."""
+
     at: float
-    address: str
-    domain: str
-    account: Usage
-    whole_domain: Usage
+    name: str
+    octets: int
+    limit: int
+    # Of an account.
+    domain_id: int = 0
     warned: bool = False
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(self.octets if self.limit else 0, self.limit)
 
 
 @implementer(IQuotas)
@@ -46,33 +55,48 @@ class Quotas:
         self._reactor = reactor
         self._telemetry = telemetry
         self._default = default
-        self._counted: dict[int, _Counted] = {}
+        self._accounts: dict[int, _Counted] = {}
+        self._domains: dict[int, _Counted] = {}
 
     async def usage(self, account_id: int) -> tuple[Usage, Usage]:
         """Of the account and of its domain."""
-        known = self._counted.get(account_id)
         now = self._reactor.seconds()
-        if known is None or now - known.at >= _COUNT_EVERY:
-            counted = await self._changes.database.read("usage", lambda connection: self._count(connection, account_id))
-            counted.at = now
-            counted.warned = known is not None and known.warned
-            if len(self._counted) >= _REMEMBERED:
-                self._counted.clear()
-            self._counted[account_id] = known = counted
-            self._warn(known)
-        return known.account, known.whole_domain
+        account = self._accounts.get(account_id)
+        domain = None if account is None else self._domains.get(account.domain_id)
+        if account is not None and domain is not None and now - min(account.at, domain.at) < _COUNT_EVERY:
+            return account.usage, domain.usage
+        counted, of_domain = await self._changes.database.read(
+            "usage", lambda connection: self._count(connection, account_id, now)
+        )
+        self._remember(self._accounts, account_id, counted)
+        self._remember(self._domains, counted.domain_id, of_domain)
+        return counted.usage, of_domain.usage
 
-    def _warn(self, counted: _Counted) -> None:
-        """Tell the log once for each time that the share is passed."""
-        full = max(counted.account.share, counted.whole_domain.share) >= WARN_AT
+    def _remember(self, known: dict[int, _Counted], number: int, counted: _Counted) -> None:
+        before = known.get(number)
+        counted.warned = before is not None and before.warned
+        if len(known) >= _REMEMBERED:
+            known.clear()
+        known[number] = counted
+        # Tell the log once for each time that the share is passed.
+        full = counted.usage.share >= WARN_AT
         if full and not counted.warned:
-            of_domain = counted.whole_domain.share > counted.account.share
-            usage = counted.whole_domain if of_domain else counted.account
-            name = counted.domain if of_domain else counted.address
-            self._telemetry.event("quota-nearly-full", of=name, octets=usage.octets, limit=usage.limit)
+            self._telemetry.event("quota-nearly-full", of=counted.name, octets=counted.octets, limit=counted.limit)
         counted.warned = full
 
-    def _count(self, connection: Connection, account_id: int) -> _Counted:
+    def stored(self, rows: Sequence[Row]) -> None:
+        """Maildrop rows were committed: what was counted before them grows by them."""
+        if not self._accounts:
+            return
+        for account_id, _row_id, _message_id, octets, *_ in rows:
+            account = self._accounts.get(account_id)
+            if account is not None:
+                account.octets += octets
+                domain = self._domains.get(account.domain_id)
+                if domain is not None:
+                    domain.octets += octets
+
+    def _count(self, connection: Connection, account_id: int, now: float) -> tuple[_Counted, _Counted]:
         found = connection.execute(
             select(
                 accounts.c.local,
@@ -85,14 +109,16 @@ class Quotas:
             .where(accounts.c.account_id == account_id)
         ).one_or_none()
         if found is None:
-            return _Counted(0.0, "", "", Usage(0, 0), Usage(0, 0))
-        limit = self.limit_of(found.quota)
+            return _Counted(now, "", 0, 0), _Counted(now, "", 0, 0)
+        limit, bound = self.limit_of(found.quota), found.domain_quota or 0
         mine = _octets(connection, maildrop.c.account_id == account_id) if limit else 0
-        bound = found.domain_quota or 0
         ours = select(accounts.c.account_id).where(accounts.c.domain_id == found.domain_id)
         all_of_us = _octets(connection, maildrop.c.account_id.in_(ours)) if bound else 0
-        address = str(Address(found.local, found.domain))
-        return _Counted(0.0, address, found.domain, Usage(mine, limit), Usage(all_of_us, bound))
+        name = str(Address(found.local, found.domain))
+        return (
+            _Counted(now, name, mine, limit, found.domain_id),
+            _Counted(now, found.domain, all_of_us, bound),
+        )
 
     def limit_of(self, own: int | None) -> int:
         """The bound of an account: its own, else the configuration's."""
@@ -114,7 +140,8 @@ class Quotas:
                 raise AdminError(f"there is no user {address}")
 
         await self._changes.run("set-quota", put)
-        self._counted.clear()
+        self._accounts.clear()
+        self._domains.clear()
 
 
 def _octets(connection: Connection, which: Any) -> int:

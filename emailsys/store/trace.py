@@ -11,12 +11,13 @@ from sqlalchemy import Connection, func, select
 from zope.interface import implementer
 
 from emailsys.interfaces import Fate
+from emailsys.mail.address import Address
 from emailsys.operations import EventKind, Happening, ITrace, Life
 from emailsys.store.database import Database
 from emailsys.store.history import header_keys, microseconds, moment
 from emailsys.store.ids import first_id_at, id_number, id_text
 from emailsys.store.queue import reverse_path
-from emailsys.store.schema import events, maildrop, messages, queue, settled
+from emailsys.store.schema import accounts, events, maildrop, messages, queue, settled
 
 _DAY: Final = 86_400 * 1_000_000
 # How far back is looked where nobody says: by Message-ID, which is found by an index, and by address, which is not.
@@ -113,8 +114,14 @@ def _gather(message_id: int) -> Callable[[Connection], Life]:
     def gather(connection: Connection) -> Life:
         here = {
             table: connection.execute(select(table).where(table.c.message_id == message_id).limit(_TOLD)).all()
-            for table in (queue, maildrop, settled, events)
+            for table in (queue, settled, events)
         }
+        drops = connection.execute(
+            select(maildrop.c.row_id, accounts.c.local, accounts.c.domain)
+            .join(accounts, accounts.c.account_id == maildrop.c.account_id)
+            .where(maildrop.c.message_id == message_id)
+            .limit(_TOLD)
+        ).all()
         message = connection.execute(select(messages).where(messages.c.message_id == message_id)).one()
         notices = connection.execute(
             select(messages.c.message_id, messages.c.arrived_at, messages.c.recipients).where(
@@ -123,7 +130,7 @@ def _gather(message_id: int) -> Callable[[Connection], Life]:
         ).all()
         recipients = list(_recipients(message.recipients or ""))
         names = {row_id: path for row_ids, path, _ in recipients for row_id in row_ids}
-        told = list(_beginning(message, recipients, here[maildrop], here[settled], names))
+        told = list(_beginning(message, recipients, drops, here[queue], here[settled], names))
         told += [
             Happening(
                 moment(row.at),
@@ -167,7 +174,7 @@ def _gather(message_id: int) -> Callable[[Connection], Life]:
             recipients=tuple(path for _, path, _ in recipients),
             happenings=tuple(sorted(told, key=lambda one: one.at)),
             queued=len(here[queue]),
-            stored=len(here[maildrop]),
+            stored=len(drops),
         )
 
     return gather
@@ -185,29 +192,29 @@ def _beginning(
     message: Any,
     recipients: Sequence[tuple[list[int], str, list[str]]],
     drops: Sequence[Any],
+    queued: Sequence[Any],
     ended: Sequence[Any],
     names: dict[int, str],
 ) -> Iterator[Happening]:
     """What the commit of its acceptance did."""
     at = moment(message.arrived_at)
     yield Happening(at, EventKind.ACCEPTED)
-    in_drops = {row.row_id for row in drops} | {
-        row.row_id for row in ended if row.fate in (Fate.DELETED.name, Fate.EXPIRED.name) or row.attempts is None
-    }
+    stored = {row.row_id: str(Address(row.local, row.domain)) for row in drops}
+    stored |= {row.row_id: "" for row in ended if row.recipient is None}
+    sent = {row.row_id: str(Address(row.forward_local, row.forward_domain)) for row in queued}
+    sent |= {row.row_id: row.recipient for row in ended if row.recipient is not None}
     for row_ids, path, elsewhere in recipients:
         if len(row_ids) > 1 or elsewhere:
-            yield Happening(at, EventKind.EXPANDED, path, detail=_ways(len(row_ids) - len(elsewhere), elsewhere))
+            ways = [sent.get(row_id) or stored.get(row_id) or "an account" for row_id in row_ids]
+            yield Happening(at, EventKind.EXPANDED, path, detail=", ".join(ways))
         for row_id in row_ids:
-            stored = row_id in in_drops
-            yield Happening(at, EventKind.STORED if stored else EventKind.QUEUED, path)
-    for row in drops:
-        if row.row_id not in names:
-            # Accepted by release 0.1, which did not note the recipients.
-            yield Happening(at, EventKind.STORED)
-
-
-def _ways(rest: int, elsewhere: Sequence[str]) -> str:
-    return ", ".join([*elsewhere, *([f"{rest} more" if elsewhere else f"{rest} ways"] if rest else [])])
+            if row_id in stored:
+                yield Happening(at, EventKind.STORED, path, detail=stored[row_id])
+            elif row_id in sent:
+                yield Happening(at, EventKind.QUEUED, sent[row_id])
+    for row_id in stored.keys() - names.keys():
+        # Accepted by release 0.1, which did not note the recipients.
+        yield Happening(at, EventKind.STORED, stored[row_id], detail=stored[row_id])
 
 
 def _named(row: Any, names: dict[int, str]) -> str:
