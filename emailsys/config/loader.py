@@ -10,11 +10,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from emailsys.config.monitoring_keys import MONITORING
 from emailsys.config.outbound_keys import OUTBOUND, QUEUE, ROUTE, ROUTING, TIMEOUTS
 from emailsys.config.settings import (
     CertificateFiles,
     Listen,
     LoginSettings,
+    MonitoringSettings,
     OutboundSettings,
     OutboundTimeouts,
     POP3Settings,
@@ -233,6 +235,7 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
     queue = QueueSettings(**top.section("queue", QUEUE))
     routing = _routing(top, Path(file).parent)
     outbound = _outbound(top, Path(file).parent)
+    monitoring = _monitoring(top, Path(file).parent)
     top.close()
     if problems:
         raise ConfigError(problems)
@@ -246,6 +249,7 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
         queue=queue,
         routing=routing,
         outbound=outbound,
+        monitoring=monitoring,
         **listens,
         **values,
     )
@@ -264,6 +268,13 @@ def _listens(top: _Table, problems: list[str], file: str) -> dict[str, Any]:
                     "allowed: an address of its own"
                 )
     return {f"{name}_listen": Listen(pairs) for name, pairs in addresses.items()}
+
+
+def _monitoring(top: _Table, folder: Path) -> MonitoringSettings:
+    values = top.section("monitoring", MONITORING)
+    if "mail_log" in values:
+        values["mail_log"] = folder / values["mail_log"]
+    return MonitoringSettings(**values)
 
 
 def _tls(top: _Table, folder: Path) -> TLSSettings:

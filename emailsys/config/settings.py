@@ -203,6 +203,24 @@ class RoutingSettings:
     srs_domain: str = ""
 
 
+class LogFormat(enum.Enum):
+    """How events of the mail log are written."""
+
+    PLAIN = "plain"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class MonitoringSettings:
+    """How the daemon tells others how it is."""
+
+    # Where Prometheus finds /metrics by HTTP; nowhere by default, as it has no password.
+    metrics_listen: tuple[tuple[str, int], ...] = ()
+    log_format: LogFormat = LogFormat.PLAIN
+    # A file for events alone, a line each; reopened at SIGHUP.
+    mail_log: Path | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a daemon is told."""
@@ -222,5 +240,6 @@ class Settings:
     queue: QueueSettings = field(default_factory=QueueSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
+    monitoring: MonitoringSettings = field(default_factory=MonitoringSettings)
     user: str | None = None
     group: str | None = None

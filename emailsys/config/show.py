@@ -23,7 +23,7 @@ def render(settings: Settings) -> str:
     for name in SERVICES:
         pairs = getattr(settings, f"{name}_listen").addresses
         lines.append(f"{name} = [{', '.join(_text(shown_address(*pair)) for pair in pairs)}]")
-    for name in ("smtp", "pop3", "tls", "store", "login", "queue", "routing", "outbound"):
+    for name in ("smtp", "pop3", "tls", "store", "login", "queue", "routing", "outbound", "monitoring"):
         section = getattr(settings, name)
         lines += ["", f"[{name}]"]
         for field in fields(section):

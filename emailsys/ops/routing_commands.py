@@ -48,8 +48,7 @@ def _route_set(fields: Fields) -> Run:
     tls, implicit_tls = fields.choice("tls", TLSPolicy), fields.flag("implicit_tls")
     certificate_name = fields.word("certificate_name")
     username, password = fields.word("username"), fields.secret("password")
-    if not is_domain(host):
-        host = _literal(host)
+    host = _host(host)
     for domain in filter(None, (recipient_domain, sender_domain)):
         if not is_domain(domain):
             raise MalformedRequest(f"domain: found {domain!r}; allowed: the name of a domain")
@@ -60,11 +59,13 @@ def _route_set(fields: Fields) -> Run:
     return lambda doors, hooks: doors.routes.set_route(HostRoute(hop, recipient_domain, sender_domain))
 
 
-def _literal(host: str) -> str:
-    """The address literal of an IP address."""
+def _host(host: str) -> str:
+    """The name of a host, or the address literal of an IP address."""
     try:
         return address_literal(str(ip_address(host.removeprefix("[").removesuffix("]").removeprefix("IPv6:"))))
     except ValueError:
+        if is_domain(host):
+            return host
         raise MalformedRequest(f"host: found {host!r}; allowed: the name of a host or an IP address") from None
 
 

@@ -32,6 +32,7 @@ from emailsys.ops.commands import Commands
 from emailsys.ops.control import SOCKET_NAME, ControlFactory, ControlListener
 from emailsys.ops.doors import Hooks
 from emailsys.ops.fields import time_field
+from emailsys.ops.mail_log import MailLog
 from emailsys.policy.hashing import HashingThreads
 from emailsys.policy.login import build_portal
 from emailsys.store.open import Store, open_store
@@ -109,6 +110,7 @@ class Daemon(Service):
         self._renewal = LoopingCall(self.reload_certificates)
         self._renewal.clock = reactor
         self._began = 0.0
+        self._mail_log: MailLog | None = None
 
     @override
     def startService(self) -> None:
@@ -131,12 +133,14 @@ class Daemon(Service):
             self._held.release()
             raise SystemExit(int(Exit.UNAVAILABLE)) from None
         self._store = store
+        self._open_mail_log()
         self._began = self._reactor.seconds()
         self._outbound = outbound = Outbound(self._reactor, self.settings, store, self.telemetry, srs_secret)
         self._factories = self._join(store, outbound)
         for bound in self._held.listeners:
             self._addresses.setdefault(bound.service, []).append(bound.shown)
-            self._adopt(bound.socket, self._outward(bound.service))
+            factory = self._metrics_site(store) if bound.service == "metrics" else self._outward(bound.service)
+            self._adopt(bound.socket, factory)
         hooks = Hooks(self.status, explainer(self.settings, store), outbound.runner.lift_pauses)
         commands = Commands(store, self.telemetry, hooks)
         self._control = ControlListener(self._held.control, ControlFactory(commands, self.telemetry), self._reactor)
@@ -144,7 +148,7 @@ class Daemon(Service):
         outbound.start()
         _ = self._renewal.start(CERTIFICATES_EVERY, now=False)
         # An operator who renewed certificates does not want to wait for a day.
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload_certificates))
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._hang_up))
         self.telemetry.event(
             "started",
             pid=os.getpid(),
@@ -192,6 +196,9 @@ class Daemon(Service):
         await sent
         await store.close()
         self.telemetry.event("stopped", aborted=left)
+        if self._mail_log is not None:
+            self.telemetry.also = None
+            self._mail_log.close()
         self._held.release()
 
     def _join(self, store: Store, outbound: Outbound) -> dict[str, Drainable]:
@@ -232,6 +239,25 @@ class Daemon(Service):
         receive, submission = smtp(Kind.RECEIVE), smtp(Kind.SUBMISSION)
         return {"smtp": receive, "submission": submission, "submissions": submission, "pop3": pop3, "pop3s": pop3}
 
+    def _metrics_site(self, store: Store) -> IProtocolFactory:
+        # Imported here, because it takes 10 MB that a system without it does not need.
+        from emailsys.ops.metrics import Sources, metrics_site
+
+        database = store.database
+        sources = Sources(
+            self.telemetry,
+            store.queue_operations,
+            self._sessions,
+            lambda: self._reactor.seconds() - self._began,
+            lambda: (database.batches, database.committed, database.waiting_octets, database.engine.free_octets()),
+        )
+        site: Any = metrics_site(sources, self._reactor)
+        factory: IProtocolFactory = site
+        return factory
+
+    def _sessions(self) -> dict[str, int]:
+        return {name: len(factory.sessions) for name, factory in self._factories.items()}
+
     def _outward(self, service: str) -> IProtocolFactory:
         """The factory as the port has it: with TLS from the first octet where the service asks for that."""
         factory: Any = self._factories[service]
@@ -254,7 +280,7 @@ class Daemon(Service):
             "state": str(self.settings.state),
             "listening": dict(self._addresses),
             "up": round(self._reactor.seconds() - self._began, 1),
-            "sessions": {name: len(factory.sessions) for name, factory in self._factories.items()},
+            "sessions": self._sessions(),
             "next_hops": [
                 {
                     "name": hop.name,
@@ -267,6 +293,26 @@ class Daemon(Service):
             ],
             "counters": dict(self.telemetry.counters),
         }
+
+    def _open_mail_log(self) -> None:
+        monitoring = self.settings.monitoring
+        if monitoring.mail_log is not None:
+            try:
+                self._mail_log = MailLog(monitoring.mail_log, monitoring.log_format)
+            except OSError as error:
+                # Mail goes on; that its log does not is in the daemon's own.
+                self.telemetry.event("mail-log.refused", path=monitoring.mail_log, why=error.strerror)
+            else:
+                self.telemetry.also = self._mail_log.write
+
+    def _hang_up(self) -> None:
+        """SIGHUP: certificates were renewed, or the log was rotated."""
+        self.reload_certificates()
+        if self._mail_log is not None:
+            try:
+                self._mail_log.reopen()
+            except OSError as error:
+                self.telemetry.event("mail-log.refused", path=self.settings.monitoring.mail_log, why=error.strerror)
 
     def reload_certificates(self) -> None:
         """Read the certificates again; where they are wrong, those in use stay, and the log has the reason."""
