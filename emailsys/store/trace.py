@@ -130,8 +130,8 @@ def _gather(message_id: int) -> Callable[[Connection], Life]:
         ).all()
         recipients = list(_recipients(message.recipients or ""))
         names = {row_id: path for row_ids, path, _ in recipients for row_id in row_ids}
-        told = list(_beginning(message, recipients, drops, here[queue], here[settled], names))
-        told += [
+        beginning = _beginning(message, recipients, drops, here[queue], here[settled], names)
+        told = [
             Happening(
                 moment(row.at),
                 EventKind(row.kind),
@@ -172,7 +172,7 @@ def _gather(message_id: int) -> Callable[[Connection], Life]:
             client=None if message.client is None else json.loads(message.client),
             cause="" if message.cause is None else id_text(message.cause),
             recipients=tuple(path for _, path, _ in recipients),
-            happenings=tuple(sorted(told, key=lambda one: one.at)),
+            happenings=(*beginning, *sorted(told, key=lambda one: one.at)),
             queued=len(here[queue]),
             stored=len(drops),
         )

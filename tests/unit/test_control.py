@@ -36,6 +36,8 @@ from emailsys.ops.doors import Hooks
 from emailsys.telemetry import Telemetry
 from tests.fakes.memory_store import MemoryStore
 
+UNBOUNDED = {"quota": None, "used": None}
+
 
 class Case(SynchronousTestCase):
     """A connection to the control socket of a daemon with an empty store."""
@@ -81,8 +83,8 @@ class CommandTests(Case):
         self.assertEqual(
             self.result(command="user.list", domain=None),
             [
-                {"address": "ann@example.test", "enabled": True, "messages": 0, "octets": 0},
-                {"address": "bob@example.test", "enabled": True, "messages": 0, "octets": 0},
+                {"address": "ann@example.test", "enabled": True, "messages": 0, "octets": 0, **UNBOUNDED},
+                {"address": "bob@example.test", "enabled": True, "messages": 0, "octets": 0, **UNBOUNDED},
             ],
         )
         self.result(command="user.remove", address=["bob", "example.test"], purge=False)
