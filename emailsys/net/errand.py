@@ -70,8 +70,11 @@ class Errand:
         self._pieces = pieces = self.transmission.pieces()
         first, second, failure = b"", None, None
         try:
-            first = await anext(pieces, b"")
-            second = await anext(pieces, None)
+            # Not anext with a default: what it returns cannot be sent a Deferred's result (Python 3.11, 3.12).
+            first = await pieces.__anext__()
+            second = await pieces.__anext__()
+        except StopAsyncIteration:
+            pass
         except Exception:
             failure = Failure()
         if self._pieces is not pieces:

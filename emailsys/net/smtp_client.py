@@ -345,7 +345,8 @@ class SMTPClient(StreamProtocol):
         self._pump()
 
     def _unreadable(self, errand: Errand) -> list[Outcome]:
-        reply = Reply(451, "4.3.0", "the message could not be read here")
+        assert errand.failure is not None and errand.failure.type is not None
+        reply = Reply(451, "4.3.0", f"the message could not be read here ({errand.failure.type.__name__})")
         return [Outcome(OutcomeKind.DELAYED, reply)] * len(errand.transmission.recipients)
 
     def _begin(self, errand: Errand) -> None:

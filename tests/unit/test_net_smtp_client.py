@@ -54,6 +54,28 @@ class BodyTests(SynchronousTestCase):
         server.reply("250 ok")
         self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELIVERED, 250)])
 
+    def test_a_body_is_read_from_a_store_that_answers_later(self) -> None:
+        """Each piece is what a Deferred of the store brings."""
+        asked: list[Deferred[bytes]] = []
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for _ in range(3):
+                answer: Deferred[bytes] = Deferred()
+                asked.append(answer)
+                yield await answer
+
+        sent = self.hosts.send(transmission(pieces=pieces))
+        server = self.hosts.connect()
+        greet(server)
+        for number in range(2):
+            asked[number].callback(b"%d\r\n" % number)
+        self.assertIn(b"DATA", server.heard())
+        server.reply("250 ok", "250 ok", "354 go")
+        asked[2].callback(b"2\r\n")
+        self.assertEqual(server.heard(), b"0\r\n1\r\n2\r\n.\r\n")
+        server.reply("250 ok")
+        self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELIVERED, 250)])
+
     def test_a_host_that_reads_no_more_of_the_body_is_left_after_three_minutes(self) -> None:
         """RFC 5321 §4.5.3.2.5; there is no doubt, for the end was not sent."""
         sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c")))
