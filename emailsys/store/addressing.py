@@ -8,7 +8,7 @@ from typing import Final
 from emailsys.interfaces import Notice
 from emailsys.mail.dsn_request import notify_value
 from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute
-from emailsys.store.history import client_text, header_key, microseconds
+from emailsys.store.history import client_text, microseconds
 from emailsys.store.jobs import Rows
 
 # A body up to this many octets is one row, and comes with its message in one transaction.
@@ -63,7 +63,6 @@ def address_rows(
                 _queue(rows, row_id, message_id, recipient, route, due_at)
             row_ids.append(row_id)
         lines.append(f"{','.join(map(str, row_ids))} {path}{elsewhere}")
-    header_id = envelope.message_id
     asked = envelope.dsn
     rows.messages.append(
         (
@@ -78,8 +77,7 @@ def address_rows(
             None if asked.ret is None else asked.ret.value,
             asked.envid,
             None if envelope.client is None else client_text(envelope.client),
-            header_id or None,
-            header_key(header_id, arrived_at) if header_id else None,
+            envelope.message_id or None,
             cause,
             len(accounts) + queued,
             "\n".join(lines),

@@ -1,10 +1,8 @@
-"""What the ledger remembers of messages: who brought them, the number of a Message-ID, events."""
+"""What the ledger remembers of messages: who brought them, and what happened to them."""
 
 from __future__ import annotations
 
 import json
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -16,10 +14,6 @@ from emailsys.store.jobs import Row
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-# A Message-ID is found by a number: the time in spans of ten minutes, above 32 bits of its CRC. So the index grows at
-# its end only, where an index by the text would touch a page of its own for every message.
-_SPAN_MICROSECONDS: Final = 600 * 1_000_000
-_CRC_BITS: Final = 32
 
 
 def microseconds(moment: datetime) -> int:
@@ -30,21 +24,6 @@ def microseconds(moment: datetime) -> int:
 def moment(microseconds: int) -> datetime:
     """The time of a column."""
     return EPOCH + microseconds * _MICROSECOND
-
-
-def header_key(header_id: str, arrived_at: int) -> int:
-    """The number by which a Message-ID is found.
-
-    @param arrived_at: microseconds since 1970.
-    """
-    return arrived_at // _SPAN_MICROSECONDS << _CRC_BITS | zlib.crc32(header_id.encode())
-
-
-def header_keys(header_id: str, since: int, until: int) -> Iterator[int]:
-    """All numbers that a Message-ID can have between two times, both in microseconds, the latest first."""
-    crc = zlib.crc32(header_id.encode())
-    for span in range(until // _SPAN_MICROSECONDS, since // _SPAN_MICROSECONDS - 1, -1):
-        yield span << _CRC_BITS | crc
 
 
 @lru_cache(maxsize=1024)

@@ -194,9 +194,9 @@ messages: Final = Table(
     Column("envid", Text),
     # Who brought it, a JSON object; NULL for a message of our own.
     Column("client", Text),
-    # The Message-ID field and the number by which it is found (see `history`); NULL where there is none.
+    # The Message-ID field; NULL where there is none. Without an index: one of such texts would touch a page of its own
+    # for each message.
     Column("header_id", Text),
-    Column("header_key", BigInteger),
     # The message that this one tells of, where it is a DSN.
     Column("cause", BigInteger),
     # How many maildrop and queue rows it made that are still in the ledger: there, or in `settled`. Where it is 0, all
@@ -206,13 +206,12 @@ messages: Final = Table(
     # where else an alias has sent it.
     Column("recipients", Text),
 )
-for _name in ("header_key", "cause"):
-    Index(
-        f"ix_messages_{_name}",
-        messages.c[_name],
-        sqlite_where=messages.c[_name].is_not(None),
-        postgresql_where=messages.c[_name].is_not(None),
-    )
+Index(
+    "ix_messages_cause",
+    messages.c.cause,
+    sqlite_where=messages.c.cause.is_not(None),
+    postgresql_where=messages.c.cause.is_not(None),
+)
 
 # One row for each account that received the message. Clustered by account, so that a snapshot is one range scan.
 maildrop: Final = Table(

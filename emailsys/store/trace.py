@@ -14,17 +14,14 @@ from emailsys.interfaces import Fate
 from emailsys.mail.address import Address
 from emailsys.operations import EventKind, Happening, ITrace, Life
 from emailsys.store.database import Database
-from emailsys.store.history import header_keys, microseconds, moment
+from emailsys.store.history import microseconds, moment
 from emailsys.store.ids import first_id_at, id_number, id_text
 from emailsys.store.queue import reverse_path
 from emailsys.store.schema import accounts, events, maildrop, messages, queue, settled
 
 _DAY: Final = 86_400 * 1_000_000
-# How far back is looked where nobody says: by Message-ID, which is found by an index, and by address, which is not.
-_HEADER_DAYS: Final = 60
-_ADDRESS_DAYS: Final = 30
-# Numbers that one statement names, and messages that one looks at.
-_KEYS: Final = 500
+# How far back is looked where nobody says, and how many messages one read looks at.
+_LOOK_BACK: Final = 60 * _DAY
 _SCANNED: Final = 5_000
 # Rows of one message that are told; a message to thousands is not read to its end by anybody.
 _TOLD: Final = 1_000
@@ -56,30 +53,14 @@ class Trace:
             found = await self._database.read("trace-id", _existing(number))
         since_us = None if since is None else microseconds(since)
         if not found and ("@" in query or query.startswith("<")):
-            found = await self._by_header(query, limit, since_us)
-            if not found and not query.startswith("<"):
-                found = await self._by_address(query, limit, since_us)
+            # An address looks like a Message-ID without its brackets: whatever the text is, one search finds it.
+            bears, concerns = _bears(query), _concerns(query)
+            found = await self._search(lambda part: bears(part) | concerns(part), limit, since_us)
         return [await self._database.read("trace", _gather(number)) for number in found]
 
-    async def _by_header(self, query: str, limit: int, since: int | None) -> list[int]:
-        now = int(self._now() * 1_000_000)
-        wanted = {query, f"<{query}>"}
-        found: list[int] = []
-        for header_id in sorted(wanted):
-            keys = list(header_keys(header_id, now - _HEADER_DAYS * _DAY if since is None else since, now))
-            for start in range(0, len(keys), _KEYS):
-                some = messages.c.header_key.in_(keys[start : start + _KEYS])
-                asked = select(messages.c.message_id).where(some, messages.c.header_id == header_id)
-                found += await self._database.read("trace-header", _numbers(asked))
-                if len(found) >= limit:
-                    break
-        return sorted(found, reverse=True)[:limit]
-
-    async def _by_address(self, query: str, limit: int, since: int | None) -> list[int]:
-        now = int(self._now() * 1_000_000)
-        least = first_id_at(now - _ADDRESS_DAYS * _DAY if since is None else since)
-        local, _, domain = query.lower().rpartition("@")
-        pattern = "%" + "".join(f"\\{c}" if c in "\\%_" else c for c in query.lower()) + "%"
+    async def _search(self, fits: Callable[[Any], Any], limit: int, since: int | None) -> list[int]:
+        """Go back in time, part by part; `fits` makes a condition on a part."""
+        least = first_id_at(int(self._now() * 1_000_000) - _LOOK_BACK if since is None else since)
         before = 1 << 62
         found: list[int] = []
         while len(found) < limit:
@@ -90,16 +71,30 @@ class Trace:
                 .limit(_SCANNED)
                 .subquery()
             )
-            sent_by_it = (func.lower(part.c.reverse_local) == local) & (func.lower(part.c.reverse_domain) == domain)
-            sent_to_it = func.lower(part.c.recipients).like(pattern, escape="\\")
-            asked = select(part.c.message_id).where(sent_by_it | sent_to_it).order_by(part.c.message_id.desc())
-            lowest = select(func.min(part.c.message_id))
-            found += await self._database.read("trace-address", _numbers(asked))
-            low = await self._database.read("trace-part", _numbers(lowest))
-            if low[0] is None:
+            asked = select(part.c.message_id).where(fits(part)).order_by(part.c.message_id.desc())
+            found += await self._database.read("trace-search", _numbers(asked))
+            (low,) = await self._database.read("trace-part", _numbers(select(func.min(part.c.message_id))))
+            if low is None:
                 break
-            before = low[0]
+            before = low
         return found[:limit]
+
+
+def _bears(query: str) -> Callable[[Any], Any]:
+    """Messages with that Message-ID."""
+    return lambda part: part.c.header_id.in_((query, f"<{query}>"))
+
+
+def _concerns(query: str) -> Callable[[Any], Any]:
+    """Messages from or to an address."""
+    local, _, domain = query.lower().rpartition("@")
+    pattern = "%" + "".join(f"\\{c}" if c in "\\%_" else c for c in query.lower()) + "%"
+
+    def fits(part: Any) -> Any:
+        sent_by_it = (func.lower(part.c.reverse_local) == local) & (func.lower(part.c.reverse_domain) == domain)
+        return sent_by_it | func.lower(part.c.recipients).like(pattern, escape="\\")
+
+    return fits
 
 
 def _numbers(asked: Any) -> Callable[[Connection], Sequence[int]]:

@@ -22,10 +22,9 @@ def upgrade() -> None:
         batch.drop_constraint("fk_messages_message_id", type_="foreignkey")
         for name in ("ret", "envid", "client", "header_id"):
             batch.add_column(sa.Column(name, sa.Text(), nullable=True))
-        for name in ("header_key", "cause", "rows"):
+        for name in ("cause", "rows"):
             batch.add_column(sa.Column(name, sa.BigInteger(), nullable=True))
         batch.add_column(sa.Column("recipients", sa.Text(), nullable=True))
-    _partial_index("ix_messages_header_key", "messages", "header_key")
     _partial_index("ix_messages_cause", "messages", "cause")
     for column in (
         sa.Column("last_remote", sa.Text(), nullable=True),
