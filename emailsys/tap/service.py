@@ -234,6 +234,7 @@ class Daemon(Service):
                 hostname=settings.hostname,
                 context_factory=self._tls,
                 handshake_timeout=settings.tls.handshake_timeout,
+                expire_days=settings.store.maildrop_days,
             )
         )
         receive, submission = smtp(Kind.RECEIVE), smtp(Kind.SUBMISSION)
