@@ -62,7 +62,7 @@ class Delivery:
         routes = await self._router.resolve(user.dest, user.helo.local_ip)
         if not routes:
             return reply.NO_SUCH_MAILBOX
-        if self.account is None and user.helo.ip not in self._access.trusted and _leads_elsewhere(user.dest, routes):
+        if self.account is None and _leads_elsewhere(user.dest, routes) and user.helo.ip not in self._access.trusted:
             return reply.RELAY_DENIED
         if self._access.quotas is not None and await self._is_full(self._access.quotas, routes):
             return self._access.full

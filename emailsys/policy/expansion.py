@@ -85,6 +85,12 @@ class AliasRouter(Router):
     @override
     async def resolve(self, path: Address, local_ip: str = "") -> tuple[Route, ...]:
         """Where mail for that path goes; empty for a local address that nobody has."""
+        local, domain = path.key
+        # Nearly all mail is for the very address of an account, and asks for no walk. SRS is looked at before accounts.
+        if not local.startswith("srs") and await self._directory.is_local_domain(domain):
+            account = await self._directory.find_address(local, domain)
+            if account is not None:
+                return (LocalRoute(account.account_id),)
         return (await self.explain(path, local_ip)).routes
 
     async def explain(self, path: Address, local_ip: str = "") -> Expansion:

@@ -18,6 +18,8 @@ class TrustedNetworks:
 
     def __contains__(self, ip: str) -> bool:
         """Whether a peer is in one of them; what is no address is not."""
+        if not self._networks:
+            return False
         try:
             address = ipaddress.ip_address(ip.partition("%")[0])
         except ValueError:
