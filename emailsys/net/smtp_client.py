@@ -345,8 +345,7 @@ class SMTPClient(StreamProtocol):
         self._pump()
 
     def _unreadable(self, errand: Errand) -> list[Outcome]:
-        assert errand.failure is not None and errand.failure.type is not None
-        reply = Reply(451, "4.3.0", f"the message could not be read here ({errand.failure.type.__name__})")
+        reply = Reply(451, "4.3.0", f"the message could not be read here{errand.why_not_loaded}")
         return [Outcome(OutcomeKind.DELAYED, reply)] * len(errand.transmission.recipients)
 
     def _begin(self, errand: Errand) -> None:
