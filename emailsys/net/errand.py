@@ -49,6 +49,11 @@ class Errand:
         self.second: bytes | None = None
         self.failure: Failure | None = None
 
+    @property
+    def why_not_loaded(self) -> str:
+        """What kept the store from giving the body, in parentheses; "" where nothing did."""
+        return "" if self.failure is None else f" ({type(self.failure.value).__name__})"
+
     def _cancelled(self, done: Deferred[Sequence[Outcome]]) -> None:
         done.errback(CancelledError())
         self.holder.drop(self)

@@ -341,11 +341,11 @@ class SMTPClient(StreamProtocol):
     def _loaded(self, errand: Errand) -> None:
         if errand.failure is not None:
             self._next = None
-            errand.settle(self._unreadable(errand, errand.failure))
+            errand.settle(self._unreadable(errand))
         self._pump()
 
-    def _unreadable(self, errand: Errand, failure: Failure) -> list[Outcome]:
-        reply = Reply(451, "4.3.0", f"the message could not be read here ({type(failure.value).__name__})")
+    def _unreadable(self, errand: Errand) -> list[Outcome]:
+        reply = Reply(451, "4.3.0", f"the message could not be read here{errand.why_not_loaded}")
         return [Outcome(OutcomeKind.DELAYED, reply)] * len(errand.transmission.recipients)
 
     def _begin(self, errand: Errand) -> None:
