@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,8 +12,11 @@ from twisted.mail import pop3, smtp
 from zope.interface import Attribute, Interface
 
 from emailsys.mail.address import Address
+from emailsys.mail.dsn_request import NOTHING_ASKED, NOTHING_ASKED_FOR_RECIPIENT, MessageRequest, RecipientRequest
 from emailsys.mail.envelope import Addressee, Arrival, BodyType, Client, Envelope, Recipient, Route
+from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.reply import Reply
+from emailsys.mail.transmission import Outcome, Transmission
 
 
 class StoreError(Exception):
@@ -56,6 +60,14 @@ class Login:
         return next((value for name, value in self.credentials if name == scheme), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message of the system's own, small enough to stand in memory: a DSN."""
+
+    envelope: Envelope
+    body: bytes
+
+
 class IIncoming(Interface):
     """A message body on its way into the store. Ends in `commit` or `abandon`, exactly once."""
 
@@ -68,9 +80,10 @@ class IIncoming(Interface):
         The Deferred may fail with StoreError: then the message is lost and `abandon` is due.
         """
 
-    async def commit(envelope: Envelope) -> None:
+    async def commit(envelope: Envelope, notices: Sequence[Notice] = ()) -> None:
         """Return once message, body, maildrop rows and queue rows are on disk, all or nothing.
 
+        @param notices: messages of our own that the acceptance causes, accepted in the same commit.
         @raise StoreError: nothing was accepted.
         """
 
@@ -109,7 +122,10 @@ class IDelivery(smtp.IMessageDelivery):
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """One remote recipient of one message, leased for an attempt. `attempts` counts those before this one."""
+    """One remote recipient of one message, leased for an attempt. `attempts` counts those before this one.
+
+    `warned` tells that the sender has been told of the delay.
+    """
 
     row_id: int
     lease: int
@@ -121,25 +137,58 @@ class QueueRow:
     body: BodyType
     smtputf8: bool
     attempts: int
+    warned: bool = False
+    forwarded: bool = False
+    message_dsn: MessageRequest = NOTHING_ASKED
+    dsn: RecipientRequest = NOTHING_ASKED_FOR_RECIPIENT
+
+
+class Fate(enum.Enum):
+    """How a queue row ended for good: its place in the ledger."""
+
+    RELAYED = "relayed"
+    # The reverse-path was told.
+    FAILED = "failed with a DSN"
+    # Null reverse-path, NOTIFY=NEVER, or a reverse-path that is not deliverable.
+    FAILED_UNTOLD = "failed without a DSN"
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How an attempt ended: for good where `due_at` is None, else delayed until then. `reply` is the last one."""
+    """How an attempt ended: for good where `due_at` is None, and then by `fate`; else delayed until then.
+
+    `reply` is the last one and `remote` the host that gave it, "" where none did. An attempt that was never made, as
+    the next hop had no connection to spare, is not `tried`: it is re-dated and counts for nothing. `warned` tells that
+    a notice tells the sender of the delay. `in_doubt`: the reply to the final dot was never seen (RFC 1047).
+    """
 
     row: QueueRow
     due_at: datetime | None = None
     reply: str = ""
+    fate: Fate = Fate.RELAYED
+    remote: str = ""
+    tried: bool = True
+    warned: bool = False
+    in_doubt: bool = False
 
 
 class IQueue(Interface):
-    """Recipients on other hosts that wait for delivery, at least once (RFC 1047). A lease that runs out may be taken anew."""
+    """Recipients on other hosts that wait for delivery, at least once (RFC 1047).
+
+    A lease that runs out may be taken anew.
+    """
 
     async def lease(limit: int, seconds: float) -> Sequence[QueueRow]:
         """Take at most `limit` rows that are due, the longest due first; nobody else gets them for so many seconds."""
 
-    async def settle(settlements: Sequence[Settlement]) -> int:
-        """Record attempts in one commit. Returns for how many the lease still held; the others change nothing."""
+    async def renew(rows: Sequence[QueueRow], seconds: float) -> Sequence[QueueRow]:
+        """Hold leased rows for so many seconds from now. Returns those whose lease was lost before."""
+
+    async def settle(settlements: Sequence[Settlement], notices: Sequence[Notice] = ()) -> int:
+        """Record attempts in one commit. Returns for how many the lease still held; the others change nothing.
+
+        The notices are accepted in the same commit, as by `IIncoming.commit`, unless no lease held at all.
+        """
 
     async def release(rows: Sequence[QueueRow]) -> None:
         """Give leased rows back without an attempt: they are due at once."""
@@ -149,6 +198,58 @@ class IQueue(Interface):
 
     def pieces(row: QueueRow) -> AsyncIterator[bytes]:
         """The body as it was accepted, in pieces of at most 256 KiB, each read in a transaction of its own."""
+
+
+class IRelay(Interface):
+    """The door to other hosts; what runs behind it is connections, MX records and TLS."""
+
+    async def relay(next_hop: NextHop, transmission: Transmission) -> Sequence[Outcome]:
+        """Try once to send one message to some of its recipients. Returns an outcome for each, in their order.
+
+        Where none of the next hop's hosts could be talked to, the outcomes are delayed with `host_at_fault`. Never
+        raises but CancelledError: then nothing more is sent and the connection is gone.
+        """
+
+    def idle(next_hop: NextHop) -> None:
+        """Nothing more waits for that next hop: its connections may be closed."""
+
+
+class IResolver(Interface):
+    """Which hosts take mail for a next hop, by DNS."""
+
+    async def hosts(next_hop: NextHop) -> Sequence[Host] | Reply:
+        """At least one host, in the order in which they are to be tried (RFC 5321 §5.1); else why there is none: a
+        4xx where that may change by itself, a 5xx where mail can't be brought there."""
+
+
+class IDialer(Interface):
+    """Connections to other hosts."""
+
+    def connected(next_hop: NextHop) -> Host | None:
+        """A host of that next hop with which a connection is open, so that nobody has to be looked up."""
+
+    async def send(next_hop: NextHop, host: Host, transmission: Transmission) -> Sequence[Outcome]:
+        """Send a message to that host, over a connection that is there or a new one. Returns an outcome for each
+        recipient, in their order. Never raises but CancelledError: then nothing more is sent."""
+
+    def idle(next_hop: NextHop) -> None:
+        """Nothing more waits for that next hop: its connections may be closed."""
+
+    async def close(grace: float) -> None:
+        """Send nothing new, let what is under way end within so many seconds, then hang up."""
+
+
+class IRouter(Interface):
+    """Which way mail goes, asked outside of any SMTP session."""
+
+    async def next_hop(row: QueueRow) -> NextHop:
+        """Where a queue row goes now; looked up at each attempt, so that a corrected smart host applies to it."""
+
+    async def sender(row: QueueRow) -> Address | None:
+        """The reverse-path as it goes over the wire: the row's own, or for a forwarded one a rewritten one (SRS)."""
+
+    async def resolve(forward_path: Address) -> Sequence[Route]:
+        """Where mail of our own goes, such as a DSN; nothing for an address of this system that does not exist."""
 
 
 class IMaildrop(pop3.IMailbox):
@@ -225,6 +326,16 @@ class DomainRow:
 
 class AdminError(Exception):
     """An administrative command cannot be carried out; the message says why and what to do."""
+
+
+class IAliases(Interface):
+    """What addresses of this system stand for others, as policy asks for them."""
+
+    async def targets(local_key: str, domain_key: str) -> Sequence[Address]:
+        """What the alias of that very name stands for, here or elsewhere, in order; nothing where there is none.
+
+        The catch-all of a domain, which stands for all names that nobody has, is its alias with an empty local part.
+        """
 
 
 class IAccounts(Interface):

@@ -29,7 +29,7 @@ LAW: Final[dict[str, frozenset[str]]] = {
     "net": frozenset({"mail", "wire", "interfaces", "telemetry", SETTINGS}),
     "store": frozenset({"mail", "interfaces", "telemetry", "passwords", SETTINGS}),
     "policy": frozenset({"mail", "interfaces", "telemetry", "passwords", SETTINGS}),
-    "delivery": frozenset({"mail", "interfaces", "telemetry"}),
+    "delivery": frozenset({"mail", "interfaces", "telemetry", SETTINGS}),
     "client": frozenset({"mail", "wire", "config", "interfaces", "net", "telemetry"}),
     "lab": frozenset({"mail", "wire", "config", "interfaces", "net", "telemetry"}),
     "ops": frozenset({"mail", "config", "interfaces", "store", "net", "telemetry", "pki"}),

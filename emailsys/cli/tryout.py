@@ -138,17 +138,17 @@ def free_ports(base: int) -> dict[str, int]:
 
     @raise Refused: there is none in reach.
     """
-    taken: set[int] = set()
+    # No service takes another one's own port.
+    taken = {base + offset for offset in PORTS.values()}
     ports: dict[str, int] = {}
     for service, offset in PORTS.items():
         first = base + offset
         for port in range(first, min(first + _TRIES, 65536)):
-            if port not in taken and _is_free(port):
+            if (port == first or port not in taken) and _is_free(port):
                 break
         else:
             raise Refused(f"no free port for {service} from {first} to {first + _TRIES - 1}", Exit.UNAVAILABLE)
-        # The other services' own ports stay theirs.
-        taken |= {port} | {base + other for other in PORTS.values()}
+        taken.add(port)
         ports[service] = port
     return ports
 
@@ -241,6 +241,7 @@ def _tell(
     once: bool,
 ) -> None:
     colours = {"C": "cyan", "S": "green", "*": "yellow"}
+    click.echo("C is what the client says, S what the server answers, * a remark.\n")
     for number, transcript in enumerate(trip.transcripts, start=1):
         click.secho(f"{number}. {transcript.title}", bold=True)
         for who, text in transcript.lines:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from emailsys.mail.next_hop import TLSPolicy
 
 MIB = 1024 * 1024
 
@@ -74,6 +77,122 @@ class LoginSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """When mail for other hosts is tried, and how much of it at once (RFC 5321 §4.5.4.1)."""
+
+    # The interval after the first attempt; each later one is longer by `retry_growth`, up to `max_retry`.
+    first_retry: float = 300.0
+    retry_growth: float = 2.0
+    max_retry: float = 4 * 3600.0
+    # The part of an interval by which chance may shorten or lengthen it.
+    retry_jitter: float = 0.1
+    warn_after: float = 4 * 3600.0
+    give_up_after: float = 5 * 86400.0
+    # Messages on their way at once: to all hosts, and to one next hop.
+    max_deliveries: int = 200
+    max_per_next_hop: int = 20
+    # RFC 5321 §4.5.3.1.8: every server takes 100.
+    recipients_per_delivery: int = 100
+    # Recipients held in memory.
+    max_leased: int = 2000
+    # How long a row is ours without word from us; after a crash it is due again when that has passed.
+    lease: float = 600.0
+    # How long a next hop that could not be reached is left alone: at first, and at most.
+    first_pause: float = 60.0
+    max_pause: float = 900.0
+    # How often the queue is looked at, at least, for rows that others made due.
+    poll: float = 30.0
+    # How long deliveries under way may go on when the daemon stops.
+    stop_grace: float = 20.0
+    # Of a message that is returned, the whole up to that size where the sender asked so, else its header up to it.
+    max_returned: int = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundTimeouts:
+    """How long another host may take (RFC 5321 §4.5.3.2); what it says nothing of is ours."""
+
+    connect: float = 30.0
+    handshake: float = 30.0
+    greeting: float = 300.0
+    command: float = 300.0
+    data: float = 120.0
+    # For each block of the message that the host does not read.
+    block: float = 180.0
+    # Hanging up before the last reply makes duplicates (RFC 1047).
+    final: float = 600.0
+    quit: float = 5.0
+    # All of the DNS lookups for one next hop.
+    dns: float = 60.0
+
+
+class AddressOrder(enum.Enum):
+    """Which addresses of a host are tried, and which of them first."""
+
+    IPV4_FIRST = "ipv4-first"
+    IPV6_FIRST = "ipv6-first"
+    IPV4_ONLY = "ipv4-only"
+    IPV6_ONLY = "ipv6-only"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundSettings:
+    """How mail goes to other hosts."""
+
+    timeouts: OutboundTimeouts = field(default_factory=OutboundTimeouts)
+    # For routes that say nothing of their own.
+    tls: TLSPolicy = TLSPolicy.OPPORTUNISTIC
+    # After an opportunistic handshake has failed: the mail goes in the clear, or waits.
+    clear_after_failed_tls: bool = True
+    # The authorities by which certificates are verified, PEM; those of the system where there is none.
+    ca_file: Path | None = None
+    # Name servers as address and port; those of the system where there are none.
+    nameservers: tuple[tuple[str, int], ...] = ()
+    address_order: AddressOrder = AddressOrder.IPV4_FIRST
+    # Addresses that lead here, such as the outer one of a router, beside those of this machine.
+    own_addresses: tuple[str, ...] = ()
+    # From which addresses connections are made; any where there is none.
+    source_ipv4: str = ""
+    source_ipv6: str = ""
+    connections_per_host: int = 10
+    # How many connections may be kept that have nothing to do, and for how long.
+    idle_connections: int = 100
+    idle_timeout: float = 10.0
+    messages_per_connection: int = 1000
+    # How many hosts of a next hop are tried in one attempt.
+    hosts_per_attempt: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """Mail that goes to one named host, not by MX: that for a domain, that from a domain, or with neither all of it."""
+
+    host: str
+    port: int = 25
+    recipient_domain: str = ""
+    sender_domain: str = ""
+    tls: TLSPolicy = TLSPolicy.OPPORTUNISTIC
+    implicit_tls: bool = False
+    # The name its certificate must bear where TLS is verified; "" for the host's own.
+    certificate_name: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSettings:
+    """Which way mail goes, and who may send it through us without a login."""
+
+    routes: tuple[RouteSettings, ...] = ()
+    # Networks such as 192.0.2.0/24 whose hosts may send to anybody: a printer.
+    trusted_networks: tuple[str, ...] = ()
+    # Whether mail that an alias sends to another system gets a reverse-path of ours, so that SPF holds there; and in
+    # which of our domains, else the one that was added first.
+    srs: bool = True
+    srs_domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a daemon is told."""
 
@@ -89,5 +208,8 @@ class Settings:
     tls: TLSSettings = field(default_factory=TLSSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     login: LoginSettings = field(default_factory=LoginSettings)
+    queue: QueueSettings = field(default_factory=QueueSettings)
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
+    outbound: OutboundSettings = field(default_factory=OutboundSettings)
     user: str | None = None
     group: str | None = None

@@ -108,6 +108,7 @@ def is_address_literal(text: str) -> bool:
     return _GENERAL_LITERAL.fullmatch(inside) is not None
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> Address:
     """Read a Mailbox of RFC 5321 §4.1.2, with UTF-8 as RFC 6531 §3.3 has it.
 

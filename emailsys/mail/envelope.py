@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from emailsys.mail.address import Address
+from emailsys.mail.dsn_request import NOTHING_ASKED, NOTHING_ASKED_FOR_RECIPIENT, MessageRequest, RecipientRequest
 
 
 class BodyType(enum.Enum):
@@ -26,9 +27,14 @@ class LocalRoute:
 
 @dataclass(frozen=True, slots=True)
 class RemoteRoute:
-    """To another host; its next hop is looked up at each attempt."""
+    """To another host; its next hop is looked up at each attempt.
+
+    `forwarded` tells that it was addressed to us, and an alias of ours sends it on: its reverse-path on the wire
+    becomes one of ours (SRS).
+    """
 
     forward_path: Address
+    forwarded: bool = False
 
 
 Route = LocalRoute | RemoteRoute
@@ -36,10 +42,11 @@ Route = LocalRoute | RemoteRoute
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A forward-path as the client gave it, and where its mail goes."""
+    """A forward-path as the client gave it, where its mail goes, and what the sender wants to hear of it."""
 
     forward_path: Address
     routes: tuple[Route, ...]
+    dsn: RecipientRequest = NOTHING_ASKED_FOR_RECIPIENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +97,4 @@ class Envelope:
     body: BodyType = BodyType.SEVEN_BIT
     # The message needs SMTPUTF8 (RFC 6531): it was declared and its header or its addresses have octets above 127.
     smtputf8: bool = False
+    dsn: MessageRequest = NOTHING_ASKED

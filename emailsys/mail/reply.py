@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 # RFC 5321 §4.5.3.1.5: 512 octets with code and CRLF.
@@ -35,18 +36,21 @@ class Reply:
 
     def encode(self) -> bytes:
         """The reply as it goes over the wire, each line under 512 octets, the enhanced code on each (RFC 2034 §4)."""
-        text = self.text
-        if not (text.isascii() and text.isprintable()):
-            text = _UNPRINTABLE.sub(_escaped, text)
-        prefix = f" {self.enhanced} " if self.enhanced else " "
-        if "\n" not in text and len(text) < 480:
-            return f"{self.code}{prefix}{text}\r\n".encode("ascii")
-        most = MAX_REPLY_LINE - len("\r\n") - len(str(self.code)) - len(prefix) - 1
-        lines = [line[at : at + most] for line in text.split("\n") for at in range(0, len(line) or 1, most)]
-        behind = prefix[1:]
-        encoded = [f"{self.code}-{behind}{line}\r\n" for line in lines[:-1]]
-        encoded.append(f"{self.code} {behind}{lines[-1]}\r\n")
-        return "".join(encoded).encode("ascii")
+        return _encoded(self.code, self.enhanced, self.text)
+
+
+@lru_cache(maxsize=256)
+def _encoded(code: int, enhanced: str, text: str) -> bytes:
+    if not (text.isascii() and text.isprintable()):
+        text = _UNPRINTABLE.sub(_escaped, text)
+    behind = f"{enhanced} " if enhanced else ""
+    most = MAX_REPLY_LINE - len(f"{code} {behind}\r\n") - 1
+    if "\n" not in text and len(text) <= most:
+        return f"{code} {behind}{text}\r\n".encode("ascii")
+    lines = [line[at : at + most] for line in text.split("\n") for at in range(0, len(line) or 1, most)]
+    encoded = [f"{code}-{behind}{line}\r\n" for line in lines[:-1]]
+    encoded.append(f"{code} {behind}{lines[-1]}\r\n")
+    return "".join(encoded).encode("ascii")
 
 
 # Success.
@@ -59,7 +63,7 @@ FORGOTTEN: Final = Reply(250, "2.0.0", "transaction forgotten")
 SENDER_OK: Final = Reply(250, "2.1.0", "sender OK")
 RECIPIENT_OK: Final = Reply(250, "2.1.5", "recipient OK")
 # RFC 5321 §3.5.3: VRFY is answered, nothing is told.
-NOT_VERIFIED: Final = Reply(252, "2.1.5", "not verified; send mail to find out")
+NOT_VERIFIED: Final = Reply(252, "2.0.0", "not verified; send mail to find out")
 # RFC 3030 §2
 CHUNK_TAKEN: Final = Reply(250, "2.0.0", "chunk taken")
 SEND_MESSAGE: Final = Reply(354, "", "send the message, end it with a dot on a line by itself")

@@ -73,9 +73,7 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
 
     @property
     def may_log_in(self) -> bool:
-        """Whether logins are allowed as the connection stands: passwords travel under TLS only."""
-        if self.service.kind is Kind.RECEIVE:
-            return False
+        """Whether logins are allowed as a submission connection stands: passwords travel under TLS only."""
         return self.secure or (self.service.settings.plaintext_auth_on_loopback and is_loopback(self.client.ip))
 
     def _set_doors(self) -> None:

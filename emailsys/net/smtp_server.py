@@ -392,6 +392,6 @@ class ESMTPServerFactory(smtp.SMTPFactory):
         @return: how many sessions are left.
         """
         for session in tuple(self.sessions):
-            if not session.busy and not session.wire.in_body:
+            if not (session.busy or session.closing or session.wire.in_body):
                 session.go_away()
         return len(self.sessions)

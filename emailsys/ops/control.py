@@ -29,6 +29,8 @@ MAX_REQUEST_OCTETS: Final = 64 * 1024
 MAX_ANSWER_OCTETS: Final = 256 * 1024 * 1024
 # Seconds the command line waits for an answer; `user remove --purge` of a large maildrop takes the longest.
 ANSWER_TIMEOUT: Final = 120.0
+# Seconds without accepting after accept() has failed.
+ACCEPT_AGAIN_AFTER: Final = 1.0
 # sun_path of sockaddr_un holds 108 octets on Linux, 104 on BSD and macOS, the final NUL counted.
 _MAX_PATH_OCTETS: Final = 103
 _PEER_CREDENTIALS: Final = struct.Struct("3i")
@@ -206,13 +208,22 @@ class ControlListener:
     def doRead(self) -> None:
         try:
             connection, _ = self._listener.accept()
+        except BlockingIOError:
+            # The peer has gone again.
+            return
         except OSError:
-            # The peer has gone again, or there is no descriptor left: it is asked again when somebody connects.
+            # No descriptor is left, most likely. The socket stays ready to accept, and the reactor would spin.
+            self._reactor.removeReader(self)
+            self._reactor.callLater(ACCEPT_AGAIN_AFTER, self._again)
             return
         with connection:
             connection.setblocking(False)
             # The transport has a descriptor of its own, a copy.
             self._reactor.adoptStreamConnection(connection.fileno(), socket.AF_UNIX, self._factory)
+
+    def _again(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._reactor.addReader(self)
 
     def connectionLost(self, reason: Failure) -> None:
         self.stop()

@@ -161,9 +161,7 @@ class Database:
                     waiting.callback(None)
 
     async def close(self) -> None:
-        """Commit what waits, then end the threads and close the files."""
-        if self._closing:
-            return
+        """Commit what waits, then end the threads and close the files. Called once."""
         self._closing = True
         self._inbox.close()
         threads = self._readers.close() + [writer.thread for writer in self._writers]

@@ -61,6 +61,8 @@ class Engine(ABC):
     writers: int = 1
     # Whether rows can be locked (FOR UPDATE), as several writers need.
     locks_rows: bool = False
+    # Whether a connection may be lost while nothing is wrong with the database.
+    over_network: bool = False
     _verb: str = "INSERT INTO"
     placeholder: str = "?"
     # What the engine and its driver raise; anything else is the caller's own.

@@ -101,8 +101,9 @@ class ByteLocks:
         return True
 
     def unlock(self, offset: int) -> None:
-        """Release one."""
-        self._set(fcntl.F_UNLCK, offset)
+        """Release one; after `close` there is nothing left to release."""
+        if self._descriptor >= 0:
+            self._set(fcntl.F_UNLCK, offset)
 
     def is_locked(self, offset: int) -> bool:
         """Whether another open file holds it."""
@@ -112,4 +113,5 @@ class ByteLocks:
 
     def close(self) -> None:
         """Release all."""
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)

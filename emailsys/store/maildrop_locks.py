@@ -76,6 +76,9 @@ class AdvisoryLocks:
         self._connection: Connection | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-locks")
         self.database: Database | None = None
+        self._closed = False
+        # Accounts whose lock the present connection has; used in the thread alone.
+        self._held: set[int] = set()
         self.node = -1
         self.node = self._thread.submit(self._ask, self._claim_node).result()
 
@@ -106,6 +109,7 @@ class AdvisoryLocks:
         return None
 
     def _drop(self) -> None:
+        self._held.clear()
         if self._connection is not None:
             self._connection.invalidate()
             self._connection.close()
@@ -123,7 +127,13 @@ class AdvisoryLocks:
         assert self.database is not None
 
         def lock(connection: Connection) -> bool:
-            return bool(connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": account_id}).scalar())
+            # A connection gets its own lock again and would then have to give it back twice.
+            if account_id not in self._held:
+                asked = text("SELECT pg_try_advisory_lock(:key)")
+                if not connection.execute(asked, {"key": account_id}).scalar():
+                    return False
+                self._held.add(account_id)
+            return True
 
         def fence(connection: Connection) -> int:
             account = schema.accounts
@@ -147,11 +157,16 @@ class AdvisoryLocks:
             raise
 
     def release(self, account_id: int) -> None:
-        """Soon, in the thread."""
-        self._thread.submit(
-            self._ask,
-            lambda connection: connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": account_id}),
-        )
+        """Soon, in the thread; after `close` there is nothing left to release."""
+        if self._closed:
+            return
+
+        def unlock(connection: Connection) -> None:
+            if account_id in self._held:
+                self._held.remove(account_id)
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": account_id})
+
+        self._thread.submit(self._ask, unlock)
 
     def is_node_alive(self, node: int) -> bool:
         """By asking for its lock; called while opening only."""
@@ -169,6 +184,7 @@ class AdvisoryLocks:
 
     def close(self) -> None:
         """End the connection, and with it its locks."""
+        self._closed = True
         self._thread.submit(self._part)
         self._thread.shutdown()
 

@@ -47,10 +47,15 @@ def prepare_schema(engine: Engine, connection: Connection, telemetry: Telemetry)
         upgrade(engine, connection, telemetry, found)
 
 
-def _revision(engine: Engine, connection: Connection) -> str | None:
-    """The store's revision, None for an empty database."""
+def _lock_schema(engine: Engine, connection: Connection) -> None:
+    """Until the transaction's end; who waited finds the work done."""
     if engine.locks_rows:
         connection.execute(text("SELECT pg_advisory_xact_lock(:kind, 0)"), {"kind": _SCHEMA_LOCK})
+
+
+def _revision(engine: Engine, connection: Connection) -> str | None:
+    """The store's revision, None for an empty database."""
+    _lock_schema(engine, connection)
     tables = set(inspect(connection).get_table_names())
     if not tables:
         return None
@@ -109,6 +114,7 @@ def upgrade(
         backup = None if not isinstance(engine, SQLite) else back_up(engine.path, connection, found)
         telemetry.event("store-upgrade", found=found, target=target, backup=backup)
     with _foreign_keys_off(connection), connection.begin():
+        _lock_schema(engine, connection)
         config.attributes["connection"] = connection
         command.upgrade(config, target)
         if isinstance(engine, SQLite):

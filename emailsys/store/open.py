@@ -55,9 +55,13 @@ class Store:
         self.accounts = Accounts(database, self.directory, self.sweeper.wake)
         self.queue = Queue(database, self.sweeper, now)
         self._locks = locks
+        self._closing = False
 
     async def close(self) -> None:
-        """Commit what waits, then close. What is asked afterwards fails with StoreError."""
+        """Commit what waits, then close. What is asked afterwards fails with StoreError; a second call does nothing."""
+        if self._closing:
+            return
+        self._closing = True
         self.sweeper.stop()
         await self.database.close()
         self._locks.close()
@@ -94,7 +98,32 @@ def open_store(
             sync_directory(state.parent)
         except OSError as error:
             raise StoreError(f"the state folder {state} cannot be made: {error.strerror}") from error
-    engine = _engine(settings.url, state)
+    return open_on(
+        _engine(settings.url, state),
+        settings,
+        reactor,
+        telemetry,
+        takeover_after=takeover_after,
+        sweep=sweep,
+        now=now,
+        idle_after=idle_after,
+        reserve_octets=reserve_octets,
+    )
+
+
+def open_on(
+    engine: Engine,
+    settings: StoreSettings,
+    reactor: Reactor,
+    telemetry: Telemetry,
+    *,
+    takeover_after: float = POP3Settings().takeover_after,
+    sweep: bool = True,
+    now: Callable[[], float] = time.time,
+    idle_after: float = IDLE_AFTER,
+    reserve_octets: int = RESERVE_OCTETS,
+) -> Store:
+    """Open the store on an engine, which is closed with it. The rest is as for `open_store`."""
     try:
         locks: KernelLocks | AdvisoryLocks
         if isinstance(engine, SQLite):
@@ -172,6 +201,3 @@ def _sweep_staged(connection: Connection, locks: KernelLocks | AdvisoryLocks) ->
                 )
             )
             connection.execute(delete(staged).where(gone))
-
-
-__all__ = ["DATABASE_NAME", "Store", "open_store"]

@@ -22,6 +22,7 @@ class Postgres(Engine):
 
     writers = 2
     locks_rows = True
+    over_network = True
     placeholder = "%s"
 
     def __init__(self, url: URL) -> None:

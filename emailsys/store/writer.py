@@ -133,8 +133,11 @@ class Writer:
             return [Outcome(job, Failure(_refusal(error, self._engine.verdict(error))))]
         return [Outcome(job, result)]
 
-    def _commit(self, batch: Sequence[Job]) -> list[Outcome]:
-        """One transaction for all; each job's outcome."""
+    def _commit(self, batch: Sequence[Job], again: bool = True) -> list[Outcome]:
+        """One transaction for all; each job's outcome.
+
+        @param again: whether a connection that was lost while it rested may be replaced by a new one.
+        """
         mark = 0
         outcomes: list[Outcome] = []
         committing = False
@@ -151,6 +154,10 @@ class Writer:
                 committing = False
                 self._tidy(connection)
         except Exception as error:
+            if again and not committing and self._engine.verdict(error) is Verdict.LOST and self._engine.over_network:
+                # COMMIT was never sent: that nothing was changed is certain.
+                self._discard()
+                return self._commit(batch, again=False)
             return self._failed(batch, error, mark if committing else 0, outcomes)
         return outcomes
 

@@ -33,7 +33,7 @@ from emailsys.ops.control import SOCKET_NAME, ControlFactory, ControlListener
 from emailsys.policy.hashing import HashingThreads
 from emailsys.policy.login import build_portal
 from emailsys.store.open import Store, open_store
-from emailsys.supervisor import Bound, FolderLock, StartupError
+from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
 from emailsys.telemetry import Telemetry
 
 # Seconds that sessions get to finish what they do when the daemon is asked to end; systemd waits 90 before it kills.
@@ -59,6 +59,12 @@ class Held:
     lock: FolderLock
     listeners: tuple[Bound, ...]
     control: socket.socket
+
+    def release(self) -> None:
+        """Close all of it and give the folder up. Does nothing the second time."""
+        close_all(self.listeners)
+        self.control.close()
+        self.lock.release()
 
 
 class Daemon(Service):
@@ -111,6 +117,7 @@ class Daemon(Service):
         except StoreError as error:
             # Standard error is the terminal in `serve`, and the log under twistd.
             print(f"emailsys: {error}", file=sys.stderr)
+            self._held.release()
             raise SystemExit(int(Exit.UNAVAILABLE)) from None
         self._store = store
         self._began = self._reactor.seconds()
@@ -142,6 +149,7 @@ class Daemon(Service):
     async def _stop(self) -> None:
         store, self._store = self._store, None
         if store is None:
+            self._held.release()
             return
         self.telemetry.event("stopping")
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -164,7 +172,7 @@ class Daemon(Service):
             self._hashing.stop()
         await store.close()
         self.telemetry.event("stopped", aborted=left)
-        self._held.lock.release()
+        self._held.release()
 
     def _join(self, store: Store) -> dict[str, Drainable]:
         """A factory for each service: this is where policy and store meet the protocols."""

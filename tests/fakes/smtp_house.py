@@ -118,9 +118,9 @@ class Checker:
         return Deferred.fromCoroutine(self._check(credentials.username, credentials.password))
 
     async def _check(self, username: bytes, password: bytes) -> bytes:
+        await self._house.pass_by("login" if username else "stranger")
         if not username:
             return b""
-        await self._house.pass_by("login")
         if username not in self._house.logins or password != PASSWORD:
             raise UnauthorizedLogin()
         return username
@@ -134,8 +134,8 @@ class TakenOnTrust:
 class SMTPHouse:
     """A service and what it stands on. alice and bob of example.test have accounts; their password is PASSWORD.
 
-    `waits` holds, by name of a step (login, validateFrom, validateTo), a Deferred that it waits for once; `raises` an
-    exception that it raises once.
+    `waits` holds, by name of a step (login, stranger, validateFrom, validateTo), a Deferred that it waits for once;
+    `raises` an exception that it raises once.
     """
 
     kind: Kind = Kind.RECEIVE

@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.live import messages
-from tests.live.daemon import BIN, Daemon, has_ipv6, twistd
+from tests.live.daemon import BIN, Daemon, User, has_ipv6, twistd
 from tests.live.programs import run
 from tests.live.test_python_clients import fetched, reader, submitter
 from tests.live.wire import Wire, smtp
@@ -80,10 +80,34 @@ class ProcessTests(SynchronousTestCase):
         with submitter(self.daemon, first) as session:
             text = messages.plain(first.address, "carol@example.test", "welcome")
             session.sendmail(first.address, ["carol@example.test"], text)
-        carol = type(first)("carol", "correct horse")
+        carol = User("carol", "correct horse")
         session_in = reader(self.daemon, carol)
         self.assertTrue(messages.as_sent(fetched(session_in), text))
         session_in.quit()
+
+    def test_accounts_are_made_while_no_daemon_runs(self) -> None:
+        """The same commands work on the store itself, and say so where it is not the default one."""
+        self.daemon.stop()
+        where = {"EMAILSYS_STATE": str(self.daemon.state), "EMAILSYS_CONFIG": str(self.daemon.config_path)}
+        emailsys = str(BIN / "emailsys")
+        made = run([emailsys, "domain", "add", "example.test", "--postmaster", "dora@example.test"], environ=where)
+        self.assertIn(str(self.daemon.state).encode(), made.stdout)
+        add = [emailsys, "user", "add", "dora@example.test", "--password-command", "echo 'correct horse'"]
+        run(add, environ=where)
+        again = run(add, environ=where, status=65)
+        self.assertNotIn(b"Traceback", again.stdout)
+        run([emailsys, "user", "disable", "dora@example.test"], environ=where)
+        run([emailsys, "user", "enable", "dora@example.test"], environ=where)
+        self.daemon.start()
+        dora = User("dora", "correct horse")
+        with submitter(self.daemon, dora) as session:
+            text = messages.plain(dora.address, "postmaster@example.test", "note to self")
+            session.sendmail(dora.address, ["postmaster@example.test"], text)
+        session_in = reader(self.daemon, dora)
+        self.assertTrue(messages.as_sent(fetched(session_in), text))
+        session_in.quit()
+        refused = run([emailsys, "user", "remove", "dora@example.test"], environ=where, status=65)
+        self.assertNotIn(b"Traceback", refused.stdout)
 
     def test_serve_is_the_foreground_twin(self) -> None:
         """`emailsys serve` on the same folder keeps the same mail."""

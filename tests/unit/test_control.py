@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import defer
+from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -24,6 +25,7 @@ from emailsys.ops.control import (
     MAX_REQUEST_OCTETS,
     ControlFactory,
     ControlFailed,
+    ControlListener,
     ControlProtocol,
     NoDaemon,
     ask,
@@ -216,6 +218,72 @@ class ProtocolTests(Case):
         self.assertIn("user 12345 may not", answer["error"]["message"])
         self.assertTrue(transport.disconnecting)
         self.assertEqual(self.telemetry.counters["control.refused"], 1)
+
+
+class FakeReactor(Clock):
+    """Remembers who wants to read, and adopts nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: list[object] = []
+        self.adopted = 0
+
+    def addReader(self, reader: object) -> None:
+        self.readers.append(reader)
+
+    def removeReader(self, reader: object) -> None:
+        if reader in self.readers:
+            self.readers.remove(reader)
+
+    def adoptStreamConnection(self, descriptor: int, family: int, factory: object) -> None:
+        self.adopted += 1
+
+
+class ListenerTests(Case):
+    """Accepting connections on the control socket."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir(parents=True)
+        self.reactor = FakeReactor()
+        self.socket = bind_control(self.folder)
+        self.listener = ControlListener(self.socket, ControlFactory(self.commands, self.telemetry), self.reactor)
+        self.addCleanup(self.listener.stop)
+        self.listener.start()
+
+    def test_a_connection_is_accepted_and_a_false_alarm_is_none(self) -> None:
+        """The reactor asks whenever the socket is ready."""
+        verifyObject(IReadDescriptor, self.listener)
+        self.listener.doRead()
+        self.assertEqual(self.reactor.adopted, 0)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(os.path.relpath(self.folder / "control.sock"))
+            self.listener.doRead()
+        self.assertEqual(self.reactor.adopted, 1)
+        self.assertEqual(self.reactor.readers, [self.listener])
+
+    def test_without_a_descriptor_left_it_pauses_and_does_not_spin(self) -> None:
+        """The daemon goes on, and commands are heard again a second later."""
+
+        class Full:
+            def accept(self) -> None:
+                raise OSError(24, "Too many open files")
+
+            def fileno(self) -> int:
+                return 5
+
+        self.patch(self.listener, "_listener", Full())
+        self.listener.doRead()
+        self.assertEqual(self.reactor.readers, [])
+        self.reactor.advance(1.0)
+        self.assertEqual(self.reactor.readers, [self.listener])
+        self.listener.doRead()
+        self.patch(self.listener, "_listener", self.socket)
+        self.listener.connectionLost(Failure(ConnectionError()))
+        self.reactor.advance(1.0)
+        self.assertEqual(self.reactor.readers, [])
+        self.listener.stop()
 
 
 class SocketTests(SynchronousTestCase):

@@ -1,0 +1,1 @@
+"""Bring mail to other hosts: the queue runner and the relay."""

@@ -1,0 +1,159 @@
+"""What the queue runner knows of each next hop: what waits for it, how much it bears, whether it is down."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from emailsys.config.settings import QueueSettings
+from emailsys.delivery.parcel import Parcel, words
+from emailsys.mail.next_hop import NextHop
+from emailsys.mail.transmission import Outcome
+
+# Seconds a recipient takes, as long as nothing was measured, and the part that a new measure has in the average.
+_FIRST_PACE: Final = 0.02
+_NEW_PART: Final = 0.3
+# Seconds until a postponed row comes again, at least and at most.
+_LEAST_POSTPONEMENT: Final = 1.0
+_MOST_POSTPONEMENT: Final = 300.0
+# Next hops that are remembered, be it only for having been down.
+_MOST_REMEMBERED: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationStatus:
+    """How one next hop stands: recipients in hand, deliveries under way, until when it is left alone, and why."""
+
+    name: str
+    held: int
+    under_way: int
+    paused_until: datetime | None
+    reason: str
+
+
+@dataclass(eq=False, slots=True)
+class Destination:
+    """One next hop."""
+
+    next_hop: NextHop
+    waiting: deque[Parcel] = field(default_factory=deque)
+    under_way: int = 0
+    # How many deliveries it bears at once: one until it has shown that it is there.
+    window: int = 1
+    failures: int = 0
+    paused_until: datetime | None = None
+    last: Outcome | None = None
+    ready: bool = False
+    # Recipients in hand; those that were done since the last tick, and between the two before; what that makes in
+    # seconds a recipient.
+    held: int = 0
+    finished: int = 0
+    lately: int = 0
+    pace: float = _FIRST_PACE
+    turn: datetime | None = None
+
+    def is_paused(self, now: datetime) -> bool:
+        """Whether it is left alone, as it could not be reached lately."""
+        return self.paused_until is not None and now < self.paused_until
+
+    def reached(self, settings: QueueSettings) -> None:
+        """It spoke with us: it bears more."""
+        self.failures, self.paused_until, self.last = 0, None, None
+        self.window = min(self.window * 2, settings.max_per_next_hop)
+
+    def unreachable(self, outcome: Outcome, now: datetime, settings: QueueSettings) -> None:
+        """None of its hosts could be talked to: pause, longer from time to time."""
+        seconds = min(settings.first_pause * 2.0 ** min(self.failures, 32), settings.max_pause)
+        self.failures += 1
+        self.paused_until = now + timedelta(seconds=seconds)
+        # What is in doubt of one message is not so of the others.
+        self.last = replace(outcome, in_doubt=False)
+        self.window = 1
+
+    def allowance(self, settings: QueueSettings, share: int) -> int:
+        """How many recipients it may hold where memory is short: little, unless it gets them done."""
+        little = 2 * settings.max_per_next_hop
+        return max(share, little) if self.lately else little
+
+    def measure(self, seconds: float) -> None:
+        """Take the measure of its pace, once in so many seconds."""
+        if self.finished:
+            self.pace += _NEW_PART * (seconds / self.finished - self.pace)
+        self.lately, self.finished = self.finished, 0
+
+    def next_turn(self, now: datetime) -> datetime:
+        """When a row that finds no room now should come again: one after the other, as fast as they are sent here."""
+        earliest = now + timedelta(seconds=_LEAST_POSTPONEMENT)
+        latest = now + timedelta(seconds=_MOST_POSTPONEMENT)
+        after = earliest if self.turn is None else self.turn + timedelta(seconds=self.pace)
+        self.turn = min(max(after, earliest), latest)
+        return self.turn
+
+
+class Destinations:
+    """The next hops with mail in hand, and those that were down lately; a bounded number."""
+
+    def __init__(self) -> None:
+        self._by_hop: dict[NextHop, Destination] = {}
+        self._busy = 0
+
+    def __iter__(self) -> Iterator[Destination]:
+        return iter(tuple(self._by_hop.values()))
+
+    @property
+    def busy(self) -> int:
+        """How many have mail in hand."""
+        return self._busy
+
+    def of(self, next_hop: NextHop) -> Destination:
+        """The destination of that name, as it is remembered or new."""
+        found = self._by_hop.get(next_hop)
+        if found is None:
+            if len(self._by_hop) >= _MOST_REMEMBERED:
+                self._forget_idle()
+            found = self._by_hop[next_hop] = Destination(next_hop)
+        return found
+
+    def hold(self, destination: Destination, rows: int) -> None:
+        """So many more recipients are in hand."""
+        self._busy += destination.held == 0
+        destination.held += rows
+
+    def let_go(self, destination: Destination, rows: int) -> bool:
+        """So many fewer are in hand. Returns whether none is left."""
+        destination.held -= rows
+        if destination.held:
+            return False
+        self._busy -= 1
+        if not destination.failures:
+            self._by_hop.pop(destination.next_hop, None)
+        return True
+
+    def status(self, now: datetime) -> Sequence[DestinationStatus]:
+        """The destinations, the busiest first."""
+        shown = [
+            DestinationStatus(
+                str(destination.next_hop),
+                destination.held,
+                destination.under_way,
+                destination.paused_until if destination.is_paused(now) else None,
+                words(destination.last) if destination.last is not None else "",
+            )
+            for destination in self
+        ]
+        return sorted(shown, key=lambda status: (-status.held, status.name))
+
+    def lift_pauses(self) -> None:
+        """Forget who was down."""
+        for destination in self:
+            destination.failures, destination.paused_until = 0, None
+            if not destination.held:
+                self._by_hop.pop(destination.next_hop, None)
+
+    def _forget_idle(self) -> None:
+        for destination in self:
+            if not destination.held:
+                del self._by_hop[destination.next_hop]

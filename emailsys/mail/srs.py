@@ -1,0 +1,90 @@
+"""The Sender Rewriting Scheme: a reverse-path of ours for mail we forward, from which its bounces find the way back.
+
+Mail that an alias sends on comes from our host, and SPF (RFC 7208) of the sender's domain does not know us. So the
+reverse-path becomes SRS0=hash=day=domain=local@ours. What another forwarder rewrote becomes
+SRS1=hash=forwarder=rest@ours, whose bounces go straight to that forwarder. The hash keeps others from relaying through
+us; the day ends a rewritten address some weeks later.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from emailsys.mail.address import MAX_LOCAL_PART, Address, is_domain
+
+# A bounce may take as long as a queue gives up in, twice, and people go on holiday.
+MAX_AGE_DAYS: Final = 21
+# Two letters of base 32 for the day.
+_DAYS: Final = 1024
+_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+# Letters of base 32, five bits each. Case is lost on the way with some systems.
+_HASH_LETTERS: Final = 6
+_SRS0: Final = re.compile(r"SRS0=([A-Z2-7]{6})=([A-Z2-7]{2})=([^=]+)=(.+)", re.IGNORECASE | re.DOTALL)
+_SRS1: Final = re.compile(r"SRS1=([A-Z2-7]{6})=([^=]+)=([=+\-].+)", re.IGNORECASE | re.DOTALL)
+# What others rewrote: they may separate by "+" and "-" too, and their hashes are theirs.
+_FOREIGN_SRS0: Final = re.compile(r"SRS0([=+\-].+)", re.IGNORECASE | re.DOTALL)
+_FOREIGN_SRS1: Final = re.compile(r"SRS1[=+\-][^=]+=([^=]+)=([=+\-].+)", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class SRS:
+    """Rewrites reverse-paths, and reads its own again.
+
+    @ivar secret: the key of the hashes, 16 octets or more; without it rewritten addresses cannot be forged.
+    @ivar domain: of ours, where rewritten addresses are.
+    """
+
+    secret: bytes = field(repr=False)
+    domain: str
+
+    def rewrite(self, reverse_path: Address, day: int) -> Address:
+        """The reverse-path for forwarded mail; the given one where the new local part would be longer than is lawful.
+
+        @param day: days since some fixed day.
+        """
+        again = _FOREIGN_SRS1.fullmatch(reverse_path.local)
+        first = _FOREIGN_SRS0.fullmatch(reverse_path.local)
+        if again is not None:
+            local = self._srs1(again[1], again[2])
+        elif first is not None:
+            local = self._srs1(reverse_path.domain, first[1])
+        else:
+            moment = _LETTERS[day % _DAYS // 32] + _LETTERS[day % 32]
+            signed = f"{moment}={reverse_path.domain}={reverse_path.local}"
+            local = f"SRS0={self._hash(signed)}={signed}"
+        rewritten = Address(local, self.domain)
+        # RFC 5321 §4.5.3.1.1. Rather a failed SPF check than an address that hosts refuse.
+        if len(str(rewritten).removesuffix(f"@{self.domain}").encode()) > MAX_LOCAL_PART:
+            return reverse_path
+        return rewritten
+
+    def restore(self, forward_path: Address, day: int) -> Address | None:
+        """Where mail for a rewritten address goes; None where it is none of ours, forged or too old."""
+        found = _SRS0.fullmatch(forward_path.local)
+        if found is not None:
+            digest, moment, domain, local = found.groups()
+            if not self._is_signed(digest, f"{moment}={domain}={local}"):
+                return None
+            high, low = (_LETTERS.index(letter) for letter in moment.upper())
+            if (day - high * 32 - low) % _DAYS > MAX_AGE_DAYS:
+                return None
+            return Address(local, domain) if is_domain(domain) else None
+        again = _SRS1.fullmatch(forward_path.local)
+        if again is None or not self._is_signed(again[1], f"{again[2]}={again[3]}") or not is_domain(again[2]):
+            return None
+        return Address(f"SRS0{again[3]}", again[2])
+
+    def _srs1(self, forwarder: str, rest: str) -> str:
+        signed = f"{forwarder}={rest}"
+        return f"SRS1={self._hash(signed)}={signed}"
+
+    def _hash(self, text: str) -> str:
+        digest = hmac.digest(self.secret, text.lower().encode(), "sha256")
+        return base64.b32encode(digest).decode("ascii")[:_HASH_LETTERS]
+
+    def _is_signed(self, digest: str, text: str) -> bool:
+        return hmac.compare_digest(self._hash(text), digest.upper())

@@ -1,0 +1,80 @@
+"""A message on its way to another host: what is sent to whom, and how it ended for each recipient."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from emailsys.mail.address import Address
+from emailsys.mail.envelope import BodyType
+from emailsys.mail.reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A recipient with its DSN parameters as they stand on the wire (RFC 3461 §4.1, §4.2), "" where not given."""
+
+    forward_path: Address
+    notify: str = ""
+    orcpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Transmission:
+    """A message and those of its recipients that go to one next hop.
+
+    `octets` is its size with CRLF lines, not dot-stuffed. `pieces` begins to read the body anew: CRLF lines, cut
+    anywhere. `ret` and `envid` are the DSN parameters of MAIL (RFC 3461 §4.3, §4.4) as they stand on the wire.
+    """
+
+    queue_id: str
+    reverse_path: Address | None
+    recipients: tuple[Forward, ...]
+    octets: int
+    pieces: Callable[[], AsyncIterator[bytes]] = field(repr=False, compare=False)
+    body: BodyType = BodyType.SEVEN_BIT
+    smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
+
+
+class OutcomeKind(enum.Enum):
+    """How an attempt ended for a recipient."""
+
+    DELIVERED = "delivered"
+    DELAYED = "delayed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended for one recipient, and why.
+
+    `reply` is the remote host's where `from_remote`, else ours, which tells what we saw. `remote` and `tls` say whom we
+    spoke with and how, "" where nobody or in the clear.
+    """
+
+    kind: OutcomeKind
+    reply: Reply
+    remote: str = ""
+    tls: str = ""
+    from_remote: bool = False
+    #: The reply to the end of the message was never seen: it may have been delivered (RFC 1047).
+    in_doubt: bool = False
+    #: The host speaks DSN (RFC 3461) and answers for notices from here on.
+    takes_dsn: bool = False
+    #: Nothing was said of the message or the recipient: the host, or the way to it, is at fault.
+    host_at_fault: bool = False
+
+    @property
+    def may_try_elsewhere(self) -> bool:
+        """Whether another host of the next hop may be asked at once (RFC 5321 §5.1), without doubling the message."""
+        return not self.in_doubt and (self.host_at_fault or self.kind is OutcomeKind.DELAYED)
+
+
+def kind_of(reply: Reply) -> OutcomeKind:
+    """What a reply means for a recipient: 2xx, 5xx, and anything else is delayed."""
+    if 200 <= reply.code < 300:
+        return OutcomeKind.DELIVERED
+    return OutcomeKind.FAILED if 500 <= reply.code < 600 else OutcomeKind.DELAYED

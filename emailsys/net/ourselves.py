@@ -1,0 +1,62 @@
+"""Tell whether a host that takes mail for a domain is this one, so that mail does not go round in a loop."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Iterable
+
+from emailsys.mail.next_hop import SMTP_PORT
+
+_EVERY_ADDRESS = frozenset({"", "*", "0.0.0.0", "::"})  # noqa: S104
+
+
+def is_local_address(address: str) -> bool:
+    """Whether an IP address is one of this machine's: what the kernel would send from to reach it is that address."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if ip.is_loopback or ip.is_unspecified:
+        return True
+    try:
+        # Nothing is sent: connecting a datagram socket only looks at the routes.
+        with socket.socket(socket.AF_INET6 if ip.version == 6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, SMTP_PORT))
+            return ipaddress.ip_address(str(probe.getsockname()[0]).partition("%")[0]) == ip
+    except OSError:
+        return False
+
+
+class Ourselves:
+    """This host as others see it."""
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        listens: Iterable[tuple[str, int]],
+        addresses: Iterable[str] = (),
+        is_local: Callable[[str], bool] = is_local_address,
+    ) -> None:
+        """
+        @param names: what this host is called in MX records.
+        @param listens: where mail is received, as address and port; "*" or "" for each address.
+        @param addresses: outer addresses whose port 25 leads here.
+        """
+        self._names = frozenset(name.lower().rstrip(".") for name in names)
+        self._listens = tuple(listens)
+        self._addresses = frozenset(addresses)
+        self._is_local = is_local
+
+    def is_name(self, name: str) -> bool:
+        """Whether that is one of our names."""
+        return name.lower().rstrip(".") in self._names
+
+    def is_address(self, address: str, port: int) -> bool:
+        """Whether that address and port lead to us."""
+        if port == SMTP_PORT and address in self._addresses:
+            return True
+        for host, listening in self._listens:
+            if listening == port and (host == address or (host in _EVERY_ADDRESS and self._is_local(address))):
+                return True
+        return False

@@ -1,0 +1,142 @@
+"""Which way mail leaves: a smart host by the recipient's or the sender's domain, else MX; and under which sender."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from zope.interface import implementer
+
+from emailsys.config.settings import RouteSettings
+from emailsys.interfaces import IDirectory, IRouter, QueueRow
+from emailsys.mail.address import Address, domain_key
+from emailsys.mail.envelope import RemoteRoute, Route
+from emailsys.mail.next_hop import HostLogin, NextHop, TLSPolicy
+from emailsys.mail.srs import SRS
+from emailsys.policy.expansion import AliasRouter, Expansion
+
+_SECONDS_A_DAY: Final = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A next hop, and in words why it is that."""
+
+    next_hop: NextHop
+    why: str
+
+
+class RouteTable:
+    """The routes of the configuration.
+
+    A route for the recipient's and the sender's domain comes before one for the recipient's, that before one for the
+    sender's, and that before one for all; of two alike the first counts.
+    """
+
+    def __init__(self, routes: Sequence[RouteSettings] = (), default_tls: TLSPolicy = TLSPolicy.OPPORTUNISTIC) -> None:
+        self._default_tls = default_tls
+        self._routes: dict[tuple[str, str], RouteSettings] = {}
+        for route in routes:
+            key = (domain_key(route.recipient_domain), domain_key(route.sender_domain))
+            self._routes.setdefault(key, route)
+
+    def choose(self, reverse_path: Address | None, forward_path: Address) -> Choice:
+        """The next hop of a message; the null reverse-path is from no domain."""
+        to = forward_path.key[1]
+        sender = "" if reverse_path is None else reverse_path.key[1]
+        for key in ((to, sender), (to, ""), ("", sender), ("", "")):
+            route = self._routes.get(key)
+            if route is not None:
+                return Choice(_smart_host(route), _why(*key))
+        if to.startswith("["):
+            return Choice(NextHop(to, by_mx=False, tls=self._default_tls), "the address names the host itself")
+        return Choice(NextHop(to, tls=self._default_tls), f"no route of ours; the MX hosts of {to}")
+
+
+def _why(recipient_domain: str, sender_domain: str) -> str:
+    if not recipient_domain and not sender_domain:
+        return "a route for all mail to other systems"
+    parts = ((" from ", sender_domain), (" to ", recipient_domain))
+    return "a route for mail" + "".join(word + domain for word, domain in parts if domain)
+
+
+def _smart_host(route: RouteSettings) -> NextHop:
+    return NextHop(
+        name=route.host,
+        port=route.port,
+        by_mx=False,
+        tls=route.tls,
+        implicit_tls=route.implicit_tls,
+        login=HostLogin(route.username, route.password) if route.username else None,
+        certificate_name=route.certificate_name,
+    )
+
+
+class ForwardedSenders:
+    """Rewrites the reverse-path of what we forward for others, and knows its own rewritten addresses.
+
+    @param today: the moment, for the age of rewritten addresses.
+    """
+
+    def __init__(self, srs: SRS, directory: IDirectory, now: Callable[[], datetime]) -> None:
+        self._srs = srs
+        self._directory = directory
+        self._now = now
+
+    def _day(self) -> int:
+        return int(self._now().timestamp()) // _SECONDS_A_DAY
+
+    async def sender(self, reverse_path: Address) -> Address:
+        """The sender of forwarded mail; a sender of ours passes SPF as it is."""
+        if await self._directory.is_local_domain(reverse_path.key[1]):
+            return reverse_path
+        return self._srs.rewrite(reverse_path, self._day())
+
+    def restore(self, forward_path: Address) -> Address | None:
+        """The address that was rewritten; None where it is none of ours, forged or too old."""
+        if forward_path.key[1] != domain_key(self._srs.domain):
+            return None
+        return self._srs.restore(forward_path, self._day())
+
+
+@implementer(IRouter)
+class QueueRouter:
+    """What the queue asks of routing.
+
+    @param senders: None where SRS is switched off.
+    """
+
+    def __init__(self, table: RouteTable, aliases: AliasRouter, senders: ForwardedSenders | None = None) -> None:
+        self._table = table
+        self._aliases = aliases
+        self._senders = senders
+
+    async def next_hop(self, row: QueueRow) -> NextHop:
+        return self._table.choose(row.reverse_path, row.forward_path).next_hop
+
+    async def sender(self, row: QueueRow) -> Address | None:
+        if not row.forwarded or row.reverse_path is None or self._senders is None:
+            return row.reverse_path
+        return await self._senders.sender(row.reverse_path)
+
+    async def resolve(self, forward_path: Address) -> Sequence[Route]:
+        return await self._aliases.resolve(forward_path)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that `route explain` shows: the steps of the expansion, and for each way out the next hop and why."""
+
+    expansion: Expansion
+    next_hops: tuple[tuple[Address, Choice], ...]
+
+
+async def explain(
+    aliases: AliasRouter, table: RouteTable, forward_path: Address, reverse_path: Address | None = None
+) -> Explanation:
+    """Where mail from that sender to that recipient would go now."""
+    expansion = await aliases.explain(forward_path)
+    outside = [route.forward_path for route in expansion.routes if isinstance(route, RemoteRoute)]
+    return Explanation(expansion, tuple((path, table.choose(reverse_path, path)) for path in outside))

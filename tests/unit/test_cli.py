@@ -1,0 +1,394 @@
+"""The console program: help, errors and their exit statuses, accounts, configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.cli.main import main, run
+from emailsys.config.exits import MEANING, Exit
+from emailsys.config.loader import example
+from emailsys.passwords import verify_password
+from emailsys.supervisor import FolderLock
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+class Terminal(io.StringIO):
+    """Standard input that is a terminal; prompts read from it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Case(SynchronousTestCase):
+    """Commands on a state folder of their own, while no daemon runs."""
+
+    def setUp(self) -> None:
+        self.state = Path(self.mktemp()).absolute()
+        self.environ = dict(os.environ)
+        self.addCleanup(self.restore)
+        for name in ("EMAILSYS_CONFIG", "EMAILSYS_TRACEBACK"):
+            os.environ.pop(name, None)
+        os.environ["EMAILSYS_STATE"] = str(self.state)
+
+    def restore(self) -> None:
+        os.environ.clear()
+        os.environ.update(self.environ)
+
+    def run_it(self, *arguments: str, typed: str | bytes = b"") -> tuple[int, str, str]:
+        """Exit status, standard output, standard error. Text is typed at a terminal, octets come through a pipe."""
+        out, err = io.StringIO(), io.StringIO()
+        stdin: io.TextIOBase = Terminal(typed) if isinstance(typed, str) else io.TextIOWrapper(io.BytesIO(typed))
+        self.patch(sys, "stdin", stdin)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = run(arguments)
+        return status, out.getvalue(), err.getvalue()
+
+    def fine(self, *arguments: str, typed: str | bytes = b"") -> str:
+        status, out, err = self.run_it(*arguments, typed=typed)
+        self.assertEqual(status, 0, err)
+        return out
+
+    def refused(self, status: Exit, *arguments: str, typed: str | bytes = b"") -> str:
+        ended, _, err = self.run_it(*arguments, typed=typed)
+        self.assertEqual(ended, status, err)
+        self.assertNotIn("Traceback", err)
+        return err
+
+
+class ProgramTests(Case):
+    """The program as a whole."""
+
+    def test_help_names_every_command_and_every_exit_status(self) -> None:
+        """Scripts can rely on them."""
+        text = self.fine("--help")
+        for name in ("try", "serve", "domain", "user", "config", "certs", "completion"):
+            self.assertIn(f"\n  {name} ", text)
+        for status, meaning in MEANING.items():
+            self.assertIn(f"{int(status):>3}  {meaning}", text)
+
+    def test_every_command_has_help(self) -> None:
+        """Down to the last one."""
+        for words in (
+            ["try"],
+            ["serve"],
+            ["completion"],
+            *(["config", name] for name in ("example", "check", "show")),
+            *(["domain", name] for name in ("add", "list", "remove")),
+            *(["user", name] for name in ("add", "list", "remove", "password", "disable", "enable")),
+        ):
+            self.assertIn("Usage: emailsys " + " ".join(words), self.fine(*words, "--help"))
+
+    def test_help_is_fast_because_it_imports_no_network_and_no_database(self) -> None:
+        """People ask for help often."""
+        code = (
+            "import sys; from emailsys.cli.main import run; run(['--help'])\n"
+            "slow = {'twisted', 'sqlalchemy', 'rich', 'cryptography', 'OpenSSL', 'alembic', 'psycopg'}\n"
+            "print(sorted(slow & {name.partition('.')[0] for name in sys.modules}))"
+        )
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        self.assertTrue(ended.stdout.endswith("[]\n"), ended.stdout[-200:])
+
+    def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(self) -> None:
+        """Status 64."""
+        self.assertIn("Did you mean 'user'?", self.refused(Exit.USAGE, "usr"))
+        self.assertIn("There are: try, serve", self.refused(Exit.USAGE, "zzz"))
+        self.refused(Exit.USAGE, "--nonsense")
+        self.refused(Exit.USAGE, "user", "nonsense")
+
+    def test_the_process_ends_with_the_status(self) -> None:
+        """main is what the console program calls."""
+        with contextlib.redirect_stdout(io.StringIO()) as out, self.assertRaises(SystemExit) as caught:
+            main(["--version"])
+        self.assertEqual(caught.exception.code, 0)
+        self.assertIn("0.", out.getvalue())
+
+    def test_a_defect_is_one_line_with_status_70(self) -> None:
+        """A traceback is for those who ask for it."""
+
+        def broken(*arguments: object, **options: object) -> None:
+            raise ZeroDivisionError("deep inside")
+
+        self.patch(sys.modules["emailsys.cli.main"].program, "main", broken)
+        err = self.refused(Exit.SOFTWARE, "user", "list")
+        self.assertEqual(err.count("\n"), 1)
+        os.environ["EMAILSYS_TRACEBACK"] = "1"
+        with self.assertRaises(ZeroDivisionError):
+            self.run_it("user", "list")
+
+    def test_completion_scripts_are_those_of_the_three_shells(self) -> None:
+        """And of no other."""
+        for shell in ("bash", "zsh", "fish"):
+            self.assertIn("_EMAILSYS_COMPLETE", self.fine("completion", shell))
+        self.refused(Exit.USAGE, "completion", "tcsh")
+
+
+class AccountTests(Case):
+    """Domains and users, directly on the store."""
+
+    def add_domain(self) -> None:
+        self.fine("domain", "add", "example.test", "--postmaster", "ann@example.test")
+
+    def test_domains_are_added_listed_and_removed(self) -> None:
+        """With postmaster and abuse."""
+        self.assertIn("no domains yet", self.run_it("domain", "list")[2])
+        self.add_domain()
+        self.assertEqual(self.fine("domain", "list"), "name\tpostmaster\tusers\nexample.test\tann@example.test\t0\n")
+        self.assertEqual(
+            json.loads(self.fine("domain", "list", "--json")),
+            [{"name": "example.test", "postmaster": "ann@example.test", "users": 0}],
+        )
+        self.assertIn(
+            "exist", self.refused(Exit.DATA, "domain", "add", "example.test", "--postmaster", "a@example.test")
+        )
+        self.fine("domain", "remove", "example.test")
+        self.refused(Exit.DATA, "domain", "remove", "example.test")
+        self.assertEqual(json.loads(self.fine("domain", "list", "--json")), [])
+
+    def test_a_domain_needs_someone_who_reads_its_postmasters_mail(self) -> None:
+        """RFC 5321 §4.5.1; asked for on a terminal, else an error says what to give."""
+        err = self.refused(Exit.USAGE, "domain", "add", "example.test")
+        self.assertIn("--postmaster ADDRESS", err)
+        self.fine("domain", "add", "example.test", typed="nobody\nann@example.test\n")
+        self.assertIn("ann@example.test", self.fine("domain", "list"))
+
+    def test_every_command_says_which_store_it_used(self) -> None:
+        """Where that is not the default one."""
+        line = f"emailsys: store in {self.state} ($EMAILSYS_STATE)\n"
+        self.assertIn(line, self.run_it("domain", "list")[2])
+        other = Path(self.mktemp()).absolute()
+        self.assertIn(f"store in {other} (--state)", self.run_it("user", "list", "--state", str(other))[2])
+        del os.environ["EMAILSYS_STATE"]
+        os.environ["XDG_STATE_HOME"] = str(self.state)
+        self.patch(os, "geteuid", lambda: 4711)
+        self.assertNotIn("store in", self.run_it("user", "list")[2])
+
+    def test_the_state_folder_is_made_for_its_owner_alone(self) -> None:
+        """By whichever command comes first."""
+        self.fine("user", "list", "--json")
+        self.assertEqual(self.state.stat().st_mode & 0o777, 0o700)
+
+    def test_a_password_comes_from_standard_input(self) -> None:
+        """Its first line."""
+        self.add_domain()
+        self.fine("user", "add", "ann@example.test", "--password-stdin", typed=b"correct horse battery\r\nmore\n")
+        self.assertEqual(
+            json.loads(self.fine("user", "list", "example.test", "--json")),
+            [{"address": "ann@example.test", "enabled": True, "messages": 0, "octets": 0}],
+        )
+
+    def test_a_password_comes_from_a_command(self) -> None:
+        """The first line it prints; a failing one adds nothing."""
+        self.add_domain()
+        self.fine("user", "add", "ann@example.test", "--password-command", "echo correct horse battery; echo more")
+        err = self.refused(Exit.UNAVAILABLE, "user", "add", "bob@example.test", "--password-command", "exit 3")
+        self.assertIn("status 3", err)
+        self.assertEqual(len(json.loads(self.fine("user", "list", "--json"))), 1)
+
+    def test_a_password_is_never_an_argument(self) -> None:
+        """Where others see it in the list of processes."""
+        self.add_domain()
+        self.refused(Exit.USAGE, "user", "add", "ann@example.test", "secret")
+        self.refused(Exit.USAGE, "user", "add", "ann@example.test", "--password", "secret")
+        err = self.refused(Exit.USAGE, "user", "add", "ann@example.test")
+        self.assertIn("--password-stdin", err)
+        self.refused(
+            Exit.USAGE,
+            "user",
+            "add",
+            "ann@example.test",
+            "--password-stdin",
+            "--password-command",
+            "echo",
+            typed=b"x\n",
+        )
+
+    def test_a_short_password_is_taken_with_a_warning_and_an_empty_one_is_not(self) -> None:
+        """The operator decides, and knows."""
+        self.add_domain()
+        _, _, err = self.run_it("user", "add", "ann@example.test", "--password-stdin", typed=b"short\n")
+        self.assertIn("a password of 5 characters is easy to guess", err)
+        for typed, expected in ((b"\n", "empty"), (b"a\0bcdefghijklmnop\n", "control"), (b"\xff\n", "UTF-8")):
+            err = self.refused(Exit.DATA, "user", "add", "bob@example.test", "--password-stdin", typed=typed)
+            self.assertIn(expected, err)
+        err = self.refused(Exit.DATA, "user", "add", "bob@example.test", "--password-stdin", typed=b"x" * 2000)
+        self.assertIn("longer than", err)
+
+    def test_a_user_is_disabled_enabled_given_a_password_and_removed(self) -> None:
+        """The postmaster stays while the domain has other users."""
+        self.add_domain()
+        for name in ("ann", "bob"):
+            self.fine("user", "add", f"{name}@example.test", "--password-stdin", typed=b"correct horse battery\n")
+        self.fine("user", "disable", "bob@example.test")
+        self.assertIn("bob@example.test\tno\t0\t0\n", self.fine("user", "list"))
+        self.fine("user", "enable", "bob@example.test")
+        self.assertIn("bob@example.test\tyes\t0\t0\n", self.fine("user", "list"))
+        self.fine("user", "password", "bob@example.test", "--password-stdin", typed=b"another horse battery\n")
+        self.assertIn("postmaster", self.refused(Exit.DATA, "user", "remove", "ann@example.test"))
+        self.fine("user", "remove", "bob@example.test", "--purge")
+        self.assertNotIn("bob", self.fine("user", "list"))
+        self.refused(Exit.DATA, "user", "disable", "carl@example.test")
+
+    def test_what_is_no_address_is_told_before_the_store_is_touched(self) -> None:
+        """Status 64, with the reason."""
+        self.assertIn("is no mail address", self.refused(Exit.USAGE, "user", "remove", "ann"))
+        self.assertFalse(self.state.exists())
+
+    def test_a_table_is_for_people_and_has_no_control_octets_in_it(self) -> None:
+        """On a terminal the columns are aligned."""
+        self.add_domain()
+
+        class Screen(io.StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        screen = Screen()
+        os.environ["TERM"] = "dumb"
+        with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(io.StringIO()):
+            self.assertEqual(run(["domain", "list"]), 0)
+        self.assertRegex(screen.getvalue(), r"name +postmaster +users")
+        self.assertRegex(screen.getvalue(), r"example\.test +ann@example\.test +0")
+
+    def test_a_store_that_cannot_be_opened_is_one_line(self) -> None:
+        """Status 69, and the file stays as it is."""
+        self.state.mkdir(mode=0o700)
+        (self.state / "mail.sqlite").write_text("this is no database, and long enough to be looked at" * 20)
+        err = self.refused(Exit.UNAVAILABLE, "user", "list")
+        self.assertIn("not a database", err)
+        self.assertIn("no database", (self.state / "mail.sqlite").read_text())
+
+    def test_a_daemon_that_holds_the_folder_and_does_not_answer_is_not_gone_behind(self) -> None:
+        """Its store is left to it."""
+        self.state.mkdir(mode=0o700)
+        lock = FolderLock.take(self.state)
+        self.addCleanup(lock.release)
+        self.patch(__import__("emailsys.cli.accounts").cli.accounts, "START_PATIENCE", 0.0)
+        err = self.refused(Exit.UNAVAILABLE, "user", "list")
+        self.assertIn(f"process {os.getpid()}", err)
+        self.assertFalse((self.state / "mail.sqlite").exists())
+
+
+class ConfigTests(Case):
+    """config example, check, show."""
+
+    def write(self, text: str) -> str:
+        path = Path(self.mktemp()).absolute()
+        path.write_text(text, "utf-8")
+        return str(path)
+
+    def test_the_example_is_printed_as_it_is(self) -> None:
+        """To be redirected into a file."""
+        self.assertEqual(self.fine("config", "example"), example())
+
+    def test_what_is_shown_says_where_it_comes_from(self) -> None:
+        """The embedded default, or a file."""
+        _, out, err = self.run_it("config", "show")
+        self.assertIn("from the embedded default", err)
+        self.assertIn('smtp = ["localhost:2525"]', out)
+        path = self.write('[listen]\nsmtp = ["127.0.0.1:26"]\n')
+        _, out, err = self.run_it("config", "show", "--config", path)
+        self.assertIn(f"from {path}", err)
+        self.assertIn('smtp = ["127.0.0.1:26"]', out)
+
+    def test_a_right_file_is_ok_and_the_environment_may_name_it(self) -> None:
+        """Unusual things are warned about."""
+        path = self.write('hostname = "mx"\n[listen]\nsmtp = ["127.0.0.1:2525"]\n')
+        os.environ["EMAILSYS_CONFIG"] = path
+        status, out, err = self.run_it("config", "check")
+        self.assertEqual((status, out), (0, f"{path}: ok\n"))
+        for warning in ("hostname: 'mx' is no full name", "user: none", "tls.certificates: none"):
+            self.assertIn(f"{path}: warning: {warning}", err)
+        self.assertFalse(self.state.exists())
+        nothing = self.write("[listen]\nsmtp = []\nsubmission = []\nsubmissions = []\npop3 = []\npop3s = []\n")
+        self.assertIn("no service listens anywhere", self.run_it("config", "check", nothing)[2])
+
+    def test_all_that_is_wrong_is_told_with_file_and_key(self) -> None:
+        """Certificates, user, addresses and state folder too; nothing is made."""
+        self.state.mkdir(mode=0o700)
+        self.state.chmod(0o777)
+        path = self.write(
+            'user = "no-such-user"\n[listen]\nsmtp = ["192.0.2.1:25"]\n'
+            '[[tls.certificates]]\nchain = "no.pem"\nkey = "no.key"\n'
+        )
+        lines = self.refused(Exit.CONFIG, "config", "check", path).splitlines()
+        for expected in ("tls.certificates[1]: ", "user: found", "state folder", "listen.smtp: found 192.0.2.1"):
+            self.assertTrue(any(line.startswith(f"{path}: {expected}") for line in lines), (expected, lines))
+
+    def test_errors_of_the_file_itself_are_all_told(self) -> None:
+        """One line each."""
+        path = self.write('[smtp]\nmax_recipients = "x"\nmax_recipient = 5\n')
+        err = self.refused(Exit.CONFIG, "config", "check", path)
+        self.assertEqual(len([line for line in err.splitlines() if path in line]), 2, err)
+        self.refused(Exit.CONFIG, "user", "list", "--config", path)
+
+    def test_the_password_of_a_store_url_is_not_printed_on_stderr(self) -> None:
+        """The store is named without it."""
+        path = self.write('[store]\nurl = "postgresql://mail:secret@db.example/mail"\n')
+        _, _, err = self.run_it("config", "show", "--config", path)
+        self.assertIn("store postgresql://mail@db.example/mail", err)
+        self.assertNotIn("secret", err)
+
+
+class PromptTests(SynchronousTestCase):
+    """Passwords typed at a terminal, which needs one: a pseudo terminal in a process of its own."""
+
+    def test_a_password_is_asked_for_twice_and_not_shown(self) -> None:
+        """A slip of the finger locks nobody out."""
+        code = (
+            "from emailsys.cli.password import Source, ask_password\n"
+            "from emailsys.mail.address import Address\n"
+            "print('GOT', ask_password(Source(False, None), Address('ann', 'example.test')))"
+        )
+        said, status = _at_terminal(
+            [sys.executable, "-c", code],
+            {**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            ["correct horse", "correct hose", "correct horse", "correct horse"],
+        )
+        self.assertEqual(status, 0, said)
+        self.assertIn("GOT correct horse", said)
+        self.assertEqual(said.count("correct ho"), 1, said)
+
+
+def _at_terminal(command: list[str], environ: dict[str, str], answers: list[str]) -> tuple[str, int]:
+    """Run a command at a pseudo terminal and type an answer after each prompt; what it said, and its status."""
+    import pty
+
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvpe(command[0], command, environ)
+    said = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(terminal, 4096):
+            said += chunk
+            if answers and said.rstrip(b" ").endswith(b":"):
+                os.write(terminal, answers.pop(0).encode() + b"\n")
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    return said.decode(), os.waitstatus_to_exitcode(status)
+
+
+class StoredSecretTests(Case):
+    """What is kept of a password."""
+
+    def test_only_a_hash_is_kept(self) -> None:
+        """And it is that of the password that was given."""
+        from emailsys.cli.password import credentials_of
+
+        ((scheme, secret),) = credentials_of("correct horse battery")
+        self.assertEqual(scheme, "argon2id")
+        self.assertTrue(verify_password(secret, "correct horse battery"))
+        self.assertNotIn("horse", secret)

@@ -1,0 +1,419 @@
+"""Connections to other hosts: large bodies, bodies that fail, cancelling, sharing, keeping and closing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from twisted.internet import error
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from emailsys.config.settings import OutboundSettings
+from emailsys.interfaces import IDialer
+from emailsys.mail.next_hop import Host, NextHop, TLSPolicy
+from emailsys.mail.transmission import Outcome, OutcomeKind
+from tests.fakes.memory_hosts import BODY, HOP, HOST, MemoryHosts, MemoryServer, pieces_of, transmission
+
+_EHLO = ("250-mx.example.net", "250-PIPELINING", "250 8BITMIME")
+_CHUNKING = ("250-mx.example.net", "250-PIPELINING", "250 CHUNKING")
+
+
+def greet(server: MemoryServer, ehlo: Sequence[str] = _EHLO) -> None:
+    """Greeting and EHLO; what the client says to that is left to be read."""
+    server.reply("220 mx.example.net")
+    assert server.line() == b"EHLO client.example"
+    server.reply(*ehlo)
+
+
+def take(server: MemoryServer, final: str = "250 taken") -> bytes:
+    """Take one message for one recipient, by DATA; what was said behind the dot."""
+    heard = server.heard()
+    assert heard.endswith(b"DATA\r\n"), heard
+    server.reply("250 ok", "250 ok", "354 go")
+    body, dot, rest = server.heard().partition(b"\r\n.\r\n")
+    assert dot, body
+    server.reply(final)
+    return rest
+
+
+class DialerTests(SynchronousTestCase):
+    """A Dialer over a reactor in memory."""
+
+    def setUp(self) -> None:
+        self.hosts = MemoryHosts()
+
+    def outcomes(self, sent: Deferred[Sequence[Outcome]]) -> list[tuple[OutcomeKind, int]]:
+        """What was decided by now."""
+        return [(outcome.kind, outcome.reply.code) for outcome in self.successResultOf(sent)]
+
+    def test_it_is_a_dialer(self) -> None:
+        """The seam of emailsys.interfaces."""
+        verifyObject(IDialer, self.hosts.dialer)
+
+    def test_a_large_body_is_sent_piece_by_piece_as_the_host_reads(self) -> None:
+        """While the transport is full nothing more is asked of the store."""
+        asked: list[int] = []
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for number in range(5):
+                asked.append(number)
+                yield b"%d\r\n." % number
+
+        sent = self.hosts.send(transmission(pieces=pieces))
+        server = self.hosts.connect()
+        greet(server)
+        server.heard()
+        producer = server.producer
+        producer.pauseProducing()
+        server.reply("250 ok", "250 ok", "354 go")
+        self.assertEqual(asked, [0, 1])
+        producer.resumeProducing()
+        self.assertEqual(server.heard(), b"0\r\n..1\r\n..2\r\n..3\r\n..4\r\n..\r\n.\r\n")
+        server.reply("250 ok")
+        self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELIVERED, 250)])
+
+    def test_a_host_that_reads_no_more_of_the_body_is_left_after_three_minutes(self) -> None:
+        """RFC 5321 §4.5.3.2.5; there is no doubt, for the end was not sent."""
+        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c")))
+        server = self.hosts.connect()
+        greet(server)
+        server.producer.pauseProducing()
+        server.reply("250 ok", "250 ok", "354 go")
+        self.hosts.reactor.advance(170)
+        server.producer.resumeProducing()
+        server.settle()
+        self.hosts.reactor.advance(11)
+        self.assertNoResult(sent)
+
+    def test_a_choked_connection_times_out(self) -> None:
+        """The other branch: it never reads again."""
+        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c")))
+        server = self.hosts.connect()
+        greet(server)
+        server.producer.pauseProducing()
+        server.reply("250 ok", "250 ok", "354 go")
+        self.hosts.reactor.advance(181)
+        server.settle()
+        [outcome] = self.successResultOf(sent)
+        self.assertEqual(outcome.reply.text, f"{HOST}: the host does not read the message within 180 s")
+        self.assertFalse(outcome.in_doubt)
+        self.assertTrue(server.transport.aborted)
+
+    def test_a_body_that_cannot_be_read_to_its_end_is_never_ended_by_a_dot(self) -> None:
+        """Half a message would be delivered."""
+        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c", fail=OSError("disk"))))
+        server = self.hosts.connect()
+        greet(server)
+        server.heard()
+        server.reply("250 ok", "250 ok", "354 go")
+        self.assertNotIn(b"\r\n.\r\n", server.heard())
+        self.assertTrue(server.transport.aborted)
+        self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELAYED, 451)])
+
+    def test_a_body_that_cannot_be_read_at_all_asks_nothing_of_the_host(self) -> None:
+        """The connection goes on with others."""
+        sent = self.hosts.send(transmission(pieces=pieces_of(fail=OSError("disk"))))
+        server = self.hosts.connect()
+        greet(server)
+        self.assertEqual(server.heard(), b"")
+        self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELAYED, 451)])
+
+    def test_chunks_are_sent_without_dots_and_ended_by_an_empty_one(self) -> None:
+        """RFC 3030 §4.2; a body of several pieces waits until somebody wants it."""
+        sent = self.hosts.send(transmission(pieces=pieces_of(b".a\r\n", b".b\r\n", b"", b".c\r\n")))
+        server = self.hosts.connect()
+        greet(server, _CHUNKING)
+        self.assertNotIn(b"BDAT", server.heard())
+        server.reply("250 ok", "250 ok")
+        self.assertEqual(server.heard(), b"BDAT 4\r\n.a\r\nBDAT 4\r\n.b\r\nBDAT 4\r\n.c\r\nBDAT 0 LAST\r\n")
+        server.reply("250 4", "250 4", "250 4", "250 taken")
+        self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELIVERED, 250)])
+
+    def test_a_refused_chunk_ends_the_body(self) -> None:
+        """The rest is not sent, and RSET comes before the next message."""
+        sent = self.hosts.send(transmission(pieces=pieces_of(*[b"x" * 10] * 5)))
+        server = self.hosts.connect()
+        greet(server, _CHUNKING)
+        server.heard()
+        server.producer.pauseProducing()
+        server.reply("250 ok", "250 ok")
+        self.assertEqual(server.heard(), b"BDAT 10\r\nxxxxxxxxxx")
+        server.reply("552 5.3.4 too big")
+        server.producer.resumeProducing()
+        self.assertEqual(server.heard(), b"")
+        self.assertEqual(self.outcomes(sent), [(OutcomeKind.FAILED, 552)])
+        _ = self.hosts.send(transmission())
+        self.assertTrue(server.heard().startswith(b"RSET\r\nMAIL FROM:"))
+
+    def test_nobody_to_take_a_chunked_body_gets_none(self) -> None:
+        """All recipients were refused before it was wanted."""
+        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b")))
+        server = self.hosts.connect()
+        greet(server, _CHUNKING)
+        server.heard()
+        server.reply("250 ok", "550 no")
+        self.assertEqual(server.heard(), b"")
+        self.assertEqual(self.outcomes(sent), [(OutcomeKind.FAILED, 550)])
+
+    def test_a_refusal_in_the_middle_of_the_body_decides(self) -> None:
+        """Some hosts say 552 as soon as the message is too big, and close."""
+        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c")))
+        server = self.hosts.connect()
+        greet(server)
+        server.producer.pauseProducing()
+        server.reply("250 ok", "250 ok", "354 go")
+        server.reply("552 5.3.4 too big")
+        server.settle()
+        self.assertEqual(self.outcomes(sent), [(OutcomeKind.FAILED, 552)])
+        self.assertTrue(server.lost)
+
+    def test_a_host_that_closes_in_the_middle_of_the_body_delays(self) -> None:
+        """Without doubt: it has not seen the end."""
+        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c")))
+        server = self.hosts.connect()
+        greet(server)
+        server.producer.pauseProducing()
+        server.reply("250 ok", "250 ok", "354 go")
+        server.lose(error.ConnectionLost())
+        [outcome] = self.successResultOf(sent)
+        self.assertEqual((outcome.kind, outcome.in_doubt), (OutcomeKind.DELAYED, False))
+        self.assertIn("while the message being read was awaited", outcome.reply.text)
+
+    def test_a_message_that_is_cancelled_while_it_waits_is_never_sent(self) -> None:
+        """It leaves no trace on the connection."""
+        self.hosts = MemoryHosts(OutboundSettings(connections_per_host=1))
+        senders = ("s0@x.test", "s1@x.test", "s2@x.test")
+        first, second, third = (self.hosts.send(transmission(sender=sender)) for sender in senders)
+        second.cancel()
+        self.failureResultOf(second, CancelledError)
+        server = self.hosts.connect()
+        greet(server)
+        self.assertIn(b"<s2@x.test>", take(server))
+        self.assertEqual(self.outcomes(first), [(OutcomeKind.DELIVERED, 250)])
+        third.cancel()
+        self.failureResultOf(third, CancelledError)
+        self.assertTrue(server.transport.aborted)
+
+    def test_a_cancelled_message_that_was_read_ahead_is_dropped(self) -> None:
+        """Its body was loaded, its MAIL was not sent."""
+        self.hosts = MemoryHosts(OutboundSettings(connections_per_host=1))
+        first = self.hosts.send(transmission())
+        second = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c")))
+        server = self.hosts.connect()
+        greet(server)
+        second.cancel()
+        self.failureResultOf(second, CancelledError)
+        self.assertEqual(take(server), b"")
+        self.assertEqual(self.outcomes(first), [(OutcomeKind.DELIVERED, 250)])
+
+    def test_many_messages_open_connections_up_to_the_limit(self) -> None:
+        """Each takes in turn what waits."""
+        self.hosts = MemoryHosts(OutboundSettings(connections_per_host=2))
+        sends = [self.hosts.send(transmission(queue_id=f"Q{n}")) for n in range(5)]
+        self.assertEqual(self.hosts.attempts, 2)
+        servers = [self.hosts.connect(), self.hosts.connect()]
+        for server in servers:
+            greet(server)
+        for _ in range(3):
+            for server in servers:
+                if server.transport.value() or server._unread:
+                    rest = take(server)
+                    server._unread = rest + server._unread
+        self.assertEqual([self.outcomes(sent) for sent in sends], [[(OutcomeKind.DELIVERED, 250)]] * 5)
+        self.assertEqual(self.hosts.attempts, 0)
+
+    def test_a_refused_connection_does_not_fail_what_another_can_take(self) -> None:
+        """A host with a limit on connections refuses the second one."""
+        sends = [self.hosts.send(transmission(queue_id=f"Q{n}")) for n in range(2)]
+        server = self.hosts.connect()
+        greet(server)
+        self.hosts.refuse()
+        server._unread = take(server) + server._unread
+        take(server)
+        self.assertEqual([self.outcomes(sent) for sent in sends], [[(OutcomeKind.DELIVERED, 250)]] * 2)
+
+    def test_a_host_that_cannot_be_reached_delays_all_that_wait_for_it(self) -> None:
+        """With the reason, and as the host's fault."""
+        sends = [self.hosts.send(transmission(queue_id=f"Q{n}")) for n in range(2)]
+        self.hosts.refuse(error.TimeoutError())
+        self.hosts.refuse(error.NoRouteError(113, "No route to host"))
+        for sent in sends:
+            [outcome] = self.successResultOf(sent)
+            self.assertTrue(outcome.host_at_fault)
+            self.assertEqual(outcome.reply.text, f"no connection to {HOST}: No route to host")
+
+    def test_an_open_connection_is_told_of_until_it_closes(self) -> None:
+        """So that its next hop need not be looked up."""
+        _ = self.hosts.send(transmission())
+        self.assertIsNone(self.hosts.dialer.connected(HOP))
+        server = self.hosts.connect()
+        greet(server)
+        self.assertEqual(self.hosts.dialer.connected(HOP), HOST)
+        self.assertIsNone(self.hosts.dialer.connected(NextHop("other.example")))
+        take(server)
+        server.lose(error.ConnectionDone())
+        self.assertIsNone(self.hosts.dialer.connected(HOP))
+
+    def test_an_idle_connection_is_used_again(self) -> None:
+        """Many messages, one connection."""
+        sends = [self.hosts.send(transmission())]
+        server = self.hosts.connect()
+        greet(server)
+        take(server)
+        for _ in range(2):
+            sends.append(self.hosts.send(transmission()))
+            take(server)
+        self.assertEqual([self.outcomes(sent) for sent in sends], [[(OutcomeKind.DELIVERED, 250)]] * 3)
+        self.assertEqual(self.hosts.attempts, 0)
+
+    def test_an_idle_connection_goes_sooner_when_nothing_more_waits(self) -> None:
+        """Two seconds in place of ten."""
+        _ = self.hosts.send(transmission())
+        server = self.hosts.connect()
+        greet(server)
+        take(server)
+        self.hosts.dialer.idle(HOP)
+        self.hosts.reactor.advance(2.1)
+        self.assertEqual(server.heard(), b"QUIT\r\n")
+        server.reply("221 bye")
+        self.assertTrue(server.lost)
+
+    def test_of_too_many_idle_connections_the_oldest_ends(self) -> None:
+        """Over all hosts."""
+        self.hosts = MemoryHosts(OutboundSettings(idle_connections=1))
+        servers = []
+        for name in ("one", "two"):
+            _ = self.hosts.send(transmission(), HOP, Host(name, "192.0.2.1"))
+            servers.append(self.hosts.connect())
+            greet(servers[-1])
+            take(servers[-1])
+        self.assertEqual([server.heard() for server in servers], [b"QUIT\r\n", b""])
+
+    def test_closing_lets_a_message_end_and_hangs_up(self) -> None:
+        """What waits is delayed, what is idle says goodbye, what begins later is refused."""
+        self.hosts = MemoryHosts(OutboundSettings(connections_per_host=1))
+        under_way, waiting, more = (self.hosts.send(transmission(queue_id=f"Q{n}")) for n in range(3))
+        server = self.hosts.connect()
+        greet(server)
+        closed = Deferred.fromCoroutine(self.hosts.dialer.close(20))
+        self.assertEqual(self.outcomes(more), [(OutcomeKind.DELAYED, 451)])
+        self.assertEqual(take(server), b"")
+        self.assertEqual(self.outcomes(under_way), [(OutcomeKind.DELIVERED, 250)])
+        self.assertEqual(self.outcomes(waiting), [(OutcomeKind.DELAYED, 421)])
+        late = self.hosts.send(transmission())
+        self.assertEqual(self.outcomes(late), [(OutcomeKind.DELAYED, 421)])
+        self.assertNoResult(closed)
+        self.assertEqual(server.heard(), b"QUIT\r\n")
+        server.reply("221 bye")
+        self.successResultOf(closed)
+        self.assertEqual(self.hosts.reactor.getDelayedCalls(), [])
+
+    def test_closing_with_nothing_open_is_done_at_once(self) -> None:
+        """No timer stays."""
+        self.successResultOf(Deferred.fromCoroutine(self.hosts.dialer.close(20)))
+        self.assertEqual(self.hosts.reactor.getDelayedCalls(), [])
+
+    def test_closing_hangs_up_on_what_takes_too_long(self) -> None:
+        """One connection is being opened, another waits for the reply to the dot."""
+        sent = self.hosts.send(transmission())
+        server = self.hosts.connect()
+        greet(server)
+        opening = self.hosts.send(transmission(), HOP, Host("other", "192.0.2.9"))
+        greeted = self.hosts.connect()
+        closed = Deferred.fromCoroutine(self.hosts.dialer.close(20))
+        greeted.settle()
+        self.assertEqual(self.outcomes(opening), [(OutcomeKind.DELAYED, 421)])
+        self.hosts.reactor.advance(20)
+        server.settle()
+        self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELAYED, 421)])
+        self.successResultOf(closed)
+        self.assertEqual(self.hosts.reactor.getDelayedCalls(), [])
+
+    def test_connections_are_made_from_the_address_that_was_set(self) -> None:
+        """By family."""
+        self.hosts = MemoryHosts(OutboundSettings(source_ipv4="192.0.2.7"))
+        _ = self.hosts.send(transmission())
+        _ = self.hosts.send(transmission(), HOP, Host("six", "2001:db8::1"))
+        self.assertEqual([attempt[4] for attempt in self.hosts.reactor.tcpClients], [("192.0.2.7", 0), None])
+
+    def test_a_socket_that_cannot_be_made_delays(self) -> None:
+        """No descriptors left, say."""
+
+        def fail(*args: Any) -> None:
+            raise OSError(24, "Too many open files")
+
+        self.hosts.reactor.connectTCP = fail
+        [outcome] = self.successResultOf(self.hosts.send(transmission()))
+        self.assertIn("Too many open files", outcome.reply.text)
+
+    def test_tls_is_asked_for_by_the_hosts_name_and_verified_where_the_route_says_so(self) -> None:
+        """By the certificate name of the route first, by the address where there is no name."""
+        hops = [
+            (HOP, HOST),
+            (dataclasses.replace(HOP, tls=TLSPolicy.VERIFIED), HOST),
+            (dataclasses.replace(HOP, tls=TLSPolicy.REQUIRED, certificate_name="mail.example"), HOST),
+            (HOP, Host("", "192.0.2.3")),
+        ]
+        for hop, host in hops:
+            _ = self.hosts.send(transmission(), hop, host)
+            server = self.hosts.connect()
+            greet(server, ("250-mx", "250 STARTTLS"))
+            server.reply("220 go")
+        wanted = [("mx.example.net", False), ("mx.example.net", True), ("mail.example", False), ("192.0.2.3", False)]
+        self.assertEqual(self.hosts.tls, wanted)
+
+    def test_no_tls_is_asked_for_where_the_route_says_none(self) -> None:
+        """A printer, say."""
+        _ = self.hosts.send(transmission(), dataclasses.replace(HOP, tls=TLSPolicy.NONE))
+        server = self.hosts.connect()
+        greet(server, ("250-mx", "250 STARTTLS"))
+        self.assertTrue(server.heard().startswith(b"MAIL FROM"))
+
+    def test_a_name_that_tls_cannot_use_counts_as_a_failed_handshake(self) -> None:
+        """The reason is told."""
+        hop = dataclasses.replace(HOP, tls=TLSPolicy.VERIFIED, certificate_name="no_name")
+        sent = self.hosts.send(transmission(), hop)
+        server = self.hosts.connect()
+        greet(server, ("250-mx", "250 STARTTLS"))
+        server.reply("220 go")
+        [outcome] = self.successResultOf(sent)
+        self.assertIn("is no name of a server", outcome.reply.text)
+
+    def test_the_log_tells_of_connections_and_of_hosts_out_of_reach(self) -> None:
+        """Counted by name."""
+        _ = self.hosts.send(transmission())
+        greet(self.hosts.connect())
+        _ = self.hosts.send(transmission(), HOP, Host("other", "192.0.2.9"))
+        self.hosts.refuse()
+        counters = self.hosts.telemetry.counters
+        self.assertEqual((counters["outbound.connected"], counters["outbound.unreachable"]), (1, 1))
+
+    def test_a_slow_reply_buys_no_time(self) -> None:
+        """A line of a reply each minute does not keep a connection for ever."""
+        sent = self.hosts.send(transmission())
+        server = self.hosts.connect()
+        for _ in range(5):
+            server.reply("220-wait")
+            self.assertNoResult(sent)
+            self.hosts.reactor.advance(61)
+        self.successResultOf(sent)
+
+    def test_what_comes_behind_the_end_is_not_read(self) -> None:
+        """A host that goes on talking after we hung up."""
+        sent = self.hosts.send(transmission())
+        server = self.hosts.connect()
+        server.client.dataReceived(b"554 no\r\n")
+        server.client.dataReceived(b"250 yes\r\n" * 1000)
+        self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELAYED, 554)])
+
+    def test_the_body_is_what_was_accepted(self) -> None:
+        """Octets in are octets out."""
+        _ = self.hosts.send(transmission())
+        server = self.hosts.connect()
+        greet(server)
+        server.heard()
+        server.reply("250 ok", "250 ok", "354 go")
+        self.assertEqual(server.heard().replace(b"\r\n..", b"\r\n."), BODY + b".\r\n")

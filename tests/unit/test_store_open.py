@@ -1,0 +1,91 @@
+"""Opening the store, by URL and without a reactor."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.config.settings import StoreSettings
+from emailsys.interfaces import AdminError, StoreError, UserRow
+from emailsys.mail.address import Address
+from emailsys.store.offline import run_offline
+from emailsys.store.open import DATABASE_NAME, Store
+from emailsys.telemetry import Telemetry
+
+ALICE = Address("alice", "example.test")
+
+
+async def add_alice(store: Store) -> None:
+    """A domain and its first user."""
+    await store.accounts.add_domain("example.test", ALICE)
+    await store.accounts.add_user(ALICE, [("argon2id", "s")])
+
+
+async def users(store: Store) -> list[UserRow]:
+    """All users."""
+    return list(await store.accounts.list_users(None))
+
+
+class OpenTests(SynchronousTestCase):
+    """As a command does while no daemon runs."""
+
+    def setUp(self) -> None:
+        self.state = Path(self.mktemp()) / "state"
+
+    def test_the_state_folder_is_made_and_is_nobody_elses(self) -> None:
+        run_offline(StoreSettings(), self.state, add_alice, Telemetry())
+        self.assertEqual(self.state.stat().st_mode & 0o777, 0o700)
+        self.assertTrue((self.state / DATABASE_NAME).exists())
+        # A clean end leaves no WAL behind.
+        self.assertFalse((self.state / f"{DATABASE_NAME}-wal").exists())
+
+    def test_what_one_command_wrote_the_next_one_reads(self) -> None:
+        run_offline(StoreSettings(), self.state, add_alice, Telemetry())
+        self.assertEqual(run_offline(StoreSettings(), self.state, users, Telemetry()), [UserRow(ALICE, True, 0, 0)])
+
+    def test_a_refusal_reaches_the_command(self) -> None:
+        run_offline(StoreSettings(), self.state, add_alice, Telemetry())
+        self.assertRaises(AdminError, run_offline, StoreSettings(), self.state, add_alice, Telemetry())
+
+    def test_a_sqlite_url_names_a_file_of_the_state_folder_or_elsewhere(self) -> None:
+        run_offline(StoreSettings(url="sqlite:///here.sqlite"), self.state, add_alice, Telemetry())
+        self.assertTrue((self.state / "here.sqlite").exists())
+        path = (self.state / "there.sqlite").resolve()
+        run_offline(StoreSettings(url=f"sqlite:///{path}"), self.state, add_alice, Telemetry())
+        self.assertTrue(path.exists())
+
+    def test_a_url_that_cannot_be_used_is_told_in_words(self) -> None:
+        for url, word in (
+            ("nonsense", "store.url"),
+            ("sqlite://", "file"),
+            ("sqlite:///:memory:", "file"),
+            ("mysql://host/mail", "mysql"),
+        ):
+            error = self.assertRaises(StoreError, run_offline, StoreSettings(url=url), self.state, users, Telemetry())
+            self.assertIn(word, str(error))
+
+    def test_a_file_that_is_no_database_is_told_in_words(self) -> None:
+        self.state.mkdir(parents=True)
+        (self.state / DATABASE_NAME).write_bytes(b"this is no database, whatever it is called\n" * 100)
+        error = self.assertRaises(StoreError, run_offline, StoreSettings(), self.state, users, Telemetry())
+        self.assertIn("not a database", str(error))
+
+    def test_a_state_folder_that_cannot_be_made_is_told_in_words(self) -> None:
+        self.state.parent.mkdir(parents=True, exist_ok=True)
+        self.state.write_bytes(b"a file")
+        error = self.assertRaises(StoreError, run_offline, StoreSettings(), self.state, users, Telemetry())
+        self.assertIn(str(self.state), str(error))
+
+    def test_neither_alembic_nor_a_postgresql_driver_is_loaded_for_sqlite(self) -> None:
+        script = (
+            "import sys; from pathlib import Path; from emailsys.config.settings import StoreSettings; "
+            "from emailsys.store.offline import run_offline; from emailsys.telemetry import Telemetry\n"
+            "async def nothing(store): pass\n"
+            f"run_offline(StoreSettings(), Path({str(self.state)!r}), nothing, Telemetry())\n"
+            "print([name for name in ('alembic', 'psycopg', 'sqlalchemy.orm') if name in sys.modules])"
+        )
+        told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+        self.assertEqual(told.stdout.strip(), "[]")
