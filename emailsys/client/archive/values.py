@@ -17,6 +17,14 @@ TRASH: Final = "Trash"
 #: The folders every account has, in the order in which they are shown; a person's own ones follow by name.
 STANDARD_FOLDERS: Final = (INBOX, DRAFTS, OUTBOX, SENT, ARCHIVE, TRASH)
 
+# A message's number is its date in seconds, then so many bits that make it unique: by number is by date.
+ORDER_BITS: Final = 20
+
+
+def order_of(moment: datetime) -> int:
+    """The least number of a message of that second or later; of moments before 1970, 0."""
+    return max(int(moment.timestamp()), 0) << ORDER_BITS
+
 
 class Flag(enum.IntFlag):
     """What was done with a message; the letters of the journal are those of maildir where it has one."""
@@ -67,11 +75,11 @@ class FolderCount:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A message as lists show it. The texts are decoded and on one line, but not yet safe for a terminal: see `reading`.
+    """A message as lists show it. The texts are decoded and on one line, but not safe for a terminal: see `reading`.
 
     `key` names the message for good, through moves and rebuilds. `order` sorts by date and pages lists; it may change
-    when the index is made anew. `date` is the Date field's moment, else that of arrival, in UTC. `octets` is the size of
-    the file. `thread` is the same number for all messages of a conversation.
+    when the index is made anew. `date` is the Date field's moment, else that of arrival, in UTC. `octets` is the size
+    of the file. `thread` is the same number for all messages of a conversation.
     """
 
     key: str
