@@ -248,7 +248,8 @@ class SMTPClient(StreamProtocol):
                 )
                 return
         if next_hop.login is not None and not self._logged_in:
-            self._session.login(next_hop.login.username, next_hop.login.password)
+            login = next_hop.login
+            self._session.login(login.username, login.password, token=login.token, in_clear=login.in_clear)
             return
         self._become_usable()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from emailsys.mail.address import Address, domain_key
 from emailsys.mail.envelope import BodyType
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Forward, Transmission
+from emailsys.wire.sasl_client import plain_response
 
 _KEYWORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-]*")
 # RFC 1870 §3: 1*20DIGIT.
@@ -100,11 +100,6 @@ def rcpt(forward: Forward, extensions: Extensions, utf8: bool) -> bytes:
     return f"{line}\r\n".encode()
 
 
-def base64_line(text: str) -> bytes:
-    """A line of an authentication exchange (RFC 4954 §4)."""
-    return base64.b64encode(text.encode()) + b"\r\n"
-
-
 def auth_plain(username: str, password: str) -> bytes:
     """AUTH PLAIN with its initial response (RFC 4616 §2)."""
-    return b"AUTH PLAIN " + base64_line(f"\0{username}\0{password}")
+    return b"AUTH PLAIN " + plain_response(username, password)

@@ -8,7 +8,7 @@ from typing import Final
 
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
-from emailsys.wire.client_commands import Extensions, auth_plain, base64_line, extensions_of, mail, rcpt
+from emailsys.wire.client_commands import Extensions, auth_plain, extensions_of, mail, rcpt
 from emailsys.wire.client_events import (
     BeginTLS,
     Event,
@@ -22,6 +22,7 @@ from emailsys.wire.client_events import (
 )
 from emailsys.wire.client_transaction import Transaction
 from emailsys.wire.reply_reader import ReplyReader, ReplySyntaxError
+from emailsys.wire.sasl_client import login_responses, xoauth2_response
 from emailsys.wire.stuffing import Stuffer
 
 # A body up to that many octets goes out with its MAIL and RCPT where BDAT lets it; a larger one waits until somebody
@@ -134,19 +135,34 @@ class SMTPClientSession:
         if not self._expected:
             self._say_hello(b"EHLO")
 
-    def login(self, username: str, password: str) -> None:
-        """Log in by PLAIN or LOGIN, under TLS only. Ends in LoggedIn or Unusable."""
+    def login(self, username: str, password: str, *, token: bool = False, in_clear: bool = False) -> None:
+        """Log in by PLAIN or LOGIN. Ends in LoggedIn or Unusable.
+
+        @param token: the password is a bearer token, for XOAUTH2.
+        @param in_clear: it need not go by TLS.
+        """
         self._ready = False
         mechanisms = self.extensions.mechanisms
-        if not self.tls:
+        if not self.tls and not in_clear:
             self._give_up(Reply(454, "4.7.11", "the login at the next host would go in the clear: no TLS"), False)
+        elif token:
+            self._login_by_token(username, password)
         elif "PLAIN" in mechanisms:
             self._say(auth_plain(username, password), Step.AUTH)
         elif "LOGIN" in mechanisms:
-            self._login = [base64_line(username), base64_line(password)]
+            self._login = login_responses(username, password)
             self._say(b"AUTH LOGIN\r\n", Step.AUTH)
         else:
             self._give_up(Reply(454, "4.7.0", "the next host offers no login by PLAIN or LOGIN"), False)
+
+    def _login_by_token(self, username: str, token: str) -> None:
+        if "XOAUTH2" not in self.extensions.mechanisms:
+            self._give_up(Reply(454, "4.7.0", "the next host offers no login by XOAUTH2"), False)
+            return
+        response = xoauth2_response(username, token)
+        # A refusal comes as a challenge first, which wants an empty line.
+        self._login = [b"\r\n"]
+        self._say(b"AUTH XOAUTH2 " + response, Step.AUTH)
 
     def begin(self, transmission: Transmission, body: bytes | None = None) -> None:
         """Start a transaction. Ends in Settled; SendBody may come before that.
