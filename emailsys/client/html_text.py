@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from os.path import commonprefix
 from typing import Final
 
 _ATTRIBUTE: Final = re.compile(r"""([a-zA-Z_:][\w:.\-]*)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
@@ -51,6 +52,7 @@ class _Writer:
         #: The line being written, in pieces: joining them each time would take quadratic time.
         self.pieces: list[str] = []
         self._blank_due = False
+        self._last_prefix = ""
 
     @property
     def has_text(self) -> bool:
@@ -74,18 +76,17 @@ class _Writer:
         line = "".join(self.pieces).rstrip()
         self.pieces = []
         if line or keep_empty:
+            prefix = "".join(self.prefixes[:_MAX_PREFIXES])
             if self._blank_due and self.lines:
-                self.lines.append(self._prefix().rstrip())
+                self.lines.append(commonprefix([self._last_prefix, prefix]).rstrip())
             self._blank_due = False
-            self.lines.append((self._prefix() + line).rstrip())
+            self._last_prefix = prefix
+            self.lines.append((prefix + line).rstrip())
 
     def paragraph(self) -> None:
         """What follows stands apart."""
         self.end_line()
         self._blank_due = True
-
-    def _prefix(self) -> str:
-        return "".join(self.prefixes[:_MAX_PREFIXES])
 
 
 class _Conversion:

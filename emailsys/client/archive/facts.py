@@ -24,8 +24,6 @@ _BLANKS: Final = re.compile(r"\s+")
 _UNSPACED: Final = re.compile(
     "[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]"
 )
-    "[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7a3\u0e00-\u0eff\U00020000-\U0003ffff]"
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,8 @@ CREATE VIRTUAL TABLE words USING fts5(subject, sender, recipients, body, attachm
 _NAMES: Final = ("folders", "messages", "tags", "notes", "mentions", "journals", "gone", "words")
 
 SUMMARY: Final = """m.id, m.key, f.account, f.name, m.subject, m.sender, m.recipients, m.preview, m.octets,
-    m.attachments, m.flags, m.message_id, m.thread, (SELECT group_concat(tag, char(31)) FROM tags t WHERE t.key = m.key)"""
+    m.attachments, m.flags, m.message_id, m.thread,
+    (SELECT group_concat(tag, char(31)) FROM tags t WHERE t.key = m.key)"""
 _FROM: Final = "FROM messages m JOIN folders f USING (folder)"
 
 
