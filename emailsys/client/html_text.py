@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from html import unescape
-from os.path import commonprefix
 from typing import Final
 
 _ATTRIBUTE: Final = re.compile(r"""([a-zA-Z_:][\w:.\-]*)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
@@ -78,7 +77,7 @@ class _Writer:
         if line or keep_empty:
             prefix = "".join(self.prefixes[:_MAX_PREFIXES])
             if self._blank_due and self.lines:
-                self.lines.append(commonprefix([self._last_prefix, prefix]).rstrip())
+                self.lines.append((self._last_prefix if prefix.startswith(self._last_prefix) else prefix).rstrip())
             self._blank_due = False
             self._last_prefix = prefix
             self.lines.append((prefix + line).rstrip())

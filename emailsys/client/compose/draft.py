@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from emailsys.mail.mailboxes import Mailbox
 
@@ -25,8 +24,8 @@ class Attachment:
 @dataclass(slots=True)
 class Draft:
     """What a person writes. Of `text`, `html` and `markdown`, Markdown makes both others; HTML alone gets its text
-    alternative. `in_reply_to` and `references` hold message ids without angle brackets; `message_id` and `date` are
-    made when the message is built, unless they are given.
+    alternative. `in_reply_to` and `references` hold message ids without angle brackets; `message_id` is made when the
+    message is built, unless it is given.
     """
 
     sender: Mailbox | None = None
@@ -41,11 +40,11 @@ class Draft:
     attachments: list[Attachment] = field(default_factory=list)
     in_reply_to: str | None = None
     references: list[str] = field(default_factory=list)
-    #: Further fields, name and value; structured fields that we make ourselves are refused.
+    #: Further fields, name and value; those that we make ourselves are refused.
     fields: list[tuple[str, str]] = field(default_factory=list)
     message_id: str | None = None
 
-
-def attach(path: Path, content_id: str | None = None) -> Attachment:
-    """A file as an attachment, its type told by name and content. @raise ComposeError: it cannot be read."""
-    ...
+    @property
+    def body(self) -> str:
+        """What a person edits: Markdown, else text, else HTML."""
+        return next((one for one in (self.markdown, self.text, self.html) if one is not None), "")
