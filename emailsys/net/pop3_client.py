@@ -27,6 +27,11 @@ from emailsys.wire import pop3_client_commands as commands
 from emailsys.wire.pop3_client import Answer, Answered, Broken, Event, Piece, POP3ClientSession
 from emailsys.wire.pop3_client_commands import Capabilities, Command
 
+#: Seconds that TCP may take; for HostnameEndpoint.
+CONNECT_TIMEOUT: Final = 30.0
+# Seconds in which a connection is to be closed.
+_CLOSE_TIMEOUT: Final = 5.0
+
 #: Takes a message's octets as they come, CRLF lines, cut anywhere but within a CRLF.
 TakePiece = Callable[[bytes], None]
 
@@ -85,6 +90,7 @@ class POP3Client(StreamProtocol):
         self._why: POP3Lost | None = None
         self._paused = False
         self._pumping = False
+        self._closing = False
         self._lost = False
         #: The server's first words; fires when they have come.
         self.greeted = self._await(self._session.greeting, None)
@@ -103,6 +109,11 @@ class POP3Client(StreamProtocol):
         self.capabilities = commands.capabilities(answer.lines) if answer.ok else Capabilities()
         self._session.pipelining = "PIPELINING" in self.capabilities
         return self.capabilities
+
+    async def say_utf8(self) -> None:
+        """Ask for messages of SMTPUTF8 as they are (RFC 6856 §2), where that is offered."""
+        if "UTF8" in self.capabilities:
+            await self.ask(commands.utf8())
 
     async def start_tls(self, tls: IOpenSSLClientConnectionCreator) -> None:
         """STLS (RFC 2595). Ask for the capabilities anew then."""
@@ -179,8 +190,20 @@ class POP3Client(StreamProtocol):
                 self._arm()
 
     def abort(self, reason: str = "given up here") -> None:
-        """Hang up without QUIT: deletes are void (RFC 1939 §6)."""
+        """Hang up without QUIT: deletes are void (RFC 1939 §6). Does nothing after `quit`."""
+        if self._closing:
+            return
         self._end(POP3Lost(reason))
+
+    @property
+    def pipelining(self) -> bool:
+        """Whether the server takes commands before it has answered others."""
+        return self._session.pipelining
+
+    @property
+    def peer_host(self) -> str:
+        """The server's address, "" where it has none."""
+        return str(getattr(self._transport.getPeer(), "host", ""))
 
     @property
     def peer_certificate(self) -> Any:
@@ -240,7 +263,7 @@ class POP3Client(StreamProtocol):
             self._begin_handshake(self._implicit)
             assert self._handshake is not None
             # Whoever waits for the greeting hears of it.
-            self._handshake.addErrback(lambda failure: None)
+            _ = self._handshake.addErrback(lambda failure: None)
         self._arm()
 
     def handshakeCompleted(self) -> None:
@@ -299,6 +322,8 @@ class POP3Client(StreamProtocol):
 
     def _arm(self) -> None:
         """Set the deadline for what is awaited now."""
+        if self._closing:
+            return
         expected = self._session.expects
         if self._lost or self._paused or (self._handshake is None and expected is None):
             self._deadline.pause()
@@ -313,18 +338,22 @@ class POP3Client(StreamProtocol):
 
     def _too_late(self) -> None:
         expected = self._session.expects
-        if self._handshake is not None:
+        if self._closing:
+            self._transport.abortConnection()
+        elif self._handshake is not None:
             self._end(POP3Lost(f"the TLS handshake with {self._host} took too long"))
         else:
             asked = expected.shown if expected is not None else "nothing"
             self._end(POP3Lost(f"{self._host} is silent, and {asked} is unanswered"))
 
     def _hang_up(self) -> None:
-        if not self._lost:
-            self._deadline.set(self._timeouts.handshake)
-            self._transport.loseConnection()
-            if self._why is None:
-                self._why = POP3Lost("the session is over")
+        if self._lost or self._closing:
+            return
+        self._closing = True
+        self._fail(POP3Lost("the session is over"))
+        # TLS waits for the server's close_notify.
+        self._deadline.set(_CLOSE_TIMEOUT)
+        self._transport.loseConnection()
 
     def _end(self, lost: POP3Lost) -> None:
         self._fail(lost)
@@ -355,10 +384,6 @@ class _ClientFactory(Factory):
         return self._client
 
 
-#: How long TCP may take; for HostnameEndpoint.
-CONNECT_TIMEOUT: Final = 30.0
-
-
 async def connect(
     endpoint: IStreamClientEndpoint,
     clock: IReactorTime,
@@ -381,8 +406,8 @@ async def connect(
     except CancelledError:
         raise
     except Exception as error:
-        greeted.addErrback(lambda failure: None)
-        raise POP3Lost(f"no connection to {host}: {_plain(error)}") from error
+        _ = greeted.addErrback(lambda failure: None)
+        raise POP3Lost(f"no connection to {host}: {why(Failure(error))}") from error
     try:
         answer = await greeted
         if not answer.ok:
@@ -400,10 +425,6 @@ async def connect(
         client.abort()
         raise
     return client
-
-
-def _plain(error: Exception) -> str:
-    return why(Failure(error))
 
 
 def listed(unique_ids: dict[int, str], sizes: dict[int, int]) -> Sequence[tuple[int, str, int]]:

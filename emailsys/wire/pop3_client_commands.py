@@ -68,6 +68,11 @@ def stls() -> Command:
     return Command(b"STLS\r\n", shown="STLS", alone=True)
 
 
+def utf8() -> Command:
+    """UTF8, before the login (RFC 6856 §2)."""
+    return Command(b"UTF8\r\n", shown="UTF8")
+
+
 def user(name: str) -> Command:
     """USER. @raise ArgumentError: the name has a line end."""
     return Command(b"USER " + _argument(name) + b"\r\n", shown="USER", alone=True)
