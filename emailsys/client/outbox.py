@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from emailsys.client.archive.archive import Archive
 from emailsys.client.compose.build import Composed
@@ -84,19 +83,15 @@ class Outbox:
 
         @param hold: seconds in which nobody sends it, so that it can be stopped.
         """
-        ...
 
     def list(self, account: str | None = None) -> Sequence[Queued]:
         """What waits, the oldest first."""
-        ...
 
     def get(self, key: str) -> Queued:
         """One of them. @raise NoSuchMessage: it is not in an outbox (any more)."""
-        ...
 
     def stop(self, key: str) -> Stopped:
         """Take a message back into Drafts, if it was not begun to be sent. Says plainly what can still be stopped."""
-        ...
 
     def retry(self, key: str) -> None:
         """Let a refused or held message go with the next flush."""

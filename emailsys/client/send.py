@@ -62,11 +62,9 @@ class Sender:
 
         Cancelled while it is held, it stays in the outbox; see Outbox.stop.
         """
-        ...
 
     async def flush(self, accounts: Sequence[Account]) -> Sequence[Sent]:
         """Send all that is due, accounts side by side, over one connection each."""
-        ...
 
     async def close(self) -> None:
         """Say goodbye to servers."""
