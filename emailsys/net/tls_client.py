@@ -109,10 +109,19 @@ def _complaint(host: str, certificate: crypto.X509, code: int, depth: int) -> st
     return f"{which} is refused: {_OTHER.get(code, f'X.509 error {code}')}"
 
 
+class _VerifyingConnection(SSL.Connection):
+    """A connection that knows whom it expects; its application data belong to Twisted's TLS layer."""
+
+    def __init__(self, context: SSL.Context, name: _ServerName) -> None:
+        super().__init__(context, None)
+        self.expected = name
+
+
 def _verify(connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int) -> bool:
     # pyOpenSSL raises from do_handshake what is raised here, and the TLS layer of Twisted makes any SSL.Error the
     # reason of connectionLost, after the alert was sent.
-    name: _ServerName = connection.get_app_data()
+    assert isinstance(connection, _VerifyingConnection)
+    name = connection.expected
     if name.fingerprint:
         # Depth 0 comes last and always, be the chain whole or not.
         if depth == 0:
@@ -152,8 +161,7 @@ class ClientTLS:
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """A connection that has not yet begun its handshake."""
-        connection = SSL.Connection(self._context, None)
-        connection.set_app_data(self._name)
+        connection = _VerifyingConnection(self._context, self._name)
         if self._name.server_name is not None:
             connection.set_tlsext_host_name(self._name.server_name)
         return connection
