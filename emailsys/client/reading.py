@@ -24,8 +24,8 @@ _UNSAFE: Final = re.compile(
 )
 _LINE_ENDS: Final = re.compile(r"[\t\n\u2028\u2029]+")
 # More combining characters on one than any script needs: they would climb over other lines.
-_PILED: Final = re.compile("([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f]{4})"
-                           "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f]+")  # fmt: skip
+_COMBINING: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f"
+_PILED: Final = re.compile(f"([{_COMBINING}]{{4}})[{_COMBINING}]+")
 #: The fields that are shown first, in this order.
 SHOWN_FIELDS: Final = ("From", "Reply-To", "To", "Cc", "Bcc", "Date", "Subject")
 # Characters of one part that are shown; the whole is in the raw message and can be saved.

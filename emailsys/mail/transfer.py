@@ -12,6 +12,8 @@ _WHITE: Final = b" \t\r\n\x0b\x0c"
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _NOT_BASE64: Final = bytes(octet for octet in range(256) if octet not in _BASE64)
 _BAD_ESCAPE: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*(?:\r?\n|\Z))")
+# RFC 2045 §6.7 (3): blanks at the end of a line were added on the way.
+_SOFT_BREAK: Final = re.compile(rb"=[ \t]+(?=\r?\n|\Z)")
 _UU_BEGIN: Final = re.compile(rb"^begin [0-7]{3,4} [^\r\n]*\r?\n", re.M)
 
 IDENTITY: Final = frozenset({"7bit", "8bit", "binary"})
@@ -67,7 +69,7 @@ def decode_transfer(raw: bytes, encoding: str) -> tuple[bytes, list[str]]:
         return _from_base64(raw)
     if encoding == "quoted-printable":
         bad = len(_BAD_ESCAPE.findall(raw))
-        return binascii.a2b_qp(raw), [f"{bad} wrong escapes in quoted-printable"] if bad else []
+        return binascii.a2b_qp(_SOFT_BREAK.sub(b"=", raw)), [f"{bad} wrong escapes in quoted-printable"] if bad else []
     if encoding in _UUENCODE:
         return _from_uuencode(raw)
     if encoding in IDENTITY:
@@ -83,7 +85,7 @@ def text_codec(charset: str) -> str | None:
     try:
         name = codecs.lookup(charset).name
         # Refuses codecs that do not make text.
-        b"".decode(name)
+        b"x".decode(name, "ignore")
     except (LookupError, ValueError):
         return None
     return None if name in _NO_CHARSET else name

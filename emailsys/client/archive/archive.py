@@ -229,6 +229,11 @@ class Archive:
             raise NoSuchMessage(f"{'more than one' if found else 'no'} message {key!r}")
         return found[0]
 
+    def _each(self, keys: Iterable[str]) -> Sequence[Summary]:
+        """The messages of the keys, each once."""
+        found = {one.key: one for one in map(self.get, keys)}
+        return [*found.values()]
+
     def octets(self, key: str) -> bytes:
         """The message, exactly as it came. @raise NoSuchMessage: there is none, or its file went away."""
         for _attempt in range(2):
@@ -276,7 +281,7 @@ class Archive:
 
     def _mark(self, keys: Iterable[str], change: Callable[[Marks], Marks]) -> None:
         with self._writing():
-            self._keeper.mark([self.get(key).key for key in keys], change)
+            self._keeper.mark([one.key for one in self._each(keys)], change)
 
     def set_flags(self, keys: Iterable[str], add: Flag = Flag.NONE, remove: Flag = Flag.NONE) -> None:
         """Set and clear flags; on disk when this returns."""
@@ -312,12 +317,12 @@ class Archive:
         """Move messages to a folder, of another account too; on disk when this returns."""
         self._folder(place)
         with self._writing():
-            self._keeper.move([(self.get(key).key, place) for key in keys])
+            self._keeper.move([(one.key, place) for one in self._each(keys)])
 
     def delete(self, keys: Iterable[str]) -> None:
         """Move messages to their account's Trash; those that are there go for good."""
         with self._writing():
-            found = [self.get(key) for key in keys]
+            found = self._each(keys)
             trashed = [(one.key, Place(one.place.account, TRASH)) for one in found if one.place.folder != TRASH]
             for _key, place in trashed:
                 make_folder(folder_path(self._root, place))

@@ -43,7 +43,7 @@ CREATE TABLE mentions (account TEXT NOT NULL, message_id TEXT NOT NULL, thread I
 CREATE TABLE journals (account TEXT PRIMARY KEY, octets INTEGER NOT NULL);
 CREATE TABLE gone (id INTEGER PRIMARY KEY);
 CREATE VIRTUAL TABLE words USING fts5(subject, sender, recipients, body, attachments, content='',
-    tokenize="unicode61 remove_diacritics 2");
+    tokenize="unicode61 remove_diacritics 2", prefix='2 3 4');
 """
 _NAMES: Final = ("folders", "messages", "tags", "notes", "mentions", "journals", "gone", "words")
 

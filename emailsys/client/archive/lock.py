@@ -63,23 +63,31 @@ class WriteLock:
         with self._threads:
             if self._depth == 0:
                 _take(self._descriptor)
-                os.lseek(self._descriptor, 0, os.SEEK_SET)
-                self.is_dirty = os.read(self._descriptor, 1) == _WRITING
-                self._write(_WRITING)
+                try:
+                    os.lseek(self._descriptor, 0, os.SEEK_SET)
+                    self.is_dirty = os.read(self._descriptor, 1) == _WRITING
+                    self._write(_WRITING)
+                except BaseException:
+                    _give_back(self._descriptor)
+                    raise
             self._depth += 1
             try:
                 yield
             finally:
                 self._depth -= 1
                 if self._depth == 0:
-                    if not self.is_dirty:
-                        self._write(_CLEAN)
-                    _give_back(self._descriptor)
+                    try:
+                        if not self.is_dirty:
+                            self._write(_CLEAN)
+                    finally:
+                        _give_back(self._descriptor)
 
     def _write(self, state: bytes) -> None:
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         os.write(self._descriptor, state)
 
     def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._descriptor)
+        """Let go of the file; may be called twice."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)

@@ -146,6 +146,7 @@ def parse_query(text: str, now: datetime) -> Query:
     """Read a search. All its terms must hold. @raise BadQuery: with the term that cannot be understood."""
     query = Query()
     wanted: list[str] = []
+    unwanted: list[str] = []
     for found in _TERM.finditer(text):
         if not found[0].strip():
             continue
@@ -160,13 +161,16 @@ def parse_query(text: str, now: datetime) -> Query:
         if name and name not in _COLUMNS:
             _field(query, negated, name, value, now)
         elif _WORD.search(value):
-            # A phrase and a word mean themselves; "word*" and a field's word also what begins so.
+            # A phrase and a word mean themselves; "word*" and a field's word also what begins so. One letter alone
+            # begins too much to be of use.
             prefix = value.endswith("*") or (name in ("from", "to", "cc", "file", "attachment"))
+            prefix = prefix and len(value.rstrip("*")) > 1
             phrase = _phrase(value.rstrip("*"), prefix and found[3] is None)
             term = f"{_COLUMNS[name]} : {phrase}" if name else phrase
-            if negated:
-                query._add(True, "m.id IN (SELECT rowid FROM words WHERE words MATCH ?)", term)
-            else:
-                wanted.append(term)
-    query.match = " AND ".join(f"({term})" for term in wanted)
+            (unwanted if negated else wanted).append(f"({term})")
+    query.match = " AND ".join(wanted)
+    if unwanted and wanted:
+        query.match = f"({query.match}) NOT ({' OR '.join(unwanted)})"
+    elif unwanted:
+        query._add(True, "m.id IN (SELECT rowid FROM words WHERE words MATCH ?)", " OR ".join(unwanted))
     return query
