@@ -31,24 +31,41 @@ def _take(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def _claimed(path: Path) -> int:
+    """The descriptor of a file whose lock we hold."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    try:
+        _take(descriptor)
+    except OSError:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        said = os.read(descriptor, 20).strip()
+        os.close(descriptor)
+        raise Claimed(int(said) if said.isdigit() else 0) from None
+    return descriptor
+
+
+def _is_still(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 class Claim:
-    """A claim that is held until `release`, or until the process ends."""
+    """A claim that is held until `release`, or until the process ends. Its holder may remove the file before that."""
 
     def __init__(self, path: Path) -> None:
-        """Take it. The file stays; what counts is the lock on it.
+        """Take it. What counts is the lock on the file.
 
         @raise Claimed: somebody has it, this very process perhaps.
         @raise OSError: the file cannot be made.
         """
         make_folder(path.parent)
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        try:
-            _take(self._descriptor)
-        except OSError:
-            os.lseek(self._descriptor, 0, os.SEEK_SET)
-            said = os.read(self._descriptor, 20).strip()
+        self._descriptor = _claimed(path)
+        while not _is_still(self._descriptor, path):
+            # Its last holder has removed the file meanwhile: a lock on that one keeps nobody off.
             os.close(self._descriptor)
-            raise Claimed(int(said) if said.isdigit() else 0) from None
+            self._descriptor = _claimed(path)
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         os.write(self._descriptor, b"%d\n" % os.getpid())
