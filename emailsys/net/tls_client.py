@@ -38,6 +38,14 @@ _OTHER: Final = {
 class PeerCertificateError(SSL.Error):
     """The server's certificate is refused; the message says which and why. It is the reason of `connectionLost`."""
 
+    def __init__(self, message: str) -> None:
+        # In the form of OpenSSL's error queue, which Twisted's TLS layer looks into.
+        super().__init__([("emailsys", "verify", message)])
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
 
 class _ServerName:
     """The name or address that a connection's certificate must have, or the fingerprint that stands in for it."""
