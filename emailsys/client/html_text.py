@@ -164,7 +164,7 @@ class _Conversion:
             return after
         if len(self._stack) >= _MAX_DEPTH or (attributes.endswith("/") and name not in _BLOCK):
             return after
-        if name == "li" and "li" in self._stack[-3:]:
+        if name == "li" and self._is_in_item():
             self._close("li")
         elif name == "p" and self._stack[-1:] == ["p"]:
             self._close("p")
@@ -175,6 +175,11 @@ class _Conversion:
             else:
                 self._open(name, values)
         return after
+
+    def _is_in_item(self) -> bool:
+        """Whether an item of the innermost list is open: the next item ends it."""
+        nearest = next((one for one in reversed(self._stack[-20:]) if one in ("li", "ul", "ol")), "")
+        return nearest == "li"
 
     def _void(self, name: str, values: dict[str, str]) -> None:
         if name == "br":

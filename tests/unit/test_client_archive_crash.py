@@ -139,7 +139,7 @@ class Full(ArchiveCase):
 
     def test_nothing_is_kept_by_halves(self) -> None:
         before = self.keep(message("before"))
-        for name, at in (("write", 2), ("write", 4), ("fsync", 1), ("fsync", 3), ("replace", 2)):
+        for name, at in (("write", 2), ("write", 3), ("fsync", 1), ("fsync", 3), ("replace", 2)):
             refusing = self.refuse(name, at)
             additions = [Addition(message(str(number)), IN, f"s{number}") for number in range(2)]
             self.assertRaises(ArchiveFull, self.archive.add_many, additions)

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -76,11 +76,11 @@ class WriteLock:
             finally:
                 self._depth -= 1
                 if self._depth == 0:
-                    try:
+                    # What was done is done; without the mark the next writer only compares once more.
+                    with suppress(OSError):
                         if not self.is_dirty:
                             self._write(_CLEAN)
-                    finally:
-                        _give_back(self._descriptor)
+                    _give_back(self._descriptor)
 
     def _write(self, state: bytes) -> None:
         os.lseek(self._descriptor, 0, os.SEEK_SET)

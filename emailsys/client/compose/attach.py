@@ -41,7 +41,8 @@ def type_of(name: str, octets: bytes) -> str:
         return "text/plain" if is_text and octets else OCTETS
     if guessed.startswith("text/") and not is_text:
         return OCTETS
-    if guessed.startswith(("multipart/", "message/")) and guessed != "message/rfc822":
+    # Python takes saved web pages (.mht) for messages, too.
+    if guessed.startswith(("multipart/", "message/")) and not name.lower().endswith(".eml"):
         return OCTETS
     return guessed
 

@@ -38,6 +38,8 @@ def ready(
     @raise ComposeError: nobody to send it to, or an address is none.
     """
     octets = _LINE_END.sub(b"\r\n", octets)
+    if not octets.endswith(b"\r\n"):
+        octets += b"\r\n"
     root = parse_header(octets)
     people = list(recipients)
     if from_header:
@@ -51,14 +53,13 @@ def ready(
     if not people:
         raise ComposeError("the message has no recipient")
     end = header_end(octets)
+    # Fields to the last line: there is no text.
     end = len(octets) if end is None else end
     head, body = octets[:end], octets[end:]
     if not body.startswith(b"\r\n"):
         # The text begins without an empty line before it.
         body = b"\r\n" + body
     head = _REMOVED.sub(b"", head)
-    if head and not head.endswith(b"\r\n"):
-        head += b"\r\n"
     if root.first("from") is None:
         head = fields.mailboxes("From", [sender]) + head
         origin = sender.address
@@ -69,8 +70,6 @@ def ready(
     head = missing_fields(head, date_time(now), message_id) + head
     path = fields.wire_address(reverse_path or origin)
     addresses = unique(people)
-    if not body.endswith(b"\r\n"):
-        body += b"\r\n"
     return Composed(
         octets=head + body,
         reverse_path=path,
