@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -102,9 +103,8 @@ def measure(arguments: argparse.Namespace, folder: Path) -> None:
     print("list the first screen: {:.1f} ms, worst {:.1f}".format(*timed(lambda: archive.list(INBOX, 100))))
     for query in QUERIES:
         count = len(archive.search(query))
-        print(
-            "search {!r} ({}): {:.1f} ms, worst {:.1f}".format(query, count, *timed(lambda q=query: archive.search(q)))
-        )
+        median, worst = timed(partial(archive.search, query))
+        print(f"search {query!r} ({count}): {median:.1f} ms, worst {worst:.1f}")
     if arguments.rebuild:
         began = time.perf_counter()
         archive.rebuild()

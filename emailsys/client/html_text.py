@@ -162,7 +162,7 @@ class _Conversion:
             if self._hidden_at is None:
                 self._void(name, values)
             return after
-        if len(self._stack) >= _MAX_DEPTH or (attributes.endswith("/") and name not in _BLOCK):
+        if len(self._stack) >= _MAX_DEPTH:
             return after
         if name == "li" and self._is_in_item():
             self._close("li")

@@ -124,7 +124,7 @@ class Full(ArchiveCase):
     """A disk that is full says so, and everything that was there before is there."""
 
     def refuse(self, name: str, at: int) -> MonkeyPatcher:
-        """Let the operating system refuse a call from that one on."""
+        """Let the operating system refuse a call from that one on, until it is restored."""
         original: Callable[..., Any] = getattr(os, name)
         calls = 0
 
@@ -135,13 +135,14 @@ class Full(ArchiveCase):
                 raise OSError(errno.ENOSPC, "No space left on device")
             return original(*arguments, **named)
 
-        return self.patch(os, name, refused)
+        refusing: MonkeyPatcher = self.patch(os, name, refused)
+        return refusing
 
     def test_nothing_is_kept_by_halves(self) -> None:
         before = self.keep(message("before"))
+        additions = [Addition(message(str(number)), IN, f"s{number}") for number in range(2)]
         for name, at in (("write", 2), ("write", 3), ("fsync", 1), ("fsync", 3), ("replace", 2)):
             refusing = self.refuse(name, at)
-            additions = [Addition(message(str(number)), IN, f"s{number}") for number in range(2)]
             self.assertRaises(ArchiveFull, self.archive.add_many, additions)
             refusing.restore()
             self.assertEqual([one.subject for one in self.archive.search("hello")], ["before"])

@@ -64,7 +64,13 @@ class Dates(SynchronousTestCase):
         self.assertEqual(parse_date("Mon, 23 Nov 2026 12:00:00 -0000"), noon)
 
     def test_what_is_no_date_is_none(self) -> None:
-        for text in ("", "yesterday", "Mon, 99 Nov 2026 13:00:00 +0100", "1 Jan 2001 00:00:00 +9999999999", "\x00" * 300):
+        for text in (
+            "",
+            "yesterday",
+            "Mon, 99 Nov 2026 13:00:00 +0100",
+            "1 Jan 2001 00:00:00 +9999999999",
+            "\x00" * 300,
+        ):
             self.assertIsNone(parse_date(text))
 
     def test_message_ids_are_each_once(self) -> None:
