@@ -61,9 +61,10 @@ class Keeper:
                     raise
                 waiting.append(Waiting(addition, new_key(addition.source), spool, facts, arrived))
             with speaking_of_the_disk():
-                sync_all([one.spool for one in waiting])
+                # The time of the file is that of arrival: an index made anew takes it from there.
                 for one in waiting:
                     os.utime(one.spool.path, (one.arrived.timestamp(), one.arrived.timestamp()))
+                sync_all([one.spool for one in waiting])
             yield waiting
         finally:
             for one in waiting:
