@@ -9,6 +9,7 @@ from emailsys.client.accounts.secrets import Prompt, Secrets
 from emailsys.client.accounts.values import Account
 from emailsys.client.desk import Desk
 from emailsys.client.fetch_values import EVERYTHING_NEW, Fetched, Progress, Waiting, Wanted
+from emailsys.client.threads import threads_of
 
 if TYPE_CHECKING:
     from emailsys.client.fetch import Fetcher
@@ -33,7 +34,7 @@ class Post:
         """
         self.desk = desk
         self.reactor = reactor
-        self.secrets = Secrets(prompt)
+        self.secrets = Secrets(threads_of(reactor), prompt)
         self._fetching = fetching
         self._sending = sending
         self._sender: Sender | None = None

@@ -170,17 +170,18 @@ def default(session: Session, name: str) -> None:
 def remove(session: Session, name: str, yes: bool) -> None:
     """Remove an account, and its password from the keyring. The mail that was fetched stays where it is."""
     from emailsys.client.accounts.secrets import Secrets
+    from emailsys.client.threads import threads_of
 
     found = session.desk.account(name)
     if not yes and not click.confirm(f"Remove the account {found.name}? Its mail stays.", err=True):
         raise Refused("nothing was removed", Exit.FAILED)
-    secrets = Secrets()
     session.desk.accounts_file.remove(found.name)
 
     async def forget(reactor: Any) -> None:
+        secrets = Secrets(threads_of(reactor))
         for server in (found.pop3, found.smtp):
             if server is not None:
-                await secrets.forget(found, server)
+                await secrets.forget(server)
 
     session.run(forget)
     tell(f"{found.name} is removed; its mail stays in {session.desk.folders.archive / found.name}")
@@ -194,13 +195,14 @@ def test(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
     """Try accounts: connect, TLS, login, at both servers; nothing is fetched or sent. By default all accounts."""
     from emailsys.cli.mail.prompting import ask_secret
     from emailsys.client.accounts.secrets import Secrets
+    from emailsys.client.threads import threads_of
 
     chosen = [session.desk.account(name) for name in accounts] or session.desk.accounts()
     if not chosen:
         raise Refused("there is no account yet: emailsys mail account add you@example.org", Exit.CONFIG)
-    secrets = Secrets(ask_secret)
 
     async def work(reactor: Any) -> list[tuple[Account, TrialResult]]:
+        secrets = Secrets(threads_of(reactor), ask_secret)
         return [(one, result) for one in chosen for result in await tried(reactor, one, secrets)]
 
     results = session.run(work)

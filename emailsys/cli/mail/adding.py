@@ -47,21 +47,23 @@ class Adding:
     def run(self) -> int:
         """The exit status."""
         from emailsys.client.accounts.secrets import Secrets
+        from emailsys.client.threads import threads_of
 
         desk = self._session.desk
         if (name := self._options["name"] or str(self._address)) in desk.accounts_file.load():
             raise Refused(f"there is an account {name} already; remove it first, or give this one a --name")
         source, secret = self._secret()
-        secrets = Secrets()
         ended: dict[str, Any] = {}
 
         async def work(reactor: Any) -> None:
+            secrets = Secrets(threads_of(reactor))
             candidates = await self._candidates(reactor, source)
             for candidate in candidates:
                 for server in (candidate.pop3, candidate.smtp):
                     if server is not None and secret is not None:
                         secrets.remember(server, secret)
-            account, results = candidates[0], []
+            account = candidates[0]
+            results: Sequence[TrialResult] = ()
             if not self._options["no_network"]:
                 account, results = await _first_that_works(reactor, candidates, secrets)
             if all(result.problem is None for result in results) or self._force:
@@ -99,7 +101,7 @@ class Adding:
                 raise Refused(f"{command!r}: {error}", Exit.USAGE) from None
         kind = SecretKind.PROMPT if options["ask"] else SecretKind.KEYRING
         if options["password_stdin"]:
-            line = click.get_binary_stream("stdin").readline().decode("utf-8", "replace")
+            line = sys.stdin.buffer.readline().decode("utf-8", "replace")
             return SecretSource(kind), line.rstrip("\r\n")
         if options["no_network"] and options["ask"]:
             return SecretSource(kind), None

@@ -203,6 +203,5 @@ def save(session: Session, key: str, which: tuple[str, ...], folder: Path, to_st
 
 
 def _to_stdout(octets: bytes) -> None:
-    stream = click.get_binary_stream("stdout")
-    stream.write(octets)
-    stream.flush()
+    sys.stdout.buffer.write(octets)
+    sys.stdout.buffer.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -89,7 +90,7 @@ def sendmail(
         named = reverse_path.strip("<>").lower()
         account = next((one.name for one in session.desk.accounts() if str(one.address).lower() == named), None)
     owner = session.desk.account(account)
-    octets = click.get_binary_stream("stdin").read()
+    octets = sys.stdin.buffer.read()
     dots = not ignore_dots and "-oi" not in options
     return send_ready(
         session, owner, octets, addresses, from_header, reverse_path, dots, display_name=display_name, **posting

@@ -48,7 +48,9 @@ class Session:
             self.desk.close()
 
 
-pass_session = click.make_pass_decorator(Session)
+def pass_session(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Hand a verb the Session first."""
+    return click.make_pass_decorator(Session)(function)
 
 
 def run_once(work: Work[T]) -> T:
@@ -58,7 +60,6 @@ def run_once(work: Work[T]) -> T:
     """
     from twisted.internet import reactor as the_reactor
     from twisted.internet.defer import Deferred
-    from twisted.python.failure import Failure
 
     reactor: Any = the_reactor
     outcome: list[Any] = []
@@ -66,8 +67,7 @@ def run_once(work: Work[T]) -> T:
 
     def begin() -> None:
         ended: Deferred[None] = Deferred.fromCoroutine(work(reactor)).addBoth(outcome.append)
-        running.append(ended)
-        ended.addCallback(lambda _: reactor.stop() if reactor.running and not stopping else None)
+        running.append(ended.addCallback(lambda _: None if stopping else reactor.stop()))
 
     stopping: list[bool] = []
 
@@ -81,13 +81,19 @@ def run_once(work: Work[T]) -> T:
     reactor.addSystemEventTrigger("before", "shutdown", end)
     reactor.callWhenRunning(begin)
     reactor.run()
-    result = outcome[0] if outcome else None
-    if isinstance(result, Failure):
-        from twisted.internet.defer import CancelledError
-
-        if result.check(CancelledError):
-            raise KeyboardInterrupt
-        result.raiseException()
     if not outcome:
         raise KeyboardInterrupt
-    return result  # type: ignore[no-any-return]
+    ended_with: T = result_of(outcome[0])
+    return ended_with
+
+
+def result_of(outcome: Any) -> Any:
+    """What a Deferred ended with. @raise KeyboardInterrupt: it was cancelled."""
+    from twisted.internet.defer import CancelledError
+    from twisted.python.failure import Failure
+
+    if isinstance(outcome, Failure):
+        if isinstance(outcome.value, CancelledError):
+            raise KeyboardInterrupt
+        outcome.raiseException()
+    return outcome

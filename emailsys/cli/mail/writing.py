@@ -168,7 +168,7 @@ def send(
 
     owner = account_of(session, account, words)
     if from_header or eml is not None:
-        octets = _octets_of(eml) if eml is not None else click.get_binary_stream("stdin").read()
+        octets = _octets_of(eml) if eml is not None else sys.stdin.buffer.read()
         dots = not ignore_dots and eml is None
         addresses = [one.address for one in people("recipient", (*recipients, *words.to, *words.cc, *words.bcc))]
         named = from_header or not addresses
@@ -187,7 +187,7 @@ def send(
     if body is None:
         if sys.stdin.isatty():
             tell("Write the message; end it with Ctrl-D on a line of its own.")
-        body = click.get_binary_stream("stdin").read().decode("utf-8", "replace").replace("\r\n", "\n")
+        body = sys.stdin.buffer.read().decode("utf-8", "replace").replace("\r\n", "\n")
     draft.text, draft.html, draft.markdown = None, None, None
     setattr(draft, form or "text", body)
     if as_draft:
@@ -196,7 +196,7 @@ def send(
 
 
 def _octets_of(path: Path) -> bytes:
-    return click.get_binary_stream("stdin").read() if str(path) == "-" else path.read_bytes()
+    return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
 
 
 def _keep(session: Session, account: Account, draft: Draft, as_json: bool) -> int:
@@ -318,7 +318,7 @@ def _answer(
         session.desk.mark_handled(summary.key, flag)
 
     if from_stdin:
-        body = click.get_binary_stream("stdin").read().decode("utf-8", "replace").replace("\r\n", "\n")
+        body = sys.stdin.buffer.read().decode("utf-8", "replace").replace("\r\n", "\n")
     if body is None:
         return write(session, account, draft, queued=handled, **posting)
     quote = draft.text or ""
