@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.utils import getProcessOutputAndValue
@@ -32,7 +33,7 @@ class CrashTests(TestCase):
             house.logins.passwords[f"user{step}@example.test".encode()] = (b"secret", account.account_id)
             for message in _MESSAGES:
                 house.store.put(account, message)
-        port = reactor.listenTCP(0, house.factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+        port: Any = reactor.listenTCP(0, house.factory, interface="127.0.0.1")
         arguments = ["-m", "tests.system.fetch_victim", str(port.getHost().port), rule, str(_MOST_STEPS)]
         environment = {**os.environ, "PYTHONPATH": _CHECKOUT}
         out, err, status = await getProcessOutputAndValue(sys.executable, arguments, environment)

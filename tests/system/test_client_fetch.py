@@ -331,5 +331,5 @@ class WatchTests(FetchCase):
 async def _turn() -> None:
     """Let the reactor turn once."""
     turned: Deferred[None] = Deferred()
-    reactor.callLater(0.001, turned.callback, None)  # type: ignore[attr-defined]
+    reactor.callLater(0.001, turned.callback, None)
     await turned

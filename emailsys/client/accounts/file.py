@@ -113,6 +113,12 @@ class AccountsFile:
         if mode & 0o077:
             raise AccountError(f"{self.path}: holds a password, and others may read it: chmod 600 {self.path}")
 
+    def _reads_as(self, text: str, wanted: Mapping[str, Account]) -> bool:
+        try:
+            return self._read(text)[0] == wanted
+        except AccountError:
+            return False
+
     def _change(self, change: Callable[[str], str], expected: Mapping[str, Account | None]) -> None:
         try:
             make_folder(self.path.parent)
@@ -131,9 +137,9 @@ class AccountsFile:
                     del wanted[name]
                 else:
                     wanted[name] = account
-            if self._read(after)[0] != wanted:
-                # Written in a way that we do not know how to change, such as inline tables.
-                raise AccountError(f"{self.path}: is written in a way that is to be changed by hand")
+            if not self._reads_as(after, wanted):
+                # Such as inline tables, which we do not know how to change.
+                raise AccountError(f"{self.path}: is written in a way that has to be changed by hand")
             write_whole(self.path, after.encode())
         except ArchiveError as error:
             raise AccountError(str(error)) from error

@@ -65,8 +65,7 @@ def _account_lines(account: Account) -> Iterator[str]:
         yield f"display_name = {_string(account.display_name)}"
     yield f"keep = {_keep(account.keep)}"
     if account.max_octets is not None:
-        size = shown_size(account.max_octets)
-        yield f"max_size = {size}" if size.isdigit() else f"max_size = {_string(size)}"
+        yield f"max_size = {shown_size(account.max_octets)}"
     if not account.copy_to_sent:
         yield "copy_to_sent = false"
     for protocol, server in (("pop3", account.pop3), ("smtp", account.smtp)):
