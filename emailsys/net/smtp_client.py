@@ -96,11 +96,6 @@ class SMTPClient(StreamProtocol):
         """The extensions that the host offers now, each with its parameters."""
         return tuple(" ".join((keyword, *words)) for keyword, words in self._session.extensions.offered.items())
 
-    @property
-    def peer_certificate(self) -> Any:
-        """The host's certificate as pyOpenSSL has it; None in the clear."""
-        return self._transport.getPeerCertificate() if self.tls else None
-
     # What the owner says
 
     def give(self, errand: Errand) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
-from emailsys.wire.client_commands import Extensions, auth_plain, extensions_of, mail, rcpt
+from emailsys.wire.client_commands import Extensions, extensions_of, login_lines, mail, rcpt
 from emailsys.wire.client_events import (
     BeginTLS,
     Event,
@@ -22,7 +22,6 @@ from emailsys.wire.client_events import (
 )
 from emailsys.wire.client_transaction import Transaction
 from emailsys.wire.reply_reader import ReplyReader, ReplySyntaxError
-from emailsys.wire.sasl_client import login_responses, xoauth2_response
 from emailsys.wire.stuffing import Stuffer
 
 # A body up to that many octets goes out with its MAIL and RCPT where BDAT lets it; a larger one waits until somebody
@@ -142,27 +141,15 @@ class SMTPClientSession:
         @param in_clear: it need not go by TLS.
         """
         self._ready = False
-        mechanisms = self.extensions.mechanisms
+        lines = login_lines(self.extensions.mechanisms, username, password, token)
         if not self.tls and not in_clear:
             self._give_up(Reply(454, "4.7.11", "the login at the next host would go in the clear: no TLS"), False)
-        elif token:
-            self._login_by_token(username, password)
-        elif "PLAIN" in mechanisms:
-            self._say(auth_plain(username, password), Step.AUTH)
-        elif "LOGIN" in mechanisms:
-            self._login = login_responses(username, password)
-            self._say(b"AUTH LOGIN\r\n", Step.AUTH)
+        elif not lines:
+            wanted = "XOAUTH2" if token else "PLAIN or LOGIN"
+            self._give_up(Reply(454, "4.7.0", f"the next host offers no login by {wanted}"), False)
         else:
-            self._give_up(Reply(454, "4.7.0", "the next host offers no login by PLAIN or LOGIN"), False)
-
-    def _login_by_token(self, username: str, token: str) -> None:
-        if "XOAUTH2" not in self.extensions.mechanisms:
-            self._give_up(Reply(454, "4.7.0", "the next host offers no login by XOAUTH2"), False)
-            return
-        response = xoauth2_response(username, token)
-        # A refusal comes as a challenge first, which wants an empty line.
-        self._login = [b"\r\n"]
-        self._say(b"AUTH XOAUTH2 " + response, Step.AUTH)
+            self._login = lines[1:]
+            self._say(lines[0], Step.AUTH)
 
     def begin(self, transmission: Transmission, body: bytes | None = None) -> None:
         """Start a transaction. Ends in Settled; SendBody may come before that.

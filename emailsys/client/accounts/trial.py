@@ -163,7 +163,8 @@ class _Visit(Factory):
 
     def usable(self, client: SMTPClient) -> None:
         self.tls = client.tls
-        self.fingerprint = _fingerprint(client.peer_certificate)
+        transport: Any = client.transport
+        self.fingerprint = _fingerprint(transport.getPeerCertificate()) if client.tls else ""
         self.offers = client.offers
 
     def next_errand(self, client: SMTPClient, ahead: bool) -> Errand | None:
