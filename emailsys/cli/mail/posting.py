@@ -134,10 +134,13 @@ def tell_sent(sent: Sent) -> int:
         tell(f"{refusal.address} {'refused' if refusal.permanent else 'not taken yet'}: {refusal.reply}")
     if sent.problem is None:
         return Exit.OK
-    tell(f"{sent.problem}{'; ' + sent.advice if sent.advice else ''}")
+    if sent.problem not in [refusal.reply for refusal in sent.refusals]:
+        tell(f"{sent.problem}{'; ' + sent.advice if sent.advice else ''}")
     if sent.in_doubt:
         tell("the server may have taken it before the connection broke: it may arrive twice")
     if sent.waits:
         tell(f"it waits in the outbox as {sent.key}: emailsys mail outbox send")
         return Exit.TEMPORARY
+    if sent.refusals:
+        tell(f"it stays in the outbox; to mend it as a draft: emailsys mail outbox stop {sent.key}")
     return Exit.UNAVAILABLE

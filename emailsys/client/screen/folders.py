@@ -27,6 +27,7 @@ class FolderPane(Tree[Place]):
         self.show_root = False
         self.guide_depth = 2
         self._shown: list[FolderCount] = []
+        self._current: Place | None = None
 
     def show(self, counts: Sequence[FolderCount], current: Place | None) -> None:
         """Show folders; the tree is made anew only where there are others than before."""
@@ -45,11 +46,18 @@ class FolderPane(Tree[Place]):
                     accounts[owner] = self.root.add(Text(safe_line(owner), "bold"), expand=True)
                 accounts[owner].add_leaf(_label(one), data=one.place)
             self.root.expand()
+            self._current = None
         self._shown = list(counts)
-        self.point_at(current)
+        # The person may be on the way to another one.
+        if current != self._current:
+            self._current = current
+            self.point_at(current)
 
     def point_at(self, place: Place | None) -> None:
         """Move the cursor to a folder."""
+        if self.last_line < 0:
+            # Asking for the last line has the lines counted; without it no node knows its own.
+            return
         for account in self.root.children:
             for node in account.children:
                 if node.data == place:

@@ -28,7 +28,7 @@ class Handling:
         if self._screen.reader.key == key:
             self._screen.reader.blank()
         if self._screen.focused is self._screen.reader:
-            self._screen.messages.focus()
+            self._screen.set_focus(self._screen.messages)
         self._screen.tell(words)
         await self._screen.count()
 

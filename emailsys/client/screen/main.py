@@ -62,7 +62,7 @@ class MainScreen(Panes):
             return
         self._html = self._every_header = False
         await self._read(summary)
-        self.reader.focus()
+        self.set_focus(self.reader)
         if summary.is_unread:
             await asyncio.to_thread(self.desk.archive.set_flags, [summary.key], Flag.SEEN)
             await self.renew(summary.key)
@@ -130,7 +130,7 @@ class MainScreen(Panes):
                 await self.show(Found(query))
             except BadQuery as error:
                 self.tell(str(error), error=True)
-            self.messages.focus()
+            self.set_focus(self.messages)
 
         self.work(search)
 
@@ -218,7 +218,7 @@ class MainScreen(Panes):
     def action_quit(self) -> None:
         """From the message to the list; from there, out."""
         if self.focused is not self.messages:
-            self.messages.focus()
+            self.set_focus(self.messages)
             return
 
         async def leave() -> None:

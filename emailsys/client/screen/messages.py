@@ -9,6 +9,7 @@ from typing import Final
 from rich.text import Text
 from textual.message import Message
 from textual.widgets import DataTable
+from textual.widgets.data_table import ColumnKey
 
 from emailsys.client.archive.values import Flag, Summary
 from emailsys.client.glance import correspondent, letters, size, when
@@ -18,6 +19,16 @@ from emailsys.client.reading import safe_line
 PAGE: Final = 200
 # So many lines before the end the next page is asked for.
 _NEAR: Final = 40
+
+
+# Key, title and width of each column.
+_COLUMNS: Final = (
+    ("flags", "", 3),
+    ("date", "Date", 10),
+    ("from", "From", 22),
+    ("subject", "Subject", 30),
+    ("size", "Size", 6),
+)
 
 
 class MessagePane(DataTable[Text]):
@@ -36,11 +47,16 @@ class MessagePane(DataTable[Text]):
 
     def on_mount(self) -> None:
         """The columns."""
-        self.add_column("", key="flags", width=3)
-        self.add_column("Date", key="date", width=10)
-        self.add_column("From", key="from", width=22)
-        self.add_column("Subject", key="subject")
-        self.add_column("Size", key="size", width=6)
+        for key, title, width in _COLUMNS:
+            self.add_column(title, key=key, width=width)
+
+    def on_resize(self) -> None:
+        """The subject has what the others leave."""
+        others = sum(width + 2 * self.cell_padding for key, _, width in _COLUMNS if key != "subject")
+        column = self.columns[ColumnKey("subject")]
+        column.width = max(self.size.width - others - 2 * self.cell_padding - self.scrollbar_size_vertical, 12)
+        self._require_update_dimensions = True
+        self.refresh(layout=True)
 
     @property
     def current(self) -> Summary | None:

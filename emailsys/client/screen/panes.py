@@ -70,7 +70,7 @@ class Panes(Screen[None]):
 
     def on_mount(self) -> None:
         """Open the Inbox of the default account."""
-        self.messages.focus()
+        self.set_focus(self.messages)
         self.work(self._begin)
         self.set_interval(_LOOK_EVERY, lambda: self.work(self._look))
 
@@ -129,7 +129,7 @@ class Panes(Screen[None]):
     def on_folder_pane_chosen(self, event: FolderPane.Chosen) -> None:
         """Another folder."""
         self.query_one(FolderPane).remove_class("asked")
-        self.messages.focus()
+        self.set_focus(self.messages)
         self.work(lambda: self.show(InFolder(event.place)))
 
     def tell(self, words: str, error: bool = False) -> None:
@@ -229,13 +229,13 @@ class Panes(Screen[None]):
         if self.focused is self.messages and not isinstance(self.shown, InFolder) and self.folder is not None:
             folder = self.folder
             self.work(lambda: self.show(InFolder(folder)))
-        self.messages.focus()
+        self.set_focus(self.messages)
 
     def action_to_folders(self) -> None:
         """To the folders, which a narrow screen shows only then."""
         pane = self.query_one(FolderPane)
         pane.add_class("asked")
-        pane.focus()
+        self.set_focus(pane)
 
     def action_next_pane(self) -> None:
         """Round."""

@@ -48,13 +48,12 @@ def _text(view: View, headers: Sequence[tuple[str, str]]) -> Text:
     for name, value in headers:
         text.append(f"{name}: ", "bold")
         text.append(f"{value}\n", "bold" if name == "Subject" else "")
+    for one in view.attachments:
+        text.append("Attached: ", "bold")
+        text.append(f"{one.name}  {one.content_type}, {size(one.octets)}\n")
     text.append("\n")
     for line in view.body.split("\n"):
         text.append(f"{line}\n", "italic dim" if line.startswith(">") else "")
-    if view.attachments:
-        text.append("\n")
-    for one in view.attachments:
-        text.append(f"[{one.number}] {one.name}  {one.content_type}, {size(one.octets)}\n", "bold")
     for defect in view.defects:
         text.append(f"defect: {defect}\n", "italic red")
     return text
