@@ -10,6 +10,7 @@ from typing import Final
 # What some file system refuses or takes for something else. Format characters (bidirectional overrides among them)
 # are taken out by category: "exe.gpj" must not read as "jpg.exe".
 _REFUSED: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f]')
+_MAYBE_PATH: Final = re.compile(r"[/\\:\x00]")
 _BLANKS: Final = re.compile(r"\s+")
 # Names that Windows keeps for devices, with any extension.
 _DEVICES: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\..*)?", re.I)
@@ -28,9 +29,13 @@ def safe_name(text: str, fallback: str = "attachment", max_octets: int = MAX_OCT
     The extension survives shortening.
     """
     # Some programs send whole paths.
-    text = PureWindowsPath(PurePosixPath(text.replace("\x00", "")).name).name or text
-    text = unicodedata.normalize("NFC", text)
-    text = "".join(" " if unicodedata.category(one) in _INVISIBLE else one for one in text[:4096])
+    if _MAYBE_PATH.search(text):
+        text = PureWindowsPath(PurePosixPath(text.replace("\x00", "")).name).name or text
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    text = text[:4096]
+    if not text.isprintable():
+        text = "".join(" " if unicodedata.category(one) in _INVISIBLE else one for one in text)
     text = _BLANKS.sub(" ", _REFUSED.sub("_", text)).strip(" .~")
     if len(text.encode()) > max_octets:
         stem, dot, extension = text.rpartition(".")

@@ -206,13 +206,10 @@ class Archive:
 
     def known(self, sources: Iterable[str]) -> dict[str, str]:
         """Those of the sources whose messages are here, with their keys."""
-        found = {}
+        keys = {source: new_key(source) for source in sources}
         with speaking_of_the_index():
-            for source in sources:
-                key = new_key(source)
-                if self._index.location(key) is not None:
-                    found[source] = key
-        return found
+            here = self._index.which_are_here([*keys.values()])
+        return {source: key for source, key in keys.items() if key in here}
 
     def replace(self, key: str, octets: bytes) -> None:
         """Put other octets in a message's place, at once or not at all (drafts)."""

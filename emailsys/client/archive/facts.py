@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from emailsys.client.html_text import html_to_text
-from emailsys.mail.fields import message_ids, parse_date
+from emailsys.mail.fields import decode_words, message_ids, parse_date
 from emailsys.mail.mailboxes import read_mailboxes
 from emailsys.mail.mime import Part, parse
 
@@ -47,12 +48,16 @@ class Facts:
 
 def spaced(text: str) -> str:
     """Text whose words can be found: a blank around each character of scripts that have none between words."""
-    return _UNSPACED.sub(r" \g<0> ", text)
+    return text if text.isascii() else _UNSPACED.sub(r" \g<0> ", text)
 
 
 def one_line(text: str, most: int = _FIELD) -> str:
     """Text on one line, and not too long."""
-    return _BLANKS.sub(" ", text[: most * 4]).strip()[:most].encode("utf-8", "replace").decode()
+    text = text[: most * 4]
+    if text.isprintable() and "  " not in text:
+        # No blank but the space, no lone surrogate: most are so.
+        return text.strip()[:most]
+    return _BLANKS.sub(" ", text).strip()[:most].encode("utf-8", "replace").decode()
 
 
 def text_parts(root: Part) -> list[Part]:
@@ -78,15 +83,18 @@ def plain_text(part: Part, most: int) -> str:
     return html_to_text(text[: most * 10])[:most] if part.content_type == "text/html" else text[:most]
 
 
-def _people(root: Part, *names: str) -> tuple[str, str]:
+# The same people write again and again; a field is at most MAX_STRUCTURED characters, hence not many of them.
+@lru_cache(maxsize=512)
+def _people(*texts: str) -> tuple[str, str]:
     """The mailboxes of some fields: as lists show them, and as they are searched."""
     shown: list[str] = []
     words: list[str] = []
-    for name in names:
-        text = root.text_of(name)
+    for text in texts:
+        if not text:
+            continue
         mailboxes = read_mailboxes(text)
-        if not mailboxes and text:
-            shown.append(root.decoded_of(name))
+        if not mailboxes:
+            shown.append(decode_words(text))
         shown += [mailbox.name or str(mailbox.address) for mailbox in mailboxes]
         words += [f"{mailbox.name} {mailbox.address}" for mailbox in mailboxes]
     return one_line(", ".join(shown)), one_line(" ".join(words or shown), 20_000)
@@ -95,7 +103,12 @@ def _people(root: Part, *names: str) -> tuple[str, str]:
 def facts_of(octets: bytes, arrived: datetime) -> Facts:
     """Read a message; whatever it is, there is an answer."""
     root = parse(octets)
-    date = parse_date(root.text_of("date")) or arrived
+    first = {one.name.lower(): one for one in reversed(root.fields)}
+
+    def text_of(name: str) -> str:
+        return first[name].text if name in first else ""
+
+    date = parse_date(text_of("date")) or arrived
     if not _EPOCH <= date <= arrived + _AHEAD:
         date = arrived
     text = ""
@@ -103,22 +116,23 @@ def facts_of(octets: bytes, arrived: datetime) -> Facts:
         if len(text) < _SEARCHED:
             text += plain_text(part, _SEARCHED - len(text)) + "\n"
     attached = [part for part in root.walk() if part.is_attachment]
-    sender, sender_words = _people(root, "from")
-    recipients, recipient_words = _people(root, "to", "cc", "bcc")
-    mentioned = message_ids(root.text_of("references")) + message_ids(root.text_of("in-reply-to"))
-    own = message_ids(root.text_of("message-id"))
+    sender, sender_words = _people(text_of("from"))
+    recipients, recipient_words = _people(text_of("to"), text_of("cc"), text_of("bcc"))
+    mentioned = message_ids(text_of("references")) + message_ids(text_of("in-reply-to"))
+    own = message_ids(text_of("message-id"))
+    subject = one_line(decode_words(text_of("subject")))
     return Facts(
         date=date.astimezone(UTC),
-        subject=one_line(root.decoded_of("subject")),
+        subject=subject,
         sender=sender,
         recipients=recipients,
         preview=one_line(text, _PREVIEW),
         message_id=own[0] if own else "",
         references=tuple(dict.fromkeys(mentioned))[-100:],
         attachments=len(attached),
-        subject_words=spaced(one_line(root.decoded_of("subject"))),
+        subject_words=spaced(subject),
         sender_words=spaced(sender_words),
         recipient_words=spaced(recipient_words),
-        body_words=spaced(text).encode("utf-8", "replace").decode(),
+        body_words=text if text.isascii() else spaced(text).encode("utf-8", "replace").decode(),
         attachment_words=spaced(one_line(" ".join(part.name for part in attached), 10_000)),
     )

@@ -92,11 +92,13 @@ def make_folder(folder: Path) -> None:
 class Spool:
     """A message on its way to the disk: a hidden file in its folder, until it is named."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | Path) -> None:
         """@raise ArchiveError: the folder is not there or cannot be written."""
-        self.path = folder / f".{secrets.token_hex(8)}{_PART}"
+        self.path = os.path.join(folder, f".{secrets.token_hex(8)}{_PART}")
         #: How many octets were written.
         self.octets = 0
+        # Or gone: then there is nothing to drop any more, either.
+        self._is_named = False
         with speaking_of_the_disk():
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
             self._descriptor = os.open(self.path, flags, 0o600)
@@ -122,16 +124,23 @@ class Spool:
             finally:
                 os.close(descriptor)
 
+    def name(self, path: str | Path) -> None:
+        """Give it the name under which it counts; what bore that name is replaced. @raise OSError: it has not."""
+        os.replace(self.path, path)
+        self._is_named = True
+
     def drop(self) -> None:
         """Forget the message. Does nothing after it was named or dropped."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-        with suppress(OSError):
-            self.path.unlink()
+        if not self._is_named:
+            with suppress(OSError):
+                os.unlink(self.path)
+            self._is_named = True
 
 
-def spool_of(folder: Path, octets: bytes) -> Spool:
+def spool_of(folder: str | Path, octets: bytes) -> Spool:
     """A spool with all of a message."""
     spool = Spool(folder)
     spool.write(octets)
@@ -178,7 +187,7 @@ def write_whole(path: Path, octets: bytes) -> None:
     try:
         with speaking_of_the_disk():
             spool.sync()
-            os.replace(spool.path, path)
+            spool.name(path)
             sync_folder(path.parent)
     except ArchiveError:
         spool.drop()

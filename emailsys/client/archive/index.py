@@ -251,6 +251,13 @@ class Index:
         row = self.connection.execute(f"SELECT f.account, f.name, m.name {_FROM} WHERE m.key = ?", (key,)).fetchone()
         return None if row is None else (Place(row[0], row[1]), row[2])
 
+    def which_are_here(self, keys: Sequence[str]) -> set[str]:
+        """Those of the keys that belong to messages."""
+        rows = self.connection.execute(
+            "SELECT key FROM messages WHERE key IN (SELECT value FROM json_each(?))", (json.dumps(keys),)
+        )
+        return {key for (key,) in rows}
+
     def locations(self, place: Place) -> dict[str, str]:
         """The messages of a folder: file names with keys."""
         rows = self.connection.execute(

@@ -49,9 +49,10 @@ class Keeper:
     def spooled(self, additions: Sequence[Addition]) -> Iterator[list[Waiting]]:
         """Write and sync all of them, read what the index wants; what was not named at the end is dropped."""
         waiting: list[Waiting] = []
+        folders = {place: str(folder_path(self._root, place)) for place in {one.place for one in additions}}
         try:
             for addition in additions:
-                spool = spool_of(folder_path(self._root, addition.place), addition.octets)
+                spool = spool_of(folders[addition.place], addition.octets)
                 arrived = addition.arrived
                 assert arrived is not None
                 try:
@@ -63,7 +64,8 @@ class Keeper:
             with speaking_of_the_disk():
                 # The time of the file is that of arrival: an index made anew takes it from there.
                 for one in waiting:
-                    os.utime(one.spool.path, (one.arrived.timestamp(), one.arrived.timestamp()))
+                    moment = one.arrived.timestamp()
+                    os.utime(one.spool.path, (moment, moment))
                 sync_all([one.spool for one in waiting])
             yield waiting
         finally:
@@ -72,10 +74,11 @@ class Keeper:
 
     def keep(self, waiting: Sequence[Waiting]) -> list[str]:
         """Name them: from then on they are there. Marks are on disk before that."""
+        here = self._index.which_are_here([one.key for one in waiting])
         fresh: dict[str, Waiting] = {}
         for one in waiting:
-            if one.key not in fresh and self._index.location(one.key) is None:
-                fresh[one.key] = one
+            if one.key not in here:
+                fresh.setdefault(one.key, one)
         entries = [
             Entry(
                 key=one.key,
@@ -89,18 +92,19 @@ class Keeper:
             for one in fresh.values()
         ]
         self._journal((entry.place.account, entry.key, entry.marks) for entry in entries if not entry.marks.is_empty)
-        named: list[Path] = []
+        folders = {place: folder_path(self._root, place) for place in {entry.place for entry in entries}}
+        named: list[str] = []
         try:
             for entry in entries:
-                target = folder_path(self._root, entry.place) / entry.name
-                os.replace(fresh[entry.key].spool.path, target)
+                target = os.path.join(folders[entry.place], entry.name)
+                fresh[entry.key].spool.name(target)
                 named.append(target)
-            sync_folders(path.parent for path in named)
+            sync_folders(folders.values())
         except OSError:
             # Nobody was told that they are there.
             for path in named:
                 with suppress(OSError):
-                    path.unlink()
+                    os.unlink(path)
             raise
         # From here on the messages are kept, whatever becomes of the index: it is compared with the files later.
         with suppress(sqlite3.Error), self._index.transaction() as connection:
