@@ -83,7 +83,7 @@ class Shell:
         """
         @param execute: carries a verb out, tells its errors, returns its exit status.
         @param verbs: each with a line of help.
-        @param change_folder: makes a folder the one that `list` lists, and returns its full name; "" where there is none.
+        @param change_folder: makes a folder the one that `list` lists; returns its full name, "" where there is none.
         @param history: the file that lines are remembered in.
         @param source: where keys come from; None for the terminal.
         """

@@ -112,7 +112,7 @@ class MovingTests(ScreenCase):
         self.drive(steps)
 
     def test_a_folder_and_a_message_are_chosen_with_the_mouse(self) -> None:
-        """A click on the folder, a second click on the line under the cursor."""
+        """A click on a message opens it, a click on a folder lists it."""
 
         async def steps(driver: Driver) -> None:
             await driver.pilot.click("#messages", offset=(10, 1))
@@ -381,6 +381,7 @@ class WritingTests(ScreenCase):
             await driver.press("ctrl+s")
             await driver.until(lambda: self.subjects("Drafts") == ["Half"])
             driver.app.screen.query_one("#subject", Input).value = "Half done"
+            driver.app.screen.query_one("#body", TextArea).focus()
             await driver.press("escape")
             await driver.until_screen("MainScreen")
             self.assertEqual(self.subjects("Drafts"), ["Half done"])

@@ -53,11 +53,13 @@ class Adding:
         if (name := self._options["name"] or str(self._address)) in desk.accounts_file.load():
             raise Refused(f"there is an account {name} already; remove it first, or give this one a --name")
         source, secret = self._secret()
+        # What the options say is read, and refused, before anybody is asked.
+        base = self._base(source)
         ended: dict[str, Any] = {}
 
         async def work(reactor: Any) -> None:
             secrets = Secrets(threads_of(reactor))
-            candidates = await self._candidates(reactor, source)
+            candidates = await self._candidates(reactor, source, base)
             for candidate in candidates:
                 for server in (candidate.pop3, candidate.smtp):
                     if server is not None and secret is not None:
@@ -112,37 +114,43 @@ class Adding:
             Exit.USAGE,
         )
 
-    async def _candidates(self, reactor: Any, source: SecretSource) -> list[Account]:
-        """Accounts that may work, the most likely first."""
-        from emailsys.client.accounts.discovery import Discovery
-        from emailsys.client.accounts.values import Account, Auth
+    def _base(self, source: SecretSource) -> Account:
+        """The account as far as the options make it."""
+        from emailsys.client.accounts.values import Account
 
         options = self._options
-        pop3 = self._server("pop3", source)
-        smtp = self._server("smtp", source)
+        return Account(
+            options["name"] or str(self._address),
+            self._address,
+            options["display_name"],
+            self._server("pop3", source),
+            self._server("smtp", source),
+            keep_of(options["keep"]),
+            octets_of(options["max_size"]) if options["max_size"] else None,
+        )
+
+    async def _candidates(self, reactor: Any, source: SecretSource, account: Account) -> list[Account]:
+        """Accounts that may work, the most likely first."""
+        from emailsys.client.accounts.discovery import Discovery
+        from emailsys.client.accounts.values import Auth
+
+        options = self._options
+        pop3, smtp = account.pop3, account.smtp
         found: Sequence[Found] = ()
-        if None in (pop3, smtp) and "none" not in (options["pop3"], options["smtp"]):
+        wanted = [name for name, server in (("pop3", pop3), ("smtp", smtp)) if server is None]
+        if any(options[name] != "none" for name in wanted):
             found = await Discovery(reactor, network=not options["no_network"]).discover(self._address)
             tell(f"settings from {found[0].source}")
             if found[0].advice:
                 tell(found[0].advice)
-        account = Account(
-            options["name"] or str(self._address),
-            self._address,
-            options["display_name"],
-            pop3,
-            smtp,
-            keep_of(options["keep"]),
-            octets_of(options["max_size"]) if options["max_size"] else None,
-        )
         candidates = []
         for one in found:
             for number in range(max(len(one.pop3), len(one.smtp))):
                 candidates.append(
                     replace(
                         account,
-                        pop3=pop3 or self._completed(_at(one.pop3, number), source),
-                        smtp=smtp or self._completed(_at(one.smtp, number), source),
+                        pop3=pop3 or self._found("pop3", one.pop3, number, source),
+                        smtp=smtp or self._found("smtp", one.smtp, number, source),
                     )
                 )
         candidates = list(dict.fromkeys(candidates)) or [account]
@@ -185,6 +193,11 @@ class Adding:
         port = int(digits) if digits else ports[security is not Security.TLS]
         return self._completed(Server(host.strip("[]"), port, security), source)
 
+    def _found(self, protocol: str, servers: Sequence[Server], number: int, source: SecretSource) -> Server | None:
+        if self._options[protocol] == "none" or not servers:
+            return None
+        return self._completed(servers[min(number, len(servers) - 1)], source)
+
     def _completed(self, server: Server | None, source: SecretSource) -> Server | None:
         if server is None:
             return None
@@ -215,10 +228,6 @@ class Adding:
                 smtp=account.smtp and replace(account.smtp, secret=asked),
             )
         return account
-
-
-def _at(servers: Sequence[Server], number: int) -> Server | None:
-    return servers[min(number, len(servers) - 1)] if servers else None
 
 
 async def _first_that_works(

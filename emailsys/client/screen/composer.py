@@ -56,7 +56,7 @@ class AttachmentList(OptionList):
 class Composer(Screen[tuple[Account, Draft, str] | None]):
     """Write one message. It ends with the account, the draft and its key in Drafts if it is to be sent, else None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [key.binding(priority=key.action != "close") for key in COMPOSING]
+    BINDINGS: ClassVar[list[BindingType]] = [key.binding(priority=True) for key in COMPOSING]
 
     def __init__(
         self, desk: Desk, accounts: Sequence[Account], account: Account, draft: Draft, key: str | None
@@ -88,7 +88,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
                 yield Label("Subject")
                 yield Input(draft.subject, id="subject", compact=True)
         yield AttachmentList(id="attachments", markup=False)
-        yield TextArea(draft.body, id="body", soft_wrap=True, tab_behavior="indent")
+        yield TextArea(draft.body, id="body", soft_wrap=True)
         yield Checkbox("Markdown: sent as text and HTML", draft.markdown is not None, id="markdown", compact=True)
         yield Footer()
 
@@ -184,6 +184,10 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
 
     async def action_close(self) -> None:
         """Leave; what was changed is kept as a draft."""
+        sender = self.query_one("#from", Select)
+        if sender.expanded:
+            sender.expanded = False
+            return
         if self._as_text() != self._saved:
             if not await self._save():
                 return
@@ -217,7 +221,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         if not name:
             return
         try:
-            one = await asyncio.to_thread(attach, Path(name).expanduser())
+            one = await asyncio.to_thread(attach, Path(name))
         except ComposeError as error:
             self.notify(str(error), severity="error", markup=False)
             return
@@ -236,7 +240,8 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         arguments = [*shlex.split(command), str(path)]
         try:
             with self.app.suspend():
-                subprocess.run(arguments, check=False)  # noqa: S603
+                # Nothing else is to happen while the terminal is lent.
+                subprocess.run(arguments, check=False)  # noqa: S603, ASYNC221
         except SuspendNotSupported:
             # No terminal that could be lent: editors with a window of their own need none.
             await asyncio.to_thread(

@@ -74,7 +74,7 @@ READING: Final = (
     Key("h", "headers", "all header fields, or the usual ones"),
     Key("H", "html", "the HTML form as text, or the plain text"),
     Key("V", "structure", "the parts the message is made of, and its defects"),
-    Key("v", "attachments", "attachments: save them", "Attachments"),
+    Key("v", "attachments", "attachments: save them", "Files"),
     Key("C", "conversation", "the conversation of the message"),
     Key("slash", "search", "search: words, from:, subject:, has:attachment ...", "Search"),
 )

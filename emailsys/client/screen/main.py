@@ -11,7 +11,7 @@ from textual.binding import BindingType
 from emailsys.client.archive.values import DRAFTS, OUTBOX, BadQuery, Flag, Summary
 from emailsys.client.desk import Desk
 from emailsys.client.glance import size
-from emailsys.client.reading import all_headers, attachments, save_attachment, view
+from emailsys.client.reading import Attached, all_headers, attachments, save_attachment, view
 from emailsys.client.screen.dialogs import Ask, Choose, Confirm, Read, help_text
 from emailsys.client.screen.fetching import Fetching
 from emailsys.client.screen.folders import FolderPane
@@ -108,9 +108,7 @@ class MainScreen(Panes):
             folder = str(downloads if downloads.is_dir() else Path.cwd())
             where = await self.app.push_screen_wait(Ask(f"Save {found[number].name} into which folder?", folder))
             if where:
-                target = Path(where).expanduser()
-                await asyncio.to_thread(target.mkdir, parents=True, exist_ok=True)
-                self.tell(f"saved {await asyncio.to_thread(save_attachment, found[number], target)}")
+                self.tell(f"saved {await asyncio.to_thread(_save, found[number], where)}")
 
         self.with_current(choose)
 
@@ -230,3 +228,9 @@ class MainScreen(Panes):
             self.app.exit()
 
         self.work(leave)
+
+
+def _save(attached: Attached, folder: str) -> Path:
+    target = Path(folder).expanduser()
+    target.mkdir(parents=True, exist_ok=True)
+    return save_attachment(attached, target)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from rich.text import Text
+from textual import events
 from textual.message import Message
 from textual.widgets import DataTable
 from textual.widgets.data_table import ColumnKey
@@ -38,7 +39,7 @@ class MessagePane(DataTable[Text]):
         """The cursor comes near the end of what is shown."""
 
     class Chosen(Message):
-        """Enter or a second click: open it."""
+        """A click: open it."""
 
     def __init__(self) -> None:
         super().__init__(id="messages", cursor_type="row", zebra_stripes=False, show_row_labels=False)
@@ -102,10 +103,10 @@ class MessagePane(DataTable[Text]):
             self._complete = True
             self.post_message(self.WantMore())
 
-    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
-        """A click on the line under the cursor."""
-        event.stop()
-        self.post_message(self.Chosen())
+    def on_click(self, event: events.Click) -> None:
+        """A click on a line opens it; the table moves its cursor there first."""
+        if event.style.meta.get("row", -1) >= 0:
+            self.post_message(self.Chosen())
 
 
 def _cells(one: Summary, now: datetime) -> list[Text]:
