@@ -48,7 +48,14 @@ def ours(home: Path, daemon: Daemon, user: User) -> tuple[Sequence[str], Mapping
         f'port = {daemon.ports["pop3s"]}\nsecurity = "tls"\nusername = "{user.address}"\n'
         f'secret = {{ value = "{user.password}" }}\nca_file = "{daemon.ca}"\n',
     )
-    environ = {"XDG_CONFIG_HOME": str(home), "XDG_DATA_HOME": str(home / "data"), "XDG_STATE_HOME": str(home / "state")}
+    environ = {
+        "XDG_CONFIG_HOME": str(home),
+        "XDG_DATA_HOME": str(home / "data"),
+        "XDG_STATE_HOME": str(home / "state"),
+        # An installation has its modules compiled; a checkout may be kept from it.
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(daemon.folder / "compiled"),
+    }
     return [str(BIN / "emailsys"), "mail", "fetch", "--keep", "leave"], environ
 
 
@@ -151,6 +158,8 @@ def main() -> None:
         fill(daemon, user, given.messages, given.octets)
         messages = given.messages
         taken: dict[str, list[float]] = {program.name: [] for program in here}
+        for program in here:
+            once(program, daemon, user, messages)
         # In turn: what else the machine does meets all of them.
         for _ in range(given.rounds):
             for program in here:
