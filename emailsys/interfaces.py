@@ -345,13 +345,15 @@ class IAccounts(Interface):
     """
 
     async def add_domain(name: str, postmaster: Address) -> None:
-        """Add a domain with postmaster and abuse, both delivered to an account that exists or is `add_user`'s next."""
+        """Add a domain with postmaster and abuse, both delivered to one account of a domain of this system, this one
+        among them. The account may be made later; until then they have nobody.
+        """
 
     async def list_domains() -> Sequence[DomainRow]:
         """In the order in which they were added."""
 
     async def remove_domain(name: str) -> None:
-        """Refused while it has users."""
+        """Refused while it has users, or the postmaster of another domain."""
 
     async def add_user(address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         """Add an account with one credentials row for each scheme."""
@@ -369,4 +371,4 @@ class IAccounts(Interface):
         """Replace the account's credentials."""
 
     async def set_enabled(address: Address, enabled: bool) -> None:
-        """A disabled account cannot log in; its mail is still received."""
+        """A disabled account cannot log in, and not send where it is logged in; its mail is still received."""

@@ -20,12 +20,13 @@ def serve(state: str | None, config: str | None) -> None:
     `twistd emailsys` takes the same options and does the same in the background. SIGHUP reads renewed certificates.
     """
     from twisted.internet import reactor
-    from twisted.logger import globalLogBeginner, textFileLogObserver
+    from twisted.logger import globalLogBeginner
 
     from emailsys.tap import service_or_exit
+    from emailsys.telemetry import LogWriter
 
     daemon = service_or_exit(state, config)
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([LogWriter(sys.stderr)], redirectStandardIO=False)
     daemon.privilegedStartService()
     daemon.startService()
     reactor.addSystemEventTrigger("before", "shutdown", daemon.stopService)

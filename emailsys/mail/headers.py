@@ -11,26 +11,28 @@ _RESULTS: Final = re.compile(rb"^authentication-results[ \t]*:((?:[^\r]|\r\n[ \t
 
 
 def header_end(octets: bytes, start: int = 0) -> int | None:
-    """Where the header section ends: after its last field's CRLF. None if that cannot be told yet.
-
-    It ends at the first empty line, and else at the first line that is no field (RFC 5322 §2.1).
+    """Where the header section ends: before its first empty line (RFC 5322 §2.1). None if there is none yet.
 
     @param octets: the beginning of a message.
-    @param start: the beginning of a line up to which all lines are known to belong to the header section.
+    @param start: up to where it is known that no empty line begins.
     """
     if octets.startswith(b"\r\n"):
         return 0
-    empty = octets.find(b"\r\n\r\n", max(start - 2, 0))
-    if empty >= 0:
-        return empty + 2
-    at = start
-    while True:
+    empty = octets.find(b"\r\n\r\n", max(start - 3, 0))
+    return None if empty < 0 else empty + 2
+
+
+def fields_end(octets: bytes) -> int:
+    """Where the header section of a message without empty line ends: before its first line that is no field."""
+    if octets[:1] in (b" ", b"\t"):
+        return 0
+    at = 0
+    while _FIELD_LINE.match(octets, at):
         end = octets.find(b"\r\n", at)
         if end < 0:
-            return None
-        if not _FIELD_LINE.match(octets, at) or (at == 0 and octets[:1] in (b" ", b"\t")):
-            return at
+            return len(octets)
         at = end + 2
+    return at
 
 
 def _lines_lowered(head: bytes) -> bytes:

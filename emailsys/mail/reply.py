@@ -71,6 +71,7 @@ SEND_MESSAGE: Final = Reply(354, "", "send the message, end it with a dot on a l
 # Not now.
 TIMED_OUT: Final = Reply(421, "4.4.2", "nothing heard for too long, closing")
 SHUTTING_DOWN: Final = Reply(421, "4.3.2", "the service is stopping, try again later")
+TOO_MANY_BAD_COMMANDS: Final = Reply(421, "4.7.0", "too many bad commands, closing")
 TOO_MANY_LOGINS: Final = Reply(421, "4.7.0", "too many failed logins, closing")
 LOCAL_ERROR: Final = Reply(451, "4.3.0", "local error, try again later")
 STORE_FULL: Final = Reply(452, "4.3.1", "not enough room, try again later")
@@ -115,6 +116,8 @@ LOGIN_FAILED: Final = Reply(535, "5.7.8", "login failed")
 NO_SUCH_MAILBOX: Final = Reply(550, "5.1.1", "no such mailbox here")
 RELAY_DENIED: Final = Reply(550, "5.7.1", "no relay for you")
 NO_REMOTE_DELIVERY: Final = Reply(550, "5.7.1", "mail to other systems is not sent from here")
+# X.7.13 is "user account disabled" in the registry of RFC 5248.
+ACCOUNT_CLOSED: Final = Reply(550, "5.7.13", "the account was closed while you were logged in")
 SENDER_NOT_YOURS: Final = Reply(553, "5.7.1", "that sender address is not yours")
 # RFC 6531 §3.5
 NEEDS_SMTPUTF8: Final = Reply(553, "5.6.7", "an address with non-ASCII letters needs SMTPUTF8")

@@ -13,19 +13,24 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
     IDelayedCall,
+    IHalfCloseableProtocol,
     IHandshakeListener,
     IOpenSSLServerConnectionCreator,
-    IPushProducer,
     IReactorTime,
+    IReadWriteDescriptor,
     ISSLTransport,
     ITCPTransport,
 )
 from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.internet.protocol import connectionDone
+from twisted.internet.task import deferLater
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
+
+from emailsys.net.eager import begin
+from emailsys.net.outflow import Farewell, Outflow, taken
 
 # Octets that wait to be acted on before reading from the peer pauses, and replies that wait before they are written.
 MAX_WAITING_OCTETS: Final = 64 * 1024
@@ -68,32 +73,14 @@ def session_names() -> Callable[[], str]:
     return lambda: f"{start}-{next(count)}"
 
 
-@implementer(IPushProducer)
-class _Outflow:
-    """What the transport tells to stop and go on: it is registered for the whole life of the connection."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: Connection[Any]) -> None:
-        self._connection = connection
-
-    def pauseProducing(self) -> None:
-        self._connection.choke()
-
-    def resumeProducing(self) -> None:
-        self._connection.unchoke()
-
-    def stopProducing(self) -> None:
-        """The connection is lost; `connectionLost` follows."""
-
-
-@implementer(IHandshakeListener)
+@implementer(IHandshakeListener, IHalfCloseableProtocol)
 class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     """A server's end of a connection. A subclass gives `wire` and `perform`, and says how it greets and times out.
 
     `perform` acts on one event at once and returns None, or returns a coroutine; the next event waits for its end.
     Replies given to `send` go out in one write when the input is used up, or when something is waited for. While the
-    peer does not read, nothing is acted on. No octet of a TLS handshake or from before it reaches `wire`.
+    peer does not read, nothing is acted on. No octet of a TLS handshake or from before it reaches `wire`. A peer that
+    ends its side is answered what it has asked for, then the connection ends.
     """
 
     wire: Wire[EventT]
@@ -112,11 +99,14 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
 
     _busy = False
     _choked = False
+    _draining = False
+    _input_over = False
     _pumping = False
     _negotiating = False
     _implicit_tls = False
     _reading_paused = False
-    _abort_call: IDelayedCall | None = None
+    _writes_at_once = False
+    _farewell: Farewell | None = None
     _handshake_call: IDelayedCall | None = None
     _next_turn: IDelayedCall | None = None
     _room: Deferred[None] | None = None
@@ -173,7 +163,22 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
             octets = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out = []
             self._out_octets = 0
-            self._transport.write(octets)
+            if self._writes_at_once and not self.secure:
+                octets = self._written_at_once(octets)
+            if octets:
+                self._transport.write(octets)
+
+    def _written_at_once(self, octets: bytes) -> bytes:
+        """Give the socket what it takes now; returns the rest.
+
+        To wait for the reactor's next round, two changes of its poll set included, costs more than all of the reply
+        before it. Where octets wait already, or the socket has an error, that round is the place to go on.
+        """
+        transport = self._transport
+        if transport.dataBuffer or transport._tempDataBuffer:
+            return octets
+        written = transport.writeSomeData(octets)
+        return octets[written:] if isinstance(written, int) else octets
 
     async def room(self) -> None:
         """Write what was collected and wait until the transport wants more.
@@ -187,6 +192,29 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
             self._room = Deferred()
             await self._room
 
+    async def drained(self, heard: Callable[[], object]) -> None:
+        """Write what was collected and wait until the kernel has all of it, `timeOut` seconds without progress at most.
+
+        @param heard: called whenever the peer has read on.
+        @raise ConnectionLost: it will not read it.
+        """
+
+        def progressed() -> None:
+            self.resetTimeout()
+            heard()
+
+        self.flush()
+        self._draining = True
+        try:
+            if self.secure:
+                # The TLS layer gathers small writes until the next turn.
+                await deferLater(self.clock, 0)
+            await taken(self._transport, self.clock, lambda: self.lost, progressed)
+        finally:
+            self._draining = False
+        if self.lost:
+            raise ConnectionLost
+
     def start_tls(self, context_factory: IOpenSSLServerConnectionCreator) -> None:
         """Write what was collected and begin the handshake. The caller has emptied `wire`."""
         self.flush()
@@ -194,17 +222,22 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
         self._transport.startTLS(context_factory)
 
     def close(self) -> None:
-        """Write what was collected and end the connection; abort it when the peer does not agree in time."""
+        """Write what was collected and end the connection; abort it when the peer does not read it in time.
+
+        Time is `close_timeout` without progress, and with it as long as a session may be silent.
+        """
         if self.closing or self.lost:
             return
         self.flush()
         self.closing = True
+        most = self.timeOut or self.first_timeout
         self.setTimeout(None)
         # TLS: the peer's close_notify wants to be read.
         self._resume_reading()
         self._transport.unregisterProducer()
-        self._abort_call = self.clock.callLater(self.close_timeout, self.abort)
         self._transport.loseConnection()
+        if not self.lost:
+            self._farewell = Farewell(self._transport, self.clock, self.close_timeout, most, self.abort)
 
     def abort(self) -> None:
         """End the connection now, whatever was not sent yet."""
@@ -221,7 +254,7 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     @property
     def choked(self) -> bool:
         """Whether the peer does not read what was sent."""
-        return self._choked
+        return self._choked or self._draining
 
     # What the transport and the clock say
 
@@ -232,7 +265,8 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
         if ITCPTransport.providedBy(self.transport):
             # We collect what belongs together ourselves; Nagle's algorithm would hold the second write for 40 ms.
             self._transport.setTcpNoDelay(True)
-        self._transport.registerProducer(_Outflow(self), True)
+            self._writes_at_once = IReadWriteDescriptor.providedBy(self.transport)
+        self._transport.registerProducer(Outflow(self.choke, self.unchoke), True)
         self.setTimeout(self.first_timeout)
         if ISSLTransport.providedBy(self.transport):
             self._implicit_tls = True
@@ -300,6 +334,8 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
                 left -= 1
                 event = self.wire.next_event()
                 if event is None:
+                    if self._input_over:
+                        self.close()
                     break
                 self._step(event)
         finally:
@@ -310,8 +346,10 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     def _step(self, event: EventT) -> None:
         try:
             coroutine = self.perform(event)
+            if coroutine is not None:
+                coroutine = begin(coroutine)
         except Exception:
-            self.failed(Failure())
+            self._step_ended(Failure())
             return
         if coroutine is not None:
             self._busy = True
@@ -347,7 +385,7 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     def _resume_reading(self) -> None:
         if self._reading_paused:
             self._reading_paused = False
-            if not self.lost:
+            if not (self.lost or self._input_over):
                 self._transport.resumeProducing()
 
     @override
@@ -358,21 +396,34 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     def timeoutConnection(self) -> None:
         if self._negotiating:
             return
-        if self._busy and not self._choked:
+        if self._busy and not self.choked:
             # It waits for us, not we for it.
             self.setTimeout(self.timeOut)
             return
         self.timed_out()
+
+    def readConnectionLost(self) -> None:
+        """The peer sends no more, and may still read (shutdown(2)): it hears what it has asked for, then we close."""
+        self._input_over = True
+        if self._negotiating:
+            self.abort()
+        else:
+            self._pump()
+
+    def writeConnectionLost(self) -> None:
+        """We never end our side alone."""
 
     @override
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost = True
         self.closing = True
         self.setTimeout(None)
-        for call in (self._abort_call, self._handshake_call, self._next_turn):
+        if self._farewell is not None:
+            self._farewell.cancel()
+        for call in (self._handshake_call, self._next_turn):
             if call is not None and call.active():
                 call.cancel()
-        self._abort_call = self._handshake_call = self._next_turn = None
+        self._farewell = self._handshake_call = self._next_turn = None
         self._out = []
         try:
             self.ended(reason)

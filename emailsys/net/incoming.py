@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from emailsys.interfaces import IIncoming
 from emailsys.mail import reply as replies
 from emailsys.mail.envelope import Envelope
-from emailsys.mail.headers import count_received, header_end, missing_fields, without_results_of
+from emailsys.mail.headers import count_received, fields_end, header_end, missing_fields, without_results_of
 from emailsys.mail.reply import Reply
 from emailsys.mail.trace import date_time
 
@@ -39,7 +39,6 @@ class IncomingMessage:
         "_gathered",
         "_head_done",
         "_incoming",
-        "_known_lines",
         "_rules",
         "arrived_at",
         "head_is_ascii",
@@ -51,7 +50,6 @@ class IncomingMessage:
         self._incoming: IIncoming | None = incoming
         self._rules = rules
         self._gathered = b""
-        self._known_lines = 0
         self._head_done = False
         self.trace = trace
         self.arrived_at = arrived_at
@@ -67,13 +65,15 @@ class IncomingMessage:
         if self._head_done:
             return self._incoming.write(octets)
         self._gathered += octets
-        end = header_end(self._gathered, self._known_lines)
-        if end is None:
-            if len(self._gathered) > MAX_HEAD:
+        end = header_end(self._gathered, len(self._gathered) - len(octets))
+        if (len(self._gathered) if end is None else end) > MAX_HEAD:
+            # A text without header, perhaps. Its whole lines are looked at only here, so that it makes no difference
+            # how the message was cut on its way.
+            lines, line_end, _ = self._gathered[:MAX_HEAD].rpartition(b"\r\n")
+            end = fields_end(lines + line_end)
+            if end == len(lines + line_end):
                 return replies.HEADER_TOO_BIG
-            self._known_lines = self._gathered.rfind(b"\r\n") + 2 if b"\r\n" in octets else self._known_lines
-            return None
-        return self._write_head(end)
+        return None if end is None else self._write_head(end)
 
     def _write_head(self, end: int) -> Deferred[None] | Reply | None:
         assert self._incoming is not None
@@ -93,8 +93,8 @@ class IncomingMessage:
         return self._incoming.write(b"".join((self.trace, added, kept, gathered[end:])))
 
     def finish(self) -> Deferred[None] | Reply | None:
-        """The last octets were written: if there was nothing but a header section, it is only known now."""
-        return None if self._head_done else self._write_head(len(self._gathered))
+        """The last octets were written: where there was no empty line, that is only known now."""
+        return None if self._head_done else self._write_head(fields_end(self._gathered))
 
     async def commit(self, envelope: Envelope) -> tuple[str, int]:
         """Return once the message is on disk.

@@ -216,6 +216,9 @@ class POP3Server(POP3Authorization):
 
     async def _update(self) -> None:
         """RFC 1939 §6: remove what is marked, then release the maildrop, and only then answer."""
+        if self._deleted:
+            # A client that pipelines QUIT may not have read yet what it wants deleted.
+            await self.drained(self.maildrop.touch)
         self._updating = True
         failure: str | None = None
         try:

@@ -18,7 +18,6 @@ from emailsys.mail.address import Address
 from emailsys.mail.envelope import Addressee, Arrival, Envelope, Recipient
 from emailsys.mail.reply import Reply
 from emailsys.net.connection import session_names
-from emailsys.net.eager import begin
 from emailsys.net.incoming import IncomingMessage
 from emailsys.net.smtp_login import SMTPLogin
 from emailsys.net.smtp_service import SMTPService
@@ -77,7 +76,7 @@ class ESMTPServer(SMTPLogin):
                 self.event("smtp.dropped", ip=self.client.ip, why=event.reply.text)
                 self.close()
             return None
-        return None if step is None else begin(step)
+        return step
 
     @override
     def lookupMethod(self, command: str) -> Callable[[Any], Coroutine[Any, Any, None] | None]:
@@ -128,7 +127,8 @@ class ESMTPServer(SMTPLogin):
         self.event(
             "smtp.end",
             service=self.service.kind.value,
-            ip=client.ip,
+            # Not known yet where a handshake of TLS came to nothing.
+            ip=client.ip or self.peer_host,
             helo=client.helo,
             accepted=self._accepted,
             refused=self._refused,

@@ -8,7 +8,7 @@ from typing import Any, Final
 from twisted.python.failure import Failure
 
 from emailsys.interfaces import AdminError, IAccounts, StoreError
-from emailsys.mail.address import Address
+from emailsys.mail.address import Address, is_domain
 from emailsys.telemetry import Telemetry
 
 Request = Mapping[str, Any]
@@ -41,6 +41,13 @@ class _Fields:
     def text(self, name: str) -> str:
         """A string that is not empty."""
         value: str = self._take(name, "a string", lambda value: isinstance(value, str) and bool(value))
+        return value
+
+    def domain(self, name: str) -> str:
+        """A domain name; an address literal is none."""
+        value: str = self._take(
+            name, "a domain name, such as example.org", lambda value: isinstance(value, str) and is_domain(value)
+        )
         return value
 
     def text_or_none(self, name: str) -> str | None:
@@ -87,7 +94,7 @@ _Run = Callable[[IAccounts], Awaitable[Any]]
 
 
 def _domain_add(fields: _Fields) -> _Run:
-    name, postmaster = fields.text("name"), fields.address("postmaster")
+    name, postmaster = fields.domain("name"), fields.address("postmaster")
     return lambda accounts: accounts.add_domain(name, postmaster)
 
 

@@ -28,10 +28,15 @@ class Delivery:
         self._hostname = hostname
 
     async def validateFrom(self, helo: Client, origin: Address | None) -> Reply | None:
-        """A stranger may use any reverse-path; an account its own addresses, with or without +tag, and the null one."""
-        if origin is None or self.account is None:
+        """A stranger may use any reverse-path; an account its own addresses, with or without +tag, and the null one.
+
+        A session may outlive its account, or the account's leave to log in: then it may use none.
+        """
+        if self.account is None:
             return None
-        if LocalRoute(self.account.account_id) in await self._router.resolve(origin, helo.local_ip):
+        if not await self._router.is_open(self.account):
+            return reply.ACCOUNT_CLOSED
+        if origin is None or LocalRoute(self.account.account_id) in await self._router.resolve(origin, helo.local_ip):
             return None
         return reply.SENDER_NOT_YOURS
 

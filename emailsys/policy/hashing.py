@@ -9,7 +9,6 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from emailsys.config.settings import LoginSettings
 from emailsys.interfaces import LoginBusy
 from emailsys.passwords import dummy_hash, verify_password
 
@@ -78,9 +77,3 @@ class HashingThreads:
         self.pending += 1
         self._pool.callInThreadWithCallback(done, work)
         return answer
-
-
-def hashing_threads(reactor: IReactorFromThreads, settings: LoginSettings) -> HashingThreads:
-    """What the settings ask for, not yet started."""
-    pool = ThreadPool(minthreads=0, maxthreads=settings.hashing_threads, name="hashing")
-    return HashingThreads(reactor, pool, settings.max_waiting)

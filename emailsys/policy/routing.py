@@ -53,6 +53,11 @@ class Router:
         account = await self._account(local_key, domain)
         return () if account is None else (LocalRoute(account.account_id),)
 
+    async def is_open(self, account: Account) -> bool:
+        """Whether the account still exists and is enabled."""
+        found = await self._directory.find_address(*account.address.key)
+        return found is not None and found.account_id == account.account_id and found.enabled
+
     async def _own_domain(self, local_key: str, domain_key: str, local_ip: str) -> str | None:
         """The domain of ours in which a local part is looked up; None if it is not here."""
         if not domain_key:

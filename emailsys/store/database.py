@@ -121,6 +121,10 @@ class Database:
         self._paused.append(paused)
         return paused
 
+    def seconds(self) -> float:
+        """The reactor's clock."""
+        return self._reactor.seconds()
+
     @property
     def waiting_octets(self) -> int:
         """Octets of bodies that wait for their commit."""

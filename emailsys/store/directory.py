@@ -57,36 +57,45 @@ class Directory:
 
     async def is_local_domain(self, domain_key: str) -> bool:
         """Whether mail for that domain belongs here."""
-        asked = select(domains.c.domain_id).where(domains.c.domain_key == domain_key)
-        return await self._answer(("domain", domain_key), lambda c: c.execute(asked).scalar() is not None)
+
+        def look_up(connection: Connection) -> bool:
+            asked = select(domains.c.domain_id).where(domains.c.domain_key == domain_key)
+            return connection.execute(asked).scalar() is not None
+
+        return await self._answer(("domain", domain_key), look_up)
 
     async def default_domain(self) -> str | None:
         """The first domain that was added, by key."""
-        asked = select(domains.c.domain_key).order_by(domains.c.domain_id).limit(1)
-        return await self._answer(("default",), lambda c: c.execute(asked).scalar())
+
+        def look_up(connection: Connection) -> str | None:
+            return connection.execute(select(domains.c.domain_key).order_by(domains.c.domain_id).limit(1)).scalar()
+
+        return await self._answer(("default",), look_up)
 
     async def find_address(self, local_key: str, domain_key: str) -> Account | None:
         """The account which that very address belongs to; None for an alias whose target is not there yet."""
-        asked = (
-            select(accounts)
-            .join(addresses, addresses.c.account_id == accounts.c.account_id)
-            .join(domains, domains.c.domain_id == addresses.c.domain_id)
-            .where(addresses.c.local_key == local_key, domains.c.domain_key == domain_key)
-        )
-        return await self._answer(
-            ("address", local_key, domain_key), lambda c: _account(c.execute(asked).one_or_none())
-        )
+
+        def look_up(connection: Connection) -> Account | None:
+            asked = (
+                select(accounts)
+                .join(addresses, addresses.c.account_id == accounts.c.account_id)
+                .join(domains, domains.c.domain_id == addresses.c.domain_id)
+                .where(addresses.c.local_key == local_key, domains.c.domain_key == domain_key)
+            )
+            return _account(connection.execute(asked).one_or_none())
+
+        return await self._answer(("address", local_key, domain_key), look_up)
 
     async def find_login(self, name_key: tuple[str, str]) -> Login | None:
         """The account whose own address that is, with credentials; a disabled one too."""
         local_key, domain_key = name_key
-        asked = (
-            select(accounts)
-            .join(domains, domains.c.domain_id == accounts.c.domain_id)
-            .where(accounts.c.local_key == local_key, domains.c.domain_key == domain_key)
-        )
 
         def look_up(connection: Connection) -> Login | None:
+            asked = (
+                select(accounts)
+                .join(domains, domains.c.domain_id == accounts.c.domain_id)
+                .where(accounts.c.local_key == local_key, domains.c.domain_key == domain_key)
+            )
             account = _account(connection.execute(asked).one_or_none())
             if account is None:
                 return None

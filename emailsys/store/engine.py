@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 # How many rows one INSERT takes, largest first. A statement is one call into the engine and so gives the interpreter
-# lock away once; with one call a row, a busy reactor thread makes each of them wait (see docs/decisions).
+# lock away once; with one call a row, a busy reactor thread makes each of them wait (decision 0011).
 _ROWS_AT_ONCE: Final = (32, 8, 1)
 
 
@@ -27,6 +27,12 @@ class Verdict(enum.Enum):
     BUSY = "busy"
     # The connection is of no use any more; at COMMIT the outcome is not known.
     LOST = "lost"
+
+
+def told(error: Exception) -> str:
+    """An error in one line, without the statement and its values that SQLAlchemy adds: they may be somebody's."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return f"{type(cause).__name__}: {' '.join(str(cause).split())}"
 
 
 class Inserts:
@@ -92,8 +98,8 @@ class Engine(ABC):
     def verdict(self, error: Exception) -> Verdict:
         """What an error of this engine's driver means."""
 
-    def after_batch(self, connection: Connection) -> None:  # noqa: B027
-        """Housekeeping that is due after a commit, still inside `alone`."""
+    def after_batch(self, connection: Connection, octets: int) -> None:  # noqa: B027
+        """Housekeeping that is due after a commit, of bodies with so many octets, still inside `alone`."""
 
     def idle(self, connection: Connection) -> None:  # noqa: B027
         """Housekeeping for when nothing has come for a while; takes `alone` itself."""
@@ -102,8 +108,15 @@ class Engine(ABC):
         """Give back at most so many free pages, keeping `reserve` octets of them; returns how many are left to give."""
         return 0
 
+    def takes(self, connection: Connection, octets: int) -> bool:
+        """Whether bodies of so many octets may be written; asked outside a transaction, inside `alone`.
+
+        The last of a disk is kept for deleting, which needs room, too: else a full store could not be emptied.
+        """
+        return True
+
     def free_octets(self) -> int | None:
-        """How much more the disk takes; None where that can't be seen from here."""
+        """How much more mail the disk takes; None where that can't be seen from here."""
         return None
 
     def close(self) -> None:  # noqa: B027

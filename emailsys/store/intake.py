@@ -27,6 +27,8 @@ _OUTSTANDING_OCTETS: Final = 1024 * 1024
 _SMALL_PIECE_OCTETS: Final = 16 * 1024
 # RFC 1870 §6 leaves to us what "insufficient storage" is: once for the message, half for its WAL and pages beside it.
 _ROOM: Final = 1.5
+# Seconds for which a look at the disk is good: a look at each message would be one system call more.
+_LOOK_EVERY: Final = 0.25
 
 
 def may_have_dots(piece: bytes) -> bool:
@@ -53,6 +55,8 @@ class Intake:
         self.max_held_octets = max_held_octets
         self.held_octets = 0
         self.now = now
+        self._free: int | None = None
+        self._look_again_at = float("-inf")
 
     def begin(self) -> Incoming:
         """A new, empty message."""
@@ -63,8 +67,11 @@ class Intake:
 
         On PostgreSQL always True: its disk isn't seen from here, and a full one is answered at the commit.
         """
-        free = self.database.engine.free_octets()
-        return free is None or free >= _ROOM * octets
+        now = self.database.seconds()
+        if now >= self._look_again_at:
+            self._look_again_at = now + _LOOK_EVERY
+            self._free = self.database.engine.free_octets()
+        return self._free is None or self._free >= _ROOM * octets
 
 
 @implementer(IIncoming)
@@ -111,6 +118,9 @@ class Incoming:
         """
         if self._error is not None:
             return fail(self._error)
+        if self._ended:
+            # A peer may go on sending after its message was given up: that is nobody's any more.
+            return None
         intake = self._intake
         size = len(octets)
         self.octets += size

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from emailsys.interfaces import StoreError
 from emailsys.store import schema
 from emailsys.store.database import Database, Reactor
-from emailsys.store.engine import Engine
+from emailsys.store.engine import Engine, told
 from emailsys.store.ids import NODES
 from emailsys.store.locks import ByteLocks
 
@@ -105,7 +105,7 @@ class AdvisoryLocks:
             except Exception as error:
                 self._drop()
                 if last:
-                    raise StoreError(f"the lock connection is lost: {error}") from error
+                    raise StoreError(f"the lock connection is lost: {told(error)}") from error
         return None
 
     def _drop(self) -> None:

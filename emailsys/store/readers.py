@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from emailsys.interfaces import StoreError
-from emailsys.store.engine import Engine, Verdict
+from emailsys.store.engine import Engine, Verdict, told
 
 # Each has a connection, with a page cache of about 1 MiB on SQLite.
 READERS: Final = 3
@@ -75,7 +75,7 @@ class Readers:
                     _drop(connection)
                     connection = None
                     if last or verdict is not Verdict.LOST:
-                        refusal = StoreError(f"{verdict.value}: {error}")
+                        refusal = StoreError(f"{verdict.value}: {told(error)}")
                         refusal.__cause__ = error
                         result = Failure(refusal)
                         break

@@ -38,6 +38,11 @@ PAGE_OCTETS: Final = 16 * 1024
 # begins anew.
 CHECKPOINT_OCTETS: Final = 8 * _MIB
 RESTART_OCTETS: Final = 16 * _MIB
+# The WAL is measured when about so much was written, each batch counted with what it adds to its bodies.
+_MEASURE_EVERY: Final = _MIB
+_BATCH_OCTETS: Final = 64 * 1024
+# What is left of the disk for deleting: as much as the WAL may grow to.
+SPARE_OCTETS: Final = RESTART_OCTETS
 # Milliseconds: how long a restart waits for readers, and a writer for a process that does not know the commit lock.
 _RESTART_WAIT_MS: Final = 20
 _BUSY_WAIT_MS: Final = 10_000
@@ -75,6 +80,7 @@ class SQLite(Engine):
             self._lock = CommitLock(path.with_name(path.name + ".commit-lock"))
         except OSError as error:
             raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
+        self._unmeasured = 0
         self._gauge = WalGauge(path.with_name(path.name + "-wal"))
         self._writer = self._engine(_WRITER)
         self._reader = self._engine(_READER)
@@ -131,7 +137,11 @@ class SQLite(Engine):
         return self._gauge.octets()
 
     @override
-    def after_batch(self, connection: Connection) -> None:
+    def after_batch(self, connection: Connection, octets: int) -> None:
+        self._unmeasured += octets + _BATCH_OCTETS
+        if self._unmeasured < _MEASURE_EVERY:
+            return
+        self._unmeasured = 0
         in_use = self._gauge.octets()
         if in_use >= RESTART_OCTETS:
             self._checkpoint(connection, "RESTART")
@@ -164,9 +174,19 @@ class SQLite(Engine):
             return max(0, spare - pages)
 
     @override
+    def takes(self, connection: Connection, octets: int) -> bool:
+        # Once for the WAL; and once for the file, together with what waits in the WAL for a checkpoint.
+        free = self.free_octets() - octets
+        if free < 0 or free >= RESTART_OCTETS + octets:
+            return free >= 0
+        with _raw(connection) as raw:
+            (pages,) = raw.execute("PRAGMA freelist_count").fetchone()
+        return free >= self._gauge.octets() + octets - int(pages) * PAGE_OCTETS
+
+    @override
     def free_octets(self) -> int:
         disk = os.statvfs(self.path.parent)
-        return disk.f_bavail * disk.f_frsize
+        return disk.f_bavail * disk.f_frsize - SPARE_OCTETS
 
     @override
     def close(self) -> None:

@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.exc import DBAPIError
 from twisted.python.failure import Failure
 
 from emailsys.interfaces import StoreError, StoreFull
 from emailsys.store import schema
-from emailsys.store.engine import Engine, Verdict
+from emailsys.store.engine import Engine, Verdict, told
 from emailsys.store.ids import IdSource
-from emailsys.store.jobs import Call, Inbox, Job, Rows, Upkeep
+from emailsys.store.jobs import BATCH_OCTETS, Call, Inbox, Job, Rows, Upkeep
 
 # Seconds between two attempts to reach the database again, and after how many a commit in doubt is given up: then the
 # peer hears 451 and may send again, which RFC 1047 allows and nothing can avoid.
@@ -127,7 +126,7 @@ class Writer:
             connection = self._connected()
             with self._engine.alone():
                 result = job.function(connection)
-                self._engine.after_batch(connection)
+                self._engine.after_batch(connection, BATCH_OCTETS)
         except Exception as error:
             self._discard()
             return [Outcome(job, Failure(_refusal(error, self._engine.verdict(error))))]
@@ -144,6 +143,9 @@ class Writer:
         try:
             connection = self._connected()
             with self._engine.alone():
+                octets = sum(job.octets for job in batch)
+                if octets and not self._engine.takes(connection, octets):
+                    raise StoreFull("full: what is left of the disk is kept for deleting")
                 connection.begin()
                 outcomes = self._write(connection, batch)
                 # Above every id of the batch, in the same commit.
@@ -152,7 +154,7 @@ class Writer:
                 committing = True
                 self._engine.commit(connection)
                 committing = False
-                self._tidy(connection)
+                self._tidy(connection, octets)
         except Exception as error:
             if again and not committing and self._engine.verdict(error) is Verdict.LOST and self._engine.over_network:
                 # COMMIT was never sent: that nothing was changed is certain.
@@ -161,10 +163,10 @@ class Writer:
             return self._failed(batch, error, mark if committing else 0, outcomes)
         return outcomes
 
-    def _tidy(self, connection: Connection) -> None:
+    def _tidy(self, connection: Connection, octets: int) -> None:
         """The commit stands, whatever happens here."""
         try:
-            self._engine.after_batch(connection)
+            self._engine.after_batch(connection, octets)
         except Exception:
             self._surprise("store-checkpoint", Failure())
             self._discard()
@@ -214,7 +216,7 @@ class Writer:
         @param mark: not 0 if COMMIT was under way.
         @param done: the outcomes if the commit took place after all.
         """
-        verdict = self._engine.verdict(error)
+        verdict = Verdict.FULL if isinstance(error, StoreFull) else self._engine.verdict(error)
         if mark or verdict is Verdict.LOST:
             self._discard()
         else:
@@ -262,7 +264,6 @@ def _refusal(error: Exception, verdict: Verdict) -> StoreError:
     if isinstance(error, StoreError):
         return error
     kind = StoreFull if verdict is Verdict.FULL else StoreError
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    refusal = kind(f"{verdict.value}: {type(cause).__name__}: {cause}")
+    refusal = kind(f"{verdict.value}: {told(error)}")
     refusal.__cause__ = error
     return refusal

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import IService
@@ -53,7 +54,13 @@ def makeService(options: Mapping[str, Any]) -> IService:
     """The service that twistd runs. What is wrong is told in one line each, and the process ends."""
     twistd = getattr(options, "parent", None)
     background = twistd is not None and not twistd.get("nodaemon")
-    return service_or_exit(options["state"], options["config"], background)
+    daemon = service_or_exit(options["state"], options["config"], background)
+    if twistd is not None and not twistd.get("syslog"):
+        # Imported here for the same reason as below.
+        from emailsys.tap.log import open_log
+
+        daemon.open_log = partial(open_log, twistd.get("logfile"))
+    return daemon
 
 
 def service_or_exit(state: str | None, config: str | None, background: bool = False) -> Daemon:

@@ -15,7 +15,9 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import ILogObserver
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.components import Componentized
 from twisted.python.threadpool import ThreadPool
 from typing_extensions import override
 
@@ -99,6 +101,15 @@ class Daemon(Service):
         self._renewal = LoopingCall(self.reload_certificates)
         self._renewal.clock = reactor
         self._began = 0.0
+        #: Makes what twistd shall log to; None leaves it the choice.
+        self.open_log: Callable[[], ILogObserver] | None = None
+
+    @override
+    def setServiceParent(self, parent: Any) -> None:
+        super().setServiceParent(parent)
+        if self.open_log is not None and isinstance(parent, Componentized):
+            # twistd asks its application for this, unless --logger names another.
+            parent.setComponent(ILogObserver, self.open_log())
 
     @override
     def startService(self) -> None:

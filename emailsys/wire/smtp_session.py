@@ -29,6 +29,8 @@ from emailsys.wire.smtp_grammar import (
 
 # RFC 5321 §4.5.3.1.4 asks for 512 octets, and extensions add to MAIL: SIZE 26, BODY 17, AUTH 500, SMTPUTF8 10.
 MAX_COMMAND_LINE: Final = 2048
+# How many lines that are no commands, or not in their place, are answered between two transactions.
+MAX_BAD_COMMANDS: Final = 20
 
 
 class Command(NamedTuple):
@@ -59,7 +61,10 @@ class End(enum.Enum):
 
 
 class Body(NamedTuple):
-    """A piece of the message. With a refusal the message is to be forgotten; the end of it still comes."""
+    """A piece of the message. With a refusal the message is to be forgotten; the end of it still comes.
+
+    An empty piece tells that the client still sends what is being dropped.
+    """
 
     octets: bytes
     end: End
@@ -105,6 +110,8 @@ _OUT_OF_ORDER: Final[Mapping[str, Mapping[Stage, Reply]]] = {
 _NOT_IMPLEMENTED: Final = frozenset({"EXPN", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL"})
 # A browser that was made to POST to this port: what follows would be read as commands.
 _WEB_METHODS: Final = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE"})
+# Out of order they are most often pipelined behind a MAIL that was refused: as many as the message has recipients.
+_PIPELINED: Final = frozenset({"RCPT", "DATA", "BDAT"})
 _NO_ARGUMENT: Final = frozenset({"DATA", "RSET", "QUIT", "STARTTLS"})
 
 
@@ -135,10 +142,10 @@ class Session:
         self._next: Callable[[], Event | None] = self._next_command
         self._smtputf8 = False
         self._recipients = 0
+        self._bad_commands = 0
         self._exchange: Exchange | None = None
         self._stuffed: StuffedMessage | None = None
         self._chunked: ChunkedMessage | None = None
-        self._refusal_told = False
         self._chunk_last = False
         self._octets_to_skip = 0
         self._after_skip: Event = Answer(replies.MAIL_FIRST)
@@ -166,6 +173,7 @@ class Session:
     def mail_taken(self, arguments: MailArguments) -> None:
         """A transaction has begun."""
         self.stage = Stage.MAIL
+        self._bad_commands = 0
         self._smtputf8 = arguments.smtputf8
         self._recipients = 0
 
@@ -177,7 +185,6 @@ class Session:
     def data_begins(self) -> None:
         """DATA was answered with 354: what follows is the message."""
         self._stuffed = StuffedMessage(self._max_message_size)
-        self._refusal_told = False
         self._next = self._next_stuffed
 
     def transaction_over(self) -> None:
@@ -202,19 +209,22 @@ class Session:
         if line is None:
             return None
         if isinstance(line, Flaw):
-            return Answer(replies.bad_line(line.value))
+            return self._bad(replies.bad_line(line.value))
         command = split_command(line)
         if isinstance(command, Reply):
-            return Answer(command)
+            return self._bad(command)
         verb, argument = command
         if len(line) > MAX_COMMAND_LINE - 2 and verb != "AUTH":
-            return Answer(replies.bad_line(Flaw.TOO_LONG.value))
+            return self._bad(replies.bad_line(Flaw.TOO_LONG.value))
         out_of_order = _OUT_OF_ORDER.get(verb)
         if out_of_order is None:
             if verb in _WEB_METHODS:
                 return Drop(replies.NO_WEB_SERVER)
-            return Answer(replies.NOT_IMPLEMENTED if verb in _NOT_IMPLEMENTED else replies.UNKNOWN_COMMAND)
-        refusal = out_of_order.get(self.stage) or self.closed.get(verb)
+            return self._bad(replies.NOT_IMPLEMENTED if verb in _NOT_IMPLEMENTED else replies.UNKNOWN_COMMAND)
+        refusal = out_of_order.get(self.stage)
+        if refusal is not None and verb not in _PIPELINED:
+            return self._bad(refusal)
+        refusal = refusal or self.closed.get(verb)
         if verb == "BDAT":
             return self._bdat(argument, refusal)
         if refusal is not None:
@@ -227,6 +237,10 @@ class Session:
         if verb == "RSET":
             self.transaction_over()
         return Command(verb, argument)
+
+    def _bad(self, refusal: Reply) -> Answer | Drop:
+        self._bad_commands += 1
+        return Answer(refusal) if self._bad_commands < MAX_BAD_COMMANDS else Drop(replies.TOO_MANY_BAD_COMMANDS)
 
     def _hello(self, verb: str) -> Callable[[bytes], Event]:
         def hello(argument: bytes) -> Event:
@@ -315,11 +329,8 @@ class Session:
                 self._lines.put_back(rest)
                 self.transaction_over()
                 return Body(piece, End.MESSAGE, message.refusal)
-            if message.refusal is not None and not self._refusal_told:
-                self._refusal_told = True
-                return Body(b"", End.NOTHING, message.refusal)
-            if piece:
-                return Body(piece, End.NOTHING)
+            if piece or message.refusal is not None:
+                return Body(piece, End.NOTHING, message.refusal)
         return None
 
     def _bdat(self, argument: bytes, refusal: Reply | None) -> Event | None:
@@ -335,7 +346,6 @@ class Session:
             return self._next_skipped()
         if self._chunked is None:
             self._chunked = ChunkedMessage(self._max_message_size)
-            self._refusal_told = False
         self.stage = Stage.CHUNKS
         self._chunked.begin_chunk(chunk.octets, chunk.last)
         self._chunk_last = chunk.last
@@ -343,9 +353,10 @@ class Session:
         return Command("BDAT", chunk)
 
     def _next_skipped(self) -> Event | None:
-        self._octets_to_skip -= len(self._lines.take(self._octets_to_skip))
+        skipped = len(self._lines.take(self._octets_to_skip))
+        self._octets_to_skip -= skipped
         if self._octets_to_skip:
-            return None
+            return Body(b"", End.NOTHING) if skipped else None
         self._next = self._next_command
         return self._after_skip
 
@@ -359,9 +370,6 @@ class Session:
                 if self._chunk_last:
                     self.transaction_over()
                 return Body(piece, End.MESSAGE if self._chunk_last else End.CHUNK, message.refusal)
-            if message.refusal is not None and not self._refusal_told:
-                self._refusal_told = True
-                return Body(b"", End.NOTHING, message.refusal)
-            if piece:
-                return Body(piece, End.NOTHING)
+            if piece or message.refusal is not None:
+                return Body(piece, End.NOTHING, message.refusal)
         return None

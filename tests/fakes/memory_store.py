@@ -212,6 +212,8 @@ class MemoryIncoming:
         if store.fail_next_write is not None:
             error, store.fail_next_write = store.fail_next_write, None
             return fail(error)
+        if self._ended:
+            return None
         self._body += octets
         if store.pause_writes:
             paused: Deferred[None] = Deferred()

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emailsys.passwords import make_credentials
-
 from emailsys.ops.control import ask
+from emailsys.passwords import make_credentials
 
 DOMAIN = "example.test"
 SERVICES = ("smtp", "submission", "submissions", "pop3", "pop3s")
@@ -87,7 +86,11 @@ class Daemon:
         self._wrapper = wrapper
         self._domain_made = False
         self._process: subprocess.Popen[bytes] | None = None
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
 
     @property
     def pid(self) -> int:
@@ -138,6 +141,8 @@ class Daemon:
                 )
             if self._is_ready():
                 return
+            if "in use" not in self.log:
+                break
         raise AssertionError(f"the daemon does not start:\n{self.log}")
 
     def _is_ready(self) -> bool:

@@ -41,7 +41,9 @@ def run(
     @param status: the exit status it must have; None allows any.
     @raise ProgramFailed: it hung, or ended with another status.
     """
-    environment = {**os.environ, "LC_ALL": "C.UTF-8", **(environ or {})}
+    # A worker of trial -j hands its own modules down by PYTHONPATH, which another Python cannot take.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {**inherited, "LC_ALL": "C.UTF-8", **(environ or {})}
     if home is not None:
         environment["HOME"] = str(home)
     try:

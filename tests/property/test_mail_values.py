@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail.address import AddressSyntaxError, parse
 from emailsys.mail.envelope import Client
-from emailsys.mail.headers import count_received, header_end, missing_fields, without_results_of
+from emailsys.mail.headers import count_received, fields_end, header_end, missing_fields, without_results_of
 from emailsys.mail.reply import Reply
 from emailsys.mail.trace import delivery_prefix, received
 from emailsys.wire.smtp_grammar import parse_mail, parse_rcpt
@@ -96,17 +96,21 @@ class Heads(SynchronousTestCase):
     @given(HEADS, st.binary(max_size=40))
     def test_the_end_of_the_head_does_not_depend_on_what_has_come(self, head: bytes, rest: bytes) -> None:
         octets = head + rest
-        known = 0
         found = None
         for end in range(len(octets) + 1):
-            found = header_end(octets[:end], known)
+            found = header_end(octets[:end], max(end - 1, 0))
             if found is not None:
                 break
-            known = octets[:end].rfind(b"\r\n") + 2 if b"\r\n" in octets[:end] else 0
-        if found is None:
-            self.assertIsNone(header_end(octets))
-        else:
-            self.assertEqual(octets[:found], b"" if found == 0 else octets[: found - 2] + b"\r\n")
+        self.assertEqual(found, header_end(octets))
+        if found is not None:
+            self.assertEqual(octets[found : found + 2], b"\r\n")
+            self.assertNotIn(b"\r\n\r\n", octets[:found])
+
+    @given(HEADS, st.binary(max_size=40))
+    def test_fields_end_after_a_whole_line(self, head: bytes, rest: bytes) -> None:
+        octets = head + rest
+        end = fields_end(octets)
+        self.assertTrue(end in (0, len(octets)) or octets[:end].endswith(b"\r\n"))
 
     @given(HEADS)
     def test_only_whole_fields_are_removed(self, head: bytes) -> None:

@@ -1,16 +1,28 @@
-"""A SQLite engine whose commits fail or wait when a test says so."""
+"""A SQLite store whose commits fail or wait when a test says so."""
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
 
 from sqlalchemy import Connection
+from twisted.internet.defer import Deferred
 from typing_extensions import override
 
+from emailsys.config.settings import StoreSettings
+from emailsys.interfaces import Account
+from emailsys.store.open import open_on
 from emailsys.store.sqlite import SQLite
+from emailsys.telemetry import Telemetry
+from tests.contract.engines import WALL, ClockedReactor
+from tests.contract.mail import MailCase, envelope, local
+
+KIB: Final = 1024
 
 
 def io_error() -> sqlite3.OperationalError:
@@ -62,3 +74,48 @@ class FaultySQLite(SQLite):
         super().idle(connection)
         if self.rested is not None:
             self.rested()
+
+
+def raising(error: Exception) -> Any:
+    """A function that raises it."""
+
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+class FaultyCase(MailCase):
+    """On SQLite, with the fault between it and the disk."""
+
+    engine = "sqlite"
+    max_waiting = 1024 * KIB
+
+    async def open_engine(self) -> Any:
+        self.state = Path(tempfile.mkdtemp(prefix="emailsys-store-"))
+        self.addCleanup(shutil.rmtree, self.state, True)
+        return self.open_faulty()
+
+    def open_faulty(self, **options: Any) -> Any:
+        self.disk = FaultySQLite(self.state / "mail.sqlite")
+        store = open_on(
+            self.disk,
+            StoreSettings(max_waiting_octets=self.max_waiting),
+            ClockedReactor(self.clock),
+            Telemetry(),
+            sweep=False,
+            now=lambda: WALL + self.clock.seconds(),
+            **options,
+        )
+        self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))
+        self.addCleanup(self.disk.open_gate.set)
+        return store
+
+    async def listed(self, account: Account) -> int:
+        maildrop = await self.store.maildrops.open(account.account_id)
+        count = len(maildrop.listMessages())
+        maildrop.release()
+        return count
+
+    def sending(self, account: Account, count: int, body: bytes = b"x\r\n") -> list[Deferred[Any]]:
+        return [Deferred.fromCoroutine(self.send(body, envelope(local(account)))) for _ in range(count)]

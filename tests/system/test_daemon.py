@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from twisted.application.service import IService
@@ -288,7 +289,12 @@ class OptionsTests(TestCase):
     def test_twistd_in_the_background_has_the_store_tried_first(self) -> None:
         """In the foreground it is opened once."""
         asked: list[tuple[object, ...]] = []
-        self.patch(startup, "prepare", lambda *arguments: asked.append(arguments))
+
+        def prepared(*arguments: object) -> SimpleNamespace:
+            asked.append(arguments)
+            return SimpleNamespace()
+
+        self.patch(startup, "prepare", prepared)
         for nodaemon in (False, True):
             options = Options()
             parent = {"pidfile": "", "nodaemon": nodaemon, "logfile": "x", "syslog": False}

@@ -2,70 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.python.failure import Failure
 
-from emailsys.config.settings import StoreSettings
-from emailsys.interfaces import Account, StoreError, StoreFull
-from emailsys.store.open import open_on
-from emailsys.telemetry import Telemetry
-from tests.contract.engines import WALL, ClockedReactor
-from tests.contract.mail import ALICE, MailCase, envelope, local
-from tests.system.store_faults import FaultySQLite, io_error
+from emailsys.interfaces import StoreError, StoreFull
+from tests.contract.mail import ALICE, envelope, local
+from tests.system.store_faults import FaultyCase, io_error, raising
 
 KIB = 1024
 
 
-def raising(error: Exception) -> Any:
-    """A function that raises it."""
-
-    def fail() -> None:
-        raise error
-
-    return fail
-
-
-class CommitTests(MailCase):
-    """On SQLite, with the fault between it and the disk."""
-
-    engine = "sqlite"
-    max_waiting = 1024 * KIB
-
-    async def open_engine(self) -> Any:
-        self.state = Path(tempfile.mkdtemp(prefix="emailsys-store-"))
-        self.addCleanup(shutil.rmtree, self.state, True)
-        return self.open_faulty()
-
-    def open_faulty(self, **options: Any) -> Any:
-        self.disk = FaultySQLite(self.state / "mail.sqlite")
-        store = open_on(
-            self.disk,
-            StoreSettings(max_waiting_octets=self.max_waiting),
-            ClockedReactor(self.clock),
-            Telemetry(),
-            sweep=False,
-            now=lambda: WALL + self.clock.seconds(),
-            **options,
-        )
-        self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))
-        self.addCleanup(self.disk.open_gate.set)
-        return store
-
-    async def listed(self, account: Account) -> int:
-        maildrop = await self.store.maildrops.open(account.account_id)
-        count = len(maildrop.listMessages())
-        maildrop.release()
-        return count
-
-    def sending(self, account: Account, count: int, body: bytes = b"x\r\n") -> list[Deferred[Any]]:
-        return [Deferred.fromCoroutine(self.send(body, envelope(local(account)))) for _ in range(count)]
+class CommitTests(FaultyCase):
+    """What one commit does, and what becomes of it."""
 
     async def test_all_that_arrives_during_a_commit_goes_into_the_next(self) -> None:
         alice, _bob = await self.users()
@@ -171,6 +123,47 @@ class CommitTests(MailCase):
         await self.send(b"x" * 20_000, envelope(local(alice)))
         self.assertEqual(await self.listed(alice), accepted + 1)
 
+    async def test_what_is_left_of_a_nearly_full_disk_is_kept_for_deleting(self) -> None:
+        """Else a full maildrop could never be emptied again, and mail would be refused for good."""
+        alice, _bob = await self.users()
+        await gatherResults(self.sending(alice, 10, b"x" * 20_000))
+        self.patch(self.disk, "free_octets", lambda: 10_000)
+        sending = self.sending(alice, 5, b"x" * 20_000)
+        maildrop = await self.store.maildrops.open(alice.account_id)
+        for index in range(10):
+            maildrop.deleteMessage(index)
+        deleting = maildrop.sync()
+        for one in sending:
+            await self.refused(StoreFull, one)
+        await deleting
+        maildrop.release()
+        self.assertEqual(await self.listed(alice), 0)
+        # The swept pages are used again, though the file has not shrunk.
+        while await self.store.sweeper.step():
+            """Until all is swept."""
+        self.patch(self.disk, "free_octets", lambda: 40_000)
+        await self.emptied_wal()
+        await self.send(b"x" * 20_000, envelope(local(alice)))
+        self.assertEqual(await self.listed(alice), 1)
+
+    async def test_a_disk_with_room_for_one_of_two_messages_takes_one(self) -> None:
+        alice, _bob = await self.users()
+        await self.emptied_wal()
+        self.patch(self.disk, "free_octets", lambda: 400_000)
+        small, large = (
+            Deferred.fromCoroutine(self.send(b"x" * octets, envelope(local(alice)))) for octets in (1000, 250_000)
+        )
+        await self.refused(StoreFull, large)
+        await small
+        self.assertEqual(await self.listed(alice), 1)
+
+    async def emptied_wal(self) -> None:
+        def checkpoint(connection: Connection) -> None:
+            raw: Any = connection.connection.driver_connection
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+        await self.store.database.upkeep("checkpoint", checkpoint)
+
     async def write_all(self, incoming: Any, body: bytes) -> None:
         for start in range(0, len(body), 65_536):
             pause = incoming.write(body[start : start + 65_536])
@@ -272,7 +265,7 @@ class CommitTests(MailCase):
 
     async def test_a_failed_checkpoint_changes_no_answer(self) -> None:
         alice, _bob = await self.users()
-        self.patch(self.disk, "after_batch", lambda connection: raising(io_error())())
+        self.patch(self.disk, "after_batch", lambda connection, octets: raising(io_error())())
         await self.send(b"x\r\n", envelope(local(alice)))
         self.assertEqual(len(self.flushLoggedErrors(sqlite3.OperationalError)), 1)
         self.assertEqual(await self.listed(alice), 1)

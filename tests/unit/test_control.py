@@ -118,6 +118,10 @@ class CommandTests(Case):
             kind, message = self.error(**{**good, **change})
             self.assertEqual(kind, "malformed")
             self.assertTrue(message.startswith(expected), message)
+        for name in ("", "foo bar", "-x", "a@b", "[192.0.2.1]", "x..y", "x.", "a\nb", "a" * 64, "under_score"):
+            kind, message = self.error(command="domain.add", name=name, postmaster=["a", "example.test"])
+            self.assertEqual((kind, message[:12]), ("malformed", "name: found "), name)
+            self.assertIn("allowed: a domain name", message)
         self.assertIn("purge", self.error(command="user.remove", address=["a", "b"], purge="yes")[1])
         self.assertIn("domain", self.error(command="user.list", domain=5)[1])
         self.assertIn("name", self.error(command="domain.remove")[1])

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IReadWriteDescriptor, ITCPTransport
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from emailsys.net.connection import MAX_WAITING_OCTETS, Connection, is_loopback, session_names
 from emailsys.wire.lines import Flaw, LineReader
@@ -210,6 +214,64 @@ class ConnectionTests(SynchronousTestCase):
         self.echo.clock.advance(2)
         self.assertTrue(peer.transport.aborted)
         self.assertEqual(peer.heard(), b"")
+
+
+@implementer(IReadWriteDescriptor, ITCPTransport)
+class Socket(StringTransport):  # type: ignore[misc]  # what a connection asks of them
+    """A TCP transport whose socket takes `takes` octets at once, or has failed; what was given to the reactor waits."""
+
+    def __init__(self, takes: int | Exception) -> None:
+        super().__init__()
+        self.takes = takes
+        self.sent = b""
+        self.dataBuffer = b""
+        self._tempDataBuffer: list[bytes] = []
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Not seen here."""
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        if isinstance(self.takes, Exception):
+            return self.takes
+        self.sent += data[: self.takes]
+        return min(self.takes, len(data))
+
+    def write(self, data: bytes) -> None:
+        self._tempDataBuffer.append(data)
+
+
+class WritingTests(SynchronousTestCase):
+    """A reply goes to the socket at once; only what that does not take waits for the reactor's next round."""
+
+    def written(self, takes: int | Exception, *lines: bytes) -> Socket:
+        transport = Socket(takes)
+        echo = Echo()
+        echo.makeConnection(transport)
+        for line in lines:
+            echo.dataReceived(line)
+        echo.connectionLost(Failure(ConnectionLost()))
+        return transport
+
+    def test_what_the_socket_takes_is_sent_at_once(self) -> None:
+        transport = self.written(100, b"a\r\n")
+        self.assertEqual(transport.sent, b"hello\r\na\r\n")
+        self.assertEqual(transport._tempDataBuffer, [])
+
+    def test_the_rest_waits_and_nothing_overtakes_it(self) -> None:
+        transport = self.written(3, b"a\r\n", b"b\r\n")
+        self.assertEqual(transport.sent, b"hel")
+        self.assertEqual(b"".join(transport._tempDataBuffer), b"lo\r\na\r\nb\r\n")
+
+    def test_an_error_is_left_to_the_reactor(self) -> None:
+        transport = self.written(ConnectionLost())
+        self.assertEqual(transport._tempDataBuffer, [b"hello\r\n"])
+
+    def test_twisted_still_has_the_buffers_that_are_looked_at(self) -> None:
+        """An upgrade that renames them must not go unnoticed."""
+        descriptor = FileDescriptor(MemoryReactorClock())
+        descriptor.connected = 1
+        descriptor.write(b"waits")
+        self.assertEqual((descriptor.dataBuffer, descriptor._tempDataBuffer), (b"", [b"waits"]))
 
 
 class WordsTests(SynchronousTestCase):

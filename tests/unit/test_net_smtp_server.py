@@ -180,6 +180,38 @@ class Bounds(SynchronousTestCase):
         self.assertEqual(peer.heard(), b"552 5.3.4 header section larger than the limit\r\n")
         self.assertEqual(house.messages, [])
 
+    def test_the_limit_of_the_header_section_does_not_depend_on_how_it_was_cut(self) -> None:
+        message = b"X-Long: " + b"a" * 300_000 + b"\r\n\r\nbody\r\n.\r\n"
+        for block in (len(message), 65536, 3000):
+            peer = in_data(SMTPHouse())
+            for start in range(0, len(message), block):
+                peer.say(message[start : start + block])
+            self.assertEqual(codes(peer.heard()), [552], block)
+
+    def test_a_claim_to_be_ours_behind_a_line_that_is_no_field_is_removed_too(self) -> None:
+        """However the head was cut on its way."""
+        claim = b"Authentication-Results: mx.example.test; dkim=pass\r\n"
+        for strange in (b"From bob Mon Jan 1\r\n", b"nonsense\r\n"):
+            for blocks in ([strange + claim + b"Subject: x\r\n\r\n"], [strange, claim, b"Subject: x\r\n\r\n"]):
+                house = SMTPHouse()
+                peer = in_data(house)
+                for block in (*blocks, b".\r\n"):
+                    peer.say(block)
+                self.assertEqual(house.body(), strange + b"Subject: x\r\n\r\n")
+
+    def test_a_slow_client_hears_that_its_message_is_too_big_and_not_that_it_was_silent(self) -> None:
+        """A 421 would make it try again for days."""
+        for begin, end in ((b"DATA\r\n", b"\r\n.\r\n"), (b"BDAT 2000 LAST\r\n", b""), (b"RSET\r\nBDAT 2000\r\n", b"")):
+            house = SMTPHouse(settings=SMTPSettings(max_message_size=1000))
+            peer = greeted(house)
+            peer.say(b"MAIL FROM:<>\r\nRCPT TO:<alice@example.test>\r\n" + begin)
+            peer.heard()
+            for _ in range(20):
+                peer.say(b"a" * 100)
+                house.clock.advance(170)
+            peer.say(end)
+            self.assertEqual(codes(peer.heard()), [503] if b"RSET" in begin else [552], begin)
+
     def test_a_body_without_any_header_may_be_long(self) -> None:
         house = SMTPHouse()
         peer = in_data(house)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import SMTPSettings
@@ -10,7 +12,7 @@ from emailsys.interfaces import LoginBusy, StoreError
 from emailsys.mail.address import parse
 from emailsys.mail.envelope import Client, LocalRoute, Recipient
 from emailsys.net.smtp_service import Kind
-from tests.dialogue.peers import LOOPBACK, LOOPBACK_6, STRANGER, MemoryPeer
+from tests.dialogue.peers import LOOPBACK, LOOPBACK_6, STRANGER, MemoryPeer, MemoryTransport
 from tests.fakes.smtp_house import SMTPHouse
 from tests.unit.test_net_smtp_server import LOGIN, codes, greeted, in_data
 
@@ -134,6 +136,15 @@ class Endings(SynchronousTestCase):
         self.assertFalse(client.lost)
         house.store.let_go()
         self.assertEqual(codes(client.heard()), [250])
+
+    def test_who_left_within_the_handshake_of_tls_is_named(self) -> None:
+        house = SMTPHouse(Kind.SUBMISSION)
+        client = MemoryPeer(house.server(), house.clock)
+        client.lose()
+        server = house.server()
+        server.makeConnection(MemoryTransport(tls=True))
+        server.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual([event["ip"] for event in house.telemetry.of("smtp.end")], ["192.0.2.7"] * 2)
 
     def test_a_session_that_ends_leaves_no_timer(self) -> None:
         house = SMTPHouse()

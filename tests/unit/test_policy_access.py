@@ -116,6 +116,19 @@ class SubmissionTests(DeliveryTestCase):
         self.assertEqual(self.sender(self.bob, "postmaster@example.test"), reply.SENDER_NOT_YOURS)
         self.assertEqual((reply.SENDER_NOT_YOURS.code, reply.SENDER_NOT_YOURS.enhanced), (553, "5.7.1"))
 
+    def test_a_session_does_not_outlive_its_account(self) -> None:
+        """Who disables an account whose password is known to others wants its mail to end now."""
+        accounts, bob = self.store.accounts, parse("bob@example.test")
+        for enabled, refused in ((False, reply.ACCOUNT_CLOSED), (True, None)):
+            self.successResultOf(Deferred.fromCoroutine(accounts.set_enabled(bob, enabled)))
+            for text in ("bob@example.test", ""):
+                self.assertEqual(self.sender(self.bob, text), refused, text)
+        self.successResultOf(Deferred.fromCoroutine(accounts.remove_user(bob, True)))
+        for text in ("bob@example.test", ""):
+            self.assertEqual(self.sender(self.bob, text), reply.ACCOUNT_CLOSED, text)
+        self.store.seed_account("bob@example.test")
+        self.assertEqual(self.sender(self.bob, ""), reply.ACCOUNT_CLOSED)
+
     def test_mail_to_other_systems_is_refused_while_nobody_would_send_it(self) -> None:
         """550 5.7.1, in other words than a stranger's."""
         refused = self.recipient(self.alice, parse("carol@example.org"))

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from emailsys.config.settings import LoginSettings
 from emailsys.interfaces import LoginBusy
 from emailsys.passwords import hash_password
-from emailsys.policy.hashing import HashingThreads, hashing_threads
+from emailsys.policy.hashing import HashingThreads
 
 
 @implementer(IReactorFromThreads)
@@ -139,7 +139,7 @@ class ThreadTests(TestCase):
         """The defaults of the settings."""
         from twisted.internet import reactor
 
-        hashing = hashing_threads(IReactorFromThreads(reactor), LoginSettings())
+        hashing = HashingThreads(IReactorFromThreads(reactor), ThreadPool(0, 2, "hashing"), LoginSettings().max_waiting)
         hashing.start()
         self.addCleanup(hashing.stop)
         stored = hash_password("secret")

@@ -13,7 +13,15 @@ class InboxTests(SynchronousTestCase):
     """Jobs wait, writers take."""
 
     def setUp(self) -> None:
-        self.inbox = Inbox()
+        self.slept: list[float] = []
+        # Messages that arrive while the writer waits, one batch for each wait.
+        self.arriving: list[int] = []
+        self.inbox = Inbox(self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        for _ in range(self.arriving.pop(0) if self.arriving else 0):
+            self.message()
 
     def piece(self, octets: int = 256 * KIB) -> Rows:
         job = Rows("stage", octets)
@@ -29,6 +37,39 @@ class InboxTests(SynchronousTestCase):
         messages = [self.message() for _ in range(50)]
         self.assertEqual(self.inbox.take(True, 0), messages)
         self.assertEqual(self.inbox.take(True, 0), [])
+
+    def test_who_writes_alone_is_not_kept_waiting(self) -> None:
+        for _ in range(3):
+            self.message()
+            self.assertEqual(len(self.inbox.take(True, 0) or ()), 1)
+        self.assertEqual(self.slept, [])
+
+    def test_where_many_write_the_next_commit_waits_while_more_arrive(self) -> None:
+        for _ in range(5):
+            self.message()
+        self.inbox.take(True, 0)
+        self.message()
+        self.arriving = [4, 3, 0, 9]
+        self.assertEqual(len(self.inbox.take(True, 0) or ()), 8)
+        self.assertEqual(len(self.slept), 3)
+
+    def test_no_commit_waits_for_long(self) -> None:
+        for _ in range(5):
+            self.message()
+        self.inbox.take(True, 0)
+        self.message()
+        self.arriving = [1] * 100
+        self.inbox.take(True, 0)
+        self.assertLess(sum(self.slept), 0.01)
+
+    def test_a_full_commit_waits_for_nobody(self) -> None:
+        for _ in range(100):
+            self.message()
+        self.inbox.take(True, 0)
+        for _ in range(100):
+            self.message()
+        self.inbox.take(True, 0)
+        self.assertEqual(self.slept, [])
 
     def test_a_commit_has_at_most_a_mebibyte_of_pieces(self) -> None:
         pieces = [self.piece() for _ in range(10)]

@@ -164,12 +164,12 @@ class Messages(SynchronousTestCase):
         self.assertEqual(events(made, b"\r\n.\r"), [])
         self.assertEqual(events(made, b"\n"), [Body(b"\r\n", End.MESSAGE)])
 
-    def test_a_refused_message_is_told_once_and_dropped_to_its_end(self) -> None:
+    def test_a_refused_message_is_dropped_to_its_end_and_each_block_is_a_sign_of_life(self) -> None:
         made = session(Stage.RCPT, limit=10)
         made.data_begins()
         self.assertEqual(events(made, b"0123456789a"), [Body(b"", End.NOTHING, replies.TOO_BIG)])
         for _ in range(100):
-            self.assertEqual(events(made, b"a\nb\rc" * 10000), [])
+            self.assertEqual(events(made, b"a\nb\rc" * 10000), [Body(b"", End.NOTHING, replies.TOO_BIG)])
             self.assertLess(made.waiting, 5)
         self.assertEqual(events(made, b"\r\n.\r\n"), [Body(b"", End.MESSAGE, replies.TOO_BIG)])
 
@@ -200,6 +200,33 @@ class Messages(SynchronousTestCase):
         message.take(b"..a\r\n")
         message.take(b".\r\n")
         self.assertEqual(message.octets, 4)
+
+
+class BadCommands(SynchronousTestCase):
+    def test_so_many_end_the_session(self) -> None:
+        for line in (b"FOO", b"ETRN", b"", b"NOOP\0", b"a" * 3000, b"NOOP\n", b"MAIL FROM:<a@b>", b"AUTH PLAIN"):
+            made = session()
+            line = line if line.endswith(b"\n") else line + b"\r\n"
+            found = events(made, line * 19)
+            self.assertEqual({type(event) for event in found}, {Answer}, line)
+            self.assertEqual(events(made, line), [Drop(replies.TOO_MANY_BAD_COMMANDS)], line)
+
+    def test_a_transaction_begins_the_count_anew(self) -> None:
+        made = session(Stage.GREETED)
+        for _ in range(3):
+            events(made, b"FOO\r\n" * 19)
+            made.mail_taken(MailArguments(None))
+            made.transaction_over()
+        self.assertEqual(events(made, b"FOO\r\n"), [Answer(replies.UNKNOWN_COMMAND)])
+
+    def test_what_is_pipelined_behind_a_refused_mail_does_not_count(self) -> None:
+        made = session(Stage.GREETED)
+        found = events(made, b"RCPT TO:<bob@example.test>\r\n" * 1000 + b"DATA\r\nBDAT 0 LAST\r\n")
+        self.assertEqual(found, [Answer(replies.MAIL_FIRST)] * 1002)
+
+    def test_recipients_that_are_no_addresses_do_not_count(self) -> None:
+        made = session(Stage.MAIL)
+        self.assertEqual({type(event) for event in events(made, b"RCPT TO:<bob>\r\n" * 1000)}, {Answer})
 
 
 class Chunks(SynchronousTestCase):
@@ -238,12 +265,13 @@ class Chunks(SynchronousTestCase):
         found = events(made, b"BDAT 99999999999999999999\r\nabc")
         self.assertEqual(found[1:], [Body(b"", End.NOTHING, replies.TOO_BIG)])
         for _ in range(10):
-            self.assertEqual(events(made, b"a" * 65536), [])
+            self.assertEqual(events(made, b"a" * 65536), [Body(b"", End.NOTHING, replies.TOO_BIG)])
             self.assertEqual(made.waiting, 0)
 
     def test_a_chunk_out_of_order_is_read_and_dropped(self) -> None:
         made = session(Stage.GREETED)
-        self.assertEqual(events(made, b"BDAT 10 LAST\r\nQUIT\r\n"), [])
+        self.assertEqual(events(made, b"BDAT 10 LAST\r\n"), [])
+        self.assertEqual(events(made, b"QUIT\r\n"), [Body(b"", End.NOTHING)])
         self.assertEqual(events(made, b"QUITNOOP\r\n"), [Answer(replies.MAIL_FIRST), Command("NOOP", b"")])
 
     def test_lone_line_ends_refuse_chunks_too(self) -> None:
