@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from emailsys.config.settings import StoreSettings
 from emailsys.mail.address import Address
-from emailsys.mail.envelope import Envelope, LocalRoute, Recipient
+from emailsys.mail.envelope import Client, Envelope, LocalRoute, Recipient
 from emailsys.store.open import Store, open_store
 from emailsys.telemetry import Telemetry
 
@@ -27,6 +27,7 @@ async def accept(store: Store, count: int, octets: int, accounts: list[int], wai
     """Send `count` messages, one after the other."""
     body = os.urandom(octets // 2).hex().encode()[: octets - 2] + b"\r\n"
     sender = Address("sender", "example.org")
+    client = Client(f"s{os.urandom(4).hex()}", "192.0.2.1", "client.example.org", "ESMTPS", "TLSv1.3")
     for number in range(count):
         account = accounts[(number * 7919 + len(waits)) % len(accounts)]
         recipient = Recipient(Address("user", "example.test"), (LocalRoute(account),))
@@ -35,7 +36,9 @@ async def accept(store: Store, count: int, octets: int, accounts: list[int], wai
         pause = incoming.write(body)
         if pause is not None:
             await pause
-        await incoming.commit(Envelope(sender, (recipient,), datetime.now(UTC)))
+        message_id = f"<{number}.{incoming.queue_id}@client.example.org>"
+        envelope = Envelope(sender, (recipient,), datetime.now(UTC), client=client, message_id=message_id)
+        await incoming.commit(envelope)
         waits.append(time.perf_counter() - began)
 
 

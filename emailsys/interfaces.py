@@ -144,13 +144,17 @@ class QueueRow:
 
 
 class Fate(enum.Enum):
-    """How a queue row ended for good: its place in the ledger."""
+    """How a maildrop or queue row ended for good: its place in the ledger. A settlement takes the first three."""
 
     RELAYED = "relayed"
     # The reverse-path was told.
     FAILED = "failed with a DSN"
     # Null reverse-path, NOTIFY=NEVER, or a reverse-path that is not deliverable.
     FAILED_UNTOLD = "failed without a DSN"
+    # From a maildrop, by its owner.
+    DELETED = "deleted by its owner"
+    DROPPED = "dropped by an operator"
+    EXPIRED = "expired by retention"
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,12 +311,13 @@ class IDirectory(Interface):
 
 @dataclass(frozen=True, slots=True)
 class UserRow:
-    """What `user list` shows: octets and count of the messages in the maildrop."""
+    """What `user list` shows: octets and count of the messages in the maildrop, and its bound, 0 for none."""
 
     address: Address
     enabled: bool
     messages: int
     octets: int
+    quota: int = 0
 
 
 @dataclass(frozen=True, slots=True)

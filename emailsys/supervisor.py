@@ -281,6 +281,7 @@ def listens_of(settings: Settings) -> Sequence[tuple[str, Listen]]:
         ("submissions", settings.submissions_listen),
         ("pop3", settings.pop3_listen),
         ("pop3s", settings.pop3s_listen),
+        ("metrics", Listen(settings.monitoring.metrics_listen)),
     )
 
 

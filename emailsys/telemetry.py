@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TextIO
 
 from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatTime, textFileLogObserver
@@ -23,24 +25,49 @@ def _shown(value: object) -> str:
     return text if _PLAIN.fullmatch(text) else repr(text)
 
 
-class Telemetry:
-    """Where rooms report what happened. Credentials and bodies are never given to it."""
+def plain_line(name: str, fields: Mapping[str, object]) -> str:
+    """An event as people read it: its name, then its fields as key=value."""
+    return " ".join((name, *(f"{key}={_shown(value)}" for key, value in fields.items())))
 
-    def __init__(self, log: Logger | None = None) -> None:
+
+def json_line(name: str, fields: Mapping[str, object]) -> str:
+    """An event as programs read it: a JSON object, with the name as `event`. Numbers and null stay what they are."""
+    told = {
+        key: value if value is None or isinstance(value, bool | int | float) else str(value)
+        for key, value in fields.items()
+    }
+    return json.dumps({"event": name, **told}, ensure_ascii=True, separators=(",", ":"))
+
+
+class Telemetry:
+    """Where rooms report what happened. Credentials and bodies are never given to it.
+
+    @param line: how an event is written.
+    @param also: called with each event's name and fields, beside the log.
+    """
+
+    def __init__(
+        self,
+        log: Logger | None = None,
+        line: Callable[[str, Mapping[str, object]], str] = plain_line,
+        also: Callable[[str, Mapping[str, object]], None] | None = None,
+    ) -> None:
         self._log = log if log is not None else Logger(namespace="emailsys")
+        self._line = line
+        self.also = also
         self.counters: Counter[str] = Counter()
 
     def event(self, name: str, /, **fields: object) -> None:
-        """Count an event and log it on one line: its name, then its fields as key=value."""
+        """Count an event and log it on one line."""
         self.counters[name] += 1
-        line = " ".join((name, *(f"{key}={_shown(value)}" for key, value in fields.items())))
-        self._log.emit(LogLevel.info, "{mail_event}", mail_event=line)
+        self._log.emit(LogLevel.info, "{mail_event}", mail_event=self._line(name, fields))
+        if self.also is not None:
+            self.also(name, fields)
 
     def surprise(self, where: str, failure: Failure, /, **fields: Any) -> None:
         """Log an exception that nobody expected, once, with its traceback; the peer gets 451 or -ERR."""
         self.counters["surprise"] += 1
-        line = " ".join((where, *(f"{key}={_shown(value)}" for key, value in fields.items())))
-        self._log.failure("{mail_event}", failure=failure, mail_event=line)
+        self._log.failure("{mail_event}", failure=failure, mail_event=plain_line(where, fields))
 
 
 @implementer(ILogObserver)

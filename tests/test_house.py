@@ -23,16 +23,17 @@ LAW: Final[dict[str, frozenset[str]]] = {
     "passwords": frozenset(),
     "pki": frozenset(),
     "interfaces": frozenset({"mail"}),
+    "operations": frozenset({"mail", "interfaces"}),
     "config": frozenset({"mail"}),
     "telemetry": frozenset({"mail"}),
     "wire": frozenset({"mail"}),
     "net": frozenset({"mail", "wire", "interfaces", "telemetry", SETTINGS}),
-    "store": frozenset({"mail", "interfaces", "telemetry", "passwords", SETTINGS}),
-    "policy": frozenset({"mail", "interfaces", "telemetry", "passwords", SETTINGS}),
+    "store": frozenset({"mail", "interfaces", "operations", "telemetry", "passwords", SETTINGS}),
+    "policy": frozenset({"mail", "interfaces", "operations", "telemetry", "passwords", SETTINGS}),
     "delivery": frozenset({"mail", "interfaces", "telemetry", SETTINGS}),
     "client": frozenset({"mail", "wire", "config", "interfaces", "net", "telemetry"}),
     "lab": frozenset({"mail", "wire", "config", "interfaces", "net", "telemetry"}),
-    "ops": frozenset({"mail", "config", "interfaces", "store", "net", "telemetry", "pki"}),
+    "ops": frozenset({"mail", "config", "interfaces", "operations", "store", "net", "telemetry", "pki"}),
 }
 # These three stand on top, each on those before it; nothing below imports them.
 TOP: Final = ("supervisor", "tap", "cli")

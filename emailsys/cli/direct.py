@@ -9,9 +9,11 @@ from emailsys.config.exits import Exit
 from emailsys.config.settings import Settings
 from emailsys.interfaces import StoreError
 from emailsys.ops.commands import Answer, Commands, Request
+from emailsys.ops.doors import Hooks
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
 from emailsys.supervisor import keep_owner
+from emailsys.tap.explaining import explainer
 from emailsys.telemetry import Telemetry
 
 
@@ -23,7 +25,7 @@ def carry_out(settings: Settings, request: Request) -> Any:
     telemetry = Telemetry()
 
     async def action(store: Store) -> Answer:
-        return await Commands(store.accounts, telemetry).answer(request)
+        return await Commands(store, telemetry, Hooks(explain=explainer(settings, store))).answer(request)
 
     try:
         answer = run_offline(settings.store, settings.state, action, telemetry)

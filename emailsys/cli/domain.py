@@ -7,6 +7,7 @@ import sys
 import click
 
 from emailsys.cli.accounts import administer
+from emailsys.cli.amounts import quota_octets
 from emailsys.cli.options import ADDRESS, Places, Refused, as_json, places
 from emailsys.cli.output import print_rows
 from emailsys.config.exits import Exit
@@ -55,3 +56,13 @@ def remove(where: Places, name: str) -> None:
     """Remove a domain; refused while it has users."""
     administer(where, {"command": "domain.remove", "name": name})
     click.echo(f"removed {name}", err=True)
+
+
+@domain.command("quota")
+@click.argument("name")
+@click.argument("size")
+@places
+def quota(where: Places, name: str, size: str) -> None:
+    """Bound all maildrops of a domain together: SIZE such as 50GiB, or `none`."""
+    administer(where, {"command": "domain.quota", "name": name, "octets": quota_octets(size)})
+    click.echo(f"the quota of {name} is {size}", err=True)

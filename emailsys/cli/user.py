@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from emailsys.cli.accounts import administer
+from emailsys.cli.amounts import quota_octets
 from emailsys.cli.options import ADDRESS, Places, as_json, places
 from emailsys.cli.output import print_rows
 from emailsys.cli.password import Source, ask_password, credentials_of, password_options
@@ -39,7 +40,7 @@ def add(where: Places, address: Address, source: Source) -> None:
 @as_json
 @places
 def list_(where: Places, domain: str | None, as_json: bool) -> None:
-    """List the accounts, of DOMAIN or of all, with the messages and octets in their maildrops."""
+    """List the accounts, of DOMAIN or of all, with what their maildrops hold and how full they are."""
     rows = administer(where, {"command": "user.list", "domain": domain})
     print_rows(rows, as_json, "no users yet: emailsys user add ADDRESS")
 
@@ -79,3 +80,14 @@ user.command("disable", help="Forbid an account to log in; its mail is still rec
     _switch(False, "disabled")
 )
 user.command("enable", help="Let a disabled account log in again.")(_switch(True, "enabled"))
+
+
+@user.command("quota")
+@click.argument("address", type=ADDRESS)
+@click.argument("size")
+@places
+def quota(where: Places, address: Address, size: str) -> None:
+    """Bound the maildrop of an account: SIZE such as 2GiB, `none`, or `default` for what the configuration says."""
+    octets = quota_octets(size)
+    administer(where, {"command": "user.quota", "address": _field(address), "octets": octets})
+    click.echo(f"the quota of {address} is {size}", err=True)

@@ -27,7 +27,7 @@ class Exit(enum.IntEnum):
 
 MEANING: dict[Exit, str] = {
     Exit.OK: "done",
-    Exit.FAILED: "it was tried and did not hold (try)",
+    Exit.FAILED: "it was tried and did not hold (try), is not known (trace), or is not as it should be (verify)",
     Exit.USAGE: "the command line is wrong",
     Exit.DATA: "what was asked for cannot be done with these domains and accounts, or with this message",
     Exit.NO_INPUT: "the message, folder or file that was named is not there",

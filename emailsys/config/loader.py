@@ -10,11 +10,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from emailsys.config.monitoring_keys import MONITORING
+from emailsys.config.outbound_keys import OUTBOUND, QUEUE, ROUTE, ROUTING, TIMEOUTS
 from emailsys.config.settings import (
     CertificateFiles,
     Listen,
     LoginSettings,
+    MonitoringSettings,
+    OutboundSettings,
+    OutboundTimeouts,
     POP3Settings,
+    QueueSettings,
+    RouteSettings,
+    RoutingSettings,
     Settings,
     SMTPSettings,
     StoreSettings,
@@ -30,6 +38,7 @@ from emailsys.config.values import (
     a_duration,
     a_file_name,
     a_host_name,
+    a_number,
     a_size,
     a_store_url,
     an_account_name,
@@ -69,7 +78,14 @@ _POP3: Final[Mapping[str, Read]] = {
     "serve_utf8_raw": a_boolean,
 }
 _TLS: Final[Mapping[str, Read]] = {"handshake_timeout": a_duration(minimum=1)}
-_STORE: Final[Mapping[str, Read]] = {"url": a_store_url, "max_waiting_octets": a_size(minimum=1024 * 1024)}
+_STORE: Final[Mapping[str, Read]] = {
+    "url": a_store_url,
+    "max_waiting_octets": a_size(minimum=1024 * 1024),
+    "default_quota": a_size(minimum=0),
+    "refuse_over_quota": a_boolean,
+    "history_days": a_number(minimum=0, maximum=36500),
+    "maildrop_days": a_number(minimum=0, maximum=36500),
+}
 _LOGIN: Final[Mapping[str, Read]] = {
     "max_waiting": a_count(minimum=1, maximum=1_000_000),
     "hashing_threads": a_count(minimum=1, maximum=64),
@@ -161,13 +177,18 @@ class _Table:
 
 
 def embedded(state: Path) -> Settings:
-    """The default without a configuration file: unprivileged ports on loopback, passwords there in the clear too."""
+    """The default without a configuration file: unprivileged ports on loopback, passwords there in the clear too.
+
+    Nothing leaves the machine: mail for other systems waits in the queue.
+    """
     listens = {f"{name}_listen": Listen(((LOOPBACK, port),)) for name, (_, port) in SERVICES.items()}
     return Settings(
         hostname="localhost",
         state=state,
         smtp=SMTPSettings(plaintext_auth_on_loopback=True),
         pop3=POP3Settings(plaintext_auth_on_loopback=True),
+        # A machine that nobody has given a name is known to no other host.
+        outbound=OutboundSettings(enabled=False),
         **listens,  # type: ignore[arg-type]
     )
 
@@ -211,10 +232,27 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
     tls = _tls(top, Path(file).parent)
     store = StoreSettings(**top.section("store", _STORE))
     login = LoginSettings(**top.section("login", _LOGIN))
+    queue = QueueSettings(**top.section("queue", QUEUE))
+    routing = _routing(top, Path(file).parent)
+    outbound = _outbound(top, Path(file).parent)
+    monitoring = _monitoring(top, Path(file).parent)
     top.close()
     if problems:
         raise ConfigError(problems)
-    return Settings(state=state, smtp=smtp, pop3=pop3, tls=tls, store=store, login=login, **listens, **values)
+    return Settings(
+        state=state,
+        smtp=smtp,
+        pop3=pop3,
+        tls=tls,
+        store=store,
+        login=login,
+        queue=queue,
+        routing=routing,
+        outbound=outbound,
+        monitoring=monitoring,
+        **listens,
+        **values,
+    )
 
 
 def _listens(top: _Table, problems: list[str], file: str) -> dict[str, Any]:
@@ -230,6 +268,13 @@ def _listens(top: _Table, problems: list[str], file: str) -> dict[str, Any]:
                     "allowed: an address of its own"
                 )
     return {f"{name}_listen": Listen(pairs) for name, pairs in addresses.items()}
+
+
+def _monitoring(top: _Table, folder: Path) -> MonitoringSettings:
+    values = top.section("monitoring", MONITORING)
+    if "mail_log" in values:
+        values["mail_log"] = folder / values["mail_log"]
+    return MonitoringSettings(**values)
 
 
 def _tls(top: _Table, folder: Path) -> TLSSettings:
@@ -250,6 +295,43 @@ def _tls(top: _Table, folder: Path) -> TLSSettings:
             certificates.append(CertificateFiles(folder / files["chain"], folder / files["key"]))
     table.close()
     return TLSSettings(certificates=tuple(certificates), **values)
+
+
+def _routing(top: _Table, folder: Path) -> RoutingSettings:
+    table = top.inner("routing")
+    values = table.read(ROUTING)
+    routes: list[RouteSettings] = []
+    given = table.raw("routes", [])
+    if not isinstance(given, list):
+        table.wrong("routes", given, "tables, [[routing.routes]], each with a host")
+        given = []
+    for number, item in enumerate(given, start=1):
+        element = table.element("routes", number, item)
+        route = element.read(ROUTE)
+        element.close()
+        element.require("host", 'the smart host, such as "smtp.example.net"')
+        if "username" in route:
+            element.require("password_file", "the name of a file that holds the password")
+        if "password_file" in route:
+            route["password_file"] = folder / route["password_file"]
+            try:
+                route["password"] = route["password_file"].read_text("utf-8").rstrip("\r\n")
+            except (OSError, UnicodeDecodeError):
+                element.wrong("password_file", str(route["password_file"]), "the name of a text file that can be read")
+        if "host" in route:
+            routes.append(RouteSettings(**route))
+    table.close()
+    return RoutingSettings(routes=tuple(routes), **values)
+
+
+def _outbound(top: _Table, folder: Path) -> OutboundSettings:
+    table = top.inner("outbound")
+    values = table.read(OUTBOUND)
+    timeouts = OutboundTimeouts(**table.section("timeouts", TIMEOUTS))
+    table.close()
+    if "ca_file" in values:
+        values["ca_file"] = folder / values["ca_file"]
+    return OutboundSettings(timeouts=timeouts, **values)
 
 
 def example() -> str:

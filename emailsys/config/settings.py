@@ -66,6 +66,13 @@ class StoreSettings:
     url: str | None = None
     # Octets of writes that may wait for their commit before reading from clients pauses.
     max_waiting_octets: int = 32 * MIB
+    # Octets that a maildrop may keep where its account has no bound of its own; 0 for no bound.
+    default_quota: int = 0
+    # Where a maildrop or domain is full: 552 for good, not 452 for now.
+    refuse_over_quota: bool = False
+    # For how many days `trace` remembers what has ended, and after how many mail in maildrops is deleted; 0 for never.
+    history_days: float = 30.0
+    maildrop_days: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,7 @@ class QueueSettings:
     give_up_after: float = 5 * 86400.0
     # Messages on their way at once: to all hosts, and to one next hop.
     max_deliveries: int = 200
-    max_per_next_hop: int = 20
+    max_per_next_hop: int = 10
     # RFC 5321 §4.5.3.1.8: every server takes 100.
     recipients_per_delivery: int = 100
     # Recipients held in memory.
@@ -139,6 +146,8 @@ class AddressOrder(enum.Enum):
 class OutboundSettings:
     """How mail goes to other hosts."""
 
+    # Whether it goes at all; else it waits in the queue, as if no host could be reached.
+    enabled: bool = True
     timeouts: OutboundTimeouts = field(default_factory=OutboundTimeouts)
     # For routes that say nothing of their own.
     tls: TLSPolicy = TLSPolicy.OPPORTUNISTIC
@@ -176,6 +185,8 @@ class RouteSettings:
     # The name its certificate must bear where TLS is verified; "" for the host's own.
     certificate_name: str = ""
     username: str = ""
+    # What the file holds, without its line end.
+    password_file: Path | None = None
     password: str = field(default="", repr=False)
 
 
@@ -190,6 +201,24 @@ class RoutingSettings:
     # which of our domains, else the one that was added first.
     srs: bool = True
     srs_domain: str = ""
+
+
+class LogFormat(enum.Enum):
+    """How events of the mail log are written."""
+
+    PLAIN = "plain"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class MonitoringSettings:
+    """How the daemon tells others how it is."""
+
+    # Where Prometheus finds /metrics by HTTP; nowhere by default, as it has no password.
+    metrics_listen: tuple[tuple[str, int], ...] = ()
+    log_format: LogFormat = LogFormat.PLAIN
+    # A file for events alone, a line each; reopened at SIGHUP.
+    mail_log: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,5 +240,6 @@ class Settings:
     queue: QueueSettings = field(default_factory=QueueSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
+    monitoring: MonitoringSettings = field(default_factory=MonitoringSettings)
     user: str | None = None
     group: str | None = None

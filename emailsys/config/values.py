@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import enum
 import ipaddress
 import json
 import math
 import re
 from collections.abc import Callable
 from typing import Any, Final
+
+from emailsys.mail.address import is_address_literal, is_domain
 
 Read = Callable[[Any], Any]
 
@@ -30,6 +33,8 @@ _HOST_NAME: Final = re.compile(
 _ACCOUNT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?", re.ASCII)
 _STORE_URL: Final = re.compile(r"(sqlite|postgresql)(\+[a-z0-9_]+)?://.*", re.ASCII | re.DOTALL)
 _LISTEN: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*):([0-9]{1,5})", re.ASCII)
+
+_DNS_PORT: Final = 53
 
 # Names that stand for an address of each family this machine has.
 EVERY_ADDRESS: Final = "*"
@@ -114,6 +119,115 @@ def a_count(minimum: int, maximum: int) -> Read:
         return value
 
     return read
+
+
+def a_number(minimum: float, maximum: float) -> Read:
+    """A number, whole or not."""
+    allowed = f"a number from {minimum:g} to {maximum:g}"
+
+    def read(value: object) -> float:
+        number = _measured(value, _DURATION, {}) if isinstance(value, int | float) else None
+        if number is None or not minimum <= number <= maximum:
+            raise Unfit(allowed)
+        return float(number)
+
+    return read
+
+
+def one_of(choices: type[enum.Enum]) -> Read:
+    """One of the values of an enumeration."""
+    allowed = " or ".join(json.dumps(choice.value) for choice in choices)
+
+    def read(value: object) -> enum.Enum:
+        try:
+            return choices(value)
+        except ValueError:
+            raise Unfit(allowed) from None
+
+    return read
+
+
+def a_peer(value: object) -> str:
+    """A host that we connect to: a name, or an address literal."""
+    if isinstance(value, str) and (_HOST_NAME.fullmatch(value.lower()) or is_address_literal(value)):
+        return value.lower()
+    raise Unfit('the name of a host, such as "smtp.example.net", or an address such as "[192.0.2.1]"')
+
+
+def a_domain(value: object) -> str:
+    """A mail domain."""
+    if not isinstance(value, str) or not is_domain(value):
+        raise Unfit('a mail domain, such as "example.org"')
+    return value.lower()
+
+
+def some_text(value: object) -> str:
+    """Text, on one line."""
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise Unfit("text on one line, in quotes")
+    return value
+
+
+def networks(value: object) -> tuple[str, ...]:
+    """A list of networks."""
+    allowed = 'a list of networks, such as ["192.0.2.0/24", "2001:db8::/32"]'
+    if not isinstance(value, list):
+        raise Unfit(allowed)
+    found: list[str] = []
+    for item in value:
+        try:
+            found.append(str(ipaddress.ip_network(item if isinstance(item, str) else "")))
+        except ValueError:
+            raise Unfit(allowed, item) from None
+    return tuple(found)
+
+
+def an_ip_address(version: int) -> Read:
+    """An address of this machine, of one family."""
+    allowed = 'an IPv4 address, such as "192.0.2.1"' if version == 4 else 'an IPv6 address, such as "2001:db8::1"'
+
+    def read(value: object) -> str:
+        try:
+            address = ipaddress.ip_address(value if isinstance(value, str) else "")
+        except ValueError:
+            raise Unfit(allowed) from None
+        if address.version != version:
+            raise Unfit(allowed)
+        return str(address)
+
+    return read
+
+
+def ip_addresses(value: object) -> tuple[str, ...]:
+    """A list of IP addresses."""
+    allowed = 'a list of IP addresses, such as ["192.0.2.1", "2001:db8::1"]'
+    if not isinstance(value, list):
+        raise Unfit(allowed)
+    found: list[str] = []
+    for item in value:
+        try:
+            found.append(str(ipaddress.ip_address(item if isinstance(item, str) else "")))
+        except ValueError:
+            raise Unfit(allowed, item) from None
+    return tuple(found)
+
+
+def name_servers(value: object) -> tuple[tuple[str, int], ...]:
+    """A list of name servers, each an IP address with or without a port."""
+    allowed = 'a list of name servers, such as ["192.0.2.53", "127.0.0.1:5353", "[2001:db8::53]:53"]'
+    if not isinstance(value, list):
+        raise Unfit(allowed)
+    found: list[tuple[str, int]] = []
+    for item in value:
+        match = _LISTEN.fullmatch(item) if isinstance(item, str) else None
+        host, port = (match[1].strip("[]"), int(match[2])) if match else (str(item).strip("[]"), _DNS_PORT)
+        try:
+            found.append((str(ipaddress.ip_address(host)), port))
+        except ValueError:
+            raise Unfit(allowed, item) from None
+        if not 1 <= port <= 65535:
+            raise Unfit(allowed, item)
+    return tuple(found)
 
 
 def a_host_name(value: object) -> str:

@@ -20,6 +20,8 @@ from emailsys.telemetry import Telemetry
 
 # RFC 3463 §3.6: too many recipients.
 _TOO_MANY: Final = "4.5.3"
+# RFC 3463 §3.5: no answer from host.
+_NO_CONNECTION: Final = "4.4.1"
 
 
 def _too_many(outcome: Outcome) -> bool:
@@ -28,6 +30,25 @@ def _too_many(outcome: Outcome) -> bool:
     if not outcome.from_remote or outcome.kind is not OutcomeKind.DELAYED:
         return False
     return (reply.code == 452 and reply.enhanced in ("", _TOO_MANY)) or reply.code == 552
+
+
+def _tells_more(outcome: Outcome, before: Outcome | None) -> bool:
+    """Whether a later outcome is told in place of an earlier one: what a host said of the recipient counts more than
+    what ails another host, and that more than that a third could not be reached."""
+    if before is None or not outcome.host_at_fault:
+        return True
+    return before.host_at_fault and before.reply.enhanced == _NO_CONNECTION
+
+
+@implementer(IRelay)
+class ClosedRelay:
+    """Mail to other systems is switched off: it waits."""
+
+    async def relay(self, next_hop: NextHop, transmission: Transmission) -> Sequence[Outcome]:
+        return [Outcome(OutcomeKind.DELAYED, replies.OUTBOUND_OFF)] * len(transmission.recipients)
+
+    def idle(self, next_hop: NextHop) -> None:
+        """There are no connections."""
 
 
 class _Attempt:
@@ -52,9 +73,7 @@ class _Attempt:
         too_many = []
         self.left = []
         for index, outcome in zip(asked, outcomes, strict=True):
-            before = self.outcomes[index]
-            # What a host said of the recipient tells more than that another could not be reached.
-            if before is None or before.host_at_fault or not outcome.host_at_fault:
+            if _tells_more(outcome, self.outcomes[index]):
                 self.outcomes[index] = outcome
             if _too_many(outcome):
                 too_many.append(index)

@@ -98,3 +98,7 @@ class Envelope:
     # The message needs SMTPUTF8 (RFC 6531): it was declared and its header or its addresses have octets above 127.
     smtputf8: bool = False
     dsn: MessageRequest = NOTHING_ASKED
+    # Who brought it; None for a message of our own.
+    client: Client | None = None
+    # The value of its Message-ID field, "" where it has none or none that is printable ASCII.
+    message_id: str = ""

@@ -7,6 +7,10 @@ from typing import Final
 
 # RFC 5322 §2.2: a field's name is printable ASCII without colon; a line that begins with white space continues it.
 _FIELD_LINE: Final = re.compile(rb"(?:[!-9;-~]+[ \t]*:|[ \t])")
+# RFC 5322 §3.6.4, folding before the value as some do; what is longer than a line of that standard is nobody's.
+_MESSAGE_ID: Final = re.compile(
+    rb"^message-id[ \t]*:(?:[ \t]|\r\n[ \t])*([!-~]{1,998})(?:[ \t]|\r\n[ \t])*\r\n", re.IGNORECASE | re.MULTILINE
+)
 _RESULTS: Final = re.compile(rb"^authentication-results[ \t]*:((?:[^\r]|\r\n[ \t])*)\r\n", re.IGNORECASE | re.MULTILINE)
 
 
@@ -41,6 +45,14 @@ def _lines_lowered(head: bytes) -> bytes:
 
 def _has_field(lowered: bytes, name: bytes) -> bool:
     return b"\n" + name + b":" in lowered or re.search(rb"\n" + name + rb"[ \t]+:", lowered) is not None
+
+
+def message_id_of(head: bytes) -> str:
+    """The value of the Message-ID field, with its angle brackets; "" where there is none, or none that is printable."""
+    if b"message-id" not in head.lower():
+        return ""
+    found = _MESSAGE_ID.search(head)
+    return found[1].decode("ascii") if found is not None else ""
 
 
 def count_received(head: bytes) -> int:

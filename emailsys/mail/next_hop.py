@@ -65,6 +65,15 @@ class NextHop:
 
 
 @dataclass(frozen=True, slots=True)
+class HostRoute:
+    """Mail that goes to one named host: that for a domain, that from a domain, or with both empty all of it."""
+
+    next_hop: NextHop
+    recipient_domain: str = ""
+    sender_domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """One address of one host that takes mail for a next hop. `name` is as DNS gave it, "" for an address literal."""
 

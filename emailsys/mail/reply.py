@@ -74,6 +74,7 @@ SHUTTING_DOWN: Final = Reply(421, "4.3.2", "the service is stopping, try again l
 TOO_MANY_BAD_COMMANDS: Final = Reply(421, "4.7.0", "too many bad commands, closing")
 TOO_MANY_LOGINS: Final = Reply(421, "4.7.0", "too many failed logins, closing")
 LOCAL_ERROR: Final = Reply(451, "4.3.0", "local error, try again later")
+OUTBOUND_OFF: Final = Reply(451, "4.3.2", "mail to other systems is switched off here (outbound.enabled)")
 STORE_FULL: Final = Reply(452, "4.3.1", "not enough room, try again later")
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "too many recipients, send to the others in another transaction")
 TLS_UNAVAILABLE: Final = Reply(454, "4.7.0", "TLS is not available")
@@ -115,9 +116,11 @@ LOGIN_FAILED: Final = Reply(535, "5.7.8", "login failed")
 # Who and to whom.
 NO_SUCH_MAILBOX: Final = Reply(550, "5.1.1", "no such mailbox here")
 RELAY_DENIED: Final = Reply(550, "5.7.1", "no relay for you")
-NO_REMOTE_DELIVERY: Final = Reply(550, "5.7.1", "mail to other systems is not sent from here")
 # X.7.13 is "user account disabled" in the registry of RFC 5248.
 ACCOUNT_CLOSED: Final = Reply(550, "5.7.13", "the account was closed while you were logged in")
+# RFC 3463 §3.3: mailbox full; it may clear by itself, or is policy.
+MAILBOX_FULL_NOW: Final = Reply(452, "4.2.2", "the mailbox is full, try again later")
+MAILBOX_FULL: Final = Reply(552, "5.2.2", "the mailbox is full")
 SENDER_NOT_YOURS: Final = Reply(553, "5.7.1", "that sender address is not yours")
 # RFC 6531 §3.5
 NEEDS_SMTPUTF8: Final = Reply(553, "5.6.7", "an address with non-ASCII letters needs SMTPUTF8")
@@ -158,6 +161,11 @@ def bad_line(why: str) -> Reply:
 def bad_response(why: str) -> Reply:
     """A response of an authentication exchange cannot be read (RFC 4954 §4)."""
     return Reply(501, "5.5.2", why)
+
+
+def bad_parameter(why: str) -> Reply:
+    """The value of a parameter cannot be read."""
+    return Reply(501, "5.5.4", why)
 
 
 def bad_sender(why: str) -> Reply:

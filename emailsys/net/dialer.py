@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
@@ -24,6 +24,9 @@ from emailsys.net.errand import Errand
 from emailsys.net.loss import why
 from emailsys.net.smtp_client import SMTPClient, TLSFor
 from emailsys.telemetry import Telemetry
+
+# Seconds that mail follows an open connection without a look at DNS.
+_LOOK_AGAIN: Final = 60.0
 
 
 class _Attempt(ClientFactory):
@@ -54,6 +57,8 @@ class _Lane:
         self.host = host
         self.waiting: deque[Errand] = deque()
         self.clear = False
+        #: When mail last came here because DNS said so.
+        self.looked_up_at = dialer.reactor.seconds()
         self._opening: dict[SMTPClient, IConnector | None] = {}
         self._usable: set[SMTPClient] = set()
         self._idle: list[SMTPClient] = []
@@ -244,9 +249,14 @@ class Dialer:
     # IDialer
 
     def connected(self, next_hop: NextHop) -> Host | None:
-        for lane in self._by_hop.get(next_hop, ()):
+        for lane in reversed(self._by_hop.get(next_hop, ())):
             if lane.is_connected:
-                return lane.host
+                now = self.reactor.seconds()
+                if now - lane.looked_up_at < _LOOK_AGAIN:
+                    return lane.host
+                # One message finds out whether a host that is to be preferred takes mail again.
+                lane.looked_up_at = now
+                return None
         return None
 
     async def send(self, next_hop: NextHop, host: Host, transmission: Transmission) -> Sequence[Outcome]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -22,7 +23,9 @@ class Holder(Protocol):
 async def _close(pieces: AsyncIterator[bytes]) -> None:
     close = getattr(pieces, "aclose", None)
     if close is not None:
-        await close()
+        # Where it is being read, whoever reads it closes it.
+        with suppress(RuntimeError):
+            await close()
 
 
 class Errand:
@@ -46,6 +49,11 @@ class Errand:
         self.second: bytes | None = None
         self.failure: Failure | None = None
 
+    @property
+    def why_not_loaded(self) -> str:
+        """What kept the store from giving the body, in parentheses; "" where nothing did."""
+        return "" if self.failure is None else f" ({type(self.failure.value).__name__})"
+
     def _cancelled(self, done: Deferred[Sequence[Outcome]]) -> None:
         done.errback(CancelledError())
         self.holder.drop(self)
@@ -57,38 +65,48 @@ class Errand:
             self.done.callback(outcomes)
 
     def load(self, then: Callable[[Errand], None]) -> None:
-        """Read the first two pieces, which tells whether there is more than one, and call `then`."""
-        rest = begin(self._load())
-        if rest is None:
-            then(self)
-            return
-        _ = Deferred.fromCoroutine(rest).addBoth(lambda _: then(self))
+        """Read the first two pieces, which tells whether there is more than one, and call `then`; unless it is closed
+        before."""
+        rest = begin(self._load(then))
+        if rest is not None:
+            _ = Deferred.fromCoroutine(rest)
 
-    async def _load(self) -> None:
+    async def _load(self, then: Callable[[Errand], None]) -> None:
+        self._pieces = pieces = self.transmission.pieces()
+        first, second, failure = b"", None, None
         try:
-            self._pieces = pieces = self.transmission.pieces()
-            self.first = await anext(pieces, b"")
-            self.second = await anext(pieces, None)
+            # Not anext with a default: what it returns cannot be sent a Deferred's result (Python 3.11, 3.12).
+            first = await pieces.__anext__()
+            second = await pieces.__anext__()
+        except StopAsyncIteration:
+            pass
         except Exception:
-            self.failure = Failure()
-        self.loaded = True
+            failure = Failure()
+        if self._pieces is not pieces:
+            # It was given back while the store was slow, and may be loaded anew by now.
+            await _close(pieces)
+            return
+        self.first, self.second, self.failure, self.loaded = first, second, failure, True
+        then(self)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """All of the body."""
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """All of the body; loaded before."""
         yield self.first
-        if self.second is None:
+        rest = self._pieces
+        if self.second is None or rest is None:
             return
         yield self.second
-        assert self._pieces is not None
-        async for piece in self._pieces:
-            yield piece
+        try:
+            async for piece in rest:
+                yield piece
+        finally:
+            await _close(rest)
 
     def close(self) -> None:
         """Read no more; it may be loaded anew."""
-        pieces = self._pieces
-        whole = self.loaded and self.second is None
+        pieces, is_open = self._pieces, self.loaded and self.second is not None
         self._forget()
-        if pieces is not None and not whole:
+        if pieces is not None and is_open:
             rest = begin(_close(pieces))
             if rest is not None:
                 _ = Deferred.fromCoroutine(rest).addErrback(lambda _: None)

@@ -11,7 +11,14 @@ from twisted.internet.defer import Deferred
 from emailsys.interfaces import IIncoming
 from emailsys.mail import reply as replies
 from emailsys.mail.envelope import Envelope
-from emailsys.mail.headers import count_received, fields_end, header_end, missing_fields, without_results_of
+from emailsys.mail.headers import (
+    count_received,
+    fields_end,
+    header_end,
+    message_id_of,
+    missing_fields,
+    without_results_of,
+)
 from emailsys.mail.reply import Reply
 from emailsys.mail.trace import date_time
 
@@ -42,6 +49,7 @@ class IncomingMessage:
         "_rules",
         "arrived_at",
         "head_is_ascii",
+        "message_id",
         "trace",
     )
 
@@ -55,6 +63,8 @@ class IncomingMessage:
         self.arrived_at = arrived_at
         #: Whether the header section has no octet above 127; known once it was written.
         self.head_is_ascii = True
+        #: The value of its Message-ID field, "" where there is none; known likewise.
+        self.message_id = ""
 
     def write(self, octets: bytes) -> Deferred[None] | Reply | None:
         """Take the next octets.
@@ -84,10 +94,12 @@ class IncomingMessage:
             return replies.LOOP
         self.head_is_ascii = head.isascii()
         kept = without_results_of(head, self._rules.hostname)
+        self.message_id = message_id_of(head)
         added = b""
         if self._rules.complete:
             message_id = f"{self._incoming.queue_id}@{self._rules.hostname}"
             added = missing_fields(head, date_time(self.arrived_at), message_id)
+            self.message_id = self.message_id or message_id_of(added)
         if kept is head:
             return self._incoming.write(b"".join((self.trace, added, gathered)))
         return self._incoming.write(b"".join((self.trace, added, kept, gathered[end:])))

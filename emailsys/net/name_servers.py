@@ -42,6 +42,9 @@ class Found:
 class _Datagrams(dns.DNSDatagramProtocol):
     """The stock one leaves its timers behind, and an octet string that is no DNS to the reactor's log."""
 
+    # Else each question is told in the log, thrice.
+    noisy = False
+
     @override
     def datagramReceived(self, data: bytes, addr: tuple[str, int]) -> None:
         # What can't be read is no answer: the question is asked again, until its time is over.

@@ -36,7 +36,8 @@ class POP3Service:
 
     `portal` logs in UsernamePassword credentials of octets, with a Client as the mind, and gives for
     `pop3.IMailbox` an avatar that provides IMaildrop. `hostname` is what the greeting says. `context_factory` is what
-    STLS begins TLS with, None for no STLS. Times are seconds.
+    STLS begins TLS with, None for no STLS. Times are seconds, but for `expire_days`: after so many days mail is
+    deleted, 0 for never.
     """
 
     portal: Portal
@@ -46,6 +47,7 @@ class POP3Service:
     hostname: str
     context_factory: IOpenSSLServerConnectionCreator | None = None
     handshake_timeout: float = 30.0
+    expire_days: float = 0.0
 
 
 class POP3Authorization(Connection[Event], pop3.POP3):
@@ -131,7 +133,8 @@ class POP3Authorization(Connection[Event], pop3.POP3):
             b"RESP-CODES",
             b"AUTH-RESP-CODE",
             b"PIPELINING",
-            b"EXPIRE NEVER",
+            # RFC 2449 §6.7: at least so many days.
+            b"EXPIRE %d" % int(self.service.expire_days) if self.service.expire_days else b"EXPIRE NEVER",
             b"LOGIN-DELAY 0",
         ]
         if self.may_log_in:

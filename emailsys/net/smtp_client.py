@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -83,6 +84,7 @@ class SMTPClient(StreamProtocol):
         self._room: Deferred[None] | None = None
         self._retiring = False
         self._idle = False
+        self._is_wary = False
         self._over = False
         self._lost = False
 
@@ -100,7 +102,7 @@ class SMTPClient(StreamProtocol):
 
     def give(self, errand: Errand) -> None:
         """Do that next; only while `wants_more`."""
-        self._idle = False
+        self._is_wary, self._idle = self._idle, False
         self._reserve(errand)
         self._pump()
 
@@ -173,7 +175,9 @@ class SMTPClient(StreamProtocol):
         if self._negotiating:
             self._tls_failed(why(reason))
         step = self._session.step
-        waited = f" while {step.value} was awaited" if step is not None else ""
+        waited = "" if step is None else f" while {step.value} was awaited"
+        if step is Step.BODY:
+            waited = " while the message was sent"
         self._session.abandon(Reply(451, "4.4.2", f"connection to {self._remote} lost{waited}: {why(reason)}"))
         self._pump()
         self._end()
@@ -341,22 +345,24 @@ class SMTPClient(StreamProtocol):
         errand.load(self._loaded)
 
     def _loaded(self, errand: Errand) -> None:
-        if self._next is not errand:
-            errand.close()
-        elif errand.failure is not None:
+        if errand.failure is not None:
             self._next = None
             errand.settle(self._unreadable(errand))
         self._pump()
 
     def _unreadable(self, errand: Errand) -> list[Outcome]:
-        reply = Reply(451, "4.3.0", "the message could not be read here")
+        reply = Reply(451, "4.3.0", f"the message could not be read here{errand.why_not_loaded}")
         return [Outcome(OutcomeKind.DELAYED, reply)] * len(errand.transmission.recipients)
 
     def _begin(self, errand: Errand) -> None:
         self._begun += 1
         self._idle = False
         self._errands[id(errand.transmission)] = errand
-        self._session.begin(errand.transmission, errand.first if errand.second is None else None)
+        # Unasked, a body goes only to a host that has just spoken: if it closed an idle connection meanwhile, nothing
+        # but commands were sent, and there is no doubt.
+        whole = errand.second is None and not self._is_wary
+        self._is_wary = False
+        self._session.begin(errand.transmission, errand.first if whole else None)
         if self._next is None and not self._at_its_end:
             # Its body is read while this one is on its way.
             following = self._owner.next_errand(self, ahead=True)
@@ -373,15 +379,16 @@ class SMTPClient(StreamProtocol):
 
     async def _stream(self, errand: Errand) -> None:
         session = self._session
-        async for piece in errand.pieces():
-            if session.ended or session.body_unwanted:
-                break
-            session.body(piece)
-            self._flush()
-            self._arm()
-            if self._choked and not self._lost:
-                self._room = Deferred()
-                await self._room
+        async with aclosing(errand.pieces()) as pieces:
+            async for piece in pieces:
+                if session.ended or session.body_unwanted:
+                    break
+                session.body(piece)
+                self._flush()
+                self._arm()
+                if self._choked and not self._lost:
+                    self._room = Deferred()
+                    await self._room
         if session.body_unwanted:
             session.stop_body()
         elif not session.ended:

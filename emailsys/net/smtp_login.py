@@ -58,6 +58,13 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
         """Log what happened, with the session's id."""
         self.service.telemetry.event(name, session=self.session, **fields)
 
+    def speaker(self, smtputf8: bool) -> Client:
+        """The client as it sends a message."""
+        if not smtputf8:
+            return self.client
+        # RFC 6531 §4.3: UTF8SMTP, UTF8SMTPS, UTF8SMTPA, UTF8SMTPSA.
+        return replace(self.client, protocol=f"UTF8{self.client.protocol.removeprefix('E')}")
+
     # Greeting and extensions
 
     @override
@@ -95,7 +102,7 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
 
     @override
     def extensions(self) -> dict[bytes, list[bytes] | None]:
-        # DSN is not among them until failures are told by DSNs; BINARYMIME never, messages consist of lines.
+        # BINARYMIME is not among them: messages consist of lines.
         offered: dict[bytes, list[bytes] | None] = {
             b"PIPELINING": None,
             b"SIZE": [b"%d" % self.service.settings.max_message_size],
@@ -103,6 +110,7 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
             b"SMTPUTF8": None,
             b"ENHANCEDSTATUSCODES": None,
             b"CHUNKING": None,
+            b"DSN": None,
             b"HELP": None,
         }
         if "STARTTLS" not in self.wire.closed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred
@@ -21,7 +20,7 @@ from emailsys.net.connection import session_names
 from emailsys.net.incoming import IncomingMessage
 from emailsys.net.smtp_login import SMTPLogin
 from emailsys.net.smtp_service import SMTPService
-from emailsys.wire.smtp_grammar import Chunk, MailArguments
+from emailsys.wire.smtp_grammar import Chunk, MailArguments, RcptArguments
 from emailsys.wire.smtp_session import Answer, Body, Command, Drop, End, Event, Stage
 
 _NO_MAIL = MailArguments(None)
@@ -171,12 +170,13 @@ class ESMTPServer(SMTPLogin):
         self.reply(replies.SENDER_OK)
 
     @override
-    async def do_RCPT(self, forward_path: Address) -> None:
+    async def do_RCPT(self, arguments: RcptArguments) -> None:
+        forward_path = arguments.forward_path
         routes = await self.validateTo(Addressee(forward_path, self.client, self._mail.reverse_path))
         if isinstance(routes, Reply):
             self._refuse(routes, sender=_shown(self._mail.reverse_path), recipient=forward_path)
             return
-        self._recipients.append(Recipient(forward_path, tuple(routes)))
+        self._recipients.append(Recipient(forward_path, tuple(routes), arguments.dsn))
         self.wire.rcpt_taken()
         self.reply(replies.RECIPIENT_OK)
 
@@ -199,14 +199,10 @@ class ESMTPServer(SMTPLogin):
         service = self.service
         incoming = service.intake.begin()
         arrived_at = service.now()
-        client = self.client
-        if self._mail.smtputf8:
-            # RFC 6531 §4.3: UTF8SMTP, UTF8SMTPS, UTF8SMTPA, UTF8SMTPSA.
-            client = replace(client, protocol=f"UTF8{client.protocol.removeprefix('E')}")
         arrival = Arrival(incoming.queue_id, self._mail.reverse_path, arrived_at)
         self._refusal = None
         try:
-            trace = self.receivedHeader(client, arrival, self._recipients)
+            trace = self.receivedHeader(self.speaker(self._mail.smtputf8), arrival, self._recipients)
         except Exception:
             incoming.abandon()
             raise
@@ -329,7 +325,9 @@ class ESMTPServer(SMTPLogin):
             and (mail.reverse_path is None or mail.reverse_path.is_ascii)
             and all(recipient.forward_path.is_ascii for recipient in recipients)
         )
-        return Envelope(mail.reverse_path, recipients, message.arrived_at, mail.body, needs_utf8)
+        client, body = self.speaker(mail.smtputf8), mail.body
+        asked, message_id = mail.dsn, message.message_id
+        return Envelope(mail.reverse_path, recipients, message.arrived_at, body, needs_utf8, asked, client, message_id)
 
     # The rest
 

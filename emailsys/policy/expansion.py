@@ -122,7 +122,11 @@ class AliasRouter(Router):
         restored = None if self._srs is None else self._srs.restore(path)
         if restored is not None:
             walk.tell(depth, path, StepKind.RESTORED, restored)
-            walk.add(RemoteRoute(restored))
+            if await self._own_domain(*restored.key, local_ip) is None:
+                walk.add(RemoteRoute(restored))
+            else:
+                # Mail that went through us twice was rewritten here twice.
+                await self._follow(walk, restored, local_ip, (*above, path.key))
             return
         await self._here(walk, path, key[0], domain, local_ip, above)
 

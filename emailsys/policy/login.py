@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from twisted.cred.checkers import ANONYMOUS, AllowAnonymousAccess, ICredentialsChecker
@@ -20,8 +20,7 @@ from zope.interface import implementer
 from emailsys.interfaces import Account, IDelivery, IDirectory, IMaildrop, IMaildrops, Login, MaildropInUse, StoreError
 from emailsys.mail.address import AddressSyntaxError, parse
 from emailsys.passwords import ARGON2ID
-from emailsys.policy.access import Delivery
-from emailsys.policy.routing import Router
+from emailsys.policy.access import Access, Delivery
 
 # Octets: a local part of 64, a domain of 255 and room for UTF-8; what is longer is nobody's name.
 _MAX_NAME: Final = 1024
@@ -119,15 +118,15 @@ class PasswordChecker:
 class MailRealm:
     """From an Account, or from nobody, to an IDelivery or an opened IMaildrop."""
 
-    def __init__(self, router: Router, maildrops: IMaildrops, hostname: str) -> None:
-        self._router, self._maildrops, self._hostname = router, maildrops, hostname
+    def __init__(self, access: Access, maildrops: IMaildrops) -> None:
+        self._access, self._maildrops = access, maildrops
 
     def requestAvatar(self, avatarId: Any, mind: object, *interfaces: Any) -> Any:
         """An avatar for the first of the interfaces that there is one for, and what ends its login."""
         account = None if avatarId is ANONYMOUS else avatarId
         for interface in interfaces:
             if interface in (IDelivery, smtp.IMessageDelivery):
-                return interface, Delivery(self._router, self._hostname, account), _nothing_to_end
+                return interface, Delivery(self._access, account), _nothing_to_end
             if interface in (IMaildrop, pop3.IMailbox) and account is not None:
                 return self._open(interface, account)
         raise UnauthorizedLogin("no mail service for this login")
@@ -163,12 +162,7 @@ def _nothing_to_end() -> None:
     """An SMTP login holds nothing."""
 
 
-def build_portal(
-    directory: IDirectory, maildrops: IMaildrops, hashing: Hashing, hostname: str, own_ips: Iterable[str] = ()
-) -> Portal:
-    """The portal of all services: UsernamePassword and Anonymous credentials in, IDelivery and IMaildrop out.
-
-    @param own_ips: IP addresses by which this host is known, for mail to address literals.
-    """
-    realm = MailRealm(Router(directory, own_ips), maildrops, hostname)
+def build_portal(directory: IDirectory, maildrops: IMaildrops, hashing: Hashing, access: Access) -> Portal:
+    """The portal of all services: UsernamePassword and Anonymous credentials in, IDelivery and IMaildrop out."""
+    realm = MailRealm(access, maildrops)
     return Portal(realm, [AllowAnonymousAccess(), PasswordChecker(directory, hashing, VerifiedLogins())])

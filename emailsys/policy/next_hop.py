@@ -9,12 +9,13 @@ from typing import Final
 
 from zope.interface import implementer
 
-from emailsys.config.settings import RouteSettings
+from emailsys.config.settings import RouteSettings, RoutingSettings
 from emailsys.interfaces import IDirectory, IRouter, QueueRow
 from emailsys.mail.address import Address, domain_key
 from emailsys.mail.envelope import RemoteRoute, Route
-from emailsys.mail.next_hop import HostLogin, NextHop, TLSPolicy
+from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
 from emailsys.mail.srs import SRS
+from emailsys.operations import IRouteAdministration
 from emailsys.policy.expansion import AliasRouter, Expansion
 
 _SECONDS_A_DAY: Final = 86400
@@ -29,27 +30,32 @@ class Choice:
 
 
 class RouteTable:
-    """The routes of the configuration.
+    """The routes of the configuration, and behind them those of the store.
 
     A route for the recipient's and the sender's domain comes before one for the recipient's, that before one for the
     sender's, and that before one for all; of two alike the first counts.
     """
 
-    def __init__(self, routes: Sequence[RouteSettings] = (), default_tls: TLSPolicy = TLSPolicy.OPPORTUNISTIC) -> None:
+    def __init__(
+        self,
+        routes: Sequence[RouteSettings] = (),
+        default_tls: TLSPolicy = TLSPolicy.OPPORTUNISTIC,
+        stored: Sequence[HostRoute] = (),
+    ) -> None:
         self._default_tls = default_tls
-        self._routes: dict[tuple[str, str], RouteSettings] = {}
-        for route in routes:
+        self._hops: dict[tuple[str, str], NextHop] = {}
+        for route in (*map(host_route, routes), *stored):
             key = (domain_key(route.recipient_domain), domain_key(route.sender_domain))
-            self._routes.setdefault(key, route)
+            self._hops.setdefault(key, route.next_hop)
 
     def choose(self, reverse_path: Address | None, forward_path: Address) -> Choice:
         """The next hop of a message; the null reverse-path is from no domain."""
         to = forward_path.key[1]
         sender = "" if reverse_path is None else reverse_path.key[1]
         for key in ((to, sender), (to, ""), ("", sender), ("", "")):
-            route = self._routes.get(key)
-            if route is not None:
-                return Choice(_smart_host(route), _why(*key))
+            hop = self._hops.get(key)
+            if hop is not None:
+                return Choice(hop, _why(*key))
         if to.startswith("["):
             return Choice(NextHop(to, by_mx=False, tls=self._default_tls), "the address names the host itself")
         return Choice(NextHop(to, tls=self._default_tls), f"no route of ours; the MX hosts of {to}")
@@ -62,8 +68,9 @@ def _why(recipient_domain: str, sender_domain: str) -> str:
     return "a route for mail" + "".join(word + domain for word, domain in parts if domain)
 
 
-def _smart_host(route: RouteSettings) -> NextHop:
-    return NextHop(
+def host_route(route: RouteSettings) -> HostRoute:
+    """A route of the configuration."""
+    hop = NextHop(
         name=route.host,
         port=route.port,
         by_mx=False,
@@ -72,16 +79,43 @@ def _smart_host(route: RouteSettings) -> NextHop:
         login=HostLogin(route.username, route.password) if route.username else None,
         certificate_name=route.certificate_name,
     )
+    return HostRoute(hop, route.recipient_domain, route.sender_domain)
+
+
+class Routes:
+    """The routes as they are at the moment: the configuration's, which do not change, and the store's."""
+
+    def __init__(self, settings: RoutingSettings, default_tls: TLSPolicy, stored: IRouteAdministration | None) -> None:
+        self._configured = settings.routes
+        self._default_tls = default_tls
+        self._stored = stored
+        self._known: Sequence[HostRoute] = ()
+        self._table = RouteTable(self._configured, default_tls)
+
+    async def table(self) -> RouteTable:
+        """All of them.
+
+        @raise StoreError: they cannot be read now.
+        """
+        if self._stored is not None:
+            found = await self._stored.routes()
+            if found != self._known:
+                self._known = found
+                self._table = RouteTable(self._configured, self._default_tls, found)
+        return self._table
 
 
 class ForwardedSenders:
     """Rewrites the reverse-path of what we forward for others, and knows its own rewritten addresses.
 
-    @param today: the moment, for the age of rewritten addresses.
+    @param secret: the key of SRS, of this system alone.
+    @param now: for the age of rewritten addresses.
+    @param domain: where they are; "" for the default domain.
     """
 
-    def __init__(self, srs: SRS, directory: IDirectory, now: Callable[[], datetime]) -> None:
-        self._srs = srs
+    def __init__(self, secret: bytes, directory: IDirectory, now: Callable[[], datetime], domain: str = "") -> None:
+        self._secret = secret
+        self._domain = domain
         self._directory = directory
         self._now = now
 
@@ -92,13 +126,15 @@ class ForwardedSenders:
         """The sender of forwarded mail; a sender of ours passes SPF as it is."""
         if await self._directory.is_local_domain(reverse_path.key[1]):
             return reverse_path
-        return self._srs.rewrite(reverse_path, self._day())
+        domain = self._domain or await self._directory.default_domain()
+        return SRS(self._secret, domain).rewrite(reverse_path, self._day()) if domain else reverse_path
 
     def restore(self, forward_path: Address) -> Address | None:
-        """The address that was rewritten; None where it is none of ours, forged or too old."""
-        if forward_path.key[1] != domain_key(self._srs.domain):
-            return None
-        return self._srs.restore(forward_path, self._day())
+        """The address that was rewritten; None where it is none of ours, forged or too old.
+
+        @param forward_path: of any domain of ours, as the one for rewritten addresses may have been another before.
+        """
+        return SRS(self._secret, forward_path.domain).restore(forward_path, self._day())
 
 
 @implementer(IRouter)
@@ -108,13 +144,13 @@ class QueueRouter:
     @param senders: None where SRS is switched off.
     """
 
-    def __init__(self, table: RouteTable, aliases: AliasRouter, senders: ForwardedSenders | None = None) -> None:
-        self._table = table
+    def __init__(self, routes: Routes, aliases: AliasRouter, senders: ForwardedSenders | None = None) -> None:
+        self._routes = routes
         self._aliases = aliases
         self._senders = senders
 
     async def next_hop(self, row: QueueRow) -> NextHop:
-        return self._table.choose(row.reverse_path, row.forward_path).next_hop
+        return (await self._routes.table()).choose(row.reverse_path, row.forward_path).next_hop
 
     async def sender(self, row: QueueRow) -> Address | None:
         if not row.forwarded or row.reverse_path is None or self._senders is None:

@@ -9,43 +9,35 @@ is that account's own address to be. When an account goes, what led to it waits 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 from zope.interface import implementer
 
-from emailsys.interfaces import AdminError, DomainRow, IAccounts, UserRow
+from emailsys.interfaces import AdminError, DomainRow, Fate, IAccounts, UserRow
 from emailsys.mail.address import Address, domain_key
-from emailsys.store.database import Database
-from emailsys.store.directory import Directory
-from emailsys.store.schema import accounts, addresses, credentials, domains, generation, maildrop, reclaim
-
-# RFC 2142: each domain has these.
-_ROLES: Final = ("postmaster", "abuse")
+from emailsys.store.changes import Changes, find_domain
+from emailsys.store.directory import ROLES
+from emailsys.store.ending import end_in_maildrop
+from emailsys.store.schema import accounts, addresses, credentials, domains, maildrop
 
 
 @implementer(IAccounts)
 class Accounts:
     """Administration, each method one transaction."""
 
-    def __init__(self, database: Database, directory: Directory, purged: Callable[[], None]) -> None:
+    def __init__(
+        self, changes: Changes, purged: Callable[[], None], default_quota: int, now: Callable[[], float]
+    ) -> None:
         """
         @param purged: called when bodies may have become free.
+        @param default_quota: StoreSettings.default_quota.
+        @param now: seconds since 1970.
         """
-        self._database = database
-        self._directory = directory
+        self._changes = changes
         self._purged = purged
-
-    async def _change(self, description: str, function: Callable[[Connection], None]) -> None:
-        def change(connection: Connection) -> int:
-            # First, because on PostgreSQL its row lock lets administrators in one by one.
-            number = connection.execute(
-                update(generation).values(number=generation.c.number + 1).returning(generation.c.number)
-            ).scalar_one()
-            function(connection)
-            return int(number)
-
-        self._directory.changed(await self._database.run(description, change))
+        self._default_quota = default_quota
+        self._now = now
 
     async def add_domain(self, name: str, postmaster: Address) -> None:
         """Add a domain; postmaster and abuse lead to an account of a domain of this system, which may be made later."""
@@ -53,14 +45,14 @@ class Accounts:
         target_local, target_domain = postmaster.key
 
         def add(connection: Connection) -> None:
-            if _domain(connection, key) is not None:
+            if find_domain(connection, key) is not None:
                 raise AdminError(f"the domain {name} exists already")
-            if target_domain != key and _domain(connection, target_domain) is None:
+            if target_domain != key and find_domain(connection, target_domain) is None:
                 raise AdminError(f"{postmaster} is in no domain of this system; name an account here")
-            domain_id = self._database.ids.make()
+            domain_id = self._changes.database.ids.make()
             connection.execute(insert(domains).values(domain_id=domain_id, domain_key=key, name=name))
             account = _account(connection, postmaster)
-            for role in _ROLES:
+            for role in ROLES:
                 connection.execute(
                     insert(addresses).values(
                         domain_id=domain_id,
@@ -73,53 +65,57 @@ class Accounts:
                     )
                 )
 
-        await self._change("add-domain", add)
+        await self._changes.run("add-domain", add)
 
     async def list_domains(self) -> Sequence[DomainRow]:
         """In the order in which they were added."""
-        return await self._database.read("list-domains", _list_domains)
+        return await self._changes.database.read("list-domains", _list_domains)
 
     async def remove_domain(self, name: str) -> None:
         """Refused while it has users, or while another domain's postmaster is there."""
         key = domain_key(name)
 
         def remove(connection: Connection) -> None:
-            domain_id = _domain(connection, key)
+            domain_id = find_domain(connection, key)
             if domain_id is None:
                 raise AdminError(f"there is no domain {name}")
             users = connection.execute(select(func.count()).where(accounts.c.domain_id == domain_id)).scalar_one()
             if users:
                 raise AdminError(f"the domain {name} has {users} users; remove them first")
             other = connection.execute(
-                select(domains.c.name)
+                select(domains.c.name, addresses.c.local_key)
                 .join(addresses, addresses.c.domain_id == domains.c.domain_id)
                 .where(addresses.c.target_domain_key == key, addresses.c.domain_id != domain_id)
+                .order_by(addresses.c.local_key.not_in(ROLES))
                 .limit(1)
-            ).scalar()
+            ).one_or_none()
+            if other is not None and other.local_key in ROLES:
+                raise AdminError(f"the postmaster of {other.name} is in {name}; remove {other.name} first")
             if other is not None:
-                raise AdminError(f"the postmaster of {other} is in {name}; remove {other} first")
+                raise AdminError(f"{other.local_key}@{other.name} leads to {name}; change that alias first")
             connection.execute(delete(addresses).where(addresses.c.domain_id == domain_id))
             connection.execute(delete(domains).where(domains.c.domain_id == domain_id))
 
-        await self._change("remove-domain", remove)
+        await self._changes.run("remove-domain", remove)
 
     async def add_user(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         """Add an account; aliases that waited for it lead to it now."""
         local_key, key = address.key
 
         def add(connection: Connection) -> None:
-            domain_id = _domain(connection, key)
+            domain_id = find_domain(connection, key)
             if domain_id is None:
                 raise AdminError(f"there is no domain {address.domain}; add it first")
             if _account(connection, address) is not None:
                 raise AdminError(f"the user {address} exists already")
             here = (addresses.c.domain_id == domain_id) & (addresses.c.local_key == local_key)
             itself = (addresses.c.target_local_key == local_key) & (addresses.c.target_domain_key == key)
-            alias = connection.execute(select(addresses).where(here)).one_or_none()
-            if alias is not None and (alias.target_local_key, alias.target_domain_key) != address.key:
-                target = Address(alias.target_local, alias.target_domain)
-                raise AdminError(f"{address} is an alias of {target} already")
-            account_id = self._database.ids.make()
+            aliases = connection.execute(select(addresses).where(here)).all()
+            for alias in aliases:
+                if (alias.target_local_key, alias.target_domain_key) != address.key:
+                    target = Address(alias.target_local, alias.target_domain)
+                    raise AdminError(f"{address} is an alias of {target} already")
+            account_id = self._changes.database.ids.make()
             connection.execute(
                 insert(accounts).values(
                     account_id=account_id,
@@ -131,7 +127,7 @@ class Accounts:
                 )
             )
             _put_credentials(connection, account_id, credentials)
-            if alias is None:
+            if not aliases:
                 connection.execute(
                     insert(addresses).values(
                         domain_id=domain_id,
@@ -145,11 +141,13 @@ class Accounts:
                 )
             connection.execute(update(addresses).where(itself).values(account_id=account_id))
 
-        await self._change("add-user", add)
+        await self._changes.run("add-user", add)
 
     async def list_users(self, domain: str | None) -> Sequence[UserRow]:
         """By domain, then local part."""
-        return await self._database.read("list-users", lambda connection: _list_users(connection, domain))
+        return await self._changes.database.read(
+            "list-users", lambda connection: _list_users(connection, domain, self._default_quota)
+        )
 
     async def remove_user(self, address: Address, purge: bool) -> None:
         """Refused while mail exists unless `purge`.
@@ -177,19 +175,14 @@ class Accounts:
             mail = connection.execute(select(func.count()).where(drop)).scalar_one()
             if mail and not purge:
                 raise AdminError(f"{address} has {mail} messages; --purge deletes them")
-            connection.execute(
-                insert(reclaim).from_select(
-                    ["row_id", "message_id"], select(maildrop.c.row_id, maildrop.c.message_id).where(drop)
-                )
-            )
-            connection.execute(delete(maildrop).where(drop))
+            end_in_maildrop(connection, drop, Fate.DROPPED, int(self._now() * 1_000_000), "the account was removed")
             connection.execute(delete(credentials).where(credentials.c.account_id == account.account_id))
             own = (addresses.c.domain_id == account.domain_id) & (addresses.c.local_key == account.local_key)
-            connection.execute(delete(addresses).where(own, addresses.c.local_key.not_in(_ROLES)))
+            connection.execute(delete(addresses).where(own, addresses.c.local_key.not_in(ROLES)))
             connection.execute(update(addresses).where(leading).values(account_id=None))
             connection.execute(delete(accounts).where(accounts.c.account_id == account.account_id))
 
-        await self._change("remove-user", remove)
+        await self._changes.run("remove-user", remove)
         self._purged()
 
     async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
@@ -198,7 +191,7 @@ class Accounts:
         def put(connection: Connection) -> None:
             _put_credentials(connection, _known(connection, address).account_id, credentials)
 
-        await self._change("set-credentials", put)
+        await self._changes.run("set-credentials", put)
 
     async def set_enabled(self, address: Address, enabled: bool) -> None:
         """A disabled account cannot log in; its mail is still received."""
@@ -209,11 +202,7 @@ class Accounts:
                 update(accounts).where(accounts.c.account_id == account.account_id).values(enabled=enabled)
             )
 
-        await self._change("set-enabled", put)
-
-
-def _domain(connection: Connection, key: str) -> int | None:
-    return connection.execute(select(domains.c.domain_id).where(domains.c.domain_key == key)).scalar()
+        await self._changes.run("set-enabled", put)
 
 
 def _account(connection: Connection, address: Address) -> Any:
@@ -242,7 +231,12 @@ def _list_domains(connection: Connection) -> Sequence[DomainRow]:
     users = select(func.count()).where(accounts.c.domain_id == domains.c.domain_id).scalar_subquery()
     found = connection.execute(
         select(domains.c.name, addresses.c.target_local, addresses.c.target_domain, users.label("users"))
-        .outerjoin(addresses, (addresses.c.domain_id == domains.c.domain_id) & (addresses.c.local_key == "postmaster"))
+        .outerjoin(
+            addresses,
+            (addresses.c.domain_id == domains.c.domain_id)
+            & (addresses.c.local_key == "postmaster")
+            & (addresses.c.number == 0),
+        )
         .order_by(domains.c.domain_id)
     ).all()
     return [
@@ -253,23 +247,31 @@ def _list_domains(connection: Connection) -> Sequence[DomainRow]:
     ]
 
 
-def _list_users(connection: Connection, domain: str | None) -> Sequence[UserRow]:
+def _list_users(connection: Connection, domain: str | None, default_quota: int) -> Sequence[UserRow]:
     mail = (
         select(maildrop.c.account_id, func.count().label("messages"), func.sum(maildrop.c.octets).label("octets"))
         .group_by(maildrop.c.account_id)
         .subquery()
     )
     asked = (
-        select(accounts.c.local, accounts.c.domain, accounts.c.enabled, mail.c.messages, mail.c.octets)
+        select(
+            accounts.c.local, accounts.c.domain, accounts.c.enabled, accounts.c.quota, mail.c.messages, mail.c.octets
+        )
         .join(domains, domains.c.domain_id == accounts.c.domain_id)
         .outerjoin(mail, mail.c.account_id == accounts.c.account_id)
         .order_by(domains.c.domain_key, accounts.c.local_key)
     )
     if domain is not None:
-        if _domain(connection, domain_key(domain)) is None:
+        if find_domain(connection, domain_key(domain)) is None:
             raise AdminError(f"there is no domain {domain}")
         asked = asked.where(domains.c.domain_key == domain_key(domain))
     return [
-        UserRow(Address(row.local, row.domain), bool(row.enabled), int(row.messages or 0), int(row.octets or 0))
+        UserRow(
+            Address(row.local, row.domain),
+            bool(row.enabled),
+            int(row.messages or 0),
+            int(row.octets or 0),
+            default_quota if row.quota is None else int(row.quota),
+        )
         for row in connection.execute(asked).all()
     ]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Connection, select
 from zope.interface import implementer
 
-from emailsys.interfaces import Account, IDirectory, Login
+from emailsys.interfaces import Account, IAliases, IDirectory, Login
 from emailsys.mail.address import Address
+from emailsys.mail.next_hop import HostRoute
 from emailsys.store.database import Database, Reactor
+from emailsys.store.route_rows import read_routes
 from emailsys.store.schema import accounts, addresses, credentials, domains, generation
 
 T = TypeVar("T")
+
+# RFC 2142: each domain has these.
+ROLES: Final = ("postmaster", "abuse")
 
 # Seconds between two looks at the generation: answers are younger than one second even if the look takes a while.
 _LOOK_EVERY: Final = 0.5
@@ -21,7 +26,7 @@ _LOOK_EVERY: Final = 0.5
 _CACHED: Final = 20_000
 
 
-@implementer(IDirectory)
+@implementer(IDirectory, IAliases)
 class Directory:
     """Domains, addresses and logins. A change made in this process is seen at once, another's within a second."""
 
@@ -73,18 +78,49 @@ class Directory:
         return await self._answer(("default",), look_up)
 
     async def find_address(self, local_key: str, domain_key: str) -> Account | None:
-        """The account which that very address belongs to; None for an alias whose target is not there yet."""
+        """The account whose own name that is, or whom the role leads to, as its only target.
+
+        Another alias is answered by `targets`: it comes after names with a +tag.
+        """
 
         def look_up(connection: Connection) -> Account | None:
             asked = (
-                select(accounts)
-                .join(addresses, addresses.c.account_id == accounts.c.account_id)
+                select(addresses.c.target_local_key, addresses.c.target_domain_key, accounts)
                 .join(domains, domains.c.domain_id == addresses.c.domain_id)
+                .outerjoin(accounts, accounts.c.account_id == addresses.c.account_id)
                 .where(addresses.c.local_key == local_key, domains.c.domain_key == domain_key)
+                .limit(2)
             )
-            return _account(connection.execute(asked).one_or_none())
+            found = connection.execute(asked).all()
+            if len(found) != 1 or found[0].account_id is None:
+                return None
+            row = found[0]
+            itself = (row.target_local_key, row.target_domain_key) == (local_key, domain_key)
+            return _account(row) if itself or local_key in ROLES else None
 
         return await self._answer(("address", local_key, domain_key), look_up)
+
+    async def targets(self, local_key: str, domain_key: str) -> Sequence[Address]:
+        """What the alias of that name stands for, in order; an empty local part asks for the catch-all."""
+
+        def look_up(connection: Connection) -> Sequence[Address]:
+            asked = (
+                select(addresses)
+                .join(domains, domains.c.domain_id == addresses.c.domain_id)
+                .where(addresses.c.local_key == local_key, domains.c.domain_key == domain_key)
+                .order_by(addresses.c.number)
+            )
+            return tuple(
+                Address(row.target_local, row.target_domain)
+                for row in connection.execute(asked).all()
+                if (row.target_local_key, row.target_domain_key) != (local_key, domain_key)
+            )
+
+        return await self._answer(("targets", local_key, domain_key), look_up)
+
+    async def routes(self) -> Sequence[HostRoute]:
+        """The routes that the store keeps."""
+        return await self._answer(("routes",), read_routes)
 
     async def find_login(self, name_key: tuple[str, str]) -> Login | None:
         """The account whose own address that is, with credentials; a disabled one too."""

@@ -10,6 +10,7 @@ from typing import Final
 _EPOCH_MS: Final = 1_735_689_600_000
 _NODE_BITS: Final = 10
 _SEQUENCE_BITS: Final = 12
+_TEXT_LENGTH: Final = 14
 NODES: Final = 1 << _NODE_BITS
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS: Final = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
@@ -31,6 +32,24 @@ def id_text(number: int) -> str:
         + _PAIRS[(number >> 10) & 1023]
         + _PAIRS[number & 1023]
     )
+
+
+def id_number(text: str) -> int | None:
+    """The id of a text that `id_text` made, whatever its case; None for another."""
+    number = 0
+    if len(text) != _TEXT_LENGTH:
+        return None
+    for character in text.lower():
+        digit = _ALPHABET.find(character)
+        if digit < 0:
+            return None
+        number = number << 5 | digit
+    return number if number < 1 << 63 else None
+
+
+def first_id_at(microseconds: int) -> int:
+    """The least id that can have been made at that time or later; microseconds since 1970."""
+    return max(0, microseconds // 1000 - _EPOCH_MS) << _NODE_BITS + _SEQUENCE_BITS
 
 
 class IdSource:

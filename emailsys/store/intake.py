@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sqlalchemy import Connection
@@ -11,16 +11,15 @@ from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from emailsys.interfaces import IIncoming, IIntake, StoreError
-from emailsys.mail.envelope import Envelope, LocalRoute
+from emailsys.interfaces import IIncoming, IIntake, Notice, StoreError
+from emailsys.mail.envelope import Envelope
 from emailsys.store import schema
+from emailsys.store.addressing import PIECE_OCTETS, address_rows, may_have_dots, notice_rows
 from emailsys.store.database import Database
 from emailsys.store.ids import id_text
-from emailsys.store.jobs import Rows
+from emailsys.store.jobs import Row, Rows
 from emailsys.telemetry import Telemetry
 
-# A body up to this many octets is one row, and comes with its message in one transaction.
-PIECE_OCTETS: Final = 256 * 1024
 # Octets of one message's pieces that may wait for their commit before its sender is paused.
 _OUTSTANDING_OCTETS: Final = 1024 * 1024
 # Where too much is held in memory over all messages, pieces from this size on are staged before they are full.
@@ -29,11 +28,6 @@ _SMALL_PIECE_OCTETS: Final = 16 * 1024
 _ROOM: Final = 1.5
 # Seconds for which a look at the disk is good: a look at each message would be one system call more.
 _LOOK_EVERY: Final = 0.25
-
-
-def may_have_dots(piece: bytes) -> bool:
-    """Whether a line of the piece may begin with a dot, and so needs stuffing. A piece may begin a line."""
-    return piece.startswith(b".") or b"\n." in piece
 
 
 @implementer(IIntake)
@@ -46,8 +40,10 @@ class Intake:
         telemetry: Telemetry,
         max_held_octets: int,
         now: Callable[[], float] = time.time,
+        stored: Callable[[Sequence[Row]], None] | None = None,
     ) -> None:
         """
+        @param stored: called with the maildrop rows of each commit.
         @param max_held_octets: of bodies not yet given to the database, over all messages.
         """
         self.database = database
@@ -57,6 +53,7 @@ class Intake:
         self.now = now
         self._free: int | None = None
         self._look_again_at = float("-inf")
+        self.stored = stored
 
     def begin(self) -> Incoming:
         """A new, empty message."""
@@ -160,8 +157,8 @@ class Incoming:
         size = len(piece)
         rows = Rows("stage", size)
         if self._pieces == 0:
-            rows.body = (self._message_id, may_have_dots(piece), piece)
-            rows.staged = (self._message_id, database.ids.node)
+            rows.bodies.append((self._message_id, may_have_dots(piece), piece))
+            rows.staged.append((self._message_id, database.ids.node))
         else:
             rows.pieces.append((self._message_id, self._pieces, may_have_dots(piece), piece))
         self._pieces += 1
@@ -185,8 +182,8 @@ class Incoming:
             if not waiting.called:
                 waiting.callback(None)
 
-    async def commit(self, envelope: Envelope) -> None:
-        """Return once message, body, maildrop rows and queue rows are on disk.
+    async def commit(self, envelope: Envelope, notices: Sequence[Notice] = ()) -> None:
+        """Return once message, body, maildrop rows and queue rows are on disk, and those of the notices.
 
         @raise StoreError: nothing was accepted.
         """
@@ -197,17 +194,22 @@ class Incoming:
         tail = self._take_held() if self._chunks else b""
         try:
             if self._pieces == 0:
-                rows.body = (self._message_id, may_have_dots(tail), tail)
+                rows.bodies.append((self._message_id, may_have_dots(tail), tail))
                 self._pieces = 1
             else:
                 await self._wait_for_pieces()
                 rows.pieces.append((self._message_id, self._pieces, may_have_dots(tail), tail))
                 self._pieces += 1
                 rows.unstage = self._message_id
-            self._address(rows, envelope)
+            make, due_at = self._intake.database.ids.make, int(self._intake.now() * 1_000_000)
+            address_rows(rows, self._message_id, envelope, self.octets, self._pieces, make, due_at)
+            for notice in notices:
+                notice_rows(rows, notice, make, due_at, self._message_id)
             await self._intake.database.insert(rows)
+            if self._intake.stored is not None:
+                self._intake.stored(rows.maildrop)
         except BaseException:
-            if rows.unstage is not None or rows.body is None:
+            if rows.unstage is not None or not rows.bodies:
                 self._sweep()
             raise
 
@@ -217,38 +219,6 @@ class Incoming:
             await self._all_written
         if self._error is not None:
             self._error.raiseException()
-
-    def _address(self, rows: Rows, envelope: Envelope) -> None:
-        """Fill in the message's row and those of its recipients: one maildrop row for an account, however named."""
-        make = self._intake.database.ids.make
-        message_id = self._message_id
-        reverse = envelope.reverse_path
-        rows.message = (
-            message_id,
-            None if reverse is None else reverse.local,
-            None if reverse is None else reverse.domain,
-            int(envelope.arrived_at.timestamp() * 1_000_000),
-            self.octets,
-            self._pieces,
-            envelope.body.value,
-            envelope.smtputf8,
-        )
-        return_path = "Return-Path: <>" if reverse is None else f"Return-Path: <{reverse}>"
-        accounts: set[int] = set()
-        for recipient in envelope.recipients:
-            for route in recipient.routes:
-                if isinstance(route, LocalRoute):
-                    if route.account_id in accounts:
-                        continue
-                    accounts.add(route.account_id)
-                    # RFC 5321 §4.4: the final delivery inserts the reverse-path at the beginning.
-                    prefix = f"{return_path}\r\nDelivered-To: {recipient.forward_path}\r\n".encode()
-                    octets = self.octets + len(prefix)
-                    rows.maildrop.append((route.account_id, make(), message_id, octets, envelope.smtputf8, prefix))
-                else:
-                    path = route.forward_path
-                    due_at = int(self._intake.now() * 1_000_000)
-                    rows.queue.append((make(), message_id, path.local, path.domain, "waiting", due_at, 0, None, None))
 
     def abandon(self) -> None:
         """Forget it; staged pieces are swept."""

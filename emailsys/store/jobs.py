@@ -39,14 +39,15 @@ class Job:
 class Rows(Job):
     """Rows to insert, by table, in the columns' order of the schema."""
 
-    __slots__ = ("body", "maildrop", "message", "pieces", "queue", "staged", "unstage")
+    __slots__ = ("bodies", "maildrop", "messages", "pieces", "queue", "staged", "unstage")
 
     def __init__(self, name: str, octets: int) -> None:
         super().__init__(name, octets)
-        self.body: Row | None = None
+        # Pieces of bodies come without their digest, which the writer adds.
+        self.bodies: list[Row] = []
         self.pieces: list[Row] = []
-        self.staged: Row | None = None
-        self.message: Row | None = None
+        self.staged: list[Row] = []
+        self.messages: list[Row] = []
         self.maildrop: list[Row] = []
         self.queue: list[Row] = []
         # The body whose row in `staged` goes, because its message is complete.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 from array import array
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import lru_cache
 from typing import IO, Any, Final
 
@@ -13,12 +13,15 @@ from sqlalchemy import Connection, select
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from emailsys.interfaces import IMaildrop, IMaildrops, MaildropInUse, MaildropLost, StoreError
+from emailsys.interfaces import Fate, IMaildrop, IMaildrops, MaildropInUse, MaildropLost, StoreError
+from emailsys.operations import EventKind
 from emailsys.store import schema
+from emailsys.store.addressing import PIECE_OCTETS
 from emailsys.store.bodies import read_piece
 from emailsys.store.database import Database, Reactor
+from emailsys.store.ending import end_in_maildrop
+from emailsys.store.history import Event
 from emailsys.store.ids import id_text
-from emailsys.store.intake import PIECE_OCTETS
 from emailsys.store.maildrop_locks import MaildropLocks
 from emailsys.store.reclaim import Sweeper
 
@@ -32,6 +35,9 @@ _AHEAD_MESSAGES: Final = 32
 _AHEAD_OCTETS: Final = 96 * 1024
 # Rows that one DELETE names, and rows of the snapshot fetched at a time.
 _ROWS_AT_ONCE: Final = 256
+# What the ledger says of messages that their owner deleted.
+_FETCHED: Final = "after it was fetched"
+_NOT_FETCHED: Final = "not fetched in that session"
 _FETCH: Final = 5000
 
 
@@ -65,11 +71,20 @@ class Maildrops:
     """The store's door for POP3."""
 
     def __init__(
-        self, database: Database, locks: MaildropLocks, sweeper: Sweeper, reactor: Reactor, takeover_after: float
+        self,
+        database: Database,
+        locks: MaildropLocks,
+        sweeper: Sweeper,
+        reactor: Reactor,
+        takeover_after: float,
+        now: Callable[[], float],
     ) -> None:
         """
         @param takeover_after: seconds of silence after which a new login in this process takes a maildrop over.
+        @param now: seconds since 1970.
         """
+        self._now = now
+        self._events = database.engine.inserts(schema.events)
         self._database = database
         self._locks = locks
         self._reactor = reactor
@@ -114,6 +129,16 @@ class Maildrops:
         """A session has ended."""
         if self._holders.get(account_id) is maildrop:
             self._give_back(account_id)
+
+    def microseconds(self) -> int:
+        """The time, since 1970."""
+        return int(self._now() * 1_000_000)
+
+    def tell_fetched(self, connection: Connection, fetched: Sequence[tuple[int, int]], now: int) -> None:
+        """Note that messages, by row and message, were fetched and left where they are."""
+        make = self._database.ids.make
+        events = [Event(message_id, EventKind.FETCHED, row_id) for row_id, message_id in fetched]
+        self._events.insert(connection, [event.row(make(), now) for event in events])
 
     def deleted(self) -> None:
         """Bodies may have become free."""
@@ -173,6 +198,8 @@ class Maildrop:
         self._syncing = False
         # Whether a message was ever marked as deleted.
         self._marked = False
+        # Messages of which all was read, by their rows; told to the ledger by `sync`.
+        self._fetched: dict[int, int] = {}
         # Messages read ahead, and the one after the last that was asked for.
         self._ahead: dict[int, _Ready] = {}
         self._next = 0
@@ -255,6 +282,8 @@ class Maildrop:
             self._hold()
             yield await read_piece(self._database, ready.body_id, number)
             self._heard_at = self._reactor.seconds()
+        # Only who was given all of it comes here.
+        self._fetched[self._ids[index]] = ready.body_id
 
     def _wanted(self, index: int) -> list[int]:
         """Which messages one read shall bring: this one and, where they are fetched in order, those after it."""
@@ -304,21 +333,26 @@ class Maildrop:
     async def _sync(self) -> None:
         self._hold()
         gone = [index for index, flag in enumerate(self._flags) if flag & (_DELETED | _PURGED) == _DELETED]
-        if not gone:
-            return
         row_ids = [self._ids[index] for index in gone]
+        deleted = set(row_ids)
+        kept = [(row_id, message_id) for row_id, message_id in self._fetched.items() if row_id not in deleted]
+        if not gone and not kept:
+            return
+        now = self._maildrops.microseconds()
         self._syncing = True
         try:
-            await self._database.run("sync", lambda connection: self._delete(connection, row_ids))
+            await self._database.run("sync", lambda connection: self._write(connection, row_ids, kept, now))
         finally:
             self._syncing = False
             if self._released:
                 self._maildrops.released(self._account_id, self)
         for index in gone:
             self._flags[index] |= _PURGED
-        self._maildrops.deleted()
+        self._fetched.clear()
+        if gone:
+            self._maildrops.deleted()
 
-    def _delete(self, connection: Connection, row_ids: Sequence[int]) -> None:
+    def _write(self, connection: Connection, row_ids: Sequence[int], kept: Sequence[tuple[int, int]], now: int) -> None:
         if self._fence:
             account = schema.accounts
             fence = connection.execute(
@@ -326,16 +360,14 @@ class Maildrop:
             ).scalar()
             if fence != self._fence:
                 raise MaildropLost()
-        drop, reclaim = schema.maildrop, schema.reclaim
-        for start in range(0, len(row_ids), _ROWS_AT_ONCE):
-            some = row_ids[start : start + _ROWS_AT_ONCE]
-            ours = (drop.c.account_id == self._account_id) & drop.c.row_id.in_(some)
-            connection.execute(
-                reclaim.insert().from_select(
-                    ["row_id", "message_id"], select(drop.c.row_id, drop.c.message_id).where(ours)
-                )
-            )
-            connection.execute(drop.delete().where(ours))
+        drop = schema.maildrop
+        for fetched, words in ((True, _FETCHED), (False, _NOT_FETCHED)):
+            ended = [row_id for row_id in row_ids if (row_id in self._fetched) is fetched]
+            for start in range(0, len(ended), _ROWS_AT_ONCE):
+                ours = (drop.c.account_id == self._account_id) & drop.c.row_id.in_(ended[start : start + _ROWS_AT_ONCE])
+                end_in_maildrop(connection, ours, Fate.DELETED, now, words)
+        for start in range(0, len(kept), _ROWS_AT_ONCE):
+            self._maildrops.tell_fetched(connection, kept[start : start + _ROWS_AT_ONCE], now)
 
     def touch(self) -> None:
         """The client has just spoken."""

@@ -15,18 +15,26 @@ from emailsys.config.settings import POP3Settings, StoreSettings
 from emailsys.interfaces import StoreError
 from emailsys.store import schema
 from emailsys.store.accounts import Accounts
+from emailsys.store.aliases import Aliases
+from emailsys.store.changes import Changes
 from emailsys.store.database import IDLE_AFTER, Database, Reactor
 from emailsys.store.directory import Directory
 from emailsys.store.engine import Engine
-from emailsys.store.ids import IdSource
+from emailsys.store.ids import IdSource, node_of
 from emailsys.store.intake import Intake
 from emailsys.store.locks import sync_directory
 from emailsys.store.maildrop import Maildrops
 from emailsys.store.maildrop_locks import AdvisoryLocks, KernelLocks
 from emailsys.store.migrate import prepare_schema
-from emailsys.store.queue import Queue
+from emailsys.store.queue import Queue, give_back_leased
+from emailsys.store.queue_operations import QueueOperations
+from emailsys.store.quotas import Quotas
 from emailsys.store.reclaim import RESERVE_OCTETS, Sweeper
+from emailsys.store.retention import Retention
+from emailsys.store.routes import Routes
 from emailsys.store.sqlite import SQLite
+from emailsys.store.trace import Trace
+from emailsys.store.verify import Verification
 from emailsys.telemetry import Telemetry
 
 # In the state folder.
@@ -34,7 +42,10 @@ DATABASE_NAME: Final = "mail.sqlite"
 
 
 class Store:
-    """An open store: `intake`, `maildrops`, `accounts`, `directory` and `queue`, as `interfaces` describes them."""
+    """An open store: `intake`, `maildrops`, `accounts`, `directory` and `queue`, as `interfaces` describes them.
+
+    For operators `aliases`, `routes`, `quotas`, `queue_operations`, `trace` and `verification`, as in `operations`.
+    """
 
     def __init__(
         self,
@@ -42,18 +53,26 @@ class Store:
         locks: KernelLocks | AdvisoryLocks,
         reactor: Reactor,
         telemetry: Telemetry,
+        settings: StoreSettings,
         takeover_after: float,
-        max_waiting_octets: int,
         reserve_octets: int,
         now: Callable[[], float],
     ) -> None:
         self.database = database
         self.sweeper = Sweeper(database, reactor, telemetry, reserve_octets)
-        self.intake = Intake(database, telemetry, max_waiting_octets, now)
-        self.maildrops = Maildrops(database, locks, self.sweeper, reactor, takeover_after)
+        self.retention = Retention(database, reactor, telemetry, self.sweeper.wake, settings, now)
+        self.maildrops = Maildrops(database, locks, self.sweeper, reactor, takeover_after, now)
         self.directory = Directory(database, reactor)
-        self.accounts = Accounts(database, self.directory, self.sweeper.wake)
+        changes = Changes(database, self.directory)
+        self.accounts = Accounts(changes, self.sweeper.wake, settings.default_quota, now)
+        self.aliases = Aliases(changes)
+        self.routes = Routes(changes, self.directory)
+        self.quotas = Quotas(changes, reactor, telemetry, settings.default_quota)
+        self.intake = Intake(database, telemetry, settings.max_waiting_octets, now, self.quotas.stored)
         self.queue = Queue(database, self.sweeper, now)
+        self.queue_operations = QueueOperations(database, self.sweeper, now)
+        self.trace = Trace(database, now)
+        self.verification = Verification(database)
         self._locks = locks
         self._closing = False
 
@@ -63,6 +82,7 @@ class Store:
             return
         self._closing = True
         self.sweeper.stop()
+        self.retention.stop()
         await self.database.close()
         self._locks.close()
 
@@ -132,7 +152,7 @@ def open_on(
         else:
             locks = AdvisoryLocks(engine, reactor)
         try:
-            last_id = _prepare(engine, locks, telemetry)
+            last_id = _prepare(engine, locks, telemetry, now)
         except BaseException:
             locks.close()
             raise
@@ -146,9 +166,10 @@ def open_on(
     database = Database(engine, ids, reactor, telemetry, settings.max_waiting_octets, idle_after)
     if isinstance(locks, AdvisoryLocks):
         locks.database = database
-    store = Store(database, locks, reactor, telemetry, takeover_after, settings.max_waiting_octets, reserve_octets, now)
+    store = Store(database, locks, reactor, telemetry, settings, takeover_after, reserve_octets, now)
     if sweep:
         store.sweeper.start()
+        store.retention.start()
     return store
 
 
@@ -171,7 +192,7 @@ def _engine(url: str | None, state: Path) -> Engine:
     raise StoreError(f"store.url: {backend} is no engine of ours; sqlite and postgresql are")
 
 
-def _prepare(engine: Engine, locks: KernelLocks | AdvisoryLocks, telemetry: Telemetry) -> int:
+def _prepare(engine: Engine, locks: KernelLocks | AdvisoryLocks, telemetry: Telemetry, now: Callable[[], float]) -> int:
     """Schema, this node's rows, and what dead nodes left; returns the last id that this node ever committed."""
     connection = engine.connect_writer()
     try:
@@ -184,6 +205,7 @@ def _prepare(engine: Engine, locks: KernelLocks | AdvisoryLocks, telemetry: Tele
             for writer in set(range(engine.writers)) - {row.writer for row in known}:
                 connection.execute(insert(commits).values(node=locks.node, writer=writer, last_id=0))
             _sweep_staged(connection, locks)
+            _give_back_leases(connection, locks, int(now() * 1_000_000))
             return max((int(row.last_id) for row in known), default=0)
     finally:
         connection.close()
@@ -201,3 +223,17 @@ def _sweep_staged(connection: Connection, locks: KernelLocks | AdvisoryLocks) ->
                 )
             )
             connection.execute(delete(staged).where(gone))
+
+
+def _give_back_leases(connection: Connection, locks: KernelLocks | AdvisoryLocks, now: int) -> None:
+    """Make queue rows due whose process is no more: after a crash nothing waits for the end of a lease."""
+    queue = schema.queue
+    leases = connection.execute(select(queue.c.lease).where(queue.c.lease.is_not(None)).distinct()).scalars().all()
+    dead: dict[int, bool] = {}
+    for lease in leases:
+        node = node_of(lease)
+        if node not in dead:
+            dead[node] = node == locks.node or not locks.is_node_alive(node)
+        if dead[node]:
+            rows = connection.execute(select(queue.c.row_id).where(queue.c.lease == lease)).scalars().all()
+            give_back_leased(connection, queue.c.lease == lease, rows, now)

@@ -1,26 +1,29 @@
-"""Lease recipients on other hosts to who delivers, and settle what came of it."""
+"""Lease recipients on other hosts to who delivers, oldest due first, and give them back."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, func, select, update
 from zope.interface import implementer
 
-from emailsys.interfaces import IQueue, QueueRow, Settlement, StoreError
+from emailsys.interfaces import IQueue, Notice, QueueRow, Settlement, StoreError
 from emailsys.mail.address import Address
+from emailsys.mail.dsn_request import MessageRequest, RecipientRequest, Return, parse_notify, parse_orcpt
 from emailsys.mail.envelope import BodyType
 from emailsys.store.bodies import read_piece
 from emailsys.store.database import Database
+from emailsys.store.history import moment
 from emailsys.store.ids import id_text
 from emailsys.store.reclaim import Sweeper
-from emailsys.store.schema import messages, queue, reclaim
+from emailsys.store.schema import NEVER, messages, queue
+from emailsys.store.settling import Settling
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
+# Rows that one statement names.
+ROWS_AT_ONCE: Final = 500
 
 
 @implementer(IQueue)
@@ -29,8 +32,8 @@ class Queue:
 
     def __init__(self, database: Database, sweeper: Sweeper, now: Callable[[], float] = time.time) -> None:
         self._database = database
-        self._sweeper = sweeper
         self._now = now
+        self._settling = Settling(database, sweeper, now)
 
     def _microseconds(self) -> int:
         return int(self._now() * 1_000_000)
@@ -41,96 +44,67 @@ class Queue:
         now = self._microseconds()
 
         def take(connection: Connection) -> Sequence[QueueRow]:
-            due = (
-                select(queue, messages)
-                .join(messages, messages.c.message_id == queue.c.message_id)
-                .where(queue.c.due_at <= now)
-                .order_by(queue.c.due_at, queue.c.row_id)
-                .limit(limit)
-                # Rows that another node is just taking are none of ours. SQLite has one writer and ignores it.
-                .with_for_update(of=queue, skip_locked=True)
-            )
-            rows = connection.execute(due).mappings().all()
-            if rows:
+            rows = connection.execute(due_rows(now, limit)).mappings().all()
+            # Their lease ran out while an operator waited to hold them.
+            stopped = [row[queue.c.row_id] for row in rows if row[queue.c.state] == "holding"]
+            if stopped:
+                connection.execute(
+                    update(queue).where(queue.c.row_id.in_(stopped)).values(state="held", lease=None, due_at=NEVER)
+                )
+                rows = [row for row in rows if row[queue.c.state] != "holding"]
+            for some in in_parts([row[queue.c.row_id] for row in rows]):
                 connection.execute(
                     update(queue)
-                    .where(queue.c.row_id.in_([row[queue.c.row_id] for row in rows]))
+                    .where(queue.c.row_id.in_(some))
                     .values(state="leased", lease=lease, due_at=now + int(seconds * 1_000_000))
                 )
-            return [
-                QueueRow(
-                    row_id=row[queue.c.row_id],
-                    lease=lease,
-                    queue_id=id_text(row[messages.c.message_id]),
-                    reverse_path=(
-                        None
-                        if row[messages.c.reverse_domain] is None
-                        else Address(row[messages.c.reverse_local], row[messages.c.reverse_domain])
-                    ),
-                    forward_path=Address(row[queue.c.forward_local], row[queue.c.forward_domain]),
-                    arrived_at=_EPOCH + row[messages.c.arrived_at] * _MICROSECOND,
-                    octets=row[messages.c.octets],
-                    body=BodyType(row[messages.c.body_type]),
-                    smtputf8=bool(row[messages.c.smtputf8]),
-                    attempts=row[queue.c.attempts],
-                )
-                for row in rows
-            ]
+            return [_queue_row(row, lease) for row in rows]
 
         return await self._database.run("lease", take)
 
-    async def settle(self, settlements: Sequence[Settlement]) -> int:
-        """Record attempts in one commit; returns for how many the lease still held."""
+    async def renew(self, rows: Sequence[QueueRow], seconds: float) -> Sequence[QueueRow]:
+        """Hold leased rows for so many seconds from now; returns those whose lease was lost before."""
+        until = self._microseconds() + int(seconds * 1_000_000)
 
-        def record(connection: Connection) -> int:
-            settled = 0
-            for settlement in settlements:
-                ours = (queue.c.row_id == settlement.row.row_id) & (queue.c.lease == settlement.row.lease)
-                if settlement.due_at is not None:
-                    settled += connection.execute(
+        def prolong(connection: Connection) -> set[tuple[int, int]]:
+            held: set[tuple[int, int]] = set()
+            for lease, row_ids in _by_lease(rows).items():
+                for some in in_parts(row_ids):
+                    found = connection.execute(
                         update(queue)
-                        .where(ours)
-                        .values(
-                            state="waiting",
-                            lease=None,
-                            due_at=(settlement.due_at - _EPOCH) // _MICROSECOND,
-                            attempts=queue.c.attempts + 1,
-                            last_reply=settlement.reply,
-                        )
-                    ).rowcount
-                    continue
-                connection.execute(
-                    insert(reclaim).from_select(
-                        ["row_id", "message_id"], select(queue.c.row_id, queue.c.message_id).where(ours)
+                        .where(queue.c.row_id.in_(some), queue.c.lease == lease)
+                        .values(due_at=until)
+                        .returning(queue.c.row_id)
                     )
-                )
-                settled += connection.execute(delete(queue).where(ours)).rowcount
-            return settled
+                    held.update((row_id, lease) for row_id in found.scalars())
+            return held
 
-        settled = await self._database.run("settle", record)
-        self._sweeper.wake()
-        return settled
+        held = await self._database.run("renew", prolong)
+        return [row for row in rows if (row.row_id, row.lease) not in held]
+
+    async def settle(self, settlements: Sequence[Settlement], notices: Sequence[Notice] = ()) -> int:
+        """Record attempts in one commit, with the notices; returns for how many the lease still held."""
+        return await self._settling.settle(settlements, notices)
 
     async def release(self, rows: Sequence[QueueRow]) -> None:
         """Give leased rows back without an attempt: they are due at once."""
         now = self._microseconds()
 
         def give_back(connection: Connection) -> None:
-            for row in rows:
-                connection.execute(
-                    update(queue)
-                    .where(queue.c.row_id == row.row_id, queue.c.lease == row.lease)
-                    .values(state="waiting", lease=None, due_at=now)
-                )
+            for lease, row_ids in _by_lease(rows).items():
+                give_back_leased(connection, queue.c.lease == lease, row_ids, now)
 
         await self._database.run("release", give_back)
 
     async def next_due(self) -> datetime | None:
         """When the next row is due or its lease ends."""
         due_at = await self._database.read(
-            "next-due", lambda connection: connection.execute(select(func.min(queue.c.due_at))).scalar()
+            "next-due",
+            lambda connection: connection.execute(
+                select(func.min(queue.c.due_at)).where(queue.c.due_at < NEVER)
+            ).scalar(),
         )
-        return None if due_at is None else _EPOCH + due_at * _MICROSECOND
+        return None if due_at is None else moment(due_at)
 
     async def pieces(self, row: QueueRow) -> AsyncIterator[bytes]:
         """The body as it was accepted, each piece read in a transaction of its own."""
@@ -145,3 +119,76 @@ class Queue:
         for number in range(found.pieces):
             content, _dots = await read_piece(self._database, found.message_id, number)
             yield content
+
+
+def due_rows(now: int, limit: int) -> Select[Any]:
+    """Rows that are due with their messages, the longest due first: read along the index of due_at, as many as wanted.
+
+    @param now: microseconds since 1970.
+    """
+    return (
+        select(queue, messages)
+        .join(messages, messages.c.message_id == queue.c.message_id)
+        .where(queue.c.due_at <= now)
+        .order_by(queue.c.due_at, queue.c.row_id)
+        .limit(limit)
+        # Rows that another node is just taking are none of ours. SQLite has one writer and ignores it.
+        .with_for_update(of=queue, skip_locked=True)
+    )
+
+
+def give_back_leased(connection: Connection, ours: Any, row_ids: Sequence[int], now: int) -> int:
+    """End leases without an attempt; returns how many there were.
+
+    @param ours: which leases, as a condition.
+    """
+    changed = 0
+    for some in in_parts(row_ids):
+        here = queue.c.row_id.in_(some) & ours
+        changed += connection.execute(
+            update(queue).where(here, queue.c.state == "leased").values(state="waiting", lease=None, due_at=now)
+        ).rowcount
+        changed += connection.execute(
+            update(queue).where(here, queue.c.state == "holding").values(state="held", lease=None, due_at=NEVER)
+        ).rowcount
+    return changed
+
+
+def in_parts(row_ids: Sequence[int]) -> Iterable[Sequence[int]]:
+    """As many at a time as one statement names."""
+    for start in range(0, len(row_ids), ROWS_AT_ONCE):
+        yield row_ids[start : start + ROWS_AT_ONCE]
+
+
+def _by_lease(rows: Sequence[QueueRow]) -> dict[int, list[int]]:
+    leases: dict[int, list[int]] = {}
+    for row in rows:
+        leases.setdefault(row.lease, []).append(row.row_id)
+    return leases
+
+
+def _queue_row(row: Any, lease: int) -> QueueRow:
+    ret, notify, orcpt = row[messages.c.ret], row[queue.c.notify], row[queue.c.orcpt]
+    return QueueRow(
+        row_id=row[queue.c.row_id],
+        lease=lease,
+        queue_id=id_text(row[messages.c.message_id]),
+        reverse_path=reverse_path(row[messages.c.reverse_local], row[messages.c.reverse_domain]),
+        forward_path=Address(row[queue.c.forward_local], row[queue.c.forward_domain]),
+        arrived_at=moment(row[messages.c.arrived_at]),
+        octets=row[messages.c.octets],
+        body=BodyType(row[messages.c.body_type]),
+        smtputf8=bool(row[messages.c.smtputf8]),
+        attempts=row[queue.c.attempts],
+        warned=bool(row[queue.c.warned]),
+        forwarded=bool(row[queue.c.forwarded]),
+        message_dsn=MessageRequest(None if ret is None else Return(ret), row[messages.c.envid]),
+        dsn=RecipientRequest(
+            None if notify is None else parse_notify(notify), None if orcpt is None else parse_orcpt(orcpt)
+        ),
+    )
+
+
+def reverse_path(local: str | None, domain: str | None) -> Address | None:
+    """The reverse-path of two columns."""
+    return None if local is None or domain is None else Address(local, domain)

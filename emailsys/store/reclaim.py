@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import Connection, delete, exists, func, select, text
+from sqlalchemy import Connection, delete, func, select, text
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -140,7 +140,9 @@ class Sweeper:
                     rows = [row for row in rows if row.message_id != body_id]
                     free.discard(body_id)
             if free:
-                connection.execute(delete(messages).where(messages.c.message_id.in_(free)))
+                # The message's row stays for as long as the ledger remembers it, unless it never entered the ledger.
+                never = messages.c.message_id.in_(free) & messages.c.rows.is_(None)
+                connection.execute(delete(messages).where(never))
                 connection.execute(delete(bodies).where(bodies.c.body_id.in_(free)))
             connection.execute(delete(reclaim).where(reclaim.c.row_id.in_([row.row_id for row in rows])))
 
@@ -161,15 +163,11 @@ def _anything(connection: Connection) -> bool:
 
 def _named(connection: Connection, candidates: set[int]) -> set[int]:
     """Those that a maildrop or queue row still names. No row is ever added to a message that was accepted."""
-    found: Sequence[int] = (
-        connection.execute(
-            select(messages.c.message_id).where(
-                messages.c.message_id.in_(candidates),
-                exists().where(maildrop.c.message_id == messages.c.message_id)
-                | exists().where(queue.c.message_id == messages.c.message_id),
-            )
+    found: set[int] = set()
+    for table in (maildrop, queue):
+        found.update(
+            connection.execute(
+                select(table.c.message_id).where(table.c.message_id.in_(candidates)).distinct()
+            ).scalars()
         )
-        .scalars()
-        .all()
-    )
-    return set(found)
+    return found

@@ -14,6 +14,7 @@ from emailsys.interfaces import StoreError, StoreFull
 from emailsys.store import schema
 from emailsys.store.engine import Engine, Verdict, told
 from emailsys.store.ids import IdSource
+from emailsys.store.inserting import Inserting
 from emailsys.store.jobs import BATCH_OCTETS, Call, Inbox, Job, Rows, Upkeep
 
 # Seconds between two attempts to reach the database again, and after how many a commit in doubt is given up: then the
@@ -56,17 +57,7 @@ class Writer:
         self._surprise = surprise
         self._idle_after = idle_after
         self._connection: Connection | None = None
-        self._inserts = [
-            engine.inserts(table)
-            for table in (
-                schema.bodies,
-                schema.body_pieces,
-                schema.staged,
-                schema.messages,
-                schema.maildrop,
-                schema.queue,
-            )
-        ]
+        self._inserting = Inserting(engine)
         self._mark = update(schema.commits).where(schema.commits.c.node == ids.node, schema.commits.c.writer == number)
         self._marked = select(schema.commits.c.last_id).where(
             schema.commits.c.node == ids.node, schema.commits.c.writer == number
@@ -173,21 +164,7 @@ class Writer:
 
     def _write(self, connection: Connection, batch: Sequence[Job]) -> list[Outcome]:
         rows = [job for job in batch if isinstance(job, Rows)]
-        # Parents before children: foreign keys are checked row by row.
-        for inserts, values in zip(
-            self._inserts,
-            (
-                [job.body for job in rows if job.body is not None],
-                [piece for job in rows for piece in job.pieces],
-                [job.staged for job in rows if job.staged is not None],
-                [job.message for job in rows if job.message is not None],
-                [row for job in rows for row in job.maildrop],
-                [row for job in rows for row in job.queue],
-            ),
-            strict=True,
-        ):
-            if values:
-                inserts.insert(connection, values)
+        self._inserting.insert(connection, rows)
         complete = [job.unstage for job in rows if job.unstage is not None]
         if complete:
             connection.execute(schema.staged.delete().where(schema.staged.c.body_id.in_(complete)))

@@ -32,10 +32,16 @@ from emailsys.net.smtp_service import Kind, SMTPService
 from emailsys.net.tls import ServerTLS, TLSConfigError
 from emailsys.ops.commands import Commands
 from emailsys.ops.control import SOCKET_NAME, ControlFactory, ControlListener
+from emailsys.ops.doors import Hooks
+from emailsys.ops.fields import time_field
+from emailsys.ops.mail_log import MailLog
 from emailsys.policy.hashing import HashingThreads
 from emailsys.policy.login import build_portal
 from emailsys.store.open import Store, open_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
+from emailsys.tap.explaining import explainer
+from emailsys.tap.outbound import Outbound
+from emailsys.tap.secrets import SRS_SECRET, kept_secret
 from emailsys.telemetry import Telemetry
 
 # Seconds that sessions get to finish what they do when the daemon is asked to end; systemd waits 90 before it kills.
@@ -43,6 +49,10 @@ DRAIN_SECONDS: Final = 10.0
 _DRAIN_POLL: Final = 0.05
 # Seconds between two readings of the certificates: renewed ones are served, ticket keys change (RFC 9325 §4.3.1).
 CERTIFICATES_EVERY: Final = 86400.0
+
+
+# Next hops that `status` tells of, the busiest first.
+_NEXT_HOPS: Final = 20
 
 
 class Drainable(Protocol):
@@ -94,6 +104,7 @@ class Daemon(Service):
         self._certificates = certificates
         self._store: Store | None = None
         self._hashing: HashingThreads | None = None
+        self._outbound: Outbound | None = None
         self._control: ControlListener | None = None
         self._factories: dict[str, Drainable] = {}
         self._ports: list[IListeningPort] = []
@@ -101,6 +112,7 @@ class Daemon(Service):
         self._renewal = LoopingCall(self.reload_certificates)
         self._renewal.clock = reactor
         self._began = 0.0
+        self._mail_log: MailLog | None = None
         #: Makes what twistd shall log to; None leaves it the choice.
         self.open_log: Callable[[], ILogObserver] | None = None
 
@@ -118,6 +130,7 @@ class Daemon(Service):
         # twistd has forked since the lock was taken.
         self._held.lock.write_pid()
         try:
+            srs_secret = kept_secret(self.settings.state / SRS_SECRET)
             store = open_store(
                 self.settings.store,
                 self.settings.state,
@@ -125,23 +138,28 @@ class Daemon(Service):
                 self.telemetry,
                 takeover_after=self.settings.pop3.takeover_after,
             )
-        except StoreError as error:
+        except (StoreError, StartupError) as error:
             # Standard error is the terminal in `serve`, and the log under twistd.
             print(f"emailsys: {error}", file=sys.stderr)
             self._held.release()
             raise SystemExit(int(Exit.UNAVAILABLE)) from None
         self._store = store
+        self._open_mail_log()
         self._began = self._reactor.seconds()
-        self._factories = self._join(store)
+        self._outbound = outbound = Outbound(self._reactor, self.settings, store, self.telemetry, srs_secret)
+        self._factories = self._join(store, outbound)
         for bound in self._held.listeners:
             self._addresses.setdefault(bound.service, []).append(bound.shown)
-            self._adopt(bound.socket, self._outward(bound.service))
-        commands = Commands(store.accounts, self.telemetry, self.status)
+            factory = self._metrics_site(store) if bound.service == "metrics" else self._outward(bound.service)
+            self._adopt(bound.socket, factory)
+        hooks = Hooks(self.status, explainer(self.settings, store), outbound.runner.lift_pauses)
+        commands = Commands(store, self.telemetry, hooks)
         self._control = ControlListener(self._held.control, ControlFactory(commands, self.telemetry), self._reactor)
         self._control.start()
+        outbound.start()
         _ = self._renewal.start(CERTIFICATES_EVERY, now=False)
         # An operator who renewed certificates does not want to wait for a day.
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload_certificates))
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._hang_up))
         self.telemetry.event(
             "started",
             pid=os.getpid(),
@@ -151,7 +169,10 @@ class Daemon(Service):
 
     @override
     def stopService(self) -> Deferred[None]:
-        """Stop listening, end what is idle, let the others finish for at most DRAIN_SECONDS, close the store."""
+        """Stop listening, end what is idle, let the others finish for a while, close the store.
+
+        Sessions have DRAIN_SECONDS, deliveries to other hosts `queue.stop_grace`.
+        """
         Service.stopService(self)
         stopped = Deferred.fromCoroutine(self._stop())
         _ = stopped.addErrback(lambda failure: self.telemetry.surprise("stop", failure))
@@ -172,6 +193,8 @@ class Daemon(Service):
             self._control.stop()
         with suppress(FileNotFoundError):
             (self.settings.state / SOCKET_NAME).unlink()
+        assert self._outbound is not None
+        sent = Deferred.fromCoroutine(self._outbound.stop())
         factories = tuple(dict.fromkeys(self._factories.values()))
         deadline = self._reactor.seconds() + DRAIN_SECONDS
         while (left := sum(factory.drain() for factory in factories)) and self._reactor.seconds() < deadline:
@@ -181,25 +204,29 @@ class Daemon(Service):
                 session.abort()
         if self._hashing is not None:
             self._hashing.stop()
+        await sent
         await store.close()
         self.telemetry.event("stopped", aborted=left)
+        if self._mail_log is not None:
+            self.telemetry.also = None
+            self._mail_log.close()
         self._held.release()
 
-    def _join(self, store: Store) -> dict[str, Drainable]:
+    def _join(self, store: Store, outbound: Outbound) -> dict[str, Drainable]:
         """A factory for each service: this is where policy and store meet the protocols."""
         settings, telemetry, clock = self.settings, self.telemetry, self._reactor
         # A pool of its own: the reactor's may be busy with name look-ups, and a login would wait behind them.
         threads = ThreadPool(0, settings.login.hashing_threads, "hashing")
         self._hashing = hashing = HashingThreads(self._reactor, threads, settings.login.max_waiting)
         hashing.start()
-        portal = build_portal(store.directory, store.maildrops, hashing, settings.hostname)
+        portal = build_portal(store.directory, store.maildrops, hashing, outbound.access)
 
         def smtp(kind: Kind) -> ESMTPServerFactory:
             return ESMTPServerFactory(
                 SMTPService(
                     kind=kind,
                     portal=portal,
-                    intake=store.intake,
+                    intake=outbound.intake,
                     settings=settings.smtp,
                     clock=clock,
                     telemetry=telemetry,
@@ -218,10 +245,30 @@ class Daemon(Service):
                 hostname=settings.hostname,
                 context_factory=self._tls,
                 handshake_timeout=settings.tls.handshake_timeout,
+                expire_days=settings.store.maildrop_days,
             )
         )
         receive, submission = smtp(Kind.RECEIVE), smtp(Kind.SUBMISSION)
         return {"smtp": receive, "submission": submission, "submissions": submission, "pop3": pop3, "pop3s": pop3}
+
+    def _metrics_site(self, store: Store) -> IProtocolFactory:
+        # Imported here, because it takes 10 MB that a system without it does not need.
+        from emailsys.ops.metrics import Sources, metrics_site
+
+        database = store.database
+        sources = Sources(
+            self.telemetry,
+            store.queue_operations,
+            self._sessions,
+            lambda: self._reactor.seconds() - self._began,
+            lambda: (database.batches, database.committed, database.waiting_octets, database.engine.free_octets()),
+        )
+        site: Any = metrics_site(sources, self._reactor)
+        factory: IProtocolFactory = site
+        return factory
+
+    def _sessions(self) -> dict[str, int]:
+        return {name: len(factory.sessions) for name, factory in self._factories.items()}
 
     def _outward(self, service: str) -> IProtocolFactory:
         """The factory as the port has it: with TLS from the first octet where the service asks for that."""
@@ -245,9 +292,39 @@ class Daemon(Service):
             "state": str(self.settings.state),
             "listening": dict(self._addresses),
             "up": round(self._reactor.seconds() - self._began, 1),
-            "sessions": {name: len(factory.sessions) for name, factory in self._factories.items()},
+            "sessions": self._sessions(),
+            "next_hops": [
+                {
+                    "name": hop.name,
+                    "held": hop.held,
+                    "under_way": hop.under_way,
+                    "paused_until": time_field(hop.paused_until),
+                    "reason": hop.reason,
+                }
+                for hop in (self._outbound.runner.status()[:_NEXT_HOPS] if self._outbound is not None else ())
+            ],
             "counters": dict(self.telemetry.counters),
         }
+
+    def _open_mail_log(self) -> None:
+        monitoring = self.settings.monitoring
+        if monitoring.mail_log is not None:
+            try:
+                self._mail_log = MailLog(monitoring.mail_log, monitoring.log_format)
+            except OSError as error:
+                # Mail goes on; that its log does not is in the daemon's own.
+                self.telemetry.event("mail-log.refused", path=monitoring.mail_log, why=error.strerror)
+            else:
+                self.telemetry.also = self._mail_log.write
+
+    def _hang_up(self) -> None:
+        """SIGHUP: certificates were renewed, or the log was rotated."""
+        self.reload_certificates()
+        if self._mail_log is not None:
+            try:
+                self._mail_log.reopen()
+            except OSError as error:
+                self.telemetry.event("mail-log.refused", path=self.settings.monitoring.mail_log, why=error.strerror)
 
     def reload_certificates(self) -> None:
         """Read the certificates again; where they are wrong, those in use stay, and the log has the reason."""

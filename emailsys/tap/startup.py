@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ from emailsys import supervisor
 from emailsys.config.exits import Exit
 from emailsys.config.loader import load
 from emailsys.config.places import choose_state, find_config
-from emailsys.config.settings import CertificateFiles, Settings
+from emailsys.config.settings import CertificateFiles, LogFormat, Settings
 from emailsys.interfaces import StoreError
 from emailsys.net.tls import ServerTLS, TLSConfigError
 from emailsys.ops.control import bind_control
@@ -19,7 +20,7 @@ from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
 from emailsys.supervisor import StartupError
 from emailsys.tap.service import Daemon, Held
-from emailsys.telemetry import Telemetry
+from emailsys.telemetry import Telemetry, json_line, plain_line
 
 CERTIFICATES_FOLDER: Final = "certs"
 
@@ -39,6 +40,10 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     choice = choose_state(state, os.environ, os.geteuid() == 0)
     path = find_config(config, os.environ, choice.folder)
     settings = load(path, choice.folder)
+    if settings.monitoring.metrics_listen and find_spec("prometheus_client") is None:
+        raise StartupError(
+            "monitoring.metrics_listen needs prometheus-client: pip install emailsys[metrics]", Exit.CONFIG
+        )
     identity = supervisor.find_identity(settings.user, settings.group)
     # Whatever this process writes is its own alone.
     os.umask(0o077)
@@ -67,7 +72,8 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
         lock.release()
         raise
     held = Held(lock, tuple(listeners), control)
-    return Daemon(reactor, settings, held, tls, Telemetry(), lambda: certificates_of(settings))
+    line = json_line if settings.monitoring.log_format is LogFormat.JSON else plain_line
+    return Daemon(reactor, settings, held, tls, Telemetry(line=line), lambda: certificates_of(settings))
 
 
 def try_store(settings: Settings) -> None:

@@ -76,11 +76,6 @@ class SMTPClientSession:
     # What is to be sent, and awaited
 
     @property
-    def waiting(self) -> int:
-        """Octets fed and not yet taken, none of which make a reply."""
-        return self._reader.waiting
-
-    @property
     def step(self) -> Step | None:
         """What is waited for next; None when idle."""
         if self._expected:

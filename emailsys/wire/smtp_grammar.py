@@ -8,6 +8,20 @@ from typing import Final, NamedTuple
 from emailsys.mail import reply as replies
 from emailsys.mail.address import Address, AddressSyntaxError
 from emailsys.mail.address import parse as parse_address
+from emailsys.mail.dsn_request import (
+    NOTHING_ASKED,
+    NOTHING_ASKED_FOR_RECIPIENT,
+    DSNParameterError,
+    MessageRequest,
+    Notify,
+    OriginalRecipient,
+    RecipientRequest,
+    Return,
+    parse_envid,
+    parse_notify,
+    parse_orcpt,
+    parse_ret,
+)
 from emailsys.mail.envelope import BodyType
 from emailsys.mail.reply import Reply
 
@@ -41,6 +55,14 @@ class MailArguments(NamedTuple):
     size: int | None = None
     body: BodyType = BodyType.SEVEN_BIT
     smtputf8: bool = False
+    dsn: MessageRequest = NOTHING_ASKED
+
+
+class RcptArguments(NamedTuple):
+    """What RCPT says: the forward-path, whose domain is empty for bare <postmaster>, and its parameters."""
+
+    forward_path: Address
+    dsn: RecipientRequest = NOTHING_ASKED_FOR_RECIPIENT
 
 
 class Chunk(NamedTuple):
@@ -102,7 +124,7 @@ def _without_route(path: bytes) -> str:
 
 
 def parse_mail(argument: bytes) -> MailArguments | Reply:
-    """What follows MAIL (RFC 5321 §4.1.1.2) with SIZE, BODY, SMTPUTF8, and AUTH, which is read and ignored."""
+    """What follows MAIL (RFC 5321 §4.1.1.2) with SIZE, BODY, SMTPUTF8, RET, ENVID; AUTH is read and ignored."""
     match = _MAIL.fullmatch(argument)
     if match is None:
         return replies.MAIL_SYNTAX
@@ -128,6 +150,8 @@ def _with_mail_parameters(arguments: MailArguments, text: bytes) -> MailArgument
     if isinstance(parameters, Reply):
         return parameters
     size, body, smtputf8 = arguments.size, arguments.body, arguments.smtputf8
+    ret: Return | None = None
+    envid: str | None = None
     for keyword, value in parameters.items():
         if keyword == b"SIZE":
             if value is None or not _SIZE.fullmatch(value):
@@ -146,26 +170,70 @@ def _with_mail_parameters(arguments: MailArguments, text: bytes) -> MailArgument
             # RFC 4954 §5: we trust nobody's word for who sent it first, and may then treat it as AUTH=<>.
             if value is None or (value != b"<>" and not _XTEXT.fullmatch(value)):
                 return replies.BAD_PARAMETER_VALUE
+        elif keyword in (b"RET", b"ENVID"):
+            # RFC 3461 §4.3, §4.4.
+            try:
+                if keyword == b"RET":
+                    ret = parse_ret(_text(value))
+                else:
+                    envid = parse_envid(_text(value))
+            except DSNParameterError as error:
+                return replies.bad_parameter(str(error))
         else:
             return replies.UNKNOWN_PARAMETER
-    return MailArguments(arguments.reverse_path, size, body, smtputf8)
+    dsn = NOTHING_ASKED if ret is None and envid is None else MessageRequest(ret, envid)
+    return MailArguments(arguments.reverse_path, size, body, smtputf8, dsn)
 
 
-def parse_rcpt(argument: bytes) -> Address | Reply:
-    """What follows RCPT (RFC 5321 §4.1.1.3); no parameter is known. Bare <postmaster> has an empty domain."""
+def _text(value: bytes | None) -> str:
+    """A parameter's value.
+
+    @raise DSNParameterError: there is none, or it is not UTF-8.
+    """
+    if value is None:
+        raise DSNParameterError("a parameter without its value")
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise DSNParameterError("a parameter's value is not UTF-8") from None
+
+
+def parse_rcpt(argument: bytes) -> RcptArguments | Reply:
+    """What follows RCPT (RFC 5321 §4.1.1.3) with NOTIFY and ORCPT (RFC 3461)."""
     match = _RCPT.fullmatch(argument)
     if match is None:
         return replies.RCPT_SYNTAX
+    dsn = NOTHING_ASKED_FOR_RECIPIENT
     if match[2]:
         parameters = _parameters(match[2])
-        return parameters if isinstance(parameters, Reply) else replies.UNKNOWN_PARAMETER
+        if isinstance(parameters, Reply):
+            return parameters
+        asked = _recipient_request(parameters)
+        if isinstance(asked, Reply):
+            return asked
+        dsn = asked
     try:
         text = _without_route(match[1])
-        if text.lower() == "postmaster":
-            return Address(text, "")
-        return parse_address(text)
+        path = Address(text, "") if text.lower() == "postmaster" else parse_address(text)
     except AddressSyntaxError as error:
         return replies.bad_recipient(str(error))
+    return RcptArguments(path, dsn)
+
+
+def _recipient_request(parameters: dict[bytes, bytes | None]) -> RecipientRequest | Reply:
+    notify: Notify | None = None
+    orcpt: OriginalRecipient | None = None
+    for keyword, value in parameters.items():
+        try:
+            if keyword == b"NOTIFY":
+                notify = parse_notify(_text(value))
+            elif keyword == b"ORCPT":
+                orcpt = parse_orcpt(_text(value))
+            else:
+                return replies.UNKNOWN_PARAMETER
+        except DSNParameterError as error:
+            return replies.bad_parameter(str(error))
+    return RecipientRequest(notify, orcpt)
 
 
 def parse_bdat(argument: bytes) -> Chunk | None:

@@ -27,7 +27,8 @@ from emailsys.wire.smtp_grammar import (
     split_command,
 )
 
-# RFC 5321 §4.5.3.1.4 asks for 512 octets, and extensions add to MAIL: SIZE 26, BODY 17, AUTH 500, SMTPUTF8 10.
+# RFC 5321 §4.5.3.1.4 asks for 512 octets, and extensions add to MAIL: SIZE 26, BODY 17, AUTH 500, SMTPUTF8 10, RET
+# and ENVID 120 (RFC 3461 §4); to RCPT: NOTIFY and ORCPT 540.
 MAX_COMMAND_LINE: Final = 2048
 # How many lines that are no commands, or not in their place, are answered between two transactions.
 MAX_BAD_COMMANDS: Final = 20
@@ -265,14 +266,15 @@ class Session:
         return Command("MAIL", arguments)
 
     def _rcpt(self, argument: bytes) -> Event:
-        address = parse_rcpt(argument)
-        if isinstance(address, Reply):
-            return Answer(address)
-        if not self._smtputf8 and not address.is_ascii:
+        arguments = parse_rcpt(argument)
+        if isinstance(arguments, Reply):
+            return Answer(arguments)
+        # In the path or, by RFC 6533 §3, in ORCPT.
+        if not self._smtputf8 and not argument.isascii():
             return Answer(replies.NEEDS_SMTPUTF8)
         if self._recipients >= self._max_recipients:
             return Answer(replies.TOO_MANY_RECIPIENTS)
-        return Command("RCPT", address)
+        return Command("RCPT", arguments)
 
     def _vrfy(self, argument: bytes) -> Event:
         return Command("VRFY", argument) if argument else Answer(replies.VRFY_SYNTAX)

@@ -8,7 +8,9 @@ from tests.contract.accounts_contract import AccountsContract
 from tests.contract.count import contract_counts, contract_line
 from tests.contract.engines import MemoryCase, PostgreSQLCase, SQLiteCase
 from tests.contract.intake_contract import IntakeContract
+from tests.contract.ledger_contract import LedgerContract
 from tests.contract.maildrop_contract import MaildropContract
+from tests.contract.operations_contract import AliasContract, QueueOperationsContract, RouteContract
 from tests.contract.queue_contract import QueueContract
 
 
@@ -60,6 +62,54 @@ class MemoryAccountsTests(MemoryCase, AccountsContract):
     """Accounts in memory."""
 
 
+class SQLiteAliasesTests(SQLiteCase, AliasContract):
+    """Aliases, on SQLite."""
+
+
+class SQLiteRoutesTests(SQLiteCase, RouteContract):
+    """Routes and quotas, on SQLite."""
+
+
+class SQLiteQueueOperationsTests(SQLiteCase, QueueOperationsContract):
+    """The queue in an operator's hands, on SQLite."""
+
+
+class SQLiteLedgerTests(SQLiteCase, LedgerContract):
+    """The ledger, on SQLite."""
+
+
+class PostgreSQLAliasesTests(PostgreSQLCase, AliasContract):
+    """Aliases, on PostgreSQL."""
+
+
+class PostgreSQLRoutesTests(PostgreSQLCase, RouteContract):
+    """Routes and quotas, on PostgreSQL."""
+
+
+class PostgreSQLQueueOperationsTests(PostgreSQLCase, QueueOperationsContract):
+    """The queue in an operator's hands, on PostgreSQL."""
+
+
+class PostgreSQLLedgerTests(PostgreSQLCase, LedgerContract):
+    """The ledger, on PostgreSQL."""
+
+
+class MemoryAliasesTests(MemoryCase, AliasContract):
+    """Aliases, in memory."""
+
+
+class MemoryRoutesTests(MemoryCase, RouteContract):
+    """Routes and quotas, in memory."""
+
+
+class MemoryQueueOperationsTests(MemoryCase, QueueOperationsContract):
+    """The queue in an operator's hands, in memory."""
+
+
+class MemoryLedgerTests(MemoryCase, LedgerContract):
+    """The ledger, in memory."""
+
+
 class ContractCountTests(SynchronousTestCase):
     """All engines, all promises."""
 
@@ -67,9 +117,10 @@ class ContractCountTests(SynchronousTestCase):
         counts = contract_counts()
         self.assertEqual(sorted(counts), ["memory", "postgresql", "sqlite"])
         self.assertEqual(len(set(counts.values())), 1)
-        self.assertGreater(counts["sqlite"], 60)
+        self.assertGreater(counts["sqlite"], 105)
         self.assertRegex(contract_line(), r"\Acontract: sqlite \d+, postgresql \d+, memory \d+\Z")
 
 
 # The promises themselves have no engine; trial shall not look for one.
-del AccountsContract, IntakeContract, MaildropContract, QueueContract, SQLiteCase, PostgreSQLCase, MemoryCase
+del AccountsContract, AliasContract, IntakeContract, LedgerContract, MaildropContract, QueueContract
+del QueueOperationsContract, RouteContract, SQLiteCase, PostgreSQLCase, MemoryCase

@@ -59,6 +59,14 @@ def actions(house: SMTPHouse) -> Actions:
     def abandoned(text: str) -> None:
         assert store.abandoned == int(text), store.abandoned
 
+    def dsn(text: str) -> None:
+        envelope = house.messages[-1].envelope
+        asked = [envelope.dsn.parameters(), *(recipient.dsn.parameters() for recipient in envelope.recipients)]
+        assert [" ".join(words) for words in asked] == text.split(" | "), asked
+
+    def message_id(text: str) -> None:
+        assert house.messages[-1].envelope.message_id == text
+
     def utf8(text: str) -> None:
         assert house.messages[-1].envelope.smtputf8 is (text == "yes")
 
@@ -71,7 +79,7 @@ def actions(house: SMTPHouse) -> Actions:
     def write(text: str) -> None:
         store.fail_next_write = StoreFull("full") if text == "full" else StoreError("locked")
 
-    told = (accepted, received, envelope, count, abandoned, utf8, room, commit, write)
+    told = (accepted, received, envelope, count, abandoned, dsn, message_id, utf8, room, commit, write)
     return {"with": lambda text: None, **{action.__name__: action for action in told}}
 
 

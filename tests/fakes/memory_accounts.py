@@ -8,10 +8,12 @@ from typing import Any
 
 from zope.interface import implementer
 
-from emailsys.interfaces import Account, AdminError, DomainRow, IAccounts, IDirectory, Login, UserRow
+from emailsys.interfaces import Account, AdminError, DomainRow, Fate, IAccounts, IAliases, IDirectory, Login, UserRow
 from emailsys.mail.address import Address, domain_key
+from emailsys.operations import AliasRow, IAliasAdministration
 
 Key = tuple[str, str]
+_ROLES = ("postmaster", "abuse")
 
 
 @dataclass
@@ -22,7 +24,7 @@ class Domain:
     postmaster: Address
 
 
-@implementer(IAccounts, IDirectory)
+@implementer(IAccounts, IAliases, IAliasAdministration, IDirectory)
 class MemoryAccounts:
     """Administration and look-ups in one, without a cache."""
 
@@ -31,6 +33,50 @@ class MemoryAccounts:
         self._drops: Any = drops
         self._domains: dict[str, Domain] = {}
         self._logins: dict[Key, Login] = {}
+        self._aliases: dict[Key, tuple[Address, tuple[Address, ...]]] = {}
+        self.quotas: dict[Key, int | None] = {}
+        self.domain_quotas: dict[str, int | None] = {}
+
+    def logins(self) -> Sequence[Login]:
+        """All of them."""
+        return tuple(self._logins.values())
+
+    async def targets(self, local_key: str, domain_key: str) -> Sequence[Address]:
+        found = self._aliases.get((local_key, domain_key))
+        if found is not None:
+            return found[1]
+        role = local_key in _ROLES and domain_key in self._domains and (local_key, domain_key) not in self._logins
+        return (self._domains[domain_key].postmaster,) if role else ()
+
+    async def set_alias(self, name: Address, targets: Sequence[Address]) -> None:
+        if name.key[1] not in self._domains:
+            raise AdminError(f"there is no domain {name.domain}")
+        if name.key in self._logins:
+            raise AdminError(f"{name} is an account")
+        if not targets or any(target.key == name.key for target in targets):
+            raise AdminError("an alias needs targets other than itself")
+        for target in targets:
+            local, _, _ = target.key[0].partition("+")
+            known = {*self._logins, *self._aliases, *((role, key) for role in _ROLES for key in self._domains)}
+            if target.key[1] in self._domains and not known & {target.key, (local, target.key[1])}:
+                raise AdminError(f"{target} is nobody's here")
+        self._aliases[name.key] = (Address(name.key[0], name.domain), tuple({t.key: t for t in targets}.values()))
+
+    async def remove_alias(self, name: Address) -> None:
+        if name.key[0] in _ROLES or name.key not in self._aliases:
+            raise AdminError(f"there is no alias {name} to remove")
+        del self._aliases[name.key]
+
+    async def list_aliases(self, domain: str | None) -> Sequence[AliasRow]:
+        if domain is not None and domain_key(domain) not in self._domains:
+            raise AdminError(f"there is no domain {domain}")
+        rows = {key: AliasRow(name, targets) for key, (name, targets) in self._aliases.items()}
+        for key, of_domain in self._domains.items():
+            for role in _ROLES:
+                if (role, key) not in self._logins:
+                    rows.setdefault((role, key), AliasRow(Address(role, of_domain.name), (of_domain.postmaster,)))
+        chosen = sorted(rows.items(), key=lambda item: (item[0][1], item[0][0]))
+        return [row for key, row in chosen if domain is None or key[1] == domain_key(domain)]
 
     def has_account(self, account_id: int) -> bool:
         """Whether mail can be delivered to it."""
@@ -53,7 +99,8 @@ class MemoryAccounts:
 
     async def find_address(self, local_key: str, domain_key: str) -> Account | None:
         login = self._logins.get((local_key, domain_key))
-        if login is None and local_key in ("postmaster", "abuse") and domain_key in self._domains:
+        aliased = (local_key, domain_key) in self._aliases
+        if login is None and local_key in _ROLES and domain_key in self._domains and not aliased:
             login = self._logins.get(self._domains[domain_key].postmaster.key)
         return None if login is None else login.account
 
@@ -96,7 +143,9 @@ class MemoryAccounts:
             raise AdminError(f"there is no domain {address.domain}; add it first")
         if address.key in self._logins:
             raise AdminError(f"the user {address} exists already")
-        if local in ("postmaster", "abuse") and self._domains[domain].postmaster.key != address.key:
+        if address.key in self._aliases:
+            raise AdminError(f"{address} is an alias")
+        if local in _ROLES and self._domains[domain].postmaster.key != address.key:
             raise AdminError(f"{address} is an alias of {self._domains[domain].postmaster}")
         self._logins[address.key] = Login(Account(self._make_id(), address), tuple(credentials))
 
@@ -108,7 +157,13 @@ class MemoryAccounts:
             if domain is None or key == domain_key(domain):
                 drop = self._drops.get(login.account.account_id, ())
                 rows.append(
-                    UserRow(login.account.address, login.account.enabled, len(drop), sum(len(r.octets) for r in drop))
+                    UserRow(
+                        login.account.address,
+                        login.account.enabled,
+                        len(drop),
+                        sum(len(row.octets) for row in drop),
+                        self.quotas.get(login.account.address.key) or 0,
+                    )
                 )
         return rows
 
@@ -120,7 +175,8 @@ class MemoryAccounts:
                 raise AdminError(f"{address} is the postmaster of {domain.name}")
         if self._drops.get(login.account.account_id) and not purge:
             raise AdminError(f"{address} has mail; purge it")
-        self._drops.pop(login.account.account_id, None)
+        for row in self._drops.pop(login.account.account_id, ()):
+            row.message.ended[row.row_id] = Fate.DROPPED
         del self._logins[address.key]
 
     async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:

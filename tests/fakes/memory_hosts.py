@@ -189,3 +189,25 @@ class MemoryHosts:
         """The next connection that was asked for does not."""
         factory = self._next()
         factory.clientConnectionFailed(None, Failure(reason or error.ConnectionRefusedError()))
+
+
+EHLO = ("250-mx.example.net", "250-PIPELINING", "250 8BITMIME")
+CHUNKING = ("250-mx.example.net", "250-PIPELINING", "250 CHUNKING")
+
+
+def greet(server: MemoryServer, ehlo: Sequence[str] = EHLO) -> None:
+    """Greeting and EHLO; what the client says to that is left to be read."""
+    server.reply("220 mx.example.net")
+    assert server.line() == b"EHLO client.example"
+    server.reply(*ehlo)
+
+
+def take(server: MemoryServer, final: str = "250 taken") -> bytes:
+    """Take one message for one recipient, by DATA; what was said behind the dot."""
+    heard = server.heard()
+    assert heard.endswith(b"DATA\r\n"), heard
+    server.reply("250 ok", "250 ok", "354 go")
+    body, dot, rest = server.heard().partition(b"\r\n.\r\n")
+    assert dot, body
+    server.reply(final)
+    return rest

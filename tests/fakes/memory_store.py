@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from emailsys.interfaces import (
     Account,
+    Fate,
     IIncoming,
     IIntake,
-    IMaildrop,
-    IMaildrops,
     IQueue,
-    MaildropInUse,
-    MaildropLost,
     Notice,
     QueueRow,
     Settlement,
@@ -28,10 +23,17 @@ from emailsys.interfaces import (
 )
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT, RecipientRequest
-from emailsys.mail.envelope import Envelope, LocalRoute, RemoteRoute
+from emailsys.mail.envelope import Envelope, RemoteRoute
+from emailsys.operations import EventKind, Happening
 from tests.fakes.memory_accounts import MemoryAccounts
-
-PIECE_OCTETS = 256 * 1024
+from tests.fakes.memory_maildrop import PIECE_OCTETS, MemoryMaildrops
+from tests.fakes.memory_operations import (
+    MemoryQueueOperations,
+    MemoryQuotas,
+    MemoryRoutes,
+    MemoryTrace,
+    MemoryVerification,
+)
 
 
 @dataclass
@@ -41,6 +43,11 @@ class StoredMessage:
     queue_id: str
     envelope: Envelope
     body: bytes
+    # The message that it tells of, where it is a notice.
+    cause: str = ""
+    happenings: list[Happening] = field(default_factory=list)
+    # Rows of maildrops and queue that have ended.
+    ended: dict[int, Fate] = field(default_factory=dict)
 
 
 @dataclass
@@ -70,6 +77,10 @@ class WaitingRow:
     warned: bool = False
     dsn: RecipientRequest = NOTHING_ASKED_FOR_RECIPIENT
     forwarded: bool = False
+    # Not due, by an operator; where it is leased, as soon as its attempt ends.
+    on_hold: bool = False
+    last_reply: str = ""
+    last_remote: str = ""
 
 
 @dataclass
@@ -103,6 +114,12 @@ class MemoryStore:
         self._last_id = 0
         self.accounts = MemoryAccounts(self.make_id, self.drops)
         self.directory = self.accounts
+        self.aliases = self.accounts
+        self.routes = MemoryRoutes()
+        self.quotas = MemoryQuotas(self.accounts, self.drops)
+        self.queue_operations = MemoryQueueOperations(self)
+        self.trace = MemoryTrace(self)
+        self.verification = MemoryVerification(self)
         self.intake = MemoryIntake(self)
         self.maildrops = MemoryMaildrops(self)
         self.queue = MemoryQueue(self)
@@ -131,15 +148,20 @@ class MemoryStore:
         message = StoredMessage(f"Q{self.make_id():06d}", Envelope(None, (), self.now(), smtputf8=smtputf8), body)
         self.drops.setdefault(account.account_id, []).append(DropRow(self.make_id(), b"", message))
 
-    def accept(self, queue_id: str, body: bytes, envelope: Envelope) -> None:
+    def accept(self, queue_id: str, body: bytes, envelope: Envelope, cause: str = "") -> None:
         """What a commit does."""
-        message = StoredMessage(queue_id, envelope, body)
+        message = StoredMessage(queue_id, envelope, body, cause)
+        told = [Happening(envelope.arrived_at, EventKind.ACCEPTED)]
         drops: dict[int, DropRow] = {}
         waiting: list[WaitingRow] = []
         reverse_path = "" if envelope.reverse_path is None else str(envelope.reverse_path)
         for recipient in envelope.recipients:
+            path = str(recipient.forward_path)
+            if len(recipient.routes) > 1 or any(isinstance(r, RemoteRoute) and r.forwarded for r in recipient.routes):
+                told.append(Happening(envelope.arrived_at, EventKind.EXPANDED, path))
             for route in recipient.routes:
                 if isinstance(route, RemoteRoute):
+                    told.append(Happening(envelope.arrived_at, EventKind.QUEUED, str(route.forward_path)))
                     waiting.append(
                         WaitingRow(
                             self.make_id(),
@@ -150,20 +172,27 @@ class MemoryStore:
                             forwarded=route.forwarded,
                         )
                     )
-                elif isinstance(route, LocalRoute) and route.account_id not in drops:
+                    continue
+                told.append(Happening(envelope.arrived_at, EventKind.STORED, path))
+                if route.account_id not in drops:
                     if not self.accounts.has_account(route.account_id):
                         raise StoreError("no such account")
                     prefix = f"Return-Path: <{reverse_path}>\r\nDelivered-To: {recipient.forward_path}\r\n".encode()
                     drops[route.account_id] = DropRow(self.make_id(), prefix, message)
+        message.happenings += told
         self.messages.append(message)
         self.waiting.extend(waiting)
         for account_id, row in drops.items():
             self.drops.setdefault(account_id, []).append(row)
 
-    def accept_notices(self, notices: Sequence[Notice]) -> None:
+    def accept_notices(self, notices: Sequence[Notice], cause: str = "") -> None:
         """Messages of the system's own, in the commit that causes them."""
         for notice in notices:
-            self.accept(f"Q{self.make_id():06d}", notice.body, notice.envelope)
+            self.accept(f"Q{self.make_id():06d}", notice.body, notice.envelope, cause)
+
+    def tell(self, message: StoredMessage, kind: EventKind, recipient: object = "", reply: str = "") -> None:
+        """Note what happened to a message."""
+        message.happenings.append(Happening(self.now(), kind, str(recipient), reply))
 
     async def before_commit(self) -> None:
         """Hold the commit or fail it, as the knobs say."""
@@ -228,111 +257,12 @@ class MemoryIncoming:
         store = self._store
         await store.before_commit()
         store.accept(self.queue_id, bytes(self._body), envelope)
-        store.accept_notices(notices)
+        store.accept_notices(notices, self.queue_id)
 
     def abandon(self) -> None:
         if not self._ended:
             self._ended = True
             self._store.abandoned += 1
-
-
-@implementer(IMaildrops)
-class MemoryMaildrops:
-    """The door for POP3."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-        self.open_drops: dict[int, MemoryMaildrop] = {}
-
-    async def open(self, account_id: int) -> MemoryMaildrop:
-        store = self._store
-        holder = self.open_drops.get(account_id)
-        if holder is not None:
-            if store.clock.seconds() - holder.heard_at < store.takeover_after:
-                raise MaildropInUse()
-            holder.lost = True
-        maildrop = MemoryMaildrop(store, account_id)
-        self.open_drops[account_id] = maildrop
-        return maildrop
-
-
-@implementer(IMaildrop)
-class MemoryMaildrop:
-    """An opened, locked maildrop."""
-
-    loginDelay = 0
-    messageExpiration = None
-
-    def __init__(self, store: MemoryStore, account_id: int) -> None:
-        self._store = store
-        self._account_id = account_id
-        self._rows = list(store.drops.get(account_id, ()))
-        self._deleted: set[int] = set()
-        self._purged: set[int] = set()
-        self.heard_at = store.clock.seconds()
-        self.lost = False
-        self.released = False
-
-    def _row(self, index: int) -> DropRow:
-        if not 0 <= index < len(self._rows):
-            raise ValueError("no such message")
-        return self._rows[index]
-
-    def listMessages(self, i: int | None = None) -> Any:
-        if i is None:
-            return [0 if n in self._deleted else len(row.octets) for n, row in enumerate(self._rows)]
-        return 0 if i in self._deleted else len(self._row(i).octets)
-
-    def getMessage(self, index: int) -> Deferred[io.BytesIO]:
-        return succeed(io.BytesIO(self._row(index).octets))
-
-    def getUidl(self, index: int) -> bytes:
-        return b"U%06d" % self._row(index).row_id
-
-    def deleteMessage(self, index: int) -> None:
-        self._row(index)
-        self._deleted.add(index)
-
-    def undeleteMessages(self) -> None:
-        self._deleted = set(self._purged)
-
-    def sync(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._sync())
-
-    async def _sync(self) -> None:
-        store = self._store
-        if self.lost or self.released:
-            raise MaildropLost()
-        if self._deleted == self._purged:
-            return
-        await store.before_commit()
-        self._purged = set(self._deleted)
-        gone = {self._rows[index].row_id for index in self._deleted}
-        store.drops[self._account_id] = [row for row in store.drops.get(self._account_id, ()) if row.row_id not in gone]
-
-    def size_of(self, index: int) -> int:
-        return len(self._row(index).octets)
-
-    def needs_utf8(self, index: int) -> bool:
-        return self._row(index).message.envelope.smtputf8
-
-    async def pieces(self, index: int) -> AsyncIterator[tuple[bytes, bool]]:
-        octets = self._row(index).octets
-        for start in range(0, len(octets), PIECE_OCTETS):
-            if self.lost or self.released:
-                raise MaildropLost()
-            if self._store.fail_reads is not None:
-                raise self._store.fail_reads
-            piece = octets[start : start + PIECE_OCTETS]
-            yield piece, piece.startswith(b".") or b"\n." in piece
-
-    def touch(self) -> None:
-        self.heard_at = self._store.clock.seconds()
-
-    def release(self) -> None:
-        self.released = True
-        if self._store.maildrops.open_drops.get(self._account_id) is self:
-            del self._store.maildrops.open_drops[self._account_id]
 
 
 @implementer(IQueue)
@@ -344,8 +274,12 @@ class MemoryQueue:
 
     async def lease(self, limit: int, seconds: float) -> Sequence[QueueRow]:
         now = self._store.now()
+        for stopped in self._store.waiting:
+            if stopped.on_hold and stopped.due_at <= now:
+                stopped.lease = None
         due = sorted(
-            (row for row in self._store.waiting if row.due_at <= now), key=lambda row: (row.due_at, row.row_id)
+            (row for row in self._store.waiting if row.due_at <= now and not row.on_hold),
+            key=lambda row: (row.due_at, row.row_id),
         )
         leased = []
         for row in due[:limit]:
@@ -396,11 +330,19 @@ class MemoryQueue:
             self._store.settlements.append(settlement)
             if settlement.due_at is None:
                 self._store.waiting.remove(row)
+                row.message.ended[row.row_id] = settlement.fate
+                kind = EventKind[settlement.fate.name]
+                self._store.tell(row.message, kind, row.forward_path, settlement.reply)
             else:
+                if settlement.tried:
+                    row.last_reply, row.last_remote = settlement.reply, settlement.remote
+                    self._store.tell(row.message, EventKind.DELAYED, row.forward_path, settlement.reply)
+                if settlement.warned:
+                    self._store.tell(row.message, EventKind.WARNED, row.forward_path)
                 row.attempts += settlement.tried
                 row.lease, row.due_at, row.warned = None, settlement.due_at, row.warned or settlement.warned
         if settled:
-            self._store.accept_notices(notices)
+            self._store.accept_notices(notices, settlements[0].row.queue_id)
         return settled
 
     async def release(self, rows: Sequence[QueueRow]) -> None:
@@ -410,7 +352,7 @@ class MemoryQueue:
                 row.lease, row.due_at = None, self._store.now()
 
     async def next_due(self) -> datetime | None:
-        return min((row.due_at for row in self._store.waiting), default=None)
+        return min((row.due_at for row in self._store.waiting if row.lease or not row.on_hold), default=None)
 
     async def pieces(self, row: QueueRow) -> AsyncIterator[bytes]:
         body = next((w.message.body for w in self._store.waiting if w.row_id == row.row_id), None)

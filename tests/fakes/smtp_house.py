@@ -20,7 +20,7 @@ from emailsys.config.settings import SMTPSettings
 from emailsys.interfaces import Account, IDelivery
 from emailsys.mail import reply as replies
 from emailsys.mail.address import Address
-from emailsys.mail.envelope import Addressee, Arrival, Client, LocalRoute, Recipient, Route
+from emailsys.mail.envelope import Addressee, Arrival, Client, LocalRoute, Recipient, RemoteRoute, Route
 from emailsys.mail.reply import Reply
 from emailsys.mail.trace import received
 from emailsys.net.smtp_server import ESMTPServer, ESMTPServerFactory
@@ -77,7 +77,7 @@ class Delivery:
         if not domain:
             domain = await directory.default_domain() or ""
         if not await directory.is_local_domain(domain):
-            return replies.RELAY_DENIED if self.account is None else replies.NO_REMOTE_DELIVERY
+            return replies.RELAY_DENIED if self.account is None else (RemoteRoute(user.dest),)
         found = await directory.find_address(local.partition("+")[0], domain)
         return replies.NO_SUCH_MAILBOX if found is None else (LocalRoute(found.account_id),)
 

@@ -20,7 +20,9 @@ from emailsys.net.pop3_authorization import POP3Service
 from emailsys.net.pop3_server import POP3ServerFactory
 from emailsys.net.smtp_server import ESMTPServerFactory
 from emailsys.net.smtp_service import Kind, SMTPService
+from emailsys.policy.access import Access
 from emailsys.policy.login import build_portal
+from emailsys.policy.routing import Router
 from tests.fakes.attacker import Attacker
 from tests.fakes.hashing import CountedHashing
 from tests.fakes.memory_store import MemoryStore
@@ -46,7 +48,9 @@ class TLSHouse:
         self.telemetry = Events()
         self.folder = tempfile.TemporaryDirectory()
         self.tls, self.authority = development_tls(Path(self.folder.name) / "certs")
-        portal = build_portal(self.store.directory, self.store.maildrops, self.hashing, HOST)
+        portal = build_portal(
+            self.store.directory, self.store.maildrops, self.hashing, Access(Router(self.store.directory), HOST)
+        )
         receive = SMTPService(
             Kind.RECEIVE,
             portal,

@@ -13,7 +13,7 @@ from emailsys.mail.envelope import Client
 from emailsys.mail.headers import count_received, fields_end, header_end, missing_fields, without_results_of
 from emailsys.mail.reply import Reply
 from emailsys.mail.trace import delivery_prefix, received
-from emailsys.wire.smtp_grammar import parse_mail, parse_rcpt
+from emailsys.wire.smtp_grammar import RcptArguments, parse_mail, parse_rcpt
 from tests.unit.test_mail_trace import ARRIVAL
 
 LOCALS = st.text(st.characters(codec="utf-8"), max_size=20) | st.from_regex(
@@ -57,7 +57,7 @@ class Addresses(SynchronousTestCase):
             address = parse(text)
         except AddressSyntaxError:
             return
-        self.assertEqual(parse_rcpt(f"TO:<{address}>".encode()), address)
+        self.assertEqual(parse_rcpt(f"TO:<{address}>".encode()), RcptArguments(address))
         found = parse_mail(f"FROM:<{address}> SMTPUTF8".encode())
         assert not isinstance(found, Reply)
         self.assertEqual(found.reverse_path, address)
@@ -65,9 +65,15 @@ class Addresses(SynchronousTestCase):
 
     @given(st.binary(max_size=80))
     def test_random_octets_are_read_or_refused(self, octets: bytes) -> None:
-        for argument in (octets, b"FROM:" + octets, b"FROM:<" + octets + b">", b"FROM:<> " + octets):
+        for argument in (
+            octets,
+            b"FROM:" + octets,
+            b"FROM:<" + octets + b">",
+            b"FROM:<> " + octets,
+            b"FROM:<> ENVID=" + octets,
+        ):
             parse_mail(argument)
-        for argument in (octets, b"TO:<" + octets, b"TO:<" + octets + b">"):
+        for argument in (octets, b"TO:<" + octets, b"TO:<" + octets + b">", b"TO:<a@b> ORCPT=" + octets):
             parse_rcpt(argument)
 
 

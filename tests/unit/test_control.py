@@ -32,18 +32,22 @@ from emailsys.ops.control import (
     bind_control,
     peer_uid,
 )
+from emailsys.ops.doors import Hooks
 from emailsys.telemetry import Telemetry
 from tests.fakes.memory_store import MemoryStore
+
+UNBOUNDED = {"quota": None, "used": None}
 
 
 class Case(SynchronousTestCase):
     """A connection to the control socket of a daemon with an empty store."""
 
     def setUp(self) -> None:
-        self.accounts = MemoryStore(Clock()).accounts
+        self.store = MemoryStore(Clock())
+        self.accounts = self.store.accounts
         verifyObject(IAccounts, self.accounts)
         self.telemetry = Telemetry()
-        self.commands = Commands(self.accounts, self.telemetry, lambda: {"pid": 5})
+        self.commands = Commands(self.store, self.telemetry, Hooks(lambda: {"pid": 5}))
 
     def answer(self, request: object) -> dict[str, Any]:
         answer = self.successResultOf(defer.Deferred.fromCoroutine(self.commands.answer(request)))
@@ -79,8 +83,8 @@ class CommandTests(Case):
         self.assertEqual(
             self.result(command="user.list", domain=None),
             [
-                {"address": "ann@example.test", "enabled": True, "messages": 0, "octets": 0},
-                {"address": "bob@example.test", "enabled": True, "messages": 0, "octets": 0},
+                {"address": "ann@example.test", "enabled": True, "messages": 0, "octets": 0, **UNBOUNDED},
+                {"address": "bob@example.test", "enabled": True, "messages": 0, "octets": 0, **UNBOUNDED},
             ],
         )
         self.result(command="user.remove", address=["bob", "example.test"], purge=False)
@@ -155,7 +159,7 @@ class CommandTests(Case):
     def test_the_status_comes_from_the_daemon(self) -> None:
         """Without a daemon there is none."""
         self.assertEqual(self.result(command="status"), {"pid": 5})
-        self.commands = Commands(self.accounts, self.telemetry)
+        self.commands = Commands(self.store, self.telemetry)
         self.assertEqual(self.error(command="status")[0], "malformed")
 
 

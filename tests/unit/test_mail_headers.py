@@ -2,7 +2,14 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.mail.headers import count_received, fields_end, header_end, missing_fields, without_results_of
+from emailsys.mail.headers import (
+    count_received,
+    fields_end,
+    header_end,
+    message_id_of,
+    missing_fields,
+    without_results_of,
+)
 
 ORDINARY = b"Subject: one\r\nTo: a,\r\n\tb\r\n"
 
@@ -51,6 +58,17 @@ class Missing(SynchronousTestCase):
         self.assertEqual(
             missing_fields(b"Resent-Date: x\r\nIn-Reply-To: Message-ID: y\r\n", "d", "m").count(b"\r\n"), 2
         )
+
+
+class MessageIdentifiers(SynchronousTestCase):
+    def test_it_is_found_in_any_case_and_folded(self) -> None:
+        for field in (b"Message-ID: <a@b>", b"MESSAGE-ID:<a@b> ", b"message-id :\r\n\t<a@b>\r\n "):
+            self.assertEqual(message_id_of(b"Subject: one\r\n" + field + b"\r\nTo: bob\r\n"), "<a@b>", field)
+
+    def test_what_is_no_identifier_is_none(self) -> None:
+        for field in (b"X-Message-ID: <a@b>", b"Message-ID:", b"Message-ID: <\xff@b>", b"Message-ID: <a b@c>"):
+            self.assertEqual(message_id_of(ORDINARY + field + b"\r\n"), "", field)
+        self.assertEqual(message_id_of(ORDINARY), "")
 
 
 class Results(SynchronousTestCase):

@@ -1,4 +1,4 @@
-"""Connections to other hosts: large bodies, bodies that fail, cancelling, sharing, keeping and closing."""
+"""Connections to other hosts: cancelling, sharing, keeping and closing."""
 
 from __future__ import annotations
 
@@ -15,28 +15,16 @@ from emailsys.config.settings import OutboundSettings
 from emailsys.interfaces import IDialer
 from emailsys.mail.next_hop import Host, NextHop, TLSPolicy
 from emailsys.mail.transmission import Outcome, OutcomeKind
-from tests.fakes.memory_hosts import BODY, HOP, HOST, MemoryHosts, MemoryServer, pieces_of, transmission
-
-_EHLO = ("250-mx.example.net", "250-PIPELINING", "250 8BITMIME")
-_CHUNKING = ("250-mx.example.net", "250-PIPELINING", "250 CHUNKING")
-
-
-def greet(server: MemoryServer, ehlo: Sequence[str] = _EHLO) -> None:
-    """Greeting and EHLO; what the client says to that is left to be read."""
-    server.reply("220 mx.example.net")
-    assert server.line() == b"EHLO client.example"
-    server.reply(*ehlo)
-
-
-def take(server: MemoryServer, final: str = "250 taken") -> bytes:
-    """Take one message for one recipient, by DATA; what was said behind the dot."""
-    heard = server.heard()
-    assert heard.endswith(b"DATA\r\n"), heard
-    server.reply("250 ok", "250 ok", "354 go")
-    body, dot, rest = server.heard().partition(b"\r\n.\r\n")
-    assert dot, body
-    server.reply(final)
-    return rest
+from tests.fakes.memory_hosts import (
+    CHUNKING,
+    HOP,
+    HOST,
+    MemoryHosts,
+    greet,
+    pieces_of,
+    take,
+    transmission,
+)
 
 
 class DialerTests(SynchronousTestCase):
@@ -53,134 +41,44 @@ class DialerTests(SynchronousTestCase):
         """The seam of emailsys.interfaces."""
         verifyObject(IDialer, self.hosts.dialer)
 
-    def test_a_large_body_is_sent_piece_by_piece_as_the_host_reads(self) -> None:
-        """While the transport is full nothing more is asked of the store."""
-        asked: list[int] = []
+    def test_a_store_that_is_slow_while_the_host_goes_leaves_nothing_open(self) -> None:
+        """The body is closed by whoever reads it, when the store answers."""
+        slow: Deferred[None] = Deferred()
+        closed: list[bool] = []
 
         async def pieces() -> AsyncIterator[bytes]:
-            for number in range(5):
-                asked.append(number)
-                yield b"%d\r\n." % number
+            try:
+                yield b"a"
+                yield b"b"
+                await slow
+                yield b"c"
+            finally:
+                closed.append(True)
 
         sent = self.hosts.send(transmission(pieces=pieces))
         server = self.hosts.connect()
         greet(server)
         server.heard()
-        producer = server.producer
-        producer.pauseProducing()
-        server.reply("250 ok", "250 ok", "354 go")
-        self.assertEqual(asked, [0, 1])
-        producer.resumeProducing()
-        self.assertEqual(server.heard(), b"0\r\n..1\r\n..2\r\n..3\r\n..4\r\n..\r\n.\r\n")
-        server.reply("250 ok")
-        self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELIVERED, 250)])
-
-    def test_a_host_that_reads_no_more_of_the_body_is_left_after_three_minutes(self) -> None:
-        """RFC 5321 §4.5.3.2.5; there is no doubt, for the end was not sent."""
-        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c")))
-        server = self.hosts.connect()
-        greet(server)
-        server.producer.pauseProducing()
-        server.reply("250 ok", "250 ok", "354 go")
-        self.hosts.reactor.advance(170)
-        server.producer.resumeProducing()
-        server.settle()
-        self.hosts.reactor.advance(11)
-        self.assertNoResult(sent)
-
-    def test_a_choked_connection_times_out(self) -> None:
-        """The other branch: it never reads again."""
-        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c")))
-        server = self.hosts.connect()
-        greet(server)
-        server.producer.pauseProducing()
-        server.reply("250 ok", "250 ok", "354 go")
-        self.hosts.reactor.advance(181)
-        server.settle()
-        [outcome] = self.successResultOf(sent)
-        self.assertEqual(outcome.reply.text, f"{HOST}: the host does not read the message within 180 s")
-        self.assertFalse(outcome.in_doubt)
-        self.assertTrue(server.transport.aborted)
-
-    def test_a_body_that_cannot_be_read_to_its_end_is_never_ended_by_a_dot(self) -> None:
-        """Half a message would be delivered."""
-        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c", fail=OSError("disk"))))
-        server = self.hosts.connect()
-        greet(server)
-        server.heard()
-        server.reply("250 ok", "250 ok", "354 go")
-        self.assertNotIn(b"\r\n.\r\n", server.heard())
-        self.assertTrue(server.transport.aborted)
-        self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELAYED, 451)])
-
-    def test_a_body_that_cannot_be_read_at_all_asks_nothing_of_the_host(self) -> None:
-        """The connection goes on with others."""
-        sent = self.hosts.send(transmission(pieces=pieces_of(fail=OSError("disk"))))
-        server = self.hosts.connect()
-        greet(server)
-        self.assertEqual(server.heard(), b"")
-        self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELAYED, 451)])
-
-    def test_chunks_are_sent_without_dots_and_ended_by_an_empty_one(self) -> None:
-        """RFC 3030 §4.2; a body of several pieces waits until somebody wants it."""
-        sent = self.hosts.send(transmission(pieces=pieces_of(b".a\r\n", b".b\r\n", b"", b".c\r\n")))
-        server = self.hosts.connect()
-        greet(server, _CHUNKING)
-        self.assertNotIn(b"BDAT", server.heard())
-        server.reply("250 ok", "250 ok")
-        self.assertEqual(server.heard(), b"BDAT 4\r\n.a\r\nBDAT 4\r\n.b\r\nBDAT 4\r\n.c\r\nBDAT 0 LAST\r\n")
-        server.reply("250 4", "250 4", "250 4", "250 taken")
-        self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELIVERED, 250)])
-
-    def test_a_refused_chunk_ends_the_body(self) -> None:
-        """The rest is not sent, and RSET comes before the next message."""
-        sent = self.hosts.send(transmission(pieces=pieces_of(*[b"x" * 10] * 5)))
-        server = self.hosts.connect()
-        greet(server, _CHUNKING)
-        server.heard()
-        server.producer.pauseProducing()
-        server.reply("250 ok", "250 ok")
-        self.assertEqual(server.heard(), b"BDAT 10\r\nxxxxxxxxxx")
-        server.reply("552 5.3.4 too big")
-        server.producer.resumeProducing()
-        self.assertEqual(server.heard(), b"")
-        self.assertEqual(self.outcomes(sent), [(OutcomeKind.FAILED, 552)])
-        _ = self.hosts.send(transmission())
-        self.assertTrue(server.heard().startswith(b"RSET\r\nMAIL FROM:"))
-
-    def test_nobody_to_take_a_chunked_body_gets_none(self) -> None:
-        """All recipients were refused before it was wanted."""
-        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b")))
-        server = self.hosts.connect()
-        greet(server, _CHUNKING)
-        server.heard()
-        server.reply("250 ok", "550 no")
-        self.assertEqual(server.heard(), b"")
-        self.assertEqual(self.outcomes(sent), [(OutcomeKind.FAILED, 550)])
-
-    def test_a_refusal_in_the_middle_of_the_body_decides(self) -> None:
-        """Some hosts say 552 as soon as the message is too big, and close."""
-        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c")))
-        server = self.hosts.connect()
-        greet(server)
-        server.producer.pauseProducing()
-        server.reply("250 ok", "250 ok", "354 go")
-        server.reply("552 5.3.4 too big")
-        server.settle()
-        self.assertEqual(self.outcomes(sent), [(OutcomeKind.FAILED, 552)])
-        self.assertTrue(server.lost)
-
-    def test_a_host_that_closes_in_the_middle_of_the_body_delays(self) -> None:
-        """Without doubt: it has not seen the end."""
-        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c")))
-        server = self.hosts.connect()
-        greet(server)
-        server.producer.pauseProducing()
         server.reply("250 ok", "250 ok", "354 go")
         server.lose(error.ConnectionLost())
-        [outcome] = self.successResultOf(sent)
-        self.assertEqual((outcome.kind, outcome.in_doubt), (OutcomeKind.DELAYED, False))
-        self.assertIn("while the message being read was awaited", outcome.reply.text)
+        self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELAYED, 451)])
+        self.assertEqual(closed, [])
+        slow.callback(None)
+        self.assertEqual(closed, [True])
+
+    def test_an_idle_connection_that_the_host_closed_meanwhile_leaves_no_doubt(self) -> None:
+        """The body went with no MAIL; the message goes by another connection."""
+        first = self.hosts.send(transmission())
+        server = self.hosts.connect()
+        greet(server, CHUNKING)
+        self.assertIn(b"BDAT", server.heard())
+        server.reply("250 ok", "250 ok", "250 taken")
+        self.assertEqual(self.outcomes(first), [(OutcomeKind.DELIVERED, 250)])
+        second = self.hosts.send(transmission())
+        self.assertNotIn(b"BDAT", server.heard())
+        server.lose(error.ConnectionDone())
+        self.assertNoResult(second)
+        greet(self.hosts.connect())
 
     def test_a_message_that_is_cancelled_while_it_waits_is_never_sent(self) -> None:
         """It leaves no trace on the connection."""
@@ -256,6 +154,20 @@ class DialerTests(SynchronousTestCase):
         take(server)
         server.lose(error.ConnectionDone())
         self.assertIsNone(self.hosts.dialer.connected(HOP))
+
+    def test_once_a_minute_a_message_is_not_told_of_the_open_connection(self) -> None:
+        """So that mail leaves a backup host for the first one when that is there again, which is then told of."""
+        _ = self.hosts.send(transmission())
+        backup = self.hosts.connect()
+        greet(backup)
+        dialer, first = self.hosts.dialer, Host("first", "192.0.2.1")
+        self.hosts.reactor.advance(59)
+        self.assertEqual(dialer.connected(HOP), HOST)
+        self.hosts.reactor.advance(2)
+        self.assertEqual([dialer.connected(HOP) for _ in range(2)], [None, HOST])
+        _ = self.hosts.send(transmission(), HOP, first)
+        greet(self.hosts.connect())
+        self.assertEqual(dialer.connected(HOP), first)
 
     def test_an_idle_connection_is_used_again(self) -> None:
         """Many messages, one connection."""
@@ -390,30 +302,3 @@ class DialerTests(SynchronousTestCase):
         self.hosts.refuse()
         counters = self.hosts.telemetry.counters
         self.assertEqual((counters["outbound.connected"], counters["outbound.unreachable"]), (1, 1))
-
-    def test_a_slow_reply_buys_no_time(self) -> None:
-        """A line of a reply each minute does not keep a connection for ever."""
-        sent = self.hosts.send(transmission())
-        server = self.hosts.connect()
-        for _ in range(5):
-            server.reply("220-wait")
-            self.assertNoResult(sent)
-            self.hosts.reactor.advance(61)
-        self.successResultOf(sent)
-
-    def test_what_comes_behind_the_end_is_not_read(self) -> None:
-        """A host that goes on talking after we hung up."""
-        sent = self.hosts.send(transmission())
-        server = self.hosts.connect()
-        server.client.dataReceived(b"554 no\r\n")
-        server.client.dataReceived(b"250 yes\r\n" * 1000)
-        self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELAYED, 554)])
-
-    def test_the_body_is_what_was_accepted(self) -> None:
-        """Octets in are octets out."""
-        _ = self.hosts.send(transmission())
-        server = self.hosts.connect()
-        greet(server)
-        server.heard()
-        server.reply("250 ok", "250 ok", "354 go")
-        self.assertEqual(server.heard().replace(b"\r\n..", b"\r\n."), BODY + b".\r\n")

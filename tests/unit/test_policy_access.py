@@ -14,9 +14,9 @@ from zope.interface.verify import verifyObject
 from emailsys.interfaces import Account, IDelivery
 from emailsys.mail import reply
 from emailsys.mail.address import Address, parse
-from emailsys.mail.envelope import Addressee, Arrival, Client, LocalRoute, Recipient, Route
+from emailsys.mail.envelope import Addressee, Arrival, Client, LocalRoute, Recipient, RemoteRoute, Route
 from emailsys.mail.reply import Reply
-from emailsys.policy.access import Delivery
+from emailsys.policy.access import Access, Delivery
 from emailsys.policy.routing import Router
 from tests.fakes.memory_store import MemoryStore
 
@@ -32,7 +32,7 @@ class DeliveryTestCase(SynchronousTestCase):
         self.client = Client("s1", "203.0.113.9", "client.example", local_ip="192.0.2.1")
 
     def delivery(self, account: Account | None) -> Delivery:
-        return Delivery(self.router, "mail.example.test", account)
+        return Delivery(Access(self.router, "mail.example.test"), account)
 
     def sender(self, account: Account | None, text: str) -> Reply | None:
         origin = parse(text) if text else None
@@ -129,11 +129,10 @@ class SubmissionTests(DeliveryTestCase):
         self.store.seed_account("bob@example.test")
         self.assertEqual(self.sender(self.bob, ""), reply.ACCOUNT_CLOSED)
 
-    def test_mail_to_other_systems_is_refused_while_nobody_would_send_it(self) -> None:
-        """550 5.7.1, in other words than a stranger's."""
-        refused = self.recipient(self.alice, parse("carol@example.org"))
-        self.assertEqual(refused, reply.NO_REMOTE_DELIVERY)
-        self.assertEqual((reply.NO_REMOTE_DELIVERY.code, reply.NO_REMOTE_DELIVERY.enhanced), (550, "5.7.1"))
+    def test_mail_to_other_systems_is_taken(self) -> None:
+        """The queue brings it there."""
+        carol = parse("carol@example.org")
+        self.assertEqual(self.recipient(self.alice, carol), (RemoteRoute(carol),))
 
     def test_mail_to_colleagues_is_taken(self) -> None:
         """And to an unknown one refused."""

@@ -18,6 +18,7 @@ from zope.interface.verify import verifyObject
 
 from emailsys.interfaces import Account, IDelivery, IMaildrop, IMaildrops, LoginBusy, MaildropInUse
 from emailsys.mail.address import parse
+from emailsys.policy.access import Access
 from emailsys.policy.login import MailRealm, PasswordChecker, VerifiedLogins, build_portal
 from emailsys.policy.routing import Router
 from tests.fakes.hashing import CountedHashing
@@ -40,7 +41,8 @@ class LoginTestCase(SynchronousTestCase):
         self.store.seed_account("nokey@example.test", {"scram-sha-256": "x"})
         self.change(self.store.accounts.set_enabled(parse("carol@example.test"), False))
         self.hashing = CountedHashing(fits)
-        self.portal = build_portal(self.store.directory, self.store.maildrops, self.hashing, "mail.example.test")
+        self.access = Access(Router(self.store.directory), "mail.example.test")
+        self.portal = build_portal(self.store.directory, self.store.maildrops, self.hashing, self.access)
 
     def change(self, coroutine: Any) -> None:
         self.successResultOf(Deferred.fromCoroutine(coroutine))
@@ -65,7 +67,7 @@ class CheckTests(LoginTestCase):
         """twisted.cred's interfaces."""
         checker = PasswordChecker(self.store.directory, self.hashing, VerifiedLogins())
         self.assertTrue(verifyObject(ICredentialsChecker, checker))
-        realm = MailRealm(Router(self.store.directory), self.store.maildrops, "mail.example.test")
+        realm = MailRealm(self.access, self.store.maildrops)
         self.assertTrue(verifyObject(IRealm, realm))
 
     def test_a_user_logs_in_by_full_address(self) -> None:
@@ -119,9 +121,7 @@ class CheckTests(LoginTestCase):
 
     def test_a_system_without_domains_refuses_alike(self) -> None:
         """Before the first `domain add`."""
-        self.portal = build_portal(
-            MemoryStore(Clock()).directory, self.store.maildrops, self.hashing, "mail.example.test"
-        )
+        self.portal = build_portal(MemoryStore(Clock()).directory, self.store.maildrops, self.hashing, self.access)
         self.refused(b"alice", b"alice")
 
     def test_too_many_waiting_logins_are_told_apart_from_wrong_ones(self) -> None:
@@ -251,7 +251,7 @@ class RealmTests(LoginTestCase):
     def slow(self) -> SlowMaildrops:
         maildrops = SlowMaildrops(self.store)
         self.assertTrue(verifyObject(IMaildrops, maildrops))
-        self.portal = build_portal(self.store.directory, maildrops, self.hashing, "mail.example.test")
+        self.portal = build_portal(self.store.directory, maildrops, self.hashing, self.access)
         return maildrops
 
     def test_a_login_cancelled_while_the_maildrop_opens_gives_the_lock_back(self) -> None:

@@ -10,16 +10,17 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from emailsys.config.settings import RouteSettings
+from emailsys.config.settings import RouteSettings, RoutingSettings
 from emailsys.interfaces import IRouter, QueueRow
 from emailsys.mail.address import Address, parse
 from emailsys.mail.envelope import BodyType
-from emailsys.mail.next_hop import NextHop, TLSPolicy
-from emailsys.mail.srs import SRS
+from emailsys.mail.next_hop import HostRoute, NextHop, TLSPolicy
+from emailsys.operations import IRouteAdministration
 from emailsys.policy.expansion import AliasRouter
-from emailsys.policy.next_hop import ForwardedSenders, QueueRouter, RouteTable, explain
+from emailsys.policy.next_hop import ForwardedSenders, QueueRouter, Routes, RouteTable, explain
 from emailsys.policy.trusted import TrustedNetworks
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.whole_house import MemoryRoutes
 from tests.unit.test_policy_expansion import Aliases
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ def row(reverse_path: Address | None, forward_path: Address, forwarded: bool = F
     return QueueRow(1, 1, "Q1", reverse_path, forward_path, NOW, 10, BodyType.SEVEN_BIT, False, 0, forwarded=forwarded)
 
 
-class Routes(SynchronousTestCase):
+class Table(SynchronousTestCase):
     def hop(self, table: RouteTable, sender: Address | None, to: Address) -> str:
         return str(table.choose(sender, to).next_hop)
 
@@ -77,9 +78,11 @@ class Queued(SynchronousTestCase):
         self.store = MemoryStore()
         self.alice = self.store.seed_account("alice@home.test")
         self.aliases = Aliases()
-        self.senders = ForwardedSenders(SRS(b"0123456789abcdef", "home.test"), self.store.directory, lambda: NOW)
+        self.senders = ForwardedSenders(b"0123456789abcdef", self.store.directory, lambda: NOW)
         self.router = AliasRouter(self.store.directory, self.aliases, srs=self.senders)
-        self.queue = QueueRouter(RouteTable(), self.router, self.senders)
+        self.stored = MemoryRoutes()
+        self.routes = Routes(RoutingSettings(), TLSPolicy.OPPORTUNISTIC, self.stored)
+        self.queue = QueueRouter(self.routes, self.router, self.senders)
 
     def result(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self.successResultOf(Deferred.fromCoroutine(coroutine))
@@ -102,12 +105,35 @@ class Queued(SynchronousTestCase):
         self.assertIsNone(self.result(self.queue.sender(row(None, BOB, forwarded=True))), "a bounce stays one")
         ours = parse("alice@home.test")
         self.assertEqual(self.result(self.queue.sender(row(ours, BOB, forwarded=True))), ours)
-        switched_off = QueueRouter(RouteTable(), self.router)
+        switched_off = QueueRouter(self.routes, self.router)
         self.assertEqual(self.result(switched_off.sender(row(EVE, BOB, forwarded=True))), EVE)
 
-    def test_only_addresses_of_the_srs_domain_are_turned_back(self) -> None:
-        rewritten = SRS(b"0123456789abcdef", "home.test").rewrite(EVE, 20454)
-        self.assertIsNone(self.senders.restore(Address(rewritten.local, "away.test")))
+    def test_rewritten_addresses_are_in_the_first_domain_unless_another_is_chosen(self) -> None:
+        self.store.seed_account("carol@second.test")
+        first = self.result(self.senders.sender(EVE))
+        chosen = ForwardedSenders(b"0123456789abcdef", self.store.directory, lambda: NOW, "second.test")
+        second = self.result(chosen.sender(EVE))
+        self.assertEqual([first.domain, second.domain], ["home.test", "second.test"])
+        # After the choice has changed, those made before still lead back; others' do not.
+        self.assertEqual([chosen.restore(first), self.senders.restore(second)], [EVE, EVE])
+        self.assertIsNone(ForwardedSenders(b"x" * 16, self.store.directory, lambda: NOW).restore(first))
+        nobody = ForwardedSenders(b"x" * 16, MemoryStore().directory, lambda: NOW)
+        self.assertEqual(self.result(nobody.sender(EVE)), EVE, "without a domain there is none to rewrite to")
+
+    def test_a_route_of_the_store_counts_at_once_behind_those_of_the_configuration(self) -> None:
+        self.assertTrue(verifyObject(IRouteAdministration, self.stored))
+        self.stored.known = [HostRoute(NextHop("stored.test", 587, by_mx=False), "away.test")]
+        self.assertEqual(str(self.result(self.queue.next_hop(row(EVE, BOB)))), "[stored.test]:587")
+        configured = Routes(
+            RoutingSettings((RouteSettings("file.test", recipient_domain="away.test"),)), TLSPolicy.NONE, self.stored
+        )
+        table = self.result(configured.table())
+        self.assertEqual(str(table.choose(EVE, BOB).next_hop), "[file.test]")
+        self.assertIs(self.result(configured.table()), table)
+        without = Routes(RoutingSettings(), TLSPolicy.NONE, None)
+        self.assertEqual(
+            self.result(without.table()).choose(EVE, BOB).next_hop, NextHop("away.test", tls=TLSPolicy.NONE)
+        )
 
     def test_explain_tells_the_way_of_each_target(self) -> None:
         self.aliases.add("team@home.test", "alice@home.test", "bob@away.test")

@@ -4,11 +4,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail import reply as replies
 from emailsys.mail.address import Address
+from emailsys.mail.dsn_request import MessageRequest, Notify, OriginalRecipient, RecipientRequest, Return
 from emailsys.mail.envelope import BodyType
 from emailsys.mail.reply import Reply
 from emailsys.wire.smtp_grammar import (
     Chunk,
     MailArguments,
+    RcptArguments,
     parse_bdat,
     parse_hello,
     parse_mail,
@@ -79,8 +81,31 @@ class Mail(SynchronousTestCase):
             "SIZE=1 size=1",
         ):
             self.assertEqual(parse_mail(f"FROM:<> {text}".encode()), replies.BAD_PARAMETER_VALUE, text)
-        for text in ("RET=FULL", "ENVID=x", "HOLDFOR=1", "X"):
+        for text in ("NOTIFY=NEVER", "HOLDFOR=1", "X"):
             self.assertEqual(parse_mail(f"FROM:<> {text}".encode()), replies.UNKNOWN_PARAMETER, text)
+
+    def test_the_senders_wishes_for_notices(self) -> None:
+        """RFC 3461 §4.3, §4.4."""
+        self.assertEqual(
+            parse_mail(b"FROM:<> ret=hdrs ENVID=QQ+2B1 SIZE=5"),
+            MailArguments(None, 5, dsn=MessageRequest(Return.HEADERS, "QQ+1")),
+        )
+        self.assertEqual(parse_mail(b"FROM:<> RET=FULL"), MailArguments(None, dsn=MessageRequest(Return.FULL)))
+
+    def test_malformed_wishes_are_refused_with_501_5_5_4(self) -> None:
+        for text in (
+            "RET",
+            "RET=ALL",
+            "ENVID",
+            "ENVID=a+2",
+            "ENVID=" + "x" * 101,
+            "ENVID=j\u00fc",
+            "RET=FULL RET=FULL",
+        ):
+            refused = parse_mail(f"FROM:<> {text}".encode())
+            assert isinstance(refused, Reply)
+            self.assertEqual((refused.code, refused.enhanced), (501, "5.5.4"), text)
+        self.assertEqual(parse_mail(b"FROM:<> ENVID=\xff"), replies.bad_parameter("a parameter's value is not UTF-8"))
 
     def test_parameters_need_a_blank_before_them(self) -> None:
         self.assertEqual(parse_mail(b"FROM:<a@b>SIZE=1"), replies.MAIL_SYNTAX)
@@ -109,13 +134,40 @@ class Mail(SynchronousTestCase):
 
 class Rcpt(SynchronousTestCase):
     def test_a_forward_path(self) -> None:
-        self.assertEqual(parse_rcpt(b"TO:<@a:carol@elsewhere.test>"), CAROL)
-        self.assertEqual(parse_rcpt(b"to: <postMaster>"), Address("postMaster", ""))
+        self.assertEqual(parse_rcpt(b"TO:<@a:carol@elsewhere.test>"), RcptArguments(CAROL))
+        self.assertEqual(parse_rcpt(b"to: <postMaster>"), RcptArguments(Address("postMaster", "")))
+        self.assertEqual(parse_rcpt(b"TO:<a@b>  "), RcptArguments(Address("a", "b")))
 
-    def test_no_parameter_is_known(self) -> None:
-        self.assertEqual(parse_rcpt(b"TO:<a@b> NOTIFY=NEVER"), replies.UNKNOWN_PARAMETER)
+    def test_what_the_sender_wants_to_hear_of_a_recipient(self) -> None:
+        """RFC 3461 §4.1, §4.2; RFC 6533 §3."""
+        self.assertEqual(
+            parse_rcpt(b"TO:<carol@elsewhere.test> notify=success,DELAY ORCPT=RFC822;c+2Bx@b"),
+            RcptArguments(CAROL, RecipientRequest(Notify.SUCCESS | Notify.DELAY, OriginalRecipient("rfc822", "c+x@b"))),
+        )
+        self.assertEqual(
+            parse_rcpt("TO:<carol@elsewhere.test> NOTIFY=NEVER ORCPT=utf-8;j\u00fc@b".encode()),
+            RcptArguments(CAROL, RecipientRequest(Notify.NEVER, OriginalRecipient("utf-8", "j\u00fc@b"))),
+        )
+
+    def test_malformed_wishes_are_refused_with_501_5_5_4(self) -> None:
+        for text in (
+            "NOTIFY",
+            "NOTIFY=",
+            "NOTIFY=NEVER,SUCCESS",
+            "NOTIFY=OFTEN",
+            "NOTIFY=DELAY NOTIFY=DELAY",
+            "ORCPT",
+            "ORCPT=a@b",
+            "ORCPT=rfc822;a+2@b",
+            "ORCPT=rfc822;" + "x" * 500,
+        ):
+            refused = parse_rcpt(f"TO:<a@b> {text}".encode())
+            assert isinstance(refused, Reply)
+            self.assertEqual((refused.code, refused.enhanced), (501, "5.5.4"), text)
+
+    def test_other_parameters_are_unknown(self) -> None:
+        self.assertEqual(parse_rcpt(b"TO:<a@b> RET=FULL"), replies.UNKNOWN_PARAMETER)
         self.assertEqual(parse_rcpt(b"TO:<a@b> ="), replies.BAD_PARAMETER_VALUE)
-        self.assertEqual(parse_rcpt(b"TO:<a@b>  "), Address("a", "b"))
 
     def test_what_is_no_address_is_refused_in_words(self) -> None:
         self.assertEqual(parse_rcpt(b"TO:<>"), replies.bad_recipient("address without @domain"))

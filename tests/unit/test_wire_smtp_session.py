@@ -7,7 +7,7 @@ from emailsys.mail.address import Address
 from emailsys.mail.reply import Reply
 from emailsys.wire.sasl import Credentials
 from emailsys.wire.smtp_body import StuffedMessage
-from emailsys.wire.smtp_grammar import Chunk, MailArguments
+from emailsys.wire.smtp_grammar import Chunk, MailArguments, RcptArguments
 from emailsys.wire.smtp_session import Answer, Body, Command, Drop, End, Event, Session, Stage
 
 BOB = Address("bob", "example.test")
@@ -94,18 +94,18 @@ class Order(SynchronousTestCase):
     def test_recipients_over_the_limit_are_put_off(self) -> None:
         made = session(Stage.MAIL, recipients=1000)
         for _ in range(1000):
-            self.assertEqual(only(made, b"RCPT TO:<bob@example.test>\r\n"), Command("RCPT", BOB))
+            self.assertEqual(only(made, b"RCPT TO:<bob@example.test>\r\n"), Command("RCPT", RcptArguments(BOB)))
             made.rcpt_taken()
         self.assertEqual(only(made, b"RCPT TO:<bob@example.test>\r\n"), Answer(replies.TOO_MANY_RECIPIENTS))
         made.transaction_over()
         made.mail_taken(MailArguments(None))
-        self.assertEqual(only(made, b"RCPT TO:<bob@example.test>\r\n"), Command("RCPT", BOB))
+        self.assertEqual(only(made, b"RCPT TO:<bob@example.test>\r\n"), Command("RCPT", RcptArguments(BOB)))
 
     def test_smtputf8_counts_for_one_transaction(self) -> None:
         made = session(Stage.GREETED)
         made.mail_taken(MailArguments(None, smtputf8=True))
         line = "RCPT TO:<j\u00fcrgen@b>\r\n".encode()
-        self.assertEqual(only(made, line), Command("RCPT", Address("j\u00fcrgen", "b")))
+        self.assertEqual(only(made, line), Command("RCPT", RcptArguments(Address("j\u00fcrgen", "b"))))
         made.transaction_over()
         made.mail_taken(MailArguments(None))
         self.assertEqual(only(made, line), Answer(replies.NEEDS_SMTPUTF8))

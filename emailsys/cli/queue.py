@@ -1,0 +1,215 @@
+"""The commands for the queue: what waits for other hosts, and what an operator does about it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from typing import Any
+
+import click
+
+from emailsys.cli.accounts import administer
+from emailsys.cli.amounts import DURATION, shown_size, shown_span, shown_time
+from emailsys.cli.options import Places, Refused, as_json, places
+from emailsys.cli.output import print_rows
+from emailsys.cli.telling import told_life
+from emailsys.config.exits import Exit
+
+_EXAMPLES = """\b
+Examples:
+  emailsys queue summary                          how much waits, by recipient domain
+  emailsys queue list --domain example.org        what waits for one domain, and why
+  emailsys queue list --older-than 4h --status waiting
+  emailsys queue show 0d1x2y3z4a5b6c              one message with all that happened
+  emailsys queue retry --domain example.org       try again now: the host is back
+  emailsys queue hold --sender news@example.net   stop a flood; release lets it go on
+  emailsys queue drop 0d1x2y3z4a5b6c              throw a message away; nobody is told
+  emailsys queue forecast --host-down 3h          what the schedule would do
+"""
+
+
+@click.group(epilog=_EXAMPLES)
+def queue() -> None:
+    """Show and change the queue: mail that waits for other hosts."""
+
+
+def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that choose rows, and hand it the request's fields as `chosen`."""
+
+    @click.argument("ids", nargs=-1, metavar="[QUEUE_ID]...")
+    @click.option("--domain", metavar="NAME", default="", help="Recipients in that domain.")
+    @click.option("--sender", metavar="ADDRESS", default="", help="From that address or domain; <> for bounces.")
+    @click.option("--status", type=click.Choice(["waiting", "leased", "held"]), help="leased: it is being sent.")
+    @click.option("--older-than", type=DURATION, metavar="TIME", default=0.0, help="Accepted that long ago: 90m, 4h.")
+    @wraps(function)
+    def command(
+        *arguments: Any,
+        ids: tuple[str, ...],
+        domain: str,
+        sender: str,
+        status: str | None,
+        older_than: float,
+        **options: Any,
+    ) -> Any:
+        chosen = {
+            "queue_ids": list(ids),
+            "domain": domain,
+            "sender": sender,
+            "state": status,
+            "older_than": older_than,
+        }
+        return function(*arguments, chosen=chosen, **options)
+
+    return command
+
+
+@queue.command("list", epilog=_EXAMPLES)
+@_filters
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 100_000), help="At most so many rows.")
+@as_json
+@places
+def list_(where: Places, chosen: dict[str, Any], limit: int, as_json: bool) -> None:
+    """List recipients that wait, in the order in which their mail was accepted."""
+    rows = administer(where, {"command": "queue.list", **chosen, "limit": limit, "after": 0})
+    if as_json:
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    print_rows([_listed(row) for row in rows], False, "nothing waits that fits")
+    if len(rows) == limit:
+        click.echo(f"only the first {limit} are shown; --limit N shows more", err=True)
+
+
+def _listed(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "queue id": row["queue_id"],
+        "state": row["state"],
+        "arrived": shown_time(row["arrived"]),
+        "due": shown_time(row["due"]),
+        "tries": row["attempts"],
+        "size": shown_size(row["octets"]),
+        "sender": row["sender"] or "<>",
+        "recipient": row["recipient"],
+        "last reply": " ".join((row["reply"] or "").split())[:80] or None,
+    }
+
+
+@queue.command("show")
+@click.argument("queue_id")
+@as_json
+@places
+def show(where: Places, queue_id: str, as_json: bool) -> None:
+    """Show one message of the queue: its recipients that wait, and all that happened to it."""
+    chosen = {"queue_ids": [queue_id], "domain": "", "sender": "", "state": None, "older_than": 0}
+    rows = administer(where, {"command": "queue.list", **chosen, "limit": 1000, "after": 0})
+    lives = administer(where, {"command": "trace", "query": queue_id, "limit": 1, "back": 0})
+    if not rows:
+        known = "; it is not in the queue any more: emailsys trace " + queue_id if lives else ""
+        raise Refused(f"no message {queue_id} waits{known}")
+    if as_json:
+        click.echo(json.dumps({"waiting": rows, "life": lives[0] if lives else None}, indent=2, ensure_ascii=False))
+        return
+    for life in lives:
+        click.echo(told_life(life))
+    click.echo("")
+    print_rows([_listed(row) for row in rows], False, "")
+
+
+@queue.command("summary")
+@as_json
+@places
+def summary(where: Places, as_json: bool) -> None:
+    """Show how much waits, by recipient domain, the most first."""
+    rows = administer(where, {"command": "queue.summary"})
+    if not as_json:
+        rows = [{**row, "oldest": shown_time(row["oldest"]), "due": shown_time(row["due"])} for row in rows]
+    print_rows(rows, as_json, "the queue is empty")
+
+
+def _change(where: Places, change: str, chosen: dict[str, Any], everything: bool, as_json: bool, done: str) -> None:
+    if not everything and not any(chosen.values()):
+        raise click.UsageError("Say which: QUEUE_IDs, --domain, --sender, --status, --older-than, or --all.")
+    changed = administer(where, {"command": "queue.change", "change": change, **chosen})["changed"]
+    if as_json:
+        click.echo(json.dumps({"changed": changed}))
+    else:
+        click.echo(f"{changed} {'recipient' if changed == 1 else 'recipients'} {done}", err=True)
+
+
+_all = click.option("--all", "everything", is_flag=True, help="All of the queue.")
+
+
+@queue.command("retry")
+@_filters
+@_all
+@as_json
+@places
+def retry(where: Places, chosen: dict[str, Any], everything: bool, as_json: bool) -> None:
+    """Try again now what waits for its next attempt."""
+    _change(where, "retry", chosen, everything, as_json, "due now")
+
+
+@queue.command("hold")
+@_filters
+@_all
+@as_json
+@places
+def hold(where: Places, chosen: dict[str, Any], everything: bool, as_json: bool) -> None:
+    """Try no more until it is released. What is being sent at this moment ends first."""
+    _change(where, "hold", chosen, everything, as_json, "held")
+
+
+@queue.command("release")
+@_filters
+@_all
+@as_json
+@places
+def release(where: Places, chosen: dict[str, Any], everything: bool, as_json: bool) -> None:
+    """Let what is held be tried again, now."""
+    _change(where, "release", chosen, everything, as_json, "released")
+
+
+@queue.command("drop")
+@_filters
+@_all
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+@places
+def drop(where: Places, chosen: dict[str, Any], everything: bool, yes: bool, as_json: bool) -> None:
+    """Throw mail away. Neither sender nor recipient is told; the ledger keeps that it was dropped."""
+    if not yes and (everything or any(chosen.values())):
+        if not sys.stdin.isatty():
+            raise Refused("dropped mail does not come back: say --yes", Exit.USAGE)
+        click.confirm("Dropped mail does not come back, and nobody is told. Drop it?", abort=True, err=True)
+    _change(where, "drop", chosen, everything, as_json, "dropped")
+
+
+@queue.command("forecast")
+@click.option("--host-down", type=DURATION, metavar="TIME", required=True, help="How long the host stays away: 3h, 6d.")
+@as_json
+@places
+def forecast(where: Places, host_down: float, as_json: bool) -> None:
+    """Show what would happen to a message accepted now for a host that is down: attempts, warning, bounce.
+
+    It is the real schedule with the settings in force, run ahead of time without its jitter.
+    """
+    from emailsys.delivery.schedule import forecast as foretell
+
+    began = datetime.now(UTC).replace(microsecond=0)
+    settings = where.settings().queue
+    steps = [
+        {
+            "at": step.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "after": round((step.at - began).total_seconds()),
+            "what": step.kind.value,
+        }
+        for step in foretell(settings, began, began + timedelta(seconds=host_down), lambda: 0.5)
+    ]
+    if not as_json:
+        steps = [
+            {"at": shown_time(str(step["at"])), "after": shown_span(float(step["after"])), "what": step["what"]}
+            for step in steps
+        ]
+    print_rows(steps, as_json, "")

@@ -1,0 +1,105 @@
+"""The commands for routes: which way mail leaves."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from emailsys.cli.accounts import administer
+from emailsys.cli.options import ADDRESS, Places, as_json, places
+from emailsys.cli.output import print_rows
+from emailsys.cli.password import Source, ask_password, password_options
+from emailsys.mail.address import Address
+from emailsys.mail.next_hop import TLSPolicy
+
+_EXAMPLES = """\b
+Examples:
+  emailsys route set smtp.provider.example --port 587 --tls verified --username me   all mail, by a smart host
+  emailsys route set mx.partner.example --to partner.example                         mail for one domain
+  emailsys route set out.example --from news.example                                 mail from one domain
+  emailsys route explain bob@elsewhere.example --from alice@example.org
+  emailsys route remove --to partner.example
+"""
+
+
+@click.group(epilog=_EXAMPLES)
+def route() -> None:
+    """Set, list, remove and explain routes: mail that goes to a named host, not by MX."""
+
+
+_to = click.option("--to", "recipient_domain", metavar="DOMAIN", default="", help="Mail for that domain.")
+_from = click.option("--from", "sender_domain", metavar="DOMAIN", default="", help="Mail from that domain.")
+
+
+@route.command("set", epilog=_EXAMPLES)
+@click.argument("host")
+@_to
+@_from
+@click.option("--port", default=25, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--tls",
+    type=click.Choice([policy.value for policy in TLSPolicy]),
+    default=TLSPolicy.OPPORTUNISTIC.value,
+    show_default=True,
+    help="verified: no mail without TLS to a host whose certificate bears its name.",
+)
+@click.option("--implicit-tls", is_flag=True, help="TLS from the first octet on, as on port 465.")
+@click.option("--certificate-name", metavar="NAME", default="", help="What its certificate must say, else HOST.")
+@click.option("--username", metavar="NAME", default="", help="Log in there; the password is asked for.")
+@password_options
+@places
+def set_(where: Places, host: str, username: str, source: Source, **options: Any) -> None:
+    """Send mail to HOST: that for a domain, that from a domain, or without --to and --from all of it."""
+    password = ask_password(source, Address(username, host)) if username else ""
+    administer(where, {"command": "route.set", "host": host, "username": username, "password": password, **options})
+    click.echo(f"{_which(options['recipient_domain'], options['sender_domain'])} goes to {host}", err=True)
+
+
+def _which(to: str, sender: str) -> str:
+    return "mail" + (f" from {sender}" if sender else "") + (f" to {to}" if to else "" if sender else " to all others")
+
+
+@route.command("list")
+@as_json
+@places
+def list_(where: Places, as_json: bool) -> None:
+    """List the routes of the store; those of the configuration file are shown by `emailsys config show`."""
+    rows = administer(where, {"command": "route.list"})
+    print_rows(rows, as_json, "no routes: mail for others goes by MX")
+
+
+@route.command("remove")
+@_to
+@_from
+@places
+def remove(where: Places, recipient_domain: str, sender_domain: str) -> None:
+    """Remove the route for these domains; without --to and --from the one for all mail."""
+    administer(where, {"command": "route.remove", "recipient_domain": recipient_domain, "sender_domain": sender_domain})
+    click.echo(f"removed the route for {_which(recipient_domain, sender_domain)}", err=True)
+
+
+@route.command("explain", epilog=_EXAMPLES)
+@click.argument("address", type=ADDRESS)
+@click.option("--from", "sender", type=ADDRESS, metavar="ADDRESS", help="The sender: routes may depend on its domain.")
+@as_json
+@places
+def explain(where: Places, address: Address, sender: Address | None, as_json: bool) -> None:
+    """Tell step by step where mail for ADDRESS would go now, and why."""
+    request = {
+        "command": "route.explain",
+        "address": [address.local, address.domain],
+        "sender": None if sender is None else [sender.local, sender.domain],
+    }
+    found = administer(where, request)
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    for step in found["steps"]:
+        click.echo("  " * step["depth"] + step["what"])
+    for hop in found["next_hops"]:
+        login = f", logged in as {hop['login']}" if hop["login"] else ""
+        click.echo(f"{hop['recipient']} goes to {hop['next_hop']} (TLS {hop['tls']}{login}): {hop['why']}")
+    if not found["ways"]:
+        click.echo("it would be refused: 550 5.1.1")

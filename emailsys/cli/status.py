@@ -1,0 +1,75 @@
+"""The command that shows a running system on one screen."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from emailsys.cli.accounts import administer
+from emailsys.cli.amounts import shown_span, shown_time
+from emailsys.cli.options import Places, as_json, places
+from emailsys.config.exits import Exit
+from emailsys.ops.control import ControlFailed, NoDaemon, ask
+
+# Domains of the queue that the screen has room for.
+_DOMAINS = 8
+
+
+@click.command()
+@as_json
+@places
+def status(where: Places, as_json: bool) -> int:
+    """Show the daemon, its services and sessions, the queue, and what was counted since its start.
+
+    The exit status is 69 where no daemon runs; the queue is shown all the same.
+    """
+    running = _running(where)
+    queue = administer(where, {"command": "queue.summary"})
+    if as_json:
+        click.echo(json.dumps({"daemon": running, "queue": queue}, indent=2, ensure_ascii=False))
+    else:
+        _show(running, queue)
+    return Exit.OK if running else Exit.UNAVAILABLE
+
+
+def _running(where: Places) -> dict[str, Any] | None:
+    try:
+        answer = ask(where.folder, {"command": "status"}, 10.0)
+    except (NoDaemon, ControlFailed):
+        return None
+    result: dict[str, Any] | None = answer.get("result")
+    return result
+
+
+def _show(running: dict[str, Any] | None, queue: list[dict[str, Any]]) -> None:
+    if running is None:
+        click.echo("no daemon runs")
+    else:
+        click.echo(
+            f"emailsys {running['version']} on {running['hostname']}, process {running['pid']}, "
+            f"up {shown_span(running['up'])}, state in {running['state']}"
+        )
+        for service, addresses in running["listening"].items():
+            sessions = running["sessions"].get(service)
+            count = "" if sessions is None else f"  {sessions} session{'' if sessions == 1 else 's'}"
+            click.echo(f"  {service:<12}{', '.join(addresses)}{count}")
+        for hop in running.get("next_hops", ()):
+            if hop["paused_until"]:
+                click.echo(f"  {hop['name']} is left alone until {shown_time(hop['paused_until'])}: {hop['reason']}")
+        counters = sorted(running["counters"].items(), key=lambda item: (-item[1], item[0]))
+        if counters:
+            click.echo("since the start: " + ", ".join(f"{name} {count}" for name, count in counters))
+    totals = {state: sum(row[state] for row in queue) for state in ("waiting", "leased", "held")}
+    if not queue:
+        click.echo("queue: empty")
+        return
+    click.echo("queue: " + ", ".join(f"{count} {state}" for state, count in totals.items()))
+    for row in queue[:_DOMAINS]:
+        click.echo(
+            f"  {row['domain']:<32} {row['waiting']} waiting, {row['leased']} leased, {row['held']} held, "
+            f"the oldest of {shown_time(row['oldest'])}, due {shown_time(row['due'])}"
+        )
+    if len(queue) > _DOMAINS:
+        click.echo(f"  and {len(queue) - _DOMAINS} more domains: emailsys queue summary")

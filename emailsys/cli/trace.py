@@ -1,0 +1,38 @@
+"""The command that tells where a message is and what became of it."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from emailsys.cli.accounts import administer
+from emailsys.cli.amounts import DURATION
+from emailsys.cli.options import Places, Refused, as_json, places
+from emailsys.cli.telling import told_life
+from emailsys.config.exits import Exit
+
+_EXAMPLES = """\b
+Examples:
+  emailsys trace 0d1x2y3z4a5b6c                the id of the log and of the reply "queued as"
+  emailsys trace '<abc@client.example>'        a Message-ID
+  emailsys trace alice@example.org             the last messages from or to an address
+  emailsys trace alice@example.org --since 2h --limit 100
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.argument("query", metavar="QUEUE_ID|MESSAGE_ID|ADDRESS")
+@click.option("--limit", default=10, show_default=True, type=click.IntRange(1, 1000), help="At most so many messages.")
+@click.option("--since", type=DURATION, metavar="TIME", default=0.0, help="Look back so far only: 2h, 3d.")
+@as_json
+@places
+def trace(where: Places, query: str, limit: int, since: float, as_json: bool) -> None:
+    """Tell a message's whole life, from its acceptance to where it is now, the latest message first."""
+    lives = administer(where, {"command": "trace", "query": query, "limit": limit, "back": since})
+    if as_json:
+        click.echo(json.dumps(lives, indent=2, ensure_ascii=False))
+    elif lives:
+        click.echo("\n\n".join(told_life(life) for life in lives))
+    if not lives:
+        raise Refused(f"nothing is known of {query}: never seen, or longer ago than store.history_days", Exit.FAILED)

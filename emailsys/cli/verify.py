@@ -1,0 +1,64 @@
+"""The command that checks the ledger and the bodies over the whole store."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from typing import Any
+
+import click
+
+from emailsys.cli.accounts import administer
+from emailsys.cli.amounts import shown_size
+from emailsys.cli.options import Places, as_json, places
+from emailsys.config.exits import Exit
+
+# Seconds of one request: the daemon goes on with its mail in any case, this is for the progress on the screen.
+_PART = 2.0
+# Flaws that are shown one by one.
+_SHOWN = 100
+
+
+@click.command()
+@as_json
+@places
+def verify(where: Places, as_json: bool) -> int:
+    """Check that every accepted recipient is in exactly one place, and every body is what was accepted.
+
+    It runs beside the daemon, in short steps. The exit status is 1 where something is wrong.
+    """
+    cursor: str | None = None
+    messages, octets = 0, 0
+    recipients: Counter[str] = Counter()
+    flaws: list[dict[str, Any]] = []
+    progress = sys.stderr.isatty() and not as_json
+    while True:
+        part = administer(where, {"command": "verify", "cursor": cursor, "seconds": _PART})
+        messages += part["messages"]
+        octets += part["octets"]
+        recipients.update(part["recipients"])
+        flaws += part["flaws"]
+        cursor = part["cursor"]
+        if progress:
+            click.echo(f"\r{messages} messages, {shown_size(octets)}, {len(flaws)} flaws", err=True, nl=False)
+        if cursor is None:
+            break
+    if progress:
+        click.echo("", err=True)
+    if as_json:
+        report = {"messages": messages, "octets": octets, "recipients": dict(recipients), "flaws": flaws}
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+    else:
+        click.echo(f"{messages} messages; bodies of {octets} octets read and compared with their digests")
+        for place, count in sorted(recipients.items()):
+            click.echo(f"  {count:>8}  {_PLACES.get(place, place)}")
+        for flaw in flaws[:_SHOWN]:
+            click.echo(f"FLAW {flaw['queue_id']}: {flaw['what']}")
+        if len(flaws) > _SHOWN:
+            click.echo(f"and {len(flaws) - _SHOWN} more: --json has all")
+        click.echo("all is well" if not flaws else f"{len(flaws)} flaws")
+    return Exit.FAILED if flaws else Exit.OK
+
+
+_PLACES = {"maildrop": "in a maildrop", "queue": "in the queue"}

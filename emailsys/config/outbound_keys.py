@@ -1,0 +1,80 @@
+"""The keys that decide how mail goes to other hosts, and what their values may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from emailsys.config.settings import AddressOrder
+from emailsys.config.values import (
+    Read,
+    a_boolean,
+    a_count,
+    a_domain,
+    a_duration,
+    a_file_name,
+    a_host_name,
+    a_number,
+    a_peer,
+    a_size,
+    an_ip_address,
+    ip_addresses,
+    name_servers,
+    networks,
+    one_of,
+    some_text,
+)
+from emailsys.mail.next_hop import TLSPolicy
+
+QUEUE: Final[Mapping[str, Read]] = {
+    "first_retry": a_duration(minimum=1),
+    "retry_growth": a_number(minimum=1, maximum=10),
+    "max_retry": a_duration(minimum=1),
+    "retry_jitter": a_number(minimum=0, maximum=0.5),
+    "warn_after": a_duration(minimum=1, maximum=30 * 86400),
+    "give_up_after": a_duration(minimum=1, maximum=30 * 86400),
+    "max_deliveries": a_count(minimum=1, maximum=10_000),
+    "max_per_next_hop": a_count(minimum=1, maximum=1000),
+    "recipients_per_delivery": a_count(minimum=1, maximum=1000),
+    "max_leased": a_count(minimum=10, maximum=100_000),
+    # Leases are renewed at a third of that, by a clock of seconds.
+    "lease": a_duration(minimum=30, maximum=86400),
+    "first_pause": a_duration(minimum=1),
+    "max_pause": a_duration(minimum=1),
+    "poll": a_duration(minimum=1, maximum=3600),
+    "stop_grace": a_duration(minimum=0, maximum=3600),
+    "max_returned": a_size(minimum=1024, maximum=256 * 1024),
+}
+ROUTING: Final[Mapping[str, Read]] = {"trusted_networks": networks, "srs": a_boolean, "srs_domain": a_domain}
+ROUTE: Final[Mapping[str, Read]] = {
+    "host": a_peer,
+    "port": a_count(minimum=1, maximum=65535),
+    "recipient_domain": a_domain,
+    "sender_domain": a_domain,
+    "tls": one_of(TLSPolicy),
+    "implicit_tls": a_boolean,
+    "certificate_name": a_host_name,
+    "username": some_text,
+    "password_file": a_file_name,
+}
+OUTBOUND: Final[Mapping[str, Read]] = {
+    "enabled": a_boolean,
+    "tls": one_of(TLSPolicy),
+    "clear_after_failed_tls": a_boolean,
+    "ca_file": a_file_name,
+    "nameservers": name_servers,
+    "address_order": one_of(AddressOrder),
+    "own_addresses": ip_addresses,
+    "source_ipv4": an_ip_address(4),
+    "source_ipv6": an_ip_address(6),
+    "connections_per_host": a_count(minimum=1, maximum=1000),
+    "idle_connections": a_count(minimum=0, maximum=100_000),
+    "idle_timeout": a_duration(minimum=0, maximum=3600),
+    "messages_per_connection": a_count(minimum=1, maximum=1_000_000),
+    "hosts_per_attempt": a_count(minimum=1, maximum=100),
+}
+# RFC 5321 §4.5.3.2 says how long a client has to wait at least; a lab may have less patience.
+TIMEOUTS: Final[Mapping[str, Read]] = dict.fromkeys(
+    ("connect", "handshake", "greeting", "command", "data", "block", "final", "quit", "dns"),
+    a_duration(minimum=0.1, maximum=3600),
+)

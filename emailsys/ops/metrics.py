@@ -1,0 +1,140 @@
+"""Tell Prometheus how the daemon is: events, sessions, the queue, the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.web.http import INTERNAL_SERVER_ERROR, NOT_FOUND, Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
+from typing_extensions import override
+
+from emailsys.operations import DomainQueue, IQueueOperations
+from emailsys.telemetry import Telemetry
+
+# Seconds for which the queue is not counted anew: counting reads all of it.
+_COUNT_EVERY: Final = 15.0
+_CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the figures come from.
+
+    `sessions` counts those of each service, `up` is in seconds, `store` gives commits, messages committed, octets that
+    wait for their commit, and octets free on the disk, None where that is not seen from here.
+    """
+
+    telemetry: Telemetry
+    queue: IQueueOperations
+    sessions: Callable[[], Mapping[str, int]]
+    up: Callable[[], float]
+    store: Callable[[], tuple[int, int, int, int | None]]
+
+
+class _Snapshot:
+    """The figures of one moment, as prometheus-client collects them."""
+
+    def __init__(self, sources: Sources, queue: Sequence[DomainQueue]) -> None:
+        self._sources = sources
+        self._queue = queue
+
+    def collect(self) -> Iterator[Metric]:
+        sources = self._sources
+        yield GaugeMetricFamily("emailsys_up_seconds", "Since the daemon was started.", value=sources.up())
+        events = CounterMetricFamily("emailsys_events", "Events of the mail log, by name.", labels=["event"])
+        for name, count in sorted(sources.telemetry.counters.items()):
+            events.add_metric([name], count)
+        yield events
+        sessions = GaugeMetricFamily("emailsys_sessions", "Open sessions, by service.", labels=["service"])
+        for service, number in sources.sessions().items():
+            sessions.add_metric([service], number)
+        yield sessions
+        rows = GaugeMetricFamily("emailsys_queue_recipients", "Recipients in the queue, by state.", labels=["state"])
+        for state in ("waiting", "leased", "held"):
+            rows.add_metric([state], sum(getattr(row, state) for row in self._queue))
+        yield rows
+        yield GaugeMetricFamily(
+            "emailsys_queue_domains", "Recipient domains for which mail waits.", value=len(self._queue)
+        )
+        oldest = min((row.oldest.timestamp() for row in self._queue), default=0.0)
+        yield GaugeMetricFamily(
+            "emailsys_queue_oldest_timestamp_seconds", "When the oldest waiting mail arrived; 0 for none.", value=oldest
+        )
+        commits, committed, waiting, free = sources.store()
+        yield CounterMetricFamily("emailsys_store_commits", "Group commits.", value=commits)
+        yield CounterMetricFamily("emailsys_store_jobs", "What these commits held.", value=committed)
+        yield GaugeMetricFamily("emailsys_store_waiting_octets", "Of bodies that wait for their commit.", value=waiting)
+        if free is not None:
+            yield GaugeMetricFamily("emailsys_store_free_octets", "On the disk of the store.", value=free)
+
+
+class Metrics:
+    """Gathers what one scrape answers."""
+
+    def __init__(self, sources: Sources, seconds: Callable[[], float]) -> None:
+        """@param seconds: a clock that never goes back."""
+        self._sources = sources
+        self._seconds = seconds
+        self._queue: Sequence[DomainQueue] = ()
+        self._counted_at = float("-inf")
+
+    async def text(self) -> bytes:
+        """In the text format of Prometheus.
+
+        @raise StoreError: the queue cannot be counted now.
+        """
+        now = self._seconds()
+        if now - self._counted_at >= _COUNT_EVERY:
+            self._queue = await self._sources.queue.summary()
+            self._counted_at = now
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Snapshot(self._sources, self._queue))
+        return generate_latest(registry)
+
+
+class _MetricsPage(Resource):
+    isLeaf = True
+
+    def __init__(self, metrics: Metrics, telemetry: Telemetry) -> None:
+        super().__init__()
+        self._metrics = metrics
+        self._telemetry = telemetry
+
+    @override
+    def render(self, request: Request) -> Any:
+        if request.path != b"/metrics" or request.method not in (b"GET", b"HEAD"):
+            request.setResponseCode(NOT_FOUND)
+            return b"only /metrics is here\n"
+        gone: list[Any] = []
+        _ended = request.notifyFinish().addErrback(gone.append)
+
+        def answer(text: bytes) -> None:
+            if not gone:
+                request.setHeader(b"content-type", _CONTENT_TYPE)
+                request.write(text)
+                request.finish()
+
+        def fail(failure: Failure) -> None:
+            self._telemetry.surprise("metrics", failure)
+            if not gone:
+                request.setResponseCode(INTERNAL_SERVER_ERROR)
+                request.finish()
+
+        _ = Deferred.fromCoroutine(self._metrics.text()).addCallback(answer).addErrback(fail)
+        return NOT_DONE_YET
+
+
+def metrics_site(sources: Sources, reactor: Any) -> Site:
+    """The factory of the HTTP listener. It keeps no log of its own."""
+    site = Site(_MetricsPage(Metrics(sources, reactor.seconds), sources.telemetry), reactor=reactor)
+    site.noisy = False
+    site.displayTracebacks = False
+    site.log = lambda request: None  # type: ignore[method-assign]
+    return site

@@ -1,0 +1,116 @@
+"""The commands for aliases and routes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any, Final
+
+from emailsys.interfaces import AdminError
+from emailsys.mail.address import is_domain
+from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
+from emailsys.mail.trace import address_literal
+from emailsys.ops.doors import Doors, Hooks
+from emailsys.ops.fields import Fields, MalformedRequest
+from emailsys.ops.running import Run, Understand
+
+_MOST_PORT: Final = 65535
+
+
+def _alias_set(fields: Fields) -> Run:
+    name, targets = fields.name_or_catch_all("name"), fields.addresses("targets")
+    return lambda doors, hooks: doors.aliases.set_alias(name, targets)
+
+
+def _alias_remove(fields: Fields) -> Run:
+    name = fields.name_or_catch_all("name")
+    return lambda doors, hooks: doors.aliases.remove_alias(name)
+
+
+def _alias_list(fields: Fields) -> Run:
+    domain = fields.text_or_none("domain")
+
+    async def run(doors: Doors, hooks: Hooks) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": str(row.name) if row.name.local else f"@{row.name.domain}",
+                "targets": [str(target) for target in row.targets],
+            }
+            for row in await doors.aliases.list_aliases(domain)
+        ]
+
+    return run
+
+
+def _route_set(fields: Fields) -> Run:
+    recipient_domain, sender_domain = fields.word("recipient_domain"), fields.word("sender_domain")
+    host, port = fields.text("host"), fields.count("port", _MOST_PORT)
+    tls, implicit_tls = fields.choice("tls", TLSPolicy), fields.flag("implicit_tls")
+    certificate_name = fields.word("certificate_name")
+    username, password = fields.word("username"), fields.secret("password")
+    host = _host(host)
+    for domain in filter(None, (recipient_domain, sender_domain)):
+        if not is_domain(domain):
+            raise MalformedRequest(f"domain: found {domain!r}; allowed: the name of a domain")
+    if not port:
+        raise MalformedRequest(f"port: found 0; allowed: 1 to {_MOST_PORT}")
+    login = HostLogin(username, password) if username else None
+    hop = NextHop(host, port, False, tls, implicit_tls, login, certificate_name)
+    return lambda doors, hooks: doors.routes.set_route(HostRoute(hop, recipient_domain, sender_domain))
+
+
+def _host(host: str) -> str:
+    """The name of a host, or the address literal of an IP address."""
+    try:
+        return address_literal(str(ip_address(host.removeprefix("[").removesuffix("]").removeprefix("IPv6:"))))
+    except ValueError:
+        if is_domain(host):
+            return host
+        raise MalformedRequest(f"host: found {host!r}; allowed: the name of a host or an IP address") from None
+
+
+def _route_remove(fields: Fields) -> Run:
+    recipient_domain, sender_domain = fields.word("recipient_domain"), fields.word("sender_domain")
+    return lambda doors, hooks: doors.routes.remove_route(recipient_domain, sender_domain)
+
+
+def _route_list(fields: Fields) -> Run:
+    async def run(doors: Doors, hooks: Hooks) -> list[dict[str, Any]]:
+        return [
+            {
+                "to": route.recipient_domain or None,
+                "from": route.sender_domain or None,
+                "host": route.next_hop.name,
+                "port": route.next_hop.port,
+                "tls": route.next_hop.tls.value,
+                "implicit_tls": route.next_hop.implicit_tls,
+                "certificate_name": route.next_hop.certificate_name or None,
+                # The password is never told.
+                "username": None if route.next_hop.login is None else route.next_hop.login.username,
+            }
+            for route in await doors.routes.routes()
+        ]
+
+    return run
+
+
+def _route_explain(fields: Fields) -> Run:
+    address, sender = fields.address("address"), fields.address_or_none("sender")
+
+    async def run(doors: Doors, hooks: Hooks) -> Mapping[str, Any]:
+        if hooks.explain is None:
+            raise AdminError("routing is not to be asked here")
+        return await hooks.explain(address, sender)
+
+    return run
+
+
+ROUTING_COMMANDS: Final[Mapping[str, Understand]] = {
+    "alias.set": _alias_set,
+    "alias.remove": _alias_remove,
+    "alias.list": _alias_list,
+    "route.set": _route_set,
+    "route.remove": _route_remove,
+    "route.list": _route_list,
+    "route.explain": _route_explain,
+}

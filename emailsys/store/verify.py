@@ -1,0 +1,200 @@
+"""Check the ledger and the bodies over the whole store, part by part, while mail goes on."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, literal, null, select, union_all
+from zope.interface import implementer
+
+from emailsys.interfaces import Fate
+from emailsys.operations import Checked, Flaw, IVerification
+from emailsys.store.database import Database
+from emailsys.store.ids import id_text
+from emailsys.store.schema import bodies, body_pieces, maildrop, messages, queue, settled
+
+# Messages that one read looks at: no read transaction lasts longer than that, so that checkpoints pass.
+_STEP: Final = 100
+_MAILDROP: Final = "maildrop"
+_QUEUE: Final = "queue"
+
+
+@implementer(IVerification)
+class Verification:
+    """Reads alone; a flaw is told, never mended."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+        """@param clock: seconds."""
+        self._database = database
+        self._clock = clock
+
+    async def check(self, cursor: str | None, seconds: float) -> Checked:
+        """Go on from a cursor, the queue id of the last message that was seen, for about so long."""
+        until = self._clock() + seconds
+        after = -1 if cursor is None else int(cursor)
+        count, octets = 0, 0
+        by_end: Counter[str] = Counter()
+        flaws: list[Flaw] = []
+        while True:
+            found = await self._database.read("verify-ledger", _look(after))
+            if not found:
+                flaws += await self._strays()
+                return Checked(None, count, octets, dict(by_end), tuple(flaws))
+            for message_id, entry in found.items():
+                after = message_id
+                count += 1
+                by_end.update(entry.by_end)
+                flaws += entry.flaws(message_id)
+                if entry.alive:
+                    size, wrong = await self._check_body(message_id, entry.octets, entry.pieces)
+                    octets += size
+                    flaws += wrong
+            if self._clock() >= until:
+                return Checked(str(after), count, octets, dict(by_end), tuple(flaws))
+
+    async def _check_body(self, message_id: int, expected: int, pieces: int) -> tuple[int, list[Flaw]]:
+        """Each piece is read, and hashed in the reader's thread, in a transaction of its own."""
+        octets = 0
+        wrong: list[str] = []
+        for number in range(pieces):
+            piece = await self._database.read("verify-piece", _check_piece(message_id, number))
+            if piece is None:
+                if not await self._database.read("verify-again", lambda connection: _is_alive(connection, message_id)):
+                    # Deleted since we looked.
+                    return octets, []
+                wrong.append(f"piece {number} of its body is missing")
+                continue
+            size, fits = piece
+            octets += size
+            if not fits:
+                wrong.append(f"the digest of piece {number} of its body is not that of its acceptance")
+        if not wrong and octets != expected:
+            wrong.append(f"its body has {octets} octets, {expected} were accepted")
+        return octets, [Flaw(id_text(message_id), what) for what in wrong]
+
+    async def _strays(self) -> list[Flaw]:
+        """What is settled must have been accepted."""
+        asked = (
+            select(settled.c.row_id, settled.c.message_id)
+            .outerjoin(messages, messages.c.message_id == settled.c.message_id)
+            .where(messages.c.message_id.is_(None))
+            .limit(_STEP)
+        )
+        rows = await self._database.read("verify-strays", lambda connection: connection.execute(asked).all())
+        return [Flaw(id_text(row.message_id), f"row {row.row_id} was settled, its message is unknown") for row in rows]
+
+
+class _Entry:
+    """A message, and where its rows were found in the same moment."""
+
+    def __init__(self, octets: int, pieces: int, rows: int | None) -> None:
+        self.octets = octets
+        self.pieces = pieces
+        self.rows = rows
+        self.found: list[tuple[int, str]] = []
+        self.wrong_sizes: list[int] = []
+
+    @property
+    def alive(self) -> bool:
+        return any(place in (_MAILDROP, _QUEUE) for _, place in self.found)
+
+    @property
+    def by_end(self) -> Counter[str]:
+        return Counter(place for _, place in self.found)
+
+    def flaws(self, message_id: int) -> list[Flaw]:
+        said = [f"row {row_id} says another size than its message" for row_id in self.wrong_sizes]
+        places: dict[int, list[str]] = {}
+        for row_id, place in self.found:
+            places.setdefault(row_id, []).append(place)
+        said += [
+            f"recipient {row_id} is in several places: {', '.join(some)}"
+            for row_id, some in places.items()
+            if len(some) > 1
+        ]
+        # What release 0.1 has accepted after the upgrade did not enter the ledger.
+        if self.rows is not None and len(places) != self.rows:
+            said.append(f"it has {self.rows} recipients, {len(places)} are found")
+        return [Flaw(id_text(message_id), what) for what in said]
+
+
+def _look(after: int) -> Callable[[Connection], dict[int, _Entry]]:
+    """The next messages with all their rows, in one statement, which sees one moment of the store."""
+
+    def look(connection: Connection) -> dict[int, _Entry]:
+        some = (
+            select(messages.c.message_id)
+            .where(messages.c.message_id > after)
+            .order_by(messages.c.message_id)
+            .limit(_STEP)
+            .subquery()
+        )
+        numbers = select(some.c.message_id)
+        asked = union_all(
+            select(
+                messages.c.message_id,
+                null().label("row_id"),
+                literal("").label("place"),
+                messages.c.octets,
+                messages.c.pieces,
+                messages.c.rows,
+            ).where(messages.c.message_id.in_(numbers)),
+            _rows(maildrop, literal(_MAILDROP), numbers, maildrop.c.octets - func.length(maildrop.c.prefix)),
+            _rows(queue, literal(_QUEUE), numbers),
+            _rows(settled, settled.c.fate, numbers),
+        )
+        found: dict[int, _Entry] = {}
+        rows: Sequence[Any] = connection.execute(asked).all()
+        for row in rows:
+            if row.row_id is None:
+                found[row.message_id] = _Entry(row.octets, row.pieces, row.rows)
+        for row in rows:
+            if row.row_id is None or row.message_id not in found:
+                continue
+            entry = found[row.message_id]
+            entry.found.append((row.row_id, row.place if row.place in (_MAILDROP, _QUEUE) else Fate[row.place].value))
+            if row.octets is not None and row.octets != entry.octets:
+                entry.wrong_sizes.append(row.row_id)
+        return dict(sorted(found.items()))
+
+    return look
+
+
+def _rows(table: Any, place: Any, numbers: Any, octets: Any = None) -> Any:
+    return select(
+        table.c.message_id,
+        table.c.row_id,
+        place.label("place"),
+        (null() if octets is None else octets).label("octets"),
+        null().label("pieces"),
+        null().label("rows"),
+    ).where(table.c.message_id.in_(numbers))
+
+
+def _check_piece(message_id: int, number: int) -> Callable[[Connection], tuple[int, bool] | None]:
+    table: Any = body_pieces if number else bodies
+    here = table.c.body_id == message_id
+    if number:
+        here &= table.c.number == number
+    asked = select(table.c.content, table.c.digest).where(here)
+
+    def check(connection: Connection) -> tuple[int, bool] | None:
+        found = connection.execute(asked).one_or_none()
+        if found is None:
+            return None
+        content = bytes(found.content)
+        # What release 0.1 has accepted has no digest.
+        return len(content), found.digest is None or sha256(content).digest() == bytes(found.digest)
+
+    return check
+
+
+def _is_alive(connection: Connection, message_id: int) -> bool:
+    return any(
+        connection.execute(select(table.c.row_id).where(table.c.message_id == message_id).limit(1)).scalar() is not None
+        for table in (maildrop, queue)
+    )

@@ -1,0 +1,97 @@
+"""Put together what brings mail to other hosts: routing, queue runner, resolver, connections; and end it in order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from twisted.internet.defer import maybeDeferred
+
+from emailsys.config.settings import Settings
+from emailsys.delivery.acceptance import QueueingIntake
+from emailsys.delivery.queue_runner import QueueRunner
+from emailsys.delivery.remote import ClosedRelay, Relay
+from emailsys.interfaces import IRelay
+from emailsys.mail.reply import MAILBOX_FULL, MAILBOX_FULL_NOW
+from emailsys.net.dialer import Dialer
+from emailsys.net.dns import Resolver
+from emailsys.net.name_servers import NameServers, system_name_servers
+from emailsys.net.ourselves import Ourselves
+from emailsys.net.tls_client import client_context
+from emailsys.policy.access import Access
+from emailsys.policy.expansion import AliasRouter
+from emailsys.policy.next_hop import ForwardedSenders, QueueRouter, Routes
+from emailsys.policy.trusted import TrustedNetworks
+from emailsys.store.open import Store
+from emailsys.supervisor import expand
+from emailsys.telemetry import Telemetry
+
+# Seconds that connections get to say QUIT once the queue runner has stopped.
+_GOODBYE: Final = 3.0
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+class Outbound:
+    """Mail on its way out.
+
+    `access` is what the sessions' policy stands on, `intake` the store's door for what they accept; `aliases` and
+    `routes` tell an operator which way mail goes, `runner` how it stands.
+
+    @param srs_secret: the key of rewritten senders.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        store: Store,
+        telemetry: Telemetry,
+        srs_secret: bytes,
+        now: Callable[[], datetime] = utc_now,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._name_servers: NameServers | None = None
+        self._dialer: Dialer | None = None
+        routing, outbound, hostname = settings.routing, settings.outbound, settings.hostname
+        restorer = ForwardedSenders(srs_secret, store.directory, now, routing.srs_domain)
+        self.aliases = AliasRouter(store.directory, store.directory, outbound.own_addresses, restorer)
+        self.routes = Routes(routing, outbound.tls, store.routes)
+        # Where rewriting is switched off, addresses that were rewritten before still lead back.
+        router = QueueRouter(self.routes, self.aliases, restorer if routing.srs else None)
+        relay = self._relay(reactor, settings, telemetry) if outbound.enabled else ClosedRelay()
+        self.runner = QueueRunner(store.queue, relay, router, settings.queue, hostname, reactor, now, draw, telemetry)
+        self.intake = QueueingIntake(store.intake, router, hostname, self.runner.wake, settings.queue.max_returned)
+        full = MAILBOX_FULL if settings.store.refuse_over_quota else MAILBOX_FULL_NOW
+        self.access = Access(self.aliases, hostname, TrustedNetworks(routing.trusted_networks), store.quotas, full)
+
+    def _relay(self, reactor: Any, settings: Settings, telemetry: Telemetry) -> IRelay:
+        outbound, hostname = settings.outbound, settings.hostname
+        self._name_servers = NameServers(reactor, outbound.nameservers or system_name_servers())
+        ourselves = Ourselves([hostname], expand(settings.smtp_listen.addresses, True), outbound.own_addresses)
+        resolver = Resolver(reactor, self._name_servers, outbound, ourselves, random.shuffle)
+        self._dialer = Dialer(
+            reactor,
+            outbound,
+            hostname,
+            lambda name, verify: client_context(name, outbound.ca_file, verify=verify),
+            telemetry,
+        )
+        return Relay(resolver, self._dialer, outbound, telemetry)
+
+    def start(self) -> None:
+        """Begin with what is due."""
+        self.runner.startService()
+
+    async def stop(self) -> None:
+        """Lease nothing more, let what is under way end within `queue.stop_grace`, give back the rest, hang up."""
+        await maybeDeferred(self.runner.stopService)
+        if self._dialer is not None:
+            await self._dialer.close(_GOODBYE)
+        if self._name_servers is not None:
+            self._name_servers.close()

@@ -1,0 +1,271 @@
+"""What every store promises operators: aliases, routes, quotas, the queue in their hands."""
+
+from __future__ import annotations
+
+from zope.interface.verify import verifyObject
+
+from emailsys.interfaces import AdminError, IAliases, Settlement
+from emailsys.mail.address import Address
+from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
+from emailsys.operations import (
+    AliasRow,
+    IAliasAdministration,
+    IQueueOperations,
+    IQuotas,
+    IRouteAdministration,
+    QueueChange,
+    QueueFilter,
+    RowState,
+    Usage,
+)
+from tests.contract.mail import ALICE, ARRIVED, BOB, CAROL, MailCase, envelope, local, remote
+
+SALES = Address("Sales", "example.test")
+CATCH_ALL = Address("", "example.test")
+ZOE = Address("zoe", "elsewhere.example")
+DAVE = Address("dave", "example.net")
+ERIN = Address("erin", "other.example")
+ALL = QueueFilter()
+
+
+class AliasContract(MailCase):
+    """Names that stand for others."""
+
+    async def targets(self, name: Address) -> list[Address]:
+        return list(await self.store.directory.targets(*name.key))
+
+    async def test_the_doors_have_the_shape_that_others_program_against(self) -> None:
+        verifyObject(IAliases, self.store.directory)
+        verifyObject(IAliasAdministration, self.store.aliases)
+        verifyObject(IRouteAdministration, self.store.routes)
+        verifyObject(IQuotas, self.store.quotas)
+        verifyObject(IQueueOperations, self.store.queue_operations)
+
+    async def test_an_alias_stands_for_many_here_and_elsewhere_in_their_order(self) -> None:
+        await self.users()
+        await self.store.aliases.set_alias(SALES, [ZOE, BOB, ALICE])
+        self.assertEqual(await self.targets(Address("sales", "EXAMPLE.test")), [ZOE, BOB, ALICE])
+        await self.store.aliases.set_alias(SALES, [ALICE])
+        self.assertEqual(await self.targets(SALES), [ALICE])
+
+    async def test_an_alias_is_no_account_so_that_names_with_a_tag_come_before_it(self) -> None:
+        await self.users()
+        await self.store.aliases.set_alias(Address("alice+news", "example.test"), [BOB])
+        self.assertIsNone(await self.store.directory.find_address("alice+news", "example.test"))
+        self.assertEqual(await self.targets(Address("alice+news", "example.test")), [BOB])
+        self.assertEqual(await self.targets(ALICE), [])
+
+    async def test_a_removed_alias_stands_for_nobody(self) -> None:
+        await self.users()
+        await self.store.aliases.set_alias(SALES, [ALICE])
+        self.assertEqual(await self.targets(SALES), [ALICE])
+        await self.store.aliases.remove_alias(SALES)
+        self.assertEqual(await self.targets(SALES), [])
+        await self.refused(AdminError, self.store.aliases.remove_alias(SALES))
+
+    async def test_the_catch_all_is_the_alias_without_a_name(self) -> None:
+        await self.users()
+        await self.store.aliases.set_alias(CATCH_ALL, [BOB])
+        self.assertEqual(await self.targets(CATCH_ALL), [BOB])
+        (first, *_rest) = await self.store.aliases.list_aliases("example.test")
+        self.assertEqual(first, AliasRow(CATCH_ALL, (BOB,)))
+
+    async def test_postmaster_can_be_many_but_not_nobody(self) -> None:
+        await self.users()
+        postmaster = Address("postmaster", "example.test")
+        found = await self.store.directory.find_address(*postmaster.key)
+        self.assertEqual(found.address, ALICE)
+        await self.store.aliases.set_alias(postmaster, [ALICE, ZOE])
+        self.assertIsNone(await self.store.directory.find_address(*postmaster.key))
+        self.assertEqual(await self.targets(postmaster), [ALICE, ZOE])
+        await self.refused(AdminError, self.store.aliases.remove_alias(postmaster))
+
+    async def test_what_would_reach_nobody_is_refused(self) -> None:
+        await self.users()
+        for name, targets in (
+            (ALICE, [BOB]),
+            (SALES, [SALES]),
+            (SALES, []),
+            (SALES, [Address("nobody", "example.test")]),
+            (Address("sales", "unknown.test"), [ALICE]),
+        ):
+            await self.refused(AdminError, self.store.aliases.set_alias(name, targets))
+        await self.store.aliases.set_alias(SALES, [Address("alice+sales", "example.test")])
+        await self.store.aliases.set_alias(Address("all", "example.test"), [SALES, BOB])
+
+    async def test_an_account_cannot_take_the_name_of_an_alias(self) -> None:
+        await self.users()
+        await self.store.aliases.set_alias(SALES, [ALICE])
+        await self.refused(AdminError, self.store.accounts.add_user(SALES, []))
+
+    async def test_domains_are_listed_once_however_many_their_postmasters(self) -> None:
+        await self.users()
+        await self.store.aliases.set_alias(Address("postmaster", "example.test"), [ALICE, BOB])
+        self.assertEqual(len(await self.store.accounts.list_domains()), 1)
+
+
+class RouteContract(MailCase):
+    """Smart hosts and quotas."""
+
+    async def test_a_route_is_kept_with_all_that_it_says(self) -> None:
+        login = HostLogin("me", "secret")
+        hop = NextHop("smtp.provider.example", 587, False, TLSPolicy.VERIFIED, False, login, "provider.example")
+        await self.store.routes.set_route(HostRoute(hop))
+        plain = HostRoute(NextHop("[192.0.2.1]", 2525, False, implicit_tls=True), "partner.example", "example.test")
+        await self.store.routes.set_route(plain)
+        self.assertEqual(list(await self.store.routes.routes()), [HostRoute(hop), plain])
+        self.assertNotIn("secret", repr(await self.store.routes.routes()))
+
+    async def test_a_route_for_the_same_domains_replaces_the_one_before(self) -> None:
+        for name in ("one.example", "two.example"):
+            await self.store.routes.set_route(HostRoute(NextHop(name, by_mx=False), "partner.example"))
+        (route,) = await self.store.routes.routes()
+        self.assertEqual(route.next_hop.name, "two.example")
+        await self.store.routes.remove_route("PARTNER.example", "")
+        self.assertEqual(list(await self.store.routes.routes()), [])
+        await self.refused(AdminError, self.store.routes.remove_route("partner.example", ""))
+
+    async def test_without_a_bound_nothing_is_counted(self) -> None:
+        alice, _bob = await self.users()
+        await self.send(b"x" * 100, envelope(local(alice)))
+        self.assertEqual(await self.store.quotas.usage(alice.account_id), (Usage(0, 0), Usage(0, 0)))
+
+    async def test_what_is_delivered_counts_at_once_and_what_is_deleted_no_more(self) -> None:
+        alice, _bob = await self.users()
+        await self.store.quotas.set_quota(ALICE, 1000)
+        self.assertEqual((await self.store.quotas.usage(alice.account_id))[0], Usage(0, 1000))
+        await self.send(b"x" * 900, envelope(local(alice)))
+        (usage, _) = await self.store.quotas.usage(alice.account_id)
+        self.assertEqual(usage.octets, (await self.open(alice)).size_of(0))
+        self.assertGreater(usage.share, 0.9)
+        maildrop = self.store.maildrops
+        (row,) = [row for row in await self.store.accounts.list_users(None) if row.address == ALICE]
+        self.assertEqual((row.octets, row.quota), (usage.octets, 1000))
+        self.assertIsNotNone(maildrop)
+
+    async def test_a_domain_is_bounded_as_a_whole(self) -> None:
+        alice, bob = await self.users()
+        await self.store.quotas.set_quota("example.test", 5000)
+        await self.send(b"x" * 900, envelope(local(alice), local(bob)))
+        (account, domain) = await self.store.quotas.usage(bob.account_id)
+        self.assertEqual(account, Usage(0, 0))
+        self.assertEqual(domain.limit, 5000)
+        self.assertGreater(domain.octets, 1800)
+        await self.store.quotas.set_quota("example.test", 0)
+        self.assertEqual((await self.store.quotas.usage(bob.account_id))[1].share, 0.0)
+
+    async def test_a_quota_for_nobody_is_refused(self) -> None:
+        await self.refused(AdminError, self.store.quotas.set_quota(ALICE, 1))
+        await self.refused(AdminError, self.store.quotas.set_quota("example.test", 1))
+
+
+class QueueOperationsContract(MailCase):
+    """An operator and the queue."""
+
+    async def fill(self) -> list[str]:
+        """Two messages, to dave and erin and to dave; the second is a bounce."""
+        first = await self.send(b"one\r\n", envelope(remote(DAVE), remote(ERIN)))
+        second = await self.send(b"two\r\n", envelope(remote(DAVE), reverse_path=None))
+        return [first, second]
+
+    async def chosen(self, which: QueueFilter) -> list[tuple[str, str]]:
+        entries = await self.store.queue_operations.entries(which, 100)
+        return [(entry.queue_id, entry.forward_path.local) for entry in entries]
+
+    async def test_each_filter_finds_what_it_says(self) -> None:
+        first, second = await self.fill()
+        dave, erin, bounce = (first, "dave"), (first, "erin"), (second, "dave")
+        self.assertEqual(await self.chosen(ALL), [dave, erin, bounce])
+        self.assertEqual(await self.chosen(QueueFilter(queue_ids=(second,))), [bounce])
+        self.assertEqual(await self.chosen(QueueFilter(domain="EXAMPLE.net")), [dave, bounce])
+        self.assertEqual(await self.chosen(QueueFilter(sender="<>")), [bounce])
+        self.assertEqual(await self.chosen(QueueFilter(sender=str(CAROL))), [dave, erin])
+        self.assertEqual(await self.chosen(QueueFilter(sender="example.org", domain="other.example")), [erin])
+        self.assertEqual(await self.chosen(QueueFilter(state=RowState.HELD)), [])
+        self.assertEqual(await self.chosen(QueueFilter(queue_ids=("no such",))), [])
+
+    async def test_age_counts_from_the_arrival(self) -> None:
+        await self.fill()
+        # The clock of the store shows midnight, the messages came at half past twelve.
+        self.clock.advance(12.5 * 3600 + 15 + 3600)
+        self.assertEqual(len(await self.chosen(QueueFilter(older_than=3590))), 3)
+        self.assertEqual(await self.chosen(QueueFilter(older_than=3700)), [])
+
+    async def test_entries_come_in_pages(self) -> None:
+        await self.fill()
+        first = await self.store.queue_operations.entries(ALL, 2)
+        rest = await self.store.queue_operations.entries(ALL, 2, first[-1].row_id)
+        self.assertEqual((len(first), len(rest)), (2, 1))
+        self.assertEqual(first[0].arrived_at, ARRIVED)
+
+    async def test_the_summary_counts_by_domain(self) -> None:
+        await self.fill()
+        await self.store.queue.lease(1, 60)
+        await self.store.queue_operations.change(QueueFilter(domain="other.example"), QueueChange.HOLD)
+        net, other = await self.store.queue_operations.summary()
+        self.assertEqual((net.domain, net.waiting, net.leased, net.held), ("example.net", 1, 1, 0))
+        self.assertEqual((other.domain, other.waiting, other.leased, other.held), ("other.example", 0, 0, 1))
+        self.assertEqual(net.oldest, ARRIVED)
+        self.assertIsNone(other.next_due)
+
+    async def test_held_mail_is_not_tried_until_it_is_released(self) -> None:
+        await self.fill()
+        changed = await self.store.queue_operations.change(QueueFilter(domain="example.net"), QueueChange.HOLD)
+        self.assertEqual(changed, 2)
+        self.clock.advance(864_000)
+        (row,) = await self.store.queue.lease(10, 60)
+        self.assertEqual(row.forward_path, ERIN)
+        await self.store.queue.settle([Settlement(row)])
+        self.assertIsNone(await self.store.queue.next_due())
+        self.assertEqual(await self.store.queue_operations.change(ALL, QueueChange.RETRY), 0)
+        self.assertEqual(await self.store.queue_operations.change(ALL, QueueChange.RELEASE), 2)
+        self.assertEqual(len(await self.store.queue.lease(10, 60)), 2)
+
+    async def test_what_is_being_sent_is_held_when_its_attempt_ends(self) -> None:
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        (row,) = await self.store.queue.lease(10, 60)
+        self.assertEqual(await self.store.queue_operations.change(ALL, QueueChange.HOLD), 1)
+        (entry,) = await self.store.queue_operations.entries(ALL, 10)
+        self.assertEqual(entry.state, RowState.HELD)
+        due = await self.store.queue.next_due()
+        assert due is not None
+        self.assertEqual(await self.store.queue.settle([Settlement(row, due, "451 later")]), 1)
+        self.clock.advance(86_400)
+        self.assertEqual(list(await self.store.queue.lease(10, 60)), [])
+        (entry,) = await self.store.queue_operations.entries(ALL, 10)
+        self.assertEqual((entry.state, entry.due_at, entry.attempts), (RowState.HELD, None, 1))
+        self.assertEqual(entry.last_reply, "451 later")
+
+    async def test_what_was_to_be_held_and_was_lost_by_its_sender_is_held(self) -> None:
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        await self.store.queue.lease(10, 60)
+        await self.store.queue_operations.change(ALL, QueueChange.HOLD)
+        self.clock.advance(61)
+        self.assertEqual(list(await self.store.queue.lease(10, 60)), [])
+        self.assertEqual(await self.store.queue_operations.change(ALL, QueueChange.RELEASE), 1)
+        self.assertEqual(len(await self.store.queue.lease(10, 60)), 1)
+
+    async def test_what_was_to_be_held_goes_where_it_was_taken(self) -> None:
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        (row,) = await self.store.queue.lease(10, 60)
+        await self.store.queue_operations.change(ALL, QueueChange.HOLD)
+        self.assertEqual(await self.store.queue.settle([Settlement(row, reply="250 ok")]), 1)
+        self.assertEqual(list(await self.store.queue_operations.entries(ALL, 10)), [])
+
+    async def test_a_retry_does_not_wait(self) -> None:
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        (row,) = await self.store.queue.lease(10, 60)
+        due = await self.store.queue.next_due()
+        assert due is not None
+        await self.store.queue.settle([Settlement(row, due.replace(year=2030), "451 later")])
+        self.assertEqual(list(await self.store.queue.lease(10, 60)), [])
+        self.assertEqual(await self.store.queue_operations.change(ALL, QueueChange.RETRY), 1)
+        self.assertEqual(len(await self.store.queue.lease(10, 60)), 1)
+
+    async def test_dropped_mail_is_gone_and_who_sends_it_has_lost_it(self) -> None:
+        first, _second = await self.fill()
+        rows = await self.store.queue.lease(10, 60)
+        self.assertEqual(await self.store.queue_operations.change(QueueFilter(queue_ids=(first,)), QueueChange.DROP), 2)
+        lost = await self.store.queue.renew(rows, 60)
+        self.assertEqual([row.queue_id for row in lost], [first, first])
+        self.assertEqual(await self.store.queue.settle([Settlement(row) for row in rows]), 1)

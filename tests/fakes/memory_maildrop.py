@@ -1,0 +1,123 @@
+"""The maildrops of the store in memory."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from emailsys.interfaces import Fate, IMaildrop, IMaildrops, MaildropInUse, MaildropLost
+from emailsys.operations import EventKind
+
+PIECE_OCTETS = 256 * 1024
+
+
+@implementer(IMaildrops)
+class MemoryMaildrops:
+    """The door for POP3."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.open_drops: dict[int, MemoryMaildrop] = {}
+
+    async def open(self, account_id: int) -> MemoryMaildrop:
+        store = self._store
+        holder = self.open_drops.get(account_id)
+        if holder is not None:
+            if store.clock.seconds() - holder.heard_at < store.takeover_after:
+                raise MaildropInUse()
+            holder.lost = True
+        maildrop = MemoryMaildrop(store, account_id)
+        self.open_drops[account_id] = maildrop
+        return maildrop
+
+
+@implementer(IMaildrop)
+class MemoryMaildrop:
+    """An opened, locked maildrop."""
+
+    loginDelay = 0
+    messageExpiration = None
+
+    def __init__(self, store: Any, account_id: int) -> None:
+        self._store = store
+        self._account_id = account_id
+        self._rows = list(store.drops.get(account_id, ()))
+        self._deleted: set[int] = set()
+        self._purged: set[int] = set()
+        self._fetched: set[int] = set()
+        self.heard_at = store.clock.seconds()
+        self.lost = False
+        self.released = False
+
+    def _row(self, index: int) -> Any:
+        if not 0 <= index < len(self._rows):
+            raise ValueError("no such message")
+        return self._rows[index]
+
+    def listMessages(self, i: int | None = None) -> Any:
+        if i is None:
+            return [0 if n in self._deleted else len(row.octets) for n, row in enumerate(self._rows)]
+        return 0 if i in self._deleted else len(self._row(i).octets)
+
+    def getMessage(self, index: int) -> Deferred[io.BytesIO]:
+        return succeed(io.BytesIO(self._row(index).octets))
+
+    def getUidl(self, index: int) -> bytes:
+        return b"U%06d" % self._row(index).row_id
+
+    def deleteMessage(self, index: int) -> None:
+        self._row(index)
+        self._deleted.add(index)
+
+    def undeleteMessages(self) -> None:
+        self._deleted = set(self._purged)
+
+    def sync(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._sync())
+
+    async def _sync(self) -> None:
+        store = self._store
+        if self.lost or self.released:
+            raise MaildropLost()
+        if self._deleted == self._purged and not self._fetched:
+            return
+        await store.before_commit()
+        for index in self._deleted - self._purged:
+            row = self._rows[index]
+            row.message.ended[row.row_id] = Fate.DELETED
+            store.tell(row.message, EventKind.DELETED)
+        for index in self._fetched - self._deleted:
+            store.tell(self._rows[index].message, EventKind.FETCHED)
+        self._fetched.clear()
+        self._purged = set(self._deleted)
+        gone = {self._rows[index].row_id for index in self._deleted}
+        store.drops[self._account_id] = [row for row in store.drops.get(self._account_id, ()) if row.row_id not in gone]
+
+    def size_of(self, index: int) -> int:
+        return len(self._row(index).octets)
+
+    def needs_utf8(self, index: int) -> bool:
+        return bool(self._row(index).message.envelope.smtputf8)
+
+    async def pieces(self, index: int) -> AsyncIterator[tuple[bytes, bool]]:
+        octets = self._row(index).octets
+        for start in range(0, len(octets), PIECE_OCTETS):
+            if self.lost or self.released:
+                raise MaildropLost()
+            if self._store.fail_reads is not None:
+                raise self._store.fail_reads
+            piece = octets[start : start + PIECE_OCTETS]
+            yield piece, piece.startswith(b".") or b"\n." in piece
+        self._fetched.add(index)
+
+    def touch(self) -> None:
+        self.heard_at = self._store.clock.seconds()
+
+    def release(self) -> None:
+        self.released = True
+        if self._store.maildrops.open_drops.get(self._account_id) is self:
+            del self._store.maildrops.open_drops[self._account_id]

@@ -1,0 +1,205 @@
+"""The queue runner where memory is short: slow hosts get their share and no more, and failures are survived."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.config.settings import QueueSettings
+from emailsys.delivery import destinations
+from emailsys.delivery.destinations import Destination, Destinations
+from emailsys.interfaces import QueueRow, StoreError
+from emailsys.mail.next_hop import NextHop
+from emailsys.mail.reply import Reply
+from emailsys.mail.transmission import Outcome, OutcomeKind
+from tests.fakes.memory_store import MemoryQueue
+from tests.fakes.queue_house import System
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SMALL = QueueSettings(max_leased=40, max_per_next_hop=2, max_deliveries=20)
+NO_ANSWER = Outcome(OutcomeKind.DELAYED, Reply(451, "4.4.1", "no answer"), host_at_fault=True)
+
+
+class Crowded(SynchronousTestCase):
+    def test_a_slow_host_with_much_mail_leaves_room_for_others(self) -> None:
+        """A newsletter of 200 for one host, two at a time; a letter written later does not wait for it."""
+        system = System(SMALL)
+        system.relay.seconds = 1.5
+        for n in range(200):
+            system.accept(f"user{n}@slow.test", wake=False)
+        system.runner.wake()
+        system.pass_time(6, 0.5)
+        system.accept("bob@away.test")
+        for _ in range(20):
+            system.clock.advance(0.5)
+            self.assertLessEqual(sum(status.held for status in system.runner.status()), 40)
+        self.assertIn("away.test", [d.host for d in system.relay.delivered])
+        system.pass_time(400, 0.5)
+        self.assertEqual(len(system.relay.delivered), 201)
+        self.assertEqual(system.store.waiting, [])
+        self.assertEqual(system.relay.most_at_once["slow.test"], 2)
+
+    def test_postponed_rows_count_no_attempt(self) -> None:
+        system = System(SMALL)
+        system.relay.hanging.add("slow.test")
+        for n in range(100):
+            system.accept(f"user{n}@slow.test", wake=False)
+        system.runner.wake()
+        system.pass_time(30, 1.0)
+        self.assertEqual({row.attempts for row in system.store.waiting}, {0})
+        self.assertTrue(any(not settlement.tried for settlement in system.store.settlements))
+
+    def test_a_store_that_cannot_postpone_is_survived(self) -> None:
+        system = System(SMALL)
+        system.relay.hanging.add("slow.test")
+        for n in range(100):
+            system.accept(f"user{n}@slow.test", wake=False)
+        system.store.fail_next_commit = StoreError("disk full")
+        system.runner.wake()
+        system.pass_time(5, 1.0)
+        self.assertEqual(len(self.flushLoggedErrors(StoreError)), 1)
+        system.accept("bob@away.test")
+        system.pass_time(5, 1.0)
+        self.assertEqual([d.host for d in system.relay.delivered], ["away.test"])
+
+
+class FailingQueue(MemoryQueue):
+    """A queue whose lease or release fails, as long as it is told to."""
+
+    lease_fails = False
+    release_fails = False
+    reading_fails = False
+
+    async def pieces(self, row: QueueRow) -> AsyncIterator[bytes]:
+        if self.reading_fails:
+            raise StoreError("cannot be read")
+        async for piece in super().pieces(row):
+            yield piece
+
+    async def lease(self, limit: int, seconds: float) -> Sequence[QueueRow]:
+        if self.lease_fails:
+            raise StoreError("cannot be read")
+        return await super().lease(limit, seconds)
+
+    async def release(self, rows: Sequence[QueueRow]) -> None:
+        if self.release_fails:
+            raise StoreError("cannot be written")
+        await super().release(rows)
+
+
+class FailingStore(SynchronousTestCase):
+    def make_system(self) -> tuple[System, FailingQueue]:
+        system = System()
+        self.successResultOf(system.runner.stopService())
+        queue = FailingQueue(system.store)
+        system.store.queue = queue
+        system.runner = system.make_runner()
+        return system, queue
+
+    def test_a_queue_that_cannot_be_read_is_asked_again(self) -> None:
+        system, queue = self.make_system()
+        queue.lease_fails = True
+        system.runner.startService()
+        self.assertEqual(len(self.flushLoggedErrors(StoreError)), 1)
+        system.accept("bob@away.test", wake=False)
+        queue.lease_fails = False
+        system.pass_time(10, 1.0)
+        self.assertEqual(len(system.relay.delivered), 1)
+
+    def test_a_failure_is_told_although_the_message_cannot_be_read_any_more(self) -> None:
+        system, queue = self.make_system()
+        system.runner.startService()
+        system.relay.down.add("dead.test")
+        system.accept("bob@dead.test")
+        queue.reading_fails = True
+        system.pass_time(5 * 86400, 600.0)
+        self.assertEqual(system.notices()[-1]["Subject"], "Your message could not be delivered")
+        self.assertEqual(len(list(system.notices()[-1].iter_parts())), 2)
+
+    def test_rows_that_cannot_be_given_back_do_not_keep_the_daemon_from_stopping(self) -> None:
+        system, queue = self.make_system()
+        system.runner.startService()
+        system.relay.hanging.add("slow.test")
+        system.accept("bob@slow.test")
+        queue.release_fails = True
+        stopped = system.runner.stopService()
+        system.clock.advance(20)
+        self.successResultOf(stopped)
+        self.assertEqual(len(self.flushLoggedErrors(StoreError)), 1)
+
+    def test_a_relay_that_forgets_a_recipient_delays_the_message(self) -> None:
+        system, _ = self.make_system()
+
+        async def forget(*_: object) -> Sequence[Outcome]:
+            return []
+
+        self.patch(system.relay, "relay", forget)
+        system.runner.startService()
+        system.accept("bob@away.test")
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(system.store.waiting[0].attempts, 1)
+
+    def test_a_store_that_is_down_when_the_daemon_stops_is_not_waited_for(self) -> None:
+        system, _ = self.make_system()
+        system.runner.startService()
+        system.store.fail_next_commit = StoreError("disk full")
+        system.accept("bob@away.test")
+        system.store.fail_next_commit = StoreError("disk full")
+        self.successResultOf(system.runner.stopService())
+        self.assertEqual(len(system.store.waiting), 1)
+
+    def test_a_bug_in_settling_is_logged_and_settling_tried_again(self) -> None:
+        system, _ = self.make_system()
+        system.runner.startService()
+        system.store.fail_next_commit = ValueError("a bug")
+        system.accept("bob@away.test")
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        system.pass_time(2, 1.0)
+        self.assertEqual(system.store.waiting, [])
+
+    def test_a_settlement_that_came_too_late_is_told(self) -> None:
+        system, _ = self.make_system()
+        system.runner.startService()
+        system.relay.hanging.add("slow.test")
+        system.accept("bob@slow.test")
+        system.store.waiting[0].lease = 999
+        system.relay.let_go()
+        self.assertEqual(system.telemetry.counters["lease-lost"], 1)
+        self.assertEqual(len(system.store.waiting), 1)
+
+
+class Remembering(SynchronousTestCase):
+    def test_pauses_grow_up_to_the_longest(self) -> None:
+        settings = QueueSettings()
+        destination = Destination(NextHop("dead.test"))
+        pauses = []
+        for _ in range(7):
+            destination.unreachable(NO_ANSWER, NOW, settings)
+            assert destination.paused_until is not None
+            pauses.append((destination.paused_until - NOW).total_seconds())
+        self.assertEqual(pauses, [60, 120, 240, 480, 900, 900, 900])
+        self.assertTrue(destination.is_paused(NOW + timedelta(seconds=899)))
+        self.assertFalse(destination.is_paused(NOW + timedelta(seconds=900)))
+
+    def test_turns_come_one_after_the_other_at_the_measured_pace(self) -> None:
+        destination = Destination(NextHop("slow.test"))
+        destination.finished = 2
+        destination.measure(2.0)
+        self.assertGreater(destination.pace, 0.3)
+        first, second = destination.next_turn(NOW), destination.next_turn(NOW)
+        self.assertEqual((first - NOW).total_seconds(), 1.0)
+        self.assertAlmostEqual((second - first).total_seconds(), destination.pace, 5)
+        last = [destination.next_turn(NOW) for _ in range(2000)][-1]
+        self.assertEqual(last, NOW + timedelta(seconds=300))
+
+    def test_no_more_hosts_are_remembered_than_the_limit(self) -> None:
+        self.patch(destinations, "_MOST_REMEMBERED", 10)
+        known = Destinations()
+        held = known.of(NextHop("held.test"))
+        known.hold(held, 1)
+        for n in range(50):
+            known.of(NextHop(f"dead{n}.test")).unreachable(NO_ANSWER, NOW, QueueSettings())
+        self.assertLessEqual(len(list(known)), 10)
+        self.assertIs(known.of(NextHop("held.test")), held)

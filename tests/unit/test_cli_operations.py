@@ -1,0 +1,223 @@
+"""The operator's commands on a store, while no daemon runs: aliases, routes, queue, trace, verify, quotas."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from emailsys.cli.amounts import shown_size, shown_span
+from emailsys.config.exits import Exit
+from emailsys.config.settings import StoreSettings
+from emailsys.interfaces import Fate, Settlement
+from emailsys.mail.address import Address
+from emailsys.mail.envelope import Client, Envelope, LocalRoute, Recipient, RemoteRoute
+from emailsys.store.offline import run_offline
+from emailsys.store.open import Store
+from emailsys.telemetry import Telemetry
+from tests.unit.test_cli import Case as CLICase
+
+ANN = Address("ann", "example.test")
+DAVE = Address("dave", "example.net")
+CAROL = Address("carol", "example.org")
+CLIENT = Client("s-1", "192.0.2.1", "client.example.org", "ESMTPS", "TLSv1.3", CAROL)
+
+
+class OperationsCase(CLICase):
+    """A store with ann@example.test."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.fine("domain", "add", "example.test", "--postmaster", "ann@example.test")
+        self.fine("user", "add", "ann@example.test", "--password-stdin", typed=b"correct horse battery\n")
+
+    def do(self, action: Any) -> Any:
+        """Something that a daemon would do."""
+        return run_offline(StoreSettings(), self.state, action, Telemetry())
+
+    def accept(self, message_id: str = "<abc@client.example>") -> str:
+        """A message to ann and dave; its queue id."""
+
+        async def action(store: Store) -> str:
+            ann = await store.directory.find_address(*ANN.key)
+            assert ann is not None
+            incoming = store.intake.begin()
+            incoming.write(b"Subject: hello\r\n\r\n" + b"x" * 5000 + b"\r\n")
+            recipients = (Recipient(ANN, (LocalRoute(ann.account_id),)), Recipient(DAVE, (RemoteRoute(DAVE),)))
+            now = datetime.now(UTC)
+            await incoming.commit(Envelope(CAROL, recipients, now, client=CLIENT, message_id=message_id))
+            return incoming.queue_id
+
+        queue_id: str = self.do(action)
+        return queue_id
+
+    def attempt(self, **fields: Any) -> None:
+        """Settle what is due so."""
+
+        async def action(store: Store) -> None:
+            rows = await store.queue.lease(10, 60)
+            await store.queue.settle([Settlement(row, **fields) for row in rows])
+
+        self.do(action)
+
+    def told(self, *arguments: str) -> Any:
+        return json.loads(self.fine(*arguments, "--json"))
+
+
+class RoutingTests(OperationsCase):
+    """Aliases and routes."""
+
+    def test_an_alias_is_set_listed_explained_and_removed(self) -> None:
+        self.fine("alias", "set", "sales@example.test", "ann@example.test", "zoe@elsewhere.example")
+        self.fine("alias", "set", "@example.test", "sales@example.test")
+        names = {row["name"]: row["targets"] for row in self.told("alias", "list", "example.test")}
+        self.assertEqual(names["sales@example.test"], ["ann@example.test", "zoe@elsewhere.example"])
+        self.assertEqual(names["@example.test"], ["sales@example.test"])
+        text = self.fine("route", "explain", "anybody@example.test")
+        self.assertIn("the catch-all of its domain is sales@example.test", text)
+        self.assertIn("zoe@elsewhere.example goes to elsewhere.example", text)
+        self.fine("alias", "remove", "@example.test")
+        self.assertIn("550 5.1.1", self.fine("route", "explain", "anybody@example.test"))
+        self.assertIn("no alias", self.refused(Exit.DATA, "alias", "remove", "@example.test"))
+        self.refused(Exit.USAGE, "alias", "set", "@not a domain", "ann@example.test")
+
+    def test_a_route_is_set_with_its_login_and_never_tells_the_password(self) -> None:
+        self.fine(
+            "route", "set", "smtp.provider.example", "--port", "587", "--tls", "verified", "--username", "me",
+            "--password-stdin", typed=b"a secret of ours\n",
+        )  # fmt: skip
+        self.fine("route", "set", "192.0.2.7", "--to", "partner.example")
+        everything, partner = sorted(self.told("route", "list"), key=lambda row: row["to"] or "")
+        self.assertEqual((everything["host"], everything["username"]), ("smtp.provider.example", "me"))
+        self.assertEqual(partner["host"], "[192.0.2.7]")
+        self.assertNotIn("a secret", self.fine("route", "list"))
+        text = self.fine("route", "explain", "bob@other.example", "--from", "ann@example.test")
+        self.assertIn("goes to [smtp.provider.example]:587 (TLS verified, logged in as me)", text)
+        found = self.told("route", "explain", "bob@partner.example")
+        self.assertEqual(found["next_hops"][0]["next_hop"], "[192.0.2.7]")
+        self.fine("route", "remove", "--to", "partner.example")
+        self.assertEqual(len(self.told("route", "list")), 1)
+        self.refused(Exit.DATA, "route", "set", "no host at all")
+        self.refused(Exit.DATA, "route", "set", "a.example", "--to", "no domain")
+
+    def test_a_quota_is_seen_with_how_full_the_maildrop_is(self) -> None:
+        self.accept()
+        for size, shown in (("1MB", "1 %"), ("5500", "92 % nearly full"), ("1kB", "509 % full")):
+            self.fine("user", "quota", "ann@example.test", size)
+            (row,) = self.told("user", "list")
+            self.assertEqual(row["used"], shown)
+        self.fine("user", "quota", "ann@example.test", "default")
+        self.assertIsNone(self.told("user", "list")[0]["used"])
+        self.fine("domain", "quota", "example.test", "2GiB")
+        self.refused(Exit.USAGE, "user", "quota", "ann@example.test", "much")
+        self.refused(Exit.DATA, "user", "quota", "nobody@example.test", "none")
+        self.refused(Exit.DATA, "domain", "quota", "unknown.test", "none")
+
+
+class QueueTests(OperationsCase):
+    """The queue."""
+
+    def test_what_waits_is_listed_with_the_last_words_of_the_other_host(self) -> None:
+        queue_id = self.accept()
+        later = datetime(2099, 1, 1, tzinfo=UTC)
+        self.attempt(due_at=later, reply="451 4.7.1 greylisted,\ntry again", remote="mx.example.net [192.0.2.9]")
+        (row,) = self.told("queue", "list", "--domain", "example.net")
+        self.assertEqual((row["queue_id"], row["state"], row["attempts"]), (queue_id, "waiting", 1))
+        self.assertEqual((row["due"], row["remote"]), ("2099-01-01T00:00:00Z", "mx.example.net [192.0.2.9]"))
+        text = self.fine("queue", "list")
+        self.assertIn("451 4.7.1 greylisted, try again", text)
+        self.assertIn("4.9 KiB", self.fine("queue", "show", queue_id))
+        self.assertEqual(len(self.told("queue", "show", queue_id)["waiting"]), 1)
+        self.assertEqual(self.told("queue", "list", "--older-than", "1h"), [])
+        (domain,) = self.told("queue", "summary")
+        self.assertEqual((domain["domain"], domain["waiting"]), ("example.net", 1))
+        self.assertIn("example.net", self.fine("queue", "summary"))
+
+    def test_what_is_held_waits_for_its_release(self) -> None:
+        queue_id = self.accept()
+        self.assertEqual(self.told("queue", "hold", queue_id), {"changed": 1})
+        self.assertEqual(self.told("queue", "list", "--status", "held")[0]["due"], None)
+        self.assertEqual(self.told("queue", "retry", "--all"), {"changed": 0})
+        self.assertEqual(self.told("queue", "release", "--sender", "carol@example.org"), {"changed": 1})
+        _, _, err = self.run_it("queue", "retry", "--all")
+        self.assertIn("1 recipient due now", err)
+
+    def test_nothing_is_dropped_without_being_told_what_and_asked_whether(self) -> None:
+        queue_id = self.accept()
+        self.refused(Exit.USAGE, "queue", "drop", "--yes")
+        self.refused(Exit.USAGE, "queue", "drop", queue_id, typed=b"")
+        self.refused(Exit.INTERRUPTED, "queue", "drop", queue_id, typed="n\n")
+        self.assertEqual(len(self.told("queue", "list")), 1)
+        self.fine("queue", "drop", queue_id, typed="y\n")
+        self.assertEqual(self.told("queue", "list"), [])
+        self.assertIn("not in the queue any more", self.refused(Exit.DATA, "queue", "show", queue_id))
+        self.refused(Exit.DATA, "queue", "show", "nonsense")
+
+    def test_the_forecast_is_the_real_schedule(self) -> None:
+        steps = self.told("queue", "forecast", "--host-down", "3h")
+        self.assertEqual(steps[0], {**steps[0], "after": 0, "what": "attempt fails"})
+        self.assertEqual(steps[1]["after"], 300)
+        self.assertEqual(steps[-1]["what"], "delivered")
+        self.assertIn("told of the delay", self.fine("queue", "forecast", "--host-down", "5h"))
+        self.assertIn("given up", self.fine("queue", "forecast", "--host-down", "6d"))
+        self.refused(Exit.USAGE, "queue", "forecast", "--host-down", "long")
+
+
+class LifeTests(OperationsCase):
+    """Trace, verify, status."""
+
+    def test_a_message_is_told_in_plain_words(self) -> None:
+        queue_id = self.accept()
+        later = datetime(2020, 1, 1, tzinfo=UTC)
+        self.attempt(due_at=later, reply="451 4.7.1 greylisted", remote="mx.example.net [192.0.2.9]", warned=True)
+        self.attempt(reply="no reply", fate=Fate.FAILED, remote="mx.example.net [192.0.2.9]", in_doubt=True)
+        for query in (queue_id, "<abc@client.example>", "dave@example.net"):
+            text = self.fine("trace", query)
+            for words in (
+                f"message {queue_id} from carol@example.org, 4.9 KiB",
+                "accepted from client.example.org [192.0.2.1] by ESMTPS, logged in as carol@example.org, TLSv1.3",
+                "to ann@example.test: put into the maildrop",
+                "to dave@example.net: waits to be sent to another host",
+                "to dave@example.net: tried by mx.example.net [192.0.2.9], delayed: 451 4.7.1 greylisted",
+                "to dave@example.net: the sender was told of the delay",
+                "given up by mx.example.net [192.0.2.9], the sender was told: no reply (the reply to the end of the",
+                "now: in 1 maildrop",
+            ):
+                self.assertIn(words, text)
+        (life,) = self.told("trace", queue_id)
+        self.assertEqual((life["message_id"], life["stored"], life["queued"]), ("<abc@client.example>", 1, 0))
+        self.assertIn("nothing is known", self.refused(Exit.FAILED, "trace", "nobody@nowhere.example"))
+
+    def test_all_is_well_until_something_is_lost(self) -> None:
+        queue_id = self.accept()
+        report = self.told("verify")
+        self.assertEqual((report["messages"], report["flaws"]), (1, []))
+        self.assertEqual(report["recipients"], {"maildrop": 1, "queue": 1})
+        self.assertIn("all is well", self.fine("verify"))
+
+        async def lose(store: Store) -> None:
+            await store.database.run("test", lambda c: c.exec_driver_sql("DELETE FROM maildrop").rowcount)
+
+        self.do(lose)
+        status, out, _ = self.run_it("verify")
+        self.assertEqual(status, Exit.FAILED)
+        self.assertIn(f"FLAW {queue_id}: it has 2 recipients, 1 are found", out)
+
+    def test_the_status_says_that_no_daemon_runs_and_what_waits(self) -> None:
+        self.accept()
+        status, out, _ = self.run_it("status")
+        self.assertEqual(status, Exit.UNAVAILABLE)
+        self.assertIn("no daemon runs", out)
+        self.assertIn("queue: 1 waiting, 0 leased, 0 held", out)
+        _, out, _ = self.run_it("status", "--json")
+        self.assertEqual(json.loads(out)["daemon"], None)
+
+    def test_spans_and_sizes_are_short(self) -> None:
+        self.assertEqual([shown_span(n) for n in (5, 60, 3700, 90_000)], ["5s", "1m", "1h 1m", "1d 1h"])
+        self.assertEqual(
+            [shown_size(n) for n in (0, 1023, 1536, 50 << 20, 3 << 40)],
+            ["0 B", "1023 B", "1.5 KiB", "50 MiB", "3.0 TiB"],
+        )
+
+
+del OperationsCase, CLICase
