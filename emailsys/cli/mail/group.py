@@ -109,9 +109,16 @@ def refused_by(error: Exception) -> Refused | None:
     },
     epilog=_EPILOG,
 )
-@click.option("--theme", type=click.Choice(["dark", "light"]), help="Colours of the full screen; kept for next time.")
+@click.option("--theme", type=click.Choice(["dark", "light"]), help="Colours of the full screen; T changes them.")
+@click.option(
+    "--hold",
+    type=click.FloatRange(0, 86_400),
+    default=0.0,
+    metavar="SECONDS",
+    help="In the full screen, hold each message so long before it is sent, so that it can be stopped.",
+)
 @click.pass_context
-def mail(ctx: click.Context, theme: str | None) -> Any:
+def mail(ctx: click.Context, theme: str | None, hold: float) -> Any:
     """Read and write mail. Alone, it opens the full screen; each verb works in scripts, too.
 
     Mail is kept in one .eml file a message, exactly as it came. Data goes to standard output, messages go to standard
@@ -127,5 +134,5 @@ def mail(ctx: click.Context, theme: str | None) -> Any:
             raise Refused("the full screen needs a terminal; see: emailsys mail --help", Exit.USAGE)
         from emailsys.cli.mail.opening import open_screen
 
-        return open_screen(ctx.obj, theme)
+        return open_screen(ctx.obj, theme, hold)
     return None

@@ -39,7 +39,9 @@ def reactor_on(loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
         yield reactor
     finally:
         reactor.fireSystemEvent("shutdown")
-        loop.run_until_complete(asyncio.sleep(0))
+        # Its threads end, then it stops the loop.
+        loop.run_forever()
+        loop.close()
 
 
 def open_screen(session: Session, theme: str | None, hold: float = 0.0) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -74,8 +75,8 @@ def post(
     try:
         sent = _send(session, account, key, len(message.octets))
     except KeyboardInterrupt:
-        stopped = session.desk.outbox.stop(key)
-        tell(stopped.words)
+        with _undisturbed():
+            tell(session.desk.outbox.stop(key).words)
         return Exit.INTERRUPTED
     if as_json:
         print_json({"message_id": message.message_id, **sent_fields(sent)})
@@ -95,6 +96,16 @@ def _send(session: Session, account: Account, key: str, octets: int) -> Sent:
                 await post.close()
 
         return session.run(work)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second Ctrl-C must not keep the first one from being carried out."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
