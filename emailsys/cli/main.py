@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final, NoReturn
@@ -30,6 +30,10 @@ class LazyGroup(click.Group):
     def __init__(self, *arguments: Any, lazy: Mapping[str, tuple[str, str]], **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._lazy = lazy
+
+    def lines_of_help(self) -> dict[str, str]:
+        """The commands by name, each with its line of help."""
+        return {name: text for name, (_, text) in self._lazy.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order in which people need them."""
@@ -68,6 +72,7 @@ class LazyGroup(click.Group):
     PROGRAM,
     cls=LazyGroup,
     lazy={
+        "mail": ("emailsys.cli.mail.group:mail", "Read and write mail: the full screen, and a verb for each thing to do."),
         "try": ("emailsys.cli.tryout:try_it", "See it work: a message goes through a system of its own, on loopback."),
         "serve": ("emailsys.cli.serve:serve", "Run the daemon in the foreground; `twistd emailsys` is its twin."),
         "domain": ("emailsys.cli.domain:domain", "Add, list and remove domains."),
@@ -103,10 +108,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; errors are told on stderr, in one line each."""
+    words = None if arguments is None else list(arguments)
+    return told_status(lambda: program.main(args=words, prog_name=PROGRAM, standalone_mode=False))
+
+
+def told_status(call: Callable[[], Any]) -> int:
+    """Call a command of click and return its exit status; errors are told on stderr, in one line each."""
     try:
-        ended = program.main(
-            args=None if arguments is None else list(arguments), prog_name=PROGRAM, standalone_mode=False
-        )
+        ended = call()
     except click.UsageError as error:
         error.show()
         return Exit.USAGE

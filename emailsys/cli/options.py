@@ -7,14 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from emailsys.config.exits import Exit
 from emailsys.config.places import StateChoice, choose_state, find_config
-from emailsys.config.settings import Settings
 from emailsys.mail.address import Address
+
+if TYPE_CHECKING:
+    from emailsys.config.settings import Settings
 
 
 class Refused(click.ClickException):

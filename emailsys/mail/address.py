@@ -13,14 +13,41 @@ import idna
 
 # RFC 6531 §3.3 lets UTF-8 into atoms, quoted strings and domains; we take neither C1 controls nor surrogates.
 _BEYOND_ASCII: Final = "\u00a0-\ud7ff\ue000-\U0010ffff"
-# RFC 5321 §4.1.2 Dot-string.
-_ATOM: Final = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~\-{_BEYOND_ASCII}]+"
-_DOT_ATOM: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
-# RFC 5321 §4.1.2 Quoted-string: no control octets, in quoted pairs neither.
-_QUOTED: Final = re.compile(rf'"((?:[ !#-\[\]-~{_BEYOND_ASCII}]|\\[ -~])*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class _Patterns:
+    """RFC 5321 §4.1.2 Dot-string, Quoted-string (no control octets, in quoted pairs neither) and Domain."""
+
+    dot_atom: re.Pattern[str]
+    quoted: re.Pattern[str]
+    domain: re.Pattern[str]
+
+
+def _patterns(more: str) -> _Patterns:
+    atom = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~\-{more}]+"
+    label = rf"[A-Za-z0-9{more}](?:[A-Za-z0-9\-{more}]*[A-Za-z0-9{more}])?"
+    return _Patterns(
+        re.compile(rf"{atom}(?:\.{atom})*"),
+        re.compile(rf'"((?:[ !#-\[\]-~{more}]|\\[ -~])*)"'),
+        re.compile(rf"{label}(?:\.{label})*"),
+    )
+
+
+_ASCII: Final = _patterns("")
+
+
+@lru_cache(maxsize=1)
+def _wide() -> _Patterns:
+    """Takes a while to compile, and most runs of a program see no such address."""
+    return _patterns(_BEYOND_ASCII)
+
+
+def _for(text: str) -> _Patterns:
+    return _ASCII if text.isascii() else _wide()
+
+
 _QUOTED_PAIR: Final = re.compile(r"\\(.)")
-_LABEL: Final = rf"[A-Za-z0-9{_BEYOND_ASCII}](?:[A-Za-z0-9\-{_BEYOND_ASCII}]*[A-Za-z0-9{_BEYOND_ASCII}])?"
-_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 # RFC 5321 §4.1.3 General-address-literal.
 _GENERAL_LITERAL: Final = re.compile(r"[A-Za-z0-9\-]*[A-Za-z0-9]:[!-Z^-~]+")
 
@@ -71,7 +98,7 @@ class Address:
 
     def __str__(self) -> str:
         local = self.local
-        if not _DOT_ATOM.fullmatch(local):
+        if not _for(local).dot_atom.fullmatch(local):
             quoted = local.replace("\\", "\\\\").replace('"', '\\"')
             local = f'"{quoted}"'
         return f"{local}@{self.domain}" if self.domain else local
@@ -79,7 +106,7 @@ class Address:
 
 def is_domain(text: str) -> bool:
     """Whether it is a domain name of RFC 5321 §4.1.2, U-labels of RFC 5890 among it, of lawful length."""
-    if not _DOMAIN.fullmatch(text) or len(text) > MAX_DOMAIN:
+    if not _for(text).domain.fullmatch(text) or len(text) > MAX_DOMAIN:
         return False
     if text.isascii():
         return len(text) <= _MAX_LABEL or all(len(label) <= _MAX_LABEL for label in text.split("."))
@@ -123,8 +150,8 @@ def parse(text: str) -> Address:
     if not local:
         raise AddressSyntaxError("address without a local part")
     value = local
-    if not _DOT_ATOM.fullmatch(local):
-        quoted = _QUOTED.fullmatch(local)
+    if not _for(local).dot_atom.fullmatch(local):
+        quoted = _for(local).quoted.fullmatch(local)
         if quoted is None:
             raise AddressSyntaxError("malformed local part")
         value = _QUOTED_PAIR.sub(r"\1", quoted[1])

@@ -35,6 +35,10 @@ class HostLogin:
 
     username: str
     password: str = field(repr=False)
+    #: The password is a bearer token, for XOAUTH2.
+    token: bool = False
+    #: It need not go by TLS: the host is this machine.
+    in_clear: bool = False
 
 
 @dataclass(frozen=True, slots=True)

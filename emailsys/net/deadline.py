@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from emailsys.config.settings import OutboundTimeouts
 from emailsys.wire.client_events import Step
+
+if TYPE_CHECKING:
+    from emailsys.config.settings import OutboundTimeouts
 
 
 def limits(timeouts: OutboundTimeouts) -> Mapping[Step, float]:

@@ -27,7 +27,7 @@ _MAX_TTL: Final = 6 * 3600
 _MAX_NEGATIVE_TTL: Final = 900
 _DEFAULT_NEGATIVE_TTL: Final = 60
 _MAX_CACHED: Final = 20_000
-_KINDS: Final = {dns.A: "A", dns.AAAA: "AAAA", dns.MX: "MX"}
+_KINDS: Final = {dns.A: "A", dns.AAAA: "AAAA", dns.MX: "MX", dns.SRV: "SRV"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _transient(name: str, kind: int, why: str) -> Reply:
 
 
 class NameServers:
-    """Lookups of A, AAAA and MX."""
+    """Lookups of A, AAAA, MX and SRV."""
 
     def __init__(self, reactor: Any, servers: Sequence[tuple[str, int]]) -> None:
         """@param reactor: IReactorUDP, IReactorTCP and IReactorTime. @param servers: address and port of each."""
@@ -144,7 +144,7 @@ class NameServers:
         """The records of a name, aliases followed. A Reply, 4xx, where it is not known now.
 
         @param name: A-labels.
-        @param kind: dns.A, dns.AAAA or dns.MX.
+        @param kind: dns.A, dns.AAAA, dns.MX or dns.SRV.
         @param until: when to give up, by the reactor's clock.
         """
         name = name.lower().rstrip(".")
@@ -193,6 +193,7 @@ class NameServers:
             dns.A: self._resolver.lookupAddress,
             dns.AAAA: self._resolver.lookupIPV6Address,
             dns.MX: self._resolver.lookupMailExchange,
+            dns.SRV: self._resolver.lookupService,
         }
         try:
             asked: Deferred[Any] = lookups[kind](name)

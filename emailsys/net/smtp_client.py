@@ -93,6 +93,11 @@ class SMTPClient(StreamProtocol):
         """TLS version and suite, "" in the clear."""
         return self._session.tls
 
+    @property
+    def offers(self) -> tuple[str, ...]:
+        """The extensions that the host offers now, each with its parameters."""
+        return tuple(" ".join((keyword, *words)) for keyword, words in self._session.extensions.offered.items())
+
     # What the owner says
 
     def give(self, errand: Errand) -> None:
@@ -252,7 +257,8 @@ class SMTPClient(StreamProtocol):
                 )
                 return
         if next_hop.login is not None and not self._logged_in:
-            self._session.login(next_hop.login.username, next_hop.login.password)
+            login = next_hop.login
+            self._session.login(login.username, login.password, token=login.token, in_clear=login.in_clear)
             return
         self._become_usable()
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from emailsys.config.settings import CertificateFiles
 from emailsys.net.certificate_files import CertificatePair, TLSConfigError, read_pair
+
+if TYPE_CHECKING:
+    from emailsys.config.settings import CertificateFiles
 
 __all__ = ["ServerTLS", "TLSConfigError", "describe", "new_context"]
 

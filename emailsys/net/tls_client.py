@@ -48,10 +48,11 @@ class PeerCertificateError(SSL.Error):
 
 
 class _ServerName:
-    """The name or address that a connection's certificate must have."""
+    """The name or address that a connection's certificate must have, or the fingerprint that stands in for it."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, fingerprint: str = "") -> None:
         self.shown = host
+        self.fingerprint = fingerprint
         self.server_name: bytes | None = None
         try:
             address = ipaddress.ip_address(host.strip("[]"))
@@ -70,6 +71,13 @@ class _ServerName:
         """
         @raise PeerCertificateError: the certificate is for other names.
         """
+        if self.fingerprint:
+            found = fingerprint_of(certificate)
+            if found != self.fingerprint:
+                raise PeerCertificateError(
+                    f"the certificate of {self.shown} is not the pinned one: its fingerprint is {found}"
+                )
+            return
         patterns = []
         try:
             patterns = list(extract_patterns(certificate.to_cryptography()))
@@ -82,6 +90,11 @@ class _ServerName:
 def _pattern_text(pattern: object) -> str:
     value = getattr(pattern, "pattern", pattern)
     return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+
+
+def fingerprint_of(certificate: crypto.X509) -> str:
+    """The SHA-256 of a certificate as DER, in 64 lower-case hexadecimal digits."""
+    return certificate.digest("sha256").decode("ascii").replace(":", "").lower()
 
 
 def _common_name(name: crypto.X509Name) -> str:
@@ -117,6 +130,11 @@ def _verify(connection: SSL.Connection, certificate: crypto.X509, code: int, dep
     # reason of connectionLost, after the alert was sent.
     assert isinstance(connection, _VerifyingConnection)
     name = connection.expected
+    if name.fingerprint:
+        # Depth 0 comes last and always, be the chain whole or not.
+        if depth == 0:
+            name.check(certificate)
+        return True
     if not ok:
         raise PeerCertificateError(_complaint(name.shown, certificate, code, depth))
     if depth == 0:
@@ -157,11 +175,12 @@ class ClientTLS:
         return connection
 
 
-def client_context(host: str, ca_file: Path | None = None, *, verify: bool = True) -> ClientTLS:
+def client_context(host: str, ca_file: Path | None = None, *, verify: bool = True, fingerprint: str = "") -> ClientTLS:
     """TLS to a server, by its host name or IP address.
 
     @param ca_file: the authorities to trust, PEM; those of the system where it is None.
     @param verify: False takes any certificate, for opportunistic TLS (RFC 7435) and for tests of servers.
+    @param fingerprint: as `fingerprint_of` gives it: the certificate to be trusted, whatever it says, and no other.
     @raise TLSConfigError: the file or the name is of no use.
     """
     changed_at = 0
@@ -170,4 +189,4 @@ def client_context(host: str, ca_file: Path | None = None, *, verify: bool = Tru
             changed_at = ca_file.stat().st_mtime_ns
         except OSError as error:
             raise TLSConfigError(f"{ca_file}: the authorities to trust cannot be read: {error.strerror}") from error
-    return ClientTLS(_context(ca_file, verify, changed_at), _ServerName(host))
+    return ClientTLS(_context(ca_file, verify, changed_at), _ServerName(host, fingerprint))

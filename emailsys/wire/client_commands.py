@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from emailsys.mail.address import Address, domain_key
 from emailsys.mail.envelope import BodyType
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Forward, Transmission
+from emailsys.wire.sasl_client import login_responses, plain_response, xoauth2_response
 
 _KEYWORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-]*")
 # RFC 1870 §3: 1*20DIGIT.
@@ -100,11 +100,18 @@ def rcpt(forward: Forward, extensions: Extensions, utf8: bool) -> bytes:
     return f"{line}\r\n".encode()
 
 
-def base64_line(text: str) -> bytes:
-    """A line of an authentication exchange (RFC 4954 §4)."""
-    return base64.b64encode(text.encode()) + b"\r\n"
-
-
 def auth_plain(username: str, password: str) -> bytes:
     """AUTH PLAIN with its initial response (RFC 4616 §2)."""
-    return b"AUTH PLAIN " + base64_line(f"\0{username}\0{password}")
+    return b"AUTH PLAIN " + plain_response(username, password)
+
+
+def login_lines(mechanisms: frozenset[str], username: str, password: str, token: bool) -> list[bytes]:
+    """What is said to log in: the command, then a line for each challenge. Nothing where no mechanism will do.
+
+    @param token: the password is a bearer token. XOAUTH2 refuses it by a challenge first, which wants an empty line.
+    """
+    if token:
+        return [b"AUTH XOAUTH2 " + xoauth2_response(username, password), b"\r\n"] if "XOAUTH2" in mechanisms else []
+    if "PLAIN" in mechanisms:
+        return [auth_plain(username, password)]
+    return [b"AUTH LOGIN\r\n", *login_responses(username, password)] if "LOGIN" in mechanisms else []

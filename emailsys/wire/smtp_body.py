@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import io
-import re
-from typing import Final
 
 from emailsys.mail import reply as replies
 from emailsys.mail.reply import Reply
-
-# In one pass: a stuffed dot, or with its group the end of data. RFC 5321 §4.1.1.4: CRLF.CRLF ends it, nothing else.
-_DOT_LINE: Final = re.compile(rb"\r\n\.(\r\n)?")
+from emailsys.wire.stuffing import Unstuffer
 
 
 class _Message:
@@ -46,48 +42,20 @@ class _Message:
 class StuffedMessage(_Message):
     """The message after DATA."""
 
-    __slots__ = ("_at_start", "_held")
+    __slots__ = ("_unstuffer",)
 
     def __init__(self, limit: int) -> None:
         """@param limit: the largest message, in octets."""
         super().__init__(limit)
-        # The first line may be a dot, or begin with one: as if a CRLF stood before it.
-        self._held = b"\r\n"
-        self._at_start = True
+        self._unstuffer = Unstuffer()
 
     def take(self, block: bytes) -> tuple[bytes, bytes | None]:
         """Take octets from the peer; give those of the message, dots unstuffed, and what follows the end of data.
 
         What follows is None until the end was seen. A CRLF is never torn between two pieces.
         """
-        block = self._held + block
-        at = 2 if self._at_start else 0
-        pieces = []
-        for match in _DOT_LINE.finditer(block):
-            end = match.end()
-            if match[1] is not None:
-                pieces.append(block[at : match.start() + 2])
-                return self._checked(b"".join(pieces)), block[end:]
-            left = len(block) - end
-            if left == 0 or (left == 1 and block[end] == 0x0D):
-                # The end of data, perhaps; else a stuffed dot.
-                keep = match.start()
-                break
-            pieces.append(block[at : match.start() + 2])
-            at = end
-        else:
-            keep = len(block)
-            if block.endswith(b"\r\n"):
-                keep -= 2
-            elif block.endswith(b"\r"):
-                keep -= 1
-        if keep > at or not self._at_start:
-            self._at_start = False
-            pieces.append(block[at:keep])
-            self._held = block[keep:]
-        else:
-            self._held = block
-        return self._checked(b"".join(pieces)), None
+        piece, rest = self._unstuffer.take(block)
+        return self._checked(piece), rest
 
 
 class ChunkedMessage(_Message):

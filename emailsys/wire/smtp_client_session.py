@@ -8,7 +8,7 @@ from typing import Final
 
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
-from emailsys.wire.client_commands import Extensions, auth_plain, base64_line, extensions_of, mail, rcpt
+from emailsys.wire.client_commands import Extensions, extensions_of, login_lines, mail, rcpt
 from emailsys.wire.client_events import (
     BeginTLS,
     Event,
@@ -129,19 +129,22 @@ class SMTPClientSession:
         if not self._expected:
             self._say_hello(b"EHLO")
 
-    def login(self, username: str, password: str) -> None:
-        """Log in by PLAIN or LOGIN, under TLS only. Ends in LoggedIn or Unusable."""
+    def login(self, username: str, password: str, *, token: bool = False, in_clear: bool = False) -> None:
+        """Log in by PLAIN or LOGIN. Ends in LoggedIn or Unusable.
+
+        @param token: the password is a bearer token, for XOAUTH2.
+        @param in_clear: it need not go by TLS.
+        """
         self._ready = False
-        mechanisms = self.extensions.mechanisms
-        if not self.tls:
+        lines = login_lines(self.extensions.mechanisms, username, password, token)
+        if not self.tls and not in_clear:
             self._give_up(Reply(454, "4.7.11", "the login at the next host would go in the clear: no TLS"), False)
-        elif "PLAIN" in mechanisms:
-            self._say(auth_plain(username, password), Step.AUTH)
-        elif "LOGIN" in mechanisms:
-            self._login = [base64_line(username), base64_line(password)]
-            self._say(b"AUTH LOGIN\r\n", Step.AUTH)
+        elif not lines:
+            wanted = "XOAUTH2" if token else "PLAIN or LOGIN"
+            self._give_up(Reply(454, "4.7.0", f"the next host offers no login by {wanted}"), False)
         else:
-            self._give_up(Reply(454, "4.7.0", "the next host offers no login by PLAIN or LOGIN"), False)
+            self._login = lines[1:]
+            self._say(lines[0], Step.AUTH)
 
     def begin(self, transmission: Transmission, body: bytes | None = None) -> None:
         """Start a transaction. Ends in Settled; SendBody may come before that.

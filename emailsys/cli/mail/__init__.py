@@ -1,0 +1,1 @@
+"""The commands of a person who reads and writes mail: `emailsys mail`."""

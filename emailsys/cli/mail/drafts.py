@@ -1,0 +1,66 @@
+"""The verbs for drafts: list them, go on with one, send one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from emailsys.cli.mail.naming import account_option, key_argument, message_of
+from emailsys.cli.mail.posting import posting_options
+from emailsys.cli.mail.session import Session, pass_session
+from emailsys.cli.options import Refused, as_json
+from emailsys.config.exits import Exit
+
+
+@click.group()
+def draft() -> None:
+    """List, go on with and send drafts. New ones: emailsys mail send --draft, or compose."""
+
+
+@draft.command("list")
+@account_option
+@as_json
+@pass_session
+@click.pass_context
+def list_(ctx: click.Context, session: Session, account: str | None, as_json: bool) -> None:
+    """List the drafts."""
+    from emailsys.cli.mail.listing import list_ as list_folder
+
+    ctx.invoke(
+        list_folder, folder="Drafts", account=account, unread=False, limit=1000, only_keys=False, as_json=as_json
+    )
+
+
+@draft.command("edit")
+@key_argument
+@posting_options
+@pass_session
+def edit(session: Session, key: str, **posting: Any) -> int:
+    """Go on with a draft in your editor."""
+    from emailsys.cli.mail.editing import write
+
+    summary = message_of(session, key)
+    if not session.desk.is_draft(summary):
+        raise Refused(f"{summary.key} is not in Drafts but in {summary.place.folder}", Exit.DATA)
+    account = session.desk.account_for(summary)
+    return write(session, account, session.desk.open_draft(summary.key), key=summary.key, **posting)
+
+
+@draft.command("send")
+@key_argument
+@posting_options
+@pass_session
+def send(session: Session, key: str, **posting: Any) -> int:
+    """Send a draft as it is."""
+    from emailsys.cli.mail.writing import post_draft
+
+    summary = message_of(session, key)
+    if not session.desk.is_draft(summary):
+        raise Refused(f"{summary.key} is not in Drafts but in {summary.place.folder}", Exit.DATA)
+    account = session.desk.account_for(summary)
+
+    def queued() -> None:
+        session.desk.drop_draft(summary.key)
+
+    return post_draft(session, account, session.desk.open_draft(summary.key), queued=queued, **posting)

@@ -1,0 +1,91 @@
+"""The verbs for folders: list, add, rename, remove, and Trash emptied."""
+
+from __future__ import annotations
+
+import click
+
+from emailsys.cli.mail.naming import account_option, folder_argument, place_of
+from emailsys.cli.mail.printing import print_json, print_safe_rows, tell
+from emailsys.cli.mail.session import Session, pass_session
+from emailsys.cli.options import Refused, as_json
+from emailsys.config.exits import Exit
+
+
+@click.group("folder")
+def folder() -> None:
+    """List, add, rename and remove folders; empty Trash."""
+
+
+@folder.command("list")
+@account_option
+@as_json
+@pass_session
+def list_(session: Session, account: str | None, as_json: bool) -> None:
+    """List the folders of all accounts, or of one, with how many messages they have and how many are unread."""
+    owner = session.desk.account(account).name if account is not None else None
+    for one in session.desk.accounts() if owner is None else []:
+        session.desk.archive.add_account(one.name)
+    rows = [
+        {
+            "account": count.place.account,
+            "folder": count.place.folder,
+            "messages": count.messages,
+            "unread": count.unread,
+        }
+        for count in session.desk.archive.folders(owner)
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        print_safe_rows(rows, "no account yet: emailsys mail account add you@example.org")
+
+
+@folder.command("add")
+@click.argument("name")
+@account_option
+@pass_session
+def add(session: Session, name: str, account: str | None) -> None:
+    """Make a folder."""
+    from emailsys.client.archive.values import Place
+
+    place = Place(session.desk.account(account).name, name)
+    session.desk.archive.add_folder(place)
+    tell(f"{place.account} has the folder {name}")
+
+
+@folder.command("rename")
+@folder_argument("name")
+@click.argument("new")
+@account_option
+@pass_session
+def rename(session: Session, name: str, new: str, account: str | None) -> None:
+    """Rename a folder of one's own."""
+    session.desk.archive.rename_folder(place_of(session, name, account), new)
+    tell(f"{name} is {new} now")
+
+
+@folder.command("remove")
+@folder_argument("name")
+@account_option
+@pass_session
+def remove(session: Session, name: str, account: str | None) -> None:
+    """Remove a folder of one's own, which must be empty."""
+    session.desk.archive.remove_folder(place_of(session, name, account))
+    tell(f"{name} is removed")
+
+
+@folder.command("empty-trash")
+@account_option
+@click.option("--days", type=click.IntRange(0), help="Only what came more than so many days ago.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_session
+def empty_trash(session: Session, account: str | None, days: int | None, yes: bool) -> None:
+    """Remove for good what is in Trash."""
+    from datetime import timedelta
+
+    owner = session.desk.account(account).name
+    if not yes and not click.confirm(f"Remove what is in {owner}/Trash for good?", err=True):
+        raise Refused("nothing was removed", Exit.FAILED)
+    before = None if days is None else session.desk.now() - timedelta(days=days)
+    number = session.desk.archive.empty_trash(owner, before)
+    tell(f"{number} messages are gone for good")

@@ -1,0 +1,115 @@
+"""How the command line names accounts, folders and messages; what is asked for in the same way by many verbs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from click.shell_completion import CompletionItem
+
+from emailsys.cli.options import Refused
+from emailsys.config.exits import Exit
+
+if TYPE_CHECKING:
+    from emailsys.cli.mail.session import Session
+    from emailsys.client.archive.values import Place, Summary
+
+_NUMBERS: Final = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
+
+
+def _accounts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from emailsys.client.accounts.file import AccountsFile
+    from emailsys.client.places import accounts_file
+
+    try:
+        names = list(AccountsFile(accounts_file()).load())
+    except Exception:  # a completion that fails completes nothing
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from emailsys.client.places import archive_folder
+
+    try:
+        names = {path.name for path in archive_folder().glob("*/*") if path.is_dir() and not path.name.startswith(".")}
+    except OSError:
+        return []
+    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+
+
+account_option = click.option(
+    "-a", "--account", metavar="ACCOUNT", shell_complete=_accounts, help="By name or address; else the default one."
+)
+account_arguments = click.argument("accounts", nargs=-1, shell_complete=_accounts)
+
+
+def folder_argument(name: str, **options: Any) -> Callable[[Any], Any]:
+    """A folder: its name, or ACCOUNT/FOLDER."""
+    return click.argument(name, shell_complete=_folders, **options)
+
+
+#: One message.
+key_argument = click.argument("key")
+#: Messages; "-" reads their keys from standard input.
+keys_argument = click.argument("keys", nargs=-1, required=True)
+
+
+def place_of(session: Session, folder: str | None, account: str | None) -> Place:
+    """A folder as a person names it: `Sent`, or `work/Sent`; letters count alike in either case.
+
+    @raise NoSuchFolder: the account has none of that name.
+    """
+    from emailsys.client.archive.values import NoSuchFolder, Place
+
+    folder = folder if folder is not None else session.folder
+    before, slash, after = folder.partition("/")
+    if slash and account is None:
+        account, folder = before, after
+    owner = session.desk.account(account).name
+    names = [count.place.folder for count in session.desk.archive.folders(owner)]
+    if folder in names:
+        return Place(owner, folder)
+    alike = [name for name in names if name.lower() == folder.lower()]
+    if len(alike) == 1:
+        return Place(owner, alike[0])
+    raise NoSuchFolder(f"{owner} has no folder {folder!r}; it has: {', '.join(names)}")
+
+
+def messages_of(session: Session, keys: Sequence[str]) -> list[Summary]:
+    """The messages of those keys, each once, in order.
+
+    @raise NoSuchMessage: there is none, or the beginning of a key is that of several.
+    """
+    found = {}
+    for word in keys:
+        for key in _from_stdin() if word == "-" else _listed(session, word):
+            summary = session.desk.archive.get(key)
+            found[summary.key] = summary
+    return list(found.values())
+
+
+def message_of(session: Session, key: str) -> Summary:
+    """The one message. @raise NoSuchMessage: there is none."""
+    found = messages_of(session, [key])
+    if len(found) != 1:
+        raise Refused("one message is wanted", Exit.USAGE)
+    return found[0]
+
+
+def _from_stdin() -> list[str]:
+    return [line.split()[0] for line in sys.stdin if line.strip()]
+
+
+def _listed(session: Session, word: str) -> list[str]:
+    """A number or a range of the last list, where lists are numbered; else a key."""
+    numbers = _NUMBERS.fullmatch(word)
+    if session.numbered is None or numbers is None:
+        return [word.lower()]
+    first, last = int(numbers[1]), int(numbers[2] or numbers[1])
+    if not 1 <= first <= last <= len(session.numbered):
+        raise Refused(f"the last list has no number {word}", Exit.NO_INPUT)
+    return session.numbered[first - 1 : last]

@@ -1,0 +1,99 @@
+"""What the verbs of one run share: the desk, and how a coroutine is run on a reactor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from emailsys.client.desk import Desk
+
+T = TypeVar("T")
+#: Work that needs a reactor, and is handed it.
+Work = Callable[[Any], Coroutine[Any, Any, T]]
+
+
+class Runner(Protocol):
+    """Runs work on a reactor until it is done. @raise KeyboardInterrupt: the person ended it; it was cancelled."""
+
+    def __call__(self, work: Work[T]) -> T: ...
+
+
+class Session:
+    """One run of the program, or of the line by line session."""
+
+    def __init__(self, run: Runner | None = None, folder: str = "Inbox") -> None:
+        """@param run: None for the default reactor, which runs once."""
+        self.run: Runner = run if run is not None else run_once
+        #: The folder that `list` shows by default.
+        self.folder = folder
+        #: Whether lists number their messages, so that a number stands for a key.
+        self.numbered: list[str] | None = None
+
+    @cached_property
+    def desk(self) -> Desk:
+        """Accounts and mail of this user."""
+        from emailsys.client.desk import Desk, Folders
+        from emailsys.client.places import accounts_file, archive_folder, state_folder
+
+        return Desk(Folders(accounts_file(), archive_folder(), state_folder()), lambda: datetime.now().astimezone())
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if "desk" in self.__dict__:
+            self.desk.close()
+
+
+def pass_session(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Hand a verb the Session first."""
+    return click.make_pass_decorator(Session)(function)
+
+
+def run_once(work: Work[T]) -> T:
+    """Run work on the default reactor, which cannot be run again in this process.
+
+    Ctrl-C cancels the work and waits for it to end.
+    """
+    from twisted.internet import reactor as the_reactor
+    from twisted.internet.defer import Deferred
+
+    reactor: Any = the_reactor
+    outcome: list[Any] = []
+    running: list[Deferred[None]] = []
+
+    def begin() -> None:
+        ended: Deferred[None] = Deferred.fromCoroutine(work(reactor)).addBoth(outcome.append)
+        running.append(ended.addCallback(lambda _: None if stopping else reactor.stop()))
+
+    stopping: list[bool] = []
+
+    def end() -> Deferred[None] | None:
+        stopping.append(True)
+        if not outcome and running:
+            running[0].cancel()
+            return running[0]
+        return None
+
+    reactor.addSystemEventTrigger("before", "shutdown", end)
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    if not outcome:
+        raise KeyboardInterrupt
+    ended_with: T = result_of(outcome[0])
+    return ended_with
+
+
+def result_of(outcome: Any) -> Any:
+    """What a Deferred ended with. @raise KeyboardInterrupt: it was cancelled."""
+    from twisted.internet.defer import CancelledError
+    from twisted.python.failure import Failure
+
+    if isinstance(outcome, Failure):
+        if isinstance(outcome.value, CancelledError):
+            raise KeyboardInterrupt
+        outcome.raiseException()
+    return outcome

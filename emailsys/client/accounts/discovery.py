@@ -1,0 +1,184 @@
+"""Find an account's servers from its address: known providers, autoconfig, SRV records, then guesses."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import resources
+from typing import Any, Final
+from urllib.parse import quote
+
+from twisted.internet.defer import Deferred
+
+from emailsys.client.accounts.autoconfig import MAX_OCTETS, servers_of
+from emailsys.client.accounts.reading import PORTS
+from emailsys.client.accounts.values import Auth, Security, Server
+from emailsys.client.accounts.web import get
+from emailsys.client.together import all_or_first_error
+from emailsys.mail.address import Address, domain_key, is_domain
+
+#: A document by its URL, None where there is none.
+Get = Callable[[str], Awaitable[bytes | None]]
+#: The SRV records of a name: priority, weight, port, target.
+LookUp = Callable[[str], Awaitable[Sequence[tuple[int, int, int, str]]]]
+
+# Seconds for all SRV records.
+_DNS: Final = 4.0
+_GUESSES: Final = {"pop3": ("pop", "pop3", "mail"), "smtp": ("smtp", "mail")}
+# RFC 6186 §3, RFC 8314 §5.1, the more secure first.
+_SERVICES: Final = (
+    ("_pop3s._tcp", "pop3", Security.TLS),
+    ("_pop3._tcp", "pop3", Security.STARTTLS),
+    ("_submissions._tcp", "smtp", Security.TLS),
+    ("_submission._tcp", "smtp", Security.STARTTLS),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Settings for an address, most likely ones first. `source` says in words where they come from; `advice` what a
+    provider asks for (an app password, POP3 to be switched on), "" for nothing."""
+
+    pop3: tuple[Server, ...]
+    smtp: tuple[Server, ...]
+    source: str
+    advice: str = ""
+
+
+@lru_cache(maxsize=1)
+def _providers() -> Mapping[str, tuple[str, Mapping[str, Any]]]:
+    """Provider names and tables by domain."""
+    text = resources.files("emailsys.client.accounts").joinpath("providers.toml").read_text("utf-8")
+    return {domain: (name, table) for name, table in tomllib.loads(text).items() for domain in table["domains"]}
+
+
+def _provider(address: Address, domain: str) -> Found | None:
+    name, table = _providers().get(domain, ("", {}))
+    if not name:
+        return None
+
+    def servers(protocol: str) -> tuple[Server, ...]:
+        given = table.get(protocol)
+        if given is None:
+            return ()
+        security = Security(given.get("security", "tls"))
+        auth = Auth(given.get("auth", "password"))
+        return (Server(given["host"], PORTS[protocol, security], security, str(address), auth),)
+
+    return Found(servers("pop3"), servers("smtp"), f"the list of known providers ({name})", table.get("advice", ""))
+
+
+def _guess(address: Address, domain: str) -> Found:
+    def servers(protocol: str, *securities: Security) -> tuple[Server, ...]:
+        return tuple(
+            Server(f"{label}.{domain}", PORTS[protocol, security], security, str(address))
+            for security in securities
+            for label in _GUESSES[protocol]
+        )
+
+    both = (Security.TLS, Security.STARTTLS)
+    return Found(servers("pop3", *both), servers("smtp", *both), f"a guess: usual names of servers in {domain}")
+
+
+class Discovery:
+    """Asks what can be asked; each question may fail, and none takes longer than a few seconds."""
+
+    def __init__(
+        self, reactor: Any, *, network: bool = True, get: Get | None = None, look_up: LookUp | None = None
+    ) -> None:
+        """
+        @param network: False asks nobody, and knows the provider file and guesses only.
+        @param get: None for HTTPS. @param look_up: None for the system's name servers.
+        """
+        self._reactor = reactor
+        self._network = network
+        self._get = get or self._by_https
+        self._look_up = look_up or self._by_dns
+
+    async def discover(self, address: Address) -> Sequence[Found]:
+        """What was found, the most trustworthy first; the last one is always the guess."""
+        domain = domain_key(address.domain)
+        known = _provider(address, domain)
+        if known is not None:
+            return (known, _guess(address, domain))
+        if not self._network or not is_domain(domain):
+            return (_guess(address, domain),)
+        by_document, by_service = await all_or_first_error(
+            [
+                Deferred.fromCoroutine(self._autoconfig(address, domain)),
+                Deferred.fromCoroutine(self._services(address, domain)),
+            ]
+        )
+        found = [one for one in (by_document, by_service) if one is not None]
+        return (*found, _guess(address, domain))
+
+    async def _autoconfig(self, address: Address, domain: str) -> Found | None:
+        """By HTTPS only: without it anybody on the way names the servers that get the password."""
+        urls = (
+            f"https://autoconfig.{domain}/mail/config-v1.1.xml?emailaddress={quote(str(address), safe='')}",
+            f"https://{domain}/.well-known/autoconfig/mail/config-v1.1.xml",
+            f"https://autoconfig.thunderbird.net/v1.1/{domain}",
+        )
+        for url in urls:
+            document = await self._get(url)
+            if document is not None:
+                pop3, smtp = servers_of(document, address)
+                if pop3 or smtp:
+                    return Found(pop3, smtp, f"autoconfig at {url.split('/')[2]}")
+        return None
+
+    async def _services(self, address: Address, domain: str) -> Found | None:
+        found: dict[str, list[Server]] = {"pop3": [], "smtp": []}
+        elsewhere: set[str] = set()
+        answers = await all_or_first_error(
+            [Deferred.fromCoroutine(_awaited(self._look_up(f"{name}.{domain}"))) for name, _, _ in _SERVICES]
+        )
+        for (_, protocol, security), records in zip(_SERVICES, answers, strict=True):
+            for _priority, _weight, port, target in sorted(records, key=lambda record: (record[0], -record[1])):
+                # RFC 6186 §3.4: a target of "." says that there is no such service.
+                target = target.lower().rstrip(".")
+                if is_domain(target) and 1 <= port <= 65535:
+                    found[protocol].append(Server(target, port, security, str(address)))
+                    if target != domain and not target.endswith(f".{domain}"):
+                        elsewhere.add(target)
+        if not (found["pop3"] or found["smtp"]):
+            return None
+        # RFC 6186 §6: DNS without signatures may lie, so a person has to look at foreign names.
+        advice = f"make sure that {' and '.join(sorted(elsewhere))} belongs to your provider" if elsewhere else ""
+        return Found(tuple(found["pop3"]), tuple(found["smtp"]), f"the SRV records of {domain}", advice)
+
+    async def _by_https(self, url: str) -> bytes | None:
+        return await get(self._reactor, url, MAX_OCTETS)
+
+    async def _by_dns(self, name: str) -> Sequence[tuple[int, int, int, str]]:
+        from twisted.names import dns
+
+        from emailsys.mail.reply import Reply
+        from emailsys.net.name_servers import NameServers, system_name_servers
+
+        servers = NameServers(self._reactor, system_name_servers())
+        try:
+            answer = await servers.look_up(name, dns.SRV, self._reactor.seconds() + _DNS)
+        finally:
+            servers.close()
+        if isinstance(answer, Reply):
+            return ()
+        return [
+            (record.priority, record.weight, record.port, record.target.name.decode("ascii", "replace"))
+            for record in answer.records
+        ]
+
+
+async def _awaited(waiting: Awaitable[Sequence[tuple[int, int, int, str]]]) -> Sequence[tuple[int, int, int, str]]:
+    return await waiting
+
+
+def with_login(found: Found, username: str, auth: Auth | None = None) -> Found:
+    """The same servers with another user name, and another way to log in."""
+
+    def changed(servers: Sequence[Server]) -> tuple[Server, ...]:
+        return tuple(replace(one, username=username, auth=auth or one.auth) for one in servers)
+
+    return replace(found, pop3=changed(found.pop3), smtp=changed(found.smtp))

@@ -1,0 +1,158 @@
+"""The file of a person's accounts, mail.toml: read with plain errors, changed at once or not at all."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from emailsys.client.accounts.reading import ACCOUNT_NAME, read_accounts
+from emailsys.client.accounts.values import Account, AccountError, SecretKind, Server
+from emailsys.client.accounts.writing import with_account, with_default, without_account
+from emailsys.client.archive.files import make_folder, write_whole
+from emailsys.client.archive.values import ArchiveError
+from emailsys.client.claims import Claim, Claimed
+
+_MODE = 0o600
+
+
+class AccountsFile:
+    """mail.toml, mode 0600. What a person wrote around the accounts that change stays as it is. Blocking."""
+
+    def __init__(self, path: Path) -> None:
+        """@param path: such as `places.accounts_file()`; it and its folder are made when the first account is."""
+        self.path = path
+
+    def load(self) -> Mapping[str, Account]:
+        """The accounts by name, in the order of the file; none where there is no file.
+
+        @raise AccountError: the file is wrong; the message has a line for each error, naming file, key path, what was
+            found and what is allowed.
+        """
+        return self._read(self._text())[0]
+
+    def default(self) -> Account | None:
+        """The account that commands use where none is named: the one of the key `default`, else the first."""
+        accounts, default = self._read(self._text())
+        if default is not None:
+            return accounts[default]
+        return next(iter(accounts.values()), None)
+
+    def find(self, name: str) -> Account:
+        """The account of that name, or the only one with that address. @raise AccountError: there is none."""
+        accounts = self.load()
+        if name in accounts:
+            return accounts[name]
+        found = [account for account in accounts.values() if str(account.address).lower() == name.lower()]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise AccountError(f"{name} is the address of several accounts: {', '.join(one.name for one in found)}")
+        raise AccountError(f"there is no account {name!r}; there {_listed(accounts)}")
+
+    def put(self, account: Account, *, default: bool = False) -> None:
+        """Add or replace an account; synced. @raise AccountError: it cannot be written."""
+        if not ACCOUNT_NAME.fullmatch(account.name):
+            raise AccountError(f"{account.name!r} cannot be the name of an account: letters, digits and . _ - @ + can")
+
+        account = replace(account, pop3=_absolute(account.pop3), smtp=_absolute(account.smtp))
+
+        def change(text: str) -> str:
+            text = with_account(text, account)
+            return with_default(text, account.name) if default else text
+
+        self._change(change, {account.name: account})
+
+    def remove(self, name: str) -> None:
+        """Remove an account; mail and secrets are not touched. @raise AccountError: there is none."""
+
+        def change(text: str) -> str:
+            accounts, default = self._read(text)
+            if name not in accounts:
+                raise AccountError(f"there is no account {name!r}; there {_listed(accounts)}")
+            return with_default("".join(without_account(text, name)), None if default == name else default)
+
+        self._change(change, {name: None})
+
+    def set_default(self, name: str) -> None:
+        """Make an account the default. @raise AccountError: there is none."""
+        if name not in self.load():
+            raise AccountError(f"there is no account {name!r}; there {_listed(self.load())}")
+        self._change(lambda text: with_default(text, name), {})
+
+    def _text(self) -> str:
+        try:
+            return self.path.read_bytes().decode("utf-8")
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise AccountError(f"{self.path}: cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise AccountError(f"{self.path}: is not UTF-8") from error
+
+    def _read(self, text: str) -> tuple[dict[str, Account], str | None]:
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise AccountError(f"{self.path}: is not TOML: {error}") from error
+        accounts, default = read_accounts(document, self.path)
+        self._refuse_open_secrets(accounts)
+        return accounts, default
+
+    def _refuse_open_secrets(self, accounts: Mapping[str, Account]) -> None:
+        """A password in a file that others may read is as good as told."""
+        servers = [server for account in accounts.values() for server in (account.pop3, account.smtp) if server]
+        if os.name == "nt" or not any(server.secret.kind is SecretKind.FILE for server in servers):
+            return
+        try:
+            mode = self.path.stat().st_mode & 0o777
+        except FileNotFoundError:
+            return
+        if mode & 0o077:
+            raise AccountError(f"{self.path}: holds a password, and others may read it: chmod 600 {self.path}")
+
+    def _reads_as(self, text: str, wanted: Mapping[str, Account]) -> bool:
+        try:
+            return self._read(text)[0] == wanted
+        except AccountError:
+            return False
+
+    def _change(self, change: Callable[[str], str], expected: Mapping[str, Account | None]) -> None:
+        try:
+            make_folder(self.path.parent)
+            claim = Claim(self.path.with_suffix(".lock"))
+        except Claimed as claimed:
+            raise AccountError(f"{claimed} is changing {self.path} now; try again") from claimed
+        except OSError as error:
+            raise AccountError(f"{self.path.parent}: {error.strerror}") from error
+        try:
+            before = self._text()
+            accounts, _ = self._read(before)
+            after = change(before)
+            wanted: dict[str, Account] = {**accounts}
+            for name, account in expected.items():
+                if account is None:
+                    del wanted[name]
+                else:
+                    wanted[name] = account
+            if not self._reads_as(after, wanted):
+                # Such as inline tables, which we do not know how to change.
+                raise AccountError(f"{self.path}: is written in a way that has to be changed by hand")
+            write_whole(self.path, after.encode())
+        except ArchiveError as error:
+            raise AccountError(str(error)) from error
+        finally:
+            claim.release()
+
+
+def _absolute(server: Server | None) -> Server | None:
+    """In the file, names of files count from its own folder, for a person from where they are."""
+    if server is None or server.ca_file is None:
+        return server
+    return replace(server, ca_file=server.ca_file.absolute())
+
+
+def _listed(accounts: Mapping[str, Account]) -> str:
+    return f"is {', '.join(accounts)}" if accounts else "is none yet"

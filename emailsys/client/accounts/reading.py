@@ -1,0 +1,231 @@
+"""Read accounts out of a TOML document; each error names file, key path, what was found and what is allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from emailsys.client.accounts.values import (
+    POP3_PORT,
+    POP3S_PORT,
+    SUBMISSION_PORT,
+    SUBMISSIONS_PORT,
+    Account,
+    AccountError,
+    Auth,
+    Keep,
+    KeepKind,
+    SecretKind,
+    SecretSource,
+    Security,
+    Server,
+)
+from emailsys.config.values import Unfit, a_boolean, a_count, a_file_name, a_size, described
+from emailsys.mail.address import Address, AddressSyntaxError, parse
+
+ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
+_HOST: Final = re.compile(r"[^\s/:@\x00-\x20]{1,253}|[0-9A-Fa-f:.]+")
+_FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
+_DAYS: Final = re.compile(r"([1-9][0-9]{0,3}) days?")
+_ACCOUNT_KEYS: Final = (
+    "address", "display_name", "username", "secret", "keep", "max_size", "copy_to_sent", "pop3", "smtp",
+)  # fmt: skip
+_SERVER_KEYS: Final = ("host", "port", "security", "username", "auth", "secret", "ca_file", "fingerprint")
+# The port where a table names none.
+PORTS: Final[Mapping[tuple[str, Security], int]] = {
+    ("pop3", Security.TLS): POP3S_PORT,
+    ("pop3", Security.STARTTLS): POP3_PORT,
+    ("pop3", Security.NONE): POP3_PORT,
+    ("smtp", Security.TLS): SUBMISSIONS_PORT,
+    ("smtp", Security.STARTTLS): SUBMISSION_PORT,
+    ("smtp", Security.NONE): SUBMISSION_PORT,
+}
+
+Read = Callable[[Any], Any]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise Unfit("text on one line")
+    return value
+
+
+def _some_text(value: object) -> str:
+    text = _text(value)
+    if not text:
+        raise Unfit("text that is not empty")
+    return text
+
+
+def _address(value: object) -> Address:
+    try:
+        return parse(_text(value))
+    except AddressSyntaxError as error:
+        raise Unfit(f'an address such as "alice@example.org" ({error})') from None
+
+
+def _host(value: object) -> str:
+    text = _text(value)
+    if not _HOST.fullmatch(text):
+        raise Unfit('the name or address of a server, such as "pop.example.org"')
+    return text
+
+
+def fingerprint(value: object) -> str:
+    """A SHA-256 as tools print it, with colons and in any case. @raise Unfit: it is none."""
+    text = _text(value).replace(":", "").lower()
+    if text and not _FINGERPRINT.fullmatch(text):
+        raise Unfit("the SHA-256 of the server's certificate, 64 hexadecimal digits")
+    return text
+
+
+def keep_rule(value: object) -> Keep:
+    """`leave`, `delete`, or a number of days. @raise Unfit: none of them."""
+    match value:
+        case "leave":
+            return Keep()
+        case "delete":
+            return Keep(KeepKind.DELETE)
+        case str() if found := _DAYS.fullmatch(value):
+            return Keep(KeepKind.DAYS, int(found[1]))
+    raise Unfit('"leave", "delete", or a time such as "14 days"')
+
+
+def secret_source(value: object) -> SecretSource:
+    """`keyring`, `prompt`, a table with a command, or one with a value. @raise Unfit: none of them."""
+    match value:
+        case "keyring":
+            return SecretSource(SecretKind.KEYRING)
+        case "prompt":
+            return SecretSource(SecretKind.PROMPT)
+        case {"command": [str(), *_] as words, **rest} if not rest and all(isinstance(word, str) for word in words):
+            return SecretSource(SecretKind.COMMAND, tuple(words))
+        case {"value": str() as text, **rest} if text and not rest:
+            return SecretSource(SecretKind.FILE, value=text)
+    raise Unfit('"keyring", "prompt", or a command such as { command = ["pass", "show", "mail"] }')
+
+
+def _one_of(*members: Security | Auth) -> Read:
+    by_name = {member.value: member for member in members}
+
+    def read(value: object) -> Security | Auth:
+        if not isinstance(value, str) or value not in by_name:
+            raise Unfit(", ".join(f'"{name}"' for name in by_name))
+        return by_name[value]
+
+    return read
+
+
+class _Document:
+    """Collects what is wrong."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.problems: list[str] = []
+
+    def wrong(self, path: str, found: object, allowed: str) -> None:
+        self.problems.append(f"{self.file}: {path}: found {described(found)}; allowed: {allowed}")
+
+    def table(self, path: str, value: object, keys: tuple[str, ...]) -> Mapping[str, Any]:
+        if not isinstance(value, dict):
+            self.wrong(path, value, f"a table, [{path}]")
+            return {}
+        for key in value:
+            if key not in keys:
+                self.wrong(f"{path}.{key}", value[key], f"one of the keys {', '.join(keys)}")
+        return value
+
+    def read(self, path: str, table: Mapping[str, Any], key: str, reader: Read, default: Any) -> Any:
+        if key not in table:
+            return default
+        try:
+            return reader(table[key])
+        except Unfit as error:
+            # A secret is never shown.
+            found = "a value" if key == "secret" else table[key]
+            self.wrong(f"{path}.{key}", found, error.allowed)
+            return default
+
+
+def read_accounts(document: Mapping[str, Any], file: Path) -> tuple[dict[str, Account], str | None]:
+    """The accounts by name, and the name of the default one.
+
+    @raise AccountError: with a line for each error.
+    """
+    state = _Document(str(file))
+    for key in document:
+        if key not in ("default", "accounts"):
+            state.wrong(key, document[key], "default, and tables [accounts.NAME]")
+    tables = document.get("accounts", {})
+    if not isinstance(tables, dict):
+        state.wrong("accounts", tables, "tables [accounts.NAME]")
+        tables = {}
+    accounts: dict[str, Account] = {}
+    for name, table in tables.items():
+        path = f"accounts.{name}"
+        if not ACCOUNT_NAME.fullmatch(name):
+            state.wrong(path, name, "a name of letters, digits and . _ - @ +")
+            continue
+        account = _account(state, path, name, table, file.parent)
+        if account is not None:
+            accounts[name] = account
+    default = document.get("default")
+    if default is not None and default not in tables:
+        state.wrong("default", default, f"the name of an account: {', '.join(tables) or 'there is none'}")
+    if state.problems:
+        raise AccountError("\n".join(state.problems))
+    return accounts, default
+
+
+def _account(state: _Document, path: str, name: str, value: object, folder: Path) -> Account | None:
+    table = state.table(path, value, _ACCOUNT_KEYS)
+    if "address" not in table:
+        state.problems.append(
+            f'{state.file}: {path}.address: found nothing; allowed: an address such as "a@example.org"'
+        )
+        return None
+    address = state.read(path, table, "address", _address, None)
+    if address is None:
+        return None
+    username = state.read(path, table, "username", _some_text, str(address))
+    secret = state.read(path, table, "secret", secret_source, SecretSource())
+
+    def server(protocol: str) -> Server | None:
+        if protocol not in table:
+            return None
+        return _server(state, f"{path}.{protocol}", protocol, table[protocol], username, secret, folder)
+
+    return Account(
+        name=name,
+        address=address,
+        display_name=state.read(path, table, "display_name", _text, ""),
+        pop3=server("pop3"),
+        smtp=server("smtp"),
+        keep=state.read(path, table, "keep", keep_rule, Keep()),
+        max_octets=state.read(path, table, "max_size", a_size(1), None),
+        copy_to_sent=state.read(path, table, "copy_to_sent", a_boolean, True),
+    )
+
+
+def _server(
+    state: _Document, path: str, protocol: str, value: object, username: str, secret: SecretSource, folder: Path
+) -> Server | None:
+    table = state.table(path, value, _SERVER_KEYS)
+    host = state.read(path, table, "host", _host, "")
+    if "host" not in table:
+        state.problems.append(f"{state.file}: {path}.host: found nothing; allowed: the name of a server")
+    security = state.read(path, table, "security", _one_of(*Security), Security.TLS)
+    auths = _one_of(*Auth) if protocol == "smtp" else _one_of(Auth.PASSWORD, Auth.TOKEN)
+    ca_file = state.read(path, table, "ca_file", a_file_name, None)
+    return Server(
+        host=host,
+        port=state.read(path, table, "port", a_count(1, 65535), PORTS[protocol, security]),
+        security=security,
+        username=state.read(path, table, "username", _some_text, username),
+        auth=state.read(path, table, "auth", auths, Auth.PASSWORD),
+        secret=state.read(path, table, "secret", secret_source, secret),
+        ca_file=None if ca_file is None else folder / Path(ca_file).expanduser(),
+        fingerprint=state.read(path, table, "fingerprint", fingerprint, ""),
+    )

@@ -1,0 +1,194 @@
+"""Files of the local store: written, synced, renamed, and the folder synced; names that people can read."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+import time
+from base64 import b32encode
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from emailsys.client.archive.values import ArchiveError, ArchiveFull
+from emailsys.client.file_names import safe_name
+
+_NAMED: Final = re.compile(r".*\.([a-z2-7]{16})\.eml", re.S)
+_PART: Final = ".part"
+# Seconds after which an unfinished file is nobody's any more.
+_FORGOTTEN: Final = 36 * 3600
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# Several syncs at once share the commits of the file system's journal: twice as many files a second, and more.
+_SYNCING_THREADS: Final = 8
+_MAX_SUBJECT: Final = 90
+_MAX_SENDER: Final = 40
+
+
+@contextmanager
+def speaking_of_the_disk() -> Iterator[None]:
+    """Turn what the operating system refuses into ArchiveError, a full disk into ArchiveFull."""
+    try:
+        yield
+    except OSError as refused:
+        if refused.errno in _FULL:
+            raise ArchiveFull("the disk is full; nothing was lost, and nothing was added") from refused
+        raise ArchiveError(f"{refused.filename or 'the local store'}: {refused.strerror or refused}") from refused
+
+
+def new_key(source: str | None) -> str:
+    """The key of a new message: of a source always the same, else random; 80 bits."""
+    octets = hashlib.sha256(source.encode()).digest()[:10] if source is not None else secrets.token_bytes(10)
+    return b32encode(octets).decode("ascii").lower()
+
+
+def key_of(name: str) -> str | None:
+    """The key that a file name bears."""
+    found = _NAMED.fullmatch(name)
+    return found[1] if found else None
+
+
+def file_name(key: str, date: datetime, sender: str, subject: str) -> str:
+    """A name that tells a person what is in the file, sorts by date, and bears the key."""
+    who = safe_name(sender, "unknown", _MAX_SENDER)
+    what = safe_name(subject.replace("/", "-"), "no subject", _MAX_SUBJECT)
+    return f"{date.astimezone(UTC):%Y-%m-%d %H%M} {who} - {what}.{key}.eml"
+
+
+def with_key(name: str, key: str) -> str:
+    """A file name from elsewhere, with a key."""
+    stem = name.removesuffix(".eml")
+    old = key_of(name)
+    if old is not None:
+        stem = name.removesuffix(f".{old}.eml")
+    return f"{safe_name(stem, 'message')}.{key}.eml"
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in a folder are on disk. Windows has no such thing and needs none."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, mode 0700, each synced into the one above."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(folder.parent)
+
+
+class Spool:
+    """A message on its way to the disk: a hidden file in its folder, until it is named."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """@raise ArchiveError: the folder is not there or cannot be written."""
+        self.path = os.path.join(folder, f".{secrets.token_hex(8)}{_PART}")
+        #: How many octets were written.
+        self.octets = 0
+        # Or gone: then there is nothing to drop any more, either.
+        self._is_named = False
+        with speaking_of_the_disk():
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+            self._descriptor = os.open(self.path, flags, 0o600)
+
+    def write(self, octets: bytes) -> None:
+        """Add octets. @raise ArchiveError: then the spool is gone."""
+        try:
+            with speaking_of_the_disk():
+                view = memoryview(octets)
+                while view:
+                    view = view[os.write(self._descriptor, view) :]
+        except ArchiveError:
+            self.drop()
+            raise
+        self.octets += len(octets)
+
+    def sync(self) -> None:
+        """Return when the octets are on disk; nothing can be written afterwards."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def name(self, path: str | Path) -> None:
+        """Give it the name under which it counts; what bore that name is replaced. @raise OSError: it has not."""
+        os.replace(self.path, path)
+        self._is_named = True
+
+    def drop(self) -> None:
+        """Forget the message. Does nothing after it was named or dropped."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        if not self._is_named:
+            with suppress(OSError):
+                os.unlink(self.path)
+            self._is_named = True
+
+
+def spool_of(folder: str | Path, octets: bytes) -> Spool:
+    """A spool with all of a message."""
+    spool = Spool(folder)
+    spool.write(octets)
+    return spool
+
+
+def sync_all(spools: Sequence[Spool]) -> None:
+    """Return when all of them are on disk. @raise OSError: one is not."""
+    if len(spools) < 4:
+        for spool in spools:
+            spool.sync()
+        return
+    with ThreadPoolExecutor(_SYNCING_THREADS, thread_name_prefix="sync") as threads:
+        for _done in threads.map(Spool.sync, spools):
+            pass
+
+
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Sync each of the folders once."""
+    for folder in set(folders):
+        sync_folder(folder)
+
+
+def message_names(folder: Path) -> set[str]:
+    """The names of the messages in a folder."""
+    with os.scandir(folder) as entries:
+        return {entry.name for entry in entries if entry.name.endswith(".eml") and not entry.name.startswith(".")}
+
+
+def sweep(folder: Path) -> None:
+    """Remove unfinished files that nobody writes any more."""
+    before = time.time() - _FORGOTTEN
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") and entry.name.endswith(_PART):
+                with suppress(OSError):
+                    if entry.stat().st_mtime < before:
+                        os.unlink(entry.path)
+
+
+def write_whole(path: Path, octets: bytes) -> None:
+    """Put octets in a file's place, at once or not at all, synced."""
+    spool = spool_of(path.parent, octets)
+    try:
+        with speaking_of_the_disk():
+            spool.sync()
+            spool.name(path)
+            sync_folder(path.parent)
+    except ArchiveError:
+        spool.drop()
+        raise

@@ -1,0 +1,342 @@
+"""The index of the local store: one SQLite file that may be thrown away at any time."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from emailsys.client.archive.facts import Facts
+from emailsys.client.archive.marks import Marks
+from emailsys.client.archive.query import Query
+from emailsys.client.archive.values import ORDER_BITS, TRASH, ArchiveError, Flag, Place, Summary, order_of
+
+# A change here makes every index anew when it is next opened.
+_VERSION: Final = 1
+# Seconds to wait for another process's transaction.
+_BUSY: Final = 30.0
+
+_TABLES: Final = """
+CREATE TABLE folders (folder INTEGER PRIMARY KEY, account TEXT NOT NULL, name TEXT NOT NULL, seen INTEGER NOT NULL,
+    UNIQUE (account, name));
+CREATE TABLE messages (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, folder INTEGER NOT NULL, name TEXT NOT NULL,
+    octets INTEGER NOT NULL, arrived INTEGER NOT NULL, subject TEXT NOT NULL, sender TEXT NOT NULL,
+    recipients TEXT NOT NULL, preview TEXT NOT NULL, attachments INTEGER NOT NULL, flags INTEGER NOT NULL,
+    message_id TEXT NOT NULL, thread INTEGER NOT NULL);
+CREATE INDEX messages_folder ON messages (folder, id);
+CREATE INDEX messages_unread ON messages (folder, id) WHERE flags & 1 = 0;
+CREATE INDEX messages_thread ON messages (thread);
+CREATE INDEX messages_flagged ON messages (id) WHERE flags & 4 != 0;
+CREATE INDEX messages_attachments ON messages (id) WHERE attachments > 0;
+CREATE TABLE tags (tag TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (tag, key)) WITHOUT ROWID;
+CREATE INDEX tags_key ON tags (key);
+CREATE TABLE notes (key TEXT PRIMARY KEY, note TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE mentions (account TEXT NOT NULL, message_id TEXT NOT NULL, thread INTEGER NOT NULL,
+    PRIMARY KEY (account, message_id)) WITHOUT ROWID;
+CREATE TABLE journals (account TEXT PRIMARY KEY, octets INTEGER NOT NULL);
+CREATE TABLE gone (id INTEGER PRIMARY KEY);
+CREATE VIRTUAL TABLE words USING fts5(subject, sender, recipients, body, attachments, content='',
+    tokenize="unicode61 remove_diacritics 2", prefix='2 3 4');
+"""
+_NAMES: Final = ("folders", "messages", "tags", "notes", "mentions", "journals", "gone", "words")
+
+SUMMARY: Final = """m.id, m.key, f.account, f.name, m.subject, m.sender, m.recipients, m.preview, m.octets,
+    m.attachments, m.flags, m.message_id, m.thread,
+    (SELECT group_concat(tag, char(31)) FROM tags t WHERE t.key = m.key)"""
+_FROM: Final = "FROM messages m JOIN folders f USING (folder)"
+
+
+def summary(row: Sequence[Any]) -> Summary:
+    """A row of SUMMARY as a value."""
+    return Summary(
+        key=row[1],
+        order=row[0],
+        place=Place(row[2], row[3]),
+        date=datetime.fromtimestamp(row[0] >> ORDER_BITS, UTC),
+        subject=row[4],
+        sender=row[5],
+        recipients=row[6],
+        preview=row[7],
+        octets=row[8],
+        attachments=row[9],
+        flags=Flag(row[10]),
+        tags=tuple(sorted(row[13].split("\x1f"))) if row[13] else (),
+        message_id=row[11],
+        thread=row[12],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message to be put into the index."""
+
+    key: str
+    place: Place
+    name: str
+    octets: int
+    arrived: datetime
+    facts: Facts
+    marks: Marks
+
+
+class Index:
+    """The SQLite file, with a connection for each thread. Whoever writes holds the store's write lock."""
+
+    def __init__(self, path: Path) -> None:
+        """@raise sqlite3.DatabaseError: the file is damaged."""
+        self._path = path
+        self._threads = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._guard = threading.Lock()
+        #: Whether it was made just now, or is to be made anew because it is another version's.
+        self.is_new = self.connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode = WAL")
+            # Lost commits are found again by comparing with the files; the file itself stays whole.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA cache_size = -32768")
+            connection.execute("PRAGMA temp_store = MEMORY")
+            with self._guard:
+                self._connections.append(connection)
+            self._threads.connection = connection
+        return connection
+
+    def close(self) -> None:
+        """Close every thread's connection."""
+        with self._guard:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+        self._threads = threading.local()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing."""
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def clear(self, connection: sqlite3.Connection) -> None:
+        """Make all tables anew, empty, within a transaction."""
+        for name in _NAMES:
+            connection.execute(f"DROP TABLE IF EXISTS {name}")
+        for statement in _TABLES.split(";\n"):
+            if statement.strip():
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def folder(self, connection: sqlite3.Connection, place: Place) -> int:
+        """The number of a folder, which is entered if it is new."""
+        row = connection.execute(
+            "SELECT folder FROM folders WHERE account = ? AND name = ?", (place.account, place.folder)
+        ).fetchone()
+        if row is None:
+            row = connection.execute(
+                "INSERT INTO folders (account, name, seen) VALUES (?, ?, 0) RETURNING folder",
+                (place.account, place.folder),
+            ).fetchone()
+        return int(row[0])
+
+    def insert(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+        """Enter messages whose keys are not there yet."""
+        folders = {place: self.folder(connection, place) for place in {entry.place for entry in entries}}
+        # FTS5 writes a segment each time a number is smaller than the last one.
+        for order, entry in sorted(
+            ((order_of(entry.facts.date) | zlib.crc32(entry.key.encode()) >> 12, entry) for entry in entries),
+            key=lambda pair: pair[0],
+        ):
+            number = self._free(connection, order)
+            facts = entry.facts
+            connection.execute(
+                "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    number,
+                    entry.key,
+                    folders[entry.place],
+                    entry.name,
+                    entry.octets,
+                    int(entry.arrived.timestamp()),
+                    facts.subject,
+                    facts.sender,
+                    facts.recipients,
+                    facts.preview,
+                    facts.attachments,
+                    int(entry.marks.flags),
+                    facts.message_id,
+                    _thread(connection, entry.place.account, number, facts),
+                ),
+            )
+            connection.execute(
+                "INSERT INTO words (rowid, subject, sender, recipients, body, attachments) VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    number,
+                    facts.subject_words,
+                    facts.sender_words,
+                    facts.recipient_words,
+                    facts.body_words,
+                    facts.attachment_words,
+                ),
+            )
+            if not entry.marks.is_empty:
+                self.mark(connection, entry.key, entry.marks)
+
+    def _free(self, connection: sqlite3.Connection, number: int) -> int:
+        while connection.execute(
+            "SELECT 1 FROM messages WHERE id = ? UNION ALL SELECT 1 FROM gone WHERE id = ?", (number, number)
+        ).fetchone():
+            number += 1
+        return number
+
+    def mark(self, connection: sqlite3.Connection, key: str, marks: Marks) -> None:
+        """Record all of a message's marks."""
+        connection.execute("UPDATE messages SET flags = ? WHERE key = ?", (int(marks.flags), key))
+        connection.execute("DELETE FROM tags WHERE key = ?", (key,))
+        connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", [(tag, key) for tag in marks.tags])
+        if marks.note is None:
+            connection.execute("DELETE FROM notes WHERE key = ?", (key,))
+        else:
+            connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, json.dumps(marks.note)))
+
+    def remove(self, connection: sqlite3.Connection, keys: Sequence[str], with_marks: bool = True) -> None:
+        """Forget messages. Their words stay in the search index, unreachable, until it is made anew."""
+        for key in keys:
+            connection.execute("INSERT OR IGNORE INTO gone SELECT id FROM messages WHERE key = ?", (key,))
+            connection.execute("DELETE FROM messages WHERE key = ?", (key,))
+            if with_marks:
+                connection.execute("DELETE FROM tags WHERE key = ?", (key,))
+                connection.execute("DELETE FROM notes WHERE key = ?", (key,))
+
+    def relocate(self, connection: sqlite3.Connection, key: str, place: Place, name: str) -> None:
+        """A message has another folder or file name."""
+        folder = self.folder(connection, place)
+        connection.execute("UPDATE messages SET folder = ?, name = ? WHERE key = ?", (folder, name, key))
+
+    # Reading
+
+    def marks(self, keys: Sequence[str]) -> dict[str, Marks]:
+        """The marks of messages; of those that are not there, none."""
+        found: dict[str, Marks] = {}
+        for key in keys:
+            row = self.connection.execute(
+                """SELECT flags, (SELECT group_concat(tag, char(31)) FROM tags t WHERE t.key = m.key),
+                (SELECT note FROM notes n WHERE n.key = m.key) FROM messages m WHERE m.key = ?""",
+                (key,),
+            ).fetchone()
+            if row is not None:
+                tags = tuple(sorted(row[1].split("\x1f"))) if row[1] else ()
+                found[key] = Marks(Flag(row[0]), tags, json.loads(row[2]) if row[2] else None)
+        return found
+
+    def location(self, key: str) -> tuple[Place, str] | None:
+        """Where a message's file is: folder and name."""
+        row = self.connection.execute(f"SELECT f.account, f.name, m.name {_FROM} WHERE m.key = ?", (key,)).fetchone()
+        return None if row is None else (Place(row[0], row[1]), row[2])
+
+    def which_are_here(self, keys: Sequence[str]) -> set[str]:
+        """Those of the keys that belong to messages."""
+        rows = self.connection.execute(
+            "SELECT key FROM messages WHERE key IN (SELECT value FROM json_each(?))", (json.dumps(keys),)
+        )
+        return {key for (key,) in rows}
+
+    def locations(self, place: Place) -> dict[str, str]:
+        """The messages of a folder: file names with keys."""
+        rows = self.connection.execute(
+            f"SELECT m.name, m.key {_FROM} WHERE f.account = ? AND f.name = ?", (place.account, place.folder)
+        )
+        return dict(rows.fetchall())
+
+    def summaries(self, where: str, values: Sequence[Any], limit: int, oldest_first: bool = False) -> list[Summary]:
+        """Messages that a condition over m (messages) and f (folders) holds for, the newest first."""
+        direction = "ASC" if oldest_first else "DESC"
+        rows = self.connection.execute(
+            f"SELECT {SUMMARY} {_FROM} WHERE {where} ORDER BY m.id {direction} LIMIT ?", (*values, limit)
+        )
+        return [summary(row) for row in rows]
+
+    def found(self, query: Query, account: str | None, limit: int, below: int | None) -> list[Summary]:
+        """Messages that a search finds, the newest first."""
+        conditions = list(query.conditions)
+        values = list(query.values)
+        number = "words.rowid" if query.match else "m.id"
+        for sign, bound in ((">=", query.least), ("<", query.most), ("<", below)):
+            if bound is not None:
+                conditions.append(f"{number} {sign} ?")
+                values.append(bound)
+        if account is not None:
+            conditions.append("f.account = ?")
+            values.append(account)
+        if not query.names_folder:
+            conditions.append("m.folder NOT IN (SELECT folder FROM folders WHERE name = ?)")
+            values.append(TRASH)
+        tables = _FROM
+        if query.match:
+            # The words lead, already in order of date: the search stops at the limit.
+            tables = "FROM words CROSS JOIN messages m ON m.id = words.rowid JOIN folders f USING (folder)"
+            conditions.insert(0, "words MATCH ?")
+            values.insert(0, query.match)
+        rows = self.connection.execute(
+            f"SELECT {SUMMARY} {tables} WHERE {' AND '.join(conditions) or '1'} ORDER BY {number} DESC LIMIT ?",
+            (*values, limit),
+        )
+        return [summary(row) for row in rows]
+
+
+def _thread(connection: sqlite3.Connection, account: str, number: int, facts: Facts) -> int:
+    """The conversation of a new message, by the ids it bears and mentions; conversations that meet become one."""
+    ids = [one for one in (facts.message_id, *facts.references) if one]
+    if not ids:
+        return number
+    found = connection.execute(
+        """SELECT DISTINCT thread FROM mentions
+        WHERE account = ? AND message_id IN (SELECT value FROM json_each(?)) ORDER BY thread""",
+        (account, json.dumps(ids)),
+    ).fetchall()
+    threads = [int(row[0]) for row in found]
+    thread = threads[0] if threads else number
+    for other in threads[1:]:
+        connection.execute("UPDATE messages SET thread = ? WHERE thread = ?", (thread, other))
+        connection.execute("UPDATE mentions SET thread = ? WHERE account = ? AND thread = ?", (thread, account, other))
+    connection.executemany(
+        "INSERT OR IGNORE INTO mentions VALUES (?, ?, ?)", [(account, one, int(thread)) for one in ids]
+    )
+    return int(thread)
+
+
+def note_of(connection: sqlite3.Connection, key: str) -> Mapping[str, Any] | None:
+    """The note of a message."""
+    row = connection.execute("SELECT note FROM notes WHERE key = ?", (key,)).fetchone()
+    if row is None:
+        return None
+    note: Mapping[str, Any] = json.loads(row[0])
+    return note
+
+
+@contextmanager
+def speaking_of_the_index() -> Iterator[None]:
+    """Turn SQLite's errors into ArchiveError."""
+    try:
+        yield
+    except sqlite3.Error as refused:
+        raise ArchiveError(
+            f"the index of the local store: {refused} (the messages are safe; it can be made anew)"
+        ) from refused

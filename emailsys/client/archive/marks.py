@@ -1,0 +1,118 @@
+"""Flags, tags and notes on disk: a journal for each account, one JSON object a line, the last one of a key counts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from emailsys.client.archive.files import speaking_of_the_disk, sync_folder, write_whole
+from emailsys.client.archive.values import Flag
+
+_NAME: Final = ".marks.jsonl"
+_LETTERS: Final = {Flag.SEEN: "S", Flag.ANSWERED: "R", Flag.FLAGGED: "F", Flag.FORWARDED: "P"}
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """All that is known of a message beyond its octets."""
+
+    flags: Flag = Flag.NONE
+    tags: tuple[str, ...] = ()
+    note: Mapping[str, Any] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to be written."""
+        return not self.flags and not self.tags and self.note is None
+
+
+def letters(flags: Flag) -> str:
+    """The flags as maildir writes them, in ASCII order."""
+    return "".join(sorted(letter for flag, letter in _LETTERS.items() if flags & flag))
+
+
+def flags_of(text: str) -> Flag:
+    """The flags that maildir's letters stand for; others are passed over."""
+    flags = Flag.NONE
+    for flag, letter in _LETTERS.items():
+        if letter in text:
+            flags |= flag
+    return flags
+
+
+def _line(key: str, marks: Marks) -> bytes:
+    entry: dict[str, Any] = {"key": key, "flags": letters(marks.flags), "tags": list(marks.tags)}
+    if marks.note is not None:
+        entry["note"] = marks.note
+    return json.dumps(entry, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def _entry(line: bytes) -> tuple[str, Marks] | None:
+    try:
+        entry = json.loads(line)
+        note = entry.get("note")
+        tags = tuple(str(tag) for tag in entry.get("tags", ()))
+        return str(entry["key"]), Marks(
+            flags_of(str(entry.get("flags", ""))), tags, note if isinstance(note, dict) else None
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # A line torn by a crash: what it would have said was never confirmed.
+        return None
+
+
+class Journal:
+    """The journal of one account. Only the holder of the write lock writes."""
+
+    def __init__(self, account: Path) -> None:
+        self.path = account / _NAME
+
+    def size(self) -> int:
+        """Octets so far."""
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def append(self, entries: Iterable[tuple[str, Marks]]) -> None:
+        """Add entries; on disk when this returns. @raise ArchiveError: none of them counts."""
+        octets = b"".join(_line(key, marks) for key, marks in entries)
+        with speaking_of_the_disk():
+            is_new = not self.path.exists()
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+            try:
+                size = os.lseek(descriptor, 0, os.SEEK_END)
+                if size:
+                    os.lseek(descriptor, size - 1, os.SEEK_SET)
+                    if os.read(descriptor, 1) != b"\n":
+                        octets = b"\n" + octets
+                try:
+                    view = memoryview(octets)
+                    while view:
+                        view = view[os.write(descriptor, view) :]
+                    os.fsync(descriptor)
+                except OSError:
+                    os.truncate(descriptor, size)
+                    raise
+            finally:
+                os.close(descriptor)
+            if is_new:
+                sync_folder(self.path.parent)
+
+    def read(self, start: int = 0) -> Iterator[tuple[str, Marks]]:
+        """The entries from a position that a line begins at, in order."""
+        try:
+            octets = self.path.read_bytes()[start:]
+        except FileNotFoundError:
+            return
+        for line in octets.split(b"\n"):
+            if line and (entry := _entry(line)) is not None:
+                yield entry
+
+    def compact(self, entries: Mapping[str, Marks]) -> None:
+        """Keep only these."""
+        if entries or self.path.exists():
+            write_whole(self.path, b"".join(_line(key, marks) for key, marks in entries.items()))

@@ -1,0 +1,176 @@
+"""The search language: words, "phrases", field:value, -not; turned into conditions of the index.
+
+from: to: subject: text: file:    words of those places; prefixes count ("from:ali")
+has:attachment  has:tag           before:2026-03  after:2026-03-01  newer:7d  older:1y
+tag:invoice  folder:Sent  account:a@example.org  is:unread read flagged answered forwarded trash
+larger:2M  smaller:100k
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from emailsys.client.archive.facts import spaced
+from emailsys.client.archive.values import TRASH, BadQuery, order_of
+
+_TERM: Final = re.compile(r'\s*(-?)(?:([a-zA-Z]+):)?(?:"([^"]*)"?|(\S*))')
+_WORD: Final = re.compile(r"[^\W_]")
+_DATE: Final = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
+_AGE: Final = re.compile(r"(\d{1,5})([hdwmy])")
+_SIZE: Final = re.compile(r"(\d{1,12})([kKmMgG]?)[bB]?")
+_HOURS: Final = {"h": 1, "d": 24, "w": 168, "m": 730, "y": 8766}
+_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+_COLUMNS: Final = {
+    "from": "sender",
+    "to": "recipients",
+    "cc": "recipients",
+    "subject": "subject",
+    "text": "body",
+    "body": "body",
+    "file": "attachments",
+    "attachment": "attachments",
+}
+_STATES: Final = {
+    "unread": "m.flags & 1 = 0",
+    "unseen": "m.flags & 1 = 0",
+    "read": "m.flags & 1 != 0",
+    "seen": "m.flags & 1 != 0",
+    "answered": "m.flags & 2 != 0",
+    "replied": "m.flags & 2 != 0",
+    "flagged": "m.flags & 4 != 0",
+    "starred": "m.flags & 4 != 0",
+    "forwarded": "m.flags & 8 != 0",
+}
+FIELDS: Final = (
+    *_COLUMNS,
+    *("has", "before", "after", "newer", "older", "tag", "folder", "in", "account", "is", "larger", "smaller"),
+)
+
+
+@dataclass(slots=True)
+class Query:
+    """A search as the index takes it: what words must match (FTS5), and conditions with their values.
+
+    `least` and `most` bound the numbers of the messages: their dates.
+    """
+
+    match: str = ""
+    conditions: list[str] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    least: int | None = None
+    most: int | None = None
+    names_folder: bool = False
+
+    def _add(self, negated: bool, condition: str, *values: Any) -> None:
+        self.conditions.append(f"NOT ({condition})" if negated else condition)
+        self.values.extend(values)
+
+
+def _phrase(text: str, prefix: bool) -> str:
+    quoted = spaced(text).replace('"', " ").replace("\x00", " ").strip()
+    return f'"{quoted}"*' if prefix else f'"{quoted}"'
+
+
+def _moment(value: str, now: datetime, name: str) -> datetime:
+    """The first moment of a year, month or day, in the time zone of `now`; or so long ago."""
+    if age := _AGE.fullmatch(value):
+        return now - timedelta(hours=int(age[1]) * _HOURS[age[2]])
+    if value == "today":
+        return now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if value == "yesterday":
+        return now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    if found := _DATE.fullmatch(value.replace("/", "-")):
+        try:
+            return datetime(int(found[1]), int(found[2] or 1), int(found[3] or 1), tzinfo=now.tzinfo)
+        except ValueError:
+            pass
+    raise BadQuery(f"{name}:{value}: a date is written 2026, 2026-03, 2026-03-09, 7d, 2w, 6m, 1y, today or yesterday")
+
+
+def _size(value: str, name: str) -> int:
+    found = _SIZE.fullmatch(value)
+    if found is None:
+        raise BadQuery(f"{name}:{value}: a size is written 2000, 100k or 2M")
+    return int(found[1]) * _UNITS[found[2].lower()]
+
+
+def _dated(query: Query, negated: bool, name: str, value: str, now: datetime) -> None:
+    order = order_of(_moment(value, now, name))
+    is_before = (name in ("before", "older")) != negated
+    if is_before:
+        query.most = order if query.most is None else min(query.most, order)
+    else:
+        query.least = order if query.least is None else max(query.least, order)
+
+
+def _listed(query: Query, negated: bool, name: str, value: str) -> None:
+    """Conditions that name one of a few values."""
+    if name == "has" and value in ("attachment", "attachments", "file"):
+        query._add(negated, "m.attachments > 0")
+    elif name == "has" and value in ("tag", "tags"):
+        query._add(negated, "EXISTS (SELECT 1 FROM tags t WHERE t.key = m.key)")
+    elif name == "has":
+        raise BadQuery(f"has:{value}: there is has:attachment and has:tag")
+    elif value in _STATES:
+        query._add(negated, _STATES[value])
+    elif value in ("trash", "deleted"):
+        query.names_folder = True
+        query._add(negated, "f.name = ?", TRASH)
+    else:
+        raise BadQuery(f"is:{value}: there is {', '.join(f'is:{state}' for state in _STATES)} and is:trash")
+
+
+def _field(query: Query, negated: bool, name: str, value: str, now: datetime) -> None:
+    if name in ("before", "after", "newer", "older"):
+        _dated(query, negated, name, value.lower(), now)
+    elif name in ("has", "is"):
+        _listed(query, negated, name, value.lower())
+    elif name == "tag":
+        query._add(negated, "m.key IN (SELECT key FROM tags WHERE tag = ?)", value)
+    elif name in ("folder", "in"):
+        query.names_folder = True
+        query._add(negated, "f.name = ? COLLATE NOCASE", value)
+    elif name == "account":
+        query._add(negated, "f.account = ? COLLATE NOCASE", value)
+    elif name == "larger":
+        query._add(negated, "m.octets > ?", _size(value, name))
+    else:
+        query._add(negated, "m.octets < ?", _size(value, name))
+
+
+def parse_query(text: str, now: datetime) -> Query:
+    """Read a search. All its terms must hold. @raise BadQuery: with the term that cannot be understood."""
+    query = Query()
+    wanted: list[str] = []
+    unwanted: list[str] = []
+    for found in _TERM.finditer(text):
+        if not found[0].strip():
+            continue
+        negated = found[1] == "-"
+        name = (found[2] or "").lower()
+        value = found[3] if found[3] is not None else found[4]
+        if name and name not in FIELDS:
+            # "Re:" and "http://example.org" are words.
+            value, name = f"{found[2]}:{value}", ""
+        if name and not value:
+            raise BadQuery(f"{name}: what?")
+        if name and name not in _COLUMNS:
+            _field(query, negated, name, value, now)
+        elif _WORD.search(value):
+            # A phrase and a word mean themselves; "word*" and a field's word also what begins so. One letter alone
+            # begins too much to be of use.
+            prefix = value.endswith("*") or (name in ("from", "to", "cc", "file", "attachment"))
+            prefix = prefix and len(value.rstrip("*")) > 1
+            phrase = _phrase(value.rstrip("*"), prefix and found[3] is None)
+            term = f"{_COLUMNS[name]} : {phrase}" if name else phrase
+            (unwanted if negated else wanted).append(f"({term})")
+    query.match = " AND ".join(wanted)
+    if unwanted and wanted:
+        query.match = f"({query.match}) NOT ({' OR '.join(unwanted)})"
+    elif unwanted:
+        query._add(True, "m.id IN (SELECT rowid FROM words WHERE words MATCH ?)", " OR ".join(unwanted))
+    return query

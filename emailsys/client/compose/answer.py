@@ -1,0 +1,96 @@
+"""Reply to a message, or pass it on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from emailsys.client.archive.facts import plain_text, text_parts
+from emailsys.client.compose.draft import Attachment, Draft
+from emailsys.client.compose.reopen import as_attachment, body_and_files
+from emailsys.client.file_names import safe_name
+from emailsys.mail.address import Address
+from emailsys.mail.fields import message_ids, parse_date
+from emailsys.mail.mailboxes import Mailbox, read_mailboxes
+from emailsys.mail.mime import Part, parse
+
+# "Re" in the languages whose programs translate it.
+_ANSWERED: Final = re.compile(r"^\s*(?:(?:re|aw|sv|vs|antw|odp|ynt|回复|答复)(?:\[\d+\])?\s*[:\uff1a]\s*)+", re.I)
+_PASSED_ON: Final = re.compile(r"^\s*(?:fwd?|wg|tr|rv|enc|vl|vb|转发)\s*[:\uff1a]", re.I)
+_MOST_QUOTED: Final = 200_000
+# RFC 5322 §3.6.4 sets no limit; the first and the last ones hold a conversation together.
+_MOST_REFERENCES: Final = 50
+_SHOWN: Final = ("From", "Date", "Subject", "To", "Cc")
+
+
+def message_text(root: Part) -> str:
+    """The message's text, of HTML as text."""
+    return "\n".join(plain_text(part, _MOST_QUOTED).strip("\n") for part in text_parts(root))
+
+
+def quoted(text: str) -> str:
+    """Each line with "> " before it, without the signature (RFC 3676 §4.3, §4.5)."""
+    text = re.split(r"^-- $", text, maxsplit=1, flags=re.M)[0].rstrip()
+    return "\n".join((">" if line.startswith(">") or not line else "> ") + line for line in text.split("\n"))
+
+
+def _references(root: Part) -> tuple[str | None, list[str]]:
+    own = message_ids(root.text_of("message-id"))[:1]
+    before = message_ids(root.text_of("references")) or message_ids(root.text_of("in-reply-to"))[:1]
+    chain = [*(one for one in before if one not in own), *own]
+    if len(chain) > _MOST_REFERENCES:
+        chain = [chain[0], *chain[-(_MOST_REFERENCES - 1) :]]
+    # What cannot be written as a message id is left out.
+    chain = [one for one in chain if one.isascii() and one.isprintable()]
+    return (chain[-1] if own and chain and chain[-1] == own[0] else None), chain
+
+
+def reply(octets: bytes, sender: Mailbox, mine: Sequence[Address] = (), to_all: bool = False) -> Draft:
+    """An answer: to Reply-To or From, with `to_all` to everybody else, too; quoted, in the same conversation.
+
+    @param mine: the addresses of the person who answers, who are not answered to. A message of one's own is answered
+        to those it went to.
+    """
+    root = parse(octets)
+    own = {one.key for one in (*mine, sender.address)}
+    origin = read_mailboxes(root.text_of("from"))
+    to = read_mailboxes(root.text_of("reply-to")) or origin
+    everybody = [*read_mailboxes(root.text_of("to")), *read_mailboxes(root.text_of("cc"))]
+    if origin and all(one.address.key in own for one in origin):
+        to = read_mailboxes(root.text_of("to"))
+    taken = {one.address.key for one in to} | own
+    others = {one.address.key: one for one in everybody if one.address.key not in taken} if to_all else {}
+    in_reply_to, references = _references(root)
+    subject = _ANSWERED.sub("", root.decoded_of("subject")).strip()
+    who = str(origin[0].name or origin[0].address) if origin else "somebody"
+    date = parse_date(root.text_of("date"))
+    when = f"On {date:%Y-%m-%d %H:%M} UTC, " if date else ""
+    return Draft(
+        sender=sender,
+        to=list({one.address.key: one for one in to}.values()),
+        cc=list(others.values()),
+        subject=f"Re: {subject}",
+        text=f"{when}{who} wrote:\n{quoted(message_text(root))}\n\n",
+        in_reply_to=in_reply_to,
+        references=references,
+    )
+
+
+def forward(octets: bytes, sender: Mailbox, inline: bool = False) -> Draft:
+    """Pass a message on: whole, as an attachment; or `inline`, its text below a line, with its attachments."""
+    root = parse(octets)
+    subject = root.decoded_of("subject").strip()
+    if not _PASSED_ON.match(subject):
+        subject = f"Fwd: {subject}"
+    draft = Draft(sender=sender, subject=subject)
+    _, draft.references = _references(root)
+    if not inline:
+        name = safe_name(root.decoded_of("subject"), "message", 80).removesuffix(".eml") + ".eml"
+        draft.text = ""
+        draft.attachments = [Attachment(name, octets, "message/rfc822")]
+        return draft
+    head = "\n".join(f"{name}: {value}" for name in _SHOWN if (value := root.decoded_of(name)))
+    draft.text = f"\n\n---------- Forwarded message ----------\n{head}\n\n{message_text(root)}\n"
+    draft.attachments = [as_attachment(part) for part in body_and_files(root)[2]]
+    return draft

@@ -1,0 +1,64 @@
+"""Files as attachments: their type is told by name and content."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from pathlib import Path
+from typing import Final
+
+from emailsys.client.compose.draft import Attachment, ComposeError
+
+# The first octets by which a content is known whatever its name says.
+_MAGIC: Final = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"%PDF-", "application/pdf"),
+    (b"\x1f\x8b\x08", "application/gzip"),
+)
+_ZIP: Final = b"PK\x03\x04"
+_NOT_TEXT: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_COMPRESSED: Final = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
+OCTETS: Final = "application/octet-stream"
+
+
+def type_of(name: str, octets: bytes) -> str:
+    """The media type of a file. The content wins over the name where it is known; text must be text."""
+    for magic, content_type in _MAGIC:
+        if octets.startswith(magic):
+            return content_type
+    if octets[:4] == b"RIFF" and octets[8:12] == b"WEBP":
+        return "image/webp"
+    guessed, compression = mimetypes.guess_type(name, strict=True)
+    if compression:
+        return _COMPRESSED.get(compression, OCTETS)
+    is_text = _NOT_TEXT.search(octets) is None and _is_utf8(octets)
+    if guessed is None:
+        if octets.startswith(_ZIP):
+            return "application/zip"
+        return "text/plain" if is_text and octets else OCTETS
+    if guessed.startswith("text/") and not is_text:
+        return OCTETS
+    # Python takes saved web pages (.mht) for messages, too.
+    if guessed.startswith(("multipart/", "message/")) and not name.lower().endswith(".eml"):
+        return OCTETS
+    return guessed
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def attach(path: Path, content_id: str | None = None) -> Attachment:
+    """A file as an attachment. @raise ComposeError: it cannot be read."""
+    try:
+        octets = path.expanduser().read_bytes()
+    except OSError as refused:
+        raise ComposeError(f"cannot attach {path}: {refused.strerror}") from refused
+    return Attachment(path.name, octets, type_of(path.name, octets), content_id)

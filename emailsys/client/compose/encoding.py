@@ -1,0 +1,63 @@
+"""Choose a transfer encoding by content, and encode: 7bit where it is safe, else what is shorter."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import Final
+
+_LONGEST: Final = 78
+_ANY_LONGER: Final = re.compile(rb"[^\r\n]{%d}" % (_LONGEST + 1))
+# RFC 5322 §2.1.1, RFC 5321 §4.5.3.1.6.
+_TOO_LONG: Final = re.compile(rb"[^\r\n]{999}")
+# Lines that begin so are changed by programs that keep mail in mbox files.
+_FROM: Final = re.compile(rb"^From ", re.M)
+_BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n|\x00")
+_BASE64_LINE: Final = 57
+
+
+def _base64(octets: bytes) -> bytes:
+    lines = [
+        binascii.b2a_base64(octets[at : at + _BASE64_LINE], newline=False) for at in range(0, len(octets), _BASE64_LINE)
+    ]
+    return b"".join(line + b"\r\n" for line in lines)
+
+
+def _shorter(printable: bytes, octets: bytes) -> tuple[str, bytes]:
+    if len(printable) <= (len(octets) + 2) // 3 * 4 * 78 // 76 + 2:
+        return "quoted-printable", printable
+    return "base64", _base64(octets)
+
+
+def with_crlf(text: str) -> str:
+    """Text with CRLF line ends and one at its end, unless it is empty."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text and not text.endswith("\n"):
+        text += "\n"
+    return text.replace("\n", "\r\n")
+
+
+def encode_text(text: str) -> tuple[str, bytes]:
+    """Text in UTF-8: the name of the encoding, and the body with CRLF lines."""
+    octets = with_crlf(text).encode("utf-8", "replace")
+    if octets.isascii() and b"\x00" not in octets and not _ANY_LONGER.search(octets) and not _FROM.search(octets):
+        return "7bit", octets
+    # Line by line: then no line end is encoded, and no soft break stands where it does not count.
+    printable = binascii.b2a_qp(octets.replace(b"\r\n", b"\n"), istext=True).replace(b"\n", b"\r\n")
+    return _shorter(_FROM.sub(b"=46rom ", printable), octets)
+
+
+def encode_file(octets: bytes, content_type: str) -> tuple[str, bytes]:
+    """A file, octet by octet the same after decoding. Text stays readable, with its line ends encoded."""
+    if content_type.startswith("text/"):
+        printable = binascii.b2a_qp(octets, istext=False).replace(b"\n", b"\r\n")
+        return _shorter(_FROM.sub(b"=46rom ", printable), octets)
+    return "base64", _base64(octets)
+
+
+def encode_message(octets: bytes) -> tuple[str, bytes] | None:
+    """A message inside a message, which must not be encoded (RFC 2046 §5.2.1); None if it cannot travel as it is."""
+    octets = octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    if _BARE.search(octets) or _TOO_LONG.search(octets):
+        return None
+    return ("7bit" if octets.isascii() else "8bit"), octets

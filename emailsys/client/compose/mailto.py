@@ -1,0 +1,53 @@
+"""mailto: links as drafts (RFC 6068)."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+from emailsys.client.compose.draft import ComposeError, Draft
+from emailsys.client.compose.fields import on_one_line
+from emailsys.mail.address import AddressSyntaxError
+from emailsys.mail.fields import message_ids
+from emailsys.mail.mailboxes import Mailbox, parse_mailboxes
+
+
+def _decoded(text: str) -> str:
+    # RFC 6068 §5: "+" means itself here.
+    return unquote_to_bytes(text).decode("utf-8", "replace")
+
+
+def _people(text: str) -> list[Mailbox]:
+    try:
+        return parse_mailboxes(on_one_line(text))
+    except AddressSyntaxError as wrong:
+        raise ComposeError(f"the link names somebody who has no address: {wrong}") from None
+
+
+def draft_of_link(link: str) -> Draft:
+    """A draft of a link. Only To, Cc, Bcc, Subject, In-Reply-To and the body are taken from it (§4): a link of a
+    stranger attaches no files and sets no other fields.
+
+    @raise ComposeError: it is no mailto link, or names what is no address.
+    """
+    scheme, colon, rest = link.strip().partition(":")
+    if not colon or scheme.lower() != "mailto":
+        raise ComposeError("this is no mailto: link")
+    people, _, query = rest.partition("#")[0].partition("?")
+    draft = Draft(to=_people(_decoded(people)))
+    for pair in query.replace("&amp;", "&").split("&"):
+        name, _, value = pair.partition("=")
+        value = _decoded(value)
+        match _decoded(name).lower():
+            case "to":
+                draft.to += _people(value)
+            case "cc":
+                draft.cc += _people(value)
+            case "bcc":
+                draft.bcc += _people(value)
+            case "subject":
+                draft.subject = on_one_line(value)
+            case "in-reply-to":
+                draft.in_reply_to = next(iter(message_ids(value)), None)
+            case "body":
+                draft.text = value.replace("\r\n", "\n").replace("\r", "\n")
+    return draft

@@ -1,0 +1,267 @@
+"""One session with a maildrop: list, choose, fetch, keep here, delete there."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from emailsys.client.accounts.values import Account, Keep, KeepKind
+from emailsys.client.archive.archive import Archive
+from emailsys.client.archive.values import INBOX, Addition, Place
+from emailsys.client.fetch_values import Stage, Waiting, Wanted
+from emailsys.client.fetched_ids import FetchedIds, numbered_ids
+from emailsys.client.intake import Arriving, Intake
+from emailsys.client.threads import InThread
+from emailsys.client.together import all_or_first_error
+from emailsys.net.pop3_client import POP3Client, POP3Lost
+from emailsys.wire.pop3_client import MAX_UNDER_WAY, Answer
+
+# Requests given to the client at once: enough that none is ever missing.
+_AHEAD: Final = 2 * MAX_UNDER_WAY
+# Of so many messages that are too big the header is shown.
+_MOST_PREVIEWS: Final = 100
+#: A header section longer than that is cut.
+MAX_HEADER: Final = 256 * 1024
+_DAY: Final = 86400
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has come of fetching an account so far, over all its sessions."""
+
+    keys: list[str] = field(default_factory=list)
+    #: Unique ids of the messages that are kept.
+    done: set[str] = field(default_factory=set)
+    octets: int = 0
+    deleted: int = 0
+    on_server: int = 0
+    too_big: list[Waiting] = field(default_factory=list)
+    #: What the server would not give, by unique id, and why.
+    refused: dict[str, str] = field(default_factory=dict)
+    #: Messages that are wanted, those that are here already among them, and their octets as the server told them.
+    all_messages: int = 0
+    all_octets: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A message of the maildrop."""
+
+    number: int
+    uid: str
+    octets: int
+
+
+async def listing(client: POP3Client) -> list[Listed]:
+    """The maildrop's messages, with ids that differ."""
+    # Both are asked in one go where the server takes that.
+    asked: list[Deferred[Any]] = [
+        Deferred.fromCoroutine(client.unique_ids()),
+        Deferred.fromCoroutine(client.sizes()),
+    ]
+    uids, sizes = await all_or_first_error(asked)
+    return [Listed(number, uid, sizes.get(number, 0)) for number, uid in numbered_ids(sorted(uids.items()))]
+
+
+async def headers(client: POP3Client, messages: Sequence[Listed], lines: int) -> dict[str, bytes]:
+    """Header section and so many lines of messages, by unique id; those that the server refuses are not there."""
+    if client.capabilities.offered and "TOP" not in client.capabilities:
+        return {}
+    found: dict[str, bytes] = {}
+    arriving = [Arriving(message.number, message.uid) for message in messages]
+
+    def taking(one: Arriving) -> Callable[[bytes], None]:
+        return lambda piece: one.take(piece[: max(0, MAX_HEADER - one.octets)])
+
+    answers = await all_or_first_error([client.top(one.number, lines, taking(one)) for one in arriving])
+    for one, answer in zip(arriving, answers, strict=True):
+        if answer.ok:
+            found[one.uid] = one.whole()
+    return found
+
+
+class Round:
+    """One session. What is here is recorded in `ids` and counted in `tally`, however the session ends."""
+
+    def __init__(
+        self,
+        client: POP3Client,
+        account: Account,
+        wanted: Wanted,
+        archive: Archive,
+        ids: FetchedIds,
+        tally: Tally,
+        now: Callable[[], datetime],
+        in_thread: InThread,
+        report: Callable[[Stage], None],
+    ) -> None:
+        """@param report: told of the stage, and whenever the tally has changed."""
+        assert account.pop3 is not None
+        self._client = client
+        self._account = account
+        self._wanted = wanted
+        self._archive = archive
+        self._ids = ids
+        self._tally = tally
+        self._now = now
+        self._in_thread = in_thread
+        self._report = report
+        self._source = f"pop3:{account.pop3.host}:{account.pop3.username}:"
+        self._queue: deque[Listed] = deque()
+        self._under_way = 0
+        self._all_here: Deferred[None] = Deferred()
+        #: What keeps messages; it may be at work after `run` was cancelled.
+        self.intake = Intake(in_thread, self._keep, self._kept, self._cannot_keep, client.pause, client.resume)
+
+    async def run(self) -> None:
+        """Fetch what is wanted, delete what may go.
+
+        @raise POP3Lost: the connection went; all that came before is kept.
+        @raise POP3Refused: the server does not list its messages.
+        @raise ArchiveError: it cannot be kept here.
+        """
+        try:
+            self._report(Stage.LISTING)
+            messages = await listing(self._client)
+            self._tally.on_server = len(messages)
+            chosen = await self._choose(messages)
+            self._report(Stage.FETCHING)
+            await self._fetch(chosen)
+            await self._delete(messages)
+        except BaseException:
+            self._client.abort()
+            raise
+
+    # Choosing
+
+    async def _choose(self, messages: Sequence[Listed]) -> list[Listed]:
+        wanted, tally = self._wanted, self._tally
+        await self._in_thread(lambda: self._catch_up(messages))
+        if wanted.uids is not None:
+            past = {*tally.refused, *tally.done}
+            chosen = [message for message in messages if message.uid in wanted.uids and message.uid not in past]
+        else:
+            chosen = [
+                message for message in messages if message.uid not in self._ids and message.uid not in tally.refused
+            ]
+            if wanted.newest is not None:
+                chosen = chosen[max(0, len(chosen) - wanted.newest) :]
+            chosen = await self._without_too_big(chosen)
+        tally.all_messages = len(tally.keys) + len(chosen)
+        tally.all_octets = tally.octets + sum(message.octets for message in chosen)
+        return chosen
+
+    def _catch_up(self, messages: Sequence[Listed]) -> None:
+        """Record what is here and was not recorded, for a crash came in between. In a thread."""
+        ids = self._ids
+        unknown = [message.uid for message in messages if message.uid not in ids]
+        known = self._archive.known(self._source + uid for uid in unknown)
+        ids.add((uid for uid in unknown if self._source + uid in known), int(self._now().timestamp()))
+        ids.keep_only({message.uid for message in messages})
+
+    async def _without_too_big(self, chosen: list[Listed]) -> list[Listed]:
+        limit = self._account.max_octets if self._wanted.max_octets is None else self._wanted.max_octets
+        if not limit:
+            return chosen
+        too_big = [message for message in chosen if message.octets > limit]
+        shown = await headers(self._client, too_big[-_MOST_PREVIEWS:], 0)
+        self._tally.too_big = [
+            Waiting(message.uid, message.octets, shown.get(message.uid, b"")) for message in reversed(too_big)
+        ]
+        return [message for message in chosen if message.octets <= limit]
+
+    # Fetching
+
+    async def _fetch(self, chosen: Sequence[Listed]) -> None:
+        self._queue.extend(chosen)
+        self._request()
+        try:
+            await self._all_here
+        except POP3Lost:
+            # What is complete is kept, whatever became of the rest.
+            await self.intake.drained()
+            if self.intake.failure is None:
+                raise
+        else:
+            await self.intake.drained()
+        if self.intake.failure is not None:
+            self.intake.failure.raiseException()
+
+    def _request(self) -> None:
+        while self._queue and self._under_way < _AHEAD:
+            message = self._queue.popleft()
+            arriving = Arriving(message.number, message.uid)
+            self._under_way += 1
+            asked = self._client.retrieve(message.number, self._taking(arriving))
+            _ = asked.addCallbacks(self._arrived, self._lost, (arriving,))
+        if not self._under_way and not self._queue and not self._all_here.called:
+            self._all_here.callback(None)
+
+    def _taking(self, arriving: Arriving) -> Callable[[bytes], None]:
+        tally = self._tally
+
+        def take(piece: bytes) -> None:
+            arriving.take(piece)
+            tally.octets += len(piece)
+            self._report(Stage.FETCHING)
+
+        return take
+
+    def _arrived(self, answer: Answer, arriving: Arriving) -> None:
+        self._under_way -= 1
+        if answer.ok:
+            self.intake.add(arriving)
+        else:
+            self._tally.refused[arriving.uid] = answer.text or "no reason given"
+        self._request()
+
+    def _lost(self, failure: Failure) -> None:
+        self._under_way -= 1
+        self._queue.clear()
+        if not self._all_here.called:
+            self._all_here.errback(failure)
+
+    def _keep(self, batch: Sequence[Arriving]) -> Sequence[str]:
+        """Written, synced and renamed by the archive, then recorded. In a thread."""
+        place = Place(self._account.name, INBOX)
+        additions = [Addition(arrived.whole(), place, self._source + arrived.uid) for arrived in batch]
+        keys = self._archive.add_many(additions)
+        self._ids.add((arrived.uid for arrived in batch), int(self._now().timestamp()))
+        return keys
+
+    def _kept(self, batch: Sequence[Arriving], keys: Sequence[str]) -> None:
+        self._tally.keys.extend(keys)
+        self._tally.done.update(arrived.uid for arrived in batch)
+        self._report(Stage.FETCHING)
+
+    def _cannot_keep(self, failure: Failure) -> None:
+        self._client.abort("the messages cannot be kept here")
+
+    # Deleting
+
+    async def _delete(self, messages: Sequence[Listed]) -> None:
+        keep = self._wanted.keep or self._account.keep
+        due = [message for message in messages if self._may_go(message.uid, keep)]
+        if due:
+            self._report(Stage.DELETING)
+            answers = await all_or_first_error([self._client.delete(message.number) for message in due])
+            gone = sum(answer.ok for answer in answers)
+        else:
+            gone = 0
+        # Only now are they deleted (RFC 1939 §6).
+        await self._client.quit()
+        self._tally.deleted += gone
+        self._tally.on_server -= gone
+
+    def _may_go(self, uid: str, keep: Keep) -> bool:
+        if keep.kind is KeepKind.LEAVE or uid not in self._ids:
+            return False
+        if keep.kind is KeepKind.DELETE:
+            return True
+        return self._ids.fetched_at(uid) + keep.days * _DAY <= self._now().timestamp()

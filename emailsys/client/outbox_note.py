@@ -1,0 +1,131 @@
+"""The envelope of a message in the outbox, and what became of it so far, as the note that goes with the message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from emailsys.mail.address import Address, AddressSyntaxError, parse
+
+_KEY: Final = "envelope"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A recipient that was not accepted, and the server's words."""
+
+    address: str
+    reply: str
+    permanent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """Delivery status notifications asked for (RFC 3461); used where the server offers DSN."""
+
+    success: bool = False
+    failure: bool = True
+    delay: bool = True
+    whole_message: bool = False
+
+    @property
+    def notify(self) -> str:
+        """The value of NOTIFY (RFC 3461 §4.1)."""
+        words = [
+            word
+            for word, asked in (("SUCCESS", self.success), ("FAILURE", self.failure), ("DELAY", self.delay))
+            if asked
+        ]
+        return ",".join(words) or "NEVER"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxNote:
+    """`waiting` are the recipients that did not get it yet, refused ones among them; `due` in seconds since 1970.
+
+    `begun`: an attempt was begun whose end nobody recorded, so it may have been sent. `stuck`: no further attempt
+    without a person. `sent`: nothing is left to do but to put it away.
+    """
+
+    sender: Address | None
+    waiting: tuple[Address, ...]
+    message_id: str = ""
+    due: float = 0.0
+    eight_bit: bool = False
+    smtputf8: bool = False
+    notices: Notices | None = None
+    accepted: tuple[Address, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    attempts: int = 0
+    problem: str = ""
+    begun: bool = False
+    stuck: bool = False
+    sent: bool = False
+
+    @property
+    def to_try(self) -> tuple[Address, ...]:
+        """Those of `waiting` whom the server has not refused for good."""
+        refused = {refusal.address for refusal in self.refusals if refusal.permanent}
+        return tuple(address for address in self.waiting if str(address) not in refused)
+
+    def changed(self, **changes: Any) -> OutboxNote:
+        """With other values."""
+        return replace(self, **changes)
+
+    def as_note(self) -> Mapping[str, Any]:
+        """The JSON object."""
+        notices = self.notices
+        return {
+            _KEY: {
+                "from": "" if self.sender is None else str(self.sender),
+                "to": [str(address) for address in self.waiting],
+                "message_id": self.message_id,
+                "due": self.due,
+                "eight_bit": self.eight_bit,
+                "smtputf8": self.smtputf8,
+                "notices": None
+                if notices is None
+                else [notices.success, notices.failure, notices.delay, notices.whole_message],
+                "accepted": [str(address) for address in self.accepted],
+                "refusals": [[one.address, one.reply, one.permanent] for one in self.refusals],
+                "attempts": self.attempts,
+                "problem": self.problem,
+                "begun": self.begun,
+                "stuck": self.stuck,
+                "sent": self.sent,
+            }
+        }
+
+
+def _addresses(texts: Any) -> tuple[Address, ...]:
+    return tuple(parse(str(text)) for text in texts)
+
+
+def note_from(note: Mapping[str, Any] | None) -> OutboxNote | None:
+    """The envelope out of a note; None where there is none, or somebody has spoilt it."""
+    table = note.get(_KEY) if note is not None else None
+    if not isinstance(table, Mapping):
+        return None
+    try:
+        notices = table["notices"]
+        return OutboxNote(
+            sender=parse(table["from"]) if table["from"] else None,
+            waiting=_addresses(table["to"]),
+            message_id=str(table["message_id"]),
+            due=float(table["due"]),
+            eight_bit=bool(table["eight_bit"]),
+            smtputf8=bool(table["smtputf8"]),
+            notices=None if notices is None else Notices(*(bool(value) for value in notices)),
+            accepted=_addresses(table["accepted"]),
+            refusals=tuple(
+                Refusal(str(address), str(reply), bool(permanent)) for address, reply, permanent in table["refusals"]
+            ),
+            attempts=int(table["attempts"]),
+            problem=str(table["problem"]),
+            begun=bool(table["begun"]),
+            stuck=bool(table["stuck"]),
+            sent=bool(table["sent"]),
+        )
+    except (AddressSyntaxError, KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,70 @@
+"""Open an account's maildrop: its secret, a connection, the login; and in words why that failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emailsys.client.accounts.secrets import Secrets
+from emailsys.client.accounts.values import Account, AccountError, Server
+from emailsys.client.connecting import Unreachable, connect_pop3, login_pop3
+from emailsys.client.fetch_values import FetchError
+from emailsys.net.pop3_client import POP3Client, POP3Lost, POP3Refused
+from emailsys.wire.pop3_client_commands import ArgumentError
+
+CERTIFICATE_ADVICE = (
+    "if you know this server, name the file of its authority (ca_file), or compare the fingerprint of its certificate "
+    "and pin it (fingerprint)"
+)
+LOGIN_ADVICE = "check user name and password; some providers want an app password, or POP3 switched on"
+
+
+def pop3_of(account: Account) -> Server:
+    """The account's POP3 server. @raise FetchError: it has none."""
+    if account.pop3 is None:
+        raise FetchError(f"the account {account.name} has no POP3 server", "add one, or fetch other accounts")
+    return account.pop3
+
+
+def refused_login(server: Server, secrets: Secrets, refused: POP3Refused) -> FetchError:
+    """What a server's -ERR to the login means (RFC 2449 §8.1, RFC 3206)."""
+    answer = refused.answer
+    said = f"{server} refused the login of {server.username}: {answer.text or 'no reason given'}"
+    if answer.code == "IN-USE":
+        return FetchError(said, "another session has the maildrop open; wait until it ends", transient=True)
+    if answer.code in ("SYS/TEMP", "LOGIN-DELAY"):
+        return FetchError(said, "try again later", transient=True)
+    if answer.code == "SYS/PERM":
+        return FetchError(said, "somebody has to repair the account at the provider")
+    secrets.refused(server)
+    return FetchError(said, LOGIN_ADVICE)
+
+
+async def open_maildrop(reactor: Any, account: Account, secrets: Secrets) -> POP3Client:
+    """A session that has logged in.
+
+    @raise FetchError: it cannot be had.
+    """
+    server = pop3_of(account)
+    try:
+        secret = await secrets.get(account, server)
+        client = await connect_pop3(reactor, server)
+    except AccountError as error:
+        raise FetchError(str(error)) from error
+    except Unreachable as error:
+        raise FetchError(
+            str(error), CERTIFICATE_ADVICE if error.certificate else "", transient=not error.certificate
+        ) from error
+    try:
+        await login_pop3(client, server, secret)
+    except POP3Refused as refused:
+        client.abort()
+        raise refused_login(server, secrets, refused) from refused
+    except POP3Lost as lost:
+        raise FetchError(str(lost), transient=True) from lost
+    except ArgumentError as error:
+        client.abort()
+        raise FetchError(f"{error} of {account.name}", LOGIN_ADVICE) from error
+    except BaseException:
+        client.abort()
+        raise
+    return client

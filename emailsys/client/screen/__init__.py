@@ -1,0 +1,1 @@
+"""The full-screen mail program, on Textual."""

@@ -1,0 +1,267 @@
+"""The screen on which a message is written; what is written is saved as a draft every few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Final
+
+from rich.text import Text
+from textual.app import ComposeResult, SuspendNotSupported
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import Checkbox, Footer, Input, Label, OptionList, Select, Static, TextArea
+from textual.widgets.option_list import Option
+from typing_extensions import override
+
+from emailsys.client.accounts.values import Account
+from emailsys.client.archive.values import ArchiveError
+from emailsys.client.compose.attach import attach
+from emailsys.client.compose.draft import ComposeError, Draft
+from emailsys.client.compose.editor import from_text, to_text
+from emailsys.client.compose.overlooked import warnings
+from emailsys.client.desk import Desk, mailbox_of
+from emailsys.client.glance import size
+from emailsys.client.reading import safe_line
+from emailsys.client.screen.dialogs import Ask, Confirm
+from emailsys.client.screen.keys import ATTACHED, COMPOSING
+from emailsys.mail.address import AddressSyntaxError
+from emailsys.mail.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
+
+# Seconds between two saves of what is being written.
+SAVE_EVERY: Final = 5.0
+_PEOPLE: Final = ("to", "cc", "bcc")
+
+
+class AttachmentList(OptionList):
+    """The files that go with the message."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in ATTACHED]
+
+    def action_detach(self) -> None:
+        """Take the one under the cursor off."""
+        screen = self.screen
+        if isinstance(screen, Composer) and self.highlighted is not None:
+            screen.detach(self.highlighted)
+
+
+class Composer(Screen[tuple[Account, Draft, str] | None]):
+    """Write one message. It ends with the account, the draft and its key in Drafts if it is to be sent, else None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [key.binding(priority=True) for key in COMPOSING]
+
+    def __init__(
+        self, desk: Desk, accounts: Sequence[Account], account: Account, draft: Draft, key: str | None
+    ) -> None:
+        """@param key: of the draft in Drafts that this goes on with."""
+        super().__init__()
+        self._desk = desk
+        self._accounts = list(accounts)
+        self._account = account
+        self._draft = draft
+        self._key = key
+        self._saved: str | None = None
+        self._saving = asyncio.Lock()
+
+    @override
+    def compose(self) -> ComposeResult:
+        draft = self._draft
+        yield Static("Write a message", classes="bar")
+        with Vertical(id="fields"):
+            senders = [(str(mailbox_of(one)), one.name) for one in self._accounts]
+            with Horizontal(classes="field"):
+                yield Label("From")
+                yield Select(senders, value=self._account.name, allow_blank=False, id="from", compact=True)
+            for name, people in zip(_PEOPLE, (draft.to, draft.cc, draft.bcc), strict=True):
+                with Horizontal(classes="field"):
+                    yield Label(name.capitalize())
+                    yield Input(", ".join(map(str, people)), id=name, compact=True)
+            with Horizontal(classes="field"):
+                yield Label("Subject")
+                yield Input(draft.subject, id="subject", compact=True)
+        yield AttachmentList(id="attachments", markup=False)
+        yield TextArea(draft.body, id="body", soft_wrap=True)
+        yield Checkbox("Markdown: sent as text and HTML", draft.markdown is not None, id="markdown", compact=True)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Begin where something is missing."""
+        self._show_attachments()
+        first = "#to" if not self._draft.to else "#subject" if not self._draft.subject else "#body"
+        self.query_one(first).focus()
+        self._saved = self._as_text()
+        self.set_interval(SAVE_EVERY, self._save_if_changed)
+
+    # What is written
+
+    def _as_text(self) -> str:
+        return to_text(self._read(lenient=True))
+
+    def _read(self, lenient: bool = False) -> Draft:
+        """The draft as the fields have it.
+
+        @param lenient: leave out what is no address (yet), instead of refusing it.
+        @raise ComposeError: a field holds what is no address.
+        """
+        people: dict[str, list[Mailbox]] = {}
+        for name in _PEOPLE:
+            text = self.query_one(f"#{name}", Input).value
+            try:
+                people[name] = parse_mailboxes(text)
+            except AddressSyntaxError as error:
+                if not lenient:
+                    raise ComposeError(f"{name.capitalize()}: {error}") from None
+                people[name] = read_mailboxes(text)
+        body = self.query_one("#body", TextArea).text
+        old, account = self._draft, self._chosen_account()
+        own = old.sender if old.sender is not None and account.name == self._account.name else mailbox_of(account)
+        draft = replace(
+            old,
+            sender=own,
+            to=people["to"],
+            cc=people["cc"],
+            bcc=people["bcc"],
+            subject=self.query_one("#subject", Input).value,
+        )
+        draft.text, draft.html, draft.markdown = None, None, None
+        if self.query_one("#markdown", Checkbox).value:
+            draft.markdown = body
+        elif old.html is not None and old.text is None and old.markdown is None:
+            draft.html = body
+        else:
+            draft.text = body
+        return draft
+
+    def _chosen_account(self) -> Account:
+        name = self.query_one("#from", Select).value
+        return next((one for one in self._accounts if one.name == name), self._account)
+
+    def _show_attachments(self) -> None:
+        shown = self.query_one("#attachments", AttachmentList)
+        shown.clear_options()
+        for one in self._draft.attachments:
+            shown.add_option(Option(Text(f"{safe_line(one.name)}  {one.content_type}, {size(len(one.octets))}")))
+        shown.display = bool(self._draft.attachments)
+
+    def detach(self, number: int) -> None:
+        """Take an attachment off."""
+        self._draft.attachments = [one for at, one in enumerate(self._draft.attachments) if at != number]
+        self._show_attachments()
+
+    # Saving
+
+    async def _save_if_changed(self) -> None:
+        text = self._as_text()
+        if text != self._saved:
+            await self._save()
+
+    async def _save(self) -> bool:
+        draft, account = self._read(lenient=True), self._chosen_account()
+        async with self._saving:
+            text = to_text(draft)
+            try:
+                self._key = await asyncio.to_thread(self._desk.save_draft, account, draft, self._key)
+            except (ArchiveError, ComposeError) as error:
+                self.notify(str(error), severity="error", markup=False)
+                return False
+            self._saved = text
+            return True
+
+    # Keys
+
+    async def action_save(self) -> None:
+        """Keep it as a draft."""
+        if await self._save():
+            self.notify("kept as a draft", markup=False)
+
+    async def action_close(self) -> None:
+        """Leave; what was changed is kept as a draft."""
+        sender = self.query_one("#from", Select)
+        if sender.expanded:
+            sender.expanded = False
+            return
+        if self._as_text() != self._saved:
+            if not await self._save():
+                return
+            self.app.notify("kept as a draft: it is in the folder Drafts", markup=False)
+        self.dismiss(None)
+
+    def action_send(self) -> None:
+        """Send it, after a question where something may be forgotten."""
+        self.run_worker(self._send(), exclusive=True, group="send")
+
+    async def _send(self) -> None:
+        try:
+            draft = self._read()
+            if not (draft.to or draft.cc or draft.bcc):
+                raise ComposeError("nobody to send it to: To is empty")
+        except ComposeError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        found = warnings(draft)
+        if found and not await self.app.push_screen_wait(Confirm(f"{'; '.join(found)}. Send it all the same?")):
+            return
+        if await self._save() and self._key is not None:
+            self.dismiss((self._chosen_account(), draft, self._key))
+
+    def action_attach(self) -> None:
+        """Ask for a file."""
+        self.run_worker(self._ask_file(), exclusive=True, group="attach")
+
+    async def _ask_file(self) -> None:
+        name = await self.app.push_screen_wait(Ask("Attach which file?", hint="a path; ~ is your home"))
+        if not name:
+            return
+        try:
+            one = await asyncio.to_thread(attach, Path(name))
+        except ComposeError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self._draft.attachments = [*self._draft.attachments, one]
+        self._show_attachments()
+
+    async def action_editor(self) -> None:
+        """Write in the person's own editor."""
+        command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
+        folder = self._desk.folders.state / "editing"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"{secrets.token_hex(4)}.txt"
+        path.touch(mode=0o600)
+        draft = self._read(lenient=True)
+        path.write_text(to_text(draft), "utf-8")
+        arguments = [*shlex.split(command), str(path)]
+        try:
+            with self.app.suspend():
+                # Nothing else is to happen while the terminal is lent.
+                subprocess.run(arguments, check=False)  # noqa: S603, ASYNC221
+        except SuspendNotSupported:
+            # No terminal that could be lent: editors with a window of their own need none.
+            await asyncio.to_thread(
+                subprocess.run, arguments, check=False, stdin=subprocess.DEVNULL, stdout=sys.__stderr__
+            )
+        except OSError as error:
+            self.notify(f"{command}: {error.strerror}", severity="error", markup=False)
+        try:
+            edited = from_text(path.read_text("utf-8", "replace"), draft, Path.cwd())
+        except ComposeError as error:
+            self.notify(f"{error}; what you wrote is in {path}", severity="error", markup=False, timeout=20)
+            return
+        path.unlink()
+        self._show(edited)
+
+    def _show(self, draft: Draft) -> None:
+        self._draft = draft
+        for name, people in zip(_PEOPLE, (draft.to, draft.cc, draft.bcc), strict=True):
+            self.query_one(f"#{name}", Input).value = ", ".join(map(str, people))
+        self.query_one("#subject", Input).value = draft.subject
+        self.query_one("#body", TextArea).text = draft.body
+        self.query_one("#markdown", Checkbox).value = draft.markdown is not None
+        self._show_attachments()

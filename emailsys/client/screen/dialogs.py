@@ -1,0 +1,140 @@
+"""The small windows of the full screen: a question, a choice, a confirmation, the help, a text to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Label, OptionList, Static
+from textual.widgets.option_list import Option
+from typing_extensions import override
+
+from emailsys.client.screen.keys import SECTIONS
+
+
+class Ask(ModalScreen[str | None]):
+    """Ask for one line; None where the person leaves."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]
+
+    def __init__(self, title: str, value: str = "", hint: str = "", secret: bool = False) -> None:
+        super().__init__()
+        self._title, self._value, self._hint, self._secret = title, value, hint, secret
+
+    @override
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Label(self._title, markup=False, classes="title")
+            yield Input(self._value, password=self._secret, select_on_focus=False)
+            if self._hint:
+                yield Label(self._hint, markup=False, classes="hint")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter: that is the answer."""
+        self.dismiss(event.value)
+
+
+class Choose(ModalScreen[int | None]):
+    """Let one of several lines be chosen; its number from 0, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "dismiss(None)", "Leave"),
+        Binding("j", "move(1)", show=False),
+        Binding("k", "move(-1)", show=False),
+    ]
+
+    def __init__(self, title: str, lines: Sequence[str], hint: str = "") -> None:
+        super().__init__()
+        self._title, self._lines, self._hint = title, lines, hint
+
+    @override
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Label(self._title, markup=False, classes="title")
+            yield OptionList(*(Option(Text(line)) for line in self._lines), markup=False)
+            if self._hint:
+                yield Label(self._hint, markup=False, classes="hint")
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Enter or a click: that one."""
+        self.dismiss(event.option_index)
+
+    def action_move(self, by: int) -> None:
+        """Up or down with mutt's keys."""
+        options = self.query_one(OptionList)
+        if by > 0:
+            options.action_cursor_down()
+        else:
+            options.action_cursor_up()
+
+
+class Confirm(ModalScreen[bool]):
+    """A question that is answered with yes or no."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "dismiss(True)", "Yes"),
+        Binding("n,escape,q", "dismiss(False)", "No"),
+    ]
+
+    def __init__(self, question: str) -> None:
+        super().__init__()
+        self._question = question
+
+    @override
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Label(self._question, markup=False, classes="title")
+            with Horizontal(classes="buttons"):
+                yield Button("Yes (y)", variant="primary", id="yes")
+                yield Button("No (n)", id="no")
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Clicked, or Enter on it."""
+        self.dismiss(event.button.id == "yes")
+
+
+class Read(ModalScreen[None]):
+    """A text to be read."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,V", "dismiss(None)", "Leave"),
+        Binding("j", "scroll(1)", show=False),
+        Binding("k", "scroll(-1)", show=False),
+    ]
+
+    def __init__(self, title: str, text: Text) -> None:
+        super().__init__()
+        self._title, self._text = title, text
+
+    @override
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog large"):
+            yield Label(self._title, markup=False, classes="title")
+            with VerticalScroll():
+                yield Static(self._text, markup=False)
+
+    def on_mount(self) -> None:
+        """Keys scroll at once."""
+        self.query_one(VerticalScroll).focus()
+
+    def action_scroll(self, by: int) -> None:
+        """A line up or down."""
+        self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
+
+
+def help_text() -> Text:
+    """All keys with what they do."""
+    text = Text()
+    for title, keys in SECTIONS:
+        text.append(f"{title}\n", "bold")
+        for key in keys:
+            text.append(f"  {key.shown:<10}", "bold")
+            text.append(f"{key.help}\n")
+        text.append("\n")
+    text.append("The mouse works, too: click a folder, a message, a heading; the wheel scrolls.\n", "italic")
+    return text

@@ -1,0 +1,42 @@
+"""How the full screen is laid out and coloured."""
+
+from __future__ import annotations
+
+from typing import Final
+
+LOOK: Final = """
+Screen { background: $background; color: $foreground; }
+.bar { background: $panel; color: $foreground; height: 1; padding: 0 1; text-style: bold; }
+#panes { height: 1fr; }
+#folders { width: 26; background: $background; padding: 0 1; border-right: solid $panel; scrollbar-size: 1 1; }
+#right { width: 1fr; }
+#messages { height: 2fr; background: $background; scrollbar-size: 1 1; }
+#messages > .datatable--header { background: $panel; color: $foreground; }
+#messages > .datatable--cursor { background: $primary 30%; color: $foreground; }
+#messages:focus > .datatable--cursor { background: $primary; color: $background; }
+#reader { height: 3fr; padding: 0 1; border-top: solid $panel; background: $surface; scrollbar-size: 1 1; }
+#reader:focus { border-top: solid $primary; }
+#folders:focus { border-right: solid $primary; }
+#status { height: 1; background: $panel; padding: 0 1; }
+#status Label { width: 1fr; }
+#status ProgressBar { width: 40; display: none; }
+#status ProgressBar.busy { display: block; }
+.-narrow #folders { display: none; }
+.-narrow #folders.asked { display: block; }
+Ask, Choose, Confirm, Read { align: center middle; background: $background 60%; }
+.dialog { width: 70; max-width: 95%; height: auto; max-height: 90%; padding: 1 2; background: $surface;
+  border: round $primary; }
+.dialog.large { width: 90; height: 90%; }
+.dialog .title { text-style: bold; margin-bottom: 1; width: 100%; }
+.dialog .hint { color: $foreground 70%; width: 100%; }
+.dialog OptionList { height: auto; max-height: 20; background: $surface; border: none; }
+.dialog .buttons { height: auto; }
+.dialog Button { margin-right: 2; }
+#fields { height: auto; padding: 0 1; background: $surface; }
+.field { height: 1; }
+.field Label { width: 9; color: $foreground 70%; }
+.field Input, .field Select { width: 1fr; }
+#attachments { height: auto; max-height: 5; border: none; background: $surface; padding: 0 1; }
+#body { height: 1fr; border: none; border-top: solid $panel; background: $background; padding: 0 1; }
+#markdown { height: 1; background: $panel; width: 100%; }
+"""

@@ -1,0 +1,236 @@
+"""The main screen: its keys, and what each does with the message under the cursor."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual.binding import BindingType
+
+from emailsys.client.archive.values import DRAFTS, OUTBOX, BadQuery, Flag, Summary
+from emailsys.client.desk import Desk
+from emailsys.client.glance import size
+from emailsys.client.reading import Attached, all_headers, attachments, save_attachment, view
+from emailsys.client.screen.dialogs import Ask, Choose, Confirm, Read, help_text
+from emailsys.client.screen.fetching import Fetching
+from emailsys.client.screen.folders import FolderPane
+from emailsys.client.screen.handling import Handling
+from emailsys.client.screen.keys import MAIN
+from emailsys.client.screen.outgoing import Outgoing
+from emailsys.client.screen.panes import Panes
+from emailsys.client.screen.parts import parts_text
+from emailsys.client.screen.shown import Conversation, Found
+
+if TYPE_CHECKING:
+    from emailsys.client.screen.app import MailApp
+
+_SEARCH_HINT: Final = 'words, "phrases", from:, subject:, has:attachment, is:unread, tag:, before:2026-03, newer:7d'
+
+
+class MainScreen(Panes):
+    """The panes with their keys."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key.binding(priority=key.keys in ("tab", "enter", "space")) for key in MAIN
+    ]
+
+    def __init__(self, desk: Desk, app: MailApp) -> None:
+        super().__init__(desk, app)
+        self._html = self._every_header = False
+        self._outgoing = Outgoing(desk, app, self)
+        self._fetching = Fetching(desk, app, self)
+        self._handling = Handling(desk, self)
+
+    def on_message_pane_chosen(self) -> None:
+        """A click."""
+        self.action_open()
+
+    # Reading
+
+    def action_open(self) -> None:
+        """Open the message, or what has the focus."""
+        pane = self.query_one(FolderPane)
+        if self.focused is pane:
+            pane.action_select_cursor()
+        else:
+            self.with_current(self._open)
+
+    async def _open(self, summary: Summary) -> None:
+        if summary.place.folder == DRAFTS:
+            await self._outgoing.edit(summary)
+            return
+        self._html = self._every_header = False
+        await self._read(summary)
+        self.set_focus(self.reader)
+        if summary.is_unread:
+            await asyncio.to_thread(self.desk.archive.set_flags, [summary.key], Flag.SEEN)
+            await self.renew(summary.key)
+
+    async def _read(self, summary: Summary) -> None:
+        octets = await asyncio.to_thread(self.desk.archive.octets, summary.key)
+        seen = await asyncio.to_thread(view, octets, self._html)
+        self.reader.show(summary.key, seen, all_headers(octets) if self._every_header else seen.headers)
+
+    def action_headers(self) -> None:
+        """All header fields, or the usual ones."""
+        self._every_header = not self._every_header
+        self.with_current(self._read)
+
+    def action_html(self) -> None:
+        """The HTML form as text, or the plain text."""
+        self._html = not self._html
+        self.with_current(self._read)
+
+    def action_structure(self) -> None:
+        """The parts of the message."""
+
+        async def show(summary: Summary) -> None:
+            octets = await asyncio.to_thread(self.desk.archive.octets, summary.key)
+            self.app.push_screen(Read("Structure", await asyncio.to_thread(parts_text, octets)))
+
+        self.with_current(show)
+
+    def action_attachments(self) -> None:
+        """Choose one and save it."""
+
+        async def choose(summary: Summary) -> None:
+            octets = await asyncio.to_thread(self.desk.archive.octets, summary.key)
+            found = await asyncio.to_thread(attachments, octets)
+            if not found:
+                self.tell("no attachments")
+                return
+            lines = [f"{one.number}  {one.name}  {one.content_type}, {size(one.octets)}" for one in found]
+            number = await self.app.push_screen_wait(Choose("Attachments", lines, "Enter saves it"))
+            if number is None:
+                return
+            downloads = Path.home() / "Downloads"
+            folder = str(downloads if downloads.is_dir() else Path.cwd())
+            where = await self.app.push_screen_wait(Ask(f"Save {found[number].name} into which folder?", folder))
+            if where:
+                self.tell(f"saved {await asyncio.to_thread(_save, found[number], where)}")
+
+        self.with_current(choose)
+
+    def action_conversation(self) -> None:
+        """List the conversation."""
+        self.with_current(lambda summary: self.show(Conversation(summary.key), summary.key))
+
+    def action_search(self) -> None:
+        """Ask for a search."""
+
+        async def search() -> None:
+            before = self.shown.query if isinstance(self.shown, Found) else ""
+            query = await self.app.push_screen_wait(Ask("Search", before, _SEARCH_HINT))
+            if not query:
+                return
+            try:
+                await self.show(Found(query))
+            except BadQuery as error:
+                self.tell(str(error), error=True)
+            self.set_focus(self.messages)
+
+        self.work(search)
+
+    # Writing
+
+    def action_compose(self) -> None:
+        """Write a message."""
+        self.work(self._outgoing.compose, "writing")
+
+    def action_reply(self) -> None:
+        """Answer the sender."""
+        self.with_current(lambda summary: self._outgoing.answer(summary, False))
+
+    def action_reply_all(self) -> None:
+        """Answer everybody."""
+        self.with_current(lambda summary: self._outgoing.answer(summary, True))
+
+    def action_forward(self) -> None:
+        """Pass it on."""
+        self.with_current(self._outgoing.forward)
+
+    def action_edit(self) -> None:
+        """Write anew from this one."""
+        self.with_current(self._outgoing.edit)
+
+    def action_flush(self) -> None:
+        """Send what waits."""
+        self.work(self._outgoing.flush, "sending")
+
+    def action_stop(self) -> None:
+        """Stop what is held."""
+        self.work(self._outgoing.stop)
+
+    # Handling
+
+    def action_delete(self) -> None:
+        """To Trash."""
+
+        async def delete(summary: Summary) -> None:
+            if summary.place.folder == OUTBOX:
+                await self._outgoing.stop(summary.key)
+            else:
+                await self._handling.delete(summary)
+
+        self.with_current(delete)
+
+    def action_undelete(self) -> None:
+        """Back out of Trash."""
+        self.work(self._handling.undelete)
+
+    def action_move(self) -> None:
+        """To another folder."""
+        self.with_current(self._handling.move)
+
+    def action_archive(self) -> None:
+        """To the folder Archive."""
+        self.with_current(self._handling.archive)
+
+    def action_flag(self) -> None:
+        """Flagged, or not."""
+        self.with_current(lambda summary: self._handling.toggle(summary, Flag.FLAGGED))
+
+    def action_unread(self) -> None:
+        """Not read, or read."""
+        self.with_current(lambda summary: self._handling.toggle(summary, Flag.SEEN))
+
+    def action_tag(self) -> None:
+        """Tags."""
+        self.with_current(self._handling.tag)
+
+    # Program
+
+    def action_fetch(self) -> None:
+        """Fetch new mail."""
+        self.work(self._fetching.fetch, "fetching")
+
+    def action_theme(self) -> None:
+        """Dark or light."""
+        self.mail_app.change_theme()
+
+    def action_help(self) -> None:
+        """All keys."""
+        self.app.push_screen(Read("Keys", help_text()))
+
+    def action_quit(self) -> None:
+        """From the message to the list; from there, out."""
+        if self.focused is not self.messages:
+            self.set_focus(self.messages)
+            return
+
+        async def leave() -> None:
+            held = self._outgoing.held
+            if held is not None and not await self.app.push_screen_wait(
+                Confirm("A message is not sent yet; it stays in the outbox. Leave?")
+            ):
+                return
+            self.app.exit()
+
+        self.work(leave)
+
+
+def _save(attached: Attached, folder: str) -> Path:
+    target = Path(folder).expanduser()
+    target.mkdir(parents=True, exist_ok=True)
+    return save_attachment(attached, target)

@@ -1,0 +1,125 @@
+"""The pane of messages: a page at a time, the next one when the cursor comes near the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from rich.text import Text
+from textual import events
+from textual.message import Message
+from textual.widgets import DataTable
+from textual.widgets.data_table import ColumnKey
+
+from emailsys.client.archive.values import Flag, Summary
+from emailsys.client.glance import correspondent, letters, size, when
+from emailsys.client.reading import safe_line
+
+#: Messages that are asked for at once.
+PAGE: Final = 200
+# So many lines before the end the next page is asked for.
+_NEAR: Final = 40
+
+
+# Key, title and width of each column.
+_COLUMNS: Final = (
+    ("flags", "", 3),
+    ("date", "Date", 10),
+    ("from", "From", 22),
+    ("subject", "Subject", 30),
+    ("size", "Size", 6),
+)
+
+
+class MessagePane(DataTable[Text]):
+    """Messages, one a line."""
+
+    class WantMore(Message):
+        """The cursor comes near the end of what is shown."""
+
+    class Chosen(Message):
+        """A click: open it."""
+
+    def __init__(self) -> None:
+        super().__init__(id="messages", cursor_type="row", zebra_stripes=False, show_row_labels=False)
+        self.summaries: list[Summary] = []
+        self._complete = True
+
+    def on_mount(self) -> None:
+        """The columns."""
+        for key, title, width in _COLUMNS:
+            self.add_column(title, key=key, width=width)
+
+    def on_resize(self) -> None:
+        """The subject has what the others leave."""
+        others = sum(width + 2 * self.cell_padding for key, _, width in _COLUMNS if key != "subject")
+        column = self.columns[ColumnKey("subject")]
+        column.width = max(self.size.width - others - 2 * self.cell_padding - self.scrollbar_size_vertical, 12)
+        self._require_update_dimensions = True
+        self.refresh(layout=True)
+
+    @property
+    def current(self) -> Summary | None:
+        """The message under the cursor."""
+        return self.summaries[self.cursor_row] if 0 <= self.cursor_row < len(self.summaries) else None
+
+    def show(self, page: Sequence[Summary], now: datetime, key: str | None = None, row: int = 0) -> None:
+        """Show other messages, with the cursor on that of `key` where it is among them, else on `row`."""
+        self.clear()
+        self.summaries = []
+        self.append(page, now)
+        rows = [number for number, one in enumerate(self.summaries) if one.key == key]
+        self.move_cursor(row=rows[0] if rows else min(row, max(len(self.summaries) - 1, 0)), animate=False)
+
+    def append(self, page: Sequence[Summary], now: datetime) -> None:
+        """Show further messages below those that are there."""
+        self._complete = len(page) < PAGE
+        self.summaries += page
+        for one in page:
+            self.add_row(*_cells(one, now), key=one.key)
+
+    def update(self, summary: Summary, now: datetime) -> None:
+        """Show a message as it is now."""
+        for number, one in enumerate(self.summaries):
+            if one.key == summary.key:
+                self.summaries[number] = summary
+                for column, cell in zip(
+                    ("flags", "date", "from", "subject", "size"), _cells(summary, now), strict=True
+                ):
+                    self.update_cell(summary.key, column, cell)
+
+    def drop(self, key: str) -> None:
+        """Take a message off the list; the cursor stays on its line."""
+        for number, one in enumerate(self.summaries):
+            if one.key == key:
+                del self.summaries[number]
+                self.remove_row(key)
+                return
+
+    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
+        """Ask for more in time."""
+        if not self._complete and event.cursor_row >= len(self.summaries) - _NEAR:
+            self._complete = True
+            self.post_message(self.WantMore())
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a line opens it; the table moves its cursor there first."""
+        if event.style.meta.get("row", -1) >= 0:
+            self.post_message(self.Chosen())
+
+
+def _cells(one: Summary, now: datetime) -> list[Text]:
+    style = "bold" if one.is_unread else ""
+    if one.flags & Flag.FLAGGED:
+        style += " yellow"
+    subject = Text(safe_line(one.subject) or "(no subject)", style)
+    for tag in one.tags:
+        subject.append(f" #{safe_line(tag)}", "italic dim")
+    return [
+        Text(letters(one.flags), style),
+        Text(when(one.date, now), style),
+        Text(safe_line(correspondent(one)), style, overflow="ellipsis", no_wrap=True),
+        subject,
+        Text(size(one.octets) + ("+" if one.attachments else ""), style, justify="right"),
+    ]

@@ -1,0 +1,242 @@
+"""The three panes of the main screen: what they show, and how one moves among them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import Footer, Label, ProgressBar, Static
+from typing_extensions import override
+
+from emailsys.client.accounts.values import AccountError
+from emailsys.client.archive.values import INBOX, ArchiveError, Place, Summary
+from emailsys.client.compose.draft import ComposeError
+from emailsys.client.desk import Desk
+from emailsys.client.reading import safe_line, safe_text
+from emailsys.client.screen.folders import FolderPane
+from emailsys.client.screen.messages import MessagePane
+from emailsys.client.screen.reader import ReaderPane
+from emailsys.client.screen.shown import InFolder, Shown
+
+if TYPE_CHECKING:
+    from emailsys.client.screen.app import MailApp
+
+# Seconds between two looks for what other programs did with the mail.
+_LOOK_EVERY: Final = 15.0
+
+
+class Panes(Screen[None]):
+    """Folders on the left, messages on the right, below them the one that is read."""
+
+    def __init__(self, desk: Desk, app: MailApp) -> None:
+        super().__init__()
+        self.desk = desk
+        self.mail_app = app
+        self.shown: Shown | None = None
+        self.folder: Place | None = None
+
+    @override
+    def compose(self) -> ComposeResult:
+        yield Static("emailsys mail", classes="bar", id="bar", markup=False)
+        with Horizontal(id="panes"):
+            yield FolderPane()
+            with Vertical(id="right"):
+                yield MessagePane()
+                yield ReaderPane()
+        with Horizontal(id="status"):
+            yield Label("", markup=False, id="said")
+            yield ProgressBar(show_eta=False)
+        yield Footer()
+
+    # What is shown
+
+    @property
+    def messages(self) -> MessagePane:
+        return self.query_one(MessagePane)
+
+    @property
+    def reader(self) -> ReaderPane:
+        return self.query_one(ReaderPane)
+
+    @property
+    def account_name(self) -> str | None:
+        """The account that is looked at."""
+        return self.folder.account if self.folder is not None else None
+
+    def on_mount(self) -> None:
+        """Open the Inbox of the default account."""
+        self.set_focus(self.messages)
+        self.work(self._begin)
+        self.set_interval(_LOOK_EVERY, lambda: self.work(self._look))
+
+    async def _begin(self) -> None:
+        def first() -> Place:
+            for one in self.desk.accounts():
+                self.desk.archive.add_account(one.name)
+            return Place(self.desk.account().name, INBOX)
+
+        await self.show(InFolder(await asyncio.to_thread(first)))
+
+    async def _look(self) -> None:
+        await asyncio.to_thread(self.desk.archive.refresh)
+        await self.reload()
+
+    async def show(self, shown: Shown, key: str | None = None) -> None:
+        page = await asyncio.to_thread(shown.page, self.desk.archive, None)
+        self.shown = shown
+        if isinstance(shown, InFolder):
+            self.folder = shown.place
+        self.messages.show(page, self.desk.now(), key)
+        self.reader.blank("" if page else "No messages here.")
+        await self.count()
+
+    async def reload(self) -> None:
+        """Show what is there now, with the cursor where it was."""
+        if self.shown is None:
+            return
+        page = await asyncio.to_thread(self.shown.page, self.desk.archive, None)
+        shown = self.messages
+        current = shown.current
+        # More than a page was scrolled through: leave the place of the person who reads there.
+        if len(shown.summaries) <= len(page) or page[: len(shown.summaries)] != shown.summaries[: len(page)]:
+            shown.show(page, self.desk.now(), current.key if current else None, shown.cursor_row)
+        await self.count()
+
+    async def count(self) -> None:
+        counts = await asyncio.to_thread(self.desk.archive.folders)
+        self.query_one(FolderPane).show(counts, self.folder)
+        unread = sum(one.unread for one in counts if one.place == self.folder)
+        title = self.shown.title if self.shown is not None else ""
+        self.query_one("#bar", Static).update(Text(safe_line(f"{title}{f' · {unread} unread' if unread else ''}")))
+
+    async def renew(self, key: str) -> None:
+        """Show a message as it is now."""
+        self.messages.update(await asyncio.to_thread(self.desk.archive.get, key), self.desk.now())
+        await self.count()
+
+    async def on_message_pane_want_more(self) -> None:
+        """The next page."""
+        if self.shown is not None and self.messages.summaries:
+            below = self.messages.summaries[-1].order
+            page = await asyncio.to_thread(self.shown.page, self.desk.archive, below)
+            self.messages.append(page, self.desk.now())
+
+    def on_folder_pane_chosen(self, event: FolderPane.Chosen) -> None:
+        """Another folder."""
+        self.query_one(FolderPane).remove_class("asked")
+        self.set_focus(self.messages)
+        self.work(lambda: self.show(InFolder(event.place)))
+
+    def tell(self, words: str, error: bool = False) -> None:
+        """Say something in the line at the bottom; an error as a note, too."""
+        self.query_one("#said", Label).update(Text(safe_line(words)))
+        if error:
+            self.notify(safe_text(words), severity="error", markup=False, timeout=10)
+
+    def progress(self, done: float | None, of: float | None) -> None:
+        """Show how far something is; None hides the bar."""
+        bar = self.query_one(ProgressBar)
+        bar.set_class(done is not None, "busy")
+        bar.update(total=of or None, progress=done or 0)
+
+    def work(self, work: Callable[[], Coroutine[Any, Any, None]], group: str = "desk") -> None:
+        """Do something, and tell what is refused."""
+
+        async def told() -> None:
+            try:
+                await work()
+            except (ArchiveError, AccountError, ComposeError) as error:
+                self.tell(str(error), error=True)
+            except OSError as error:
+                self.tell(f"{error.filename or ''}: {error.strerror}", error=True)
+
+        self.run_worker(told(), group=group)
+
+    def with_current(self, work: Callable[[Summary], Coroutine[Any, Any, None]]) -> None:
+        current = self.messages.current
+        if current is None:
+            self.tell("there is no message")
+            return
+        self.work(lambda: work(current))
+
+    # Moving
+
+    def action_next(self) -> None:
+        """One down; the message that is read changes with it."""
+        self.move_by(1)
+
+    def action_previous(self) -> None:
+        """One up."""
+        self.move_by(-1)
+
+    def move_by(self, by: int) -> None:
+        pane = self.query_one(FolderPane)
+        if self.focused is pane:
+            pane.action_cursor_down() if by > 0 else pane.action_cursor_up()
+            return
+        self.go(self.messages.cursor_row + by)
+
+    def go(self, row: int) -> None:
+        if not 0 <= row < len(self.messages.summaries):
+            self.tell("no further message")
+            return
+        reading = self.focused is self.reader
+        self.messages.move_cursor(row=row, animate=False)
+        if reading:
+            self.messages.post_message(MessagePane.Chosen())
+
+    def action_next_unread(self) -> None:
+        """Below the cursor first, then from the top."""
+        rows = self.messages.summaries
+        here = self.messages.cursor_row
+        for row in [*range(here + 1, len(rows)), *range(here + 1)]:
+            if row < len(rows) and rows[row].is_unread:
+                self.go(row)
+                return
+        self.tell("nothing is unread here")
+
+    def action_first(self) -> None:
+        """To the top."""
+        self.go(0)
+
+    def action_last(self) -> None:
+        """To the last one that is shown."""
+        self.go(len(self.messages.summaries) - 1)
+
+    def action_page_down(self) -> None:
+        """In the message; at its end, the next one."""
+        if self.focused is not self.reader:
+            self.messages.action_page_down()
+        elif self.reader.at_end:
+            self.move_by(1)
+        else:
+            self.reader.scroll_page_down(animate=False)
+
+    def action_page_up(self) -> None:
+        """In the message or the list."""
+        if self.focused is self.reader:
+            self.reader.scroll_page_up(animate=False)
+        else:
+            self.messages.action_page_up()
+
+    def action_to_list(self) -> None:
+        """From the message to the list; from what was found to the folder."""
+        if self.focused is self.messages and not isinstance(self.shown, InFolder) and self.folder is not None:
+            folder = self.folder
+            self.work(lambda: self.show(InFolder(folder)))
+        self.set_focus(self.messages)
+
+    def action_to_folders(self) -> None:
+        """To the folders, which a narrow screen shows only then."""
+        pane = self.query_one(FolderPane)
+        pane.add_class("asked")
+        self.set_focus(pane)
+
+    def action_next_pane(self) -> None:
+        """Round."""
+        self.focus_next()

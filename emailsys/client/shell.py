@@ -1,0 +1,161 @@
+"""A plain session line by line, for slow terminals and screen readers: verbs without `emailsys mail` before them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.input import Input
+from prompt_toolkit.output import Output
+from typing_extensions import override
+
+#: What people type of habit, and what is meant.
+_SHORT: Final = {
+    "l": "list",
+    "s": "show",
+    "n": "next",
+    "p": "show",
+    "r": "reply",
+    "f": "fetch",
+    "m": "compose",
+    "mail": "compose",
+    "d": "delete",
+    "u": "undelete",
+    "ls": "list",
+    "?": "help",
+    "x": "quit",
+    "q": "quit",
+    "exit": "quit",
+}
+_NUMBERS: Final = re.compile(r"\d{1,6}(?:-\d{1,6})?")
+_OWN: Final = {
+    "cd": "cd FOLDER: list another folder from now on",
+    "next": "show the next message of the list",
+    "help": "help [VERB]: what there is",
+    "quit": "leave",
+}
+
+
+class _Verbs(Completer):
+    """Completes verbs at the beginning, folders after cd and --to."""
+
+    def __init__(self, verbs: Iterable[str], folders: Callable[[], Iterable[str]]) -> None:
+        self._verbs = sorted(verbs)
+        self._folders = folders
+
+    @override
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        before = document.text_before_cursor
+        word = document.get_word_before_cursor(WORD=True)
+        first = before[: len(before) - len(word)].strip()
+        if not first:
+            choices: Iterable[str] = self._verbs
+        elif first.split()[-1] in ("cd", "list", "--to"):
+            choices = self._folders()
+        else:
+            return
+        for choice in choices:
+            if choice.lower().startswith(word.lower()):
+                yield Completion(shlex.quote(choice), start_position=-len(word))
+
+
+class Shell:
+    """Reads lines and has the verbs carried out; a number means a message of the last list."""
+
+    def __init__(
+        self,
+        execute: Callable[[list[str]], int],
+        verbs: Mapping[str, str],
+        change_folder: Callable[[str], str],
+        folders: Callable[[], Iterable[str]],
+        say: Callable[[str], None],
+        history: Path | None = None,
+        source: Input | None = None,
+        sink: Output | None = None,
+    ) -> None:
+        """
+        @param execute: carries a verb out, tells its errors, returns its exit status.
+        @param verbs: each with a line of help.
+        @param change_folder: makes a folder the one that `list` lists; returns its full name, "" where there is none.
+        @param history: the file that lines are remembered in.
+        @param source: where keys come from; None for the terminal.
+        """
+        self._execute = execute
+        self._verbs = verbs
+        self._change_folder = change_folder
+        self._say = say
+        self._folder = ""
+        self._last_shown = 0
+        remembered: History = InMemoryHistory()
+        if history is not None:
+            history.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            history.touch(mode=0o600)
+            remembered = FileHistory(str(history))
+        self._session: PromptSession[str] = PromptSession(
+            history=remembered,
+            completer=_Verbs([*verbs, *_OWN], folders),
+            complete_while_typing=False,
+            input=source,
+            output=sink,
+        )
+
+    def run(self) -> None:
+        """Until the person leaves."""
+        self._say("The verbs of `emailsys mail`, without these words. help lists them, quit leaves.")
+        while True:
+            try:
+                line = self._session.prompt(f"mail{' ' + self._folder if self._folder else ''}> ")
+            except KeyboardInterrupt:
+                continue
+            except EOFError:
+                return
+            if not self.do(line):
+                return
+
+    def do(self, line: str) -> bool:
+        """Carry one line out. @return: whether to go on."""
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            self._say(f"not understood: {error}")
+            return True
+        if not words:
+            return True
+        if _NUMBERS.fullmatch(words[0]):
+            words = ["show", *words]
+        verb, rest = _SHORT.get(words[0], words[0]), words[1:]
+        match verb:
+            case "quit":
+                return False
+            case "help":
+                self._help(rest)
+            case "cd":
+                self._folder = self._change_folder(rest[0] if rest else "Inbox") or self._folder
+            case "next":
+                self._show(str(self._last_shown + 1))
+            case "show" if len(rest) == 1 and rest[0].isdigit():
+                self._show(rest[0])
+            case _:
+                if verb in ("list", "search", "thread"):
+                    self._last_shown = 0
+                self._execute([verb, *rest])
+        return True
+
+    def _show(self, number: str) -> None:
+        if self._execute(["show", number]) == 0:
+            self._last_shown = int(number)
+
+    def _help(self, words: list[str]) -> None:
+        if words:
+            self._execute([*words, "--help"])
+            return
+        for name, text in {**self._verbs, **_OWN}.items():
+            self._say(f"{name}: {text.partition(': ')[2] if text.startswith(name) else text}")
+        self._say("A number means a message of the last list: `3` shows it, `reply 3`, `delete 2-5`.")

@@ -1,0 +1,115 @@
+"""Decode a part's body: transfer encoding to octets, charset to text. It says what was wrong instead of raising."""
+
+from __future__ import annotations
+
+import binascii
+import codecs
+import re
+from functools import lru_cache
+from typing import Final
+
+_WHITE: Final = b" \t\r\n\x0b\x0c"
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+_NOT_BASE64: Final = bytes(octet for octet in range(256) if octet not in _BASE64)
+_BAD_ESCAPE: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*(?:\r?\n|\Z))")
+# RFC 2045 §6.7 (3): blanks at the end of a line were added on the way.
+_SOFT_BREAK: Final = re.compile(rb"=[ \t]+(?=\r?\n|\Z)")
+_UU_BEGIN: Final = re.compile(rb"^begin [0-7]{3,4} [^\r\n]*\r?\n", re.M)
+
+IDENTITY: Final = frozenset({"7bit", "8bit", "binary"})
+_UUENCODE: Final = frozenset({"x-uuencode", "uuencode", "x-uue"})
+
+# Codecs of Python that are no charsets of mail: some are slow, some look things up, some only mean Python.
+_NO_CHARSET: Final = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"})
+_CHARSET_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,39}")
+
+
+def _from_base64(raw: bytes) -> tuple[bytes, list[str]]:
+    defects: list[str] = []
+    digits = raw.translate(None, _WHITE)
+    cleaned = digits.translate(None, _NOT_BASE64)
+    if len(cleaned) != len(digits):
+        defects.append(f"{len(digits) - len(cleaned)} octets in base64 that are not of its alphabet")
+    whole = cleaned.rstrip(b"=")
+    padding = len(cleaned) - len(whole)
+    # Padding in the middle: several encodings one after the other.
+    pieces = [piece for piece in whole.split(b"=") if piece]
+    if len(pieces) > 1:
+        defects.append("base64 goes on after its padding")
+    elif padding != -len(whole) % 4 or len(whole) % 4 == 1:
+        defects.append("base64 is cut short or wrongly padded")
+    decoded = []
+    for piece in pieces:
+        usable = piece[:-1] if len(piece) % 4 == 1 else piece
+        decoded.append(binascii.a2b_base64(usable + b"=" * (-len(usable) % 4)))
+    return b"".join(decoded), defects
+
+
+def _from_uuencode(raw: bytes) -> tuple[bytes, list[str]]:
+    begin = _UU_BEGIN.search(raw)
+    if begin is None:
+        return raw, ["uuencoded part without its begin line"]
+    decoded: list[bytes] = []
+    for line in raw[begin.end() :].splitlines():
+        if line.strip() == b"end":
+            return b"".join(decoded), []
+        try:
+            decoded.append(binascii.a2b_uu(line))
+        except binascii.Error:
+            return b"".join(decoded), ["uuencoded part with a line that is none"]
+    return b"".join(decoded), ["uuencoded part without its end line"]
+
+
+def decode_transfer(raw: bytes, encoding: str) -> tuple[bytes, list[str]]:
+    """The octets that a Content-Transfer-Encoding (in lower case) stands for, and what is wrong with it (RFC 2045 §6).
+
+    An encoding nobody knows leaves the octets as they are.
+    """
+    if encoding == "base64":
+        return _from_base64(raw)
+    if encoding == "quoted-printable":
+        bad = len(_BAD_ESCAPE.findall(raw))
+        return binascii.a2b_qp(_SOFT_BREAK.sub(b"=", raw)), [f"{bad} wrong escapes in quoted-printable"] if bad else []
+    if encoding in _UUENCODE:
+        return _from_uuencode(raw)
+    if encoding in IDENTITY:
+        return raw, []
+    return raw, [f"unknown transfer encoding {encoding[:40]!r}"]
+
+
+@lru_cache(maxsize=256)
+def text_codec(charset: str) -> str | None:
+    """The name of Python's codec for a charset of mail; None where there is none."""
+    if not _CHARSET_NAME.fullmatch(charset):
+        return None
+    try:
+        name = codecs.lookup(charset).name
+        # Refuses codecs that do not make text.
+        b"x".decode(name, "ignore")
+    except (LookupError, ValueError):
+        return None
+    return None if name in _NO_CHARSET else name
+
+
+def decode_charset(octets: bytes, charset: str) -> tuple[str, list[str]]:
+    """The text that octets in a charset stand for, and what is wrong with it.
+
+    US-ASCII with 8-bit octets, and charsets nobody knows, are read as UTF-8, and else as Windows-1252.
+    """
+    codec = text_codec(charset or "us-ascii")
+    if codec is None:
+        return _guess(octets), [f"unknown charset {charset[:40]!r}"]
+    if codec == "ascii":
+        return (octets.decode("ascii"), []) if octets.isascii() else (_guess(octets), ["8-bit octets in US-ASCII text"])
+    try:
+        return octets.decode(codec), []
+    except (UnicodeError, ValueError):
+        pass
+    return octets.decode(codec, "replace"), [f"octets that are not {charset[:40]}"]
+
+
+def _guess(octets: bytes) -> str:
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return octets.decode("cp1252", "replace")

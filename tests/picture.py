@@ -1,0 +1,87 @@
+"""Draw docs/screen.svg, the picture of the full screen in the README: `python -m tests.picture docs/screen.svg`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from emailsys.client.archive.values import Addition, Flag, Place
+from emailsys.client.compose.build import build
+from emailsys.client.compose.draft import Attachment, Draft
+from emailsys.client.desk import Desk, Folders
+from emailsys.client.screen.app import MailApp
+from emailsys.client.screen.picture import picture
+from emailsys.mail.address import parse
+from emailsys.mail.mailboxes import Mailbox
+from tests.unit.screen_case import PostalFake, account
+
+NOW = datetime(2026, 3, 9, 12, 0, tzinfo=UTC)
+ALICE = Mailbox("Alice Adams", parse("alice@example.org"))
+TEXT = """Hi Alice,
+
+the night of the move went well: 41 machines, no mail lost, and the queue was
+empty at six. The figures are attached.
+
+> Do we keep the old smart host for another week?
+
+Yes, until Friday. Then it goes.
+
+Bob
+"""
+# Hours ago, sender, subject, flags, tags, attachments.
+MAIL = (
+    (0.4, "Bob Brown", "The move: how it went", Flag.NONE, (), (("figures.pdf", b"%PDF-1.4" + b" " * 48_000),)),
+    (1.2, "Carol Clark", "Lunch on Thursday?", Flag.NONE, (), ()),
+    (2.0, "Build", "All 1,204 tests passed", Flag.SEEN, ("ci",), ()),
+    (3.7, "Dora Díaz", "Re: Presupuesto 2026", Flag.SEEN | Flag.ANSWERED, (), ()),
+    (26.0, "Erik Ek", "Möte på måndag", Flag.SEEN | Flag.FLAGGED, ("work",), ()),
+    (49.0, "Library", "Two books are due", Flag.SEEN, (), ()),
+    (75.0, "Carol Clark", "Pictures from the lake", Flag.SEEN, (), (("lake.jpg", b"\xff\xd8\xff" + b"0" * 1_900_000),)),
+    (120.0, "Mailing list", "[smtp] RFC 5321bis, last call", Flag.SEEN, ("lists",), ()),
+)
+
+
+def fill(desk: Desk) -> None:
+    """Two accounts, and mail."""
+    for name in ("alice", "work"):
+        desk.accounts_file.put(account(name))
+        desk.archive.add_account(name)
+    desk.archive.add_folder(Place("alice", "Projects"))
+    for hours, name, subject, flags, tags, files in MAIL:
+        sender = Mailbox(name, parse(f"{name.split()[0].lower().encode('ascii', 'ignore').decode()}@example.org"))
+        attachments = [Attachment(one, octets, "application/pdf") for one, octets in files]
+        draft = Draft(sender, [ALICE], subject=subject, text=TEXT, attachments=attachments)
+        octets = build(draft, NOW - timedelta(hours=hours)).octets
+        desk.archive.add(Addition(octets, Place("alice", "Inbox"), flags=flags, tags=tags))
+    desk.save_draft(desk.account("alice"), Draft(ALICE, subject="Half a thought", text="..."))
+
+
+async def draw(desk: Desk, theme: str) -> str:
+    """The screen with the first message open."""
+    app = MailApp(desk, lambda _: PostalFake(desk), theme)
+    async with app.run_test(size=(104, 32)) as pilot:
+        main = app.screen_stack[-1]
+        while not main.query_one("#messages").row_count:  # type: ignore[attr-defined]
+            await pilot.pause(0.05)
+        await pilot.press("enter")
+        while main.query_one("#reader").key is None:  # type: ignore[attr-defined]
+            await pilot.pause(0.05)
+        await pilot.pause(0.3)
+        return picture(app)
+
+
+def main(path: Path, theme: str) -> None:
+    """Draw it into a file."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        desk = Desk(Folders(folder / "mail.toml", folder / "mail", folder / "state"), lambda: NOW)
+        fill(desk)
+        path.write_text(asyncio.run(draw(desk, theme)), "utf-8")
+        desk.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "dark")

@@ -1,0 +1,123 @@
+"""Fetches mail in processes that die at every step: between any two calls that touch the disk or the wire.
+
+For each step a fork of this process fetches until it makes that call, and dies before it; then another one fetches
+to the end. What is here and there at both moments is printed as JSON, one line a step, until a step is not reached.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import poplib
+import shutil
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.selectreactor import SelectReactor
+
+from emailsys.client.accounts.values import Keep, KeepKind
+from emailsys.client.archive.archive import Archive
+from emailsys.client.fetch import Wanted
+from tests.fakes.client_house import ClientHouse
+
+_CALLS = ("write", "fsync", "replace", "rename", "open", "unlink", "ftruncate", "utime")
+_DIED = 9
+
+
+def _die_at(step: int) -> None:
+    """End this process, as kill -9 does, instead of its call of that number."""
+    count = 0
+
+    def dying(call: Any) -> Any:
+        def counted(*arguments: Any, **named: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == step:
+                os._exit(_DIED)
+            return call(*arguments, **named)
+
+        return counted
+
+    for name in _CALLS:
+        setattr(os, name, dying(getattr(os, name)))
+    from emailsys.net.pop3_client import POP3Client
+
+    POP3Client._flush = dying(POP3Client._flush)  # type: ignore[method-assign]
+
+
+def _fetch(folder: Path, name: str, port: int, keep: Keep, step: int | None) -> int:
+    """In a fork: 0 if the fetch came to its end, else how it died."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        reactor: Any = SelectReactor()
+        house = ClientHouse(reactor, folder)
+        account = house.account(name, pop3=port)
+        if step is not None:
+            _die_at(step)
+        status = [1]
+
+        def ended(result: Any) -> None:
+            status[0] = 0 if getattr(result, "problem", "") is None else 2
+            if status[0]:
+                print(result, file=sys.stderr)
+            reactor.stop()
+
+        _ = reactor.callWhenRunning(
+            lambda: Deferred.fromCoroutine(house.fetcher.fetch(account, Wanted(keep=keep))).addBoth(ended)
+        )
+        reactor.run(installSignalHandlers=False)
+        os._exit(status[0])
+    finally:
+        os._exit(3)
+
+
+def _there(name: str, port: int) -> list[str]:
+    """The first lines of what the server has."""
+    server = poplib.POP3("127.0.0.1", port, timeout=30)
+    server.user(f"{name}@example.test")
+    server.pass_("secret")
+    found = [server.retr(number + 1)[1][0].decode() for number in range(server.stat()[0])]
+    server.quit()
+    return found
+
+
+def _here(folder: Path) -> list[str]:
+    """The first lines of what the local store has: by its files, as they are on disk."""
+    return [file.read_text().partition("\n")[0] for file in sorted((folder / "mail").glob("*/Inbox/*.eml"))]
+
+
+def main(port: int, rule: str, steps: int) -> None:
+    """Die at each step of the first ones, until one is not reached any more."""
+    keep = Keep(KeepKind(rule))
+    for step in range(1, steps + 1):
+        folder = Path(tempfile.mkdtemp(prefix="emailsys-victim-"))
+        name = f"user{step}"
+        status = _fetch(folder, name, port, keep, step)
+        after_death = (_here(folder), _there(name, port))
+        last = _fetch(folder, name, port, keep, None)
+        archive = Archive(folder / "mail", lambda: datetime(2026, 3, 1, tzinfo=UTC))
+        indexed = sum(count.messages for count in archive.folders())
+        archive.close()
+        report = {
+            "step": step,
+            "died": status == _DIED,
+            "status": status,
+            "then": last,
+            "after_death": after_death,
+            "at_the_end": (_here(folder), _there(name, port)),
+            "indexed": indexed,
+        }
+        print(json.dumps(report), flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        if status == 0:
+            return
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
