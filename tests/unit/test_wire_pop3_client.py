@@ -250,6 +250,4 @@ class ListingTests(SynchronousTestCase):
 
     def test_commands_are_spelt_as_the_standard_has_them(self) -> None:
         spelt = [commands.top(3, 0), commands.sizes(), commands.stat(), commands.rset(), commands.utf8()]
-        self.assertEqual(
-            b"".join(command.octets for command in spelt), b"TOP 3 0\r\nLIST\r\nSTAT\r\nRSET\r\nUTF8\r\n"
-        )
+        self.assertEqual(b"".join(command.octets for command in spelt), b"TOP 3 0\r\nLIST\r\nSTAT\r\nRSET\r\nUTF8\r\n")
