@@ -1,9 +1,11 @@
-"""Lines to paste into a terminal, made for one running system: telnet, openssl, curl, swaks."""
+"""Lines to paste into a terminal, made for one running system: telnet, openssl, curl, swaks, our own commands."""
 
 from __future__ import annotations
 
 import base64
+import re
 import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +13,8 @@ from typing import Any, Final
 
 from emailsys.cli.roundtrip import ALICE, BOB, HOST
 
+#: Somebody on a system that is not there (RFC 2606).
+CAROL: Final = "carol@elsewhere.example"
 RSA_SUITE: Final = "ECDHE-RSA-AES256-GCM-SHA384"
 ECDSA_SUITE: Final = "ECDHE-ECDSA-AES128-GCM-SHA256"
 
@@ -56,6 +60,9 @@ def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path,
         ".",
         "quit",
     )
+    outside = tuple(text.replace(f"rcpt to:<{BOB}>", f"rcpt to:<{CAROL}>") for text in letter)
+    emailsys = f"{shlex.quote(sys.executable)} -m emailsys.cli.main"
+    state = f"--state {shlex.quote(str(ca.parent.parent))}"
     login = (f"user {BOB}", f"pass {passwords[BOB]}", "stat", "list", "quit")
     return [
         Line(
@@ -131,5 +138,19 @@ def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path,
             f"--auth PLAIN --auth-user {ALICE} --auth-password {shlex.quote(passwords[ALICE])} "
             f"--from {ALICE} --to {BOB}",
             r"250 2\.0\.0 .*queued as",
+        ),
+        Line(
+            "openssl-outside",
+            "a message for another system; here nothing leaves the machine, so that it waits in the queue",
+            f"{client} -connect {HOST}:{ports['submissions']} {trust}",
+            r"250 2\.0\.0 .*queued as",
+            ("ehlo localhost", f"auth plain {plain}", *outside),
+        ),
+        Line("queue", "what waits in the queue, and why", f"{emailsys} queue list {state}", re.escape(CAROL)),
+        Line(
+            "trace",
+            "the life of a message, from its acceptance on",
+            f"{emailsys} trace {state} {CAROL}",
+            r"switched off here",
         ),
     ]

@@ -182,12 +182,15 @@ class ReadyMadeTests(SynchronousTestCase):
 
     def test_names_with_spaces_are_quoted(self) -> None:
         """A state folder may have any name."""
-        ca, message = Path("/tmp/a state's/ca.pem"), Path("/tmp/a state's/m.eml")
+        state = Path("/tmp/a state's")
+        ca, message = state / "certs" / "ca.pem", state / "m.eml"
         lines = ready_made(dict.fromkeys(PORTS, 2525), {ALICE: "a b", BOB: "c"}, ca, message)
         self.assertEqual(len({line.name for line in lines}), len(lines))
         for line in lines:
             words = shlex.split(line.command)
-            if not line.name.startswith("telnet"):
+            if line.name in ("queue", "trace"):
+                self.assertIn(str(state), words)
+            elif not line.name.startswith("telnet"):
                 self.assertIn(str(ca), words)
         self.assertIn(str(message), shlex.split(next(line.command for line in lines if line.name == "curl-send")))
 

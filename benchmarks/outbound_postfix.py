@@ -1,0 +1,187 @@
+"""How fast queued mail leaves for one smtp-sink: this system side by side with Postfix, one after the other.
+
+Both get the same messages while their way out is closed; then it is opened, and the time is taken until the sink has
+counted the last one. Postfix has its defaults but for what a private instance on loopback needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from benchmarks.outbound_domains import EVERYTHING, fill
+from tests.live.daemon import Daemon, free_ports
+from tests.live.lab import SMTP_SINK, wait_for, why_not
+from tests.live.postfix import DAEMONS
+
+SMTP_SOURCE: Final = shutil.which("smtp-source", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+_PATIENCE: Final = 600.0
+
+
+class CountingSink:
+    """An smtp-sink that prints how many messages it has taken."""
+
+    def __init__(self) -> None:
+        assert SMTP_SINK is not None
+        [self.port] = free_ports(1)
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 -- as long as the sink
+        command = [SMTP_SINK, "-c", "-u", "nobody", f"127.0.0.1:{self.port}", "1000"]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._output)
+        wait_for(self._listens)
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    @property
+    def taken(self) -> int:
+        """Messages so far."""
+        size = self._output.seek(0, os.SEEK_END)
+        self._output.seek(max(0, size - 200))
+        counts = re.findall(rb"mesg=([0-9]+)", self._output.read())
+        return int(counts[-1]) if counts else 0
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+
+
+def timed(sink: CountingSink, messages: int, open_the_way: Callable[[], object]) -> float:
+    """Seconds from opening the way until the last message is there."""
+    before = sink.taken
+    began = time.perf_counter()
+    open_the_way()
+    wait_for(lambda: sink.taken - before >= messages, _PATIENCE)
+    return time.perf_counter() - began
+
+
+def ours(sink: CountingSink, messages: int, octets: int) -> float:
+    """This system, with its defaults and a route."""
+    route = f'[[routing.routes]]\nhost = "[127.0.0.1]"\nport = {sink.port}\n'
+    daemon = Daemon(f"{route}[outbound]\nenabled = false\n")
+    try:
+        fill(daemon, daemon.user(), messages, octets)
+        daemon.stop()
+        daemon.config_path.write_text(daemon.config_path.read_text().replace("enabled = false\n", ""))
+        daemon.start()
+        request = {"command": "queue.change", "change": "retry", **EVERYTHING}
+        return timed(sink, messages, lambda: daemon.command(request))
+    finally:
+        daemon.close()
+
+
+def postfix(sink: CountingSink, messages: int, octets: int) -> float:
+    """A private Postfix with its defaults and a relay host."""
+    folder = Path(tempfile.mkdtemp(prefix="emailsys-postfix-"))
+    folder.chmod(0o755)
+    config = folder / "config"
+    for name in ("spool", "data", "config"):
+        (folder / name).mkdir()
+    os.chown(folder / "data", pwd.getpwnam("postfix").pw_uid, -1)
+    [port] = free_ports(1)
+    main = f"""compatibility_level = 3.6
+queue_directory = {folder}/spool
+command_directory = /usr/sbin
+daemon_directory = {DAEMONS}
+data_directory = {folder}/data
+mail_owner = postfix
+setgid_group = postdrop
+myhostname = mx.example.test
+mydestination =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+relayhost = [127.0.0.1]:{sink.port}
+smtp_dns_support_level = disabled
+smtp_host_lookup = native
+alias_maps =
+alias_database =
+maillog_file =
+"""
+    (config / "main.cf").write_text(main + "defer_transports = smtp\n")
+    services = [f"127.0.0.1:{port} inet n - n - - smtpd"]
+    services += [
+        "cleanup unix n - n - 0 cleanup",
+        "qmgr unix n - n 300 1 qmgr",
+        "rewrite unix - - n - - trivial-rewrite",
+        "bounce unix - - n - 0 bounce",
+        "defer unix - - n - 0 bounce",
+        "trace unix - - n - 0 bounce",
+        "flush unix n - n 1000? 0 flush",
+        "retry unix - - n - - error",
+        "smtp unix - - n - - smtp",
+        "tlsmgr unix - - n 1000? 1 tlsmgr",
+        "anvil unix - - n - 1 anvil",
+        "scache unix - - n - 1 scache",
+        "proxymap unix - - n - - proxymap",
+        "pickup unix n - n 60 1 pickup",
+        "showq unix n - n - - showq",
+    ]
+    (config / "master.cf").write_text("\n".join(services) + "\n")
+    for name in ("postfix-files", "dynamicmaps.cf"):
+        found = Path("/etc/postfix") / name
+        if found.exists():
+            shutil.copy(found, config / name)
+    program = ["/usr/sbin/postfix", "-c", str(config)]
+    subprocess.run([*program, "check"], check=True, capture_output=True)
+    master = subprocess.Popen([str(DAEMONS / "master"), "-c", str(config), "-d"], stderr=subprocess.DEVNULL)
+    try:
+        assert SMTP_SOURCE is not None
+        source = [SMTP_SOURCE, "-s", "20", "-m", str(messages), "-l", str(octets), "-f", "alice@example.test"]
+        source += ["-t", "bob@example.net", f"127.0.0.1:{port}"]
+        wait_for(lambda: subprocess.run(source, check=False, capture_output=True).returncode == 0)
+        waiting = folder / "spool" / "deferred"
+        wait_for(lambda: sum(1 for path in waiting.rglob("*") if path.is_file()) >= messages, _PATIENCE)
+
+        def open_the_way() -> None:
+            (config / "main.cf").write_text(main)
+            subprocess.run([*program, "reload"], check=True, capture_output=True)
+            subprocess.run(["/usr/sbin/postqueue", "-c", str(config), "-f"], check=True)
+
+        return timed(sink, messages, open_the_way)
+    finally:
+        master.terminate()
+        master.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> None:
+    """Each in turn, and the ratio."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--messages", type=int, default=10_000)
+    options.add_argument("--octets", type=int, default=4096)
+    given = options.parse_args()
+    if why_not() or SMTP_SOURCE is None:
+        sys.exit(why_not() or "needs smtp-source of Postfix, which is not installed")
+    rates = {}
+    for name, run in (("emailsys", ours), ("Postfix", postfix)):
+        sink = CountingSink()
+        try:
+            seconds = run(sink, given.messages, given.octets)
+        finally:
+            sink.close()
+        rates[name] = given.messages / seconds
+        print(
+            f"{name}: {given.messages} messages of {given.octets} octets in {seconds:.1f} s, {rates[name]:.0f}/s",
+            flush=True,
+        )
+    print(f"ratio: {rates['emailsys'] / rates['Postfix']:.2f}")
+
+
+if __name__ == "__main__":
+    main()
