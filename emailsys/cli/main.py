@@ -72,7 +72,7 @@ class LazyGroup(click.Group):
     PROGRAM,
     cls=LazyGroup,
     lazy={
-        "mail": ("emailsys.cli.mail.group:mail", "Read and write mail: the full screen, and a verb for each thing to do."),
+        "mail": ("emailsys.cli.mail.group:mail", "Read and write mail: the full screen, and a verb for each thing."),
         "try": ("emailsys.cli.tryout:try_it", "See it work: a message goes through a system of its own, on loopback."),
         "serve": ("emailsys.cli.serve:serve", "Run the daemon in the foreground; `twistd emailsys` is its twin."),
         "domain": ("emailsys.cli.domain:domain", "Add, list and remove domains."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,7 +19,7 @@ _MESSAGE = (_LINES | _DOTTED).map(lambda lines: b"".join(line + b"\r\n" for line
 
 def _pieces(octets: bytes, cuts: list[int]) -> list[bytes]:
     places = sorted({0, len(octets), *(cut % (len(octets) + 1) for cut in cuts)})
-    return [octets[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [octets[start:end] for start, end in pairwise(places)]
 
 
 class StreamTests(SynchronousTestCase):
