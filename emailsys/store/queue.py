@@ -24,6 +24,18 @@ from emailsys.store.settling import Settling
 
 # Rows that one statement names.
 ROWS_AT_ONCE: Final = 500
+# What a queue row needs of its message; not the list of recipients, which may be as long for each of them.
+ENVELOPE: Final = (
+    messages.c.message_id,
+    messages.c.reverse_local,
+    messages.c.reverse_domain,
+    messages.c.arrived_at,
+    messages.c.octets,
+    messages.c.body_type,
+    messages.c.smtputf8,
+    messages.c.ret,
+    messages.c.envid,
+)
 
 
 @implementer(IQueue)
@@ -127,7 +139,7 @@ def due_rows(now: int, limit: int) -> Select[Any]:
     @param now: microseconds since 1970.
     """
     return (
-        select(queue, messages)
+        select(queue, *ENVELOPE)
         .join(messages, messages.c.message_id == queue.c.message_id)
         .where(queue.c.due_at <= now)
         .order_by(queue.c.due_at, queue.c.row_id)

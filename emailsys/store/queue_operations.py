@@ -22,7 +22,7 @@ from emailsys.operations import (
 from emailsys.store.database import Database
 from emailsys.store.history import Event, moment
 from emailsys.store.ids import id_number, id_text
-from emailsys.store.queue import reverse_path
+from emailsys.store.queue import ENVELOPE, reverse_path
 from emailsys.store.reclaim import Sweeper
 from emailsys.store.schema import NEVER, events, messages, queue, reclaim, settled
 
@@ -78,7 +78,7 @@ class QueueOperations:
     async def entries(self, which: QueueFilter, limit: int, after: int = 0) -> Sequence[QueueEntry]:
         """Rows in the order in which they were accepted."""
         asked = (
-            select(queue, messages)
+            select(queue, *ENVELOPE)
             .join(messages, messages.c.message_id == queue.c.message_id)
             .where(self._chosen(which), queue.c.row_id > after)
             .order_by(queue.c.row_id)

@@ -8,6 +8,8 @@ import json
 import os
 import signal
 import smtplib
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from emailsys import __version__
 from emailsys.cli.tryout import free_ports
 from emailsys.ops.control import ask
 from emailsys.tap.service import Daemon
@@ -96,6 +99,26 @@ class OperationsTests(TestCase):
         status = await self.ask(command="status")
         self.assertEqual(status["next_hops"], [])
         self.assertEqual(status["listening"]["metrics"], [f"127.0.0.1:{self.metrics}"])
+
+    async def test_one_screen_tells_how_the_daemon_stands(self) -> None:
+        await self.send()
+
+        def show(*arguments: str) -> str:
+            command = [sys.executable, "-m", "emailsys.cli.main", *arguments, "--state", str(self.state)]
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+        text = await self.away(show, "status")
+        for words in (
+            f"emailsys {__version__} on localhost, process {os.getpid()}, up ",
+            f"smtp        127.0.0.1:{self.smtp}  0 sessions",
+            "accepted 1",
+            "queue: ",
+            "example.net ",
+        ):
+            self.assertIn(words, text)
+        self.assertEqual(json.loads(await self.away(show, "status", "--json"))["daemon"]["pid"], os.getpid())
+        self.assertIn("all is well", await self.away(show, "verify"))
+        self.assertIn("put into the maildrop", await self.away(show, "trace", "ann@example.test"))
 
     async def test_routing_is_explained_as_the_daemon_does_it(self) -> None:
         await self.ask(command="domain.add", name="example.test", postmaster=["ann", "example.test"])

@@ -15,7 +15,7 @@ from emailsys.store.open import open_store
 from emailsys.store.queue import due_rows
 from emailsys.telemetry import Telemetry
 from tests.contract.engines import WALL, ClockedReactor, PostgreSQLCase, SQLiteCase
-from tests.contract.mail import MailCase, envelope, local, remote
+from tests.contract.mail import ALICE, MailCase, envelope, local, remote
 
 DAVE = Address("dave", "example.net")
 DAY = 86_400
@@ -108,6 +108,17 @@ class LedgerCase(MailCase):
         self.assertEqual(len((await self.open(alice)).listMessages()), 1)
         self.assertEqual(bob.address.local, "bob")
 
+    async def test_the_retention_works_by_itself_and_stops_with_the_store(self) -> None:
+        await self.send(b"gone\r\n", envelope(remote(DAVE)))
+        rows = await self.store.queue.lease(10, 60)
+        await self.store.queue.settle([Settlement(row) for row in rows])
+        self.clock.advance(31 * DAY)
+        self.store.retention.start()
+        while await self.count("messages"):
+            self.clock.advance(1)
+        self.store.retention.stop()
+        self.assertEqual(await self.count("settled"), 0)
+
     async def test_mail_is_kept_for_ever_unless_the_configuration_says_otherwise(self) -> None:
         alice, bob = await self.users()
         await self.send(b"old\r\n", envelope(local(alice), local(bob)))
@@ -133,6 +144,26 @@ class LedgerCase(MailCase):
 
     def store_url(self) -> str | None:
         raise SkipTest("no engine")
+
+    async def test_a_quota_is_warned_of_once_each_time_it_is_nearly_reached(self) -> None:
+        alice, _bob = await self.users()
+        await self.store.quotas.set_quota(ALICE, 1000)
+        telemetry = self.store.intake.telemetry
+
+        async def ask() -> int:
+            self.clock.advance(6)
+            await self.store.quotas.usage(alice.account_id)
+            return int(telemetry.counters["quota-nearly-full"])
+
+        self.assertEqual(await ask(), 0)
+        await self.send(b"x" * 900, envelope(local(alice)))
+        self.assertEqual([await ask(), await ask()], [1, 1])
+        maildrop = await self.open(alice)
+        maildrop.deleteMessage(0)
+        await maildrop.sync()
+        self.assertEqual(await ask(), 1)
+        await self.send(b"x" * 900, envelope(local(alice)))
+        self.assertEqual(await ask(), 2)
 
     async def test_after_a_crash_all_is_due_again(self) -> None:
         """A row that a dead process has leased waits for nobody; one that was to be held is held."""
