@@ -118,7 +118,7 @@ def once(program: Program, daemon: Daemon, user: User, messages: int) -> float:
         as_user = "nobody" if program.refuses_root and os.geteuid() == 0 else None
         if as_user is not None:
             for path in (home, *home.rglob("*")):
-                shutil.chown(path, as_user)
+                shutil.chown(path, as_user, "nogroup")
         began = time.perf_counter()
         subprocess.run(
             command,
@@ -129,6 +129,8 @@ def once(program: Program, daemon: Daemon, user: User, messages: int) -> float:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             user=as_user,
+            group="nogroup" if as_user else None,
+            extra_groups=[] if as_user else None,
         )
         seconds = time.perf_counter() - began
         count = sum(1 for _ in home.glob(program.pattern))

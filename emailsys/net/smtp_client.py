@@ -87,16 +87,12 @@ class SMTPClient(StreamProtocol):
         self._is_wary = False
         self._over = False
         self._lost = False
+        self.offers: tuple[str, ...] = ()
 
     @property
     def tls(self) -> str:
         """TLS version and suite, "" in the clear."""
         return self._session.tls
-
-    @property
-    def offers(self) -> tuple[str, ...]:
-        """The extensions that the host offers now, each with its parameters."""
-        return tuple(" ".join((keyword, *words)) for keyword, words in self._session.extensions.offered.items())
 
     # What the owner says
 
@@ -246,18 +242,16 @@ class SMTPClient(StreamProtocol):
 
     def _choose(self, ready: Ready) -> None:
         """EHLO was answered: TLS, then a login, then mail."""
-        next_hop = self._next_hop
+        next_hop, self.offers = self._next_hop, ready.extensions.shown
         if not self.tls and next_hop.tls is not TLSPolicy.NONE and not self._owner.clear:
             if "STARTTLS" in ready.extensions:
                 self._session.starttls()
                 return
             if next_hop.tls.insists:
-                self._session.abandon(
-                    Reply(451, "4.7.10", f"mail for {next_hop} must go by TLS, and {self._remote} offers no STARTTLS")
-                )
+                said = f"mail for {next_hop} must go by TLS, and {self._remote} offers no STARTTLS"
+                self._session.abandon(Reply(451, "4.7.10", said))
                 return
-        if next_hop.login is not None and not self._logged_in:
-            login = next_hop.login
+        if (login := next_hop.login) is not None and not self._logged_in:
             self._session.login(login.username, login.password, token=login.token, in_clear=login.in_clear)
             return
         self._become_usable()

@@ -29,6 +29,11 @@ class Extensions:
     #: The most octets that a message may have (RFC 1870); None where there is no fixed limit.
     size: int | None = None
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Each extension with its parameters, as a person reads it."""
+        return tuple(" ".join((keyword, *words)) for keyword, words in self.offered.items())
+
     def __contains__(self, keyword: str) -> bool:
         return keyword in self.offered
 

@@ -126,7 +126,7 @@ class ProgramTests(Case):
     def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(self) -> None:
         """Status 64."""
         self.assertIn("Did you mean 'user'?", self.refused(Exit.USAGE, "usr"))
-        self.assertIn("There are: try, serve", self.refused(Exit.USAGE, "zzz"))
+        self.assertIn("There are: mail, try, serve", self.refused(Exit.USAGE, "zzz"))
         self.refused(Exit.USAGE, "--nonsense")
         self.refused(Exit.USAGE, "user", "nonsense")
 

@@ -53,10 +53,17 @@ async def get(reactor: Any, url: str, limit: int) -> bytes | None:
         body = await collector.done
         return body if response.code == 200 else None
 
-    try:
-        return await Deferred.fromCoroutine(fetch()).addTimeout(_WHOLE, reactor)
-    except CancelledError:
-        raise
-    except Exception:
-        # No name, no answer, no certificate that holds: whatever it is, there is no document for us.
-        return None
+    def give_up(outcome: Deferred[bytes | None]) -> None:
+        # What the agent says of being cancelled differs from stage to stage.
+        outcome.errback(CancelledError())
+        whole.cancel()
+
+    def ended(body: bytes | None) -> None:
+        if not outcome.called:
+            outcome.callback(body)
+
+    outcome: Deferred[bytes | None] = Deferred(give_up)
+    whole = Deferred.fromCoroutine(fetch()).addTimeout(_WHOLE, reactor)
+    # No name, no answer, no certificate that holds: whatever it is, there is no document for us.
+    _ = whole.addErrback(lambda failure: None).addCallback(ended)
+    return await outcome

@@ -12,7 +12,7 @@ from emailsys.client.compose.build import Composed, new_message_id, unique
 from emailsys.client.compose.draft import ComposeError
 from emailsys.mail.address import Address
 from emailsys.mail.fields import message_ids
-from emailsys.mail.headers import header_end, missing_fields
+from emailsys.mail.headers import fields_end, header_end, missing_fields
 from emailsys.mail.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
 from emailsys.mail.mime import parse_header
 from emailsys.mail.trace import date_time
@@ -53,8 +53,8 @@ def ready(
     if not people:
         raise ComposeError("the message has no recipient")
     end = header_end(octets)
-    # Fields to the last line: there is no text.
-    end = len(octets) if end is None else end
+    if end is None:
+        end = fields_end(octets)
     head, body = octets[:end], octets[end:]
     if not body.startswith(b"\r\n"):
         # The text begins without an empty line before it.
