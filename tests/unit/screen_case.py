@@ -30,6 +30,15 @@ PATIENCE = 20.0
 BOB = Mailbox("Bob", parse("bob@example.org"))
 ALICE = Mailbox("Alice", parse("alice@example.org"))
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+#: The actions of keys whose effect a test has shown.
+TRIED: set[str] = set()
+
+
+def tries(*actions: str) -> Callable[[F], F]:
+    """This test shows what these keys do."""
+    TRIED.update(actions)
+    return lambda function: function
 
 
 def account(name: str) -> Account:
