@@ -70,9 +70,9 @@ def post(
         if as_json:
             print_json({"key": key, "message_id": message.message_id, "waits": True})
         return Exit.OK
-    if hold:
-        tell(f"held for {hold:g} seconds; Ctrl-C stops it, or elsewhere: emailsys mail outbox stop {key}")
     try:
+        if hold:
+            tell(f"held for {hold:g} seconds; Ctrl-C stops it, or elsewhere: emailsys mail outbox stop {key}")
         sent = _send(session, account, key, len(message.octets))
     except KeyboardInterrupt:
         with _undisturbed():
