@@ -32,6 +32,17 @@ ALICE = Mailbox("Alice", parse("alice@example.org"))
 T = TypeVar("T")
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+#: The actions of the keys that some test shows.
+TRIED: set[str] = set()
+
+
+def tries(*actions: str) -> Callable[[F], F]:
+    """This test shows what these keys do."""
+    TRIED.update(actions)
+    return lambda function: function
+
+
 def account(name: str) -> Account:
     """An account whose servers nobody asks."""
     server = Server("localhost", 995, username=f"{name}@example.org", secret=SecretSource(SecretKind.PROMPT))
