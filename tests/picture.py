@@ -22,8 +22,8 @@ NOW = datetime(2026, 3, 9, 12, 0, tzinfo=UTC)
 ALICE = Mailbox("Alice Adams", parse("alice@example.org"))
 TEXT = """Hi Alice,
 
-the night of the move went well: 41 machines, no mail lost, and the queue was
-empty at six. The figures are attached.
+the night of the move went well: 41 machines, no mail lost, and the queue
+was empty at six. The figures are attached.
 
 > Do we keep the old smart host for another week?
 

@@ -1,4 +1,4 @@
-"""A desk of its own, and the console program's `mail` run on it."""
+"""A desk in the environment, and the verbs of `emailsys mail` run on it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,6 @@ from emailsys.client.compose.build import build
 from emailsys.client.compose.draft import Attachment, Draft
 from emailsys.config.exits import Exit
 from tests.unit.screen_case import ALICE, BOB, NOW, account
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-READY = (
-    b"From: alice@example.org\r\nTo: dora@example.org\r\nBcc: eve@example.org\r\nSubject: Ready\r\n\r\n"
-    b"Hello.\r\n.\r\nMore.\r\n"
-)
 
 
 class Terminal(io.StringIO):

@@ -30,8 +30,10 @@ PATIENCE = 20.0
 BOB = Mailbox("Bob", parse("bob@example.org"))
 ALICE = Mailbox("Alice", parse("alice@example.org"))
 T = TypeVar("T")
+
+
 F = TypeVar("F", bound=Callable[..., Any])
-#: The actions of keys whose effect a test has shown.
+#: The actions of the keys that some test shows.
 TRIED: set[str] = set()
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from emailsys.client.archive.values import Addition, Flag, Place
 from emailsys.config.exits import Exit
-from tests.unit.mail_case import CHECKOUT, Case
+from tests.unit.mail_case import Case
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class ProgramTests(Case):

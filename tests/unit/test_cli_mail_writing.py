@@ -1,4 +1,4 @@
-"""`emailsys mail`: writing, sending, accounts, and the line by line session."""
+"""The verbs of `emailsys mail` that write, those for accounts, and the session line by line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from emailsys.cli.mail.opening import change_folder, execute, folder_names
 from emailsys.cli.mail.session import Session, result_of
 from emailsys.client.archive.values import Flag
 from emailsys.config.exits import Exit
-from tests.unit.mail_case import READY, Case
+from tests.unit.mail_case import Case
+
+READY = (
+    b"From: alice@example.org\r\nTo: dora@example.org\r\nBcc: eve@example.org\r\nSubject: Ready\r\n\r\n"
+    b"Hello.\r\n.\r\nMore.\r\n"
+)
 
 
 class WritingTests(Case):

@@ -1,4 +1,4 @@
-"""The full screen: writing, key by key."""
+"""The full screen, writing: each key's effect is seen on disk or in what goes out."""
 
 from __future__ import annotations
 
