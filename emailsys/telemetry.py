@@ -19,6 +19,8 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9@.:/<>+\-_=\[\]]+")
 
 def _shown(value: object) -> str:
     """A field's value as the log shows it: text that is not plain goes through repr, so that a peer writes no lines."""
+    if type(value) is int or value is None:
+        return str(value)
     text = value if isinstance(value, str) else str(value)
     if len(text) > _MOST:
         text = text[:_MOST] + "..."

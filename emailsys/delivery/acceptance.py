@@ -13,7 +13,6 @@ from emailsys.interfaces import IIncoming, IIntake, IRouter, Notice
 from emailsys.mail.dsn import Action, RecipientReport, Report
 from emailsys.mail.dsn_request import Notify, RecipientRequest, original_recipient
 from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute
-from emailsys.mail.headers import header_end
 
 
 @implementer(IIntake)
@@ -54,8 +53,9 @@ class QueueingIncoming:
         self._hostname = hostname
         self._wake = wake
         self._max_returned = max_returned
-        self._beginning: bytes = b""
-        self._header_ended = False
+        # What was written first, up to what a notice returns; its header is looked for only if there is a notice.
+        self._beginning: list[bytes] = []
+        self._kept = 0
         self.queue_id: str = incoming.queue_id
 
     @property
@@ -65,15 +65,14 @@ class QueueingIncoming:
 
     def write(self, octets: bytes) -> Deferred[None] | None:
         """Take the next octets."""
-        if not self._header_ended:
-            # Nothing is copied where the header stands in the first piece, as it does nearly always.
-            self._beginning = self._beginning + octets if self._beginning else octets
-            self._header_ended = len(self._beginning) >= self._max_returned or header_end(self._beginning) is not None
+        if self._kept < self._max_returned:
+            self._beginning.append(octets)
+            self._kept += len(octets)
         return self._incoming.write(octets)
 
     async def commit(self, envelope: Envelope, notices: Sequence[Notice] = ()) -> None:
         """Return once message, rows and notices are on disk."""
-        own = await self._notices(envelope)
+        own = await self._notices(envelope) if _may_be_told(envelope) else ()
         queued = _is_queued(envelope)
         if queued:
             envelope = replace(envelope, recipients=[_for_the_queue(recipient) for recipient in envelope.recipients])
@@ -87,8 +86,7 @@ class QueueingIncoming:
 
     async def _notices(self, envelope: Envelope) -> tuple[Notice, ...]:
         """Notices of success (RFC 3461 §6.2): delivered into maildrops here, or expanded to several addresses."""
-        if envelope.reverse_path is None:
-            return ()
+        assert envelope.reverse_path is not None
         told: dict[Action, list[RecipientReport]] = {}
         for recipient in envelope.recipients:
             action = _success_of(recipient)
@@ -98,6 +96,7 @@ class QueueingIncoming:
         routes = await self._router.resolve(envelope.reverse_path) if told else ()
         if not routes:
             return ()
+        original = b"".join(self._beginning)[: self._max_returned]
         return tuple(
             notice_of(
                 Report(
@@ -110,13 +109,22 @@ class QueueingIncoming:
                     arrived_at=envelope.arrived_at,
                     made_at=envelope.arrived_at,
                     envid=envelope.dsn.envid,
-                    original=self._beginning[: self._max_returned],
+                    original=original,
                     smtputf8=envelope.smtputf8,
                 ),
                 routes,
             )
             for action, reports in told.items()
         )
+
+
+def _may_be_told(envelope: Envelope) -> bool:
+    """Whether anybody has asked for a notice and can get one."""
+    if envelope.reverse_path is not None:
+        for recipient in envelope.recipients:
+            if recipient.dsn.notify is not None:
+                return True
+    return False
 
 
 def _success_of(recipient: Recipient) -> Action | None:
@@ -146,4 +154,8 @@ def _is_forwarded(route: object) -> bool:
 
 
 def _is_queued(envelope: Envelope) -> bool:
-    return any(isinstance(route, RemoteRoute) for recipient in envelope.recipients for route in recipient.routes)
+    for recipient in envelope.recipients:
+        for route in recipient.routes:
+            if isinstance(route, RemoteRoute):
+                return True
+    return False
