@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, select, update
+from sqlalchemy import Connection, Select, bindparam, func, select, update
 from zope.interface import implementer
 
 from emailsys.interfaces import IQueue, Notice, QueueRow, Settlement, StoreError
@@ -16,10 +16,11 @@ from emailsys.mail.dsn_request import MessageRequest, RecipientRequest, Return, 
 from emailsys.mail.envelope import BodyType
 from emailsys.store.bodies import read_piece
 from emailsys.store.database import Database
+from emailsys.store.gathering import Gathering
 from emailsys.store.history import moment
 from emailsys.store.ids import id_text
 from emailsys.store.reclaim import Sweeper
-from emailsys.store.schema import NEVER, messages, queue
+from emailsys.store.schema import NEVER, bodies, messages, queue
 from emailsys.store.settling import Settling
 
 # Rows that one statement names.
@@ -37,6 +38,17 @@ ENVELOPE: Final = (
     messages.c.envid,
 )
 
+# First pieces that are read at once: at most so many times 256 KiB.
+_BEGINNINGS_AT_ONCE: Final = 16
+_BEGINNINGS: Final = (
+    select(queue.c.row_id, messages.c.message_id, messages.c.pieces, bodies.c.content)
+    .join(messages, messages.c.message_id == queue.c.message_id)
+    .join(bodies, bodies.c.body_id == messages.c.message_id)
+    .where(queue.c.row_id.in_(bindparam("rows", expanding=True)))
+)
+# A message, in how many pieces it is, and the first of them.
+_Beginning = tuple[int, int, bytes]
+
 
 @implementer(IQueue)
 class Queue:
@@ -46,6 +58,9 @@ class Queue:
         self._database = database
         self._now = now
         self._settling = Settling(database, sweeper, now)
+        self._beginnings: Gathering[int, _Beginning | None] = Gathering(
+            lambda read: database.read("beginnings", read), _read_beginnings, _BEGINNINGS_AT_ONCE
+        )
 
     def _microseconds(self) -> int:
         return int(self._now() * 1_000_000)
@@ -120,17 +135,22 @@ class Queue:
 
     async def pieces(self, row: QueueRow) -> AsyncIterator[bytes]:
         """The body as it was accepted, each piece read in a transaction of its own."""
-        asked = (
-            select(messages.c.message_id, messages.c.pieces)
-            .join(queue, queue.c.message_id == messages.c.message_id)
-            .where(queue.c.row_id == row.row_id)
-        )
-        found = await self._database.read("queue-row", lambda connection: connection.execute(asked).one_or_none())
+        found = await self._beginnings.ask(row.row_id)
         if found is None:
             raise StoreError("the recipient is settled; its message may be gone")
-        for number in range(found.pieces):
-            content, _dots = await read_piece(self._database, found.message_id, number)
+        message_id, pieces, content = found
+        yield content
+        for number in range(1, pieces):
+            content, _dots = await read_piece(self._database, message_id, number)
             yield content
+
+
+def _read_beginnings(connection: Connection, row_ids: Sequence[int]) -> list[_Beginning | None]:
+    found = {
+        row_id: (message_id, pieces, bytes(content))
+        for row_id, message_id, pieces, content in connection.execute(_BEGINNINGS, {"rows": sorted(row_ids)})
+    }
+    return [found.get(row_id) for row_id in row_ids]
 
 
 def due_rows(now: int, limit: int) -> Select[Any]:

@@ -1,0 +1,94 @@
+"""Gather calls of one kind until a store thread begins them, so that many cost it one statement and one hop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from sqlalchemy import Connection
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+#: What the thread calls for all that was gathered: a result for each, in their order.
+Work = Callable[[Connection, Sequence[A]], Sequence[R]]
+#: How the thread is given a call: `Database.run` or `Database.read`.
+Start = Callable[[Callable[[Connection], Sequence[R]]], "Deferred[Sequence[R]]"]
+
+
+class _Batch(Generic[A, R]):
+    """What is gathered; closed as soon as the thread has it."""
+
+    def __init__(self, work: Work[A, R], most: int) -> None:
+        self._work = work
+        self._most = most
+        self._lock = threading.Lock()
+        self._sealed = False
+        self.items: list[A] = []
+        self.done: list[Deferred[R]] = []
+
+    def add(self, item: A, done: Deferred[R]) -> bool:
+        """Whether it still went in."""
+        with self._lock:
+            if self._sealed or len(self.items) >= self._most:
+                return False
+            self.items.append(item)
+            self.done.append(done)
+            return True
+
+    def run(self, connection: Connection) -> Sequence[R]:
+        """In the thread; again where the store tries again, with the same items."""
+        with self._lock:
+            self._sealed = True
+        return self._work(connection, self.items)
+
+
+class Gathering(Generic[A, R]):
+    """Asks for many what is asked one by one. Called in the reactor's thread."""
+
+    def __init__(self, start: Start[R], work: Work[A, R], most: int) -> None:
+        """@param most: items that one call of `work` is given."""
+        self._start = start
+        self._work = work
+        self._most = most
+        self._open: _Batch[A, R] | None = None
+
+    def ask(self, item: A) -> Deferred[R]:
+        """The result for one item; a failure is its own, not that of its neighbours."""
+        done: Deferred[R] = Deferred()
+        if self._open is None or not self._open.add(item, done):
+            batch = self._open = _Batch(self._work, self._most)
+            batch.add(item, done)
+            self._begin(batch)
+        return done
+
+    def _begin(self, batch: _Batch[A, R]) -> None:
+        begun = self._start(batch.run)
+        _ = begun.addCallbacks(
+            lambda results: self._answer(batch, results), lambda failure: self._failed(batch, failure)
+        )
+
+    def _answer(self, batch: _Batch[A, R], results: Sequence[R]) -> None:
+        self._forget(batch)
+        for done, result in zip(batch.done, results, strict=True):
+            # Who asked may have been cancelled meanwhile.
+            if not done.called:
+                done.callback(result)
+
+    def _failed(self, batch: _Batch[A, R], failure: Failure) -> None:
+        self._forget(batch)
+        if len(batch.items) == 1:
+            if not batch.done[0].called:
+                batch.done[0].errback(failure)
+            return
+        for item, done in zip(batch.items, batch.done, strict=True):
+            alone: _Batch[A, R] = _Batch(self._work, 1)
+            alone.add(item, done)
+            self._begin(alone)
+
+    def _forget(self, batch: _Batch[A, R]) -> None:
+        if self._open is batch:
+            self._open = None
