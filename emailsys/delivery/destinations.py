@@ -73,6 +73,16 @@ class Destination:
         self.last = replace(outcome, in_doubt=False)
         self.window = 1
 
+    def has_room(self, rows: int, settings: QueueSettings, share: int, crowded: bool) -> bool:
+        """Whether it may hold so many more recipients.
+
+        Who gets nothing done holds no more than a share even while there is memory: it must not run short at all.
+        """
+        if not self.held or (not crowded and (self.lately or self.finished)):
+            return True
+        most = self.allowance(settings, share) if crowded else max(share, 2 * settings.max_per_next_hop)
+        return self.held + rows <= most
+
     def allowance(self, settings: QueueSettings, share: int) -> int:
         """How many recipients it may hold where memory is short: little, unless it gets them done."""
         little = 2 * settings.max_per_next_hop

@@ -127,8 +127,9 @@ class QueueRunner(Service):
     async def _fill(self) -> float:
         """Lease what is due, as far as there is room. Returns for how many seconds there is nothing more to do."""
         most = self._settings.max_leased
-        # Above one half, more is leased only at ticks: to see whether there is mail for others than who is slow.
-        crowded = self._in_hand * 2 >= most
+        # Above three quarters, more is leased only at ticks: to see whether there is mail for others than who is slow.
+        # Who gets nothing done fills one half at most, so that the others always have a quarter.
+        crowded = self._in_hand * 4 >= most * 3
         if self._in_hand >= most or (crowded and not self._look_ahead):
             self._starved = True
             return self._settings.poll
@@ -178,10 +179,9 @@ class QueueRunner(Service):
         if destination.is_paused(now) and destination.last is not None:
             self._begin_recording(parcel, (destination.last,) * len(parcel.rows))
             return []
-        if crowded and destination.held:
-            share = self._settings.max_leased // (2 * self._destinations.busy)
-            if destination.held + len(parcel.rows) > destination.allowance(self._settings, share):
-                return self._redated(destination, parcel, now)
+        share = self._settings.max_leased // (2 * max(1, self._destinations.busy))
+        if not destination.has_room(len(parcel.rows), self._settings, share, crowded):
+            return self._redated(destination, parcel, now)
         self._hold(parcel)
         destination.waiting.append(parcel)
         self._make_ready(destination)
@@ -214,7 +214,7 @@ class QueueRunner(Service):
         self._in_hand -= len(parcel.rows)
         if self._destinations.let_go(self._destinations.of(parcel.next_hop), len(parcel.rows)):
             self._relay.idle(parcel.next_hop)
-        if self._starved and self._in_hand * 4 <= self._settings.max_leased:
+        if self._starved and self._in_hand * 4 < self._settings.max_leased * 3:
             self.wake()
         if not self._parcels:
             drained, self._drained = self._drained, []

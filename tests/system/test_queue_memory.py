@@ -41,6 +41,16 @@ class Crowded(SynchronousTestCase):
         self.assertEqual(system.store.waiting, [])
         self.assertEqual(system.relay.most_at_once["slow.test"], 2)
 
+    def test_hosts_that_never_answer_do_not_slow_the_others(self) -> None:
+        """Two of ten hosts are silent; the mail of the other eight leaves without a pause in between."""
+        system = System(QueueSettings(max_leased=80, max_per_next_hop=2, max_deliveries=100))
+        system.relay.hanging |= {"d0.test", "d1.test"}
+        for n in range(1000):
+            system.accept(f"user{n}@d{n % 10}.test", wake=False)
+        system.runner.wake()
+        system.pass_time(0.9, 0.05)
+        self.assertEqual(len(system.relay.delivered), 800)
+
     def test_postponed_rows_count_no_attempt(self) -> None:
         system = System(SMALL)
         system.relay.hanging.add("slow.test")
