@@ -16,6 +16,8 @@ from emailsys.mail.transmission import Outcome
 # Seconds a recipient takes, as long as nothing was measured, and the part that a new measure has in the average.
 _FIRST_PACE: Final = 0.02
 _NEW_PART: Final = 0.3
+# Seconds a recipient is thought to take at most.
+_SLOWEST_PACE: Final = 10.0
 # Seconds until a postponed row comes again, at least and at most.
 _LEAST_POSTPONEMENT: Final = 1.0
 _MOST_POSTPONEMENT: Final = 300.0
@@ -92,6 +94,9 @@ class Destination:
         """Take the measure of its pace, once in so many seconds."""
         if self.finished:
             self.pace += _NEW_PART * (seconds / self.finished - self.pace)
+        elif self.under_way:
+            # It got nothing done: what is re-dated for it need not come back soon.
+            self.pace = min(self.pace * 2, _SLOWEST_PACE)
         self.lately, self.finished = self.finished, 0
 
     def next_turn(self, now: datetime) -> datetime:
