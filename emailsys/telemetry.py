@@ -15,6 +15,7 @@ from zope.interface import implementer
 # Characters of a field's value that are shown: an address of RFC 5321 fits; a peer's own words may be 9 KiB long.
 _MOST: Final = 1000
 _PLAIN: Final = re.compile(r"[A-Za-z0-9@.:/<>+\-_=\[\]]+")
+_PLAIN_WORDS: Final = re.compile(r"[A-Za-z0-9@.:/<>+\-_=\[\] ]+")
 
 
 def _shown(value: object) -> str:
@@ -29,6 +30,15 @@ def _shown(value: object) -> str:
 
 def plain_line(name: str, fields: Mapping[str, object]) -> str:
     """An event as people read it: its name, then its fields as key=value."""
+    line = " ".join([name, *[f"{key}={value}" for key, value in fields.items()]])
+    # Nearly always that is it: no value is empty, long, or has a blank or anything else that wants quoting.
+    if (
+        len(line) <= _MOST
+        and line.count(" ") == len(fields)
+        and _PLAIN_WORDS.fullmatch(line)
+        and "= " not in f"{line} "
+    ):
+        return line
     return " ".join((name, *(f"{key}={_shown(value)}" for key, value in fields.items())))
 
 

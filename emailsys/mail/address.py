@@ -89,7 +89,7 @@ class Address:
     @property
     def key(self) -> tuple[str, str]:
         """What addresses of this system are compared by: local part and domain, both without case."""
-        return unicodedata.normalize("NFC", self.local).casefold(), domain_key(self.domain)
+        return _key(self.local, self.domain)
 
     @property
     def is_ascii(self) -> bool:
@@ -97,11 +97,21 @@ class Address:
         return self.local.isascii() and self.domain.isascii()
 
     def __str__(self) -> str:
-        local = self.local
-        if not _for(local).dot_atom.fullmatch(local):
-            quoted = local.replace("\\", "\\\\").replace('"', '\\"')
-            local = f'"{quoted}"'
-        return f"{local}@{self.domain}" if self.domain else local
+        return _written(self.local, self.domain)
+
+
+# An address is compared and printed several times on its way, and the next message is often from or for the same.
+@lru_cache(maxsize=4096)
+def _key(local: str, domain: str) -> tuple[str, str]:
+    return unicodedata.normalize("NFC", local).casefold(), domain_key(domain)
+
+
+@lru_cache(maxsize=4096)
+def _written(local: str, domain: str) -> str:
+    if not _for(local).dot_atom.fullmatch(local):
+        quoted = local.replace("\\", "\\\\").replace('"', '\\"')
+        local = f'"{quoted}"'
+    return f"{local}@{domain}" if domain else local
 
 
 def is_domain(text: str) -> bool:

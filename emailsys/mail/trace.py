@@ -45,13 +45,14 @@ def address_literal(ip: str) -> str:
     return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
 
 
-def _from_clause(client: Client) -> str:
-    literal = address_literal(client.ip)
-    if client.helo is not None and len(client.helo) <= 255:
-        if _PLAIN_NAME.fullmatch(client.helo):
-            return f"from {client.helo} ({literal})"
+@lru_cache(maxsize=1024)
+def _from_clause(helo: str | None, ip: str) -> str:
+    literal = address_literal(ip)
+    if helo is not None and len(helo) <= 255:
+        if _PLAIN_NAME.fullmatch(helo):
+            return f"from {helo} ({literal})"
         # RFC 5321 §4.1.4: a bad name is no reason to refuse, and what is told here is for people.
-        return f"from {literal} (helo={_NOT_IN_COMMENT.sub('?', client.helo)})"
+        return f"from {literal} (helo={_NOT_IN_COMMENT.sub('?', helo)})"
     return f"from {literal} ({literal})"
 
 
@@ -65,7 +66,7 @@ def received(hostname: str, client: Client, arrival: Arrival, recipients: Sequen
     if len(recipients) == 1 and recipients[0].forward_path.domain:
         named = f"\r\n\tfor <{recipients[0].forward_path}>"
     return (
-        f"Received: {_from_clause(client)}{tls}\r\n"
+        f"Received: {_from_clause(client.helo, client.ip)}{tls}\r\n"
         f"\tby {hostname} with {client.protocol} id {arrival.queue_id}{named};\r\n"
         f"\t{date_time(arrival.arrived_at)}\r\n"
     ).encode()

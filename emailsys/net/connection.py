@@ -215,6 +215,10 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
         if self.lost:
             raise ConnectionLost
 
+    def allow_silence(self, seconds: float) -> None:
+        """The peer may be silent for so long, from the end of the command that is being acted on."""
+        self.timeOut = seconds  # type: ignore[assignment]  # it takes any number
+
     def start_tls(self, context_factory: IOpenSSLServerConnectionCreator) -> None:
         """Write what was collected and begin the handshake. The caller has emptied `wire`."""
         self.flush()
@@ -325,35 +329,42 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
             self._measure_input()
             return
         self._pumping = True
+        used_up = False
         left = _COMMANDS_A_TURN
         try:
             while not (self._busy or self._choked or self.closing or self._negotiating):
                 if not left:
                     self._take_turns()
                     break
-                left -= 1
                 event = self.wire.next_event()
                 if event is None:
+                    used_up = True
                     if self._input_over:
                         self.close()
                     break
+                left -= 1
                 self._step(event)
         finally:
             self._pumping = False
+        if left < _COMMANDS_A_TURN:
+            self.resetTimeout()
         self.flush()
-        self._measure_input()
+        if used_up:
+            # What still waits is the beginning of a command.
+            self._resume_reading()
+        else:
+            self._measure_input()
 
     def _step(self, event: EventT) -> None:
         try:
             coroutine = self.perform(event)
-            if coroutine is not None:
-                coroutine = begin(coroutine)
+            rest = begin(coroutine) if coroutine is not None else None
         except Exception:
             self._step_ended(Failure())
             return
-        if coroutine is not None:
+        if rest is not None:
             self._busy = True
-            _ = Deferred.fromCoroutine(coroutine).addBoth(self._step_ended)
+            _ = rest.addBoth(self._step_ended)
             if self._busy:
                 self.flush()
 

@@ -1,47 +1,50 @@
-"""Run a coroutine at once, and leave a coroutine over only if it has to wait."""
+"""Run a coroutine at once, and make a Deferred of it only if it has to wait."""
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 
-def begin(coroutine: Coroutine[Deferred[Any], Any, None]) -> Coroutine[Deferred[Any], Any, None] | None:
-    """Run until the first wait. None if there was none; else the rest of it, for Deferred.fromCoroutine.
+def begin(coroutine: Coroutine[Deferred[Any], Any, None]) -> Deferred[None] | None:
+    """Run until the first wait. None if there was none; else a Deferred that fires at the coroutine's end.
 
-    Most commands of SMTP are answered from memory, where a Deferred would cost more than the work.
+    Most commands of SMTP are answered from memory, where a Deferred would cost more than the work. The Deferred cannot
+    be cancelled: what it stands for takes its course.
+
+    @raise Exception: what the coroutine raised before its first wait.
     """
     try:
         waiting = coroutine.send(None)
     except StopIteration:
         return None
-    return _wait_for(_Rest(coroutine, waiting))
-
-
-async def _wait_for(rest: _Rest) -> None:
-    await rest
+    rest = _Rest(coroutine)
+    _ = waiting.addBoth(rest.go_on)
+    return rest.ended
 
 
 class _Rest:
     """A coroutine that was begun and waits for a Deferred."""
 
-    __slots__ = ("_coroutine", "_waiting")
+    __slots__ = ("_coroutine", "ended")
 
-    def __init__(self, coroutine: Coroutine[Deferred[Any], Any, None], waiting: Deferred[Any]) -> None:
+    def __init__(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
         self._coroutine = coroutine
-        self._waiting = waiting
+        self.ended: Deferred[None] = Deferred()
 
-    def __await__(self) -> Generator[Deferred[Any], Any, None]:
-        waiting = self._waiting
-        while True:
-            value, raised = None, None
-            try:
-                value = yield waiting
-            except BaseException as error:
-                raised = error
-            try:
-                waiting = self._coroutine.send(value) if raised is None else self._coroutine.throw(raised)
-            except StopIteration:
-                return
+    def go_on(self, result: object) -> None:
+        """What was waited for is here: run to the next wait, or to the end."""
+        try:
+            if isinstance(result, Failure):
+                waiting = result.throwExceptionIntoGenerator(self._coroutine)
+            else:
+                waiting = self._coroutine.send(result)
+        except StopIteration:
+            self.ended.callback(None)
+        except BaseException:
+            self.ended.errback()
+        else:
+            waiting.addBoth(self.go_on)

@@ -67,9 +67,7 @@ class Errand:
     def load(self, then: Callable[[Errand], None]) -> None:
         """Read the first two pieces, which tells whether there is more than one, and call `then`; unless it is closed
         before."""
-        rest = begin(self._load(then))
-        if rest is not None:
-            _ = Deferred.fromCoroutine(rest)
+        _ = begin(self._load(then))
 
     async def _load(self, then: Callable[[Errand], None]) -> None:
         self._pieces = pieces = self.transmission.pieces()
@@ -109,4 +107,4 @@ class Errand:
         if pieces is not None and is_open:
             rest = begin(_close(pieces))
             if rest is not None:
-                _ = Deferred.fromCoroutine(rest).addErrback(lambda _: None)
+                _ = rest.addErrback(lambda _: None)

@@ -49,7 +49,6 @@ class POP3Server(POP3Authorization):
 
     @override
     def perform(self, event: Event) -> Coroutine[Any, Any, None] | None:
-        self.resetTimeout()
         if self.mbox is not None:
             self.mbox.touch()
         if isinstance(event, Command):

@@ -63,7 +63,6 @@ class ESMTPServer(SMTPLogin):
 
     @override
     def perform(self, event: Event) -> Coroutine[Any, Any, None] | None:
-        self.resetTimeout()
         if isinstance(event, Command):
             step = self.lookupMethod(event.verb)(event.argument)
         elif isinstance(event, Body):
@@ -212,7 +211,7 @@ class ESMTPServer(SMTPLogin):
     def do_DATA(self, rest: bytes) -> None:
         self._begin_message()
         self.wire.data_begins()
-        self.setTimeout(self.service.settings.data_timeout)
+        self.allow_silence(self.service.settings.data_timeout)
         self.reply(replies.SEND_MESSAGE)
 
     def ext_BDAT(self, chunk: Chunk) -> None:
@@ -222,7 +221,7 @@ class ESMTPServer(SMTPLogin):
                 self._begin_message()
             except Exception:
                 self._refuse_message(self._reply_to(Failure()))
-        self.setTimeout(self.service.settings.data_timeout)
+        self.allow_silence(self.service.settings.data_timeout)
 
     def _refuse_message(self, refusal: Reply) -> None:
         """The message on its way cannot be accepted; what still comes of it is dropped."""
@@ -269,7 +268,7 @@ class ESMTPServer(SMTPLogin):
         if end is End.MESSAGE:
             return self._end_message()
         if end is End.CHUNK:
-            self.setTimeout(self.service.settings.command_timeout)
+            self.allow_silence(self.service.settings.command_timeout)
             if self._refusal is not None:
                 # RFC 3030 §2: the transaction has failed, chunks that follow are dropped.
                 self.wire.transaction_over()
@@ -283,7 +282,7 @@ class ESMTPServer(SMTPLogin):
         self.forget()
 
     async def _end_message(self) -> None:
-        self.setTimeout(self.service.settings.command_timeout)
+        self.allow_silence(self.service.settings.command_timeout)
         if self._message is not None:
             waiting = self._write(self._message.finish)
             if waiting is not None:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 # How many rows one INSERT takes, largest first. A statement is one call into the engine and so gives the interpreter
 # lock away once; with one call a row, a busy reactor thread makes each of them wait (decision 0011).
-_ROWS_AT_ONCE: Final = (32, 8, 1)
+_ROWS_AT_ONCE: Final = (32, 16, 8, 4, 2, 1)
 
 
 class Verdict(enum.Enum):
@@ -36,7 +36,7 @@ def told(error: Exception) -> str:
 
 
 class Inserts:
-    """Many rows into one table, in statements of 32, 8 and 1 rows."""
+    """Many rows into one table, in statements of 32 rows and of the lesser powers of two."""
 
     def __init__(self, table: Table, verb: str, placeholder: str) -> None:
         """

@@ -58,7 +58,6 @@ class Echo(Connection[bytes]):
             raise ValueError("greeting")
 
     def perform(self, event: bytes) -> Coroutine[Any, Any, None] | None:
-        self.resetTimeout()
         if event == b"wait":
             return self._wait(self.waiting)
         if event == b"later":

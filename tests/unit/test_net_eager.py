@@ -30,9 +30,8 @@ class Eager(SynchronousTestCase):
         first: Deferred[object] = Deferred()
         second: Deferred[object] = Deferred()
         third: Deferred[object] = Deferred()
-        rest = begin(self.work(first, second, third))
-        assert rest is not None
-        over = Deferred.fromCoroutine(rest)
+        over = begin(self.work(first, second, third))
+        assert over is not None
         self.assertEqual(self.said, ["begun"])
         first.callback("one")
         second.errback(ZeroDivisionError())
@@ -49,8 +48,7 @@ class Eager(SynchronousTestCase):
 
         self.assertRaises(KeyError, begin, fail(None))
         wait: Deferred[object] = Deferred()
-        rest = begin(fail(wait))
-        assert rest is not None
-        over = Deferred.fromCoroutine(rest)
+        over = begin(fail(wait))
+        assert over is not None
         wait.callback(None)
         self.failureResultOf(over, KeyError)

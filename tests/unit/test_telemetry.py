@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from emailsys.telemetry import LogWriter, Telemetry
+from emailsys.telemetry import LogWriter, Telemetry, plain_line
 
 
 class MailLogTests(SynchronousTestCase):
@@ -60,6 +60,13 @@ class MailLogTests(SynchronousTestCase):
         self.telemetry.event("smtp.login_refused", user="\0" * 9000)
         self.assertLess(len(self.lines()[0]), 4200)
         self.assertIn("...", self.lines()[0])
+
+    def test_each_value_alone_needs_its_quotes(self) -> None:
+        """A blank would make one field two, an empty value would take its neighbour for its own."""
+        for value, shown in (("a b", "'a b'"), ("", "''"), ("a=", "a="), ("a= b=c", "'a= b=c'"), ("ä", "'ä'")):
+            for fields in ({"x": value}, {"x": value, "y": "z"}, {"y": "z", "x": value}):
+                self.assertIn(f"x={shown}", plain_line("event", fields).split(" ", 1)[1])
+        self.assertEqual(plain_line("event", {"x": "", "y": "z"}), "event x='' y=z")
 
     def test_a_surprise_has_its_traceback(self) -> None:
         """It is logged once, with what is needed to find the defect."""
