@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import Connection, delete, func, select, text
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
+from typing_extensions import override
 
-from emailsys.interfaces import StoreError
-from emailsys.store.database import Database, IdleCall, Reactor
+from emailsys.store.chore import Chore
+from emailsys.store.database import Database, Reactor
 from emailsys.store.schema import bodies, body_pieces, maildrop, messages, queue, reclaim
 from emailsys.telemetry import Telemetry
 
@@ -24,13 +23,16 @@ _REST: Final = 5.0
 _MESSAGES: Final = 32
 _PIECES: Final = 4
 _PAGES: Final = 64
+# The most pages given back by one step: those at the end of the file go for nothing, and a step that has grown with
+# them would hold mail up for long where pages in use have to be moved.
+_MOST_PAGES: Final = 512
 # Free pages that stay in the file for the mail to come.
 RESERVE_OCTETS: Final = 16 * 1024 * 1024
 # PostgreSQL: the advisory lock that lets one node sweep at a time.
 _SWEEP_LOCK: Final = 2
 
 
-class Sweeper:
+class Sweeper(Chore):
     """Sweeps while there is something to sweep, rests otherwise. It never has a body in hand that a row still names."""
 
     def __init__(
@@ -45,58 +47,13 @@ class Sweeper:
         @param reserve: octets of free pages left in the file.
         @param clock: seconds; how long a step took.
         """
+        super().__init__("store-sweep", reactor, telemetry, _PAUSE, _REST)
         self._database = database
-        self._reactor = reactor
-        self._telemetry = telemetry
         self._reserve = reserve
         self._clock = clock
         self._pages = _PAGES
-        self._next: IdleCall | None = None
-        self._sweeping = False
-        self._stepping: Deferred[None] | None = None
-        self._stopped = True
 
-    def start(self) -> None:
-        """Sweep from now on."""
-        self._stopped = False
-        self._later(_PAUSE)
-
-    def stop(self) -> None:
-        """No further step is begun."""
-        self._stopped = True
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
-
-    def wake(self) -> None:
-        """Something may have become free."""
-        if not self._stopped and not self._sweeping:
-            if self._next is not None:
-                self._next.cancel()
-            self._later(_PAUSE)
-
-    def _later(self, seconds: float) -> None:
-        self._next = self._reactor.callLater(seconds, self._step)
-
-    def _step(self) -> None:
-        self._next = None
-        self._sweeping = True
-        stepping = Deferred.fromCoroutine(self.step())
-        stepping = stepping.addErrback(self._failed)
-        self._stepping = stepping.addCallback(self._stepped)
-
-    def _failed(self, failure: Failure) -> bool:
-        if failure.check(StoreError):
-            self._telemetry.event("store-sweep-put-off", error=failure.getErrorMessage())
-        else:
-            self._telemetry.surprise("store-sweep", failure)
-        return False
-
-    def _stepped(self, more: bool) -> None:
-        self._sweeping = False
-        if not self._stopped:
-            self._later(_PAUSE if more else _REST)
-
+    @override
     async def step(self) -> bool:
         """Sweep for a few milliseconds; whether there is more."""
         if await self._database.read("reclaim-look", _anything):
@@ -109,7 +66,7 @@ class Sweeper:
         left = self._database.engine.vacuum(connection, self._reserve, self._pages)
         # As many pages as a step has time for, found by trying.
         slow = self._clock() - began > _STEP
-        self._pages = max(8, self._pages // 2) if slow else min(4096, self._pages * 2)
+        self._pages = max(8, self._pages // 2) if slow else min(_MOST_PAGES, self._pages * 2)
         return left > 0
 
     def _sweep(self, connection: Connection) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, exists, select, text, update
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
+from typing_extensions import override
 
 from emailsys.config.settings import StoreSettings
-from emailsys.interfaces import Fate, StoreError
-from emailsys.store.database import Database, IdleCall, Reactor
+from emailsys.interfaces import Fate
+from emailsys.store.chore import Chore
+from emailsys.store.database import Database, Reactor
 from emailsys.store.ending import end_in_maildrop
 from emailsys.store.ids import first_id_at
 from emailsys.store.schema import accounts, events, maildrop, messages, settled
@@ -31,7 +31,7 @@ _FEWER: Final = (
 )
 
 
-class Retention:
+class Retention(Chore):
     """Works while there is something to forget, rests otherwise."""
 
     def __init__(
@@ -47,48 +47,14 @@ class Retention:
         @param deleted: called when bodies may have become free.
         @param now: seconds since 1970.
         """
+        super().__init__("store-retention", reactor, telemetry, _PAUSE, _REST)
         self._database = database
-        self._reactor = reactor
-        self._telemetry = telemetry
         self._deleted = deleted
         self._history = int(settings.history_days * _DAY)
         self._maildrop = int(settings.maildrop_days * _DAY)
         self._now = now
-        self._next: IdleCall | None = None
-        self._stepping: Deferred[None] | None = None
-        self._stopped = True
 
-    def start(self) -> None:
-        """Work from now on."""
-        self._stopped = False
-        self._later(_PAUSE)
-
-    def stop(self) -> None:
-        """No further step is begun."""
-        self._stopped = True
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
-
-    def _later(self, seconds: float) -> None:
-        self._next = self._reactor.callLater(seconds, self._begin)
-
-    def _begin(self) -> None:
-        self._next = None
-        stepping = Deferred.fromCoroutine(self.step()).addErrback(self._failed)
-        self._stepping = stepping.addCallback(self._stepped)
-
-    def _failed(self, failure: Failure) -> bool:
-        if failure.check(StoreError):
-            self._telemetry.event("store-retention-put-off", error=failure.getErrorMessage())
-        else:
-            self._telemetry.surprise("store-retention", failure)
-        return False
-
-    def _stepped(self, more: bool) -> None:
-        if not self._stopped:
-            self._later(_PAUSE if more else _REST)
-
+    @override
     async def step(self) -> bool:
         """Forget some; whether there may be more."""
         now = int(self._now() * 1_000_000)
