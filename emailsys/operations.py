@@ -175,8 +175,14 @@ class AliasRow:
 class IAliasAdministration(Interface):
     """Aliases of the domains of this system. Each method raises AdminError for what must not be."""
 
-    async def set_alias(name: Address, targets: Sequence[Address]) -> None:
+    async def set_alias(name: Address, targets: Sequence[Address]) -> AliasRow:
         """Let a name stand for targets, here or elsewhere, and no longer for others. Not an account's own name."""
+
+    async def add_targets(name: Address, targets: Sequence[Address]) -> AliasRow:
+        """Let a name stand for targets too, which may be its first."""
+
+    async def remove_targets(name: Address, targets: Sequence[Address]) -> AliasRow:
+        """Let a name no longer stand for targets; with the last of them the alias is gone."""
 
     async def remove_alias(name: Address) -> None:
         """Remove it."""

@@ -8,13 +8,15 @@ import click
 
 from emailsys.cli.accounts import administer
 from emailsys.cli.options import ADDRESS, Places, as_json, places
-from emailsys.cli.output import print_rows
+from emailsys.cli.output import print_done, print_rows
 from emailsys.mail.address import Address, is_domain
 
 _EXAMPLES = """\b
 Examples:
   emailsys alias set sales@example.org alice@example.org bob@elsewhere.example
   emailsys alias set @example.org alice@example.org      the catch-all: names that nobody has
+  emailsys alias add sales@example.org carol@example.org       ... and one more
+  emailsys alias remove sales@example.org bob@elsewhere.example
   emailsys alias remove sales@example.org
 """
 
@@ -45,15 +47,44 @@ def alias() -> None:
     """Set, list and remove aliases: names that stand for others, here or elsewhere."""
 
 
+_name = click.argument("name", type=NAME)
+
+
+def _change(where: Places, command: str, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
+    request = {"command": command, "name": _field(name), "targets": [_field(one) for one in targets] or None}
+    row = administer(where, request)
+    stands = f"{row['name']} stands for {', '.join(row['targets'])}" if row["targets"] else f"removed {row['name']}"
+    print_done(row, as_json, stands)
+
+
 @alias.command("set", epilog=_EXAMPLES)
-@click.argument("name", type=NAME)
+@_name
 @click.argument("targets", type=ADDRESS, nargs=-1, required=True, metavar="TARGET...")
+@as_json
 @places
-def set_(where: Places, name: Address, targets: tuple[Address, ...]) -> None:
+def set_(where: Places, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
     """Let NAME stand for all TARGETs, and no longer for what it stood for. @domain is its catch-all."""
-    administer(where, {"command": "alias.set", "name": _field(name), "targets": [_field(one) for one in targets]})
-    shown = str(name) if name.local else f"@{name.domain}"
-    click.echo(f"{shown} stands for {', '.join(map(str, targets))}", err=True)
+    _change(where, "alias.set", name, targets, as_json)
+
+
+@alias.command("add", epilog=_EXAMPLES)
+@_name
+@click.argument("targets", type=ADDRESS, nargs=-1, required=True, metavar="TARGET...")
+@as_json
+@places
+def add(where: Places, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
+    """Let NAME stand for TARGETs beside those that it stands for."""
+    _change(where, "alias.add", name, targets, as_json)
+
+
+@alias.command("remove", epilog=_EXAMPLES)
+@_name
+@click.argument("targets", type=ADDRESS, nargs=-1, metavar="[TARGET]...")
+@as_json
+@places
+def remove(where: Places, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
+    """Let NAME no longer stand for TARGETs; without any, remove the alias."""
+    _change(where, "alias.remove", name, targets, as_json)
 
 
 @alias.command("list")
@@ -66,12 +97,3 @@ def list_(where: Places, domain: str | None, as_json: bool) -> None:
     if not as_json:
         rows = [{"name": row["name"], "targets": ", ".join(row["targets"])} for row in rows]
     print_rows(rows, as_json, "no aliases yet: emailsys alias set NAME TARGET...")
-
-
-@alias.command("remove")
-@click.argument("name", type=NAME)
-@places
-def remove(where: Places, name: Address) -> None:
-    """Remove an alias."""
-    administer(where, {"command": "alias.remove", "name": _field(name)})
-    click.echo(f"removed {str(name) if name.local else '@' + name.domain}", err=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,9 @@ import click
 
 from emailsys import pki
 from emailsys.cli.options import Places, Refused, as_json, places
+from emailsys.cli.output import print_json
 from emailsys.config.exits import Exit
+from emailsys.ops.control import ControlFailed, NoDaemon, ask
 
 #: Where the development CA lies, below the state folder.
 CERTS_FOLDER: Final = "certs"
@@ -71,13 +72,36 @@ def recipe() -> None:
 
 def _ensure(where: Places, as_json: bool, renew: bool) -> None:
     where.announce()
+    hostname, told = _hostname(where)
     try:
-        made = pki.ensure_development_ca(where.folder / CERTS_FOLDER, [where.settings().hostname], renew=renew)
+        made = pki.ensure_development_ca(where.folder / CERTS_FOLDER, [hostname], renew=renew)
     except pki.PKIError as error:
         raise Refused(str(error), Exit.CONFIG) from error
     for path in made.written:
         click.echo(f"emailsys: wrote {path}", err=True)
+    click.echo(f"emailsys: for {hostname} and this machine's loopback names: {told}", err=True)
     _show([made.authority, *(files.chain for files in made.certificates)], as_json)
+
+
+def _hostname(where: Places) -> tuple[str, str]:
+    """The name that server certificates have to bear, and whose it is in words.
+
+    The daemon that runs on the state folder knows best: it may have been given a file that is not looked for elsewhere.
+    """
+    try:
+        status = ask(where.folder, {"command": "status"}, 10.0).get("result")
+    except (NoDaemon, ControlFailed):
+        status = None
+    if status is not None and where.config is None:
+        return str(status["hostname"]), f"the hostname of the daemon that runs, process {status['pid']}"
+    settings = where.settings()
+    if where.config is None:
+        return settings.hostname, "no configuration was found, and no daemon runs; --config FILE names one"
+    if settings.tls.certificates:
+        own = f"; the daemon serves the certificates that {where.config} names, not these"
+    else:
+        own = "; a daemon that runs serves them after SIGHUP" if status is not None else ""
+    return settings.hostname, f"the hostname of {where.config}{own}"
 
 
 def _show(paths: Sequence[Path], as_json: bool) -> None:
@@ -86,7 +110,7 @@ def _show(paths: Sequence[Path], as_json: bool) -> None:
     except pki.PKIError as error:
         raise Refused(str(error), Exit.CONFIG) from error
     if as_json:
-        click.echo(json.dumps([_as_document(each) for each in facts], indent=2, ensure_ascii=False))
+        print_json([_as_document(each) for each in facts])
         return
     now = datetime.now(UTC)
     click.echo("\n\n".join(_as_text(each, now) for each in facts))

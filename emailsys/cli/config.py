@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from emailsys.cli.options import Places, places
+from emailsys.cli.options import Places, as_json, places
+from emailsys.cli.output import print_json
 from emailsys.config.exits import Exit
 from emailsys.config.settings import Settings
 
@@ -29,44 +32,58 @@ def example() -> None:
 
 
 @config.command("show")
+@as_json
 @places
-def show(where: Places) -> None:
-    """Print the settings in force, as TOML; on stderr, where they come from."""
+def show(where: Places, as_json: bool) -> None:
+    """Print the settings in force, as TOML or JSON; on stderr, where they come from."""
     from emailsys.config.show import render
 
     settings = where.settings()
     where.announce(settings)
     click.echo(f"emailsys: from {where.config or 'the embedded default'}", err=True)
-    click.echo(render(settings), nl=False)
+    text = render(settings)
+    if as_json:
+        print_json(tomllib.loads(text))
+    else:
+        click.echo(text, nl=False)
 
 
 @config.command("check")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
+@as_json
 @places
-def check(where: Places, file: Path | None) -> int:
+def check(where: Places, file: Path | None, as_json: bool) -> int:
     """Check FILE, or the configuration in force, with its certificates, addresses, user and state folder.
 
     Each error names the file, the key, what was found and what is allowed. The status is 78 where there are any.
     """
+    from emailsys.config.loader import ConfigError
+
     if file is not None:
         where = Places(where.state, file.absolute())
-    settings = where.settings()
-    where.announce(settings)
-    name = where.config or "embedded default"
-    problems = list(problems_of(settings))
-    for problem in problems:
-        click.echo(f"{name}: {problem}", err=True)
-    for warning in warnings_of(settings, where.config is not None):
-        click.echo(f"{name}: warning: {warning}", err=True)
-    if problems:
-        return Exit.CONFIG
-    click.echo(f"{name}: ok")
-    return Exit.OK
+    name = str(where.config or "embedded default")
+    try:
+        settings = where.settings()
+    except ConfigError as error:
+        # Each of them names the file already.
+        problems, warnings = error.problems, []
+    else:
+        where.announce(settings)
+        problems = [f"{name}: {problem}" for problem in problems_of(settings)]
+        warnings = [f"{name}: warning: {warning}" for warning in warnings_of(settings, where.config is not None)]
+    for line in (*problems, *warnings):
+        click.echo(line, err=True)
+    if as_json:
+        print_json({"file": name, "ok": not problems, "problems": problems, "warnings": warnings})
+    elif not problems:
+        click.echo(f"{name}: ok")
+    return Exit.CONFIG if problems else Exit.OK
 
 
 def problems_of(settings: Settings) -> Iterator[str]:
     """What keeps these settings from working on this machine."""
     from emailsys.net.certificate_files import TLSConfigError, read_pair
+    from emailsys.net.tls_client import client_context
     from emailsys.supervisor import StartupError, check_state_folder, expand, find_identity, has_ipv6, listens_of
 
     now = datetime.now(UTC)
@@ -84,14 +101,38 @@ def problems_of(settings: Settings) -> Iterator[str]:
     except StartupError as error:
         yield str(error)
     for service, listen in listens_of(settings):
+        key = "monitoring.metrics_listen" if service == "metrics" else f"listen.{service}"
         for host, port in expand(listen.addresses, has_ipv6()):
             problem = _no_such_address(host)
             if problem is not None:
-                yield f"listen.{service}: found {host} with port {port}; {problem}"
+                yield f"{key}: found {host} with port {port}; {problem}"
+    for key in ("source_ipv4", "source_ipv6"):
+        host = getattr(settings.outbound, key)
+        problem = _no_such_address(host) if host else None
+        if problem is not None:
+            yield f'outbound.{key}: found "{host}"; {problem}; allowed: an address of this machine'
+    if settings.outbound.ca_file is not None:
+        try:
+            client_context(settings.hostname, settings.outbound.ca_file)
+        except TLSConfigError as error:
+            yield f"outbound.ca_file: {error}"
+    yield from _missing(settings)
+
+
+def _missing(settings: Settings) -> Iterator[str]:
+    """Programs and folders that are not there."""
+    if settings.monitoring.metrics_listen and find_spec("prometheus_client") is None:
+        yield "monitoring.metrics_listen: needs prometheus-client; pip install emailsys[metrics]"
+    if settings.store.url is not None and settings.store.url.startswith("postgresql") and find_spec("psycopg") is None:
+        yield "store.url: PostgreSQL needs psycopg; pip install emailsys[postgres]"
+    log = settings.monitoring.mail_log
+    if log is not None and not log.parent.is_dir():
+        yield f'monitoring.mail_log: found "{log}"; allowed: a file in a folder that is there'
 
 
 def warnings_of(settings: Settings, from_file: bool) -> Iterator[str]:
     """What works, but is seldom meant."""
+    from emailsys.config.sense import oddities
     from emailsys.supervisor import expand, listens_of
 
     if not from_file:
@@ -105,6 +146,7 @@ def warnings_of(settings: Settings, from_file: bool) -> Iterator[str]:
         yield "user: none; ports below 1024 need root to start, and the daemon would then keep running as root"
     if not settings.tls.certificates:
         yield "tls.certificates: none; the development CA is used, which no other machine trusts"
+    yield from oddities(settings.queue, settings.routing, settings.outbound)
 
 
 def _no_such_address(host: str) -> str | None:

@@ -9,7 +9,7 @@ import click
 from emailsys.cli.accounts import administer
 from emailsys.cli.amounts import quota_octets
 from emailsys.cli.options import ADDRESS, Places, Refused, as_json, places
-from emailsys.cli.output import print_rows
+from emailsys.cli.output import print_done, print_rows
 from emailsys.config.exits import Exit
 from emailsys.mail.address import Address
 
@@ -27,8 +27,9 @@ def domain() -> None:
     metavar="ADDRESS",
     help="Who gets the mail for postmaster and abuse at this domain; asked for on a terminal.",
 )
+@as_json
 @places
-def add(where: Places, name: str, postmaster: Address | None) -> None:
+def add(where: Places, name: str, postmaster: Address | None, as_json: bool) -> None:
     """Add a domain, with its addresses postmaster and abuse (RFC 5321 §4.5.1, RFC 2142)."""
     if postmaster is None:
         if not sys.stdin.isatty():
@@ -37,7 +38,8 @@ def add(where: Places, name: str, postmaster: Address | None) -> None:
             )
         postmaster = click.prompt(f"Who reads mail to postmaster@{name} and abuse@{name}?", type=ADDRESS)
     administer(where, {"command": "domain.add", "name": name, "postmaster": [postmaster.local, postmaster.domain]})
-    click.echo(f"added {name}; postmaster and abuse go to {postmaster}", err=True)
+    added = {"name": name, "postmaster": str(postmaster)}
+    print_done(added, as_json, f"added {name}; postmaster and abuse go to {postmaster}")
 
 
 @domain.command("list")
@@ -51,18 +53,21 @@ def list_(where: Places, as_json: bool) -> None:
 
 @domain.command("remove")
 @click.argument("name")
+@as_json
 @places
-def remove(where: Places, name: str) -> None:
+def remove(where: Places, name: str, as_json: bool) -> None:
     """Remove a domain; refused while it has users."""
     administer(where, {"command": "domain.remove", "name": name})
-    click.echo(f"removed {name}", err=True)
+    print_done({"removed": name}, as_json, f"removed {name}")
 
 
 @domain.command("quota")
 @click.argument("name")
 @click.argument("size")
+@as_json
 @places
-def quota(where: Places, name: str, size: str) -> None:
+def quota(where: Places, name: str, size: str, as_json: bool) -> None:
     """Bound all maildrops of a domain together: SIZE such as 50GiB, or `none`."""
-    administer(where, {"command": "domain.quota", "name": name, "octets": quota_octets(size)})
-    click.echo(f"the quota of {name} is {size}", err=True)
+    octets = quota_octets(size)
+    administer(where, {"command": "domain.quota", "name": name, "octets": octets})
+    print_done({"name": name, "quota": octets}, as_json, f"the quota of {name} is {size}")

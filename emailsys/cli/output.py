@@ -1,4 +1,4 @@
-"""Print rows: a table for people, JSON for programs; colour only on a terminal."""
+"""Print what a command has found or done: tables and lines for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,23 @@ from typing import Any
 import click
 
 
+def print_json(document: Any) -> None:
+    """Print one document on stdout."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_done(document: Any, as_json: bool, words: str) -> None:
+    """Tell what was done: a line on stderr for people, for programs on stdout what came of it."""
+    if as_json:
+        print_json(document)
+    else:
+        click.echo(words, err=True)
+
+
 def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, empty: str) -> None:
     """Print rows that have the same keys; `empty` is told on stderr where there are none."""
     if as_json:
-        click.echo(json.dumps(list(rows), indent=2, ensure_ascii=False))
+        print_json(list(rows))
         return
     if not rows:
         click.echo(empty, err=True)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import wraps
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from emailsys.cli.accounts import administer
 from emailsys.cli.amounts import DURATION, shown_size, shown_span, shown_time
 from emailsys.cli.options import Places, Refused, as_json, places
-from emailsys.cli.output import print_rows
+from emailsys.cli.output import print_done, print_json, print_rows
 from emailsys.cli.telling import told_life
 from emailsys.config.exits import Exit
 
@@ -36,13 +35,16 @@ def queue() -> None:
     """Show and change the queue: mail that waits for other hosts."""
 
 
+_STATES: Final = ("waiting", "leased", "held")
+
+
 def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that choose rows, and hand it the request's fields as `chosen`."""
 
     @click.argument("ids", nargs=-1, metavar="[QUEUE_ID]...")
     @click.option("--domain", metavar="NAME", default="", help="Recipients in that domain.")
     @click.option("--sender", metavar="ADDRESS", default="", help="From that address or domain; <> for bounces.")
-    @click.option("--status", type=click.Choice(["waiting", "leased", "held"]), help="leased: it is being sent.")
+    @click.option("--status", type=click.Choice(_STATES), help="Rows in that state; leased: it is being sent.")
     @click.option("--older-than", type=DURATION, metavar="TIME", default=0.0, help="Accepted that long ago: 90m, 4h.")
     @wraps(function)
     def command(
@@ -54,6 +56,9 @@ def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
         older_than: float,
         **options: Any,
     ) -> Any:
+        if options.get("state") in _STATES:
+            # --state is the state folder, in each command of the program.
+            raise click.UsageError(f"--state names the state folder; rows by their state: --status {options['state']}")
         chosen = {
             "queue_ids": list(ids),
             "domain": domain,
@@ -75,7 +80,7 @@ def list_(where: Places, chosen: dict[str, Any], limit: int, as_json: bool) -> N
     """List recipients that wait, in the order in which their mail was accepted."""
     rows = administer(where, {"command": "queue.list", **chosen, "limit": limit, "after": 0})
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
         return
     print_rows([_listed(row) for row in rows], False, "nothing waits that fits")
     if len(rows) == limit:
@@ -109,7 +114,7 @@ def show(where: Places, queue_id: str, as_json: bool) -> None:
         known = "; it is not in the queue any more: emailsys trace " + queue_id if lives else ""
         raise Refused(f"no message {queue_id} waits{known}")
     if as_json:
-        click.echo(json.dumps({"waiting": rows, "life": lives[0] if lives else None}, indent=2, ensure_ascii=False))
+        print_json({"waiting": rows, "life": lives[0] if lives else None})
         return
     for life in lives:
         click.echo(told_life(life))
@@ -128,62 +133,42 @@ def summary(where: Places, as_json: bool) -> None:
     print_rows(rows, as_json, "the queue is empty")
 
 
-def _change(where: Places, change: str, chosen: dict[str, Any], everything: bool, as_json: bool, done: str) -> None:
-    if not everything and not any(chosen.values()):
-        raise click.UsageError("Say which: QUEUE_IDs, --domain, --sender, --status, --older-than, or --all.")
-    changed = administer(where, {"command": "queue.change", "change": change, **chosen})["changed"]
-    if as_json:
-        click.echo(json.dumps({"changed": changed}))
-    else:
-        click.echo(f"{changed} {'recipient' if changed == 1 else 'recipients'} {done}", err=True)
+def _add_change(change: str, done: str, text: str, question: str = "") -> None:
+    """Give the group a command that changes the rows it is told.
+
+    @param done: what has been done to them, for the last line.
+    @param question: to be answered before, on a terminal or by --yes; "" for none.
+    """
+
+    @_filters
+    @click.option("--all", "everything", is_flag=True, help="All of the queue.")
+    @as_json
+    @places
+    def command(where: Places, chosen: dict[str, Any], everything: bool, as_json: bool, yes: bool = False) -> None:
+        if not everything and not any(chosen.values()):
+            raise click.UsageError("Say which: QUEUE_IDs, --domain, --sender, --status, --older-than, or --all.")
+        if question and not yes:
+            if not sys.stdin.isatty():
+                raise Refused(f"{question} Say --yes", Exit.USAGE)
+            click.confirm(question, abort=True, err=True)
+        answer = administer(where, {"command": "queue.change", "change": change, **chosen})
+        count = answer["changed"]
+        print_done(answer, as_json, f"{count} {'recipient' if count == 1 else 'recipients'} {done}")
+
+    if question:
+        command = click.option("--yes", is_flag=True, help="Do not ask.")(command)
+    queue.command(change, help=text, epilog=_EXAMPLES)(command)
 
 
-_all = click.option("--all", "everything", is_flag=True, help="All of the queue.")
-
-
-@queue.command("retry")
-@_filters
-@_all
-@as_json
-@places
-def retry(where: Places, chosen: dict[str, Any], everything: bool, as_json: bool) -> None:
-    """Try again now what waits for its next attempt."""
-    _change(where, "retry", chosen, everything, as_json, "due now")
-
-
-@queue.command("hold")
-@_filters
-@_all
-@as_json
-@places
-def hold(where: Places, chosen: dict[str, Any], everything: bool, as_json: bool) -> None:
-    """Try no more until it is released. What is being sent at this moment ends first."""
-    _change(where, "hold", chosen, everything, as_json, "held")
-
-
-@queue.command("release")
-@_filters
-@_all
-@as_json
-@places
-def release(where: Places, chosen: dict[str, Any], everything: bool, as_json: bool) -> None:
-    """Let what is held be tried again, now."""
-    _change(where, "release", chosen, everything, as_json, "released")
-
-
-@queue.command("drop")
-@_filters
-@_all
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@as_json
-@places
-def drop(where: Places, chosen: dict[str, Any], everything: bool, yes: bool, as_json: bool) -> None:
-    """Throw mail away. Neither sender nor recipient is told; the ledger keeps that it was dropped."""
-    if not yes and (everything or any(chosen.values())):
-        if not sys.stdin.isatty():
-            raise Refused("dropped mail does not come back: say --yes", Exit.USAGE)
-        click.confirm("Dropped mail does not come back, and nobody is told. Drop it?", abort=True, err=True)
-    _change(where, "drop", chosen, everything, as_json, "dropped")
+_add_change("retry", "due now", "Try again now what waits for its next attempt.")
+_add_change("hold", "held", "Try no more until it is released. What is being sent at this moment ends first.")
+_add_change("release", "released", "Let what is held be tried again, now.")
+_add_change(
+    "drop",
+    "dropped",
+    "Throw mail away. Neither sender nor recipient is told; the ledger keeps that it was dropped.",
+    "Dropped mail does not come back, and nobody is told. Drop it?",
+)
 
 
 @queue.command("forecast")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from emailsys.cli.accounts import administer
 from emailsys.cli.options import ADDRESS, Places, as_json, places
-from emailsys.cli.output import print_rows
+from emailsys.cli.output import print_done, print_json, print_rows
 from emailsys.cli.password import Source, ask_password, password_options
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import TLSPolicy
@@ -49,12 +48,14 @@ _from = click.option("--from", "sender_domain", metavar="DOMAIN", default="", he
 @click.option("--certificate-name", metavar="NAME", default="", help="What its certificate must say, else HOST.")
 @click.option("--username", metavar="NAME", default="", help="Log in there; the password is asked for.")
 @password_options
+@as_json
 @places
-def set_(where: Places, host: str, username: str, source: Source, **options: Any) -> None:
+def set_(where: Places, host: str, username: str, source: Source, as_json: bool, **options: Any) -> None:
     """Send mail to HOST: that for a domain, that from a domain, or without --to and --from all of it."""
     password = ask_password(source, Address(username, host)) if username else ""
-    administer(where, {"command": "route.set", "host": host, "username": username, "password": password, **options})
-    click.echo(f"{_which(options['recipient_domain'], options['sender_domain'])} goes to {host}", err=True)
+    request = {"command": "route.set", "host": host, "username": username, "password": password, **options}
+    row = administer(where, request)
+    print_done(row, as_json, f"{_which(options['recipient_domain'], options['sender_domain'])} goes to {host}")
 
 
 def _which(to: str, sender: str) -> str:
@@ -73,11 +74,13 @@ def list_(where: Places, as_json: bool) -> None:
 @route.command("remove")
 @_to
 @_from
+@as_json
 @places
-def remove(where: Places, recipient_domain: str, sender_domain: str) -> None:
+def remove(where: Places, recipient_domain: str, sender_domain: str, as_json: bool) -> None:
     """Remove the route for these domains; without --to and --from the one for all mail."""
     administer(where, {"command": "route.remove", "recipient_domain": recipient_domain, "sender_domain": sender_domain})
-    click.echo(f"removed the route for {_which(recipient_domain, sender_domain)}", err=True)
+    removed = {"removed": {"to": recipient_domain or None, "from": sender_domain or None}}
+    print_done(removed, as_json, f"removed the route for {_which(recipient_domain, sender_domain)}")
 
 
 @route.command("explain", epilog=_EXAMPLES)
@@ -94,7 +97,7 @@ def explain(where: Places, address: Address, sender: Address | None, as_json: bo
     }
     found = administer(where, request)
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
         return
     for step in found["steps"]:
         click.echo("  " * step["depth"] + step["what"])

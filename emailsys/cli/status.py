@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from emailsys.cli.accounts import administer
 from emailsys.cli.amounts import shown_span, shown_time
 from emailsys.cli.options import Places, as_json, places
+from emailsys.cli.output import print_json
 from emailsys.config.exits import Exit
 from emailsys.ops.control import ControlFailed, NoDaemon, ask
 
@@ -28,7 +28,7 @@ def status(where: Places, as_json: bool) -> int:
     running = _running(where)
     queue = administer(where, {"command": "queue.summary"})
     if as_json:
-        click.echo(json.dumps({"daemon": running, "queue": queue}, indent=2, ensure_ascii=False))
+        print_json({"daemon": running, "queue": queue})
     else:
         _show(running, queue)
     return Exit.OK if running else Exit.UNAVAILABLE

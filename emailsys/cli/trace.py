@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from emailsys.cli.accounts import administer
 from emailsys.cli.amounts import DURATION
 from emailsys.cli.options import Places, Refused, as_json, places
+from emailsys.cli.output import print_json
 from emailsys.cli.telling import told_life
 from emailsys.config.exits import Exit
 
@@ -31,7 +30,7 @@ def trace(where: Places, query: str, limit: int, since: float, as_json: bool) ->
     """Tell a message's whole life, from its acceptance to where it is now, the latest message first."""
     lives = administer(where, {"command": "trace", "query": query, "limit": limit, "back": since})
     if as_json:
-        click.echo(json.dumps(lives, indent=2, ensure_ascii=False))
+        print_json(lives)
     elif lives:
         click.echo("\n\n".join(told_life(life) for life in lives))
     if not lives:

@@ -10,7 +10,7 @@ import click
 from emailsys.cli.accounts import administer
 from emailsys.cli.amounts import quota_octets
 from emailsys.cli.options import ADDRESS, Places, as_json, places
-from emailsys.cli.output import print_rows
+from emailsys.cli.output import print_done, print_rows
 from emailsys.cli.password import Source, ask_password, credentials_of, password_options
 from emailsys.mail.address import Address
 
@@ -27,12 +27,13 @@ def _field(address: Address) -> list[str]:
 @user.command("add")
 @click.argument("address", type=ADDRESS)
 @password_options
+@as_json
 @places
-def add(where: Places, address: Address, source: Source) -> None:
+def add(where: Places, address: Address, source: Source, as_json: bool) -> None:
     """Add an account. The password is asked for, or read by one of the options; never an argument."""
     credentials = credentials_of(ask_password(source, address))
     administer(where, {"command": "user.add", "address": _field(address), "credentials": credentials})
-    click.echo(f"added {address}", err=True)
+    print_done({"address": str(address), "enabled": True}, as_json, f"added {address}")
 
 
 @user.command("list")
@@ -48,30 +49,33 @@ def list_(where: Places, domain: str | None, as_json: bool) -> None:
 @user.command("remove")
 @click.argument("address", type=ADDRESS)
 @click.option("--purge", is_flag=True, help="Remove the mail in the maildrop, too; there is no way back.")
+@as_json
 @places
-def remove(where: Places, address: Address, purge: bool) -> None:
+def remove(where: Places, address: Address, purge: bool, as_json: bool) -> None:
     """Remove an account; refused while its maildrop has mail, unless --purge is given."""
     administer(where, {"command": "user.remove", "address": _field(address), "purge": purge})
-    click.echo(f"removed {address}", err=True)
+    print_done({"removed": str(address)}, as_json, f"removed {address}")
 
 
 @user.command("password")
 @click.argument("address", type=ADDRESS)
 @password_options
+@as_json
 @places
-def password(where: Places, address: Address, source: Source) -> None:
+def password(where: Places, address: Address, source: Source, as_json: bool) -> None:
     """Change the password of an account; the old one stops working at once."""
     credentials = credentials_of(ask_password(source, address))
     administer(where, {"command": "user.password", "address": _field(address), "credentials": credentials})
-    click.echo(f"changed the password of {address}", err=True)
+    print_done({"address": str(address)}, as_json, f"changed the password of {address}")
 
 
 def _switch(enabled: bool, done: str) -> Callable[..., Any]:
     @click.argument("address", type=ADDRESS)
+    @as_json
     @places
-    def command(where: Places, address: Address) -> None:
+    def command(where: Places, address: Address, as_json: bool) -> None:
         administer(where, {"command": "user.enabled", "address": _field(address), "enabled": enabled})
-        click.echo(f"{done} {address}", err=True)
+        print_done({"address": str(address), "enabled": enabled}, as_json, f"{done} {address}")
 
     return command
 
@@ -85,9 +89,10 @@ user.command("enable", help="Let a disabled account log in again.")(_switch(True
 @user.command("quota")
 @click.argument("address", type=ADDRESS)
 @click.argument("size")
+@as_json
 @places
-def quota(where: Places, address: Address, size: str) -> None:
+def quota(where: Places, address: Address, size: str, as_json: bool) -> None:
     """Bound the maildrop of an account: SIZE such as 2GiB, `none`, or `default` for what the configuration says."""
     octets = quota_octets(size)
     administer(where, {"command": "user.quota", "address": _field(address), "octets": octets})
-    click.echo(f"the quota of {address} is {size}", err=True)
+    print_done({"address": str(address), "quota": octets}, as_json, f"the quota of {address} is {size}")

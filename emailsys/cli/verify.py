@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from typing import Any
@@ -12,6 +11,7 @@ import click
 from emailsys.cli.accounts import administer
 from emailsys.cli.amounts import shown_size
 from emailsys.cli.options import Places, as_json, places
+from emailsys.cli.output import print_json
 from emailsys.config.exits import Exit
 
 # Seconds of one request: the daemon goes on with its mail in any case, this is for the progress on the screen.
@@ -48,7 +48,7 @@ def verify(where: Places, as_json: bool) -> int:
         click.echo("", err=True)
     if as_json:
         report = {"messages": messages, "octets": octets, "recipients": dict(recipients), "flaws": flaws}
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        print_json(report)
     else:
         click.echo(f"{messages} messages; bodies of {octets} octets read and compared with their digests")
         for place, count in sorted(recipients.items()):

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from emailsys.config.monitoring_keys import MONITORING
 from emailsys.config.outbound_keys import OUTBOUND, QUEUE, ROUTE, ROUTING, TIMEOUTS
+from emailsys.config.sense import contradictions
 from emailsys.config.settings import (
     CertificateFiles,
     Listen,
@@ -237,6 +238,10 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
     outbound = _outbound(top, Path(file).parent)
     monitoring = _monitoring(top, Path(file).parent)
     top.close()
+    if not problems:
+        # Values that were wrong one by one have been left to their defaults: those say nothing together.
+        together = contradictions(queue, routing)
+        problems = [f"{file}: {key}: found {found}; allowed: {allowed}" for key, found, allowed in together]
     if problems:
         raise ConfigError(problems)
     return Settings(

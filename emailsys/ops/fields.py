@@ -89,6 +89,13 @@ class Fields:
         )
         return [Address(local, domain) for local, domain in pairs]
 
+    def addresses_or_none(self, name: str) -> Sequence[Address] | None:
+        """Pairs of local part and domain, one at least; or null."""
+        if self._left.get(name) is not None:
+            return self.addresses(name)
+        self._left.pop(name, None)
+        return None
+
     def address_or_none(self, name: str) -> Address | None:
         """A pair of local part and domain, or null."""
         pair = self._take(

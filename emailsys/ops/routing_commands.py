@@ -10,6 +10,7 @@ from emailsys.interfaces import AdminError
 from emailsys.mail.address import is_domain
 from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
 from emailsys.mail.trace import address_literal
+from emailsys.operations import AliasRow
 from emailsys.ops.doors import Doors, Hooks
 from emailsys.ops.fields import Fields, MalformedRequest
 from emailsys.ops.running import Run, Understand
@@ -19,27 +20,48 @@ _MOST_PORT: Final = 65535
 
 def _alias_set(fields: Fields) -> Run:
     name, targets = fields.name_or_catch_all("name"), fields.addresses("targets")
-    return lambda doors, hooks: doors.aliases.set_alias(name, targets)
+
+    async def run(doors: Doors, hooks: Hooks) -> dict[str, Any]:
+        return _alias_fields(await doors.aliases.set_alias(name, targets))
+
+    return run
+
+
+def _alias_add(fields: Fields) -> Run:
+    name, targets = fields.name_or_catch_all("name"), fields.addresses("targets")
+
+    async def run(doors: Doors, hooks: Hooks) -> dict[str, Any]:
+        return _alias_fields(await doors.aliases.add_targets(name, targets))
+
+    return run
 
 
 def _alias_remove(fields: Fields) -> Run:
-    name = fields.name_or_catch_all("name")
-    return lambda doors, hooks: doors.aliases.remove_alias(name)
+    name, targets = fields.name_or_catch_all("name"), fields.addresses_or_none("targets")
+
+    async def run(doors: Doors, hooks: Hooks) -> dict[str, Any]:
+        if targets is not None:
+            return _alias_fields(await doors.aliases.remove_targets(name, targets))
+        await doors.aliases.remove_alias(name)
+        return _alias_fields(AliasRow(name, ()))
+
+    return run
 
 
 def _alias_list(fields: Fields) -> Run:
     domain = fields.text_or_none("domain")
 
     async def run(doors: Doors, hooks: Hooks) -> list[dict[str, Any]]:
-        return [
-            {
-                "name": str(row.name) if row.name.local else f"@{row.name.domain}",
-                "targets": [str(target) for target in row.targets],
-            }
-            for row in await doors.aliases.list_aliases(domain)
-        ]
+        return [_alias_fields(row) for row in await doors.aliases.list_aliases(domain)]
 
     return run
+
+
+def _alias_fields(row: AliasRow) -> dict[str, Any]:
+    return {
+        "name": str(row.name) if row.name.local else f"@{row.name.domain}",
+        "targets": [str(target) for target in row.targets],
+    }
 
 
 def _route_set(fields: Fields) -> Run:
@@ -56,7 +78,13 @@ def _route_set(fields: Fields) -> Run:
         raise MalformedRequest(f"port: found 0; allowed: 1 to {_MOST_PORT}")
     login = HostLogin(username, password) if username else None
     hop = NextHop(host, port, False, tls, implicit_tls, login, certificate_name)
-    return lambda doors, hooks: doors.routes.set_route(HostRoute(hop, recipient_domain, sender_domain))
+    route = HostRoute(hop, recipient_domain, sender_domain)
+
+    async def run(doors: Doors, hooks: Hooks) -> dict[str, Any]:
+        await doors.routes.set_route(route)
+        return _route_fields(route)
+
+    return run
 
 
 def _host(host: str) -> str:
@@ -76,22 +104,24 @@ def _route_remove(fields: Fields) -> Run:
 
 def _route_list(fields: Fields) -> Run:
     async def run(doors: Doors, hooks: Hooks) -> list[dict[str, Any]]:
-        return [
-            {
-                "to": route.recipient_domain or None,
-                "from": route.sender_domain or None,
-                "host": route.next_hop.name,
-                "port": route.next_hop.port,
-                "tls": route.next_hop.tls.value,
-                "implicit_tls": route.next_hop.implicit_tls,
-                "certificate_name": route.next_hop.certificate_name or None,
-                # The password is never told.
-                "username": None if route.next_hop.login is None else route.next_hop.login.username,
-            }
-            for route in await doors.routes.routes()
-        ]
+        return [_route_fields(route) for route in await doors.routes.routes()]
 
     return run
+
+
+def _route_fields(route: HostRoute) -> dict[str, Any]:
+    hop = route.next_hop
+    return {
+        "to": route.recipient_domain or None,
+        "from": route.sender_domain or None,
+        "host": hop.name,
+        "port": hop.port,
+        "tls": hop.tls.value,
+        "implicit_tls": hop.implicit_tls,
+        "certificate_name": hop.certificate_name or None,
+        # The password is never told.
+        "username": None if hop.login is None else hop.login.username,
+    }
 
 
 def _route_explain(fields: Fields) -> Run:
@@ -107,6 +137,7 @@ def _route_explain(fields: Fields) -> Run:
 
 ROUTING_COMMANDS: Final[Mapping[str, Understand]] = {
     "alias.set": _alias_set,
+    "alias.add": _alias_add,
     "alias.remove": _alias_remove,
     "alias.list": _alias_list,
     "route.set": _route_set,

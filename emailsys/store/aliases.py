@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select
@@ -26,19 +26,39 @@ class Aliases:
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
 
-    async def set_alias(self, name: Address, targets: Sequence[Address]) -> None:
+    async def set_alias(self, name: Address, targets: Sequence[Address]) -> AliasRow:
         """Let a name stand for targets, and no longer for others."""
-        local_key, key = name.key
-        wanted = {target.key: target for target in reversed(targets)}
-        chosen = [target for target in targets if wanted[target.key] is target]
-        if not chosen:
+        if not targets:
             raise AdminError("an alias needs a target")
-        if len(chosen) > MAX_TARGETS:
-            raise AdminError(f"an alias has at most {MAX_TARGETS} targets, not {len(chosen)}")
-        if name.key in wanted:
-            raise AdminError(f"{name} cannot stand for itself")
+        return await self._change("set-alias", name, lambda before: targets)
 
-        def put(connection: Connection) -> None:
+    async def add_targets(self, name: Address, targets: Sequence[Address]) -> AliasRow:
+        """Let a name stand for targets too."""
+        return await self._change("add-targets", name, lambda before: [*before, *targets])
+
+    async def remove_targets(self, name: Address, targets: Sequence[Address]) -> AliasRow:
+        """Let a name no longer stand for targets; without any it is gone."""
+        keys = {target.key for target in targets}
+
+        def rest(before: Sequence[Address]) -> Sequence[Address]:
+            known = {target.key for target in before}
+            for target in targets:
+                if target.key not in known:
+                    raise AdminError(f"{shown(name)} does not stand for {target}")
+            return [target for target in before if target.key not in keys]
+
+        return await self._change("remove-targets", name, rest)
+
+    async def _change(
+        self, description: str, name: Address, change: Callable[[Sequence[Address]], Sequence[Address]]
+    ) -> AliasRow:
+        """Change what a name stands for.
+
+        @param change: what it stands for after, by what it stood for before.
+        """
+        local_key, key = name.key
+
+        def put(connection: Connection) -> AliasRow:
             domain_id = find_domain(connection, key)
             if domain_id is None:
                 raise AdminError(f"there is no domain {name.domain}; add it first")
@@ -47,10 +67,19 @@ class Aliases:
             )
             if connection.execute(owner).scalar() is not None:
                 raise AdminError(f"{name} is an account; an alias would never be asked")
+            before = _targets(connection, domain_id, name.key)
+            unique: dict[tuple[str, str], Address] = {}
+            for target in change(before):
+                unique.setdefault(target.key, target)
+            chosen = tuple(unique.values())
+            _check(name, chosen)
+            known = {target.key for target in before}
             _delete(connection, domain_id, local_key)
             for number, target in enumerate(chosen):
-                account_id, known = _target(connection, target)
-                if known and account_id is None and not _stands_for_somebody(connection, target):
+                account_id, is_ours = _target(connection, target)
+                # One that it stands for already may have lost its account since: that is no reason to keep all.
+                is_new = target.key not in known
+                if is_new and is_ours and account_id is None and not _stands_for_somebody(connection, target):
                     raise AdminError(f"{target} is nobody's here; add the account or alias first")
                 connection.execute(
                     insert(addresses).values(
@@ -64,14 +93,14 @@ class Aliases:
                         target_domain_key=target.key[1],
                     )
                 )
+            return AliasRow(name, chosen)
 
-        await self._changes.run("set-alias", put)
+        return await self._changes.run(description, put)
 
     async def remove_alias(self, name: Address) -> None:
         """Remove it; postmaster and abuse stay, as every domain has them."""
         local_key, key = name.key
-        if local_key in ROLES:
-            raise AdminError(f"every domain has a {local_key}; give {name} other targets instead")
+        _check(name, ())
 
         def remove(connection: Connection) -> None:
             domain_id = find_domain(connection, key)
@@ -88,6 +117,27 @@ class Aliases:
 def shown(name: Address) -> str:
     """An alias as it is typed and printed: @domain is the catch-all."""
     return str(name) if name.local else f"@{name.domain}"
+
+
+def _check(name: Address, targets: Sequence[Address]) -> None:
+    """@raise AdminError: a name must not stand for these."""
+    if not targets and name.key[0] in ROLES:
+        raise AdminError(f"every domain has a {name.key[0]}; give {name} other targets instead")
+    if len(targets) > MAX_TARGETS:
+        raise AdminError(f"an alias has at most {MAX_TARGETS} targets, not {len(targets)}")
+    if any(target.key == name.key for target in targets):
+        raise AdminError(f"{shown(name)} cannot stand for itself")
+
+
+def _targets(connection: Connection, domain_id: int, name_key: tuple[str, str]) -> Sequence[Address]:
+    """What a name stands for, in order. An account's own address stands for nothing."""
+    asked = (
+        select(addresses.c.target_local, addresses.c.target_domain)
+        .where(addresses.c.domain_id == domain_id, addresses.c.local_key == name_key[0])
+        .order_by(addresses.c.number)
+    )
+    found = [Address(row.target_local, row.target_domain) for row in connection.execute(asked).all()]
+    return [target for target in found if target.key != name_key]
 
 
 def _delete(connection: Connection, domain_id: int, local_key: str, own: str = "") -> int:

@@ -63,6 +63,37 @@ class AliasContract(MailCase):
         self.assertEqual(await self.targets(SALES), [])
         await self.refused(AdminError, self.store.aliases.remove_alias(SALES))
 
+    async def test_targets_come_and_go_one_by_one_and_with_the_last_the_alias(self) -> None:
+        await self.users()
+        aliases = self.store.aliases
+        self.assertEqual(await aliases.add_targets(SALES, [BOB]), AliasRow(SALES, (BOB,)))
+        self.assertEqual((await aliases.add_targets(SALES, [ZOE, BOB, ALICE])).targets, (BOB, ZOE, ALICE))
+        self.assertEqual(await self.targets(SALES), [BOB, ZOE, ALICE])
+        self.assertEqual((await aliases.remove_targets(SALES, [BOB, ALICE])).targets, (ZOE,))
+        await self.refused(AdminError, aliases.remove_targets(SALES, [BOB]))
+        self.assertEqual(await self.targets(SALES), [ZOE])
+        self.assertEqual((await aliases.remove_targets(SALES, [ZOE])).targets, ())
+        self.assertEqual(await self.targets(SALES), [])
+        await self.refused(AdminError, aliases.remove_alias(SALES))
+        await self.refused(AdminError, aliases.add_targets(ALICE, [BOB]))
+
+    async def test_postmaster_keeps_one_reader_and_may_get_more(self) -> None:
+        await self.users()
+        postmaster = Address("postmaster", "example.test")
+        await self.store.aliases.add_targets(postmaster, [BOB])
+        self.assertEqual(await self.targets(postmaster), [ALICE, BOB])
+        await self.refused(AdminError, self.store.aliases.remove_targets(postmaster, [ALICE, BOB]))
+        await self.store.aliases.remove_targets(postmaster, [ALICE])
+        found = await self.store.directory.find_address(*postmaster.key)
+        self.assertEqual(found.address, BOB)
+
+    async def test_a_target_that_has_gone_does_not_keep_the_others_from_changing(self) -> None:
+        await self.users()
+        await self.store.aliases.set_alias(SALES, [BOB, ALICE])
+        await self.store.accounts.remove_user(BOB, True)
+        self.assertEqual((await self.store.aliases.add_targets(SALES, [ZOE])).targets, (BOB, ALICE, ZOE))
+        self.assertEqual((await self.store.aliases.remove_targets(SALES, [ALICE])).targets, (BOB, ZOE))
+
     async def test_the_catch_all_is_the_alias_without_a_name(self) -> None:
         await self.users()
         await self.store.aliases.set_alias(CATCH_ALL, [BOB])

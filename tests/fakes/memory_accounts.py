@@ -48,19 +48,35 @@ class MemoryAccounts:
         role = local_key in _ROLES and domain_key in self._domains and (local_key, domain_key) not in self._logins
         return (self._domains[domain_key].postmaster,) if role else ()
 
-    async def set_alias(self, name: Address, targets: Sequence[Address]) -> None:
+    async def set_alias(self, name: Address, targets: Sequence[Address]) -> AliasRow:
         if name.key[1] not in self._domains:
             raise AdminError(f"there is no domain {name.domain}")
         if name.key in self._logins:
             raise AdminError(f"{name} is an account")
         if not targets or any(target.key == name.key for target in targets):
             raise AdminError("an alias needs targets other than itself")
+        before = await self.targets(*name.key)
         for target in targets:
             local, _, _ = target.key[0].partition("+")
             known = {*self._logins, *self._aliases, *((role, key) for role in _ROLES for key in self._domains)}
-            if target.key[1] in self._domains and not known & {target.key, (local, target.key[1])}:
+            is_new = target not in before
+            if is_new and target.key[1] in self._domains and not known & {target.key, (local, target.key[1])}:
                 raise AdminError(f"{target} is nobody's here")
-        self._aliases[name.key] = (Address(name.key[0], name.domain), tuple({t.key: t for t in targets}.values()))
+        chosen = tuple({t.key: t for t in targets}.values())
+        self._aliases[name.key] = (Address(name.key[0], name.domain), chosen)
+        return AliasRow(name, chosen)
+
+    async def add_targets(self, name: Address, targets: Sequence[Address]) -> AliasRow:
+        return await self.set_alias(name, [*await self.targets(*name.key), *targets])
+
+    async def remove_targets(self, name: Address, targets: Sequence[Address]) -> AliasRow:
+        before, gone = await self.targets(*name.key), {target.key for target in targets}
+        if not gone <= {target.key for target in before}:
+            raise AdminError(f"{name} does not stand for all of these")
+        if left := [target for target in before if target.key not in gone]:
+            return await self.set_alias(name, left)
+        await self.remove_alias(name)
+        return AliasRow(name, ())
 
     async def remove_alias(self, name: Address) -> None:
         if name.key[0] in _ROLES or name.key not in self._aliases:
@@ -102,6 +118,8 @@ class MemoryAccounts:
         aliased = (local_key, domain_key) in self._aliases
         if login is None and local_key in _ROLES and domain_key in self._domains and not aliased:
             login = self._logins.get(self._domains[domain_key].postmaster.key)
+        elif login is None and local_key in _ROLES and len(targets := await self.targets(local_key, domain_key)) == 1:
+            login = self._logins.get(targets[0].key)
         return None if login is None else login.account
 
     async def find_login(self, name_key: Key) -> Login | None:

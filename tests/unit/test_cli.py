@@ -98,7 +98,7 @@ class ProgramTests(Case):
             *(["config", name] for name in ("example", "check", "show")),
             *(["domain", name] for name in ("add", "list", "remove", "quota")),
             *(["user", name] for name in ("add", "list", "remove", "password", "disable", "enable", "quota")),
-            *(["alias", name] for name in ("set", "list", "remove")),
+            *(["alias", name] for name in ("set", "add", "remove", "list")),
             *(["route", name] for name in ("set", "list", "remove", "explain")),
             *(["queue", name] for name in ("list", "show", "summary", "retry", "hold", "release", "drop", "forecast")),
             ["trace"],
@@ -356,6 +356,36 @@ class ConfigTests(Case):
         lines = self.refused(Exit.CONFIG, "config", "check", path).splitlines()
         for expected in ("tls.certificates[1]: ", "user: found", "state folder", "listen.smtp: found 192.0.2.1"):
             self.assertTrue(any(line.startswith(f"{path}: {expected}") for line in lines), (expected, lines))
+
+    def test_what_outbound_mail_needs_of_the_machine_is_looked_at(self) -> None:
+        """Addresses, authorities, the folder of the log."""
+        authorities = self.write("no certificate")
+        path = self.write(
+            f'[outbound]\nsource_ipv4 = "192.0.2.1"\nca_file = "{authorities}"\n'
+            '[monitoring]\nmail_log = "no/such/folder/mail.log"\n'
+            '[queue]\nwarn_after = "6d"\n'
+        )
+        lines = self.refused(Exit.CONFIG, "config", "check", path).splitlines()
+        for expected in (
+            'outbound.source_ipv4: found "192.0.2.1"; this machine cannot listen there',
+            f"outbound.ca_file: {authorities}: holds no certificate of an authority",
+            "monitoring.mail_log: found ",
+            'warning: queue.warn_after: "144h" is not before give_up_after',
+        ):
+            self.assertTrue(any(line.startswith(f"{path}: {expected}") for line in lines), (expected, lines))
+
+    def test_programs_are_told_of_settings_and_their_flaws_as_json(self) -> None:
+        """As of everything else."""
+        shown = json.loads(self.fine("config", "show", "--json"))
+        self.assertEqual(shown["listen"]["smtp"], ["localhost:2525"])
+        path = self.write('hostname = "mx"\n[smtp]\nmax_recipients = "x"\n')
+        status, out, _ = self.run_it("config", "check", path, "--json")
+        told = json.loads(out)
+        self.assertEqual((status, told["file"], told["ok"], len(told["problems"])), (Exit.CONFIG, path, False, 1))
+        path = self.write('hostname = "mx"\n[listen]\nsmtp = ["127.0.0.1:2525"]\n')
+        told = json.loads(self.fine("config", "check", path, "--json"))
+        self.assertEqual((told["ok"], told["problems"]), (True, []))
+        self.assertIn(f"{path}: warning: hostname: 'mx' is no full name", told["warnings"][0])
 
     def test_errors_of_the_file_itself_are_all_told(self) -> None:
         """One line each."""

@@ -8,8 +8,10 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.cli import certs as certificates
 from emailsys.cli.certs import certs
 from emailsys.cli.options import Refused
+from emailsys.config import places
 from emailsys.config.exits import Exit
 
 
@@ -62,6 +64,34 @@ class CertsCommandTests(SynchronousTestCase):
         shown = json.loads(self.run_command("show", "--json").stdout)
         self.assertEqual([Path(each["path"]).name for each in shown], ["ca.pem", "server-ecdsa.pem", "server-rsa.pem"])
         self.assertEqual(shown[1]["names"], ["localhost", "127.0.0.1", "::1", "mail.example.test"])
+
+    def test_whose_name_they_bear_is_told_and_the_running_daemon_knows_it(self) -> None:
+        """A daemon that was given its file by --config has certificates of its own name, whoever renews them."""
+        result = self.run_command("init")
+        config = self.environment.pop("EMAILSYS_CONFIG")
+        self.assertIn(
+            f"for mail.example.test and this machine's loopback names: the hostname of {config}", result.stderr
+        )
+        self.patch(places, "SYSTEM_CONFIG", self.state / "none")
+        running = {"result": {"hostname": "mail.example.test", "pid": 4711}}
+        self.patch(certificates, "ask", lambda folder, request, timeout: running)
+        result = self.run_command("renew")
+        self.assertIn("the hostname of the daemon that runs, process 4711", result.stderr)
+        self.assertIn("localhost, 127.0.0.1, ::1, mail.example.test", result.stdout)
+
+    def test_without_configuration_and_daemon_it_is_told_why_they_are_for_localhost_alone(self) -> None:
+        """And how to have it otherwise."""
+        del self.environment["EMAILSYS_CONFIG"]
+        self.patch(places, "SYSTEM_CONFIG", self.state / "none")
+        result = self.run_command("init")
+        self.assertIn("no configuration was found, and no daemon runs; --config FILE names one", result.stderr)
+        self.assertNotIn("mail.example.test", result.stdout)
+
+    def test_who_serves_other_certificates_is_told_that_these_are_not_served(self) -> None:
+        """Renewing them would change nothing."""
+        config = Path(self.environment["EMAILSYS_CONFIG"])
+        config.write_text(config.read_text() + '[[tls.certificates]]\nchain = "a.pem"\nkey = "a.key"\n')
+        self.assertIn(f"the certificates that {config} names, not these", self.run_command("renew").stderr)
 
     def test_renew_issues_anew_and_leaves_ca_and_keys(self) -> None:
         """Programs that trust the authority go on to."""

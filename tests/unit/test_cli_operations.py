@@ -81,6 +81,37 @@ class RoutingTests(OperationsCase):
         self.assertIn("no alias", self.refused(Exit.DATA, "alias", "remove", "@example.test"))
         self.refused(Exit.USAGE, "alias", "set", "@not a domain", "ann@example.test")
 
+    def test_a_target_is_added_to_an_alias_and_taken_from_it(self) -> None:
+        name, ann, zoe = "sales@example.test", "ann@example.test", "zoe@elsewhere.example"
+        self.assertEqual(self.told("alias", "add", name, ann), {"name": name, "targets": [ann]})
+        self.assertEqual(self.told("alias", "add", name, zoe, ann), {"name": name, "targets": [ann, zoe]})
+        self.assertIn("does not stand for", self.refused(Exit.DATA, "alias", "remove", name, "bob@elsewhere.example"))
+        self.assertEqual(self.told("alias", "remove", name, ann), {"name": name, "targets": [zoe]})
+        _, _, err = self.run_it("alias", "remove", name, zoe)
+        self.assertIn(f"removed {name}", err)
+        self.assertNotIn(name, [row["name"] for row in self.told("alias", "list")])
+
+    def test_commands_that_change_something_tell_programs_what_came_of_it(self) -> None:
+        bob = "bob@other.test"
+        piped = b"correct horse battery\n"
+        for words, typed, expected in (
+            ("domain add other.test --postmaster ann@example.test", b"", ("postmaster", "ann@example.test")),
+            ("domain quota other.test 1GiB", b"", ("quota", 1 << 30)),
+            (f"user add {bob} --password-stdin", piped, ("address", bob)),
+            (f"user password {bob} --password-stdin", piped, ("address", bob)),
+            (f"user disable {bob}", b"", ("enabled", False)),
+            (f"user enable {bob}", b"", ("enabled", True)),
+            (f"user quota {bob} none", b"", ("quota", 0)),
+            (f"user remove {bob}", b"", ("removed", bob)),
+            ("domain remove other.test", b"", ("removed", "other.test")),
+            ("route set smtp.example.net --to other.test", b"", ("to", "other.test")),
+            ("route remove --to other.test", b"", ("removed", {"to": "other.test", "from": None})),
+            ("alias set sales@example.test ann@example.test", b"", ("targets", ["ann@example.test"])),
+            ("alias remove sales@example.test", b"", ("targets", [])),
+        ):
+            told = json.loads(self.fine(*words.split(), "--json", typed=typed))
+            self.assertEqual(told[expected[0]], expected[1], words)
+
     def test_a_route_is_set_with_its_login_and_never_tells_the_password(self) -> None:
         self.fine(
             "route", "set", "smtp.provider.example", "--port", "587", "--tls", "verified", "--username", "me",
@@ -141,6 +172,10 @@ class QueueTests(OperationsCase):
         self.assertEqual(self.told("queue", "release", "--sender", "carol@example.org"), {"changed": 1})
         _, _, err = self.run_it("queue", "retry", "--all")
         self.assertIn("1 recipient due now", err)
+
+    def test_the_state_of_a_row_is_not_taken_for_a_state_folder(self) -> None:
+        err = self.refused(Exit.USAGE, "queue", "list", "--state", "held")
+        self.assertIn("--state names the state folder; rows by their state: --status held", err)
 
     def test_nothing_is_dropped_without_being_told_what_and_asked_whether(self) -> None:
         queue_id = self.accept()

@@ -7,6 +7,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.loader import ConfigError, load, parse
+from emailsys.config.sense import oddities
 from emailsys.config.settings import (
     AddressOrder,
     OutboundSettings,
@@ -56,6 +57,25 @@ class Queue(Reading):
         self.assertIn('queue.retry_jitter: found "a lot"; allowed: a number from 0 to 0.5', said)
         self.assertIn("queue.lease", said)
         self.assertIn("did you mean max_retry?", said)
+
+    def test_an_interval_that_would_have_to_shrink_is_refused(self) -> None:
+        said = self.problems('[queue]\nmax_retry = "1m"\nfirst_pause = "1h"\n')
+        self.assertIn('queue.max_retry: found "1m"; allowed: a duration from queue.first_retry ("5m") on', said)
+        self.assertIn('queue.max_pause: found "15m"; allowed: a duration from queue.first_pause ("1h") on', said)
+
+    def test_a_schedule_that_is_seldom_meant_is_told(self) -> None:
+        settings = self.read('[queue]\ngive_up_after = "1m"\nretry_growth = 1\nmax_deliveries = 5\n')
+        told = list(oddities(settings.queue, settings.routing, settings.outbound))
+        for words in (
+            'queue.warn_after: "4h" is not before give_up_after, "1m": nobody is told of a delay',
+            'queue.give_up_after: "1m"; RFC 5321 asks for 4 to 5 days',
+            'queue.first_retry: "5m" is not before give_up_after, "1m"',
+            "queue.retry_growth: 1; the intervals do not grow",
+            "queue.max_per_next_hop: 10 is above max_deliveries, 5",
+        ):
+            self.assertTrue(any(line.startswith(words) for line in told), (words, told))
+        defaults = self.read("")
+        self.assertEqual(list(oddities(defaults.queue, defaults.routing, defaults.outbound)), [])
 
 
 class Routing(Reading):
@@ -117,6 +137,39 @@ class Routing(Reading):
             self.assertIn(part, said)
         self.assertIn("[[routing.routes]]", self.problems('[routing]\nroutes = "a.test"\n'))
         self.assertIn("a list of networks", self.problems('[routing]\ntrusted_networks = "192.0.2.1"\n'))
+
+    def test_routes_that_contradict_themselves_or_each_other_are_refused(self) -> None:
+        folder = self.folder()
+        text = (
+            '[[routing.routes]]\nhost = "a.example"\ntls = "none"\nimplicit_tls = true\n'
+            '[[routing.routes]]\nhost = "b.example"\npassword_file = "password"\n'
+        )
+        with self.assertRaises(ConfigError) as caught:
+            self.read(text, folder)
+        said = str(caught.exception)
+        self.assertIn('routing.routes[1].tls: found "none"; allowed: another policy where implicit_tls is true', said)
+        self.assertIn("routing.routes[2]: found the same domains as routing.routes[1]; allowed: one route", said)
+        self.assertIn("routing.routes[2].password_file: found ", said)
+
+    def test_what_lays_mail_or_passwords_open_is_told(self) -> None:
+        routes = (
+            '[[routing.routes]]\nhost = "a.example"\nport = 465\nusername = "we"\npassword_file = "password"\n'
+            'certificate_name = "b.example"\n'
+        )
+        networks = '[routing]\ntrusted_networks = ["0.0.0.0/0", "192.0.2.0/24", "2001:db8::/32"]\n'
+        others = '[outbound]\nsource_ipv6 = "::1"\naddress_order = "ipv4-only"\n[outbound.timeouts]\nfinal = "1m"\n'
+        settings = self.read(networks + routes + others, self.folder())
+        told = list(oddities(settings.queue, settings.routing, settings.outbound))
+        for words in (
+            "routing.trusted_networks: 0.0.0.0/0; all of its hosts may send to anybody",
+            'routing.routes[1].tls: "opportunistic"; the password may go over the network in the clear',
+            'routing.routes[1].certificate_name: it is looked at only with tls = "verified"',
+            "routing.routes[1].implicit_tls: false; hosts await TLS from the first octet on port 465",
+            'outbound.source_ipv6: never used with address_order = "ipv4-only"',
+            'outbound.timeouts: RFC 5321 asks for more in final ("1m")',
+        ):
+            self.assertTrue(any(line.startswith(words) for line in told), (words, told))
+        self.assertEqual(len(told), 6, told)
 
 
 OUTBOUND = """
