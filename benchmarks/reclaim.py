@@ -6,19 +6,34 @@ python -m benchmarks.reclaim [--gibibytes 10] [--mebibytes 1]
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import time
+from pathlib import Path
 
 from benchmarks import flow, process
 from benchmarks.memory import CHUNK
 from emailsys.store.open import DATABASE_NAME
+from emailsys.store.reclaim import RESERVE_OCTETS
 from tests.live import messages
 from tests.live.daemon import Daemon, User
 from tests.live.wire import pop3, smtp
 
-# What may stay: the reserve for mail to come, and what small messages have put into the file meanwhile.
-RESERVE_OCTETS = 64 << 20
-# Seconds after which a file that does not shrink is told as it is: first all bodies are deleted, then pages given back.
-PATIENCE = 90.0
+# Seconds between two looks into the store whether anything is left to be done, and after which it is given up.
+LOOK_EVERY = 0.25
+PATIENCE = 600.0
+
+
+def is_done(path: Path) -> bool:
+    """Whether all bodies are deleted and all free pages but the reserve are given back."""
+    store = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        (waiting,) = store.execute("SELECT count(*) FROM (SELECT 1 FROM reclaim LIMIT 1)").fetchone()
+        (free,) = store.execute("PRAGMA freelist_count").fetchone()
+        (page,) = store.execute("PRAGMA page_size").fetchone()
+    finally:
+        store.close()
+    # Mail that comes meanwhile takes some of the reserve and gives it back.
+    return not waiting and int(free) * int(page) <= RESERVE_OCTETS + (1 << 20)
 
 
 def fill(daemon: Daemon, recipient: str, count: int, octets: int) -> float:
@@ -69,20 +84,21 @@ def main() -> None:
         print(f"{count} messages of {octets} octets in {took:.0f} s")
         alone = flow.flow(daemon.ports["smtp"], [other.address], 4096, 1, lambda seen, seconds: seconds < 3.0)
         print(f"4096 octets alone: {alone}, longest {alone.percentile(1.0):.0f} ms")
-        size = least = path.stat().st_size
+        size = path.stat().st_size
         used = process.cpu_seconds(daemon.pid)
         print(f"the file has {size >> 20} MiB; QUIT took {empty(daemon, full, count):.2f} s")
-        shrunk = 0.0
+        looked = 0.0
 
         def go_on(seen: flow.Figures, seconds: float) -> bool:
-            nonlocal least, shrunk
-            now = path.stat().st_size
-            if now < least:
-                least, shrunk = now, seconds
-            return seconds < shrunk + PATIENCE and now > RESERVE_OCTETS
+            nonlocal looked
+            if seconds < looked + LOOK_EVERY:
+                return True
+            looked = seconds
+            return seconds < PATIENCE and not is_done(path)
 
         beside = flow.flow(daemon.ports["smtp"], [other.address], 4096, 1, go_on)
-        print(f"{(size - least) >> 20} MiB given back in {shrunk:.1f} s, {least >> 20} MiB are left")
+        left = path.stat().st_size
+        print(f"{(size - left) >> 20} MiB given back in {looked:.0f} s, {left >> 20} MiB left with what came since")
         print(f"4096 octets beside it: {beside}, longest {beside.percentile(1.0):.0f} ms")
         print(f"CPU of the daemon, mail included: {process.cpu_seconds(daemon.pid) - used:.1f} s")
     finally:

@@ -62,7 +62,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message of the system's own, small enough to stand in memory: a DSN."""
+    """A message of the system's own, small enough to stand in memory: a DSN, a warning."""
 
     envelope: Envelope
     body: bytes

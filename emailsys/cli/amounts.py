@@ -84,13 +84,3 @@ def shown_span(seconds: float) -> str:
             smaller = {"d": ("h", 3600), "h": ("m", 60), "m": ("s", 1)}[unit]
             return f"{whole}{unit}" + (f" {rest // smaller[1]}{smaller[0]}" if rest // smaller[1] else "")
     return f"{int(seconds)}s"
-
-
-def shown_size(octets: int) -> str:
-    """Roughly how much."""
-    size = float(octets)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"

@@ -11,11 +11,12 @@ from typing import Any, Final
 import click
 
 from emailsys.cli.accounts import administer
-from emailsys.cli.amounts import DURATION, shown_size, shown_span, shown_time
+from emailsys.cli.amounts import DURATION, shown_span, shown_time
 from emailsys.cli.options import Places, Refused, as_json, places
 from emailsys.cli.output import print_done, print_json, print_rows
 from emailsys.cli.telling import told_life
 from emailsys.config.exits import Exit
+from emailsys.mail.quantities import shown_size
 
 _EXAMPLES = """\b
 Examples:

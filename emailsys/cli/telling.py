@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from emailsys.cli.amounts import shown_size, shown_time
+from emailsys.cli.amounts import shown_time
+from emailsys.mail.quantities import shown_size
 
 _FOR = {
     "queued": "to {recipient}: waits to be sent to another host",

@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from emailsys.cli.accounts import administer
-from emailsys.cli.amounts import shown_size
 from emailsys.cli.options import Places, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.config.exits import Exit
+from emailsys.mail.quantities import shown_size
 
 # Seconds of one request: the daemon goes on with its mail in any case, this is for the progress on the screen.
 _PART = 2.0

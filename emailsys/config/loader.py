@@ -84,6 +84,7 @@ _STORE: Final[Mapping[str, Read]] = {
     "max_waiting_octets": a_size(minimum=1024 * 1024),
     "default_quota": a_size(minimum=0),
     "refuse_over_quota": a_boolean,
+    "quota_warning": a_boolean,
     "history_days": a_number(minimum=0, maximum=36500),
     "maildrop_days": a_number(minimum=0, maximum=36500),
 }

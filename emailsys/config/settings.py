@@ -70,6 +70,8 @@ class StoreSettings:
     default_quota: int = 0
     # Where a maildrop or domain is full: 552 for good, not 452 for now.
     refuse_over_quota: bool = False
+    # Whether a maildrop that is nearly full gets a message that says so.
+    quota_warning: bool = True
     # For how many days `trace` remembers what has ended, and after how many mail in maildrops is deleted; 0 for never.
     history_days: float = 30.0
     maildrop_days: float = 0.0

@@ -107,8 +107,11 @@ def _queue(rows: Rows, row_id: int, message_id: int, recipient: Recipient, route
     )
 
 
-def notice_rows(rows: Rows, notice: Notice, make_id: Callable[[], int], due_at: int, cause: int) -> None:
-    """Add a message of our own, with its body."""
+def notice_rows(rows: Rows, notice: Notice, make_id: Callable[[], int], due_at: int, cause: int | None) -> None:
+    """Add a message of our own, with its body.
+
+    @param cause: the message that it tells of, if it tells of one.
+    """
     message_id = make_id()
     body = notice.body
     first = body[:PIECE_OCTETS]

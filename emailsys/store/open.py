@@ -28,6 +28,7 @@ from emailsys.store.maildrop_locks import AdvisoryLocks, KernelLocks
 from emailsys.store.migrate import prepare_schema
 from emailsys.store.queue import Queue, give_back_leased
 from emailsys.store.queue_operations import QueueOperations
+from emailsys.store.quota_warnings import QuotaWarnings
 from emailsys.store.quotas import Quotas
 from emailsys.store.reclaim import RESERVE_OCTETS, Sweeper
 from emailsys.store.retention import Retention
@@ -67,7 +68,8 @@ class Store:
         self.accounts = Accounts(changes, self.sweeper.wake, settings.default_quota, now)
         self.aliases = Aliases(changes)
         self.routes = Routes(changes, self.directory)
-        self.quotas = Quotas(changes, reactor, telemetry, settings.default_quota)
+        warnings = QuotaWarnings(database, now, settings.quota_warning, settings.refuse_over_quota)
+        self.quotas = Quotas(changes, reactor, telemetry, settings.default_quota, warnings)
         self.intake = Intake(database, telemetry, settings.max_waiting_octets, now, self.quotas.stored)
         self.queue = Queue(database, self.sweeper, now)
         self.queue_operations = QueueOperations(database, self.sweeper, now)

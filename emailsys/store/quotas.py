@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, func, select, update
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from emailsys.interfaces import AdminError
+from emailsys.interfaces import AdminError, StoreError
 from emailsys.mail.address import Address, domain_key
 from emailsys.operations import IQuotas, Usage
 from emailsys.store.changes import Changes, find_domain
 from emailsys.store.database import Reactor
 from emailsys.store.jobs import Row
+from emailsys.store.quota_warnings import QuotaWarnings
 from emailsys.store.schema import accounts, domains, maildrop
 from emailsys.telemetry import Telemetry
 
@@ -36,6 +39,8 @@ class _Counted:
     limit: int
     # Of an account.
     domain_id: int = 0
+    address: Address | None = None
+    # Whether it has been told that it is nearly full.
     warned: bool = False
 
     @property
@@ -47,10 +52,14 @@ class _Counted:
 class Quotas:
     """Bounds on maildrops, kept softly: the message that fills one is still taken."""
 
-    def __init__(self, changes: Changes, reactor: Reactor, telemetry: Telemetry, default: int) -> None:
+    def __init__(
+        self, changes: Changes, reactor: Reactor, telemetry: Telemetry, default: int, warnings: QuotaWarnings
+    ) -> None:
         """
         @param default: octets for accounts that have no bound of their own; 0 for none.
         """
+        self._warnings = warnings
+        self._warning: Deferred[None] | None = None
         self._changes = changes
         self._reactor = reactor
         self._telemetry = telemetry
@@ -74,15 +83,35 @@ class Quotas:
 
     def _remember(self, known: dict[int, _Counted], number: int, counted: _Counted) -> None:
         before = known.get(number)
-        counted.warned = before is not None and before.warned
+        if before is not None:
+            counted.warned = before.warned
         if len(known) >= _REMEMBERED:
             known.clear()
         known[number] = counted
-        # Tell the log once for each time that the share is passed.
+        self._look(number, counted)
+
+    def _look(self, number: int, counted: _Counted) -> None:
+        """Tell log and owner once for each time that the share is passed."""
         full = counted.usage.share >= WARN_AT
-        if full and not counted.warned:
-            self._telemetry.event("quota-nearly-full", of=counted.name, octets=counted.octets, limit=counted.limit)
+        if full == counted.warned:
+            return
         counted.warned = full
+        if full:
+            self._telemetry.event("quota-nearly-full", of=counted.name, octets=counted.octets, limit=counted.limit)
+        if counted.address is not None:
+            self._warning = Deferred.fromCoroutine(self._tell(number, counted.address, counted.usage, full))
+
+    async def _tell(self, account_id: int, address: Address, usage: Usage, full: bool) -> None:
+        try:
+            if await self._warnings.turn(account_id, address, usage, full):
+                self._telemetry.event("quota-warned", of=address)
+        except StoreError as error:
+            self._telemetry.event("quota-warning-put-off", of=address, error=str(error))
+            counted = self._accounts.get(account_id)
+            if counted is not None:
+                counted.warned = not full
+        except Exception:
+            self._telemetry.surprise("quota-warning", Failure())
 
     def stored(self, rows: Sequence[Row]) -> None:
         """Maildrop rows were committed: what was counted before them grows by them."""
@@ -92,6 +121,8 @@ class Quotas:
             account = self._accounts.get(account_id)
             if account is not None:
                 account.octets += octets
+                if account.limit:
+                    self._look(account_id, account)
                 domain = self._domains.get(account.domain_id)
                 if domain is not None:
                     domain.octets += octets
@@ -102,6 +133,7 @@ class Quotas:
                 accounts.c.local,
                 accounts.c.domain,
                 accounts.c.quota,
+                accounts.c.quota_warned,
                 accounts.c.domain_id,
                 domains.c.quota.label("domain_quota"),
             )
@@ -114,9 +146,9 @@ class Quotas:
         mine = _octets(connection, maildrop.c.account_id == account_id) if limit else 0
         ours = select(accounts.c.account_id).where(accounts.c.domain_id == found.domain_id)
         all_of_us = _octets(connection, maildrop.c.account_id.in_(ours)) if bound else 0
-        name = str(Address(found.local, found.domain))
+        address = Address(found.local, found.domain)
         return (
-            _Counted(now, name, mine, limit, found.domain_id),
+            _Counted(now, str(address), mine, limit, found.domain_id, address, bool(found.quota_warned)),
             _Counted(now, found.domain, all_of_us, bound),
         )
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # The alembic revision of these tables; a store at this revision is opened without importing alembic.
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 
 metadata: Final = MetaData(
     naming_convention={
@@ -93,6 +93,8 @@ accounts: Final = Table(
     Column("fence", BigInteger, nullable=False, server_default="0"),
     # Octets that the maildrop may have; NULL for what the configuration says, 0 for no bound.
     Column("quota", BigInteger),
+    # Whether its owner has been told that it is nearly full, and it has not been found emptier since.
+    Column("quota_warned", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("domain_id", "local_key"),
 )
 

@@ -146,7 +146,7 @@ class LedgerCase(MailCase):
 
     async def test_a_quota_is_warned_of_once_each_time_it_is_nearly_reached(self) -> None:
         alice, _bob = await self.users()
-        await self.store.quotas.set_quota(ALICE, 1000)
+        await self.store.quotas.set_quota(ALICE, 100_000)
         telemetry = self.store.intake.telemetry
 
         async def ask() -> int:
@@ -155,13 +155,13 @@ class LedgerCase(MailCase):
             return int(telemetry.counters["quota-nearly-full"])
 
         self.assertEqual(await ask(), 0)
-        await self.send(b"x" * 900, envelope(local(alice)))
+        await self.send(b"x" * 90_000, envelope(local(alice)))
         self.assertEqual([await ask(), await ask()], [1, 1])
         maildrop = await self.open(alice)
         maildrop.deleteMessage(0)
         await maildrop.sync()
         self.assertEqual(await ask(), 1)
-        await self.send(b"x" * 900, envelope(local(alice)))
+        await self.send(b"x" * 90_000, envelope(local(alice)))
         self.assertEqual(await ask(), 2)
 
     async def test_after_a_crash_all_is_due_again(self) -> None:

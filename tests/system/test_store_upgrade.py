@@ -26,8 +26,8 @@ SECOND = '''
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -44,8 +44,8 @@ BROKEN = '''
 """Empty the accounts."""
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -175,7 +175,7 @@ class UpgradeContract(MailCase):
     def versions(self, text: str) -> tuple[Path, ...]:
         folder = Path(self.mktemp())
         folder.mkdir(parents=True)
-        (folder / "r0003_test.py").write_text(text)
+        (folder / "r0004_test.py").write_text(text)
         return (folder,)
 
     async def test_a_fresh_store_is_what_the_migrations_make(self) -> None:
@@ -218,15 +218,15 @@ class UpgradeContract(MailCase):
         connection = engine.connect_writer()
         self.addCleanup(connection.close)
         with engine.alone():
-            migrate.upgrade(engine, connection, Telemetry(), "0002", "0003", self.versions(SECOND))
+            migrate.upgrade(engine, connection, Telemetry(), "0003", "0004", self.versions(SECOND))
         self.assertEqual(rows(connection), before)
-        self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "0003")
+        self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "0004")
         columns = {column["name"] for column in inspect(connection).get_columns("accounts")}
         self.assertIn("note", columns)
         connection.rollback()
         # This release, which does not know that revision, leaves it alone and says so.
         error = self.assertRaises(StoreError, migrate.prepare_schema, engine, connection, Telemetry())
-        self.assertIn("0003", str(error))
+        self.assertIn("0004", str(error))
 
     async def test_a_store_of_release_0_1_enters_the_ledger_with_all_its_mail(self) -> None:
         """What 0001 has written is there after 0002, digests compared, and the ledger accounts for each row."""
@@ -292,8 +292,8 @@ class SQLiteUpgradeTests(SQLiteCase, UpgradeContract):
         connection = engine.connect_writer()
         self.addCleanup(connection.close)
         with engine.alone():
-            migrate.upgrade(engine, connection, Telemetry(), "0002", "0003", self.versions(SECOND))
-        kept = SQLite(self.state / f"{DATABASE_NAME}.before-upgrade-from-0002")
+            migrate.upgrade(engine, connection, Telemetry(), "0003", "0004", self.versions(SECOND))
+        kept = SQLite(self.state / f"{DATABASE_NAME}.before-upgrade-from-0003")
         self.addCleanup(kept.close)
         copy = kept.connect_reader()
         self.addCleanup(copy.close)
@@ -313,8 +313,8 @@ class SQLiteUpgradeTests(SQLiteCase, UpgradeContract):
                 engine,
                 connection,
                 Telemetry(),
-                "0002",
                 "0003",
+                "0004",
                 self.versions(BROKEN),
             )
         self.assertIn("parents", str(error))

@@ -6,12 +6,13 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from emailsys.cli.amounts import shown_size, shown_span
+from emailsys.cli.amounts import shown_span
 from emailsys.config.exits import Exit
 from emailsys.config.settings import StoreSettings
 from emailsys.interfaces import Fate, Settlement
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Client, Envelope, LocalRoute, Recipient, RemoteRoute
+from emailsys.mail.quantities import shown_size
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
 from emailsys.telemetry import Telemetry

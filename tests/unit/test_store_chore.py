@@ -64,7 +64,8 @@ class Chores(SynchronousTestCase):
         weeding.wake()
         self.clock.advance(PAUSE)
         self.assertEqual(weeding.steps, 2)
-        weeding.lasts = lasts = Deferred()
+        lasts: Deferred[None] = Deferred()
+        weeding.lasts = lasts
         weeding.wake()
         self.clock.advance(PAUSE)
         weeding.wake()
@@ -96,7 +97,8 @@ class Chores(SynchronousTestCase):
     def test_after_the_stop_no_step_is_begun(self) -> None:
         weeding = self.weeding(3)
         self.clock.advance(PAUSE)
-        weeding.lasts = lasts = Deferred()
+        lasts: Deferred[None] = Deferred()
+        weeding.lasts = lasts
         self.clock.advance(PAUSE)
         weeding.stop()
         lasts.callback(None)

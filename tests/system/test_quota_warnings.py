@@ -1,0 +1,171 @@
+"""Who reaches 90 % of a quota is told by a message in the maildrop itself, once until it has been emptier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emailsys.config.settings import StoreSettings
+from emailsys.interfaces import Account, StoreError
+from emailsys.store.open import open_store
+from emailsys.telemetry import Telemetry
+from tests.contract.engines import WALL, ClockedReactor, PostgreSQLCase, SQLiteCase
+from tests.contract.mail import ALICE, BOB, MailCase, envelope, local
+
+KIB = 1024
+# The notice and its fields fit between the message that passes 90 % and the quota.
+QUOTA = 100 * KIB
+
+
+class QuotaWarningsContract(MailCase):
+    """Run by each engine's own class."""
+
+    async def deliver(self, account: Account, octets: int) -> None:
+        """As a session does: RCPT asks for room, the end of data commits."""
+        await self.store.quotas.usage(account.account_id)
+        await self.send(b"x" * octets, envelope(local(account)))
+        await self.told()
+
+    async def told(self) -> None:
+        """What follows the commit has come to its end."""
+        if self.store.quotas._warning is not None:
+            await self.store.quotas._warning
+
+    async def notices(self, account: Account) -> list[bytes]:
+        maildrop = await self.open(account)
+        texts = [await self.fetch(maildrop, index) for index in range(len(maildrop.listMessages()))]
+        maildrop.release()
+        return [text for text in texts if b"Subject: Your mailbox is" in text]
+
+    async def empty(self, account: Account) -> None:
+        maildrop = await self.open(account)
+        for index in range(len(maildrop.listMessages())):
+            maildrop.deleteMessage(index)
+        await maildrop.sync()
+        maildrop.release()
+
+    async def test_the_message_that_passes_ninety_percent_brings_the_warning_with_it(self) -> None:
+        alice, bob = await self.users()
+        await self.store.quotas.set_quota(ALICE, QUOTA)
+        await self.deliver(alice, 80 * KIB)
+        await self.deliver(bob, 80 * KIB)
+        self.assertEqual(await self.notices(alice), [])
+        await self.deliver(alice, 11 * KIB)
+        (notice,) = await self.notices(alice)
+        self.assertTrue(notice.startswith(b"Return-Path: <>\r\nDelivered-To: alice@example.test\r\n"))
+        self.assertIn(b"From: Mail System <postmaster@example.test>\r\n", notice)
+        self.assertIn(b"Auto-Submitted: auto-generated\r\n", notice)
+        self.assertEqual(await self.notices(bob), [])
+        (life, *_) = await self.store.trace.lives(str(ALICE), 1)
+        self.assertEqual((life.reverse_path, life.client, life.stored), (None, None, 1))
+        self.assertEqual((await self.store.verification.check(None, 10)).flaws, ())
+
+    async def test_it_comes_once_and_again_only_after_the_maildrop_was_emptier(self) -> None:
+        alice, _bob = await self.users()
+        await self.store.quotas.set_quota(ALICE, QUOTA)
+        await self.deliver(alice, 91 * KIB)
+        for _ in range(3):
+            self.clock.advance(6)
+            await self.deliver(alice, 1)
+        self.assertEqual(len(await self.notices(alice)), 1)
+        await self.empty(alice)
+        self.clock.advance(6)
+        await self.deliver(alice, 1)
+        self.assertEqual(len(await self.notices(alice)), 0)
+        await self.deliver(alice, 95 * KIB)
+        self.assertEqual(len(await self.notices(alice)), 1)
+
+    async def test_a_restart_and_a_second_node_tell_nobody_twice(self) -> None:
+        alice, _bob = await self.users()
+        await self.store.quotas.set_quota(ALICE, QUOTA)
+        await self.deliver(alice, 91 * KIB)
+        other = self.other()
+        await other.quotas.usage(alice.account_id)
+        self.assertIsNone(other.quotas._warning)
+        await other.close()
+        self.assertEqual(len(await self.notices(alice)), 1)
+
+    async def test_a_quota_that_is_raised_ends_the_warning(self) -> None:
+        alice, _bob = await self.users()
+        await self.store.quotas.set_quota(ALICE, QUOTA)
+        await self.deliver(alice, 91 * KIB)
+        await self.store.quotas.set_quota(ALICE, 2 * QUOTA)
+        await self.deliver(alice, 1)
+        await self.deliver(alice, 100 * KIB)
+        self.assertEqual(len(await self.notices(alice)), 2)
+
+    async def test_a_warning_that_the_store_cannot_keep_comes_with_the_next_count(self) -> None:
+        alice, _bob = await self.users()
+        await self.store.quotas.set_quota(ALICE, QUOTA)
+        run = self.store.database.run
+
+        def fail(name: str, function: Any) -> Any:
+            if name == "quota-warning":
+                raise StoreError("the disk is slow")
+            return run(name, function)
+
+        self.patch(self.store.database, "run", fail)
+        await self.deliver(alice, 91 * KIB)
+        self.assertEqual(await self.notices(alice), [])
+        self.patch(self.store.database, "run", run)
+        self.clock.advance(6)
+        await self.deliver(alice, 1)
+        self.assertEqual(len(await self.notices(alice)), 1)
+
+    async def test_a_defect_is_logged_and_the_mail_stays_accepted(self) -> None:
+        alice, _bob = await self.users()
+        await self.store.quotas.set_quota(ALICE, QUOTA)
+
+        def fail(*_: Any) -> Any:
+            raise ValueError("a defect")
+
+        self.patch(self.store.quotas._warnings, "turn", fail)
+        await self.deliver(alice, 91 * KIB)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(len((await self.open(alice)).listMessages()), 1)
+
+    async def test_where_it_is_switched_off_only_the_log_is_told(self) -> None:
+        alice, _bob = await self.users()
+        await self.store.quotas.set_quota(ALICE, QUOTA)
+        await self.send(b"x" * (91 * KIB), envelope(local(alice)))
+        telemetry = Telemetry()
+        other = self.other(telemetry, quota_warning=False)
+        await other.quotas.usage(alice.account_id)
+        await other.quotas._warning
+        await other.close()
+        self.assertEqual(telemetry.counters["quota-nearly-full"], 1)
+        self.assertEqual(await self.notices(alice), [])
+
+    async def test_who_has_no_quota_is_never_warned(self) -> None:
+        _alice, bob = await self.users()
+        await self.deliver(bob, 500 * KIB)
+        self.assertIsNone(self.store.quotas._warning)
+        await self.store.quotas.set_quota(BOB, 0)
+        await self.deliver(bob, 1)
+        self.assertIsNone(self.store.quotas._warning)
+
+    def other(self, telemetry: Telemetry | None = None, **settings: Any) -> Any:
+        """A second node on the same store."""
+        return open_store(
+            StoreSettings(url=self.store_url(), **settings),
+            self.state,
+            ClockedReactor(self.clock),
+            telemetry or Telemetry(),
+            sweep=False,
+            now=lambda: WALL + self.clock.seconds(),
+        )
+
+    def store_url(self) -> str | None:
+        raise AssertionError(f"{type(self).__name__} names no engine")
+
+
+class SQLiteQuotaWarnings(SQLiteCase, QuotaWarningsContract):
+    def store_url(self) -> str | None:
+        return None
+
+
+class PostgreSQLQuotaWarnings(PostgreSQLCase, QuotaWarningsContract):
+    def store_url(self) -> str | None:
+        return str(self.url.render_as_string(hide_password=False))
+
+
+del QuotaWarningsContract, MailCase

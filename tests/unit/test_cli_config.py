@@ -1,0 +1,105 @@
+"""The commands for the configuration: what is printed, shown and found wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from emailsys.config.exits import Exit
+from emailsys.config.loader import example
+from tests.unit.test_cli import Case as CLICase
+
+
+class ConfigTests(CLICase):
+    """config example, check, show."""
+
+    def write(self, text: str) -> str:
+        path = Path(self.mktemp()).absolute()
+        path.write_text(text, "utf-8")
+        return str(path)
+
+    def test_the_example_is_printed_as_it_is(self) -> None:
+        """To be redirected into a file."""
+        self.assertEqual(self.fine("config", "example"), example())
+
+    def test_what_is_shown_says_where_it_comes_from(self) -> None:
+        """The embedded default, or a file."""
+        _, out, err = self.run_it("config", "show")
+        self.assertIn("from the embedded default", err)
+        self.assertIn('smtp = ["localhost:2525"]', out)
+        path = self.write('[listen]\nsmtp = ["127.0.0.1:26"]\n')
+        _, out, err = self.run_it("config", "show", "--config", path)
+        self.assertIn(f"from {path}", err)
+        self.assertIn('smtp = ["127.0.0.1:26"]', out)
+
+    def test_a_right_file_is_ok_and_the_environment_may_name_it(self) -> None:
+        """Unusual things are warned about."""
+        path = self.write('hostname = "mx"\n[listen]\nsmtp = ["127.0.0.1:2525"]\n')
+        os.environ["EMAILSYS_CONFIG"] = path
+        status, out, err = self.run_it("config", "check")
+        self.assertEqual((status, out), (0, f"{path}: ok\n"))
+        for warning in ("hostname: 'mx' is no full name", "user: none", "tls.certificates: none"):
+            self.assertIn(f"{path}: warning: {warning}", err)
+        self.assertFalse(self.state.exists())
+        nothing = self.write("[listen]\nsmtp = []\nsubmission = []\nsubmissions = []\npop3 = []\npop3s = []\n")
+        self.assertIn("no service listens anywhere", self.run_it("config", "check", nothing)[2])
+
+    def test_all_that_is_wrong_is_told_with_file_and_key(self) -> None:
+        """Certificates, user, addresses and state folder too; nothing is made."""
+        self.state.mkdir(mode=0o700)
+        self.state.chmod(0o777)
+        path = self.write(
+            'user = "no-such-user"\n[listen]\nsmtp = ["192.0.2.1:25"]\n'
+            '[[tls.certificates]]\nchain = "no.pem"\nkey = "no.key"\n'
+        )
+        lines = self.refused(Exit.CONFIG, "config", "check", path).splitlines()
+        for expected in ("tls.certificates[1]: ", "user: found", "state folder", "listen.smtp: found 192.0.2.1"):
+            self.assertTrue(any(line.startswith(f"{path}: {expected}") for line in lines), (expected, lines))
+
+    def test_what_outbound_mail_needs_of_the_machine_is_looked_at(self) -> None:
+        """Addresses, authorities, the folder of the log."""
+        authorities = self.write("no certificate")
+        path = self.write(
+            f'[outbound]\nsource_ipv4 = "192.0.2.1"\nca_file = "{authorities}"\n'
+            '[monitoring]\nmail_log = "no/such/folder/mail.log"\n'
+            '[queue]\nwarn_after = "6d"\n'
+        )
+        lines = self.refused(Exit.CONFIG, "config", "check", path).splitlines()
+        for expected in (
+            'outbound.source_ipv4: found "192.0.2.1"; this machine cannot listen there',
+            f"outbound.ca_file: {authorities}: holds no certificate of an authority",
+            "monitoring.mail_log: found ",
+            'warning: queue.warn_after: "144h" is not before give_up_after',
+        ):
+            self.assertTrue(any(line.startswith(f"{path}: {expected}") for line in lines), (expected, lines))
+
+    def test_programs_are_told_of_settings_and_their_flaws_as_json(self) -> None:
+        """As of everything else."""
+        shown = json.loads(self.fine("config", "show", "--json"))
+        self.assertEqual(shown["listen"]["smtp"], ["localhost:2525"])
+        path = self.write('hostname = "mx"\n[smtp]\nmax_recipients = "x"\n')
+        status, out, _ = self.run_it("config", "check", path, "--json")
+        told = json.loads(out)
+        self.assertEqual((status, told["file"], told["ok"], len(told["problems"])), (Exit.CONFIG, path, False, 1))
+        path = self.write('hostname = "mx"\n[listen]\nsmtp = ["127.0.0.1:2525"]\n')
+        told = json.loads(self.fine("config", "check", path, "--json"))
+        self.assertEqual((told["ok"], told["problems"]), (True, []))
+        self.assertIn(f"{path}: warning: hostname: 'mx' is no full name", told["warnings"][0])
+
+    def test_errors_of_the_file_itself_are_all_told(self) -> None:
+        """One line each."""
+        path = self.write('[smtp]\nmax_recipients = "x"\nmax_recipient = 5\n')
+        err = self.refused(Exit.CONFIG, "config", "check", path)
+        self.assertEqual(len([line for line in err.splitlines() if path in line]), 2, err)
+        self.refused(Exit.CONFIG, "user", "list", "--config", path)
+
+    def test_the_password_of_a_store_url_is_not_printed_on_stderr(self) -> None:
+        """The store is named without it."""
+        path = self.write('[store]\nurl = "postgresql://mail:secret@db.example/mail"\n')
+        _, _, err = self.run_it("config", "show", "--config", path)
+        self.assertIn("store postgresql://mail@db.example/mail", err)
+        self.assertNotIn("secret", err)
+
+
+del CLICase

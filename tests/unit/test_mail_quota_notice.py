@@ -1,0 +1,60 @@
+"""The message that tells people that their maildrop is nearly full."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.message import EmailMessage
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.mail.address import Address
+from emailsys.mail.quota_notice import NearlyFull, compose
+
+NOTICE = NearlyFull(
+    Address("alice", "example.test"), 950 << 20, 1 << 30, False, "0abc.quota", datetime(2026, 1, 1, 12, tzinfo=UTC)
+)
+
+
+class QuotaNotices(SynchronousTestCase):
+    def read(self, octets: bytes) -> EmailMessage:
+        return email.message_from_bytes(octets, policy=email.policy.default)
+
+    def test_it_says_how_full_it_is_what_happens_and_what_to_do(self) -> None:
+        message = self.read(compose(NOTICE))
+        self.assertEqual(message["Subject"], "Your mailbox is 92 % full")
+        self.assertEqual(message["From"], "Mail System <postmaster@example.test>")
+        self.assertEqual(message["To"], "alice@example.test")
+        self.assertEqual(message["Date"], "Thu, 01 Jan 2026 12:00:00 +0000")
+        self.assertEqual(message["Message-ID"], "<0abc.quota@example.test>")
+        text = " ".join(message.get_content().split())
+        for words in (
+            "holds 950 MiB of mail, and there is room for 1.0 GiB",
+            "wait with its senders",
+            "delete messages that you no longer need",
+            "write to postmaster@example.test",
+        ):
+            self.assertIn(words, text)
+
+    def test_no_program_answers_it(self) -> None:
+        """RFC 3834: somebody's vacation program would."""
+        self.assertEqual(self.read(compose(NOTICE))["Auto-Submitted"], "auto-generated")
+
+    def test_where_mail_over_the_quota_is_refused_it_says_so(self) -> None:
+        text = " ".join(self.read(compose(replace(NOTICE, refused=True))).get_content().split())
+        self.assertIn("new mail for you will be refused, and its senders will be told", text)
+
+    def test_its_lines_are_those_of_mail(self) -> None:
+        octets = compose(NOTICE)
+        self.assertTrue(octets.isascii() and octets.endswith(b"\r\n"))
+        for line in octets.split(b"\r\n"):
+            self.assertLessEqual(len(line), 78)
+            self.assertNotIn(b"\n", line)
+
+    def test_an_address_in_another_script_is_told_in_utf_8(self) -> None:
+        octets = compose(replace(NOTICE, address=Address("jürgen", "example.test")))
+        self.assertIn("To: <jürgen@example.test>\r\n".encode(), octets)
+        self.assertIn(b"charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n", octets)
+        self.assertIn("jürgen@example.test", self.read(octets).get_content())
