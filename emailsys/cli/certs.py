@@ -11,10 +11,10 @@ from typing import Any, Final
 import click
 
 from emailsys import pki
+from emailsys.cli.in_force import in_force
 from emailsys.cli.options import Places, Refused, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.config.exits import Exit
-from emailsys.ops.control import ControlFailed, NoDaemon, ask
 
 #: Where the development CA lies, below the state folder.
 CERTS_FOLDER: Final = "certs"
@@ -79,29 +79,21 @@ def _ensure(where: Places, as_json: bool, renew: bool) -> None:
         raise Refused(str(error), Exit.CONFIG) from error
     for path in made.written:
         click.echo(f"emailsys: wrote {path}", err=True)
+    if made.written:
+        click.echo("emailsys: a daemon that runs reads them at SIGHUP, and once a day", err=True)
     click.echo(f"emailsys: for {hostname} and this machine's loopback names: {told}", err=True)
     _show([made.authority, *(files.chain for files in made.certificates)], as_json)
 
 
 def _hostname(where: Places) -> tuple[str, str]:
-    """The name that server certificates have to bear, and whose it is in words.
-
-    The daemon that runs on the state folder knows best: it may have been given a file that is not looked for elsewhere.
-    """
-    try:
-        status = ask(where.folder, {"command": "status"}, 10.0).get("result")
-    except (NoDaemon, ControlFailed):
-        status = None
-    if status is not None and where.config is None:
-        return str(status["hostname"]), f"the hostname of the daemon that runs, process {status['pid']}"
+    """The name that server certificates have to bear, and in words where it is from."""
+    where, whose = in_force(where)
     settings = where.settings()
-    if where.config is None:
-        return settings.hostname, "no configuration was found, and no daemon runs; --config FILE names one"
     if settings.tls.certificates:
-        own = f"; the daemon serves the certificates that {where.config} names, not these"
-    else:
-        own = "; a daemon that runs serves them after SIGHUP" if status is not None else ""
-    return settings.hostname, f"the hostname of {where.config}{own}"
+        whose += "; the daemon serves the certificates that it names, not these"
+    elif where.config is None:
+        whose += "; --config FILE names one"
+    return settings.hostname, f"from {whose}"
 
 
 def _show(paths: Sequence[Path], as_json: bool) -> None:

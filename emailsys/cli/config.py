@@ -36,11 +36,13 @@ def example() -> None:
 @places
 def show(where: Places, as_json: bool) -> None:
     """Print the settings in force, as TOML or JSON; on stderr, where they come from."""
+    from emailsys.cli.in_force import in_force
     from emailsys.config.show import render
 
+    where, whose = in_force(where)
     settings = where.settings()
     where.announce(settings)
-    click.echo(f"emailsys: from {where.config or 'the embedded default'}", err=True)
+    click.echo(f"emailsys: from {whose}", err=True)
     text = render(settings)
     if as_json:
         print_json(tomllib.loads(text))
@@ -57,10 +59,12 @@ def check(where: Places, file: Path | None, as_json: bool) -> int:
 
     Each error names the file, the key, what was found and what is allowed. The status is 78 where there are any.
     """
+    from emailsys.cli.in_force import in_force
     from emailsys.config.loader import ConfigError
 
     if file is not None:
-        where = Places(where.state, file.absolute())
+        where = Places(where.state, file.absolute(), True)
+    where, _ = in_force(where)
     name = str(where.config or "embedded default")
     try:
         settings = where.settings()

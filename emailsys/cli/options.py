@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -17,6 +17,10 @@ from emailsys.mail.address import Address
 
 if TYPE_CHECKING:
     from emailsys.config.settings import Settings
+
+
+# In what click keeps of a command: the store that was told.
+_TOLD: Final = "emailsys.store"
 
 
 class Refused(click.ClickException):
@@ -37,6 +41,8 @@ class Places:
 
     state: StateChoice
     config: Path | None
+    # Whether the file was named, by --config or $EMAILSYS_CONFIG, and not looked for.
+    is_named: bool = False
 
     @property
     def folder(self) -> Path:
@@ -53,9 +59,12 @@ class Places:
         return load(self.config, self.folder)
 
     def announce(self, settings: Settings | None = None) -> None:
-        """Say on stderr which store is used, where it is not the default one."""
+        """Say on stderr which store is used, where it is not the default one: once in a command."""
         store = told_store(self.state, settings)
-        if store is not None:
+        context = click.get_current_context(silent=True)
+        told = {} if context is None else context.find_root().meta
+        if store is not None and told.get(_TOLD) != store:
+            told[_TOLD] = store
             click.echo(f"emailsys: {store}", err=True)
 
 
@@ -88,7 +97,8 @@ def places(function: Callable[..., Any]) -> Callable[..., Any]:
 def choose_places(state: str | None, config: str | None) -> Places:
     """The places, from the options and the environment."""
     choice = choose_state(state, os.environ, os.geteuid() == 0)
-    return Places(choice, find_config(config, os.environ, choice.folder))
+    is_named = bool(config or os.environ.get("EMAILSYS_CONFIG"))
+    return Places(choice, find_config(config, os.environ, choice.folder), is_named)
 
 
 class AddressType(click.ParamType[Address]):

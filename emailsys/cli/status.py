@@ -8,10 +8,10 @@ import click
 
 from emailsys.cli.accounts import administer
 from emailsys.cli.amounts import shown_span, shown_time
+from emailsys.cli.in_force import running
 from emailsys.cli.options import Places, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.config.exits import Exit
-from emailsys.ops.control import ControlFailed, NoDaemon, ask
 
 # Domains of the queue that the screen has room for.
 _DOMAINS = 8
@@ -25,40 +25,32 @@ def status(where: Places, as_json: bool) -> int:
 
     The exit status is 69 where no daemon runs; the queue is shown all the same.
     """
-    running = _running(where)
+    daemon = running(where)
     queue = administer(where, {"command": "queue.summary"})
     if as_json:
-        print_json({"daemon": running, "queue": queue})
+        print_json({"daemon": daemon, "queue": queue})
     else:
-        _show(running, queue)
-    return Exit.OK if running else Exit.UNAVAILABLE
+        _show(daemon, queue)
+    return Exit.OK if daemon else Exit.UNAVAILABLE
 
 
-def _running(where: Places) -> dict[str, Any] | None:
-    try:
-        answer = ask(where.folder, {"command": "status"}, 10.0)
-    except (NoDaemon, ControlFailed):
-        return None
-    result: dict[str, Any] | None = answer.get("result")
-    return result
-
-
-def _show(running: dict[str, Any] | None, queue: list[dict[str, Any]]) -> None:
-    if running is None:
+def _show(daemon: dict[str, Any] | None, queue: list[dict[str, Any]]) -> None:
+    if daemon is None:
         click.echo("no daemon runs")
     else:
         click.echo(
-            f"emailsys {running['version']} on {running['hostname']}, process {running['pid']}, "
-            f"up {shown_span(running['up'])}, state in {running['state']}"
+            f"emailsys {daemon['version']} on {daemon['hostname']}, process {daemon['pid']}, "
+            f"up {shown_span(daemon['up'])}, state in {daemon['state']}, "
+            f"configuration {daemon['config'] or 'embedded'}"
         )
-        for service, addresses in running["listening"].items():
-            sessions = running["sessions"].get(service)
+        for service, addresses in daemon["listening"].items():
+            sessions = daemon["sessions"].get(service)
             count = "" if sessions is None else f"  {sessions} session{'' if sessions == 1 else 's'}"
             click.echo(f"  {service:<12}{', '.join(addresses)}{count}")
-        for hop in running.get("next_hops", ()):
+        for hop in daemon.get("next_hops", ()):
             if hop["paused_until"]:
                 click.echo(f"  {hop['name']} is left alone until {shown_time(hop['paused_until'])}: {hop['reason']}")
-        counters = sorted(running["counters"].items(), key=lambda item: (-item[1], item[0]))
+        counters = sorted(daemon["counters"].items(), key=lambda item: (-item[1], item[0]))
         if counters:
             click.echo("since the start: " + ", ".join(f"{name} {count}" for name, count in counters))
     totals = {state: sum(row[state] for row in queue) for state in ("waiting", "leased", "held")}

@@ -247,6 +247,7 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
         raise ConfigError(problems)
     return Settings(
         state=state,
+        source=Path(file),
         smtp=smtp,
         pop3=pop3,
         tls=tls,

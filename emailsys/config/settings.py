@@ -245,3 +245,5 @@ class Settings:
     monitoring: MonitoringSettings = field(default_factory=MonitoringSettings)
     user: str | None = None
     group: str | None = None
+    # The file that says so; None for the embedded default.
+    source: Path | None = field(default=None, compare=False)

@@ -293,6 +293,7 @@ class Daemon(Service):
             "version": __version__,
             "hostname": self.settings.hostname,
             "state": str(self.settings.state),
+            "config": None if self.settings.source is None else str(self.settings.source),
             "listening": dict(self._addresses),
             "up": round(self._reactor.seconds() - self._began, 1),
             "sessions": self._sessions(),

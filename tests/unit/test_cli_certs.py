@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.cli import certs as certificates
+from emailsys.cli import in_force
 from emailsys.cli.certs import certs
 from emailsys.cli.options import Refused
 from emailsys.config import places
@@ -69,14 +69,12 @@ class CertsCommandTests(SynchronousTestCase):
         """A daemon that was given its file by --config has certificates of its own name, whoever renews them."""
         result = self.run_command("init")
         config = self.environment.pop("EMAILSYS_CONFIG")
-        self.assertIn(
-            f"for mail.example.test and this machine's loopback names: the hostname of {config}", result.stderr
-        )
+        self.assertIn(f"for mail.example.test and this machine's loopback names: from {config}", result.stderr)
         self.patch(places, "SYSTEM_CONFIG", self.state / "none")
-        running = {"result": {"hostname": "mail.example.test", "pid": 4711}}
-        self.patch(certificates, "ask", lambda folder, request, timeout: running)
+        daemon = {"result": {"config": config, "pid": 4711}}
+        self.patch(in_force, "ask", lambda folder, request, timeout: daemon)
         result = self.run_command("renew")
-        self.assertIn("the hostname of the daemon that runs, process 4711", result.stderr)
+        self.assertIn(f"from {config}, the configuration of the daemon that runs, process 4711", result.stderr)
         self.assertIn("localhost, 127.0.0.1, ::1, mail.example.test", result.stdout)
 
     def test_without_configuration_and_daemon_it_is_told_why_they_are_for_localhost_alone(self) -> None:
@@ -84,14 +82,17 @@ class CertsCommandTests(SynchronousTestCase):
         del self.environment["EMAILSYS_CONFIG"]
         self.patch(places, "SYSTEM_CONFIG", self.state / "none")
         result = self.run_command("init")
-        self.assertIn("no configuration was found, and no daemon runs; --config FILE names one", result.stderr)
+        self.assertIn("as no configuration was found and no daemon runs; --config FILE names one", result.stderr)
         self.assertNotIn("mail.example.test", result.stdout)
 
     def test_who_serves_other_certificates_is_told_that_these_are_not_served(self) -> None:
         """Renewing them would change nothing."""
         config = Path(self.environment["EMAILSYS_CONFIG"])
         config.write_text(config.read_text() + '[[tls.certificates]]\nchain = "a.pem"\nkey = "a.key"\n')
-        self.assertIn(f"the certificates that {config} names, not these", self.run_command("renew").stderr)
+        self.assertIn(
+            f"from {config}; the daemon serves the certificates that it names, not these",
+            self.run_command("renew").stderr,
+        )
 
     def test_renew_issues_anew_and_leaves_ca_and_keys(self) -> None:
         """Programs that trust the authority go on to."""
