@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -156,12 +157,36 @@ class Life:
     stored: int
 
 
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """What a part of a search has found, the latest first.
+
+    `cursor` is what the next part begins with, None at the end. `looked` counts the messages that were looked at, and
+    `reached` is when the oldest of them arrived, None where there was none.
+    """
+
+    lives: tuple[Life, ...]
+    cursor: str | None = None
+    looked: int = 0
+    reached: datetime | None = None
+
+
 class ITrace(Interface):
     """Where a message is, and what became of it."""
 
-    async def lives(query: str, limit: int, since: datetime | None = None) -> Sequence[Life]:
+    async def search(
+        query: str,
+        limit: int,
+        since: datetime | None = None,
+        cursor: str | None = None,
+        seconds: float = math.inf,
+    ) -> Traced:
         """Messages by queue id, by Message-ID (with its angle brackets or without), or by an address among sender and
-        recipients; the latest first."""
+        recipients; the latest first, at most `limit`.
+
+        A search by Message-ID or address goes back in time, for about so many seconds, in steps that let mail through,
+        and ends where `limit` is reached: then there is no cursor.
+        """
 
 
 @dataclass(frozen=True, slots=True)

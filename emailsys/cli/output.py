@@ -23,6 +23,23 @@ def print_done(document: Any, as_json: bool, words: str) -> None:
         click.echo(words, err=True)
 
 
+def is_watched() -> bool:
+    """Whether standard error is a terminal."""
+    return sys.stderr.isatty()
+
+
+class Progress:
+    """One line on stderr that changes while a command works, on a terminal alone."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._is_shown = is_watched() and not as_json
+
+    def tell(self, words: str) -> None:
+        """Show how far it is; "" at the end."""
+        if self._is_shown:
+            click.echo(f"\r\x1b[K{words}", err=True, nl=False)
+
+
 def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, empty: str) -> None:
     """Print rows that have the same keys; `empty` is told on stderr where there are none."""
     if as_json:

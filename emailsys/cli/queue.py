@@ -110,7 +110,9 @@ def show(where: Places, queue_id: str, as_json: bool) -> None:
     """Show one message of the queue: its recipients that wait, and all that happened to it."""
     chosen = {"queue_ids": [queue_id], "domain": "", "sender": "", "state": None, "older_than": 0}
     rows = administer(where, {"command": "queue.list", **chosen, "limit": 1000, "after": 0})
-    lives = administer(where, {"command": "trace", "query": queue_id, "limit": 1, "back": 0})
+    lives = administer(
+        where, {"command": "trace", "query": queue_id, "limit": 1, "back": 0, "cursor": None, "seconds": 1}
+    )["lives"]
     if not rows:
         known = "; it is not in the queue any more: emailsys trace " + queue_id if lives else ""
         raise Refused(f"no message {queue_id} waits{known}")
@@ -134,11 +136,11 @@ def summary(where: Places, as_json: bool) -> None:
     print_rows(rows, as_json, "the queue is empty")
 
 
-def _add_change(change: str, done: str, text: str, question: str = "") -> None:
+def _add_change(change: str, done: str, text: str, warning: str = "") -> None:
     """Give the group a command that changes the rows it is told.
 
     @param done: what has been done to them, for the last line.
-    @param question: to be answered before, on a terminal or by --yes; "" for none.
+    @param warning: what is to be confirmed before, on a terminal or by --yes; "" for none.
     """
 
     @_filters
@@ -148,15 +150,15 @@ def _add_change(change: str, done: str, text: str, question: str = "") -> None:
     def command(where: Places, chosen: dict[str, Any], everything: bool, as_json: bool, yes: bool = False) -> None:
         if not everything and not any(chosen.values()):
             raise click.UsageError("Say which: QUEUE_IDs, --domain, --sender, --status, --older-than, or --all.")
-        if question and not yes:
+        if warning and not yes:
             if not sys.stdin.isatty():
-                raise Refused(f"{question} Say --yes", Exit.USAGE)
-            click.confirm(question, abort=True, err=True)
+                raise Refused(f"{warning} Say --yes", Exit.USAGE)
+            click.confirm(f"{warning} {change.capitalize()} it?", abort=True, err=True)
         answer = administer(where, {"command": "queue.change", "change": change, **chosen})
         count = answer["changed"]
         print_done(answer, as_json, f"{count} {'recipient' if count == 1 else 'recipients'} {done}")
 
-    if question:
+    if warning:
         command = click.option("--yes", is_flag=True, help="Do not ask.")(command)
     queue.command(change, help=text, epilog=_EXAMPLES)(command)
 
@@ -168,7 +170,7 @@ _add_change(
     "drop",
     "dropped",
     "Throw mail away. Neither sender nor recipient is told; the ledger keeps that it was dropped.",
-    "Dropped mail does not come back, and nobody is told. Drop it?",
+    "Dropped mail does not come back, and nobody is told.",
 )
 
 
@@ -181,8 +183,11 @@ def forecast(where: Places, host_down: float, as_json: bool) -> None:
 
     It is the real schedule with the settings in force, run ahead of time without its jitter.
     """
+    from emailsys.cli.in_force import in_force
     from emailsys.delivery.schedule import forecast as foretell
 
+    where, whose = in_force(where)
+    click.echo(f"emailsys: by {whose}", err=True)
     began = datetime.now(UTC).replace(microsecond=0)
     settings = where.settings().queue
     steps = [

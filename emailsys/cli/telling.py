@@ -12,11 +12,11 @@ _FOR = {
     "queued": "to {recipient}: waits to be sent to another host",
     "stored": "to {recipient}: put into the maildrop{of}",
     "expanded": "to {recipient}: an alias, goes to {detail}",
-    "delayed": "to {recipient}: tried{by}, delayed: {reply}",
+    "delayed": "to {recipient}: tried{at}, delayed: {reply}",
     "warned": "to {recipient}: the sender was told of the delay",
     "relayed": "to {recipient}: taken{by}: {reply}",
-    "failed": "to {recipient}: given up{by}, the sender was told: {reply}",
-    "failed untold": "to {recipient}: given up{by}, and nobody was to be told: {reply}",
+    "failed": "to {recipient}: given up{at}, the sender was told: {reply}",
+    "failed untold": "to {recipient}: given up{at}, and nobody was to be told: {reply}",
     "deleted": "to {recipient}: deleted by its owner, {reply}",
     "fetched": "to {recipient}: fetched, and left in the maildrop",
     "dropped": "to {recipient}: dropped by an operator",
@@ -49,10 +49,10 @@ def _lines(life: dict[str, Any]) -> Iterator[str]:
 def _told(one: dict[str, Any], life: dict[str, Any]) -> str:
     if one["kind"] == "accepted":
         return f"accepted {_client(life['client'])}"
-    remote = f" by {one['remote']}" if one["remote"] else ""
     words = {
         "recipient": one["recipient"] or "an account",
-        "by": remote,
+        "at": f" at {one['remote']}" if one["remote"] else "",
+        "by": f" by {one['remote']}" if one["remote"] else "",
         "reply": " ".join((one["reply"] or "no reply").split()),
         "detail": one["detail"] or "",
         "of": f" of {one['detail']}" if one["detail"] and one["detail"] != one["recipient"] else "",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import click
 
 from emailsys.cli.accounts import administer
-from emailsys.cli.amounts import DURATION
+from emailsys.cli.amounts import DURATION, shown_span, shown_time
 from emailsys.cli.options import Places, Refused, as_json, places
-from emailsys.cli.output import print_json
+from emailsys.cli.output import Progress, print_json
 from emailsys.cli.telling import told_life
 from emailsys.config.exits import Exit
+
+# Seconds of one request: the daemon goes on with its mail in any case, this is for the progress on the screen.
+_PART: Final = 1.0
 
 _EXAMPLES = """\b
 Examples:
@@ -27,11 +32,31 @@ Examples:
 @as_json
 @places
 def trace(where: Places, query: str, limit: int, since: float, as_json: bool) -> None:
-    """Tell a message's whole life, from its acceptance to where it is now, the latest message first."""
-    lives = administer(where, {"command": "trace", "query": query, "limit": limit, "back": since})
+    """Tell a message's whole life, from its acceptance to where it is now, the latest message first.
+
+    A search by Message-ID or address goes back through all messages that are known, beside the daemon's work; --since
+    ends it sooner.
+    """
+    lives: list[dict[str, Any]] = []
+    progress, looked = Progress(as_json), 0
+    request = {"command": "trace", "query": query, "back": since, "seconds": _PART}
+    cursor: str | None = None
+    while True:
+        part = administer(where, {**request, "limit": limit - len(lives), "cursor": cursor})
+        lives += part["lives"]
+        looked += part["looked"]
+        cursor = part["cursor"]
+        if cursor is None:
+            break
+        progress.tell(f"{looked} messages looked at, back to {shown_time(part['reached'])}")
+    progress.tell("")
     if as_json:
         print_json(lives)
     elif lives:
         click.echo("\n\n".join(told_life(life) for life in lives))
     if not lives:
-        raise Refused(f"nothing is known of {query}: never seen, or longer ago than store.history_days", Exit.FAILED)
+        raise Refused(f"nothing is known of {query}: never seen, or longer ago than {_how_long(since)}", Exit.FAILED)
+
+
+def _how_long(since: float) -> str:
+    return shown_span(since) if since else "store.history_days"

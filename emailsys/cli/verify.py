@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 
 from emailsys.cli.accounts import administer
 from emailsys.cli.options import Places, as_json, places
-from emailsys.cli.output import print_json
+from emailsys.cli.output import Progress, print_json
 from emailsys.config.exits import Exit
 from emailsys.mail.quantities import shown_size
 
@@ -32,7 +31,7 @@ def verify(where: Places, as_json: bool) -> int:
     messages, octets = 0, 0
     recipients: Counter[str] = Counter()
     flaws: list[dict[str, Any]] = []
-    progress = sys.stderr.isatty() and not as_json
+    progress = Progress(as_json)
     while True:
         part = administer(where, {"command": "verify", "cursor": cursor, "seconds": _PART})
         messages += part["messages"]
@@ -40,12 +39,10 @@ def verify(where: Places, as_json: bool) -> int:
         recipients.update(part["recipients"])
         flaws += part["flaws"]
         cursor = part["cursor"]
-        if progress:
-            click.echo(f"\r{messages} messages, {shown_size(octets)}, {len(flaws)} flaws", err=True, nl=False)
+        progress.tell(f"{messages} messages, {shown_size(octets)}, {len(flaws)} flaws")
         if cursor is None:
             break
-    if progress:
-        click.echo("", err=True)
+    progress.tell("")
     if as_json:
         report = {"messages": messages, "octets": octets, "recipients": dict(recipients), "flaws": flaws}
         print_json(report)

@@ -13,8 +13,8 @@ from emailsys.ops.running import Run, Understand
 
 _MOST_ENTRIES: Final = 100_000
 _MOST_LIVES: Final = 1_000
-# Seconds that one request may verify; the caller comes again with the cursor.
-_MOST_VERIFYING: Final = 20.0
+# Seconds that one request may search or verify; the caller comes again with the cursor.
+_MOST_SECONDS: Final = 20.0
 
 
 def _filter(fields: Fields) -> QueueFilter:
@@ -86,12 +86,27 @@ def _queue_change(fields: Fields) -> Run:
 
 def _trace(fields: Fields) -> Run:
     query, limit, back = fields.text("query"), fields.count("limit", _MOST_LIVES), fields.seconds("back")
+    cursor, seconds = _cursor(fields), fields.seconds("seconds")
 
-    async def run(doors: Doors, hooks: Hooks) -> list[dict[str, Any]]:
+    async def run(doors: Doors, hooks: Hooks) -> dict[str, Any]:
         since = datetime.now(UTC) - timedelta(seconds=back) if back else None
-        return [life_fields(life) for life in await doors.trace.lives(query, limit, since)]
+        found = await doors.trace.search(query, limit, since, cursor, min(seconds, _MOST_SECONDS))
+        return {
+            "lives": [life_fields(life) for life in found.lives],
+            "cursor": found.cursor,
+            "looked": found.looked,
+            "reached": time_field(found.reached),
+        }
 
     return run
+
+
+def _cursor(fields: Fields) -> str | None:
+    """Where a part goes on; null for the first."""
+    cursor = fields.text_or_none("cursor")
+    if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
+        raise MalformedRequest(f"cursor: found {cursor!r}; allowed: the cursor of an answer before, or null")
+    return cursor
 
 
 def life_fields(life: Life) -> dict[str, Any]:
@@ -124,12 +139,10 @@ def _happening_fields(one: Happening) -> dict[str, Any]:
 
 
 def _verify(fields: Fields) -> Run:
-    cursor, seconds = fields.text_or_none("cursor"), fields.seconds("seconds")
-    if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
-        raise MalformedRequest(f"cursor: found {cursor!r}; allowed: the cursor of an answer before, or null")
+    cursor, seconds = _cursor(fields), fields.seconds("seconds")
 
     async def run(doors: Doors, hooks: Hooks) -> dict[str, Any]:
-        checked = await doors.verification.check(cursor, min(seconds, _MOST_VERIFYING))
+        checked = await doors.verification.check(cursor, min(seconds, _MOST_SECONDS))
         return {
             "cursor": checked.cursor,
             "messages": checked.messages,

@@ -73,7 +73,7 @@ class Store:
         self.intake = Intake(database, telemetry, settings.max_waiting_octets, now, self.quotas.stored)
         self.queue = Queue(database, self.sweeper, now)
         self.queue_operations = QueueOperations(database, self.sweeper, now)
-        self.trace = Trace(database, now)
+        self.trace = Trace(database)
         self.verification = Verification(database)
         self._locks = locks
         self._closing = False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -12,17 +14,16 @@ from zope.interface import implementer
 
 from emailsys.interfaces import Fate
 from emailsys.mail.address import Address
-from emailsys.operations import EventKind, Happening, ITrace, Life
+from emailsys.operations import EventKind, Happening, ITrace, Life, Traced
 from emailsys.store.database import Database
 from emailsys.store.history import microseconds, moment
 from emailsys.store.ids import first_id_at, id_number, id_text
 from emailsys.store.queue import reverse_path
 from emailsys.store.schema import accounts, events, maildrop, messages, queue, settled
 
-_DAY: Final = 86_400 * 1_000_000
-# How far back is looked where nobody says, and how many messages one read looks at.
-_LOOK_BACK: Final = 60 * _DAY
+# How many messages one read looks at, and an id above all.
 _SCANNED: Final = 5_000
+_NEWEST: Final = 1 << 62
 # Rows of one message that are told; a message to thousands is not read to its end by anybody.
 _TOLD: Final = 1_000
 
@@ -40,29 +41,33 @@ _FATES: Final = {
 class Trace:
     """Each read is short; a search by address goes back in time, part by part."""
 
-    def __init__(self, database: Database, now: Callable[[], float]) -> None:
-        """@param now: seconds since 1970."""
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+        """@param clock: seconds."""
         self._database = database
-        self._now = now
+        self._clock = clock
 
-    async def lives(self, query: str, limit: int, since: datetime | None = None) -> Sequence[Life]:
+    async def search(
+        self,
+        query: str,
+        limit: int,
+        since: datetime | None = None,
+        cursor: str | None = None,
+        seconds: float = math.inf,
+    ) -> Traced:
         """Messages by queue id, by Message-ID, or by an address; the latest first."""
-        found: Sequence[int] = ()
         number = id_number(query)
-        if number is not None:
-            found = await self._database.read("trace-id", _existing(number))
-        since_us = None if since is None else microseconds(since)
-        if not found and ("@" in query or query.startswith("<")):
-            # An address looks like a Message-ID without its brackets: whatever the text is, one search finds it.
-            bears, concerns = _bears(query), _concerns(query)
-            found = await self._search(lambda part: bears(part) | concerns(part), limit, since_us)
-        return [await self._database.read("trace", _gather(number)) for number in found]
+        if number is not None and (found := await self._database.read("trace-id", _existing(number))):
+            return Traced(await self._gather(found))
+        if "@" not in query and not query.startswith("<"):
+            return Traced(())
+        least = 0 if since is None else first_id_at(microseconds(since))
+        return await self._go_back(_fits(query), limit, least, _NEWEST if cursor is None else int(cursor), seconds)
 
-    async def _search(self, fits: Callable[[Any], Any], limit: int, since: int | None) -> list[int]:
-        """Go back in time, part by part; `fits` makes a condition on a part."""
-        least = first_id_at(int(self._now() * 1_000_000) - _LOOK_BACK if since is None else since)
-        before = 1 << 62
+    async def _go_back(self, fits: Callable[[Any], Any], limit: int, least: int, before: int, seconds: float) -> Traced:
+        """Look at messages from one id back to another, part by part; `fits` makes a condition on a part."""
+        until = self._clock() + seconds
         found: list[int] = []
+        looked, reached = 0, None
         while len(found) < limit:
             part = (
                 select(messages)
@@ -71,13 +76,31 @@ class Trace:
                 .limit(_SCANNED)
                 .subquery()
             )
+            count, low, arrived_at = await self._database.read("trace-part", _extent(part))
+            if not count:
+                return Traced(await self._gather(found), None, looked, reached)
             asked = select(part.c.message_id).where(fits(part)).order_by(part.c.message_id.desc())
             found += await self._database.read("trace-search", _numbers(asked))
-            (low,) = await self._database.read("trace-part", _numbers(select(func.min(part.c.message_id))))
-            if low is None:
-                break
-            before = low
-        return found[:limit]
+            before, looked, reached = low, looked + count, moment(arrived_at)
+            if len(found) < limit and self._clock() >= until:
+                return Traced(await self._gather(found), str(before), looked, reached)
+        return Traced(await self._gather(found[:limit]), None, looked, reached)
+
+    async def _gather(self, found: Sequence[int]) -> tuple[Life, ...]:
+        return tuple([await self._database.read("trace", _gather(number)) for number in found])
+
+
+def _extent(part: Any) -> Callable[[Connection], tuple[int, int, int]]:
+    """How many messages a part has, the first id of them and when the first arrived."""
+    asked = select(func.count(), func.min(part.c.message_id), func.min(part.c.arrived_at))
+    return lambda connection: connection.execute(asked).one()._tuple()
+
+
+def _fits(query: str) -> Callable[[Any], Any]:
+    """Messages with that Message-ID, and where it may be an address, from or to it."""
+    bears, concerns = _bears(query), _concerns(query)
+    # An address looks like a Message-ID without its brackets.
+    return bears if query.startswith("<") else lambda part: bears(part) | concerns(part)
 
 
 def _bears(query: str) -> Callable[[Any], Any]:

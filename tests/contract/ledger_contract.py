@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from zope.interface.verify import verifyObject
 
@@ -23,8 +24,12 @@ ALL = QueueFilter()
 class LedgerContract(MailCase):
     """Run by each engine's own class."""
 
+    async def lives(self, query: str, limit: int, since: datetime | None = None) -> Sequence[Life]:
+        found = await self.store.trace.search(query, limit, since)
+        return tuple(found.lives)
+
     async def life(self, query: str) -> Life:
-        (life,) = await self.store.trace.lives(query, 10)
+        (life,) = await self.lives(query, 10)
         assert isinstance(life, Life)
         return life
 
@@ -167,19 +172,36 @@ class LedgerContract(MailCase):
             "alice@example.test",
             "erin@example.net",
         ):
-            self.assertEqual([life.queue_id for life in await self.store.trace.lives(query, 10)], [queue_id], query)
-        self.assertEqual([one.queue_id for one in await self.store.trace.lives("dave@example.net", 10)], [other])
+            self.assertEqual([life.queue_id for life in await self.lives(query, 10)], [queue_id], query)
+        self.assertEqual([one.queue_id for one in await self.lives("dave@example.net", 10)], [other])
         for nobody in ("%@example.net", "nobody@example.net", "<abc@other.example>", "e_in@example.net"):
-            self.assertEqual(list(await self.store.trace.lives(nobody, 10)), [], nobody)
+            self.assertEqual(list(await self.lives(nobody, 10)), [], nobody)
 
     async def test_the_latest_come_first_and_no_more_than_asked_for(self) -> None:
         ids = []
         for number in range(4):
             ids.append(await self.send(b"%d\r\n" % number, envelope(remote(DAVE))))
             self.clock.advance(1)
-        self.assertEqual([one.queue_id for one in await self.store.trace.lives(str(DAVE), 3)], ids[:0:-1])
+        self.assertEqual([one.queue_id for one in await self.lives(str(DAVE), 3)], ids[:0:-1])
         since = ARRIVED + timedelta(days=1)
-        self.assertEqual(list(await self.store.trace.lives(str(DAVE), 3, since)), [])
+        self.assertEqual(list(await self.lives(str(DAVE), 3, since)), [])
+
+    async def test_a_search_goes_on_where_its_time_was_over(self) -> None:
+        """So that an operator sees how far it is, and nothing waits for its end."""
+        ids = []
+        for number in range(3):
+            ids.append(await self.send(b"%d\r\n" % number, envelope(remote(DAVE))))
+            self.clock.advance(1)
+        search, cursor, found, looked = self.store.trace.search, None, [], 0
+        for _ in range(10):
+            part = await search(str(DAVE), 10, None, cursor, 0)
+            found += [life.queue_id for life in part.lives]
+            looked, cursor = looked + part.looked, part.cursor
+            if cursor is None:
+                break
+            self.assertEqual(part.reached, ARRIVED)
+        self.assertEqual((found, looked, cursor), (ids[::-1], 3, None))
+        self.assertIsNone((await search(str(DAVE), 1)).cursor)
 
     async def test_attempts_are_told_with_the_words_of_the_other_host(self) -> None:
         queue_id = await self.send(b"x\r\n", envelope(remote(DAVE)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -28,6 +29,7 @@ from emailsys.operations import (
     QueueEntry,
     QueueFilter,
     RowState,
+    Traced,
     Usage,
 )
 
@@ -183,9 +185,28 @@ class MemoryTrace:
         paths += [r.forward_path for one in envelope.recipients for r in one.routes if isinstance(r, RemoteRoute)]
         return query in names or query.lower() in {str(path).lower() for path in paths if path is not None}
 
-    async def lives(self, query: str, limit: int, since: datetime | None = None) -> Sequence[Life]:
-        found = [message for message in reversed(self._store.messages) if self._fits(message, query, since)]
-        return [self._life(message) for message in found[:limit]]
+    async def search(
+        self,
+        query: str,
+        limit: int,
+        since: datetime | None = None,
+        cursor: str | None = None,
+        seconds: float = math.inf,
+    ) -> Traced:
+        before = len(self._store.messages) if cursor is None else int(cursor)
+        found: list[Life] = []
+        looked = 0
+        reached = None
+        for number in reversed(range(before)):
+            message = self._store.messages[number]
+            looked, reached = looked + 1, message.envelope.arrived_at
+            if self._fits(message, query, since):
+                found.append(self._life(message))
+            if len(found) == limit:
+                break
+            if not seconds:
+                return Traced(tuple(found), str(number), looked, reached)
+        return Traced(tuple(found), None, looked, reached)
 
     def _life(self, message: Any) -> Life:
         envelope = message.envelope

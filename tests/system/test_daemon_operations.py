@@ -80,7 +80,8 @@ class OperationsTests(TestCase):
         await self.send()
         everything: dict[str, Any] = {"queue_ids": [], "domain": "", "sender": "", "state": None, "older_than": 0}
         (row,) = await self.ask(command="queue.list", **everything, limit=10, after=0)
-        (life,) = await self.ask(command="trace", query="<one@client.example>", limit=10, back=3600)
+        query = {"query": "<one@client.example>", "limit": 10, "back": 3600, "cursor": None, "seconds": 1}
+        (life,) = (await self.ask(command="trace", **query))["lives"]
         self.assertEqual(life["queue_id"], row["queue_id"])
         self.assertEqual((life["stored"], life["queued"], life["client"]["ip"]), (1, 1, "127.0.0.1"))
         events = [json.loads(line) for line in self.mail_log.read_text().splitlines()]

@@ -55,7 +55,7 @@ class QuotaWarningsContract(MailCase):
         self.assertIn(b"From: Mail System <postmaster@example.test>\r\n", notice)
         self.assertIn(b"Auto-Submitted: auto-generated\r\n", notice)
         self.assertEqual(await self.notices(bob), [])
-        (life, *_) = await self.store.trace.lives(str(ALICE), 1)
+        (life, *_) = (await self.store.trace.search(str(ALICE), 1)).lives
         self.assertEqual((life.reverse_path, life.client, life.stored), (None, None, 1))
         self.assertEqual((await self.store.verification.check(None, 10)).flaws, ())
 

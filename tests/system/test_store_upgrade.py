@@ -264,7 +264,7 @@ class UpgradeContract(MailCase):
         (row, other) = await store.queue.lease(10, 60)
         self.assertEqual((row.warned, row.forwarded, str(row.forward_path)), (False, False, "dave@example.net"))
         self.assertEqual(other.attempts, 0)
-        (life,) = await store.trace.lives(row.queue_id, 1)
+        (life,) = (await store.trace.search(row.queue_id, 1)).lives
         self.assertEqual((life.stored, life.queued), (1, 1))
         await store.close()
 

@@ -6,6 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from emailsys.cli import in_force, output
+from emailsys.cli import trace as trace_command
 from emailsys.cli.amounts import shown_span
 from emailsys.config.exits import Exit
 from emailsys.config.settings import StoreSettings
@@ -198,6 +200,18 @@ class QueueTests(OperationsCase):
         self.assertIn("given up", self.fine("queue", "forecast", "--host-down", "6d"))
         self.refused(Exit.USAGE, "queue", "forecast", "--host-down", "long")
 
+    def test_the_forecast_is_that_of_the_daemon_that_runs_whatever_file_it_was_given(self) -> None:
+        config, named = self.state / "other.toml", self.state / "named.toml"
+        config.write_text("[queue]\nfirst_retry = 7\n")
+        named.touch()
+        daemon = {"result": {"config": str(config), "pid": 4711}}
+        self.patch(in_force, "ask", lambda folder, request, timeout: daemon)
+        _, out, err = self.run_it("queue", "forecast", "--host-down", "3h", "--json")
+        self.assertEqual(json.loads(out)[1]["after"], 7)
+        self.assertIn(f"by {config}, the configuration of the daemon that runs, process 4711", err)
+        steps = self.told("queue", "forecast", "--host-down", "3h", "--config", str(named))
+        self.assertEqual(steps[1]["after"], 300)
+
 
 class LifeTests(OperationsCase):
     """Trace, verify, status."""
@@ -214,15 +228,35 @@ class LifeTests(OperationsCase):
                 "accepted from client.example.org [192.0.2.1] by ESMTPS, logged in as carol@example.org, TLSv1.3",
                 "to ann@example.test: put into the maildrop",
                 "to dave@example.net: waits to be sent to another host",
-                "to dave@example.net: tried by mx.example.net [192.0.2.9], delayed: 451 4.7.1 greylisted",
+                "to dave@example.net: tried at mx.example.net [192.0.2.9], delayed: 451 4.7.1 greylisted",
                 "to dave@example.net: the sender was told of the delay",
-                "given up by mx.example.net [192.0.2.9], the sender was told: no reply (the reply to the end of the",
+                "given up at mx.example.net [192.0.2.9], the sender was told: no reply (the reply to the end of the",
                 "now: in 1 maildrop",
             ):
                 self.assertIn(words, text)
         (life,) = self.told("trace", queue_id)
         self.assertEqual((life["message_id"], life["stored"], life["queued"]), ("<abc@client.example>", 1, 0))
         self.assertIn("nothing is known", self.refused(Exit.FAILED, "trace", "nobody@nowhere.example"))
+
+    def test_a_long_search_tells_a_terminal_how_far_it_is(self) -> None:
+        """In parts of a second each; what is found is told at the end, once."""
+        queue_id = self.accept()
+        parts = [
+            {"lives": [], "cursor": "7", "looked": 5000, "reached": "2026-01-02T03:04:05Z"},
+            {"lives": self.told("trace", queue_id), "cursor": None, "looked": 10, "reached": "2026-01-01T00:00:00Z"},
+        ]
+        asked: list[Any] = []
+
+        def answer(where: Any, request: dict[str, Any]) -> Any:
+            asked.append(request)
+            return parts[len(asked) - 1]
+
+        self.patch(trace_command, "administer", answer)
+        self.patch(output, "is_watched", lambda: True)
+        _, out, err = self.run_it("trace", "dave@example.net", "--since", "3d")
+        self.assertEqual([request["cursor"] for request in asked], [None, "7"])
+        self.assertIn("5000 messages looked at, back to 2026-01-02", err)
+        self.assertEqual(out.count(f"message {queue_id}"), 1)
 
     def test_all_is_well_until_something_is_lost(self) -> None:
         queue_id = self.accept()
