@@ -322,11 +322,13 @@ class UserRow:
 
 @dataclass(frozen=True, slots=True)
 class DomainRow:
-    """What `domain list` shows."""
+    """What `domain list` shows: octets of the messages in all its maildrops, and their bound, 0 for none."""
 
     name: str
     postmaster: Address | None
     users: int
+    octets: int = 0
+    quota: int = 0
 
 
 class AdminError(Exception):

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from zope.interface import Interface
 
@@ -227,6 +228,10 @@ class IRouteAdministration(Interface):
 
     async def routes() -> Sequence[HostRoute]:
         """By sender domain, then recipient domain. Answers come from a cache no older than a second."""
+
+
+# The share of a bound from which on a maildrop or domain is nearly full, and warned of.
+WARN_AT: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)

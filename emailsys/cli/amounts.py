@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
+
+from emailsys.operations import WARN_AT
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
 _SECONDS: Final = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -64,6 +67,15 @@ def quota_octets(text: str) -> int | None:
     if text == "default":
         return None
     return 0 if text == "none" else SIZE.convert(text, None, None)
+
+
+def shown_share(used: float | None) -> str | None:
+    """How full a maildrop or domain is, with a word where that needs attention."""
+    if used is None:
+        return None
+    word = " full" if used >= 1 else " nearly full" if used >= WARN_AT else ""
+    # Down, so that 99.9 % do not look full.
+    return f"{math.floor(used * 100)} %{word}"
 
 
 def moment(text: str) -> datetime:

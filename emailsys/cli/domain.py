@@ -7,7 +7,7 @@ import sys
 import click
 
 from emailsys.cli.accounts import administer
-from emailsys.cli.amounts import quota_octets
+from emailsys.cli.amounts import quota_octets, shown_share
 from emailsys.cli.options import ADDRESS, Places, Refused, as_json, places
 from emailsys.cli.output import print_done, print_rows
 from emailsys.config.exits import Exit
@@ -46,8 +46,10 @@ def add(where: Places, name: str, postmaster: Address | None, as_json: bool) -> 
 @as_json
 @places
 def list_(where: Places, as_json: bool) -> None:
-    """List the domains, in the order in which they were added."""
+    """List the domains, in the order in which they were added, with what their maildrops hold together."""
     rows = administer(where, {"command": "domain.list"})
+    if not as_json:
+        rows = [{**row, "used": shown_share(row["used"])} for row in rows]
     print_rows(rows, as_json, "no domains yet: emailsys domain add NAME")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from emailsys.cli.accounts import administer
-from emailsys.cli.amounts import quota_octets
+from emailsys.cli.amounts import quota_octets, shown_share
 from emailsys.cli.options import ADDRESS, Places, as_json, places
 from emailsys.cli.output import print_done, print_rows
 from emailsys.cli.password import Source, ask_password, credentials_of, password_options
@@ -43,6 +43,8 @@ def add(where: Places, address: Address, source: Source, as_json: bool) -> None:
 def list_(where: Places, domain: str | None, as_json: bool) -> None:
     """List the accounts, of DOMAIN or of all, with what their maildrops hold and how full they are."""
     rows = administer(where, {"command": "user.list", "domain": domain})
+    if not as_json:
+        rows = [{**row, "used": shown_share(row["used"])} for row in rows]
     print_rows(rows, as_json, "no users yet: emailsys user add ADDRESS")
 
 

@@ -9,8 +9,6 @@ from emailsys.ops.doors import Doors, Hooks
 from emailsys.ops.fields import Fields
 from emailsys.ops.running import Run, Understand
 
-# The share of a quota from which on `user list` warns.
-_WARN_AT: Final = 0.9
 _MOST_OCTETS: Final = 1 << 50
 
 
@@ -22,7 +20,12 @@ def _domain_add(fields: Fields) -> Run:
 def _domain_list(fields: Fields) -> Run:
     async def run(doors: Doors, hooks: Hooks) -> list[dict[str, Any]]:
         return [
-            {"name": row.name, "postmaster": str(row.postmaster) if row.postmaster else None, "users": row.users}
+            {
+                "name": row.name,
+                "postmaster": str(row.postmaster) if row.postmaster else None,
+                "users": row.users,
+                **_usage_fields(row.octets, row.quota),
+            }
             for row in await doors.accounts.list_domains()
         ]
 
@@ -48,9 +51,7 @@ def _user_list(fields: Fields) -> Run:
                 "address": str(row.address),
                 "enabled": row.enabled,
                 "messages": row.messages,
-                "octets": row.octets,
-                "quota": row.quota or None,
-                "used": _used(row.octets, row.quota),
+                **_usage_fields(row.octets, row.quota),
             }
             for row in await doors.accounts.list_users(domain)
         ]
@@ -58,13 +59,9 @@ def _user_list(fields: Fields) -> Run:
     return run
 
 
-def _used(octets: int, quota: int) -> str | None:
-    """How full a maildrop is, with a word where that needs attention."""
-    if not quota:
-        return None
-    share = octets / quota
-    word = " full" if share >= 1 else " nearly full" if share >= _WARN_AT else ""
-    return f"{share * 100:.0f} %{word}"
+def _usage_fields(octets: int, quota: int) -> dict[str, Any]:
+    """How full a maildrop or domain is: `used` is the share of its quota, 1 for all; null without one."""
+    return {"octets": octets, "quota": quota or None, "used": round(octets / quota, 4) if quota else None}
 
 
 def _user_remove(fields: Fields) -> Run:

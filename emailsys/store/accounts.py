@@ -229,8 +229,21 @@ def _put_credentials(connection: Connection, account_id: int, pairs: Sequence[tu
 
 def _list_domains(connection: Connection) -> Sequence[DomainRow]:
     users = select(func.count()).where(accounts.c.domain_id == domains.c.domain_id).scalar_subquery()
+    octets = (
+        select(func.sum(maildrop.c.octets))
+        .join(accounts, accounts.c.account_id == maildrop.c.account_id)
+        .where(accounts.c.domain_id == domains.c.domain_id)
+        .scalar_subquery()
+    )
     found = connection.execute(
-        select(domains.c.name, addresses.c.target_local, addresses.c.target_domain, users.label("users"))
+        select(
+            domains.c.name,
+            domains.c.quota,
+            addresses.c.target_local,
+            addresses.c.target_domain,
+            users.label("users"),
+            octets.label("octets"),
+        )
         .outerjoin(
             addresses,
             (addresses.c.domain_id == domains.c.domain_id)
@@ -241,7 +254,11 @@ def _list_domains(connection: Connection) -> Sequence[DomainRow]:
     ).all()
     return [
         DomainRow(
-            row.name, None if row.target_local is None else Address(row.target_local, row.target_domain), row.users
+            row.name,
+            None if row.target_local is None else Address(row.target_local, row.target_domain),
+            row.users,
+            int(row.octets or 0),
+            int(row.quota or 0),
         )
         for row in found
     ]

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from emailsys.interfaces import AdminError, StoreError
 from emailsys.mail.address import Address, domain_key
-from emailsys.operations import IQuotas, Usage
+from emailsys.operations import WARN_AT, IQuotas, Usage
 from emailsys.store.changes import Changes, find_domain
 from emailsys.store.database import Reactor
 from emailsys.store.jobs import Row
@@ -25,8 +25,6 @@ from emailsys.telemetry import Telemetry
 _COUNT_EVERY: Final = 5.0
 # Accounts remembered; past that all are forgotten.
 _REMEMBERED: Final = 10_000
-# The share of its bound from which on an account is warned of.
-WARN_AT: Final = 0.9
 
 
 @dataclass(slots=True)

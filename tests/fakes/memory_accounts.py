@@ -135,7 +135,13 @@ class MemoryAccounts:
 
     async def list_domains(self) -> Sequence[DomainRow]:
         return [
-            DomainRow(domain.name, domain.postmaster, sum(name[1] == key for name in self._logins))
+            DomainRow(
+                domain.name,
+                domain.postmaster,
+                sum(name[1] == key for name in self._logins),
+                sum(user.octets for user in await self.list_users(key)),
+                self.domain_quotas.get(key) or 0,
+            )
             for key, domain in self._domains.items()
         ]
 

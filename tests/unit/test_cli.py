@@ -17,6 +17,7 @@ from emailsys.config.exits import MEANING, Exit
 from emailsys.passwords import verify_password
 from emailsys.supervisor import FolderLock
 
+UNBOUNDED = {"quota": None, "used": None}
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -166,10 +167,20 @@ class AccountTests(Case):
         """With postmaster and abuse."""
         self.assertIn("no domains yet", self.run_it("domain", "list")[2])
         self.add_domain()
-        self.assertEqual(self.fine("domain", "list"), "name\tpostmaster\tusers\nexample.test\tann@example.test\t0\n")
+        listed = "name\tpostmaster\tusers\toctets\tquota\tused\nexample.test\tann@example.test\t0\t0\t-\t-\n"
+        self.assertEqual(self.fine("domain", "list"), listed)
         self.assertEqual(
             json.loads(self.fine("domain", "list", "--json")),
-            [{"name": "example.test", "postmaster": "ann@example.test", "users": 0}],
+            [
+                {
+                    "name": "example.test",
+                    "postmaster": "ann@example.test",
+                    "users": 0,
+                    "octets": 0,
+                    "quota": None,
+                    "used": None,
+                }
+            ],
         )
         self.assertIn(
             "exist", self.refused(Exit.DATA, "domain", "add", "example.test", "--postmaster", "a@example.test")

@@ -136,13 +136,21 @@ class RoutingTests(OperationsCase):
 
     def test_a_quota_is_seen_with_how_full_the_maildrop_is(self) -> None:
         self.accept()
-        for size, shown in (("1MB", "1 %"), ("5500", "92 % nearly full"), ("1kB", "509 % full")):
+        for size, used, shown in (
+            ("1MB", 0.0051, "0 %"),
+            ("5500", 0.9247, "92 % nearly full"),
+            ("1kB", 5.086, "508 % full"),
+        ):
             self.fine("user", "quota", "ann@example.test", size)
             (row,) = self.told("user", "list")
-            self.assertEqual(row["used"], shown)
+            self.assertEqual(row["used"], used)
+            self.assertTrue(self.fine("user", "list").endswith(f"\t{shown}\n"))
         self.fine("user", "quota", "ann@example.test", "default")
         self.assertIsNone(self.told("user", "list")[0]["used"])
-        self.fine("domain", "quota", "example.test", "2GiB")
+        self.fine("domain", "quota", "example.test", "5500")
+        (domain,) = self.told("domain", "list")
+        self.assertEqual((domain["octets"], domain["quota"], domain["used"]), (5086, 5500, 0.9247))
+        self.assertIn("92 % nearly full", self.fine("domain", "list"))
         self.refused(Exit.USAGE, "user", "quota", "ann@example.test", "much")
         self.refused(Exit.DATA, "user", "quota", "nobody@example.test", "none")
         self.refused(Exit.DATA, "domain", "quota", "unknown.test", "none")

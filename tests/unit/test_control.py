@@ -78,7 +78,7 @@ class CommandTests(Case):
         self.with_users()
         self.assertEqual(
             self.result(command="domain.list"),
-            [{"name": "example.test", "postmaster": "ann@example.test", "users": 2}],
+            [{"name": "example.test", "postmaster": "ann@example.test", "users": 2, "octets": 0, **UNBOUNDED}],
         )
         self.assertEqual(
             self.result(command="user.list", domain=None),
