@@ -57,24 +57,21 @@ def _change(where: Places, command: str, name: Address, targets: tuple[Address, 
     print_done(row, as_json, stands)
 
 
-@alias.command("set", epilog=_EXAMPLES)
-@_name
-@click.argument("targets", type=ADDRESS, nargs=-1, required=True, metavar="TARGET...")
-@as_json
-@places
-def set_(where: Places, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
-    """Let NAME stand for all TARGETs, and no longer for what it stood for. @domain is its catch-all."""
-    _change(where, "alias.set", name, targets, as_json)
+def _add_putting(name: str, text: str) -> None:
+    """Give the group a command that lets a name stand for targets."""
+    verb = f"alias.{name}"
+
+    @alias.command(name, help=text, epilog=_EXAMPLES)
+    @_name
+    @click.argument("targets", type=ADDRESS, nargs=-1, required=True, metavar="TARGET...")
+    @as_json
+    @places
+    def command(where: Places, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
+        _change(where, verb, name, targets, as_json)
 
 
-@alias.command("add", epilog=_EXAMPLES)
-@_name
-@click.argument("targets", type=ADDRESS, nargs=-1, required=True, metavar="TARGET...")
-@as_json
-@places
-def add(where: Places, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
-    """Let NAME stand for TARGETs beside those that it stands for."""
-    _change(where, "alias.add", name, targets, as_json)
+_add_putting("set", "Let NAME stand for all TARGETs, and no longer for what it stood for. @domain is its catch-all.")
+_add_putting("add", "Let NAME stand for TARGETs beside those that it stands for.")
 
 
 @alias.command("remove", epilog=_EXAMPLES)
