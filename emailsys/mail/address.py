@@ -143,8 +143,8 @@ def parse(text: str) -> Address:
     Without angle brackets and source route. The local part may be a dot-string or a quoted string, the domain a name or
     an address literal.
 
-    A local part may have more than the 64 octets of RFC 5321 §4.5.3.1.1, which asks not to insist on them: reverse-paths
-    that name their recipient (VERP, SRS) do.
+    A local part may have more than the 64 octets of RFC 5321 §4.5.3.1.1, which would rather have no limits: those of
+    reverse-paths that name their recipient (VERP, SRS) do.
 
     @raise AddressSyntaxError: it is none, or is too long for a path, or it has control octets.
     """
