@@ -219,6 +219,10 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     def start_tls(self, context_factory: IOpenSSLServerConnectionCreator) -> None:
         """Write what was collected and begin the handshake. The caller has emptied `wire`."""
         self.flush()
+        if self._input_over:
+            # Nobody will shake hands; waiting for it would hold the connection for as long as a handshake may take.
+            self.close()
+            return
         self._await_handshake()
         self._transport.startTLS(context_factory)
 

@@ -162,3 +162,15 @@ class HalfCloseTests(SynchronousTestCase):
         peer.say(b"EHLO x\r\nSTARTTLS\r\n")
         server.readConnectionLost()
         self.assertTrue(peer.transport.aborted)
+
+    def test_who_asked_for_tls_and_can_say_no_more_is_left(self) -> None:
+        """PASS was still being verified when the end came; STLS had its turn after it."""
+        house = POP3House(context_factory=object())
+        house.logins.hold = True
+        peer = house.connect()
+        peer.say(b"USER alice\r\nPASS wrong\r\nSTLS\r\n")
+        peer.protocol.readConnectionLost()  # type: ignore[attr-defined]
+        house.logins.held.pop().callback(None)
+        self.assertTrue(peer.heard().endswith(b"+OK begin TLS\r\n"))
+        self.assertFalse(peer.transport.handshaking)
+        self.assertTrue(peer.lost)
