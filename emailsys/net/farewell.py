@@ -12,6 +12,8 @@ from emailsys.net.outflow import progress
 # What a peer still sends is read and dropped up to here: a few segments of a client that pipelines past its QUIT, not a
 # flood.
 MAX_DROPPED_OCTETS: Final = 8 * 1024 * 1024
+# Seconds in which a close comes about, if it can: where the kernel's own buffer is full it cannot.
+_CLOSING_TAKES: Final = 0.1
 
 
 class Farewell:
@@ -37,7 +39,7 @@ class Farewell:
         self._dropped = 0
         self._closed = False
         self._call: IDelayedCall
-        self._wait()
+        self._wait(self._patience)
 
     def begin(self, *, tls: bool, input_over: bool) -> None:
         """End our side.
@@ -75,19 +77,18 @@ class Farewell:
         if self._call.active():
             self._call.cancel()
 
-    def _wait(self) -> None:
-        self._call = self._clock.callLater(self._patience, self._overdue, progress(self._transport))
+    def _wait(self, seconds: float) -> None:
+        self._call = self._clock.callLater(seconds, self._overdue, progress(self._transport))
 
     def _overdue(self, before: tuple[int, int]) -> None:
         now = progress(self._transport)
         if not now[0] and not self._closed:
-            # The kernel goes on without us; an abort would take back what it has. It may need one more wait, where its
-            # own buffer is full.
-            self._wait()
+            # The kernel goes on without us; an abort would take back what it has.
+            self._wait(_CLOSING_TAKES)
             self._close()
         elif now != before and self._clock.seconds() < self._until:
             # It reads what it asked for, slowly.
-            self._wait()
+            self._wait(self._patience)
         else:
             self._abort()
 
