@@ -377,5 +377,9 @@ class IAccounts(Interface):
     async def set_credentials(address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         """Replace the account's credentials."""
 
+    async def renew_secret(account_id: int, scheme: str, old: str, new: str) -> bool:
+        """Replace a stored secret by another of the same password. Returns whether it was still the old one; if it is
+        not, or the account is gone, nothing changes."""
+
     async def set_enabled(address: Address, enabled: bool) -> None:
         """A disabled account cannot log in, and not send where it is logged in; its mail is still received."""

@@ -51,9 +51,10 @@ _QUOTED_PAIR: Final = re.compile(r"\\(.)")
 # RFC 5321 §4.1.3 General-address-literal.
 _GENERAL_LITERAL: Final = re.compile(r"[A-Za-z0-9\-]*[A-Za-z0-9]:[!-Z^-~]+")
 
-# RFC 5321 §4.5.3.1.1, §4.5.3.1.2, in octets as they stand on the wire.
-MAX_LOCAL_PART: Final = 64
+# RFC 5321 §4.5.3.1.2, in octets as they stand on the wire.
 MAX_DOMAIN: Final = 255
+#: RFC 5321 §4.5.3.1.3: a path has 256 octets at most, its angle brackets included.
+MAX_PATH: Final = 256
 _MAX_LABEL: Final = 63
 
 
@@ -152,8 +153,13 @@ def parse(text: str) -> Address:
     Without angle brackets and source route. The local part may be a dot-string or a quoted string, the domain a name or
     an address literal.
 
-    @raise AddressSyntaxError: it is none, or a part is too long, or it has control octets.
+    A local part may have more than the 64 octets of RFC 5321 §4.5.3.1.1, which would rather have no limits: those of
+    reverse-paths that name their recipient (VERP, SRS) do.
+
+    @raise AddressSyntaxError: it is none, or is too long for a path, or it has control octets.
     """
+    if (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))) > MAX_PATH - 2:
+        raise AddressSyntaxError(f"path longer than {MAX_PATH} octets")
     local, at, domain = text.rpartition("@")
     if not at:
         raise AddressSyntaxError("address without @domain")
@@ -165,8 +171,6 @@ def parse(text: str) -> Address:
         if quoted is None:
             raise AddressSyntaxError("malformed local part")
         value = _QUOTED_PAIR.sub(r"\1", quoted[1])
-    if (len(local) if local.isascii() else len(local.encode())) > MAX_LOCAL_PART:
-        raise AddressSyntaxError(f"local part longer than {MAX_LOCAL_PART} octets")
     if domain.startswith("["):
         if not is_address_literal(domain):
             raise AddressSyntaxError("malformed address literal")

@@ -14,10 +14,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from emailsys.mail.address import MAX_LOCAL_PART, Address, is_domain
+from emailsys.mail.address import Address, is_domain
 
 # A bounce may take as long as a queue gives up in, twice, and people go on holiday.
 MAX_AGE_DAYS: Final = 21
+# RFC 5321 §4.5.3.1.1. We take longer ones; others may not.
+_MAX_LOCAL_PART: Final = 64
 # Two letters of base 32 for the day.
 _DAYS: Final = 1024
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
@@ -57,8 +59,8 @@ class SRS:
             signed = f"{moment}={reverse_path.domain}={reverse_path.local}"
             local = f"SRS0={self._hash(signed)}={signed}"
         rewritten = Address(local, self.domain)
-        # RFC 5321 §4.5.3.1.1. Rather a failed SPF check than an address that hosts refuse.
-        if len(str(rewritten).removesuffix(f"@{self.domain}").encode()) > MAX_LOCAL_PART:
+        # Rather a failed SPF check than an address that hosts refuse.
+        if len(str(rewritten).removesuffix(f"@{self.domain}").encode()) > _MAX_LOCAL_PART:
             return reverse_path
         return rewritten
 

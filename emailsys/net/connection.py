@@ -30,7 +30,8 @@ from typing_extensions import override
 from zope.interface import implementer
 
 from emailsys.net.eager import begin
-from emailsys.net.outflow import Farewell, Outflow, taken
+from emailsys.net.farewell import Farewell
+from emailsys.net.outflow import Outflow, taken
 
 # Octets that wait to be acted on before reading from the peer pauses, and replies that wait before they are written.
 MAX_WAITING_OCTETS: Final = 64 * 1024
@@ -222,13 +223,18 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     def start_tls(self, context_factory: IOpenSSLServerConnectionCreator) -> None:
         """Write what was collected and begin the handshake. The caller has emptied `wire`."""
         self.flush()
+        if self._input_over:
+            # Nobody will shake hands; waiting for it would hold the connection for as long as a handshake may take.
+            self.close()
+            return
         self._await_handshake()
         self._transport.startTLS(context_factory)
 
     def close(self) -> None:
         """Write what was collected and end the connection; abort it when the peer does not read it in time.
 
-        Time is `close_timeout` without progress, and with it as long as a session may be silent.
+        Time is `close_timeout` without progress, and with it as long as a session may be silent. What the peer still
+        sends is read and dropped meanwhile.
         """
         if self.closing or self.lost:
             return
@@ -236,12 +242,15 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
         self.closing = True
         most = self.timeOut or self.first_timeout
         self.setTimeout(None)
-        # TLS: the peer's close_notify wants to be read.
         self._resume_reading()
         self._transport.unregisterProducer()
-        self._transport.loseConnection()
-        if not self.lost:
-            self._farewell = Farewell(self._transport, self.clock, self.close_timeout, most, self.abort)
+        self._farewell = farewell = Farewell(self._transport, self.clock, self.close_timeout, most, self.abort)
+        farewell.begin(tls=self.secure or self._negotiating, input_over=self._input_over)
+
+    def hurry(self) -> None:
+        """The daemon goes down: a connection that is being closed waits for its peer no longer than it must."""
+        if self._farewell is not None:
+            self._farewell.hurry()
 
     def abort(self) -> None:
         """End the connection now, whatever was not sent yet."""
@@ -304,6 +313,8 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     def dataReceived(self, data: bytes) -> None:
         # RFC 3207 §4.2, RFC 2595 §4: what came in the clear after STARTTLS or STLS is not acted on.
         if self.closing or self._negotiating:
+            if self._farewell is not None:
+                self._farewell.drop(data)
             return
         self.wire.feed(data)
         self._pump()
@@ -416,13 +427,15 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     def readConnectionLost(self) -> None:
         """The peer sends no more, and may still read (shutdown(2)): it hears what it has asked for, then we close."""
         self._input_over = True
-        if self._negotiating:
+        if self._farewell is not None:
+            self._farewell.input_over()
+        elif self._negotiating:
             self.abort()
         else:
             self._pump()
 
     def writeConnectionLost(self) -> None:
-        """We never end our side alone."""
+        """Our side has ended, as `close` asked; the peer's is still to come."""
 
     @override
     def connectionLost(self, reason: Failure = connectionDone) -> None:

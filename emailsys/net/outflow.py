@@ -1,4 +1,4 @@
-"""Tell what became of octets that a connection has written, and end it without taking back what the kernel has."""
+"""Tell what became of the octets that a connection has written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
@@ -65,53 +65,3 @@ async def taken(transport: Any, clock: IReactorTime, gone: Callable[[], bool], h
         if now != before:
             before = now
             heard()
-
-
-class Farewell:
-    """What follows loseConnection: the peer reads the rest, or the connection is aborted."""
-
-    def __init__(
-        self, transport: Any, clock: IReactorTime, patience: float, most: float, abort: Callable[[], object]
-    ) -> None:
-        """
-        @param patience: seconds without progress.
-        @param most: seconds in all.
-        """
-        self._transport = transport
-        self._clock = clock
-        self._patience = patience
-        self._until = clock.seconds() + most
-        self._abort = abort
-        self._call: IDelayedCall
-        self._wait()
-
-    def cancel(self) -> None:
-        """The connection is gone."""
-        if self._call.active():
-            self._call.cancel()
-
-    def _wait(self) -> None:
-        self._call = self._clock.callLater(self._patience, self._overdue, progress(self._transport))
-
-    def _overdue(self, before: tuple[int, int]) -> None:
-        now = progress(self._transport)
-        if not now[0] and _close_below_tls(self._transport):
-            return
-        if now != before and self._clock.seconds() < self._until:
-            # It reads what it asked for, slowly; an abort would take that back.
-            self._wait()
-        else:
-            self._abort()
-
-
-def _close_below_tls(transport: Any) -> bool:
-    """Close the TCP connection without waiting for the peer's close_notify; the kernel sends what it has.
-
-    @return: whether there was a TLS layer to go below.
-    """
-    # A listener with TLS from the first octet gives the layer itself; startTLS puts the layer behind the transport.
-    layer = transport if hasattr(transport, "wrappedProtocol") else getattr(transport, "protocol", None)
-    if layer is None or not hasattr(layer, "wrappedProtocol"):
-        return False
-    layer.transport.loseConnection()
-    return True

@@ -267,6 +267,7 @@ class POP3ServerFactory(ServerFactory):
         @return: how many sessions are left.
         """
         for session in tuple(self.sessions):
+            session.hurry()
             if not (session.busy or session.closing):
                 session.failResponse("[SYS/TEMP] the server goes down; nothing was removed")
                 session.close()

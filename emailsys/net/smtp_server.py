@@ -389,6 +389,7 @@ class ESMTPServerFactory(smtp.SMTPFactory):
         @return: how many sessions are left.
         """
         for session in tuple(self.sessions):
+            session.hurry()
             if not (session.busy or session.closing or session.wire.in_body):
                 session.go_away()
         return len(self.sessions)

@@ -12,6 +12,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from emailsys.net.certificate_files import CertificatePair, TLSConfigError, read_pair
+from emailsys.net.half_close import HalfClosingConnection
 
 if TYPE_CHECKING:
     from emailsys.config.settings import CertificateFiles
@@ -160,7 +161,7 @@ class ServerTLS:
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """A connection that has not yet begun its handshake."""
-        return SSL.Connection(self._contexts.default, None)
+        return HalfClosingConnection(self._contexts.default, tlsProtocol)
 
 
 def describe(transport: object) -> str | None:

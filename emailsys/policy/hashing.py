@@ -1,8 +1,9 @@
-"""Verify passwords on threads of their own, so many at a time and so many in waiting."""
+"""Verify and hash passwords on threads of their own, so many at a time and so many in waiting."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
@@ -10,7 +11,9 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from emailsys.interfaces import LoginBusy
-from emailsys.passwords import dummy_hash, verify_password
+from emailsys.passwords import dummy_hash, hash_password, verify_password
+
+T = TypeVar("T")
 
 
 class HashingThreads:
@@ -22,15 +25,17 @@ class HashingThreads:
         pool: ThreadPool,
         max_waiting: int,
         verify: Callable[[str, str], bool] = verify_password,
+        make: Callable[[str], str] = hash_password,
     ) -> None:
         """
         @param pool: threads that do nothing else; this object starts and stops them.
         @param max_waiting: how many passwords may wait for a thread.
         """
-        self._reactor, self._pool, self._verify = reactor, pool, verify
+        self._reactor, self._pool = reactor, pool
+        self._verify, self._make = verify, make
         self._most = max_waiting + pool.max
         self._stopped = False
-        #: Passwords given and not yet verified, those at work included.
+        #: Passwords given and not yet done with, those at work included.
         self.pending = 0
 
     def start(self) -> None:
@@ -39,7 +44,7 @@ class HashingThreads:
         self._pool.callInThread(dummy_hash)
 
     def stop(self) -> None:
-        """Stop the threads; what waits is not verified any more. Returns when those at work are done, some 20 ms."""
+        """Stop the threads; what waits is not done any more. Returns when those at work are done, some 20 ms."""
         self._stopped = True
         self._pool.stop()
 
@@ -49,31 +54,45 @@ class HashingThreads:
 
         The Deferred fails with LoginBusy where too many wait.
         """
+
+        def work() -> bool:
+            fits = self._verify(dummy_hash() if stored is None else stored, password)
+            return fits and stored is not None
+
+        return self._do(work)
+
+    def hash(self, password: str) -> Deferred[str]:
+        """A hash of the password, as it is to be stored now.
+
+        The Deferred fails with LoginBusy where too many wait, and with PasswordError.
+        """
+        return self._do(lambda: self._make(password))
+
+    def _do(self, work: Callable[[], T]) -> Deferred[T]:
         cancelled = False
 
-        def cancel(_: Deferred[bool]) -> None:
+        def cancel(_: Deferred[T]) -> None:
             nonlocal cancelled
             cancelled = True
 
-        answer: Deferred[bool] = Deferred(cancel)
+        answer: Deferred[T] = Deferred(cancel)
         if self.pending >= self._most or self._stopped:
             answer.errback(LoginBusy())
             return answer
 
-        def work() -> bool:
+        def still_wanted() -> T:
             if cancelled or self._stopped:
                 raise LoginBusy
-            fits = self._verify(dummy_hash() if stored is None else stored, password)
-            return fits and stored is not None
+            return work()
 
-        def done(success: bool, result: bool | Failure) -> None:
+        def done(success: bool, result: T | Failure) -> None:
             self._reactor.callFromThread(settle, result)
 
-        def settle(result: bool | Failure) -> None:
+        def settle(result: T | Failure) -> None:
             self.pending -= 1
             if not cancelled:
                 answer.callback(result)
 
         self.pending += 1
-        self._pool.callInThreadWithCallback(done, work)
+        self._pool.callInThreadWithCallback(done, still_wanted)
         return answer

@@ -21,6 +21,7 @@ from emailsys.interfaces import Account, IDelivery, IDirectory, IMaildrop, IMail
 from emailsys.mail.address import AddressSyntaxError, parse
 from emailsys.passwords import ARGON2ID
 from emailsys.policy.access import Access, Delivery
+from emailsys.policy.renewal import Renewal
 
 # Octets: a local part of 64, a domain of 255 and room for UTF-8; what is longer is nobody's name.
 _MAX_NAME: Final = 1024
@@ -78,8 +79,12 @@ class PasswordChecker:
 
     credentialInterfaces = (IUsernamePassword,)
 
-    def __init__(self, directory: IDirectory, hashing: Hashing, verified: VerifiedLogins) -> None:
+    def __init__(
+        self, directory: IDirectory, hashing: Hashing, verified: VerifiedLogins, renewal: Renewal | None = None
+    ) -> None:
+        """@param renewal: None for hashes that stay as they are."""
         self._directory, self._hashing, self._verified = directory, hashing, verified
+        self._renewal = renewal
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
         """The Account. Fails with UnauthorizedLogin, LoginBusy or StoreError."""
@@ -94,10 +99,13 @@ class PasswordChecker:
             if digest in self._verified:
                 return login.account
         # Octets that are no UTF-8 become what no password may hold, and cost the same work as a wrong one.
-        fits = await self._hashing.verify(stored, password.decode("utf-8", "surrogateescape"))
-        if login is None or not fits:
+        text = password.decode("utf-8", "surrogateescape")
+        fits = await self._hashing.verify(stored, text)
+        if login is None or stored is None or not fits:
             raise UnauthorizedLogin("login failed")
-        self._verified.remember(digest)
+        # What is about to be replaced is not worth remembering; and if it is not replaced, the next login tries again.
+        if self._renewal is None or not self._renewal.begin(login.account, stored, text):
+            self._verified.remember(digest)
         return login.account
 
     async def _find(self, name: bytes) -> Login | None:
@@ -162,7 +170,12 @@ def _nothing_to_end() -> None:
     """An SMTP login holds nothing."""
 
 
-def build_portal(directory: IDirectory, maildrops: IMaildrops, hashing: Hashing, access: Access) -> Portal:
-    """The portal of all services: UsernamePassword and Anonymous credentials in, IDelivery and IMaildrop out."""
+def build_portal(
+    directory: IDirectory, maildrops: IMaildrops, hashing: Hashing, access: Access, renewal: Renewal | None = None
+) -> Portal:
+    """The portal of all services: UsernamePassword and Anonymous credentials in, IDelivery and IMaildrop out.
+
+    @param renewal: None for stored passwords that stay as they are.
+    """
     realm = MailRealm(access, maildrops)
-    return Portal(realm, [AllowAnonymousAccess(), PasswordChecker(directory, hashing, VerifiedLogins())])
+    return Portal(realm, [AllowAnonymousAccess(), PasswordChecker(directory, hashing, VerifiedLogins(), renewal)])

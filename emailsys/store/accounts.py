@@ -193,6 +193,16 @@ class Accounts:
 
         await self._changes.run("set-credentials", put)
 
+    async def renew_secret(self, account_id: int, scheme: str, old: str, new: str) -> bool:
+        """Replace a secret if it is still that one."""
+        row = (credentials.c.account_id == account_id) & (credentials.c.scheme == scheme)
+
+        def renew(connection: Connection) -> bool:
+            changed = connection.execute(update(credentials).where(row, credentials.c.secret == old).values(secret=new))
+            return changed.rowcount == 1
+
+        return await self._changes.run("renew-secret", renew)
+
     async def set_enabled(self, address: Address, enabled: bool) -> None:
         """A disabled account cannot log in; its mail is still received."""
 

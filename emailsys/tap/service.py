@@ -38,6 +38,7 @@ from emailsys.ops.fields import time_field
 from emailsys.ops.mail_log import MailLog
 from emailsys.policy.hashing import HashingThreads
 from emailsys.policy.login import build_portal
+from emailsys.policy.renewal import Renewal
 from emailsys.store.open import Store, open_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
 from emailsys.tap.explaining import explainer
@@ -222,7 +223,8 @@ class Daemon(Service):
         threads = ThreadPool(0, settings.login.hashing_threads, "hashing")
         self._hashing = hashing = HashingThreads(self._reactor, threads, settings.login.max_waiting)
         hashing.start()
-        portal = build_portal(store.directory, store.maildrops, hashing, outbound.access)
+        renewal = Renewal(store.accounts, hashing, telemetry)
+        portal = build_portal(store.directory, store.maildrops, hashing, outbound.access, renewal)
 
         def smtp(kind: Kind) -> ESMTPServerFactory:
             return ESMTPServerFactory(

@@ -6,7 +6,7 @@ import re
 from typing import Final, NamedTuple
 
 from emailsys.mail import reply as replies
-from emailsys.mail.address import Address, AddressSyntaxError
+from emailsys.mail.address import MAX_PATH, Address, AddressSyntaxError
 from emailsys.mail.address import parse as parse_address
 from emailsys.mail.dsn_request import (
     NOTHING_ASKED,
@@ -109,8 +109,11 @@ def _parameters(text: bytes | None) -> dict[bytes, bytes | None] | Reply:
 def _without_route(path: bytes) -> str:
     """The mailbox of a path.
 
-    @raise AddressSyntaxError: it is not UTF-8, or the source route is malformed.
+    @raise AddressSyntaxError: it is too long or not UTF-8, or the source route is malformed.
     """
+    # RFC 5321 §4.5.3.1.3: angle brackets and source route count.
+    if len(path) > MAX_PATH - 2:
+        raise AddressSyntaxError(f"path longer than {MAX_PATH} octets")
     try:
         text = path.decode("utf-8")
     except UnicodeDecodeError:

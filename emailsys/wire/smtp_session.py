@@ -27,9 +27,15 @@ from emailsys.wire.smtp_grammar import (
     split_command,
 )
 
-# RFC 5321 §4.5.3.1.4 asks for 512 octets, and extensions add to MAIL: SIZE 26, BODY 17, AUTH 500, SMTPUTF8 10, RET
-# and ENVID 120 (RFC 3461 §4); to RCPT: NOTIFY and ORCPT 540.
-MAX_COMMAND_LINE: Final = 2048
+# RFC 5321 §4.5.3.1.4, in octets, CRLF included.
+MAX_COMMAND_LINE: Final = 512
+# What extensions add. MAIL: SIZE 26 (RFC 1870 §3), BODY 17 (RFC 6152 §2), SMTPUTF8 10 (RFC 6531 §3.1), AUTH 500
+# (RFC 4954 §3), and by the lengths of their values RET 9 and ENVID 107; RCPT: NOTIFY 29 and ORCPT 507 (RFC 3461 §4).
+_LONGER_LINES: Final[Mapping[str, int]] = {
+    "MAIL": MAX_COMMAND_LINE + 26 + 17 + 10 + 500 + 9 + 107,
+    "RCPT": MAX_COMMAND_LINE + 29 + 507,
+    "AUTH": MAX_AUTH_LINE,
+}
 # How many lines that are no commands, or not in their place, are answered between two transactions.
 MAX_BAD_COMMANDS: Final = 20
 
@@ -215,7 +221,7 @@ class Session:
         if isinstance(command, Reply):
             return self._bad(command)
         verb, argument = command
-        if len(line) > MAX_COMMAND_LINE - 2 and verb != "AUTH":
+        if len(line) > MAX_COMMAND_LINE - 2 and len(line) > _LONGER_LINES.get(verb, MAX_COMMAND_LINE) - 2:
             return self._bad(replies.bad_line(Flaw.TOO_LONG.value))
         out_of_order = _OUT_OF_ORDER.get(verb)
         if out_of_order is None:

@@ -102,6 +102,24 @@ class AccountsContract(MailCase):
         bob = await self.store.directory.find_login(BOB.key)
         self.assertEqual(bob.credentials, (("argon2id", "secret-b"),))
 
+    async def test_a_secret_is_renewed_only_while_it_is_the_old_one(self) -> None:
+        """Else a login under way would undo a change of the password."""
+        await self.users()
+        accounts = self.store.accounts
+        alice = (await self.account(ALICE)).account_id
+        await accounts.set_credentials(ALICE, [("argon2id", "old"), ("scram-sha-256", "old")])
+        self.assertIs(await accounts.renew_secret(alice, "argon2id", "old", "new"), True)
+        login = await self.store.directory.find_login(ALICE.key)
+        self.assertEqual(sorted(login.credentials), [("argon2id", "new"), ("scram-sha-256", "old")])
+        for account_id, scheme, old in (
+            (alice, "argon2id", "old"),
+            (alice, "x", "new"),
+            (alice + 1, "argon2id", "new"),
+        ):
+            self.assertIs(await accounts.renew_secret(account_id, scheme, old, "newer"), False)
+        login = await self.store.directory.find_login(ALICE.key)
+        self.assertEqual(login.secret("argon2id"), "new")
+
     async def test_a_disabled_account_still_receives(self) -> None:
         await self.users()
         await self.store.accounts.set_enabled(ALICE, False)

@@ -11,10 +11,14 @@ from emailsys.passwords import verify_password
 
 
 class CountedHashing:
-    """Verifies at once, on this thread; remembers what was asked; `hold` makes answers wait for `let_go`."""
+    """Verifies at once, on this thread; remembers what was asked; `hold` makes answers wait for `let_go`.
+
+    What it hashes waits for the test to fire it, in `hashed`.
+    """
 
     def __init__(self, verify: Callable[[str, str], bool] = verify_password) -> None:
         self._verify = verify
+        self.hashed: list[tuple[str, Deferred[str]]] = []
         self.asked: list[str | None] = []
         self.cancelled = 0
         self.hold = False
@@ -31,6 +35,12 @@ class CountedHashing:
         self._held.append((answer, stored, password))
         if not self.hold:
             self.let_go()
+        return answer
+
+    def hash(self, password: str) -> Deferred[str]:
+        """As HashingThreads does."""
+        answer: Deferred[str] = Deferred()
+        self.hashed.append((password, answer))
         return answer
 
     def _cancel(self, answer: Deferred[bool]) -> None:

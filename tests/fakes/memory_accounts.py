@@ -206,6 +206,14 @@ class MemoryAccounts:
     async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         self._logins[address.key] = replace(self._login(address), credentials=tuple(credentials))
 
+    async def renew_secret(self, account_id: int, scheme: str, old: str, new: str) -> bool:
+        for key, login in self._logins.items():
+            if login.account.account_id == account_id and (scheme, old) in login.credentials:
+                pairs = tuple((scheme, new) if pair == (scheme, old) else pair for pair in login.credentials)
+                self._logins[key] = replace(login, credentials=pairs)
+                return True
+        return False
+
     async def set_enabled(self, address: Address, enabled: bool) -> None:
         login = self._login(address)
         self._logins[address.key] = replace(login, account=replace(login.account, enabled=enabled))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 from OpenSSL import SSL
 
@@ -13,8 +14,8 @@ from emailsys.config.settings import CertificateFiles
 from emailsys.net.tls import ServerTLS
 from emailsys.net.tls_client import ClientTLS
 
-# Neither side looks at the protocol it is asked for.
-NO_PROTOCOL: Any = cast(Any, None)
+#: A layer with nothing above it.
+NO_PROTOCOL: Any = SimpleNamespace(wrappedProtocol=None)
 
 
 def shake_hands(server: ServerTLS, client: ClientTLS | SSL.Context, name: bytes | None = None) -> SSL.Connection:

@@ -9,45 +9,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.net.outflow import Farewell, progress, taken, unsent
+from emailsys.net.outflow import progress, taken, unsent
 from tests.dialogue.peers import LOOPBACK, MemoryPeer
+from tests.fakes.held_transport import Held
 from tests.fakes.pop3_house import LOGIN, SECOND, THIRD, POP3House
 from tests.fakes.smtp_house import SMTPHouse
-
-
-class Held:
-    """A transport that holds octets the kernel did not take."""
-
-    def __init__(self, octets: int) -> None:
-        self.dataBuffer = b"x" * octets
-        self.offset = 0
-        self.closed = False
-
-    def takes(self, octets: int) -> None:
-        """The kernel takes so many more."""
-        self.offset += octets
-
-
-class Layer:
-    """A TLS layer over it; what it does not know itself it asks the transport below."""
-
-    wrappedProtocol = None
-
-    def __init__(self, below: Held) -> None:
-        self.transport = Below(below)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.transport.held, name)
-
-
-class Below:
-    """What the layer writes to."""
-
-    def __init__(self, held: Held) -> None:
-        self.held = held
-
-    def loseConnection(self) -> None:
-        self.held.closed = True
 
 
 class OutflowTests(SynchronousTestCase):
@@ -55,47 +21,6 @@ class OutflowTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.aborts: list[float] = []
-
-    def abort(self) -> None:
-        self.aborts.append(self.clock.seconds())
-
-    def farewell(self, transport: object) -> Farewell:
-        return Farewell(transport, self.clock, 5.0, 60.0, self.abort)
-
-    def test_a_peer_that_reads_on_is_not_aborted_until_it_took_too_long(self) -> None:
-        held = Held(1_000_000)
-        self.farewell(held)
-        for _ in range(11):
-            held.takes(1000)
-            self.clock.advance(5)
-        self.assertEqual(self.aborts, [])
-        held.takes(1000)
-        self.clock.advance(5)
-        self.assertEqual(self.aborts, [60.0])
-
-    def test_a_peer_that_stopped_reading_is_aborted(self) -> None:
-        held = Held(1_000_000)
-        self.farewell(held)
-        held.takes(1000)
-        self.clock.advance(5)
-        self.clock.advance(5)
-        self.assertEqual(self.aborts, [10.0])
-
-    def test_a_peer_that_owes_only_its_goodbye_of_tls_keeps_what_the_kernel_has(self) -> None:
-        """An abort would take it back from there."""
-        held = Held(1000)
-        self.farewell(Layer(held))
-        held.takes(1000)
-        self.clock.advance(5)
-        self.assertTrue(held.closed)
-        self.assertEqual(self.aborts, [])
-
-    def test_a_farewell_that_was_cancelled_does_nothing(self) -> None:
-        farewell = self.farewell(Held(1))
-        farewell.cancel()
-        farewell.cancel()
-        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_what_the_peer_acknowledged_is_progress(self) -> None:
         """Octets that lie in the kernel for long say nothing of a peer that reads slowly."""
@@ -237,3 +162,15 @@ class HalfCloseTests(SynchronousTestCase):
         peer.say(b"EHLO x\r\nSTARTTLS\r\n")
         server.readConnectionLost()
         self.assertTrue(peer.transport.aborted)
+
+    def test_who_asked_for_tls_and_can_say_no_more_is_left(self) -> None:
+        """PASS was still being verified when the end came; STLS had its turn after it."""
+        house = POP3House(context_factory=object())
+        house.logins.hold = True
+        peer = house.connect()
+        peer.say(b"USER alice\r\nPASS wrong\r\nSTLS\r\n")
+        peer.protocol.readConnectionLost()  # type: ignore[attr-defined]
+        house.logins.held.pop().callback(None)
+        self.assertTrue(peer.heard().endswith(b"+OK begin TLS\r\n"))
+        self.assertFalse(peer.transport.handshaking)
+        self.assertTrue(peer.lost)

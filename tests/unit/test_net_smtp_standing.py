@@ -114,7 +114,7 @@ class Endings(SynchronousTestCase):
         client = MemoryPeer(server, house.clock)
         client.transport.loseConnection = lambda: None  # type: ignore[method-assign]
         client.say(b"QUIT\r\n")
-        house.clock.advance(4.9)
+        house.clock.advance(5)
         self.assertFalse(client.transport.aborted)
         house.clock.advance(0.1)
         self.assertTrue(client.transport.aborted)

@@ -87,6 +87,14 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual([self.successResultOf(each) for each in (right, wrong, nobody)], [True, False, False])
         self.assertEqual(self.worked, ["a", "b", "c"])
 
+    def test_passwords_are_hashed_by_the_same_threads(self) -> None:
+        """In turn with those that are verified, and within the same bound."""
+        hashing = HashingThreads(SameThread(), self.pool, 0, make=lambda password: f"hash of {password}")
+        answers = [hashing.hash("a"), hashing.hash("b")]
+        self.failureResultOf(hashing.hash("c"), LoginBusy)
+        self.pool.run()
+        self.assertEqual([self.successResultOf(each) for each in answers], ["hash of a", "hash of b"])
+
     def test_an_absent_account_is_never_let_in(self) -> None:
         """Whatever fits the dummy hash."""
         hashing = HashingThreads(SameThread(), self.pool, 3, lambda stored, password: True)

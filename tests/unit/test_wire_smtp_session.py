@@ -55,12 +55,33 @@ class Lines(SynchronousTestCase):
         too_long = Answer(Reply(500, "5.5.2", "line too long"))
         self.assertEqual(events(made, b"\r\nNOOP\r\n"), [too_long, Command("NOOP", b"")])
 
-    def test_a_command_has_2048_octets_at_most_and_only_auth_more(self) -> None:
-        made = session(Stage.GREETED)
-        self.assertEqual(only(made, b"NOOP " + b"a" * 2041 + b"\r\n"), Command("NOOP", b"a" * 2041))
-        self.assertEqual(only(made, b"NOOP " + b"a" * 2042 + b"\r\n"), Answer(Reply(500, "5.5.2", "line too long")))
-        answer = only(made, b"AUTH PLAIN " + b"A" * 12272 + b"\r\n")
-        self.assertEqual(answer, Answer(replies.bad_response("malformed PLAIN response")))
+    def test_a_command_line_has_its_octets_and_not_one_more(self) -> None:
+        """512 with CRLF (RFC 5321 §4.5.3.1.4), and more where an extension says so."""
+        too_long = Answer(Reply(500, "5.5.2", "line too long"))
+        for stage, beginning, most in (
+            (Stage.GREETED, b"NOOP ", 512),
+            (Stage.GREETED, b"VRFY ", 512),
+            (Stage.GREETED, b"MAIL FROM:<> ", 512 + 26 + 17 + 10 + 500 + 116),
+            (Stage.MAIL, b"RCPT TO:<bob@example.test> ", 512 + 536),
+            (Stage.GREETED, b"AUTH PLAIN ", 12288),
+        ):
+            with self.subTest(beginning):
+                line = beginning + b"A" * (most - len(beginning) - 2) + b"\r\n"
+                self.assertEqual(len(line), most)
+                self.assertNotEqual(only(session(stage), line), too_long)
+                self.assertEqual(only(session(stage), line[:-2] + b"A\r\n"), too_long)
+
+    def test_the_longest_lawful_commands_are_taken(self) -> None:
+        """Every extension's parameter at its full length, the paths too."""
+        domain = b".".join([b"d" * 63, b"d" * 63, b"d" * 61])
+        path = b"l" * 64 + b"@" + domain
+        self.assertEqual(len(path), 254)
+        mail = b"MAIL FROM:<%b> SIZE=%b BODY=8BITMIME SMTPUTF8 AUTH=%b RET=HDRS ENVID=%b\r\n" % (
+            path, b"0" * 18 + b"99", b"a" * 494, b"e" * 100
+        )  # fmt: skip
+        self.assertIsInstance(only(session(Stage.GREETED), mail), Command)
+        rcpt = b"RCPT TO:<%b> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;%b\r\n" % (path, b"o" * 493)
+        self.assertIsInstance(only(session(Stage.MAIL), rcpt), Command)
 
     def test_a_browser_is_dropped_and_bdat_without_a_count_too(self) -> None:
         self.assertEqual(only(session(), b"POST / HTTP/1.1\r\n"), Drop(replies.NO_WEB_SERVER))

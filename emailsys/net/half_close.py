@@ -1,0 +1,46 @@
+"""TLS with a peer that ends its side first: it still hears what it has asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from zope.interface import alsoProvides
+
+
+class HalfClosingConnection(SSL.Connection):
+    """A connection of OpenSSL whose protocol learns by `readConnectionLost` that its peer sends no more.
+
+    RFC 8446 §6.1: a close_notify ends what the peer sends and has no effect on what we send; Twisted's layer would end
+    both. TLS 1.2 wants pending writes dropped then (RFC 5246 §7.2.1); we send them all the same, for the reply to a
+    message that was accepted is among them. Most peers end their side of TCP in the same breath.
+    """
+
+    def __init__(self, context: SSL.Context, layer: Any) -> None:
+        """@param layer: the TLSMemoryBIOProtocol that asks for the connection."""
+        super().__init__(context, None)
+        self._layer = layer
+
+    def do_handshake(self) -> None:
+        """As OpenSSL does it; once it is done, the layer can be half closed, too, if its protocol can."""
+        super().do_handshake()
+        protocol = self._layer.wrappedProtocol
+        if IHalfCloseableProtocol.providedBy(protocol) and not IHalfCloseableProtocol.providedBy(self._layer):
+            self._layer.readConnectionLost = protocol.readConnectionLost
+            self._layer.writeConnectionLost = protocol.writeConnectionLost
+            alsoProvides(self._layer, IHalfCloseableProtocol)
+
+    def recv(self, bufsiz: int, flags: int | None = None) -> bytes:
+        """As OpenSSL does it, but a close_notify ends the connection only where we have sent ours.
+
+        @raise SSL.ZeroReturnError: both sides have ended.
+        @raise SSL.WantReadError: there is nothing to read at the moment, or there will be nothing any more.
+        """
+        try:
+            return super().recv(bufsiz, flags)
+        except SSL.ZeroReturnError:
+            if self.get_shutdown() & SSL.SENT_SHUTDOWN or not IHalfCloseableProtocol.providedBy(self._layer):
+                raise
+        self._layer.readConnectionLost()
+        raise SSL.WantReadError
