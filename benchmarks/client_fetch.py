@@ -18,6 +18,8 @@ from pathlib import Path
 from tests.live.daemon import Daemon, User
 
 BIN = Path(sys.executable).parent
+# What makes a file and its name, and what brings them to the disk.
+_CALLS = ("openat", "fsync", "fdatasync", "rename", "link", "unlink")
 _WORDS = "the mail of a day has words in it that people search for later, and lines"
 
 
@@ -110,34 +112,68 @@ def fill(daemon: Daemon, user: User, messages: int, octets: int) -> None:
             session.sendmail("bench@example.org", [user.address], body)
 
 
-def once(program: Program, daemon: Daemon, user: User, messages: int) -> float:
-    """Seconds of one fetch of everything into a new home; checked by counting what is there afterwards."""
-    home = Path(tempfile.mkdtemp(prefix="emailsys-bench-"))
-    try:
-        command, environ = program.prepare(home, daemon, user)
-        as_user = "nobody" if program.refuses_root and os.geteuid() == 0 else None
-        if as_user is not None:
-            for path in (home, *home.rglob("*")):
-                shutil.chown(path, as_user, "nogroup")
-        began = time.perf_counter()
-        subprocess.run(
-            command,
-            env={**os.environ, "HOME": str(home), **environ},
-            cwd=home,
-            check=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            user=as_user,
-            group="nogroup" if as_user else None,
-            extra_groups=[] if as_user else None,
-        )
-        seconds = time.perf_counter() - began
-        count = sum(1 for _ in home.glob(program.pattern))
-        assert count == messages, f"{program.name} fetched {count} messages of {messages}"
-        return seconds
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+def run(program: Program, home: Path, daemon: Daemon, user: User, before: Sequence[str] = ()) -> float:
+    """Seconds of one fetch of everything into a new home. @param before: words before the command."""
+    command, environ = program.prepare(home, daemon, user)
+    as_user = "nobody" if program.refuses_root and os.geteuid() == 0 else None
+    if as_user is not None:
+        for path in (home, *home.rglob("*")):
+            shutil.chown(path, as_user, "nogroup")
+    began = time.perf_counter()
+    subprocess.run(
+        [*before, *command],
+        env={**os.environ, "HOME": str(home), **environ},
+        cwd=home,
+        check=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        user=as_user,
+        group="nogroup" if as_user else None,
+        extra_groups=[] if as_user else None,
+    )
+    return time.perf_counter() - began
+
+
+class Homes:
+    """New homes, removed together at the end: ext4 without a journal is slow to make files after many were removed."""
+
+    def __init__(self) -> None:
+        self._made: list[Path] = []
+
+    def new(self) -> Path:
+        """An empty folder."""
+        self._made.append(Path(tempfile.mkdtemp(prefix="emailsys-bench-")))
+        return self._made[-1]
+
+    def remove(self) -> None:
+        """All of them."""
+        for home in self._made:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def once(program: Program, homes: Homes, daemon: Daemon, user: User, messages: int) -> float:
+    """Seconds of one fetch, checked by counting what is there afterwards."""
+    home = homes.new()
+    seconds = run(program, home, daemon, user)
+    count = sum(1 for _ in home.glob(program.pattern))
+    assert count == messages, f"{program.name} fetched {count} messages of {messages}"
+    return seconds
+
+
+def traced(program: Program, homes: Homes, daemon: Daemon, user: User) -> Mapping[str, int]:
+    """How often each of the calls that bring files to the disk succeeded in one fetch, by strace."""
+    home = homes.new()
+    report = home / "calls"
+    report.touch()
+    run(program, home, daemon, user, ["strace", "-f", "-c", "-o", str(report), "-e", f"trace={','.join(_CALLS)}"])
+    counts = dict.fromkeys(_CALLS, 0)
+    for line in report.read_text().splitlines():
+        words = line.split()
+        if words and words[-1] in counts:
+            # Columns: % time, seconds, usecs/call, calls, errors (empty where there are none), syscall.
+            counts[words[-1]] = int(words[3]) - (int(words[4]) if len(words) == 6 else 0)
+    return counts
 
 
 def main() -> None:
@@ -147,6 +183,9 @@ def main() -> None:
     options.add_argument("--octets", type=int, default=4096, help="of a message")
     options.add_argument("--rounds", type=int, default=7)
     options.add_argument("--only", nargs="+", choices=[one.name for one in PROGRAMS], help="beside emailsys")
+    options.add_argument(
+        "--strace", action="store_true", help="Print how often each program syncs and names files, too."
+    )
     given = options.parse_args()
     here = [
         one for one in PROGRAMS if shutil.which(one.needs) and (not given.only or one.name in ("emailsys", *given.only))
@@ -155,18 +194,24 @@ def main() -> None:
         if shutil.which(program.needs) is None:
             print(f"{program.name} is not installed")
     daemon = Daemon()
+    homes = Homes()
     try:
         user = daemon.user()
         fill(daemon, user, given.messages, given.octets)
         messages = given.messages
         taken: dict[str, list[float]] = {program.name: [] for program in here}
         for program in here:
-            once(program, daemon, user, messages)
+            once(program, homes, daemon, user, messages)
         # In turn: what else the machine does meets all of them.
         for _ in range(given.rounds):
             for program in here:
-                taken[program.name].append(once(program, daemon, user, messages))
+                taken[program.name].append(once(program, homes, daemon, user, messages))
+        if given.strace:
+            for program in here:
+                counts = traced(program, homes, daemon, user)
+                print(f"{program.name}: " + ", ".join(f"{count} {call}" for call, count in counts.items()))
     finally:
+        homes.remove()
         daemon.close()
     ours_took = statistics.median(taken["emailsys"])
     for name, seconds in taken.items():

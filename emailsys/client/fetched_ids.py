@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from emailsys.client.archive.files import make_folder, sync_folder, write_whole
@@ -41,6 +42,7 @@ class FetchedIds:
         self._fetched: dict[str, int] = {}
         self._lines = 0
         self._size = 0
+        self._adding = Lock()
         # Whether the file's name is known to be on disk.
         self._named = False
 
@@ -80,11 +82,15 @@ class FetchedIds:
         return self._fetched[uid]
 
     def add(self, uids: Iterable[str], at: int) -> None:
-        """These were fetched, and are on disk; so is this when it returns. @raise OSError: none of them counts."""
-        fresh = [uid for uid in uids if uid not in self._fetched]
-        self._append(b"".join(b"%d %s\n" % (at, uid.encode("ascii")) for uid in fresh), len(fresh))
-        for uid in fresh:
-            self._fetched[uid] = at
+        """These were fetched, and are on disk; so is this when it returns. May be called by several threads at once.
+
+        @raise OSError: none of them counts.
+        """
+        with self._adding:
+            fresh = [uid for uid in uids if uid not in self._fetched]
+            self._append(b"".join(b"%d %s\n" % (at, uid.encode("ascii")) for uid in fresh), len(fresh))
+            for uid in fresh:
+                self._fetched[uid] = at
 
     def keep_only(self, on_server: Collection[str]) -> None:
         """Forget those that the server has no more, once it is worth it. An empty list makes it forget nothing: it may

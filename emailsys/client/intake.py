@@ -1,21 +1,27 @@
-"""Messages on their way from a server to the disk: those that come while others are synced go together."""
+"""Messages on their way from a server to the disk: a few batches at once, each synced, named and recorded as one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from emailsys.client.threads import InThread
 
+Outcome = TypeVar("Outcome")
+
 # Octets that wait to be kept before reading pauses, and when it goes on.
 _FULL: Final = 16 * 1024 * 1024
 _HALF_EMPTY: Final = 4 * 1024 * 1024
 # A batch is one list of open files and one transaction of the index.
 _MAX_BATCH: Final = 250
+# So many batches at once: while the disk syncs one, the next is read and written. More only wait for each other.
+_AT_ONCE: Final = 2
+# Messages that are worth a batch of their own while others are being kept.
+_ENOUGH: Final = 50
 _MAX_BATCH_OCTETS: Final = 32 * 1024 * 1024
 
 
@@ -40,12 +46,20 @@ class Arriving:
         return self.pieces[0]
 
 
-#: Keeps messages and records them, in a thread; returns their keys when all is on disk.
+#: Keeps messages and records them, in a thread, beside others; returns their keys when all is on disk.
 Keep = Callable[[Sequence[Arriving]], Sequence[str]]
 
 
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Messages that are being kept; they are, once there are keys."""
+
+    arrived: Sequence[Arriving]
+    keys: Sequence[str] | None = None
+
+
 class Intake:
-    """A queue before the disk. While one batch is kept, the next one gathers."""
+    """A queue before the disk. While batches are kept, the next one gathers."""
 
     def __init__(
         self,
@@ -57,7 +71,7 @@ class Intake:
         resume: Callable[[], None],
     ) -> None:
         """
-        @param kept: told of each batch that is on disk.
+        @param kept: told of each batch that is on disk, in the order in which the messages came.
         @param failed: told once, when a batch cannot be kept; nothing more is kept then.
         @param pause: stop reading from the server; `resume` goes on.
         """
@@ -69,7 +83,8 @@ class Intake:
         self._resume = resume
         self._waiting: list[Arriving] = []
         self._octets = 0
-        self._busy = False
+        self._batches: list[_Batch] = []
+        self._busy = 0
         self._paused = False
         self._idle: list[Deferred[None]] = []
         #: Why nothing more is kept.
@@ -84,8 +99,7 @@ class Intake:
         if self._octets > _FULL and not self._paused:
             self._paused = True
             self._pause()
-        if not self._busy:
-            self._start()
+        self._start()
 
     def give_up(self) -> None:
         """Drop what waits; what is being kept is kept."""
@@ -109,6 +123,10 @@ class Intake:
         _ = idle.addCallback(lambda _: call())
 
     def _start(self) -> None:
+        while self._waiting and (not self._busy or (len(self._waiting) >= _ENOUGH and self._busy < _AT_ONCE)):
+            self._begin(_Batch(self._next()))
+
+    def _next(self) -> list[Arriving]:
         batch: list[Arriving] = []
         octets = 0
         for arrived in self._waiting[:_MAX_BATCH]:
@@ -117,31 +135,44 @@ class Intake:
             if octets >= _MAX_BATCH_OCTETS:
                 break
         del self._waiting[: len(batch)]
-        self._busy = True
-        done = self._in_thread(lambda: self._keep(batch))
-        _ = done.addCallbacks(lambda keys: self._batch_kept(batch, keys), self._batch_failed)
-        _ = done.addErrback(self._batch_failed)
+        return batch
 
-    def _batch_kept(self, batch: Sequence[Arriving], keys: Sequence[str]) -> None:
-        self._octets -= sum(arrived.octets for arrived in batch)
-        for arrived in batch:
+    def _begin(self, batch: _Batch) -> None:
+        self._busy += 1
+        self._batches.append(batch)
+        done = self._in_thread(lambda: self._keep(batch.arrived))
+        _ = done.addBoth(self._ended)
+        _ = done.addCallback(lambda keys: self._batch_kept(batch, keys))
+        _ = done.addErrback(lambda failure: self._batch_failed(batch, failure))
+        _ = done.addBoth(lambda _: self._tell_idle())
+
+    def _ended(self, outcome: Outcome) -> Outcome:
+        self._busy -= 1
+        return outcome
+
+    def _batch_kept(self, batch: _Batch, keys: Sequence[str]) -> None:
+        batch.keys = keys
+        self._octets -= sum(arrived.octets for arrived in batch.arrived)
+        for arrived in batch.arrived:
             arrived.pieces = []
-        self._busy = False
-        self._kept(batch, keys)
+        self._tell_kept()
         if self._paused and self._octets < _HALF_EMPTY:
             self._paused = False
             self._resume()
-        if self._waiting and not self._busy:
-            self._start()
-        self._tell_idle()
+        self._start()
 
-    def _batch_failed(self, failure: Failure) -> None:
-        self._busy = False
+    def _tell_kept(self) -> None:
+        while self._batches and (keys := self._batches[0].keys) is not None:
+            self._kept(self._batches.pop(0).arrived, keys)
+
+    def _batch_failed(self, batch: _Batch, failure: Failure) -> None:
+        if batch in self._batches:
+            self._batches.remove(batch)
+            self._tell_kept()
         self.give_up()
         if self.failure is None:
             self.failure = failure
             self._failed(failure)
-        self._tell_idle()
 
     def _tell_idle(self) -> None:
         if not self._busy:

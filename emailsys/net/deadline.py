@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from emailsys.wire.client_events import Step
-
 if TYPE_CHECKING:
     from emailsys.config.settings import OutboundTimeouts
+    from emailsys.wire.client_events import Step
 
 
 def limits(timeouts: OutboundTimeouts) -> Mapping[Step, float]:
     """The seconds each step may take."""
+    # Here: a client of POP3 has deadlines too, and need not wait for all of SMTP to be imported.
+    from emailsys.wire.client_events import Step
+
     of_their_own = {
         Step.GREETING: timeouts.greeting,
         Step.HANDSHAKE: timeouts.handshake,

@@ -158,6 +158,27 @@ class Listing(ArchiveCase):
 
 
 class Folders(ArchiveCase):
+    def test_conversations_that_meet_within_one_batch_become_one(self) -> None:
+        first = self.keep(message("a", fields="Message-ID: <a@x>\r\n"))
+        batch = [
+            message("b", fields="Message-ID: <b@x>\r\n"),
+            message("c", fields="Message-ID: <c@x>\r\nReferences: <b@x>\r\n"),
+            message("d", fields="Message-ID: <d@x>\r\nReferences: <a@x> <c@x>\r\n", day=2),
+            message("e", fields="Message-ID: <e@x>\r\n", day=3),
+        ]
+        keys = self.archive.add_many([Addition(octets, IN) for octets in batch])
+        self.assertEqual({one.subject for one in self.archive.thread(first)}, {"a", "b", "c", "d"})
+        self.assertEqual([one.key for one in self.archive.thread(keys[3])], [keys[3]])
+        answer = self.keep(message("f", fields="References: <b@x>\r\n", day=4))
+        self.assertEqual(self.archive.get(answer).thread, self.archive.get(first).thread)
+
+    def test_what_is_being_written_does_not_make_a_folder_seem_changed(self) -> None:
+        """Else each message that comes would have all names in the folder read."""
+        self.keep(message())
+        before = (self.root / ME / INBOX).stat().st_mtime_ns
+        with self.archive._keeper.spooled([Addition(message("two"), IN, arrived=NOW)]):
+            self.assertEqual((self.root / ME / INBOX).stat().st_mtime_ns, before)
+
     def test_a_folder_of_ones_own_is_made_renamed_and_removed(self) -> None:
         mine = Place(ME, "Mine")
         self.archive.add_folder(mine)
@@ -226,6 +247,36 @@ class Moving(ArchiveCase):
         self.archive.delete([key])
         self.assertRaises(NoSuchMessage, self.archive.get, key)
         self.assertFalse(path.exists())
+
+    def indexed(self, word: str) -> int:
+        """How many messages the search index has that word of, in Trash or no longer there at all."""
+        connection = sqlite3.connect(self.root / "index.sqlite")
+        self.addCleanup(connection.close)
+        (count,) = connection.execute("SELECT count(*) FROM words WHERE words MATCH ?", (word,)).fetchone()
+        return int(count)
+
+    def test_the_words_of_what_is_deleted_for_good_leave_the_index(self) -> None:
+        kept = self.keep(message("kept", "secret"))
+        gone = self.keep(message("gone", "secret"))
+        self.archive.delete([gone])
+        self.assertEqual(self.indexed("secret"), 2)
+        self.archive.empty_trash(ME)
+        self.assertEqual((self.indexed("secret"), self.indexed("gone")), (1, 0))
+        self.assertEqual([one.key for one in self.archive.search("secret")], [kept])
+
+    def test_the_words_of_an_earlier_draft_leave_the_index(self) -> None:
+        key = self.keep(message("draft", "secret"))
+        self.archive.replace(key, message("draft", "harmless"))
+        self.assertEqual((self.indexed("secret"), self.indexed("harmless")), (0, 1))
+
+    def test_a_file_changed_behind_our_back_takes_no_others_words_along(self) -> None:
+        self.keep(message("kept", "secret"))
+        key = self.keep(message("changed", "before"))
+        self.archive.path(key).write_bytes(message("changed", "secret"))
+        self.archive.delete([key])
+        self.archive.empty_trash(ME)
+        self.assertEqual(self.subjects("secret"), ["kept"])
+        self.assertEqual(self.subjects("before"), [])
 
     def test_trash_is_emptied_of_what_is_old_enough(self) -> None:
         old = self.archive.add(Addition(message(), Place(ME, TRASH), arrived=NOW - timedelta(days=40)))

@@ -14,6 +14,7 @@ from typing import Any, Final
 from emailsys.client.archive.catching_up import Progress, catch_up, folder_path, rebuild
 from emailsys.client.archive.files import (
     make_folder,
+    make_folders,
     message_names,
     new_key,
     speaking_of_the_disk,
@@ -110,8 +111,7 @@ class Archive:
 
     def add_account(self, account: str) -> None:
         """Make the standard folders of an account; does nothing where they are."""
-        for folder in STANDARD_FOLDERS:
-            self.add_folder(Place(account, folder))
+        self._add_folders([Place(account, folder) for folder in STANDARD_FOLDERS])
 
     def accounts(self) -> Sequence[str]:
         """The accounts that have folders."""
@@ -132,13 +132,19 @@ class Archive:
 
     def add_folder(self, place: Place) -> None:
         """Make a folder; does nothing where it is. @raise ArchiveError: the name cannot be a folder's."""
-        for name in (place.account, place.folder):
+        self._add_folders([place])
+
+    def _add_folders(self, places: Sequence[Place]) -> None:
+        for name in {name for place in places for name in (place.account, place.folder)}:
             if safe_name(name, max_octets=120) != name:
                 raise ArchiveError(f"{name!r} cannot be the name of a folder")
+        if all(map(self._is_there, places)):
+            return
         with self._writing():
-            make_folder(folder_path(self._root, place))
+            make_folders(folder_path(self._root, place) for place in places)
             with self._index.transaction() as connection:
-                self._index.folder(connection, place)
+                for place in places:
+                    self._index.folder(connection, place)
 
     def rename_folder(self, place: Place, name: str) -> None:
         """Rename a folder of one's own. @raise ArchiveError: it is a standard one, or the name is taken or no name."""
@@ -173,15 +179,17 @@ class Archive:
         if place.folder in STANDARD_FOLDERS:
             raise ArchiveError(f"{place.folder} is a folder every account has")
 
-    def _folder(self, place: Place) -> Path:
-        folder = folder_path(self._root, place)
+    def _is_there(self, place: Place) -> bool:
         with speaking_of_the_index():
             row = self._index.connection.execute(
                 "SELECT 1 FROM folders WHERE account = ? AND name = ?", (place.account, place.folder)
             ).fetchone()
-        if row is None or not folder.is_dir():
+        return row is not None and folder_path(self._root, place).is_dir()
+
+    def _folder(self, place: Place) -> None:
+        """@raise NoSuchFolder: there is none."""
+        if not self._is_there(place):
             raise NoSuchFolder(f"{place.account} has no folder {place.folder!r}")
-        return folder
 
     # Keeping
 

@@ -137,7 +137,8 @@ def catch_up(root: Path, index: Index, everything: bool = False, progress: Progr
     with index.transaction() as connection:
         for key, marks in new_marks.items():
             index.mark(connection, key, marks)
-        index.remove(connection, list(changes.missing))
+        for key in changes.missing:
+            index.remove(connection, key, None)
         for place, seen in changes.stamps.items():
             record_stamp(index, connection, place, seen)
         for account, size in sizes.items():

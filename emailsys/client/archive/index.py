@@ -6,20 +6,22 @@ import json
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from emailsys.client.archive.conversations import Conversations
 from emailsys.client.archive.facts import Facts
 from emailsys.client.archive.marks import Marks
 from emailsys.client.archive.query import Query
 from emailsys.client.archive.values import ORDER_BITS, TRASH, ArchiveError, Flag, Place, Summary, order_of
+from emailsys.client.archive.words import checksum, enter_words, forget_words
 
 # A change here makes every index anew when it is next opened.
-_VERSION: Final = 1
+_VERSION: Final = 2
 # Seconds to wait for another process's transaction.
 _BUSY: Final = 30.0
 
@@ -29,7 +31,7 @@ CREATE TABLE folders (folder INTEGER PRIMARY KEY, account TEXT NOT NULL, name TE
 CREATE TABLE messages (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, folder INTEGER NOT NULL, name TEXT NOT NULL,
     octets INTEGER NOT NULL, arrived INTEGER NOT NULL, subject TEXT NOT NULL, sender TEXT NOT NULL,
     recipients TEXT NOT NULL, preview TEXT NOT NULL, attachments INTEGER NOT NULL, flags INTEGER NOT NULL,
-    message_id TEXT NOT NULL, thread INTEGER NOT NULL);
+    message_id TEXT NOT NULL, thread INTEGER NOT NULL, checksum INTEGER NOT NULL);
 CREATE INDEX messages_folder ON messages (folder, id);
 CREATE INDEX messages_unread ON messages (folder, id) WHERE flags & 1 = 0;
 CREATE INDEX messages_thread ON messages (thread);
@@ -109,6 +111,8 @@ class Index:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA cache_size = -32768")
             connection.execute("PRAGMA temp_store = MEMORY")
+            # In pages of 4 KiB. A checkpoint waits for the disk, and whoever fetches waits for it.
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
             with self._guard:
                 self._connections.append(connection)
             self._threads.connection = connection
@@ -157,17 +161,14 @@ class Index:
         return int(row[0])
 
     def insert(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
-        """Enter messages whose keys are not there yet."""
+        """Enter messages whose keys are not there yet: a few statements for all of them."""
         folders = {place: self.folder(connection, place) for place in {entry.place for entry in entries}}
         # FTS5 writes a segment each time a number is smaller than the last one.
-        for order, entry in sorted(
-            ((order_of(entry.facts.date) | zlib.crc32(entry.key.encode()) >> 12, entry) for entry in entries),
-            key=lambda pair: pair[0],
-        ):
-            number = self._free(connection, order)
-            facts = entry.facts
-            connection.execute(
-                "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        numbered = self._numbered(connection, entries)
+        threads = _threads(connection, numbered)
+        connection.executemany(
+            "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
                 (
                     number,
                     entry.key,
@@ -175,34 +176,49 @@ class Index:
                     entry.name,
                     entry.octets,
                     int(entry.arrived.timestamp()),
-                    facts.subject,
-                    facts.sender,
-                    facts.recipients,
-                    facts.preview,
-                    facts.attachments,
+                    entry.facts.subject,
+                    entry.facts.sender,
+                    entry.facts.recipients,
+                    entry.facts.preview,
+                    entry.facts.attachments,
                     int(entry.marks.flags),
-                    facts.message_id,
-                    _thread(connection, entry.place.account, number, facts),
-                ),
-            )
-            connection.execute(
-                "INSERT INTO words (rowid, subject, sender, recipients, body, attachments) VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    number,
-                    facts.subject_words,
-                    facts.sender_words,
-                    facts.recipient_words,
-                    facts.body_words,
-                    facts.attachment_words,
-                ),
-            )
+                    entry.facts.message_id,
+                    threads[number],
+                    checksum(entry.facts),
+                )
+                for number, entry in numbered
+            ],
+        )
+        enter_words(connection, [(number, entry.facts) for number, entry in numbered])
+        for _number, entry in numbered:
             if not entry.marks.is_empty:
                 self.mark(connection, entry.key, entry.marks)
 
-    def _free(self, connection: sqlite3.Connection, number: int) -> int:
-        while connection.execute(
-            "SELECT 1 FROM messages WHERE id = ? UNION ALL SELECT 1 FROM gone WHERE id = ?", (number, number)
-        ).fetchone():
+    def _numbered(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[tuple[int, Entry]]:
+        """The entries with numbers that were never used, in their order: that of the dates."""
+        wanted = [order_of(entry.facts.date) | zlib.crc32(entry.key.encode()) >> 12 for entry in entries]
+        ids = json.dumps(wanted)
+        rows = connection.execute(
+            """SELECT id FROM messages WHERE id IN (SELECT value FROM json_each(?1))
+            UNION ALL SELECT id FROM gone WHERE id IN (SELECT value FROM json_each(?1))""",
+            (ids,),
+        )
+        taken = {number for (number,) in rows}
+        numbered: list[tuple[int, Entry]] = []
+        for number, entry in sorted(zip(wanted, entries, strict=True), key=lambda pair: pair[0]):
+            free = self._free(connection, number + 1, taken) if number in taken else number
+            taken.add(free)
+            numbered.append((free, entry))
+        numbered.sort(key=lambda pair: pair[0])
+        return numbered
+
+    def _free(self, connection: sqlite3.Connection, number: int, taken: Container[int]) -> int:
+        while (
+            number in taken
+            or connection.execute(
+                "SELECT 1 FROM messages WHERE id = ?1 UNION ALL SELECT 1 FROM gone WHERE id = ?1", (number,)
+            ).fetchone()
+        ):
             number += 1
         return number
 
@@ -216,14 +232,18 @@ class Index:
         else:
             connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, json.dumps(marks.note)))
 
-    def remove(self, connection: sqlite3.Connection, keys: Sequence[str], with_marks: bool = True) -> None:
-        """Forget messages. Their words stay in the search index, unreachable, until it is made anew."""
-        for key in keys:
-            connection.execute("INSERT OR IGNORE INTO gone SELECT id FROM messages WHERE key = ?", (key,))
-            connection.execute("DELETE FROM messages WHERE key = ?", (key,))
-            if with_marks:
-                connection.execute("DELETE FROM tags WHERE key = ?", (key,))
-                connection.execute("DELETE FROM notes WHERE key = ?", (key,))
+    def remove(self, connection: sqlite3.Connection, key: str, facts: Facts | None) -> None:
+        """Forget a message. @param facts: None where its file is gone: its words stay in the search index then,
+        unreachable, until it is made anew."""
+        row = connection.execute("DELETE FROM messages WHERE key = ? RETURNING id, checksum", (key,)).fetchone()
+        if row is None:
+            return
+        if facts is not None and checksum(facts) == row[1]:
+            forget_words(connection, row[0], facts)
+        else:
+            connection.execute("INSERT OR IGNORE INTO gone VALUES (?)", (row[0],))
+        connection.execute("DELETE FROM tags WHERE key = ?", (key,))
+        connection.execute("DELETE FROM notes WHERE key = ?", (key,))
 
     def relocate(self, connection: sqlite3.Connection, key: str, place: Place, name: str) -> None:
         """A message has another folder or file name."""
@@ -301,25 +321,20 @@ class Index:
         return [summary(row) for row in rows]
 
 
-def _thread(connection: sqlite3.Connection, account: str, number: int, facts: Facts) -> int:
-    """The conversation of a new message, by the ids it bears and mentions; conversations that meet become one."""
-    ids = [one for one in (facts.message_id, *facts.references) if one]
-    if not ids:
-        return number
-    found = connection.execute(
-        """SELECT DISTINCT thread FROM mentions
-        WHERE account = ? AND message_id IN (SELECT value FROM json_each(?)) ORDER BY thread""",
-        (account, json.dumps(ids)),
-    ).fetchall()
-    threads = [int(row[0]) for row in found]
-    thread = threads[0] if threads else number
-    for other in threads[1:]:
-        connection.execute("UPDATE messages SET thread = ? WHERE thread = ?", (thread, other))
-        connection.execute("UPDATE mentions SET thread = ? WHERE account = ? AND thread = ?", (thread, account, other))
-    connection.executemany(
-        "INSERT OR IGNORE INTO mentions VALUES (?, ?, ?)", [(account, one, int(thread)) for one in ids]
-    )
-    return int(thread)
+def _threads(connection: sqlite3.Connection, numbered: Sequence[tuple[int, Entry]]) -> dict[int, int]:
+    """The conversation of each new message, by its number; conversations that meet become one."""
+    by_account: dict[str, list[tuple[int, list[str]]]] = {}
+    for number, entry in numbered:
+        ids = [one for one in (entry.facts.message_id, *entry.facts.references) if one]
+        by_account.setdefault(entry.place.account, []).append((number, ids))
+    threads: dict[int, int] = {}
+    for account, messages in by_account.items():
+        found = Conversations(connection, account, {one for _, ids in messages for one in ids})
+        for number, ids in messages:
+            found.enter(number, ids)
+        found.write()
+        threads |= {number: found.of(number, ids) for number, ids in messages}
+    return threads
 
 
 def note_of(connection: sqlite3.Connection, key: str) -> Mapping[str, Any] | None:

@@ -9,15 +9,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
-from emailsys.client.archive.catching_up import folder_path, record_journal, record_stamp, stamp
+from emailsys.client.archive.catching_up import folder_path, read_entry, record_journal, record_stamp, stamp
 from emailsys.client.archive.facts import Facts, facts_of
 from emailsys.client.archive.files import (
     Spool,
     file_name,
+    make_folder,
     new_key,
     speaking_of_the_disk,
     spool_of,
+    sweep,
     sync_all,
     sync_folders,
     write_whole,
@@ -25,6 +28,9 @@ from emailsys.client.archive.files import (
 from emailsys.client.archive.index import Entry, Index
 from emailsys.client.archive.marks import Journal, Marks
 from emailsys.client.archive.values import Addition, Place
+
+#: The folder, in that of the store, of messages that have no name yet.
+ARRIVING: Final = ".arriving"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +48,21 @@ class Keeper:
     """The steps that change files. Whoever calls holds the write lock, but for `spooled`."""
 
     def __init__(self, root: Path, index: Index) -> None:
+        """@raise OSError: the folder of what is being written cannot be made."""
         self._root = root
+        # Not in the messages' folders, which would seem changed to whoever compares them with the index.
+        self._arriving = root / ARRIVING
+        make_folder(self._arriving)
+        sweep(self._arriving)
         self._index = index
 
     @contextmanager
     def spooled(self, additions: Sequence[Addition]) -> Iterator[list[Waiting]]:
         """Write and sync all of them, read what the index wants; what was not named at the end is dropped."""
         waiting: list[Waiting] = []
-        folders = {place: str(folder_path(self._root, place)) for place in {one.place for one in additions}}
         try:
             for addition in additions:
-                spool = spool_of(folders[addition.place], addition.octets)
+                spool = spool_of(self._arriving, addition.octets)
                 arrived = addition.arrived
                 assert arrived is not None
                 try:
@@ -117,11 +127,12 @@ class Keeper:
         location = self._index.location(key)
         assert location is not None
         place, name = location
+        before = read_entry(self._root, place, name, key, Marks())
         write_whole(folder_path(self._root, place) / name, octets)
         marks = self._index.marks([key])[key]
         entry = Entry(key, place, name, len(octets), now, facts_of(octets, now), marks)
         with self._index.transaction() as connection:
-            self._index.remove(connection, [key])
+            self._index.remove(connection, key, before.facts if before is not None else None)
             self._index.insert(connection, [entry])
             self._seen(connection, {place})
 
@@ -164,18 +175,20 @@ class Keeper:
             self._journals_seen(connection)
 
     def remove(self, keys: Sequence[str]) -> None:
-        """Remove messages for good."""
+        """Remove messages for good, and their words from the index: they are in the files, which are read first."""
         touched: set[Place] = set()
-        for key in keys:
-            location = self._index.location(key)
-            assert location is not None
-            place, name = location
-            with suppress(FileNotFoundError):
-                os.unlink(folder_path(self._root, place) / name)
-            touched.add(place)
-        sync_folders([folder_path(self._root, place) for place in touched])
+        # If this ends in the middle, the index still has what is gone, and is compared with the files.
         with self._index.transaction() as connection:
-            self._index.remove(connection, keys)
+            for key in keys:
+                location = self._index.location(key)
+                assert location is not None
+                place, name = location
+                entry = read_entry(self._root, place, name, key, Marks())
+                self._index.remove(connection, key, entry.facts if entry is not None else None)
+                with suppress(FileNotFoundError):
+                    os.unlink(folder_path(self._root, place) / name)
+                touched.add(place)
+            sync_folders([folder_path(self._root, place) for place in touched])
             self._seen(connection, touched)
 
     def _place(self, key: str) -> Place:
