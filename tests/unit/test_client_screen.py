@@ -228,6 +228,6 @@ class ProgramTests(ScreenCase):
 
     def test_every_key_of_the_help_is_tried(self) -> None:
         """A key that is added to the table without a test fails here."""
-        for name in ("reading", "selecting", "writing"):
+        for name in ("addresses", "reading", "selecting", "writing"):
             import_module(f"tests.unit.test_client_screen_{name}")
         self.assertEqual({key.action for _, keys in SECTIONS for key in keys} - TRIED, set())

@@ -117,6 +117,11 @@ COMPOSING: Final = (
     Key("f4", "editor", "write in your own editor", "Editor"),
     Key("escape", "close", "leave; it is kept as a draft", "Leave"),
 )
+OFFERED: Final = (
+    Key("down", "offer_next", "in To, Cc, Bcc: the next one of the addresses that are offered"),
+    Key("up", "offer_previous", "the one before"),
+    Key("tab", "take_offer", "take it; Enter and a click do so, too; Esc wants none"),
+)
 ATTACHED: Final = (Key("delete", "detach", "in the list of attachments: take it off"),)
 
 SECTIONS: Final = (
@@ -126,7 +131,7 @@ SECTIONS: Final = (
     ("Handling", HANDLING),
     ("Several messages at once", SELECTING),
     ("Program", PROGRAM),
-    ("While writing", COMPOSING + ATTACHED),
+    ("While writing", COMPOSING + OFFERED + ATTACHED),
 )
 MAIN: Final = MOVING + READING + WRITING + HANDLING + SELECTING + PROGRAM
 #: What the key after ; may be.

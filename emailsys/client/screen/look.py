@@ -35,7 +35,10 @@ Ask, Choose, Confirm, Read { align: center middle; background: $background 60%; 
 #fields { height: auto; padding: 0 1; background: $surface; }
 .field { height: 1; }
 .field Label { width: 9; color: $foreground 70%; }
-.field Input, .field Select { width: 1fr; }
+.field Input, .field Select, .address { width: 1fr; }
+.address { height: 1; }
+.offers { display: none; overlay: screen; constrain: inside inside; width: auto; min-width: 30; max-width: 100%;
+  height: auto; max-height: 8; background: $panel; border: none; }
 #attachments { height: auto; max-height: 5; border: none; background: $surface; padding: 0 1; }
 #body { height: 1fr; border: none; border-top: solid $panel; background: $background; padding: 0 1; }
 #markdown { height: 1; background: $panel; width: 100%; }
