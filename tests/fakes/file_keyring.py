@@ -18,7 +18,7 @@ VARIABLE: Final = "EMAILSYS_TEST_KEYRING"
 class FileKeyring(KeyringBackend):
     """A real backend, chosen by PYTHON_KEYRING_BACKEND=tests.fakes.file_keyring.FileKeyring."""
 
-    priority = 1  # type: ignore[assignment]  # keyring declares a property of the class
+    priority = 1
 
     @property
     def _path(self) -> Path:
