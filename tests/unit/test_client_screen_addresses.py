@@ -140,6 +140,7 @@ class CompletionTests(ScreenCase):
 
     def test_without_an_index_one_types_by_hand(self) -> None:
         """The store cannot be read: nobody is offered, nothing is said, the message can be written."""
+
         async def steps(driver: Driver) -> None:
             await self.write(driver)
             self.desk.archive._index.connection.execute("ALTER TABLE people RENAME TO nobody")

@@ -74,6 +74,18 @@ class SelectingTests(ScreenCase):
         self.drive(steps)
         self.assertEqual(len(self.subjects("Inbox")), 3)
 
+    def test_who_types_ahead_means_all_too(self) -> None:
+        """;d in one go: the d is never taken for the message under the cursor alone."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("t", "t")
+            await driver.until(lambda: len(self.marked(driver)) == 2)
+            await driver.pilot.press("semicolon", "d")
+            await driver.until(lambda: self.subjects("Trash") == ["Third", "Second"])
+
+        self.drive(steps)
+        self.assertEqual(self.subjects("Inbox"), ["First"])
+
     @tries("select_found", "unselect_found")
     def test_what_a_search_finds_is_selected_beyond_the_lines_that_are_loaded(self) -> None:
         """T number, Ctrl-T subject:7, ;a: the files of 229 messages lie in Archive, two pages of them."""

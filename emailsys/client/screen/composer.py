@@ -54,6 +54,17 @@ class AttachmentList(OptionList):
             screen.detach(self.highlighted)
 
 
+class Tick(Checkbox):
+    """A box whose state is seen without colours, too: Textual tells the two apart by colour alone."""
+
+    BUTTON_INNER = " "
+
+    @override
+    def watch_value(self) -> None:
+        self.BUTTON_INNER = "X" if self.value else " "
+        super().watch_value()
+
+
 class Composer(Screen[tuple[Account, Draft, str] | None]):
     """Write one message. It ends with the account, the draft and its key in Drafts if it is to be sent, else None."""
 
@@ -90,7 +101,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
                 yield Input(draft.subject, id="subject", compact=True)
         yield AttachmentList(id="attachments", markup=False)
         yield TextArea(draft.body, id="body", soft_wrap=True)
-        yield Checkbox("Markdown: sent as text and HTML", draft.markdown is not None, id="markdown", compact=True)
+        yield Tick("Markdown: sent as text and HTML", draft.markdown is not None, id="markdown", compact=True)
         yield Footer()
 
     def on_mount(self) -> None:

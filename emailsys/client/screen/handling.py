@@ -42,9 +42,9 @@ class Handling:
             screen.selecting.of(screen.shown).difference_update(keys)
         screen.messages.drop(keys)
         if screen.reader.key in keys:
-            screen.reader.blank()
-        if screen.focused is screen.reader:
-            screen.set_focus(screen.messages)
+            if screen.focused is screen.reader:
+                screen.set_focus(screen.messages)
+            screen.reader.close()
         screen.tell(words)
         if screen.messages.summaries:
             await screen.count()

@@ -246,13 +246,7 @@ class MainScreen(Panes):
             "select": self.selecting.toggle,
         }
 
-        async def wait() -> None:
-            asked = await self.selecting.ask_action()
-            if asked is not None:
-                action, summaries = asked
-                await works[action](summaries)
-
-        self.work(wait)
+        self.selecting.ask_action(lambda action, summaries: works[action](summaries))
 
     # Program
 

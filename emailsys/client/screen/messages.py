@@ -33,6 +33,10 @@ _COLUMNS: Final = (
 )
 
 
+# The least and the greatest width of the names.
+_NAMES: Final = (10, 24)
+
+
 class MessagePane(DataTable[Text]):
     """Messages, one a line."""
 
@@ -54,8 +58,12 @@ class MessagePane(DataTable[Text]):
             self.add_column(title, key=key, width=width)
 
     def on_resize(self) -> None:
-        """The subject has what the others leave."""
-        others = sum(width + 2 * self.cell_padding for key, _, width in _COLUMNS if key != "subject")
+        """Names have a fifth, the subject has what the others leave."""
+        names = self.columns[ColumnKey("from")]
+        names.width = min(max(self.size.width // 5, _NAMES[0]), _NAMES[1])
+        others = sum(
+            column.width + 2 * self.cell_padding for key, column in self.columns.items() if key.value != "subject"
+        )
         column = self.columns[ColumnKey("subject")]
         column.width = max(self.size.width - others - 2 * self.cell_padding - self.scrollbar_size_vertical, 12)
         self._require_update_dimensions = True

@@ -95,7 +95,8 @@ class Panes(Screen[None]):
         if isinstance(shown, InFolder):
             self.folder = shown.place
         self.messages.show(page, self.desk.now(), key, selected=self.selecting.of(shown))
-        self.reader.blank("" if page else "No messages here.")
+        self.reader.close()
+        self.tell("Enter opens a message, ? shows all keys" if page else "no messages here")
         await self.count()
 
     async def reload(self) -> None:
@@ -124,7 +125,7 @@ class Panes(Screen[None]):
         selected = len(self.selecting.of(self.shown))
         words = [
             self.shown.title,
-            *([f"{self._unread} unread"] if self._unread else []),
+            *([f"{self._unread:,} unread"] if self._unread and isinstance(self.shown, InFolder) else []),
             *([f"{selected:,} selected"] if selected else []),
         ]
         self.query_one("#bar", Static).update(Text(safe_line(" · ".join(words))))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from emailsys.client.archive.values import BadQuery, NoSuchMessage, Summary
 from emailsys.client.desk import Desk
@@ -67,24 +67,35 @@ class Selecting:
         self._screen.messages.show_selected(selected, self._desk.now())
         self._screen.show_title()
 
-    async def ask_action(self) -> tuple[str, Sequence[Summary]] | None:
-        """Ask for the key that is meant for all selected messages: its action and they, or None.
+    def ask_action(self, then: Callable[[str, Sequence[Summary]], Coroutine[Any, Any, None]]) -> None:
+        """Ask for the key that is meant for all selected messages, and hand on its action and them.
 
-        They are as they are now: what went elsewhere meanwhile is not among them.
+        It asks at once, not in a worker: who types ahead must not have the key taken for the message under the cursor.
         """
         shown = self._screen.shown
-        selected = self.of(shown) if shown is not None else set()
-        found = await asyncio.to_thread(self._there, shown, selected) if shown is not None else []
-        selected &= {one.key for one in found}
-        if not found:
+        if shown is None or not self.of(shown):
             self._screen.tell("nothing is selected: t selects a message, T what a search finds")
-            return None
-        action = await self._screen.app.push_screen_wait(ForAll(counted(len(found))))
-        return None if action is None else (action, found)
+            return
 
-    def _there(self, shown: Shown, keys: set[str]) -> list[Summary]:
+        async def act(action: str) -> None:
+            found = await asyncio.to_thread(self._there, shown)
+            # What went elsewhere meanwhile is selected no more.
+            self.of(shown).intersection_update({one.key for one in found})
+            if found:
+                await then(action, found)
+            else:
+                self._screen.tell("what was selected is not here any more")
+
+        def asked(action: str | None) -> None:
+            if action is not None:
+                self._screen.work(lambda: act(action))
+
+        self._screen.app.push_screen(ForAll(counted(len(self.of(shown)))), asked)
+
+    def _there(self, shown: Shown) -> list[Summary]:
         found = []
-        for key in keys:
+        keys = self.of(shown)
+        for key in sorted(keys):
             try:
                 summary = self._desk.archive.get(key)
             except NoSuchMessage:
