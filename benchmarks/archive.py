@@ -1,6 +1,6 @@
-"""The client's local store: files kept a second, first screen of a large folder, searches, the index made anew.
+"""The client's local store: files kept a second, first screen of a large folder, searches, addresses, a new index.
 
-python -m benchmarks.archive [--messages 100000] [--octets 4096] [--folder PATH]
+python -m benchmarks.archive [--messages 100000] [--octets 4096] [--senders 500] [--folder PATH]
 """
 
 from __future__ import annotations
@@ -42,8 +42,13 @@ QUERIES: Final = (
 )
 
 
-def message(number: int, octets: int, chance: random.Random) -> bytes:
+#: What is typed of a name or an address.
+TYPED: Final = ("s", "sender4", "example", "sender 7", "@ex", "nobody")
+
+
+def message(number: int, arguments: argparse.Namespace, chance: random.Random) -> bytes:
     """A message of about that size, of words that occur about as often as words do."""
+    octets, sender = arguments.octets, number % arguments.senders
     words: list[str] = ["hello"]
     size = 300
     while size < octets:
@@ -52,7 +57,7 @@ def message(number: int, octets: int, chance: random.Random) -> bytes:
         size += len(word) + 1
     lines = [" ".join(words[at : at + 12]) for at in range(0, len(words), 12)]
     return (
-        f"From: Sender {number % 500} <sender{number % 500}@example.org>\r\nTo: {ACCOUNT}\r\n"
+        f"From: Sender {sender} <sender{sender}@example.org>\r\nTo: {ACCOUNT}\r\n"
         f"Subject: report {number} of w{number % 100}\r\nMessage-ID: <{number}@example.org>\r\n"
         f"Date: {date_time(BEGIN + timedelta(minutes=25 * number))}\r\n\r\n" + "\r\n".join(lines) + "\r\n"
     ).encode()
@@ -73,7 +78,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> None:
     chance = random.Random(1)
     archive = Archive(folder / "mail", lambda: datetime(2026, 1, 1, tzinfo=UTC))
     archive.add_account(ACCOUNT)
-    single = [Addition(message(number, arguments.octets, chance), INBOX) for number in range(200)]
+    single = [Addition(message(number, arguments, chance), INBOX) for number in range(200)]
     began = time.perf_counter()
     for addition in single:
         archive.add(addition)
@@ -82,7 +87,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> None:
     done = len(single)
     while done < arguments.messages:
         batch = [
-            Addition(message(number, arguments.octets, chance), INBOX, f"bench:{number}")
+            Addition(message(number, arguments, chance), INBOX, f"bench:{number}")
             for number in range(done, min(done + 500, arguments.messages))
         ]
         began = time.perf_counter()
@@ -105,6 +110,10 @@ def measure(arguments: argparse.Namespace, folder: Path) -> None:
         count = len(archive.search(query))
         median, worst = timed(partial(archive.search, query))
         print(f"search {query!r} ({count}): {median:.1f} ms, worst {worst:.1f}")
+    for typed in TYPED:
+        count = len(archive.people(typed))
+        median, worst = timed(partial(archive.people, typed))
+        print(f"people for {typed!r} ({count}): {median:.1f} ms, worst {worst:.1f}")
     if arguments.rebuild:
         began = time.perf_counter()
         archive.rebuild()
@@ -117,6 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--octets", type=int, default=4096)
+    parser.add_argument("--senders", type=int, default=500)
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--rebuild", action="store_true")
     arguments = parser.parse_args()

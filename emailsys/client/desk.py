@@ -13,6 +13,7 @@ from emailsys.client.accounts.file import AccountsFile
 from emailsys.client.accounts.values import Account, AccountError
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.values import DRAFTS, INBOX, OUTBOX, SENT, ArchiveError, Flag, Place, Summary
+from emailsys.client.reading import safe_line
 from emailsys.mail.address import AddressSyntaxError, parse
 from emailsys.mail.mailboxes import Mailbox
 
@@ -142,6 +143,10 @@ class Desk:
     def put(self, account: Account, message: Composed, hold: float = 0.0, notices: Notices | None = None) -> str:
         """Put a message that is ready into the outbox."""
         return self.outbox.put(account.name, message, hold=hold, notices=notices)
+
+    def people(self, typed: str, limit: int = 8) -> list[Mailbox]:
+        """Whom the beginning of a name or an address may mean, the likeliest first; names fit for the terminal."""
+        return [Mailbox(safe_line(one.name), one.address) for one in self.archive.people(typed, limit)]
 
     # Handling
 

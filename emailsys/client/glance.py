@@ -29,6 +29,11 @@ def size(octets: int) -> str:
     return str(octets)
 
 
+def counted(messages: int) -> str:
+    """So many messages, in words."""
+    return "1 message" if messages == 1 else f"{messages:,} messages"
+
+
 def when(date: datetime, now: datetime) -> str:
     """A date in the person's own time, short: the time for today, day and month within a year."""
     local = date.astimezone(now.tzinfo)

@@ -26,6 +26,8 @@ _LINE_ENDS: Final = re.compile(r"[\t\n\u2028\u2029]+")
 # More combining characters on one than any script needs: they would climb over other lines.
 _COMBINING: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f"
 _PILED: Final = re.compile(f"([{_COMBINING}]{{4}})[{_COMBINING}]+")
+# What joins pictures into one: terminals do not agree on how wide the one is, and what follows it would stand askew.
+_JOINED: Final = re.compile("\u200d(?=[\u2190-\u2bff\U0001f000-\U0001faff])")
 #: The fields that are shown first, in this order.
 SHOWN_FIELDS: Final = ("From", "Reply-To", "To", "Cc", "Bcc", "Date", "Subject")
 # Characters of one part that are shown; the whole is in the raw message and can be saved.
@@ -46,7 +48,8 @@ def _visible(found: re.Match[str]) -> str:
 
 def safe_text(text: str) -> str:
     """Text of a stranger with nothing in it that a terminal acts on; lines and tabs stay."""
-    return _PILED.sub(r"\1", _UNSAFE.sub(_visible, text.replace("\r\n", "\n")))
+    text = _UNSAFE.sub(_visible, text.replace("\r\n", "\n"))
+    return text if text.isascii() else _JOINED.sub("", _PILED.sub(r"\1", text))
 
 
 def safe_line(text: str) -> str:

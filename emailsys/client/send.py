@@ -17,7 +17,7 @@ from emailsys.client.claims import Claimed
 from emailsys.client.connecting import Unreachable, hosts_of, next_hop_of, tls_for
 from emailsys.client.outbox import Job, Outbox, Refusal
 from emailsys.client.pop3_login import CERTIFICATE_ADVICE, LOGIN_ADVICE
-from emailsys.client.settling import Settlement, settle
+from emailsys.client.settling import Settlement, settle, shown
 from emailsys.client.threads import InThread, threads_of
 from emailsys.client.together import all_to_their_end
 from emailsys.config.settings import OutboundSettings
@@ -181,7 +181,7 @@ class Sender:
     async def _transmit(self, account: Account, job: Job) -> Sequence[Outcome]:
         """Give it to the server, by one address or the next.
 
-        @raise _CannotBegin: the server is not even asked.
+        @raise _CannotBegin: the server is not even asked, or refuses the login: no recipient was.
         """
         server = account.smtp
         if server is None:
@@ -198,8 +198,11 @@ class Sender:
             outcomes = await self._dialer(server).send(next_hop, host, transmission)
             if not all(one.host_at_fault and not one.in_doubt and not one.from_remote for one in outcomes):
                 break
-        if any(_is_refused_login(one) for one in outcomes):
+        refused = next((one for one in outcomes if _is_refused_login(one)), None)
+        if refused is not None:
             self._secrets.refused(server)
+            problem = f"{server} refused the login of {server.username}: {shown(refused.reply)}"
+            raise _CannotBegin(problem, LOGIN_ADVICE)
         return outcomes
 
     def _dialer(self, server: Server) -> Dialer:
@@ -262,8 +265,6 @@ def _is_refused_login(outcome: Outcome) -> bool:
 
 
 def _advice(outcomes: Sequence[Outcome]) -> str:
-    if any(_is_refused_login(one) for one in outcomes):
-        return LOGIN_ADVICE
     if any(one.reply.enhanced == "4.7.5" and "certificate" in one.reply.text for one in outcomes):
         return CERTIFICATE_ADVICE
     return ""

@@ -16,6 +16,9 @@ from prompt_toolkit.input import Input
 from prompt_toolkit.output import Output
 from typing_extensions import override
 
+from emailsys.client.compose.typed import last_begins
+from emailsys.mail.mailboxes import Mailbox
+
 #: What people type of habit, and what is meant.
 _SHORT: Final = {
     "l": "list",
@@ -34,6 +37,9 @@ _SHORT: Final = {
     "q": "quit",
     "exit": "quit",
 }
+#: The verbs that write to somebody, with how many words come before the recipients; None where these need an option.
+_KEYS_BEFORE: Final = {"send": 0, "compose": 0, "reply": None, "forward": 1}
+_RECIPIENTS: Final = ("--to", "-T", "--cc", "-c", "--bcc", "-b")
 _NUMBERS: Final = re.compile(r"\d{1,6}(?:-\d{1,6})?")
 _OWN: Final = {
     "cd": "cd FOLDER: list another folder from now on",
@@ -43,27 +49,50 @@ _OWN: Final = {
 }
 
 
-class _Verbs(Completer):
-    """Completes verbs at the beginning, folders after cd and --to."""
+class Completions(Completer):
+    """Completes verbs at the beginning, folders after cd and --to, people where a verb that writes wants recipients."""
 
-    def __init__(self, verbs: Iterable[str], folders: Callable[[], Iterable[str]]) -> None:
+    def __init__(
+        self,
+        verbs: Iterable[str],
+        folders: Callable[[], Iterable[str]],
+        people: Callable[[str], Iterable[Mailbox]],
+    ) -> None:
         self._verbs = sorted(verbs)
         self._folders = folders
+        self._people = people
 
     @override
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         before = document.text_before_cursor
         word = document.get_word_before_cursor(WORD=True)
-        first = before[: len(before) - len(word)].strip()
+        first = before[: len(before) - len(word)].split()
+        verb = _SHORT.get(first[0], first[0]) if first else ""
+        if verb in _KEYS_BEFORE and _wants_people(first, _KEYS_BEFORE[verb]):
+            yield from self._recipients(word)
+            return
         if not first:
             choices: Iterable[str] = self._verbs
-        elif first.split()[-1] in ("cd", "list", "--to"):
+        elif first[-1] in ("cd", "list", "--to"):
             choices = self._folders()
         else:
             return
         for choice in choices:
             if choice.lower().startswith(word.lower()):
                 yield Completion(shlex.quote(choice), start_position=-len(word))
+
+    def _recipients(self, word: str) -> Iterable[Completion]:
+        typed = word[last_begins(word) :]
+        for one in self._people(typed):
+            address = shlex.quote(str(one.address))
+            yield Completion(address, start_position=-len(typed), display=str(one))
+
+
+def _wants_people(words: list[str], keys_before: int | None) -> bool:
+    """Whether a recipient may follow these words of a verb that writes."""
+    if words[-1].startswith("-"):
+        return words[-1] in _RECIPIENTS
+    return keys_before is not None and len(words) > keys_before
 
 
 class Shell:
@@ -75,6 +104,7 @@ class Shell:
         verbs: Mapping[str, str],
         change_folder: Callable[[str], str],
         folders: Callable[[], Iterable[str]],
+        people: Callable[[str], Iterable[Mailbox]],
         say: Callable[[str], None],
         history: Path | None = None,
         source: Input | None = None,
@@ -84,6 +114,7 @@ class Shell:
         @param execute: carries a verb out, tells its errors, returns its exit status.
         @param verbs: each with a line of help.
         @param change_folder: makes a folder the one that `list` lists; returns its full name, "" where there is none.
+        @param people: whom the beginning of a name or an address may mean, the likeliest first.
         @param history: the file that lines are remembered in.
         @param source: where keys come from; None for the terminal.
         """
@@ -100,7 +131,7 @@ class Shell:
             remembered = FileHistory(str(history))
         self._session: PromptSession[str] = PromptSession(
             history=remembered,
-            completer=_Verbs([*verbs, *_OWN], folders),
+            completer=Completions([*verbs, *_OWN], folders, people),
             complete_while_typing=False,
             input=source,
             output=sink,

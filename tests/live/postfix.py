@@ -73,40 +73,49 @@ class Running(ProcessProtocol):
 class Postfix:
     """`services` has pairs of certificate chain and key by name; "" has no TLS. `ports` has where they listen."""
 
-    def __init__(self, reactor: Any, services: Mapping[str, tuple[Path, Path]]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        services: Mapping[str, tuple[Path, Path]],
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """@param settings: of main.cf, in place of those here or beside them."""
         self._reactor = reactor
         self._folder = Path(tempfile.mkdtemp(prefix="emailsys-postfix-"))
         self._folder.chmod(0o755)
         self._running = Running()
         self.ports = {name: free_port() for name in services}
-        self._write(services)
+        self._write(services, settings or {})
 
-    def _write(self, services: Mapping[str, tuple[Path, Path]]) -> None:
+    def _write(self, services: Mapping[str, tuple[Path, Path]], others: Mapping[str, str]) -> None:
         folder, config = self._folder, self._folder / "config"
         for name in ("spool", "data", "config"):
             (folder / name).mkdir()
         os.chown(folder / "data", pwd.getpwnam("postfix").pw_uid, -1)
-        main = f"""compatibility_level = 3.6
-queue_directory = {folder}/spool
-command_directory = /usr/sbin
-daemon_directory = {DAEMONS}
-data_directory = {folder}/data
-mail_owner = postfix
-setgid_group = postdrop
-myhostname = mx.example.net
-mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-virtual_mailbox_domains = example.net
-virtual_mailbox_maps = inline:{{bob@example.net=x, carol@example.net=x, grey@example.net=x, bøb@example.net=x}}
-virtual_transport = discard:
-smtpd_recipient_restrictions =
- check_recipient_access inline:{{{{grey@example.net=450 4.2.0 greylisted}}}}, reject_unauth_destination
-alias_maps =
-alias_database =
-maillog_file =
-"""
-        (config / "main.cf").write_text(main, "utf-8")
+        main = {
+            "compatibility_level": "3.6",
+            "queue_directory": f"{folder}/spool",
+            "command_directory": "/usr/sbin",
+            "daemon_directory": str(DAEMONS),
+            "data_directory": f"{folder}/data",
+            "mail_owner": "postfix",
+            "setgid_group": "postdrop",
+            "myhostname": "mx.example.net",
+            "mydestination": "",
+            "inet_interfaces": "127.0.0.1",
+            "inet_protocols": "ipv4",
+            "virtual_mailbox_domains": "example.net",
+            "virtual_mailbox_maps": "inline:{bob@example.net=x, carol@example.net=x, grey@example.net=x,"
+            " bøb@example.net=x}",
+            "virtual_transport": "discard:",
+            "smtpd_recipient_restrictions": "check_recipient_access inline:{{grey@example.net=450 4.2.0 greylisted}},"
+            " reject_unauth_destination",
+            "alias_maps": "",
+            "alias_database": "",
+            "maillog_file": "",
+            **others,
+        }
+        (config / "main.cf").write_text("".join(f"{name} = {value}\n" for name, value in main.items()), "utf-8")
         lines = []
         for name, (chain, key) in services.items():
             lines.append(f"127.0.0.1:{self.ports[name]} inet n - n - - smtpd")
@@ -118,6 +127,7 @@ maillog_file =
             "bounce unix - - n - 0 bounce",
             "defer unix - - n - 0 bounce",
             "discard unix - - n - - discard",
+            "virtual unix - n n - - virtual",
             "tlsmgr unix - - n 1000? 1 tlsmgr",
             "anvil unix - - n - 1 anvil",
             "proxymap unix - - n - - proxymap",

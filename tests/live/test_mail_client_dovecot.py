@@ -1,16 +1,15 @@
-"""The mail client against Dovecot's POP3, under STLS and implicit TLS, where that is installed."""
+"""The mail client against Dovecot's POP3, under STLS and implicit TLS, where that is installed. Prints its banner."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
+import unittest
 from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from emailsys import pki
@@ -18,79 +17,33 @@ from emailsys.client.accounts.values import Account, Keep, KeepKind, SecretKind,
 from emailsys.client.fetch import Wanted
 from emailsys.mail.address import parse
 from tests.fakes.client_house import ClientHouse, numbered
-from tests.live.daemon import free_ports
-
-DOVECOT = shutil.which("dovecot", path=os.environ.get("PATH", "") + ":/usr/sbin")
+from tests.live.dovecot import Dovecot, why_not
 
 
+@unittest.skipIf(bool(why_not()), why_not())
 class DovecotTests(TestCase):
     """A server of its own for each test, in the foreground."""
 
     timeout = 60
-    if DOVECOT is None:
-        skip = "Dovecot is not installed (dovecot-pop3d)"
-    elif not hasattr(os, "geteuid") or os.geteuid() != 0:
-        skip = "Dovecot is started as root only"
 
-    def setUp(self) -> None:
-        assert DOVECOT is not None
-        self.folder = Path(tempfile.mkdtemp(prefix="emailsys-dovecot-"))
-        self.folder.chmod(0o755)
-        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        made = pki.ensure_development_ca(self.folder / "certs")
+    async def setUp(self) -> None:  # type: ignore[override]
+        folder = Path(tempfile.mkdtemp(prefix="emailsys-dovecot-"))
+        os.chmod(folder, 0o755)
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        made = pki.ensure_development_ca(folder / "certs")
         self.ca = made.authority
         files = made.certificates[0]
-        self.pop3, self.pop3s = free_ports(2)
-        self.maildir = self.folder / "mail"
-        for part in ("cur", "new", "tmp"):
-            (self.maildir / part).mkdir(parents=True)
+        self.server = Dovecot(folder / "server", files.chain, files.key, {"alice": "secret"})
         for number, octets in enumerate(numbered(50)):
-            (self.maildir / "new" / f"{number:04}.test").write_bytes(octets)
-        for path in (self.maildir, *self.maildir.rglob("*")):
-            os.chown(path, 65534, 65534)
-        config = self.folder / "dovecot.conf"
-        config.write_text(
-            f"""protocols = pop3
-base_dir = {self.folder}/run
-state_dir = {self.folder}/state
-log_path = {self.folder}/log
-listen = 127.0.0.1
-mail_location = maildir:{self.maildir}
-ssl = required
-ssl_cert = <{files.chain}
-ssl_key = <{files.key}
-first_valid_uid = 1
-passdb {{
-  driver = static
-  args = password=secret
-}}
-userdb {{
-  driver = static
-  args = uid=65534 gid=65534 home={self.folder}
-}}
-service pop3-login {{
-  inet_listener pop3 {{
-    port = {self.pop3}
-  }}
-  inet_listener pop3s {{
-    port = {self.pop3s}
-    ssl = yes
-  }}
-}}
-"""
-        )
-        self.server = subprocess.Popen([DOVECOT, "-F", "-c", str(config)], stderr=subprocess.PIPE)
-        self.addCleanup(self._stop)
+            (self.server.maildir / "alice" / "new" / f"{number:04}.test").write_bytes(octets)
+        self.server.own()
+        print(f"\n    peer: {await self.server.start(reactor)!r}", end=" ")
+        self.addCleanup(self.server.stop)
         self.client = ClientHouse(reactor)
         self.addCleanup(lambda: Deferred.fromCoroutine(self.client.close()))
 
-    def _stop(self) -> None:
-        self.server.terminate()
-        _, said = self.server.communicate(timeout=20)
-        self.assertEqual(self.server.returncode, 0, said)
-
     def account(self, security: Security) -> Account:
-        port = self.pop3s if security is Security.TLS else self.pop3
+        port = self.server.pop3s if security is Security.TLS else self.server.pop3
         secret = SecretSource(SecretKind.FILE, value="secret")
         address = parse("alice@example.test")
         return Account(
@@ -100,12 +53,6 @@ service pop3-login {{
     async def fetch(self, security: Security, wanted: Wanted) -> None:
         account = self.account(security)
         result = await self.client.fetcher.fetch(account, wanted)
-        for _attempt in range(400):
-            if "refused" not in str(result.problem):
-                break
-            # It has not begun to listen.
-            await deferLater(reactor, 0.05)
-            result = await self.client.fetcher.fetch(account, wanted)
         self.assertIsNone(result.problem)
         self.assertEqual(self.client.messages(), sorted(numbered(50)))
 
@@ -116,4 +63,4 @@ service pop3-login {{
 
     async def test_messages_are_fetched_by_stls_and_deleted(self) -> None:
         await self.fetch(Security.STARTTLS, Wanted(keep=Keep(KeepKind.DELETE)))
-        self.assertEqual([path for path in self.maildir.rglob("*.test*") if path.is_file()], [])
+        self.assertEqual([path for path in self.server.maildir.rglob("*.test*") if path.is_file()], [])

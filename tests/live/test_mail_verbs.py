@@ -11,14 +11,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.live.daemon import PATIENCE, Daemon, User, shared
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-PROGRAM = [sys.executable, "-m", "emailsys.cli.main"]
+from tests.live.person import CHECKOUT, PROGRAM, Person
 
 
 class Case(SynchronousTestCase):
@@ -26,10 +23,9 @@ class Case(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.daemon: Daemon = shared(type(self))
-        self.folder = Path(self.mktemp()).absolute()
-        self.folder.mkdir(parents=True)
-        places = {f"XDG_{name}_HOME": str(self.folder / name.lower()) for name in ("CONFIG", "DATA", "STATE")}
-        self.environment = {**os.environ, **places, "HOME": str(self.folder), "PYTHONPATH": str(CHECKOUT)}
+        self.person = Person(Path(self.mktemp()).absolute())
+        self.folder, self.environment = self.person.home, self.person.environment
+        self.run_it, self.json = self.person.run, self.person.json
         self.user: User = self.daemon.user()
         self.add(self.user)
 
@@ -41,23 +37,6 @@ class Case(SynchronousTestCase):
             "--ca-file", str(self.daemon.ca), "--password-command", f"echo {user.password}", *words,
         )  # fmt: skip
         self.assertEqual(done.returncode, 0, done.stderr)
-
-    def run_it(self, *words: str, typed: bytes = b"") -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*PROGRAM, "mail", *words],
-            input=typed,
-            capture_output=True,
-            env=self.environment,
-            cwd=self.folder,
-            timeout=PATIENCE,
-            check=False,
-        )
-        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
-
-    def json(self, *words: str, typed: bytes = b"") -> Any:
-        done = self.run_it(*words, "--json", typed=typed)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return json.loads(done.stdout)
 
 
 class VerbTests(Case):

@@ -100,8 +100,10 @@ class SendTests(SendCase):
     async def test_a_wrong_password_is_told_and_the_message_waits(self) -> None:
         result = await self.send(self.put(), self.client.account(smtp=self.port, password="wrong"))
         self.assertTrue(result.waits)
-        self.assertIn("535", str(result.problem))
+        self.assertRegex(str(result.problem), "refused the login of alice@example.test: 535 5.7.8")
         self.assertIn("password", result.advice)
+        (waiting,) = self.client.outbox.list("alice")
+        self.assertEqual(waiting.refusals, ())
 
     async def test_an_account_that_cannot_send_keeps_the_message(self) -> None:
         result = await self.send(self.put(), self.client.account())

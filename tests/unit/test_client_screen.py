@@ -95,11 +95,11 @@ class HandlingTests(ScreenCase):
 
     @tries("tag")
     def test_tags_are_added_and_taken_off(self) -> None:
-        """t shows those that are there; what is taken out of the line goes, +word comes."""
+        """Y shows those that are there; what is taken out of the line goes, +word comes."""
         self.desk.archive.set_tags([self.third], ["old"])
 
         async def steps(driver: Driver) -> None:
-            await driver.press("t")
+            await driver.press("Y")
             await driver.until_screen("Ask")
             self.assertEqual(driver.app.screen.query_one(Input).value, "old")
             driver.app.screen.query_one(Input).value = "work +later"
@@ -142,11 +142,11 @@ class ProgramTests(ScreenCase):
 
     @tries("theme")
     def test_the_theme_is_kept_for_next_time(self) -> None:
-        """T: light now, and when the program is opened again."""
+        """F3: light now, and when the program is opened again."""
 
         async def steps(driver: Driver) -> str:
             before = driver.app.theme
-            await driver.press("T")
+            await driver.press("f3")
             await driver.until(lambda: driver.app.theme != before)
             return driver.app.theme
 
@@ -228,6 +228,6 @@ class ProgramTests(ScreenCase):
 
     def test_every_key_of_the_help_is_tried(self) -> None:
         """A key that is added to the table without a test fails here."""
-        for name in ("reading", "writing"):
+        for name in ("addresses", "reading", "selecting", "writing"):
             import_module(f"tests.unit.test_client_screen_{name}")
         self.assertEqual({key.action for _, keys in SECTIONS for key in keys} - TRIED, set())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from emailsys.client.archive.values import INBOX, Addition, Flag, Place
 from tests.unit.screen_case import Driver, ScreenCase, tries
@@ -37,6 +37,27 @@ class MovingTests(ScreenCase):
 
         self.drive(steps)
         self.assertFalse(self.desk.archive.get(self.third).is_unread)
+
+    def test_the_list_has_all_the_room_until_a_message_is_open(self) -> None:
+        """The lower pane comes with the message and goes with it; a search names no unread messages of a folder."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.until(lambda: "1 unread" in str(driver.app.screen.query_one("#bar", Static).visual))
+            height = driver.messages.size.height
+            self.assertFalse(driver.reader.display)
+            await driver.press("enter")
+            await driver.until(lambda: driver.reader.display and driver.messages.size.height < height)
+            await driver.press("d")
+            await driver.until(lambda: not driver.reader.display and driver.messages.size.height == height)
+            self.desk.archive.set_flags([self.second], Flag.NONE, Flag.SEEN)
+            await driver.press("slash")
+            await driver.until_screen("Ask")
+            driver.app.screen.query_one(Input).value = "subject:first"
+            await driver.press("enter")
+            await driver.until(lambda: [one.subject for one in driver.messages.summaries] == ["First"])
+            self.assertEqual(str(driver.app.screen.query_one("#bar", Static).visual), "search: subject:first")
+
+        self.drive(steps)
 
     @tries("open", "to_list")
     def test_opening_marks_as_read_on_disk(self) -> None:
@@ -84,11 +105,13 @@ class MovingTests(ScreenCase):
 
     @tries("next_pane")
     def test_f6_goes_round_the_panes(self) -> None:
-        """List, message, folders; in the folders Enter opens the one under the cursor."""
+        """From the message to the folders; in the folders Enter opens the one under the cursor."""
         self.desk.archive.move([self.first], Place("alice", "Drafts"))
 
         async def steps(driver: Driver) -> None:
-            await driver.press("f6", "f6", "j", "enter")
+            await driver.press("enter")
+            await driver.until(lambda: driver.reader.key == self.third)
+            await driver.press("f6", "j", "enter")
             await driver.until(lambda: [one.subject for one in driver.messages.summaries] == ["First"])
 
         self.drive(steps)

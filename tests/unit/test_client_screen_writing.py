@@ -63,6 +63,23 @@ class WritingTests(ScreenCase):
         self.assertEqual(self.subjects("Drafts"), [])
         self.assertEqual(self.subjects("Sent"), ["Files"])
 
+    def test_whether_it_is_markdown_is_seen_without_colours(self) -> None:
+        """The box is empty, and has its cross when Space was pressed on it."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("m")
+            await driver.until_screen("Composer")
+            box = driver.app.screen.query_one("#markdown", Checkbox)
+            self.assertNotIn("X", str(box.render()))
+            box.focus()
+            await driver.press("space")
+            self.assertTrue(box.value)
+            self.assertIn("X", str(box.render()))
+            await driver.press("space", "escape")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+
     @tries("reply")
     def test_an_answer_goes_to_the_sender_in_the_same_conversation(self) -> None:
         """r: quoted, Re:, In-Reply-To; the message that was answered bears the mark."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from emailsys.cli.mail.session import Session
     from emailsys.client.archive.values import Place, Summary
 
+# So many addresses are offered by a shell.
+_OFFERED: Final = 20
 _NUMBERS: Final = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
 
 
@@ -39,6 +42,25 @@ def _folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
     except OSError:
         return []
     return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+
+
+def complete_people(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Addresses from the index of the local store, which is only read: completing must not wait for a fetch."""
+    from emailsys.client.archive.archive import INDEX
+    from emailsys.client.archive.people import find_in_file
+    from emailsys.client.compose.typed import last_begins
+    from emailsys.client.places import archive_folder
+    from emailsys.client.reading import safe_line
+
+    if " @ " in os.environ.get("COMP_WORDS", ""):
+        # bash takes "@" for the beginning of a word and would put the whole address behind it.
+        return []
+    begin = last_begins(incomplete)
+    try:
+        found = find_in_file(archive_folder() / INDEX, incomplete[begin:], _OFFERED)
+    except Exception:  # a completion that fails completes nothing
+        return []
+    return [CompletionItem(f"{incomplete[:begin]}{one.address}", help=safe_line(one.name)) for one in found]
 
 
 account_option = click.option(

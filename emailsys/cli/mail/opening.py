@@ -91,6 +91,7 @@ def shell(session: Session) -> int:
             verbs,
             lambda name: change_folder(inner, name),
             lambda: folder_names(inner),
+            inner.desk.people,
             tell,
             state_folder() / "shell-history",
         ).run()

@@ -17,7 +17,7 @@ async def ask_secret(text: str) -> Any:
         from emailsys.client.accounts.values import AccountError
 
         raise AccountError(
-            f"{text.rstrip(': ')}: there is no terminal to ask at; keep the password in the keyring, or name a command "
-            "that prints it: emailsys mail account add ... --password-command CMD"
+            "there is no terminal to ask at; keep the password in the keyring, or name a command that prints it: "
+            "emailsys mail account add ... --password-command CMD"
         )
     return click.prompt(text.rstrip(": "), hide_input=True, err=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emailsys.cli.mail.naming import account_option, key_argument, message_of
+from emailsys.cli.mail.naming import account_option, complete_people, key_argument, message_of
 from emailsys.cli.mail.posting import post, posting_options
 from emailsys.cli.mail.printing import print_json, tell
 from emailsys.cli.mail.session import Session, pass_session
@@ -39,6 +39,10 @@ class Words:
     fields: tuple[str, ...]
 
 
+def _mailboxes(*names: str, help: str) -> Callable[[Any], Any]:
+    return click.option(*names, multiple=True, metavar="MAILBOX", help=help, shell_complete=complete_people)
+
+
 def draft_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a verb the options of a message, and hand it the Words."""
 
@@ -56,9 +60,9 @@ def draft_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("-s", "--subject", help="The subject."),
         click.option("--reply-to", help="Where answers should go."),
         click.option("--from", "sender", metavar="MAILBOX", help="Another name or address than the account's."),
-        click.option("-b", "--bcc", multiple=True, metavar="MAILBOX", help="Recipients whom nobody sees."),
-        click.option("-c", "--cc", multiple=True, metavar="MAILBOX", help="Further recipients."),
-        click.option("-T", "--to", multiple=True, metavar="MAILBOX", help="Recipients; several with commas between."),
+        _mailboxes("-b", "--bcc", help="Recipients whom nobody sees."),
+        _mailboxes("-c", "--cc", help="Further recipients."),
+        _mailboxes("-T", "--to", help="Recipients; several with commas between."),
     ):
         wrapped = option(wrapped)
     return wrapped
@@ -127,7 +131,7 @@ def post_draft(session: Session, account: Account, draft: Draft, **posting: Any)
 
 
 @click.command()
-@click.argument("recipients", nargs=-1)
+@click.argument("recipients", nargs=-1, shell_complete=complete_people)
 @draft_options
 @click.option("-m", "--body", metavar="TEXT", help="The text; by default it is read from standard input.")
 @click.option("--markdown", "form", flag_value="markdown", help="The text is Markdown: it is sent as text and HTML.")
@@ -210,7 +214,7 @@ def _keep(session: Session, account: Account, draft: Draft, as_json: bool) -> in
 
 
 @click.command()
-@click.argument("recipients", nargs=-1)
+@click.argument("recipients", nargs=-1, shell_complete=complete_people)
 @draft_options
 @click.option("--markdown", "form", flag_value="markdown", help="Write Markdown: it is sent as text and HTML.")
 @click.option("--html", "form", flag_value="html", help="Write HTML: it is sent with a text alternative.")
@@ -279,7 +283,7 @@ def reply(session: Session, key: str, to_all: bool, **rest: Any) -> int:
 
 @click.command()
 @key_argument
-@click.argument("recipients", nargs=-1)
+@click.argument("recipients", nargs=-1, shell_complete=complete_people)
 @click.option("--as-text", is_flag=True, help="Its text below yours, not the whole message as an attachment.")
 @_answer_options
 @draft_options

@@ -44,9 +44,24 @@ def system_keyring() -> Keyring:
         raise AccountError(
             "the package keyring is not installed (pip install keyring); or let a command print the password"
         ) from None
-    if isinstance(keyring.get_keyring(), NoKeyring):
+    try:
+        backend = keyring.get_keyring()
+    except Exception as error:
+        # The environment or a file of settings names a backend that is not there.
+        raise AccountError(
+            f"the keyring that is set up cannot be used ({error}); `keyring diagnose` shows why"
+        ) from error
+    if isinstance(backend, NoKeyring):
         raise AccountError("this system has no keyring; let a command print the password, or type it when asked")
     return cast(Keyring, keyring)
+
+
+def _trouble(error: Exception) -> str:
+    """What is wrong with the keyring, for a person. Each backend has errors of its own; one class they share."""
+    said = str(error) or type(error).__name__
+    if any(one.__name__ == "KeyringLocked" for one in type(error).__mro__):
+        return f"the keyring is locked ({said}); unlock it and try again"
+    return said if isinstance(error, AccountError) else f"the keyring fails ({said})"
 
 
 def _name(server: Server) -> str:
@@ -122,43 +137,53 @@ class Secrets:
             return await self._in_thread(lambda: first_line(source.command))
         if name in self._known:
             return self._known[name]
-        problem = "it is asked for each time, and nobody can be asked here"
+        problem, is_broken = "it is asked for each time", False
         if source.kind is SecretKind.KEYRING and name not in self._refused:
             try:
                 found = await self._in_thread(lambda: self._keyring().get_password(_SERVICE, name))
             except Exception as error:
-                # Each backend has errors of its own.
-                problem = str(error) or type(error).__name__
+                problem, is_broken = _trouble(error), True
             else:
                 if found:
                     return found
                 problem = "the keyring has none"
         elif source.kind is SecretKind.KEYRING:
             problem = "the one in the keyring was refused"
-        return await self._ask(account, server, problem)
+        return await self._ask(account, server, problem, is_broken)
 
-    async def _ask(self, account: Account, server: Server, problem: str) -> str:
+    async def _ask(self, account: Account, server: Server, problem: str, is_broken: bool) -> str:
+        nothing = f"no password for {server.username} at {server} (account {account.name})"
         if self._prompt is None:
-            raise AccountError(f"no password for {server.username} at {server} (account {account.name}): {problem}")
+            raise AccountError(f"{nothing}: {problem}, and nobody can be asked here")
+        # Who has a keyring wants to know why a password is to be typed after all.
+        why = f" ({problem})" if is_broken else ""
         try:
-            typed = await self._prompt(f"Password for {server.username} at {server.host}: ")
+            typed = await self._prompt(f"Password for {server.username} at {server.host}{why}: ")
         except EOFError:
             typed = ""
+        except AccountError as error:
+            raise AccountError(f"{nothing}: {problem}; {error}") from error
         if not typed:
-            raise AccountError(
-                f"no password for {server.username} at {server} (account {account.name}): none was typed"
-            )
+            raise AccountError(f"{nothing}: none was typed")
         self._known[_name(server)] = typed
         return typed
 
     async def keep(self, account: Account, server: Server, secret: str) -> None:
         """Put a password into the keyring. @raise AccountError: that cannot be done."""
+        name = _name(server)
+
+        def put() -> str | None:
+            keyring = self._keyring()
+            keyring.set_password(_SERVICE, name, secret)
+            # `keyring --disable` leaves a keyring that takes everything and keeps nothing.
+            return keyring.get_password(_SERVICE, name)
+
         try:
-            await self._in_thread(lambda: self._keyring().set_password(_SERVICE, _name(server), secret))
-        except AccountError:
-            raise
+            kept = await self._in_thread(put)
         except Exception as error:
-            raise AccountError(f"the keyring does not keep the password of {account.name}: {error}") from error
+            raise AccountError(f"the password of {account.name} is not kept: {_trouble(error)}") from error
+        if kept != secret:
+            raise AccountError(f"the password of {account.name} is not kept: the keyring took it, and has it not")
         self._refused.discard(_name(server))
         self._known[_name(server)] = secret
 

@@ -25,6 +25,7 @@ from emailsys.client.archive.index import Index, note_of, speaking_of_the_index
 from emailsys.client.archive.keeping import Keeper
 from emailsys.client.archive.lock import WriteLock
 from emailsys.client.archive.marks import Marks
+from emailsys.client.archive.people import find
 from emailsys.client.archive.query import parse_query
 from emailsys.client.archive.values import (
     STANDARD_FOLDERS,
@@ -39,8 +40,10 @@ from emailsys.client.archive.values import (
     Summary,
 )
 from emailsys.client.file_names import safe_name
+from emailsys.mail.mailboxes import Mailbox
 
-_INDEX: Final = "index.sqlite"
+#: The file of the index below the store's folder.
+INDEX: Final = "index.sqlite"
 _LOCK: Final = ".lock"
 
 
@@ -75,7 +78,7 @@ class Archive:
                 sweep(folder_path(root, count.place))
 
     def _open_index(self) -> Index:
-        path = self._root / _INDEX
+        path = self._root / INDEX
         try:
             index = Index(path)
             if not index.is_new:
@@ -281,6 +284,11 @@ class Archive:
         """The conversation a message belongs to, the oldest first."""
         with speaking_of_the_index():
             return self._index.summaries("m.thread = ?", (self.get(key).thread,), 1_000, oldest_first=True)
+
+    def people(self, typed: str, limit: int = 8) -> Sequence[Mailbox]:
+        """Whom the beginning of a name or an address may mean: those written to first, then those mail came from."""
+        with speaking_of_the_index():
+            return find(self._index.connection, typed, limit)
 
     # Marks
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from emailsys.client.html_text import html_to_text
 from emailsys.mail.fields import decode_words, message_ids, parse_date
-from emailsys.mail.mailboxes import read_mailboxes
+from emailsys.mail.mailboxes import Mailbox, read_mailboxes
 from emailsys.mail.mime import Part, parse
 
 # Characters of a message's text that can be searched, and that lists show.
@@ -39,6 +39,8 @@ class Facts:
     message_id: str
     references: tuple[str, ...]
     attachments: int
+    sender_mailboxes: tuple[Mailbox, ...]
+    recipient_mailboxes: tuple[Mailbox, ...]
     subject_words: str
     sender_words: str
     recipient_words: str
@@ -85,10 +87,11 @@ def plain_text(part: Part, most: int) -> str:
 
 # The same people write again and again; a field is at most MAX_STRUCTURED characters, hence not many of them.
 @lru_cache(maxsize=512)
-def _people(*texts: str) -> tuple[str, str]:
-    """The mailboxes of some fields: as lists show them, and as they are searched."""
+def _people(*texts: str) -> tuple[str, str, tuple[Mailbox, ...]]:
+    """The mailboxes of some fields: as lists show them, as they are searched, and as they are."""
     shown: list[str] = []
     words: list[str] = []
+    people: list[Mailbox] = []
     for text in texts:
         if not text:
             continue
@@ -97,7 +100,8 @@ def _people(*texts: str) -> tuple[str, str]:
             shown.append(decode_words(text))
         shown += [mailbox.name or str(mailbox.address) for mailbox in mailboxes]
         words += [f"{mailbox.name} {mailbox.address}" for mailbox in mailboxes]
-    return one_line(", ".join(shown)), one_line(" ".join(words or shown), 20_000)
+        people += mailboxes
+    return one_line(", ".join(shown)), one_line(" ".join(words or shown), 20_000), tuple(people)
 
 
 def facts_of(octets: bytes, arrived: datetime) -> Facts:
@@ -116,8 +120,8 @@ def facts_of(octets: bytes, arrived: datetime) -> Facts:
         if len(text) < _SEARCHED:
             text += plain_text(part, _SEARCHED - len(text)) + "\n"
     attached = [part for part in root.walk() if part.is_attachment]
-    sender, sender_words = _people(text_of("from"))
-    recipients, recipient_words = _people(text_of("to"), text_of("cc"), text_of("bcc"))
+    sender, sender_words, sender_mailboxes = _people(text_of("from"))
+    recipients, recipient_words, recipient_mailboxes = _people(text_of("to"), text_of("cc"), text_of("bcc"))
     mentioned = message_ids(text_of("references")) + message_ids(text_of("in-reply-to"))
     own = message_ids(text_of("message-id"))
     subject = one_line(decode_words(text_of("subject")))
@@ -130,6 +134,8 @@ def facts_of(octets: bytes, arrived: datetime) -> Facts:
         message_id=own[0] if own else "",
         references=tuple(dict.fromkeys(mentioned))[-100:],
         attachments=len(attached),
+        sender_mailboxes=sender_mailboxes,
+        recipient_mailboxes=recipient_mailboxes,
         subject_words=spaced(subject),
         sender_words=spaced(sender_words),
         recipient_words=spaced(recipient_words),

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from emailsys.client.archive import people
 from emailsys.client.archive.conversations import Conversations
 from emailsys.client.archive.facts import Facts
 from emailsys.client.archive.marks import Marks
@@ -25,7 +26,8 @@ _VERSION: Final = 2
 # Seconds to wait for another process's transaction.
 _BUSY: Final = 30.0
 
-_TABLES: Final = """
+_TABLES: Final = f"""
+{people.TABLE};
 CREATE TABLE folders (folder INTEGER PRIMARY KEY, account TEXT NOT NULL, name TEXT NOT NULL, seen INTEGER NOT NULL,
     UNIQUE (account, name));
 CREATE TABLE messages (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, folder INTEGER NOT NULL, name TEXT NOT NULL,
@@ -47,7 +49,7 @@ CREATE TABLE gone (id INTEGER PRIMARY KEY);
 CREATE VIRTUAL TABLE words USING fts5(subject, sender, recipients, body, attachments, content='',
     tokenize="unicode61 remove_diacritics 2", prefix='2 3 4');
 """
-_NAMES: Final = ("folders", "messages", "tags", "notes", "mentions", "journals", "gone", "words")
+_NAMES: Final = ("folders", "messages", "tags", "notes", "mentions", "journals", "gone", "people", "words")
 
 SUMMARY: Final = """m.id, m.key, f.account, f.name, m.subject, m.sender, m.recipients, m.preview, m.octets,
     m.attachments, m.flags, m.message_id, m.thread,
@@ -193,6 +195,7 @@ class Index:
         for _number, entry in numbered:
             if not entry.marks.is_empty:
                 self.mark(connection, entry.key, entry.marks)
+        people.note(connection, ((entry.place, entry.facts) for entry in entries))
 
     def _numbered(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[tuple[int, Entry]]:
         """The entries with numbers that were never used, in their order: that of the dates."""

@@ -31,6 +31,7 @@ from emailsys.client.compose.overlooked import warnings
 from emailsys.client.desk import Desk, mailbox_of
 from emailsys.client.glance import size
 from emailsys.client.reading import safe_line
+from emailsys.client.screen.addresses import AddressField
 from emailsys.client.screen.dialogs import Ask, Confirm
 from emailsys.client.screen.keys import ATTACHED, COMPOSING
 from emailsys.mail.address import AddressSyntaxError
@@ -51,6 +52,17 @@ class AttachmentList(OptionList):
         screen = self.screen
         if isinstance(screen, Composer) and self.highlighted is not None:
             screen.detach(self.highlighted)
+
+
+class Tick(Checkbox):
+    """A box whose state is seen without colours, too: Textual tells the two apart by colour alone."""
+
+    BUTTON_INNER = " "
+
+    @override
+    def watch_value(self) -> None:
+        self.BUTTON_INNER = "X" if self.value else " "
+        super().watch_value()
 
 
 class Composer(Screen[tuple[Account, Draft, str] | None]):
@@ -83,13 +95,13 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
             for name, people in zip(_PEOPLE, (draft.to, draft.cc, draft.bcc), strict=True):
                 with Horizontal(classes="field"):
                     yield Label(name.capitalize())
-                    yield Input(", ".join(map(str, people)), id=name, compact=True)
+                    yield AddressField(name, ", ".join(map(str, people)), self._desk.people)
             with Horizontal(classes="field"):
                 yield Label("Subject")
                 yield Input(draft.subject, id="subject", compact=True)
         yield AttachmentList(id="attachments", markup=False)
         yield TextArea(draft.body, id="body", soft_wrap=True)
-        yield Checkbox("Markdown: sent as text and HTML", draft.markdown is not None, id="markdown", compact=True)
+        yield Tick("Markdown: sent as text and HTML", draft.markdown is not None, id="markdown", compact=True)
         yield Footer()
 
     def on_mount(self) -> None:
@@ -187,6 +199,10 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         sender = self.query_one("#from", Select)
         if sender.expanded:
             sender.expanded = False
+            return
+        offering = [one for one in self.query(AddressField) if one.is_offering]
+        if offering:
+            offering[0].dismiss()
             return
         if self._as_text() != self._saved:
             if not await self._save():

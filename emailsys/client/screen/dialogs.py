@@ -14,7 +14,7 @@ from textual.widgets import Button, Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 from typing_extensions import override
 
-from emailsys.client.screen.keys import SECTIONS
+from emailsys.client.screen.keys import FOR_ALL, SECTIONS, Key
 
 
 class Ask(ModalScreen[str | None]):
@@ -127,14 +127,39 @@ class Read(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
 
 
+class ForAll(ModalScreen[str | None]):
+    """Wait for the key that is meant for several messages; its action, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,semicolon", "dismiss(None)", "Leave"),
+        *(Binding(key.keys, f"dismiss('{key.action}')", key.help) for key in FOR_ALL),
+    ]
+
+    def __init__(self, of_what: str) -> None:
+        super().__init__()
+        self._of_what = of_what
+
+    @override
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Label(f"For {self._of_what}:", markup=False, classes="title")
+            yield Static(_keys_text(FOR_ALL), markup=False)
+
+
+def _keys_text(keys: Sequence[Key]) -> Text:
+    text = Text()
+    for key in keys:
+        text.append(f"  {key.shown:<10}", "bold")
+        text.append(f"{key.help}\n")
+    return text
+
+
 def help_text() -> Text:
     """All keys with what they do."""
     text = Text()
     for title, keys in SECTIONS:
         text.append(f"{title}\n", "bold")
-        for key in keys:
-            text.append(f"  {key.shown:<10}", "bold")
-            text.append(f"{key.help}\n")
+        text.append(_keys_text(keys))
         text.append("\n")
     text.append("The mouse works, too: click a folder, a message, a heading; the wheel scrolls.\n", "italic")
     return text

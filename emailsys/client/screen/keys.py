@@ -41,12 +41,14 @@ _SHOWN: Final = {
     "equals_sign": "=",
     "asterisk": "*",
     "minus": "-",
+    "semicolon": ";",
     "space": "Space",
     "enter": "Enter",
     "tab": "Tab",
     "escape": "Esc",
     "up": "↑",
     "down": "↓",
+    "f3": "F3",
     "f4": "F4",
     "f6": "F6",
     "pageup": "PgUp",
@@ -89,16 +91,22 @@ WRITING: Final = (
 )
 HANDLING: Final = (
     Key("d", "delete", "to Trash; in Trash for good; in the outbox: stop it", "Delete"),
-    Key("u", "undelete", "bring back what was deleted last, or out of Trash"),
+    Key("u", "undelete", "bring back what was deleted or moved last, or out of Trash"),
     Key("s", "move", "move to another folder"),
     Key("a", "archive", "move to the folder Archive"),
     Key("F", "flag", "flag it, or take the flag off"),
     Key("N", "unread", "mark it as not read, or as read"),
-    Key("t", "tag", "tags: +add -remove"),
+    Key("Y", "tag", "its tags: +add -remove"),
+)
+SELECTING: Final = (
+    Key("t", "select", "select the message, or not any more (what mutt calls tagging)"),
+    Key("T", "select_found", "select what a search finds in the list"),
+    Key("ctrl+t", "unselect_found", "unselect what a search finds"),
+    Key("semicolon", "for_all", "the next key is for all that are selected"),
 )
 PROGRAM: Final = (
     Key("G", "fetch", "fetch new mail of all accounts", "Fetch"),
-    Key("T", "theme", "dark or light"),
+    Key("f3", "theme", "dark or light"),
     Key("question_mark", "help", "this help", "Help"),
     Key("q", "quit", "back to the list; from there, leave", "Quit"),
 )
@@ -109,6 +117,11 @@ COMPOSING: Final = (
     Key("f4", "editor", "write in your own editor", "Editor"),
     Key("escape", "close", "leave; it is kept as a draft", "Leave"),
 )
+OFFERED: Final = (
+    Key("down", "offer_next", "in To, Cc, Bcc: the next one of the addresses that are offered"),
+    Key("up", "offer_previous", "the one before"),
+    Key("tab", "take_offer", "take it; Enter and a click do so, too; Esc wants none"),
+)
 ATTACHED: Final = (Key("delete", "detach", "in the list of attachments: take it off"),)
 
 SECTIONS: Final = (
@@ -116,7 +129,10 @@ SECTIONS: Final = (
     ("Reading", READING),
     ("Writing", WRITING),
     ("Handling", HANDLING),
+    ("Several messages at once", SELECTING),
     ("Program", PROGRAM),
-    ("While writing", COMPOSING + ATTACHED),
+    ("While writing", COMPOSING + OFFERED + ATTACHED),
 )
-MAIN: Final = MOVING + READING + WRITING + HANDLING + PROGRAM
+MAIN: Final = MOVING + READING + WRITING + HANDLING + SELECTING + PROGRAM
+#: What the key after ; may be.
+FOR_ALL: Final = tuple(key for key in MAIN if key.action in {*(one.action for one in HANDLING), "forward", "select"})

@@ -14,7 +14,10 @@ Screen { background: $background; color: $foreground; }
 #messages > .datatable--header { background: $panel; color: $foreground; }
 #messages > .datatable--cursor { background: $primary 30%; color: $foreground; }
 #messages:focus > .datatable--cursor { background: $primary; color: $background; }
-#reader { height: 3fr; padding: 0 1; border-top: solid $panel; background: $surface; scrollbar-size: 1 1; }
+#messages:nocolor > .datatable--cursor { background: $background; color: $foreground; text-style: reverse; }
+#reader { display: none; height: 3fr; padding: 0 1; border-top: solid $panel; background: $surface;
+  scrollbar-size: 1 1; }
+#reader.open { display: block; }
 #reader:focus { border-top: solid $primary; }
 #folders:focus { border-right: solid $primary; }
 #status { height: 1; background: $panel; padding: 0 1; }
@@ -35,7 +38,10 @@ Ask, Choose, Confirm, Read { align: center middle; background: $background 60%; 
 #fields { height: auto; padding: 0 1; background: $surface; }
 .field { height: 1; }
 .field Label { width: 9; color: $foreground 70%; }
-.field Input, .field Select { width: 1fr; }
+.field Input, .field Select, .address { width: 1fr; }
+.address { height: 1; }
+.offers { display: none; overlay: screen; constrain: inside inside; width: auto; min-width: 30; max-width: 100%;
+  height: auto; max-height: 8; background: $panel; border: none; border-left: thick $primary; }
 #attachments { height: auto; max-height: 5; border: none; background: $surface; padding: 0 1; }
 #body { height: 1fr; border: none; border-top: solid $panel; background: $background; padding: 0 1; }
 #markdown { height: 1; background: $panel; width: 100%; }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.binding import BindingType
 
@@ -24,6 +25,9 @@ from emailsys.client.screen.shown import Conversation, Found
 
 if TYPE_CHECKING:
     from emailsys.client.screen.app import MailApp
+
+#: What is done with messages: the one under the cursor, or all that are selected.
+Work = Callable[[Sequence[Summary]], Coroutine[Any, Any, None]]
 
 _SEARCH_HINT: Final = 'words, "phrases", from:, subject:, has:attachment, is:unread, tag:, before:2026-03, newer:7d'
 
@@ -65,7 +69,7 @@ class MainScreen(Panes):
         self.set_focus(self.reader)
         if summary.is_unread:
             await asyncio.to_thread(self.desk.archive.set_flags, [summary.key], Flag.SEEN)
-            await self.renew(summary.key)
+            await self.renew([summary.key])
 
     async def _read(self, summary: Summary) -> None:
         octets = await asyncio.to_thread(self.desk.archive.octets, summary.key)
@@ -148,7 +152,7 @@ class MainScreen(Panes):
 
     def action_forward(self) -> None:
         """Pass it on."""
-        self.with_current(self._outgoing.forward)
+        self._with_one(self._outgoing.forward)
 
     def action_edit(self) -> None:
         """Write anew from this one."""
@@ -164,40 +168,85 @@ class MainScreen(Panes):
 
     # Handling
 
+    def _with_one(self, work: Work) -> None:
+        """Do with the message under the cursor what can be done with several."""
+        self.with_current(lambda summary: work([summary]))
+
     def action_delete(self) -> None:
         """To Trash."""
+        self._with_one(self._delete)
 
-        async def delete(summary: Summary) -> None:
-            if summary.place.folder == OUTBOX:
-                await self._outgoing.stop(summary.key)
-            else:
-                await self._handling.delete(summary)
-
-        self.with_current(delete)
+    async def _delete(self, summaries: Sequence[Summary]) -> None:
+        for one in summaries:
+            if one.place.folder == OUTBOX:
+                await self._outgoing.stop(one.key)
+        await self._handling.delete([one for one in summaries if one.place.folder != OUTBOX])
 
     def action_undelete(self) -> None:
         """Back out of Trash."""
-        self.work(self._handling.undelete)
+        current = self.messages.current
+        self.work(lambda: self._handling.undelete([current] if current is not None else []))
 
     def action_move(self) -> None:
         """To another folder."""
-        self.with_current(self._handling.move)
+        self._with_one(self._handling.move)
 
     def action_archive(self) -> None:
         """To the folder Archive."""
-        self.with_current(self._handling.archive)
+        self._with_one(self._handling.archive)
 
     def action_flag(self) -> None:
         """Flagged, or not."""
-        self.with_current(lambda summary: self._handling.toggle(summary, Flag.FLAGGED))
+        self._with_one(self._toggle_flag)
+
+    async def _toggle_flag(self, summaries: Sequence[Summary]) -> None:
+        await self._handling.toggle(summaries, Flag.FLAGGED)
 
     def action_unread(self) -> None:
         """Not read, or read."""
-        self.with_current(lambda summary: self._handling.toggle(summary, Flag.SEEN))
+        self._with_one(self._toggle_read)
+
+    async def _toggle_read(self, summaries: Sequence[Summary]) -> None:
+        await self._handling.toggle(summaries, Flag.SEEN)
 
     def action_tag(self) -> None:
         """Tags."""
-        self.with_current(self._handling.tag)
+        self._with_one(self._handling.tag)
+
+    # Several messages at once
+
+    def action_select(self) -> None:
+        """Select it and go on to the next one, as mutt does."""
+        if self.messages.current is None:
+            self.tell("there is no message")
+            return
+        self._with_one(self.selecting.toggle)
+        if self.messages.cursor_row + 1 < len(self.messages.summaries):
+            self.move_by(1)
+
+    def action_select_found(self) -> None:
+        """Select what a search finds."""
+        self.work(lambda: self.selecting.by_search(True))
+
+    def action_unselect_found(self) -> None:
+        """Unselect what a search finds."""
+        self.work(lambda: self.selecting.by_search(False))
+
+    def action_for_all(self) -> None:
+        """Wait for the key that is meant for all that are selected."""
+        works: dict[str, Work] = {
+            "delete": self._delete,
+            "undelete": self._handling.undelete,
+            "move": self._handling.move,
+            "archive": self._handling.archive,
+            "flag": self._toggle_flag,
+            "unread": self._toggle_read,
+            "tag": self._handling.tag,
+            "forward": self._outgoing.forward,
+            "select": self.selecting.toggle,
+        }
+
+        self.selecting.ask_action(lambda action, summaries: works[action](summaries))
 
     # Program
 

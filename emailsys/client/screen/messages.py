@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Final
 
@@ -24,12 +25,16 @@ _NEAR: Final = 40
 
 # Key, title and width of each column.
 _COLUMNS: Final = (
-    ("flags", "", 3),
+    ("flags", "", 4),
     ("date", "Date", 10),
     ("from", "From", 22),
     ("subject", "Subject", 30),
     ("size", "Size", 6),
 )
+
+
+# The least and the greatest width of the names.
+_NAMES: Final = (10, 24)
 
 
 class MessagePane(DataTable[Text]):
@@ -44,6 +49,7 @@ class MessagePane(DataTable[Text]):
     def __init__(self) -> None:
         super().__init__(id="messages", cursor_type="row", zebra_stripes=False, show_row_labels=False)
         self.summaries: list[Summary] = []
+        self._selected: AbstractSet[str] = frozenset()
         self._complete = True
 
     def on_mount(self) -> None:
@@ -52,8 +58,12 @@ class MessagePane(DataTable[Text]):
             self.add_column(title, key=key, width=width)
 
     def on_resize(self) -> None:
-        """The subject has what the others leave."""
-        others = sum(width + 2 * self.cell_padding for key, _, width in _COLUMNS if key != "subject")
+        """Names have a fifth, the subject has what the others leave."""
+        names = self.columns[ColumnKey("from")]
+        names.width = min(max(self.size.width // 5, _NAMES[0]), _NAMES[1])
+        others = sum(
+            column.width + 2 * self.cell_padding for key, column in self.columns.items() if key.value != "subject"
+        )
         column = self.columns[ColumnKey("subject")]
         column.width = max(self.size.width - others - 2 * self.cell_padding - self.scrollbar_size_vertical, 12)
         self._require_update_dimensions = True
@@ -64,8 +74,16 @@ class MessagePane(DataTable[Text]):
         """The message under the cursor."""
         return self.summaries[self.cursor_row] if 0 <= self.cursor_row < len(self.summaries) else None
 
-    def show(self, page: Sequence[Summary], now: datetime, key: str | None = None, row: int = 0) -> None:
+    def show(
+        self,
+        page: Sequence[Summary],
+        now: datetime,
+        key: str | None = None,
+        row: int = 0,
+        selected: AbstractSet[str] = frozenset(),
+    ) -> None:
         """Show other messages, with the cursor on that of `key` where it is among them, else on `row`."""
+        self._selected = frozenset(selected)
         self.clear()
         self.summaries = []
         self.append(page, now)
@@ -77,29 +95,39 @@ class MessagePane(DataTable[Text]):
         self._complete = len(page) < PAGE
         self.summaries += page
         for one in page:
-            self.add_row(*_cells(one, now), key=one.key)
+            self.add_row(*_cells(one, now, one.key in self._selected), key=one.key)
 
-    def update(self, summary: Summary, now: datetime) -> None:
-        """Show a message as it is now."""
+    def show_selected(self, selected: AbstractSet[str], now: datetime) -> None:
+        """Show which messages are selected."""
+        changed = self._selected ^ selected
+        self._selected = frozenset(selected)
+        self.update([one for one in self.summaries if one.key in changed], now)
+
+    def update(self, summaries: Iterable[Summary], now: datetime) -> None:
+        """Show messages as they are now; those that are not in the list stay out of it."""
+        new = {one.key: one for one in summaries}
         for number, one in enumerate(self.summaries):
-            if one.key == summary.key:
+            if (summary := new.get(one.key)) is not None:
                 self.summaries[number] = summary
-                for column, cell in zip(
-                    ("flags", "date", "from", "subject", "size"), _cells(summary, now), strict=True
-                ):
+                cells = _cells(summary, now, summary.key in self._selected)
+                for (column, _, _), cell in zip(_COLUMNS, cells, strict=True):
                     self.update_cell(summary.key, column, cell)
 
-    def drop(self, key: str) -> None:
-        """Take a message off the list; the cursor stays on its line."""
-        for number, one in enumerate(self.summaries):
-            if one.key == key:
-                del self.summaries[number]
-                self.remove_row(key)
-                return
+    def drop(self, keys: AbstractSet[str]) -> None:
+        """Take messages off the list; the cursor stays on its line, or on that of the next message that stays."""
+        row = sum(one.key not in keys for one in self.summaries[: self.cursor_row])
+        for key in [one.key for one in self.summaries if one.key in keys]:
+            self.remove_row(key)
+        self.summaries = [one for one in self.summaries if one.key not in keys]
+        self.move_cursor(row=min(row, max(len(self.summaries) - 1, 0)), animate=False)
+        self._want_more_near(self.cursor_row)
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Ask for more in time."""
-        if not self._complete and event.cursor_row >= len(self.summaries) - _NEAR:
+        self._want_more_near(event.cursor_row)
+
+    def _want_more_near(self, row: int) -> None:
+        if not self._complete and row >= len(self.summaries) - _NEAR:
             self._complete = True
             self.post_message(self.WantMore())
 
@@ -109,7 +137,7 @@ class MessagePane(DataTable[Text]):
             self.post_message(self.Chosen())
 
 
-def _cells(one: Summary, now: datetime) -> list[Text]:
+def _cells(one: Summary, now: datetime, is_selected: bool) -> list[Text]:
     style = "bold" if one.is_unread else ""
     if one.flags & Flag.FLAGGED:
         style += " yellow"
@@ -117,7 +145,7 @@ def _cells(one: Summary, now: datetime) -> list[Text]:
     for tag in one.tags:
         subject.append(f" #{safe_line(tag)}", "italic dim")
     return [
-        Text(letters(one.flags), style),
+        Text(("*" if is_selected else "") + letters(one.flags), style),
         Text(when(one.date, now), style),
         Text(safe_line(correspondent(one)), style, overflow="ellipsis", no_wrap=True),
         subject,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from emailsys.client.accounts.values import Account, AccountError
@@ -30,29 +31,39 @@ class Outgoing:
     async def compose(self) -> None:
         """A message from nothing."""
         account = await asyncio.to_thread(self._account, self._screen.account_name)
-        await self._write(account, self._desk.blank(account), None, None, Flag.NONE)
+        await self._write(account, self._desk.blank(account))
 
     async def answer(self, summary: Summary, to_all: bool) -> None:
         """An answer."""
         draft = await asyncio.to_thread(self._desk.reply, summary, to_all)
-        await self._write(self._desk.account_for(summary), draft, None, summary.key, Flag.ANSWERED)
+        await self._write(self._desk.account_for(summary), draft, origins=[summary.key], flag=Flag.ANSWERED)
 
-    async def forward(self, summary: Summary) -> None:
-        """The message passed on."""
-        draft = await asyncio.to_thread(self._desk.forward, summary)
-        await self._write(self._desk.account_for(summary), draft, None, summary.key, Flag.FORWARDED)
+    async def forward(self, summaries: Sequence[Summary]) -> None:
+        """The messages passed on in one."""
+        drafts = await asyncio.to_thread(lambda: [self._desk.forward(one) for one in summaries])
+        draft = drafts[0]
+        draft.attachments = [file for one in drafts for file in one.attachments]
+        keys = [one.key for one in summaries]
+        await self._write(self._desk.account_for(summaries[0]), draft, origins=keys, flag=Flag.FORWARDED)
 
     async def edit(self, summary: Summary) -> None:
         """Go on with a draft; of any other message, a new one like it."""
         draft = await asyncio.to_thread(self._desk.open_draft, summary.key)
         key = summary.key if self._desk.is_draft(summary) else None
-        await self._write(self._desk.account_for(summary), draft, key, None, Flag.NONE)
+        await self._write(self._desk.account_for(summary), draft, key)
 
     def _account(self, name: str | None) -> Account:
         accounts = self._desk.accounts_file.load()
         return self._desk.account(name if name in accounts else None)
 
-    async def _write(self, account: Account, draft: Draft, key: str | None, origin: str | None, flag: Flag) -> None:
+    async def _write(
+        self,
+        account: Account,
+        draft: Draft,
+        key: str | None = None,
+        origins: Sequence[str] = (),
+        flag: Flag = Flag.NONE,
+    ) -> None:
         accounts = await asyncio.to_thread(self._desk.accounts)
         written = await self._app.push_screen_wait(Composer(self._desk, accounts, account, draft, key))
         if written is None:
@@ -63,7 +74,7 @@ class Outgoing:
         def put() -> str:
             queued = self._desk.queue(chosen, draft, self._app.hold)
             self._desk.drop_draft(draft_key)
-            if origin is not None:
+            for origin in origins:
                 self._desk.mark_handled(origin, flag)
             return queued
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.text import Text
@@ -21,6 +21,7 @@ from emailsys.client.reading import safe_line, safe_text
 from emailsys.client.screen.folders import FolderPane
 from emailsys.client.screen.messages import MessagePane
 from emailsys.client.screen.reader import ReaderPane
+from emailsys.client.screen.selecting import Selecting
 from emailsys.client.screen.shown import InFolder, Shown
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Panes(Screen[None]):
         self.mail_app = app
         self.shown: Shown | None = None
         self.folder: Place | None = None
+        self.selecting = Selecting(desk, self)
+        self._unread = 0
 
     @override
     def compose(self) -> ComposeResult:
@@ -91,8 +94,9 @@ class Panes(Screen[None]):
         self.shown = shown
         if isinstance(shown, InFolder):
             self.folder = shown.place
-        self.messages.show(page, self.desk.now(), key)
-        self.reader.blank("" if page else "No messages here.")
+        self.messages.show(page, self.desk.now(), key, selected=self.selecting.of(shown))
+        self.reader.close()
+        self.tell("Enter opens a message, ? shows all keys" if page else "no messages here")
         await self.count()
 
     async def reload(self) -> None:
@@ -104,19 +108,34 @@ class Panes(Screen[None]):
         current = shown.current
         # More than a page was scrolled through: leave the place of the person who reads there.
         if len(shown.summaries) <= len(page) or page[: len(shown.summaries)] != shown.summaries[: len(page)]:
-            shown.show(page, self.desk.now(), current.key if current else None, shown.cursor_row)
+            selected = self.selecting.of(self.shown)
+            shown.show(page, self.desk.now(), current.key if current else None, shown.cursor_row, selected)
         await self.count()
 
     async def count(self) -> None:
         counts = await asyncio.to_thread(self.desk.archive.folders)
         self.query_one(FolderPane).show(counts, self.folder)
-        unread = sum(one.unread for one in counts if one.place == self.folder)
-        title = self.shown.title if self.shown is not None else ""
-        self.query_one("#bar", Static).update(Text(safe_line(f"{title}{f' · {unread} unread' if unread else ''}")))
+        self._unread = sum(one.unread for one in counts if one.place == self.folder)
+        self.show_title()
 
-    async def renew(self, key: str) -> None:
-        """Show a message as it is now."""
-        self.messages.update(await asyncio.to_thread(self.desk.archive.get, key), self.desk.now())
+    def show_title(self) -> None:
+        """What the list is, how many are not read, how many are selected."""
+        if self.shown is None:
+            return
+        selected = len(self.selecting.of(self.shown))
+        words = [
+            self.shown.title,
+            *([f"{self._unread:,} unread"] if self._unread and isinstance(self.shown, InFolder) else []),
+            *([f"{selected:,} selected"] if selected else []),
+        ]
+        self.query_one("#bar", Static).update(Text(safe_line(" · ".join(words))))
+
+    async def renew(self, keys: Iterable[str]) -> None:
+        """Show messages as they are now."""
+        loaded = {one.key for one in self.messages.summaries}
+        wanted = [key for key in keys if key in loaded]
+        now = await asyncio.to_thread(lambda: [self.desk.archive.get(key) for key in wanted])
+        self.messages.update(now, self.desk.now())
         await self.count()
 
     async def on_message_pane_want_more(self) -> None:

@@ -24,18 +24,19 @@ class ReaderPane(VerticalScroll):
 
     @override
     def compose(self) -> ComposeResult:
-        yield Static("Enter opens a message, ? shows all keys.", markup=False, id="text")
+        yield Static("", markup=False, id="text")
 
     def show(self, key: str, view: View, headers: Sequence[tuple[str, str]]) -> None:
         """Show a message from its beginning."""
         self.key = key
+        self.add_class("open")
         self.query_one("#text", Static).update(_text(view, headers))
         self.scroll_home(animate=False)
 
-    def blank(self, words: str = "") -> None:
-        """Show none."""
+    def close(self) -> None:
+        """Show none: the list has all the room."""
         self.key = None
-        self.query_one("#text", Static).update(Text(words))
+        self.remove_class("open")
 
     @property
     def at_end(self) -> bool:

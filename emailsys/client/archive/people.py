@@ -1,0 +1,98 @@
+"""Whom the person wrote to and who wrote to the person: what addresses are completed from."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import unicodedata
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from emailsys.client.archive.facts import Facts, one_line
+from emailsys.client.archive.values import DRAFTS, OUTBOX, SENT, TRASH, Place
+from emailsys.mail.address import AddressSyntaxError, parse
+from emailsys.mail.mailboxes import Mailbox
+
+#: `words` has what may be typed, a blank before each beginning; `written` how many messages went there; `last` the
+#: moment of the latest message either way, in seconds.
+TABLE: Final = """CREATE TABLE people (id TEXT PRIMARY KEY, address TEXT NOT NULL, name TEXT NOT NULL,
+    words TEXT NOT NULL, written INTEGER NOT NULL, last INTEGER NOT NULL) WITHOUT ROWID"""
+_NAME: Final = 200
+_WORD: Final = re.compile(r"[^\W_]+")
+# What stands between the addresses of a field and around them; a person who types them means no part of a name.
+_AROUND: Final = re.compile(r"[\s\"<>(),;]+")
+
+
+def _folded(text: str) -> str:
+    """Text as it is compared: without case, without accents."""
+    if text.isascii():
+        return text.lower()
+    return "".join(one for one in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(one))
+
+
+def _words(mailbox: Mailbox, name: str) -> str:
+    local, domain = _folded(mailbox.address.local), _folded(mailbox.address.domain)
+    words = [*_WORD.findall(_folded(name)), f"{local}@{domain}", *_WORD.findall(local)[1:], f"@{domain}", domain]
+    return "".join(f" {word}" for word in words)
+
+
+def note(connection: sqlite3.Connection, kept: Iterable[tuple[Place, Facts]]) -> None:
+    """Count the people of messages that come into the store: recipients of what was sent, senders of all else.
+
+    Drafts name people by half, and what is in Trash when the index is made anew was not wanted.
+    """
+    found: dict[str, tuple[Mailbox, int, int]] = {}
+    for place, facts in kept:
+        if place.folder in (DRAFTS, TRASH):
+            continue
+        is_own = place.folder in (SENT, OUTBOX)
+        moment = int(facts.date.timestamp())
+        for mailbox in facts.recipient_mailboxes if is_own else facts.sender_mailboxes:
+            key = "@".join(mailbox.address.key)
+            known, written, last = found.get(key, (mailbox, 0, moment))
+            newer = mailbox if mailbox.name and (moment >= last or not known.name) else known
+            found[key] = newer, written + is_own, max(moment, last)
+    rows = []
+    for key, (mailbox, written, last) in found.items():
+        name = one_line(mailbox.name, _NAME)
+        rows.append((key, str(mailbox.address), name, _words(mailbox, name), written, last))
+    connection.executemany(
+        """INSERT INTO people VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+        name = iif(excluded.name != '' AND (excluded.last >= last OR name = ''), excluded.name, name),
+        words = iif(excluded.name != '' AND (excluded.last >= last OR name = ''), excluded.words, words),
+        written = written + excluded.written, last = max(last, excluded.last)""",
+        rows,
+    )
+
+
+def find(connection: sqlite3.Connection, typed: str, limit: int) -> list[Mailbox]:
+    """People of whose name or address each typed word begins a word; first whom one wrote to most, then the latest.
+
+    Nothing typed finds nobody.
+    """
+    words = [word for word in _AROUND.split(_folded(typed)) if word]
+    if not words:
+        return []
+    conditions = " AND ".join("instr(words, ?)" for _ in words)
+    rows = connection.execute(
+        f"SELECT name, address FROM people WHERE {conditions} ORDER BY written DESC, last DESC LIMIT ?",  # noqa: S608
+        (*(f" {word}" for word in words), limit),
+    )
+    found = []
+    for name, address in rows:
+        try:
+            found.append(Mailbox(name, parse(address)))
+        except AddressSyntaxError:
+            continue
+    return found
+
+
+def find_in_file(index: Path, typed: str, limit: int) -> Sequence[Mailbox]:
+    """The same from an index that somebody else may have open: nothing is written, nobody is waited for.
+
+    @raise sqlite3.Error: there is no index, or none of this version.
+    """
+    with closing(sqlite3.connect(f"{index.absolute().as_uri()}?mode=ro", uri=True, timeout=0.1)) as connection:
+        return find(connection, typed, limit)
