@@ -10,6 +10,7 @@ import argparse
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from tests.live.daemon import Daemon, User
@@ -17,6 +18,8 @@ from tests.live.lab import Addresses, NameServer, Sink, wait_for, why_not
 from tests.live.wire import plain, smtp
 
 DOMAINS: Final = 50
+# Connections that fill the queue: so many messages share a commit.
+_FILLING: Final = 40
 EVERYTHING: Final[dict[str, object]] = {"queue_ids": [], "domain": "", "sender": "", "state": None, "older_than": 0}
 
 
@@ -29,16 +32,21 @@ def dead_host(address: str) -> socket.socket:
 
 
 def fill(daemon: Daemon, user: User, messages: int, octets: int) -> None:
-    """Submit messages for the domains in turn."""
+    """Submit messages for the domains in turn, over many connections, each message in one segment with its body."""
     line = b"x" * 70 + b"\r\n"
-    body = b"Subject: a benchmark\r\n\r\n" + line * (octets // len(line)) + b"."
-    with smtp(daemon, "submission") as wire:
-        assert wire.code(b"AUTH PLAIN " + plain(user)) == 235
-        for number in range(messages):
-            recipient = f"bob@d{number % DOMAINS}.test"
-            wire.say(f"MAIL FROM:<{user.address}>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n".encode())
-            assert [wire.reply()[:3] for _ in range(3)] == [b"250", b"250", b"354"]
-            assert wire.code(body) == 250
+    body = b"Subject: a benchmark\r\n\r\n" + line * (octets // len(line))
+
+    def submit(first: int) -> None:
+        with smtp(daemon, "submission") as wire:
+            assert wire.code(b"AUTH PLAIN " + plain(user)) == 235
+            for number in range(first, messages, _FILLING):
+                recipient = f"bob@d{number % DOMAINS}.test"
+                envelope = f"MAIL FROM:<{user.address}>\r\nRCPT TO:<{recipient}>\r\nBDAT {len(body)} LAST\r\n".encode()
+                wire.say(envelope + body)
+                assert [wire.reply()[:3] for _ in range(3)] == [b"250"] * 3
+
+    with ThreadPoolExecutor(_FILLING) as threads:
+        list(threads.map(submit, range(_FILLING)))
 
 
 def run(messages: int, octets: int, dead: int) -> float:

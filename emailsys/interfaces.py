@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.mail import pop3, smtp
@@ -142,6 +144,16 @@ class QueueRow:
     message_dsn: MessageRequest = NOTHING_ASKED
     dsn: RecipientRequest = NOTHING_ASKED_FOR_RECIPIENT
 
+    @property
+    def way(self) -> Way:
+        """All that its next hop depends on."""
+        return (None if self.reverse_path is None else self.reverse_path.domain, self.forward_path.domain)
+
+
+#: The domain of the reverse-path, None for the null one, and that of the forward-path, both as they were written.
+Way = tuple[str | None, str]
+NO_WAY: Final[Mapping[Way, datetime]] = MappingProxyType({})
+
 
 class Fate(enum.Enum):
     """How a maildrop or queue row ended for good: its place in the ledger. A settlement takes the first three."""
@@ -182,8 +194,11 @@ class IQueue(Interface):
     A lease that runs out may be taken anew.
     """
 
-    async def lease(limit: int, seconds: float) -> Sequence[QueueRow]:
-        """Take at most `limit` rows that are due, the longest due first; nobody else gets them for so many seconds."""
+    async def lease(limit: int, seconds: float, later: Mapping[Way, datetime] = NO_WAY) -> Sequence[QueueRow]:
+        """Take at most `limit` rows that are due, the longest due first; nobody else gets them for so many seconds.
+
+        @param later: rows on these ways are not taken: they are due at that time instead, and no attempt is counted.
+        """
 
     async def renew(rows: Sequence[QueueRow], seconds: float) -> Sequence[QueueRow]:
         """Hold leased rows for so many seconds from now. Returns those whose lease was lost before."""

@@ -167,7 +167,7 @@ class OutboundSettings:
     source_ipv6: str = ""
     connections_per_host: int = 10
     # How many connections may be kept that have nothing to do, and for how long.
-    idle_connections: int = 100
+    idle_connections: int = 500
     idle_timeout: float = 10.0
     messages_per_connection: int = 1000
     # How many hosts of a next hop are tried in one attempt.

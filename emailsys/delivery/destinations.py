@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from emailsys.config.settings import QueueSettings
 from emailsys.delivery.parcel import Parcel, words
+from emailsys.interfaces import IRouter, QueueRow, Way
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.transmission import Outcome
 
@@ -21,6 +22,8 @@ _SLOWEST_PACE: Final = 10.0
 # Seconds until a postponed row comes again, at least and at most.
 _LEAST_POSTPONEMENT: Final = 1.0
 _MOST_POSTPONEMENT: Final = 300.0
+# Ways to one silent next hop that are remembered.
+_MOST_WAYS: Final = 100
 # Next hops that are remembered, be it only for having been down.
 _MOST_REMEMBERED: Final = 10_000
 
@@ -56,6 +59,10 @@ class Destination:
     lately: int = 0
     pace: float = _FIRST_PACE
     turn: datetime | None = None
+    # Seconds of trying in which it got nothing done, and by which ways mail for it found no room meanwhile, with a row
+    # of each.
+    silence: float = 0.0
+    ways: dict[Way, QueueRow] = field(default_factory=dict)
 
     def is_paused(self, now: datetime) -> bool:
         """Whether it is left alone, as it could not be reached lately."""
@@ -64,6 +71,8 @@ class Destination:
     def reached(self, settings: QueueSettings) -> None:
         """It spoke with us: it bears more."""
         self.failures, self.paused_until, self.last = 0, None, None
+        self.silence = 0.0
+        self.ways.clear()
         self.window = min(self.window * 2, settings.max_per_next_hop)
 
     def unreachable(self, outcome: Outcome, now: datetime, settings: QueueSettings) -> None:
@@ -97,7 +106,17 @@ class Destination:
         elif self.under_way:
             # It got nothing done: what is re-dated for it need not come back soon.
             self.pace = min(self.pace * 2, _SLOWEST_PACE)
+            self.silence += seconds
         self.lately, self.finished = self.finished, 0
+
+    def is_silent(self) -> bool:
+        """Whether it has got nothing done lately of what it was given."""
+        return self.under_way > 0 and not (self.lately or self.finished)
+
+    def comes_back(self, now: datetime) -> datetime:
+        """When rows come again that are not even leased while it is silent: after as long as it has been silent, so
+        that they wait twice as long at most as they must."""
+        return now + timedelta(seconds=min(max(self.silence, _LEAST_POSTPONEMENT), _MOST_POSTPONEMENT))
 
     def next_turn(self, now: datetime) -> datetime:
         """When a row that finds no room now should come again: one after the other, as fast as they are sent here."""
@@ -113,6 +132,7 @@ class Destinations:
 
     def __init__(self) -> None:
         self._by_hop: dict[NextHop, Destination] = {}
+        self._silent: dict[NextHop, Destination] = {}
         self._busy = 0
 
     def __iter__(self) -> Iterator[Destination]:
@@ -147,6 +167,30 @@ class Destinations:
             self._by_hop.pop(destination.next_hop, None)
         return True
 
+    def no_room(self, destination: Destination, row: QueueRow) -> None:
+        """A row for it found no room."""
+        if destination.is_silent() and len(destination.ways) < _MOST_WAYS:
+            destination.ways[row.way] = row
+            self._silent[destination.next_hop] = destination
+
+    async def later(self, router: IRouter, now: datetime) -> Mapping[Way, datetime]:
+        """By which ways mail need not be leased now, as all that comes by them is for hosts that are silent; until
+        when."""
+        later: dict[Way, datetime] = {}
+        for next_hop, destination in tuple(self._silent.items()):
+            if not destination.is_silent():
+                destination.ways.clear()
+                del self._silent[next_hop]
+                continue
+            due_at = destination.comes_back(now)
+            for way, row in tuple(destination.ways.items()):
+                # A corrected route applies to mail that is in the queue already.
+                if await router.next_hop(row) == next_hop:
+                    later[way] = due_at
+                else:
+                    del destination.ways[way]
+        return later
+
     def status(self, now: datetime) -> Sequence[DestinationStatus]:
         """The destinations, the busiest first."""
         shown = [
@@ -163,8 +207,10 @@ class Destinations:
 
     def lift_pauses(self) -> None:
         """Forget who was down."""
+        self._silent.clear()
         for destination in self:
-            destination.failures, destination.paused_until = 0, None
+            destination.failures, destination.paused_until, destination.silence = 0, None, 0.0
+            destination.ways.clear()
             if not destination.held:
                 self._by_hop.pop(destination.next_hop, None)
 

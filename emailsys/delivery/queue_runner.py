@@ -136,7 +136,8 @@ class QueueRunner(Service):
         self._look_ahead = self._starved = False
         batch = max(1, most // 4)
         try:
-            rows = await self._queue.lease(min(batch, most - self._in_hand), self._settings.lease)
+            later = await self._destinations.later(self._router, self._now())
+            rows = await self._queue.lease(min(batch, most - self._in_hand), self._settings.lease, later)
             if rows:
                 await self._take(rows, crowded)
                 return 0.0
@@ -181,6 +182,7 @@ class QueueRunner(Service):
             return []
         share = self._settings.max_leased // (2 * max(1, self._destinations.busy))
         if not destination.has_room(len(parcel.rows), self._settings, share, crowded):
+            self._destinations.no_room(destination, parcel.rows[0])
             return self._redated(destination, parcel, now)
         self._hold(parcel)
         destination.waiting.append(parcel)

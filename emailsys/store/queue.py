@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, bindparam, func, select, update
 from zope.interface import implementer
 
-from emailsys.interfaces import IQueue, Notice, QueueRow, Settlement, StoreError
+from emailsys.interfaces import NO_WAY, IQueue, Notice, QueueRow, Settlement, StoreError, Way
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import MessageRequest, RecipientRequest, Return, parse_notify, parse_orcpt
 from emailsys.mail.envelope import BodyType
 from emailsys.store.bodies import read_piece
 from emailsys.store.database import Database
 from emailsys.store.gathering import Gathering
-from emailsys.store.history import moment
+from emailsys.store.history import microseconds, moment
 from emailsys.store.ids import id_text
 from emailsys.store.reclaim import Sweeper
 from emailsys.store.schema import NEVER, bodies, messages, queue
@@ -25,6 +25,8 @@ from emailsys.store.settling import Settling
 
 # Rows that one statement names.
 ROWS_AT_ONCE: Final = 500
+# How often one lease looks for rows that are due, where it finds some that are to wait.
+_LOOKS: Final = 4
 # What a queue row needs of its message; not the list of recipients, which may be as long for each of them.
 ENVELOPE: Final = (
     messages.c.message_id,
@@ -65,27 +67,29 @@ class Queue:
     def _microseconds(self) -> int:
         return int(self._now() * 1_000_000)
 
-    async def lease(self, limit: int, seconds: float) -> Sequence[QueueRow]:
+    async def lease(
+        self, limit: int, seconds: float, later: Mapping[Way, datetime] = NO_WAY
+    ) -> Sequence[QueueRow]:
         """Take rows that are due; nobody else gets them for so many seconds."""
         lease = self._database.ids.make()
         now = self._microseconds()
+        dates = {way: microseconds(due_at) for way, due_at in later.items()}
 
         def take(connection: Connection) -> Sequence[QueueRow]:
-            rows = connection.execute(due_rows(now, limit)).mappings().all()
-            # Their lease ran out while an operator waited to hold them.
-            stopped = [row[queue.c.row_id] for row in rows if row[queue.c.state] == "holding"]
-            if stopped:
-                connection.execute(
-                    update(queue).where(queue.c.row_id.in_(stopped)).values(state="held", lease=None, due_at=NEVER)
-                )
-                rows = [row for row in rows if row[queue.c.state] != "holding"]
-            for some in in_parts([row[queue.c.row_id] for row in rows]):
-                connection.execute(
-                    update(queue)
-                    .where(queue.c.row_id.in_(some))
-                    .values(state="leased", lease=lease, due_at=now + int(seconds * 1_000_000))
-                )
-            return [_queue_row(row, lease) for row in rows]
+            taken: list[QueueRow] = []
+            for _ in range(_LOOKS):
+                due = _Due(connection.execute(due_rows(now, limit - len(taken))).mappings().all(), dates)
+                due.set_aside(connection)
+                for some in in_parts([row[queue.c.row_id] for row in due.taken]):
+                    connection.execute(
+                        update(queue)
+                        .where(queue.c.row_id.in_(some))
+                        .values(state="leased", lease=lease, due_at=now + int(seconds * 1_000_000))
+                    )
+                taken += [_queue_row(row, lease) for row in due.taken]
+                if not due.later or len(taken) >= limit:
+                    break
+            return taken
 
         return await self._database.run("lease", take)
 
@@ -143,6 +147,35 @@ class Queue:
         for number in range(1, pieces):
             content, _dots = await read_piece(self._database, message_id, number)
             yield content
+
+
+class _Due:
+    """Rows that are due, by what is done with them."""
+
+    def __init__(self, rows: Sequence[Any], dates: Mapping[Way, int]) -> None:
+        self.taken: list[Any] = []
+        #: Row ids by when they are due instead.
+        self.later: dict[int, list[int]] = {}
+        # Their lease ran out while an operator waited to hold them.
+        self._stopped: list[int] = []
+        for row in rows:
+            if row[queue.c.state] == "holding":
+                self._stopped.append(row[queue.c.row_id])
+            elif dates and (way := (row[messages.c.reverse_domain], row[queue.c.forward_domain])) in dates:
+                self.later.setdefault(dates[way], []).append(row[queue.c.row_id])
+            else:
+                self.taken.append(row)
+
+    def set_aside(self, connection: Connection) -> None:
+        """Give their new dates to those that are not taken."""
+        for due_at, row_ids, state in (
+            (NEVER, self._stopped, "held"),
+            *((due_at, row_ids, "waiting") for due_at, row_ids in self.later.items()),
+        ):
+            for some in in_parts(row_ids):
+                connection.execute(
+                    update(queue).where(queue.c.row_id.in_(some)).values(state=state, lease=None, due_at=due_at)
+                )
 
 
 def _read_beginnings(connection: Connection, row_ids: Sequence[int]) -> list[_Beginning | None]:

@@ -57,6 +57,28 @@ class QueueContract(MailCase):
         rows = await self.store.queue.lease(2, 60)
         self.assertEqual([row.forward_path.local for row in rows], ["a", "b"])
 
+    async def test_what_goes_a_way_that_is_to_wait_is_put_off_without_an_attempt(self) -> None:
+        """Only mail from that domain, or from nobody, to that domain; what lies behind it in the queue is leased."""
+        for _ in range(3):
+            await self.send(b"x\r\n", envelope(remote(DAVE)))
+            await self.send(b"x\r\n", envelope(remote(DAVE), reverse_path=None))
+        await self.send(b"x\r\n", envelope(remote(Address("frank", "example.com"))))
+        now = await self.store.queue.next_due()
+        assert now is not None
+        until = now + timedelta(seconds=300)
+        self.clock.advance(1)
+        later = {(CAROL.domain, DAVE.domain): until, (None, "example.com"): until}
+        rows = await self.store.queue.lease(4, 60, later)
+        self.assertEqual(
+            [(row.reverse_path, row.forward_path.domain) for row in rows],
+            [(None, "example.net")] * 3 + [(CAROL, "example.com")],
+        )
+        await self.store.queue.settle([Settlement(row) for row in rows])
+        self.assertEqual(await self.store.queue.next_due(), until)
+        self.clock.advance(299)
+        again = await self.store.queue.lease(10, 60)
+        self.assertEqual([(row.way, row.attempts) for row in again], [((CAROL.domain, DAVE.domain), 0)] * 3)
+
     async def test_a_settled_recipient_is_gone(self) -> None:
         await self.send(b"x\r\n", envelope(remote(DAVE)))
         (row,) = await self.store.queue.lease(10, 60)

@@ -11,6 +11,8 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from emailsys.interfaces import (
+    NO_WAY,
+    Way,
     Account,
     Fate,
     IIncoming,
@@ -272,8 +274,15 @@ class MemoryQueue:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
-    async def lease(self, limit: int, seconds: float) -> Sequence[QueueRow]:
+    async def lease(
+        self, limit: int, seconds: float, later: Mapping[Way, datetime] = NO_WAY
+    ) -> Sequence[QueueRow]:
         now = self._store.now()
+        for row in self._store.waiting:
+            sender = row.message.envelope.reverse_path
+            way = (None if sender is None else sender.domain, row.forward_path.domain)
+            if way in later and row.due_at <= now and not row.on_hold:
+                row.lease, row.due_at = None, later[way]
         for stopped in self._store.waiting:
             if stopped.on_hold and stopped.due_at <= now:
                 stopped.lease = None

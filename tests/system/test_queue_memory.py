@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.config.settings import QueueSettings
 from emailsys.delivery import destinations
 from emailsys.delivery.destinations import Destination, Destinations
-from emailsys.interfaces import QueueRow, StoreError
+from emailsys.interfaces import NO_WAY, QueueRow, StoreError, Way
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind
@@ -51,6 +51,31 @@ class Crowded(SynchronousTestCase):
         system.pass_time(0.9, 0.05)
         self.assertEqual(len(system.relay.delivered), 800)
 
+    def test_mail_for_a_host_that_never_answers_is_not_leased_again_and_again(self) -> None:
+        """What finds no room comes back after 1, 2, 4 ... seconds, and most of it without being read."""
+        system = System(QueueSettings(max_leased=80, max_per_next_hop=2))
+        system.relay.hanging.add("silent.test")
+        for n in range(400):
+            system.accept(f"user{n}@silent.test", wake=False)
+        system.runner.wake()
+        system.pass_time(60, 1.0)
+        leased = {settlement.row.row_id for settlement in system.store.settlements}
+        self.assertLess(len(leased), 100)
+        self.assertEqual(system.relay.attempts, [("silent.test", ("user0@silent.test",))])
+
+    def test_a_corrected_route_applies_to_mail_that_was_put_off(self) -> None:
+        system = System(QueueSettings(max_leased=80, max_per_next_hop=2))
+        system.relay.hanging.add("silent.test")
+        for n in range(200):
+            system.accept(f"user{n}@silent.test", wake=False)
+        system.runner.wake()
+        system.pass_time(20, 1.0)
+        system.router.smart_host = "relay.test"
+        system.accept("late@silent.test")
+        self.assertEqual([d.host for d in system.relay.delivered], ["relay.test"])
+        system.pass_time(30, 1.0)
+        self.assertGreater(len(system.relay.delivered), 150)
+
     def test_postponed_rows_count_no_attempt(self) -> None:
         system = System(SMALL)
         system.relay.hanging.add("slow.test")
@@ -88,10 +113,12 @@ class FailingQueue(MemoryQueue):
         async for piece in super().pieces(row):
             yield piece
 
-    async def lease(self, limit: int, seconds: float) -> Sequence[QueueRow]:
+    async def lease(
+        self, limit: int, seconds: float, later: Mapping[Way, datetime] = NO_WAY
+    ) -> Sequence[QueueRow]:
         if self.lease_fails:
             raise StoreError("cannot be read")
-        return await super().lease(limit, seconds)
+        return await super().lease(limit, seconds, later)
 
     async def release(self, rows: Sequence[QueueRow]) -> None:
         if self.release_fails:
