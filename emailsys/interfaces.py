@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -152,7 +152,25 @@ class QueueRow:
 
 #: The domain of the reverse-path, None for the null one, and that of the forward-path, both as they were written.
 Way = tuple[str | None, str]
-NO_WAY: Final[Mapping[Way, datetime]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """What becomes of rows by a way that mail is not to go now.
+
+    With a reply it is an attempt that ended so, by `remote`: counted, and told of like any other.
+    """
+
+    # By the attempts before, the arrival, and whether the sender was told of the delay: when it is due instead; None
+    # where it must be leased all the same, as its sender is to be told of something. Called in a thread of the store.
+    due_at: Callable[[int, datetime, bool], datetime | None]
+    reply: str = ""
+    remote: str = ""
+    # Called after the commit for each row, with its queue id and forward-path.
+    told: Callable[[str, Address], None] = lambda queue_id, forward_path: None
+
+
+NO_WAY: Final[Mapping[Way, PutOff]] = MappingProxyType({})
 
 
 class Fate(enum.Enum):
@@ -194,10 +212,10 @@ class IQueue(Interface):
     A lease that runs out may be taken anew.
     """
 
-    async def lease(limit: int, seconds: float, later: Mapping[Way, datetime] = NO_WAY) -> Sequence[QueueRow]:
+    async def lease(limit: int, seconds: float, later: Mapping[Way, PutOff] = NO_WAY) -> Sequence[QueueRow]:
         """Take at most `limit` rows that are due, the longest due first; nobody else gets them for so many seconds.
 
-        @param later: rows on these ways are not taken: they are due at that time instead, and no attempt is counted.
+        @param later: rows by these ways are not taken, but put off in the same commit.
         """
 
     async def renew(rows: Sequence[QueueRow], seconds: float) -> Sequence[QueueRow]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from emailsys.config.settings import QueueSettings
 from emailsys.delivery.parcel import Parcel, words
-from emailsys.interfaces import IRouter, QueueRow, Way
+from emailsys.interfaces import IRouter, PutOff, QueueRow, Way
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.transmission import Outcome
 
@@ -22,7 +22,7 @@ _SLOWEST_PACE: Final = 10.0
 # Seconds until a postponed row comes again, at least and at most.
 _LEAST_POSTPONEMENT: Final = 1.0
 _MOST_POSTPONEMENT: Final = 300.0
-# Ways to one silent next hop that are remembered.
+# Ways to one shut next hop that are remembered.
 _MOST_WAYS: Final = 100
 # Next hops that are remembered, be it only for having been down.
 _MOST_REMEMBERED: Final = 10_000
@@ -59,8 +59,8 @@ class Destination:
     lately: int = 0
     pace: float = _FIRST_PACE
     turn: datetime | None = None
-    # Seconds of trying in which it got nothing done, and by which ways mail for it found no room meanwhile, with a row
-    # of each.
+    # Seconds of trying in which it got nothing done, and by which ways mail for it came while it was silent or paused,
+    # with a row of each.
     silence: float = 0.0
     ways: dict[Way, QueueRow] = field(default_factory=dict)
 
@@ -113,10 +113,11 @@ class Destination:
         """Whether it has got nothing done lately of what it was given."""
         return self.under_way > 0 and not (self.lately or self.finished)
 
-    def comes_back(self, now: datetime) -> datetime:
-        """When rows come again that are not even leased while it is silent: after as long as it has been silent, so
-        that they wait twice as long at most as they must."""
-        return now + timedelta(seconds=min(max(self.silence, _LEAST_POSTPONEMENT), _MOST_POSTPONEMENT))
+    def silent(self, now: datetime) -> PutOff:
+        """What becomes of rows that are not even leased while it is silent: they come again after as long as it has
+        been silent, so that they wait twice as long at most as they must."""
+        due_at = now + timedelta(seconds=min(max(self.silence, _LEAST_POSTPONEMENT), _MOST_POSTPONEMENT))
+        return PutOff(lambda attempts, arrived_at, warned: due_at)
 
     def next_turn(self, now: datetime) -> datetime:
         """When a row that finds no room now should come again: one after the other, as fast as they are sent here."""
@@ -132,7 +133,7 @@ class Destinations:
 
     def __init__(self) -> None:
         self._by_hop: dict[NextHop, Destination] = {}
-        self._silent: dict[NextHop, Destination] = {}
+        self._shut: dict[NextHop, Destination] = {}
         self._busy = 0
 
     def __iter__(self) -> Iterator[Destination]:
@@ -167,26 +168,33 @@ class Destinations:
             self._by_hop.pop(destination.next_hop, None)
         return True
 
-    def no_room(self, destination: Destination, row: QueueRow) -> None:
-        """A row for it found no room."""
-        if destination.is_silent() and len(destination.ways) < _MOST_WAYS:
+    def met(self, destination: Destination, row: QueueRow, now: datetime) -> None:
+        """A row came for it; where it is shut, others by the same way need not be leased."""
+        if len(destination.ways) < _MOST_WAYS and (destination.is_silent() or destination.is_paused(now)):
             destination.ways[row.way] = row
-            self._silent[destination.next_hop] = destination
+            self._shut[destination.next_hop] = destination
 
-    async def later(self, router: IRouter, now: datetime) -> Mapping[Way, datetime]:
-        """By which ways mail need not be leased now, as all that comes by them is for hosts that are silent; until
-        when."""
-        later: dict[Way, datetime] = {}
-        for next_hop, destination in tuple(self._silent.items()):
-            if not destination.is_silent():
+    async def later(
+        self, router: IRouter, paused: Callable[[NextHop, Outcome], PutOff], now: datetime
+    ) -> Mapping[Way, PutOff]:
+        """By which ways mail need not be leased now, as all that comes by them is for hosts that are shut.
+
+        @param paused: what becomes of mail for a next hop that could not be reached lately, and ended so.
+        """
+        later: dict[Way, PutOff] = {}
+        for next_hop, destination in tuple(self._shut.items()):
+            if destination.is_paused(now) and destination.last is not None:
+                put_off = paused(next_hop, destination.last)
+            elif destination.is_silent():
+                put_off = destination.silent(now)
+            else:
                 destination.ways.clear()
-                del self._silent[next_hop]
+                del self._shut[next_hop]
                 continue
-            due_at = destination.comes_back(now)
             for way, row in tuple(destination.ways.items()):
                 # A corrected route applies to mail that is in the queue already.
                 if await router.next_hop(row) == next_hop:
-                    later[way] = due_at
+                    later[way] = put_off
                 else:
                     del destination.ways[way]
         return later
@@ -207,7 +215,7 @@ class Destinations:
 
     def lift_pauses(self) -> None:
         """Forget who was down."""
-        self._silent.clear()
+        self._shut.clear()
         for destination in self:
             destination.failures, destination.paused_until, destination.silence = 0, None, 0.0
             destination.ways.clear()

@@ -136,7 +136,7 @@ class QueueRunner(Service):
         self._look_ahead = self._starved = False
         batch = max(1, most // 4)
         try:
-            later = await self._destinations.later(self._router, self._now())
+            later = await self._destinations.later(self._router, self._recorder.put_off, self._now())
             rows = await self._queue.lease(min(batch, most - self._in_hand), self._settings.lease, later)
             if rows:
                 await self._take(rows, crowded)
@@ -177,12 +177,12 @@ class QueueRunner(Service):
         """Let a parcel wait; or where there is no room for it, return the settlements that re-date it."""
         destination = self._destinations.of(parcel.next_hop)
         now = self._now()
+        self._destinations.met(destination, parcel.rows[0], now)
         if destination.is_paused(now) and destination.last is not None:
             self._begin_recording(parcel, (destination.last,) * len(parcel.rows))
             return []
         share = self._settings.max_leased // (2 * max(1, self._destinations.busy))
         if not destination.has_room(len(parcel.rows), self._settings, share, crowded):
-            self._destinations.no_room(destination, parcel.rows[0])
             return self._redated(destination, parcel, now)
         self._hold(parcel)
         destination.waiting.append(parcel)
@@ -334,6 +334,7 @@ class QueueRunner(Service):
             destination.waiting.appendleft(parcel)
             return True
         destination.unreachable(outcomes[0], self._now(), self._settings)
+        self._destinations.met(destination, parcel.rows[0], self._now())
         self._telemetry.event("next-hop-paused", next_hop=destination.next_hop, reason=words(outcomes[0]))
         waiting = tuple(destination.waiting)
         destination.waiting.clear()

@@ -10,10 +10,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from emailsys.delivery.parcel import Parcel
+from emailsys.delivery.parcel import Parcel, words
 from emailsys.delivery.settling import Bookkeeper
-from emailsys.interfaces import IQueue, Settlement, StoreError
+from emailsys.interfaces import IQueue, PutOff, Settlement, StoreError
+from emailsys.mail.address import Address
 from emailsys.mail.envelope import RemoteRoute
+from emailsys.mail.next_hop import NextHop
 from emailsys.mail.transmission import Outcome
 from emailsys.telemetry import Telemetry
 
@@ -78,6 +80,15 @@ class Recorder:
         """From now on give up where the store fails once."""
         self._hurried = True
 
+    def put_off(self, next_hop: NextHop, outcome: Outcome) -> PutOff:
+        """An attempt that ended so for all rows to a next hop without being made; those of which more than a delay is
+        to be told are leased instead."""
+
+        def told(queue_id: str, forward_path: Address) -> None:
+            self._tell_one("delayed", queue_id, forward_path, next_hop, outcome)
+
+        return PutOff(self._books.delay(self._now(), self._draw()), words(outcome), outcome.remote, told)
+
     async def record(self, parcel: Parcel, outcomes: Sequence[Outcome]) -> None:
         """Settle an attempt in one commit with its notices; where the store fails, again and again while we hold it.
 
@@ -109,12 +120,16 @@ class Recorder:
 
     def _tell(self, parcel: Parcel, settlements: Sequence[Settlement], outcomes: Sequence[Outcome]) -> None:
         for settlement, outcome in zip(settlements, outcomes, strict=True):
-            self._telemetry.event(
-                "delayed" if settlement.due_at is not None else settlement.fate.value.partition(" ")[0],
-                queue_id=settlement.row.queue_id,
-                to=settlement.row.forward_path,
-                next_hop=parcel.next_hop,
-                remote=outcome.remote or "-",
-                tls=outcome.tls or "-",
-                reply=settlement.reply,
-            )
+            name = "delayed" if settlement.due_at is not None else settlement.fate.value.partition(" ")[0]
+            self._tell_one(name, settlement.row.queue_id, settlement.row.forward_path, parcel.next_hop, outcome)
+
+    def _tell_one(self, name: str, queue_id: str, to: Address, next_hop: NextHop, outcome: Outcome) -> None:
+        self._telemetry.event(
+            name,
+            queue_id=queue_id,
+            to=to,
+            next_hop=next_hop,
+            remote=outcome.remote or "-",
+            tls=outcome.tls or "-",
+            reply=words(outcome),
+        )

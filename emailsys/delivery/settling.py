@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,6 +34,16 @@ class Bookkeeper:
         self._router = router
         self._settings = settings
         self._hostname = hostname
+
+    def delay(self, now: datetime, chance: float) -> Callable[[int, datetime, bool], datetime | None]:
+        """When rows are due again that an attempt at `now` did not bring away, by their attempts before, their arrival,
+        and whether the sender was told of the delay; None where a notice is due, or the end."""
+
+        def due_at(attempts: int, arrived_at: datetime, warned: bool) -> datetime | None:
+            step = after_attempt(self._settings, attempts, arrived_at, now, warned, chance)
+            return None if step.warn else step.due_at
+
+        return due_at
 
     async def settle(
         self, rows: Sequence[QueueRow], outcomes: Sequence[Outcome], now: datetime, chance: float

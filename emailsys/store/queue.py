@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, bindparam, func, select, update
 from zope.interface import implementer
 
-from emailsys.interfaces import NO_WAY, IQueue, Notice, QueueRow, Settlement, StoreError, Way
+from emailsys.interfaces import NO_WAY, IQueue, Notice, PutOff, QueueRow, Settlement, StoreError, Way
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import MessageRequest, RecipientRequest, Return, parse_notify, parse_orcpt
 from emailsys.mail.envelope import BodyType
 from emailsys.store.bodies import read_piece
 from emailsys.store.database import Database
 from emailsys.store.gathering import Gathering
-from emailsys.store.history import microseconds, moment
+from emailsys.store.history import moment
 from emailsys.store.ids import id_text
+from emailsys.store.putting_off import Delayed, Due, PuttingOff, in_parts
 from emailsys.store.reclaim import Sweeper
 from emailsys.store.schema import NEVER, bodies, messages, queue
 from emailsys.store.settling import Settling
 
-# Rows that one statement names.
-ROWS_AT_ONCE: Final = 500
 # How often one lease looks for rows that are due, where it finds some that are to wait.
 _LOOKS: Final = 4
 # What a queue row needs of its message; not the list of recipients, which may be as long for each of them.
@@ -60,6 +59,7 @@ class Queue:
         self._database = database
         self._now = now
         self._settling = Settling(database, sweeper, now)
+        self._putting_off = PuttingOff(database)
         self._beginnings: Gathering[int, _Beginning | None] = Gathering(
             lambda read: database.read("beginnings", read), _read_beginnings, _BEGINNINGS_AT_ONCE
         )
@@ -67,19 +67,17 @@ class Queue:
     def _microseconds(self) -> int:
         return int(self._now() * 1_000_000)
 
-    async def lease(
-        self, limit: int, seconds: float, later: Mapping[Way, datetime] = NO_WAY
-    ) -> Sequence[QueueRow]:
+    async def lease(self, limit: int, seconds: float, later: Mapping[Way, PutOff] = NO_WAY) -> Sequence[QueueRow]:
         """Take rows that are due; nobody else gets them for so many seconds."""
         lease = self._database.ids.make()
         now = self._microseconds()
-        dates = {way: microseconds(due_at) for way, due_at in later.items()}
 
-        def take(connection: Connection) -> Sequence[QueueRow]:
+        def take(connection: Connection) -> tuple[list[QueueRow], list[Delayed]]:
             taken: list[QueueRow] = []
+            told: list[Delayed] = []
             for _ in range(_LOOKS):
-                due = _Due(connection.execute(due_rows(now, limit - len(taken))).mappings().all(), dates)
-                due.set_aside(connection)
+                due = Due(connection.execute(due_rows(now, limit - len(taken))).mappings().all(), later)
+                told += self._putting_off.record(connection, due, now)
                 for some in in_parts([row[queue.c.row_id] for row in due.taken]):
                     connection.execute(
                         update(queue)
@@ -89,9 +87,12 @@ class Queue:
                 taken += [_queue_row(row, lease) for row in due.taken]
                 if not due.later or len(taken) >= limit:
                     break
-            return taken
+            return taken, told
 
-        return await self._database.run("lease", take)
+        taken, told = await self._database.run("lease", take)
+        for put_off, message_id, forward_path in told:
+            put_off.told(id_text(message_id), forward_path)
+        return taken
 
     async def renew(self, rows: Sequence[QueueRow], seconds: float) -> Sequence[QueueRow]:
         """Hold leased rows for so many seconds from now; returns those whose lease was lost before."""
@@ -149,35 +150,6 @@ class Queue:
             yield content
 
 
-class _Due:
-    """Rows that are due, by what is done with them."""
-
-    def __init__(self, rows: Sequence[Any], dates: Mapping[Way, int]) -> None:
-        self.taken: list[Any] = []
-        #: Row ids by when they are due instead.
-        self.later: dict[int, list[int]] = {}
-        # Their lease ran out while an operator waited to hold them.
-        self._stopped: list[int] = []
-        for row in rows:
-            if row[queue.c.state] == "holding":
-                self._stopped.append(row[queue.c.row_id])
-            elif dates and (way := (row[messages.c.reverse_domain], row[queue.c.forward_domain])) in dates:
-                self.later.setdefault(dates[way], []).append(row[queue.c.row_id])
-            else:
-                self.taken.append(row)
-
-    def set_aside(self, connection: Connection) -> None:
-        """Give their new dates to those that are not taken."""
-        for due_at, row_ids, state in (
-            (NEVER, self._stopped, "held"),
-            *((due_at, row_ids, "waiting") for due_at, row_ids in self.later.items()),
-        ):
-            for some in in_parts(row_ids):
-                connection.execute(
-                    update(queue).where(queue.c.row_id.in_(some)).values(state=state, lease=None, due_at=due_at)
-                )
-
-
 def _read_beginnings(connection: Connection, row_ids: Sequence[int]) -> list[_Beginning | None]:
     found = {
         row_id: (message_id, pieces, bytes(content))
@@ -217,12 +189,6 @@ def give_back_leased(connection: Connection, ours: Any, row_ids: Sequence[int], 
             update(queue).where(here, queue.c.state == "holding").values(state="held", lease=None, due_at=NEVER)
         ).rowcount
     return changed
-
-
-def in_parts(row_ids: Sequence[int]) -> Iterable[Sequence[int]]:
-    """As many at a time as one statement names."""
-    for start in range(0, len(row_ids), ROWS_AT_ONCE):
-        yield row_ids[start : start + ROWS_AT_ONCE]
 
 
 def _by_lease(rows: Sequence[QueueRow]) -> dict[int, list[int]]:

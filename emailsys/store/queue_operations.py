@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, case, delete, func, literal, select, update
+from sqlalchemy import Connection, Select, case, delete, func, literal, select, update
 from zope.interface import implementer
 
 from emailsys.interfaces import Fate
@@ -77,13 +77,7 @@ class QueueOperations:
 
     async def entries(self, which: QueueFilter, limit: int, after: int = 0) -> Sequence[QueueEntry]:
         """Rows in the order in which they were accepted."""
-        asked = (
-            select(queue, *ENVELOPE)
-            .join(messages, messages.c.message_id == queue.c.message_id)
-            .where(self._chosen(which), queue.c.row_id > after)
-            .order_by(queue.c.row_id)
-            .limit(limit)
-        )
+        asked = self.listing(which, limit, after)
         rows = await self._database.read("queue-entries", lambda connection: connection.execute(asked).mappings().all())
         return [
             QueueEntry(
@@ -102,6 +96,17 @@ class QueueOperations:
             )
             for row in rows
         ]
+
+    def listing(self, which: QueueFilter, limit: int, after: int) -> Select[Any]:
+        """Rows that fit, with their messages: read along the key from `after` on, until there are enough; those of
+        named messages by the index of messages."""
+        return (
+            select(queue, *ENVELOPE)
+            .join(messages, messages.c.message_id == queue.c.message_id)
+            .where(self._chosen(which), queue.c.row_id > after)
+            .order_by(queue.c.row_id)
+            .limit(limit)
+        )
 
     async def summary(self) -> Sequence[DomainQueue]:
         """By recipient domain, the most rows first."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from zope.interface.verify import verifyObject
 
-from emailsys.interfaces import IQueue, Settlement, StoreError
+from emailsys.interfaces import IQueue, PutOff, Settlement, StoreError
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import BodyType
+from emailsys.operations import EventKind, QueueFilter, RowState
 from tests.contract.mail import ARRIVED, CAROL, MailCase, envelope, remote
 
 DAVE = Address("Dave", "example.net")
@@ -67,7 +69,8 @@ class QueueContract(MailCase):
         assert now is not None
         until = now + timedelta(seconds=300)
         self.clock.advance(1)
-        later = {(CAROL.domain, DAVE.domain): until, (None, "example.com"): until}
+        wait = PutOff(lambda attempts, arrived_at, warned: until)
+        later = {(CAROL.domain, DAVE.domain): wait, (None, "example.com"): wait}
         rows = await self.store.queue.lease(4, 60, later)
         self.assertEqual(
             [(row.reverse_path, row.forward_path.domain) for row in rows],
@@ -78,6 +81,34 @@ class QueueContract(MailCase):
         self.clock.advance(299)
         again = await self.store.queue.lease(10, 60)
         self.assertEqual([(row.way, row.attempts) for row in again], [((CAROL.domain, DAVE.domain), 0)] * 3)
+
+    async def test_what_is_put_off_with_a_reply_counts_as_an_attempt_and_is_told(self) -> None:
+        """Only those whose sender is to be told of something are leased all the same."""
+        queue_id = await self.send(b"x\r\n", envelope(remote(DAVE)))
+        now = await self.store.queue.next_due()
+        assert now is not None
+        due = now + timedelta(seconds=300)
+        told: list[tuple[str, Address]] = []
+        seen: list[tuple[int, datetime, bool]] = []
+
+        def due_at(attempts: int, arrived_at: datetime, warned: bool) -> datetime | None:
+            seen.append((attempts, arrived_at, warned))
+            return due if attempts == 0 else None
+
+        def tell(*about: Any) -> None:
+            told.append(about)
+
+        later = {(CAROL.domain, DAVE.domain): PutOff(due_at, "451 4.4.1 down", "mx [192.0.2.9]", tell)}
+        self.assertEqual(list(await self.store.queue.lease(10, 60, later)), [])
+        self.assertEqual((seen, told), ([(0, ARRIVED, False)], [(queue_id, DAVE)]))
+        (entry,) = await self.store.queue_operations.entries(QueueFilter(), 10)
+        self.assertEqual((entry.attempts, entry.due_at, entry.state), (1, due, RowState.WAITING))
+        self.assertEqual((entry.last_reply, entry.last_remote), ("451 4.4.1 down", "mx [192.0.2.9]"))
+        (life,) = await self.store.trace.lives(queue_id, 1)
+        self.assertEqual([one.reply for one in life.happenings if one.kind is EventKind.DELAYED], ["451 4.4.1 down"])
+        self.clock.advance(300)
+        (row,) = await self.store.queue.lease(10, 60, later)
+        self.assertEqual(row.attempts, 1)
 
     async def test_a_settled_recipient_is_gone(self) -> None:
         await self.send(b"x\r\n", envelope(remote(DAVE)))

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.config.settings import QueueSettings
 from emailsys.delivery import destinations
 from emailsys.delivery.destinations import Destination, Destinations
-from emailsys.interfaces import NO_WAY, QueueRow, StoreError, Way
+from emailsys.interfaces import NO_WAY, PutOff, QueueRow, StoreError, Way
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind
@@ -63,6 +63,21 @@ class Crowded(SynchronousTestCase):
         self.assertLess(len(leased), 100)
         self.assertEqual(system.relay.attempts, [("silent.test", ("user0@silent.test",))])
 
+    def test_what_comes_due_for_a_host_that_is_down_is_told_without_being_leased(self) -> None:
+        """A host that refuses: one connection for all, and each message knows why it waits and until when."""
+        system = System(QueueSettings(max_leased=80, max_per_next_hop=2))
+        system.relay.down.add("down.test")
+        for n in range(400):
+            system.accept(f"user{n}@down.test", wake=False)
+        system.runner.wake()
+        system.pass_time(10, 1.0)
+        self.assertEqual(len(system.relay.attempts), 1)
+        self.assertLess(len(system.store.settlements), 100)
+        self.assertEqual({row.attempts for row in system.store.waiting}, {1})
+        self.assertEqual({row.last_reply for row in system.store.waiting}, {"451 4.4.1 no answer from any host"})
+        self.assertEqual({row.due_at for row in system.store.waiting}, {NOW + timedelta(seconds=300)})
+        self.assertEqual(system.telemetry.counters["delayed"], 400)
+
     def test_a_corrected_route_applies_to_mail_that_was_put_off(self) -> None:
         system = System(QueueSettings(max_leased=80, max_per_next_hop=2))
         system.relay.hanging.add("silent.test")
@@ -113,9 +128,7 @@ class FailingQueue(MemoryQueue):
         async for piece in super().pieces(row):
             yield piece
 
-    async def lease(
-        self, limit: int, seconds: float, later: Mapping[Way, datetime] = NO_WAY
-    ) -> Sequence[QueueRow]:
+    async def lease(self, limit: int, seconds: float, later: Mapping[Way, PutOff] = NO_WAY) -> Sequence[QueueRow]:
         if self.lease_fails:
             raise StoreError("cannot be read")
         return await super().lease(limit, seconds, later)

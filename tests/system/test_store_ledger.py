@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from emailsys.config.settings import StoreSettings
 from emailsys.interfaces import Fate, Settlement
 from emailsys.mail.address import Address
-from emailsys.operations import QueueFilter
+from emailsys.operations import QueueFilter, RowState
 from emailsys.store.open import open_store
 from emailsys.store.queue import due_rows
 from emailsys.telemetry import Telemetry
@@ -230,6 +230,31 @@ class SQLiteLedgerTests(SQLiteCase, LedgerCase):
 
     def store_url(self) -> str | None:
         return None
+
+    async def test_a_page_of_the_queue_is_read_along_the_key_whatever_the_filter(self) -> None:
+        """No page but one of named messages reads rows before its first or after its last, and none is sorted."""
+        await self.fill_queue(1000)
+        every = (
+            QueueFilter(),
+            QueueFilter(older_than=60),
+            QueueFilter(domain="example.net"),
+            QueueFilter(sender="carol@example.org"),
+            QueueFilter(sender="<>"),
+            *(QueueFilter(state=state) for state in RowState),
+        )
+        for which in every:
+            plan = await self.plan(self.store.queue_operations.listing(which, 100, 500))
+            self.assertIn("SEARCH queue USING INTEGER PRIMARY KEY (rowid>?)", plan, which)
+            self.assertIn("SEARCH messages USING INTEGER PRIMARY KEY", plan, which)
+            self.assertNotIn("SCAN", plan, which)
+            self.assertNotIn("TEMP B-TREE", plan, which)
+
+    async def test_rows_of_a_named_message_are_found_by_its_index(self) -> None:
+        queue_id = await self.send(b"x\r\n", envelope(remote(DAVE)))
+        await self.fill_queue(1000)
+        plan = await self.plan(self.store.queue_operations.listing(QueueFilter(queue_ids=(queue_id,)), 100, 0))
+        self.assertIn("SEARCH queue USING INDEX ix_queue_message_id", plan)
+        self.assertNotIn("SCAN", plan)
 
 
 class PostgreSQLLedgerTests(PostgreSQLCase, LedgerCase):
