@@ -14,11 +14,10 @@ from emailsys.interfaces import IRouter, PutOff, QueueRow, Way
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.transmission import Outcome
 
-# Seconds a recipient takes, as long as nothing was measured, and the part that a new measure has in the average.
+# Seconds a recipient takes, as long as nothing was measured, and the part that a new measure has in the average where
+# it is longer.
 _FIRST_PACE: Final = 0.02
 _NEW_PART: Final = 0.3
-# Seconds a recipient is thought to take at most.
-_SLOWEST_PACE: Final = 10.0
 # Seconds until a postponed row comes again, at least and at most.
 _LEAST_POSTPONEMENT: Final = 1.0
 _MOST_POSTPONEMENT: Final = 300.0
@@ -102,10 +101,10 @@ class Destination:
     def measure(self, seconds: float) -> None:
         """Take the measure of its pace, once in so many seconds."""
         if self.finished:
-            self.pace += _NEW_PART * (seconds / self.finished - self.pace)
+            measured = seconds / self.finished
+            # A row that comes again too early is re-dated once more; one that comes too late finds its host at rest.
+            self.pace = min(measured, self.pace + _NEW_PART * (measured - self.pace))
         elif self.under_way:
-            # It got nothing done: what is re-dated for it need not come back soon.
-            self.pace = min(self.pace * 2, _SLOWEST_PACE)
             self.silence += seconds
         self.lately, self.finished = self.finished, 0
 
@@ -114,13 +113,19 @@ class Destination:
         return self.under_way > 0 and not (self.lately or self.finished)
 
     def silent(self, now: datetime) -> PutOff:
-        """What becomes of rows that are not even leased while it is silent: they come again after as long as it has
-        been silent, so that they wait twice as long at most as they must."""
-        due_at = now + timedelta(seconds=min(max(self.silence, _LEAST_POSTPONEMENT), _MOST_POSTPONEMENT))
+        """What becomes of rows that are not even leased while it is silent."""
+        due_at = self._after_silence(now)
         return PutOff(lambda attempts, arrived_at, warned: due_at)
 
+    def _after_silence(self, now: datetime) -> datetime:
+        """As long from now as it has been silent: so rows wait twice as long at most as they must."""
+        return now + timedelta(seconds=min(max(self.silence, _LEAST_POSTPONEMENT), _MOST_POSTPONEMENT))
+
     def next_turn(self, now: datetime) -> datetime:
-        """When a row that finds no room now should come again: one after the other, as fast as they are sent here."""
+        """When a row that finds no room now should come again: one after the other, as fast as they are sent here;
+        while it is silent all together, as nothing is known of its pace."""
+        if self.is_silent():
+            return self._after_silence(now)
         earliest = now + timedelta(seconds=_LEAST_POSTPONEMENT)
         latest = now + timedelta(seconds=_MOST_POSTPONEMENT)
         after = earliest if self.turn is None else self.turn + timedelta(seconds=self.pace)

@@ -244,6 +244,25 @@ class Remembering(SynchronousTestCase):
         last = [destination.next_turn(NOW) for _ in range(2000)][-1]
         self.assertEqual(last, NOW + timedelta(seconds=300))
 
+    def test_rows_for_a_host_that_grew_faster_come_again_at_its_new_pace(self) -> None:
+        """Its first second, with one connection, says nothing of the next with ten."""
+        destination = Destination(NextHop("fast.test"))
+        for finished in (50, 1000):
+            destination.finished = finished
+            destination.measure(1.0)
+        turns = [destination.next_turn(NOW) for _ in range(500)]
+        self.assertEqual(turns[-1], NOW + timedelta(seconds=1 + 499 * 0.001))
+
+    def test_what_comes_before_a_host_has_answered_comes_back_soon_and_together(self) -> None:
+        """Ten thousand rows for one host: those leased in the moment before its first answer are not the last."""
+        destination = Destination(NextHop("fresh.test"))
+        destination.under_way = 1
+        turns = {destination.next_turn(NOW) for _ in range(500)}
+        self.assertEqual(turns, {NOW + timedelta(seconds=1)})
+        for _ in range(8):
+            destination.measure(1.0)
+        self.assertEqual(destination.next_turn(NOW), NOW + timedelta(seconds=8))
+
     def test_no_more_hosts_are_remembered_than_the_limit(self) -> None:
         self.patch(destinations, "_MOST_REMEMBERED", 10)
         known = Destinations()
