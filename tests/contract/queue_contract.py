@@ -104,7 +104,7 @@ class QueueContract(MailCase):
         (entry,) = await self.store.queue_operations.entries(QueueFilter(), 10)
         self.assertEqual((entry.attempts, entry.due_at, entry.state), (1, due, RowState.WAITING))
         self.assertEqual((entry.last_reply, entry.last_remote), ("451 4.4.1 down", "mx [192.0.2.9]"))
-        (life,) = await self.store.trace.lives(queue_id, 1)
+        (life,) = (await self.store.trace.search(queue_id, 1)).lives
         self.assertEqual([one.reply for one in life.happenings if one.kind is EventKind.DELAYED], ["451 4.4.1 down"])
         self.clock.advance(300)
         (row,) = await self.store.queue.lease(10, 60, later)
