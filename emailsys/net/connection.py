@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import itertools
-import secrets
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -54,24 +51,6 @@ class Wire(Protocol[EventT_co]):
 
     def next_event(self) -> EventT_co | None:
         """What the peer asks for next, None until more comes."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether that address is this machine talking to itself; False for what is no address."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return address.is_loopback
-
-
-def session_names() -> Callable[[], str]:
-    """A source of session ids for the log: a random start for each process, then a count."""
-    start = secrets.token_hex(3)
-    count = itertools.count(1)
-    return lambda: f"{start}-{next(count)}"
 
 
 @implementer(IHandshakeListener, IHalfCloseableProtocol)

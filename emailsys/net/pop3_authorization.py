@@ -17,7 +17,8 @@ from typing_extensions import override
 from emailsys.config.settings import POP3Settings
 from emailsys.interfaces import IMaildrop, LoginBusy, MaildropInUse
 from emailsys.mail.envelope import Client
-from emailsys.net.connection import Connection, is_loopback
+from emailsys.mail.ip import is_loopback
+from emailsys.net.connection import Connection
 from emailsys.net.tls import describe
 from emailsys.telemetry import Telemetry
 from emailsys.wire.pop3_session import Event, POP3Session

@@ -12,9 +12,9 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from emailsys.interfaces import IMaildrop, MaildropLost, StoreError
-from emailsys.net.connection import session_names
 from emailsys.net.pop3_authorization import POP3Authorization, POP3Service
 from emailsys.net.pop3_sending import CutShort, MessageDamaged, send_listing, send_message
+from emailsys.net.session_names import session_names
 from emailsys.wire.pop3_session import Command, Event, Refusal, Response
 
 # RFC 3206 §4, RFC 2449 §8: response codes that clients act on.

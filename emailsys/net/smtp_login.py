@@ -15,8 +15,9 @@ from typing_extensions import override
 from emailsys.interfaces import IDelivery, LoginBusy, StoreError
 from emailsys.mail import reply as replies
 from emailsys.mail.envelope import Client
+from emailsys.mail.ip import is_loopback
 from emailsys.mail.reply import Reply
-from emailsys.net.connection import Connection, is_loopback
+from emailsys.net.connection import Connection
 from emailsys.net.smtp_service import Kind, SMTPService
 from emailsys.net.tls import describe
 from emailsys.wire.sasl import MECHANISMS, Credentials

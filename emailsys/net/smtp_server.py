@@ -16,8 +16,8 @@ from emailsys.mail import reply as replies
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Addressee, Arrival, Envelope, Recipient
 from emailsys.mail.reply import Reply
-from emailsys.net.connection import session_names
 from emailsys.net.incoming import IncomingMessage
+from emailsys.net.session_names import session_names
 from emailsys.net.smtp_login import SMTPLogin
 from emailsys.net.smtp_service import SMTPService
 from emailsys.wire.smtp_grammar import Chunk, MailArguments, RcptArguments
