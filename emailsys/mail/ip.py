@@ -8,7 +8,7 @@ IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def read_ip(text: str) -> IP | None:
-    """The address, without a scope such as %eth0; an IPv4 address mapped into IPv6 is that address. None for no address.
+    """The address without a scope such as %eth0, an IPv4 one mapped into IPv6 as itself; None for what is none.
 
     RFC 4291 §2.5.5.2: a socket for both families gives ::ffff:192.0.2.1 for 192.0.2.1.
     """

@@ -148,6 +148,11 @@ def challenge(text: bytes) -> Reply:
     return Reply(334, "", text.decode("ascii"))
 
 
+def too_many_connections(why: str) -> Reply:
+    """In place of the greeting: this connection is one too many (RFC 5321 §3.8, 421)."""
+    return Reply(421, "4.7.0", f"{why}, try again later")
+
+
 def queued(queue_id: str) -> Reply:
     """The message is on disk."""
     return Reply(250, "2.0.0", f"queued as {queue_id}")

@@ -126,7 +126,8 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     @property
     def peer_host(self) -> str:
         """The peer's address in text form, "" where there is none (a Unix socket)."""
-        return str(getattr(self._transport.getPeer(), "host", ""))
+        transport: Any = self.transport
+        return str(getattr(transport.getPeer(), "host", ""))
 
     def send(self, octets: bytes) -> None:
         """Put octets behind the replies that go out together."""

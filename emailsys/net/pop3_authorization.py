@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from twisted.cred.credentials import UsernamePassword
@@ -18,6 +18,7 @@ from emailsys.config.settings import POP3Settings
 from emailsys.interfaces import IMaildrop, LoginBusy, MaildropInUse
 from emailsys.mail.envelope import Client
 from emailsys.mail.ip import is_loopback
+from emailsys.net.admission import Admission
 from emailsys.net.connection import Connection
 from emailsys.net.tls import describe
 from emailsys.telemetry import Telemetry
@@ -49,6 +50,7 @@ class POP3Service:
     context_factory: IOpenSSLServerConnectionCreator | None = None
     handshake_timeout: float = 30.0
     expire_days: float = 0.0
+    admission: Admission = field(default_factory=Admission)
 
 
 class POP3Authorization(Connection[Event], pop3.POP3):

@@ -16,6 +16,7 @@ from emailsys.mail import reply as replies
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Addressee, Arrival, Envelope, Recipient
 from emailsys.mail.reply import Reply
+from emailsys.net.admission import TurnedAway
 from emailsys.net.incoming import IncomingMessage
 from emailsys.net.session_names import session_names
 from emailsys.net.smtp_login import SMTPLogin
@@ -59,6 +60,7 @@ class ESMTPServer(SMTPLogin):
     @override
     def connectionMade(self) -> None:
         self._sessions.add(self)
+        self.service.admission.enter(self.peer_host)
         super().connectionMade()
 
     @override
@@ -119,6 +121,7 @@ class ESMTPServer(SMTPLogin):
     @override
     def ended(self, reason: Failure) -> None:
         self._sessions.discard(self)
+        self.service.admission.leave(self.peer_host)
         self.forget()
         self.log_out()
         client = self.client
@@ -377,7 +380,13 @@ class ESMTPServerFactory(smtp.SMTPFactory):
         self._new_session = new_session if new_session is not None else session_names()
 
     @override
-    def buildProtocol(self, addr: IAddress | None) -> ESMTPServer:
+    def buildProtocol(self, addr: IAddress | None) -> ESMTPServer | TurnedAway:
+        service, ip = self.service, str(getattr(addr, "host", ""))
+        too_many = service.admission.refusal(ip)
+        if too_many is not None:
+            service.telemetry.event("smtp.turned_away", service=service.kind.value, ip=ip, why=too_many.value)
+            words = replies.too_many_connections(too_many.value).encode()
+            return TurnedAway(service.admission, words, service.clock, service.settings.close_timeout)
         server = ESMTPServer(self.service, self._new_session(), self.sessions)
         server.factory = self
         server.portal = self.portal
