@@ -326,13 +326,13 @@ class Failures(SynchronousTestCase):
         house = SMTPHouse()
         peer = in_data(house)
         server: Any = peer.protocol
-        honest = server._take_body
+        honest = server.take_body
 
         def broken(body: Any) -> None:
-            server._take_body = honest
+            server.take_body = honest
             raise ZeroDivisionError("a bug")
 
-        server._take_body = broken
+        server.take_body = broken
         peer.say(b"Subject: one\r\n\r\none\r\n")
         self.assertEqual(peer.heard(), b"")
         peer.say(b".\r\nNOOP\r\n")
