@@ -73,11 +73,13 @@ class SMTPReception(SMTPLogin):
     async def do_MAIL(self, arguments: MailArguments) -> None:
         if self.delivery is None:
             await self.become_stranger()
-            if self.lost:
-                return
         service = self.service
         size = service.settings.max_message_size if arguments.size is None else arguments.size
-        if not await service.intake.has_room(size):
+        has_room = await service.intake.has_room(size)
+        if self.closing:
+            # The delivery has gone with the connection.
+            return
+        if not has_room:
             self._refuse(replies.STORE_FULL, sender=_shown(arguments.reverse_path))
             return
         refusal = await self.validateFrom(self.client, arguments.reverse_path)
