@@ -68,8 +68,10 @@ _SMTP: Final[Mapping[str, Read]] = {
     "max_recipients": a_count(minimum=100, maximum=1_000_000),
     # RFC 5321 §6.3: a limit on Received fields should be at least 100.
     "max_received_fields": a_count(minimum=100, maximum=10_000),
+    "max_refusals": a_count(minimum=10, maximum=1_000_000),
     "command_timeout": a_duration(minimum=1),
     "data_timeout": a_duration(minimum=1),
+    "message_timeout": a_duration(minimum=60),
     "close_timeout": a_duration(minimum=0.1),
     **_CONNECTIONS,
     "plaintext_auth_on_loopback": a_boolean,

@@ -55,7 +55,7 @@ class Admission:
         self._most = most
         self._most_of_strangers = most - most // 10
         self._most_from_address = most_from_address
-        self._is_exempt = is_exempt
+        self.is_exempt = is_exempt
         self._from: dict[str, int] = {}
         self._connected = 0
         self._told = 0
@@ -65,8 +65,8 @@ class Admission:
         if self._most and self._connected >= self._most:
             return TooMany.IN_ALL
         if self._most_from_address and self._from.get(_site(ip), 0) >= self._most_from_address:
-            return None if self._is_exempt(ip) else TooMany.FROM_ADDRESS
-        if self._most and self._connected >= self._most_of_strangers and not self._is_exempt(ip):
+            return None if self.is_exempt(ip) else TooMany.FROM_ADDRESS
+        if self._most and self._connected >= self._most_of_strangers and not self.is_exempt(ip):
             return TooMany.IN_ALL
         return None
 

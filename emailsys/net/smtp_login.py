@@ -42,7 +42,8 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
         self.first_timeout = service.settings.command_timeout
         self.close_timeout = service.settings.close_timeout
         self.handshake_timeout = service.handshake_timeout
-        self.wire = Session(service.settings.max_message_size, service.settings.max_recipients)
+        limits = service.settings
+        self.wire = Session(limits.max_message_size, limits.max_recipients, limits.max_refusals)
         self.client = Client(session, "")
         self.delivery = None
         self.authenticated = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -18,9 +18,11 @@ from emailsys.net.incoming import IncomingMessage
 from emailsys.net.smtp_login import SMTPLogin
 from emailsys.net.smtp_service import SMTPService
 from emailsys.wire.smtp_grammar import Chunk, MailArguments, RcptArguments
-from emailsys.wire.smtp_session import Body, End
+from emailsys.wire.smtp_session import Body, End, Event
 
 _NO_MAIL = MailArguments(None)
+# Octets a second: a message that comes so fast may take as long as it takes. Modems are faster; Postfix asks as much.
+LEAST_RATE: Final = 500
 
 
 def _shown(reverse_path: Address | None) -> object:
@@ -38,6 +40,9 @@ class SMTPReception(SMTPLogin):
         self._message: IncomingMessage | None = None
         # Why the message on its way will be refused, once its end has come.
         self._refusal: Reply | None = None
+        # When it began, and its octets so far.
+        self._began: float | None = None
+        self._octets = 0
         #: Messages that were accepted; senders, recipients and messages that were refused.
         self.accepted = 0
         self.refused = 0
@@ -57,6 +62,7 @@ class SMTPReception(SMTPLogin):
         self._mail = _NO_MAIL
         self._recipients = []
         self._refusal = None
+        self._began = None
         message, self._message = self._message, None
         if message is not None:
             message.abandon()
@@ -96,10 +102,19 @@ class SMTPReception(SMTPLogin):
         routes = await self.validateTo(Addressee(forward_path, self.client, self._mail.reverse_path))
         if isinstance(routes, Reply):
             self._refuse(routes, sender=_shown(self._mail.reverse_path), recipient=forward_path)
+            if routes.code >= 500 and not self._is_known and self.wire.refused():
+                self.event("smtp.dropped", ip=self.client.ip, why=replies.TOO_MANY_REFUSALS.text)
+                self.reply(replies.TOO_MANY_REFUSALS)
+                self.close()
             return
         self._recipients.append(Recipient(forward_path, tuple(routes), arguments.dsn))
         self.wire.rcpt_taken()
         self.reply(replies.RECIPIENT_OK)
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether it is one who can be asked: those may have a long list of people who are gone."""
+        return self.authenticated or self.service.admission.is_exempt(self.client.ip)
 
     @override
     def validateFrom(self, helo: Any, origin: Any) -> Any:
@@ -132,6 +147,7 @@ class SMTPReception(SMTPLogin):
     @override
     def do_DATA(self, rest: bytes) -> None:
         self._begin_message()
+        self._start_clock()
         self.wire.data_begins()
         self.allow_silence(self.service.settings.data_timeout)
         self.reply(replies.SEND_MESSAGE)
@@ -139,11 +155,29 @@ class SMTPReception(SMTPLogin):
     def ext_BDAT(self, chunk: Chunk) -> None:
         """RFC 3030 §2: the chunk itself follows as the body; what goes wrong here is told at its end."""
         if self._message is None and self._refusal is None:
+            self._start_clock()
             try:
                 self._begin_message()
             except Exception:
                 self.refuse_message(self.reply_to(Failure()))
         self.allow_silence(self.service.settings.data_timeout)
+
+    def _start_clock(self) -> None:
+        self._began = self.clock.seconds()
+        self._octets = 0
+
+    def is_late(self, event: Event) -> bool:
+        """Whether the message on its way takes longer than any honest client needs, and this is not its end."""
+        if self._began is None or (isinstance(event, Body) and event.end is End.MESSAGE):
+            return False
+        allowed = self.service.settings.message_timeout + self._octets / LEAST_RATE
+        return self.clock.seconds() - self._began > allowed
+
+    def leave_late_message(self) -> None:
+        """Say so, or why it would be refused in any case, and close: who holds a session so holds it no longer."""
+        self.event("smtp.too_slow", ip=self.client.ip, octets=self._octets)
+        self.reply(self._refusal or replies.TOO_SLOW)
+        self.close()
 
     def refuse_message(self, refusal: Reply) -> None:
         """The message on its way cannot be accepted; what still comes of it is dropped."""
@@ -156,6 +190,7 @@ class SMTPReception(SMTPLogin):
     def take_body(self, body: Body) -> Coroutine[Any, Any, None] | None:
         if body.refusal is not None:
             self.refuse_message(body.refusal)
+        self._octets += len(body.octets)
         if body.octets and self._message is not None:
             waiting = self._write(self._message.write, body.octets)
             if waiting is not None:
@@ -223,6 +258,7 @@ class SMTPReception(SMTPLogin):
             self._message_refused(self.reply_to(Failure()))
             return
         self.accepted += 1
+        self.wire.accepted()
         client = self.client
         self.event(
             "accepted",

@@ -15,7 +15,8 @@ from emailsys.net.admission import TurnedAway
 from emailsys.net.session_names import session_names
 from emailsys.net.smtp_reception import SMTPReception
 from emailsys.net.smtp_service import SMTPService
-from emailsys.wire.smtp_session import Answer, Body, Command, Drop, Event, Stage
+from emailsys.wire.smtp_order import Stage
+from emailsys.wire.smtp_session import Answer, Body, Command, Drop, Event
 
 
 def _never_reached(self: object, *arguments: object, **named: object) -> NoReturn:
@@ -44,6 +45,9 @@ class ESMTPServer(SMTPReception):
 
     @override
     def perform(self, event: Event) -> Coroutine[Any, Any, None] | None:
+        if self.is_late(event):
+            self.leave_late_message()
+            return None
         if isinstance(event, Command):
             step = self.lookupMethod(event.verb)(event.argument)
         elif isinstance(event, Body):
