@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from emailsys.net.connection import MAX_WAITING_OCTETS, Connection
+from emailsys.net.connection import Connection
+from emailsys.net.outgoing import MAX_WAITING_OCTETS
 from emailsys.wire.lines import Flaw, LineReader
 from tests.dialogue.peers import MemoryPeer
 
