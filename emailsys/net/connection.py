@@ -60,7 +60,7 @@ class Connection(Outgoing, Generic[EventT]):
     close_timeout: float = 5.0
     handshake_timeout: float = 30.0
 
-    #: Whether it is being closed: nothing more is acted on.
+    #: Whether it is being closed, or gone: nothing more is acted on.
     closing = False
 
     _busy = False
@@ -127,7 +127,7 @@ class Connection(Outgoing, Generic[EventT]):
         Time is `close_timeout` without progress, and with it as long as a session may be silent. What the peer still
         sends is read and dropped meanwhile.
         """
-        if self.closing or self.lost:
+        if self.closing:
             return
         self.flush()
         self.closing = True
@@ -272,7 +272,7 @@ class Connection(Outgoing, Generic[EventT]):
 
     def _measure_input(self) -> None:
         if self.wire.waiting > MAX_WAITING_OCTETS:
-            if not (self._reading_paused or self.lost or self.closing):
+            if not (self._reading_paused or self.closing):
                 self._reading_paused = True
                 self._transport.pauseProducing()
         else:

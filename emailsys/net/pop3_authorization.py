@@ -239,7 +239,7 @@ class POP3Authorization(Connection[Event], pop3.POP3):
             self.failResponse("[IN-USE] another session has the maildrop open")
         else:
             self._logout = logout
-            if self.lost or self.closing:
+            if self.closing:
                 self.let_go()
                 return
             self.mbox = IMaildrop(maildrop)

@@ -182,7 +182,7 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
         self.log_out()
         _, delivery, logout = await self.service.portal.login(credentials, self.client, IDelivery)
         self._logout = logout
-        if self.lost or self.closing:
+        if self.closing:
             self.log_out()
             return False
         self.delivery = delivery
