@@ -61,7 +61,7 @@ class POP3Server(POP3Authorization):
         if isinstance(event, Refusal):
             self.failResponse(event.text)
             if event.last:
-                self.event("pop3.closed", why="too many bad commands")
+                self.event("pop3.closed", why=event.text)
                 self.close()
             return None
         self.event("pop3.closed", why=event.reason)
