@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 
 from emailsys.client.accounts.values import Auth, Security, Server
 from emailsys.client.threads import InThread, threads_of
+from emailsys.mail.ip import is_loopback
 from emailsys.mail.next_hop import Host, HostLogin, NextHop, TLSPolicy
-from emailsys.net.connection import is_loopback
 from emailsys.net.pop3_client import CONNECT_TIMEOUT, POP3Client, POP3Lost, connect
 from emailsys.net.tls import TLSConfigError
 from emailsys.net.tls_client import client_context

@@ -58,15 +58,22 @@ SERVICES: Final[Mapping[str, tuple[int, int]]] = {
 }
 
 _TOP: Final[Mapping[str, Read]] = {"hostname": a_host_name, "user": an_account_name, "group": an_account_name}
+_CONNECTIONS: Final[Mapping[str, Read]] = {
+    "max_connections": a_count(minimum=10, maximum=1_000_000),
+    "max_connections_per_ip": a_count(minimum=0, maximum=1_000_000),
+}
 _SMTP: Final[Mapping[str, Read]] = {
     # RFC 5321 §4.5.3.1.7 and §4.5.3.1.8: 64K octets and 100 recipients are the least a server must take.
     "max_message_size": a_size(minimum=64 * 1024),
     "max_recipients": a_count(minimum=100, maximum=1_000_000),
     # RFC 5321 §6.3: a limit on Received fields should be at least 100.
     "max_received_fields": a_count(minimum=100, maximum=10_000),
+    "max_refusals": a_count(minimum=10, maximum=1_000_000),
     "command_timeout": a_duration(minimum=1),
     "data_timeout": a_duration(minimum=1),
+    "message_timeout": a_duration(minimum=60),
     "close_timeout": a_duration(minimum=0.1),
+    **_CONNECTIONS,
     "plaintext_auth_on_loopback": a_boolean,
 }
 _POP3: Final[Mapping[str, Read]] = {
@@ -75,6 +82,7 @@ _POP3: Final[Mapping[str, Read]] = {
     "session_timeout": a_duration(minimum=600),
     "takeover_after": a_duration(minimum=1),
     "close_timeout": a_duration(minimum=0.1),
+    **_CONNECTIONS,
     "plaintext_auth_on_loopback": a_boolean,
     "serve_utf8_raw": a_boolean,
 }

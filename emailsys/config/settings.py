@@ -25,9 +25,16 @@ class SMTPSettings:
     max_message_size: int = 50 * MIB
     max_recipients: int = 1000
     max_received_fields: int = 100
+    # Recipients and commands answered with 5xx since the last message that was accepted; one more ends the session.
+    max_refusals: int = 100
     command_timeout: float = 300.0
     data_timeout: float = 180.0
+    # A whole message, beside the time that its octets take at 500 a second.
+    message_timeout: float = 3600.0
     close_timeout: float = 5.0
+    # At a time on all ports together; and of these from one address, or one IPv6 network of 64 bits, 0 for no limit.
+    max_connections: int = 5000
+    max_connections_per_ip: int = 50
     plaintext_auth_on_loopback: bool = False
 
 
@@ -39,6 +46,9 @@ class POP3Settings:
     session_timeout: float = 600.0
     takeover_after: float = 60.0
     close_timeout: float = 5.0
+    # As with SMTP.
+    max_connections: int = 5000
+    max_connections_per_ip: int = 50
     plaintext_auth_on_loopback: bool = False
     serve_utf8_raw: bool = False
 

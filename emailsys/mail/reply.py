@@ -72,6 +72,8 @@ SEND_MESSAGE: Final = Reply(354, "", "send the message, end it with a dot on a l
 TIMED_OUT: Final = Reply(421, "4.4.2", "nothing heard for too long, closing")
 SHUTTING_DOWN: Final = Reply(421, "4.3.2", "the service is stopping, try again later")
 TOO_MANY_BAD_COMMANDS: Final = Reply(421, "4.7.0", "too many bad commands, closing")
+TOO_MANY_REFUSALS: Final = Reply(421, "4.7.0", "too many refused recipients or commands, closing")
+TOO_SLOW: Final = Reply(421, "4.4.2", "the message comes too slowly, closing")
 TOO_MANY_LOGINS: Final = Reply(421, "4.7.0", "too many failed logins, closing")
 LOCAL_ERROR: Final = Reply(451, "4.3.0", "local error, try again later")
 OUTBOUND_OFF: Final = Reply(451, "4.3.2", "mail to other systems is switched off here (outbound.enabled)")
@@ -146,6 +148,11 @@ def hello(hostname: str, extensions: tuple[str, ...] = ()) -> Reply:
 def challenge(text: bytes) -> Reply:
     """The server's challenge in an authentication exchange, base64."""
     return Reply(334, "", text.decode("ascii"))
+
+
+def too_many_connections(why: str) -> Reply:
+    """In place of the greeting: this connection is one too many (RFC 5321 §3.8, 421)."""
+    return Reply(421, "4.7.0", f"{why}, try again later")
 
 
 def queued(queue_id: str) -> Reply:

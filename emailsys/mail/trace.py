@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Final
 
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Arrival, Client, Recipient
+from emailsys.mail.ip import read_ip
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -38,9 +38,8 @@ def date_time(moment: datetime) -> str:
 @lru_cache(maxsize=1024)
 def address_literal(ip: str) -> str:
     """An IP address as RFC 5321 §4.1.3 writes it; what is no address is "[unknown]"."""
-    try:
-        address = ipaddress.ip_address(ip.partition("%")[0])
-    except ValueError:
+    address = read_ip(ip)
+    if address is None:
         return "[unknown]"
     return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
 

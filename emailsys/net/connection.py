@@ -1,40 +1,28 @@
-"""Drive one server session: octets in, one command at a time, replies out together, and every way it can end."""
+"""Drive one server session: octets in, one command at a time, and every way it can begin and end."""
 
 from __future__ import annotations
 
-import ipaddress
-import itertools
-import secrets
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
     IHandshakeListener,
     IOpenSSLServerConnectionCreator,
-    IReactorTime,
-    IReadWriteDescriptor,
     ISSLTransport,
-    ITCPTransport,
 )
-from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.internet.protocol import connectionDone
-from twisted.internet.task import deferLater
-from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
 from emailsys.net.eager import begin
 from emailsys.net.farewell import Farewell
-from emailsys.net.outflow import Outflow, taken
+from emailsys.net.outgoing import MAX_WAITING_OCTETS, Outgoing
 
-# Octets that wait to be acted on before reading from the peer pauses, and replies that wait before they are written.
-MAX_WAITING_OCTETS: Final = 64 * 1024
 # Commands acted on in one turn of the reactor, so that a peer that pipelines thousands does not hold up the others.
 _COMMANDS_A_TURN: Final = 200
 
@@ -56,26 +44,8 @@ class Wire(Protocol[EventT_co]):
         """What the peer asks for next, None until more comes."""
 
 
-def is_loopback(host: str) -> bool:
-    """Whether that address is this machine talking to itself; False for what is no address."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return address.is_loopback
-
-
-def session_names() -> Callable[[], str]:
-    """A source of session ids for the log: a random start for each process, then a count."""
-    start = secrets.token_hex(3)
-    count = itertools.count(1)
-    return lambda: f"{start}-{next(count)}"
-
-
 @implementer(IHandshakeListener, IHalfCloseableProtocol)
-class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
+class Connection(Outgoing, Generic[EventT]):
     """A server's end of a connection. A subclass gives `wire` and `perform`, and says how it greets and times out.
 
     `perform` acts on one event at once and returns None, or returns a coroutine; the next event waits for its end.
@@ -85,36 +55,23 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     """
 
     wire: Wire[EventT]
-    clock: IReactorTime
     #: Seconds of silence before the first `setTimeout` of the subclass; a whole command counts as speech, octets don't.
     first_timeout: float = 300.0
     close_timeout: float = 5.0
     handshake_timeout: float = 30.0
 
-    #: Whether the connection is gone: nothing can be sent, nothing more will come.
-    lost = False
-    #: Whether it is being closed: nothing more is acted on.
+    #: Whether it is being closed, or gone: nothing more is acted on.
     closing = False
-    #: Whether what is sent is encrypted now.
-    secure = False
 
     _busy = False
-    _choked = False
-    _draining = False
     _input_over = False
     _pumping = False
     _negotiating = False
     _implicit_tls = False
     _reading_paused = False
-    _writes_at_once = False
     _farewell: Farewell | None = None
     _handshake_call: IDelayedCall | None = None
     _next_turn: IDelayedCall | None = None
-    _room: Deferred[None] | None = None
-    # A TCP transport, one of TLS, or a test's: twisted.internet.interfaces has no name for all that is asked of it.
-    _transport: Any
-    _out: list[bytes]
-    _out_octets = 0
 
     # What a subclass says
 
@@ -147,74 +104,8 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
     @property
     def peer_host(self) -> str:
         """The peer's address in text form, "" where there is none (a Unix socket)."""
-        return str(getattr(self._transport.getPeer(), "host", ""))
-
-    def send(self, octets: bytes) -> None:
-        """Put octets behind the replies that go out together."""
-        if self.lost:
-            return
-        self._out.append(octets)
-        self._out_octets += len(octets)
-        if self._out_octets > MAX_WAITING_OCTETS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write the replies that were collected."""
-        if self._out:
-            octets = self._out[0] if len(self._out) == 1 else b"".join(self._out)
-            self._out = []
-            self._out_octets = 0
-            if self._writes_at_once and not self.secure:
-                octets = self._written_at_once(octets)
-            if octets:
-                self._transport.write(octets)
-
-    def _written_at_once(self, octets: bytes) -> bytes:
-        """Give the socket what it takes now; returns the rest.
-
-        To wait for the reactor's next round, two changes of its poll set included, costs more than all of the reply
-        before it. Where octets wait already, or the socket has an error, that round is the place to go on.
-        """
-        transport = self._transport
-        if transport.dataBuffer or transport._tempDataBuffer:
-            return octets
-        written = transport.writeSomeData(octets)
-        return octets[written:] if isinstance(written, int) else octets
-
-    async def room(self) -> None:
-        """Write what was collected and wait until the transport wants more.
-
-        @raise ConnectionLost: it never will.
-        """
-        self.flush()
-        if self.lost:
-            raise ConnectionLost
-        if self._choked:
-            self._room = Deferred()
-            await self._room
-
-    async def drained(self, heard: Callable[[], object]) -> None:
-        """Write what was collected and wait until the kernel has all of it, `timeOut` seconds without progress at most.
-
-        @param heard: called whenever the peer has read on.
-        @raise ConnectionLost: it will not read it.
-        """
-
-        def progressed() -> None:
-            self.resetTimeout()
-            heard()
-
-        self.flush()
-        self._draining = True
-        try:
-            if self.secure:
-                # The TLS layer gathers small writes until the next turn.
-                await deferLater(self.clock, 0)
-            await taken(self._transport, self.clock, lambda: self.lost, progressed)
-        finally:
-            self._draining = False
-        if self.lost:
-            raise ConnectionLost
+        transport: Any = self.transport
+        return str(getattr(transport.getPeer(), "host", ""))
 
     def allow_silence(self, seconds: float) -> None:
         """The peer may be silent for so long, from the end of the command that is being acted on."""
@@ -236,7 +127,7 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
         Time is `close_timeout` without progress, and with it as long as a session may be silent. What the peer still
         sends is read and dropped meanwhile.
         """
-        if self.closing or self.lost:
+        if self.closing:
             return
         self.flush()
         self.closing = True
@@ -264,22 +155,11 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
         """Whether a command is being acted on."""
         return self._busy
 
-    @property
-    def choked(self) -> bool:
-        """Whether the peer does not read what was sent."""
-        return self._choked or self._draining
-
     # What the transport and the clock say
 
     @override
     def connectionMade(self) -> None:
-        self._transport = self.transport
-        self._out = []
-        if ITCPTransport.providedBy(self.transport):
-            # We collect what belongs together ourselves; Nagle's algorithm would hold the second write for 40 ms.
-            self._transport.setTcpNoDelay(True)
-            self._writes_at_once = IReadWriteDescriptor.providedBy(self.transport)
-        self._transport.registerProducer(Outflow(self.choke, self.unchoke), True)
+        self._begin_sending()
         self.setTimeout(self.first_timeout)
         if ISSLTransport.providedBy(self.transport):
             self._implicit_tls = True
@@ -319,19 +199,13 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
         self.wire.feed(data)
         self._pump()
 
-    def choke(self) -> None:
-        """The peer does not read: send no more."""
-        self._choked = True
-
+    @override
     def unchoke(self) -> None:
-        """The peer reads again."""
         self._choked = False
-        if self.lost or self.closing:
+        if self.closing:
             return
         self.resetTimeout()
-        waiting, self._room = self._room, None
-        if waiting is not None:
-            waiting.callback(None)
+        self._make_room()
         self._pump()
 
     def _pump(self) -> None:
@@ -398,7 +272,7 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
 
     def _measure_input(self) -> None:
         if self.wire.waiting > MAX_WAITING_OCTETS:
-            if not (self._reading_paused or self.lost or self.closing):
+            if not (self._reading_paused or self.closing):
                 self._reading_paused = True
                 self._transport.pauseProducing()
         else:
@@ -448,11 +322,8 @@ class Connection(StreamProtocol, TimeoutMixin, Generic[EventT]):
             if call is not None and call.active():
                 call.cancel()
         self._farewell = self._handshake_call = self._next_turn = None
-        self._out = []
         try:
             self.ended(reason)
         except Exception:
             self.failed(Failure())
-        waiting, self._room = self._room, None
-        if waiting is not None:
-            waiting.errback(Failure(ConnectionLost("the peer has gone")))
+        self._end_sending()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from twisted.cred.credentials import UsernamePassword
@@ -17,7 +17,9 @@ from typing_extensions import override
 from emailsys.config.settings import POP3Settings
 from emailsys.interfaces import IMaildrop, LoginBusy, MaildropInUse
 from emailsys.mail.envelope import Client
-from emailsys.net.connection import Connection, is_loopback
+from emailsys.mail.ip import is_loopback
+from emailsys.net.admission import Admission
+from emailsys.net.connection import Connection
 from emailsys.net.tls import describe
 from emailsys.telemetry import Telemetry
 from emailsys.wire.pop3_session import Event, POP3Session
@@ -48,6 +50,7 @@ class POP3Service:
     context_factory: IOpenSSLServerConnectionCreator | None = None
     handshake_timeout: float = 30.0
     expire_days: float = 0.0
+    admission: Admission = field(default_factory=Admission)
 
 
 class POP3Authorization(Connection[Event], pop3.POP3):
@@ -236,7 +239,7 @@ class POP3Authorization(Connection[Event], pop3.POP3):
             self.failResponse("[IN-USE] another session has the maildrop open")
         else:
             self._logout = logout
-            if self.lost or self.closing:
+            if self.closing:
                 self.let_go()
                 return
             self.mbox = IMaildrop(maildrop)

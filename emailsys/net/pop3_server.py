@@ -12,9 +12,10 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from emailsys.interfaces import IMaildrop, MaildropLost, StoreError
-from emailsys.net.connection import session_names
+from emailsys.net.admission import TurnedAway
 from emailsys.net.pop3_authorization import POP3Authorization, POP3Service
 from emailsys.net.pop3_sending import CutShort, MessageDamaged, send_listing, send_message
+from emailsys.net.session_names import session_names
 from emailsys.wire.pop3_session import Command, Event, Refusal, Response
 
 # RFC 3206 §4, RFC 2449 §8: response codes that clients act on.
@@ -45,6 +46,7 @@ class POP3Server(POP3Authorization):
     @override
     def connectionMade(self) -> None:
         self._sessions.add(self)
+        self.service.admission.enter(self.peer_host)
         super().connectionMade()
 
     @override
@@ -59,7 +61,7 @@ class POP3Server(POP3Authorization):
         if isinstance(event, Refusal):
             self.failResponse(event.text)
             if event.last:
-                self.event("pop3.closed", why="too many bad commands")
+                self.event("pop3.closed", why=event.text)
                 self.close()
             return None
         self.event("pop3.closed", why=event.reason)
@@ -104,6 +106,7 @@ class POP3Server(POP3Authorization):
     @override
     def ended(self, reason: Failure) -> None:
         self._sessions.discard(self)
+        self.service.admission.leave(self.peer_host)
         if not reason.check(ConnectionDone, ConnectionLost, ConnectionAborted):
             self.event("pop3.connection_failed", why=reason.getErrorMessage())
         if self.mbox is not None:
@@ -256,7 +259,13 @@ class POP3ServerFactory(ServerFactory):
         self._new_session = new_session if new_session is not None else session_names()
 
     @override
-    def buildProtocol(self, addr: IAddress | None) -> POP3Server:  # type: ignore[override]  # upstream wants its TypeVar
+    def buildProtocol(self, addr: IAddress | None) -> POP3Server | TurnedAway:  # type: ignore[override]  # no TypeVar
+        service, ip = self.service, str(getattr(addr, "host", ""))
+        too_many = service.admission.refusal(ip)
+        if too_many is not None:
+            service.telemetry.event("pop3.turned_away", ip=ip, why=too_many.value)
+            words = b"-ERR [SYS/TEMP] %b\r\n" % too_many.value.encode()
+            return TurnedAway(service.admission, words, service.clock, service.settings.close_timeout)
         server = POP3Server(self.service, self._new_session(), self.sessions)
         server.factory = self  # type: ignore[assignment]  # upstream calls it None
         return server

@@ -15,8 +15,9 @@ from typing_extensions import override
 from emailsys.interfaces import IDelivery, LoginBusy, StoreError
 from emailsys.mail import reply as replies
 from emailsys.mail.envelope import Client
+from emailsys.mail.ip import is_loopback
 from emailsys.mail.reply import Reply
-from emailsys.net.connection import Connection, is_loopback
+from emailsys.net.connection import Connection
 from emailsys.net.smtp_service import Kind, SMTPService
 from emailsys.net.tls import describe
 from emailsys.wire.sasl import MECHANISMS, Credentials
@@ -41,7 +42,8 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
         self.first_timeout = service.settings.command_timeout
         self.close_timeout = service.settings.close_timeout
         self.handshake_timeout = service.handshake_timeout
-        self.wire = Session(service.settings.max_message_size, service.settings.max_recipients)
+        limits = service.settings
+        self.wire = Session(limits.max_message_size, limits.max_recipients, limits.max_refusals)
         self.client = Client(session, "")
         self.delivery = None
         self.authenticated = False
@@ -180,7 +182,7 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
         self.log_out()
         _, delivery, logout = await self.service.portal.login(credentials, self.client, IDelivery)
         self._logout = logout
-        if self.lost or self.closing:
+        if self.closing:
             self.log_out()
             return False
         self.delivery = delivery

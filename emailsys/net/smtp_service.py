@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReacto
 
 from emailsys.config.settings import SMTPSettings
 from emailsys.interfaces import IIntake
+from emailsys.net.admission import Admission
 from emailsys.net.incoming import HeadRules
 from emailsys.telemetry import Telemetry
 
@@ -36,7 +37,8 @@ class SMTPService:
 
     `portal` logs in Anonymous and UsernamePassword credentials of octets, with a Client as the mind, and gives
     IDelivery avatars. `hostname` is what we call ourselves, in replies, Received fields and as authserv-id.
-    `context_factory` is what STARTTLS begins TLS with, None for no STARTTLS. Times are seconds.
+    `context_factory` is what STARTTLS begins TLS with, None for no STARTTLS. Services may have their `admission` in
+    common. Times are seconds.
     """
 
     kind: Kind
@@ -48,6 +50,7 @@ class SMTPService:
     hostname: str
     context_factory: IOpenSSLServerConnectionCreator | None = None
     handshake_timeout: float = 30.0
+    admission: Admission = field(default_factory=Admission)
     now: Callable[[], datetime] = _utc_now
 
     @cached_property

@@ -23,8 +23,6 @@ from emailsys.passwords import ARGON2ID
 from emailsys.policy.access import Access, Delivery
 from emailsys.policy.renewal import Renewal
 
-# Octets: a local part of 64, a domain of 255 and room for UTF-8; what is longer is nobody's name.
-_MAX_NAME: Final = 1024
 # A digest of 32 octets each: 2 MB when full.
 _MAX_REMEMBERED: Final = 10_000
 
@@ -110,8 +108,6 @@ class PasswordChecker:
 
     async def _find(self, name: bytes) -> Login | None:
         """The account of that name: a full address, or a local part in the default domain."""
-        if len(name) > _MAX_NAME:
-            return None
         try:
             text = name.decode("utf-8")
             if "@" not in text:

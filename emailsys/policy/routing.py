@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
@@ -10,27 +9,20 @@ from typing import Final
 from emailsys.interfaces import Account, IDirectory
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import LocalRoute, RemoteRoute, Route
+from emailsys.mail.ip import IP, read_ip
 
 # RFC 5233 names it a subaddress: user+tag@ reaches user@.
 _TAG_SEPARATOR: Final = "+"
 _POSTMASTER: Final = "postmaster"
 
-_IP = ipaddress.IPv4Address | ipaddress.IPv6Address
-
 
 @lru_cache(maxsize=1024)
-def _ip_of(text: str) -> _IP | None:
+def _ip_of(text: str) -> IP | None:
     """The IP address in a text, with or without the brackets and tag of an address literal; None if there is none."""
     bare = text.removeprefix("[").removesuffix("]")
     if bare[:5].lower() == "ipv6:":
         bare = bare[5:]
-    try:
-        address = ipaddress.ip_address(bare.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
+    return read_ip(bare)
 
 
 class Router:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
+from emailsys.mail.ip import read_ip
+
 
 class TrustedNetworks:
     """A set of networks; empty by default, as it should be nearly everywhere."""
@@ -20,10 +22,5 @@ class TrustedNetworks:
         """Whether a peer is in one of them; what is no address is not."""
         if not self._networks:
             return False
-        try:
-            address = ipaddress.ip_address(ip.partition("%")[0])
-        except ValueError:
-            return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self._networks)
+        address = read_ip(ip)
+        return address is not None and any(address in network for network in self._networks)

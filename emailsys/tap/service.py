@@ -24,8 +24,10 @@ from typing_extensions import override
 
 from emailsys import __version__
 from emailsys.config.exits import Exit
-from emailsys.config.settings import CertificateFiles, Settings
+from emailsys.config.settings import CertificateFiles, POP3Settings, Settings, SMTPSettings
 from emailsys.interfaces import StoreError
+from emailsys.mail.ip import is_loopback
+from emailsys.net.admission import Admission
 from emailsys.net.pop3_authorization import POP3Service
 from emailsys.net.pop3_server import POP3ServerFactory
 from emailsys.net.smtp_server import ESMTPServerFactory
@@ -39,6 +41,7 @@ from emailsys.ops.mail_log import MailLog
 from emailsys.policy.hashing import HashingThreads
 from emailsys.policy.login import build_portal
 from emailsys.policy.renewal import Renewal
+from emailsys.policy.trusted import TrustedNetworks
 from emailsys.store.open import Store, open_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
 from emailsys.tap.explaining import explainer
@@ -226,6 +229,8 @@ class Daemon(Service):
         renewal = Renewal(store.accounts, hashing, telemetry)
         portal = build_portal(store.directory, store.maildrops, hashing, outbound.access, renewal)
 
+        smtp_admission = self._admission(settings.smtp)
+
         def smtp(kind: Kind) -> ESMTPServerFactory:
             return ESMTPServerFactory(
                 SMTPService(
@@ -238,6 +243,7 @@ class Daemon(Service):
                     hostname=settings.hostname,
                     context_factory=self._tls,
                     handshake_timeout=settings.tls.handshake_timeout,
+                    admission=smtp_admission,
                 )
             )
 
@@ -251,10 +257,17 @@ class Daemon(Service):
                 context_factory=self._tls,
                 handshake_timeout=settings.tls.handshake_timeout,
                 expire_days=settings.store.maildrop_days,
+                admission=self._admission(settings.pop3),
             )
         )
         receive, submission = smtp(Kind.RECEIVE), smtp(Kind.SUBMISSION)
         return {"smtp": receive, "submission": submission, "submissions": submission, "pop3": pop3, "pop3s": pop3}
+
+    def _admission(self, limits: SMTPSettings | POP3Settings) -> Admission:
+        trusted = TrustedNetworks(self.settings.routing.trusted_networks)
+        return Admission(
+            limits.max_connections, limits.max_connections_per_ip, lambda ip: is_loopback(ip) or ip in trusted
+        )
 
     def _metrics_site(self, store: Store) -> IProtocolFactory:
         # Imported here, because it takes 10 MB that a system without it does not need.

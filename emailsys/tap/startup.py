@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,8 @@ from emailsys.tap.service import Daemon, Held
 from emailsys.telemetry import Telemetry, json_line, plain_line
 
 CERTIFICATES_FOLDER: Final = "certs"
+# Open files that are no connections: the store and its readers, listeners, logs, name servers, the control socket.
+_DESCRIPTORS_BESIDE: Final = 256
 
 
 def prepare(state: str | None, config: str | None, background: bool = False) -> Daemon:
@@ -52,7 +55,7 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
         print(f"emailsys: store in {choice.folder} ({choice.reason})", file=sys.stderr)
     lock = supervisor.FolderLock.take(choice.folder)
     try:
-        supervisor.raise_descriptor_limit()
+        settings = fitting(settings, supervisor.raise_descriptor_limit())
         tls = server_tls(settings)
         listeners = supervisor.bind_all(settings)
         try:
@@ -74,6 +77,28 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     held = Held(lock, tuple(listeners), control)
     line = json_line if settings.monitoring.log_format is LogFormat.JSON else plain_line
     return Daemon(reactor, settings, held, tls, Telemetry(line=line), lambda: certificates_of(settings))
+
+
+def fitting(settings: Settings, descriptors: int) -> Settings:
+    """The settings with no more connections than the process has descriptors for; where that is less, it is told.
+
+    At the limit of descriptors itself nobody could be told anything, and the store could open no file.
+    """
+    reserve = _DESCRIPTORS_BESIDE + settings.queue.max_deliveries + settings.outbound.idle_connections
+    room = max(descriptors - reserve, descriptors // 2)
+    smtp, pop3 = settings.smtp.max_connections, settings.pop3.max_connections
+    if smtp + pop3 <= room:
+        return settings
+    smtp, pop3 = (most * room // (smtp + pop3) for most in (smtp, pop3))
+    print(
+        f"emailsys: the limit of open files is {descriptors}: at most {smtp} SMTP and {pop3} POP3 connections",
+        file=sys.stderr,
+    )
+    return replace(
+        settings,
+        smtp=replace(settings.smtp, max_connections=smtp),
+        pop3=replace(settings.pop3, max_connections=pop3),
+    )
 
 
 def try_store(settings: Settings) -> None:

@@ -11,6 +11,9 @@ from emailsys.wire.sasl import MAX_AUTH_LINE
 
 # How many lines that are no commands are answered before the connection is closed.
 MAX_BAD_COMMANDS: Final = 10
+# How many commands may come before the login. Programs need ten; with more of them one could stay for ever, none being
+# silence.
+MAX_COMMANDS_BEFORE_LOGIN: Final = 100
 
 
 class State(enum.Enum):
@@ -57,11 +60,12 @@ class POP3Session:
     `end_exchange`, `log_in`, `begin_tls`.
     """
 
-    __slots__ = ("_bad_commands", "_lines", "secure", "state", "user", "utf8")
+    __slots__ = ("_bad_commands", "_before_login", "_lines", "secure", "state", "user", "utf8")
 
     def __init__(self) -> None:
         self._lines = LineReader()
         self._bad_commands = 0
+        self._before_login = 0
         self.state = State.AUTHORIZATION
         #: Whether TLS is on: STLS is no more in order (RFC 2595 §4).
         self.secure = False
@@ -131,6 +135,10 @@ class POP3Session:
             return self._refuse("TLS is already active")
         elif verb.name == "PASS" and self.user is None:
             return self._refuse("USER first")
+        elif verb.name != "QUIT":
+            self._before_login += 1
+            if self._before_login > MAX_COMMANDS_BEFORE_LOGIN:
+                return Refusal("too many commands before login", last=True)
         return Command(verb.name, arguments)
 
     def _refuse(self, text: str) -> Refusal:

@@ -26,6 +26,7 @@ from emailsys.wire.smtp_grammar import (
     parse_rcpt,
     split_command,
 )
+from emailsys.wire.smtp_order import NO_ARGUMENT, NOT_IMPLEMENTED, OUT_OF_ORDER, PIPELINED, WEB_METHODS, Stage
 
 # RFC 5321 §4.5.3.1.4, in octets, CRLF included.
 MAX_COMMAND_LINE: Final = 512
@@ -81,58 +82,22 @@ class Body(NamedTuple):
 Event = Command | Answer | Drop | Body
 
 
-class Stage(enum.Enum):
-    """How far the client has come."""
-
-    CONNECTED = enum.auto()
-    GREETED = enum.auto()
-    #: MAIL was taken, no recipient yet.
-    MAIL = enum.auto()
-    #: At least one recipient was taken.
-    RCPT = enum.auto()
-    #: The message has begun with BDAT.
-    CHUNKS = enum.auto()
-
-
-# Which command is out of order at which stage (RFC 5321 §4.1.4, RFC 3030 §2, RFC 3207 §4, RFC 4954 §4).
-_TWICE: Final = dict.fromkeys((Stage.MAIL, Stage.RCPT, Stage.CHUNKS), replies.MAIL_TWICE)
-_WITHIN: Final = dict.fromkeys((Stage.MAIL, Stage.RCPT, Stage.CHUNKS), replies.IN_TRANSACTION)
-_BEFORE_MAIL: Final = {Stage.CONNECTED: replies.HELLO_FIRST, Stage.GREETED: replies.MAIL_FIRST}
-_OUT_OF_ORDER: Final[Mapping[str, Mapping[Stage, Reply]]] = {
-    "MAIL": {Stage.CONNECTED: replies.HELLO_FIRST, **_TWICE},
-    "RCPT": {**_BEFORE_MAIL, Stage.CHUNKS: replies.NOT_IN_CHUNKS},
-    "DATA": {**_BEFORE_MAIL, Stage.MAIL: replies.NO_RECIPIENTS, Stage.CHUNKS: replies.NOT_IN_CHUNKS},
-    "BDAT": {**_BEFORE_MAIL, Stage.MAIL: replies.NO_RECIPIENTS},
-    "STARTTLS": {Stage.CONNECTED: replies.HELLO_FIRST},
-    "AUTH": {Stage.CONNECTED: replies.AUTH_NEEDS_EHLO, **_WITHIN},
-    "EHLO": {},
-    "HELO": {},
-    "RSET": {},
-    "NOOP": {},
-    "VRFY": {},
-    "HELP": {},
-    "QUIT": {},
-}
-# Commands of standards that we do not implement, to tell them from nonsense (RFC 5321 §4.2.4).
-_NOT_IMPLEMENTED: Final = frozenset({"EXPN", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL"})
-# A browser that was made to POST to this port: what follows would be read as commands.
-_WEB_METHODS: Final = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE"})
-# Out of order they are most often pipelined behind a MAIL that was refused: as many as the message has recipients.
-_PIPELINED: Final = frozenset({"RCPT", "DATA", "BDAT"})
-_NO_ARGUMENT: Final = frozenset({"DATA", "RSET", "QUIT", "STARTTLS"})
-
-
 class Session:
     """One session. Feed it octets; take its events one at a time, each after the one before was answered.
 
-    What only its user can know is told to it: `mail_taken`, `rcpt_taken`, `data_begins`, `transaction_over`, `restart`.
+    What only its user can know is told to it: `mail_taken`, `rcpt_taken`, `refused`, `data_begins`, `transaction_over`,
+    `accepted`, `restart`.
     """
 
-    def __init__(self, max_message_size: int, max_recipients: int) -> None:
-        """@param max_message_size: in octets, dots unstuffed."""
+    def __init__(self, max_message_size: int, max_recipients: int, max_refusals: int = 100) -> None:
+        """
+        @param max_message_size: in octets, dots unstuffed.
+        @param max_refusals: how many 5xx are answered until a message is accepted; one more ends the session.
+        """
         self._lines = LineReader()
         self._max_message_size = max_message_size
         self._max_recipients = max_recipients
+        self._max_refusals = max_refusals
         self._parse: Mapping[str, Callable[[bytes], Event]] = {
             "EHLO": self._hello("EHLO"),
             "HELO": self._hello("HELO"),
@@ -150,6 +115,8 @@ class Session:
         self._smtputf8 = False
         self._recipients = 0
         self._bad_commands = 0
+        self._refusals = 0
+        self._left_over = 0
         self._exchange: Exchange | None = None
         self._stuffed: StuffedMessage | None = None
         self._chunked: ChunkedMessage | None = None
@@ -189,6 +156,15 @@ class Session:
         self.stage = Stage.RCPT
         self._recipients += 1
 
+    def refused(self) -> bool:
+        """A sender or recipient was refused for good. Whether that is one too many: who tries names ends here."""
+        self._refusals += 1
+        return self._refusals > self._max_refusals
+
+    def accepted(self) -> None:
+        """A message was accepted: whoever brings mail may err again."""
+        self._refusals = 0
+
     def data_begins(self) -> None:
         """DATA was answered with 354: what follows is the message."""
         self._stuffed = StuffedMessage(self._max_message_size)
@@ -223,24 +199,28 @@ class Session:
         verb, argument = command
         if len(line) > MAX_COMMAND_LINE - 2 and len(line) > _LONGER_LINES.get(verb, MAX_COMMAND_LINE) - 2:
             return self._bad(replies.bad_line(Flaw.TOO_LONG.value))
-        out_of_order = _OUT_OF_ORDER.get(verb)
+        out_of_order = OUT_OF_ORDER.get(verb)
         if out_of_order is None:
-            if verb in _WEB_METHODS:
+            if verb in WEB_METHODS:
                 return Drop(replies.NO_WEB_SERVER)
-            return self._bad(replies.NOT_IMPLEMENTED if verb in _NOT_IMPLEMENTED else replies.UNKNOWN_COMMAND)
+            return self._bad(replies.NOT_IMPLEMENTED if verb in NOT_IMPLEMENTED else replies.UNKNOWN_COMMAND)
+        if verb == "MAIL":
+            self._left_over = 0
         refusal = out_of_order.get(self.stage)
-        if refusal is not None and verb not in _PIPELINED:
+        if refusal is not None and verb not in PIPELINED:
             return self._bad(refusal)
-        refusal = refusal or self.closed.get(verb)
         if verb == "BDAT":
-            return self._bdat(argument, refusal)
+            return self._bdat(argument, None if refusal is None else self._behind(refusal))
         if refusal is not None:
-            return Answer(refusal)
+            return self._behind(refusal)
+        refusal = self.closed.get(verb)
+        if refusal is not None:
+            return self._refuse(refusal)
         parse = self._parse.get(verb)
         if parse is not None:
-            return parse(argument)
-        if argument and verb in _NO_ARGUMENT:
-            return Answer(replies.NO_PARAMETERS)
+            return self._counted(parse(argument))
+        if argument and verb in NO_ARGUMENT:
+            return self._refuse(replies.NO_PARAMETERS)
         if verb == "RSET":
             self.transaction_over()
         return Command(verb, argument)
@@ -248,6 +228,22 @@ class Session:
     def _bad(self, refusal: Reply) -> Answer | Drop:
         self._bad_commands += 1
         return Answer(refusal) if self._bad_commands < MAX_BAD_COMMANDS else Drop(replies.TOO_MANY_BAD_COMMANDS)
+
+    def _behind(self, refusal: Reply) -> Answer | Drop:
+        """RCPT, DATA or BDAT out of order."""
+        self._left_over += 1
+        if self._left_over <= self._max_recipients + 1:
+            return Answer(refusal)
+        return self._refuse(refusal)
+
+    def _refuse(self, refusal: Reply) -> Answer | Drop:
+        """An answer that counts where it is one for good."""
+        if refusal.code >= 500 and self.refused():
+            return Drop(replies.TOO_MANY_REFUSALS)
+        return Answer(refusal)
+
+    def _counted(self, event: Event) -> Event:
+        return self._refuse(event.reply) if type(event) is Answer else event
 
     def _hello(self, verb: str) -> Callable[[bytes], Event]:
         def hello(argument: bytes) -> Event:
@@ -310,7 +306,7 @@ class Session:
             self._next = self._next_command
             # RFC 4954 §4: 5.5.6 is "authentication exchange line is too long".
             return Answer(Reply(500, "5.5.6" if line is Flaw.TOO_LONG else "5.5.2", line.value))
-        return self._exchanged(lambda: exchange.respond(line))
+        return self._counted(self._exchanged(lambda: exchange.respond(line)))
 
     def _exchanged(self, step: Callable[[], bytes | Credentials]) -> Event:
         self._next = self._next_command
@@ -341,7 +337,7 @@ class Session:
                 return Body(piece, End.NOTHING, message.refusal)
         return None
 
-    def _bdat(self, argument: bytes, refusal: Reply | None) -> Event | None:
+    def _bdat(self, argument: bytes, refusal: Answer | Drop | None) -> Event | None:
         chunk = parse_bdat(argument)
         if chunk is None:
             # Nobody can tell where the next command begins.
@@ -349,7 +345,7 @@ class Session:
         if refusal is not None:
             # RFC 3030 §2: the octets are read and dropped all the same.
             self._octets_to_skip = chunk.octets
-            self._after_skip = Answer(refusal)
+            self._after_skip = refusal
             self._next = self._next_skipped
             return self._next_skipped()
         if self._chunked is None:

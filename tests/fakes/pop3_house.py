@@ -134,7 +134,9 @@ class POP3House:
 
     def connect(self, peer: IAddress = LOOPBACK, tls: bool = False) -> MemoryPeer:
         """A client that has just connected, by default from this machine."""
-        self.server = self.factory.buildProtocol(None)
+        server = self.factory.buildProtocol(None)
+        assert isinstance(server, POP3Server)
+        self.server = server
         return MemoryPeer(self.server, self.clock, peer, tls)
 
     def login(self) -> MemoryPeer:

@@ -185,7 +185,9 @@ class SMTPHouse:
 
     def server(self) -> ESMTPServer:
         """A session that is not connected yet."""
-        return self.factory.buildProtocol(None)
+        server = self.factory.buildProtocol(None)
+        assert isinstance(server, ESMTPServer)
+        return server
 
     def connect(self, peer: IAddress = STRANGER, tls: bool = False) -> MemoryPeer:
         """A client of the service."""

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import smtplib
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -42,6 +43,7 @@ class OperationsTests(TestCase):
             f'smtp = "127.0.0.1:{self.smtp}"\nsubmission = []\nsubmissions = []\npop3 = []\npop3s = []\n'
             "[outbound]\nenabled = false\n"
             f'[monitoring]\nmetrics_listen = "127.0.0.1:{self.metrics}"\nlog_format = "json"\nmail_log = "mail.log"\n'
+            "[smtp]\nmax_connections = 10\nmax_connections_per_ip = 2\n"
             '[routing]\ntrusted_networks = ["127.0.0.1/32"]\n'
         )
         umask = os.umask(0o022)
@@ -95,6 +97,23 @@ class OperationsTests(TestCase):
         checked = await self.ask(command="verify", cursor=None, seconds=5)
         self.assertEqual(checked["recipients"], {"maildrop": 1, "dropped by an operator": 1})
         self.assertEqual((checked["cursor"], checked["flaws"]), (None, []))
+
+    async def test_the_eleventh_connection_of_ten_is_told_so_and_the_first_goes_on(self) -> None:
+        """This machine and trusted networks have no limit of an address, but all together have one."""
+
+        def go() -> list[bytes]:
+            with contextlib.ExitStack() as clients:
+                peers = [
+                    clients.enter_context(socket.create_connection(("127.0.0.1", self.smtp), 10.0)) for _ in range(11)
+                ]
+                greetings = [peer.recv(1000) for peer in peers]
+                peers[0].sendall(b"NOOP\r\n")
+                return [*greetings, peers[0].recv(1000)]
+
+        *greetings, eleventh, noop = await self.away(go)
+        self.assertEqual([greeting[:4] for greeting in greetings], [b"220 "] * 10)
+        self.assertEqual(eleventh, b"421 4.7.0 too many connections, try again later\r\n")
+        self.assertEqual(noop, b"250 2.0.0 OK\r\n")
 
     async def test_the_status_has_the_queue_runners_view(self) -> None:
         status = await self.ask(command="status")

@@ -62,6 +62,7 @@ class Received(SynchronousTestCase):
     def test_addresses_are_written_as_literals(self) -> None:
         self.assertEqual(address_literal("2001:db8::1"), "[IPv6:2001:db8::1]")
         self.assertEqual(address_literal("fe80::1%eth0"), "[IPv6:fe80::1]")
+        self.assertEqual(address_literal("::ffff:192.0.2.1"), "[192.0.2.1]")
         self.assertEqual(address_literal(""), "[unknown]")
 
     def test_it_is_one_field_to_others(self) -> None:

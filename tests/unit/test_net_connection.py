@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from emailsys.net.connection import MAX_WAITING_OCTETS, Connection, is_loopback, session_names
+from emailsys.net.connection import Connection
+from emailsys.net.outgoing import MAX_WAITING_OCTETS
 from emailsys.wire.lines import Flaw, LineReader
 from tests.dialogue.peers import MemoryPeer
 
@@ -271,18 +272,3 @@ class WritingTests(SynchronousTestCase):
         descriptor.connected = 1
         descriptor.write(b"waits")
         self.assertEqual((descriptor.dataBuffer, descriptor._tempDataBuffer), (b"", [b"waits"]))
-
-
-class WordsTests(SynchronousTestCase):
-    """Addresses and names."""
-
-    def test_loopback_is_this_machine_in_every_spelling(self) -> None:
-        for host in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "::1%lo"):
-            self.assertTrue(is_loopback(host), host)
-        for host in ("192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "fe80::1%eth0", "", "localhost", "0.0.0.0"):
-            self.assertFalse(is_loopback(host), host)
-
-    def test_every_session_has_a_name_of_its_own(self) -> None:
-        one, other = session_names(), session_names()
-        names = [one(), one(), other(), other()]
-        self.assertEqual(len(set(names)), 4)

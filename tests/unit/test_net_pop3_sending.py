@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import POP3Settings
 from emailsys.interfaces import MaildropLost, StoreError
-from emailsys.net.connection import MAX_WAITING_OCTETS
+from emailsys.net.outgoing import MAX_WAITING_OCTETS
 from tests.fakes.pop3_house import FIRST, SECOND, THIRD, POP3House
 from tests.fakes.slow_peer import SlowTransport
 

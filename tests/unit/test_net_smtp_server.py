@@ -112,6 +112,20 @@ class Order(SynchronousTestCase):
             self.assertEqual(house.telemetry.surprises, [])
             self.assertEqual(house.messages, [])
 
+    def test_a_connection_lost_while_the_store_looks_for_room_is_none_either(self) -> None:
+        house = SMTPHouse()
+        waiting: Deferred[bool] = Deferred()
+
+        async def has_room(octets: int) -> bool:
+            return await waiting
+
+        house.store.intake.has_room = has_room  # type: ignore[method-assign]
+        peer = greeted(house)
+        peer.say(ENVELOPE)
+        peer.lose()
+        waiting.callback(True)
+        self.assertEqual(house.telemetry.surprises, [])
+
 
 class Bounds(SynchronousTestCase):
     def test_reading_pauses_when_a_client_sends_ahead_of_its_answers(self) -> None:
@@ -326,13 +340,13 @@ class Failures(SynchronousTestCase):
         house = SMTPHouse()
         peer = in_data(house)
         server: Any = peer.protocol
-        honest = server._take_body
+        honest = server.take_body
 
         def broken(body: Any) -> None:
-            server._take_body = honest
+            server.take_body = honest
             raise ZeroDivisionError("a bug")
 
-        server._take_body = broken
+        server.take_body = broken
         peer.say(b"Subject: one\r\n\r\none\r\n")
         self.assertEqual(peer.heard(), b"")
         peer.say(b".\r\nNOOP\r\n")

@@ -161,6 +161,36 @@ def stuffed(*pieces: bytes, dotted: bool = True) -> bytes:
     return b"".join(stuffer.stuff(piece, dotted) for piece in pieces) + stuffer.end()
 
 
+class StrangerTests(SynchronousTestCase):
+    """Nobody holds a session for ever without logging in, by commands that are all in order."""
+
+    def events(self, session: POP3Session, octets: bytes) -> list[Event]:
+        session.feed(octets)
+        found = []
+        while (event := session.next_event()) is not None:
+            found.append(event)
+        return found
+
+    def test_a_hundred_commands_without_a_login_are_enough(self) -> None:
+        for line in (b"CAPA\r\n", b"USER alice\r\n", b"AUTH PLAIN\r\n", b"UTF8\r\n"):
+            session = POP3Session()
+            self.assertEqual({type(event) for event in self.events(session, line * 100)}, {Command})
+            self.assertEqual(self.events(session, line), [Refusal("too many commands before login", last=True)])
+
+    def test_tls_begins_no_new_count(self) -> None:
+        session = POP3Session()
+        self.events(session, b"CAPA\r\n" * 100)
+        session.begin_tls()
+        self.assertEqual(self.events(session, b"CAPA\r\n"), [Refusal("too many commands before login", last=True)])
+
+    def test_quit_is_answered_and_after_login_there_is_no_such_limit(self) -> None:
+        session = POP3Session()
+        self.events(session, b"CAPA\r\n" * 100)
+        self.assertEqual(self.events(session, b"QUIT\r\n"), [Command("QUIT", ())])
+        session.log_in()
+        self.assertEqual({type(event) for event in self.events(session, b"NOOP\r\n" * 300)}, {Command})
+
+
 class StuffingTests(SynchronousTestCase):
     """Dots at line starts, wherever the pieces are cut."""
 

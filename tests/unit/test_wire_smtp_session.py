@@ -8,7 +8,8 @@ from emailsys.mail.reply import Reply
 from emailsys.wire.sasl import Credentials
 from emailsys.wire.smtp_body import StuffedMessage
 from emailsys.wire.smtp_grammar import Chunk, MailArguments, RcptArguments
-from emailsys.wire.smtp_session import Answer, Body, Command, Drop, End, Event, Session, Stage
+from emailsys.wire.smtp_order import Stage
+from emailsys.wire.smtp_session import Answer, Body, Command, Drop, End, Event, Session
 
 BOB = Address("bob", "example.test")
 
@@ -31,6 +32,10 @@ def events(made: Session, octets: bytes) -> list[Event]:
     while (event := made.next_event()) is not None:
         found.append(event)
     return found
+
+
+def _is_challenge(event: Event) -> bool:
+    return isinstance(event, Answer) and event.reply.code == 334
 
 
 def only(made: Session, octets: bytes) -> Event:
@@ -245,9 +250,64 @@ class BadCommands(SynchronousTestCase):
         found = events(made, b"RCPT TO:<bob@example.test>\r\n" * 1000 + b"DATA\r\nBDAT 0 LAST\r\n")
         self.assertEqual(found, [Answer(replies.MAIL_FIRST)] * 1002)
 
-    def test_recipients_that_are_no_addresses_do_not_count(self) -> None:
+    def test_a_hundred_refusals_without_a_message_end_the_session(self) -> None:
+        """Who tries names costs, whatever the names look like."""
+        for line, stage in (
+            (b"RCPT TO:<@>\r\n", Stage.MAIL),
+            (b"MAIL FROM:<@>\r\n", Stage.GREETED),
+            (b"EHLO\r\n", Stage.CONNECTED),
+            (b"RSET x\r\n", Stage.GREETED),
+            (b"VRFY\r\n", Stage.GREETED),
+            (b"AUTH PLAIN !\r\n", Stage.GREETED),
+            (b"AUTH PLAIN\r\n*\r\n", Stage.GREETED),
+        ):
+            made = session(stage)
+            found = [event for event in events(made, line * 101) if not _is_challenge(event)]
+            self.assertEqual({type(event) for event in found[:-1]}, {Answer}, line)
+            self.assertEqual((len(found), found[-1]), (101, Drop(replies.TOO_MANY_REFUSALS)), line)
+
+    def test_a_closed_command_counts_too(self) -> None:
+        made = session(Stage.GREETED)
+        made.closed["MAIL"] = replies.LOGIN_REQUIRED
+        found = events(made, b"MAIL FROM:<>\r\n" * 101)
+        self.assertEqual(found[99:], [Answer(replies.LOGIN_REQUIRED), Drop(replies.TOO_MANY_REFUSALS)])
+
+    def test_those_that_policy_refused_are_counted_with_them(self) -> None:
         made = session(Stage.MAIL)
-        self.assertEqual({type(event) for event in events(made, b"RCPT TO:<bob>\r\n" * 1000)}, {Answer})
+        self.assertEqual([made.refused() for _ in range(60)], [False] * 60)
+        self.assertEqual(events(made, b"RCPT TO:<@>\r\n" * 41)[-1], Drop(replies.TOO_MANY_REFUSALS))
+
+    def test_an_accepted_message_ends_the_count(self) -> None:
+        """A list has subscribers who are gone; each of its messages may have some."""
+        made = session(Stage.MAIL)
+        for _ in range(5):
+            self.assertNotIn(True, [made.refused() for _ in range(100)])
+            made.accepted()
+
+    def test_what_is_put_off_does_not_count(self) -> None:
+        made = session(Stage.RCPT, recipients=1)
+        found = events(made, b"RCPT TO:<bob@example.test>\r\n" * 1000)
+        self.assertEqual(found, [Answer(replies.TOO_MANY_RECIPIENTS)] * 1000)
+
+    def test_more_than_a_message_has_recipients_cannot_be_left_over_of_it(self) -> None:
+        """RCPT for ever without any MAIL is no pipelining."""
+        for line in (b"RCPT TO:<bob@example.test>\r\n", b"DATA\r\n", b"BDAT 1\r\nx"):
+            made = session(Stage.GREETED, recipients=200)
+            found = events(made, line * (201 + 101))
+            self.assertEqual(found[-2:], [Answer(replies.MAIL_FIRST), Drop(replies.TOO_MANY_REFUSALS)], line)
+            self.assertEqual(len(found), 201 + 101)
+
+    def test_each_refused_mail_has_its_own(self) -> None:
+        made = session(Stage.GREETED, recipients=200)
+        for _ in range(20):
+            made.feed(b"MAIL FROM:<>\r\n")
+            self.assertIsInstance(made.next_event(), Command)
+            found = events(made, b"RCPT TO:<bob@example.test>\r\n" * 200 + b"DATA\r\n")
+            self.assertEqual(found, [Answer(replies.MAIL_FIRST)] * 201)
+
+    def test_recipients_that_are_no_addresses_are_no_bad_commands(self) -> None:
+        made = session(Stage.MAIL)
+        self.assertEqual({type(event) for event in events(made, b"RCPT TO:<bob>\r\n" * 100)}, {Answer})
 
 
 class Chunks(SynchronousTestCase):

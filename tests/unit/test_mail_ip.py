@@ -1,0 +1,26 @@
+"""IP addresses are read in every spelling, and only they are."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.mail.ip import is_loopback, read_ip
+
+
+class IPTests(SynchronousTestCase):
+    """What a socket, a configuration or a peer calls an address."""
+
+    def test_one_host_has_one_address_however_it_is_written(self) -> None:
+        for text, same in (("192.0.2.1", "::ffff:192.0.2.1"), ("fe80::1", "fe80::1%eth0"), ("::1", "0:0::1")):
+            self.assertEqual(read_ip(text), read_ip(same), text)
+            self.assertIsNotNone(read_ip(text), text)
+
+    def test_what_is_no_address_is_none(self) -> None:
+        for text in ("", "localhost", "192.0.2", "192.0.2.1.", "[192.0.2.1]", "::ffff:192.0.2.256"):
+            self.assertIsNone(read_ip(text), text)
+
+    def test_loopback_is_this_machine_in_every_spelling(self) -> None:
+        for host in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "::1%lo"):
+            self.assertTrue(is_loopback(host), host)
+        for host in ("192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "fe80::1%eth0", "", "localhost", "0.0.0.0"):
+            self.assertFalse(is_loopback(host), host)
