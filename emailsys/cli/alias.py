@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from emailsys.cli.accounts import administer
 from emailsys.cli.options import ADDRESS, Places, as_json, places
 from emailsys.cli.output import print_done, print_rows
+from emailsys.cli.verbs import Verbs, examples
 from emailsys.mail.address import Address, is_domain
 
-_EXAMPLES = """\b
-Examples:
-  emailsys alias set sales@example.org alice@example.org bob@elsewhere.example
-  emailsys alias set @example.org alice@example.org      the catch-all: names that nobody has
-  emailsys alias add sales@example.org carol@example.org       ... and one more
-  emailsys alias remove sales@example.org bob@elsewhere.example
-  emailsys alias remove sales@example.org
+_EXAMPLES: Final = """
+emailsys alias set sales@example.org alice@example.org bob@elsewhere.example
+emailsys alias set @example.org alice@example.org      the catch-all: names that nobody has
+emailsys alias add sales@example.org carol@example.org       one more
+emailsys alias remove sales@example.org bob@elsewhere.example
+emailsys alias remove sales@example.org
 """
 
 
@@ -42,7 +42,7 @@ def _field(address: Address) -> list[str]:
     return [address.local, address.domain]
 
 
-@click.group(epilog=_EXAMPLES)
+@click.group(cls=Verbs, epilog=examples(_EXAMPLES))
 def alias() -> None:
     """Set, list and remove aliases: names that stand for others, here or elsewhere."""
 
@@ -61,7 +61,7 @@ def _add_putting(name: str, text: str) -> None:
     """Give the group a command that lets a name stand for targets."""
     verb = f"alias.{name}"
 
-    @alias.command(name, help=text, epilog=_EXAMPLES)
+    @alias.command(name, help=text, epilog=examples(_EXAMPLES, f"alias {name}"))
     @_name
     @click.argument("targets", type=ADDRESS, nargs=-1, required=True, metavar="TARGET...")
     @as_json
@@ -74,7 +74,7 @@ _add_putting("set", "Let NAME stand for all TARGETs, and no longer for what it s
 _add_putting("add", "Let NAME stand for TARGETs beside those that it stands for.")
 
 
-@alias.command("remove", epilog=_EXAMPLES)
+@alias.command("remove", epilog=examples(_EXAMPLES, "alias remove"))
 @_name
 @click.argument("targets", type=ADDRESS, nargs=-1, metavar="[TARGET]...")
 @as_json

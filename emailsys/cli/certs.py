@@ -14,13 +14,14 @@ from emailsys import pki
 from emailsys.cli.in_force import in_force
 from emailsys.cli.options import Places, Refused, as_json, places
 from emailsys.cli.output import print_json
+from emailsys.cli.verbs import Verbs
 from emailsys.config.exits import Exit
 
 #: Where the development CA lies, below the state folder.
 CERTS_FOLDER: Final = "certs"
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Verbs, invoke_without_command=True)
 @click.pass_context
 def certs(context: click.Context) -> None:
     """Make and show the certificates of the development CA. Alone, it does what `certs init` does."""

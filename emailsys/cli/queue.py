@@ -15,23 +15,23 @@ from emailsys.cli.amounts import DURATION, shown_span, shown_time
 from emailsys.cli.options import Places, Refused, as_json, places
 from emailsys.cli.output import print_done, print_json, print_rows
 from emailsys.cli.telling import told_life
+from emailsys.cli.verbs import Verbs, examples
 from emailsys.config.exits import Exit
 from emailsys.mail.quantities import shown_size
 
-_EXAMPLES = """\b
-Examples:
-  emailsys queue summary                          how much waits, by recipient domain
-  emailsys queue list --domain example.org        what waits for one domain, and why
-  emailsys queue list --older-than 4h --status waiting
-  emailsys queue show 0d1x2y3z4a5b6c              one message with all that happened
-  emailsys queue retry --domain example.org       try again now: the host is back
-  emailsys queue hold --sender news@example.net   stop a flood; release lets it go on
-  emailsys queue drop 0d1x2y3z4a5b6c              throw a message away; nobody is told
-  emailsys queue forecast --host-down 3h          what the schedule would do
+_EXAMPLES: Final = """
+emailsys queue summary                          how much waits, by recipient domain
+emailsys queue list --domain example.org        what waits for one domain, and why
+emailsys queue list --older-than 4h --status waiting
+emailsys queue show 0d1x2y3z4a5b6c              one message with all that happened
+emailsys queue retry --domain example.org       try again now: the host is back
+emailsys queue hold --sender news@example.net   stop a flood; release lets it go on
+emailsys queue drop 0d1x2y3z4a5b6c              throw a message away; nobody is told
+emailsys queue forecast --host-down 3h          what the schedule would do
 """
 
 
-@click.group(epilog=_EXAMPLES)
+@click.group(cls=Verbs, epilog=examples(_EXAMPLES))
 def queue() -> None:
     """Show and change the queue: mail that waits for other hosts."""
 
@@ -72,7 +72,7 @@ def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@queue.command("list", epilog=_EXAMPLES)
+@queue.command("list", epilog=examples(_EXAMPLES, "queue list"))
 @_filters
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 100_000), help="At most so many rows.")
 @as_json
@@ -160,7 +160,7 @@ def _add_change(change: str, done: str, text: str, warning: str = "") -> None:
 
     if warning:
         command = click.option("--yes", is_flag=True, help="Do not ask.")(command)
-    queue.command(change, help=text, epilog=_EXAMPLES)(command)
+    queue.command(change, help=text, epilog=examples(_EXAMPLES, f"queue {change}"))(command)
 
 
 _add_change("retry", "due now", "Try again now what waits for its next attempt.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -10,20 +10,20 @@ from emailsys.cli.accounts import administer
 from emailsys.cli.options import ADDRESS, Places, as_json, places
 from emailsys.cli.output import print_done, print_json, print_rows
 from emailsys.cli.password import Source, ask_password, password_options
+from emailsys.cli.verbs import Verbs, examples
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import TLSPolicy
 
-_EXAMPLES = """\b
-Examples:
-  emailsys route set smtp.provider.example --port 587 --tls verified --username me   all mail, by a smart host
-  emailsys route set mx.partner.example --to partner.example                         mail for one domain
-  emailsys route set out.example --from news.example                                 mail from one domain
-  emailsys route explain bob@elsewhere.example --from alice@example.org
-  emailsys route remove --to partner.example
+_EXAMPLES: Final = """
+emailsys route set smtp.provider.example --port 587 --tls verified --username me   all mail, by a smart host
+emailsys route set mx.partner.example --to partner.example                         mail for one domain
+emailsys route set out.example --from news.example                                 mail from one domain
+emailsys route explain bob@elsewhere.example --from alice@example.org
+emailsys route remove --to partner.example
 """
 
 
-@click.group(epilog=_EXAMPLES)
+@click.group(cls=Verbs, epilog=examples(_EXAMPLES))
 def route() -> None:
     """Set, list, remove and explain routes: mail that goes to a named host, not by MX."""
 
@@ -32,7 +32,7 @@ _to = click.option("--to", "recipient_domain", metavar="DOMAIN", default="", hel
 _from = click.option("--from", "sender_domain", metavar="DOMAIN", default="", help="Mail from that domain.")
 
 
-@route.command("set", epilog=_EXAMPLES)
+@route.command("set", epilog=examples(_EXAMPLES, "route set"))
 @click.argument("host")
 @_to
 @_from
@@ -83,7 +83,7 @@ def remove(where: Places, recipient_domain: str, sender_domain: str, as_json: bo
     print_done(removed, as_json, f"removed the route for {_which(recipient_domain, sender_domain)}")
 
 
-@route.command("explain", epilog=_EXAMPLES)
+@route.command("explain", epilog=examples(_EXAMPLES, "route explain"))
 @click.argument("address", type=ADDRESS)
 @click.option("--from", "sender", type=ADDRESS, metavar="ADDRESS", help="The sender: routes may depend on its domain.")
 @as_json

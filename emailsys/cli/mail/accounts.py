@@ -12,6 +12,7 @@ from emailsys.cli.mail.naming import account_arguments
 from emailsys.cli.mail.printing import print_json, print_safe_rows, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import ADDRESS, Refused, as_json
+from emailsys.cli.verbs import Verbs
 from emailsys.config.exits import Exit
 from emailsys.mail.address import Address
 
@@ -43,7 +44,7 @@ def keep_of(text: str) -> Keep:
     raise Refused(f"{text!r}: write leave, delete, or a number of days", Exit.USAGE)
 
 
-@click.group()
+@click.group(cls=Verbs)
 def account() -> None:
     """Add, list, show, try and remove the accounts that mail is fetched from and sent with."""
 

@@ -10,10 +10,11 @@ from emailsys.cli.mail.naming import account_option, key_argument, message_of
 from emailsys.cli.mail.posting import posting_options
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
+from emailsys.cli.verbs import Verbs
 from emailsys.config.exits import Exit
 
 
-@click.group()
+@click.group(cls=Verbs)
 def draft() -> None:
     """List, go on with and send drafts. New ones: emailsys mail send --draft, or compose."""
 

@@ -8,10 +8,11 @@ from emailsys.cli.mail.naming import account_option, folder_argument, place_of
 from emailsys.cli.mail.printing import print_json, print_safe_rows, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
+from emailsys.cli.verbs import Verbs
 from emailsys.config.exits import Exit
 
 
-@click.group("folder")
+@click.group("folder", cls=Verbs)
 def folder() -> None:
     """List, add, rename and remove folders; empty Trash."""
 

@@ -13,13 +13,14 @@ from emailsys.cli.mail.printing import print_json, print_safe_rows, tell
 from emailsys.cli.mail.prompting import ask_secret
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
+from emailsys.cli.verbs import Verbs
 from emailsys.config.exits import Exit
 
 if TYPE_CHECKING:
     from emailsys.client.send import Sent
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Verbs, invoke_without_command=True)
 @click.pass_context
 def outbox(ctx: click.Context) -> None:
     """See what waits to be sent; stop it, or send it now."""
