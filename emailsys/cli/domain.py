@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Final
 
 import click
 
@@ -10,11 +11,19 @@ from emailsys.cli.accounts import administer
 from emailsys.cli.amounts import quota_octets, shown_share
 from emailsys.cli.options import ADDRESS, Places, Refused, as_json, places
 from emailsys.cli.output import print_done, print_rows
+from emailsys.cli.verbs import Verbs, examples
 from emailsys.config.exits import Exit
-from emailsys.mail.address import Address
+from emailsys.mail.address import Address, is_domain
+
+_EXAMPLES: Final = """
+emailsys domain add example.org --postmaster alice@example.org
+emailsys domain list
+emailsys domain quota example.org 50GiB          all maildrops of the domain together; none lifts it
+emailsys domain remove example.org
+"""
 
 
-@click.group()
+@click.group(cls=Verbs, epilog=examples(_EXAMPLES))
 def domain() -> None:
     """Add, list and remove domains: those whose mail belongs to this system."""
 
@@ -31,6 +40,8 @@ def domain() -> None:
 @places
 def add(where: Places, name: str, postmaster: Address | None, as_json: bool) -> None:
     """Add a domain, with its addresses postmaster and abuse (RFC 5321 §4.5.1, RFC 2142)."""
+    if not is_domain(name):
+        raise click.BadParameter(f"{name!r} is no domain", param_hint="'NAME'")
     if postmaster is None:
         if not sys.stdin.isatty():
             raise Refused(

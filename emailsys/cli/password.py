@@ -30,6 +30,11 @@ class Source:
     stdin: bool
     command: str | None
 
+    @property
+    def asks(self) -> bool:
+        """Whether a person is asked for it."""
+        return not self.stdin and self.command is None and sys.stdin.isatty()
+
 
 def password_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command --password-stdin and --password-command, and hand it the Source."""
@@ -54,7 +59,7 @@ def ask_password(source: Source, address: Address) -> str:
         password = _first_line(sys.stdin.buffer.readline(), "standard input")
     elif source.command is not None:
         password = _first_line(_output_of(source.command), "the password command")
-    elif sys.stdin.isatty():
+    elif source.asks:
         password = click.prompt(
             f"Password for {address}", hide_input=True, confirmation_prompt="The same again", err=True
         )
@@ -63,10 +68,7 @@ def ask_password(source: Source, address: Address) -> str:
     if len(password) > MAX_LENGTH:
         raise Refused(f"the password is longer than {MAX_LENGTH} characters")
     if password and len(password) < GOOD_LENGTH:
-        click.echo(
-            f"emailsys: warning: a password of {len(password)} characters is easy to guess; take {GOOD_LENGTH} or more",
-            err=True,
-        )
+        click.echo(f"emailsys: warning: a password shorter than {GOOD_LENGTH} characters is easy to guess", err=True)
     return password
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -12,10 +12,22 @@ from emailsys.cli.amounts import quota_octets, shown_share
 from emailsys.cli.options import ADDRESS, Places, as_json, places
 from emailsys.cli.output import print_done, print_rows
 from emailsys.cli.password import Source, ask_password, credentials_of, password_options
+from emailsys.cli.verbs import Verbs, examples
 from emailsys.mail.address import Address
 
+_EXAMPLES: Final = """
+emailsys user add alice@example.org                                       asks for the password
+emailsys user add bob@example.org --password-stdin < file
+emailsys user add carol@example.org --password-command 'pass show mail/carol'
+emailsys user list example.org
+emailsys user password alice@example.org
+emailsys user quota bob@example.org 2GiB
+emailsys user disable bob@example.org                                     no login; mail is still received
+emailsys user remove bob@example.org --purge                              with the mail in the maildrop
+"""
 
-@click.group()
+
+@click.group(cls=Verbs, epilog=examples(_EXAMPLES))
 def user() -> None:
     """Add, list, change and remove accounts: each has a login and a maildrop."""
 
@@ -24,13 +36,16 @@ def _field(address: Address) -> list[str]:
     return [address.local, address.domain]
 
 
-@user.command("add")
+@user.command("add", epilog=examples(_EXAMPLES, "user add"))
 @click.argument("address", type=ADDRESS)
 @password_options
 @as_json
 @places
 def add(where: Places, address: Address, source: Source, as_json: bool) -> None:
     """Add an account. The password is asked for, or read by one of the options; never an argument."""
+    if source.asks:
+        # Nobody wants to type a password twice for a domain that is not there.
+        administer(where, {"command": "user.list", "domain": address.domain})
     credentials = credentials_of(ask_password(source, address))
     administer(where, {"command": "user.add", "address": _field(address), "credentials": credentials})
     print_done({"address": str(address), "enabled": True}, as_json, f"added {address}")

@@ -47,7 +47,8 @@ def verify(where: Places, as_json: bool) -> int:
         report = {"messages": messages, "octets": octets, "recipients": dict(recipients), "flaws": flaws}
         print_json(report)
     else:
-        click.echo(f"{messages} messages; bodies of {octets} octets read and compared with their digests")
+        counted = "1 message" if messages == 1 else f"{messages} messages"
+        click.echo(f"{counted}; bodies of {octets} octets read and compared with their digests")
         for place, count in sorted(recipients.items()):
             click.echo(f"  {count:>8}  {_PLACES.get(place, place)}")
         for flaw in flaws[:_SHOWN]:

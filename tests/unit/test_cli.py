@@ -107,6 +107,15 @@ class ProgramTests(Case):
         ):
             self.assertIn("Usage: emailsys " + " ".join(words), self.fine(*words, "--help"))
 
+    def test_help_of_a_group_tells_what_each_command_does_in_whole_sentences(self) -> None:
+        """And that of a command has the examples that call it, not those of its sisters."""
+        for group in ("domain", "user", "alias", "route", "queue", "config", "certs", "mail account", "mail folder"):
+            out = self.fine(*group.split(), "--help")
+            self.assertNotIn("...\n", out.partition("\nCommands:\n")[2].partition("Examples:")[0], group)
+        out = self.fine("queue", "hold", "--help")
+        self.assertIn("emailsys queue hold --sender", out)
+        self.assertNotIn("emailsys queue drop", out)
+
     def test_help_is_fast_because_it_imports_no_network_and_no_database(self) -> None:
         """People ask for help often."""
         code = (
@@ -196,6 +205,13 @@ class AccountTests(Case):
         self.fine("domain", "add", "example.test", typed="nobody\nann@example.test\n")
         self.assertIn("ann@example.test", self.fine("domain", "list"))
 
+    def test_a_question_is_asked_only_where_its_answer_can_be_used(self) -> None:
+        """A mistyped domain is told before anybody is asked for a postmaster or, twice, for a password."""
+        err = self.refused(Exit.USAGE, "domain", "add", "exa mple", typed="alice@example.org\n")
+        self.assertIn("'exa mple' is no domain", err)
+        err = self.refused(Exit.DATA, "user", "add", "alice@exmple.org", typed="")
+        self.assertIn("there is no domain exmple.org", err)
+
     def test_every_command_says_which_store_it_used(self) -> None:
         """Where that is not the default one."""
         line = f"emailsys: store in {self.state} ($EMAILSYS_STATE)\n"
@@ -260,7 +276,7 @@ class AccountTests(Case):
         """The operator decides, and knows."""
         self.add_domain()
         _, _, err = self.run_it("user", "add", "ann@example.test", "--password-stdin", typed=b"short\n")
-        self.assertIn("a password of 5 characters is easy to guess", err)
+        self.assertIn("a password shorter than 12 characters is easy to guess", err)
         for typed, expected in ((b"\n", "empty"), (b"a\0bcdefghijklmnop\n", "control"), (b"\xff\n", "UTF-8")):
             err = self.refused(Exit.DATA, "user", "add", "bob@example.test", "--password-stdin", typed=typed)
             self.assertIn(expected, err)
