@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import shlex
 import sys
@@ -34,6 +35,14 @@ class Line:
         return asdict(self)
 
 
+def _program() -> str:
+    """This program, as a shell calls it: the script where it was installed, else the module."""
+    script = Path(sys.executable).with_name("emailsys")
+    if os.access(script, os.X_OK):
+        return shlex.quote(str(script))
+    return f"{shlex.quote(sys.executable)} -m emailsys.cli.main"
+
+
 def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path, message: Path) -> list[Line]:
     """The lines, in the order in which one tries them.
 
@@ -60,8 +69,8 @@ def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path,
         ".",
         "quit",
     )
-    outside = tuple(text.replace(f"rcpt to:<{BOB}>", f"rcpt to:<{CAROL}>") for text in letter)
-    emailsys = f"{shlex.quote(sys.executable)} -m emailsys.cli.main"
+    outside = tuple(text.replace(BOB, CAROL).replace("Bob", "Carol") for text in letter)
+    emailsys = _program()
     state = f"--state {shlex.quote(str(ca.parent.parent))}"
     login = (f"user {BOB}", f"pass {passwords[BOB]}", "stat", "list", "quit")
     return [

@@ -194,6 +194,12 @@ class ReadyMadeTests(SynchronousTestCase):
                 self.assertIn(str(ca), words)
         self.assertIn(str(message), shlex.split(next(line.command for line in lines if line.name == "curl-send")))
 
+    def test_a_letter_says_to_whom_it_goes(self) -> None:
+        """In its header as in its envelope."""
+        for line in ready_made(dict.fromkeys(PORTS, 1), {ALICE: "a", BOB: "b"}, Path("c"), Path("m")):
+            to = {text.partition("<")[2].rstrip(">") for text in line.typed if text.startswith("rcpt")}
+            self.assertEqual({text[4:] for text in line.typed if text.startswith("To: ")}, to, line.name)
+
     def test_every_letter_typed_ends_with_quit(self) -> None:
         """So that the program ends, and with it CI."""
         for line in ready_made(dict.fromkeys(PORTS, 1), {ALICE: "a", BOB: "b"}, Path("c"), Path("m")):
