@@ -10,6 +10,7 @@ import pwd
 import resource
 import socket
 import stat
+import subprocess
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -212,6 +213,21 @@ def drop_privileges(identity: Identity | None, folder: Path) -> None:
             f"state folder {folder}: {identity.name} cannot reach it; a folder above it is closed to that user",
             Exit.NO_PERMISSION,
         )
+
+
+def may_read(identity: Identity, path: Path) -> bool:
+    """Whether that user can read a file, by the folders above it and access lists, too; root asks on the user's behalf.
+
+    @raise OSError: it cannot be asked, as only root may.
+    """
+    asked = subprocess.run(  # noqa: S603 (a program of the system)
+        ["/usr/bin/env", "test", "-r", str(path)],
+        user=identity.uid,
+        group=identity.gid,
+        extra_groups=identity.groups,
+        check=False,
+    )
+    return asked.returncode == 0
 
 
 def keep_owner(folder: Path) -> None:

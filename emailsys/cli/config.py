@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,11 +15,12 @@ import click
 
 from emailsys.cli.options import Places, as_json, places
 from emailsys.cli.output import print_json
+from emailsys.cli.verbs import Verbs
 from emailsys.config.exits import Exit
 from emailsys.config.settings import Settings
 
 
-@click.group()
+@click.group(cls=Verbs)
 def config() -> None:
     """Print an example configuration, check one, show what is in force."""
 
@@ -126,9 +128,9 @@ def problems_of(settings: Settings) -> Iterator[str]:
 def _missing(settings: Settings) -> Iterator[str]:
     """Programs and folders that are not there."""
     if settings.monitoring.metrics_listen and find_spec("prometheus_client") is None:
-        yield "monitoring.metrics_listen: needs prometheus-client; pip install emailsys[metrics]"
+        yield "monitoring.metrics_listen: needs prometheus-client: pip install prometheus-client"
     if settings.store.url is not None and settings.store.url.startswith("postgresql") and find_spec("psycopg") is None:
-        yield "store.url: PostgreSQL needs psycopg; pip install emailsys[postgres]"
+        yield "store.url: PostgreSQL needs psycopg: pip install 'psycopg[binary]'"
     log = settings.monitoring.mail_log
     if log is not None and not log.parent.is_dir():
         yield f'monitoring.mail_log: found "{log}"; allowed: a file in a folder that is there'
@@ -150,7 +152,32 @@ def warnings_of(settings: Settings, from_file: bool) -> Iterator[str]:
         yield "user: none; ports below 1024 need root to start, and the daemon would then keep running as root"
     if not settings.tls.certificates:
         yield "tls.certificates: none; the development CA is used, which no other machine trusts"
+    yield from _of_certificates(settings)
     yield from oddities(settings.queue, settings.routing, settings.outbound)
+
+
+def _of_certificates(settings: Settings) -> Iterator[str]:
+    """Certificates that are right in themselves, but not for this host or for its user."""
+    from emailsys.net.certificate_files import TLSConfigError, read_pair
+    from emailsys.supervisor import StartupError, find_identity, may_read
+
+    try:
+        pairs = [read_pair(files, datetime.now(UTC)) for files in settings.tls.certificates]
+        identity = find_identity(settings.user, settings.group)
+    except (TLSConfigError, StartupError):
+        # They are told as problems.
+        return
+    if pairs and not any(pair.covers(settings.hostname.lower()) for pair in pairs):
+        yield f"tls.certificates: none is for {settings.hostname} (hostname); clients that check the name refuse it"
+    for number, files in enumerate(settings.tls.certificates, start=1):
+        here = f"tls.certificates[{number}]"
+        if files.key.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+            yield f"{here}.key: {files.key} is open to every user of this machine: chmod o= it"
+        if identity is None or os.geteuid() != 0:
+            continue
+        for path in (files.chain, files.key):
+            if not may_read(identity, path):
+                yield f"{here}: {identity.name} cannot read {path}; renewed certificates will not be served"
 
 
 def _no_such_address(host: str) -> str | None:

@@ -34,7 +34,7 @@ class Postgres(Engine):
             self._writer = create_engine(url, poolclass=NullPool, connect_args=options)
             self._reader = create_engine(url, poolclass=NullPool, connect_args=options, isolation_level="AUTOCOMMIT")
         except ModuleNotFoundError as error:
-            raise StoreError("a PostgreSQL store needs psycopg: install emailsys[postgres]") from error
+            raise StoreError("a PostgreSQL store needs psycopg: pip install 'psycopg[binary]'") from error
         driver = self._reader.dialect.dbapi
         if driver is not None:
             self.errors = (*Engine.errors, driver.Error)

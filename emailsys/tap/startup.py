@@ -45,7 +45,7 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     settings = load(path, choice.folder)
     if settings.monitoring.metrics_listen and find_spec("prometheus_client") is None:
         raise StartupError(
-            "monitoring.metrics_listen needs prometheus-client: pip install emailsys[metrics]", Exit.CONFIG
+            "monitoring.metrics_listen needs prometheus-client: pip install prometheus-client", Exit.CONFIG
         )
     identity = supervisor.find_identity(settings.user, settings.group)
     # Whatever this process writes is its own alone.

@@ -57,6 +57,24 @@ class ConfigTests(CLICase):
         for expected in ("tls.certificates[1]: ", "user: found", "state folder", "listen.smtp: found 192.0.2.1"):
             self.assertTrue(any(line.startswith(f"{path}: {expected}") for line in lines), (expected, lines))
 
+    def test_a_certificate_for_another_host_or_open_to_others_is_warned_of(self) -> None:
+        """It works, but no client that checks the name takes it; and a key that all can read is no secret."""
+        folder = Path(self.mktemp()).absolute()
+        self.fine("certs", "init", "--state", str(folder), "--config", self.write('hostname = "mail.example.org"\n'))
+        folder /= "certs"
+        key = folder / "server-rsa.key"
+        text = f'[[tls.certificates]]\nchain = "{folder}/server-rsa.pem"\nkey = "{key}"\n'
+        key.chmod(0o644)
+        other = self.run_it("config", "check", self.write(f'hostname = "other.example.org"\n{text}'))[2]
+        self.assertIn("warning: tls.certificates: none is for other.example.org (hostname)", other)
+        self.assertIn(f"warning: tls.certificates[1].key: {key} is open to every user", other)
+        key.chmod(0o600)
+        right = self.run_it("config", "check", self.write(f'hostname = "mail.example.org"\n{text}'))[2]
+        self.assertNotIn("tls.certificates", right)
+        if os.geteuid() == 0:
+            right = self.run_it("config", "check", self.write(f'user = "nobody"\n{text}'))[2]
+            self.assertIn(f"tls.certificates[1]: nobody cannot read {key}; renewed certificates", right)
+
     def test_what_outbound_mail_needs_of_the_machine_is_looked_at(self) -> None:
         """Addresses, authorities, the folder of the log."""
         authorities = self.write("no certificate")
