@@ -23,10 +23,12 @@ def serve(state: str | None, config: str | None) -> None:
     from twisted.logger import globalLogBeginner
 
     from emailsys.tap import service_or_exit
+    from emailsys.tap.ending import end_once
     from emailsys.telemetry import LogWriter
 
     daemon = service_or_exit(state, config)
     globalLogBeginner.beginLoggingTo([LogWriter(sys.stderr)], redirectStandardIO=False)
+    end_once(reactor)
     daemon.privilegedStartService()
     daemon.startService()
     reactor.addSystemEventTrigger("before", "shutdown", daemon.stopService)

@@ -55,10 +55,14 @@ def makeService(options: Mapping[str, Any]) -> IService:
     twistd = getattr(options, "parent", None)
     background = twistd is not None and not twistd.get("nodaemon")
     daemon = service_or_exit(options["state"], options["config"], background)
-    if twistd is not None and not twistd.get("syslog"):
-        # Imported here for the same reason as below.
-        from emailsys.tap.log import open_log
+    # Imported here for the same reason as below.
+    from twisted.internet import reactor
 
+    from emailsys.tap.ending import end_once
+    from emailsys.tap.log import open_log
+
+    end_once(reactor)
+    if twistd is not None and not twistd.get("syslog"):
         daemon.open_log = partial(open_log, twistd.get("logfile"))
     return daemon
 

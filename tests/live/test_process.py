@@ -55,6 +55,21 @@ class ProcessTests(SynchronousTestCase):
         session.quit()
         self.assertTrue(reply.startswith(b"250"), reply)
 
+    def test_a_second_sigterm_changes_nothing(self) -> None:
+        """As `timeout` sends them, or one who presses Ctrl-C twice: the drain goes on, and the log has no traceback."""
+        for command in (None, [sys.executable, str(BIN / "emailsys"), "serve"]):
+            if command is not None:
+                self.daemon.start(command)
+            with smtp(self.daemon) as wire:
+                self.assertEqual(wire.code(b"NOOP"), 250)
+            for _ in range(3):
+                self.daemon.signal(signal.SIGTERM)
+                self.daemon.signal(signal.SIGINT)
+            # twistd ends by the signal that came first, once all is done; `serve` with 0.
+            self.assertIn(self.daemon.wait(), (0,) if command else (-signal.SIGTERM, -signal.SIGINT))
+            self.assertIn("stopped aborted=0", self.daemon.log)
+            self.assertNotIn("Traceback", self.daemon.log)
+
     def test_sigterm_says_farewell_to_idle_sessions(self) -> None:
         """421, and the process ends without waiting for their timeouts."""
         with smtp(self.daemon) as wire:
