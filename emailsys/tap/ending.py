@@ -20,8 +20,9 @@ def _wrap() -> None:
     before = {number: signal.getsignal(number) for number in numbers}
 
     def first(number: int, frame: FrameType | None) -> None:
+        # Not SIG_IGN: Python complains of a signal that was on its way when its handler went.
         for one in numbers:
-            signal.signal(one, signal.SIG_IGN)
+            signal.signal(one, _nothing)
         ends = before[signal.Signals(number)]
         assert callable(ends)
         ends(number, frame)
@@ -30,3 +31,7 @@ def _wrap() -> None:
         # One that whoever started us has set to be ignored stays so.
         if callable(before[number]):
             signal.signal(number, first)
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """The daemon ends already."""
