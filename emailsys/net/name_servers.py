@@ -123,6 +123,13 @@ def system_name_servers(path: Path = Path("/etc/resolv.conf")) -> tuple[tuple[st
     return found or (("127.0.0.1", dns.PORT),)
 
 
+def _reason(error: Exception) -> str:
+    """Why a question could not be sent, in words that may reach the sender of a message."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"{type(error).__name__}: {error}"
+
+
 def _transient(name: str, kind: int, why: str) -> Reply:
     return Reply(451, "4.4.3", f"{_KINDS[kind]} of {name} could not be looked up: {why}")
 
@@ -211,7 +218,7 @@ class NameServers:
             return _transient(name, kind, f"the name server answers {words.get(code, 'an answer that is cut off')}")
         except Exception as error:
             # What came is no DNS, or could not be sent: whatever it is, it may be better later.
-            return _transient(name, kind, f"{type(error).__name__}: {error}")
+            return _transient(name, kind, _reason(error))
         return (answers, authority), True
 
 

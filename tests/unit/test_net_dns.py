@@ -172,6 +172,16 @@ class ResolverTests(TestCase):
         reply = await self.refused("h.example", self.resolver(timeout=0.1))
         self.assertIn("no answer in time", reply.text)
 
+    async def test_a_question_that_cannot_be_sent_delays_in_plain_words(self) -> None:
+        """They may reach the sender of a message: no name of an exception, no number of the system."""
+        # Who may not broadcast cannot send there, with or without a network.
+        self.name_servers = NameServers(reactor, [("255.255.255.255", 53)])
+        self.addCleanup(self.name_servers.close)
+        reply = await self.refused("h.example")
+        self.assertRegex(
+            reply.text, r"^MX of h\.example could not be looked up: (Permission denied|Network is unreachable)$"
+        )
+
     async def test_an_answer_cut_off_with_no_tcp_behind_it_delays(self) -> None:
         """The name server has no TCP port."""
         self.zone.cut.add("cut.example")
