@@ -12,8 +12,8 @@ from emailsys.net.pop3_client import POP3Client, POP3Lost, POP3Refused
 from emailsys.wire.pop3_client_commands import ArgumentError
 
 CERTIFICATE_ADVICE = (
-    "if you know this server, name the file of its authority (ca_file), or compare the fingerprint of its certificate "
-    "and pin it (fingerprint)"
+    "if you know this server, name the file of its authority (--ca-file, in mail.toml ca_file), or compare the "
+    "fingerprint of its certificate and pin it (--fingerprint, fingerprint)"
 )
 LOGIN_ADVICE = "check user name and password; some providers want an app password, or POP3 switched on"
 

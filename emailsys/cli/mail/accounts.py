@@ -81,7 +81,7 @@ def add(session: Session, address: Address, force: bool, as_default: bool, as_js
     \b
     emailsys mail account add alice@example.org
     emailsys mail account add alice@example.org --password-command 'pass show mail/alice'
-    emailsys mail account add alice@localhost --pop3 localhost:2995 --smtp localhost:2587 --ca-file ca.pem
+    emailsys mail account add alice@example.test --pop3 localhost:2995 --smtp localhost:2587 --ca-file ca.pem
     """
     from emailsys.cli.mail.adding import Adding
 
