@@ -163,12 +163,12 @@ class Desk:
         return [(one.key, one.place) for one in found]
 
     def undelete(self, keys: Sequence[str], folder: str | None = None) -> list[Summary]:
-        """Move messages out of Trash: into `folder`, else what is one's own into Sent and the rest into Inbox."""
-        own = {one.address.key for one in self.mine()}
+        """Move messages out of Trash: into `folder`, else what its account wrote into Sent and the rest into Inbox."""
+        own = {account.name: account.address.key for account in self.accounts()}
         found = []
         for key in keys:
             summary = self.archive.get(key)
-            target = folder or (SENT if _address_key(summary.sender) in own else INBOX)
+            target = folder or (SENT if _address_key(summary.sender) == own.get(summary.place.account, ()) else INBOX)
             self.archive.move([summary.key], Place(summary.place.account, target))
             found.append(self.archive.get(summary.key))
         return found

@@ -170,6 +170,18 @@ class HandlingTests(Case):
         self.fine("delete", "--for-good", self.second)
         self.refused(Exit.NO_INPUT, "show", self.second)
 
+    def test_what_one_account_wrote_to_another_comes_back_into_its_inbox(self) -> None:
+        """It came there; only what the account itself wrote belongs into Sent."""
+        (alice,) = [one.address for one in self.desk.accounts() if one.name == "alice"]
+        path = Path(self.mktemp())
+        path.write_bytes(f"From: {alice}\r\nTo: work@example.org\r\nSubject: between us\r\n\r\nx\r\n".encode())
+        for folder, expected in (("work/Inbox", "Inbox"), ("alice/Sent", "Sent")):
+            self.fine("import", str(path), "--to", folder, "--form", "eml")
+            (key,) = [one["key"] for one in self.json("search", "subject:between", "-a", folder.partition("/")[0])]
+            self.fine("delete", key)
+            self.fine("undelete", key)
+            self.assertEqual(self.place(key), expected)
+
     def test_the_outbox_is_no_folder_to_move_from(self) -> None:
         """What waits there is stopped, not moved or deleted."""
         key = self.json("send", "dora@example.org", "-s", "x", "-m", "x", "--later")["key"]

@@ -113,14 +113,17 @@ def delete(session: Session, keys: tuple[str, ...], for_good: bool) -> None:
         session.desk.delete(trashed)
         gone += trashed
     if len(gone) < len(found):
-        tell(f"{_count(len(found) - len(gone))} moved to Trash; emailsys mail undelete KEY brings them back")
+        back = "brings it back" if len(found) - len(gone) == 1 else "brings them back"
+        tell(f"{_count(len(found) - len(gone))} moved to Trash; emailsys mail undelete KEY {back}")
     if gone:
         tell(f"{_count(len(gone))} gone for good")
 
 
 @click.command()
 @keys_argument
-@click.option("--to", "folder", metavar="FOLDER", help="Where to; by default Inbox, or Sent for what is one's own.")
+@click.option(
+    "--to", "folder", metavar="FOLDER", help="Where to; by default Inbox, or Sent for what the account wrote."
+)
 @pass_session
 def undelete(session: Session, keys: tuple[str, ...], folder: str | None) -> None:
     """Bring messages back out of Trash."""
