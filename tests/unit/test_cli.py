@@ -139,6 +139,11 @@ class ProgramTests(Case):
         self.refused(Exit.USAGE, "--nonsense")
         self.refused(Exit.USAGE, "user", "nonsense")
 
+    def test_an_option_before_its_command_is_told_where_it_belongs(self) -> None:
+        """`emailsys --state DIR queue list`, as many programs take it."""
+        err = self.refused(Exit.USAGE, "--state", "x", "queue", "list")
+        self.assertIn("No such option '--state'. Options of a command stand behind it: emailsys COMMAND --state", err)
+
     def test_the_process_ends_with_the_status(self) -> None:
         """main is what the console program calls."""
         with contextlib.redirect_stdout(io.StringIO()) as out, self.assertRaises(SystemExit) as caught:
