@@ -59,10 +59,10 @@ class LazyGroup(click.Group):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            if not error.possibilities:
-                where = f"{ctx.command_path} COMMAND {error.option_name}"
-                error.message += f" Options of a command stand behind it: {where}"
-            raise
+            if error.possibilities:
+                raise
+            where = f"{ctx.command_path} COMMAND {error.option_name}"
+            raise click.UsageError(f"{error.message} Options of a command stand behind it: {where}", ctx) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
