@@ -15,12 +15,10 @@ R = TypeVar("R")
 
 #: What the thread calls for all that was gathered: a result for each, in their order.
 Work = Callable[[Connection, Sequence[A]], Sequence[R]]
-#: How the thread is given a call: `Database.run` or `Database.read`.
-Start = Callable[[Callable[[Connection], Sequence[R]]], "Deferred[Sequence[R]]"]
 
 
-class _Batch(Generic[A, R]):
-    """What is gathered; closed as soon as the thread has it."""
+class Batch(Generic[A, R]):
+    """What is gathered; closed as soon as the thread has it. Its length is how many ask."""
 
     def __init__(self, work: Work[A, R], most: int) -> None:
         self._work = work
@@ -39,56 +37,63 @@ class _Batch(Generic[A, R]):
             self.done.append(done)
             return True
 
-    def run(self, connection: Connection) -> Sequence[R]:
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __call__(self, connection: Connection) -> Sequence[R]:
         """In the thread; again where the store tries again, with the same items."""
         with self._lock:
             self._sealed = True
         return self._work(connection, self.items)
 
 
+#: How the thread is given a batch to call: `Database.run` or `Database.read`.
+Start = Callable[[Batch[A, R]], "Deferred[Sequence[R]]"]
+
+
 class Gathering(Generic[A, R]):
     """Asks for many what is asked one by one. Called in the reactor's thread."""
 
-    def __init__(self, start: Start[R], work: Work[A, R], most: int) -> None:
+    def __init__(self, start: Start[A, R], work: Work[A, R], most: int) -> None:
         """@param most: items that one call of `work` is given."""
         self._start = start
         self._work = work
         self._most = most
-        self._open: _Batch[A, R] | None = None
+        self._open: Batch[A, R] | None = None
 
     def ask(self, item: A) -> Deferred[R]:
         """The result for one item; a failure is its own, not that of its neighbours."""
         done: Deferred[R] = Deferred()
         if self._open is None or not self._open.add(item, done):
-            batch = self._open = _Batch(self._work, self._most)
+            batch = self._open = Batch(self._work, self._most)
             batch.add(item, done)
             self._begin(batch)
         return done
 
-    def _begin(self, batch: _Batch[A, R]) -> None:
-        begun = self._start(batch.run)
+    def _begin(self, batch: Batch[A, R]) -> None:
+        begun = self._start(batch)
         _ = begun.addCallbacks(
             lambda results: self._answer(batch, results), lambda failure: self._failed(batch, failure)
         )
 
-    def _answer(self, batch: _Batch[A, R], results: Sequence[R]) -> None:
+    def _answer(self, batch: Batch[A, R], results: Sequence[R]) -> None:
         self._forget(batch)
         for done, result in zip(batch.done, results, strict=True):
             # Who asked may have been cancelled meanwhile.
             if not done.called:
                 done.callback(result)
 
-    def _failed(self, batch: _Batch[A, R], failure: Failure) -> None:
+    def _failed(self, batch: Batch[A, R], failure: Failure) -> None:
         self._forget(batch)
         if len(batch.items) == 1:
             if not batch.done[0].called:
                 batch.done[0].errback(failure)
             return
         for item, done in zip(batch.items, batch.done, strict=True):
-            alone: _Batch[A, R] = _Batch(self._work, 1)
+            alone: Batch[A, R] = Batch(self._work, 1)
             alone.add(item, done)
             self._begin(alone)
 
-    def _forget(self, batch: _Batch[A, R]) -> None:
+    def _forget(self, batch: Batch[A, R]) -> None:
         if self._open is batch:
             self._open = None

@@ -5,17 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any, Final
 
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
+from typing_extensions import override
 
 # Octets of bodies in one commit: a larger one would make the small messages behind it wait (measured: one of 100 MiB
 # stalls them for half a second, one of 1 MiB for 19 ms).
 BATCH_OCTETS: Final = 1024 * 1024
 
-# A batch of so many jobs shows that many write at once; for so many it is not worth while to wait for more.
+# A batch for so many shows that many write at once; for so many it is not worth while to wait for more.
 _COMPANY: Final = 3
 _PLENTY: Final = 64
 # Seconds between two looks whether more came, and how often that is looked at.
@@ -29,6 +30,11 @@ class Job:
     """One thing to commit; `done` fires when it is on disk, with the job's result."""
 
     __slots__ = ("done", "name", "octets")
+
+    @property
+    def company(self) -> int:
+        """How many have asked for it."""
+        return 1
 
     def __init__(self, name: str, octets: int = 0) -> None:
         self.name = name
@@ -55,13 +61,21 @@ class Rows(Job):
 
 
 class Call(Job):
-    """A function of the transaction's connection. It may be called again after a failed batch."""
+    """A function of the transaction's connection. It may be called again after a failed batch.
+
+    One that has a length was gathered for so many.
+    """
 
     __slots__ = ("function",)
 
     def __init__(self, name: str, function: Callable[[Connection], Any]) -> None:
         super().__init__(name)
         self.function = function
+
+    @property
+    @override
+    def company(self) -> int:
+        return len(self.function) if isinstance(self.function, Sized) else 1
 
 
 class Upkeep(Call):
@@ -129,7 +143,7 @@ class Inbox:
                 octets += self._pieces[0].octets
                 batch.append(self._pieces.popleft())
                 first = False
-            self._last = len(batch)
+            self._last = sum(job.company for job in batch)
             return batch
 
     def _let_more_come(self) -> None:
@@ -142,7 +156,7 @@ class Inbox:
             return
         seen = 0
         for _ in range(_STEPS):
-            came = len(self._jobs)
+            came = sum(job.company for job in tuple(self._jobs))
             if came <= seen or came >= _PLENTY:
                 return
             seen = came
