@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from emailsys.interfaces import MaildropInUse, MaildropLost, Settlement, StoreError
 from emailsys.mail.address import Address
 from emailsys.store.engine import Verdict
+from emailsys.store.postgres import Postgres
 from tests.contract.engines import PostgreSQLCase
 from tests.contract.mail import MailCase, envelope, local, remote
 
@@ -49,6 +50,26 @@ class PostgreSQLTests(PostgreSQLCase, MailCase):
 
         found = await self.store.database.read("storage", ask)
         self.assertEqual([tuple(row) for row in found], [("bodies", "e"), ("body_pieces", "e")])
+
+    async def test_a_server_that_vanished_without_a_word_is_given_up_within_half_a_minute(self) -> None:
+        """A network that was cut sends no RST; the kernel alone would wait for a quarter of an hour."""
+
+        def told(connection: Connection) -> dict[str, str]:
+            raw: Any = connection.connection.driver_connection
+            found: dict[str, str] = raw.info.get_parameters()
+            return found
+
+        for ask in (self.store.database.read, self.store.database.run):
+            found = await ask("parameters", told)
+            silence = int(found["keepalives_idle"]) + int(found["keepalives_interval"]) * int(found["keepalives_count"])
+            self.assertLessEqual(silence, 30)
+            self.assertLessEqual(int(found["tcp_user_timeout"]), 30_000)
+        # The operator's URL comes first.
+        other = Postgres(self.url.update_query_dict({"keepalives_idle": "60", "connect_timeout": "3"}))
+        connection = other.connect_reader()
+        self.addCleanup(connection.close)
+        own = told(connection)
+        self.assertEqual((own["keepalives_idle"], own["connect_timeout"]), ("60", "3"))
 
     async def test_a_connection_lost_at_commit_is_looked_up_before_the_answer(self) -> None:
         alice, _bob = await self.users()
