@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from emailsys.store.chore import Chore
 from emailsys.store.database import Database, Reactor
-from emailsys.store.schema import bodies, body_pieces, maildrop, messages, queue, reclaim
+from emailsys.store.schema import bodies, body_pieces, maildrop, messages, queue, reclaim, settled
 from emailsys.telemetry import Telemetry
 
 # Seconds that one step may hold up the mail behind it, and that mail has for itself between two steps.
@@ -88,9 +88,12 @@ class Sweeper(Chore):
                     rows = [row for row in rows if row.message_id != body_id]
                     free.discard(body_id)
             if free:
-                # The message's row stays for as long as the ledger remembers it, unless it never entered the ledger.
+                # The message's row stays for as long as the ledger remembers it, unless it never entered the ledger:
+                # then its ends, which are noted all the same, go with it.
                 never = messages.c.message_id.in_(free) & messages.c.rows.is_(None)
-                connection.execute(delete(messages).where(never))
+                unknown = connection.execute(delete(messages).where(never).returning(messages.c.message_id)).scalars()
+                if strays := list(unknown):
+                    connection.execute(delete(settled).where(settled.c.message_id.in_(strays)))
                 connection.execute(delete(bodies).where(bodies.c.body_id.in_(free)))
             connection.execute(delete(reclaim).where(reclaim.c.row_id.in_([row.row_id for row in rows])))
 
