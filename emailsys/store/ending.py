@@ -31,3 +31,13 @@ def end_in_maildrop(connection: Connection, which: Any, fate: Fate, now: int, wo
         )
     )
     return connection.execute(delete(maildrop).where(which)).rowcount
+
+
+def end_some(connection: Connection, which: Any, most: int, fate: Fate, now: int, words: str) -> int:
+    """The same for the oldest rows of one account, at most so many: a step of what would hold mail up as a whole.
+
+    @param which: the rows, as a condition on `maildrop` that names one account.
+    """
+    oldest = select(maildrop.c.row_id).where(which).order_by(maildrop.c.row_id).limit(most)
+    row_ids = connection.execute(oldest).scalars().all()
+    return end_in_maildrop(connection, which & maildrop.c.row_id.in_(row_ids), fate, now, words) if row_ids else 0

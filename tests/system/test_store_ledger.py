@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Connection, text
+from twisted.internet.defer import fail
 
 from emailsys.config.settings import StoreSettings
-from emailsys.interfaces import Fate, Settlement
+from emailsys.interfaces import AdminError, Fate, Settlement, StoreError
 from emailsys.mail.address import Address
 from emailsys.operations import QueueFilter, RowState
+from emailsys.store import accounts as account_administration
 from emailsys.store.open import open_store
 from emailsys.store.queue import due_rows
 from emailsys.telemetry import Telemetry
 from tests.contract.engines import WALL, ClockedReactor, PostgreSQLCase, SQLiteCase
-from tests.contract.mail import ALICE, MailCase, envelope, local, remote
+from tests.contract.mail import ALICE, BOB, MailCase, envelope, local, remote
 
 DAVE = Address("dave", "example.net")
 DAY = 86_400
@@ -150,6 +152,36 @@ class LedgerCase(MailCase):
             self.clock.advance(1)
         self.store.retention.stop()
         self.assertEqual(await self.count("settled"), 0)
+
+    async def test_a_maildrop_is_purged_in_steps_between_which_mail_is_taken(self) -> None:
+        """As one transaction a hundred thousand messages would hold all other mail up for seconds."""
+        _alice, bob = await self.users()
+        self.patch(account_administration, "_PURGED_AT_ONCE", 2)
+        for number in range(5):
+            await self.send(b"%d\r\n" % number, envelope(local(bob)))
+        run, steps = self.store.database.run, []
+
+        def cut_off(name: str, function: Any) -> Any:
+            steps.append(name)
+            if len(steps) == 2:
+                return fail(StoreError("the disk is slow"))
+            return run(name, function)
+
+        self.patch(self.store.database, "run", cut_off)
+        await self.refused(StoreError, self.store.accounts.remove_user(BOB, True))
+        # The rest is there, and so is he.
+        self.assertEqual(await self.count("maildrop"), 3)
+        await self.send(b"between\r\n", envelope(local(await self.account(BOB))))
+        await self.store.accounts.remove_user(BOB, True)
+        self.assertEqual(steps, ["purge", "purge", "purge", "purge", "purge", "remove-user"])
+        self.assertEqual((await self.store.verification.check(None, 60)).by_end, {"dropped by an operator": 6})
+
+    async def test_who_may_not_be_removed_keeps_his_mail(self) -> None:
+        alice, _bob = await self.users()
+        await self.send(b"x\r\n", envelope(local(alice)))
+        error = await self.refused(AdminError, self.store.accounts.remove_user(ALICE, True))
+        self.assertIn("postmaster", str(error))
+        self.assertEqual(await self.count("maildrop"), 1)
 
     async def test_mail_is_kept_for_ever_unless_the_configuration_says_otherwise(self) -> None:
         alice, bob = await self.users()
