@@ -171,7 +171,7 @@ def open_on(
     ids = IdSource(locks.node, last_id, now)
     database = Database(engine, ids, reactor, telemetry, settings.max_waiting_octets, idle_after)
     if isinstance(locks, AdvisoryLocks):
-        locks.database = database
+        locks.watch(database)
     store = Store(database, locks, reactor, telemetry, settings, takeover_after, reserve_octets, now)
     if sweep:
         store.sweeper.start()

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThread
 
 from emailsys.interfaces import MaildropInUse, MaildropLost, Settlement, StoreError
 from emailsys.mail.address import Address
@@ -156,6 +157,52 @@ class PostgreSQLTests(PostgreSQLCase, MailCase):
         await taken.sync()
         taken.release()
         maildrop.release()
+
+    async def looked(self) -> None:
+        """The time has come to look after the number, and that was done."""
+        self.clock.advance(5)
+        await deferToThread(lambda: self.store._locks._thread.submit(int).result())
+
+    async def test_a_number_that_was_lost_with_its_connection_is_taken_again_before_another_comes(self) -> None:
+        """A node that only receives opens no maildrop, and so would never have noticed."""
+        self.assertGreaterEqual(await self.end_connections("SELECT pg_try_advisory_lock%"), 0)
+        self.assertGreaterEqual(await self.end_connections("%"), 1)
+        await self.looked()
+        other = self.second_node()
+        self.assertNotEqual(self.store.database.ids.node, other.database.ids.node)
+
+    async def test_while_another_bears_its_number_a_node_takes_no_mail(self) -> None:
+        alice, _bob = await self.users()
+        await self.end_connections("%")
+        other = self.second_node()
+        self.assertEqual(self.store.database.ids.node, other.database.ids.node)
+        await self.looked()
+        error = await self.refused(StoreError, self.send(b"x\r\n", envelope(local(alice))))
+        self.assertIn("number", str(error))
+        # Nor is it quietly back with the next question.
+        await self.refused(StoreError, self.open(alice))
+        await self.refused(StoreError, self.open(alice))
+        await other.close()
+        await self.looked()
+        await self.send(b"x\r\n", envelope(local(alice)))
+        self.assertEqual(await self.count(alice), 1)
+        counters = self.store.intake.telemetry.counters
+        self.assertEqual((counters["store-cut-off"], counters["store-back"]), (1, 1))
+
+    async def test_what_the_server_still_holds_for_a_connection_that_was_cut_is_no_stranger(self) -> None:
+        """It would keep number and maildrops of this node for hours, until the server's own patience ends."""
+        alice, _bob = await self.users()
+        await self.open(alice)
+        locks = self.store._locks
+        ghost, locks._connection = locks._connection, None
+        locks._held.clear()
+        self.addCleanup(ghost.invalidate)
+        await self.looked()
+        await self.send(b"x\r\n", envelope(local(alice)))
+        self.assertEqual(self.store.intake.telemetry.counters["store-cut-off"], 0)
+        other = self.second_node()
+        self.assertNotEqual(self.store.database.ids.node, other.database.ids.node)
+        self.assertEqual(await self.count(alice, other), 1)
 
     async def test_two_nodes_lease_different_recipients(self) -> None:
         other = self.second_node()
