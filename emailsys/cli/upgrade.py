@@ -23,11 +23,10 @@ def upgrade(where: Places, yes: bool, as_json: bool) -> None:
     A store on SQLite is copied beside itself first, and a daemon does the same at its start. A store on PostgreSQL is
     upgraded by this command alone, once its backup is confirmed; daemons of the release before go on meanwhile.
     """
-    from emailsys.interfaces import StoreError
-    from emailsys.store.offline import run_offline
+    from emailsys.cli.direct import on_the_store
     from emailsys.store.open import Store
     from emailsys.store.schema import REVISION
-    from emailsys.supervisor import keep_owner, make_state_folder
+    from emailsys.supervisor import make_state_folder
     from emailsys.telemetry import Telemetry
 
     settings = where.settings()
@@ -41,9 +40,5 @@ def upgrade(where: Places, yes: bool, as_json: bool) -> None:
         """That it was opened is all."""
 
     make_state_folder(where.folder)
-    try:
-        run_offline(settings.store, settings.state, nothing, Telemetry(), backed_up=True)
-    except StoreError as error:
-        raise Refused(str(error), Exit.UNAVAILABLE) from None
-    keep_owner(settings.state)
+    on_the_store(settings, nothing, Telemetry(), backed_up=True)
     print_done({"revision": REVISION}, as_json, f"the store is at revision {REVISION}, that of this release")

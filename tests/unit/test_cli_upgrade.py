@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, cast
+from unittest import skipUnless
 
 from emailsys.config.exits import Exit
 from emailsys.store import migrate, schema
@@ -56,6 +58,19 @@ class UpgradeTests(CLICase):
         self.fine("upgrade", *here, typed="y\n")
         self.fine("domain", "list", *here)
         self.fine("upgrade", "--yes", *here)
+
+    @skipUnless(os.geteuid() == 0, "only root makes what is another user's")
+    def test_what_root_made_in_vain_is_the_daemons_all_the_same(self) -> None:
+        """Else the daemon could not open its own store when that is mended."""
+        nobody = 65534
+        self.state.mkdir(mode=0o700)
+        (self.state / DATABASE_NAME).write_bytes(b"no database at all" * 1000)
+        os.chown(self.state, nobody, nobody)
+        for words in (("upgrade",), ("domain", "list")):
+            self.refused(Exit.UNAVAILABLE, *words)
+            made = list(self.state.iterdir())
+            self.assertGreater(len(made), 1)
+            self.assertEqual({path.stat().st_uid for path in made}, {nobody})
 
     def test_a_store_of_a_later_release_is_told_as_such(self) -> None:
         self.fine("domain", "list")
