@@ -182,9 +182,11 @@ class Accounts:
         self._purged()
 
     async def _purge(self, address: Address) -> None:
+        placeholder = self._changes.database.engine.placeholder
+
         def some(connection: Connection) -> int:
-            drop = maildrop.c.account_id == _removable(connection, address).account_id
-            return end_some(connection, drop, _PURGED_AT_ONCE, Fate.DROPPED, self._microseconds(), _PURGED)
+            account_id, now = _removable(connection, address).account_id, self._microseconds()
+            return end_some(connection, placeholder, account_id, _PURGED_AT_ONCE, Fate.DROPPED, now, _PURGED)
 
         while await self._changes.database.run("purge", some) == _PURGED_AT_ONCE:
             self._purged()

@@ -75,11 +75,13 @@ class Retention(Chore):
         if account_id is None:
             return False
 
-        def expire(connection: Connection) -> int:
-            ours = (maildrop.c.account_id == account_id) & (maildrop.c.row_id < before)
-            return end_some(connection, ours, _ROWS, Fate.EXPIRED, now, "kept for as long as this system keeps mail")
-
-        ended = await self._database.run("expire", expire)
+        words, placeholder = "kept for as long as this system keeps mail", self._database.engine.placeholder
+        ended = await self._database.run(
+            "expire",
+            lambda connection: end_some(
+                connection, placeholder, account_id, _ROWS, Fate.EXPIRED, now, words, before=before
+            ),
+        )
         self._telemetry.event("expired", account=account_id, messages=ended)
         self._deleted()
         return True
