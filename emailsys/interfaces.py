@@ -402,7 +402,7 @@ class IAccounts(Interface):
         """By domain, then local part."""
 
     async def remove_user(address: Address, purge: bool) -> None:
-        """Refused while mail exists unless `purge`.
+        """Refused while mail exists unless `purge`, which may have deleted some of it when it fails with StoreError.
 
         Refused while it is a domain's postmaster, but for the last user of that very domain: else no domain could go.
         """

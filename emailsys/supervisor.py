@@ -238,10 +238,29 @@ def keep_owner(folder: Path) -> None:
 
 
 def _give(folder: Path, uid: int, gid: int) -> None:
-    for root, folders, files in os.walk(folder):
-        for name in ("", *folders, *files):
-            # Links are given, never followed: what they lead to is not ours.
-            os.lchown(os.path.join(root, name), uid, gid)
+    """Give a folder with all in it to a user.
+
+    The folder may be that user's already, and the user may change it while root is here: each name is looked up in the
+    directory that is open, links are given and never followed, and a file with further names elsewhere is left alone.
+    """
+    for _, folders, files, directory in os.fwalk(folder):
+        os.fchown(directory, uid, gid)
+        for name in (*folders, *files):
+            with suppress(FileNotFoundError):
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode):
+                    _give_file(name, directory, uid, gid)
+                elif not stat.S_ISDIR(status.st_mode):
+                    os.chown(name, uid, gid, dir_fd=directory, follow_symlinks=False)
+
+
+def _give_file(name: str, directory: int, uid: int, gid: int) -> None:
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        if os.fstat(descriptor).st_nlink == 1:
+            os.fchown(descriptor, uid, gid)
+    finally:
+        os.close(descriptor)
 
 
 def _user_name(uid: int) -> str:

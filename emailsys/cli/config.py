@@ -59,6 +59,8 @@ def show(where: Places, as_json: bool) -> None:
 def check(where: Places, file: Path | None, as_json: bool) -> int:
     """Check FILE, or the configuration in force, with its certificates, addresses, user and state folder.
 
+    Where the daemon runs, the routes that its store keeps are looked at, too.
+
     Each error names the file, the key, what was found and what is allowed. The status is 78 where there are any.
     """
     from emailsys.cli.in_force import in_force
@@ -77,6 +79,7 @@ def check(where: Places, file: Path | None, as_json: bool) -> int:
         where.announce(settings)
         problems = [f"{name}: {problem}" for problem in problems_of(settings)]
         warnings = [f"{name}: warning: {warning}" for warning in warnings_of(settings, where.config is not None)]
+        warnings += [f"the store: warning: {warning}" for warning in warnings_of_store(where, settings)]
     for line in (*problems, *warnings):
         click.echo(line, err=True)
     if as_json:
@@ -178,6 +181,24 @@ def _of_certificates(settings: Settings) -> Iterator[str]:
         for path in (files.chain, files.key):
             if not may_read(identity, path):
                 yield f"{here}: {identity.name} cannot read {path}; renewed certificates will not be served"
+
+
+def warnings_of_store(where: Places, settings: Settings) -> Iterator[str]:
+    """The same of the routes that the running daemon's store keeps: each that never counts, or is seldom meant."""
+    from emailsys.cli.route import settings_of
+    from emailsys.config.sense import odd_route
+    from emailsys.ops.control import ControlFailed, NoDaemon, ask
+
+    try:
+        rows = ask(where.folder, {"command": "route.list"}).get("result", [])
+    except (NoDaemon, ControlFailed):
+        return
+    first = {(route.recipient_domain, route.sender_domain) for route in settings.routing.routes}
+    for row in rows:
+        here = f"route from {row['from'] or 'anybody'} to {row['to'] or 'all others'}"
+        if (row["to"] or "", row["from"] or "") in first:
+            yield f"{here}: never used, the configuration has one for the same domains"
+        yield from odd_route(here, settings_of(row))
 
 
 def _no_such_address(host: str) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from emailsys.cli.options import Refused
 from emailsys.config.exits import Exit
@@ -16,6 +17,8 @@ from emailsys.supervisor import keep_owner
 from emailsys.tap.explaining import explainer
 from emailsys.telemetry import Telemetry
 
+T = TypeVar("T")
+
 
 def carry_out(settings: Settings, request: Request) -> Any:
     """The answer of `Commands.answer`.
@@ -27,10 +30,22 @@ def carry_out(settings: Settings, request: Request) -> Any:
     async def action(store: Store) -> Answer:
         return await Commands(store, telemetry, Hooks(explain=explainer(settings, store))).answer(request)
 
+    return on_the_store(settings, action, telemetry)
+
+
+def on_the_store(
+    settings: Settings, action: Callable[[Store], Coroutine[Any, Any, T]], telemetry: Telemetry, backed_up: bool = False
+) -> T:
+    """Open the store, do something, close it.
+
+    @param backed_up: as for `open_store`.
+    @raise Refused: it cannot be opened.
+    """
     try:
-        answer = run_offline(settings.store, settings.state, action, telemetry)
+        return run_offline(settings.store, settings.state, action, telemetry, backed_up=backed_up)
     except StoreError as error:
         raise Refused(str(error), Exit.UNAVAILABLE) from None
-    # The daemon may run as another user than root, who is here: what root has made must stay the daemon's.
-    keep_owner(settings.state)
-    return answer
+    finally:
+        # The daemon may run as another user than root, who is here: what root has made must be the daemon's, where it
+        # was in vain, too.
+        keep_owner(settings.state)

@@ -96,6 +96,7 @@ class LazyGroup(click.Group):
         "trace": ("emailsys.cli.trace:trace", "Tell where a message is and what became of it."),
         "status": ("emailsys.cli.status:status", "Show the running system on one screen."),
         "verify": ("emailsys.cli.verify:verify", "Check the ledger and the bodies over the whole store."),
+        "upgrade": ("emailsys.cli.upgrade:upgrade", "Bring the store to the schema of this release."),
         "config": ("emailsys.cli.config:config", "Print an example configuration, check one, show what is in force."),
         "certs": ("emailsys.cli.certs:certs", "Make and show the certificates of the development CA."),
         "completion": ("emailsys.cli.completion:completion", "Print the completion script of a shell."),

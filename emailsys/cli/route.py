@@ -11,6 +11,8 @@ from emailsys.cli.options import ADDRESS, Places, as_json, places
 from emailsys.cli.output import print_done, print_json, print_rows
 from emailsys.cli.password import Source, ask_password, password_options
 from emailsys.cli.verbs import Verbs, examples
+from emailsys.config.sense import odd_route
+from emailsys.config.settings import RouteSettings
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import TLSPolicy
 
@@ -51,11 +53,30 @@ _from = click.option("--from", "sender_domain", metavar="DOMAIN", default="", he
 @as_json
 @places
 def set_(where: Places, host: str, username: str, source: Source, as_json: bool, **options: Any) -> None:
-    """Send mail to HOST: that for a domain, that from a domain, or without --to and --from all of it."""
+    """Send mail to HOST: that for a domain, that from a domain, or without --to and --from all of it.
+
+    The password goes into the store as it is. A route of the configuration names a file instead (password_file).
+    """
     password = ask_password(source, Address(username, host)) if username else ""
     request = {"command": "route.set", "host": host, "username": username, "password": password, **options}
     row = administer(where, request)
+    for warning in odd_route("route", settings_of(row)):
+        click.echo(f"emailsys: warning: {warning}", err=True)
     print_done(row, as_json, f"{_which(options['recipient_domain'], options['sender_domain'])} goes to {host}")
+
+
+def settings_of(row: dict[str, Any]) -> RouteSettings:
+    """A route of the store, from the answer that has it, as the configuration would say it."""
+    return RouteSettings(
+        host=row["host"],
+        port=row["port"],
+        recipient_domain=row["to"] or "",
+        sender_domain=row["from"] or "",
+        tls=TLSPolicy(row["tls"]),
+        implicit_tls=row["implicit_tls"],
+        certificate_name=row["certificate_name"] or "",
+        username=row["username"] or "",
+    )
 
 
 def _which(to: str, sender: str) -> str:

@@ -329,14 +329,26 @@ def _routing(top: _Table, folder: Path) -> RoutingSettings:
             element.require("password_file", "the name of a file that holds the password")
         if "password_file" in route:
             route["password_file"] = folder / route["password_file"]
-            try:
-                route["password"] = route["password_file"].read_text("utf-8").rstrip("\r\n")
-            except (OSError, UnicodeDecodeError):
-                element.wrong("password_file", str(route["password_file"]), "the name of a text file that can be read")
+            password = _password_in(route["password_file"])
+            if password is None:
+                allowed = "the name of a text file that can be read and holds a password on one line"
+                element.wrong("password_file", str(route["password_file"]), allowed)
+            else:
+                route["password"] = password
         if "host" in route:
             routes.append(RouteSettings(**route))
     table.close()
     return RoutingSettings(routes=tuple(routes), **values)
+
+
+def _password_in(file: Path) -> str | None:
+    """Without its line end; None where it is none."""
+    try:
+        password = file.read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+    # An empty file, or one of something else, would be refused by the smart host only when mail is to leave.
+    return password if password and "\n" not in password else None
 
 
 def _outbound(top: _Table, folder: Path) -> OutboundSettings:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final, NamedTuple
 
-from emailsys.config.settings import AddressOrder, OutboundSettings, OutboundTimeouts, QueueSettings, RoutingSettings
+from emailsys.config.settings import (
+    AddressOrder,
+    OutboundSettings,
+    OutboundTimeouts,
+    QueueSettings,
+    RouteSettings,
+    RoutingSettings,
+)
 from emailsys.config.values import described, shown_duration
 from emailsys.mail.next_hop import TLSPolicy
 
@@ -74,13 +83,29 @@ def _of_routing(routing: RoutingSettings) -> Iterator[str]:
         if network.max_prefixlen - network.prefixlen > _LARGEST_NETWORK[network.version]:
             yield f"routing.trusted_networks: {network}; all of its hosts may send to anybody without a login"
     for number, route in enumerate(routing.routes, start=1):
-        here = f"routing.routes[{number}]"
-        if route.username and route.tls in (TLSPolicy.NONE, TLSPolicy.OPPORTUNISTIC) and not route.implicit_tls:
-            yield f"{here}.tls: {described(route.tls.value)}; the password may go over the network in the clear"
-        if route.certificate_name and route.tls is not TLSPolicy.VERIFIED:
-            yield f"{here}.certificate_name: it is looked at only with tls = {described(TLSPolicy.VERIFIED.value)}"
-        if route.port == _SUBMISSIONS and not route.implicit_tls:
-            yield f"{here}.implicit_tls: false; hosts await TLS from the first octet on port {_SUBMISSIONS}"
+        yield from odd_route(f"routing.routes[{number}]", route)
+
+
+def odd_route(here: str, route: RouteSettings) -> Iterator[str]:
+    """The same of one route, of the configuration or of the store.
+
+    @param here: the route in words, with which each line begins.
+    """
+    if route.username and route.tls in (TLSPolicy.NONE, TLSPolicy.OPPORTUNISTIC) and not route.implicit_tls:
+        yield f"{here}.tls: {described(route.tls.value)}; the password may go over the network in the clear"
+    if route.certificate_name and route.tls is not TLSPolicy.VERIFIED:
+        yield f"{here}.certificate_name: it is looked at only with tls = {described(TLSPolicy.VERIFIED.value)}"
+    if route.port == _SUBMISSIONS and not route.implicit_tls:
+        yield f"{here}.implicit_tls: false; hosts await TLS from the first octet on port {_SUBMISSIONS}"
+    if route.password_file is not None and _is_open(route.password_file):
+        yield f"{here}.password_file: {described(str(route.password_file))} can be read by others; chmod 600"
+
+
+def _is_open(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
 
 
 def _of_other_hosts(outbound: OutboundSettings) -> Iterator[str]:

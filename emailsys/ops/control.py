@@ -212,14 +212,21 @@ class ControlListener:
             # The peer has gone again.
             return
         except OSError:
-            # No descriptor is left, most likely. The socket stays ready to accept, and the reactor would spin.
-            self._reactor.removeReader(self)
-            self._reactor.callLater(ACCEPT_AGAIN_AFTER, self._again)
+            self._rest()
             return
         with connection:
             connection.setblocking(False)
-            # The transport has a descriptor of its own, a copy.
-            self._reactor.adoptStreamConnection(connection.fileno(), socket.AF_UNIX, self._factory)
+            try:
+                # The transport has a descriptor of its own, a copy.
+                self._reactor.adoptStreamConnection(connection.fileno(), socket.AF_UNIX, self._factory)
+            except OSError:
+                # The reactor would take the exception for the end of this socket, and of all commands with it.
+                self._rest()
+
+    def _rest(self) -> None:
+        """No descriptor is left, most likely. The socket stays ready to accept, and the reactor would spin."""
+        self._reactor.removeReader(self)
+        self._reactor.callLater(ACCEPT_AGAIN_AFTER, self._again)
 
     def _again(self) -> None:
         if self._listener.fileno() >= 0:

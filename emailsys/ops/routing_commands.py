@@ -76,6 +76,8 @@ def _route_set(fields: Fields) -> Run:
             raise MalformedRequest(f"domain: found {domain!r}; allowed: the name of a domain")
     if not port:
         raise MalformedRequest(f"port: found 0; allowed: 1 to {_MOST_PORT}")
+    if implicit_tls and tls is TLSPolicy.NONE:
+        raise MalformedRequest(f"tls: found {tls.value!r}; allowed: another policy where implicit_tls is true")
     login = HostLogin(username, password) if username else None
     hop = NextHop(host, port, False, tls, implicit_tls, login, certificate_name)
     route = HostRoute(hop, recipient_domain, sender_domain)

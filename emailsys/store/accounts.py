@@ -9,7 +9,7 @@ is that account's own address to be. When an account goes, what led to it waits 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 from zope.interface import implementer
@@ -18,13 +18,17 @@ from emailsys.interfaces import AdminError, DomainRow, Fate, IAccounts, UserRow
 from emailsys.mail.address import Address, domain_key
 from emailsys.store.changes import Changes, find_domain
 from emailsys.store.directory import ROLES
-from emailsys.store.ending import end_in_maildrop
+from emailsys.store.ending import end_in_maildrop, end_some
 from emailsys.store.schema import accounts, addresses, credentials, domains, maildrop
+
+# Messages that one transaction purges: some milliseconds, for which other mail waits.
+_PURGED_AT_ONCE: Final = 250
+_PURGED: Final = "the account was removed"
 
 
 @implementer(IAccounts)
 class Accounts:
-    """Administration, each method one transaction."""
+    """Administration, each method one transaction but the purge of a maildrop."""
 
     def __init__(
         self, changes: Changes, purged: Callable[[], None], default_quota: int, now: Callable[[], float]
@@ -150,40 +154,45 @@ class Accounts:
         )
 
     async def remove_user(self, address: Address, purge: bool) -> None:
-        """Refused while mail exists unless `purge`.
+        """Refused while mail exists unless `purge`, which deletes it first, in steps that let other mail through.
 
         Refused while it is a domain's postmaster, but for the last user of that very domain: else no domain could go.
+
+        @raise StoreError: not now; some of the mail may be deleted already, the account is there.
         """
+        if purge:
+            await self._purge(address)
 
         def remove(connection: Connection) -> None:
-            account = _known(connection, address)
-            leading = addresses.c.account_id == account.account_id
-            for domain in connection.execute(
-                select(domains)
-                .join(addresses, addresses.c.domain_id == domains.c.domain_id)
-                .where(leading, addresses.c.local_key == "postmaster")
-                .order_by(domains.c.domain_id)
-            ).all():
-                others = connection.execute(
-                    select(func.count()).where(
-                        accounts.c.domain_id == domain.domain_id, accounts.c.account_id != account.account_id
-                    )
-                ).scalar_one()
-                if domain.domain_id != account.domain_id or others:
-                    raise AdminError(f"{address} is the postmaster of {domain.name}")
+            account = _removable(connection, address)
             drop = maildrop.c.account_id == account.account_id
             mail = connection.execute(select(func.count()).where(drop)).scalar_one()
             if mail and not purge:
                 raise AdminError(f"{address} has {mail} messages; --purge deletes them")
-            end_in_maildrop(connection, drop, Fate.DROPPED, int(self._now() * 1_000_000), "the account was removed")
+            # What has come since the last step.
+            end_in_maildrop(connection, drop, Fate.DROPPED, self._microseconds(), _PURGED)
             connection.execute(delete(credentials).where(credentials.c.account_id == account.account_id))
             own = (addresses.c.domain_id == account.domain_id) & (addresses.c.local_key == account.local_key)
             connection.execute(delete(addresses).where(own, addresses.c.local_key.not_in(ROLES)))
+            leading = addresses.c.account_id == account.account_id
             connection.execute(update(addresses).where(leading).values(account_id=None))
             connection.execute(delete(accounts).where(accounts.c.account_id == account.account_id))
 
         await self._changes.run("remove-user", remove)
         self._purged()
+
+    async def _purge(self, address: Address) -> None:
+        placeholder = self._changes.database.engine.placeholder
+
+        def some(connection: Connection) -> int:
+            account_id, now = _removable(connection, address).account_id, self._microseconds()
+            return end_some(connection, placeholder, account_id, _PURGED_AT_ONCE, Fate.DROPPED, now, _PURGED)
+
+        while await self._changes.database.run("purge", some) == _PURGED_AT_ONCE:
+            self._purged()
+
+    def _microseconds(self) -> int:
+        return int(self._now() * 1_000_000)
 
     async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         """Replace the account's credentials."""
@@ -231,6 +240,29 @@ def _known(connection: Connection, address: Address) -> Any:
     return account
 
 
+def _removable(connection: Connection, address: Address) -> Any:
+    """The account.
+
+    @raise AdminError: there is none, or a domain would lose its postmaster.
+    """
+    account = _known(connection, address)
+    leading = addresses.c.account_id == account.account_id
+    for domain in connection.execute(
+        select(domains)
+        .join(addresses, addresses.c.domain_id == domains.c.domain_id)
+        .where(leading, addresses.c.local_key == "postmaster")
+        .order_by(domains.c.domain_id)
+    ).all():
+        others = connection.execute(
+            select(func.count()).where(
+                accounts.c.domain_id == domain.domain_id, accounts.c.account_id != account.account_id
+            )
+        ).scalar_one()
+        if domain.domain_id != account.domain_id or others:
+            raise AdminError(f"{address} is the postmaster of {domain.name}")
+    return account
+
+
 def _put_credentials(connection: Connection, account_id: int, pairs: Sequence[tuple[str, str]]) -> None:
     connection.execute(delete(credentials).where(credentials.c.account_id == account_id))
     for scheme, secret in pairs:
@@ -275,17 +307,19 @@ def _list_domains(connection: Connection) -> Sequence[DomainRow]:
 
 
 def _list_users(connection: Connection, domain: str | None, default_quota: int) -> Sequence[UserRow]:
-    mail = (
-        select(maildrop.c.account_id, func.count().label("messages"), func.sum(maildrop.c.octets).label("octets"))
-        .group_by(maildrop.c.account_id)
-        .subquery()
-    )
     asked = (
         select(
-            accounts.c.local, accounts.c.domain, accounts.c.enabled, accounts.c.quota, mail.c.messages, mail.c.octets
+            accounts.c.local,
+            accounts.c.domain,
+            accounts.c.enabled,
+            accounts.c.quota,
+            func.count(maildrop.c.row_id).label("messages"),
+            func.coalesce(func.sum(maildrop.c.octets), 0).label("octets"),
         )
         .join(domains, domains.c.domain_id == accounts.c.domain_id)
-        .outerjoin(mail, mail.c.account_id == accounts.c.account_id)
+        # A maildrop is one range of its table: those of other domains are not read.
+        .outerjoin(maildrop, maildrop.c.account_id == accounts.c.account_id)
+        .group_by(accounts.c.account_id, domains.c.domain_key)
         .order_by(domains.c.domain_key, accounts.c.local_key)
     )
     if domain is not None:
@@ -296,8 +330,8 @@ def _list_users(connection: Connection, domain: str | None, default_quota: int) 
         UserRow(
             Address(row.local, row.domain),
             bool(row.enabled),
-            int(row.messages or 0),
-            int(row.octets or 0),
+            int(row.messages),
+            int(row.octets),
             default_quota if row.quota is None else int(row.quota),
         )
         for row in connection.execute(asked).all()

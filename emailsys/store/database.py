@@ -70,6 +70,7 @@ class Database:
         self._paused: list[Deferred[None]] = []
         self._inbox = Inbox()
         self._closing = False
+        self._cut_off: str | None = None
         self._readers = Readers(engine, reactor.callFromThread)
         self._writers = [
             Writer(number, engine, ids, self._inbox, self._report, self._surprise, idle_after)
@@ -125,6 +126,12 @@ class Database:
         """The reactor's clock."""
         return self._reactor.seconds()
 
+    def cut_off(self, why: str | None) -> None:
+        """Take no more writes, for that reason; None: take them again."""
+        if why != self._cut_off:
+            self._cut_off = why
+            self._telemetry.event("store-cut-off" if why is not None else "store-back", why=why)
+
     @property
     def waiting_octets(self) -> int:
         """Octets of bodies that wait for their commit."""
@@ -133,6 +140,8 @@ class Database:
     def _put(self, job: Job, piece: bool = False) -> Deferred[Any]:
         if self._closing:
             return fail(StoreError(f"{job.name}: the store is closing"))
+        if self._cut_off is not None:
+            return fail(StoreError(f"{job.name}: {self._cut_off}"))
         self._waiting_octets += job.octets
         if piece and isinstance(job, Rows):
             self._inbox.put_piece(job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
@@ -104,9 +104,12 @@ class Engine(ABC):
     def idle(self, connection: Connection) -> None:  # noqa: B027
         """Housekeeping for when nothing has come for a while; takes `alone` itself."""
 
-    def vacuum(self, connection: Connection, reserve: int, pages: int) -> int:
-        """Give back at most so many free pages, keeping `reserve` octets of them; returns how many are left to give."""
-        return 0
+    def vacuum(self, connection: Connection, reserve: int, go_on: Callable[[], bool]) -> bool:
+        """Give free pages back, in one transaction, keeping `reserve` octets of them; whether there are more.
+
+        @param go_on: asked after each page, a page being a millisecond's work or less.
+        """
+        return False
 
     def takes(self, connection: Connection, octets: int) -> bool:
         """Whether bodies of so many octets may be written; asked outside a transaction, inside `alone`.

@@ -19,7 +19,7 @@ from emailsys.store import schema
 from emailsys.store.addressing import PIECE_OCTETS
 from emailsys.store.bodies import read_piece
 from emailsys.store.database import Database, Reactor
-from emailsys.store.ending import end_in_maildrop
+from emailsys.store.ending import end_rows
 from emailsys.store.history import Event
 from emailsys.store.ids import id_text
 from emailsys.store.maildrop_locks import MaildropLocks
@@ -33,12 +33,11 @@ _PURGED: Final = 4
 # One read brings the next messages too, where they are fetched in order: at most so many, and octets in all.
 _AHEAD_MESSAGES: Final = 32
 _AHEAD_OCTETS: Final = 96 * 1024
-# Rows that one DELETE names, and rows of the snapshot fetched at a time.
-_ROWS_AT_ONCE: Final = 256
 # What the ledger says of messages that their owner deleted.
 _FETCHED: Final = "after it was fetched"
 _NOT_FETCHED: Final = "not fetched in that session"
-_FETCH: Final = 5000
+# Rows of the snapshot fetched at a time, and of the ledger written.
+_AT_ONCE: Final = 5000
 
 
 @lru_cache(maxsize=8)
@@ -160,7 +159,7 @@ def _snapshot(connection: Connection, account_id: int) -> Snapshot:
     # The driver's own rows: SQLAlchemy's would cost twice as much.
     cursor = found.cursor
     assert cursor is not None
-    while rows := cursor.fetchmany(_FETCH):
+    while rows := cursor.fetchmany(_AT_ONCE):
         row_ids, sizes, utf8 = zip(*rows, strict=True)
         ids.extend(row_ids)
         octets.extend(sizes)
@@ -360,14 +359,12 @@ class Maildrop:
             ).scalar()
             if fence != self._fence:
                 raise MaildropLost()
-        drop = schema.maildrop
+        placeholder, account_id = self._database.engine.placeholder, self._account_id
         for fetched, words in ((True, _FETCHED), (False, _NOT_FETCHED)):
             ended = [row_id for row_id in row_ids if (row_id in self._fetched) is fetched]
-            for start in range(0, len(ended), _ROWS_AT_ONCE):
-                ours = (drop.c.account_id == self._account_id) & drop.c.row_id.in_(ended[start : start + _ROWS_AT_ONCE])
-                end_in_maildrop(connection, ours, Fate.DELETED, now, words)
-        for start in range(0, len(kept), _ROWS_AT_ONCE):
-            self._maildrops.tell_fetched(connection, kept[start : start + _ROWS_AT_ONCE], now)
+            end_rows(connection, placeholder, account_id, ended, Fate.DELETED, now, words)
+        for start in range(0, len(kept), _AT_ONCE):
+            self._maildrops.tell_fetched(connection, kept[start : start + _AT_ONCE], now)
 
     def touch(self) -> None:
         """The client has just spoken."""

@@ -12,13 +12,21 @@ from twisted.internet.defer import Deferred
 
 from emailsys.interfaces import StoreError
 from emailsys.store import schema
-from emailsys.store.database import Database, Reactor
+from emailsys.store.database import Database, IdleCall, Reactor
 from emailsys.store.engine import Engine, told
 from emailsys.store.ids import NODES
 from emailsys.store.locks import ByteLocks
 
 # The first key of PostgreSQL's two-key advisory locks; maildrops take the other kind, with one 64-bit key.
 _NODE_LOCKS: Final = 1
+# Seconds between two looks whether the lock connection, and with it this node's number, is still ours.
+_LOOK_EVERY: Final = 5.0
+# Milliseconds in which a backend of ours that outlived its connection has to end (PostgreSQL 14 and newer wait).
+_GHOST_ENDS_WITHIN: Final = 2000
+
+
+class NodeTaken(StoreError):
+    """Another process bears this one's number."""
 
 
 class MaildropLocks(Protocol):
@@ -68,6 +76,9 @@ class AdvisoryLocks:
 
     If the connection is lost, so are the locks: another node may then open a maildrop that a session here still holds.
     Each opening takes a new fencing number, and a session deletes nothing whose number is no longer the last.
+
+    The node's number is such a lock, too. It is looked after, and where another process has taken it meanwhile the
+    store takes no writes until it is free again: two that bear one number would make the same ids.
     """
 
     def __init__(self, engine: Engine, reactor: Reactor) -> None:
@@ -79,15 +90,32 @@ class AdvisoryLocks:
         self._closed = False
         # Accounts whose lock the present connection has; used in the thread alone.
         self._held: set[int] = set()
+        # The server's process for the connection that has the number, and since when there is that process.
+        self._backend: Any = None
+        self._next: IdleCall | None = None
         self.node = -1
-        self.node = self._thread.submit(self._ask, self._claim_node).result()
+        self.node = self._thread.submit(self._ask, _alive).result()
 
     def _claim_node(self, connection: Connection) -> int:
+        if self._backend is not None:
+            # A network that was cut leaves the server with a process that still has our number, for hours.
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid, :wait) FROM pg_stat_activity"
+                    " WHERE pid = :pid AND backend_start = :since"
+                ),
+                {"pid": self._backend.pid, "since": self._backend.since, "wait": _GHOST_ENDS_WITHIN},
+            )
         asked = text("SELECT pg_try_advisory_lock(:kind, :node)")
         for node in [self.node] if self.node >= 0 else range(NODES):
             if connection.execute(asked, {"kind": _NODE_LOCKS, "node": node}).scalar():
+                self._backend = connection.execute(
+                    text("SELECT pid, backend_start AS since FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+                ).one()
                 return node
-        raise StoreError("too many processes use the store, or another took this one's number while it was cut off")
+        if self.node < 0:
+            raise StoreError("too many processes use the store")
+        raise NodeTaken("another process took this one's number while it was cut off from the database")
 
     def _ask(self, function: Callable[[Connection], Any]) -> Any:
         """In the thread: call the function, on a new connection if the old one is lost."""
@@ -95,18 +123,40 @@ class AdvisoryLocks:
             try:
                 if self._connection is None:
                     self._connection = self._engine.connect_reader()
-                    if self.node >= 0:
-                        self._claim_node(self._connection)
+                    node = self._claim_node(self._connection)
+                    if self.node < 0:
+                        return node
                 result = function(self._connection)
                 self._connection.rollback()
                 return result
             except StoreError:
+                # Without the number the connection is of no use.
+                self._drop()
                 raise
             except Exception as error:
                 self._drop()
                 if last:
                     raise StoreError(f"the lock connection is lost: {told(error)}") from error
         return None
+
+    def watch(self, database: Database) -> None:
+        """Look after the number from now on, for the sake of that database."""
+        self.database = database
+        self._next = self._reactor.callLater(_LOOK_EVERY, self._look)
+
+    def _look(self) -> None:
+        self._next = None
+        looking = self._thread.submit(self._ask, _alive)
+        looking.add_done_callback(lambda future: self._reactor.callFromThread(self._looked, future))
+
+    def _looked(self, future: Future[Any]) -> None:
+        if self._closed or self.database is None:
+            return
+        error = future.exception()
+        # Where the server is not there, writes find that out themselves.
+        if error is None or isinstance(error, NodeTaken):
+            self.database.cut_off(None if error is None else str(error))
+        self._next = self._reactor.callLater(_LOOK_EVERY, self._look)
 
     def _drop(self) -> None:
         self._held.clear()
@@ -185,6 +235,9 @@ class AdvisoryLocks:
     def close(self) -> None:
         """End the connection, and with it its locks."""
         self._closed = True
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
         self._thread.submit(self._part)
         self._thread.shutdown()
 
@@ -197,3 +250,7 @@ class AdvisoryLocks:
             # It is lost, and the locks with it.
             self._connection = None
         self._drop()
+
+
+def _alive(connection: Connection) -> None:
+    connection.execute(text("SELECT 1"))

@@ -1,4 +1,7 @@
-"""Bring a store to the schema of this release: make it, or back it up and migrate it.
+"""Bring a store to the schema of this release: make it, or migrate it once there is a backup.
+
+A SQLite store is backed up here. Of a PostgreSQL store an operator has to say that there is a backup: how it is made is
+nothing that a daemon at its start should decide, and it may serve other nodes meanwhile.
 
 alembic is imported only where there is something to migrate. A fresh store is made from the tables of `schema`
 themselves; a test holds that this gives what the migrations give.
@@ -17,7 +20,7 @@ from sqlalchemy import Connection, inspect, text
 
 from emailsys.interfaces import StoreError
 from emailsys.store import schema
-from emailsys.store.engine import Engine
+from emailsys.store.engine import Engine, told
 from emailsys.store.locks import sync_directory
 from emailsys.store.sqlite import SQLite
 from emailsys.telemetry import Telemetry
@@ -32,10 +35,11 @@ _VERSION_TABLE: Final = (
 _SCHEMA_LOCK: Final = 3
 
 
-def prepare_schema(engine: Engine, connection: Connection, telemetry: Telemetry) -> None:
+def prepare_schema(engine: Engine, connection: Connection, telemetry: Telemetry, *, backed_up: bool = False) -> None:
     """Make the store usable by this release.
 
-    @raise StoreError: it is of a later release, or a migration failed; then nothing was changed.
+    @param backed_up: whether an operator has said so, without which a PostgreSQL store is not migrated.
+    @raise StoreError: it is of a later release, it is not backed up, or a migration failed; then nothing was changed.
     """
     with engine.alone():
         with connection.begin():
@@ -44,7 +48,7 @@ def prepare_schema(engine: Engine, connection: Connection, telemetry: Telemetry)
                 _create(engine, connection)
         if found is None or found == schema.REVISION:
             return
-        upgrade(engine, connection, telemetry, found)
+        upgrade(engine, connection, telemetry, found, backed_up=backed_up)
 
 
 def _lock_schema(engine: Engine, connection: Connection) -> None:
@@ -88,11 +92,14 @@ def upgrade(
     found: str | None,
     target: str = schema.REVISION,
     versions: tuple[Path, ...] = (),
+    backed_up: bool = False,
 ) -> None:
     """Migrate, inside `engine.alone()`: all revisions up to the target in one transaction, after a backup.
 
     @param found: the present revision, None for an empty database.
     @param versions: further folders of revisions, for tests.
+    @param backed_up: as for `prepare_schema`.
+    @raise StoreError: nothing was changed.
     """
     from alembic import command
     from alembic.config import Config
@@ -111,18 +118,29 @@ def upgrade(
             raise StoreError(
                 f"the store is at revision {found}, which this release does not know: run a later release"
             ) from error
-        backup = None if not isinstance(engine, SQLite) else back_up(engine.path, connection, found)
-        telemetry.event("store-upgrade", found=found, target=target, backup=backup)
-    with _foreign_keys_off(connection), connection.begin():
-        _lock_schema(engine, connection)
-        config.attributes["connection"] = connection
-        command.upgrade(config, target)
+        backup = None
         if isinstance(engine, SQLite):
-            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-            if broken:
-                raise StoreError(
-                    f"the migration would leave {len(broken)} rows without their parents; nothing was changed"
-                )
+            backup = back_up(engine.path, connection, found)
+        elif not backed_up:
+            raise StoreError(
+                f"the store is at revision {found}, this release needs {target}: back the database up (pg_dump), then "
+                "run `emailsys upgrade`; nothing was changed"
+            )
+        telemetry.event("store-upgrade", found=found, target=target, backup=backup)
+    try:
+        with _foreign_keys_off(connection), connection.begin():
+            _lock_schema(engine, connection)
+            config.attributes["connection"] = connection
+            command.upgrade(config, target)
+            if isinstance(engine, SQLite):
+                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+                if broken:
+                    raise StoreError(f"it would leave {len(broken)} rows without their parents")
+    except Exception as error:
+        raise StoreError(
+            f"the upgrade from revision {found} to {target} failed, and nothing was changed: {told(error)}; the "
+            "release before goes on with the store"
+        ) from error
 
 
 @contextmanager
@@ -144,20 +162,30 @@ def _foreign_keys_off(connection: Connection) -> Iterator[None]:
 
 
 def back_up(path: Path, connection: Connection, revision: str) -> Path:
-    """Copy a SQLite store beside itself, durably; returns the copy's path."""
+    """Copy a SQLite store beside itself, durably; returns the copy's path.
+
+    @raise StoreError: it cannot be; nothing of the copy is left, as it would take the room that mail needs.
+    """
     raw = connection.connection.driver_connection
     assert isinstance(raw, sqlite3.Connection)
     kept = path.with_name(f"{path.name}.before-upgrade-from-{revision}")
     partial = kept.with_name(kept.name + ".partial")
-    partial.unlink(missing_ok=True)
-    os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    copy = sqlite3.connect(partial)
     try:
-        raw.backup(copy)
-    finally:
-        copy.close()
-    with partial.open("rb") as written:
-        os.fsync(written.fileno())
-    partial.replace(kept)
-    sync_directory(path.parent)
+        partial.unlink(missing_ok=True)
+        os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        copy = sqlite3.connect(partial)
+        try:
+            raw.backup(copy)
+        finally:
+            copy.close()
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(kept)
+        sync_directory(path.parent)
+    except (sqlite3.Error, OSError) as error:
+        partial.unlink(missing_ok=True)
+        raise StoreError(
+            f"the store cannot be backed up before its upgrade from revision {revision}, and nothing was changed: "
+            f"{told(error)}; the copy needs as much room as {path}"
+        ) from error
     return kept

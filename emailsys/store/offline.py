@@ -52,17 +52,23 @@ class _CallQueue:
 
 
 def run_offline(
-    settings: StoreSettings, state: Path, action: Callable[[Store], Coroutine[Any, Any, T]], telemetry: Telemetry
+    settings: StoreSettings,
+    state: Path,
+    action: Callable[[Store], Coroutine[Any, Any, T]],
+    telemetry: Telemetry,
+    *,
+    backed_up: bool = False,
 ) -> T:
     """Open the store, run `action(store)`, close the store; returns or raises what the action did.
 
     It keeps to the daemon's locks, so that two of them, or one beside a daemon, harm nothing: a daemon sees the change
     within a second.
 
+    @param backed_up: as for `open_store`.
     @raise StoreError: the store can't be opened.
     """
     calls = _CallQueue()
-    store = open_store(settings, state, calls, telemetry, sweep=False)
+    store = open_store(settings, state, calls, telemetry, sweep=False, backed_up=backed_up)
     try:
         return calls.wait_for(action(store))
     finally:

@@ -100,6 +100,7 @@ def open_store(
     now: Callable[[], float] = time.time,
     idle_after: float = IDLE_AFTER,
     reserve_octets: int = RESERVE_OCTETS,
+    backed_up: bool = False,
 ) -> Store:
     """Open the store, making or upgrading it first; blocks for some milliseconds, longer for an upgrade.
 
@@ -112,6 +113,7 @@ def open_store(
     @param now: seconds since 1970.
     @param idle_after: seconds without a write after which SQLite's WAL is emptied.
     @param reserve_octets: of free pages that stay in a SQLite file.
+    @param backed_up: whether an operator has said so: else a PostgreSQL store of an earlier release is not upgraded.
     @raise StoreError: it can't be opened; the message says why.
     """
     if not state.is_dir():
@@ -130,6 +132,7 @@ def open_store(
         now=now,
         idle_after=idle_after,
         reserve_octets=reserve_octets,
+        backed_up=backed_up,
     )
 
 
@@ -144,6 +147,7 @@ def open_on(
     now: Callable[[], float] = time.time,
     idle_after: float = IDLE_AFTER,
     reserve_octets: int = RESERVE_OCTETS,
+    backed_up: bool = False,
 ) -> Store:
     """Open the store on an engine, which is closed with it. The rest is as for `open_store`."""
     try:
@@ -154,7 +158,7 @@ def open_on(
         else:
             locks = AdvisoryLocks(engine, reactor)
         try:
-            last_id = _prepare(engine, locks, telemetry, now)
+            last_id = _prepare(engine, locks, telemetry, now, backed_up)
         except BaseException:
             locks.close()
             raise
@@ -167,7 +171,7 @@ def open_on(
     ids = IdSource(locks.node, last_id, now)
     database = Database(engine, ids, reactor, telemetry, settings.max_waiting_octets, idle_after)
     if isinstance(locks, AdvisoryLocks):
-        locks.database = database
+        locks.watch(database)
     store = Store(database, locks, reactor, telemetry, settings, takeover_after, reserve_octets, now)
     if sweep:
         store.sweeper.start()
@@ -194,11 +198,17 @@ def _engine(url: str | None, state: Path) -> Engine:
     raise StoreError(f"store.url: {backend} is no engine of ours; sqlite and postgresql are")
 
 
-def _prepare(engine: Engine, locks: KernelLocks | AdvisoryLocks, telemetry: Telemetry, now: Callable[[], float]) -> int:
+def _prepare(
+    engine: Engine,
+    locks: KernelLocks | AdvisoryLocks,
+    telemetry: Telemetry,
+    now: Callable[[], float],
+    backed_up: bool,
+) -> int:
     """Schema, this node's rows, and what dead nodes left; returns the last id that this node ever committed."""
     connection = engine.connect_writer()
     try:
-        prepare_schema(engine, connection, telemetry)
+        prepare_schema(engine, connection, telemetry, backed_up=backed_up)
         with engine.alone(), connection.begin():
             commits = schema.commits
             known = connection.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy import URL, Connection, NullPool, create_engine
@@ -15,6 +16,17 @@ from emailsys.store.engine import Engine, Verdict
 _REFUSED: Final = ("21", "22", "23", "40", "42", "54")
 _DISK_FULL: Final = "53100"
 _LOCK_NOT_AVAILABLE: Final = "55P03"
+# What libpq is told where the URL says nothing else. A server that went without a word, by a cut network or a power
+# cut, would else be waited for as long as the kernel has patience, which is a quarter of an hour for what was sent and
+# two hours for what was not: seconds of silence, of pauses between three questions, milliseconds without an answer.
+_OPTIONS: Final[Mapping[str, str | int]] = {
+    "application_name": "emailsys",
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 
 
 class Postgres(Engine):
@@ -29,7 +41,7 @@ class Postgres(Engine):
         """
         @raise StoreError: the driver is not installed.
         """
-        options = {"application_name": "emailsys", "connect_timeout": 10}
+        options = {name: value for name, value in _OPTIONS.items() if name not in url.query}
         try:
             self._writer = create_engine(url, poolclass=NullPool, connect_args=options)
             self._reader = create_engine(url, poolclass=NullPool, connect_args=options, isolation_level="AUTOCOMMIT")

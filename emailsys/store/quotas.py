@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,8 +22,10 @@ from emailsys.store.quota_warnings import QuotaWarnings
 from emailsys.store.schema import accounts, domains, maildrop
 from emailsys.telemetry import Telemetry
 
-# Seconds after which a maildrop is counted anew: others may have delivered to it, its owner may have emptied it.
+# Seconds after which a maildrop is counted anew: others may have delivered to it, its owner may have emptied it. What
+# takes long to count, a domain of a million messages, is counted less often, so that it takes a fiftieth of one thread.
 _COUNT_EVERY: Final = 5.0
+_COUNT_SHARE: Final = 50.0
 # Accounts remembered; past that all are forgotten.
 _REMEMBERED: Final = 10_000
 
@@ -35,11 +38,13 @@ class _Counted:
     name: str
     octets: int
     limit: int
+    # Whether it has been told that it is nearly full.
+    warned: bool = False
     # Of an account.
     domain_id: int = 0
     address: Address | None = None
-    # Whether it has been told that it is nearly full.
-    warned: bool = False
+    # Seconds for which it is good.
+    lasts: float = _COUNT_EVERY
 
     @property
     def usage(self) -> Usage:
@@ -51,13 +56,22 @@ class Quotas:
     """Bounds on maildrops, kept softly: the message that fills one is still taken."""
 
     def __init__(
-        self, changes: Changes, reactor: Reactor, telemetry: Telemetry, default: int, warnings: QuotaWarnings
+        self,
+        changes: Changes,
+        reactor: Reactor,
+        telemetry: Telemetry,
+        default: int,
+        warnings: QuotaWarnings,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """
         @param default: octets for accounts that have no bound of their own; 0 for none.
+        @param clock: seconds; how long counting took.
         """
+        self._clock = clock
         self._warnings = warnings
-        self._warning: Deferred[None] | None = None
+        # Warnings under way.
+        self.warning: set[Deferred[None]] = set()
         self._changes = changes
         self._reactor = reactor
         self._telemetry = telemetry
@@ -70,7 +84,12 @@ class Quotas:
         now = self._reactor.seconds()
         account = self._accounts.get(account_id)
         domain = None if account is None else self._domains.get(account.domain_id)
-        if account is not None and domain is not None and now - min(account.at, domain.at) < _COUNT_EVERY:
+        if (
+            account is not None
+            and domain is not None
+            and now - account.at < account.lasts
+            and now - domain.at < domain.lasts
+        ):
             return account.usage, domain.usage
         counted, of_domain = await self._changes.database.read(
             "usage", lambda connection: self._count(connection, account_id, now)
@@ -96,18 +115,25 @@ class Quotas:
         counted.warned = full
         if full:
             self._telemetry.event("quota-nearly-full", of=counted.name, octets=counted.octets, limit=counted.limit)
-        if counted.address is not None:
-            self._warning = Deferred.fromCoroutine(self._tell(number, counted.address, counted.usage, full))
+        warning = Deferred.fromCoroutine(self._tell(number, counted, counted.usage, full))
+        self.warning.add(warning)
+        _ = warning.addBoth(lambda _: self.warning.discard(warning))
 
-    async def _tell(self, account_id: int, address: Address, usage: Usage, full: bool) -> None:
+    async def _tell(self, number: int, counted: _Counted, usage: Usage, full: bool) -> None:
+        address = counted.address
         try:
-            if await self._warnings.turn(account_id, address, usage, full):
-                self._telemetry.event("quota-warned", of=address)
+            if await (
+                self._warnings.turn_domain(number, counted.name, usage, full)
+                if address is None
+                else self._warnings.turn(number, address, usage, full)
+            ):
+                self._telemetry.event("quota-warned", of=counted.name)
         except StoreError as error:
-            self._telemetry.event("quota-warning-put-off", of=address, error=str(error))
-            counted = self._accounts.get(account_id)
-            if counted is not None:
-                counted.warned = not full
+            self._telemetry.event("quota-warning-put-off", of=counted.name, error=str(error))
+            # It may have been counted anew meanwhile.
+            latest = (self._domains if address is None else self._accounts).get(number)
+            if latest is not None:
+                latest.warned = not full
         except Exception:
             self._telemetry.surprise("quota-warning", Failure())
 
@@ -124,6 +150,8 @@ class Quotas:
                 domain = self._domains.get(account.domain_id)
                 if domain is not None:
                     domain.octets += octets
+                    if domain.limit:
+                        self._look(account.domain_id, domain)
 
     def _count(self, connection: Connection, account_id: int, now: float) -> tuple[_Counted, _Counted]:
         found = connection.execute(
@@ -133,7 +161,9 @@ class Quotas:
                 accounts.c.quota,
                 accounts.c.quota_warned,
                 accounts.c.domain_id,
+                domains.c.name,
                 domains.c.quota.label("domain_quota"),
+                domains.c.quota_warned.label("domain_warned"),
             )
             .join(domains, domains.c.domain_id == accounts.c.domain_id)
             .where(accounts.c.account_id == account_id)
@@ -141,13 +171,15 @@ class Quotas:
         if found is None:
             return _Counted(now, "", 0, 0), _Counted(now, "", 0, 0)
         limit, bound = self.limit_of(found.quota), found.domain_quota or 0
+        began = self._clock()
         mine = _octets(connection, maildrop.c.account_id == account_id) if limit else 0
         ours = select(accounts.c.account_id).where(accounts.c.domain_id == found.domain_id)
         all_of_us = _octets(connection, maildrop.c.account_id.in_(ours)) if bound else 0
+        lasts = max(_COUNT_EVERY, (self._clock() - began) * _COUNT_SHARE)
         address = Address(found.local, found.domain)
         return (
-            _Counted(now, str(address), mine, limit, found.domain_id, address, bool(found.quota_warned)),
-            _Counted(now, found.domain, all_of_us, bound),
+            _Counted(now, str(address), mine, limit, bool(found.quota_warned), found.domain_id, address, lasts),
+            _Counted(now, found.name, all_of_us, bound, bool(found.domain_warned), lasts=lasts),
         )
 
     def limit_of(self, own: int | None) -> int:

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from emailsys.store.chore import Chore
 from emailsys.store.database import Database, Reactor
-from emailsys.store.schema import bodies, body_pieces, maildrop, messages, queue, reclaim
+from emailsys.store.schema import bodies, body_pieces, maildrop, messages, queue, reclaim, settled
 from emailsys.telemetry import Telemetry
 
 # Seconds that one step may hold up the mail behind it, and that mail has for itself between two steps.
@@ -19,13 +19,9 @@ _STEP: Final = 0.005
 _PAUSE: Final = 0.01
 # Seconds between two looks when nothing is to be swept.
 _REST: Final = 5.0
-# Messages of one piece deleted by one statement, pieces of a larger one, and pages given back at first.
+# Messages of one piece deleted by one statement, and pieces of a larger one.
 _MESSAGES: Final = 32
 _PIECES: Final = 4
-_PAGES: Final = 64
-# The most pages given back by one step: those at the end of the file go for nothing, and a step that has grown with
-# them would hold mail up for long where pages in use have to be moved.
-_MOST_PAGES: Final = 512
 # Free pages that stay in the file for the mail to come.
 RESERVE_OCTETS: Final = 16 * 1024 * 1024
 # PostgreSQL: the advisory lock that lets one node sweep at a time.
@@ -51,7 +47,6 @@ class Sweeper(Chore):
         self._database = database
         self._reserve = reserve
         self._clock = clock
-        self._pages = _PAGES
 
     @override
     async def step(self) -> bool:
@@ -62,12 +57,8 @@ class Sweeper(Chore):
         return await self._database.upkeep("vacuum", self._vacuum)
 
     def _vacuum(self, connection: Connection) -> bool:
-        began = self._clock()
-        left = self._database.engine.vacuum(connection, self._reserve, self._pages)
-        # As many pages as a step has time for, found by trying.
-        slow = self._clock() - began > _STEP
-        self._pages = max(8, self._pages // 2) if slow else min(_MOST_PAGES, self._pages * 2)
-        return left > 0
+        until = self._clock() + _STEP
+        return self._database.engine.vacuum(connection, self._reserve, lambda: self._clock() < until)
 
     def _sweep(self, connection: Connection) -> None:
         if (
@@ -97,9 +88,12 @@ class Sweeper(Chore):
                     rows = [row for row in rows if row.message_id != body_id]
                     free.discard(body_id)
             if free:
-                # The message's row stays for as long as the ledger remembers it, unless it never entered the ledger.
+                # The message's row stays for as long as the ledger remembers it, unless it never entered the ledger:
+                # then its ends, which are noted all the same, go with it.
                 never = messages.c.message_id.in_(free) & messages.c.rows.is_(None)
-                connection.execute(delete(messages).where(never))
+                unknown = connection.execute(delete(messages).where(never).returning(messages.c.message_id)).scalars()
+                if strays := list(unknown):
+                    connection.execute(delete(settled).where(settled.c.message_id.in_(strays)))
                 connection.execute(delete(bodies).where(bodies.c.body_id.in_(free)))
             connection.execute(delete(reclaim).where(reclaim.c.row_id.in_([row.row_id for row in rows])))
 

@@ -12,7 +12,7 @@ from emailsys.config.settings import StoreSettings
 from emailsys.interfaces import Fate
 from emailsys.store.chore import Chore
 from emailsys.store.database import Database, Reactor
-from emailsys.store.ending import end_in_maildrop
+from emailsys.store.ending import end_some
 from emailsys.store.ids import first_id_at
 from emailsys.store.schema import accounts, events, maildrop, messages, settled
 from emailsys.telemetry import Telemetry
@@ -75,14 +75,13 @@ class Retention(Chore):
         if account_id is None:
             return False
 
-        def expire(connection: Connection) -> int:
-            ours = (maildrop.c.account_id == account_id) & (maildrop.c.row_id < before)
-            some = select(maildrop.c.row_id).where(ours).order_by(maildrop.c.row_id).limit(_ROWS)
-            row_ids = connection.execute(some).scalars().all()
-            chosen = (maildrop.c.account_id == account_id) & maildrop.c.row_id.in_(row_ids)
-            return end_in_maildrop(connection, chosen, Fate.EXPIRED, now, "kept for as long as this system keeps mail")
-
-        ended = await self._database.run("expire", expire)
+        words, placeholder = "kept for as long as this system keeps mail", self._database.engine.placeholder
+        ended = await self._database.run(
+            "expire",
+            lambda connection: end_some(
+                connection, placeholder, account_id, _ROWS, Fate.EXPIRED, now, words, before=before
+            ),
+        )
         self._telemetry.event("expired", account=account_id, messages=ended)
         self._deleted()
         return True

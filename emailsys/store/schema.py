@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # The alembic revision of these tables; a store at this revision is opened without importing alembic.
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 
 metadata: Final = MetaData(
     naming_convention={
@@ -78,6 +78,8 @@ domains: Final = Table(
     Column("name", Text, nullable=False),
     # Octets that all maildrops of its accounts may have together; NULL for no bound.
     Column("quota", BigInteger),
+    # Whether its postmaster has been told that they are nearly full, and they have not been found emptier since.
+    Column("quota_warned", Boolean, nullable=False, server_default=false()),
 )
 
 accounts: Final = Table(

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
@@ -163,15 +163,22 @@ class SQLite(Engine):
                 raw.execute(f"PRAGMA busy_timeout={_BUSY_WAIT_MS}")
 
     @override
-    def vacuum(self, connection: Connection, reserve: int, pages: int) -> int:
+    def vacuum(self, connection: Connection, reserve: int, go_on: Callable[[], bool]) -> bool:
         with _raw(connection) as raw:
             (free,) = raw.execute("PRAGMA freelist_count").fetchone()
             spare = int(free) - reserve // PAGE_OCTETS
             if spare <= 0:
-                return 0
-            # `execute` would step once and free one page.
-            raw.executescript(f"PRAGMA incremental_vacuum({min(spare, pages)})")
-            return max(0, spare - pages)
+                return False
+            raw.execute("BEGIN IMMEDIATE")
+            # One page a statement: a free one at the end of the file goes for nothing, but for each that has to be
+            # moved SQLite looks through the free list, a millisecond where that lists some GiB.
+            while spare > 0:
+                raw.execute("PRAGMA incremental_vacuum(1)")
+                spare -= 1
+                if not go_on():
+                    break
+            raw.execute("COMMIT")
+            return spare > 0
 
     @override
     def takes(self, connection: Connection, octets: int) -> bool:

@@ -142,9 +142,9 @@ def _gather(message_id: int) -> Callable[[Connection], Life]:
         ).all()
         message = connection.execute(select(messages).where(messages.c.message_id == message_id)).one()
         notices = connection.execute(
-            select(messages.c.message_id, messages.c.arrived_at, messages.c.recipients).where(
-                messages.c.cause == message_id
-            )
+            select(messages.c.message_id, messages.c.arrived_at, messages.c.recipients)
+            .where(messages.c.cause == message_id)
+            .limit(_TOLD)
         ).all()
         recipients = list(_recipients(message.recipients or ""))
         names = {row_id: path for row_ids, path, _ in recipients for row_id in row_ids}

@@ -5,22 +5,38 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, literal, null, select, union_all
+from sqlalchemy import Connection, exists, func, literal, null, or_, select, union_all
 from zope.interface import implementer
 
 from emailsys.interfaces import Fate
 from emailsys.operations import Checked, Flaw, IVerification
 from emailsys.store.database import Database
 from emailsys.store.ids import id_text
-from emailsys.store.schema import bodies, body_pieces, maildrop, messages, queue, settled
+from emailsys.store.schema import bodies, body_pieces, maildrop, messages, queue, reclaim, settled, staged
 
-# Messages that one read looks at: no read transaction lasts longer than that, so that checkpoints pass.
-_STEP: Final = 100
+# Messages, settled rows and bodies that one read looks at: no read transaction lasts longer than that, so that
+# checkpoints pass.
+_MESSAGES: Final = 100
+_SETTLED: Final = 1_000
+_BODIES: Final = 200
+# A cursor is a number: which of the three is looked at, then an id, which has 63 bits.
+_ID_BITS: Final = 63
 _MAILDROP: Final = "maildrop"
 _QUEUE: Final = "queue"
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What a part has found so far."""
+
+    messages: int = 0
+    octets: int = 0
+    by_end: Counter[str] = field(default_factory=Counter)
+    flaws: list[Flaw] = field(default_factory=list)
 
 
 @implementer(IVerification)
@@ -33,28 +49,78 @@ class Verification:
         self._clock = clock
 
     async def check(self, cursor: str | None, seconds: float) -> Checked:
-        """Go on from a cursor, the queue id of the last message that was seen, for about so long."""
+        """Go on from a cursor for about so long: first all messages, then what is settled, then all bodies."""
         until = self._clock() + seconds
-        after = -1 if cursor is None else int(cursor)
-        count, octets = 0, 0
-        by_end: Counter[str] = Counter()
-        flaws: list[Flaw] = []
-        while True:
-            found = await self._database.read("verify-ledger", _look(after))
-            if not found:
-                flaws += await self._strays()
-                return Checked(None, count, octets, dict(by_end), tuple(flaws))
-            for message_id, entry in found.items():
-                after = message_id
-                count += 1
-                by_end.update(entry.by_end)
-                flaws += entry.flaws(message_id)
-                if entry.alive:
-                    size, wrong = await self._check_body(message_id, entry.octets, entry.pieces)
-                    octets += size
-                    flaws += wrong
-            if self._clock() >= until:
-                return Checked(str(after), count, octets, dict(by_end), tuple(flaws))
+        steps = (self._messages, self._settled, self._bodies)
+        tally = _Tally()
+        which, least = (0, 0) if cursor is None else divmod(int(cursor), 1 << _ID_BITS)
+        following: str | None = None
+        while which < len(steps):
+            after = await steps[which](least, tally)
+            which, least = (which + 1, 0) if after is None else (which, after + 1)
+            if which < len(steps) and self._clock() >= until:
+                following = str(which << _ID_BITS | least)
+                break
+        return Checked(following, tally.messages, tally.octets, dict(tally.by_end), tuple(tally.flaws))
+
+    async def _messages(self, least: int, tally: _Tally) -> int | None:
+        """Look at some messages from an id on, with their bodies; the last of them, None where there was none."""
+        found = await self._database.read("verify-ledger", _look(least))
+        for message_id, entry in found.items():
+            tally.messages += 1
+            tally.by_end.update(entry.by_end)
+            tally.flaws += entry.flaws(message_id)
+            if entry.alive:
+                size, wrong = await self._check_body(message_id, entry.octets, entry.pieces)
+                tally.octets += size
+                tally.flaws += wrong
+        return max(found, default=None)
+
+    async def _settled(self, least: int, tally: _Tally) -> int | None:
+        """What is settled must have been accepted."""
+        some = (
+            select(settled.c.row_id, settled.c.message_id)
+            .where(settled.c.row_id >= least)
+            .order_by(settled.c.row_id)
+            .limit(_SETTLED)
+            .subquery()
+        )
+        asked = (
+            select(some.c.row_id, some.c.message_id, messages.c.message_id.label("known"))
+            .outerjoin(messages, messages.c.message_id == some.c.message_id)
+            .order_by(some.c.row_id)
+        )
+        rows = await self._database.read("verify-settled", lambda connection: connection.execute(asked).all())
+        tally.flaws += [
+            Flaw(id_text(row.message_id), f"row {row.row_id} was settled, its message is unknown")
+            for row in rows
+            if row.known is None
+        ]
+        return rows[-1].row_id if rows else None
+
+    async def _bodies(self, least: int, tally: _Tally) -> int | None:
+        """A body is named by a row, or about to be, or about to be swept: else its room would never come back."""
+        some = (
+            select(bodies.c.body_id)
+            .where(bodies.c.body_id >= least)
+            .order_by(bodies.c.body_id)
+            .limit(_BODIES)
+            .subquery()
+        )
+        named = or_(
+            exists().where(maildrop.c.message_id == some.c.body_id),
+            exists().where(queue.c.message_id == some.c.body_id),
+            exists().where(staged.c.body_id == some.c.body_id),
+            some.c.body_id.in_(select(reclaim.c.message_id)),
+        )
+        asked = select(some.c.body_id, named.label("named")).order_by(some.c.body_id)
+        rows = await self._database.read("verify-bodies", lambda connection: connection.execute(asked).all())
+        tally.flaws += [
+            Flaw(id_text(row.body_id), "its body is kept, but neither recipients nor the sweeper know it")
+            for row in rows
+            if not row.named
+        ]
+        return rows[-1].body_id if rows else None
 
     async def _check_body(self, message_id: int, expected: int, pieces: int) -> tuple[int, list[Flaw]]:
         """Each piece is read, and hashed in the reader's thread, in a transaction of its own."""
@@ -75,17 +141,6 @@ class Verification:
         if not wrong and octets != expected:
             wrong.append(f"its body has {octets} octets, {expected} were accepted")
         return octets, [Flaw(id_text(message_id), what) for what in wrong]
-
-    async def _strays(self) -> list[Flaw]:
-        """What is settled must have been accepted."""
-        asked = (
-            select(settled.c.row_id, settled.c.message_id)
-            .outerjoin(messages, messages.c.message_id == settled.c.message_id)
-            .where(messages.c.message_id.is_(None))
-            .limit(_STEP)
-        )
-        rows = await self._database.read("verify-strays", lambda connection: connection.execute(asked).all())
-        return [Flaw(id_text(row.message_id), f"row {row.row_id} was settled, its message is unknown") for row in rows]
 
 
 class _Entry:
@@ -122,15 +177,15 @@ class _Entry:
         return [Flaw(id_text(message_id), what) for what in said]
 
 
-def _look(after: int) -> Callable[[Connection], dict[int, _Entry]]:
+def _look(least: int) -> Callable[[Connection], dict[int, _Entry]]:
     """The next messages with all their rows, in one statement, which sees one moment of the store."""
 
     def look(connection: Connection) -> dict[int, _Entry]:
         some = (
             select(messages.c.message_id)
-            .where(messages.c.message_id > after)
+            .where(messages.c.message_id >= least)
             .order_by(messages.c.message_id)
-            .limit(_STEP)
+            .limit(_MESSAGES)
             .subquery()
         )
         numbers = select(some.c.message_id)

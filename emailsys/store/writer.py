@@ -147,7 +147,7 @@ class Writer:
                 committing = False
                 self._tidy(connection, octets)
         except Exception as error:
-            if again and not committing and self._engine.verdict(error) is Verdict.LOST and self._engine.over_network:
+            if again and not committing and self._verdict(error) is Verdict.LOST and self._engine.over_network:
                 # COMMIT was never sent: that nothing was changed is certain.
                 self._discard()
                 return self._commit(batch, again=False)
@@ -167,7 +167,10 @@ class Writer:
         self._inserting.insert(connection, rows)
         complete = [job.unstage for job in rows if job.unstage is not None]
         if complete:
-            connection.execute(schema.staged.delete().where(schema.staged.c.body_id.in_(complete)))
+            left = connection.execute(schema.staged.delete().where(schema.staged.c.body_id.in_(complete)))
+            if left.rowcount != len(complete):
+                # Whoever took a process for dead has given its pieces to the sweeper: they may be gone.
+                raise StoreError("pieces of the message were swept")
         outcomes = [Outcome(job, None) for job in rows]
         for job in batch:
             if isinstance(job, Call):
@@ -193,7 +196,7 @@ class Writer:
         @param mark: not 0 if COMMIT was under way.
         @param done: the outcomes if the commit took place after all.
         """
-        verdict = Verdict.FULL if isinstance(error, StoreFull) else self._engine.verdict(error)
+        verdict = self._verdict(error)
         if mark or verdict is Verdict.LOST:
             self._discard()
         else:
@@ -208,6 +211,12 @@ class Writer:
             return [outcome for job in batch for outcome in self._commit([job])]
         refusal = _refusal(error, verdict)
         return [Outcome(job, Failure(refusal)) for job in batch]
+
+    def _verdict(self, error: Exception) -> Verdict:
+        if isinstance(error, StoreError):
+            # Our own refusal: the connection is as good as before.
+            return Verdict.FULL if isinstance(error, StoreFull) else Verdict.REFUSED
+        return self._engine.verdict(error)
 
     def _roll_back(self) -> None:
         try:

@@ -76,6 +76,24 @@ class CommitTests(FaultyCase):
             self.assertEqual(await self.listed(alice), answered)
             self.assertEqual(answered, expected)
 
+    async def test_a_message_whose_pieces_were_swept_is_refused_and_its_neighbours_are_not(self) -> None:
+        """Another process may have taken this one for dead; a 250 for half a message would be the worst of answers."""
+        alice, _bob = await self.users()
+        large = self.store.intake.begin()
+        large.write(b"x" * (700 * KIB))
+        await self.store.database.run(
+            "sweep", lambda connection: connection.exec_driver_sql("DELETE FROM staged").rowcount
+        )
+        self.disk.open_gate.clear()
+        sending = self.sending(alice, 5)
+        committing = Deferred.fromCoroutine(large.commit(envelope(local(alice))))
+        sending += self.sending(alice, 5)
+        self.disk.open_gate.set()
+        error = await self.refused(StoreError, committing)
+        self.assertIn("swept", str(error))
+        await gatherResults(sending)
+        self.assertEqual(await self.listed(alice), 10)
+
     async def test_an_administrators_error_spoils_nothing_of_its_group(self) -> None:
         alice, _bob = await self.users()
 

@@ -6,10 +6,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThread
 
 from emailsys.interfaces import MaildropInUse, MaildropLost, Settlement, StoreError
 from emailsys.mail.address import Address
 from emailsys.store.engine import Verdict
+from emailsys.store.postgres import Postgres
 from tests.contract.engines import PostgreSQLCase
 from tests.contract.mail import MailCase, envelope, local, remote
 
@@ -49,6 +51,26 @@ class PostgreSQLTests(PostgreSQLCase, MailCase):
 
         found = await self.store.database.read("storage", ask)
         self.assertEqual([tuple(row) for row in found], [("bodies", "e"), ("body_pieces", "e")])
+
+    async def test_a_server_that_vanished_without_a_word_is_given_up_within_half_a_minute(self) -> None:
+        """A network that was cut sends no RST; the kernel alone would wait for a quarter of an hour."""
+
+        def told(connection: Connection) -> dict[str, str]:
+            raw: Any = connection.connection.driver_connection
+            found: dict[str, str] = raw.info.get_parameters()
+            return found
+
+        for ask in (self.store.database.read, self.store.database.run):
+            found = await ask("parameters", told)
+            silence = int(found["keepalives_idle"]) + int(found["keepalives_interval"]) * int(found["keepalives_count"])
+            self.assertLessEqual(silence, 30)
+            self.assertLessEqual(int(found["tcp_user_timeout"]), 30_000)
+        # The operator's URL comes first.
+        other = Postgres(self.url.update_query_dict({"keepalives_idle": "60", "connect_timeout": "3"}))
+        connection = other.connect_reader()
+        self.addCleanup(connection.close)
+        own = told(connection)
+        self.assertEqual((own["keepalives_idle"], own["connect_timeout"]), ("60", "3"))
 
     async def test_a_connection_lost_at_commit_is_looked_up_before_the_answer(self) -> None:
         alice, _bob = await self.users()
@@ -135,6 +157,52 @@ class PostgreSQLTests(PostgreSQLCase, MailCase):
         await taken.sync()
         taken.release()
         maildrop.release()
+
+    async def looked(self) -> None:
+        """The time has come to look after the number, and that was done."""
+        self.clock.advance(5)
+        await deferToThread(lambda: self.store._locks._thread.submit(int).result())
+
+    async def test_a_number_that_was_lost_with_its_connection_is_taken_again_before_another_comes(self) -> None:
+        """A node that only receives opens no maildrop, and so would never have noticed."""
+        self.assertGreaterEqual(await self.end_connections("SELECT pg_try_advisory_lock%"), 0)
+        self.assertGreaterEqual(await self.end_connections("%"), 1)
+        await self.looked()
+        other = self.second_node()
+        self.assertNotEqual(self.store.database.ids.node, other.database.ids.node)
+
+    async def test_while_another_bears_its_number_a_node_takes_no_mail(self) -> None:
+        alice, _bob = await self.users()
+        await self.end_connections("%")
+        other = self.second_node()
+        self.assertEqual(self.store.database.ids.node, other.database.ids.node)
+        await self.looked()
+        error = await self.refused(StoreError, self.send(b"x\r\n", envelope(local(alice))))
+        self.assertIn("number", str(error))
+        # Nor is it quietly back with the next question.
+        await self.refused(StoreError, self.open(alice))
+        await self.refused(StoreError, self.open(alice))
+        await other.close()
+        await self.looked()
+        await self.send(b"x\r\n", envelope(local(alice)))
+        self.assertEqual(await self.count(alice), 1)
+        counters = self.store.intake.telemetry.counters
+        self.assertEqual((counters["store-cut-off"], counters["store-back"]), (1, 1))
+
+    async def test_what_the_server_still_holds_for_a_connection_that_was_cut_is_no_stranger(self) -> None:
+        """It would keep number and maildrops of this node for hours, until the server's own patience ends."""
+        alice, _bob = await self.users()
+        await self.open(alice)
+        locks = self.store._locks
+        ghost, locks._connection = locks._connection, None
+        locks._held.clear()
+        self.addCleanup(ghost.invalidate)
+        await self.looked()
+        await self.send(b"x\r\n", envelope(local(alice)))
+        self.assertEqual(self.store.intake.telemetry.counters["store-cut-off"], 0)
+        other = self.second_node()
+        self.assertNotEqual(self.store.database.ids.node, other.database.ids.node)
+        self.assertEqual(await self.count(alice, other), 1)
 
     async def test_two_nodes_lease_different_recipients(self) -> None:
         other = self.second_node()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import stat
 import time
 from typing import Any
@@ -11,7 +12,9 @@ from twisted.internet.defer import Deferred, gatherResults
 from emailsys.interfaces import MaildropInUse, StoreError
 from emailsys.mail.address import Address
 from emailsys.store.engine import Verdict
-from tests.contract.engines import WALL, SQLiteCase
+from emailsys.store.reclaim import Sweeper
+from emailsys.telemetry import Telemetry
+from tests.contract.engines import WALL, ClockedReactor, SQLiteCase
 from tests.contract.mail import ALICE, BOB, MailCase, envelope, local
 
 KIB = 1024
@@ -102,6 +105,28 @@ class SQLiteTests(SQLiteCase, MailCase):
         self.assertTrue((await self.fetch(maildrop, 0)).endswith(b"kept\r\n"))
         self.assertGreater(self.between, 4)
         self.assertLess(self.slowest, 1.0)
+
+    async def test_giving_room_back_holds_mail_up_for_no_longer_than_a_step(self) -> None:
+        """Pages are counted by their time: it depends on where one lies, and on how many are free."""
+        alice, _bob = await self.users()
+        await self.send(b"x" * 3 * MIB, envelope(local(alice)))
+        maildrop = await self.open(alice)
+        maildrop.deleteMessage(0)
+        await maildrop.sync()
+        await self.settled()
+        free = await self.ask("PRAGMA freelist_count", writer=True)
+        self.assertGreater(free, 100)
+        readings = itertools.count()
+        # A page takes a millisecond by this clock.
+        sweeper = Sweeper(
+            self.store.database, ClockedReactor(self.clock), Telemetry(), 0, lambda: next(readings) / 1000
+        )
+        self.assertTrue(await sweeper.step())
+        self.assertEqual(await self.ask("PRAGMA freelist_count", writer=True), free - 5)
+        while await sweeper.step():
+            pass
+        self.assertEqual(await self.ask("PRAGMA freelist_count", writer=True), 0)
+        self.assertEqual(await self.ask("PRAGMA integrity_check", writer=True), "ok")
 
     between = 0
     slowest = 0.0

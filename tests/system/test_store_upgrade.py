@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, inspect, text
 
 from emailsys.config.settings import StoreSettings
-from emailsys.interfaces import StoreError
+from emailsys.interfaces import Settlement, StoreError
 from emailsys.mail.next_hop import HostRoute, NextHop
 from emailsys.store import migrate, schema
 from emailsys.store.engine import Engine
@@ -26,8 +28,8 @@ SECOND = '''
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -39,13 +41,22 @@ def upgrade() -> None:
             batch.create_check_constraint(f"note_{table}", "note <> ''")
 '''
 
+# One that comes to its end only in part.
+HALF = (
+    SECOND
+    + """
+    op.execute("UPDATE accounts SET note = 'x'")
+    op.execute("UPDATE accounts SET nothing = 'of that name'")
+"""
+)
+
 # A migration that forgets the children.
 BROKEN = '''
 """Empty the accounts."""
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -175,7 +186,7 @@ class UpgradeContract(MailCase):
     def versions(self, text: str) -> tuple[Path, ...]:
         folder = Path(self.mktemp())
         folder.mkdir(parents=True)
-        (folder / "r0004_test.py").write_text(text)
+        (folder / "r0005_test.py").write_text(text)
         return (folder,)
 
     async def test_a_fresh_store_is_what_the_migrations_make(self) -> None:
@@ -218,15 +229,15 @@ class UpgradeContract(MailCase):
         connection = engine.connect_writer()
         self.addCleanup(connection.close)
         with engine.alone():
-            migrate.upgrade(engine, connection, Telemetry(), "0003", "0004", self.versions(SECOND))
+            migrate.upgrade(engine, connection, Telemetry(), "0004", "0005", self.versions(SECOND), backed_up=True)
         self.assertEqual(rows(connection), before)
-        self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "0004")
+        self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "0005")
         columns = {column["name"] for column in inspect(connection).get_columns("accounts")}
         self.assertIn("note", columns)
         connection.rollback()
         # This release, which does not know that revision, leaves it alone and says so.
         error = self.assertRaises(StoreError, migrate.prepare_schema, engine, connection, Telemetry())
-        self.assertIn("0004", str(error))
+        self.assertIn("0005", str(error))
 
     async def test_a_store_of_release_0_1_enters_the_ledger_with_all_its_mail(self) -> None:
         """What 0001 has written is there after 0002, digests compared, and the ledger accounts for each row."""
@@ -245,7 +256,7 @@ class UpgradeContract(MailCase):
         before = digests(connection, columns)
         self.assertEqual([table for table, (count, _) in before.items() if not count], ["body_pieces", "staged"])
         connection.rollback()
-        migrate.prepare_schema(engine, connection, Telemetry())
+        migrate.prepare_schema(engine, connection, Telemetry(), backed_up=True)
         self.assertEqual(digests(connection, columns), before)
         found = connection.execute(text("SELECT message_id, rows FROM messages ORDER BY message_id")).all()
         self.assertEqual([tuple(row) for row in found], [(5, 2), (6, 1)])
@@ -266,7 +277,40 @@ class UpgradeContract(MailCase):
         self.assertEqual(other.attempts, 0)
         (life,) = (await store.trace.search(row.queue_id, 1)).lives
         self.assertEqual((life.stored, life.queued), (1, 1))
+        # What that worker accepted ends, and leaves nothing behind that the ledger could not explain.
+        await store.queue.settle([Settlement(row), Settlement(other)])
+        while await store.sweeper.step():
+            pass
+        checked = await store.verification.check(None, 10)
+        self.assertEqual((checked.flaws, checked.by_end), ((), {"maildrop": 2, "relayed": 1}))
         await store.close()
+
+    async def test_an_upgrade_that_fails_half_way_changes_nothing_and_says_so(self) -> None:
+        await self.fill()
+        engine = self.store.database.engine
+        before = await self.store.database.read("rows", rows)
+        connection = engine.connect_writer()
+        self.addCleanup(connection.close)
+        with engine.alone():
+            error = self.assertRaises(
+                StoreError,
+                migrate.upgrade,
+                engine,
+                connection,
+                Telemetry(),
+                "0004",
+                "0005",
+                self.versions(HALF),
+                backed_up=True,
+            )
+        self.assertIn("from revision 0004 to 0005 failed, and nothing was changed: ", str(error))
+        self.assertEqual(rows(connection), before)
+        self.assertNotIn("note", {column["name"] for column in inspect(connection).get_columns("accounts")})
+        self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "0004")
+        connection.rollback()
+        # The daemon that was there goes on.
+        alice = await self.account(ALICE)
+        await self.send(b"afterwards\r\n", envelope(local(alice)))
 
     async def test_a_database_of_something_else_is_left_alone(self) -> None:
         engine = self.fresh_engine()
@@ -292,13 +336,41 @@ class SQLiteUpgradeTests(SQLiteCase, UpgradeContract):
         connection = engine.connect_writer()
         self.addCleanup(connection.close)
         with engine.alone():
-            migrate.upgrade(engine, connection, Telemetry(), "0003", "0004", self.versions(SECOND))
-        kept = SQLite(self.state / f"{DATABASE_NAME}.before-upgrade-from-0003")
+            migrate.upgrade(engine, connection, Telemetry(), "0004", "0005", self.versions(SECOND))
+        kept = SQLite(self.state / f"{DATABASE_NAME}.before-upgrade-from-0004")
         self.addCleanup(kept.close)
         copy = kept.connect_reader()
         self.addCleanup(copy.close)
         self.assertEqual(rows(copy), before)
         self.assertEqual(kept.path.stat().st_mode & 0o077, 0)
+
+    async def test_without_room_for_the_backup_nothing_is_upgraded_and_nothing_is_left_of_it(self) -> None:
+        """A copy that was begun takes the very room that mail needs."""
+        await self.fill()
+        engine = self.store.database.engine
+        connection = engine.connect_writer()
+        self.addCleanup(connection.close)
+
+        def full(descriptor: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        self.patch(os, "fsync", full)
+        there = set(self.state.iterdir())
+        with engine.alone():
+            error = self.assertRaises(
+                StoreError,
+                migrate.upgrade,
+                engine,
+                connection,
+                Telemetry(),
+                "0004",
+                "0005",
+                self.versions(SECOND),
+            )
+        self.assertIn("cannot be backed up before its upgrade from revision 0004", str(error))
+        self.assertIn("No space left on device", str(error))
+        self.assertEqual(set(self.state.iterdir()), there)
+        self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "0004")
 
     async def test_a_migration_that_would_orphan_rows_changes_nothing(self) -> None:
         await self.fill()
@@ -313,8 +385,8 @@ class SQLiteUpgradeTests(SQLiteCase, UpgradeContract):
                 engine,
                 connection,
                 Telemetry(),
-                "0003",
                 "0004",
+                "0005",
                 self.versions(BROKEN),
             )
         self.assertIn("parents", str(error))
@@ -329,6 +401,25 @@ class PostgreSQLUpgradeTests(PostgreSQLCase, UpgradeContract):
 
     def fresh_engine(self) -> Engine:
         return self.another_schema()
+
+    async def test_a_daemon_upgrades_no_store_of_which_nobody_has_said_that_it_is_backed_up(self) -> None:
+        engine = self.fresh_engine()
+        connection = engine.connect_writer()
+        self.addCleanup(connection.close)
+        migrate.upgrade(engine, connection, Telemetry(), None, "0002")
+        connection.rollback()
+        store_settings, clocked = StoreSettings(), ClockedReactor(self.clock)
+        for _ in range(2):
+            error = self.assertRaises(StoreError, open_on, engine, store_settings, clocked, Telemetry())
+            for words in ("revision 0002", schema.REVISION, "pg_dump", "emailsys upgrade", "nothing was changed"):
+                self.assertIn(words, str(error))
+        self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "0002")
+        connection.rollback()
+        store = open_on(engine, store_settings, clocked, Telemetry(), sweep=False, backed_up=True)
+        await store.close()
+        self.assertEqual(
+            connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), schema.REVISION
+        )
 
 
 del UpgradeContract, SQLiteCase, PostgreSQLCase, MailCase

@@ -81,6 +81,7 @@ class ProgramTests(Case):
             "trace",
             "status",
             "verify",
+            "upgrade",
             "config",
             "certs",
             "completion",
@@ -104,6 +105,7 @@ class ProgramTests(Case):
             ["trace"],
             ["status"],
             ["verify"],
+            ["upgrade"],
         ):
             self.assertIn("Usage: emailsys " + " ".join(words), self.fine(*words, "--help"))
 

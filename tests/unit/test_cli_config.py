@@ -8,6 +8,7 @@ from pathlib import Path
 
 from emailsys.config.exits import Exit
 from emailsys.config.loader import example
+from emailsys.ops import control
 from tests.unit.test_cli import Case as CLICase
 
 
@@ -104,6 +105,46 @@ class ConfigTests(CLICase):
         told = json.loads(self.fine("config", "check", path, "--json"))
         self.assertEqual((told["ok"], told["problems"]), (True, []))
         self.assertIn(f"{path}: warning: hostname: 'mx' is no full name", told["warnings"][0])
+
+    def test_the_routes_of_the_store_are_looked_at_where_the_daemon_runs(self) -> None:
+        """They come after those of the file, and may be as odd."""
+        route = {"host": "a.example", "port": 465, "tls": "opportunistic", "implicit_tls": False, "username": "we"}
+        rows = [
+            {**route, "to": None, "from": None, "certificate_name": None},
+            {**route, "to": "b.example", "from": None, "certificate_name": "c.example", "implicit_tls": True},
+        ]
+
+        def ask(folder: Path, request: dict[str, str]) -> dict[str, object]:
+            self.assertEqual((folder, request), (self.state, {"command": "route.list"}))
+            return {"result": rows}
+
+        self.patch(control, "ask", ask)
+        path = self.write('hostname = "mx.example.org"\n[[routing.routes]]\nhost = "d.example"\n')
+        told = json.loads(self.fine("config", "check", path, "--json"))
+        found = [line.removeprefix("the store: warning: ") for line in told["warnings"] if "the store: " in line]
+        self.assertEqual(
+            [line.partition(";")[0] for line in found],
+            [
+                "route from anybody to all others: never used, the configuration has one for the same domains",
+                'route from anybody to all others.tls: "opportunistic"',
+                "route from anybody to all others.implicit_tls: false",
+                'route from anybody to b.example.certificate_name: it is looked at only with tls = "verified"',
+            ],
+        )
+
+    def test_a_password_file_that_others_can_read_is_warned_of(self) -> None:
+        """Who can read it can send as this system."""
+        secret = Path(self.write("hidden\n"))
+        path = self.write(
+            'hostname = "mx.example.org"\n[[routing.routes]]\nhost = "a.example"\ntls = "verified"\nusername = "we"\n'
+            f'password_file = "{secret}"\n'
+        )
+        for mode, warned in ((0o604, True), (0o600, False)):
+            secret.chmod(mode)
+            self.assertEqual("can be read by others; chmod 600" in self.run_it("config", "check", path)[2], warned)
+        for nothing in ("", "\n", "two\nlines\n"):
+            secret.write_text(nothing)
+            self.assertIn("holds a password on one line", self.refused(Exit.CONFIG, "config", "check", path))
 
     def test_errors_of_the_file_itself_are_all_told(self) -> None:
         """One line each."""

@@ -132,6 +132,11 @@ class RoutingTests(OperationsCase):
         self.fine("route", "remove", "--to", "partner.example")
         self.assertEqual(len(self.told("route", "list")), 1)
         self.refused(Exit.DATA, "route", "set", "no host at all")
+        said = self.refused(Exit.DATA, "route", "set", "a.example", "--tls", "none", "--implicit-tls")
+        self.assertIn("another policy where implicit_tls is true", said)
+        _, _, said = self.run_it("route", "set", "a.example", "--to", "odd.example", "--port", "465")
+        self.assertIn("warning: route.implicit_tls: false; hosts await TLS", said)
+        self.fine("route", "remove", "--to", "odd.example")
         self.refused(Exit.DATA, "route", "set", "a.example", "--to", "no domain")
 
     def test_a_quota_is_seen_with_how_full_the_maildrop_is(self) -> None:

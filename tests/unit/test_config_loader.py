@@ -46,8 +46,14 @@ class RightFileTests(SynchronousTestCase):
 
     def test_every_line_of_the_example_that_is_commented_out_can_be_used(self) -> None:
         """Removing the # in front of an offered setting gives a file that loads."""
-        text = re.sub(r"(?m)^#(?=[a-z]+ = |\[\[)", "", example())
-        settings = read(text)
+        text = re.sub(r"(?m)^#(?=[a-z0-9_]+ = |\[\[)", "", example())
+        # The one file that is read with the configuration.
+        password = Path(self.mktemp()).absolute()
+        password.write_text("hidden\n")
+        offered = "/etc/emailsys/smtp.example.net.password"
+        self.assertIn(offered, text)
+        settings = read(text.replace(offered, str(password)))
+        self.assertEqual(settings.routing.routes[0].password, "hidden")
         self.assertEqual(settings.hostname, "mail.example.org")
         self.assertEqual((settings.user, settings.group), ("emailsys", "emailsys"))
         self.assertEqual(len(settings.tls.certificates), 1)

@@ -165,11 +165,12 @@ class Routing(Reading):
             'routing.routes[1].tls: "opportunistic"; the password may go over the network in the clear',
             'routing.routes[1].certificate_name: it is looked at only with tls = "verified"',
             "routing.routes[1].implicit_tls: false; hosts await TLS from the first octet on port 465",
+            "routing.routes[1].password_file: ",
             'outbound.source_ipv6: never used with address_order = "ipv4-only"',
             'outbound.timeouts: RFC 5321 asks for more in final ("1m")',
         ):
             self.assertTrue(any(line.startswith(words) for line in told), (words, told))
-        self.assertEqual(len(told), 6, told)
+        self.assertEqual(len(told), 7, told)
 
 
 OUTBOUND = """

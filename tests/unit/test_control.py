@@ -293,6 +293,21 @@ class ListenerTests(Case):
         self.assertEqual(self.reactor.readers, [])
         self.listener.stop()
 
+    def test_a_connection_that_took_the_last_descriptor_does_not_end_the_socket(self) -> None:
+        """Its transport needs a copy. When descriptors are short, commands are what an operator needs most."""
+
+        def full(descriptor: int, family: int, factory: object) -> None:
+            raise OSError(24, "Too many open files")
+
+        self.patch(self.reactor, "adoptStreamConnection", full)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(os.path.relpath(self.folder / "control.sock"))
+            self.listener.doRead()
+            self.assertEqual(client.recv(1), b"")
+        self.assertEqual(self.reactor.readers, [])
+        self.reactor.advance(1.0)
+        self.assertEqual(self.reactor.readers, [self.listener])
+
 
 class SocketTests(SynchronousTestCase):
     """The socket in the state folder, and the command's end of it."""

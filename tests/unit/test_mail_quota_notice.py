@@ -11,7 +11,7 @@ from email.message import EmailMessage
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail.address import Address
-from emailsys.mail.quota_notice import NearlyFull, compose
+from emailsys.mail.quota_notice import NearlyFull, compose, compose_for_domain
 
 NOTICE = NearlyFull(
     Address("alice", "example.test"), 950 << 20, 1 << 30, False, "0abc.quota", datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -37,6 +37,22 @@ class QuotaNotices(SynchronousTestCase):
             "write to postmaster@example.test",
         ):
             self.assertIn(words, text)
+
+    def test_a_postmaster_reads_which_commands_help(self) -> None:
+        postmaster = replace(NOTICE, address=Address("postmaster", "example.test"))
+        message = self.read(compose_for_domain(postmaster))
+        self.assertEqual(message["Subject"], "The mailboxes of example.test are 92 % full")
+        self.assertEqual(message["To"], "postmaster@example.test")
+        text = " ".join(message.get_content().split())
+        for words in (
+            "All mailboxes of example.test together hold 950 MiB of mail, and there is room for 1.0 GiB: 92 % is used.",
+            "wait with its senders",
+            "emailsys user list example.test",
+            "emailsys domain quota example.test SIZE",
+        ):
+            self.assertIn(words, text)
+        refused = self.read(compose_for_domain(replace(postmaster, refused=True)))
+        self.assertIn("new mail for each will be refused", " ".join(refused.get_content().split()))
 
     def test_no_program_answers_it(self) -> None:
         """RFC 3834: somebody's vacation program would."""

@@ -71,6 +71,22 @@ class MetricsTests(SynchronousTestCase):
             self.assertIn(line + "\n", text)
         self.assertNotIn("emailsys_store_free_octets", text)
 
+    def test_a_queue_that_takes_long_to_count_is_counted_seldom(self) -> None:
+        """A million rows: two seconds at each scrape would keep one of three readers busy."""
+        summary = self.store.queue_operations.summary
+
+        async def slow() -> Any:
+            self.clock.advance(2)
+            return await summary()
+
+        self.patch(self.store.queue_operations, "summary", slow)
+        self.get("/metrics")
+        self.queue_one()
+        for wait, seen in ((97, False), (2, True)):
+            self.clock.advance(wait)
+            _, text = self.get("/metrics")
+            self.assertEqual('emailsys_queue_recipients{state="waiting"} 1.0' in text, seen)
+
     def test_the_queue_is_not_counted_at_every_scrape(self) -> None:
         self.get("/metrics")
         self.queue_one()

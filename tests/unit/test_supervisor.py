@@ -227,22 +227,30 @@ class IdentityTests(Case):
             "from emailsys.supervisor import *\n"
             "who = find_identity('nobody', None)\n"
             "folder = Path(tempfile.mkdtemp()); (folder / 'mail').write_text('x')\n"
-            "(folder / 'link').symlink_to('/etc/passwd')\n"
+            "(folder / 'link').symlink_to('/etc/passwd'); (folder / 'below').mkdir(); (folder / 'below/key').touch()\n"
+            "(folder / 'away').symlink_to('/etc'); other = folder.with_name(folder.name + '.other'); other.touch()\n"
+            "(folder / 'hard').hardlink_to(other); os.mkfifo(folder / 'fifo')\n"
             "drop_privileges(who, folder)\n"
             "assert os.getresuid() == (who.uid,) * 3 and os.getresgid() == (who.gid,) * 3\n"
             "assert 0 not in os.getgroups(), os.getgroups()\n"
             "assert folder.stat().st_uid == who.uid and (folder / 'mail').stat().st_uid == who.uid\n"
-            "assert os.stat('/etc/passwd').st_uid == 0\n"
+            "assert (folder / 'below').stat().st_uid == (folder / 'below/key').stat().st_uid == who.uid\n"
+            "assert (folder / 'fifo').stat().st_uid == (folder / 'away').lstat().st_uid == who.uid\n"
+            "assert os.stat('/etc/passwd').st_uid == os.stat('/etc').st_uid == 0\n"
+            # A second name of a file elsewhere: the user may have made it, to be given what is not his.
+            "assert other.stat().st_uid == 0\n"
             "try: drop_privileges(find_identity('daemon', None), folder)\n"
             "except StartupError as error: print(error.status)\n"
-            "(folder / 'mail').unlink(); (folder / 'link').unlink(); folder.rmdir()\n"
+            "import shutil; shutil.rmtree(folder); print(other)\n"
         )
         environ = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
         ended = subprocess.run(
             [sys.executable, "-c", code], env=environ, check=False, capture_output=True, text=True, cwd="/"
         )
         self.assertEqual(ended.returncode, 0, ended.stderr)
-        self.assertEqual(ended.stdout.strip(), str(int(Exit.NO_PERMISSION)))
+        status, other = ended.stdout.split()
+        os.unlink(other)
+        self.assertEqual(status, str(int(Exit.NO_PERMISSION)))
 
 
 class LimitTests(SynchronousTestCase):
