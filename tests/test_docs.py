@@ -17,7 +17,7 @@ CHECKOUT: Final = Path(__file__).resolve().parent.parent
 HOUSE: Final = CHECKOUT / "emailsys"
 # Rooms whose modules the documents name in backquotes, as `room.module`.
 _MODULE: Final = re.compile(
-    r"`((?:mail(?!\.(?:sqlite|toml))|wire|net|store|policy|ops|config|cli|pki)\.[a-z][a-z0-9_]*)(?:\.[a-z_]+)*`"
+    r"`((?:mail(?!\.(?:sqlite|toml|example\.org))|wire|net|store|policy|ops|config|cli|pki)\.[a-z][a-z0-9_]*)(?:\.[a-z_]+)*`"
 )
 _LINK: Final = re.compile(r"\[[^\]]+\]\(([^)#:]+)(?:#[^)]*)?\)")
 
