@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import socket
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -162,9 +162,16 @@ class _Table:
         """A table within, empty where it is missing."""
         return _Table(self._file, self._where(key), self.raw(key, {}), self._problems)
 
-    def element(self, key: str, number: int, table: object) -> _Table:
-        """A table of a list within, counted from 1."""
-        return _Table(self._file, f"{self._where(key)}[{number}]", table, self._problems)
+    def elements(self, key: str, allowed: str) -> Iterator[_Table]:
+        """The tables of a list within, none where it is no list. Each is closed when the next is asked for."""
+        given = self.raw(key, [])
+        if not isinstance(given, list):
+            self.wrong(key, given, f"tables, [[{self._where(key)}]], {allowed}")
+            return
+        for number, table in enumerate(given, start=1):
+            element = _Table(self._file, f"{self._where(key)}[{number}]", table, self._problems)
+            yield element
+            element.close()
 
     def require(self, key: str, allowed: str) -> None:
         """Note an error where the key is missing."""
@@ -296,14 +303,8 @@ def _tls(top: _Table, folder: Path) -> TLSSettings:
     table = top.inner("tls")
     values = table.read(_TLS)
     certificates: list[CertificateFiles] = []
-    given = table.raw("certificates", [])
-    if not isinstance(given, list):
-        table.wrong("certificates", given, "tables, [[tls.certificates]], each with chain and key")
-        given = []
-    for number, item in enumerate(given, start=1):
-        pair = table.element("certificates", number, item)
+    for pair in table.elements("certificates", "each with chain and key"):
         files = pair.read({"chain": a_file_name, "key": a_file_name})
-        pair.close()
         for key in ("chain", "key"):
             pair.require(key, 'the name of a PEM file, such as "/etc/emailsys/fullchain.pem"')
         if len(files) == 2:
@@ -316,14 +317,8 @@ def _routing(top: _Table, folder: Path) -> RoutingSettings:
     table = top.inner("routing")
     values = table.read(ROUTING)
     routes: list[RouteSettings] = []
-    given = table.raw("routes", [])
-    if not isinstance(given, list):
-        table.wrong("routes", given, "tables, [[routing.routes]], each with a host")
-        given = []
-    for number, item in enumerate(given, start=1):
-        element = table.element("routes", number, item)
+    for element in table.elements("routes", "each with a host"):
         route = element.read(ROUTE)
-        element.close()
         element.require("host", 'the smart host, such as "smtp.example.net"')
         if "username" in route:
             element.require("password_file", "the name of a file that holds the password")

@@ -79,6 +79,12 @@ class System:
         if wake:
             self.runner.wake()
 
+    def accept_many(self, count: int, host: str) -> None:
+        """So many messages for one host, each to a user of its own; then a look into the queue."""
+        for n in range(count):
+            self.accept(f"user{n}@{host}", wake=False)
+        self.runner.wake()
+
     def pass_time(self, seconds: float, step: float = 60.0) -> None:
         self.clock.pump([step] * int(seconds / step))
 

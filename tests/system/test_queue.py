@@ -130,9 +130,7 @@ class Hosts(SynchronousTestCase):
     def test_memory_holds_a_bounded_number_of_recipients(self) -> None:
         system = System(QueueSettings(max_leased=100))
         system.relay.hanging.add("dead.test")
-        for n in range(500):
-            system.accept(f"user{n}@dead.test", wake=False)
-        system.runner.wake()
+        system.accept_many(500, "dead.test")
         for _ in range(60):
             system.clock.advance(1)
             self.assertLessEqual(sum(status.held for status in system.runner.status()), 100)
@@ -143,9 +141,7 @@ class Hosts(SynchronousTestCase):
     def test_rows_for_a_host_that_is_down_are_settled_without_a_connection(self) -> None:
         system = System()
         system.relay.down.add("dead.test")
-        for n in range(50):
-            system.accept(f"user{n}@dead.test", wake=False)
-        system.runner.wake()
+        system.accept_many(50, "dead.test")
         self.assertEqual(len(system.relay.attempts), 1)
         self.assertEqual([row.attempts for row in system.store.waiting], [1] * 50)
         (status,) = system.runner.status()
@@ -178,9 +174,7 @@ class Hosts(SynchronousTestCase):
     def test_a_host_gets_no_more_connections_than_it_may(self) -> None:
         system = System(QueueSettings(max_per_next_hop=8))
         system.relay.seconds = 1.0
-        for n in range(100):
-            system.accept(f"user{n}@away.test", wake=False)
-        system.runner.wake()
+        system.accept_many(100, "away.test")
         self.assertEqual(system.relay.most_at_once, {"away.test": 1}, "one, until it has answered")
         system.pass_time(60, 1.0)
         self.assertEqual(system.relay.most_at_once, {"away.test": 8})
@@ -200,9 +194,7 @@ class Hosts(SynchronousTestCase):
         system = System()
         system.relay.seconds = 1.0
         system.relay.most_connections = 3
-        for n in range(60):
-            system.accept(f"user{n}@away.test", wake=False)
-        system.runner.wake()
+        system.accept_many(60, "away.test")
         system.pass_time(60, 1.0)
         self.assertEqual(system.store.waiting, [])
         self.assertEqual({s.due_at for s in system.store.settlements}, {None})

@@ -19,6 +19,7 @@ from tests.fakes.queue_house import System
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SMALL = QueueSettings(max_leased=40, max_per_next_hop=2, max_deliveries=20)
+MIDDLING = QueueSettings(max_leased=80, max_per_next_hop=2)
 NO_ANSWER = Outcome(OutcomeKind.DELAYED, Reply(451, "4.4.1", "no answer"), host_at_fault=True)
 
 
@@ -27,9 +28,7 @@ class Crowded(SynchronousTestCase):
         """A newsletter of 200 for one host, two at a time; a letter written later does not wait for it."""
         system = System(SMALL)
         system.relay.seconds = 1.5
-        for n in range(200):
-            system.accept(f"user{n}@slow.test", wake=False)
-        system.runner.wake()
+        system.accept_many(200, "slow.test")
         system.pass_time(6, 0.5)
         system.accept("bob@away.test")
         for _ in range(20):
@@ -53,11 +52,9 @@ class Crowded(SynchronousTestCase):
 
     def test_mail_for_a_host_that_never_answers_is_not_leased_again_and_again(self) -> None:
         """What finds no room comes back after 1, 2, 4 ... seconds, and most of it without being read."""
-        system = System(QueueSettings(max_leased=80, max_per_next_hop=2))
+        system = System(MIDDLING)
         system.relay.hanging.add("silent.test")
-        for n in range(400):
-            system.accept(f"user{n}@silent.test", wake=False)
-        system.runner.wake()
+        system.accept_many(400, "silent.test")
         system.pass_time(60, 1.0)
         leased = {settlement.row.row_id for settlement in system.store.settlements}
         self.assertLess(len(leased), 100)
@@ -65,11 +62,9 @@ class Crowded(SynchronousTestCase):
 
     def test_what_comes_due_for_a_host_that_is_down_is_told_without_being_leased(self) -> None:
         """A host that refuses: one connection for all, and each message knows why it waits and until when."""
-        system = System(QueueSettings(max_leased=80, max_per_next_hop=2))
+        system = System(MIDDLING)
         system.relay.down.add("down.test")
-        for n in range(400):
-            system.accept(f"user{n}@down.test", wake=False)
-        system.runner.wake()
+        system.accept_many(400, "down.test")
         system.pass_time(10, 1.0)
         self.assertEqual(len(system.relay.attempts), 1)
         self.assertLess(len(system.store.settlements), 100)
@@ -79,11 +74,9 @@ class Crowded(SynchronousTestCase):
         self.assertEqual(system.telemetry.counters["delayed"], 400)
 
     def test_a_corrected_route_applies_to_mail_that_was_put_off(self) -> None:
-        system = System(QueueSettings(max_leased=80, max_per_next_hop=2))
+        system = System(MIDDLING)
         system.relay.hanging.add("silent.test")
-        for n in range(200):
-            system.accept(f"user{n}@silent.test", wake=False)
-        system.runner.wake()
+        system.accept_many(200, "silent.test")
         system.pass_time(20, 1.0)
         system.router.smart_host = "relay.test"
         system.accept("late@silent.test")
@@ -94,9 +87,7 @@ class Crowded(SynchronousTestCase):
     def test_postponed_rows_count_no_attempt(self) -> None:
         system = System(SMALL)
         system.relay.hanging.add("slow.test")
-        for n in range(100):
-            system.accept(f"user{n}@slow.test", wake=False)
-        system.runner.wake()
+        system.accept_many(100, "slow.test")
         system.pass_time(30, 1.0)
         self.assertEqual({row.attempts for row in system.store.waiting}, {0})
         self.assertTrue(any(not settlement.tried for settlement in system.store.settlements))
@@ -104,10 +95,8 @@ class Crowded(SynchronousTestCase):
     def test_a_store_that_cannot_postpone_is_survived(self) -> None:
         system = System(SMALL)
         system.relay.hanging.add("slow.test")
-        for n in range(100):
-            system.accept(f"user{n}@slow.test", wake=False)
         system.store.fail_next_commit = StoreError("disk full")
-        system.runner.wake()
+        system.accept_many(100, "slow.test")
         system.pass_time(5, 1.0)
         self.assertEqual(len(self.flushLoggedErrors(StoreError)), 1)
         system.accept("bob@away.test")

@@ -285,25 +285,21 @@ class UpgradeContract(MailCase):
         self.assertEqual((checked.flaws, checked.by_end), ((), {"maildrop": 2, "relayed": 1}))
         await store.close()
 
+    def upgrade_refused(self, connection: Connection, migration: str, backed_up: bool = False) -> str:
+        """What is said where the store does not take a migration."""
+        engine = self.store.database.engine
+        steps = ("0004", "0005", self.versions(migration), backed_up)
+        with engine.alone():
+            return str(self.assertRaises(StoreError, migrate.upgrade, engine, connection, Telemetry(), *steps))
+
     async def test_an_upgrade_that_fails_half_way_changes_nothing_and_says_so(self) -> None:
         await self.fill()
         engine = self.store.database.engine
         before = await self.store.database.read("rows", rows)
         connection = engine.connect_writer()
         self.addCleanup(connection.close)
-        with engine.alone():
-            error = self.assertRaises(
-                StoreError,
-                migrate.upgrade,
-                engine,
-                connection,
-                Telemetry(),
-                "0004",
-                "0005",
-                self.versions(HALF),
-                backed_up=True,
-            )
-        self.assertIn("from revision 0004 to 0005 failed, and nothing was changed: ", str(error))
+        error = self.upgrade_refused(connection, HALF, backed_up=True)
+        self.assertIn("from revision 0004 to 0005 failed, and nothing was changed: ", error)
         self.assertEqual(rows(connection), before)
         self.assertNotIn("note", {column["name"] for column in inspect(connection).get_columns("accounts")})
         self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "0004")
@@ -356,19 +352,9 @@ class SQLiteUpgradeTests(SQLiteCase, UpgradeContract):
 
         self.patch(os, "fsync", full)
         there = set(self.state.iterdir())
-        with engine.alone():
-            error = self.assertRaises(
-                StoreError,
-                migrate.upgrade,
-                engine,
-                connection,
-                Telemetry(),
-                "0004",
-                "0005",
-                self.versions(SECOND),
-            )
-        self.assertIn("cannot be backed up before its upgrade from revision 0004", str(error))
-        self.assertIn("No space left on device", str(error))
+        error = self.upgrade_refused(connection, SECOND)
+        self.assertIn("cannot be backed up before its upgrade from revision 0004", error)
+        self.assertIn("No space left on device", error)
         self.assertEqual(set(self.state.iterdir()), there)
         self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "0004")
 
@@ -378,18 +364,8 @@ class SQLiteUpgradeTests(SQLiteCase, UpgradeContract):
         before = await self.store.database.read("rows", rows)
         connection = engine.connect_writer()
         self.addCleanup(connection.close)
-        with engine.alone():
-            error = self.assertRaises(
-                StoreError,
-                migrate.upgrade,
-                engine,
-                connection,
-                Telemetry(),
-                "0004",
-                "0005",
-                self.versions(BROKEN),
-            )
-        self.assertIn("parents", str(error))
+        error = self.upgrade_refused(connection, BROKEN)
+        self.assertIn("parents", error)
         self.assertEqual(rows(connection), before)
         raw = connection.connection.driver_connection
         assert isinstance(raw, sqlite3.Connection)

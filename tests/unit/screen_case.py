@@ -192,6 +192,25 @@ class Driver:
             focused.insert_text_at_cursor(text)
         await self.pilot.pause()
 
+    async def compose(self, to: str = "", subject: str = "", body: str = "") -> None:
+        """A new message in its window, with what is given in its fields."""
+        await self.press("m")
+        await self.until_screen("Composer")
+        if to:
+            await self.type(to)
+        for field, text in (("#subject", subject), ("#body", body)):
+            if text:
+                self.fill(field, text)
+
+    def fill(self, field: str, text: str) -> None:
+        """Text instead of what stands in a field of the window on top."""
+        found = self.app.screen.query_one(field)
+        if isinstance(found, TextArea):
+            found.text = text
+        else:
+            assert isinstance(found, Input), found
+            found.value = text
+
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until something is so; threads and workers take their time."""
         deadline = asyncio.get_running_loop().time() + PATIENCE

@@ -59,7 +59,7 @@ class UpgradeTests(CLICase):
         self.fine("domain", "list", *here)
         self.fine("upgrade", "--yes", *here)
 
-    @skipUnless(os.geteuid() == 0, "only root makes what is another user's")
+    @skipUnless(os.geteuid() == 0, "only root can become somebody else")
     def test_what_root_made_in_vain_is_the_daemons_all_the_same(self) -> None:
         """Else the daemon could not open its own store when that is mended."""
         nobody = 65534

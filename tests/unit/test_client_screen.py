@@ -6,7 +6,7 @@ import asyncio
 import re
 from importlib import import_module
 
-from textual.widgets import Input, TextArea
+from textual.widgets import Input
 
 from emailsys.client.archive.values import Flag, Place
 from emailsys.client.screen.app import MailApp
@@ -180,11 +180,7 @@ class ProgramTests(ScreenCase):
         """From a message to the list, from the list out; the servers hear goodbye."""
 
         async def steps(driver: Driver) -> None:
-            await driver.press("m")
-            await driver.until_screen("Composer")
-            await driver.type("dora@example.org")
-            driver.app.screen.query_one("#subject", Input).value = "x"
-            driver.app.screen.query_one("#body", TextArea).text = "x"
+            await driver.compose("dora@example.org", "x", "x")
             await driver.press("ctrl+t")
             await driver.until(lambda: self.postal.sent)
             await driver.press("enter")

@@ -38,13 +38,9 @@ class CompletionTests(ScreenCase):
     def line(self, driver: Driver, name: str = "to") -> str:
         return driver.app.screen.query_one(f"#{name}", Input).value
 
-    async def write(self, driver: Driver) -> None:
-        await driver.press("m")
-        await driver.until_screen("Composer")
-
     async def send(self, driver: Driver) -> list[str]:
-        driver.app.screen.query_one("#subject", Input).value = "To whom"
-        driver.app.screen.query_one("#body").text = "x"  # type: ignore[attr-defined]
+        driver.fill("#subject", "To whom")
+        driver.fill("#body", "x")
         await driver.press("ctrl+t")
         await driver.until(lambda: self.postal.sent)
         draft = self.desk.open_draft(self.postal.sent[0])
@@ -55,7 +51,7 @@ class CompletionTests(ScreenCase):
         """bo, Tab: the message goes to the address that was completed, without typing it."""
 
         async def steps(driver: Driver) -> list[str]:
-            await self.write(driver)
+            await driver.compose()
             await driver.press("b", "o")
             await driver.until(lambda: len(self.offers(driver)) == 3)
             self.assertEqual(self.offers(driver)[0], "Börje Brown <borje@example.net>")
@@ -71,7 +67,7 @@ class CompletionTests(ScreenCase):
         """↓ ↓ ↑ Enter takes the second one; after its comma the next one is completed, by part of the host's name."""
 
         async def steps(driver: Driver) -> list[str]:
-            await self.write(driver)
+            await driver.compose()
             await driver.press("b", "o")
             await driver.until(lambda: len(self.offers(driver)) == 3)
             await driver.press("down", "down", "up", "enter")
@@ -91,7 +87,7 @@ class CompletionTests(ScreenCase):
         """The stranger's name loses what a terminal acts on; what is typed after the quoted comma is one address."""
 
         async def steps(driver: Driver) -> list[str]:
-            await self.write(driver)
+            await driver.compose()
             await driver.press(*"boris")
             await driver.until(lambda: self.offers(driver) == ['"Boris, the Bad" <boris@example.com>'])
             await driver.press("tab", *"bob")
@@ -105,7 +101,7 @@ class CompletionTests(ScreenCase):
         """Esc closes the offers, not the message; then Tab goes to Cc, and what was typed stays."""
 
         async def steps(driver: Driver) -> None:
-            await self.write(driver)
+            await driver.compose()
             await driver.press("b", "o")
             await driver.until(lambda: self.offers(driver))
             await driver.press("escape")
@@ -125,7 +121,7 @@ class CompletionTests(ScreenCase):
         """borje@example.ne is somebody else's: Tab leaves it, ↓ and Tab take the longer one."""
 
         async def steps(driver: Driver) -> None:
-            await self.write(driver)
+            await driver.compose()
             await driver.type("borje@example.ne")
             await driver.until(lambda: self.offers(driver))
             await driver.press("tab")
@@ -142,7 +138,7 @@ class CompletionTests(ScreenCase):
         """The store cannot be read: nobody is offered, nothing is said, the message can be written."""
 
         async def steps(driver: Driver) -> None:
-            await self.write(driver)
+            await driver.compose()
             self.desk.archive._index.connection.execute("ALTER TABLE people RENAME TO nobody")
             await driver.press("b", "o")
             field = driver.app.screen.query_one(AddressField)

@@ -33,11 +33,7 @@ class WritingTests(ScreenCase):
         drop.write_bytes(b"dropped")
 
         async def steps(driver: Driver) -> None:
-            await driver.press("m")
-            await driver.until_screen("Composer")
-            await driver.type("Dora <dora@example.org>")
-            driver.app.screen.query_one("#subject", Input).value = "Files"
-            driver.app.screen.query_one("#body", TextArea).text = "Here is *one*.\n"
+            await driver.compose("Dora <dora@example.org>", "Files", "Here is *one*.\n")
             driver.app.screen.query_one("#markdown", Checkbox).value = True
             for path in (drop, keep):
                 await driver.press("ctrl+o")
@@ -67,8 +63,7 @@ class WritingTests(ScreenCase):
         """The box is empty, and has its cross when Space was pressed on it."""
 
         async def steps(driver: Driver) -> None:
-            await driver.press("m")
-            await driver.until_screen("Composer")
+            await driver.compose()
             box = driver.app.screen.query_one("#markdown", Checkbox)
             self.assertNotIn("X", str(box.render()))
             box.focus()
@@ -149,12 +144,10 @@ class WritingTests(ScreenCase):
         """Ctrl-S and Esc keep one draft, not two; Enter on it in Drafts goes on with it."""
 
         async def steps(driver: Driver) -> None:
-            await driver.press("m")
-            await driver.until_screen("Composer")
-            driver.app.screen.query_one("#subject", Input).value = "Half"
+            await driver.compose(subject="Half")
             await driver.press("ctrl+s")
             await driver.until(lambda: self.subjects("Drafts") == ["Half"])
-            driver.app.screen.query_one("#subject", Input).value = "Half done"
+            driver.fill("#subject", "Half done")
             driver.app.screen.query_one("#body", TextArea).focus()
             await driver.press("escape")
             await driver.until_screen("MainScreen")
@@ -173,9 +166,7 @@ class WritingTests(ScreenCase):
         """The interval's save: a crash after it loses nothing."""
 
         async def steps(driver: Driver) -> None:
-            await driver.press("m")
-            await driver.until_screen("Composer")
-            driver.app.screen.query_one("#body", TextArea).text = "do not lose this"
+            await driver.compose(body="do not lose this")
             await driver.app.screen._save_if_changed()  # type: ignore[attr-defined]
             self.assertIn("do not lose this", self.desk.archive.list(Place("alice", DRAFTS))[0].preview)
 
@@ -194,8 +185,7 @@ class WritingTests(ScreenCase):
         self.patch(os, "environ", {**os.environ, "VISUAL": f"{sys.executable} {script}"})
 
         async def steps(driver: Driver) -> None:
-            await driver.press("m")
-            await driver.until_screen("Composer")
+            await driver.compose()
             await driver.press("f4")
             await driver.until(lambda: driver.app.screen.query_one("#subject", Input).value == "Edited")
             await driver.press("escape")
@@ -247,11 +237,7 @@ class WritingTests(ScreenCase):
         """The text speaks of one: n goes back to writing, y sends it all the same."""
 
         async def steps(driver: Driver) -> None:
-            await driver.press("m")
-            await driver.until_screen("Composer")
-            await driver.type("dora@example.org")
-            driver.app.screen.query_one("#subject", Input).value = "Report"
-            driver.app.screen.query_one("#body", TextArea).text = "The report is attached."
+            await driver.compose("dora@example.org", "Report", "The report is attached.")
             await driver.press("ctrl+t")
             await driver.until_screen("Confirm")
             await driver.press("n")
@@ -268,8 +254,7 @@ class WritingTests(ScreenCase):
         """The window stays, with what was written."""
 
         async def steps(driver: Driver) -> None:
-            await driver.press("m")
-            await driver.until_screen("Composer")
+            await driver.compose()
             await driver.press("ctrl+t")
             await driver.until(lambda: any("To is empty" in one.message for one in driver.app._notifications))
             await driver.type("dora at example")
@@ -286,11 +271,7 @@ class WritingTests(ScreenCase):
         """From is chosen among the person's accounts; the copy goes into that account's Sent."""
 
         async def steps(driver: Driver) -> None:
-            await driver.press("m")
-            await driver.until_screen("Composer")
-            await driver.type("dora@example.org")
-            driver.app.screen.query_one("#subject", Input).value = "From work"
-            driver.app.screen.query_one("#body", TextArea).text = "Hello."
+            await driver.compose("dora@example.org", "From work", "Hello.")
             driver.app.screen.query_one("#from", Select).value = "work"
             await self._send(driver)
             await driver.until(lambda: self.subjects("Sent", "work") == ["From work"])

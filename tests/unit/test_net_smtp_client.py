@@ -15,6 +15,7 @@ from tests.fakes.memory_hosts import (
     CHUNKING,
     HOST,
     MemoryHosts,
+    MemoryServer,
     greet,
     pieces_of,
     take,
@@ -31,6 +32,15 @@ class BodyTests(SynchronousTestCase):
     def outcomes(self, sent: Deferred[Sequence[Outcome]]) -> list[tuple[OutcomeKind, int]]:
         """What was decided by now."""
         return [(outcome.kind, outcome.reply.code) for outcome in self.successResultOf(sent)]
+
+    def choked(self) -> tuple[Deferred[Sequence[Outcome]], MemoryServer]:
+        """A body of three pieces under way to a host that has said 354 and reads no more."""
+        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c")))
+        server = self.hosts.connect()
+        greet(server)
+        server.producer.pauseProducing()
+        server.reply("250 ok", "250 ok", "354 go")
+        return sent, server
 
     def test_a_large_body_is_sent_piece_by_piece_as_the_host_reads(self) -> None:
         """While the transport is full nothing more is asked of the store."""
@@ -78,11 +88,7 @@ class BodyTests(SynchronousTestCase):
 
     def test_a_host_that_reads_no_more_of_the_body_is_left_after_three_minutes(self) -> None:
         """RFC 5321 §4.5.3.2.5; there is no doubt, for the end was not sent."""
-        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c")))
-        server = self.hosts.connect()
-        greet(server)
-        server.producer.pauseProducing()
-        server.reply("250 ok", "250 ok", "354 go")
+        sent, server = self.choked()
         self.hosts.reactor.advance(170)
         server.producer.resumeProducing()
         server.settle()
@@ -91,11 +97,7 @@ class BodyTests(SynchronousTestCase):
 
     def test_a_choked_connection_times_out(self) -> None:
         """The other branch: it never reads again."""
-        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c")))
-        server = self.hosts.connect()
-        greet(server)
-        server.producer.pauseProducing()
-        server.reply("250 ok", "250 ok", "354 go")
+        sent, server = self.choked()
         self.hosts.reactor.advance(181)
         server.settle()
         [outcome] = self.successResultOf(sent)
@@ -190,11 +192,7 @@ class BodyTests(SynchronousTestCase):
 
     def test_a_refusal_in_the_middle_of_the_body_decides(self) -> None:
         """Some hosts say 552 as soon as the message is too big, and close."""
-        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c")))
-        server = self.hosts.connect()
-        greet(server)
-        server.producer.pauseProducing()
-        server.reply("250 ok", "250 ok", "354 go")
+        sent, server = self.choked()
         server.reply("552 5.3.4 too big")
         server.settle()
         self.assertEqual(self.outcomes(sent), [(OutcomeKind.FAILED, 552)])
@@ -202,11 +200,7 @@ class BodyTests(SynchronousTestCase):
 
     def test_a_host_that_closes_in_the_middle_of_the_body_delays(self) -> None:
         """Without doubt: it has not seen the end."""
-        sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b", b"c")))
-        server = self.hosts.connect()
-        greet(server)
-        server.producer.pauseProducing()
-        server.reply("250 ok", "250 ok", "354 go")
+        sent, server = self.choked()
         server.lose(error.ConnectionLost())
         [outcome] = self.successResultOf(sent)
         self.assertEqual((outcome.kind, outcome.in_doubt), (OutcomeKind.DELAYED, False))
