@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from emailsys.config.settings import StoreSettings
-from emailsys.store.open import Store, open_store
+from emailsys.store.open import Opening, Store, open_store
 from emailsys.telemetry import Telemetry
 
 T = TypeVar("T")
@@ -64,11 +64,11 @@ def run_offline(
     It keeps to the daemon's locks, so that two of them, or one beside a daemon, harm nothing: a daemon sees the change
     within a second.
 
-    @param backed_up: as for `open_store`.
+    @param backed_up: as for `Opening`.
     @raise StoreError: the store can't be opened.
     """
     calls = _CallQueue()
-    store = open_store(settings, state, calls, telemetry, sweep=False, backed_up=backed_up)
+    store = open_store(settings, state, calls, telemetry, Opening(sweep=False, backed_up=backed_up))
     try:
         return calls.wait_for(action(store))
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,29 @@ from emailsys.telemetry import Telemetry
 DATABASE_NAME: Final = "mail.sqlite"
 
 
+@dataclass(frozen=True)
+class Opening:
+    """How a store is opened.
+
+    @param takeover_after: POP3Settings.takeover_after.
+    @param sweep: whether this process reclaims the room of deleted mail, as a daemon does.
+    @param now: seconds since 1970.
+    @param idle_after: seconds without a write after which SQLite's WAL is emptied.
+    @param reserve_octets: of free pages that stay in a SQLite file.
+    @param backed_up: whether an operator has said so: else a PostgreSQL store of an earlier release is not upgraded.
+    """
+
+    takeover_after: float = POP3Settings().takeover_after
+    sweep: bool = True
+    now: Callable[[], float] = time.time
+    idle_after: float = IDLE_AFTER
+    reserve_octets: int = RESERVE_OCTETS
+    backed_up: bool = False
+
+
+AS_A_DAEMON: Final = Opening()
+
+
 class Store:
     """An open store: `intake`, `maildrops`, `accounts`, `directory` and `queue`, as `interfaces` describes them.
 
@@ -55,14 +79,13 @@ class Store:
         reactor: Reactor,
         telemetry: Telemetry,
         settings: StoreSettings,
-        takeover_after: float,
-        reserve_octets: int,
-        now: Callable[[], float],
+        opening: Opening,
     ) -> None:
+        now = opening.now
         self.database = database
-        self.sweeper = Sweeper(database, reactor, telemetry, reserve_octets)
+        self.sweeper = Sweeper(database, reactor, telemetry, opening.reserve_octets)
         self.retention = Retention(database, reactor, telemetry, self.sweeper.wake, settings, now)
-        self.maildrops = Maildrops(database, locks, self.sweeper, reactor, takeover_after, now)
+        self.maildrops = Maildrops(database, locks, self.sweeper, reactor, opening.takeover_after, now)
         self.directory = Directory(database, reactor)
         changes = Changes(database, self.directory)
         self.accounts = Accounts(changes, self.sweeper.wake, settings.default_quota, now)
@@ -94,13 +117,7 @@ def open_store(
     state: Path,
     reactor: Reactor,
     telemetry: Telemetry,
-    *,
-    takeover_after: float = POP3Settings().takeover_after,
-    sweep: bool = True,
-    now: Callable[[], float] = time.time,
-    idle_after: float = IDLE_AFTER,
-    reserve_octets: int = RESERVE_OCTETS,
-    backed_up: bool = False,
+    opening: Opening = AS_A_DAEMON,
 ) -> Store:
     """Open the store, making or upgrading it first; blocks for some milliseconds, longer for an upgrade.
 
@@ -108,12 +125,6 @@ def open_store(
 
     @param state: the state folder; made, mode 0700, where it is missing. It holds the SQLite store.
     @param reactor: the reactor, or what stands for one (see `offline`).
-    @param takeover_after: POP3Settings.takeover_after.
-    @param sweep: whether this process reclaims the room of deleted mail, as a daemon does.
-    @param now: seconds since 1970.
-    @param idle_after: seconds without a write after which SQLite's WAL is emptied.
-    @param reserve_octets: of free pages that stay in a SQLite file.
-    @param backed_up: whether an operator has said so: else a PostgreSQL store of an earlier release is not upgraded.
     @raise StoreError: it can't be opened; the message says why.
     """
     if not state.is_dir():
@@ -122,18 +133,7 @@ def open_store(
             sync_directory(state.parent)
         except OSError as error:
             raise StoreError(f"the state folder {state} cannot be made: {error.strerror}") from error
-    return open_on(
-        _engine(settings.url, state),
-        settings,
-        reactor,
-        telemetry,
-        takeover_after=takeover_after,
-        sweep=sweep,
-        now=now,
-        idle_after=idle_after,
-        reserve_octets=reserve_octets,
-        backed_up=backed_up,
-    )
+    return open_on(_engine(settings.url, state), settings, reactor, telemetry, opening)
 
 
 def open_on(
@@ -141,13 +141,7 @@ def open_on(
     settings: StoreSettings,
     reactor: Reactor,
     telemetry: Telemetry,
-    *,
-    takeover_after: float = POP3Settings().takeover_after,
-    sweep: bool = True,
-    now: Callable[[], float] = time.time,
-    idle_after: float = IDLE_AFTER,
-    reserve_octets: int = RESERVE_OCTETS,
-    backed_up: bool = False,
+    opening: Opening = AS_A_DAEMON,
 ) -> Store:
     """Open the store on an engine, which is closed with it. The rest is as for `open_store`."""
     try:
@@ -158,7 +152,7 @@ def open_on(
         else:
             locks = AdvisoryLocks(engine, reactor)
         try:
-            last_id = _prepare(engine, locks, telemetry, now, backed_up)
+            last_id = _prepare(engine, locks, telemetry, opening)
         except BaseException:
             locks.close()
             raise
@@ -168,12 +162,12 @@ def open_on(
     except BaseException:
         engine.close()
         raise
-    ids = IdSource(locks.node, last_id, now)
-    database = Database(engine, ids, reactor, telemetry, settings.max_waiting_octets, idle_after)
+    ids = IdSource(locks.node, last_id, opening.now)
+    database = Database(engine, ids, reactor, telemetry, settings.max_waiting_octets, opening.idle_after)
     if isinstance(locks, AdvisoryLocks):
         locks.watch(database)
-    store = Store(database, locks, reactor, telemetry, settings, takeover_after, reserve_octets, now)
-    if sweep:
+    store = Store(database, locks, reactor, telemetry, settings, opening)
+    if opening.sweep:
         store.sweeper.start()
         store.retention.start()
     return store
@@ -202,13 +196,12 @@ def _prepare(
     engine: Engine,
     locks: KernelLocks | AdvisoryLocks,
     telemetry: Telemetry,
-    now: Callable[[], float],
-    backed_up: bool,
+    opening: Opening,
 ) -> int:
     """Schema, this node's rows, and what dead nodes left; returns the last id that this node ever committed."""
     connection = engine.connect_writer()
     try:
-        prepare_schema(engine, connection, telemetry, backed_up=backed_up)
+        prepare_schema(engine, connection, telemetry, backed_up=opening.backed_up)
         with engine.alone(), connection.begin():
             commits = schema.commits
             known = connection.execute(
@@ -217,7 +210,7 @@ def _prepare(
             for writer in set(range(engine.writers)) - {row.writer for row in known}:
                 connection.execute(insert(commits).values(node=locks.node, writer=writer, last_id=0))
             _sweep_staged(connection, locks)
-            _give_back_leases(connection, locks, int(now() * 1_000_000))
+            _give_back_leases(connection, locks, int(opening.now() * 1_000_000))
             return max((int(row.last_id) for row in known), default=0)
     finally:
         connection.close()

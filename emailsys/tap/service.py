@@ -42,7 +42,7 @@ from emailsys.policy.hashing import HashingThreads
 from emailsys.policy.login import build_portal
 from emailsys.policy.renewal import Renewal
 from emailsys.policy.trusted import TrustedNetworks
-from emailsys.store.open import Store, open_store
+from emailsys.store.open import Opening, Store, open_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
 from emailsys.tap.explaining import explainer
 from emailsys.tap.outbound import Outbound
@@ -142,7 +142,7 @@ class Daemon(Service):
                 self.settings.state,
                 self._reactor,
                 self.telemetry,
-                takeover_after=self.settings.pop3.takeover_after,
+                Opening(takeover_after=self.settings.pop3.takeover_after),
             )
         except (StoreError, StartupError) as error:
             # Standard error is the terminal in `serve`, and the log under twistd.

@@ -16,13 +16,18 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, TestCase
 
 from emailsys.config.settings import StoreSettings
-from emailsys.store.open import open_store
+from emailsys.store.open import Opening, open_store
 from emailsys.store.postgres import Postgres
 from emailsys.telemetry import Telemetry
 from tests.fakes.memory_store import MemoryStore
 
 # The wall clock of a test when its task.Clock shows 0; 2026-01-01 UTC, as in the fake.
 WALL = 1_767_225_600.0
+
+
+def opening_by(clock: Clock, **options: Any) -> Opening:
+    """A store whose wall clock is the test's, and which sweeps when the test says so."""
+    return Opening(**{"sweep": False, "now": lambda: WALL + clock.seconds(), **options})
 
 
 class ClockedReactor:
@@ -68,9 +73,8 @@ class StoreCase(TestCase):
 
     def open_again(self, url: str | None, **options: Any) -> Any:
         """Open the same store once more."""
-        options.setdefault("sweep", False)
-        options.setdefault("now", lambda: WALL + self.clock.seconds())
-        store = open_store(StoreSettings(url=url), self.state, ClockedReactor(self.clock), Telemetry(), **options)
+        opening = opening_by(self.clock, **options)
+        store = open_store(StoreSettings(url=url), self.state, ClockedReactor(self.clock), Telemetry(), opening)
 
         def close() -> Any:
             from twisted.internet.defer import Deferred

@@ -19,7 +19,7 @@ from emailsys.interfaces import Account
 from emailsys.store.open import open_on
 from emailsys.store.sqlite import SQLite
 from emailsys.telemetry import Telemetry
-from tests.contract.engines import WALL, ClockedReactor
+from tests.contract.engines import ClockedReactor, opening_by
 from tests.contract.mail import MailCase, envelope, local
 
 KIB: Final = 1024
@@ -103,9 +103,7 @@ class FaultyCase(MailCase):
             StoreSettings(max_waiting_octets=self.max_waiting),
             ClockedReactor(self.clock),
             Telemetry(),
-            sweep=False,
-            now=lambda: WALL + self.clock.seconds(),
-            **options,
+            opening_by(self.clock, **options),
         )
         self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))
         self.addCleanup(self.disk.open_gate.set)

@@ -11,7 +11,7 @@ from emailsys.mail.address import Address
 from emailsys.store.open import open_store
 from emailsys.store.quotas import Quotas
 from emailsys.telemetry import Telemetry
-from tests.contract.engines import WALL, ClockedReactor, PostgreSQLCase, SQLiteCase
+from tests.contract.engines import ClockedReactor, PostgreSQLCase, SQLiteCase, opening_by
 from tests.contract.mail import ALICE, BOB, CAROL, MailCase, envelope, local
 
 KIB = 1024
@@ -219,8 +219,7 @@ class QuotaWarningsContract(MailCase):
             self.state,
             ClockedReactor(self.clock),
             telemetry or Telemetry(),
-            sweep=False,
-            now=lambda: WALL + self.clock.seconds(),
+            opening_by(self.clock),
         )
 
     def store_url(self) -> str | None:

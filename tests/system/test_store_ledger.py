@@ -15,7 +15,7 @@ from emailsys.store import accounts as account_administration
 from emailsys.store.open import open_store
 from emailsys.store.queue import due_rows
 from emailsys.telemetry import Telemetry
-from tests.contract.engines import WALL, ClockedReactor, PostgreSQLCase, SQLiteCase
+from tests.contract.engines import WALL, ClockedReactor, PostgreSQLCase, SQLiteCase, opening_by
 from tests.contract.mail import ALICE, BOB, MailCase, envelope, local, remote
 
 DAVE = Address("dave", "example.net")
@@ -196,8 +196,7 @@ class LedgerCase(MailCase):
             self.state,
             ClockedReactor(self.clock),
             Telemetry(),
-            sweep=False,
-            now=lambda: WALL + self.clock.seconds(),
+            opening_by(self.clock),
         )
         while await other.retention.step():
             pass

@@ -16,7 +16,7 @@ from emailsys.interfaces import Settlement, StoreError
 from emailsys.mail.next_hop import HostRoute, NextHop
 from emailsys.store import migrate, schema
 from emailsys.store.engine import Engine
-from emailsys.store.open import DATABASE_NAME, open_on
+from emailsys.store.open import DATABASE_NAME, Opening, open_on
 from emailsys.store.sqlite import SQLite
 from emailsys.telemetry import Telemetry
 from tests.contract.engines import ClockedReactor, PostgreSQLCase, SQLiteCase
@@ -266,7 +266,7 @@ class UpgradeContract(MailCase):
             for statement, values in LATER_ROWS:
                 connection.execute(text(statement), values)
         connection.close()
-        store = open_on(engine, StoreSettings(), ClockedReactor(self.clock), Telemetry(), sweep=False)
+        store = open_on(engine, StoreSettings(), ClockedReactor(self.clock), Telemetry(), Opening(sweep=False))
         checked = await store.verification.check(None, 10)
         self.assertEqual((checked.flaws, checked.by_end), ((), {"maildrop": 2, "queue": 2}))
         alice = await store.directory.find_address("alice", "example.test")
@@ -391,7 +391,7 @@ class PostgreSQLUpgradeTests(PostgreSQLCase, UpgradeContract):
                 self.assertIn(words, str(error))
         self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "0002")
         connection.rollback()
-        store = open_on(engine, store_settings, clocked, Telemetry(), sweep=False, backed_up=True)
+        store = open_on(engine, store_settings, clocked, Telemetry(), Opening(sweep=False, backed_up=True))
         await store.close()
         self.assertEqual(
             connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), schema.REVISION

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
 from emailsys.cli.verbs import Verbs
 from emailsys.config.exits import Exit
+
+if TYPE_CHECKING:
+    from emailsys.client.archive.values import Summary
 
 
 @click.group(cls=Verbs)
@@ -41,9 +44,7 @@ def edit(session: Session, key: str, **posting: Any) -> int:
     """Go on with a draft in your editor."""
     from emailsys.cli.mail.editing import write
 
-    summary = message_of(session, key)
-    if not session.desk.is_draft(summary):
-        raise Refused(f"{summary.key} is not in Drafts but in {summary.place.folder}", Exit.DATA)
+    summary = _draft_of(session, key)
     account = session.desk.account_for(summary)
     return write(session, account, session.desk.open_draft(summary.key), key=summary.key, **posting)
 
@@ -56,12 +57,17 @@ def send(session: Session, key: str, **posting: Any) -> int:
     """Send a draft as it is."""
     from emailsys.cli.mail.writing import post_draft
 
-    summary = message_of(session, key)
-    if not session.desk.is_draft(summary):
-        raise Refused(f"{summary.key} is not in Drafts but in {summary.place.folder}", Exit.DATA)
+    summary = _draft_of(session, key)
     account = session.desk.account_for(summary)
 
     def queued() -> None:
         session.desk.drop_draft(summary.key)
 
     return post_draft(session, account, session.desk.open_draft(summary.key), queued=queued, **posting)
+
+
+def _draft_of(session: Session, key: str) -> Summary:
+    summary = message_of(session, key)
+    if not session.desk.is_draft(summary):
+        raise Refused(f"{summary.key} is not in Drafts but in {summary.place.folder}", Exit.DATA)
+    return summary
