@@ -49,9 +49,10 @@ class Connection(Outgoing, Generic[EventT]):
     """A server's end of a connection. A subclass gives `wire` and `perform`, and says how it greets and times out.
 
     `perform` acts on one event at once and returns None, or returns a coroutine; the next event waits for its end.
-    Replies given to `send` go out in one write when the input is used up, or when something is waited for. While the
-    peer does not read, nothing is acted on. No octet of a TLS handshake or from before it reaches `wire`. A peer that
-    ends its side is answered what it has asked for, then the connection ends.
+    Replies given to `send` go out in one write when the input is used up, or when something is waited for, and with
+    those of the other connections at the end of the reactor's turn. While the peer does not read, nothing is acted on.
+    No octet of a TLS handshake or from before it reaches `wire`. A peer that ends its side is answered what it has
+    asked for, then the connection ends.
     """
 
     wire: Wire[EventT]
@@ -233,7 +234,7 @@ class Connection(Outgoing, Generic[EventT]):
             self._pumping = False
         if left < _COMMANDS_A_TURN:
             self.resetTimeout()
-        self.flush()
+        self.flush_soon()
         if used_up:
             # What still waits is the beginning of a command.
             self._resume_reading()
@@ -251,7 +252,7 @@ class Connection(Outgoing, Generic[EventT]):
             self._busy = True
             _ = rest.addBoth(self._step_ended)
             if self._busy:
-                self.flush()
+                self.flush_soon()
 
     def _step_ended(self, result: object) -> None:
         self._busy = False

@@ -15,6 +15,7 @@ from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
 from emailsys.net.outflow import Outflow, taken
+from emailsys.net.turn import Turn
 
 # Octets that wait to be acted on before reading from the peer pauses, and replies that wait before they are written.
 MAX_WAITING_OCTETS: Final = 64 * 1024
@@ -23,10 +24,12 @@ MAX_WAITING_OCTETS: Final = 64 * 1024
 class Outgoing(Protocol, TimeoutMixin):
     """The half of a connection that speaks.
 
-    Replies given to `send` go out in one write at `flush`. What has more to say than the peer reads waits for `room`.
+    Replies given to `send` go out in one write at `flush`, or at the end of the turn after `flush_soon`. What has more
+    to say than the peer reads waits for `room`.
     """
 
     clock: IReactorTime
+    turn: Turn
 
     #: Whether the connection is gone: nothing can be sent, nothing more will come.
     lost = False
@@ -36,6 +39,7 @@ class Outgoing(Protocol, TimeoutMixin):
     _choked = False
     _draining = False
     _writes_at_once = False
+    _flushes_soon = False
     _room: Deferred[None] | None = None
     # A TCP transport, one of TLS, or a test's: twisted.internet.interfaces has no name for all that is asked of it.
     _transport: Any
@@ -61,6 +65,19 @@ class Outgoing(Protocol, TimeoutMixin):
                 octets = self._written_at_once(octets)
             if octets:
                 self._transport.write(octets)
+
+    def flush_soon(self) -> None:
+        """Write them at the end of the reactor's turn; at once where the transport gathers what it is given anyway."""
+        if self._out and not self._flushes_soon:
+            if self._writes_at_once and not self.secure:
+                self._flushes_soon = True
+                self.turn.at_end(self._turn_ended)
+            else:
+                self.flush()
+
+    def _turn_ended(self) -> None:
+        self._flushes_soon = False
+        self.flush()
 
     def _written_at_once(self, octets: bytes) -> bytes:
         """Give the socket what it takes now; returns the rest.

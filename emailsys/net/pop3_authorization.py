@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from twisted.cred.credentials import UsernamePassword
@@ -21,6 +22,7 @@ from emailsys.mail.ip import is_loopback
 from emailsys.net.admission import Admission
 from emailsys.net.connection import Connection
 from emailsys.net.tls import describe
+from emailsys.net.turn import Turn
 from emailsys.telemetry import Telemetry
 from emailsys.wire.pop3_session import Event, POP3Session
 from emailsys.wire.sasl import MECHANISMS, Credentials, Exchange, SaslCancelled, SaslSyntaxError, exchange_for
@@ -52,6 +54,11 @@ class POP3Service:
     expire_days: float = 0.0
     admission: Admission = field(default_factory=Admission)
 
+    @cached_property
+    def turn(self) -> Turn:
+        """When its sessions speak."""
+        return Turn(self.clock, self.telemetry)
+
 
 class POP3Authorization(Connection[Event], pop3.POP3):
     """Greeting, capabilities, TLS and login."""
@@ -63,6 +70,7 @@ class POP3Authorization(Connection[Event], pop3.POP3):
         """@param session: the id that all log events of this session bear."""
         self.service = service
         self.clock = service.clock
+        self.turn = service.turn
         self.first_timeout = service.settings.login_timeout
         self.close_timeout = service.settings.close_timeout
         self.handshake_timeout = service.handshake_timeout

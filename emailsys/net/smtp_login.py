@@ -38,6 +38,7 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
         self.service = service
         self.session = session
         self.clock = service.clock
+        self.turn = service.turn
         self.host = service.hostname
         self.first_timeout = service.settings.command_timeout
         self.close_timeout = service.settings.close_timeout

@@ -15,6 +15,7 @@ from emailsys.config.settings import SMTPSettings
 from emailsys.interfaces import IIntake
 from emailsys.net.admission import Admission
 from emailsys.net.incoming import HeadRules
+from emailsys.net.turn import Turn
 from emailsys.telemetry import Telemetry
 
 
@@ -52,6 +53,11 @@ class SMTPService:
     handshake_timeout: float = 30.0
     admission: Admission = field(default_factory=Admission)
     now: Callable[[], datetime] = _utc_now
+
+    @cached_property
+    def turn(self) -> Turn:
+        """When its sessions speak."""
+        return Turn(self.clock, self.telemetry)
 
     @cached_property
     def head_rules(self) -> HeadRules:

@@ -17,6 +17,8 @@ from zope.interface import implementer
 
 from emailsys.net.connection import Connection
 from emailsys.net.outgoing import MAX_WAITING_OCTETS
+from emailsys.net.turn import Turn
+from emailsys.telemetry import Telemetry
 from emailsys.wire.lines import Flaw, LineReader
 from tests.dialogue.peers import MemoryPeer
 
@@ -46,6 +48,7 @@ class Echo(Connection[bytes]):
     def __init__(self) -> None:
         self.wire = Lines()
         self.clock: Clock = Clock()
+        self.turn = Turn(self.clock, Telemetry())
         self.first_timeout = 100.0
         self.waiting: Deferred[None] = Deferred()
         self.failures: list[Failure] = []
@@ -241,29 +244,59 @@ class Socket(StringTransport):  # type: ignore[misc]  # what a connection asks o
 
 
 class WritingTests(SynchronousTestCase):
-    """A reply goes to the socket at once; only what that does not take waits for the reactor's next round."""
+    """A reply goes to the socket when the turn ends; what that does not take waits for the reactor's next round."""
 
-    def written(self, takes: int | Exception, *lines: bytes) -> Socket:
-        transport = Socket(takes)
-        echo = Echo()
+    def connected(self, takes: int | Exception) -> tuple[Echo, Socket]:
+        echo, transport = Echo(), Socket(takes)
         echo.makeConnection(transport)
-        for line in lines:
-            echo.dataReceived(line)
-        echo.connectionLost(Failure(ConnectionLost()))
-        return transport
+        self.addCleanup(echo.connectionLost, Failure(ConnectionLost()))
+        return echo, transport
 
-    def test_what_the_socket_takes_is_sent_at_once(self) -> None:
-        transport = self.written(100, b"a\r\n")
-        self.assertEqual(transport.sent, b"hello\r\na\r\n")
+    def test_what_the_socket_takes_is_sent_at_the_end_of_the_turn(self) -> None:
+        echo, transport = self.connected(100)
+        echo.dataReceived(b"a\r\n")
+        echo.dataReceived(b"b\r\n")
+        self.assertEqual(transport.sent, b"hello\r\n")
+        echo.clock.advance(0)
+        self.assertEqual(transport.sent, b"hello\r\na\r\nb\r\n")
         self.assertEqual(transport._tempDataBuffer, [])
 
+    def test_what_is_said_before_a_wait_does_not_wait_for_its_end(self) -> None:
+        echo, transport = self.connected(100)
+        echo.dataReceived(b"a\r\nwait\r\n")
+        echo.clock.advance(0)
+        self.assertEqual(transport.sent, b"hello\r\na\r\n")
+
+    def test_last_words_do_not_wait_for_the_end_of_the_turn(self) -> None:
+        echo, transport = self.connected(100)
+        echo.dataReceived(b"a\r\nclose\r\n")
+        self.assertEqual(transport.sent, b"hello\r\na\r\n")
+
+    def test_what_goes_through_tls_is_written_at_once(self) -> None:
+        """The TLS layer gathers writes itself, until the reactor's next turn."""
+        echo, transport = self.connected(100)
+        echo.secure = True
+        echo.dataReceived(b"a\r\n")
+        self.assertEqual(transport._tempDataBuffer, [b"a\r\n"])
+
+    def test_the_turn_of_one_that_is_gone_is_passed_over(self) -> None:
+        echo, transport = Echo(), Socket(100)
+        echo.makeConnection(transport)
+        echo.dataReceived(b"a\r\n")
+        echo.connectionLost(Failure(ConnectionLost()))
+        echo.clock.advance(0)
+        self.assertEqual(transport.sent, b"hello\r\n")
+
     def test_the_rest_waits_and_nothing_overtakes_it(self) -> None:
-        transport = self.written(3, b"a\r\n", b"b\r\n")
+        echo, transport = self.connected(3)
+        for line in (b"a\r\n", b"b\r\n"):
+            echo.dataReceived(line)
+            echo.clock.advance(0)
         self.assertEqual(transport.sent, b"hel")
         self.assertEqual(b"".join(transport._tempDataBuffer), b"lo\r\na\r\nb\r\n")
 
     def test_an_error_is_left_to_the_reactor(self) -> None:
-        transport = self.written(ConnectionLost())
+        _, transport = self.connected(ConnectionLost())
         self.assertEqual(transport._tempDataBuffer, [b"hello\r\n"])
 
     def test_twisted_still_has_the_buffers_that_are_looked_at(self) -> None:
