@@ -19,6 +19,9 @@ def serve(state: str | None, config: str | None) -> None:
 
     `twistd emailsys` takes the same options and does the same in the background. SIGHUP reads renewed certificates.
     """
+    from emailsys.tap import install_reactor
+
+    install_reactor()
     from twisted.internet import reactor
     from twisted.logger import globalLogBeginner
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -48,6 +49,18 @@ class Options(usage.Options):
         if not twistd.get("nodaemon") and not twistd.get("logfile") and not twistd.get("syslog"):
             folder = choose_state(self["state"], os.environ, os.geteuid() == 0).folder
             twistd["logfile"] = str(folder / LOG_NAME)
+        # Here, for twistd takes a reactor of its own as soon as the options are read, unless there is one.
+        install_reactor()
+
+
+def install_reactor() -> None:
+    """Let the daemon's own reactor be the process's, where there is epoll and no other was chosen (`twistd -r`)."""
+    if "twisted.internet.reactor" not in sys.modules and hasattr(select, "epoll"):
+        from twisted.internet.main import installReactor
+
+        from emailsys.tap.reactor import MailReactor
+
+        installReactor(MailReactor())
 
 
 def makeService(options: Mapping[str, Any]) -> IService:

@@ -1,0 +1,117 @@
+"""The daemon's reactor serves every event, and survives what one of them raises."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from typing_extensions import override
+
+from emailsys.tap.reactor import MailReactor
+
+
+class Reader(FileDescriptor):
+    """Reads from a socket; `neighbour` is closed by whoever reads first."""
+
+    def __init__(self, reactor: MailReactor, end: socket.socket) -> None:
+        super().__init__(reactor)
+        self.end = end
+        self.heard = b""
+        self.lost: Failure | None = None
+        self.neighbour: Reader | None = None
+
+    @override
+    def fileno(self) -> int:
+        return self.end.fileno()
+
+    @override
+    def doRead(self) -> Exception | None:
+        octets = self.end.recv(100)
+        if octets == b"raise":
+            raise ValueError("in doRead")
+        self.heard += octets
+        if self.neighbour is not None:
+            self.neighbour.stopReading()
+            self.neighbour.neighbour = None
+        return None if octets else ConnectionDone()
+
+    @override
+    def connectionLost(self, reason: Failure) -> None:
+        self.stopReading()
+        self.lost = reason
+
+
+class MailReactorTests(SynchronousTestCase):
+    """What epoll tells goes to the one it is for."""
+
+    def setUp(self) -> None:
+        self.reactor = MailReactor()
+        self.addCleanup(self.reactor._poller.close)
+        self.addCleanup(self.reactor.waker.connectionLost, None)
+
+    def reader(self) -> tuple[Reader, socket.socket]:
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(theirs.close)
+        reader = Reader(self.reactor, ours)
+        reader.startReading()
+        self.addCleanup(reader.stopReading)
+        return reader, theirs
+
+    def test_each_hears_its_own_peer(self) -> None:
+        (first, one), (second, two) = self.reader(), self.reader()
+        one.send(b"EHLO")
+        two.send(b"QUIT")
+        self.reactor.doIteration(0)
+        self.assertEqual((first.heard, second.heard), (b"EHLO", b"QUIT"))
+
+    def test_who_was_closed_by_the_one_before_it_is_passed_over(self) -> None:
+        (first, one), (second, two) = self.reader(), self.reader()
+        first.neighbour, second.neighbour = second, first
+        one.send(b"EHLO")
+        two.send(b"EHLO")
+        self.reactor.doIteration(0)
+        self.assertEqual(first.heard + second.heard, b"EHLO")
+
+    def test_one_that_raises_loses_its_connection_and_no_other(self) -> None:
+        (first, one), (second, two) = self.reader(), self.reader()
+        one.send(b"raise")
+        two.send(b"EHLO")
+        self.reactor.doIteration(0)
+        self.assertEqual(second.heard, b"EHLO")
+        assert first.lost is not None
+        self.assertTrue(first.lost.check(ValueError))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_the_end_of_a_peer_is_heard(self) -> None:
+        reader, peer = self.reader()
+        peer.close()
+        self.reactor.doIteration(0)
+        assert reader.lost is not None
+        self.assertTrue(reader.lost.check(ConnectionDone))
+
+
+class ChoiceTests(SynchronousTestCase):
+    """Which reactor a process gets is settled before anything asks for one."""
+
+    def chosen(self, *statements: str) -> str:
+        told = "from twisted.internet import reactor; print(type(reactor).__name__)"
+        return subprocess.run(
+            [sys.executable, "-c", "; ".join((*statements, told))], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    def test_the_daemon_in_the_foreground_has_its_own(self) -> None:
+        self.assertEqual(self.chosen("import emailsys.tap as tap", "tap.install_reactor()"), "MailReactor")
+
+    def test_so_has_twistd_once_its_options_are_read(self) -> None:
+        read = ("from emailsys.tap import Options", "o = Options()", "o.parent = {'nodaemon': 1}", "o.postOptions()")
+        self.assertEqual(self.chosen(*read), "MailReactor")
+
+    def test_another_one_that_was_chosen_stays(self) -> None:
+        chosen = "from twisted.internet import selectreactor; selectreactor.install()"
+        self.assertEqual(self.chosen(chosen, "import emailsys.tap as tap", "tap.install_reactor()"), "SelectReactor")
