@@ -39,17 +39,19 @@ class LineReader:
 
     def feed(self, octets: bytes) -> None:
         """Take octets from the peer."""
-        self._fed.append(octets)
-        self._fed_octets += len(octets)
+        if self._fed or self._position < len(self._buffer):
+            self._fed.append(octets)
+            self._fed_octets += len(octets)
+        else:
+            # Nearly always: a peer that waits for its answer, or begins a block of its own.
+            self._buffer = octets
+            self._position = 0
 
     def _gather(self) -> None:
-        if self._fed:
-            if self._position < len(self._buffer):
-                self._fed.insert(0, self._buffer[self._position :])
-            self._buffer = self._fed[0] if len(self._fed) == 1 else b"".join(self._fed)
-            self._position = 0
-            self._fed = []
-            self._fed_octets = 0
+        self._buffer = b"".join((self._buffer[self._position :], *self._fed))
+        self._position = 0
+        self._fed = []
+        self._fed_octets = 0
 
     def next_line(self, limit: int) -> bytes | Flaw | None:
         """The next line without its CRLF, or what is wrong with it, or None until more comes.
@@ -81,7 +83,8 @@ class LineReader:
 
     def take(self, most: int | None = None) -> bytes:
         """All that waits, or at most so many octets of it, whatever they are. Not to be called inside a line."""
-        self._gather()
+        if self._fed:
+            self._gather()
         start = self._position
         if most is None or most >= len(self._buffer) - start:
             block = self._buffer[start:] if start else self._buffer
@@ -93,9 +96,11 @@ class LineReader:
 
     def put_back(self, octets: bytes) -> None:
         """Return the end of what `take` gave, to be taken again first."""
-        self._gather()
-        self._buffer = octets + self._buffer[self._position :]
-        self._position = 0
+        if octets:
+            if self._fed:
+                self._gather()
+            self._buffer = octets + self._buffer[self._position :]
+            self._position = 0
 
     def discard(self) -> int:
         """Forget all that waits, a half line too; how many octets that was (STARTTLS, STLS)."""
