@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from time import time
 from typing import Any, Final, TextIO
 
 from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatTime, textFileLogObserver
@@ -72,7 +73,19 @@ class Telemetry:
     def event(self, name: str, /, **fields: object) -> None:
         """Count an event and log it on one line."""
         self.counters[name] += 1
-        self._log.emit(LogLevel.info, "{mail_event}", mail_event=self._line(name, fields))
+        log = self._log
+        # What Logger.emit makes of it, without its look whether there is such a level: a quarter of a line's cost.
+        log.observer(
+            {
+                "log_logger": log,
+                "log_level": LogLevel.info,
+                "log_namespace": log.namespace,
+                "log_source": log.source,
+                "log_format": "{mail_event}",
+                "log_time": time(),
+                "mail_event": self._line(name, fields),
+            }
+        )
         if self.also is not None:
             self.also(name, fields)
 
