@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
-from emailsys.net.eager import begin
+from emailsys.net.eager import begin_and_tell
 from emailsys.net.farewell import Farewell
 from emailsys.net.outgoing import MAX_WAITING_OCTETS, Outgoing
 
@@ -242,22 +242,22 @@ class Connection(Outgoing, Generic[EventT]):
             self._measure_input()
 
     def _step(self, event: EventT) -> None:
+        self._busy = True
         try:
             coroutine = self.perform(event)
-            rest = begin(coroutine) if coroutine is not None else None
+            waits = coroutine is not None and begin_and_tell(coroutine, self._step_ended)
         except Exception:
             self._step_ended(Failure())
             return
-        if rest is not None:
-            self._busy = True
-            _ = rest.addBoth(self._step_ended)
-            if self._busy:
-                self.flush_soon()
+        if not waits:
+            self._busy = False
+        elif self._busy:
+            self.flush_soon()
 
-    def _step_ended(self, result: object) -> None:
+    def _step_ended(self, failure: Failure | None) -> None:
         self._busy = False
-        if isinstance(result, Failure) and not (self.lost and result.check(ConnectionLost)):
-            self.failed(result)
+        if failure is not None and not (self.lost and failure.check(ConnectionLost)):
+            self.failed(failure)
         if not self._pumping and not self.lost:
             # The clock of a silent peer starts when it was answered.
             self.resetTimeout()

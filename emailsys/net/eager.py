@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -17,23 +17,33 @@ def begin(coroutine: Coroutine[Deferred[Any], Any, None]) -> Deferred[None] | No
 
     @raise Exception: what the coroutine raised before its first wait.
     """
+    ended: Deferred[None] = Deferred()
+    return ended if begin_and_tell(coroutine, ended.callback) else None
+
+
+def begin_and_tell(coroutine: Coroutine[Deferred[Any], Any, None], ended: Callable[[Failure | None], object]) -> bool:
+    """Run until the first wait. Whether there was one: then `ended` hears of the coroutine's end, or of its failure.
+
+    @raise Exception: what the coroutine raised before its first wait.
+    """
     try:
         waiting = coroutine.send(None)
     except StopIteration:
-        return None
-    rest = _Rest(coroutine)
-    _ = waiting.addBoth(rest.go_on)
-    return rest.ended
+        return False
+    _ = waiting.addBoth(_Rest(coroutine, ended).go_on)
+    return True
 
 
 class _Rest:
     """A coroutine that was begun and waits for a Deferred."""
 
-    __slots__ = ("_coroutine", "ended")
+    __slots__ = ("_coroutine", "_ended")
 
-    def __init__(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
+    def __init__(
+        self, coroutine: Coroutine[Deferred[Any], Any, None], ended: Callable[[Failure | None], object]
+    ) -> None:
         self._coroutine = coroutine
-        self.ended: Deferred[None] = Deferred()
+        self._ended = ended
 
     def go_on(self, result: object) -> None:
         """What was waited for is here: run to the next wait, or to the end."""
@@ -43,8 +53,8 @@ class _Rest:
             else:
                 waiting = self._coroutine.send(result)
         except StopIteration:
-            self.ended.callback(None)
+            self._ended(None)
         except BaseException:
-            self.ended.errback()
+            self._ended(Failure())
         else:
             waiting.addBoth(self.go_on)

@@ -58,6 +58,7 @@ class Outgoing(Protocol, TimeoutMixin):
     def flush(self) -> None:
         """Write the replies that were collected."""
         if self._out:
+            self._flushes_soon = False
             octets = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out = []
             self._out_octets = 0
@@ -71,13 +72,9 @@ class Outgoing(Protocol, TimeoutMixin):
         if self._out and not self._flushes_soon:
             if self._writes_at_once and not self.secure:
                 self._flushes_soon = True
-                self.turn.at_end(self._turn_ended)
+                self.turn.at_end(self.flush)
             else:
                 self.flush()
-
-    def _turn_ended(self) -> None:
-        self._flushes_soon = False
-        self.flush()
 
     def _written_at_once(self, octets: bytes) -> bytes:
         """Give the socket what it takes now; returns the rest.
