@@ -49,9 +49,9 @@ def _has_field(lowered: bytes, name: bytes) -> bool:
 
 def message_id_of(head: bytes) -> str:
     """The value of the Message-ID field, with its angle brackets; "" where there is none, or none that is printable."""
-    if b"message-id" not in head.lower():
-        return ""
-    found = _MESSAGE_ID.search(head)
+    # To look for every line's beginning with letters of either case costs more than all else that is done to a head.
+    begins = head.lower().find(b"message-id")
+    found = None if begins < 0 else _MESSAGE_ID.search(head, begins)
     return found[1].decode("ascii") if found is not None else ""
 
 
