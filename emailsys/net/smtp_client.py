@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from emailsys.config.settings import OutboundSettings
 from emailsys.mail.next_hop import Host, NextHop, TLSPolicy
-from emailsys.mail.reply import Reply
+from emailsys.mail.reply import BROKEN_OFF, Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.client_owner import Owner
 from emailsys.net.deadline import Deadline, limits
@@ -83,6 +83,7 @@ class SMTPClient(StreamProtocol):
         self._choked = False
         self._room: Deferred[None] | None = None
         self._retiring = False
+        self._winding_up = False
         self._idle = False
         self._is_wary = False
         self._over = False
@@ -119,6 +120,17 @@ class SMTPClient(StreamProtocol):
         self._idle = False
         self._give_back_next()
         self._pump()
+
+    def wind_up(self) -> None:
+        """As `retire`; and hang up as soon as no whole message waits for the reply to its end."""
+        self._winding_up = True
+        self.retire()
+        self._hang_up_wound_up()
+
+    def _hang_up_wound_up(self) -> None:
+        session = self._session
+        if self._errands and not (session.awaits_verdict or session.ended):
+            self.abort(BROKEN_OFF)
 
     def hurry(self) -> None:
         """Being idle, wait no longer than a moment."""
@@ -405,6 +417,8 @@ class SMTPClient(StreamProtocol):
             return
         self._settled += 1
         errand.settle(event.outcomes)
+        if self._winding_up:
+            self._hang_up_wound_up()
 
     # Time
 

@@ -98,6 +98,11 @@ class SMTPClientSession:
         return self._ready and not self.ended and self._filling is None and not self._expected
 
     @property
+    def awaits_verdict(self) -> bool:
+        """Whether a whole message was sent whose end is not answered yet: to hang up now would leave doubt (RFC 1047)."""
+        return any(transaction.body_ended for transaction in self._open)
+
+    @property
     def body_unwanted(self) -> bool:
         """Whether the server has refused a chunk of the body that is being sent."""
         return self._filling is not None and self._filling.failure is not None

@@ -54,6 +54,7 @@ class FakeDialer:
         self.open: Host | None = None
         self.asked: list[tuple[str, list[str]]] = []
         self.idled: list[NextHop] = []
+        self.grace: float | None = None
 
     def connected(self, next_hop: NextHop) -> Host | None:
         return self.open
@@ -67,6 +68,9 @@ class FakeDialer:
 
     def idle(self, next_hop: NextHop) -> None:
         self.idled.append(next_hop)
+
+    def wind_up(self, grace: float) -> None:
+        self.grace = grace
 
     async def close(self, grace: float) -> None:
         """Nothing is open."""
@@ -170,6 +174,39 @@ class RelayTests(SynchronousTestCase):
         """The runner knows."""
         relay = Relay(FakeResolver(ONE), FakeDialer({ONE: [CancelledError()]}), OutboundSettings(), quiet())
         self.failureResultOf(Deferred.fromCoroutine(relay.relay(HOP, transmission())), CancelledError)
+
+    def test_at_the_end_nobody_waits_for_dns(self) -> None:
+        """What was being looked up is given up, and nothing more is; the dialer hears of the end."""
+
+        @implementer(IResolver)
+        class Silent:
+            async def hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
+                await Deferred()
+                raise AssertionError
+
+        dialer = FakeDialer({})
+        relay = Relay(Silent(), dialer, OutboundSettings(), quiet())
+        under_way = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
+        relay.wind_up(20)
+        later = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
+        for sent in (under_way, later):
+            [outcome] = self.successResultOf(sent)
+            self.assertTrue(outcome.cut_short, outcome)
+        self.assertEqual((dialer.grace, dialer.asked), (20, []))
+
+    def test_a_lookup_that_is_cancelled_with_its_delivery_is_no_outcome(self) -> None:
+        """The runner has lost the lease, say."""
+
+        @implementer(IResolver)
+        class Silent:
+            async def hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
+                await Deferred()
+                raise AssertionError
+
+        relay = Relay(Silent(), FakeDialer({}), OutboundSettings(), quiet())
+        sent = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
 
     def test_a_next_hop_with_nothing_to_do_is_passed_on(self) -> None:
         """Its connections may go."""
