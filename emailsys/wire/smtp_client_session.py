@@ -99,7 +99,7 @@ class SMTPClientSession:
 
     @property
     def awaits_verdict(self) -> bool:
-        """Whether a whole message was sent whose end is not answered yet: to hang up now would leave doubt (RFC 1047)."""
+        """Whether a whole message was sent that is not answered yet: to hang up now would leave doubt (RFC 1047)."""
         return any(transaction.body_ended for transaction in self._open)
 
     @property

@@ -217,7 +217,15 @@ class LedgerContract(MailCase):
         life = await self.life(queue_id)
         self.assertEqual(
             self.kinds(life),
-            [EventKind.ACCEPTED, EventKind.QUEUED, EventKind.DELAYED, EventKind.WARNED, EventKind.RELAYED],
+            [
+                EventKind.ACCEPTED,
+                EventKind.QUEUED,
+                EventKind.INTERRUPTED,
+                EventKind.DELAYED,
+                EventKind.WARNED,
+                EventKind.RELAYED,
+            ],
+            "the first lease ended without a word",
         )
         told = {one.kind: one.reply for one in life.happenings}
         self.assertEqual(told[EventKind.DELAYED], "451 4.7.1 greylisted")

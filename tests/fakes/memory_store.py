@@ -291,6 +291,8 @@ class MemoryQueue:
         )
         leased = []
         for row in due[:limit]:
+            if row.lease is not None:
+                self._store.tell(row.message, EventKind.INTERRUPTED, row.forward_path)
             row.lease = self._store.make_id()
             row.due_at = now + timedelta(seconds=seconds)
             envelope = row.message.envelope
