@@ -103,6 +103,7 @@ class Bookkeeper:
             expired=expired,
             attempted_at=now,
             will_retry_until=gives_up_at(self._settings, row.arrived_at) if action is Action.DELAYED else None,
+            in_doubt=outcome.in_doubt,
         )
 
     async def _notices(

@@ -34,7 +34,7 @@ _Expected = tuple[Step, Transaction | None, int]
 
 def _confused(step: Step, said: str) -> Reply:
     """What came in place of a reply we can act on."""
-    return Reply(451, "4.5.0", f"the host does not speak SMTP: as {step.value} came {said}")
+    return Reply(451, "4.5.0", f"the host does not speak SMTP: in place of {step.value} came {said}")
 
 
 class SMTPClientSession:
@@ -146,7 +146,7 @@ class SMTPClientSession:
             self._give_up(Reply(454, "4.7.11", "the login at the next host would go in the clear: no TLS"), False)
         elif not lines:
             wanted = "XOAUTH2" if token else "PLAIN or LOGIN"
-            self._give_up(Reply(454, "4.7.0", f"the next host offers no login by {wanted}"), False)
+            self._give_up(Reply(454, "4.7.4", f"the next host offers no login by {wanted}"), False)
         else:
             self._login = lines[1:]
             self._say(lines[0], Step.AUTH)
