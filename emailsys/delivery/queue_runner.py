@@ -18,7 +18,7 @@ from emailsys.delivery.destinations import Destination, Destinations, Destinatio
 from emailsys.delivery.parcel import Parcel, is_unreachable, transmission, words
 from emailsys.delivery.recording import Recorder, Waits
 from emailsys.delivery.settling import Bookkeeper
-from emailsys.interfaces import IQueue, IRelay, IRouter, QueueRow, Settlement
+from emailsys.interfaces import IQueue, IRelay, IRouter, QueueRow, Settlement, StoreError
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.reply import LOCAL_ERROR
@@ -143,6 +143,9 @@ class QueueRunner(Service):
                 await self._take(rows, crowded)
                 return 0.0
             due_at = await self._queue.next_due()
+        except StoreError as error:
+            self._telemetry.event("queue-delayed", reason=str(error))
+            return _PATIENCE
         except Exception:
             self._telemetry.surprise("queue runner", Failure())
             return _PATIENCE

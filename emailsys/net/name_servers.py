@@ -71,7 +71,7 @@ class _Datagrams(dns.DNSDatagramProtocol):
     """The stock one leaves its timers behind, takes any answer of its number for ours, and tells the log of what is no
     DNS."""
 
-    # Else each question is told in the log, thrice.
+    # Else each question is told in the log; what the reactor says of its socket, LogWriter leaves out.
     noisy = False
 
     _queries: Sequence[dns.Query] = ()
