@@ -89,8 +89,8 @@ _ABOUT_QUESTIONS: Final = ("_Datagrams starting on ", "(UDP Port ")
 def _is_about_a_question(event: LogEvent) -> bool:
     """Whether the reactor tells of a socket that asked a name server something: twice for each lookup, and nothing of
     use; there is no other way to keep it quiet. UDP is used for nothing else."""
-    text = event.get("message")
-    return bool(text) and isinstance(text[0], str) and text[0].startswith(_ABOUT_QUESTIONS)
+    text = event.get("message") or ("",)
+    return isinstance(text[0], str) and text[0].startswith(_ABOUT_QUESTIONS)
 
 
 @implementer(ILogObserver)
