@@ -91,8 +91,7 @@ class MemoryStore:
     """The whole store: `intake`, `maildrops`, `accounts`, `directory`, `queue`, and the knobs of a test.
 
     `clock` is a task.Clock; wall time is 2026-01-01 plus its seconds.
-    Knobs: `fail_next_commit` and `fail_next_lease` (an exception that the next one raises),
-    `hold_commits` (commits wait for `let_go`),
+    Knobs: `fail_next_commit` (an exception the next commit raises), `hold_commits` (commits wait for `let_go`),
     `room` (has_room's answer), `pause_writes` (each write returns a Deferred that `let_go` fires),
     `fail_next_write` (the next write's Deferred fails with it), `fail_reads` (pieces raises it).
     Record: `messages`, all that was accepted, in order; `abandoned`, how many bodies were abandoned;
@@ -103,7 +102,6 @@ class MemoryStore:
     takeover_after: float = 60.0
     room: bool = True
     fail_next_commit: Exception | None = None
-    fail_next_lease: Exception | None = None
     fail_next_write: Exception | None = None
     fail_reads: Exception | None = None
     hold_commits: bool = False
@@ -278,9 +276,6 @@ class MemoryQueue:
         self._store = store
 
     async def lease(self, limit: int, seconds: float, later: Mapping[Way, PutOff] = NO_WAY) -> Sequence[QueueRow]:
-        error, self._store.fail_next_lease = self._store.fail_next_lease, None
-        if error is not None:
-            raise error
         now = self._store.now()
         for row in self._store.waiting:
             sender = row.message.envelope.reverse_path

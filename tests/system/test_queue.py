@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from emailsys.config.settings import QueueSettings
-from emailsys.interfaces import Fate, IQueue, IRelay, IRouter, StoreError, StoreFull
+from emailsys.interfaces import Fate, IQueue, IRelay, IRouter, StoreError
 from emailsys.mail.address import parse
 from emailsys.mail.dsn_request import (
     MessageRequest,
@@ -214,17 +214,6 @@ class Surprises(SynchronousTestCase):
         system.pass_time(5, 1.0)
         self.assertEqual(system.store.waiting, [])
         self.assertEqual(len(system.relay.delivered), 1)
-
-    def test_a_store_that_gives_nothing_now_is_asked_again_and_the_log_says_why(self) -> None:
-        """A full disk is nothing unexpected, and no traceback."""
-        system = System()
-        system.store.fail_next_lease = StoreFull("full: no room on the disk")
-        system.accept("bob@away.test")
-        self.assertEqual(system.telemetry.counters["queue-delayed"], 1)
-        self.assertEqual(system.relay.attempts, [])
-        system.pass_time(11, 1.0)
-        self.assertEqual(len(system.relay.delivered), 1)
-        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_a_relay_that_fails_unexpectedly_delays_the_message(self) -> None:
         system = System()
