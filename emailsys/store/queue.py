@@ -77,9 +77,10 @@ class Queue:
             taken: list[QueueRow] = []
             told: list[Delayed] = []
             for _ in range(_LOOKS):
-                due = Due(connection.execute(due_rows(now, limit - len(taken))).mappings().all(), later)
+                rows = connection.execute(due_rows(now, limit - len(taken))).mappings().all()
+                note_interrupted(connection, [row for row in rows if row[queue.c.lease] is not None], make, now)
+                due = Due(rows, later)
                 told += self._putting_off.record(connection, due, now)
-                note_interrupted(connection, [row for row in due.taken if row[queue.c.lease] is not None], make, now)
                 for some in in_parts([row[queue.c.row_id] for row in due.taken]):
                     connection.execute(
                         update(queue)

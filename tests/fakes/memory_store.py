@@ -320,6 +320,8 @@ class MemoryQueue:
         due_at = how.due_at(row.attempts, row.message.envelope.arrived_at, row.warned)
         if due_at is None:
             return
+        if row.lease is not None:
+            self._store.tell(row.message, EventKind.INTERRUPTED, row.forward_path)
         row.lease, row.due_at = None, due_at
         if how.reply:
             row.attempts += 1

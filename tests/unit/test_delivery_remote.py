@@ -45,6 +45,15 @@ class FakeResolver:
         return self._answer
 
 
+@implementer(IResolver)
+class SilentResolver:
+    """Never answers."""
+
+    async def hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
+        await Deferred()
+        raise AssertionError("somebody answered")
+
+
 @implementer(IDialer)
 class FakeDialer:
     """Gives each host's outcomes in turn, and notes who was asked for whom."""
@@ -177,15 +186,8 @@ class RelayTests(SynchronousTestCase):
 
     def test_at_the_end_nobody_waits_for_dns(self) -> None:
         """What was being looked up is given up, and nothing more is; the dialer hears of the end."""
-
-        @implementer(IResolver)
-        class Silent:
-            async def hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
-                await Deferred()
-                raise AssertionError
-
         dialer = FakeDialer({})
-        relay = Relay(Silent(), dialer, OutboundSettings(), quiet())
+        relay = Relay(SilentResolver(), dialer, OutboundSettings(), quiet())
         under_way = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
         relay.wind_up(20)
         later = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
@@ -196,14 +198,7 @@ class RelayTests(SynchronousTestCase):
 
     def test_a_lookup_that_is_cancelled_with_its_delivery_is_no_outcome(self) -> None:
         """The runner has lost the lease, say."""
-
-        @implementer(IResolver)
-        class Silent:
-            async def hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
-                await Deferred()
-                raise AssertionError
-
-        relay = Relay(Silent(), FakeDialer({}), OutboundSettings(), quiet())
+        relay = Relay(SilentResolver(), FakeDialer({}), OutboundSettings(), quiet())
         sent = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
         sent.cancel()
         self.failureResultOf(sent, CancelledError)
