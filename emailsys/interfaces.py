@@ -250,6 +250,10 @@ class IRelay(Interface):
     def idle(next_hop: NextHop) -> None:
         """Nothing more waits for that next hop: its connections may be closed."""
 
+    def wind_up(grace: float) -> None:
+        """The system stops: give up at once what has not sent the end of its message, as nobody can have it yet, and
+        after so many seconds what waits for the reply to that. Outcomes of what was given up have BROKEN_OFF."""
+
 
 class IResolver(Interface):
     """Which hosts take mail for a next hop, by DNS."""
@@ -272,8 +276,12 @@ class IDialer(Interface):
     def idle(next_hop: NextHop) -> None:
         """Nothing more waits for that next hop: its connections may be closed."""
 
+    def wind_up(grace: float) -> None:
+        """Send nothing new, give up at once what has not sent the end of its message, and after so many seconds what
+        waits for the reply to that. Outcomes of what was given up have BROKEN_OFF."""
+
     async def close(grace: float) -> None:
-        """Send nothing new, let what is under way end within so many seconds, then hang up."""
+        """Wind up, and return when all connections are closed."""
 
 
 class IRouter(Interface):

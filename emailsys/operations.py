@@ -112,6 +112,8 @@ class EventKind(enum.Enum):
     RETRIED = "retried"
     HELD = "held"
     RELEASED = "released"
+    # Who had it in hand has ended, or was cut off, without a word of how its attempt went.
+    INTERRUPTED = "interrupted"
     # A notice about the message, itself a message.
     NOTICE = "notice"
     # The fates, by their names.

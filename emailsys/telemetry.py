@@ -95,6 +95,17 @@ class Telemetry:
         self._log.failure("{mail_event}", failure=failure, mail_event=plain_line(where, fields))
 
 
+# What twisted.internet.udp says of a socket of net.name_servers.
+_ABOUT_QUESTIONS: Final = ("_Datagrams starting on ", "(UDP Port ")
+
+
+def _is_about_a_question(event: LogEvent) -> bool:
+    """Whether the reactor tells of a socket that asked a name server something: twice for each lookup, and nothing of
+    use; there is no other way to keep it quiet. UDP is used for nothing else."""
+    text = event.get("message") or ("",)
+    return isinstance(text[0], str) and text[0].startswith(_ABOUT_QUESTIONS)
+
+
 @implementer(ILogObserver)
 class LogWriter:
     """Write the log as Twisted does, a line an event; mail events by a way that costs a fifth of that.
@@ -112,7 +123,8 @@ class LogWriter:
         """Write one event."""
         line = event.get("mail_event")
         if line is None or "log_failure" in event:
-            self._write_other(event)
+            if not _is_about_a_question(event):
+                self._write_other(event)
             return
         second = int(event["log_time"])
         if second != self._second:

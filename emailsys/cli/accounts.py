@@ -13,7 +13,14 @@ from emailsys.supervisor import holder_of, make_state_folder
 
 # Seconds a daemon that has just been started gets to open its control socket.
 START_PATIENCE: Final = 5.0
+# What asks for mail that is there: the answer of an empty store that it makes itself would hide that the folder is the
+# wrong one.
+_OF_MAIL: Final = ("queue.", "trace", "verify")
 _STATUS: Final = {BUSY: Exit.TEMPORARY, DEFECT: Exit.SOFTWARE}
+
+
+class NoStore(Refused):
+    """Neither a daemon nor a store is there."""
 
 
 def administer(where: Places, request: dict[str, Any]) -> Any:
@@ -23,10 +30,12 @@ def administer(where: Places, request: dict[str, Any]) -> Any:
     """
     answer = _by_daemon(where, request)
     if answer is None:
-        from emailsys.cli.direct import carry_out
+        from emailsys.cli.direct import carry_out, has_store
 
         settings = where.settings()
         where.announce(settings)
+        if request["command"].startswith(_OF_MAIL) and not has_store(settings):
+            raise NoStore(f"there is no store in {where.folder}; `emailsys domain add` begins one", Exit.NO_INPUT)
         make_state_folder(where.folder)
         answer = carry_out(settings, request)
     if "error" in answer:

@@ -16,6 +16,7 @@ _EXAMPLES: Final = """
 emailsys alias set sales@example.org alice@example.org bob@elsewhere.example
 emailsys alias set @example.org alice@example.org      the catch-all: names that nobody has
 emailsys alias add sales@example.org carol@example.org       one more
+emailsys alias list example.org
 emailsys alias remove sales@example.org bob@elsewhere.example
 emailsys alias remove sales@example.org
 """
@@ -61,7 +62,7 @@ def _add_putting(name: str, text: str) -> None:
     """Give the group a command that lets a name stand for targets."""
     verb = f"alias.{name}"
 
-    @alias.command(name, help=text, epilog=examples(_EXAMPLES, f"alias {name}"))
+    @alias.command(name, help=text)
     @_name
     @click.argument("targets", type=ADDRESS, nargs=-1, required=True, metavar="TARGET...")
     @as_json
@@ -74,7 +75,7 @@ _add_putting("set", "Let NAME stand for all TARGETs, and no longer for what it s
 _add_putting("add", "Let NAME stand for TARGETs beside those that it stands for.")
 
 
-@alias.command("remove", epilog=examples(_EXAMPLES, "alias remove"))
+@alias.command("remove")
 @_name
 @click.argument("targets", type=ADDRESS, nargs=-1, metavar="[TARGET]...")
 @as_json

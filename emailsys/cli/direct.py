@@ -12,12 +12,17 @@ from emailsys.interfaces import StoreError
 from emailsys.ops.commands import Answer, Commands, Request
 from emailsys.ops.doors import Hooks
 from emailsys.store.offline import run_offline
-from emailsys.store.open import Store
+from emailsys.store.open import DATABASE_NAME, Store
 from emailsys.supervisor import keep_owner
 from emailsys.tap.explaining import explainer
 from emailsys.telemetry import Telemetry
 
 T = TypeVar("T")
+
+
+def has_store(settings: Settings) -> bool:
+    """Whether there is one; a database that has a URL of its own says so when it is opened."""
+    return settings.store.url is not None or (settings.state / DATABASE_NAME).exists()
 
 
 def carry_out(settings: Settings, request: Request) -> Any:

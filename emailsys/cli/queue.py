@@ -26,6 +26,7 @@ emailsys queue list --older-than 4h --status waiting
 emailsys queue show 0d1x2y3z4a5b6c              one message with all that happened
 emailsys queue retry --domain example.org       try again now: the host is back
 emailsys queue hold --sender news@example.net   stop a flood; release lets it go on
+emailsys queue release --all                    what is held is tried again, now
 emailsys queue drop 0d1x2y3z4a5b6c              throw a message away; nobody is told
 emailsys queue forecast --host-down 3h          what the schedule would do
 """
@@ -45,7 +46,11 @@ def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.argument("ids", nargs=-1, metavar="[QUEUE_ID]...")
     @click.option("--domain", metavar="NAME", default="", help="Recipients in that domain.")
     @click.option("--sender", metavar="ADDRESS", default="", help="From that address or domain; <> for bounces.")
-    @click.option("--status", type=click.Choice(_STATES), help="Rows in that state; leased: it is being sent.")
+    @click.option(
+        "--status",
+        type=click.Choice(_STATES),
+        help="Rows in that state; leased: it is being sent. (--state is the folder.)",
+    )
     @click.option("--older-than", type=DURATION, metavar="TIME", default=0.0, help="Accepted that long ago: 90m, 4h.")
     @wraps(function)
     def command(
@@ -72,7 +77,7 @@ def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@queue.command("list", epilog=examples(_EXAMPLES, "queue list"))
+@queue.command("list")
 @_filters
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 100_000), help="At most so many rows.")
 @as_json
@@ -160,7 +165,7 @@ def _add_change(change: str, done: str, text: str, warning: str = "") -> None:
 
     if warning:
         command = click.option("--yes", is_flag=True, help="Do not ask.")(command)
-    queue.command(change, help=text, epilog=examples(_EXAMPLES, f"queue {change}"))(command)
+    queue.command(change, help=text)(command)
 
 
 _add_change("retry", "due now", "Try again now what waits for its next attempt.")

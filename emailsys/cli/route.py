@@ -20,6 +20,7 @@ _EXAMPLES: Final = """
 emailsys route set smtp.provider.example --port 587 --tls verified --username me   all mail, by a smart host
 emailsys route set mx.partner.example --to partner.example                         mail for one domain
 emailsys route set out.example --from news.example                                 mail from one domain
+emailsys route list
 emailsys route explain bob@elsewhere.example --from alice@example.org
 emailsys route remove --to partner.example
 """
@@ -34,7 +35,7 @@ _to = click.option("--to", "recipient_domain", metavar="DOMAIN", default="", hel
 _from = click.option("--from", "sender_domain", metavar="DOMAIN", default="", help="Mail from that domain.")
 
 
-@route.command("set", epilog=examples(_EXAMPLES, "route set"))
+@route.command("set")
 @click.argument("host")
 @_to
 @_from
@@ -104,7 +105,7 @@ def remove(where: Places, recipient_domain: str, sender_domain: str, as_json: bo
     print_done(removed, as_json, f"removed the route for {_which(recipient_domain, sender_domain)}")
 
 
-@route.command("explain", epilog=examples(_EXAMPLES, "route explain"))
+@route.command("explain")
 @click.argument("address", type=ADDRESS)
 @click.option("--from", "sender", type=ADDRESS, metavar="ADDRESS", help="The sender: routes may depend on its domain.")
 @as_json

@@ -6,18 +6,24 @@ from typing import Any
 
 import click
 
-from emailsys.cli.accounts import administer
+from emailsys.cli.accounts import NoStore, administer
 from emailsys.cli.amounts import shown_span, shown_time
 from emailsys.cli.in_force import running
-from emailsys.cli.options import Places, as_json, places
+from emailsys.cli.options import Places, Refused, as_json, places
 from emailsys.cli.output import print_json
+from emailsys.cli.verbs import examples
 from emailsys.config.exits import Exit
 
+_EXAMPLES = """
+emailsys status
+emailsys status --json | jq .daemon.sessions
+watch emailsys status
+"""
 # Domains of the queue that the screen has room for.
 _DOMAINS = 8
 
 
-@click.command()
+@click.command(epilog=examples(_EXAMPLES))
 @as_json
 @places
 def status(where: Places, as_json: bool) -> int:
@@ -26,7 +32,10 @@ def status(where: Places, as_json: bool) -> int:
     The exit status is 69 where no daemon runs; the queue is shown all the same.
     """
     daemon = running(where)
-    queue = administer(where, {"command": "queue.summary"})
+    try:
+        queue = administer(where, {"command": "queue.summary"})
+    except NoStore as error:
+        raise Refused(f"no daemon runs, and {error.message}", Exit.UNAVAILABLE) from None
     if as_json:
         print_json({"daemon": daemon, "queue": queue})
     else:

@@ -22,6 +22,8 @@ _FOR = {
     "dropped": "to {recipient}: dropped by an operator",
     "expired": "to {recipient}: deleted, {reply}",
     "retried": "to {recipient}: an operator asked for an attempt at once",
+    "interrupted": "to {recipient}: the daemon ended while it had this in hand, so it is tried again (if it was being "
+    "sent at that moment, it may have arrived, and may arrive twice, RFC 1047)",
     "held": "to {recipient}: held by an operator",
     "released": "to {recipient}: released by an operator",
     "notice": "a notice about it went to {recipient} as {detail}",

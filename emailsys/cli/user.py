@@ -21,8 +21,9 @@ emailsys user add bob@example.org --password-stdin < file
 emailsys user add carol@example.org --password-command 'pass show mail/carol'
 emailsys user list example.org
 emailsys user password alice@example.org
-emailsys user quota bob@example.org 2GiB
+emailsys user quota bob@example.org 2GiB                                  none lifts it; default: the configuration's
 emailsys user disable bob@example.org                                     no login; mail is still received
+emailsys user enable bob@example.org
 emailsys user remove bob@example.org --purge                              with the mail in the maildrop
 """
 
@@ -36,7 +37,7 @@ def _field(address: Address) -> list[str]:
     return [address.local, address.domain]
 
 
-@user.command("add", epilog=examples(_EXAMPLES, "user add"))
+@user.command("add")
 @click.argument("address", type=ADDRESS)
 @password_options
 @as_json

@@ -11,7 +11,15 @@ _HEADING: Final = "\b\nExamples:\n"
 
 
 class Verbs(click.Group):
-    """A group; click itself would cut the lines about its commands."""
+    """A group; click itself would cut the lines about its commands. Each gets those of its examples that call it."""
+
+    @override
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """As click does; the help of a command without an epilog ends with its examples."""
+        super().add_command(cmd, name)
+        if cmd.epilog is None and self.epilog is not None:
+            calls = tuple(line for line in self.epilog.split("\n") if f" {self.name} {name or cmd.name} " in f"{line} ")
+            cmd.epilog = _HEADING + "\n".join(calls) if calls else None
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -28,10 +36,6 @@ def first_sentence(text: str) -> str:
     return words if end < 0 else words[: end + 1]
 
 
-def examples(text: str, verb: str = "") -> str:
-    """An epilog of click with the examples in `text`, a line each; of those that call `verb`, where it is given.
-
-    @param verb: the words of a command behind the program's name, such as "queue hold".
-    """
-    lines = text.strip("\n").split("\n")
-    return _HEADING + "\n".join(f"  {line}" for line in lines if line.startswith(f"emailsys {verb}".rstrip()))
+def examples(text: str) -> str:
+    """An epilog of click with the examples in `text`, a line each."""
+    return _HEADING + "\n".join(f"  {line}" for line in text.strip("\n").split("\n"))

@@ -10,16 +10,21 @@ import click
 from emailsys.cli.accounts import administer
 from emailsys.cli.options import Places, as_json, places
 from emailsys.cli.output import Progress, print_json
+from emailsys.cli.verbs import examples
 from emailsys.config.exits import Exit
 from emailsys.mail.quantities import shown_size
 
 # Seconds of one request: the daemon goes on with its mail in any case, this is for the progress on the screen.
 _PART = 2.0
+_EXAMPLES = """
+emailsys verify                    beside the daemon, or while none runs
+emailsys verify --json | jq .flaws
+"""
 # Flaws that are shown one by one.
 _SHOWN = 100
 
 
-@click.command()
+@click.command(epilog=examples(_EXAMPLES))
 @as_json
 @places
 def verify(where: Places, as_json: bool) -> int:

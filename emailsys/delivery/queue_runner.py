@@ -18,7 +18,7 @@ from emailsys.delivery.destinations import Destination, Destinations, Destinatio
 from emailsys.delivery.parcel import Parcel, is_unreachable, transmission, words
 from emailsys.delivery.recording import Recorder, Waits
 from emailsys.delivery.settling import Bookkeeper
-from emailsys.interfaces import IQueue, IRelay, IRouter, QueueRow, Settlement
+from emailsys.interfaces import IQueue, IRelay, IRouter, QueueRow, Settlement, StoreError
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.reply import LOCAL_ERROR
@@ -94,7 +94,8 @@ class QueueRunner(Service):
 
     @override
     def stopService(self) -> Deferred[None]:
-        """Lease nothing more, let deliveries under way end within `stop_grace`, give back the rest."""
+        """Lease nothing more, let messages that were sent to their end be answered within `stop_grace`, give back the
+        rest."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
@@ -142,6 +143,9 @@ class QueueRunner(Service):
                 await self._take(rows, crowded)
                 return 0.0
             due_at = await self._queue.next_due()
+        except StoreError as error:
+            self._telemetry.event("queue-delayed", reason=str(error))
+            return _PATIENCE
         except Exception:
             self._telemetry.surprise("queue runner", Failure())
             return _PATIENCE
@@ -310,7 +314,7 @@ class QueueRunner(Service):
         parcel.sending = False
         destination.under_way -= 1
         self._under_way -= 1
-        again = outcomes is not None and self._learn(destination, parcel, outcomes)
+        again = outcomes is not None and self.running and self._learn(destination, parcel, outcomes)
         self._make_ready(destination)
         self._dispatch()
         if again:
@@ -327,7 +331,7 @@ class QueueRunner(Service):
             destination.reached(self._settings)
             destination.finished += len(outcomes)
             return False
-        if destination.under_way and not parcel.returned and self.running:
+        if destination.under_way and not parcel.returned:
             # Others are being sent there right now: it is not down but bears no more connections.
             destination.window = destination.under_way
             parcel.returned = True
@@ -368,6 +372,7 @@ class QueueRunner(Service):
         await self._give_back(waiting)
         for parcel in waiting:
             self._let_go(parcel)
+        self._relay.wind_up(self._settings.stop_grace)
         timer = self._clock.callLater(self._settings.stop_grace, self._cancel_deliveries)
         await self._until_drained()
         if timer.active():

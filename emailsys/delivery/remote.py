@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Final
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -49,6 +49,9 @@ class ClosedRelay:
 
     def idle(self, next_hop: NextHop) -> None:
         """There are no connections."""
+
+    def wind_up(self, grace: float) -> None:
+        """Nothing is under way."""
 
 
 class _Attempt:
@@ -94,6 +97,8 @@ class Relay:
         self._dialer = dialer
         self._hosts_per_attempt = settings.hosts_per_attempt
         self._telemetry = telemetry
+        self._winding_up = False
+        self._lookups: set[Deferred[Sequence[Host] | Reply]] = set()
 
     async def relay(self, next_hop: NextHop, transmission: Transmission) -> Sequence[Outcome]:
         attempt = _Attempt(transmission)
@@ -109,13 +114,19 @@ class Relay:
     def idle(self, next_hop: NextHop) -> None:
         self._dialer.idle(next_hop)
 
+    def wind_up(self, grace: float) -> None:
+        self._winding_up = True
+        self._dialer.wind_up(grace)
+        for lookup in tuple(self._lookups):
+            lookup.cancel()
+
     async def _try_hosts(self, next_hop: NextHop, attempt: _Attempt) -> None:
         connected = self._dialer.connected(next_hop)
         if connected is not None:
             await self._send(next_hop, connected, attempt)
             if not attempt.left:
                 return
-        found = await self._resolver.hosts(next_hop)
+        found = await self._hosts(next_hop)
         if isinstance(found, Reply):
             attempt.note([self._nowhere(found)] * len(attempt.left))
             return
@@ -124,6 +135,20 @@ class Relay:
             await self._send(next_hop, host, attempt)
             if not attempt.left:
                 return
+
+    async def _hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
+        if self._winding_up:
+            return replies.BROKEN_OFF
+        lookup = Deferred.fromCoroutine(self._resolver.hosts(next_hop))
+        self._lookups.add(lookup)
+        try:
+            return await lookup
+        except CancelledError:
+            if not self._winding_up:
+                raise
+            return replies.BROKEN_OFF
+        finally:
+            self._lookups.discard(lookup)
 
     async def _send(self, next_hop: NextHop, host: Host, attempt: _Attempt) -> None:
         """Send to one host; again, in another transaction, while it takes some recipients and the rest are too many."""

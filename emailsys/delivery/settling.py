@@ -77,6 +77,8 @@ class Bookkeeper:
             return done, self._report(row, outcome, Action.RELAYED, now) if told else None
         due_at = None
         expired = False
+        if outcome.cut_short:
+            return Settlement(row, now, tried=False), None
         if outcome.kind is OutcomeKind.DELAYED:
             step = after_attempt(self._settings, row.attempts, row.arrived_at, now, row.warned, chance)
             due_at, expired = step.due_at, step.due_at is None
@@ -101,6 +103,7 @@ class Bookkeeper:
             expired=expired,
             attempted_at=now,
             will_retry_until=gives_up_at(self._settings, row.arrived_at) if action is Action.DELAYED else None,
+            in_doubt=outcome.in_doubt,
         )
 
     async def _notices(

@@ -27,6 +27,7 @@ _MAX_DIAGNOSTIC: Final = 4000
 _MAX_SUBJECT: Final = 200
 _MESSAGE_ID: Final = re.compile(rb"^message-id[ \t]*:\s*(<[!-;=?-~]{1,240}>)[ \t]*\r$", re.IGNORECASE | re.MULTILINE)
 _SUBJECT: Final = re.compile(rb"^subject[ \t]*:((?:[^\r\n]|\r\n[ \t])*)", re.IGNORECASE | re.MULTILINE)
+_MTA_NAME: Final = re.compile(r"\[[^\]]*\]|[^ :]+")
 # RFC 3463 §2.
 _ENHANCED: Final = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 # RFC 3463 §3.5: "delivery time expired".
@@ -50,8 +51,10 @@ _CLASSES: Final = {Action.FAILED: "5", Action.DELAYED: "4"}
 class RecipientReport:
     """What is told of one recipient.
 
-    `reply` is the last word on it and `remote` the host that said so; None where the word is ours. `expired` tells that
-    we tried as long as we may. `will_retry_until` belongs to a delay.
+    `reply` is the last word on it and `remote` the host that said so, a name with its address behind it or an address
+    literal; None where the word is ours. `expired` tells that we tried as long as we may, `in_doubt` that it may have
+    arrived all the same, as the reply to the end of the message was never seen (RFC 1047). `will_retry_until` belongs
+    to a delay.
     """
 
     forward_path: Address
@@ -62,6 +65,7 @@ class RecipientReport:
     expired: bool = False
     attempted_at: datetime | None = None
     will_retry_until: datetime | None = None
+    in_doubt: bool = False
 
     @property
     def status(self) -> str:
@@ -139,6 +143,9 @@ def compose(report: Report) -> Notification:
         "MIME-Version: 1.0",
         f'Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary="{boundary}"',
     ]
+    if not all(part.isascii() for part in parts):
+        # RFC 2045 §6.4: what has a part of 8 bits says so itself.
+        fields.append("Content-Transfer-Encoding: 8bit")
     octets = "\r\n".join(fields).encode() + b"\r\n\r\n"
     delimiter = b"--" + boundary.encode("ascii")
     for part in parts:
@@ -238,7 +245,8 @@ def _recipient_fields(recipient: RecipientReport, queue_id: str, unicode: bool) 
     fields += _field("Action", recipient.action.value)
     fields += _field("Status", recipient.status)
     if recipient.remote is not None:
-        fields += _field("Remote-MTA", f"dns; {recipient.remote}")
+        # RFC 3464 §2.3.5, §2.1.2: for "dns" it is the name of the host or its address literal, and nothing else.
+        fields += _field("Remote-MTA", f"dns; {_mta_name(recipient.remote)}")
     if recipient.reply is not None:
         fields += _field("Diagnostic-Code", _diagnostic(recipient.reply, recipient.remote is not None))
     if recipient.attempted_at is not None:
@@ -246,6 +254,11 @@ def _recipient_fields(recipient: RecipientReport, queue_id: str, unicode: bool) 
     if recipient.will_retry_until is not None:
         fields += _field("Will-Retry-Until", date_time(recipient.will_retry_until))
     return fields + _field("Final-Log-ID", queue_id)
+
+
+def _mta_name(remote: str) -> str:
+    found = _MTA_NAME.match(remote)
+    return remote if found is None else found[0]
 
 
 def _diagnostic(reply: Reply, remote: bool) -> str:
@@ -259,7 +272,13 @@ def _original_part(report: Report, header: bytes) -> bytes:
     content = report.original if report.whole else header
     if report.smtputf8:
         kind = b"message/global" if report.whole else b"message/global-headers"
+    elif report.whole:
+        kind = b"message/rfc822"
+    elif content.isascii():
+        kind = b"text/rfc822-headers"
     else:
-        kind = b"message/rfc822" if report.whole else b"text/rfc822-headers"
+        # RFC 6522 §4: a broken header is made legal 7-bit text, which goes everywhere.
+        kind = b"text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable"
+        content = quopri.encodestring(content.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
     encoding = b"" if content.isascii() else b"Content-Transfer-Encoding: 8bit\r\n"
     return b"Content-Type: " + kind + b"\r\n" + encoding + b"\r\n" + content

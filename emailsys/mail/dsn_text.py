@@ -17,27 +17,46 @@ _WIDTH: Final = 76
 _MAX_QUOTED: Final = 800
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
-# RFC 3463: subject and detail of a status, and what they mean to one who never read it. The first that fits is used.
+_NO_LOGIN: Final = "The next mail system wants a login that did not succeed; those who run ours must mend that."
+_NO_TLS: Final = "The message must go by an encrypted connection, and none that can be trusted came about."
+# RFC 3463, RFC 4954 §6: subject and detail of a status, and what they mean to one who never read it. The first that
+# fits is used.
 _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
     ("1.1", "There is no mailbox of that name there. Look for a typing mistake in the part before the @."),
     ("1.2", "There is no such mail domain. Look for a typing mistake in the part after the @."),
+    ("1.6", "The mailbox has moved, and it is not said where. Try to reach the recipient in another way."),
+    ("1.7", "The other mail system does not accept your own address. Ask those who run your mail system."),
+    ("1.8", "The other mail system does not accept your own address. Ask those who run your mail system."),
     ("1.10", "That domain takes no mail at all. Look for a typing mistake in the part after the @."),
     ("1", "The address is not valid there. Look for a typing mistake in it."),
     ("2.1", "The mailbox exists, but takes no mail at present. Try to reach the recipient in another way."),
     ("2.2", "The recipient's mailbox is full. Try again later, or reach the recipient in another way."),
     ("2.3", "The message is larger than the recipient may receive. Send it without large attachments."),
+    ("2", "Something is wrong with the recipient's mailbox. Try to reach the recipient in another way."),
     ("3.4", "The message is larger than the other mail system takes. Send it without large attachments."),
-    ("4.6", "The message goes round in a loop between mail systems; those who run them must correct that."),
+    ("3", "A mail system on the way has a trouble of its own, which those who run it must mend."),
+    ("4.6", "The message goes round in a loop between mail systems; those who run them must mend that."),
     ("4", "The mail system of the recipient could not be reached."),
     ("5.3", "The message had too many recipients for the other mail system. Send it to fewer at a time."),
+    ("5", "The other mail system and ours did not understand each other; those who run them must mend that."),
     ("6.7", "The address has letters that the other mail system does not understand. Ask for another address."),
     ("6", "The other mail system cannot take a message of this form, such as 8-bit text."),
+    ("7.4", _NO_LOGIN),
+    ("7.8", _NO_LOGIN),
+    ("7.9", _NO_LOGIN),
+    ("7.5", _NO_TLS),
+    ("7.10", _NO_TLS),
+    ("7.11", _NO_TLS),
     (
         "7",
         "The other mail system does not accept this message from us, as a rule of its own. The recipient may know why.",
     ),
 )
-_UNKNOWN_MEANING: Final = "The other mail system gave no reason that we understand; its own words stand below."
+_UNKNOWN_MEANING: Final = "The reason was not given in a form that we can explain; what was said stands below."
+_DOUBT: Final = (
+    "It may have arrived all the same, and if you send it again it may arrive twice: the other mail system was given "
+    "the whole message, but we did not hear whether it took it."
+)
 
 
 def printable(text: str) -> str:
@@ -92,7 +111,10 @@ def _failed(report: Report) -> list[str]:
             f"for {tried}:"
         )
     for recipient in recipients:
-        paragraphs += [f"  {recipient.forward_path}", _filled(meaning(recipient.meant)), *_quoted(recipient)]
+        paragraphs += [f"  {recipient.forward_path}", _filled(meaning(recipient.meant))]
+        if recipient.in_doubt:
+            paragraphs.append(_filled(_DOUBT))
+        paragraphs += _quoted(recipient)
     paragraphs.append("We will not try again.")
     return paragraphs
 
@@ -105,12 +127,15 @@ def _delayed(report: Report) -> list[str]:
         _filled(f"Your message has been waiting for {late} and has not reached {_these(len(recipients))} yet:")
     )
     for recipient in recipients:
-        paragraphs += [f"  {recipient.forward_path}", *_quoted(recipient)]
+        paragraphs.append(f"  {recipient.forward_path}")
+        if recipient.in_doubt:
+            paragraphs.append(_filled(_DOUBT))
+        paragraphs += _quoted(recipient)
     ends = [recipient.will_retry_until for recipient in recipients if recipient.will_retry_until is not None]
     if ends:
         left = duration(max(ends) - report.made_at)
         paragraphs.append(
-            _filled(f"We go on trying for another {left}. If that does not help either, we will write to you again.")
+            _filled(f"We go on trying for {left} more. If that does not help either, we will write to you again.")
         )
     return paragraphs
 
@@ -173,7 +198,7 @@ def human_text(report: Report, original_subject: str) -> str:
     paragraphs.append(_filled(" ".join(about)))
     paragraphs.append(
         _filled(
-            "Who helps you with your mail may want to see the technical report, which is attached. "
+            "Whoever helps you with your mail may want to see the technical report, which is attached. "
             f"Our number for your message is {report.queue_id}."
         )
     )

@@ -76,6 +76,7 @@ TOO_MANY_REFUSALS: Final = Reply(421, "4.7.0", "too many refused recipients or c
 TOO_SLOW: Final = Reply(421, "4.4.2", "the message comes too slowly, closing")
 TOO_MANY_LOGINS: Final = Reply(421, "4.7.0", "too many failed logins, closing")
 LOCAL_ERROR: Final = Reply(451, "4.3.0", "local error, try again later")
+BROKEN_OFF: Final = Reply(451, "4.3.2", "the attempt was broken off here, as this service was stopping")
 OUTBOUND_OFF: Final = Reply(451, "4.3.2", "mail to other systems is switched off here (outbound.enabled)")
 STORE_FULL: Final = Reply(452, "4.3.1", "not enough room, try again later")
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "too many recipients, send to the others in another transaction")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import BodyType
-from emailsys.mail.reply import Reply
+from emailsys.mail.reply import BROKEN_OFF, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,12 @@ class Outcome:
     takes_dsn: bool = False
     #: Nothing was said of the message or the recipient: the host, or the way to it, is at fault.
     host_at_fault: bool = False
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether we gave the attempt up ourselves because the system stops, before anybody can have had the message:
+        it counts for nothing."""
+        return self.reply == BROKEN_OFF and not self.in_doubt
 
     @property
     def may_try_elsewhere(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IAddress, IConnector
+from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 from typing_extensions import override
@@ -114,17 +114,17 @@ class _Lane:
         if client in self._opening:
             self._opening[client] = connector
 
-    def stop(self) -> None:
-        """No new connections; what waits is settled, what is idle says goodbye."""
+    def wind_up(self) -> None:
+        """No new connections; what waits is settled, what is idle says goodbye, and what cannot have arrived is given
+        up."""
+        self._settle_all(self._delayed(replies.BROKEN_OFF))
         for client, connector in list(self._opening.items()):
             if self._dialer.has_socket(client):
-                client.abort(replies.SHUTTING_DOWN)
+                client.abort(replies.BROKEN_OFF)
             elif connector is not None:
                 connector.disconnect()
         for client in list(self._usable):
-            client.retire()
-        outcome = self._delayed(Reply(451, "4.3.2", "the service is stopping"))
-        self._settle_all(outcome)
+            client.wind_up()
 
     def hurry(self) -> None:
         """Idle connections need not be kept."""
@@ -194,7 +194,7 @@ class _Lane:
     def give_back(self, errand: Errand) -> None:
         errand.holder = self
         if self._dialer.closing:
-            errand.settle([self._delayed(replies.SHUTTING_DOWN)] * len(errand.transmission.recipients))
+            errand.settle([self._delayed(replies.BROKEN_OFF)] * len(errand.transmission.recipients))
             return
         self.waiting.appendleft(errand)
         self._pump()
@@ -245,6 +245,7 @@ class Dialer:
         #: Connections whose sockets are open.
         self.sockets: set[SMTPClient] = set()
         self._all_gone: list[Deferred[None]] = []
+        self._hang_ups: list[IDelayedCall] = []
 
     # IDialer
 
@@ -261,7 +262,7 @@ class Dialer:
 
     async def send(self, next_hop: NextHop, host: Host, transmission: Transmission) -> Sequence[Outcome]:
         if self.closing:
-            outcome = Outcome(OutcomeKind.DELAYED, replies.SHUTTING_DOWN, host_at_fault=True)
+            outcome = Outcome(OutcomeKind.DELAYED, replies.BROKEN_OFF, host_at_fault=True)
             return [outcome] * len(transmission.recipients)
         lane = self._lanes.get((next_hop, host))
         if lane is None:
@@ -275,22 +276,23 @@ class Dialer:
         for lane in self._by_hop.get(next_hop, ()):
             lane.hurry()
 
-    async def close(self, grace: float) -> None:
+    def wind_up(self, grace: float) -> None:
         self.closing = True
         for lane in list(self._lanes.values()):
-            lane.stop()
-        if not self._lanes and not self.sockets:
-            return
-        gone: Deferred[None] = Deferred()
-        self._all_gone.append(gone)
-        hang_up = self.reactor.callLater(grace, self._abort_all)
-        await gone
-        if hang_up.active():
-            hang_up.cancel()
+            lane.wind_up()
+        if self._lanes or self.sockets:
+            self._hang_ups.append(self.reactor.callLater(grace, self._abort_all))
+
+    async def close(self, grace: float) -> None:
+        self.wind_up(grace)
+        if self._lanes or self.sockets:
+            gone: Deferred[None] = Deferred()
+            self._all_gone.append(gone)
+            await gone
 
     def _abort_all(self) -> None:
         for client in list(self.sockets):
-            client.abort(replies.SHUTTING_DOWN)
+            client.abort(replies.BROKEN_OFF)
 
     # What lanes say
 
@@ -320,6 +322,10 @@ class Dialer:
             if not lanes:
                 del self._by_hop[lane.next_hop]
         if not self._lanes and not self.sockets:
+            calls, self._hang_ups = self._hang_ups, []
+            for call in calls:
+                if call.active():
+                    call.cancel()
             waiting, self._all_gone = self._all_gone, []
             for gone in waiting:
                 gone.callback(None)

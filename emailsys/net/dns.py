@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.names import dns
 from zope.interface import implementer
@@ -38,6 +38,17 @@ class _Exchange:
 
     preference: int
     name: str
+
+
+_T = TypeVar("_T")
+
+
+async def _all(coroutines: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """What all of them return, in their order; CancelledError as it is, and all of them cancelled by it."""
+    try:
+        return await gatherResults([Deferred.fromCoroutine(one) for one in coroutines], consumeErrors=True)
+    except FirstError as error:
+        error.subFailure.raiseException()
 
 
 def _address_of(record: Any) -> str | None:
@@ -110,9 +121,7 @@ class Resolver:
         exchanges = await self._exchanges(domain, until)
         if isinstance(exchanges, Reply):
             return exchanges
-        found: list[Sequence[str] | Reply] = await gatherResults(
-            [Deferred.fromCoroutine(self._addresses(exchange.name, until)) for exchange in exchanges]
-        )
+        found = await _all([self._addresses(exchange.name, until) for exchange in exchanges])
         # RFC 5321 §5.1: where we stand in the list ourselves, only hosts before us may be tried.
         ours = [
             exchange.preference
@@ -155,7 +164,8 @@ class Resolver:
         if all(not exchange.name for exchange in named):
             # RFC 7505 §3, §4.
             return Reply(556, "5.1.10", f"the domain {domain} takes no mail (null MX)")
-        usable = [exchange for exchange in named if is_domain(exchange.name)]
+        # RFC 3696 §2: a last label of digits alone makes an address of it, which an MX record cannot name.
+        usable = [e for e in named if is_domain(e.name) and not e.name.rpartition(".")[2].isdecimal()]
         if not usable:
             return Reply(451, "4.4.4", f"the MX records of {domain} name no hosts")
         self._shuffle(usable)
@@ -167,9 +177,7 @@ class Resolver:
         if name == "localhost":
             # RFC 6761 §6.3: that is never asked of name servers.
             return [address for address in _LOCALHOST if (dns.AAAA if ":" in address else dns.A) in self._families]
-        answers = await gatherResults(
-            [Deferred.fromCoroutine(self._name_servers.look_up(name, kind, until)) for kind in self._families]
-        )
+        answers = await _all([self._name_servers.look_up(name, kind, until) for kind in self._families])
         addresses: list[str] = []
         refusal: Reply | None = None
         for answer in answers:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
+import struct
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -39,16 +40,54 @@ class Found:
     exists: bool = True
 
 
-class _Datagrams(dns.DNSDatagramProtocol):
-    """The stock one leaves its timers behind, and an octet string that is no DNS to the reactor's log."""
+def _answer_in(octets: bytes) -> dns.Message | None:
+    """An answer with all the records that its header promises (RFC 1035 §4.1.1), or one that says that it is cut off.
 
-    # Else each question is told in the log, thrice.
+    The stock decoder takes what ends too early for an answer with fewer records, and with none it would mean that a
+    domain has no hosts.
+    """
+    message = dns.Message()
+    try:
+        message.fromStr(octets)
+    except Exception:
+        return None
+    promised = struct.unpack("!3H", octets[4:10])
+    found = (len(message.queries), len(message.answers), len(message.authority))
+    return message if message.answer and (message.trunc or promised == found) else None
+
+
+def _is_about(message: dns.Message, queries: Sequence[dns.Query]) -> bool:
+    """Whether an answer is one to that question (RFC 5452 §9.1); some that tell of trouble repeat none."""
+    if not message.queries:
+        return message.rCode not in (dns.OK, dns.ENAME)
+    return [_question(query) for query in message.queries] == [_question(query) for query in queries]
+
+
+def _question(query: dns.Query) -> tuple[str, int, int]:
+    return _name_of(query.name), query.type, query.cls
+
+
+class _Datagrams(dns.DNSDatagramProtocol):
+    """The stock one leaves its timers behind, takes any answer of its number for ours, and tells the log of what is no
+    DNS."""
+
+    # Else each question is told in the log; what the reactor says of its socket, LogWriter leaves out.
     noisy = False
+
+    _queries: Sequence[dns.Query] = ()
+
+    @override
+    def query(
+        self, address: tuple[str, int], queries: list[dns.Query], timeout: float = 10, id: int | None = None
+    ) -> Deferred[dns.Message]:
+        self._queries = queries
+        return super().query(address, queries, timeout, id)
 
     @override
     def datagramReceived(self, data: bytes, addr: tuple[str, int]) -> None:
         # What can't be read is no answer: the question is asked again, until its time is over.
-        with suppress(Exception):
+        answer = _answer_in(data)
+        if answer is not None and _is_about(answer, self._queries):
             super().datagramReceived(data, addr)
 
     @override
@@ -63,6 +102,15 @@ def _cancel_timers(protocol: dns.DNSMixin) -> None:
             call.cancel()
 
 
+class _Stream(dns.DNSProtocol):
+    """The stock one takes an answer that ends too early for a whole one."""
+
+    @override
+    def stringReceived(self, data: bytes) -> None:
+        if _answer_in(data) is not None:
+            super().stringReceived(data)
+
+
 class _TCPFactory(client.DNSClientFactory):
     """The stock one takes the global reactor."""
 
@@ -72,7 +120,7 @@ class _TCPFactory(client.DNSClientFactory):
 
     @override
     def buildProtocol(self, addr: object) -> dns.DNSProtocol:
-        protocol = dns.DNSProtocol(self.controller, reactor=self._reactor)
+        protocol = _Stream(self.controller, reactor=self._reactor)
         protocol.factory = self
         return protocol
 
@@ -112,6 +160,18 @@ class _Resolver(client.Resolver):
             connection.transport.loseConnection()
 
 
+def _written_out(address: str) -> str:
+    """An IP address as the system writes it, as answers must come from where questions went; all zeros is this
+    machine."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if parsed.is_unspecified:
+        return "127.0.0.1" if parsed.version == 4 else "::1"
+    return str(parsed)
+
+
 def system_name_servers(path: Path = Path("/etc/resolv.conf")) -> tuple[tuple[str, int], ...]:
     """The name servers of resolv.conf(5); this machine's own where it names none."""
     try:
@@ -140,7 +200,7 @@ class NameServers:
     def __init__(self, reactor: Any, servers: Sequence[tuple[str, int]]) -> None:
         """@param reactor: IReactorUDP, IReactorTCP and IReactorTime. @param servers: address and port of each."""
         self._reactor = reactor
-        self._resolver = _Resolver(servers, reactor)
+        self._resolver = _Resolver([(_written_out(address), port) for address, port in servers], reactor)
         self._cache: dict[tuple[str, int], tuple[float, Found]] = {}
 
     def close(self) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import aclosing
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator, IReactorTime
 from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -17,12 +16,13 @@ from zope.interface import implementer
 
 from emailsys.config.settings import OutboundSettings
 from emailsys.mail.next_hop import Host, NextHop, TLSPolicy
-from emailsys.mail.reply import Reply
+from emailsys.mail.reply import BROKEN_OFF, Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.client_owner import Owner
 from emailsys.net.deadline import Deadline, limits
 from emailsys.net.errand import Errand
 from emailsys.net.loss import why
+from emailsys.net.smtp_body import BodyFlow
 from emailsys.net.tls import TLSConfigError, describe
 from emailsys.wire.client_events import (
     BeginTLS,
@@ -44,7 +44,7 @@ TLSFor = Callable[[str, bool], IOpenSSLClientConnectionCreator]
 _HURRIED: Final = 2.0
 
 
-@implementer(IHandshakeListener, IPushProducer)
+@implementer(IHandshakeListener)
 class SMTPClient(StreamProtocol):
     """Our end of a connection to another host. It asks its owner for errands until that has none left."""
 
@@ -70,6 +70,7 @@ class SMTPClient(StreamProtocol):
         self._tls_for = tls_for
         self._remote = str(host)
         self._session = SMTPClientSession(hostname, self._remote)
+        self._flow = BodyFlow(self._session, self._piece_said, self._read_on)
         self._deadline = Deadline(clock, self._too_late)
         self._errands: dict[int, Errand] = {}
         self._next: Errand | None = None
@@ -80,9 +81,8 @@ class SMTPClient(StreamProtocol):
         self._negotiating = False
         self._awaited: tuple[object, ...] | None = None
         self._pumping = False
-        self._choked = False
-        self._room: Deferred[None] | None = None
         self._retiring = False
+        self._winding_up = False
         self._idle = False
         self._is_wary = False
         self._over = False
@@ -120,6 +120,17 @@ class SMTPClient(StreamProtocol):
         self._give_back_next()
         self._pump()
 
+    def wind_up(self) -> None:
+        """As `retire`; and hang up as soon as no whole message waits for the reply to its end."""
+        self._winding_up = True
+        self.retire()
+        self._hang_up_wound_up()
+
+    def _hang_up_wound_up(self) -> None:
+        session = self._session
+        if self._errands and not (session.awaits_verdict or session.ended):
+            self.abort(BROKEN_OFF)
+
     def hurry(self) -> None:
         """Being idle, wait no longer than a moment."""
         if self._idle:
@@ -147,7 +158,7 @@ class SMTPClient(StreamProtocol):
         self._transport = self.transport
         if hasattr(self._transport, "setTcpNoDelay"):
             self._transport.setTcpNoDelay(True)
-        self._transport.registerProducer(self, True)
+        self._transport.registerProducer(self._flow, True)
         if self._next_hop.implicit_tls:
             self._start_tls()
         self._pump()
@@ -178,24 +189,8 @@ class SMTPClient(StreamProtocol):
         self._pump()
         self._end()
         self._deadline.clear()
-        room, self._room = self._room, None
-        if room is not None:
-            room.errback(Failure(ConnectionLost("the host has gone")))
+        self._flow.lose()
         self._owner.closed(self)
-
-    def pauseProducing(self) -> None:
-        self._choked = True
-
-    def resumeProducing(self) -> None:
-        self._choked = False
-        room, self._room = self._room, None
-        if room is not None:
-            # The host reads: the time for the next block begins.
-            self._awaited = None
-            room.callback(None)
-
-    def stopProducing(self) -> None:
-        """The connection is lost; `connectionLost` follows."""
 
     # What the session says
 
@@ -372,22 +367,16 @@ class SMTPClient(StreamProtocol):
             _ = Deferred.fromCoroutine(self._stream(errand)).addErrback(self._stream_failed)
 
     async def _stream(self, errand: Errand) -> None:
-        session = self._session
-        async with aclosing(errand.pieces()) as pieces:
-            async for piece in pieces:
-                if session.ended or session.body_unwanted:
-                    break
-                session.body(piece)
-                self._flush()
-                self._arm()
-                if self._choked and not self._lost:
-                    self._room = Deferred()
-                    await self._room
-        if session.body_unwanted:
-            session.stop_body()
-        elif not session.ended:
-            session.end_body()
+        await self._flow.send(errand)
         self._pump()
+
+    def _piece_said(self) -> None:
+        self._flush()
+        self._arm()
+
+    def _read_on(self) -> None:
+        # The host reads: the time for the next block begins.
+        self._awaited = None
 
     def _stream_failed(self, failure: Failure) -> None:
         if self._session.ended or failure.check(ConnectionLost):
@@ -405,6 +394,8 @@ class SMTPClient(StreamProtocol):
             return
         self._settled += 1
         errand.settle(event.outcomes)
+        if self._winding_up:
+            self._hang_up_wound_up()
 
     # Time
 

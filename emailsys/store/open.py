@@ -27,7 +27,7 @@ from emailsys.store.locks import sync_directory
 from emailsys.store.maildrop import Maildrops
 from emailsys.store.maildrop_locks import AdvisoryLocks, KernelLocks
 from emailsys.store.migrate import prepare_schema
-from emailsys.store.queue import Queue, give_back_leased
+from emailsys.store.queue import Queue, give_back_leased, note_interrupted
 from emailsys.store.queue_operations import QueueOperations
 from emailsys.store.quota_warnings import QuotaWarnings
 from emailsys.store.quotas import Quotas
@@ -152,7 +152,7 @@ def open_on(
         else:
             locks = AdvisoryLocks(engine, reactor)
         try:
-            last_id = _prepare(engine, locks, telemetry, opening)
+            ids = _prepare(engine, locks, telemetry, opening)
         except BaseException:
             locks.close()
             raise
@@ -162,7 +162,6 @@ def open_on(
     except BaseException:
         engine.close()
         raise
-    ids = IdSource(locks.node, last_id, opening.now)
     database = Database(engine, ids, reactor, telemetry, settings.max_waiting_octets, opening.idle_after)
     if isinstance(locks, AdvisoryLocks):
         locks.watch(database)
@@ -197,8 +196,9 @@ def _prepare(
     locks: KernelLocks | AdvisoryLocks,
     telemetry: Telemetry,
     opening: Opening,
-) -> int:
-    """Schema, this node's rows, and what dead nodes left; returns the last id that this node ever committed."""
+) -> IdSource:
+    """Schema, this node's rows, and what dead nodes left; returns the source of ids behind the last that was committed
+    here."""
     connection = engine.connect_writer()
     try:
         prepare_schema(engine, connection, telemetry, backed_up=opening.backed_up)
@@ -210,8 +210,9 @@ def _prepare(
             for writer in set(range(engine.writers)) - {row.writer for row in known}:
                 connection.execute(insert(commits).values(node=locks.node, writer=writer, last_id=0))
             _sweep_staged(connection, locks)
-            _give_back_leases(connection, locks, int(opening.now() * 1_000_000))
-            return max((int(row.last_id) for row in known), default=0)
+            ids = IdSource(locks.node, max((int(row.last_id) for row in known), default=0), opening.now)
+            _give_back_leases(connection, locks, ids, int(opening.now() * 1_000_000))
+            return ids
     finally:
         connection.close()
 
@@ -230,7 +231,7 @@ def _sweep_staged(connection: Connection, locks: KernelLocks | AdvisoryLocks) ->
             connection.execute(delete(staged).where(gone))
 
 
-def _give_back_leases(connection: Connection, locks: KernelLocks | AdvisoryLocks, now: int) -> None:
+def _give_back_leases(connection: Connection, locks: KernelLocks | AdvisoryLocks, ids: IdSource, now: int) -> None:
     """Make queue rows due whose process is no more: after a crash nothing waits for the end of a lease."""
     queue = schema.queue
     leases = connection.execute(select(queue.c.lease).where(queue.c.lease.is_not(None)).distinct()).scalars().all()
@@ -240,5 +241,6 @@ def _give_back_leases(connection: Connection, locks: KernelLocks | AdvisoryLocks
         if node not in dead:
             dead[node] = node == locks.node or not locks.is_node_alive(node)
         if dead[node]:
-            rows = connection.execute(select(queue.c.row_id).where(queue.c.lease == lease)).scalars().all()
-            give_back_leased(connection, queue.c.lease == lease, rows, now)
+            rows = connection.execute(select(queue).where(queue.c.lease == lease)).mappings().all()
+            note_interrupted(connection, rows, ids.make, now)
+            give_back_leased(connection, queue.c.lease == lease, [row[queue.c.row_id] for row in rows], now)

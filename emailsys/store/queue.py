@@ -7,21 +7,22 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, func, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 from zope.interface import implementer
 
 from emailsys.interfaces import NO_WAY, IQueue, Notice, PutOff, QueueRow, Settlement, StoreError, Way
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import MessageRequest, RecipientRequest, Return, parse_notify, parse_orcpt
 from emailsys.mail.envelope import BodyType
+from emailsys.operations import EventKind
 from emailsys.store.bodies import read_piece
 from emailsys.store.database import Database
 from emailsys.store.gathering import Gathering
-from emailsys.store.history import moment
+from emailsys.store.history import Event, moment
 from emailsys.store.ids import id_text
 from emailsys.store.putting_off import Delayed, Due, PuttingOff, in_parts
 from emailsys.store.reclaim import Sweeper
-from emailsys.store.schema import NEVER, bodies, messages, queue
+from emailsys.store.schema import NEVER, bodies, events, messages, queue
 from emailsys.store.settling import Settling
 
 # How often one lease looks for rows that are due, where it finds some that are to wait.
@@ -69,14 +70,16 @@ class Queue:
 
     async def lease(self, limit: int, seconds: float, later: Mapping[Way, PutOff] = NO_WAY) -> Sequence[QueueRow]:
         """Take rows that are due; nobody else gets them for so many seconds."""
-        lease = self._database.ids.make()
-        now = self._microseconds()
+        make = self._database.ids.make
+        lease, now = make(), self._microseconds()
 
         def take(connection: Connection) -> tuple[list[QueueRow], list[Delayed]]:
             taken: list[QueueRow] = []
             told: list[Delayed] = []
             for _ in range(_LOOKS):
-                due = Due(connection.execute(due_rows(now, limit - len(taken))).mappings().all(), later)
+                rows = connection.execute(due_rows(now, limit - len(taken))).mappings().all()
+                note_interrupted(connection, [row for row in rows if row[queue.c.lease] is not None], make, now)
+                due = Due(rows, later)
                 told += self._putting_off.record(connection, due, now)
                 for some in in_parts([row[queue.c.row_id] for row in due.taken]):
                     connection.execute(
@@ -172,6 +175,26 @@ def due_rows(now: int, limit: int) -> Select[Any]:
         # Rows that another node is just taking are none of ours. SQLite has one writer and ignores it.
         .with_for_update(of=queue, skip_locked=True)
     )
+
+
+def note_interrupted(connection: Connection, rows: Sequence[Any], make: Callable[[], int], now: int) -> None:
+    """Tell of recipients whose lease has ended without a word of who had it: they may be on their way twice (RFC 1047).
+
+    @param rows: mappings with the columns message_id, row_id, forward_local and forward_domain of the queue.
+    @param make: makes ids.
+    """
+    told = [
+        Event(
+            row[queue.c.message_id],
+            EventKind.INTERRUPTED,
+            row[queue.c.row_id],
+            str(Address(row[queue.c.forward_local], row[queue.c.forward_domain])),
+        )
+        for row in rows
+    ]
+    if told:
+        columns = events.c.keys()
+        connection.execute(insert(events), [dict(zip(columns, one.row(make(), now), strict=True)) for one in told])
 
 
 def give_back_leased(connection: Connection, ours: Any, row_ids: Sequence[int], now: int) -> int:

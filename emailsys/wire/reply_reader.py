@@ -37,7 +37,7 @@ def _parse(line: bytes) -> tuple[int, bool, str, str]:
     """Code, whether it is the last line, enhanced code and text of a line without its end."""
     found = _LINE.fullmatch(line)
     if found is None:
-        raise ReplySyntaxError(f"no reply: {_printed(line[:80])!r}")
+        raise ReplySyntaxError(f"what is no reply: {_printed(line[:80])!r}")
     code = int(found[1])
     text = _printed(found[3] or b"")
     enhanced = _ENHANCED.match(text)
@@ -105,10 +105,10 @@ class ReplyReader:
             end = self._buffer.find(b"\n", start)
             if end < 0:
                 if len(self._buffer) - start > MAX_LINE:
-                    raise ReplySyntaxError(f"reply line longer than {MAX_LINE} octets")
+                    raise ReplySyntaxError(f"a reply line longer than {MAX_LINE} octets")
                 return None
             if end - start > MAX_LINE:
-                raise ReplySyntaxError(f"reply line longer than {MAX_LINE} octets")
+                raise ReplySyntaxError(f"a reply line longer than {MAX_LINE} octets")
             self._position = end + 1
             line = self._buffer[start : end - 1 if end > start and self._buffer[end - 1] == 0x0D else end]
             if not self._texts and len(line) < _REPEATED:
@@ -130,7 +130,7 @@ class ReplyReader:
         self._texts.append(text)
         self._octets += len(line)
         if len(self._texts) > MAX_LINES or self._octets > MAX_OCTETS:
-            raise ReplySyntaxError("endless reply")
+            raise ReplySyntaxError("an endless reply")
         if not last:
             return None
         reply = Reply(code, self._enhanced, "\n".join(self._texts))

@@ -6,22 +6,15 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from typing_extensions import override
+
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
-from emailsys.wire.client_commands import Extensions, extensions_of, login_lines, mail, rcpt
-from emailsys.wire.client_events import (
-    BeginTLS,
-    Event,
-    Goodbye,
-    LoggedIn,
-    Ready,
-    SendBody,
-    Settled,
-    Step,
-    Unusable,
-)
+from emailsys.wire.client_commands import mail, rcpt
+from emailsys.wire.client_events import Event, SendBody, Settled, Step, Unusable
+from emailsys.wire.client_opening import Opening, confused
 from emailsys.wire.client_transaction import Transaction
-from emailsys.wire.reply_reader import ReplyReader, ReplySyntaxError
+from emailsys.wire.reply_reader import ReplySyntaxError
 from emailsys.wire.stuffing import Stuffer
 
 # A body up to that many octets goes out with its MAIL and RCPT where BDAT lets it; a larger one waits until somebody
@@ -29,15 +22,7 @@ from emailsys.wire.stuffing import Stuffer
 MAX_UNASKED_BODY: Final = 64 * 1024
 
 
-_Expected = tuple[Step, Transaction | None, int]
-
-
-def _confused(step: Step, said: str) -> Reply:
-    """What came in place of a reply we can act on."""
-    return Reply(451, "4.5.0", f"the host does not speak SMTP: as {step.value} came {said}")
-
-
-class SMTPClientSession:
+class SMTPClientSession(Opening):
     """One connection to a server, for any number of transmissions, one after the other.
 
     Feed it what the server sends, ask `next_event` until there is none, write what `take` gives. With PIPELINING the
@@ -48,30 +33,15 @@ class SMTPClientSession:
 
     def __init__(self, hostname: str, remote: str) -> None:
         """@param hostname: what we call ourselves. @param remote: the host as outcomes name it."""
-        self._hostname = hostname
+        super().__init__(hostname)
         self._remote = remote
-        self._reader = ReplyReader()
-        self._events: deque[Event] = deque()
-        self._out: list[bytes] = []
-        self._expected: deque[_Expected] = deque([(Step.GREETING, None, 0)])
-        self._hello = b"EHLO"
-        self._login: list[bytes] = []
         self._open: deque[Transaction] = deque()
         # The transaction whose commands or body are being sent.
         self._filling: Transaction | None = None
         self._stuffer = Stuffer()
-        self._chunking = False
-        self._pipelining = False
         self._needs_reset = False
-        self._ready = False
         #: Grows with each reply and each piece of a body: while it stands still, time runs out.
         self.progress = 0
-        #: Nothing more will come of it.
-        self.ended = False
-        #: What is offered now.
-        self.extensions = Extensions()
-        #: TLS version and suite, "" in the clear.
-        self.tls = ""
 
     # What is to be sent, and awaited
 
@@ -98,53 +68,16 @@ class SMTPClientSession:
         return self._ready and not self.ended and self._filling is None and not self._expected
 
     @property
+    def awaits_verdict(self) -> bool:
+        """Whether a whole message was sent that is not answered yet: to hang up now would leave doubt (RFC 1047)."""
+        return any(transaction.body_ended for transaction in self._open)
+
+    @property
     def body_unwanted(self) -> bool:
         """Whether the server has refused a chunk of the body that is being sent."""
         return self._filling is not None and self._filling.failure is not None
 
-    def take(self) -> bytes:
-        """The octets to be sent."""
-        out = self._out
-        if not out:
-            return b""
-        octets = out[0] if len(out) == 1 else b"".join(out)
-        self._out = []
-        return octets
-
     # What the caller wants
-
-    def starttls(self) -> None:
-        """Ask for TLS (RFC 3207). Ends in BeginTLS or Unusable."""
-        self._ready = False
-        self._say(b"STARTTLS\r\n", Step.STARTTLS)
-
-    def tls_began(self, tls: str) -> None:
-        """The handshake that BeginTLS asked for, or that of an implicit TLS connection, is done. All that was known
-        is forgotten (RFC 3207 §4.2).
-
-        @param tls: version and suite.
-        """
-        self.tls = tls
-        self.extensions = Extensions()
-        if not self._expected:
-            self._say_hello(b"EHLO")
-
-    def login(self, username: str, password: str, *, token: bool = False, in_clear: bool = False) -> None:
-        """Log in by PLAIN or LOGIN. Ends in LoggedIn or Unusable.
-
-        @param token: the password is a bearer token, for XOAUTH2.
-        @param in_clear: it need not go by TLS.
-        """
-        self._ready = False
-        lines = login_lines(self.extensions.mechanisms, username, password, token)
-        if not self.tls and not in_clear:
-            self._give_up(Reply(454, "4.7.11", "the login at the next host would go in the clear: no TLS"), False)
-        elif not lines:
-            wanted = "XOAUTH2" if token else "PLAIN or LOGIN"
-            self._give_up(Reply(454, "4.7.0", f"the next host offers no login by {wanted}"), False)
-        else:
-            self._login = lines[1:]
-            self._say(lines[0], Step.AUTH)
 
     def begin(self, transmission: Transmission, body: bytes | None = None) -> None:
         """Start a transaction. Ends in Settled; SendBody may come before that.
@@ -214,11 +147,6 @@ class SMTPClientSession:
         transaction.end(transaction.failure)
         self._settle(transaction)
 
-    def quit(self) -> None:
-        """Say goodbye; only when idle. Ends in Goodbye or Unusable."""
-        self._ready = False
-        self._say(b"QUIT\r\n", Step.QUIT)
-
     def abandon(self, reply: Reply, from_remote: bool = False) -> None:
         """The connection is lost, or we give it up for that reason: settle what is open, with doubt where a whole
         message was sent and not answered (RFC 1047)."""
@@ -239,7 +167,7 @@ class SMTPClientSession:
             try:
                 reply = self._reader.next_reply()
             except ReplySyntaxError as error:
-                self._give_up(_confused(self.step or Step.GREETING, str(error)), False)
+                self._give_up(confused(self.step or Step.GREETING, str(error)), False)
                 continue
             if reply is None:
                 return None
@@ -250,14 +178,6 @@ class SMTPClientSession:
 
     def _outcome(self, kind: OutcomeKind, reply: Reply, from_remote: bool, lost: bool, in_doubt: bool) -> Outcome:
         return Outcome(kind, reply, self._remote, self.tls, from_remote, in_doubt, "DSN" in self.extensions, lost)
-
-    def _say(self, octets: bytes, step: Step, transaction: Transaction | None = None, index: int = 0) -> None:
-        self._out.append(octets)
-        self._expected.append((step, transaction, index))
-
-    def _say_hello(self, verb: bytes) -> None:
-        self._hello = verb
-        self._say(b"%s %s\r\n" % (verb, self._hostname.encode("ascii")), Step.HELLO)
 
     def _say_rcpt(self, transaction: Transaction, index: int) -> None:
         forward = transaction.transmission.recipients[index]
@@ -288,72 +208,13 @@ class SMTPClientSession:
         if reply.is_refusal:
             self._give_up(reply, True)
         else:
-            self._give_up(_confused(Step.BODY if transaction else Step.QUIT, f"unasked {reply.code}"), False)
-
-    def _session_replied(self, step: Step, reply: Reply) -> None:
-        ok = 200 <= reply.code < 300
-        if step is Step.GREETING:
-            if reply.code == 220:
-                self._say_hello(b"EHLO")
-            elif reply.is_refusal:
-                # RFC 7504 §4: 521 says that no mail is ever taken here; other 5xx greetings tell of troubles.
-                self._give_up(reply, True, permanent=reply.code == 521)
-            else:
-                self._give_up(_confused(step, f"code {reply.code}"), False)
-        elif step is Step.HELLO:
-            self._hello_replied(reply)
-        elif step is Step.STARTTLS:
-            self._starttls_replied(reply)
-        elif step is Step.AUTH:
-            if reply.code == 334 and self._login:
-                self._say(self._login.pop(0), Step.AUTH)
-            elif reply.code == 235:
-                self._login = []
-                self._ready = True
-                self._events.append(LoggedIn())
-            elif reply.is_refusal:
-                self._give_up(reply, True)
-            else:
-                self._give_up(_confused(step, f"code {reply.code}"), False)
-        elif step is Step.QUIT:
-            self.ended = True
-            self._events.append(Goodbye())
-        elif not ok:  # RSET has no reason to fail (RFC 5321 §4.1.1.5)
-            self._give_up(reply if reply.is_refusal else _confused(step, f"code {reply.code}"), reply.is_refusal)
-
-    def _hello_replied(self, reply: Reply) -> None:
-        if reply.code == 250:
-            self.extensions = extensions_of(reply) if self._hello == b"EHLO" else Extensions()
-            self._pipelining = "PIPELINING" in self.extensions
-            self._chunking = self._pipelining and "CHUNKING" in self.extensions
-            self._ready = True
-            self._events.append(Ready(self.extensions))
-        elif 500 <= reply.code < 600 and self._hello == b"EHLO" and not self.tls:
-            # RFC 5321 §3.2: a server that does not know EHLO is greeted with HELO.
-            self._say_hello(b"HELO")
-        elif reply.is_refusal:
-            self._give_up(reply, True, permanent=reply.code >= 500)
-        else:
-            self._give_up(_confused(Step.HELLO, f"code {reply.code}"), False)
-
-    def _starttls_replied(self, reply: Reply) -> None:
-        if reply.code != 220:
-            self._give_up(reply, True, tls_refused=True)
-        elif self._reader.waiting:
-            # What came behind the reply in the clear may be somebody else's, and would be read as if it came by TLS
-            # (CVE-2021-33515 and its kind).
-            self._reader.discard()
-            self._give_up(
-                Reply(454, "4.7.5", "octets in the clear behind the reply to STARTTLS: somebody is in between"), False
-            )
-        else:
-            self._events.append(BeginTLS())
+            self._give_up(confused(Step.BODY if transaction else Step.QUIT, f"unasked {reply.code}"), False)
 
     def _transaction_replied(self, step: Step, transaction: Transaction, index: int, reply: Reply) -> None:
         if transaction.settled:
             return
         if reply.code < 400 and reply.code // 100 != (3 if step is Step.DATA else 2):
-            self._give_up(_confused(step, f"code {reply.code}"), False)
+            self._give_up(confused(step, f"code {reply.code}"), False)
         elif step is Step.MAIL:
             transaction.mail_replied(reply)
             self._next_step(transaction, -1)
@@ -427,6 +288,7 @@ class SMTPClientSession:
             self._filling = None
         self._events.append(Settled(transaction.transmission, _complete(transaction), untouched))
 
+    @override
     def _give_up(self, reply: Reply, from_remote: bool, *, tls_refused: bool = False, permanent: bool = False) -> None:
         if self.ended:
             return

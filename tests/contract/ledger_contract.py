@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from zope.interface.verify import verifyObject
 
-from emailsys.interfaces import Fate, Notice, Settlement
+from emailsys.interfaces import Fate, Notice, PutOff, Settlement
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import MessageRequest, Notify, RecipientRequest, Return, original_recipient
 from emailsys.mail.envelope import Client, Envelope, LocalRoute, Recipient, RemoteRoute
@@ -217,12 +217,31 @@ class LedgerContract(MailCase):
         life = await self.life(queue_id)
         self.assertEqual(
             self.kinds(life),
-            [EventKind.ACCEPTED, EventKind.QUEUED, EventKind.DELAYED, EventKind.WARNED, EventKind.RELAYED],
+            [
+                EventKind.ACCEPTED,
+                EventKind.QUEUED,
+                EventKind.INTERRUPTED,
+                EventKind.DELAYED,
+                EventKind.WARNED,
+                EventKind.RELAYED,
+            ],
+            "the first lease ended without a word",
         )
         told = {one.kind: one.reply for one in life.happenings}
         self.assertEqual(told[EventKind.DELAYED], "451 4.7.1 greylisted")
         self.assertEqual(told[EventKind.RELAYED], "250 2.0.0 taken")
         self.assertEqual(life.queued, 0)
+
+    async def test_a_lease_that_ended_without_a_word_is_told_also_where_its_host_is_down_now(self) -> None:
+        queue_id = await self.send(b"x\r\n", envelope(remote(DAVE)))
+        self.clock.advance(50_000)
+        await self.store.queue.lease(10, 60)
+        self.clock.advance(61)
+        reverse = envelope(remote(DAVE)).reverse_path
+        way = (None if reverse is None else reverse.domain, DAVE.domain)
+        put_off = PutOff(lambda attempts, arrived_at, warned: ARRIVED + timedelta(days=2))
+        self.assertEqual(list(await self.store.queue.lease(10, 60, {way: put_off})), [])
+        self.assertEqual(self.kinds(await self.life(queue_id))[2:], [EventKind.INTERRUPTED])
 
     async def test_what_an_operator_did_is_told(self) -> None:
         queue_id = await self.send(b"x\r\n", envelope(remote(DAVE)))

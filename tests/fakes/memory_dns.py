@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -36,7 +37,9 @@ class Zone:
         self.faults: dict[str, int] = {}
         self.silent: set[str] = set()
         self.cut: set[str] = set()
+        #: What follows the number of a question in place of an answer, and what becomes of a sound one.
         self.garbage: bytes | None = None
+        self.bend: Callable[[bytes], bytes] = lambda octets: octets
         self.authority: list[dns.RRHeader] = []
         self.asked: list[tuple[str, int]] = []
 
@@ -85,7 +88,8 @@ class ZoneServer(DatagramProtocol):
         answer = self.zone.answer(query)
         if answer is not None and self.transport is not None:
             octets = answer.toStr()
-            self.transport.write(octets[:2] + self.zone.garbage if self.zone.garbage is not None else octets, addr)
+            octets = octets[:2] + self.zone.garbage if self.zone.garbage is not None else octets
+            self.transport.write(self.zone.bend(octets), addr)
 
 
 class ZoneTCPServer(ServerFactory):

@@ -107,7 +107,7 @@ class _Datagrams:
         query.fromStr(datagram)
         answer = self._net.zone.answer(query) if addr == NAME_SERVER else None
         if answer is not None:
-            self._net.soon(self._receive, answer.toStr())
+            self._net.soon(self._receive, self._net.zone.bend(answer.toStr()))
 
     def _receive(self, octets: bytes) -> None:
         if self._open:

@@ -36,7 +36,8 @@ class MemoryRelay:
     Knobs: `down`, hosts that refuse connections; `hanging`, hosts that answer nothing until `let_go`; `replies`, what a
     recipient is told, by address, one after the other, the last again and again; `speaks_dsn`; `seconds`, with `later`,
     how long a delivery takes; `most_connections`, what a host bears.
-    Record: `attempts`, host and recipients, in order; `delivered`; `most_at_once`, by host; `idled`.
+    Record: `attempts`, host and recipients, in order; `delivered`; `most_at_once`, by host; `idled`; `grace`, of
+    `wind_up`.
     """
 
     down: set[str] = field(default_factory=set)
@@ -54,6 +55,7 @@ class MemoryRelay:
     most_at_once: dict[str, int] = field(default_factory=dict)
     held: list[Deferred[None]] = field(default_factory=list)
     cancelled: int = 0
+    grace: float | None = None
 
     async def relay(self, next_hop: NextHop, transmission: Transmission) -> Sequence[Outcome]:
         host = next_hop.name
@@ -99,6 +101,9 @@ class MemoryRelay:
 
     def idle(self, next_hop: NextHop) -> None:
         self.idled.append(next_hop.name)
+
+    def wind_up(self, grace: float) -> None:
+        self.grace = grace
 
     def let_go(self) -> None:
         """The hosts that hang go on."""

@@ -291,6 +291,8 @@ class MemoryQueue:
         )
         leased = []
         for row in due[:limit]:
+            if row.lease is not None:
+                self._store.tell(row.message, EventKind.INTERRUPTED, row.forward_path)
             row.lease = self._store.make_id()
             row.due_at = now + timedelta(seconds=seconds)
             envelope = row.message.envelope
@@ -318,6 +320,8 @@ class MemoryQueue:
         due_at = how.due_at(row.attempts, row.message.envelope.arrived_at, row.warned)
         if due_at is None:
             return
+        if row.lease is not None:
+            self._store.tell(row.message, EventKind.INTERRUPTED, row.forward_path)
         row.lease, row.due_at = None, due_at
         if how.reply:
             row.attempts += 1

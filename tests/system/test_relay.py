@@ -162,6 +162,44 @@ class Sending(Systems):
         self.assertEqual((self.home.waiting, self.fates()), ([], [Fate.RELAYED]))
         self.assertEqual(host.connections, [])
 
+    def test_at_the_stop_a_host_that_is_silent_before_the_end_of_the_message_holds_nobody_up(self) -> None:
+        """Nothing could come of it: the mail is due at the next start, as if it had not been tried."""
+        for step in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA"):
+            house = WholeHouse(self.net, "mx.home.test", "192.0.2.1", ALICE)
+            self.scripted(**{step: "silence"})
+            house.submit(ALICE, BOB)
+            stopped = Deferred.fromCoroutine(house.outbound.stop())
+            self.net.settle()
+            self.successResultOf(stopped)
+            [row] = house.store.waiting
+            self.assertEqual((row.attempts, row.lease, row.last_reply), (0, None, ""), step)
+            self.assertLessEqual(row.due_at, house.store.now())
+
+    def test_at_the_stop_a_name_server_that_is_silent_holds_nobody_up(self) -> None:
+        """Its minute is not waited for."""
+        self.net.zone.silent.add("away.test")
+        self.home.submit(ALICE, BOB)
+        stopped = Deferred.fromCoroutine(self.home.outbound.stop())
+        self.net.settle()
+        self.successResultOf(stopped)
+        [row] = self.home.store.waiting
+        self.assertEqual((row.attempts, row.lease), (0, None))
+
+    def test_a_reply_to_the_end_of_the_message_that_does_not_come_before_the_stop_leaves_doubt(self) -> None:
+        """And the ledger has it: the message may arrive twice (RFC 1047)."""
+        self.scripted(**{".": "silence"})
+        self.home.submit(ALICE, BOB)
+        stopped = Deferred.fromCoroutine(self.home.outbound.stop())
+        self.net.pass_time(19)
+        self.assertNoResult(stopped)
+        self.net.pass_time(2)
+        self.successResultOf(stopped)
+        [settlement] = self.home.store.settlements
+        self.assertTrue(settlement.in_doubt)
+        self.assertIn("this service was stopping", settlement.reply)
+        [row] = self.home.store.waiting
+        self.assertEqual((row.attempts, row.lease), (1, None))
+
 
 class Failing(Systems):
     def test_a_refusal_is_told_in_the_remotes_words(self) -> None:
@@ -173,7 +211,7 @@ class Failing(Systems):
         self.assertEqual(message["Original-Envelope-Id"], "order+7")
         self.assertEqual((fields["Action"], fields["Status"]), ("failed", "5.1.1"))
         self.assertEqual(fields["Diagnostic-Code"], "smtp; 550 5.1.1 nobody of that name")
-        self.assertEqual(fields["Remote-MTA"], "dns; mx.away.test [192.0.2.2]")
+        self.assertEqual(fields["Remote-MTA"], "dns; mx.away.test")
         text, _, returned = bounce.iter_parts()
         self.assertIn("nobody of that name", text.get_content())
         self.assertEqual(returned.get_content_type(), "message/rfc822")

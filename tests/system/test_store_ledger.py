@@ -10,7 +10,7 @@ from twisted.internet.defer import fail
 from emailsys.config.settings import StoreSettings
 from emailsys.interfaces import AdminError, Fate, Settlement, StoreError
 from emailsys.mail.address import Address
-from emailsys.operations import QueueFilter, RowState
+from emailsys.operations import EventKind, QueueFilter, RowState
 from emailsys.store import accounts as account_administration
 from emailsys.store.open import open_store
 from emailsys.store.queue import due_rows
@@ -229,9 +229,9 @@ class LedgerCase(MailCase):
         self.assertEqual(await ask(), 2)
 
     async def test_after_a_crash_all_is_due_again(self) -> None:
-        """A row that a dead process has leased waits for nobody; one that was to be held is held."""
-        for _ in range(3):
-            await self.send(b"x\r\n", envelope(remote(DAVE)))
+        """A row that a dead process has leased waits for nobody, and the ledger tells so: it may arrive twice. One that
+        was to be held is held."""
+        sent = [await self.send(b"x\r\n", envelope(remote(DAVE))) for _ in range(3)]
         rows = await self.store.queue.lease(2, 3600)
         await self.change(
             f"UPDATE queue SET state = 'holding' WHERE row_id = {rows[1].row_id}",
@@ -242,6 +242,9 @@ class LedgerCase(MailCase):
         self.assertEqual(len(await again.queue.lease(10, 60)), 2)
         states = [entry.state.value for entry in await again.queue_operations.entries(QueueFilter(), 10)]
         self.assertEqual(sorted(states), ["held", "leased", "leased"])
+        told = [(await again.trace.search(queue_id, 1)).lives[0].happenings[-1] for queue_id in sent]
+        self.assertEqual([one.kind for one in told], [EventKind.INTERRUPTED] * 2 + [EventKind.QUEUED])
+        self.assertEqual({one.recipient for one in told}, {str(DAVE)})
 
     async def test_a_living_process_keeps_its_leases_when_another_starts(self) -> None:
         await self.send(b"x\r\n", envelope(remote(DAVE)))

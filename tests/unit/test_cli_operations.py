@@ -8,7 +8,12 @@ from typing import Any
 
 from emailsys.cli import in_force, output
 from emailsys.cli import trace as trace_command
+from emailsys.cli.alias import alias
 from emailsys.cli.amounts import shown_span
+from emailsys.cli.domain import domain
+from emailsys.cli.queue import queue
+from emailsys.cli.route import route
+from emailsys.cli.user import user
 from emailsys.config.exits import Exit
 from emailsys.config.settings import StoreSettings
 from emailsys.interfaces import Fate, Settlement
@@ -65,6 +70,27 @@ class OperationsCase(CLICase):
 
     def told(self, *arguments: str) -> Any:
         return json.loads(self.fine(*arguments, "--json"))
+
+
+class HelpTests(CLICase):
+    """What --help says."""
+
+    def test_the_help_of_each_command_of_an_operator_shows_how_it_is_called(self) -> None:
+        """With an example that begins as the command does."""
+        groups: dict[str, Any] = {"user": user, "domain": domain, "alias": alias, "route": route, "queue": queue}
+        commands = [f"{name} {verb}" for name, group in groups.items() for verb in group.commands]
+        for command in [*commands, "verify", "status", "trace"]:
+            text = self.fine(*command.split(), "--help")
+            self.assertIn(f"\n    emailsys {command}", text, command)
+        self.assertNotIn("queue drop", self.fine("queue", "hold", "--help"), "those of others are left out")
+
+    def test_a_command_about_mail_makes_no_store_where_there_is_none(self) -> None:
+        """An empty queue, or "all is well", would hide that the folder is the wrong one."""
+        for command in (["queue", "list"], ["queue", "summary"], ["trace", "ann@example.test"], ["verify"]):
+            err = self.refused(Exit.NO_INPUT, *command)
+            self.assertIn(f"there is no store in {self.state}", err)
+        self.assertIn("no daemon runs, and there is no store", self.refused(Exit.UNAVAILABLE, "status"))
+        self.assertFalse(self.state.exists())
 
 
 class RoutingTests(OperationsCase):

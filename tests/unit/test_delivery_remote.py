@@ -45,6 +45,15 @@ class FakeResolver:
         return self._answer
 
 
+@implementer(IResolver)
+class SilentResolver:
+    """Never answers."""
+
+    async def hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
+        await Deferred()
+        raise AssertionError("somebody answered")
+
+
 @implementer(IDialer)
 class FakeDialer:
     """Gives each host's outcomes in turn, and notes who was asked for whom."""
@@ -54,6 +63,7 @@ class FakeDialer:
         self.open: Host | None = None
         self.asked: list[tuple[str, list[str]]] = []
         self.idled: list[NextHop] = []
+        self.grace: float | None = None
 
     def connected(self, next_hop: NextHop) -> Host | None:
         return self.open
@@ -67,6 +77,9 @@ class FakeDialer:
 
     def idle(self, next_hop: NextHop) -> None:
         self.idled.append(next_hop)
+
+    def wind_up(self, grace: float) -> None:
+        self.grace = grace
 
     async def close(self, grace: float) -> None:
         """Nothing is open."""
@@ -170,6 +183,25 @@ class RelayTests(SynchronousTestCase):
         """The runner knows."""
         relay = Relay(FakeResolver(ONE), FakeDialer({ONE: [CancelledError()]}), OutboundSettings(), quiet())
         self.failureResultOf(Deferred.fromCoroutine(relay.relay(HOP, transmission())), CancelledError)
+
+    def test_at_the_end_nobody_waits_for_dns(self) -> None:
+        """What was being looked up is given up, and nothing more is; the dialer hears of the end."""
+        dialer = FakeDialer({})
+        relay = Relay(SilentResolver(), dialer, OutboundSettings(), quiet())
+        under_way = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
+        relay.wind_up(20)
+        later = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
+        for sent in (under_way, later):
+            [outcome] = self.successResultOf(sent)
+            self.assertTrue(outcome.cut_short, outcome)
+        self.assertEqual((dialer.grace, dialer.asked), (20, []))
+
+    def test_a_lookup_that_is_cancelled_with_its_delivery_is_no_outcome(self) -> None:
+        """The runner has lost the lease, say."""
+        relay = Relay(SilentResolver(), FakeDialer({}), OutboundSettings(), quiet())
+        sent = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
 
     def test_a_next_hop_with_nothing_to_do_is_passed_on(self) -> None:
         """Its connections may go."""

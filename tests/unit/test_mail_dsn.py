@@ -112,6 +112,13 @@ class Composing(SynchronousTestCase):
         self.assertEqual(carol["Final-Recipient"], "rfc822; carol@away.test")
 
     def test_our_own_words_are_not_given_out_as_the_remotes(self) -> None:
+        # RFC 3464 §2.3.5: a name or an address literal, and nothing else.
+        for remote, name in (
+            ("mx.away.test [192.0.2.1]:2525", "mx.away.test"),
+            ("[192.0.2.1]", "[192.0.2.1]"),
+            ("[IPv6:2001:db8::1]:2525", "[IPv6:2001:db8::1]"),
+        ):
+            self.assertEqual(groups(report(recipient(remote=remote)))[1]["Remote-MTA"], f"dns; {name}")
         fields = groups(report(recipient(remote=None, reply=Reply(556, "5.1.10", "takes no mail"))))[1]
         self.assertNotIn("Remote-MTA", fields)
         self.assertEqual(fields["Diagnostic-Code"], "x-emailsys; 5.1.10 takes no mail")
@@ -151,10 +158,24 @@ class Returning(SynchronousTestCase):
         self.assertEqual(header_of(b"X-Long: aaa"), b"")
 
     def test_eight_bit_originals_are_marked(self) -> None:
-        made = compose(report(original=b"Subject: Gr\xfc\xdfe\r\n\r\n"))
+        made = compose(report(original=b"Subject: Gr\xfc\xdfe\r\n\r\n", whole=True))
         self.assertIs(made.body, BodyType.EIGHT_BIT_MIME)
-        self.assertIn(b"Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: 8bit\r\n", made.octets)
+        self.assertIn(b"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--", made.octets, "the header of it all")
+        self.assertIn(b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n", made.octets)
         self.assertIs(compose(report()).body, BodyType.SEVEN_BIT)
+        self.assertNotIn(b"8bit", compose(report()).octets)
+
+    def test_a_header_of_eight_bits_is_returned_as_seven(self) -> None:
+        """RFC 6522 §4; so the notice reaches a sender behind a host that takes 7 bits alone."""
+        header = b"Subject: Gr\xfc\xdfe = " + b"x" * 80 + b"\r\nFrom: a\r\n\r\n"
+        about = report(original=header)
+        self.assertIs(compose(about).body, BodyType.SEVEN_BIT)
+        returned = parts(about)[2]
+        self.assertEqual(returned.get_content_type(), "text/rfc822-headers")
+        self.assertEqual(returned["Content-Transfer-Encoding"], "quoted-printable")
+        decoded = returned.get_payload(decode=True)
+        assert isinstance(decoded, bytes)
+        self.assertEqual(decoded.splitlines(), header.rstrip().splitlines())
 
     def test_an_smtputf8_message_is_returned_as_message_global(self) -> None:
         original = "Subject: Grüße\r\n\r\nhello\r\n".encode()
@@ -210,7 +231,7 @@ class Wording(SynchronousTestCase):
         text = self.text(report(late, late))
         self.assertIn("You need not send your message again", text)
         self.assertIn("waiting for 1 hour and has not reached these 2 addresses yet", text)
-        self.assertIn("We go on trying for another 4 days", text)
+        self.assertIn("We go on trying for 4 days more", text)
         self.assertNotIn("We go on trying", self.text(report(replace(late, will_retry_until=None))))
 
     def test_successes_are_worded_as_what_they_are(self) -> None:
@@ -232,7 +253,34 @@ class Wording(SynchronousTestCase):
         self.assertIn("as a rule of its own", meaning("5.7.509"))
         self.assertIn("takes no mail at all", meaning("5.1.10"))
         self.assertIn("not valid", meaning("5.1.11"))
-        self.assertIn("its own words", meaning("5.0.0"))
+        self.assertIn("what was said stands below", meaning("5.0.0"))
+
+    def test_what_is_no_fault_of_the_recipients_is_not_laid_at_its_door(self) -> None:
+        """Our own words are explained by the same table: TLS, a login, a refused sender, a host that is no SMTP."""
+        for status, words in (
+            ("4.7.5", "encrypted connection"),
+            ("4.7.10", "encrypted connection"),
+            ("4.7.11", "encrypted connection"),
+            ("4.7.4", "wants a login"),
+            ("5.7.8", "wants a login"),
+            ("5.1.7", "your own address"),
+            ("5.1.8", "your own address"),
+            ("4.5.0", "did not understand each other"),
+            ("5.5.3", "too many recipients"),
+            ("4.3.0", "a trouble of its own"),
+            ("5.3.4", "larger than the other mail system takes"),
+            ("5.2.0", "wrong with the recipient's mailbox"),
+            ("5.1.6", "has moved"),
+        ):
+            self.assertIn(words, meaning(status), status)
+
+    def test_who_may_have_it_all_the_same_is_told(self) -> None:
+        """RFC 1047: the host took all of it and fell silent."""
+        lost = Reply(451, "4.4.2", "connection lost")
+        for action in (Action.FAILED, Action.DELAYED):
+            doubtful = recipient(action=action, reply=lost, remote=None, expired=True, in_doubt=True)
+            self.assertIn("It may have arrived all the same", self.text(report(doubtful)))
+            self.assertNotIn("It may have arrived", self.text(report(replace(doubtful, in_doubt=False))))
 
     def test_spans_are_said_in_their_largest_unit(self) -> None:
         spans = [30, 60, 7199, 7200, 86400, 5 * 86400]

@@ -204,24 +204,73 @@ class DialerTests(SynchronousTestCase):
             take(servers[-1])
         self.assertEqual([server.heard() for server in servers], [b"QUIT\r\n", b""])
 
-    def test_closing_lets_a_message_end_and_hangs_up(self) -> None:
+    def test_closing_lets_a_whole_message_be_answered_and_hangs_up(self) -> None:
         """What waits is delayed, what is idle says goodbye, what begins later is refused."""
         self.hosts = MemoryHosts(OutboundSettings(connections_per_host=1))
         under_way, waiting, more = (self.hosts.send(transmission(queue_id=f"Q{n}")) for n in range(3))
         server = self.hosts.connect()
         greet(server)
+        server.reply("250 ok", "250 ok", "354 go")
+        self.assertTrue(
+            server.heard().endswith(b"\r\n.\r\nMAIL FROM:<alice@example.test>\r\nRCPT TO:<bob@example.net>\r\nDATA\r\n")
+        )
         closed = Deferred.fromCoroutine(self.hosts.dialer.close(20))
         self.assertEqual(self.outcomes(more), [(OutcomeKind.DELAYED, 451)])
-        self.assertEqual(take(server), b"")
+        self.assertNoResult(under_way)
+        server.reply("250 taken")
         self.assertEqual(self.outcomes(under_way), [(OutcomeKind.DELIVERED, 250)])
-        self.assertEqual(self.outcomes(waiting), [(OutcomeKind.DELAYED, 421)])
+        self.assertEqual(self.outcomes(waiting), [(OutcomeKind.DELAYED, 451)])
         late = self.hosts.send(transmission())
-        self.assertEqual(self.outcomes(late), [(OutcomeKind.DELAYED, 421)])
+        self.assertEqual(self.outcomes(late), [(OutcomeKind.DELAYED, 451)])
+        server.settle()
+        self.successResultOf(closed)
+        self.assertEqual(self.hosts.reactor.getDelayedCalls(), [])
+
+    def test_what_is_idle_says_goodbye_at_the_end(self) -> None:
+        """And is closed when that is answered."""
+        sent = self.hosts.send(transmission())
+        server = self.hosts.connect()
+        greet(server)
+        take(server)
+        self.successResultOf(sent)
+        closed = Deferred.fromCoroutine(self.hosts.dialer.close(20))
         self.assertNoResult(closed)
         self.assertEqual(server.heard(), b"QUIT\r\n")
         server.reply("221 bye")
         self.successResultOf(closed)
         self.assertEqual(self.hosts.reactor.getDelayedCalls(), [])
+
+    def test_what_cannot_have_arrived_is_given_up_at_once_at_the_end(self) -> None:
+        """Whatever the host was asked last: nobody has the message, so that nothing is won by waiting."""
+        large = pieces_of(*[b"x" * 998 + b"\r\n"] * 3)
+        for replies in ((), ("250 ok",), ("250 ok", "250 ok"), ("250 ok", "250 ok", "354 go")):
+            self.hosts = MemoryHosts()
+            stuck: Deferred[None] = Deferred()
+
+            async def pieces(stuck: Deferred[None] = stuck) -> AsyncIterator[bytes]:
+                async for piece in large():
+                    yield piece
+                await stuck
+
+            sent = self.hosts.send(transmission(pieces=pieces))
+            server = self.hosts.connect()
+            greet(server)
+            if replies:
+                server.reply(*replies)
+            closed = Deferred.fromCoroutine(self.hosts.dialer.close(20))
+            [outcome] = self.successResultOf(sent)
+            self.assertTrue(outcome.cut_short, outcome)
+            server.settle()
+            self.successResultOf(closed)
+            self.assertNotIn(b"\r\n.\r\n", server.heard())
+            stuck.callback(None)
+
+    def test_a_host_that_does_not_even_take_the_connection_is_given_up_at_once_at_the_end(self) -> None:
+        """That is our decision, and nothing that the host has done."""
+        sent = self.hosts.send(transmission())
+        self.hosts.dialer.wind_up(20)
+        [outcome] = self.successResultOf(sent)
+        self.assertTrue(outcome.cut_short, outcome)
 
     def test_closing_with_nothing_open_is_done_at_once(self) -> None:
         """No timer stays."""
@@ -229,18 +278,22 @@ class DialerTests(SynchronousTestCase):
         self.assertEqual(self.hosts.reactor.getDelayedCalls(), [])
 
     def test_closing_hangs_up_on_what_takes_too_long(self) -> None:
-        """One connection is being opened, another waits for the reply to the dot."""
+        """One connection is being opened, another waits for the reply to the dot, and leaves doubt."""
         sent = self.hosts.send(transmission())
         server = self.hosts.connect()
         greet(server)
+        server.reply("250 ok", "250 ok", "354 go")
         opening = self.hosts.send(transmission(), HOP, Host("other", "192.0.2.9"))
         greeted = self.hosts.connect()
         closed = Deferred.fromCoroutine(self.hosts.dialer.close(20))
         greeted.settle()
-        self.assertEqual(self.outcomes(opening), [(OutcomeKind.DELAYED, 421)])
-        self.hosts.reactor.advance(20)
+        self.assertEqual(self.outcomes(opening), [(OutcomeKind.DELAYED, 451)])
+        self.hosts.reactor.advance(19)
+        self.assertNoResult(sent)
+        self.hosts.reactor.advance(1)
         server.settle()
-        self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELAYED, 421)])
+        [outcome] = self.successResultOf(sent)
+        self.assertEqual((outcome.reply.code, outcome.in_doubt, outcome.cut_short), (451, True, False))
         self.successResultOf(closed)
         self.assertEqual(self.hosts.reactor.getDelayedCalls(), [])
 

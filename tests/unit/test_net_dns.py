@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTCP, IReactorUDP
+from twisted.internet.task import deferLater
 from twisted.names import dns
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
@@ -172,6 +175,50 @@ class ResolverTests(TestCase):
         reply = await self.refused("h.example", self.resolver(timeout=0.1))
         self.assertIn("no answer in time", reply.text)
 
+    async def test_an_answer_that_ends_too_early_is_none(self) -> None:
+        """A domain would be taken for one without hosts, and its mail for undeliverable."""
+        self.zone.add("example.net", "MX", "10 mx.example.net")
+        self.zone.add("mx.example.net", "A", "192.0.2.1")
+        asked = len(b"\x00" * 12) + len(b"\x07example\x03net\x00") + 4
+        for end in (asked, asked + 5, -1):
+            self.zone.bend = lambda octets, end=end: octets[:end]  # type: ignore[misc]
+            reply = await self.refused("example.net", self.resolver(timeout=0.1))
+            self.assertEqual((reply.code, reply.enhanced), (451, "4.4.3"))
+        self.zone.bend = lambda octets: octets
+        self.assertEqual(await self.found("example.net"), ["mx.example.net [192.0.2.1]"])
+
+    async def test_an_answer_to_another_question_is_none(self) -> None:
+        """RFC 5452 §9.1: whoever guesses the number of a question must know the question, too."""
+        self.zone.bend = lambda octets: octets.replace(b"example", b"exomple")
+        reply = await self.refused("h.example", self.resolver(timeout=0.1))
+        self.assertEqual((reply.code, reply.enhanced), (451, "4.4.3"))
+        self.zone.bend = lambda octets: octets[:2] + b"\x01" + octets[3:]
+        reply = await self.refused("h.example", self.resolver(timeout=0.1))
+        self.assertEqual((reply.code, reply.enhanced), (451, "4.4.3"), "an echo of the question")
+        # A name server in trouble need not repeat it, and is believed that it has some.
+        self.zone.bend = lambda octets: octets[:2] + b"\x81\x82" + b"\x00" * 8
+        self.assertIn("SERVFAIL", (await self.refused("h.example", self.resolver(timeout=5))).text)
+
+    async def test_a_name_server_is_known_however_its_address_is_written(self) -> None:
+        """resolv.conf says 0.0.0.0 for this machine here and there; answers come from 127.0.0.1."""
+        self.zone.add("h.example", "A", "192.0.2.1")
+        self.name_servers = NameServers(reactor, [("0.0.0.0", self.port)])
+        self.addCleanup(self.name_servers.close)
+        self.assertEqual(await self.found("h.example", self.resolver(timeout=5)), ["h.example [192.0.2.1]"])
+
+    async def test_a_lookup_that_nobody_waits_for_ends(self) -> None:
+        """All of its questions, quietly."""
+        self.zone.add("example.net", "MX", "10 a.example")
+        self.zone.add("example.net", "MX", "10 b.example")
+        self.zone.silent |= {"a.example", "b.example"}
+        lookup = Deferred.fromCoroutine(self.resolver().hosts(NextHop("example.net")))
+        while len(self.zone.asked) < 5:
+            await deferLater(reactor, 0.001)
+        lookup.cancel()
+        await self.assertFailure(lookup, CancelledError)
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     async def test_a_question_that_cannot_be_sent_delays_in_plain_words(self) -> None:
         """They may reach the sender of a message: no name of an exception, no number of the system."""
         # Who may not broadcast cannot send there, with or without a network.
@@ -217,6 +264,7 @@ class ResolverTests(TestCase):
     async def test_mx_records_that_name_no_hosts_delay(self) -> None:
         """Whoever wrote them may mend them."""
         self.zone.add("example.net", "MX", "10 a_b!.example")
+        self.zone.add("example.net", "MX", "20 192.0.2.1")
         self.assertEqual((await self.refused("example.net")).enhanced, "4.4.4")
 
     async def test_addresses_nobody_can_be_reached_at_are_left_out(self) -> None:

@@ -36,6 +36,13 @@ class MailLogTests(SynchronousTestCase):
         self.assertTrue(line.endswith("[emailsys#info] accepted queue_id=abc octets=4096 sender=<>"), line)
         self.assertEqual(self.telemetry.counters["accepted"], 1)
 
+    def test_sockets_that_asked_name_servers_are_not_told_of(self) -> None:
+        """Twisted would tell of each, when it opens and when it closes; of services it says so once."""
+        for text in ("_Datagrams starting on 58230", "(UDP Port 58230 Closed)", "ESMTPServerFactory starting on 25"):
+            self.log.info("{message[0]}", message=(text,))
+        (line,) = self.lines()
+        self.assertTrue(line.endswith("ESMTPServerFactory starting on 25"), line)
+
     def test_mail_events_look_like_the_other_lines(self) -> None:
         """The time is written as Twisted writes it."""
         self.telemetry.event("accepted")
