@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,11 +45,12 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     choice = choose_state(state, os.environ, os.geteuid() == 0)
     path = find_config(config, os.environ, choice.folder)
     settings = load(path, choice.folder)
-    if settings.monitoring.metrics_listen and find_spec("prometheus_client") is None:
-        raise StartupError(
-            "monitoring.metrics_listen needs prometheus-client: pip install prometheus-client", Exit.CONFIG
-        )
-    identity = supervisor.find_identity(settings.user, settings.group)
+    with _naming(settings.source):
+        if settings.monitoring.metrics_listen and find_spec("prometheus_client") is None:
+            raise StartupError(
+                "monitoring.metrics_listen: needs prometheus-client: pip install prometheus-client", Exit.CONFIG
+            )
+        identity = supervisor.find_identity(settings.user, settings.group)
     # Whatever this process writes is its own alone.
     os.umask(0o077)
     supervisor.make_state_folder(choice.folder)
@@ -56,8 +59,9 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     lock = supervisor.FolderLock.take(choice.folder)
     try:
         settings = fitting(settings, supervisor.raise_descriptor_limit())
-        tls = server_tls(settings)
-        listeners = supervisor.bind_all(settings)
+        with _naming(settings.source):
+            tls = server_tls(settings)
+            listeners = supervisor.bind_all(settings)
         try:
             control = bind_control(choice.folder)
         except OSError as error:
@@ -77,6 +81,15 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     held = Held(lock, tuple(listeners), control)
     line = json_line if settings.monitoring.log_format is LogFormat.JSON else plain_line
     return Daemon(reactor, settings, held, tls, Telemetry(line=line), lambda: certificates_of(settings))
+
+
+@contextmanager
+def _naming(source: Path | None) -> Iterator[None]:
+    """Put the name of the configuration file before an error that begins with a key path, as its loader does."""
+    try:
+        yield
+    except StartupError as error:
+        raise StartupError(f"{source or 'embedded default'}: {error}", error.status) from None
 
 
 def fitting(settings: Settings, descriptors: int) -> Settings:
