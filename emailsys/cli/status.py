@@ -12,9 +12,12 @@ from emailsys.cli.in_force import running
 from emailsys.cli.options import Places, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.config.exits import Exit
+from emailsys.mail.quantities import shown_size
 
 # Domains of the queue that the screen has room for.
 _DOMAINS = 8
+# A disk with less than so many times the room that mail needs is nearly full: time to act, while mail comes in.
+_NEARLY_FULL = 10
 
 
 @click.command()
@@ -50,6 +53,9 @@ def _show(daemon: dict[str, Any] | None, queue: list[dict[str, Any]]) -> None:
         for hop in daemon.get("next_hops", ()):
             if hop["paused_until"]:
                 click.echo(f"  {hop['name']} is left alone until {shown_time(hop['paused_until'])}: {hop['reason']}")
+        room = daemon.get("room")
+        if room is not None:
+            click.echo(_told_room(room["free"], room["needed"]))
         counters = sorted(daemon["counters"].items(), key=lambda item: (-item[1], item[0]))
         if counters:
             click.echo("since the start: " + ", ".join(f"{name} {count}" for name, count in counters))
@@ -65,3 +71,11 @@ def _show(daemon: dict[str, Any] | None, queue: list[dict[str, Any]]) -> None:
         )
     if len(queue) > _DOMAINS:
         click.echo(f"  and {len(queue) - _DOMAINS} more domains: emailsys queue summary")
+
+
+def _told_room(free: int, needed: int) -> str:
+    left, least = shown_size(free), shown_size(needed)
+    if free < needed:
+        return f"disk: FULL, {left} left for mail of {least} that have to be free; mail is put off (452 4.3.1)"
+    word = "nearly full, " if free < _NEARLY_FULL * needed else ""
+    return f"disk: {word}{left} left for mail; below {least} it is put off (452 4.3.1)"

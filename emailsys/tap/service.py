@@ -42,6 +42,7 @@ from emailsys.policy.hashing import HashingThreads
 from emailsys.policy.login import build_portal
 from emailsys.policy.renewal import Renewal
 from emailsys.policy.trusted import TrustedNetworks
+from emailsys.store.intake import ROOM
 from emailsys.store.open import Opening, Store, open_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
 from emailsys.tap.explaining import explainer
@@ -302,7 +303,7 @@ class Daemon(Service):
         listener.close()
 
     def status(self) -> Mapping[str, Any]:
-        """What `status` at the control socket answers; times in seconds."""
+        """What `status` at the control socket answers; times in seconds, `room` in octets."""
         return {
             "pid": os.getpid(),
             "version": __version__,
@@ -322,8 +323,16 @@ class Daemon(Service):
                 }
                 for hop in (self._outbound.runner.status()[:_NEXT_HOPS] if self._outbound is not None else ())
             ],
+            "room": self._room(),
             "counters": dict(self.telemetry.counters),
         }
+
+    def _room(self) -> Mapping[str, int] | None:
+        """What the disk has left for mail, and below what mail is put off; None where that is not seen from here."""
+        free = self._store.database.engine.free_octets() if self._store is not None else None
+        if free is None:
+            return None
+        return {"free": max(0, free), "needed": int(ROOM * self.settings.smtp.max_message_size)}
 
     def _open_mail_log(self) -> None:
         monitoring = self.settings.monitoring
