@@ -118,7 +118,7 @@ class EndingTests(EndingTestCase):
         return there, len(first) + octets, tail
 
     def patient(self) -> POP3House:
-        return POP3House(POP3Settings(plaintext_auth_on_loopback=True, close_timeout=0.5), clock=reactor)
+        return POP3House(POP3Settings(plaintext_auth_on_loopback=True, close_timeout=60.0), clock=reactor)
 
     async def test_a_message_is_removed_only_when_its_reader_has_read_on(self) -> None:
         house = self.patient()
