@@ -47,7 +47,8 @@ def add(where: Places, name: str, postmaster: Address | None, as_json: bool) -> 
             raise Refused(
                 f"postmaster@{name} and abuse@{name} need someone who reads them: give --postmaster ADDRESS", Exit.USAGE
             )
-        postmaster = click.prompt(f"Who reads mail to postmaster@{name} and abuse@{name}?", type=ADDRESS)
+        question = f"Who reads mail to postmaster@{name} and abuse@{name}?"
+        postmaster = click.prompt(question, type=ADDRESS, prompt_suffix=" ")
     administer(where, {"command": "domain.add", "name": name, "postmaster": [postmaster.local, postmaster.domain]})
     added = {"name": name, "postmaster": str(postmaster)}
     print_done(added, as_json, f"added {name}; postmaster and abuse go to {postmaster}")
