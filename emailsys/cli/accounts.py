@@ -26,7 +26,7 @@ def administer(where: Places, request: dict[str, Any]) -> Any:
         from emailsys.cli.direct import carry_out
 
         settings = where.settings()
-        where.announce(settings)
+        where.announce(settings.store.url)
         make_state_folder(where.folder)
         answer = carry_out(settings, request)
     if "error" in answer:
@@ -53,5 +53,6 @@ def _by_daemon(where: Places, request: dict[str, Any]) -> dict[str, Any] | None:
         except ControlFailed as error:
             raise Refused(str(error), Exit.UNAVAILABLE) from None
         else:
-            where.announce()
+            # The daemon's own configuration may be another than the one that would be looked for here.
+            where.announce(answer.get("store"))
             return answer

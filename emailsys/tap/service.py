@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from emailsys import __version__
 from emailsys.config.exits import Exit
+from emailsys.config.places import without_password
 from emailsys.config.settings import CertificateFiles, POP3Settings, Settings, SMTPSettings
 from emailsys.interfaces import StoreError
 from emailsys.mail.ip import is_loopback
@@ -159,7 +160,13 @@ class Daemon(Service):
             self._addresses.setdefault(bound.service, []).append(bound.shown)
             factory = self._metrics_site(store) if bound.service == "metrics" else self._outward(bound.service)
             self._adopt(bound.socket, factory)
-        hooks = Hooks(self.status, explainer(self.settings, store), outbound.runner.lift_pauses)
+        url = self.settings.store.url
+        hooks = Hooks(
+            self.status,
+            explainer(self.settings, store),
+            outbound.runner.lift_pauses,
+            None if url is None else without_password(url),
+        )
         commands = Commands(store, self.telemetry, hooks)
         self._control = ControlListener(self._held.control, ControlFactory(commands, self.telemetry), self._reactor)
         self._control.start()

@@ -14,7 +14,7 @@ from typing import Final
 from emailsys import supervisor
 from emailsys.config.exits import Exit
 from emailsys.config.loader import load
-from emailsys.config.places import choose_state, find_config
+from emailsys.config.places import choose_state, find_config, told_store
 from emailsys.config.settings import CertificateFiles, LogFormat, Settings
 from emailsys.interfaces import StoreError
 from emailsys.net.tls import ServerTLS, TLSConfigError
@@ -54,8 +54,9 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     # Whatever this process writes is its own alone.
     os.umask(0o077)
     supervisor.make_state_folder(choice.folder)
-    if not choice.is_default:
-        print(f"emailsys: store in {choice.folder} ({choice.reason})", file=sys.stderr)
+    told = told_store(choice, settings.store.url)
+    if told is not None:
+        print(f"emailsys: {told}", file=sys.stderr)
     lock = supervisor.FolderLock.take(choice.folder)
     try:
         settings = fitting(settings, supervisor.raise_descriptor_limit())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.cli import accounts
 from emailsys.cli.main import main, run
 from emailsys.config.exits import MEANING, Exit
 from emailsys.passwords import verify_password
@@ -238,6 +239,14 @@ class AccountTests(Case):
         os.environ["XDG_STATE_HOME"] = str(self.state)
         self.patch(os, "geteuid", lambda: 4711)
         self.assertNotIn("store in", self.run_it("user", "list")[2])
+
+    def test_the_store_of_the_daemon_that_runs_is_told(self) -> None:
+        """Its configuration is not looked for here: what it answered from is."""
+        self.patch(
+            accounts, "ask", lambda folder, request: {"result": [], "store": "postgresql://mail@db.example/mail"}
+        )
+        said = self.run_it("user", "list")[2]
+        self.assertIn("emailsys: store postgresql://mail@db.example/mail, state folder ", said)
 
     def test_the_state_folder_is_made_for_its_owner_alone(self) -> None:
         """By whichever command comes first."""
