@@ -12,7 +12,7 @@ from emailsys.cli.in_force import running
 from emailsys.cli.options import Places, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.config.exits import Exit
-from emailsys.mail.quantities import shown_size
+from emailsys.mail.quantities import counted, shown_size
 
 # Domains of the queue that the screen has room for.
 _DOMAINS = 8
@@ -48,7 +48,7 @@ def _show(daemon: dict[str, Any] | None, queue: list[dict[str, Any]]) -> None:
         )
         for service, addresses in daemon["listening"].items():
             sessions = daemon["sessions"].get(service)
-            count = "" if sessions is None else f"  {sessions} session{'' if sessions == 1 else 's'}"
+            count = "" if sessions is None else f"  {counted(sessions, 'session')}"
             click.echo(f"  {service:<12}{', '.join(addresses)}{count}")
         for hop in daemon.get("next_hops", ()):
             if hop["paused_until"]:
