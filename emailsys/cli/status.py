@@ -16,7 +16,7 @@ from emailsys.mail.quantities import counted, shown_size
 
 # Domains of the queue that the screen has room for.
 _DOMAINS = 8
-# A disk with less than so many times the room that mail needs is nearly full: time to act, while mail comes in.
+# A disk with room for fewer than so many messages of the largest size is nearly full: time to act, while mail comes in.
 _NEARLY_FULL = 10
 
 
@@ -53,9 +53,9 @@ def _show(daemon: dict[str, Any] | None, queue: list[dict[str, Any]]) -> None:
         for hop in daemon.get("next_hops", ()):
             if hop["paused_until"]:
                 click.echo(f"  {hop['name']} is left alone until {shown_time(hop['paused_until'])}: {hop['reason']}")
-        room = daemon.get("room")
-        if room is not None:
-            click.echo(_told_room(room["free"], room["needed"]))
+        disk = daemon.get("disk")
+        if disk is not None:
+            click.echo(_told_disk(**disk))
         counters = sorted(daemon["counters"].items(), key=lambda item: (-item[1], item[0]))
         if counters:
             click.echo("since the start: " + ", ".join(f"{name} {count}" for name, count in counters))
@@ -73,9 +73,11 @@ def _show(daemon: dict[str, Any] | None, queue: list[dict[str, Any]]) -> None:
         click.echo(f"  and {len(queue) - _DOMAINS} more domains: emailsys queue summary")
 
 
-def _told_room(free: int, needed: int) -> str:
-    left, least = shown_size(free), shown_size(needed)
-    if free < needed:
-        return f"disk: FULL, {left} left for mail of {least} that have to be free; mail is put off (452 4.3.1)"
-    word = "nearly full, " if free < _NEARLY_FULL * needed else ""
-    return f"disk: {word}{left} left for mail; below {least} it is put off (452 4.3.1)"
+def _told_disk(free: int, largest: int, limit: int) -> str:
+    left = f"disk: {shown_size(free)} left for mail"
+    if not free:
+        return f"{left}, FULL: all mail is put off (452 4.3.1)"
+    if largest < limit:
+        size = shown_size(largest)
+        return f"{left}, nearly FULL: messages over {size} or of unknown size are put off (452 4.3.1)"
+    return f"{left}, nearly full" if largest < _NEARLY_FULL * limit else left

@@ -310,7 +310,7 @@ class Daemon(Service):
         listener.close()
 
     def status(self) -> Mapping[str, Any]:
-        """What `status` at the control socket answers; times in seconds, `room` in octets."""
+        """What `status` at the control socket answers; times in seconds, `disk` in octets."""
         return {
             "pid": os.getpid(),
             "version": __version__,
@@ -330,16 +330,20 @@ class Daemon(Service):
                 }
                 for hop in (self._outbound.runner.status()[:_NEXT_HOPS] if self._outbound is not None else ())
             ],
-            "room": self._room(),
+            "disk": self._disk(),
             "counters": dict(self.telemetry.counters),
         }
 
-    def _room(self) -> Mapping[str, int] | None:
-        """What the disk has left for mail, and below what mail is put off; None where that is not seen from here."""
+    def _disk(self) -> Mapping[str, int] | None:
+        """What the disk has left for mail, and how large a message may be for it to be taken now, at most.
+
+        None where the disk is not seen from here.
+        """
         free = self._store.database.engine.free_octets() if self._store is not None else None
         if free is None:
             return None
-        return {"free": max(0, free), "needed": int(ROOM * self.settings.smtp.max_message_size)}
+        free = max(0, free)
+        return {"free": free, "largest": int(free / ROOM), "limit": self.settings.smtp.max_message_size}
 
     def _open_mail_log(self) -> None:
         monitoring = self.settings.monitoring

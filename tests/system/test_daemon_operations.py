@@ -132,7 +132,8 @@ class OperationsTests(TestCase):
             f"emailsys {__version__} on localhost, process {os.getpid()}, up ",
             f"smtp        127.0.0.1:{self.smtp}  0 sessions",
             "accepted 1",
-            " left for mail; below 75 MiB it is put off (452 4.3.1)",
+            "\ndisk: ",
+            " left for mail",
             "queue: ",
             "example.net ",
         ):

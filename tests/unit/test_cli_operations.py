@@ -300,14 +300,26 @@ class LifeTests(OperationsCase):
     def test_the_status_says_how_much_room_the_disk_has_for_mail(self) -> None:
         """Before mail is put off, and why it is."""
         for free, told in (
-            (5 << 30, "disk: 5.0 GiB left for mail; below 75 MiB it is put off (452 4.3.1)"),
-            (100 << 20, "disk: nearly full, 100 MiB left for mail; below 75 MiB it is put off (452 4.3.1)"),
-            (9 << 20, "disk: FULL, 9.0 MiB left for mail of 75 MiB that have to be free; mail is put off (452 4.3.1)"),
+            (5 << 30, "disk: 5.0 GiB left for mail"),
+            (100 << 20, "disk: 100 MiB left for mail, nearly full"),
+            (9 << 20, "disk: 9.0 MiB left for mail, nearly FULL: messages over 6.0 MiB or of unknown size are put off"),
+            (0, "disk: 0 B left for mail, FULL: all mail is put off"),
         ):
-            daemon = {"version": "1", "hostname": "mx", "pid": 7, "up": 5, "state": "/s", "config": None}
-            daemon |= {"listening": {}, "sessions": {}, "counters": {}, "room": {"free": free, "needed": 75 << 20}}
+            daemon = {
+                "version": "1",
+                "hostname": "mx",
+                "pid": 7,
+                "up": 5,
+                "state": "/s",
+                "config": None,
+                "listening": {},
+                "sessions": {},
+                "counters": {},
+                "disk": {"free": free, "largest": free * 2 // 3, "limit": 50 << 20},
+            }
             self.patch(status_command, "running", lambda where, daemon=daemon: daemon)
-            self.assertIn(told + "\n", self.fine("status"))
+            put_off = " (452 4.3.1)" if told.endswith("put off") else ""
+            self.assertIn(f"\n{told}{put_off}\n", self.fine("status"))
 
     def test_a_size_is_read_as_people_write_it(self) -> None:
         """A letter alone is a power of 1024, as in `du`; the same for quotas and for `--max-size`."""
