@@ -70,6 +70,11 @@ def check_state_folder(folder: Path) -> None:
             f"allowed: 0700 (chmod 700 {folder})",
             Exit.CONFIG,
         )
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        raise StartupError(
+            f"state folder {folder}: found a file system that is mounted read-only; allowed: one to write to",
+            Exit.CANNOT_CREATE,
+        )
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise StartupError(
             f"state folder {folder}: belongs to {_user_name(status.st_uid)}, and {_user_name(os.geteuid())} may not "

@@ -35,8 +35,8 @@ LAW: Final[dict[str, frozenset[str]]] = {
     "lab": frozenset({"mail", "wire", "config", "interfaces", "net", "telemetry"}),
     "ops": frozenset({"mail", "config", "interfaces", "operations", "store", "net", "telemetry", "pki"}),
 }
-# These three stand on top, each on those before it; nothing below imports them.
-TOP: Final = ("supervisor", "tap", "cli")
+# These stand on top, each on those before it; nothing below imports them.
+TOP: Final = ("supervisor", "tap", "cli", "__main__")
 
 UNIX_ONLY: Final = frozenset({"fcntl", "pwd", "grp", "resource"})
 MAY_BE_UNIX: Final = frozenset({"supervisor", "store.locks"})

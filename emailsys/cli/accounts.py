@@ -33,7 +33,7 @@ def administer(where: Places, request: dict[str, Any]) -> Any:
         from emailsys.cli.direct import carry_out, has_store
 
         settings = where.settings()
-        where.announce(settings)
+        where.announce(settings.store.url)
         if request["command"].startswith(_OF_MAIL) and not has_store(settings):
             raise NoStore(f"there is no store in {where.folder}; `emailsys domain add` begins one", Exit.NO_INPUT)
         make_state_folder(where.folder)
@@ -62,5 +62,6 @@ def _by_daemon(where: Places, request: dict[str, Any]) -> dict[str, Any] | None:
         except ControlFailed as error:
             raise Refused(str(error), Exit.UNAVAILABLE) from None
         else:
-            where.announce()
+            # The daemon's own configuration may be another than the one that would be looked for here.
+            where.announce(answer.get("store"))
             return answer

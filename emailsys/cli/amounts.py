@@ -5,27 +5,20 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any, Final
 
 import click
 
+from emailsys.cli.options import Refused
+from emailsys.config.exits import Exit
 from emailsys.operations import WARN_AT
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
 _SECONDS: Final = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE: Final = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?")
-_OCTETS: Final = {
-    None: 1,
-    "B": 1,
-    "KiB": 1 << 10,
-    "MiB": 1 << 20,
-    "GiB": 1 << 30,
-    "TiB": 1 << 40,
-    "kB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "TB": 10**12,
-}
+_SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*([kmgt]?)(i?b)?", re.ASCII)
+# Each 1024 or 1000 times the one before it.
+_PREFIXES: Final = ("", "k", "m", "g", "t")
 
 
 class DurationType(click.ParamType[float]):
@@ -43,30 +36,29 @@ class DurationType(click.ParamType[float]):
         return float(found[1]) * _SECONDS[found[2]]
 
 
-class SizeType(click.ParamType[int]):
-    """Octets, or a number with a unit."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Octets."""
-        if isinstance(value, int):
-            return value
-        found = _SIZE.fullmatch(str(value).strip())
-        if found is None:
-            self.fail(f"{value!r} is no size; such are 500MB, 2GiB", param, ctx)
-        return int(found[1]) * _OCTETS[found[2]]
-
-
 DURATION = DurationType()
-SIZE = SizeType()
+
+
+def octets_of(text: str) -> int:
+    """The octets of a size, in any case of its letters: K and KiB are 1024, as `du` and `ls` mean it, kB is 1000.
+
+    @raise Refused: it is none.
+    """
+    found = _SIZE.fullmatch(text.strip().lower())
+    if found is None:
+        raise Refused(f"{text!r} is no size; such are 2000, 500K, 1.5M, 2GiB, 500MB", Exit.USAGE)
+    prefix, of_1024 = found[2], found[3] != "b"
+    return int(Fraction(found[1]) * (1024 if of_1024 else 1000) ** _PREFIXES.index(prefix or ""))
 
 
 def quota_octets(text: str) -> int | None:
-    """The octets of a quota: 0 for `none`, None for `default`."""
+    """The octets of a quota: 0 for `none`, None for `default`.
+
+    @raise Refused: it is neither, and no size.
+    """
     if text == "default":
         return None
-    return 0 if text == "none" else SIZE.convert(text, None, None)
+    return 0 if text == "none" else octets_of(text)
 
 
 def shown_share(used: float | None) -> str | None:

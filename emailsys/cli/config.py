@@ -43,7 +43,7 @@ def show(where: Places, as_json: bool) -> None:
 
     where, whose = in_force(where)
     settings = where.settings()
-    where.announce(settings)
+    where.announce(settings.store.url)
     click.echo(f"emailsys: from {whose}", err=True)
     text = render(settings)
     if as_json:
@@ -76,7 +76,7 @@ def check(where: Places, file: Path | None, as_json: bool) -> int:
         # Each of them names the file already.
         problems, warnings = error.problems, []
     else:
-        where.announce(settings)
+        where.announce(settings.store.url)
         problems = [f"{name}: {problem}" for problem in problems_of(settings)]
         warnings = [f"{name}: warning: {warning}" for warning in warnings_of(settings, where.config is not None)]
         warnings += [f"the store: warning: {warning}" for warning in warnings_of_store(where, settings)]

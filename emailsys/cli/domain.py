@@ -13,7 +13,7 @@ from emailsys.cli.options import ADDRESS, Places, Refused, as_json, places
 from emailsys.cli.output import print_done, print_rows
 from emailsys.cli.verbs import Verbs, examples
 from emailsys.config.exits import Exit
-from emailsys.mail.address import Address, is_domain
+from emailsys.mail.address import Address, is_mail_domain
 
 _EXAMPLES: Final = """
 emailsys domain add example.org --postmaster alice@example.org
@@ -40,14 +40,15 @@ def domain() -> None:
 @places
 def add(where: Places, name: str, postmaster: Address | None, as_json: bool) -> None:
     """Add a domain, with its addresses postmaster and abuse (RFC 5321 §4.5.1, RFC 2142)."""
-    if not is_domain(name):
-        raise click.BadParameter(f"{name!r} is no domain", param_hint="'NAME'")
+    if not is_mail_domain(name):
+        raise click.BadParameter(f"{name!r} is no domain; such are example.org, grün.example", param_hint="'NAME'")
     if postmaster is None:
         if not sys.stdin.isatty():
             raise Refused(
                 f"postmaster@{name} and abuse@{name} need someone who reads them: give --postmaster ADDRESS", Exit.USAGE
             )
-        postmaster = click.prompt(f"Who reads mail to postmaster@{name} and abuse@{name}?", type=ADDRESS)
+        question = f"Who reads mail to postmaster@{name} and abuse@{name}?"
+        postmaster = click.prompt(question, type=ADDRESS, prompt_suffix=" ")
     administer(where, {"command": "domain.add", "name": name, "postmaster": [postmaster.local, postmaster.domain]})
     added = {"name": name, "postmaster": str(postmaster)}
     print_done(added, as_json, f"added {name}; postmaster and abuse go to {postmaster}")

@@ -172,7 +172,3 @@ def _told(error: Exception) -> int:
         err=True,
     )
     return Exit.SOFTWARE
-
-
-if __name__ == "__main__":
-    main()

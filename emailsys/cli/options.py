@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from emailsys.config.exits import Exit
-from emailsys.config.places import StateChoice, choose_state, find_config
+from emailsys.config.places import StateChoice, choose_state, find_config, told_store
 from emailsys.mail.address import Address
 
 if TYPE_CHECKING:
@@ -58,24 +58,17 @@ class Places:
 
         return load(self.config, self.folder)
 
-    def announce(self, settings: Settings | None = None) -> None:
-        """Say on stderr which store is used, where it is not the default one: once in a command."""
-        store = told_store(self.state, settings)
+    def announce(self, url: str | None = None) -> None:
+        """Say on stderr which store is used, where it is not the default one: once in a command.
+
+        @param url: the `store.url` of the configuration in force.
+        """
+        store = told_store(self.state, url)
         context = click.get_current_context(silent=True)
         told = {} if context is None else context.find_root().meta
         if store is not None and told.get(_TOLD) != store:
             told[_TOLD] = store
             click.echo(f"emailsys: {store}", err=True)
-
-
-def told_store(state: StateChoice, settings: Settings | None) -> str | None:
-    """Which store is used, in words; None where it is the default one. A password in its URL is left out."""
-    if settings is not None and settings.store.url is not None:
-        scheme, separator, rest = settings.store.url.partition("://")
-        secret, at, host = rest.rpartition("@")
-        user = secret.partition(":")[0]
-        return f"store {scheme}{separator}{user}{at}{host}, state folder {state.folder} ({state.reason})"
-    return None if state.is_default else f"store in {state.folder} ({state.reason})"
 
 
 def places(function: Callable[..., Any]) -> Callable[..., Any]:

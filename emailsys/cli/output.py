@@ -58,7 +58,9 @@ def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, empty: str) -> 
 
 
 def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A row a line; where the screen is too narrow for that a column a line, so that nothing is cut off."""
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -67,7 +69,14 @@ def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
         table.add_column(name, justify="right" if isinstance(value, int) and not isinstance(value, bool) else "left")
     for row in rows:
         table.add_row(*(Text(_shown(value)) for value in row.values()))
-    Console().print(table)
+    console = Console()
+    boundless = console.options.update(max_width=sys.maxsize)
+    if Measurement.get(console, boundless, table).maximum <= console.width:
+        console.print(table)
+        return
+    widest = max(map(len, rows[0]))
+    records = ("\n".join(f"{name:<{widest}}  {_shown(value)}" for name, value in row.items()) for row in rows)
+    click.echo("\n\n".join(records))
 
 
 def _shown(value: Any) -> str:

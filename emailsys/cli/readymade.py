@@ -40,7 +40,7 @@ def _program() -> str:
     script = Path(sys.executable).with_name("emailsys")
     if os.access(script, os.X_OK):
         return shlex.quote(str(script))
-    return f"{shlex.quote(sys.executable)} -m emailsys.cli.main"
+    return f"{shlex.quote(sys.executable)} -m emailsys"
 
 
 def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path, message: Path) -> list[Line]:

@@ -42,7 +42,7 @@ class RunningDaemon:
 
         @raise Refused: it does not start; the message is its own.
         """
-        command = [sys.executable, "-m", "emailsys.cli.main", "serve", "--state", str(self._folder)]
+        command = [sys.executable, "-m", "emailsys", "serve", "--state", str(self._folder)]
         begin = self._log.stat().st_size if self._log.exists() else 0
         with open(os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
             # A session of its own: Ctrl-C at the terminal comes to us alone, and we end the daemon in order.

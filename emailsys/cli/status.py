@@ -13,6 +13,7 @@ from emailsys.cli.options import Places, Refused, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.cli.verbs import examples
 from emailsys.config.exits import Exit
+from emailsys.mail.quantities import counted, shown_size
 
 _EXAMPLES = """
 emailsys status
@@ -21,6 +22,8 @@ watch emailsys status
 """
 # Domains of the queue that the screen has room for.
 _DOMAINS = 8
+# A disk with room for fewer than so many messages of the largest size is nearly full: time to act, while mail comes in.
+_NEARLY_FULL = 10
 
 
 @click.command(epilog=examples(_EXAMPLES))
@@ -54,11 +57,14 @@ def _show(daemon: dict[str, Any] | None, queue: list[dict[str, Any]]) -> None:
         )
         for service, addresses in daemon["listening"].items():
             sessions = daemon["sessions"].get(service)
-            count = "" if sessions is None else f"  {sessions} session{'' if sessions == 1 else 's'}"
+            count = "" if sessions is None else f"  {counted(sessions, 'session')}"
             click.echo(f"  {service:<12}{', '.join(addresses)}{count}")
         for hop in daemon.get("next_hops", ()):
             if hop["paused_until"]:
                 click.echo(f"  {hop['name']} is left alone until {shown_time(hop['paused_until'])}: {hop['reason']}")
+        disk = daemon.get("disk")
+        if disk is not None:
+            click.echo(_told_disk(**disk))
         counters = sorted(daemon["counters"].items(), key=lambda item: (-item[1], item[0]))
         if counters:
             click.echo("since the start: " + ", ".join(f"{name} {count}" for name, count in counters))
@@ -74,3 +80,13 @@ def _show(daemon: dict[str, Any] | None, queue: list[dict[str, Any]]) -> None:
         )
     if len(queue) > _DOMAINS:
         click.echo(f"  and {len(queue) - _DOMAINS} more domains: emailsys queue summary")
+
+
+def _told_disk(free: int, largest: int, limit: int) -> str:
+    left = f"disk: {shown_size(free)} left for mail"
+    if not free:
+        return f"{left}, FULL: all mail is put off (452 4.3.1)"
+    if largest < limit:
+        size = shown_size(largest)
+        return f"{left}, nearly FULL: messages over {size} or of unknown size are put off (452 4.3.1)"
+    return f"{left}, nearly full" if largest < _NEARLY_FULL * limit else left

@@ -30,7 +30,7 @@ def upgrade(where: Places, yes: bool, as_json: bool) -> None:
     from emailsys.telemetry import Telemetry
 
     settings = where.settings()
-    where.announce(settings)
+    where.announce(settings.store.url)
     if settings.store.url is not None and settings.store.url.startswith("postgresql") and not yes:
         if not sys.stdin.isatty():
             raise Refused(f"{_WARNING} Then say --yes", Exit.USAGE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final
 CONFIG_NAME: Final = "emailsys.toml"
 SYSTEM_CONFIG: Final = Path("/etc/emailsys") / CONFIG_NAME
 SYSTEM_STATE: Final = Path("/var/lib/emailsys")
+_PASSWORD: Final = re.compile(r"([?&](?:ssl)?password=)[^&]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,24 @@ def choose_state(given: str | None, environ: Mapping[str, str], is_root: bool) -
             folder = Path(value).expanduser().absolute()
             return StateChoice(folder, reason, folder == default)
     return StateChoice(default, "default", True)
+
+
+def told_store(state: StateChoice, url: str | None) -> str | None:
+    """Which store is used, in words; None where it is the default one.
+
+    @param url: that of its database, None where it is a file in the state folder.
+    """
+    if url is not None:
+        return f"store {without_password(url)}, state folder {state.folder} ({state.reason})"
+    return None if state.is_default else f"store in {state.folder} ({state.reason})"
+
+
+def without_password(url: str) -> str:
+    """The URL of a database as it may be shown: passwords stand before the host, or in a query."""
+    scheme, separator, rest = url.partition("://")
+    secret, at, host = rest.rpartition("@")
+    host = _PASSWORD.sub(r"\1...", host)
+    return f"{scheme}{separator}{secret.partition(':')[0]}{at}{host}"
 
 
 def find_config(given: str | None, environ: Mapping[str, str], state: Path) -> Path | None:

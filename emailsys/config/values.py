@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from emailsys.mail.address import is_address_literal, is_domain
+from emailsys.mail.address import is_address_literal, is_mail_domain
 
 Read = Callable[[Any], Any]
 
@@ -156,7 +156,7 @@ def a_peer(value: object) -> str:
 
 def a_domain(value: object) -> str:
     """A mail domain."""
-    if not isinstance(value, str) or not is_domain(value):
+    if not isinstance(value, str) or not is_mail_domain(value):
         raise Unfit('a mail domain, such as "example.org"')
     return value.lower()
 

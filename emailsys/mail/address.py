@@ -129,6 +129,15 @@ def is_domain(text: str) -> bool:
     return len(text.encode()) <= MAX_DOMAIN
 
 
+def is_mail_domain(text: str) -> bool:
+    """Whether mail can have it as its domain: a domain name, and none that looks like an IPv4 address.
+
+    RFC 1123 §2.1: no host name has the form of one, as its last label is never a number; without brackets nobody
+    could tell the two apart.
+    """
+    return is_domain(text) and not text.rpartition(".")[2].isdecimal()
+
+
 def is_address_literal(text: str) -> bool:
     """Whether it is an address literal of RFC 5321 §4.1.3, with its brackets: IPv4, IPv6 or of a general kind."""
     if not (text.startswith("[") and text.endswith("]")) or len(text) > MAX_DOMAIN:

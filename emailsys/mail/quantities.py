@@ -1,4 +1,4 @@
-"""Sizes as people read them."""
+"""Sizes and numbers of things as people read them."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def shown_size(octets: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, which takes an s but after 1."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -54,7 +55,6 @@ def _encoded(code: int, enhanced: str, text: str) -> bytes:
 
 
 # Success.
-HELP: Final = Reply(214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS AUTH; RFC 5321")
 TLS_READY: Final = Reply(220, "2.0.0", "ready to start TLS")
 CLOSING: Final = Reply(221, "2.0.0", "goodbye")
 LOGGED_IN: Final = Reply(235, "2.7.0", "logged in")
@@ -144,6 +144,15 @@ def greeting(hostname: str) -> Reply:
 def hello(hostname: str, extensions: tuple[str, ...] = ()) -> Reply:
     """The reply to HELO, and with extensions that to EHLO (RFC 5321 §4.1.1.1)."""
     return Reply(250, "", "\n".join((hostname, *extensions)))
+
+
+def commands(beside: Iterable[str]) -> Reply:
+    """The commands there are (RFC 5321 §4.1.1.8).
+
+    @param beside: those that not every client may use.
+    """
+    names = " ".join(("EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT", *beside))
+    return Reply(214, "2.0.0", f"{names}; RFC 5321")
 
 
 def challenge(text: bytes) -> Reply:

@@ -20,15 +20,12 @@ from emailsys.interfaces import IMaildrop, LoginBusy, MaildropInUse
 from emailsys.mail.envelope import Client
 from emailsys.mail.ip import is_loopback
 from emailsys.net.admission import Admission
-from emailsys.net.connection import Connection
+from emailsys.net.connection import MAX_FAILED_LOGINS, Connection
 from emailsys.net.tls import describe
 from emailsys.net.turn import Turn
 from emailsys.telemetry import Telemetry
 from emailsys.wire.pop3_session import Event, POP3Session
 from emailsys.wire.sasl import MECHANISMS, Credentials, Exchange, SaslCancelled, SaslSyntaxError, exchange_for
-
-# After so many wrong passwords the connection is closed: guessing costs a connection each time.
-MAX_FAILED_LOGINS: Final = 5
 
 # RFC 3206 §4: the client should ask its user again.
 _WRONG: Final = "[AUTH] wrong user name or password"

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from emailsys.interfaces import IMaildrop, MaildropLost, StoreError
+from emailsys.mail.quantities import counted
 from emailsys.net.admission import TurnedAway
 from emailsys.net.pop3_authorization import POP3Authorization, POP3Service
 from emailsys.net.pop3_sending import CutShort, MessageDamaged, send_listing, send_message
@@ -126,7 +127,8 @@ class POP3Server(POP3Authorization):
     @override
     def logged_in(self) -> None:
         sizes = self.maildrop.listMessages()
-        self.successResponse(b"%d messages (%d octets)" % (len(sizes) - sizes.count(0), sum(sizes)))
+        here = counted(len(sizes) - sizes.count(0), "message")
+        self.successResponse(f"{here} ({sum(sizes)} octets)".encode("ascii"))
 
     def _find(self, number: int) -> int | None:
         """The index of a message that exists and is not deleted; otherwise None, and the client was told."""
@@ -240,7 +242,7 @@ class POP3Server(POP3Authorization):
             self.let_go()
         self.event("pop3.end", retrieved=self._retrieved)
         if failure is None:
-            self.successResponse(b"bye, %d messages removed" % self._deleted)
+            self.successResponse(f"bye, {counted(self._deleted, 'message')} removed".encode("ascii"))
         else:
             self.failResponse(failure)
         self.close()

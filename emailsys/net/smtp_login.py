@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from twisted.cred.credentials import Anonymous, ICredentials, UsernamePassword
 from twisted.cred.error import LoginFailed
@@ -17,14 +17,11 @@ from emailsys.mail import reply as replies
 from emailsys.mail.envelope import Client
 from emailsys.mail.ip import is_loopback
 from emailsys.mail.reply import Reply
-from emailsys.net.connection import Connection
+from emailsys.net.connection import MAX_FAILED_LOGINS, Connection
 from emailsys.net.smtp_service import Kind, SMTPService
 from emailsys.net.tls import describe
 from emailsys.wire.sasl import MECHANISMS, Credentials
 from emailsys.wire.smtp_session import Event, Session
-
-# After so many wrong passwords the connection is closed: guessing costs a connection each time.
-MAX_FAILED_LOGINS: Final = 5
 
 
 class SMTPLogin(Connection[Event], smtp.ESMTP):

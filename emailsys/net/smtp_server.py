@@ -124,8 +124,8 @@ class ESMTPServer(SMTPReception):
         self.reply(replies.NOT_VERIFIED)
 
     def do_HELP(self, rest: bytes) -> None:
-        """RFC 5321 §4.1.1.8."""
-        self.reply(replies.HELP)
+        """RFC 5321 §4.1.1.8: the commands that are there for this client at the moment."""
+        self.reply(replies.commands(name for name in ("STARTTLS", "AUTH") if name not in self.wire.closed))
 
     @override
     def do_QUIT(self, rest: bytes) -> None:

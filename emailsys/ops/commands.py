@@ -42,7 +42,14 @@ class Commands:
         self._hooks = hooks
 
     async def answer(self, request: object) -> Answer:
-        """Carry a request out. The answer has `result`, or `error` with `kind` and `message`; nothing is raised."""
+        """Carry a request out; nothing is raised.
+
+        The answer has `result`, or `error` with `kind` and `message`; and `store` where that is not the default one.
+        """
+        answer = await self._answer(request)
+        return answer if self._hooks.store is None else {**answer, "store": self._hooks.store}
+
+    async def _answer(self, request: object) -> Answer:
         try:
             run = self._understand(request)
         except MalformedRequest as error:

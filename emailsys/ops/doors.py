@@ -59,9 +59,12 @@ class Hooks:
     """What the composition root knows and the store does not.
 
     `status` tells of the running daemon, None where none runs; `explain` asks routing, None where there is none;
-    `queue_changed` is called when an operator has made something due.
+    `queue_changed` is called when an operator has made something due. `store` is the URL of the database, without a
+    password, which each answer bears, so that an operator sees which store was asked; None for the file in the state
+    folder.
     """
 
     status: Callable[[], Mapping[str, Any]] | None = None
     explain: Explain | None = None
     queue_changed: Callable[[], None] | None = None
+    store: str | None = None

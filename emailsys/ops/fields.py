@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from emailsys.mail.address import Address, is_domain
+from emailsys.mail.address import Address, is_mail_domain
 
 E = TypeVar("E", bound=enum.Enum)
 
@@ -37,7 +37,7 @@ class Fields:
     def domain(self, name: str) -> str:
         """A domain name; an address literal is none."""
         value: str = self._take(
-            name, "a domain name, such as example.org", lambda value: isinstance(value, str) and is_domain(value)
+            name, "a domain name, such as example.org", lambda value: isinstance(value, str) and is_mail_domain(value)
         )
         return value
 

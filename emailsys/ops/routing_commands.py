@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from emailsys.interfaces import AdminError
-from emailsys.mail.address import is_domain
+from emailsys.mail.address import is_domain, is_mail_domain
 from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
 from emailsys.mail.trace import address_literal
 from emailsys.operations import AliasRow
@@ -72,7 +72,7 @@ def _route_set(fields: Fields) -> Run:
     username, password = fields.word("username"), fields.secret("password")
     host = _host(host)
     for domain in filter(None, (recipient_domain, sender_domain)):
-        if not is_domain(domain):
+        if not is_mail_domain(domain):
             raise MalformedRequest(f"domain: found {domain!r}; allowed: the name of a domain")
     if not port:
         raise MalformedRequest(f"port: found 0; allowed: 1 to {_MOST_PORT}")

@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from emailsys.interfaces import AdminError, DomainRow, Fate, IAccounts, UserRow
 from emailsys.mail.address import Address, domain_key
+from emailsys.mail.quantities import counted
 from emailsys.store.changes import Changes, find_domain
 from emailsys.store.directory import ROLES
 from emailsys.store.ending import end_in_maildrop, end_some
@@ -85,7 +86,7 @@ class Accounts:
                 raise AdminError(f"there is no domain {name}")
             users = connection.execute(select(func.count()).where(accounts.c.domain_id == domain_id)).scalar_one()
             if users:
-                raise AdminError(f"the domain {name} has {users} users; remove them first")
+                raise AdminError(f"{name} has {counted(users, 'user')}; the domain has to be empty")
             other = connection.execute(
                 select(domains.c.name, addresses.c.local_key)
                 .join(addresses, addresses.c.domain_id == domains.c.domain_id)
@@ -168,7 +169,7 @@ class Accounts:
             drop = maildrop.c.account_id == account.account_id
             mail = connection.execute(select(func.count()).where(drop)).scalar_one()
             if mail and not purge:
-                raise AdminError(f"{address} has {mail} messages; --purge deletes them")
+                raise AdminError(f"{address} has {counted(mail, 'message')}; --purge deletes the mail, too")
             # What has come since the last step.
             end_in_maildrop(connection, drop, Fate.DROPPED, self._microseconds(), _PURGED)
             connection.execute(delete(credentials).where(credentials.c.account_id == account.account_id))

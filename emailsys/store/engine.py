@@ -73,6 +73,8 @@ class Engine(ABC):
     placeholder: str = "?"
     # What the engine and its driver raise; anything else is the caller's own.
     errors: tuple[type[Exception], ...] = (SQLAlchemyError, OSError)
+    #: The file or URL it is opened on, as an operator knows it; without a password.
+    shown: str
 
     @abstractmethod
     def connect_writer(self) -> Connection:

@@ -25,7 +25,7 @@ _OUTSTANDING_OCTETS: Final = 1024 * 1024
 # Where too much is held in memory over all messages, pieces from this size on are staged before they are full.
 _SMALL_PIECE_OCTETS: Final = 16 * 1024
 # RFC 1870 §6 leaves to us what "insufficient storage" is: once for the message, half for its WAL and pages beside it.
-_ROOM: Final = 1.5
+ROOM: Final = 1.5
 # Seconds for which a look at the disk is good: a look at each message would be one system call more.
 _LOOK_EVERY: Final = 0.25
 
@@ -68,7 +68,7 @@ class Intake:
         if now >= self._look_again_at:
             self._look_again_at = now + _LOOK_EVERY
             self._free = self.database.engine.free_octets()
-        return self._free is None or self._free >= _ROOM * octets
+        return self._free is None or self._free >= ROOM * octets
 
 
 @implementer(IIncoming)

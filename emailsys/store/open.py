@@ -150,6 +150,8 @@ def open_on(
             locks = KernelLocks(engine.path.with_name(engine.path.name + ".locks"))
             sync_directory(engine.path.parent)
         else:
+            # A server that is not there is told as that, not as a lock that was lost.
+            engine.connect_reader().close()
             locks = AdvisoryLocks(engine, reactor)
         try:
             ids = _prepare(engine, locks, telemetry, opening)
@@ -158,7 +160,8 @@ def open_on(
             raise
     except engine.errors as error:
         engine.close()
-        raise StoreError(f"the store cannot be opened: {getattr(error, 'orig', error)}") from error
+        why = "; ".join(line.strip() for line in str(getattr(error, "orig", error)).splitlines())
+        raise StoreError(f"the store {engine.shown} cannot be opened: {why}") from error
     except BaseException:
         engine.close()
         raise

@@ -41,6 +41,7 @@ class Postgres(Engine):
         """
         @raise StoreError: the driver is not installed.
         """
+        self.shown = url.render_as_string(hide_password=True)
         options = {name: value for name, value in _OPTIONS.items() if name not in url.query}
         try:
             self._writer = create_engine(url, poolclass=NullPool, connect_args=options)

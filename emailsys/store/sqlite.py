@@ -75,6 +75,7 @@ class SQLite(Engine):
                 f"{path} lies on {kind}, a network file system, where SQLite can lose mail: use a local disk"
             )
         self.path = path
+        self.shown = str(path)
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._lock = CommitLock(path.with_name(path.name + ".commit-lock"))

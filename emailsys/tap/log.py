@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import TextIO, cast
+from typing import Final, TextIO, cast
 
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.logfile import LogFile
 
 from emailsys.telemetry import LogWriter
 
+# The log lies on the disk of the store, where nobody is told to rotate it: together no more than 160 MiB.
+ROTATE_OCTETS: Final = 16 * 1024 * 1024
+OLD_FILES: Final = 9
+
 
 def open_log(path: str | None) -> LogWriter:
     """The observer that twistd logs to.
 
-    @param path: the file, "-" or None for stdout. It is opened anew at 1 MB, and at SIGUSR1, as twistd does it.
+    @param path: the file, "-" or None for stdout. It is opened anew at ROTATE_OCTETS, and at SIGUSR1, as twistd does
+        it; OLD_FILES of those before are kept, path.1 being the last.
     """
     if path is None or path == "-":
         return LogWriter(sys.stdout)
-    file = LogFile.fromFullPath(path)
+    file = LogFile.fromFullPath(path, rotateLength=ROTATE_OCTETS, maxRotatedFiles=OLD_FILES)
 
     def rotate(signal_number: int, frame: object) -> None:
         # Imported when it runs: twistd chooses the reactor after this module is loaded.

@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from emailsys import __version__
 from emailsys.config.exits import Exit
+from emailsys.config.places import without_password
 from emailsys.config.settings import CertificateFiles, POP3Settings, Settings, SMTPSettings
 from emailsys.interfaces import StoreError
 from emailsys.mail.ip import is_loopback
@@ -42,6 +43,7 @@ from emailsys.policy.hashing import HashingThreads
 from emailsys.policy.login import build_portal
 from emailsys.policy.renewal import Renewal
 from emailsys.policy.trusted import TrustedNetworks
+from emailsys.store.intake import ROOM
 from emailsys.store.open import Opening, Store, open_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
 from emailsys.tap.explaining import explainer
@@ -158,7 +160,13 @@ class Daemon(Service):
             self._addresses.setdefault(bound.service, []).append(bound.shown)
             factory = self._metrics_site(store) if bound.service == "metrics" else self._outward(bound.service)
             self._adopt(bound.socket, factory)
-        hooks = Hooks(self.status, explainer(self.settings, store), outbound.runner.lift_pauses)
+        url = self.settings.store.url
+        hooks = Hooks(
+            self.status,
+            explainer(self.settings, store),
+            outbound.runner.lift_pauses,
+            None if url is None else without_password(url),
+        )
         commands = Commands(store, self.telemetry, hooks)
         self._control = ControlListener(self._held.control, ControlFactory(commands, self.telemetry), self._reactor)
         self._control.start()
@@ -302,7 +310,7 @@ class Daemon(Service):
         listener.close()
 
     def status(self) -> Mapping[str, Any]:
-        """What `status` at the control socket answers; times in seconds."""
+        """What `status` at the control socket answers; times in seconds, `disk` in octets."""
         return {
             "pid": os.getpid(),
             "version": __version__,
@@ -322,8 +330,20 @@ class Daemon(Service):
                 }
                 for hop in (self._outbound.runner.status()[:_NEXT_HOPS] if self._outbound is not None else ())
             ],
+            "disk": self._disk(),
             "counters": dict(self.telemetry.counters),
         }
+
+    def _disk(self) -> Mapping[str, int] | None:
+        """What the disk has left for mail, and how large a message may be for it to be taken now, at most.
+
+        None where the disk is not seen from here.
+        """
+        free = self._store.database.engine.free_octets() if self._store is not None else None
+        if free is None:
+            return None
+        free = max(0, free)
+        return {"free": free, "largest": int(free / ROOM), "limit": self.settings.smtp.max_message_size}
 
     def _open_mail_log(self) -> None:
         monitoring = self.settings.monitoring

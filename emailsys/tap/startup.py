@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Final
 from emailsys import supervisor
 from emailsys.config.exits import Exit
 from emailsys.config.loader import load
-from emailsys.config.places import choose_state, find_config
+from emailsys.config.places import choose_state, find_config, told_store
 from emailsys.config.settings import CertificateFiles, LogFormat, Settings
 from emailsys.interfaces import StoreError
 from emailsys.net.tls import ServerTLS, TLSConfigError
@@ -43,21 +45,24 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     choice = choose_state(state, os.environ, os.geteuid() == 0)
     path = find_config(config, os.environ, choice.folder)
     settings = load(path, choice.folder)
-    if settings.monitoring.metrics_listen and find_spec("prometheus_client") is None:
-        raise StartupError(
-            "monitoring.metrics_listen needs prometheus-client: pip install prometheus-client", Exit.CONFIG
-        )
-    identity = supervisor.find_identity(settings.user, settings.group)
+    with _naming(settings.source):
+        if settings.monitoring.metrics_listen and find_spec("prometheus_client") is None:
+            raise StartupError(
+                "monitoring.metrics_listen: needs prometheus-client: pip install prometheus-client", Exit.CONFIG
+            )
+        identity = supervisor.find_identity(settings.user, settings.group)
     # Whatever this process writes is its own alone.
     os.umask(0o077)
     supervisor.make_state_folder(choice.folder)
-    if not choice.is_default:
-        print(f"emailsys: store in {choice.folder} ({choice.reason})", file=sys.stderr)
+    told = told_store(choice, settings.store.url)
+    if told is not None:
+        print(f"emailsys: {told}", file=sys.stderr)
     lock = supervisor.FolderLock.take(choice.folder)
     try:
         settings = fitting(settings, supervisor.raise_descriptor_limit())
-        tls = server_tls(settings)
-        listeners = supervisor.bind_all(settings)
+        with _naming(settings.source):
+            tls = server_tls(settings)
+            listeners = supervisor.bind_all(settings)
         try:
             control = bind_control(choice.folder)
         except OSError as error:
@@ -77,6 +82,15 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     held = Held(lock, tuple(listeners), control)
     line = json_line if settings.monitoring.log_format is LogFormat.JSON else plain_line
     return Daemon(reactor, settings, held, tls, Telemetry(line=line), lambda: certificates_of(settings))
+
+
+@contextmanager
+def _naming(source: Path | None) -> Iterator[None]:
+    """Put the name of the configuration file before an error that begins with a key path, as its loader does."""
+    try:
+        yield
+    except StartupError as error:
+        raise StartupError(f"{source or 'embedded default'}: {error}", error.status) from None
 
 
 def fitting(settings: Settings, descriptors: int) -> Settings:

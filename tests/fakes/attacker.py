@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-PATIENCE = 5.0
+PATIENCE = 60.0
 
 
 class Attacker(Protocol):

@@ -141,7 +141,7 @@ class Daemon:
                 )
             if self._is_ready():
                 return
-            if "in use" not in self.log:
+            if "another program listens there" not in self.log:
                 break
         raise AssertionError(f"the daemon does not start:\n{self.log}")
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from tests.live.daemon import PATIENCE
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
-PROGRAM: Final = (sys.executable, "-m", "emailsys.cli.main")
+PROGRAM: Final = (sys.executable, "-m", "emailsys")
 
 
 class Person:

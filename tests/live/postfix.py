@@ -17,6 +17,8 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from tests.live.daemon import free_ports
+
 DAEMONS: Final = Path("/usr/lib/postfix/sbin")
 
 
@@ -27,13 +29,6 @@ def why_not() -> str:
     if os.geteuid() != 0:
         return "needs root, without which Postfix does not start"
     return ""
-
-
-def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def banner(reactor: Any, port: int, alive: Any) -> str:
@@ -84,7 +79,7 @@ class Postfix:
         self._folder = Path(tempfile.mkdtemp(prefix="emailsys-postfix-"))
         self._folder.chmod(0o755)
         self._running = Running()
-        self.ports = {name: free_port() for name in services}
+        self.ports = dict(zip(services, free_ports(len(services)), strict=True))
         self._write(services, settings or {})
 
     def _write(self, services: Mapping[str, tuple[Path, Path]], others: Mapping[str, str]) -> None:

@@ -21,7 +21,8 @@ from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.dialer import Dialer
 from emailsys.net.tls_client import client_context
 from tests.fakes.memory_hosts import BODY, pieces_of, quiet, transmission
-from tests.live.postfix import Running, banner, free_port
+from tests.live.daemon import free_ports
+from tests.live.postfix import Running, banner
 
 reactor: Any = _reactor
 
@@ -48,7 +49,7 @@ class SmtpSinkTests(TestCase):
     async def sink(self, *options: str) -> NextHop:
         """Start it; where it listens."""
         assert SMTP_SINK is not None
-        port = free_port()
+        [port] = free_ports(1)
         # It gives up root's rights, and is asked to.
         user = ("-u", "nobody") if os.geteuid() == 0 else ()
         process = Running()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -123,6 +124,22 @@ class ProcessTests(SynchronousTestCase):
         session_in.quit()
         refused = run([emailsys, "user", "remove", "dora@example.test"], environ=where, status=65)
         self.assertNotIn(b"Traceback", refused.stdout)
+
+    def test_a_port_that_another_program_took_meanwhile_is_told_and_other_ports_serve(self) -> None:
+        """The daemon ends and names the address; told others, it serves the same mail."""
+        self.daemon.stop()
+        taken = self.daemon.ports["pop3"]
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", taken))
+            other.listen()
+            self.daemon.start()
+            said = f"{self.daemon.config_path}: listen.pop3: 127.0.0.1:{taken}: another program listens there"
+            self.assertIn(said, self.daemon.log)
+            self.assertNotIn("Traceback", self.daemon.log)
+            self.assertNotEqual(self.daemon.ports["pop3"], taken)
+            with Wire(self.daemon, "pop3") as wire:
+                self.assertTrue(wire.line().startswith(b"+OK"))
 
     def test_serve_is_the_foreground_twin(self) -> None:
         """`emailsys serve` on the same folder keeps the same mail."""

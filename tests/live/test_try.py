@@ -27,7 +27,7 @@ STAYS_UP = "The system stays up"
 def command(state: Path, *options: str) -> list[str]:
     """`emailsys try` on a state folder of its own, from ports that other tests are not likely to hold."""
     base = str(random.randrange(20_000, 60_000))
-    return [sys.executable, "-m", "emailsys.cli.main", "try", "--state", str(state), "--ports", base, *options]
+    return [sys.executable, "-m", "emailsys", "try", "--state", str(state), "--ports", base, *options]
 
 
 class Trial:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import signal
 import socket
 import stat
@@ -218,7 +219,8 @@ class DaemonTests(TestCase):
             other.listen()
             with self.assertRaises(StartupError) as caught:
                 self.prepared()
-        self.assertIn("another program listens there", str(caught.exception))
+        said = f"{self.config}: listen.pop3: 127.0.0.1:{self.ports['pop3']}: another program listens there"
+        self.assertEqual(str(caught.exception), said)
         self.assertIsNone(holder_of(self.state))
 
     def test_a_control_socket_that_cannot_be_made_is_told_and_all_ports_freed(self) -> None:
@@ -242,13 +244,13 @@ class DaemonTests(TestCase):
         self.assertEqual(self.said.getvalue().count("\n"), 2)
 
     def test_a_damaged_certificate_is_told(self) -> None:
-        """With its file."""
+        """With its file, and the file that names it."""
         with self.config.open("a") as file:
             file.write('[[tls.certificates]]\nchain = "none.pem"\nkey = "none.key"\n')
         with self.assertRaises(StartupError) as caught:
             self.prepared()
         self.assertEqual(caught.exception.status, Exit.CONFIG)
-        self.assertIn("none.pem", str(caught.exception))
+        self.assertRegex(str(caught.exception), f"^{re.escape(str(self.config))}: tls.certificates: .*none.pem: ")
 
     def test_a_damaged_store_is_found_before_twistd_leaves_the_terminal(self) -> None:
         """And by `serve` at its start."""

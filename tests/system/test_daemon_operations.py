@@ -124,7 +124,7 @@ class OperationsTests(TestCase):
         await self.send()
 
         def show(*arguments: str) -> str:
-            command = [sys.executable, "-m", "emailsys.cli.main", *arguments, "--state", str(self.state)]
+            command = [sys.executable, "-m", "emailsys", *arguments, "--state", str(self.state)]
             return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
         text = await self.away(show, "status")
@@ -132,6 +132,8 @@ class OperationsTests(TestCase):
             f"emailsys {__version__} on localhost, process {os.getpid()}, up ",
             f"smtp        127.0.0.1:{self.smtp}  0 sessions",
             "accepted 1",
+            "\ndisk: ",
+            " left for mail",
             "queue: ",
             "example.net ",
         ):

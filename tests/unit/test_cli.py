@@ -12,6 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.cli import accounts
 from emailsys.cli.main import main, run
 from emailsys.config.exits import MEANING, Exit
 from emailsys.passwords import verify_password
@@ -153,6 +154,13 @@ class ProgramTests(Case):
         self.assertEqual(caught.exception.code, 0)
         self.assertIn("0.", out.getvalue())
 
+    def test_the_module_is_the_program_too(self) -> None:
+        """Who has no script in the search path tries `python -m emailsys`."""
+        ended = subprocess.run(
+            [sys.executable, "-m", "emailsys", "--version"], capture_output=True, text=True, check=True, cwd=CHECKOUT
+        )
+        self.assertRegex(ended.stdout, r"^emailsys, version \d")
+
     def test_a_defect_is_one_line_with_status_70(self) -> None:
         """A traceback is for those who ask for it."""
 
@@ -216,6 +224,8 @@ class AccountTests(Case):
         """A mistyped domain is told before anybody is asked for a postmaster or, twice, for a password."""
         err = self.refused(Exit.USAGE, "domain", "add", "exa mple", typed="alice@example.org\n")
         self.assertIn("'exa mple' is no domain", err)
+        err = self.refused(Exit.USAGE, "domain", "add", "127.0.0.1", "--postmaster", "ann@127.0.0.1")
+        self.assertIn("'127.0.0.1' is no domain; such are example.org", err)
         err = self.refused(Exit.DATA, "user", "add", "alice@exmple.org", typed="")
         self.assertIn("there is no domain exmple.org", err)
 
@@ -229,6 +239,14 @@ class AccountTests(Case):
         os.environ["XDG_STATE_HOME"] = str(self.state)
         self.patch(os, "geteuid", lambda: 4711)
         self.assertNotIn("store in", self.run_it("user", "list")[2])
+
+    def test_the_store_of_the_daemon_that_runs_is_told(self) -> None:
+        """Its configuration is not looked for here: what it answered from is."""
+        self.patch(
+            accounts, "ask", lambda folder, request: {"result": [], "store": "postgresql://mail@db.example/mail"}
+        )
+        said = self.run_it("user", "list")[2]
+        self.assertIn("emailsys: store postgresql://mail@db.example/mail, state folder ", said)
 
     def test_the_state_folder_is_made_for_its_owner_alone(self) -> None:
         """By whichever command comes first."""
@@ -324,6 +342,23 @@ class AccountTests(Case):
             self.assertEqual(run(["domain", "list"]), 0)
         self.assertRegex(screen.getvalue(), r"name +postmaster +users")
         self.assertRegex(screen.getvalue(), r"example\.test +ann@example\.test +0")
+
+    def test_on_a_narrow_screen_nothing_of_a_table_is_cut_off(self) -> None:
+        """Each column has a line of its own there: a queue id with an end of dots is none."""
+        self.add_domain()
+
+        class Screen(io.StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        long = f"{'d' * 60}.test"
+        self.fine("domain", "add", long, "--postmaster", f"ann@{long}")
+        # A dumb terminal has 80 columns.
+        os.environ["TERM"] = "dumb"
+        screen = Screen()
+        with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(io.StringIO()):
+            self.assertEqual(run(["domain", "list"]), 0)
+        self.assertIn(f"\nname        {long}\npostmaster  ann@{long}\nusers       0\n", screen.getvalue())
 
     def test_a_store_that_cannot_be_opened_is_one_line(self) -> None:
         """Status 69, and the file stays as it is."""

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from emailsys.cli import in_force, output
+from emailsys.cli import status as status_command
 from emailsys.cli import trace as trace_command
 from emailsys.cli.alias import alias
-from emailsys.cli.amounts import shown_span
+from emailsys.cli.amounts import octets_of, shown_span
 from emailsys.cli.domain import domain
+from emailsys.cli.options import Refused
 from emailsys.cli.queue import queue
 from emailsys.cli.route import route
 from emailsys.cli.user import user
@@ -320,6 +322,45 @@ class LifeTests(OperationsCase):
         self.assertIn("queue: 1 waiting, 0 leased, 0 held", out)
         _, out, _ = self.run_it("status", "--json")
         self.assertEqual(json.loads(out)["daemon"], None)
+
+    def test_the_status_says_how_much_room_the_disk_has_for_mail(self) -> None:
+        """Before mail is put off, and why it is."""
+        for free, told in (
+            (5 << 30, "disk: 5.0 GiB left for mail"),
+            (100 << 20, "disk: 100 MiB left for mail, nearly full"),
+            (9 << 20, "disk: 9.0 MiB left for mail, nearly FULL: messages over 6.0 MiB or of unknown size are put off"),
+            (0, "disk: 0 B left for mail, FULL: all mail is put off"),
+        ):
+            daemon = {
+                "version": "1",
+                "hostname": "mx",
+                "pid": 7,
+                "up": 5,
+                "state": "/s",
+                "config": None,
+                "listening": {},
+                "sessions": {},
+                "counters": {},
+                "disk": {"free": free, "largest": free * 2 // 3, "limit": 50 << 20},
+            }
+            self.patch(status_command, "running", lambda where, daemon=daemon: daemon)
+            put_off = " (452 4.3.1)" if told.endswith("put off") else ""
+            self.assertIn(f"\n{told}{put_off}\n", self.fine("status"))
+
+    def test_a_size_is_read_as_people_write_it(self) -> None:
+        """A letter alone is a power of 1024, as in `du`; the same for quotas and for `--max-size`."""
+        for text, octets in (
+            ("2000", 2000), ("0", 0), ("12 B", 12), ("500k", 500 << 10), ("1M", 1 << 20), ("1.5M", 3 << 19),
+            ("2g", 2 << 30), ("2 GiB", 2 << 30), ("1 TiB", 1 << 40),
+            ("500MB", 500 * 10**6), ("1.001kB", 1001), ("3gb", 3 * 10**9),
+        ):  # fmt: skip
+            self.assertEqual(octets_of(text), octets, text)
+        for text in ("", "M", "1P", "-1", "+1", "1,5M", "0x10", "1e3", "\u0661M", "1 M B", "big"):
+            self.assertRaises(Refused, octets_of, text)
+        self.fine("user", "quota", "ann@example.test", "1M")
+        self.assertEqual(self.told("user", "list")[0]["quota"], 1 << 20)
+        err = self.refused(Exit.USAGE, "user", "quota", "ann@example.test", "much")
+        self.assertIn("'much' is no size; such are 2000, 500K, 1.5M, 2GiB, 500MB", err)
 
     def test_spans_and_sizes_are_short(self) -> None:
         self.assertEqual([shown_span(n) for n in (5, 60, 3700, 90_000)], ["5s", "1m", "1h 1m", "1d 1h"])

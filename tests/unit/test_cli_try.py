@@ -36,7 +36,7 @@ class DialogueTests(SynchronousTestCase):
         theirs.sendall(b"".join(sent))
         theirs.shutdown(socket.SHUT_WR)
         self.addCleanup(theirs.close)
-        ours.settimeout(5.0)
+        ours.settimeout(60.0)
         transcript = Transcript("a test")
         speaker = Dialogue(ours, transcript)
         self.addCleanup(speaker.close)

@@ -7,7 +7,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config import places
-from emailsys.config.places import choose_state, default_state, find_config
+from emailsys.config.places import choose_state, default_state, find_config, told_store
 
 
 class StateTests(SynchronousTestCase):
@@ -37,6 +37,22 @@ class StateTests(SynchronousTestCase):
         self.assertEqual((chosen.reason, chosen.is_default), ("$EMAILSYS_STATE", False))
         same = choose_state("/h/.local/state/emailsys", {"HOME": "/h"}, False)
         self.assertTrue(same.is_default)
+
+    def test_a_store_that_is_not_the_default_is_told_without_its_password(self) -> None:
+        """A database, or a folder that somebody named; not the file where it always is."""
+        default = choose_state(None, {"HOME": "/h"}, False)
+        self.assertIsNone(told_store(default, None))
+        for url, shown in (
+            ("postgresql://mail:secret@db.example/mail", "postgresql://mail@db.example/mail"),
+            (
+                "postgresql://mail@/mail?host=/run&password=secret&x=1",
+                "postgresql://mail@/mail?host=/run&password=...&x=1",
+            ),
+        ):
+            folder = "/h/.local/state/emailsys"
+            self.assertEqual(told_store(default, url), f"store {shown}, state folder {folder} (default)")
+        chosen = choose_state("/srv", {"HOME": "/h"}, False)
+        self.assertEqual(told_store(chosen, None), "store in /srv (--state)")
 
     def test_a_relative_folder_is_made_absolute(self) -> None:
         """A daemon changes its working directory."""

@@ -107,6 +107,13 @@ class CommandTests(Case):
         self.assertIn("users", message)
         self.assertEqual(self.error(command="domain.remove", name="other.test")[0], "refused")
 
+    def test_each_answer_tells_which_store_it_is_from_where_that_is_not_the_default(self) -> None:
+        """A command says so on stderr, whatever configuration it would have looked for itself."""
+        url = "postgresql://mail@db.example/mail"
+        self.commands = Commands(self.store, self.telemetry, Hooks(store=url))
+        for request in ({"command": "domain.list"}, {"command": "user.list", "domain": "no.test"}, {"command": 7}):
+            self.assertEqual(self.answer(request)["store"], url)
+
     def test_a_malformed_request_is_told_field_and_what_is_allowed(self) -> None:
         """None of them reaches the store."""
         good: dict[str, Any] = {"command": "user.add", "address": ["a", "b"], "credentials": [["argon2id", "x"]]}

@@ -2,7 +2,15 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.mail.address import Address, AddressSyntaxError, domain_key, is_address_literal, is_domain, parse
+from emailsys.mail.address import (
+    Address,
+    AddressSyntaxError,
+    domain_key,
+    is_address_literal,
+    is_domain,
+    is_mail_domain,
+    parse,
+)
 
 
 class Parse(SynchronousTestCase):
@@ -77,6 +85,16 @@ class Parse(SynchronousTestCase):
         self.assertFalse(is_domain(longest + ".b"))
         # 100 letters of three octets, and 233 octets as A-labels.
         self.assertFalse(is_domain(".".join(["\u6f22\u5b57\u6f22\u5b57\u6f22\u5b57\u6f22\u5b57\u6f22"] * 12)))
+
+    def test_what_looks_like_an_ip_address_is_no_mail_domain(self) -> None:
+        """A last label of digits alone is no name of any host (RFC 1123 §2.1)."""
+        for text in ("127.0.0.1", "192.0.2", "example.1", "7"):
+            self.assertTrue(is_domain(text), text)
+            self.assertFalse(is_mail_domain(text), text)
+        for text in ("example.org", "1.example", "3com.test", "a.1b", "gr\u00fcn.example", "localhost"):
+            self.assertTrue(is_mail_domain(text), text)
+        for text in ("", "a b", "[127.0.0.1]", "a..b"):
+            self.assertFalse(is_mail_domain(text), text)
 
     def test_an_address_literal_has_brackets(self) -> None:
         self.assertTrue(is_address_literal("[192.0.2.1]"))

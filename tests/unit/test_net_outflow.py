@@ -81,7 +81,7 @@ class UnreadMailTests(SynchronousTestCase):
         self.transport.offset = 0
         self.house.clock.advance(1)
         self.assertEqual(self.house.bodies(), [SECOND, THIRD])
-        self.assertTrue(self.peer.heard().endswith(b"+OK bye, 1 messages removed\r\n"))
+        self.assertTrue(self.peer.heard().endswith(b"+OK bye, 1 message removed\r\n"))
 
     def test_a_client_that_does_not_read_loses_no_mail(self) -> None:
         self.house.clock.advance(601)

@@ -32,6 +32,20 @@ class Standing(SynchronousTestCase):
             client.say(LOGIN)
             self.assertEqual(codes(client.heard()), [235 if offered else 530])
 
+    def test_help_names_what_the_client_may_use_now_and_no_more(self) -> None:
+        """The receive port has no logins, and a login needs TLS first: a person who reads HELP is not led astray."""
+
+        def offered(kind: Kind, tls: bool) -> bytes:
+            client = SMTPHouse(kind).connect(tls=tls)
+            client.heard()
+            client.say(b"HELP\r\n")
+            return client.heard().removeprefix(b"214 2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT")
+
+        self.assertEqual(offered(Kind.RECEIVE, tls=False), b" STARTTLS; RFC 5321\r\n")
+        self.assertEqual(offered(Kind.RECEIVE, tls=True), b"; RFC 5321\r\n")
+        self.assertEqual(offered(Kind.SUBMISSION, tls=False), b" STARTTLS; RFC 5321\r\n")
+        self.assertEqual(offered(Kind.SUBMISSION, tls=True), b" AUTH; RFC 5321\r\n")
+
     def test_implicit_tls_greets_after_the_handshake_and_offers_no_starttls(self) -> None:
         house = SMTPHouse(Kind.SUBMISSION)
         client = house.connect(tls=True)

@@ -71,7 +71,16 @@ class OpenTests(SynchronousTestCase):
         self.state.mkdir(parents=True)
         (self.state / DATABASE_NAME).write_bytes(b"this is no database, whatever it is called\n" * 100)
         error = self.assertRaises(StoreError, run_offline, StoreSettings(), self.state, users, Telemetry())
-        self.assertIn("not a database", str(error))
+        self.assertEqual(
+            str(error), f"the store {(self.state / DATABASE_NAME).absolute()} cannot be opened: file is not a database"
+        )
+
+    def test_a_database_server_that_is_not_there_is_named_in_one_line_without_the_password(self) -> None:
+        url = "postgresql://mail:geheim@127.0.0.1:1/mail"
+        error = self.assertRaises(StoreError, run_offline, StoreSettings(url=url), self.state, users, Telemetry())
+        self.assertIn("mail@127.0.0.1:1/mail cannot be opened: ", str(error).replace(":***", ""))
+        self.assertNotIn("geheim", str(error))
+        self.assertNotIn("\n", str(error))
 
     def test_a_state_folder_that_cannot_be_made_is_told_in_words(self) -> None:
         self.state.parent.mkdir(parents=True, exist_ok=True)

@@ -80,6 +80,20 @@ class StateFolderTests(Case):
         self.assertIn("found a file", self.refused(Exit.CANNOT_CREATE, check_state_folder, self.folder))
         self.refused(Exit.CANNOT_CREATE, make_state_folder, self.folder / "below")
 
+    def test_a_file_system_that_is_mounted_read_only_is_told_as_such(self) -> None:
+        """As a disk becomes after an error: that the folder's owner may not write there would lead astray."""
+        self.folder.mkdir(mode=0o700)
+
+        class ReadOnly:
+            f_flag = os.ST_RDONLY
+
+        self.patch(os, "statvfs", lambda path: ReadOnly)
+        text = self.refused(Exit.CANNOT_CREATE, check_state_folder, self.folder)
+        self.assertEqual(
+            text,
+            f"state folder {self.folder}: found a file system that is mounted read-only; allowed: one to write to",
+        )
+
     def test_a_folder_that_is_not_there_yet_passes_the_check_and_is_not_made(self) -> None:
         """`config check` changes nothing."""
         check_state_folder(self.folder)

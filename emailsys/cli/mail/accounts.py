@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,17 +19,6 @@ if TYPE_CHECKING:
     from emailsys.client.accounts.secrets import Secrets
     from emailsys.client.accounts.trial import TrialResult
     from emailsys.client.accounts.values import Account, Keep, Server
-
-_SIZE: Final = re.compile(r"(\d{1,12})([kKmMgG]?)")
-_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-
-
-def octets_of(text: str) -> int:
-    """A size as a person writes it: 500k, 2M."""
-    found = _SIZE.fullmatch(text)
-    if found is None:
-        raise Refused(f"{text!r} is no size: write 2000, 500k or 2M", Exit.USAGE)
-    return int(found[1]) * _UNITS[found[2].lower()]
 
 
 def keep_of(text: str) -> Keep:
