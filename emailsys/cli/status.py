@@ -22,7 +22,7 @@ watch emailsys status
 """
 # Domains of the queue that the screen has room for.
 _DOMAINS = 8
-# A disk with room for fewer than so many messages of the largest size is nearly full: time to act, while mail comes in.
+# A disk with less than so many times what is wanted is nearly full: time to act, while mail comes in.
 _NEARLY_FULL = 10
 
 
@@ -82,11 +82,8 @@ def _show(daemon: dict[str, Any] | None, queue: list[dict[str, Any]]) -> None:
         click.echo(f"  and {len(queue) - _DOMAINS} more domains: emailsys queue summary")
 
 
-def _told_disk(free: int, largest: int, limit: int) -> str:
+def _told_disk(free: int, wanted: int) -> str:
     left = f"disk: {shown_size(free)} left for mail"
-    if not free:
-        return f"{left}, FULL: all mail is put off (452 4.3.1)"
-    if largest < limit:
-        size = shown_size(largest)
-        return f"{left}, nearly FULL: messages over {size} or of unknown size are put off (452 4.3.1)"
-    return f"{left}, nearly full" if largest < _NEARLY_FULL * limit else left
+    if free < wanted:
+        return f"{left}, FULL: mail is put off (452 4.3.1) until there are {shown_size(wanted)}"
+    return f"{left}, nearly full" if free < _NEARLY_FULL * wanted else left

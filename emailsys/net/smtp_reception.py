@@ -80,8 +80,8 @@ class SMTPReception(SMTPLogin):
         if self.delivery is None:
             await self.become_stranger()
         service = self.service
-        size = service.settings.max_message_size if arguments.size is None else arguments.size
-        has_room = await service.intake.has_room(size)
+        # Whatever size is declared: a disk that cannot take the largest message is one to look after, not to fill up.
+        has_room = await service.intake.has_room(service.settings.max_message_size)
         if self.closing:
             # The delivery has gone with the connection.
             return

@@ -335,7 +335,7 @@ class Daemon(Service):
         }
 
     def _disk(self) -> Mapping[str, int] | None:
-        """What the disk has left for mail, and how large a message may be for it to be taken now, at most.
+        """What the disk has left for mail, and how much it must have for mail to be taken.
 
         None where the disk is not seen from here.
         """
@@ -343,7 +343,7 @@ class Daemon(Service):
         if free is None:
             return None
         free = max(0, free)
-        return {"free": free, "largest": int(free / ROOM), "limit": self.settings.smtp.max_message_size}
+        return {"free": free, "wanted": int(ROOM * self.settings.smtp.max_message_size)}
 
     def _open_mail_log(self) -> None:
         monitoring = self.settings.monitoring

@@ -126,6 +126,21 @@ class Order(SynchronousTestCase):
         waiting.callback(True)
         self.assertEqual(house.telemetry.surprises, [])
 
+    def test_a_disk_too_small_for_the_largest_message_takes_none(self) -> None:
+        """A small SIZE is no way to the last octets of a disk."""
+        house = SMTPHouse()
+        asked: list[int] = []
+
+        async def has_room(octets: int) -> bool:
+            asked.append(octets)
+            return False
+
+        house.store.intake.has_room = has_room  # type: ignore[method-assign]
+        peer = greeted(house)
+        peer.say(b"MAIL FROM:<a@elsewhere.test> SIZE=10\r\nMAIL FROM:<a@elsewhere.test>\r\n")
+        self.assertEqual(asked, [house.service.settings.max_message_size] * 2)
+        self.assertEqual(peer.heard().count(b"452 4.3.1 "), 2)
+
 
 class Bounds(SynchronousTestCase):
     def test_reading_pauses_when_a_client_sends_ahead_of_its_answers(self) -> None:
