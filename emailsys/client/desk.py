@@ -13,7 +13,7 @@ from emailsys.client.accounts.file import AccountsFile
 from emailsys.client.accounts.values import Account, AccountError
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.values import DRAFTS, INBOX, OUTBOX, SENT, ArchiveError, Flag, Place, Summary
-from emailsys.client.reading import safe_line
+from emailsys.client.reading import safe_line, safe_text
 from emailsys.mail.address import AddressSyntaxError, parse
 from emailsys.mail.mailboxes import Mailbox
 
@@ -118,10 +118,14 @@ class Desk:
         return save_draft(self.archive, account.name, draft, self.now(), key)
 
     def open_draft(self, key: str) -> Draft:
-        """Go on with a draft, or with any message of one's own as a new one."""
+        """Go on with a draft, or with any other message as a new one: what that says is made safe for a terminal."""
         from emailsys.client.compose.drafts import open_draft
 
-        return open_draft(self.archive, key)
+        draft = open_draft(self.archive, key)
+        if not self.is_draft(self.archive.get(key)):
+            draft.subject = safe_line(draft.subject)
+            draft.text = draft.text and safe_text(draft.text)
+        return draft
 
     def drop_draft(self, key: str) -> None:
         """Remove a draft that was sent: the message is in the outbox or in Sent now."""

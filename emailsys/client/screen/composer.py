@@ -34,6 +34,7 @@ from emailsys.client.reading import safe_line
 from emailsys.client.screen.addresses import AddressField
 from emailsys.client.screen.dialogs import Ask, Confirm
 from emailsys.client.screen.keys import ATTACHED, COMPOSING
+from emailsys.client.screen.writing import Line, Page
 from emailsys.mail.address import AddressSyntaxError
 from emailsys.mail.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
 
@@ -98,9 +99,9 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
                     yield AddressField(name, ", ".join(map(str, people)), self._desk.people)
             with Horizontal(classes="field"):
                 yield Label("Subject")
-                yield Input(draft.subject, id="subject", compact=True)
+                yield Line(draft.subject, id="subject", compact=True)
         yield AttachmentList(id="attachments", markup=False)
-        yield TextArea(draft.body, id="body", soft_wrap=True)
+        yield Page(draft.body, id="body", soft_wrap=True)
         yield Tick("Markdown: sent as text and HTML", draft.markdown is not None, id="markdown", compact=True)
         yield Footer()
 

@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 from typing_extensions import override
 
 from emailsys.client.screen.keys import FOR_ALL, SECTIONS, Key
+from emailsys.client.screen.writing import Line
 
 
 class Ask(ModalScreen[str | None]):
@@ -30,7 +31,7 @@ class Ask(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Label(self._title, markup=False, classes="title")
-            yield Input(self._value, password=self._secret, select_on_focus=False)
+            yield Line(self._value, password=self._secret, select_on_focus=False)
             if self._hint:
                 yield Label(self._hint, markup=False, classes="hint")
 
