@@ -114,7 +114,7 @@ def _bars(wanted: bool) -> Iterator[Callable[[Progress], None]]:
     from rich.progress import Progress as Bars
 
     from emailsys.client.fetch_values import Stage
-    from emailsys.client.glance import size
+    from emailsys.client.glance import weight
     from emailsys.client.reading import safe_line
 
     columns = (
@@ -134,7 +134,7 @@ def _bars(wanted: bool) -> Iterator[Callable[[Progress], None]]:
                 tasks[progress.account],
                 completed=progress.messages,
                 total=progress.all_messages or None,
-                note=f"{size(progress.octets)} {safe_line(progress.note or progress.stage.value)}",
+                note=f"{weight(progress.octets)} {safe_line(progress.note or progress.stage.value)}",
                 visible=not done,
             )
 
@@ -157,14 +157,14 @@ def fetched_fields(result: Fetched) -> dict[str, Any]:
 
 def tell_fetched(result: Fetched) -> int:
     """Say what came of a fetch; the exit status."""
-    from emailsys.client.glance import size
+    from emailsys.client.glance import counted, weight
 
     number = len(result.keys)
-    what = "no new mail" if not number else "1 new message" if number == 1 else f"{number} new messages"
+    what = counted(number, "new ") if number else "no new mail"
     if result.problem is None or number:
-        tell(f"{result.account}: {what}{f', {size(result.octets)}' if number else ''}")
+        tell(f"{result.account}: {what}{f', {weight(result.octets)}' if number else ''}")
     if result.too_big:
-        largest = ", ".join(f"{one.uid} ({size(one.octets)})" for one in result.too_big[:5])
+        largest = ", ".join(f"{one.uid} ({weight(one.octets)})" for one in result.too_big[:5])
         tell(f"{result.account}: left on the server for their size: {largest}; emailsys mail fetch --uid UID")
     if result.problem is None:
         return Exit.OK
@@ -179,7 +179,12 @@ def tell_fetched(result: Fetched) -> int:
 @as_json
 @pass_session
 def waiting(session: Session, account: str | None, limit: int, lines: int, as_json: bool) -> None:
-    """Look at what is on the server: size, sender and subject; nothing is fetched or deleted."""
+    """Look at what is on the server: size, sender and subject; nothing is fetched or deleted.
+
+    \b
+    emailsys mail waiting
+    emailsys mail waiting -a work --lines 5 --json
+    """
     from emailsys.client.archive.facts import facts_of
     from emailsys.client.glance import size, when
     from emailsys.client.post import Post

@@ -29,7 +29,7 @@ from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.compose.editor import from_text, to_text
 from emailsys.client.compose.overlooked import warnings
 from emailsys.client.desk import Desk, mailbox_of
-from emailsys.client.glance import size
+from emailsys.client.glance import weight
 from emailsys.client.reading import safe_line
 from emailsys.client.screen.addresses import AddressField
 from emailsys.client.screen.dialogs import Ask, Confirm
@@ -161,7 +161,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         shown = self.query_one("#attachments", AttachmentList)
         shown.clear_options()
         for one in self._draft.attachments:
-            shown.add_option(Option(Text(f"{safe_line(one.name)}  {one.content_type}, {size(len(one.octets))}")))
+            shown.add_option(Option(Text(f"{safe_line(one.name)}  {one.content_type}, {weight(len(one.octets))}")))
         shown.display = bool(self._draft.attachments)
 
     def detach(self, number: int) -> None:
