@@ -230,6 +230,7 @@ class HandlingTests(Case):
         path = Path(self.mktemp())
         path.write_bytes(b"From: Alice <alice@example.org>\r\nTo: alice@example.org\r\nSubject: oneself\r\n\r\nx\r\n")
         self.fine("folder", "add", "Projects")
+        key = ""
         for folder in ("Inbox", "Sent", "Drafts", "Projects"):
             self.fine("import", str(path), "--to", folder, "--form", "eml")
             (key,) = [one["key"] for one in self.json("search", f"subject:oneself folder:{folder}")]

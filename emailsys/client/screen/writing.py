@@ -15,9 +15,8 @@ from emailsys.client.reading import as_written
 class Line(Input):
     """One line."""
 
-    @override
     def validate_value(self, value: str) -> str:
-        """What stands in the line."""
+        """What stands in the line; Textual asks by this name."""
         return as_written(value.replace("\n", " ").replace("\t", " "))
 
 
