@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +16,7 @@ from emailsys.config.exits import Exit
 
 if TYPE_CHECKING:
     from emailsys.client.accounts.values import Account
-    from emailsys.client.fetch_values import Fetched, Progress, Waiting
+    from emailsys.client.fetch_values import Fetched, Waiting
 
 
 def _chosen(session: Session, names: Sequence[str]) -> list[Account]:
@@ -64,6 +62,7 @@ def fetch(
     emailsys mail fetch --watch --every 30
     """
     from emailsys.cli.mail.accounts import keep_of, octets_of
+    from emailsys.cli.mail.bars import Bars
     from emailsys.client.fetch_values import Wanted
     from emailsys.client.post import Post
 
@@ -75,10 +74,10 @@ def fetch(
         newest,
     )
     archive = session.desk.archive
-    with _bars(not as_json or sys.stderr.isatty()) as progress:
+    with Bars() as bars:
 
         async def once(reactor: Any) -> Sequence[Fetched]:
-            return await Post(session.desk, reactor, ask_secret, progress).fetch(chosen, wanted)
+            return await Post(session.desk, reactor, bars.ask_secret, bars.fetching).fetch(chosen, wanted)
 
         def again(result: Fetched) -> None:
             if as_json and (result.keys or result.problem):
@@ -87,7 +86,8 @@ def fetch(
                 tell_fetched(result)
 
         async def on_and_on(reactor: Any) -> None:
-            await Post(session.desk, reactor, ask_secret, progress).fetcher().watch(chosen, every, again, wanted)
+            post = Post(session.desk, reactor, bars.ask_secret, bars.fetching)
+            await post.fetcher().watch(chosen, every, again, wanted)
 
         archive.refresh()
         if watch:
@@ -101,44 +101,6 @@ def fetch(
     if as_json:
         print_json([fetched_fields(one) for one in results])
     return max((tell_fetched(one) for one in results), default=Exit.OK)
-
-
-@contextmanager
-def _bars(wanted: bool) -> Iterator[Callable[[Progress], None]]:
-    """A bar for each account that is fetching, on a terminal."""
-    if not (wanted and sys.stderr.isatty()):
-        yield lambda progress: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bars
-
-    from emailsys.client.fetch_values import Stage
-    from emailsys.client.glance import weight
-    from emailsys.client.reading import safe_line
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(progress: Progress) -> None:
-            if progress.account not in tasks:
-                tasks[progress.account] = bars.add_task(progress.account, total=None, note="")
-            done = progress.stage in (Stage.DONE, Stage.FAILED)
-            bars.update(
-                tasks[progress.account],
-                completed=progress.messages,
-                total=progress.all_messages or None,
-                note=f"{weight(progress.octets)} {safe_line(progress.note or progress.stage.value)}",
-                visible=not done,
-            )
-
-        yield show
 
 
 def fetched_fields(result: Fetched) -> dict[str, Any]:
