@@ -18,7 +18,7 @@ def parts_text(octets: bytes) -> Text:
             if one:
                 text.append(f"  {one}")
         sizes = f"  {weight(row.raw_octets)}"
-        if row.decoded_octets is not None:
+        if row.decoded_octets is not None and row.decoded_octets != row.raw_octets:
             sizes += f" → {weight(row.decoded_octets)}"
         if row.overhead is not None:
             sizes += f" ({row.overhead:+.1f}%)"
