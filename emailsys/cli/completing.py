@@ -10,6 +10,7 @@ from click.shell_completion import (
     BashComplete,
     CompletionItem,
     FishComplete,
+    ShellComplete,
     ZshComplete,
     add_completion_class,
     split_arg_string,
@@ -133,42 +134,34 @@ def _option_of(incomplete: str) -> str:
     return option + equals if equals and option.startswith("--") else ""
 
 
-class Zsh(ZshComplete):
-    """zsh replaces the whole word; click's script also takes away what was typed where completions begin otherwise."""
+class _WholeWord(ShellComplete):
+    """The shell replaces the whole word: each completion has the "--option=" that it began with."""
+
+    _option = ""
+
+    @override
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the one that is completed, and what there is of that."""
+        words, incomplete = super().get_completion_args()
+        self._option = _option_of(incomplete)
+        return words, incomplete
+
+    @override
+    def format_completion(self, item: CompletionItem[Any]) -> str:
+        """Some lines of the answer."""
+        return super().format_completion(CompletionItem(f"{self._option}{item.value}", item.type, item.help))
+
+
+class Zsh(_WholeWord, ZshComplete):
+    """click's script takes away what was typed where completions begin otherwise."""
 
     source_template = _ZSH
-    _option = ""
-
-    @override
-    def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the one that is completed, and what there is of that."""
-        words, incomplete = super().get_completion_args()
-        self._option = _option_of(incomplete)
-        return words, incomplete
-
-    @override
-    def format_completion(self, item: CompletionItem[Any]) -> str:
-        """Three lines of the answer."""
-        return super().format_completion(CompletionItem(f"{self._option}{item.value}", item.type, item.help))
 
 
-class Fish(FishComplete):
-    """fish replaces the whole word; click's script cuts a completion at its second comma."""
+class Fish(_WholeWord, FishComplete):
+    """click's script cuts a completion at its second comma; lists of addresses have them."""
 
     source_template = _FISH
-    _option = ""
-
-    @override
-    def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the one that is completed, and what there is of that."""
-        words, incomplete = super().get_completion_args()
-        self._option = _option_of(incomplete)
-        return words, incomplete
-
-    @override
-    def format_completion(self, item: CompletionItem[Any]) -> str:
-        """A line of the answer."""
-        return super().format_completion(CompletionItem(f"{self._option}{item.value}", item.type, item.help))
 
 
 def _has_open_quote(line: str) -> bool:
