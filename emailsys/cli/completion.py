@@ -18,10 +18,12 @@ def completion(shell: str) -> None:
     zsh:   emailsys completion zsh > ~/.zfunc/_emailsys
     fish:  emailsys completion fish > ~/.config/fish/completions/emailsys.fish
     """
-    from emailsys.cli.main import PROGRAM, program
+    from emailsys.cli.completing import offer
+    from emailsys.cli.main import ASKED_BY_A_SHELL, PROGRAM, program
     from emailsys.cli.options import Refused
 
+    offer()
     found = get_completion_class(shell)
     if found is None:
         raise Refused(f"click has no completion for {shell}", Exit.UNAVAILABLE)
-    click.echo(found(program, {}, PROGRAM, "_EMAILSYS_COMPLETE").source())
+    click.echo(found(program, {}, PROGRAM, ASKED_BY_A_SHELL).source())

@@ -15,6 +15,8 @@ from emailsys import __version__
 from emailsys.config.exits import MEANING, Exit
 
 PROGRAM: Final = "emailsys"
+#: The variable by which a shell asks for completions.
+ASKED_BY_A_SHELL: Final = "_EMAILSYS_COMPLETE"
 
 _EPILOG: Final = "\b\nExit statuses (sysexits.h):\n" + "\n".join(
     f"  {status:>3}  {text}" for status, text in MEANING.items()
@@ -122,8 +124,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; errors are told on stderr, in one line each."""
+    if ASKED_BY_A_SHELL in os.environ:
+        from emailsys.cli.completing import offer
+
+        offer()
     words = None if arguments is None else list(arguments)
-    return told_status(lambda: program.main(args=words, prog_name=PROGRAM, standalone_mode=False))
+    return told_status(
+        lambda: program.main(args=words, prog_name=PROGRAM, complete_var=ASKED_BY_A_SHELL, standalone_mode=False)
+    )
 
 
 def told_status(call: Callable[[], Any]) -> int:

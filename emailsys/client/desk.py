@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from emailsys.client.accounts.file import AccountsFile
 from emailsys.client.accounts.values import Account, AccountError
 from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.values import DRAFTS, INBOX, OUTBOX, SENT, ArchiveError, Flag, Place, Summary
-from emailsys.client.reading import safe_line
-from emailsys.mail.address import AddressSyntaxError, parse
+from emailsys.client.archive.values import DRAFTS, INBOX, OUTBOX, ArchiveError, Flag, Place, Summary
+from emailsys.client.reading import safe_line, safe_text
 from emailsys.mail.mailboxes import Mailbox
 
 if TYPE_CHECKING:
@@ -118,10 +117,14 @@ class Desk:
         return save_draft(self.archive, account.name, draft, self.now(), key)
 
     def open_draft(self, key: str) -> Draft:
-        """Go on with a draft, or with any message of one's own as a new one."""
+        """Go on with a draft, or with any other message as a new one: what that says is made safe for a terminal."""
         from emailsys.client.compose.drafts import open_draft
 
-        return open_draft(self.archive, key)
+        draft = open_draft(self.archive, key)
+        if not self.is_draft(self.archive.get(key)):
+            draft.subject = safe_line(draft.subject)
+            draft.text = draft.text and safe_text(draft.text)
+        return draft
 
     def drop_draft(self, key: str) -> None:
         """Remove a draft that was sent: the message is in the outbox or in Sent now."""
@@ -163,12 +166,11 @@ class Desk:
         return [(one.key, one.place) for one in found]
 
     def undelete(self, keys: Sequence[str], folder: str | None = None) -> list[Summary]:
-        """Move messages out of Trash: into `folder`, else what its account wrote into Sent and the rest into Inbox."""
-        own = {account.name: account.address.key for account in self.accounts()}
+        """Move messages out of Trash: into `folder`, else to where each was, else into Inbox."""
         found = []
         for key in keys:
             summary = self.archive.get(key)
-            target = folder or (SENT if _address_key(summary.sender) == own.get(summary.place.account, ()) else INBOX)
+            target = folder or self.archive.was_in(summary.key) or INBOX
             self.archive.move([summary.key], Place(summary.place.account, target))
             found.append(self.archive.get(summary.key))
         return found
@@ -188,11 +190,3 @@ class Desk:
 def mailbox_of(account: Account) -> Mailbox:
     """How an account names its owner in From."""
     return Mailbox(account.display_name, account.address)
-
-
-def _address_key(text: str) -> tuple[str, str] | None:
-    inside = text.rpartition("<")[2].removesuffix(">").strip()
-    try:
-        return parse(inside).key
-    except AddressSyntaxError:
-        return None

@@ -18,7 +18,7 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 
 def size(octets: int) -> str:
-    """Octets as people read them: 999, 4.1k, 12M."""
+    """Octets as people read them in a column: 999, 4.1k, 12M."""
     if octets < 1000:
         return str(octets)
     amount = float(octets)
@@ -29,9 +29,17 @@ def size(octets: int) -> str:
     return str(octets)
 
 
-def counted(messages: int) -> str:
+def weight(octets: int) -> str:
+    """Octets in a sentence: 999 octets, 4.1 KiB, 12 MiB."""
+    if octets < 1000:
+        return "1 octet" if octets == 1 else f"{octets} octets"
+    short = size(octets)
+    return f"{short[:-1]} {short[-1].upper()}iB"
+
+
+def counted(messages: int, which: str = "") -> str:
     """So many messages, in words."""
-    return "1 message" if messages == 1 else f"{messages:,} messages"
+    return f"1 {which}message" if messages == 1 else f"{messages:,} {which}messages"
 
 
 def when(date: datetime, now: datetime) -> str:

@@ -22,6 +22,10 @@ _UNSAFE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
+# Those of them that nobody types: marks of direction and joiners are part of how some scripts are written.
+_UNTYPED: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u206f\ud800-\udfff\U000e0000-\U000e007f]"
+)
 _LINE_ENDS: Final = re.compile(r"[\t\n\u2028\u2029]+")
 # More combining characters on one than any script needs: they would climb over other lines.
 _COMBINING: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f"
@@ -57,6 +61,11 @@ def safe_line(text: str) -> str:
     return safe_text(_LINE_ENDS.sub(" ", text.replace("\r", " ")))
 
 
+def as_written(text: str) -> str:
+    """Text that is being written, with what a terminal acts on made visible, character for character."""
+    return text if text.isprintable() else _UNTYPED.sub(lambda found: _visible(found) or "\ufffd", text)
+
+
 @dataclass(frozen=True, slots=True)
 class Attached:
     """A file that came with a message: `number` as the structure numbers parts; `name` is safe for disk and terminal.
@@ -88,6 +97,7 @@ class View:
 
 _EXTENSIONS: Final = {
     "message/rfc822": ".eml",
+    "message/global": ".u8msg",
     "text/plain": ".txt",
     "text/html": ".html",
     "image/png": ".png",
@@ -112,7 +122,7 @@ def attachments_of(root: Part) -> list[Attached]:
     waiting = [root]
     while waiting:
         part = waiting.pop()
-        if part.content_type == "message/rfc822" and part.level:
+        if part.is_message and part.level:
             found.append(_attached(part))
         elif not part.is_leaf:
             waiting.extend(reversed(part.parts))

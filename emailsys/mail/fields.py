@@ -19,6 +19,7 @@ _FOLD: Final = re.compile(r"\r?\n(?=[ \t])")
 # RFC 2045 §5.1, lenient: what stands before "=" is a name, and a value without quotes goes to the next semicolon.
 _PARAMETER: Final = re.compile(r'[ \t\r\n;]*([^=; \t\r\n]+)[ \t\r\n]*=[ \t\r\n]*(?:"((?:[^"\\]|\\.)*)"?|([^;]*))', re.S)
 _SECTION: Final = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*)?")
+_NAMED: Final = frozenset({"name", "filename"})
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.S)
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+\-]+/[a-z0-9!#$&^_.+\-]+")
 # What is looked at of one structured field, in characters. No honest one comes near.
@@ -132,8 +133,9 @@ def parse_parameters(text: str) -> dict[str, str]:
         if name is None:
             continue
         if name[2] is None and name[3] is None:
-            # Encoded words do not belong here (RFC 2047 §5), but many programs write them.
-            plain.setdefault(name[1], decode_words(value))
+            # Encoded words do not belong here (RFC 2047 §5), but many programs write file names so; a boundary may
+            # look like one.
+            plain.setdefault(name[1], decode_words(value) if name[1] in _NAMED else value)
         else:
             sections.setdefault(name[1], {}).setdefault(int(name[2] or 0), (value, name[3] is not None))
     # RFC 2231 §4: the extended form is the better one where both are there.

@@ -20,6 +20,8 @@ _MAX_BOUNDARY: Final = 190
 _DELIMITER: Final = re.compile(rb"^--([^\r\n]{0,200})", re.M)
 # RFC 5322 §2.2: a field's name is printable ASCII without colon.
 _FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:")
+# RFC 2046 §5.2.1; RFC 6532 §3.7: the same with UTF-8 in its header, and any transfer encoding.
+_MESSAGES: Final = frozenset({"message/rfc822", "message/global"})
 _NO_VALUES: Final[dict[str, str]] = {}
 
 
@@ -102,6 +104,11 @@ class Part:
     def content_id(self) -> str:
         """The Content-ID without its brackets; "" where there is none."""
         return self.text_of("content-id").strip("<> \t")
+
+    @property
+    def is_message(self) -> bool:
+        """Whether it is a message within another one, or a message that says so of itself."""
+        return self.content_type in _MESSAGES
 
     @property
     def is_leaf(self) -> bool:
@@ -212,10 +219,11 @@ class _Parser:
             if part.content_type.startswith("multipart/"):
                 self._expect(part)
                 return part.body_start
-            if part.content_type != "message/rfc822":
+            if not part.is_message:
                 return part.body_start
             if part.encoding not in IDENTITY:
-                part.defects.append("a message inside must not be encoded (RFC 2046 §5.2.1): not taken apart")
+                if part.content_type == "message/rfc822":
+                    part.defects.append("a message inside must not be encoded (RFC 2046 §5.2.1): not taken apart")
                 return part.body_start
             if part.level + 1 >= MAX_LEVELS:
                 part.defects.append(f"nested deeper than {MAX_LEVELS} levels: shown as one part")

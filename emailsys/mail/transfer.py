@@ -12,15 +12,32 @@ _WHITE: Final = b" \t\r\n\x0b\x0c"
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _NOT_BASE64: Final = bytes(octet for octet in range(256) if octet not in _BASE64)
 _BAD_ESCAPE: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*(?:\r?\n|\Z))")
-# RFC 2045 §6.7 (3): blanks at the end of a line were added on the way.
-_SOFT_BREAK: Final = re.compile(rb"=[ \t]+(?=\r?\n|\Z)")
+# RFC 2045 §6.7 (3): blanks at the end of a line were added on the way, behind the "=" of a soft line break, too.
+_ADDED: Final = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
 _UU_BEGIN: Final = re.compile(rb"^begin [0-7]{3,4} [^\r\n]*\r?\n", re.M)
 
 IDENTITY: Final = frozenset({"7bit", "8bit", "binary"})
 _UUENCODE: Final = frozenset({"x-uuencode", "uuencode", "x-uue"})
 
 # Codecs of Python that are no charsets of mail: some are slow, some look things up, some only mean Python.
-_NO_CHARSET: Final = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"})
+_NO_CHARSET: Final = frozenset(
+    {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "charmap", "mbcs", "oem"}
+)
+# Names that mail has and Python does not. The last two say how lines run (RFC 1556), not what octets mean.
+_NAMES: Final = {
+    "windows-874": "cp874",
+    "windows-31j": "cp932",
+    "x-sjis": "cp932",
+    "x-windows-949": "cp949",
+    "x-euc-jp": "euc_jp",
+    "x-gbk": "gbk",
+    "x-mac-roman": "mac_roman",
+    "iso-8859-6-i": "iso8859-6",
+    "iso-8859-8-i": "iso8859-8",
+}
+# What those who name a charset often write in truth: the larger one of the same vendor.
+_LARGER: Final = {"gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "shift_jis": "cp932"}
+_C1: Final = re.compile("[\x80-\x9f]")
 _CHARSET_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,39}")
 
 
@@ -69,7 +86,7 @@ def decode_transfer(raw: bytes, encoding: str) -> tuple[bytes, list[str]]:
         return _from_base64(raw)
     if encoding == "quoted-printable":
         bad = len(_BAD_ESCAPE.findall(raw))
-        return binascii.a2b_qp(_SOFT_BREAK.sub(b"=", raw)), [f"{bad} wrong escapes in quoted-printable"] if bad else []
+        return binascii.a2b_qp(_ADDED.sub(b"", raw)), [f"{bad} wrong escapes in quoted-printable"] if bad else []
     if encoding in _UUENCODE:
         return _from_uuencode(raw)
     if encoding in IDENTITY:
@@ -83,7 +100,7 @@ def text_codec(charset: str) -> str | None:
     if not _CHARSET_NAME.fullmatch(charset):
         return None
     try:
-        name = codecs.lookup(charset).name
+        name = codecs.lookup(_NAMES.get(charset.lower(), charset)).name
         # Refuses codecs that do not make text.
         b"x".decode(name, "ignore")
     except (LookupError, ValueError):
@@ -94,18 +111,22 @@ def text_codec(charset: str) -> str | None:
 def decode_charset(octets: bytes, charset: str) -> tuple[str, list[str]]:
     """The text that octets in a charset stand for, and what is wrong with it.
 
-    US-ASCII with 8-bit octets, and charsets nobody knows, are read as UTF-8, and else as Windows-1252.
+    US-ASCII with 8-bit octets, and charsets nobody knows, are read as UTF-8, and else as Windows-1252; so is
+    ISO-8859-1 where it would hold control characters, which nobody means.
     """
     codec = text_codec(charset or "us-ascii")
     if codec is None:
         return _guess(octets), [f"unknown charset {charset[:40]!r}"]
     if codec == "ascii":
         return (octets.decode("ascii"), []) if octets.isascii() else (_guess(octets), ["8-bit octets in US-ASCII text"])
+    wrong = [f"octets that are not {charset[:40]}"]
     try:
-        return octets.decode(codec), []
+        text = octets.decode(codec)
     except (UnicodeError, ValueError):
-        pass
-    return octets.decode(codec, "replace"), [f"octets that are not {charset[:40]}"]
+        return octets.decode(_LARGER.get(codec, codec), "replace"), wrong
+    if codec == "iso8859-1" and _C1.search(text):
+        return octets.decode("cp1252", "replace"), wrong
+    return text, []
 
 
 def _guess(octets: bytes) -> str:

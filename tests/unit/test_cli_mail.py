@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import click
 
 from emailsys.client.archive.values import Addition, Flag, Place
 from emailsys.config.exits import Exit
@@ -40,6 +43,48 @@ class ProgramTests(Case):
             shown = self.fine(name, "--help")
             self.assertIn("Usage: emailsys mail " + name, shown)
             self.assertTrue(line.endswith("."), line)
+
+    def test_every_verb_shows_an_example_and_takes_json(self) -> None:
+        """Two do not: one that prints the octets that came, one that is a session."""
+        from emailsys.cli.mail.group import mail
+
+        def verbs(group: click.Group, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+            context = click.Context(group)
+            for name in group.list_commands(context):
+                command = group.get_command(context, name)
+                assert command is not None
+                yield (*words, name), command
+                if isinstance(command, click.Group):
+                    yield from verbs(command, (*words, name))
+
+        found = list(verbs(mail, ()))
+        self.assertGreater(len(found), 40)
+        for words, command in found:
+            shown = self.fine(*words, "--help")
+            example = "mail> list" if words == ("shell",) else f"emailsys mail {' '.join(words)}"
+            self.assertIn(example, shown.partition("\n")[2], words)
+            if not isinstance(command, click.Group):
+                self.assertEqual("--json" in shown, words[0] not in ("raw", "shell"), words)
+
+    def test_what_a_verb_did_is_told_to_programs_too(self) -> None:
+        """The documents of the verbs that change something."""
+        key, other = self.first, self.second
+        self.assertEqual(self.json("flag", "flagged", key), {"keys": [key], "marked": "flagged"})
+        self.assertEqual(self.json("tag", "+a", "-b", key), {"keys": [key], "added": ["a"], "removed": ["b"]})
+        moved = {"key": key, "account": "alice", "folder": "Archive"}
+        self.assertEqual(self.json("move", key, "--to", "archive"), [moved])
+        self.assertEqual(self.json("delete", key), {"trashed": [key], "gone": []})
+        self.assertEqual(self.json("undelete", key), [moved])
+        self.json("delete", other)
+        self.assertEqual(self.json("delete", key, other), {"trashed": [key], "gone": [other]})
+        self.assertEqual(self.json("folder", "empty-trash", "--yes"), {"account": "alice", "gone": 1})
+        self.assertEqual(self.json("folder", "add", "New"), {"account": "alice", "folder": "New"})
+        renamed = {"account": "alice", "folder": "Newer", "was": "New"}
+        self.assertEqual(self.json("folder", "rename", "New", "Newer"), renamed)
+        self.assertEqual(self.json("folder", "remove", "newer"), {"account": "alice", "removed": "Newer"})
+        self.assertEqual(self.json("account", "default", "work"), {"account": "work", "default": True})
+        waiting = self.json("send", "dora@example.org", "-s", "x", "-m", "x", "--later")["key"]
+        self.assertEqual(self.json("outbox", "retry", waiting), {"key": waiting, "account": "work", "waits": True})
 
     def test_without_a_terminal_the_full_screen_says_so(self) -> None:
         """In a script `emailsys mail` alone is a mistake of the command line."""
@@ -88,17 +133,26 @@ class ListingTests(Case):
         self.refused(Exit.USAGE, "tag", self.second)
         self.assertIn("a date is written", self.refused(Exit.USAGE, "search", "before:never"))
 
+    def test_what_looks_like_a_field_and_is_none_is_told(self) -> None:
+        """It is searched for as words all the same; the nearest field is offered, else all of them."""
+        for query, told in (("fron:bob", "did you mean from:?"), ("x foo:bar", "there are from:, to:,")):
+            status, out, err = self.run_it("search", query, "--json")
+            self.assertEqual((status, query.split()[-1] in err and told in err), (0, True), err)
+            self.assertIsInstance(json.loads(out), list)
+        for query in ("from:bob", "Re:", "http://example.org", "'12:30'", "plain"):
+            self.assertEqual(self.run_it("search", query, "--json")[2], "")
+
     def test_a_conversation_is_listed(self) -> None:
         """The message alone, until it is answered."""
         self.assertEqual([one["key"] for one in self.json("thread", self.first[:10])], [self.first])
 
     def test_json_of_a_stranger_cannot_reach_the_terminal(self) -> None:
         """C1 controls and bidirectional overrides are escaped; the document says the same."""
-        octets = "Subject: a\x9b31mb\u202ec\r\nFrom: x@example.org\r\n\r\n".encode()
+        octets = "Subject: a\x9b31mb\u202ec\x7f\U000e0041d\r\nFrom: x@example.org\r\n\r\n".encode()
         key = self.desk.archive.add(Addition(octets, Place("alice", "Inbox")))
         _, out, _ = self.run_it("search", "from:x", "--json")
-        self.assertEqual(set("\x9b\u202e") & set(out.decode()), set())
-        self.assertEqual(json.loads(out)[0]["key"], key)
+        self.assertEqual(set("\x9b\u202e\x7f\U000e0041") & set(out.decode()), set())
+        self.assertEqual((json.loads(out)[0]["key"], json.loads(out)[0]["subject"][-2:]), (key, "\U000e0041d"))
 
 
 class ReadingTests(Case):
@@ -108,7 +162,7 @@ class ReadingTests(Case):
         """The text, the attachment under its safe name, JSON with the same."""
         shown = self.fine("show", self.second, "--keep-unread")
         self.assertIn("the text of Second", shown)
-        self.assertIn("plan.txt, text/plain, 6]", shown)
+        self.assertIn("plan.txt, text/plain, 6 octets]", shown)
         self.assertNotIn("..", shown)
         self.assertTrue(self.desk.archive.get(self.second).is_unread)
         document = self.json("show", self.second, "--html")
@@ -170,17 +224,30 @@ class HandlingTests(Case):
         self.fine("delete", "--for-good", self.second)
         self.refused(Exit.NO_INPUT, "show", self.second)
 
-    def test_what_one_account_wrote_to_another_comes_back_into_its_inbox(self) -> None:
-        """It came there; only what the account itself wrote belongs into Sent."""
-        (alice,) = [one.address for one in self.desk.accounts() if one.name == "alice"]
+    def test_what_is_brought_back_goes_where_it_was(self) -> None:
+        """Mail to oneself to Inbox or Sent, a draft to Drafts; marks stay. Where that is not known, or not there any
+        more, it is Inbox. A new index remembers it."""
         path = Path(self.mktemp())
-        path.write_bytes(f"From: {alice}\r\nTo: work@example.org\r\nSubject: between us\r\n\r\nx\r\n".encode())
-        for folder, expected in (("work/Inbox", "Inbox"), ("alice/Sent", "Sent")):
+        path.write_bytes(b"From: Alice <alice@example.org>\r\nTo: alice@example.org\r\nSubject: oneself\r\n\r\nx\r\n")
+        self.fine("folder", "add", "Projects")
+        key = ""
+        for folder in ("Inbox", "Sent", "Drafts", "Projects"):
             self.fine("import", str(path), "--to", folder, "--form", "eml")
-            (key,) = [one["key"] for one in self.json("search", "subject:between", "-a", folder.partition("/")[0])]
-            self.fine("delete", key)
+            (key,) = [one["key"] for one in self.json("search", f"subject:oneself folder:{folder}")]
+            self.fine("tag", "+kept", key)
+            self.fine("delete", key) if folder != "Sent" else self.fine("move", key, "--to", "Trash")
+            self.assertEqual(self.place(key), "Trash")
+            self.fine("reindex")
             self.fine("undelete", key)
-            self.assertEqual(self.place(key), expected)
+            self.assertEqual((self.place(key), self.desk.archive.get(key).tags), (folder, ("kept",)))
+        self.fine("delete", key)
+        self.fine("folder", "remove", "Projects")
+        self.fine("undelete", key)
+        self.assertEqual(self.place(key), "Inbox")
+        self.fine("import", str(path), "--to", "Trash", "--form", "eml")
+        (key,) = [one["key"] for one in self.json("list", "Trash")]
+        self.fine("undelete", key)
+        self.assertEqual(self.place(key), "Inbox")
 
     def test_the_outbox_is_no_folder_to_move_from(self) -> None:
         """What waits there is stopped, not moved or deleted."""

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.client.accounts.autoconfig import MAX_OCTETS, servers_of
 from emailsys.client.accounts.discovery import Discovery, with_login
 from emailsys.client.accounts.file import AccountsFile
-from emailsys.client.accounts.secrets import Secrets, first_line
+from emailsys.client.accounts.secrets import Secrets, first_line, unlock
 from emailsys.client.accounts.values import (
     Account,
     AccountError,
@@ -188,6 +188,44 @@ class KeyringInMemory:
 
     def delete_password(self, service: str, username: str) -> None:
         del self.kept[service, username]
+
+
+class OfTheSystem(KeyringInMemory):
+    """One that the package keyring brings along."""
+
+    __module__ = "keyring.backends.SecretService"
+
+
+class UnlockingTests(SynchronousTestCase):
+    """Before the full screen has the terminal, a keyring that asks there is made to."""
+
+    def test_a_keyring_of_others_is_asked_once_and_must_answer(self) -> None:
+        asked: list[str] = []
+
+        class Encrypted(KeyringInMemory):
+            def get_password(self, service: str, username: str) -> str | None:
+                asked.append(username)
+                return super().get_password(service, username)
+
+        keyring = Encrypted()
+        unlock([WORK, WORK], lambda: keyring)
+        self.assertEqual(asked, ["alice@example.org@pop.example.org"])
+        keyring.broken = ValueError("Incorrect Password")
+        self.assertIn("Incorrect Password", str(self.assertRaises(AccountError, unlock, [WORK], lambda: keyring)))
+
+    def test_the_systems_own_and_what_is_not_wanted_is_left_alone(self) -> None:
+        keyring = OfTheSystem()
+        keyring.broken = ValueError("asked")
+        unlock([WORK], lambda: keyring)
+        other = KeyringInMemory()
+        other.broken = keyring.broken
+        asked = SecretSource(SecretKind.PROMPT)
+        unlock([replace(WORK, pop3=replace(POP3, secret=asked), smtp=None)], lambda: other)
+
+        def none() -> KeyringInMemory:
+            raise AccountError("this system has no keyring")
+
+        unlock([WORK], none)
 
 
 class SecretTests(SynchronousTestCase):

@@ -250,6 +250,15 @@ class Answering(SynchronousTestCase):
         self.assertIn("Forwarded message ----------\nFrom: Alice <alice@example.org>\nDate:", draft.text)
         self.assertTrue(draft.text.endswith("\n\nhello\n"))
 
+    def test_what_is_quoted_or_passed_on_as_text_holds_nothing_a_terminal_acts_on(self) -> None:
+        octets = (
+            "Subject: a\x1b]0;b\x07\u202ec\r\nFrom: \x1bx@y.org\r\nTo: z\u202e <z@y.org>\r\n\r\none\x1b[31m\x9btwo\r\n"
+        )
+        for draft in (reply(octets.encode(), ALICE), forward(octets.encode(), ALICE, inline=True)):
+            written = f"{draft.subject} {draft.text}"
+            self.assertEqual(set(written) & set("\x1b\x07\x9b\u202e"), set(), written)
+            self.assertIn("one\u241b[31m\ufffdtwo", written)
+
 
 class Links(SynchronousTestCase):
     def test_a_link_is_a_draft(self) -> None:

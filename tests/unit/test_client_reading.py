@@ -67,6 +67,17 @@ class Showing(SynchronousTestCase):
         self.assertEqual(view(b"Content-Type: text/html\r\n\r\n<b>Hi</b>").body, "Hi")
         self.assertEqual(view(b"just text\r\n", html=True).body, "just text")
 
+    def test_of_alternatives_without_plain_text_the_last_that_can_be_shown_is(self) -> None:
+        """RFC 2046 §5.1.4."""
+        parts = [(b"text/enriched", b"poor"), (b"text/html", b"<p>rich</p>"), (b"text/calendar", b"BEGIN")]
+        body = b"".join(b"--b\r\nContent-Type: " + kind + b"\r\n\r\n" + text + b"\r\n" for kind, text in parts)
+        head = b"From: x@y.org\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n"
+        self.assertEqual(view(head + body + b"--b--\r\n").body, "rich")
+
+    def test_a_message_that_is_nothing_but_another_shows_that_ones_text(self) -> None:
+        octets = b"From: x@y.org\r\nContent-Type: message/rfc822\r\n\r\nFrom: z@y.org\r\n\r\nwithin\r\n"
+        self.assertEqual(view(octets).body, "within")
+
     def test_a_huge_text_is_cut_and_that_is_said(self) -> None:
         shown = view(b"From: a\r\nDate: b\r\n\r\n" + b"x" * 2_000_010)
         self.assertEqual((len(shown.body), len(shown.defects)), (2_000_000, 1))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+from textual.containers import VerticalScroll
 from textual.widgets import Input, Static
+from textual.widgets._footer import FooterKey
 
 from emailsys.client.archive.values import INBOX, Addition, Flag, Place
 from tests.unit.screen_case import Driver, ScreenCase, tries
@@ -219,6 +221,39 @@ class ReadingTests(ScreenCase):
 
         self.drive(steps)
 
+    def test_the_help_is_read_a_page_at_a_time_and_left(self) -> None:
+        """Space and -, as in a message; j and k by lines. On 80 columns and 24 lines all of it can be reached."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("question_mark")
+            await driver.until_screen("Read")
+            text = driver.app.screen.query_one(VerticalScroll)
+            await driver.until(lambda: text.max_scroll_y > text.size.height)
+            await driver.press("space")
+            await driver.until(lambda: text.scroll_offset.y == text.size.height)
+            await driver.press("j")
+            await driver.until(lambda: text.scroll_offset.y == text.size.height + 1)
+            await driver.press(*["space"] * 9)
+            await driver.until(lambda: text.scroll_offset.y == text.max_scroll_y)
+            await driver.press(*["minus"] * 9)
+            await driver.until(lambda: text.scroll_offset.y == 0)
+            await driver.press("q")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps, size=(80, 24))
+
+    def test_a_key_in_the_bottom_line_can_be_clicked(self) -> None:
+        """As the help says: a click on Write opens a new message."""
+
+        async def steps(driver: Driver) -> None:
+            (key,) = [one for one in driver.app.screen.query(FooterKey) if one.description == "Write"]
+            await driver.pilot.click(key)
+            await driver.until_screen("Composer")
+            await driver.press("escape")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+
     @tries("search")
     def test_a_search_finds_and_what_is_found_can_be_handled(self) -> None:
         """/ has:attachment, then a: the message is in Archive."""
@@ -236,6 +271,11 @@ class ReadingTests(ScreenCase):
             driver.app.screen.query_one(Input).value = "before:never"
             await driver.press("enter")
             await driver.until(lambda: "a date is written" in driver.said)
+            await driver.press("slash")
+            await driver.until_screen("Ask")
+            driver.app.screen.query_one(Input).value = "fron:bob"
+            await driver.press("enter")
+            await driver.until(lambda: "did you mean from:?" in driver.said)
 
         self.drive(steps)
 

@@ -97,6 +97,13 @@ class Transfer(SynchronousTestCase):
         self.assertEqual(decode_transfer(b"a=3D=\r\nb= \n=", "quoted-printable"), (b"a=b", []))
         self.assertIn("2 wrong", decode_transfer(b"=zz =4", "quoted-printable")[1][0])
 
+    def test_blanks_that_were_added_at_the_end_of_a_line_are_taken_off(self) -> None:
+        """RFC 2045 §6.7 (3); a blank that is meant is written =20. A long run of blanks takes no time."""
+        self.assertEqual(
+            decode_transfer(b"a \t\r\nb=20 \r\nc = \t\r\n d\n e  ", "quoted-printable")[0], b"a\r\nb \r\nc  d\n e"
+        )
+        self.assertEqual(len(decode_transfer(b" " * 1_000_000 + b"x", "quoted-printable")[0]), 1_000_001)
+
     def test_uuencode_is_decoded(self) -> None:
         self.assertEqual(decode_transfer(b"begin 644 a\n#04)#\n`\nend\n", "x-uuencode"), (b"ABC", []))
         self.assertIn("begin", decode_transfer(b"x", "uuencode")[1][0])
@@ -113,6 +120,20 @@ class Transfer(SynchronousTestCase):
         self.assertEqual(decode_charset(b"\xfc", "us-ascii")[0], "ü")
         self.assertEqual(decode_charset("ü".encode(), "klingon")[0], "ü")
         self.assertEqual(decode_charset(b"\xff", "utf-8"), ("\ufffd", ["octets that are not utf-8"]))
+
+    def test_a_charset_that_is_named_too_small_is_read_as_the_larger_one_and_named(self) -> None:
+        for charset, octets, text in (
+            ("gb2312", "朱镕基".encode("gbk"), "朱镕基"),
+            ("ks_c_5601-1987", "똠방각하".encode("cp949"), "똠방각하"),
+            ("Shift_JIS", "①".encode("cp932"), "①"),
+            ("iso-8859-1", b"\x93so\x94", "“so”"),
+        ):
+            self.assertEqual(decode_charset(octets, charset), (text, [f"octets that are not {charset}"]))
+
+    def test_names_of_charsets_that_only_mail_has_are_known(self) -> None:
+        self.assertEqual(decode_charset(b"\xf9\xec", "ISO-8859-8-I"), ("של", []))
+        self.assertEqual(decode_charset(b"\xa1", "windows-874"), ("ก", []))
+        self.assertEqual(text_codec("charmap"), None)
 
     def test_codecs_that_are_no_charsets_are_refused(self) -> None:
         for name in ("zlib", "rot13", "idna", "punycode", "unicode_escape", "undefined", "a" * 50, "../x", "x\0y", ""):

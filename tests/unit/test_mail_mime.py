@@ -61,6 +61,20 @@ class WellFormed(SynchronousTestCase):
         self.assertEqual([part.decoded_of("Subject") for part in root.walk()], ["", "two"])
         self.assertEqual(root.parts[0].raw, b"body")
 
+    def test_a_message_inside_with_an_utf8_header_is_taken_apart_and_may_be_encoded(self) -> None:
+        """RFC 6532 §3.7."""
+        head = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/global\r\n"
+        root = parse(head + "\r\nSubject: größer\r\n\r\nbody\r\n--b--\r\n".encode())
+        self.assertEqual([part.decoded_of("Subject") for part in root.walk()], ["", "", "größer"])
+        self.assertEqual(all_defects(root), [])
+        root = parse(head + b"Content-Transfer-Encoding: base64\r\n\r\nU3ViamVjdDogeA==\r\n--b--\r\n")
+        self.assertEqual((root.parts[0].decoded()[0], all_defects(root)), (b"Subject: x", []))
+
+    def test_a_boundary_that_looks_like_an_encoded_word_is_none(self) -> None:
+        """RFC 2047 §5: no encoded word stands in a parameter."""
+        octets = b'Content-Type: multipart/mixed; boundary="=?utf-8?q?b?="\r\n\r\n--=?utf-8?q?b?=\r\n\r\none\r\n'
+        self.assertEqual(leaves(parse(octets + b"--=?utf-8?q?b?=--\r\n")), [b"one"])
+
     def test_parts_of_a_digest_are_messages(self) -> None:
         root = parse(b"Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nSubject: x\r\n\r\nhi\r\n--b--\r\n")
         self.assertEqual([part.content_type for part in root.walk()][1:], ["message/rfc822", "text/plain"])

@@ -34,7 +34,12 @@ def keep_of(text: str) -> Keep:
 
 @click.group(cls=Verbs)
 def account() -> None:
-    """Add, list, show, try and remove the accounts that mail is fetched from and sent with."""
+    """Add, list, show, try and remove the accounts that mail is fetched from and sent with.
+
+    \b
+    emailsys mail account add alice@example.org
+    emailsys mail account test
+    """
 
 
 @account.command("add")
@@ -80,7 +85,11 @@ def add(session: Session, address: Address, force: bool, as_default: bool, as_js
 @as_json
 @pass_session
 def list_(session: Session, as_json: bool) -> None:
-    """List the accounts."""
+    """List the accounts.
+
+    \b
+    emailsys mail account list
+    """
     default = session.desk.accounts_file.default()
     rows = [
         {
@@ -103,7 +112,11 @@ def list_(session: Session, as_json: bool) -> None:
 @as_json
 @pass_session
 def show(session: Session, name: str | None, as_json: bool) -> None:
-    """Show the settings of an account; no password is ever shown."""
+    """Show the settings of an account; no password is ever shown.
+
+    \b
+    emailsys mail account show work
+    """
     fields = account_fields(session.desk.account(name))
     if as_json:
         print_json(fields)
@@ -144,20 +157,32 @@ def _server_fields(server: Server | None) -> dict[str, Any] | None:
 
 @account.command("default")
 @click.argument("name")
+@as_json
 @pass_session
-def default(session: Session, name: str) -> None:
-    """Make an account the one that is used where none is named."""
+def default(session: Session, name: str, as_json: bool) -> None:
+    """Make an account the one that is used where none is named.
+
+    \b
+    emailsys mail account default work
+    """
     found = session.desk.account(name)
     session.desk.accounts_file.set_default(found.name)
+    if as_json:
+        print_json({"account": found.name, "default": True})
     tell(f"{found.name} is the default now")
 
 
 @account.command("remove")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
 @pass_session
-def remove(session: Session, name: str, yes: bool) -> None:
-    """Remove an account, and its password from the keyring. The mail that was fetched stays where it is."""
+def remove(session: Session, name: str, yes: bool, as_json: bool) -> None:
+    """Remove an account, and its password from the keyring. The mail that was fetched stays where it is.
+
+    \b
+    emailsys mail account remove work
+    """
     from emailsys.client.accounts.secrets import Secrets
     from emailsys.client.threads import threads_of
 
@@ -173,6 +198,8 @@ def remove(session: Session, name: str, yes: bool) -> None:
                 await secrets.forget(server)
 
     session.run(forget)
+    if as_json:
+        print_json({"account": found.name, "removed": True})
     tell(f"{found.name} is removed; its mail stays in {session.desk.folders.archive / found.name}")
 
 
@@ -181,7 +208,12 @@ def remove(session: Session, name: str, yes: bool) -> None:
 @as_json
 @pass_session
 def test(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
-    """Try accounts: connect, TLS, login, at both servers; nothing is fetched or sent. By default all accounts."""
+    """Try accounts: connect, TLS, login, at both servers; nothing is fetched or sent. By default all accounts.
+
+    \b
+    emailsys mail account test
+    emailsys mail account test work --json
+    """
     from emailsys.cli.mail.prompting import ask_secret
     from emailsys.client.accounts.secrets import Secrets
     from emailsys.client.threads import threads_of
@@ -231,10 +263,11 @@ def trial_fields(result: TrialResult) -> dict[str, Any]:
 
 def told(result: TrialResult) -> str:
     """How trying a server went, on a line or two."""
+    from emailsys.client.glance import counted
     from emailsys.client.reading import safe_text
 
     if result.problem is None:
-        waiting = f", {result.messages} messages there" if result.messages is not None else ""
+        waiting = f", {counted(result.messages)} there" if result.messages is not None else ""
         return safe_text(f"{result.protocol} {result.server}: fine{waiting} ({result.tls or 'no TLS'})")
     lines = [f"{result.protocol} {result.server}: {result.problem}"]
     if result.advice:

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 @click.group(cls=Verbs)
 def draft() -> None:
-    """List, go on with and send drafts. New ones: emailsys mail send --draft, or compose."""
+    """List, go on with and send drafts. New ones: emailsys mail send --draft, or compose.
+
+    \b
+    emailsys mail draft list
+    emailsys mail draft edit KEY
+    """
 
 
 @draft.command("list")
@@ -28,7 +33,11 @@ def draft() -> None:
 @pass_session
 @click.pass_context
 def list_(ctx: click.Context, session: Session, account: str | None, as_json: bool) -> None:
-    """List the drafts."""
+    """List the drafts.
+
+    \b
+    emailsys mail draft list
+    """
     from emailsys.cli.mail.listing import list_ as list_folder
 
     ctx.invoke(
@@ -41,7 +50,11 @@ def list_(ctx: click.Context, session: Session, account: str | None, as_json: bo
 @posting_options
 @pass_session
 def edit(session: Session, key: str, **posting: Any) -> int:
-    """Go on with a draft in your editor."""
+    """Go on with a draft in your editor.
+
+    \b
+    emailsys mail draft edit KEY
+    """
     from emailsys.cli.mail.editing import write
 
     summary = _draft_of(session, key)
@@ -54,7 +67,11 @@ def edit(session: Session, key: str, **posting: Any) -> int:
 @posting_options
 @pass_session
 def send(session: Session, key: str, **posting: Any) -> int:
-    """Send a draft as it is."""
+    """Send a draft as it is.
+
+    \b
+    emailsys mail draft send KEY
+    """
     from emailsys.cli.mail.writing import post_draft
 
     summary = _draft_of(session, key)

@@ -37,6 +37,7 @@ def import_(
     emailsys mail import old.mbox --to Archive
     """
     from emailsys.client.archive.exchange import import_eml, import_maildir, import_mbox
+    from emailsys.client.glance import counted
 
     place = place_of(session, folder, account)
     archive = session.desk.archive
@@ -51,7 +52,7 @@ def import_(
                 number += import_eml(archive, place, [path])
     if as_json:
         print_json({"messages": number, "account": place.account, "folder": place.folder})
-    tell(f"{number} messages taken into {place.account}/{place.folder}")
+    tell(f"{counted(number)} taken into {place.account}/{place.folder}")
 
 
 @click.command()
@@ -78,6 +79,7 @@ def export(
     emailsys mail search --keys tag:invoice | emailsys mail export eml invoices/ --key -
     """
     from emailsys.client.archive.exchange import export_eml, export_maildir, export_mbox
+    from emailsys.client.glance import counted
 
     archive = session.desk.archive
     if keys and folder is not None:
@@ -95,15 +97,21 @@ def export(
     number = write(archive, chosen, target.expanduser())
     if as_json:
         print_json({"messages": number, "target": str(target)})
-    tell(f"{number} messages written to {target}")
+    tell(f"{counted(number)} written to {target}")
 
 
 @click.command()
 @as_json
 @pass_session
 def reindex(session: Session, as_json: bool) -> None:
-    """Make the index anew from the files. Flags and tags stay."""
+    """Make the index anew from the files. Flags and tags stay.
+
+    \b
+    emailsys mail reindex
+    """
+    from emailsys.client.glance import counted
+
     number = session.desk.archive.rebuild()
     if as_json:
         print_json({"messages": number})
-    tell(f"the index has {number} messages")
+    tell(f"the index has {counted(number)}")

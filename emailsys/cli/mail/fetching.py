@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +16,7 @@ from emailsys.config.exits import Exit
 
 if TYPE_CHECKING:
     from emailsys.client.accounts.values import Account
-    from emailsys.client.fetch_values import Fetched, Progress, Waiting
+    from emailsys.client.fetch_values import Fetched, Waiting
 
 
 def _chosen(session: Session, names: Sequence[str]) -> list[Account]:
@@ -65,6 +63,7 @@ def fetch(
     """
     from emailsys.cli.amounts import octets_of
     from emailsys.cli.mail.accounts import keep_of
+    from emailsys.cli.mail.bars import Bars
     from emailsys.client.fetch_values import Wanted
     from emailsys.client.post import Post
 
@@ -76,10 +75,10 @@ def fetch(
         newest,
     )
     archive = session.desk.archive
-    with _bars(not as_json or sys.stderr.isatty()) as progress:
+    with Bars() as bars:
 
         async def once(reactor: Any) -> Sequence[Fetched]:
-            return await Post(session.desk, reactor, ask_secret, progress).fetch(chosen, wanted)
+            return await Post(session.desk, reactor, bars.ask_secret, bars.fetching).fetch(chosen, wanted)
 
         def again(result: Fetched) -> None:
             if as_json and (result.keys or result.problem):
@@ -88,7 +87,8 @@ def fetch(
                 tell_fetched(result)
 
         async def on_and_on(reactor: Any) -> None:
-            await Post(session.desk, reactor, ask_secret, progress).fetcher().watch(chosen, every, again, wanted)
+            post = Post(session.desk, reactor, bars.ask_secret, bars.fetching)
+            await post.fetcher().watch(chosen, every, again, wanted)
 
         archive.refresh()
         if watch:
@@ -102,44 +102,6 @@ def fetch(
     if as_json:
         print_json([fetched_fields(one) for one in results])
     return max((tell_fetched(one) for one in results), default=Exit.OK)
-
-
-@contextmanager
-def _bars(wanted: bool) -> Iterator[Callable[[Progress], None]]:
-    """A bar for each account that is fetching, on a terminal."""
-    if not (wanted and sys.stderr.isatty()):
-        yield lambda progress: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bars
-
-    from emailsys.client.fetch_values import Stage
-    from emailsys.client.glance import size
-    from emailsys.client.reading import safe_line
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(progress: Progress) -> None:
-            if progress.account not in tasks:
-                tasks[progress.account] = bars.add_task(progress.account, total=None, note="")
-            done = progress.stage in (Stage.DONE, Stage.FAILED)
-            bars.update(
-                tasks[progress.account],
-                completed=progress.messages,
-                total=progress.all_messages or None,
-                note=f"{size(progress.octets)} {safe_line(progress.note or progress.stage.value)}",
-                visible=not done,
-            )
-
-        yield show
 
 
 def fetched_fields(result: Fetched) -> dict[str, Any]:
@@ -158,14 +120,14 @@ def fetched_fields(result: Fetched) -> dict[str, Any]:
 
 def tell_fetched(result: Fetched) -> int:
     """Say what came of a fetch; the exit status."""
-    from emailsys.client.glance import size
+    from emailsys.client.glance import counted, weight
 
     number = len(result.keys)
-    what = "no new mail" if not number else "1 new message" if number == 1 else f"{number} new messages"
+    what = counted(number, "new ") if number else "no new mail"
     if result.problem is None or number:
-        tell(f"{result.account}: {what}{f', {size(result.octets)}' if number else ''}")
+        tell(f"{result.account}: {what}{f', {weight(result.octets)}' if number else ''}")
     if result.too_big:
-        largest = ", ".join(f"{one.uid} ({size(one.octets)})" for one in result.too_big[:5])
+        largest = ", ".join(f"{one.uid} ({weight(one.octets)})" for one in result.too_big[:5])
         tell(f"{result.account}: left on the server for their size: {largest}; emailsys mail fetch --uid UID")
     if result.problem is None:
         return Exit.OK
@@ -180,7 +142,12 @@ def tell_fetched(result: Fetched) -> int:
 @as_json
 @pass_session
 def waiting(session: Session, account: str | None, limit: int, lines: int, as_json: bool) -> None:
-    """Look at what is on the server: size, sender and subject; nothing is fetched or deleted."""
+    """Look at what is on the server: size, sender and subject; nothing is fetched or deleted.
+
+    \b
+    emailsys mail waiting
+    emailsys mail waiting -a work --lines 5 --json
+    """
     from emailsys.client.archive.facts import facts_of
     from emailsys.client.glance import size, when
     from emailsys.client.post import Post

@@ -14,7 +14,12 @@ from emailsys.config.exits import Exit
 
 @click.group("folder", cls=Verbs)
 def folder() -> None:
-    """List, add, rename and remove folders; empty Trash."""
+    """List, add, rename and remove folders; empty Trash.
+
+    \b
+    emailsys mail folder list
+    emailsys mail folder add Projects
+    """
 
 
 @folder.command("list")
@@ -22,7 +27,12 @@ def folder() -> None:
 @as_json
 @pass_session
 def list_(session: Session, account: str | None, as_json: bool) -> None:
-    """List the folders of all accounts, or of one, with how many messages they have and how many are unread."""
+    """List the folders of all accounts, or of one, with how many messages they have and how many are unread.
+
+    \b
+    emailsys mail folder list
+    emailsys mail folder list -a work --json
+    """
     owner = session.desk.account(account).name if account is not None else None
     for one in session.desk.accounts() if owner is None else []:
         session.desk.archive.add_account(one.name)
@@ -44,13 +54,21 @@ def list_(session: Session, account: str | None, as_json: bool) -> None:
 @folder.command("add")
 @click.argument("name")
 @account_option
+@as_json
 @pass_session
-def add(session: Session, name: str, account: str | None) -> None:
-    """Make a folder."""
+def add(session: Session, name: str, account: str | None, as_json: bool) -> None:
+    """Make a folder.
+
+    \b
+    emailsys mail folder add Projects
+    emailsys mail folder add Projects -a work
+    """
     from emailsys.client.archive.values import Place
 
     place = Place(session.desk.account(account).name, name)
     session.desk.archive.add_folder(place)
+    if as_json:
+        print_json({"account": place.account, "folder": place.folder})
     tell(f"{place.account} has the folder {name}")
 
 
@@ -58,20 +76,36 @@ def add(session: Session, name: str, account: str | None) -> None:
 @folder_argument("name")
 @click.argument("new")
 @account_option
+@as_json
 @pass_session
-def rename(session: Session, name: str, new: str, account: str | None) -> None:
-    """Rename a folder of one's own."""
-    session.desk.archive.rename_folder(place_of(session, name, account), new)
+def rename(session: Session, name: str, new: str, account: str | None, as_json: bool) -> None:
+    """Rename a folder of one's own.
+
+    \b
+    emailsys mail folder rename Projects Plans
+    """
+    place = place_of(session, name, account)
+    session.desk.archive.rename_folder(place, new)
+    if as_json:
+        print_json({"account": place.account, "folder": new, "was": place.folder})
     tell(f"{name} is {new} now")
 
 
 @folder.command("remove")
 @folder_argument("name")
 @account_option
+@as_json
 @pass_session
-def remove(session: Session, name: str, account: str | None) -> None:
-    """Remove a folder of one's own, which must be empty."""
-    session.desk.archive.remove_folder(place_of(session, name, account))
+def remove(session: Session, name: str, account: str | None, as_json: bool) -> None:
+    """Remove a folder of one's own, which must be empty.
+
+    \b
+    emailsys mail folder remove Plans
+    """
+    place = place_of(session, name, account)
+    session.desk.archive.remove_folder(place)
+    if as_json:
+        print_json({"account": place.account, "removed": place.folder})
     tell(f"{name} is removed")
 
 
@@ -79,14 +113,24 @@ def remove(session: Session, name: str, account: str | None) -> None:
 @account_option
 @click.option("--days", type=click.IntRange(0), help="Only what came more than so many days ago.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
 @pass_session
-def empty_trash(session: Session, account: str | None, days: int | None, yes: bool) -> None:
-    """Remove for good what is in Trash."""
+def empty_trash(session: Session, account: str | None, days: int | None, yes: bool, as_json: bool) -> None:
+    """Remove for good what is in Trash.
+
+    \b
+    emailsys mail folder empty-trash
+    emailsys mail folder empty-trash --days 30 --yes
+    """
     from datetime import timedelta
+
+    from emailsys.client.glance import counted
 
     owner = session.desk.account(account).name
     if not yes and not click.confirm(f"Remove what is in {owner}/Trash for good?", err=True):
         raise Refused("nothing was removed", Exit.FAILED)
     before = None if days is None else session.desk.now() - timedelta(days=days)
     number = session.desk.archive.empty_trash(owner, before)
-    tell(f"{number} messages are gone for good")
+    if as_json:
+        print_json({"account": owner, "gone": number})
+    tell(f"{counted(number)} gone for good")

@@ -114,7 +114,7 @@ def refused_by(error: Exception) -> Refused | None:
     },
     epilog=_EPILOG,
 )
-@click.option("--theme", type=click.Choice(["dark", "light"]), help="Colours of the full screen; T changes them.")
+@click.option("--theme", type=click.Choice(["dark", "light"]), help="Colours of the full screen; F3 changes them.")
 @click.option(
     "--hold",
     type=click.FloatRange(0, 86_400),
@@ -127,7 +127,7 @@ def mail(ctx: click.Context, theme: str | None, hold: float) -> Any:
     """Read and write mail. Alone, it opens the full screen; each verb works in scripts, too.
 
     Mail is kept in one .eml file a message, exactly as it came. Data goes to standard output, messages go to standard
-    error; most verbs take --json. A message is named by its KEY, of which the beginning is enough.
+    error; every verb but raw and shell takes --json. A message is named by its KEY, of which the beginning is enough.
     """
     gc.set_threshold(_BETWEEN_COLLECTIONS, 20)
     from emailsys.cli.mail.session import Session

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from emailsys.cli.mail.naming import account_option, folder_argument, key_argument, message_of, place_of
-from emailsys.cli.mail.printing import print_json, print_safe_rows, summary_fields, summary_row
+from emailsys.cli.mail.printing import print_json, print_safe_rows, summary_fields, summary_row, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import as_json
 
@@ -85,7 +85,7 @@ def list_(
 def search(
     session: Session, query: tuple[str, ...], account: str | None, limit: int, only_keys: bool, as_json: bool
 ) -> None:
-    """Find messages, the newest first; all words of QUERY must hold.
+    """Find messages, the newest first; all words of QUERY must hold. Put quotes round it where a word begins with "-".
 
     \b
     from: to: cc: subject: text: file:     words of those places
@@ -99,8 +99,13 @@ def search(
     emailsys mail search 'from:alice has:attachment newer:30d'
     emailsys mail search --keys tag:invoice | emailsys mail move - --to Archive
     """
+    from emailsys.client.archive.query import misread
+
     name = session.desk.accounts_file.find(account).name if account is not None else None
-    found = session.desk.archive.search(" ".join(query), name, limit)
+    text = " ".join(query)
+    found = session.desk.archive.search(text, name, limit)
+    if warning := misread(text):
+        tell(f"warning: {warning}")
     _print(session, found, as_json, only_keys, "nothing found", True)
 
 
@@ -110,6 +115,11 @@ def search(
 @as_json
 @pass_session
 def thread(session: Session, key: str, only_keys: bool, as_json: bool) -> None:
-    """List the conversation that a message belongs to, the oldest first."""
+    """List the conversation that a message belongs to, the oldest first.
+
+    \b
+    emailsys mail thread KEY
+    emailsys mail thread KEY --keys | emailsys mail move - --to Archive
+    """
     found = session.desk.archive.thread(message_of(session, key).key)
     _print(session, found, as_json, only_keys, "nothing found", True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import click
@@ -15,15 +16,12 @@ from emailsys.config.exits import Exit
 _FLAGS: Final = ("read", "unread", "flagged", "unflagged", "answered", "unanswered", "forwarded", "unforwarded")
 
 
-def _count(number: int) -> str:
-    return "1 message" if number == 1 else f"{number} messages"
-
-
 @click.command()
 @click.argument("mark", type=click.Choice(_FLAGS))
 @keys_argument
+@as_json
 @pass_session
-def flag(session: Session, mark: str, keys: tuple[str, ...]) -> None:
+def flag(session: Session, mark: str, keys: tuple[str, ...], as_json: bool) -> None:
     """Mark messages as read, unread, flagged, unflagged and so on.
 
     \b
@@ -31,13 +29,16 @@ def flag(session: Session, mark: str, keys: tuple[str, ...]) -> None:
     emailsys mail search --keys older:30d is:unread | emailsys mail flag read -
     """
     from emailsys.client.archive.values import Flag
+    from emailsys.client.glance import counted
 
     name = mark.removeprefix("un")
     chosen = {"read": Flag.SEEN, "flagged": Flag.FLAGGED, "answered": Flag.ANSWERED, "forwarded": Flag.FORWARDED}[name]
     found = [one.key for one in messages_of(session, keys)]
     clear = mark.startswith("un")
     session.desk.archive.set_flags(found, remove=chosen) if clear else session.desk.archive.set_flags(found, add=chosen)
-    tell(f"{_count(len(found))} marked {mark}")
+    if as_json:
+        print_json({"keys": found, "marked": mark})
+    tell(f"{counted(len(found))} marked {mark}")
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -52,6 +53,8 @@ def tag(session: Session, words: tuple[str, ...], as_json: bool) -> None:
     emailsys mail tag -invoice +paid KEY
     emailsys mail tag
     """
+    from emailsys.client.glance import counted
+
     archive = session.desk.archive
     if not words:
         rows = [{"tag": name, "messages": count} for name, count in sorted(archive.tags().items())]
@@ -67,15 +70,18 @@ def tag(session: Session, words: tuple[str, ...], as_json: bool) -> None:
         raise Refused("name tags, with + or - before them, and messages", Exit.USAGE)
     found = [one.key for one in messages_of(session, keys)]
     archive.set_tags(found, add, remove)
-    tell(f"{_count(len(found))} tagged")
+    if as_json:
+        print_json({"keys": found, "added": add, "removed": remove})
+    tell(f"{counted(len(found))} tagged")
 
 
 @click.command()
 @keys_argument
 @click.option("--to", "folder", required=True, metavar="FOLDER", help="A folder's name, or ACCOUNT/NAME.")
 @account_option
+@as_json
 @pass_session
-def move(session: Session, keys: tuple[str, ...], folder: str, account: str | None) -> None:
+def move(session: Session, keys: tuple[str, ...], folder: str, account: str | None, as_json: bool) -> None:
     """Move messages to another folder; by default of the account they lie in.
 
     \b
@@ -83,6 +89,7 @@ def move(session: Session, keys: tuple[str, ...], folder: str, account: str | No
     emailsys mail move KEY --to work/Projects
     """
     from emailsys.client.archive.values import OUTBOX, Place
+    from emailsys.client.glance import counted
 
     found = messages_of(session, keys)
     targets: dict[str, Place] = {}
@@ -93,43 +100,70 @@ def move(session: Session, keys: tuple[str, ...], folder: str, account: str | No
             raise Refused("messages go in and out of the outbox by send, and by `emailsys mail outbox stop`")
     for source, target in targets.items():
         session.desk.archive.move([one.key for one in found if one.place.account == source], target)
-    tell(f"{_count(len(found))} moved to {folder}")
+    if as_json:
+        print_json(_places(session, [one.key for one in found]))
+    tell(f"{counted(len(found))} moved to {folder}")
+
+
+def _places(session: Session, keys: Sequence[str]) -> list[dict[str, str]]:
+    """Where messages are now, as JSON has it."""
+    places = [(key, session.desk.archive.get(key).place) for key in keys]
+    return [{"key": key, "account": place.account, "folder": place.folder} for key, place in places]
 
 
 @click.command()
 @keys_argument
 @click.option("--for-good", is_flag=True, help="Not by way of Trash; there is no way back.")
+@as_json
 @pass_session
-def delete(session: Session, keys: tuple[str, ...], for_good: bool) -> None:
+def delete(session: Session, keys: tuple[str, ...], for_good: bool, as_json: bool) -> None:
     """Move messages to Trash. Those that are there already go for good.
 
     On the server nothing changes: what is deleted there is a setting of the account (keep).
+
+    \b
+    emailsys mail delete KEY KEY
+    emailsys mail search --keys from:shop older:1y | emailsys mail delete -
     """
+    from emailsys.client.archive.values import TRASH
+    from emailsys.client.glance import counted
+
     found = [one.key for one in messages_of(session, keys)]
     before = session.desk.delete(found)
-    gone = [key for key, place in before if place.folder == "Trash"]
+    gone = [key for key, place in before if place.folder == TRASH]
     if for_good:
-        trashed = [key for key, place in before if place.folder != "Trash"]
+        trashed = [key for key, place in before if place.folder != TRASH]
         session.desk.delete(trashed)
         gone += trashed
+    if as_json:
+        print_json({"trashed": [key for key in found if key not in gone], "gone": gone})
     if len(gone) < len(found):
         back = "brings it back" if len(found) - len(gone) == 1 else "brings them back"
-        tell(f"{_count(len(found) - len(gone))} moved to Trash; emailsys mail undelete KEY {back}")
+        tell(f"{counted(len(found) - len(gone))} moved to Trash; emailsys mail undelete KEY {back}")
     if gone:
-        tell(f"{_count(len(gone))} gone for good")
+        tell(f"{counted(len(gone))} gone for good")
 
 
 @click.command()
 @keys_argument
-@click.option(
-    "--to", "folder", metavar="FOLDER", help="Where to; by default Inbox, or Sent for what the account wrote."
-)
+@click.option("--to", "folder", metavar="FOLDER", help="Where to; by default where it was, else Inbox.")
+@as_json
 @pass_session
-def undelete(session: Session, keys: tuple[str, ...], folder: str | None) -> None:
-    """Bring messages back out of Trash."""
+def undelete(session: Session, keys: tuple[str, ...], folder: str | None, as_json: bool) -> None:
+    """Bring messages back out of Trash, each to the folder it was in.
+
+    \b
+    emailsys mail undelete KEY
+    emailsys mail list --keys Trash | emailsys mail undelete - --to Archive
+    """
+    from emailsys.client.archive.values import TRASH
+
     found = messages_of(session, keys)
     for one in found:
-        if one.place.folder != "Trash":
+        if one.place.folder != TRASH:
             raise Refused(f"{one.key} is not in Trash but in {one.place.folder}")
-    for one in session.desk.undelete([one.key for one in found], folder):
+    back = session.desk.undelete([one.key for one in found], folder)
+    if as_json:
+        print_json(_places(session, [one.key for one in back]))
+    for one in back:
         tell(f"{one.key} is in {one.place.account}/{one.place.folder} again")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -52,15 +51,17 @@ def complete_people(ctx: click.Context, param: click.Parameter, incomplete: str)
     from emailsys.client.places import archive_folder
     from emailsys.client.reading import safe_line
 
-    if " @ " in os.environ.get("COMP_WORDS", ""):
-        # bash takes "@" for the beginning of a word and would put the whole address behind it.
-        return []
     begin = last_begins(incomplete)
     try:
         found = find_in_file(archive_folder() / INDEX, incomplete[begin:], _OFFERED)
     except Exception:  # a completion that fails completes nothing
         return []
-    return [CompletionItem(f"{incomplete[:begin]}{one.address}", help=safe_line(one.name)) for one in found]
+    return [
+        CompletionItem(f"{incomplete[:begin]}{one.address}", help=safe_line(one.name))
+        for one in found
+        # The shell prints it.
+        if safe_line(str(one.address)) == str(one.address)
+    ]
 
 
 account_option = click.option(

@@ -50,11 +50,14 @@ def open_screen(session: Session, theme: str | None, hold: float = 0.0) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     with reactor_on(loop) as reactor:
+        from emailsys.client.accounts.secrets import unlock
         from emailsys.client.screen.app import MailApp
         from emailsys.client.screen.postal import TwistedPostal
 
         desk = session.desk
         desk.account()
+        # On a screen that is drawn over, a keyring's question could be neither read nor answered.
+        unlock(desk.accounts())
         app = MailApp(desk, lambda app: TwistedPostal(desk, reactor, app.ask_secret), theme, hold)
         loop.run_until_complete(app.run_async())
     return app.return_code or Exit.OK

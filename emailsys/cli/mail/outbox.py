@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 @click.group(cls=Verbs, invoke_without_command=True)
 @click.pass_context
 def outbox(ctx: click.Context) -> None:
-    """See what waits to be sent; stop it, or send it now."""
+    """See what waits to be sent; stop it, or send it now.
+
+    \b
+    emailsys mail outbox
+    emailsys mail outbox stop KEY
+    """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_, account=None, as_json=False)
 
@@ -33,7 +38,12 @@ def outbox(ctx: click.Context) -> None:
 @as_json
 @pass_session
 def list_(session: Session, account: str | None, as_json: bool) -> None:
-    """List what waits: held (can be stopped), waiting (can be stopped), sending (too late), refused (mend or stop)."""
+    """List what waits: held (can be stopped), waiting (can be stopped), sending (too late), refused (mend or stop).
+
+    \b
+    emailsys mail outbox list
+    emailsys mail outbox list --json
+    """
     from emailsys.client.glance import SHORT_KEY, when
 
     owner = session.desk.account(account).name if account is not None else None
@@ -80,7 +90,11 @@ def list_(session: Session, account: str | None, as_json: bool) -> None:
 @as_json
 @pass_session
 def stop(session: Session, key: str, as_json: bool) -> int:
-    """Take a message back into Drafts, unless it is being sent or was sent already."""
+    """Take a message back into Drafts, unless it is being sent or was sent already.
+
+    \b
+    emailsys mail outbox stop KEY
+    """
     stopped = session.desk.outbox.stop(message_of(session, key).key)
     if as_json:
         print_json({"stopped": stopped.stopped, "words": stopped.words, "draft": stopped.draft})
@@ -90,10 +104,18 @@ def stop(session: Session, key: str, as_json: bool) -> int:
 
 @outbox.command("retry")
 @key_argument
+@as_json
 @pass_session
-def retry(session: Session, key: str) -> None:
-    """Let a refused or held message go with the next `outbox send`."""
-    session.desk.outbox.retry(message_of(session, key).key)
+def retry(session: Session, key: str, as_json: bool) -> None:
+    """Let a refused or held message go with the next `outbox send`.
+
+    \b
+    emailsys mail outbox retry KEY && emailsys mail outbox send
+    """
+    summary = message_of(session, key)
+    session.desk.outbox.retry(summary.key)
+    if as_json:
+        print_json({"key": summary.key, "account": summary.place.account, "waits": True})
     tell("it goes with the next: emailsys mail outbox send")
 
 
@@ -102,7 +124,12 @@ def retry(session: Session, key: str) -> None:
 @as_json
 @pass_session
 def send(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
-    """Send all that is due, of all accounts or of some."""
+    """Send all that is due, of all accounts or of some.
+
+    \b
+    emailsys mail outbox send
+    emailsys mail outbox send work --json
+    """
     from emailsys.client.post import Post
 
     chosen = [session.desk.account(name) for name in accounts] or session.desk.accounts()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emailsys.cli.mail.printing import print_json, tell
-from emailsys.cli.mail.prompting import ask_secret
 from emailsys.cli.mail.session import Session
 from emailsys.config.exits import Exit
 
@@ -20,10 +18,7 @@ if TYPE_CHECKING:
 
     from emailsys.client.accounts.values import Account
     from emailsys.client.compose.build import Composed
-    from emailsys.client.send import SendProgress, Sent
-
-# A bar is shown for messages from so many octets on.
-_LARGE = 256 << 10
+    from emailsys.client.send import Sent
 
 
 def posting_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -73,7 +68,7 @@ def post(
     try:
         if hold:
             tell(f"held for {hold:g} seconds; Ctrl-C stops it, or elsewhere: emailsys mail outbox stop {key}")
-        sent = _send(session, account, key, len(message.octets))
+        sent = _send(session, account, key)
     except KeyboardInterrupt:
         with _undisturbed():
             tell(session.desk.outbox.stop(key).words)
@@ -83,13 +78,14 @@ def post(
     return tell_sent(sent)
 
 
-def _send(session: Session, account: Account, key: str, octets: int) -> Sent:
+def _send(session: Session, account: Account, key: str) -> Sent:
+    from emailsys.cli.mail.bars import Bars
     from emailsys.client.post import Post
 
-    with _bar(octets) as progress:
+    with Bars() as bars:
 
         async def work(reactor: Any) -> Sent:
-            post = Post(session.desk, reactor, ask_secret, sending=progress)
+            post = Post(session.desk, reactor, bars.ask_secret, sending=bars.sending)
             try:
                 return await post.send(account, key)
             finally:
@@ -106,20 +102,6 @@ def _undisturbed() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _bar(octets: int) -> Iterator[Callable[[SendProgress], None]]:
-    if octets < _LARGE or not sys.stderr.isatty():
-        yield lambda progress: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = (TextColumn("sending"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task("sending", total=octets)
-        yield lambda progress: shown.update(task, completed=progress.octets, total=progress.all_octets)
 
 
 def sent_fields(sent: Sent) -> dict[str, Any]:

@@ -17,14 +17,20 @@ if TYPE_CHECKING:
 
 # JSON escapes C0 controls; a terminal acts on C1 controls too, and text can be reordered or hidden by the others.
 _IN_JSON: Final = re.compile(
-    "[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
+
+
+def _escaped(found: re.Match[str]) -> str:
+    # RFC 8259 §7: beyond the first plane by two surrogates.
+    units = found[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def print_json(value: Any) -> None:
     """Print one JSON document; what a terminal may act on is escaped."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    click.echo(_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    click.echo(_IN_JSON.sub(_escaped, text))
 
 
 def print_safe_rows(rows: Sequence[Mapping[str, Any]], empty: str) -> None:

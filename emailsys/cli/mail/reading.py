@@ -25,9 +25,14 @@ def show(session: Session, key: str, html: bool, every: bool, keep_unread: bool,
     """Show a message as text, and mark it as read.
 
     Nothing in it reaches the terminal but text; nothing is loaded from the network.
+
+    \b
+    emailsys mail show KEY
+    emailsys mail show KEY --html --keep-unread
+    emailsys mail show KEY --json | jq -r .body
     """
     from emailsys.client.archive.values import Flag
-    from emailsys.client.glance import size
+    from emailsys.client.glance import weight
     from emailsys.client.reading import all_headers, view
 
     summary = message_of(session, key)
@@ -62,7 +67,7 @@ def show(session: Session, key: str, html: bool, every: bool, keep_unread: bool,
         if seen.attachments:
             click.echo("")
         for one in seen.attachments:
-            click.echo(f"[attachment {one.number}: {one.name}, {one.content_type}, {size(one.octets)}]")
+            click.echo(f"[attachment {one.number}: {one.name}, {one.content_type}, {weight(one.octets)}]")
         for defect in seen.defects:
             tell(f"defect: {defect}")
     if summary.is_unread and not keep_unread:
@@ -75,7 +80,12 @@ def show(session: Session, key: str, html: bool, every: bool, keep_unread: bool,
 @pass_session
 def structure(session: Session, key: str, as_json: bool) -> None:
     """Show the MIME parts of a message: type, charset, encoding, octets as sent and decoded, what encoding costs,
-    which pictures the HTML shows, and every defect."""
+    which pictures the HTML shows, and every defect.
+
+    \b
+    emailsys mail structure KEY
+    emailsys mail structure KEY --json | jq '.[].defects'
+    """
     from emailsys.client.reading import safe_structure
 
     rows = safe_structure(session.desk.archive.octets(message_of(session, key).key))
@@ -111,7 +121,11 @@ def structure(session: Session, key: str, as_json: bool) -> None:
 @as_json
 @pass_session
 def headers(session: Session, key: str, as_json: bool) -> None:
-    """Show every header field in order, decoded."""
+    """Show every header field in order, decoded.
+
+    \b
+    emailsys mail headers KEY
+    """
     from emailsys.client.reading import all_headers
 
     fields = all_headers(session.desk.archive.octets(message_of(session, key).key))
@@ -126,7 +140,11 @@ def headers(session: Session, key: str, as_json: bool) -> None:
 @key_argument
 @pass_session
 def raw(session: Session, key: str) -> None:
-    """Print a message as it came: octet for octet into a pipe or a file, made safe on a terminal."""
+    """Print a message as it came: octet for octet into a pipe or a file, made safe on a terminal.
+
+    \b
+    emailsys mail raw KEY > message.eml
+    """
     octets = session.desk.archive.octets(message_of(session, key).key)
     if sys.stdout.isatty():
         from emailsys.client.reading import raw as safe_raw
@@ -141,7 +159,11 @@ def raw(session: Session, key: str) -> None:
 @as_json
 @pass_session
 def attachments(session: Session, key: str, as_json: bool) -> None:
-    """List the attachments of a message: part, name, type, size."""
+    """List the attachments of a message: part, name, type, size.
+
+    \b
+    emailsys mail attachments KEY
+    """
     from emailsys.client.reading import attachments as found_in
 
     found = found_in(session.desk.archive.octets(message_of(session, key).key))

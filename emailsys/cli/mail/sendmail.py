@@ -79,6 +79,7 @@ def sendmail(
     -B8BITMIME) are taken and do nothing. -f also chooses the account, where it is the address of one.
 
     \b
+    emailsys mail sendmail -t -i < message.eml
     git config sendemail.sendmailCmd "emailsys mail sendmail -i"
     set sendmail="emailsys mail sendmail -oi"          (in .muttrc)
     """

@@ -232,6 +232,11 @@ def compose(
     """Write a message in $VISUAL or $EDITOR, then send it, keep it as a draft, or drop it.
 
     Above the first empty line stand the header fields; "Attach: FILE" adds a file.
+
+    \b
+    emailsys mail compose
+    emailsys mail compose bob@example.org -s Tonight --markdown
+    emailsys mail compose 'mailto:bob@example.org?subject=Tonight'
     """
     from emailsys.cli.mail.editing import write
 

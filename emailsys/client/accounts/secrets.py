@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol, cast
 
 from twisted.internet.defer import DeferredLock
@@ -54,6 +54,31 @@ def system_keyring() -> Keyring:
     if isinstance(backend, NoKeyring):
         raise AccountError("this system has no keyring; let a command print the password, or type it when asked")
     return cast(Keyring, keyring)
+
+
+def unlock(accounts: Iterable[Account], keyring: Callable[[], Keyring] = system_keyring) -> None:
+    """Have a keyring that asks at the terminal ask now, before a full screen has the terminal; once is enough.
+
+    The system's own keyrings ask in windows of their own, if at all: they are left alone.
+
+    @raise AccountError: it did not get its password, or fails otherwise.
+    """
+    servers = [server for one in accounts for server in (one.pop3, one.smtp) if server is not None]
+    wanted = [_name(server) for server in servers if server.secret.kind is SecretKind.KEYRING]
+    if not wanted:
+        return
+    try:
+        found = keyring()
+    except AccountError:
+        # It is told, and the password asked for, when somebody needs it.
+        return
+    backend = found.get_keyring() if hasattr(found, "get_keyring") else found
+    if all(type(one).__module__.startswith("keyring.") for one in getattr(backend, "backends", [backend])):
+        return
+    try:
+        found.get_password(_SERVICE, wanted[0])
+    except Exception as error:
+        raise AccountError(_trouble(error)) from error
 
 
 def _trouble(error: Exception) -> str:

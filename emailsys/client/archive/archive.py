@@ -45,6 +45,8 @@ from emailsys.mail.mailboxes import Mailbox
 #: The file of the index below the store's folder.
 INDEX: Final = "index.sqlite"
 _LOCK: Final = ".lock"
+# In the note of a message that went to Trash: where it lay before.
+_WAS_IN: Final = "was_in"
 
 
 class Archive:
@@ -330,13 +332,32 @@ class Archive:
         """Move messages to a folder, of another account too; on disk when this returns."""
         self._folder(place)
         with self._writing():
-            self._keeper.move([(one.key, place) for one in self._each(keys)])
+            found = self._each(keys)
+            if place.folder == TRASH:
+                self._remember_places(found)
+            self._keeper.move([(one.key, place) for one in found])
+
+    def _remember_places(self, found: Iterable[Summary]) -> None:
+        by_folder: dict[str, list[str]] = {}
+        for one in found:
+            if one.place.folder != TRASH:
+                by_folder.setdefault(one.place.folder, []).append(one.key)
+        for folder, keys in by_folder.items():
+            noted = {_WAS_IN: folder}
+            self._keeper.mark(keys, lambda marks, noted=noted: changed(marks, note={**(marks.note or {}), **noted}))  # type: ignore[misc]
+
+    def was_in(self, key: str) -> str | None:
+        """The folder that a message lay in before it went to Trash; None where that is not known, or no more."""
+        folder = (self.note(key) or {}).get(_WAS_IN)
+        place = Place(self.get(key).place.account, str(folder))
+        return place.folder if folder is not None and self._is_there(place) else None
 
     def delete(self, keys: Iterable[str]) -> None:
         """Move messages to their account's Trash; those that are there go for good."""
         with self._writing():
             found = self._each(keys)
             trashed = [(one.key, Place(one.place.account, TRASH)) for one in found if one.place.folder != TRASH]
+            self._remember_places(found)
             for _key, place in trashed:
                 make_folder(folder_path(self._root, place))
             self._keeper.move(trashed)

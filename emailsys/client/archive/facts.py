@@ -63,7 +63,8 @@ def one_line(text: str, most: int = _FIELD) -> str:
 
 
 def text_parts(root: Part) -> list[Part]:
-    """The parts that are the message's text: of alternatives the plain one, if there is one."""
+    """The parts that are the message's text: of alternatives the plain one, if there is one, else the last that can
+    be shown (RFC 2046 §5.1.4)."""
     found: list[Part] = []
     waiting = [root]
     while waiting:
@@ -73,8 +74,9 @@ def text_parts(root: Part) -> list[Part]:
                 found.append(part)
         elif part.content_type == "multipart/alternative":
             plain = [one for one in part.parts if one.content_type == "text/plain"]
-            waiting.extend(plain[:1] or reversed(part.parts))
-        elif part.content_type != "message/rfc822":
+            rich = [one for one in part.parts if one.content_type.startswith(("text/html", "multipart/"))]
+            waiting.extend(plain[:1] or rich[-1:] or part.parts[-1:])
+        elif not (part.is_message and part.level):
             waiting.extend(reversed(part.parts))
     return found
 

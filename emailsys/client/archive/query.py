@@ -174,3 +174,21 @@ def parse_query(text: str, now: datetime) -> Query:
     elif unwanted:
         query._add(True, "m.id IN (SELECT rowid FROM words WHERE words MATCH ?)", " OR ".join(unwanted))
     return query
+
+
+def misread(text: str) -> str:
+    """What a person should know of a search: what looks like a field, is none, and is searched for as words.
+
+    @return: a sentence, "" where there is nothing to be said. "Re:" and "http://example.org" are words to anybody.
+    """
+    from difflib import get_close_matches
+
+    told = []
+    for found in _TERM.finditer(text):
+        name = (found[2] or "").lower()
+        value = found[3] if found[3] is not None else found[4]
+        if name and name not in FIELDS and value and not value.startswith("//"):
+            near = get_close_matches(name, FIELDS, n=1)
+            meant = f"did you mean {near[0]}:?" if near else f"there are {', '.join(f'{field}:' for field in FIELDS)}"
+            told.append(f"{name}: is no field, {name}:{value} is searched for as words; {meant}")
+    return "; ".join(dict.fromkeys(told))

@@ -10,6 +10,7 @@ from emailsys.client.archive.facts import plain_text, text_parts
 from emailsys.client.compose.draft import Attachment, Draft
 from emailsys.client.compose.reopen import as_attachment, body_and_files
 from emailsys.client.file_names import safe_name
+from emailsys.client.reading import safe_line, safe_text
 from emailsys.mail.address import Address
 from emailsys.mail.fields import message_ids, parse_date
 from emailsys.mail.mailboxes import Mailbox, read_mailboxes
@@ -25,8 +26,8 @@ _SHOWN: Final = ("From", "Date", "Subject", "To", "Cc")
 
 
 def message_text(root: Part) -> str:
-    """The message's text, of HTML as text."""
-    return "\n".join(plain_text(part, _MOST_QUOTED).strip("\n") for part in text_parts(root))
+    """The message's text, of HTML as text; safe for a terminal, as it is written on and sent on."""
+    return safe_text("\n".join(plain_text(part, _MOST_QUOTED).strip("\n") for part in text_parts(root)))
 
 
 def quoted(text: str) -> str:
@@ -62,8 +63,8 @@ def reply(octets: bytes, sender: Mailbox, mine: Sequence[Address] = (), to_all: 
     taken = {one.address.key for one in to} | own
     others = {one.address.key: one for one in everybody if one.address.key not in taken} if to_all else {}
     in_reply_to, references = _references(root)
-    subject = _ANSWERED.sub("", root.decoded_of("subject")).strip()
-    who = str(origin[0].name or origin[0].address) if origin else "somebody"
+    subject = _ANSWERED.sub("", safe_line(root.decoded_of("subject"))).strip()
+    who = safe_line(origin[0].name or str(origin[0].address)) if origin else "somebody"
     date = parse_date(root.text_of("date"))
     when = f"On {date:%Y-%m-%d %H:%M} UTC, " if date else ""
     return Draft(
@@ -80,7 +81,7 @@ def reply(octets: bytes, sender: Mailbox, mine: Sequence[Address] = (), to_all: 
 def forward(octets: bytes, sender: Mailbox, inline: bool = False) -> Draft:
     """Pass a message on: whole, as an attachment; or `inline`, its text below a line, with its attachments."""
     root = parse(octets)
-    subject = root.decoded_of("subject").strip()
+    subject = safe_line(root.decoded_of("subject")).strip()
     if not _PASSED_ON.match(subject):
         subject = f"Fwd: {subject}"
     draft = Draft(sender=sender, subject=subject)
@@ -90,7 +91,7 @@ def forward(octets: bytes, sender: Mailbox, inline: bool = False) -> Draft:
         draft.text = ""
         draft.attachments = [Attachment(name, octets, "message/rfc822")]
         return draft
-    head = "\n".join(f"{name}: {value}" for name in _SHOWN if (value := root.decoded_of(name)))
+    head = "\n".join(f"{name}: {safe_line(value)}" for name in _SHOWN if (value := root.decoded_of(name)))
     draft.text = f"\n\n---------- Forwarded message ----------\n{head}\n\n{message_text(root)}\n"
     draft.attachments = [as_attachment(part) for part in body_and_files(root)[2]]
     return draft

@@ -11,8 +11,8 @@ from emailsys.mail.mime import Part, parse
 
 def as_attachment(part: Part) -> Attachment:
     """A part of a message as an attachment to another one."""
-    octets = part.raw if part.content_type == "message/rfc822" else part.decoded()[0]
-    name = part.name or ("message.eml" if part.content_type == "message/rfc822" else "attachment")
+    octets = part.decoded()[0] if part.is_leaf else part.raw
+    name = part.name or ("message.eml" if part.is_message else "attachment")
     return Attachment(name, octets, part.content_type, part.content_id or None)
 
 

@@ -18,6 +18,7 @@ from typing_extensions import override
 from emailsys.client.archive.values import ArchiveError
 from emailsys.client.compose.typed import is_whole, last_begins
 from emailsys.client.screen.keys import OFFERED
+from emailsys.client.screen.writing import Line
 from emailsys.mail.mailboxes import Mailbox
 
 
@@ -32,7 +33,7 @@ class AddressField(Vertical):
         @param find: whom the beginning of a name or an address may mean; called in a thread.
         """
         super().__init__(classes="address")
-        self._line = Input(text, id=name, compact=True)
+        self._line = Line(text, id=name, compact=True)
         self._offers = OptionList(classes="offers", markup=False, compact=True)
         self._offers.can_focus = False
         self._found: Sequence[Mailbox] = ()

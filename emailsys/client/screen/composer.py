@@ -29,11 +29,12 @@ from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.compose.editor import from_text, to_text
 from emailsys.client.compose.overlooked import warnings
 from emailsys.client.desk import Desk, mailbox_of
-from emailsys.client.glance import size
+from emailsys.client.glance import weight
 from emailsys.client.reading import safe_line
 from emailsys.client.screen.addresses import AddressField
 from emailsys.client.screen.dialogs import Ask, Confirm
 from emailsys.client.screen.keys import ATTACHED, COMPOSING
+from emailsys.client.screen.writing import Line, Page
 from emailsys.mail.address import AddressSyntaxError
 from emailsys.mail.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
 
@@ -98,9 +99,9 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
                     yield AddressField(name, ", ".join(map(str, people)), self._desk.people)
             with Horizontal(classes="field"):
                 yield Label("Subject")
-                yield Input(draft.subject, id="subject", compact=True)
+                yield Line(draft.subject, id="subject", compact=True)
         yield AttachmentList(id="attachments", markup=False)
-        yield TextArea(draft.body, id="body", soft_wrap=True)
+        yield Page(draft.body, id="body", soft_wrap=True)
         yield Tick("Markdown: sent as text and HTML", draft.markdown is not None, id="markdown", compact=True)
         yield Footer()
 
@@ -160,7 +161,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         shown = self.query_one("#attachments", AttachmentList)
         shown.clear_options()
         for one in self._draft.attachments:
-            shown.add_option(Option(Text(f"{safe_line(one.name)}  {one.content_type}, {size(len(one.octets))}")))
+            shown.add_option(Option(Text(f"{safe_line(one.name)}  {one.content_type}, {weight(len(one.octets))}")))
         shown.display = bool(self._draft.attachments)
 
     def detach(self, number: int) -> None:

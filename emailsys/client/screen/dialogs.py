@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 from typing_extensions import override
 
 from emailsys.client.screen.keys import FOR_ALL, SECTIONS, Key
+from emailsys.client.screen.writing import Line
 
 
 class Ask(ModalScreen[str | None]):
@@ -30,7 +31,7 @@ class Ask(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Label(self._title, markup=False, classes="title")
-            yield Input(self._value, password=self._secret, select_on_focus=False)
+            yield Line(self._value, password=self._secret, select_on_focus=False)
             if self._hint:
                 yield Label(self._hint, markup=False, classes="hint")
 
@@ -105,6 +106,8 @@ class Read(ModalScreen[None]):
         Binding("escape,q,question_mark,V", "dismiss(None)", "Leave"),
         Binding("j", "scroll(1)", show=False),
         Binding("k", "scroll(-1)", show=False),
+        Binding("space", "page(1)", show=False),
+        Binding("minus", "page(-1)", show=False),
     ]
 
     def __init__(self, title: str, text: Text) -> None:
@@ -125,6 +128,11 @@ class Read(ModalScreen[None]):
     def action_scroll(self, by: int) -> None:
         """A line up or down."""
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
+
+    def action_page(self, by: int) -> None:
+        """A page up or down, as in a message."""
+        text = self.query_one(VerticalScroll)
+        text.scroll_relative(y=by * text.size.height, animate=False)
 
 
 class ForAll(ModalScreen[str | None]):
@@ -161,5 +169,7 @@ def help_text() -> Text:
         text.append(f"{title}\n", "bold")
         text.append(_keys_text(keys))
         text.append("\n")
-    text.append("The mouse works, too: click a folder, a message, a heading; the wheel scrolls.\n", "italic")
+    text.append(
+        "The mouse works, too: click a folder, a message, a key in the bottom line; the wheel scrolls.\n", "italic"
+    )
     return text

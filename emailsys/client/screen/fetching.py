@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from emailsys.client.desk import Desk
 from emailsys.client.fetch_values import Fetched, Progress, Stage
+from emailsys.client.glance import counted
 
 if TYPE_CHECKING:
     from emailsys.client.screen.app import MailApp
@@ -56,7 +57,7 @@ class Fetching:
 
     def _report(self, results: Sequence[Fetched]) -> None:
         number = sum(len(one.keys) for one in results)
-        what = "no new mail" if not number else "1 new message" if number == 1 else f"{number} new messages"
+        what = counted(number, "new ") if number else "no new mail"
         big = sum(len(one.too_big) for one in results)
         self._screen.tell(f"{what}{f'; {big} left on the server for their size' if big else ''}")
         for one in results:

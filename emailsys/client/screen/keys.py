@@ -133,6 +133,9 @@ SECTIONS: Final = (
     ("Program", PROGRAM),
     ("While writing", COMPOSING + OFFERED + ATTACHED),
 )
-MAIN: Final = MOVING + READING + WRITING + HANDLING + SELECTING + PROGRAM
+# A terminal of 80 columns cuts the bottom line: the key that shows all others comes first.
+MAIN: Final = tuple(
+    sorted(MOVING + READING + WRITING + HANDLING + SELECTING + PROGRAM, key=lambda key: key.action != "help")
+)
 #: What the key after ; may be.
 FOR_ALL: Final = tuple(key for key in MAIN if key.action in {*(one.action for one in HANDLING), "forward", "select"})

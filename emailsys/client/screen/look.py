@@ -26,7 +26,7 @@ Screen { background: $background; color: $foreground; }
 #status ProgressBar.busy { display: block; }
 .-narrow #folders { display: none; }
 .-narrow #folders.asked { display: block; }
-Ask, Choose, Confirm, Read { align: center middle; background: $background 60%; }
+Ask, Choose, Confirm, Read, ForAll { align: center middle; background: $background 60%; }
 .dialog { width: 70; max-width: 95%; height: auto; max-height: 90%; padding: 1 2; background: $surface;
   border: round $primary; }
 .dialog.large { width: 90; height: 90%; }

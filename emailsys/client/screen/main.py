@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.binding import BindingType
 
+from emailsys.client.archive.query import misread
 from emailsys.client.archive.values import DRAFTS, OUTBOX, BadQuery, Flag, Summary
 from emailsys.client.desk import Desk
-from emailsys.client.glance import size
+from emailsys.client.glance import weight
 from emailsys.client.reading import Attached, all_headers, attachments, save_attachment, view
 from emailsys.client.screen.dialogs import Ask, Choose, Confirm, Read, help_text
 from emailsys.client.screen.fetching import Fetching
@@ -104,7 +105,7 @@ class MainScreen(Panes):
             if not found:
                 self.tell("no attachments")
                 return
-            lines = [f"{one.number}  {one.name}  {one.content_type}, {size(one.octets)}" for one in found]
+            lines = [f"{one.number}  {one.name}  {one.content_type}, {weight(one.octets)}" for one in found]
             number = await self.app.push_screen_wait(Choose("Attachments", lines, "Enter saves it"))
             if number is None:
                 return
@@ -130,6 +131,7 @@ class MainScreen(Panes):
                 return
             try:
                 await self.show(Found(query))
+                self.tell(misread(query), error=bool(misread(query)))
             except BadQuery as error:
                 self.tell(str(error), error=True)
             self.set_focus(self.messages)

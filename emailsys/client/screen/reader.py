@@ -10,7 +10,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 from typing_extensions import override
 
-from emailsys.client.glance import size
+from emailsys.client.glance import weight
 from emailsys.client.reading import View
 
 
@@ -51,7 +51,7 @@ def _text(view: View, headers: Sequence[tuple[str, str]]) -> Text:
         text.append(f"{value}\n", "bold" if name == "Subject" else "")
     for one in view.attachments:
         text.append("Attached: ", "bold")
-        text.append(f"{one.name}  {one.content_type}, {size(one.octets)}\n")
+        text.append(f"{one.name}  {one.content_type}, {weight(one.octets)}\n")
     text.append("\n")
     for line in view.body.split("\n"):
         text.append(f"{line}\n", "italic dim" if line.startswith(">") else "")
