@@ -63,6 +63,8 @@ def fetch(
     emailsys mail fetch work --max-size 2M
     emailsys mail fetch --watch --every 30
     """
+    if not watch:
+        session.split_off_second()
     from emailsys.cli.mail.accounts import keep_of, octets_of
     from emailsys.client.fetch_values import Wanted
     from emailsys.client.post import Post
