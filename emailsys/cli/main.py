@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -119,6 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     status = run(arguments)
     with suppress(OSError):
         sys.stdout.flush()
+    # Before it ends the interpreter looks for garbage in cycles through all that was imported, which takes 40 ms where
+    # Twisted was; the kernel takes the memory back at once.
+    gc.freeze()
     sys.exit(status)
 
 

@@ -1,18 +1,14 @@
-"""Reach an account's servers: addresses found, TLS as the account asks for it, logins only where they are safe."""
+"""Reach an account's servers: TLS as the account asks for it, logins only where they are safe."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 
 from emailsys.client.accounts.values import Auth, Security, Server
-from emailsys.client.threads import InThread, threads_of
 from emailsys.mail.ip import is_loopback
-from emailsys.mail.next_hop import Host, HostLogin, NextHop, TLSPolicy
 from emailsys.net.pop3_client import CONNECT_TIMEOUT, POP3Client, POP3Lost, connect
 from emailsys.net.tls import TLSConfigError
 from emailsys.net.tls_client import client_context
@@ -31,7 +27,8 @@ def tls_for(server: Server, *, verify: bool = True) -> IOpenSSLClientConnectionC
     return client_context(server.host, server.ca_file, verify=verify, fingerprint=server.fingerprint if verify else "")
 
 
-def _not_in_the_clear(server: Server) -> str:
+def not_in_the_clear(server: Server) -> str:
+    """Why no password goes to that server."""
     return f'{server} is on another machine, and the password would go there in the clear: use TLS (security = "tls")'
 
 
@@ -53,7 +50,7 @@ async def connect_pop3(reactor: Any, server: Server, *, verify: bool = True) -> 
         raise Unreachable(str(error), certificate=getattr(error, "certificate", False)) from error
     if tls is None and not is_loopback(client.peer_host):
         client.abort()
-        raise Unreachable(_not_in_the_clear(server))
+        raise Unreachable(not_in_the_clear(server))
     return client
 
 
@@ -67,43 +64,3 @@ async def login_pop3(client: POP3Client, server: Server, secret: str) -> None:
     if not client.capabilities.offered or not client.pipelining:
         # Some servers tell of PIPELINING after the login only.
         await client.look()
-
-
-def next_hop_of(server: Server, secret: str | None) -> NextHop:
-    """A submission server as the SMTP client takes it. @param secret: None for no login."""
-    login = None
-    if secret is not None and server.auth is not Auth.NONE:
-        login = HostLogin(
-            server.username, secret, token=server.auth is Auth.TOKEN, in_clear=server.security is Security.NONE
-        )
-    return NextHop(
-        server.host,
-        server.port,
-        by_mx=False,
-        tls=TLSPolicy.NONE if server.security is Security.NONE else TLSPolicy.VERIFIED,
-        implicit_tls=server.security is Security.TLS,
-        login=login,
-    )
-
-
-async def hosts_of(
-    reactor: Any,
-    server: Server,
-    in_thread: InThread | None = None,
-    look_up: Callable[..., Any] = socket.getaddrinfo,
-) -> list[Host]:
-    """The addresses of a submission server, in the order in which to try them.
-
-    @raise Unreachable: it has none, or a password would go to another machine in the clear.
-    """
-    in_thread = in_thread or threads_of(reactor)
-    try:
-        found = await in_thread(lambda: look_up(server.host, server.port, type=socket.SOCK_STREAM))
-    except (OSError, UnicodeError) as error:
-        raise Unreachable(
-            f"there is no address of {server.host}: {getattr(error, 'strerror', None) or error}"
-        ) from error
-    addresses = list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
-    if server.security is Security.NONE and not all(is_loopback(address) for address in addresses):
-        raise Unreachable(_not_in_the_clear(server))
-    return [Host(server.host, address, server.port) for address in addresses]

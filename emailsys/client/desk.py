@@ -17,6 +17,7 @@ from emailsys.client.reading import safe_line, safe_text
 from emailsys.mail.mailboxes import Mailbox
 
 if TYPE_CHECKING:
+    from emailsys.client.archive.second_process import SecondProcess
     from emailsys.client.compose.build import Composed
     from emailsys.client.compose.draft import Draft
     from emailsys.client.outbox import Notices, Outbox
@@ -34,10 +35,14 @@ class Folders:
 class Desk:
     """Everything is opened when it is first asked for. Methods that read or write block: call them from a thread."""
 
-    def __init__(self, folders: Folders, now: Callable[[], datetime]) -> None:
-        """@param now: the current moment, with time zone."""
+    def __init__(self, folders: Folders, now: Callable[[], datetime], second: SecondProcess | None = None) -> None:
+        """
+        @param now: the current moment, with time zone.
+        @param second: as Archive has it.
+        """
         self.folders = folders
         self.now = now
+        self._second = second
 
     @cached_property
     def accounts_file(self) -> AccountsFile:
@@ -48,7 +53,7 @@ class Desk:
     def archive(self) -> Archive:
         """The local store."""
         self.folders.archive.parent.mkdir(parents=True, exist_ok=True)
-        return Archive(self.folders.archive, self.now)
+        return Archive(self.folders.archive, self.now, self._second)
 
     @cached_property
     def outbox(self) -> Outbox:

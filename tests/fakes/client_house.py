@@ -15,6 +15,7 @@ from twisted.internet.protocol import ServerFactory
 from emailsys.client.accounts.secrets import Secrets
 from emailsys.client.accounts.values import Account, SecretKind, SecretSource, Security, Server
 from emailsys.client.archive.archive import Archive
+from emailsys.client.archive.second_process import SecondProcess
 from emailsys.client.archive.values import INBOX, Place
 from emailsys.client.fetch import Fetcher, Progress
 from emailsys.client.outbox import Outbox
@@ -26,12 +27,12 @@ from emailsys.mail.address import parse
 class ClientHouse:
     """Archive, fetcher, outbox and sender over one folder, and a clock that a test sets. Close it at the end."""
 
-    def __init__(self, reactor: Any, folder: Path | None = None) -> None:
+    def __init__(self, reactor: Any, folder: Path | None = None, second: SecondProcess | None = None) -> None:
         self.reactor = reactor
         self.folder = folder or Path(tempfile.mkdtemp(prefix="emailsys-client-"))
         self.time = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
         self.state = self.folder / "state"
-        self.archive = Archive(self.folder / "mail", self.now)
+        self.archive = Archive(self.folder / "mail", self.now, second)
         self.in_thread = threads_of(reactor)
         self.secrets = Secrets(self.in_thread)
         self.progress: list[Progress] = []

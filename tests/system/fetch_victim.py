@@ -2,6 +2,7 @@
 
 For each step a fork of this process fetches until it makes that call, and dies before it; then another one fetches
 to the end. What is here and there at both moments is printed as JSON, one line a step, until a step is not reached.
+With "beside" a second process keeps what comes, and the first one dies; with "second" it is the second one that dies.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ import poplib
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from twisted.internet.defer import Deferred
 from twisted.internet.selectreactor import SelectReactor
 
 from emailsys.client.accounts.values import Keep, KeepKind
+from emailsys.client.archive import archive as the_archive
+from emailsys.client.archive import second_process
 from emailsys.client.archive.archive import Archive
 from emailsys.client.fetch import Wanted
 from tests.fakes.client_house import ClientHouse
@@ -28,8 +32,8 @@ _CALLS = ("write", "fsync", "replace", "rename", "open", "unlink", "ftruncate", 
 _DIED = 9
 
 
-def _die_at(step: int) -> None:
-    """End this process, as kill -9 does, instead of its call of that number."""
+def _die_at(step: int, mark: Path) -> None:
+    """End this process, as kill -9 does, instead of its call of that number, leaving a mark."""
     count = 0
 
     def dying(call: Any) -> Any:
@@ -37,6 +41,7 @@ def _die_at(step: int) -> None:
             nonlocal count
             count += 1
             if count == step:
+                mark.mkdir()
                 os._exit(_DIED)
             return call(*arguments, **named)
 
@@ -49,17 +54,32 @@ def _die_at(step: int) -> None:
     POP3Client._flush = dying(POP3Client._flush)  # type: ignore[method-assign]
 
 
-def _fetch(folder: Path, name: str, port: int, keep: Keep, step: int | None) -> int:
+def _second(folder: Path, step: int | None) -> Any:
+    """The second process, which dies at that step."""
+    the_archive.WORTH_A_SECOND = 1  # type: ignore[misc]
+    serve = second_process.serve
+
+    def dying(opened: Callable[[], Archive], asked: BinaryIO, answered: BinaryIO) -> None:
+        if step is not None:
+            _die_at(step, folder / "died")
+        serve(opened, asked, answered)
+
+    second_process.serve = dying
+    return second_process.start(folder / "mail", lambda: datetime(2026, 3, 1, tzinfo=UTC))
+
+
+def _fetch(folder: Path, name: str, port: int, keep: Keep, who: str, step: int | None) -> int:
     """In a fork: 0 if the fetch came to its end, else how it died."""
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     try:
         reactor: Any = SelectReactor()
-        house = ClientHouse(reactor, folder)
+        second = None if who == "alone" else _second(folder, step if who == "second" else None)
+        house = ClientHouse(reactor, folder, second)
         account = house.account(name, pop3=port)
-        if step is not None:
-            _die_at(step)
+        if step is not None and who != "second":
+            _die_at(step, folder / "died")
         status = [1]
 
         def ended(result: Any) -> None:
@@ -72,6 +92,8 @@ def _fetch(folder: Path, name: str, port: int, keep: Keep, step: int | None) -> 
             lambda: Deferred.fromCoroutine(house.fetcher.fetch(account, Wanted(keep=keep))).addBoth(ended)
         )
         reactor.run(installSignalHandlers=False)
+        if second is not None:
+            second.close()
         os._exit(status[0])
     finally:
         os._exit(3)
@@ -92,21 +114,21 @@ def _here(folder: Path) -> list[str]:
     return [file.read_text().partition("\n")[0] for file in sorted((folder / "mail").glob("*/Inbox/*.eml"))]
 
 
-def main(port: int, rule: str, steps: int) -> None:
-    """Die at each step of the first ones, until one is not reached any more."""
+def main(port: int, rule: str, who: str, steps: int) -> None:
+    """Die at each step of the first ones, until one is not reached any more. @param who: alone, beside, or second."""
     keep = Keep(KeepKind(rule))
     for step in range(1, steps + 1):
         folder = Path(tempfile.mkdtemp(prefix="emailsys-victim-"))
         name = f"user{step}"
-        status = _fetch(folder, name, port, keep, step)
+        status = _fetch(folder, name, port, keep, who, step)
         after_death = (_here(folder), _there(name, port))
-        last = _fetch(folder, name, port, keep, None)
+        last = _fetch(folder, name, port, keep, "alone", None)
         archive = Archive(folder / "mail", lambda: datetime(2026, 3, 1, tzinfo=UTC))
         indexed = sum(count.messages for count in archive.folders())
         archive.close()
         report = {
             "step": step,
-            "died": status == _DIED,
+            "died": (folder / "died").exists(),
             "status": status,
             "then": last,
             "after_death": after_death,
@@ -115,9 +137,9 @@ def main(port: int, rule: str, steps: int) -> None:
         }
         print(json.dumps(report), flush=True)
         shutil.rmtree(folder, ignore_errors=True)
-        if status == 0:
+        if not report["died"]:
             return
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]))

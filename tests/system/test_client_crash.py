@@ -26,7 +26,7 @@ class CrashTests(TestCase):
 
     timeout = 300
 
-    async def killed_at_every_step(self, rule: str) -> None:
+    async def killed_at_every_step(self, rule: str, who: str = "alone") -> None:
         house = POP3House(clock=reactor)
         for step in range(1, _MOST_STEPS + 1):
             account = house.store.seed_account(f"user{step}@example.test")
@@ -34,7 +34,7 @@ class CrashTests(TestCase):
             for message in _MESSAGES:
                 house.store.put(account, message)
         port: Any = reactor.listenTCP(0, house.factory, interface="127.0.0.1")
-        arguments = ["-m", "tests.system.fetch_victim", str(port.getHost().port), rule, str(_MOST_STEPS)]
+        arguments = ["-m", "tests.system.fetch_victim", str(port.getHost().port), rule, who, str(_MOST_STEPS)]
         environment = {**os.environ, "PYTHONPATH": _CHECKOUT}
         out, err, status = await getProcessOutputAndValue(sys.executable, arguments, environment)
         await port.stopListening()
@@ -47,6 +47,8 @@ class CrashTests(TestCase):
             self.assertEqual(len(here), len(set(here)), report)
             self.assertLessEqual(set(_SUBJECTS), {*here, *there}, report)
             self.assertEqual(report["then"], 0, err.decode())
+            if who == "second":
+                self.assertEqual(report["status"], 0, "the first process does what the second cannot")
             here, there = report["at_the_end"]
             self.assertEqual(here, _SUBJECTS, report)
             self.assertEqual(report["indexed"], len(_SUBJECTS), report)
@@ -57,3 +59,9 @@ class CrashTests(TestCase):
 
     async def test_a_fetch_that_leaves_mail_there_gets_nothing_twice_wherever_it_is_killed(self) -> None:
         await self.killed_at_every_step("leave")
+
+    async def test_a_first_process_that_is_killed_beside_its_second_loses_nothing(self) -> None:
+        await self.killed_at_every_step("delete", "beside")
+
+    async def test_a_second_process_that_is_killed_at_any_step_costs_no_message_and_doubles_none(self) -> None:
+        await self.killed_at_every_step("delete", "second")

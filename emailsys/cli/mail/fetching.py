@@ -61,6 +61,8 @@ def fetch(
     emailsys mail fetch work --max-size 2M
     emailsys mail fetch --watch --every 30
     """
+    if not watch:
+        session.split_off_second()
     from emailsys.cli.amounts import octets_of
     from emailsys.cli.mail.accounts import keep_of
     from emailsys.cli.mail.bars import Bars

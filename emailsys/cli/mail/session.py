@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from emailsys.client.archive.second_process import SecondProcess
     from emailsys.client.desk import Desk
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ class Session:
         self.folder = folder
         #: Whether lists number their messages, so that a number stands for a key.
         self.numbered: list[str] | None = None
+        self._second: SecondProcess | None = None
 
     @cached_property
     def desk(self) -> Desk:
@@ -40,12 +42,29 @@ class Session:
         from emailsys.client.desk import Desk, Folders
         from emailsys.client.places import accounts_file, archive_folder, state_folder
 
-        return Desk(Folders(accounts_file(), archive_folder(), state_folder()), lambda: datetime.now().astimezone())
+        return Desk(Folders(accounts_file(), archive_folder(), state_folder()), _now, self._second)
+
+    def split_off_second(self) -> None:
+        """Let a second process keep mail beside this one; call it before anything large is imported.
+
+        A session that goes on, line by line or on the screen, has none.
+        """
+        if self.run is run_once and "desk" not in self.__dict__:
+            from emailsys.client.archive.second_process import start
+            from emailsys.client.places import archive_folder
+
+            self._second = start(archive_folder(), _now)
 
     def close(self) -> None:
         """Close what was opened."""
+        if self._second is not None:
+            self._second.close()
         if "desk" in self.__dict__:
             self.desk.close()
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
 
 
 def pass_session(function: Callable[..., Any]) -> Callable[..., Any]:

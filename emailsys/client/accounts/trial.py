@@ -14,9 +14,10 @@ from typing_extensions import override
 
 from emailsys.client.accounts.secrets import Secrets
 from emailsys.client.accounts.values import Account, AccountError, Auth, Server
-from emailsys.client.connecting import Unreachable, connect_pop3, hosts_of, login_pop3, next_hop_of, tls_for
+from emailsys.client.connecting import Unreachable, connect_pop3, login_pop3, tls_for
 from emailsys.client.fetch_values import FetchError
 from emailsys.client.pop3_login import CERTIFICATE_ADVICE, LOGIN_ADVICE, refused_login
+from emailsys.client.submission import hosts_of, next_hop_of
 from emailsys.config.settings import OutboundSettings, OutboundTimeouts
 from emailsys.mail.next_hop import Host
 from emailsys.mail.transmission import Outcome

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace as changed
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from emailsys.client.archive.catching_up import Progress, catch_up, folder_path, rebuild
 from emailsys.client.archive.files import (
@@ -42,11 +42,16 @@ from emailsys.client.archive.values import (
 from emailsys.client.file_names import safe_name
 from emailsys.mail.mailboxes import Mailbox
 
+if TYPE_CHECKING:
+    from emailsys.client.archive.second_process import SecondProcess
+
 #: The file of the index below the store's folder.
 INDEX: Final = "index.sqlite"
 _LOCK: Final = ".lock"
 # In the note of a message that went to Trash: where it lay before.
 _WAS_IN: Final = "was_in"
+#: Fewer messages are kept here by the time they were handed over.
+WORTH_A_SECOND: Final = 16
 
 
 class Archive:
@@ -56,15 +61,17 @@ class Archive:
     disk) and then have changed nothing that can be seen.
     """
 
-    def __init__(self, root: Path, now: Callable[[], datetime]) -> None:
+    def __init__(self, root: Path, now: Callable[[], datetime], second: SecondProcess | None = None) -> None:
         """Open the store at `root`, which is made if it is not there (mode 0700).
 
         An index that is not there, is damaged or of another version is made anew from the files.
 
         @param now: the current moment, with time zone.
+        @param second: keeps some of what comes in numbers. Whoever has started it ends it, before this is closed.
         """
         self._root = root
         self._now = now
+        self._second = second
         with speaking_of_the_disk():
             make_folder(root)
             self._lock = WriteLock(root / _LOCK)
@@ -212,6 +219,10 @@ class Archive:
         """
         for place in {addition.place for addition in additions}:
             self._folder(place)
+        if self._second is not None and len(additions) >= WORTH_A_SECOND and all(map(_comes_alone, additions)):
+            keys = self._second.add_many(additions)
+            if keys is not None:
+                return keys
         now = self._now()
         additions = [changed(one, arrived=one.arrived or now) for one in additions]
         with self._keeper.spooled(additions) as waiting, self._writing():
@@ -385,6 +396,11 @@ class Archive:
         """Make the index anew from the files; returns the number of messages. `progress` is told done and all."""
         with speaking_of_the_disk(), speaking_of_the_index(), self._lock.held():
             return rebuild(self._root, self._index, progress)
+
+
+def _comes_alone(addition: Addition) -> bool:
+    """Whether a message has nothing with it but where it came from."""
+    return addition == Addition(addition.octets, addition.place, addition.source) and addition.source is not None
 
 
 # Above every number of a message.

@@ -20,7 +20,6 @@ _FIELD: Final = 1_000
 # A Date beyond that many days after the arrival is a wrong clock or a lie to stay on top of the list.
 _AHEAD: Final = timedelta(days=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_BLANKS: Final = re.compile(r"\s+")
 # Scripts without blanks between words are searched character by character.
 _UNSPACED: Final = re.compile(
     "[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]"
@@ -59,7 +58,8 @@ def one_line(text: str, most: int = _FIELD) -> str:
     if text.isprintable() and "  " not in text:
         # No blank but the space, no lone surrogate: most are so.
         return text.strip()[:most]
-    return _BLANKS.sub(" ", text).strip()[:most].encode("utf-8", "replace").decode()
+    # `split` takes for blanks what \s does, in a fifth of the time.
+    return " ".join(text.split())[:most].encode("utf-8", "replace").decode()
 
 
 def text_parts(root: Part) -> list[Part]:
