@@ -38,7 +38,7 @@ class CompletionTests(Case):
         self.desk.archive.add(Addition(build(draft, NOW).octets, Place("alice", "Sent")))
         program = self.folder / "bin" / "emailsys"
         program.parent.mkdir()
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m emailsys.cli.main "$@"\n')
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m emailsys "$@"\n')
         program.chmod(0o755)
         self.environment = {
             **os.environ,
