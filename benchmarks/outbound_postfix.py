@@ -76,6 +76,8 @@ def ours(sink: CountingSink, messages: int, octets: int) -> float:
     daemon = Daemon(f"{route}[outbound]\nenabled = false\n")
     try:
         fill(daemon, daemon.user(), messages, octets)
+        # What was not tried yet would leave as soon as the daemon starts again.
+        wait_for(lambda: daemon.command({"command": "status"})["counters"].get("delayed", 0) >= messages)
         daemon.stop()
         daemon.config_path.write_text(daemon.config_path.read_text().replace("enabled = false\n", ""))
         daemon.start()

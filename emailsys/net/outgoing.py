@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IReactorTime, IReadWriteDescriptor, ITCPTransport
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
-from emailsys.net.outflow import Outflow, taken
+from emailsys.net.outflow import Outflow, begin_writing, taken, write_at_once
 from emailsys.net.turn import Turn
 
 # Octets that wait to be acted on before reading from the peer pauses, and replies that wait before they are written.
@@ -63,8 +63,8 @@ class Outgoing(Protocol, TimeoutMixin):
             self._out = []
             self._out_octets = 0
             if self._writes_at_once and not self.secure:
-                octets = self._written_at_once(octets)
-            if octets:
+                write_at_once(self._transport, octets)
+            else:
                 self._transport.write(octets)
 
     def flush_soon(self) -> None:
@@ -75,18 +75,6 @@ class Outgoing(Protocol, TimeoutMixin):
                 self.turn.at_end(self.flush)
             else:
                 self.flush()
-
-    def _written_at_once(self, octets: bytes) -> bytes:
-        """Give the socket what it takes now; returns the rest.
-
-        To wait for the reactor's next round, two changes of its poll set included, costs more than all of the reply
-        before it. Where octets wait already, or the socket has an error, that round is the place to go on.
-        """
-        transport = self._transport
-        if transport.dataBuffer or transport._tempDataBuffer:
-            return octets
-        written = transport.writeSomeData(octets)
-        return octets[written:] if isinstance(written, int) else octets
 
     async def room(self) -> None:
         """Write what was collected and wait until the transport wants more.
@@ -134,10 +122,7 @@ class Outgoing(Protocol, TimeoutMixin):
         """The transport is there."""
         self._transport = self.transport
         self._out = []
-        if ITCPTransport.providedBy(self.transport):
-            # We collect what belongs together ourselves; Nagle's algorithm would hold the second write for 40 ms.
-            self._transport.setTcpNoDelay(True)
-            self._writes_at_once = IReadWriteDescriptor.providedBy(self.transport)
+        self._writes_at_once = begin_writing(self._transport)
         self._transport.registerProducer(Outflow(self.choke, self.unchoke), True)
 
     def _end_sending(self) -> None:

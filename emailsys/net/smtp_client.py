@@ -22,6 +22,7 @@ from emailsys.net.client_owner import Owner
 from emailsys.net.deadline import Deadline, limits
 from emailsys.net.errand import Errand
 from emailsys.net.loss import why
+from emailsys.net.outflow import begin_writing, write_at_once
 from emailsys.net.smtp_body import BodyFlow
 from emailsys.net.tls import TLSConfigError, describe
 from emailsys.wire.client_events import (
@@ -81,6 +82,7 @@ class SMTPClient(StreamProtocol):
         self._negotiating = False
         self._awaited: tuple[object, ...] | None = None
         self._pumping = False
+        self._writes_at_once = False
         self._retiring = False
         self._winding_up = False
         self._idle = False
@@ -156,8 +158,7 @@ class SMTPClient(StreamProtocol):
     @override
     def connectionMade(self) -> None:
         self._transport = self.transport
-        if hasattr(self._transport, "setTcpNoDelay"):
-            self._transport.setTcpNoDelay(True)
+        self._writes_at_once = begin_writing(self._transport)
         self._transport.registerProducer(self._flow, True)
         if self._next_hop.implicit_tls:
             self._start_tls()
@@ -214,7 +215,11 @@ class SMTPClient(StreamProtocol):
 
     def _flush(self) -> None:
         octets = self._session.take()
-        if octets and not self._lost:
+        if not octets or self._lost:
+            return
+        if self._writes_at_once and not self._transport.TLS:
+            write_at_once(self._transport, octets)
+        else:
             self._transport.write(octets)
 
     def _act(self, event: Event) -> None:

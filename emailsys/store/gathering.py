@@ -1,4 +1,5 @@
-"""Gather calls of one kind until a store thread begins them, so that many cost it one statement and one hop."""
+"""Gather calls of one kind while others of it are under way, so that many cost a store thread one statement and one
+hop."""
 
 from __future__ import annotations
 
@@ -52,7 +53,10 @@ Start = Callable[[Batch[A, R]], "Deferred[Sequence[R]]"]
 
 
 class Gathering(Generic[A, R]):
-    """Asks for many what is asked one by one. Called in the reactor's thread."""
+    """Asks for many what is asked one by one. Called in the reactor's thread.
+
+    What comes while a batch is under way goes into the next one, which begins when that has ended, or when it is full.
+    """
 
     def __init__(self, start: Start[A, R], work: Work[A, R], most: int) -> None:
         """@param most: items that one call of `work` is given."""
@@ -60,17 +64,28 @@ class Gathering(Generic[A, R]):
         self._work = work
         self._most = most
         self._open: Batch[A, R] | None = None
+        self._waits = False
+        self._under_way = 0
 
     def ask(self, item: A) -> Deferred[R]:
         """The result for one item; a failure is its own, not that of its neighbours."""
         done: Deferred[R] = Deferred()
         if self._open is None or not self._open.add(item, done):
-            batch = self._open = Batch(self._work, self._most)
-            batch.add(item, done)
-            self._begin(batch)
+            self._begin_waiting()
+            self._open = Batch(self._work, self._most)
+            self._open.add(item, done)
+            self._waits = True
+            if not self._under_way:
+                self._begin_waiting()
         return done
 
+    def _begin_waiting(self) -> None:
+        if self._waits and self._open is not None:
+            self._waits = False
+            self._begin(self._open)
+
     def _begin(self, batch: Batch[A, R]) -> None:
+        self._under_way += 1
         begun = self._start(batch)
         _ = begun.addCallbacks(
             lambda results: self._answer(batch, results), lambda failure: self._failed(batch, failure)
@@ -82,18 +97,25 @@ class Gathering(Generic[A, R]):
             # Who asked may have been cancelled meanwhile.
             if not done.called:
                 done.callback(result)
+        self._ended()
 
     def _failed(self, batch: Batch[A, R], failure: Failure) -> None:
         self._forget(batch)
         if len(batch.items) == 1:
             if not batch.done[0].called:
                 batch.done[0].errback(failure)
-            return
-        for item, done in zip(batch.items, batch.done, strict=True):
-            alone: Batch[A, R] = Batch(self._work, 1)
-            alone.add(item, done)
-            self._begin(alone)
+        else:
+            for item, done in zip(batch.items, batch.done, strict=True):
+                alone: Batch[A, R] = Batch(self._work, 1)
+                alone.add(item, done)
+                self._begin(alone)
+        self._ended()
 
     def _forget(self, batch: Batch[A, R]) -> None:
         if self._open is batch:
             self._open = None
+
+    def _ended(self) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._begin_waiting()

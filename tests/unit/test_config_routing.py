@@ -71,7 +71,7 @@ class Queue(Reading):
             'queue.give_up_after: "1m"; RFC 5321 asks for 4 to 5 days',
             'queue.first_retry: "5m" is not before give_up_after, "1m"',
             "queue.retry_growth: 1; the intervals do not grow",
-            "queue.max_per_next_hop: 10 is above max_deliveries, 5",
+            "queue.max_per_next_hop: 20 is above max_deliveries, 5",
         ):
             self.assertTrue(any(line.startswith(words) for line in told), (words, told))
         defaults = self.read("")

@@ -60,6 +60,7 @@ class GatheringTests(SynchronousTestCase):
     def test_no_more_go_together_than_the_bound_says(self) -> None:
         answers = [self.gathering.ask(number) for number in (1, 2, 3, 4)]
         self.thread.work()
+        self.thread.work()
         self.assertEqual(self.asked, [[1, 2, 3], [4]])
         self.assertEqual(self.successResultOf(answers[3]), "message 4")
 
@@ -90,3 +91,27 @@ class GatheringTests(SynchronousTestCase):
         cancelled.cancel()
         self.thread.work()
         self.assertEqual(self.successResultOf(other), "message 2")
+
+    def test_what_is_asked_while_the_thread_works_waits_for_its_end_and_goes_together(self) -> None:
+        first = self.gathering.ask(1)
+        [(function, done)] = self.thread.waiting
+        self.thread.waiting = []
+        with create_engine("sqlite://").connect() as connection:
+            result = function(connection)
+        others = [self.gathering.ask(number) for number in (2, 3)]
+        self.assertEqual(self.thread.waiting, [])
+        done.callback(result)
+        self.thread.work()
+        self.assertEqual(self.asked, [[1], [2, 3]])
+        self.assertEqual([self.successResultOf(a) for a in (first, *others)], [f"message {n}" for n in (1, 2, 3)])
+
+    def test_a_full_batch_does_not_wait_for_the_one_before_it(self) -> None:
+        self.gathering.ask(1)
+        [(function, _)] = self.thread.waiting
+        self.thread.waiting = []
+        with create_engine("sqlite://").connect() as connection:
+            function(connection)
+        for number in (2, 3, 4, 5):
+            self.gathering.ask(number)
+        self.thread.work()
+        self.assertEqual(self.asked, [[1], [2, 3, 4]])
