@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, update
@@ -16,6 +17,10 @@ from emailsys.store.schema import NEVER, events, messages, queue
 
 # Rows that one statement names.
 _ROWS_AT_ONCE: Final = 500
+# Rows that one statement gives dates of their own.
+_DATES_AT_ONCE: Final = 128
+# Values of one of them.
+_COLUMNS: Final = 5
 
 #: A row that was put off as an attempt: how, its message, its forward-path.
 Delayed = tuple[PutOff, int, Address]
@@ -27,8 +32,8 @@ class Due:
     def __init__(self, rows: Sequence[Any], later: Mapping[Way, PutOff]) -> None:
         #: Those to be leased.
         self.taken: list[Any] = []
-        #: Those put off, by how and until when.
-        self.later: dict[tuple[PutOff, int], list[Any]] = {}
+        #: Those put off, each with how and until when, in microseconds since 1970.
+        self.later: list[tuple[Any, PutOff, int]] = []
         #: Their lease ran out while an operator waited to hold them.
         self.stopped: list[int] = []
         for row in rows:
@@ -43,7 +48,7 @@ class Due:
             if put_off is None or due_at is None:
                 self.taken.append(row)
             else:
-                self.later.setdefault((put_off, microseconds(due_at)), []).append(row)
+                self.later.append((row, put_off, microseconds(due_at)))
 
 
 class PuttingOff:
@@ -52,6 +57,7 @@ class PuttingOff:
     def __init__(self, database: Database) -> None:
         self._make = database.ids.make
         self._events = database.engine.inserts(events)
+        self._placeholder = database.engine.placeholder
 
     def record(self, connection: Connection, due: Due, now: int) -> list[Delayed]:
         """Give their new dates to rows that are not taken; returns those of which an attempt is told.
@@ -59,42 +65,54 @@ class PuttingOff:
         @param now: microseconds since 1970.
         """
         for some in in_parts(due.stopped):
-            _set(connection, some, state="held", due_at=NEVER)
+            connection.execute(
+                update(queue).where(queue.c.row_id.in_(some)).values(state="held", lease=None, due_at=NEVER)
+            )
+        for start in range(0, len(due.later), _DATES_AT_ONCE):
+            self._redate(connection, due.later[start : start + _DATES_AT_ONCE])
         told: list[Delayed] = []
-        for (put_off, due_at), rows in due.later.items():
-            values: dict[str, Any] = {"state": "waiting", "due_at": due_at}
+        happened = []
+        for row, put_off, _ in due.later:
             if put_off.reply:
-                values |= {"attempts": queue.c.attempts + 1}
-                values |= {"last_reply": put_off.reply, "last_remote": put_off.remote}
-                told += self._tell(connection, put_off, rows, now)
-            for some in in_parts([row[queue.c.row_id] for row in rows]):
-                _set(connection, some, **values)
+                message_id = row[messages.c.message_id]
+                to = Address(row[queue.c.forward_local], row[queue.c.forward_domain])
+                told.append((put_off, message_id, to))
+                row_id = row[queue.c.row_id]
+                event = Event(message_id, EventKind.DELAYED, row_id, str(to), put_off.reply, put_off.remote)
+                happened.append(event.row(self._make(), now))
+        self._events.insert(connection, happened)
         return told
 
-    def _tell(self, connection: Connection, put_off: PutOff, rows: Sequence[Any], now: int) -> list[Delayed]:
-        told = [
-            (put_off, row[messages.c.message_id], Address(row[queue.c.forward_local], row[queue.c.forward_domain]))
-            for row in rows
-        ]
-        self._events.insert(
-            connection,
-            [
-                Event(
-                    message_id,
-                    EventKind.DELAYED,
-                    row[queue.c.row_id],
-                    str(forward_path),
-                    put_off.reply,
-                    put_off.remote,
-                ).row(self._make(), now)
-                for row, (_, message_id, forward_path) in zip(rows, told, strict=True)
-            ],
-        )
-        return told
+    def _redate(self, connection: Connection, later: Sequence[tuple[Any, PutOff, int]]) -> None:
+        values: list[Any] = []
+        for row, put_off, due_at in later:
+            tried = 1 if put_off.reply else 0
+            values += (row[queue.c.row_id], due_at, tried, put_off.reply, put_off.remote)
+        # A few lengths, so that there are a few statements to remember; what is too short repeats its last row.
+        length = 1 << (len(later) - 1).bit_length()
+        values += values[-_COLUMNS:] * (length - len(later))
+        connection.exec_driver_sql(redating(self._placeholder, length), tuple(values))
 
 
-def _set(connection: Connection, row_ids: Sequence[int], **values: Any) -> None:
-    connection.execute(update(queue).where(queue.c.row_id.in_(row_ids)).values(lease=None, **values))
+@lru_cache(maxsize=16)
+def redating(placeholder: str, count: int) -> str:
+    """The statement that gives so many rows their dates, and counts the attempts among them: one statement, for each is
+    one turn with the interpreter lock (decision 0011), and one host's rows lie among those of others.
+
+    Its values: of each row the id, when it is due in microseconds since 1970, 1 for an attempt or 0, reply, remote.
+
+    @param placeholder: Engine.placeholder.
+    """
+    kinds = ("BIGINT", "BIGINT", "BIGINT", "TEXT", "TEXT")
+    row = "(" + ", ".join(f"CAST({placeholder} AS {kind})" for kind in kinds) + ")"
+    # Names of our own schema; values go as parameters. Both engines call the columns of VALUES so.
+    return (
+        "UPDATE queue SET state = 'waiting', lease = NULL, due_at = later.column2,"  # noqa: S608
+        " attempts = attempts + later.column3,"
+        " last_reply = CASE WHEN later.column3 = 1 THEN later.column4 ELSE last_reply END,"
+        " last_remote = CASE WHEN later.column3 = 1 THEN later.column5 ELSE last_remote END"
+        f" FROM (VALUES {', '.join([row] * count)}) AS later WHERE queue.row_id = later.column1"
+    )
 
 
 def in_parts(row_ids: Sequence[int]) -> Iterable[Sequence[int]]:

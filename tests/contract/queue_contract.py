@@ -110,6 +110,31 @@ class QueueContract(MailCase):
         (row,) = await self.store.queue.lease(10, 60, later)
         self.assertEqual(row.attempts, 1)
 
+    async def test_what_is_put_off_for_several_hosts_at_once_keeps_to_each_its_own_date_and_words(self) -> None:
+        for domain in ("down.example", "silent.example", "away.example"):
+            await self.send(b"x\r\n", envelope(remote(Address("bob", domain))))
+        now = await self.store.queue.next_due()
+        assert now is not None
+        self.clock.advance(1)
+        soon, late = now + timedelta(seconds=10), now + timedelta(seconds=300)
+        later = {
+            (CAROL.domain, "down.example"): PutOff(lambda *_: late, "451 4.4.1 down", "mx.down.example"),
+            (CAROL.domain, "silent.example"): PutOff(lambda *_: soon),
+            (CAROL.domain, "away.example"): PutOff(lambda *_: late, "451 4.4.1 away", "mx.away.example"),
+        }
+        self.assertEqual(list(await self.store.queue.lease(10, 60, later)), [])
+        self.assertEqual(
+            {
+                one.forward_path.domain: (one.due_at, one.attempts, one.last_reply, one.last_remote)
+                for one in await self.store.queue_operations.entries(QueueFilter(), 10)
+            },
+            {
+                "down.example": (late, 1, "451 4.4.1 down", "mx.down.example"),
+                "silent.example": (soon, 0, "", ""),
+                "away.example": (late, 1, "451 4.4.1 away", "mx.away.example"),
+            },
+        )
+
     async def test_a_settled_recipient_is_gone(self) -> None:
         await self.send(b"x\r\n", envelope(remote(DAVE)))
         (row,) = await self.store.queue.lease(10, 60)

@@ -244,6 +244,14 @@ class Remembering(SynchronousTestCase):
         turns = [destination.next_turn(NOW) for _ in range(500)]
         self.assertEqual(turns[-1], NOW + timedelta(seconds=1 + 499 * 0.001))
 
+    def test_a_host_that_gets_its_mail_done_holds_what_two_seconds_take_even_where_memory_is_short(self) -> None:
+        """Else its last rows come again when it has long been at rest."""
+        destination = Destination(NextHop("fast.test"), held=119)
+        destination.finished = 60
+        destination.measure(1.0)
+        self.assertTrue(destination.has_room(1, QueueSettings(), 25, crowded=True))
+        self.assertFalse(destination.has_room(2, QueueSettings(), 25, crowded=True))
+
     def test_what_comes_before_a_host_has_answered_comes_back_soon_and_together(self) -> None:
         """Ten thousand rows for one host: those leased in the moment before its first answer are not the last."""
         destination = Destination(NextHop("fresh.test"))

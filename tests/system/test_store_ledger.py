@@ -13,6 +13,7 @@ from emailsys.mail.address import Address
 from emailsys.operations import EventKind, QueueFilter, RowState
 from emailsys.store import accounts as account_administration
 from emailsys.store.open import open_store
+from emailsys.store.putting_off import redating
 from emailsys.store.queue import due_rows
 from emailsys.telemetry import Telemetry
 from tests.contract.engines import WALL, ClockedReactor, PostgreSQLCase, SQLiteCase, opening_by
@@ -290,6 +291,24 @@ class LedgerCase(MailCase):
         rows = await self.store.queue.lease(500, 60)
         self.assertEqual(len(rows), 500)
         self.assertEqual(await self.store.queue.settle([Settlement(row) for row in rows]), 500)
+
+    async def test_rows_that_are_put_off_are_found_by_their_key_in_a_queue_of_a_million(self) -> None:
+        await self.fill_queue(MILLION)
+        engine = self.store.database.engine
+        verb = "EXPLAIN" if self.engine == "postgresql" else "EXPLAIN QUERY PLAN"
+        values = (1, 2, 1, "451 4.4.1 down", "mx.example") * 128
+
+        def explain(connection: Connection) -> str:
+            asked = f"{verb} {redating(engine.placeholder, 128)}"
+            return "\n".join(str(tuple(row)) for row in connection.exec_driver_sql(asked, values).all())
+
+        plan = str(await self.store.database.read("explain", explain))
+        self.assertIn(
+            "Index Scan using pk_queue" if self.engine == "postgresql" else "SEARCH queue USING INTEGER PRIMARY KEY",
+            plan,
+        )
+        for costly in ("SCAN queue", "Seq Scan on queue", "TEMP B-TREE"):
+            self.assertNotIn(costly, plan)
 
 
 class SQLiteLedgerTests(SQLiteCase, LedgerCase):
