@@ -107,8 +107,8 @@ class QueueSettings:
     retry_jitter: float = 0.1
     warn_after: float = 4 * 3600.0
     give_up_after: float = 5 * 86400.0
-    # Messages on their way at once: to all hosts, and to one next hop. Twice as many as connections to one host, so that
-    # each has its next message at hand when one ends.
+    # Messages on their way at once: to all hosts, and to one next hop. Twice as many as connections to one host, so
+    # that each has its next message at hand when one ends.
     max_deliveries: int = 200
     max_per_next_hop: int = 20
     # RFC 5321 §4.5.3.1.8: every server takes 100.

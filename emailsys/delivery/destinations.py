@@ -94,8 +94,8 @@ class Destination:
         return self.held + rows <= most
 
     def allowance(self, settings: QueueSettings, share: int) -> int:
-        """How many recipients it may hold where memory is short: little, unless it gets them done; then no fewer than it
-        will have done in two seconds, for who turns those away finds the host at rest when they come again."""
+        """How many recipients it may hold where memory is short: little, unless it gets them done; then no fewer than
+        two seconds take, for who turns those away finds the host at rest when they come again."""
         little = 2 * settings.max_per_next_hop
         return max(share, little, 2 * self.lately) if self.lately else little
 

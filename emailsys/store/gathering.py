@@ -1,5 +1,4 @@
-"""Gather calls of one kind while others of it are under way, so that many cost a store thread one statement and one
-hop."""
+"""Gather calls of one kind while others are under way, so that many cost a store thread one statement and one hop."""
 
 from __future__ import annotations
 
