@@ -106,12 +106,12 @@ class GatheringTests(SynchronousTestCase):
         self.assertEqual([self.successResultOf(a) for a in (first, *others)], [f"message {n}" for n in (1, 2, 3)])
 
     def test_a_full_batch_does_not_wait_for_the_one_before_it(self) -> None:
-        self.gathering.ask(1)
+        _ = self.gathering.ask(1)
         [(function, _)] = self.thread.waiting
         self.thread.waiting = []
         with create_engine("sqlite://").connect() as connection:
             function(connection)
         for number in (2, 3, 4, 5):
-            self.gathering.ask(number)
+            _ = self.gathering.ask(number)
         self.thread.work()
         self.assertEqual(self.asked, [[1], [2, 3, 4]])
