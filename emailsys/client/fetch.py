@@ -223,7 +223,7 @@ class Fetcher:
             raise FetchError(f"{error.filename or self._state}: {error.strerror}") from error
         client = await open_maildrop(self.reactor, account, self.secrets)
         try:
-            messages = (await listing(client))[-limit:] if limit > 0 else []
+            messages = (await listing(client))[0][-limit:] if limit > 0 else []
             found = await headers(client, messages, lines)
             await client.quit()
         except (POP3Lost, POP3Refused) as error:

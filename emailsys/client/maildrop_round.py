@@ -42,7 +42,7 @@ class Tally:
     deleted: int = 0
     on_server: int = 0
     too_big: list[Waiting] = field(default_factory=list)
-    #: What the server would not give, by unique id, and why.
+    #: What the server would not give, by unique id or, where it has none, by its number; and why.
     refused: dict[str, str] = field(default_factory=dict)
     #: Messages that are wanted, those that are here already among them, and their octets as the server told them.
     all_messages: int = 0
@@ -58,15 +58,17 @@ class Listed:
     octets: int
 
 
-async def listing(client: POP3Client) -> list[Listed]:
-    """The maildrop's messages, with ids that differ."""
+async def listing(client: POP3Client) -> tuple[list[Listed], list[int]]:
+    """The maildrop's messages, with ids that differ; and the numbers of those to which the server gives no id at all,
+    or none that RFC 1939 §7 allows, so that nobody could tell whether they were fetched."""
     # Both are asked in one go where the server takes that.
     asked: list[Deferred[Any]] = [
         Deferred.fromCoroutine(client.unique_ids()),
         Deferred.fromCoroutine(client.sizes()),
     ]
     uids, sizes = await all_or_first_error(asked)
-    return [Listed(number, uid, sizes.get(number, 0)) for number, uid in numbered_ids(sorted(uids.items()))]
+    listed = [Listed(number, uid, sizes.get(number, 0)) for number, uid in numbered_ids(sorted(uids.items()))]
+    return listed, sorted(sizes.keys() - uids.keys())
 
 
 async def headers(client: POP3Client, messages: Sequence[Listed], lines: int) -> dict[str, bytes]:
@@ -128,8 +130,9 @@ class Round:
         """
         try:
             self._report(Stage.LISTING)
-            messages = await listing(self._client)
-            self._tally.on_server = len(messages)
+            messages, nameless = await listing(self._client)
+            self._tally.on_server = len(messages) + len(nameless)
+            self._tally.refused |= {f"number {number}": "it has no unique id (UIDL)" for number in nameless}
             chosen = await self._choose(messages)
             self._report(Stage.FETCHING)
             await self._fetch(chosen)

@@ -269,6 +269,18 @@ class TroubleTests(FetchCase):
         self.assertNotIn(b"DELE 1", script.heard)
         self.assertIn(b"DELE 2", script.heard)
 
+    async def test_a_message_without_an_id_is_told_and_stays(self) -> None:
+        """Nobody could say next time whether it was fetched."""
+        script, account = self.scripted(
+            UIDL=b"+OK\r\n1 a\r\n2 \xe4\r\n.\r\n",
+            LIST=b"+OK\r\n1 10\r\n2 10\r\n.\r\n",
+            RETR_1=b"+OK\r\nSubject: 1\r\n\r\n.\r\n",
+        )
+        result = await self.fetch(Wanted(keep=DELETE), account)
+        self.assertEqual((len(result.keys), result.deleted, result.on_server), (1, 1, 1))
+        self.assertIn("would not give the message number 2: it has no unique id (UIDL)", str(result.problem))
+        self.assertNotIn(b"DELE 2", script.heard)
+
     async def test_a_quit_that_is_refused_deletes_nothing_as_far_as_we_know(self) -> None:
         _script, account = self.scripted(
             UIDL=b"+OK\r\n1 a\r\n.\r\n",
