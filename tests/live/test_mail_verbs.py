@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import signal
+import smtplib
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.live.daemon import PATIENCE, Daemon, User, shared
+from tests.live.messages import plain
 from tests.live.person import CHECKOUT, PROGRAM, Person
 
 
@@ -52,6 +54,19 @@ class VerbTests(Case):
         self.assertIn("From pipe to disk.", self.json("show", fetched["keys"][0])["body"])
         self.assertEqual(self.json("fetch")[0]["keys"], [])
         self.assertEqual([one["subject"] for one in self.json("list", "Sent")], ["Round"])
+
+    def test_many_messages_are_kept_by_two_processes_and_each_is_there_once(self) -> None:
+        """Octet by octet what was sent, found by its words, and not fetched again."""
+        sent = {plain("carol@elsewhere.test", self.user.address, f"many{n}") for n in range(150)}
+        with smtplib.SMTP("localhost", self.daemon.ports["smtp"], timeout=PATIENCE) as smtp:
+            for octets in sent:
+                smtp.sendmail("carol@elsewhere.test", [self.user.address], octets)
+        (fetched,) = self.json("fetch")
+        self.assertEqual((len(fetched["keys"]), fetched["problem"]), (len(sent), None))
+        kept = [path.read_bytes() for path in (self.folder / "data").rglob("*.eml")]
+        self.assertEqual(sorted(octets[octets.index(b"From: ") :] for octets in kept), sorted(sent))
+        self.assertEqual([one["subject"] for one in self.json("search", "subject:many149")], ["many149"])
+        self.assertEqual(self.json("fetch")[0]["keys"], [])
 
     def test_what_the_server_refuses_stays_in_the_outbox(self) -> None:
         """Status 69 with the server's words; stop makes a draft of it."""
