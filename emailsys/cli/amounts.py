@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -12,7 +11,6 @@ import click
 
 from emailsys.cli.options import Refused
 from emailsys.config.exits import Exit
-from emailsys.operations import WARN_AT
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
 _SECONDS: Final = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -49,25 +47,6 @@ def octets_of(text: str) -> int:
         raise Refused(f"{text!r} is no size; such are 2000, 500K, 1.5M, 2GiB, 500MB", Exit.USAGE)
     prefix, of_1024 = found[2], found[3] != "b"
     return int(Fraction(found[1]) * (1024 if of_1024 else 1000) ** _PREFIXES.index(prefix or ""))
-
-
-def quota_octets(text: str) -> int | None:
-    """The octets of a quota: 0 for `none`, None for `default`.
-
-    @raise Refused: it is neither, and no size.
-    """
-    if text == "default":
-        return None
-    return 0 if text == "none" else octets_of(text)
-
-
-def shown_share(used: float | None) -> str | None:
-    """How full a maildrop or domain is, with a word where that needs attention."""
-    if used is None:
-        return None
-    word = " full" if used >= 1 else " nearly full" if used >= WARN_AT else ""
-    # Down, so that 99.9 % do not look full.
-    return f"{math.floor(used * 100)} %{word}"
 
 
 def moment(text: str) -> datetime:

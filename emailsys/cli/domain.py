@@ -8,9 +8,9 @@ from typing import Final
 import click
 
 from emailsys.cli.accounts import administer
-from emailsys.cli.amounts import quota_octets, shown_share
 from emailsys.cli.options import ADDRESS, Places, Refused, as_json, places
 from emailsys.cli.output import print_done, print_rows
+from emailsys.cli.quota import quota_octets, shown_share
 from emailsys.cli.verbs import Verbs, examples
 from emailsys.config.exits import Exit
 from emailsys.mail.address import Address, is_mail_domain

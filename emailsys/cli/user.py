@@ -8,10 +8,10 @@ from typing import Any, Final
 import click
 
 from emailsys.cli.accounts import administer
-from emailsys.cli.amounts import quota_octets, shown_share
 from emailsys.cli.options import ADDRESS, Places, as_json, places
 from emailsys.cli.output import print_done, print_rows
 from emailsys.cli.password import Source, ask_password, credentials_of, password_options
+from emailsys.cli.quota import quota_octets, shown_share
 from emailsys.cli.verbs import Verbs, examples
 from emailsys.mail.address import Address
 

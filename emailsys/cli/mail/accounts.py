@@ -18,18 +18,7 @@ from emailsys.mail.address import Address
 if TYPE_CHECKING:
     from emailsys.client.accounts.secrets import Secrets
     from emailsys.client.accounts.trial import TrialResult
-    from emailsys.client.accounts.values import Account, Keep, Server
-
-
-def keep_of(text: str) -> Keep:
-    """What becomes of fetched messages on the server: leave, delete, or so many days."""
-    from emailsys.client.accounts.values import Keep, KeepKind
-
-    if text in ("leave", "delete"):
-        return Keep(KeepKind(text))
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= 3650:
-        return Keep(KeepKind.DAYS, int(text))
-    raise Refused(f"{text!r}: write leave, delete, or a number of days", Exit.USAGE)
+    from emailsys.client.accounts.values import Account, Server
 
 
 @click.group(cls=Verbs)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emailsys.cli.mail.naming import account_arguments, account_option
+from emailsys.cli.mail.naming import account_arguments, account_option, keep_of
 from emailsys.cli.mail.printing import print_json, print_safe_rows, tell
 from emailsys.cli.mail.prompting import ask_secret
 from emailsys.cli.mail.session import Session, pass_session
@@ -64,7 +64,6 @@ def fetch(
     if not watch:
         session.split_off_second()
     from emailsys.cli.amounts import octets_of
-    from emailsys.cli.mail.accounts import keep_of
     from emailsys.cli.mail.bars import Bars
     from emailsys.client.fetch_values import Wanted
     from emailsys.client.post import Post

@@ -15,6 +15,7 @@ from emailsys.config.exits import Exit
 
 if TYPE_CHECKING:
     from emailsys.cli.mail.session import Session
+    from emailsys.client.accounts.values import Keep
     from emailsys.client.archive.values import Place, Summary
 
 # So many addresses are offered by a shell.
@@ -136,3 +137,14 @@ def _listed(session: Session, word: str) -> list[str]:
     if not 1 <= first <= last <= len(session.numbered):
         raise Refused(f"the last list has no number {word}", Exit.NO_INPUT)
     return session.numbered[first - 1 : last]
+
+
+def keep_of(text: str) -> Keep:
+    """What becomes of fetched messages on the server: leave, delete, or so many days."""
+    from emailsys.client.accounts.values import Keep, KeepKind
+
+    if text in ("leave", "delete"):
+        return Keep(KeepKind(text))
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= 3650:
+        return Keep(KeepKind.DAYS, int(text))
+    raise Refused(f"{text!r}: write leave, delete, or a number of days", Exit.USAGE)
