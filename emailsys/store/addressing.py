@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from emailsys.interfaces import Notice
 from emailsys.mail.dsn_request import notify_value
 from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute
-from emailsys.store.history import client_text, microseconds
+from emailsys.store.history import client_text, microseconds, moment
 from emailsys.store.jobs import Rows
 
 # A body up to this many octets is one row, and comes with its message in one transaction.
@@ -107,9 +108,10 @@ def _queue(rows: Rows, row_id: int, message_id: int, recipient: Recipient, route
     )
 
 
-def notice_rows(rows: Rows, notice: Notice, make_id: Callable[[], int], due_at: int, cause: int | None) -> None:
-    """Add a message of our own, with its body.
+def notice_rows(rows: Rows, notice: Notice, make_id: Callable[[], int], now: int, cause: int | None) -> None:
+    """Add a message of our own, with its body. It arrives with the commit of what it tells, not when it was composed.
 
+    @param now: microseconds since 1970.
     @param cause: the message that it tells of, if it tells of one.
     """
     message_id = make_id()
@@ -120,4 +122,5 @@ def notice_rows(rows: Rows, notice: Notice, make_id: Callable[[], int], due_at: 
     for number, start in enumerate(starts, 1):
         piece = body[start : start + PIECE_OCTETS]
         rows.pieces.append((message_id, number, may_have_dots(piece), piece))
-    address_rows(rows, message_id, notice.envelope, len(body), 1 + len(starts), make_id, due_at, cause)
+    envelope = replace(notice.envelope, arrived_at=moment(now))
+    address_rows(rows, message_id, envelope, len(body), 1 + len(starts), make_id, now, cause)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from twisted.internet.defer import Deferred, fail
@@ -191,7 +191,8 @@ class MemoryStore:
     def accept_notices(self, notices: Sequence[Notice], cause: str = "") -> None:
         """Messages of the system's own, in the commit that causes them."""
         for notice in notices:
-            self.accept(f"Q{self.make_id():06d}", notice.body, notice.envelope, cause)
+            envelope = replace(notice.envelope, arrived_at=self.now())
+            self.accept(f"Q{self.make_id():06d}", notice.body, envelope, cause)
 
     def tell(self, message: StoredMessage, kind: EventKind, recipient: object = "", reply: str = "") -> None:
         """Note what happened to a message."""
