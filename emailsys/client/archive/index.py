@@ -202,9 +202,9 @@ class Index:
         wanted = [order_of(entry.facts.date) | zlib.crc32(entry.key.encode()) >> 12 for entry in entries]
         ids = json.dumps(wanted)
         rows = connection.execute(
-            """SELECT id FROM messages WHERE id IN (SELECT value FROM json_each(?1))
-            UNION ALL SELECT id FROM gone WHERE id IN (SELECT value FROM json_each(?1))""",
-            (ids,),
+            """SELECT id FROM messages WHERE id IN (SELECT value FROM json_each(:ids))
+            UNION ALL SELECT id FROM gone WHERE id IN (SELECT value FROM json_each(:ids))""",
+            {"ids": ids},
         )
         taken = {number for (number,) in rows}
         numbered: list[tuple[int, Entry]] = []
@@ -219,7 +219,7 @@ class Index:
         while (
             number in taken
             or connection.execute(
-                "SELECT 1 FROM messages WHERE id = ?1 UNION ALL SELECT 1 FROM gone WHERE id = ?1", (number,)
+                "SELECT 1 FROM messages WHERE id = :id UNION ALL SELECT 1 FROM gone WHERE id = :id", {"id": number}
             ).fetchone()
         ):
             number += 1

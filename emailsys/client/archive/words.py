@@ -10,15 +10,15 @@ from typing import Final
 
 from emailsys.client.archive.facts import Facts
 
-# Of each message the number, then begin and length of each text in ?2.
+# Of each message the number, then begin and length of each text in `texts`.
 _ENTER: Final = """INSERT INTO words (rowid, subject, sender, recipients, body, attachments)
 SELECT json_extract(value, '$[0]'),
-    CAST(substr(?2, json_extract(value, '$[1]'), json_extract(value, '$[2]')) AS TEXT),
-    CAST(substr(?2, json_extract(value, '$[3]'), json_extract(value, '$[4]')) AS TEXT),
-    CAST(substr(?2, json_extract(value, '$[5]'), json_extract(value, '$[6]')) AS TEXT),
-    CAST(substr(?2, json_extract(value, '$[7]'), json_extract(value, '$[8]')) AS TEXT),
-    CAST(substr(?2, json_extract(value, '$[9]'), json_extract(value, '$[10]')) AS TEXT)
-FROM json_each(?1)"""
+    CAST(substr(:texts, json_extract(value, '$[1]'), json_extract(value, '$[2]')) AS TEXT),
+    CAST(substr(:texts, json_extract(value, '$[3]'), json_extract(value, '$[4]')) AS TEXT),
+    CAST(substr(:texts, json_extract(value, '$[5]'), json_extract(value, '$[6]')) AS TEXT),
+    CAST(substr(:texts, json_extract(value, '$[7]'), json_extract(value, '$[8]')) AS TEXT),
+    CAST(substr(:texts, json_extract(value, '$[9]'), json_extract(value, '$[10]')) AS TEXT)
+FROM json_each(:places)"""
 
 
 def _texts(facts: Facts) -> tuple[str, str, str, str, str]:
@@ -63,4 +63,4 @@ def enter_words(connection: sqlite3.Connection, messages: Sequence[tuple[int, Fa
             row += (at, len(octets))
             at += len(octets)
         rows.append(row)
-    connection.execute(_ENTER, (json.dumps(rows), b"".join(pieces)))
+    connection.execute(_ENTER, {"places": json.dumps(rows), "texts": b"".join(pieces)})
