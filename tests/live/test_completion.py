@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-
-from twisted.trial.unittest import SkipTest
 
 from emailsys.client.archive.values import Addition, Place
 from emailsys.client.compose.build import build
 from emailsys.client.compose.draft import Draft
 from emailsys.mail.address import parse
 from emailsys.mail.mailboxes import Mailbox
+from tests.live.programs import needs
 from tests.unit.mail_case import Case
 from tests.unit.screen_case import ALICE, NOW
 
@@ -48,8 +46,6 @@ class CompletionTests(Case):
         }
 
     def shell(self, *words: str, **environment: str) -> list[str]:
-        if shutil.which(words[0]) is None:
-            raise SkipTest(f"{words[0]} is not installed")
         done = subprocess.run(
             words, capture_output=True, text=True, check=False, env={**self.environment, **environment}
         )
@@ -66,6 +62,7 @@ class CompletionTests(Case):
             ["emailsys", *words], capture_output=True, text=True, check=True, env=self.environment
         ).stdout
 
+    @needs("bash")
     def test_bash_is_given_what_follows_the_pieces_it_tears_off(self) -> None:
         """bash replaces "@ex" alone; within quotes it tears nothing; a blank in a name is escaped."""
         script = self.script("bash")
@@ -86,6 +83,7 @@ class CompletionTests(Case):
         ):
             self.assertEqual(self.shell("bash", "--norc", "-c", _ASK_BASH, "-", script, line), wanted, line)
 
+    @needs("zsh")
     def test_zsh_is_given_whole_words(self) -> None:
         """Its script needs a terminal to be run; it is read, and asked as it asks."""
         self.assertEqual(self.shell("zsh", "-f", "-n", self.script("zsh")), [])
@@ -95,6 +93,7 @@ class CompletionTests(Case):
         self.environment.update(asked)
         self.assertEqual(self.program().splitlines(), ["plain", "--to=anna@example.net", "Anna Bell, Ltd"])
 
+    @needs("fish")
     def test_fish_completes_lists_and_options(self) -> None:
         script = self.script("fish")
         for line, wanted in (
