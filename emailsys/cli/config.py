@@ -91,8 +91,9 @@ def check(where: Places, file: Path | None, as_json: bool) -> int:
 
 def problems_of(settings: Settings) -> Iterator[str]:
     """What keeps these settings from working on this machine."""
-    from emailsys.net.certificate_files import TLSConfigError, read_pair
+    from emailsys.net.certificate_files import read_pair
     from emailsys.net.tls_client import client_context
+    from emailsys.net.tls_context import TLSConfigError
     from emailsys.supervisor import StartupError, check_state_folder, expand, find_identity, has_ipv6, listens_of
 
     now = datetime.now(UTC)
@@ -161,7 +162,8 @@ def warnings_of(settings: Settings, from_file: bool) -> Iterator[str]:
 
 def _of_certificates(settings: Settings) -> Iterator[str]:
     """Certificates that are right in themselves, but not for this host or for its user."""
-    from emailsys.net.certificate_files import TLSConfigError, read_pair
+    from emailsys.net.certificate_files import read_pair
+    from emailsys.net.tls_context import TLSConfigError
     from emailsys.supervisor import StartupError, find_identity, may_read
 
     try:

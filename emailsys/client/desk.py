@@ -13,7 +13,6 @@ from emailsys.client.accounts.file import AccountsFile
 from emailsys.client.accounts.values import Account, AccountError
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.values import DRAFTS, INBOX, OUTBOX, ArchiveError, Flag, Place, Summary
-from emailsys.client.reading import safe_line, safe_text
 from emailsys.mail.mailboxes import Mailbox
 
 if TYPE_CHECKING:
@@ -124,6 +123,7 @@ class Desk:
     def open_draft(self, key: str) -> Draft:
         """Go on with a draft, or with any other message as a new one: what that says is made safe for a terminal."""
         from emailsys.client.compose.drafts import open_draft
+        from emailsys.client.reading import safe_line, safe_text
 
         draft = open_draft(self.archive, key)
         if not self.is_draft(self.archive.get(key)):
@@ -154,6 +154,8 @@ class Desk:
 
     def people(self, typed: str, limit: int = 8) -> list[Mailbox]:
         """Whom the beginning of a name or an address may mean, the likeliest first; names fit for the terminal."""
+        from emailsys.client.reading import safe_line
+
         return [Mailbox(safe_line(one.name), one.address) for one in self.archive.people(typed, limit)]
 
     # Handling

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
-
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
-
-from emailsys.client.threads import InThread
-
-Outcome = TypeVar("Outcome")
+from threading import Condition
+from typing import Final
 
 # Octets that wait to be kept before reading pauses, and when it goes on.
 _FULL: Final = 16 * 1024 * 1024
@@ -59,72 +54,62 @@ class _Batch:
 
 
 class Intake:
-    """A queue before the disk. While batches are kept, the next one gathers."""
+    """A queue before the disk. While batches are kept in threads, the next one gathers. Close it at the end."""
 
     def __init__(
-        self,
-        in_thread: InThread,
-        keep: Keep,
-        kept: Callable[[Sequence[Arriving], Sequence[str]], None],
-        failed: Callable[[Failure], None],
-        pause: Callable[[], None],
-        resume: Callable[[], None],
+        self, keep: Keep, kept: Callable[[Sequence[Arriving], Sequence[str]], None], threads: Executor | None = None
     ) -> None:
         """
-        @param kept: told of each batch that is on disk, in the order in which the messages came.
-        @param failed: told once, when a batch cannot be kept; nothing more is kept then.
-        @param pause: stop reading from the server; `resume` goes on.
+        @param kept: told of each batch that is on disk, in the order in which the messages came, by any thread but
+            by one at a time.
+        @param threads: ends with it; None for two of its own.
         """
-        self._in_thread = in_thread
         self._keep = keep
         self._kept = kept
-        self._failed = failed
-        self._pause = pause
-        self._resume = resume
+        self._changed = Condition()
+        self._threads = threads or ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="keep")
         self._waiting: list[Arriving] = []
         self._octets = 0
         self._batches: list[_Batch] = []
         self._busy = 0
-        self._paused = False
-        self._idle: list[Deferred[None]] = []
-        #: Why nothing more is kept.
-        self.failure: Failure | None = None
+        self._failure: BaseException | None = None
 
     def add(self, arrived: Arriving) -> None:
-        """Keep a message that is complete."""
-        if self.failure is not None:
-            return
-        self._waiting.append(arrived)
-        self._octets += arrived.octets
-        if self._octets > _FULL and not self._paused:
-            self._paused = True
-            self._pause()
-        self._start()
+        """Keep a message that is complete; waits while many octets wait.
 
-    def give_up(self) -> None:
-        """Drop what waits; what is being kept is kept."""
-        self._octets -= sum(arrived.octets for arrived in self._waiting)
-        self._waiting = []
+        @raise Exception: what `keep` raised for an earlier one; nothing more is kept.
+        """
+        with self._changed:
+            self._complain()
+            self._waiting.append(arrived)
+            self._octets += arrived.octets
+            self._start()
+            if self._octets > _FULL:
+                self._changed.wait_for(lambda: self._failure is not None or self._octets < _HALF_EMPTY)
+                self._complain()
 
-    async def drained(self) -> None:
-        """Wait until all is kept, or cannot be."""
-        if self._busy:
-            idle: Deferred[None] = Deferred()
-            self._idle.append(idle)
-            await idle
+    def drain(self) -> None:
+        """Wait until all is kept. @raise Exception: what `keep` raised; what it had kept before is told."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy)
+            self._complain()
 
-    def when_idle(self, call: Callable[[], None]) -> None:
-        """Call that when nothing is being kept any more; at once if nothing is."""
-        if not self._busy:
-            call()
-            return
-        idle: Deferred[None] = Deferred()
-        self._idle.append(idle)
-        _ = idle.addCallback(lambda _: call())
+    def close(self) -> None:
+        """Drop what waits, and wait until nothing is being kept any more. May be called twice."""
+        with self._changed:
+            self._waiting.clear()
+        self._threads.shutdown()
+
+    def _complain(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     def _start(self) -> None:
         while self._waiting and (not self._busy or (len(self._waiting) >= _ENOUGH and self._busy < _AT_ONCE)):
-            self._begin(_Batch(self._next()))
+            self._busy += 1
+            batch = _Batch(self._next())
+            self._batches.append(batch)
+            self._threads.submit(self._work, batch)
 
     def _next(self) -> list[Arriving]:
         batch: list[Arriving] = []
@@ -137,45 +122,26 @@ class Intake:
         del self._waiting[: len(batch)]
         return batch
 
-    def _begin(self, batch: _Batch) -> None:
-        self._busy += 1
-        self._batches.append(batch)
-        done = self._in_thread(lambda: self._keep(batch.arrived))
-        _ = done.addBoth(self._ended)
-        _ = done.addCallback(lambda keys: self._batch_kept(batch, keys))
-        _ = done.addErrback(lambda failure: self._batch_failed(batch, failure))
-        _ = done.addBoth(lambda _: self._tell_idle())
+    def _work(self, batch: _Batch) -> None:
+        try:
+            keys = self._keep(batch.arrived)
+        except BaseException as error:
+            with self._changed:
+                self._batches.remove(batch)
+                self._waiting.clear()
+                self._failure = self._failure or error
+                self._ended()
+            return
+        with self._changed:
+            batch.keys = keys
+            self._octets -= sum(arrived.octets for arrived in batch.arrived)
+            for arrived in batch.arrived:
+                arrived.pieces = []
+            self._ended()
 
-    def _ended(self, outcome: Outcome) -> Outcome:
-        self._busy -= 1
-        return outcome
-
-    def _batch_kept(self, batch: _Batch, keys: Sequence[str]) -> None:
-        batch.keys = keys
-        self._octets -= sum(arrived.octets for arrived in batch.arrived)
-        for arrived in batch.arrived:
-            arrived.pieces = []
-        self._tell_kept()
-        if self._paused and self._octets < _HALF_EMPTY:
-            self._paused = False
-            self._resume()
-        self._start()
-
-    def _tell_kept(self) -> None:
+    def _ended(self) -> None:
         while self._batches and (keys := self._batches[0].keys) is not None:
             self._kept(self._batches.pop(0).arrived, keys)
-
-    def _batch_failed(self, batch: _Batch, failure: Failure) -> None:
-        if batch in self._batches:
-            self._batches.remove(batch)
-            self._tell_kept()
-        self.give_up()
-        if self.failure is None:
-            self.failure = failure
-            self._failed(failure)
-
-    def _tell_idle(self) -> None:
-        if not self._busy:
-            idle, self._idle = self._idle, []
-            for one in idle:
-                one.callback(None)
+        self._busy -= 1
+        self._start()
+        self._changed.notify_all()

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
-
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
+from typing import Final
 
 from emailsys.client.accounts.values import Account, Keep, KeepKind
 from emailsys.client.archive.archive import Archive
@@ -17,13 +13,10 @@ from emailsys.client.archive.values import INBOX, Addition, Place
 from emailsys.client.fetch_values import Stage, Waiting, Wanted
 from emailsys.client.fetched_ids import FetchedIds, numbered_ids
 from emailsys.client.intake import Arriving, Intake
-from emailsys.client.threads import InThread
-from emailsys.client.together import all_or_first_error
 from emailsys.net.pop3_client import POP3Client, POP3Lost
-from emailsys.wire.pop3_client import MAX_UNDER_WAY, Answer
+from emailsys.wire.pop3_client import Piece
+from emailsys.wire.pop3_client_commands import dele, retr, top
 
-# Requests given to the client at once: enough that none is ever missing.
-_AHEAD: Final = 2 * MAX_UNDER_WAY
 # Of so many messages that are too big the header is shown.
 _MOST_PREVIEWS: Final = 100
 #: A header section longer than that is cut.
@@ -58,33 +51,28 @@ class Listed:
     octets: int
 
 
-async def listing(client: POP3Client) -> tuple[list[Listed], list[int]]:
+def listing(client: POP3Client) -> tuple[list[Listed], list[int]]:
     """The maildrop's messages, with ids that differ; and the numbers of those to which the server gives no id at all,
     or none that RFC 1939 §7 allows, so that nobody could tell whether they were fetched."""
-    # Both are asked in one go where the server takes that.
-    asked: list[Deferred[Any]] = [
-        Deferred.fromCoroutine(client.unique_ids()),
-        Deferred.fromCoroutine(client.sizes()),
-    ]
-    uids, sizes = await all_or_first_error(asked)
+    uids, sizes = client.unique_ids_and_sizes()
     listed = [Listed(number, uid, sizes.get(number, 0)) for number, uid in numbered_ids(sorted(uids.items()))]
     return listed, sorted(sizes.keys() - uids.keys())
 
 
-async def headers(client: POP3Client, messages: Sequence[Listed], lines: int) -> dict[str, bytes]:
+def headers(client: POP3Client, messages: Sequence[Listed], lines: int) -> dict[str, bytes]:
     """Header section and so many lines of messages, by unique id; those that the server refuses are not there."""
     if client.capabilities.offered and "TOP" not in client.capabilities:
         return {}
     found: dict[str, bytes] = {}
-    arriving = [Arriving(message.number, message.uid) for message in messages]
-
-    def taking(one: Arriving) -> Callable[[bytes], None]:
-        return lambda piece: one.take(piece[: max(0, MAX_HEADER - one.octets)])
-
-    answers = await all_or_first_error([client.top(one.number, lines, taking(one)) for one in arriving])
-    for one, answer in zip(arriving, answers, strict=True):
-        if answer.ok:
-            found[one.uid] = one.whole()
+    arriving = (Arriving(message.number, message.uid) for message in messages)
+    one = next(arriving, None)
+    for event in client.events(top(message.number, lines) for message in messages):
+        assert one is not None
+        one.take(event.octets[: max(0, MAX_HEADER - one.octets)])
+        if not isinstance(event, Piece):
+            if event.answer.ok:
+                found[one.uid] = one.whole()
+            one = next(arriving, None)
     return found
 
 
@@ -100,10 +88,9 @@ class Round:
         ids: FetchedIds,
         tally: Tally,
         now: Callable[[], datetime],
-        in_thread: InThread,
         report: Callable[[Stage], None],
     ) -> None:
-        """@param report: told of the stage, and whenever the tally has changed."""
+        """@param report: told of the stage, and whenever the tally has changed; by several threads."""
         assert account.pop3 is not None
         self._client = client
         self._account = account
@@ -112,17 +99,11 @@ class Round:
         self._ids = ids
         self._tally = tally
         self._now = now
-        self._in_thread = in_thread
         self._report = report
         self._source = f"pop3:{account.pop3.host}:{account.pop3.username}:"
-        self._queue: deque[Listed] = deque()
-        self._under_way = 0
-        self._all_here: Deferred[None] = Deferred()
-        #: What keeps messages; it may be at work after `run` was cancelled.
-        self.intake = Intake(in_thread, self._keep, self._kept, self._cannot_keep, client.pause, client.resume)
 
-    async def run(self) -> None:
-        """Fetch what is wanted, delete what may go.
+    def run(self) -> None:
+        """Fetch what is wanted, delete what may go; the connection is closed then. Blocks.
 
         @raise POP3Lost: the connection went; all that came before is kept.
         @raise POP3Refused: the server does not list its messages.
@@ -130,22 +111,21 @@ class Round:
         """
         try:
             self._report(Stage.LISTING)
-            messages, nameless = await listing(self._client)
+            messages, nameless = listing(self._client)
             self._tally.on_server = len(messages) + len(nameless)
             self._tally.refused |= {f"number {number}": "it has no unique id (UIDL)" for number in nameless}
-            chosen = await self._choose(messages)
+            chosen = self._choose(messages)
             self._report(Stage.FETCHING)
-            await self._fetch(chosen)
-            await self._delete(messages)
-        except BaseException:
-            self._client.abort()
-            raise
+            self._fetch(chosen)
+            self._delete(messages)
+        finally:
+            self._client.close()
 
     # Choosing
 
-    async def _choose(self, messages: Sequence[Listed]) -> list[Listed]:
+    def _choose(self, messages: Sequence[Listed]) -> list[Listed]:
         wanted, tally = self._wanted, self._tally
-        await self._in_thread(lambda: self._catch_up(messages))
+        self._catch_up(messages)
         if wanted.uids is not None:
             past = {*tally.refused, *tally.done}
             chosen = [message for message in messages if message.uid in wanted.uids and message.uid not in past]
@@ -155,25 +135,25 @@ class Round:
             ]
             if wanted.newest is not None:
                 chosen = chosen[max(0, len(chosen) - wanted.newest) :]
-            chosen = await self._without_too_big(chosen)
+            chosen = self._without_too_big(chosen)
         tally.all_messages = len(tally.keys) + len(chosen)
         tally.all_octets = tally.octets + sum(message.octets for message in chosen)
         return chosen
 
     def _catch_up(self, messages: Sequence[Listed]) -> None:
-        """Record what is here and was not recorded, for a crash came in between. In a thread."""
+        """Record what is here and was not recorded, for a crash came in between."""
         ids = self._ids
         unknown = [message.uid for message in messages if message.uid not in ids]
         known = self._archive.known(self._source + uid for uid in unknown)
         ids.add((uid for uid in unknown if self._source + uid in known), int(self._now().timestamp()))
         ids.keep_only({message.uid for message in messages})
 
-    async def _without_too_big(self, chosen: list[Listed]) -> list[Listed]:
+    def _without_too_big(self, chosen: list[Listed]) -> list[Listed]:
         limit = self._account.max_octets if self._wanted.max_octets is None else self._wanted.max_octets
         if not limit:
             return chosen
         too_big = [message for message in chosen if message.octets > limit]
-        shown = await headers(self._client, too_big[-_MOST_PREVIEWS:], 0)
+        shown = headers(self._client, too_big[-_MOST_PREVIEWS:], 0)
         self._tally.too_big = [
             Waiting(message.uid, message.octets, shown.get(message.uid, b"")) for message in reversed(too_big)
         ]
@@ -181,54 +161,38 @@ class Round:
 
     # Fetching
 
-    async def _fetch(self, chosen: Sequence[Listed]) -> None:
-        self._queue.extend(chosen)
-        self._request()
+    def _fetch(self, chosen: Sequence[Listed]) -> None:
+        intake = Intake(self._keep, self._kept)
         try:
-            await self._all_here
-        except POP3Lost:
-            # What is complete is kept, whatever became of the rest.
-            await self.intake.drained()
-            if self.intake.failure is None:
+            try:
+                self._retrieve(chosen, intake)
+            except POP3Lost:
+                # What is complete is kept, whatever became of the rest.
+                intake.drain()
                 raise
-        else:
-            await self.intake.drained()
-        if self.intake.failure is not None:
-            self.intake.failure.raiseException()
+            intake.drain()
+        finally:
+            intake.close()
 
-    def _request(self) -> None:
-        while self._queue and self._under_way < _AHEAD:
-            message = self._queue.popleft()
-            arriving = Arriving(message.number, message.uid)
-            self._under_way += 1
-            asked = self._client.retrieve(message.number, self._taking(arriving))
-            _ = asked.addCallbacks(self._arrived, self._lost, (arriving,))
-        if not self._under_way and not self._queue and not self._all_here.called:
-            self._all_here.callback(None)
-
-    def _taking(self, arriving: Arriving) -> Callable[[bytes], None]:
+    def _retrieve(self, chosen: Sequence[Listed], intake: Intake) -> None:
         tally = self._tally
-
-        def take(piece: bytes) -> None:
-            arriving.take(piece)
-            tally.octets += len(piece)
-            self._report(Stage.FETCHING)
-
-        return take
-
-    def _arrived(self, answer: Answer, arriving: Arriving) -> None:
-        self._under_way -= 1
-        if answer.ok:
-            self.intake.add(arriving)
-        else:
-            self._tally.refused[arriving.uid] = answer.text or "no reason given"
-        self._request()
-
-    def _lost(self, failure: Failure) -> None:
-        self._under_way -= 1
-        self._queue.clear()
-        if not self._all_here.called:
-            self._all_here.errback(failure)
+        expected = iter(chosen)
+        arriving: Arriving | None = None
+        for event in self._client.events(retr(message.number) for message in chosen):
+            if arriving is None:
+                message = next(expected)
+                arriving = Arriving(message.number, message.uid)
+            if event.octets:
+                arriving.take(event.octets)
+                tally.octets += len(event.octets)
+                self._report(Stage.FETCHING)
+            if isinstance(event, Piece):
+                continue
+            if event.answer.ok:
+                intake.add(arriving)
+            else:
+                tally.refused[arriving.uid] = event.answer.text or "no reason given"
+            arriving = None
 
     def _keep(self, batch: Sequence[Arriving]) -> Sequence[str]:
         """Written, synced and renamed by the archive, then recorded. In a thread."""
@@ -243,22 +207,17 @@ class Round:
         self._tally.done.update(arrived.uid for arrived in batch)
         self._report(Stage.FETCHING)
 
-    def _cannot_keep(self, failure: Failure) -> None:
-        self._client.abort("the messages cannot be kept here")
-
     # Deleting
 
-    async def _delete(self, messages: Sequence[Listed]) -> None:
+    def _delete(self, messages: Sequence[Listed]) -> None:
         keep = self._wanted.keep or self._account.keep
         due = [message for message in messages if self._may_go(message.uid, keep)]
+        gone = 0
         if due:
             self._report(Stage.DELETING)
-            answers = await all_or_first_error([self._client.delete(message.number) for message in due])
-            gone = sum(answer.ok for answer in answers)
-        else:
-            gone = 0
+            gone = sum(answer.ok for answer in self._client.answers(dele(message.number) for message in due))
         # Only now are they deleted (RFC 1939 §6).
-        await self._client.quit()
+        self._client.quit()
         self._tally.deleted += gone
         self._tally.on_server -= gone
 

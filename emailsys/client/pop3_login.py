@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
-from emailsys.client.accounts.secrets import Secrets
+from emailsys.client.accounts.secrets_in_place import SecretsInPlace
 from emailsys.client.accounts.values import Account, AccountError, Server
 from emailsys.client.connecting import Unreachable, connect_pop3, login_pop3
 from emailsys.client.fetch_values import FetchError
 from emailsys.net.pop3_client import POP3Client, POP3Lost, POP3Refused
+from emailsys.net.stream import Stream
 from emailsys.wire.pop3_client_commands import ArgumentError
 
 CERTIFICATE_ADVICE = (
@@ -25,8 +26,11 @@ def pop3_of(account: Account) -> Server:
     return account.pop3
 
 
-def refused_login(server: Server, secrets: Secrets, refused: POP3Refused) -> FetchError:
-    """What a server's -ERR to the login means (RFC 2449 §8.1, RFC 3206)."""
+def refused_login(server: Server, refused: POP3Refused, forget: Callable[[Server], None]) -> FetchError:
+    """What a server's -ERR to the login means (RFC 2449 §8.1, RFC 3206).
+
+    @param forget: called if it was the secret that the server did not take.
+    """
     answer = refused.answer
     said = f"{server} refused the login of {server.username}: {answer.text or 'no reason given'}"
     if answer.code == "IN-USE":
@@ -35,19 +39,19 @@ def refused_login(server: Server, secrets: Secrets, refused: POP3Refused) -> Fet
         return FetchError(said, "try again later", transient=True)
     if answer.code == "SYS/PERM":
         return FetchError(said, "somebody has to repair the account at the provider")
-    secrets.refused(server)
+    forget(server)
     return FetchError(said, LOGIN_ADVICE)
 
 
-async def open_maildrop(reactor: Any, account: Account, secrets: Secrets) -> POP3Client:
-    """A session that has logged in.
+def open_maildrop(stream: Stream, account: Account, secrets: SecretsInPlace) -> POP3Client:
+    """A session that has logged in. Blocks.
 
     @raise FetchError: it cannot be had.
     """
     server = pop3_of(account)
     try:
-        secret = await secrets.get(account, server)
-        client = await connect_pop3(reactor, server)
+        secret = secrets.get(account, server)
+        client = connect_pop3(stream, server)
     except AccountError as error:
         raise FetchError(str(error)) from error
     except Unreachable as error:
@@ -55,16 +59,15 @@ async def open_maildrop(reactor: Any, account: Account, secrets: Secrets) -> POP
             str(error), CERTIFICATE_ADVICE if error.certificate else "", transient=not error.certificate
         ) from error
     try:
-        await login_pop3(client, server, secret)
-    except POP3Refused as refused:
-        client.abort()
-        raise refused_login(server, secrets, refused) from refused
-    except POP3Lost as lost:
-        raise FetchError(str(lost), transient=True) from lost
-    except ArgumentError as error:
-        client.abort()
-        raise FetchError(f"{error} of {account.name}", LOGIN_ADVICE) from error
-    except BaseException:
-        client.abort()
+        login_pop3(client, server, secret)
+    except BaseException as error:
+        client.close()
+        match error:
+            case POP3Refused():
+                raise refused_login(server, error, secrets.refused) from error
+            case POP3Lost():
+                raise FetchError(str(error), transient=True) from error
+            case ArgumentError():
+                raise FetchError(f"{error} of {account.name}", LOGIN_ADVICE) from error
         raise
     return client

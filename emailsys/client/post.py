@@ -5,15 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import blockingCallFromThread
+
 from emailsys.client.accounts.secrets import Prompt, Secrets
-from emailsys.client.accounts.values import Account
+from emailsys.client.accounts.values import Account, Server
 from emailsys.client.desk import Desk
-from emailsys.client.fetch_values import EVERYTHING_NEW, Fetched, Progress, Waiting, Wanted
-from emailsys.client.threads import threads_of
+from emailsys.client.fetch_values import Fetched, Progress
+from emailsys.client.threads import threads_of, until_cancelled
 
 if TYPE_CHECKING:
-    from emailsys.client.fetch import Fetcher
     from emailsys.client.send import Sender, SendProgress, Sent
+
+
+class _FromThreads:
+    """Secrets for a thread beside the reactor, in whose thread the person is asked."""
+
+    def __init__(self, reactor: Any, secrets: Secrets) -> None:
+        self._reactor = reactor
+        self._secrets = secrets
+        self._asking: list[Deferred[str]] = []
+
+    def get(self, account: Account, server: Server) -> str:
+        """The password or token. @raise AccountError: there is none; the message says what to do."""
+        begin: Any = self._begin
+        found: str = blockingCallFromThread(self._reactor, begin, account, server)
+        return found
+
+    def _begin(self, account: Account, server: Server) -> Deferred[str]:
+        asked = Deferred.fromCoroutine(self._secrets.get(account, server))
+        self._asking.append(asked)
+        return asked
+
+    def give_up(self) -> None:
+        """Ask nobody any more. In the reactor's thread."""
+        for asked in self._asking:
+            asked.cancel()
+
+    def refused(self, server: Server) -> None:
+        """The server did not take it: ask anew next time."""
+        self._reactor.callFromThread(self._secrets.refused, server)
 
 
 class Post:
@@ -39,13 +70,6 @@ class Post:
         self._sending = sending
         self._sender: Sender | None = None
 
-    def fetcher(self) -> Fetcher:
-        """What fetches."""
-        from emailsys.client.fetch import Fetcher
-
-        desk = self.desk
-        return Fetcher(self.reactor, desk.archive, self.secrets, desk.folders.state, desk.now, self._fetching)
-
     def sender(self) -> Sender:
         """What sends."""
         from emailsys.client.send import Sender
@@ -55,13 +79,23 @@ class Post:
             self._sender = Sender(self.reactor, desk.archive, desk.outbox, self.secrets, desk.now, self._sending)
         return self._sender
 
-    async def fetch(self, accounts: Sequence[Account], wanted: Wanted = EVERYTHING_NEW) -> Sequence[Fetched]:
-        """Fetch accounts side by side."""
-        return await self.fetcher().fetch_all(accounts, wanted)
+    async def fetch(self, accounts: Sequence[Account]) -> Sequence[Fetched]:
+        """Fetch what is new of some accounts side by side."""
+        from emailsys.client.fetch import Fetcher
 
-    async def preview(self, account: Account, lines: int = 0, limit: int = 100) -> Sequence[Waiting]:
-        """What is on the server. @raise FetchError: it cannot be told."""
-        return await self.fetcher().preview(account, lines, limit)
+        desk = self.desk
+
+        def tell(progress: Progress) -> None:
+            self.reactor.callFromThread(self._fetching, progress)
+
+        secrets = _FromThreads(self.reactor, self.secrets)
+        fetcher = Fetcher(desk.archive, secrets, desk.folders.state, desk.now, tell)
+
+        def stop() -> None:
+            fetcher.stop()
+            secrets.give_up()
+
+        return await until_cancelled(threads_of(self.reactor), lambda: fetcher.fetch_all(accounts), stop)
 
     async def send(self, account: Account, key: str) -> Sent:
         """Send a message of the outbox when its hold is over."""

@@ -14,11 +14,11 @@ from emailsys.client.accounts.values import Account, AccountError, Auth, Server
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.values import ArchiveError
 from emailsys.client.claims import Claimed
-from emailsys.client.connecting import Unreachable, tls_for
+from emailsys.client.connecting import Unreachable
 from emailsys.client.outbox import Job, Outbox, Refusal
 from emailsys.client.pop3_login import CERTIFICATE_ADVICE, LOGIN_ADVICE
 from emailsys.client.settling import Settlement, settle, shown
-from emailsys.client.submission import hosts_of, next_hop_of
+from emailsys.client.submission import hosts_of, next_hop_of, tls_for
 from emailsys.client.threads import InThread, threads_of
 from emailsys.client.together import all_to_their_end
 from emailsys.config.settings import OutboundSettings

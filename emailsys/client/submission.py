@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from emailsys.client.accounts.values import Auth, Security, Server
-from emailsys.client.connecting import Unreachable, not_in_the_clear
+from emailsys.client.connecting import Unreachable, expected, not_in_the_clear
 from emailsys.client.threads import InThread, threads_of
 from emailsys.mail.ip import is_loopback
 from emailsys.mail.next_hop import Host, HostLogin, NextHop, TLSPolicy
+from emailsys.net.tls_client import ClientTLS
 
 
 def next_hop_of(server: Server, secret: str | None) -> NextHop:
@@ -51,3 +52,8 @@ async def hosts_of(
     if server.security is Security.NONE and not all(is_loopback(address) for address in addresses):
         raise Unreachable(not_in_the_clear(server))
     return [Host(server.host, address, server.port) for address in addresses]
+
+
+def tls_for(server: Server, *, verify: bool = True) -> ClientTLS:
+    """TLS to a server. @raise TLSConfigError: its name or its file of authorities is of no use."""
+    return ClientTLS(expected(server, verify=verify))

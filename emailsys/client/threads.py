@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -14,7 +14,7 @@ T = TypeVar("T")
 class InThread(Protocol):
     """Calls a function where blocking does no harm."""
 
-    def __call__(self, function: Callable[[], T]) -> Deferred[T]: ...
+    def __call__(self, function: Callable[[], T]) -> Awaitable[T]: ...
 
 
 def threads_of(reactor: Any) -> InThread:
@@ -24,3 +24,12 @@ def threads_of(reactor: Any) -> InThread:
         return deferToThreadPool(reactor, reactor.getThreadPool(), function)
 
     return in_thread
+
+
+async def until_cancelled(in_thread: InThread, work: Callable[[], T], stop: Callable[[], None]) -> T:
+    """Await work that blocks. @param stop: makes it end soon; called when nobody waits for it any more."""
+    try:
+        return await in_thread(work)
+    except BaseException:
+        stop()
+        raise

@@ -11,18 +11,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from emailsys.net.tls_context import TLSConfigError
+
 if TYPE_CHECKING:
     from emailsys.config.settings import CertificateFiles
-
 
 ServerKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 # RFC 9325 §4.5: shorter RSA keys are refused by clients, and by OpenSSL when it comes to the handshake.
 _MIN_RSA_BITS: Final = 2048
-
-
-class TLSConfigError(Exception):
-    """Certificates cannot be served; the message names the file and says what to do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

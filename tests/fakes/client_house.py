@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet.protocol import ServerFactory
 
 from emailsys.client.accounts.secrets import Secrets
+from emailsys.client.accounts.secrets_in_place import CommandsSecrets
 from emailsys.client.accounts.values import Account, SecretKind, SecretSource, Security, Server
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.second_process import SecondProcess
@@ -37,7 +38,7 @@ class ClientHouse:
         self.secrets = Secrets(self.in_thread)
         self.progress: list[Progress] = []
         self.sending: list[SendProgress] = []
-        self.fetcher = Fetcher(reactor, self.archive, self.secrets, self.state, self.now, self.progress.append)
+        self.fetcher = Fetcher(self.archive, CommandsSecrets(), self.state, self.now, self.progress.append)
         self.outbox = Outbox(self.archive, self.state, self.now)
         self.sender = Sender(reactor, self.archive, self.outbox, self.secrets, self.now, self.sending.append)
         self._ports: list[Any] = []

@@ -11,7 +11,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from emailsys.client.accounts.trial import first_that_answers, try_pop3, try_smtp
+from emailsys.client.accounts.trial import first_that_answers, try_smtp
+from emailsys.client.accounts.trial_pop3 import try_pop3
 from emailsys.client.accounts.values import Account, Keep, KeepKind, SecretKind, SecretSource, Security, Server
 from emailsys.client.compose.build import Composed
 from emailsys.client.fetch import Wanted

@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from twisted.internet.defer import Deferred
 from twisted.internet.selectreactor import SelectReactor
 
 from emailsys.client.accounts.values import Keep, KeepKind
@@ -49,9 +48,9 @@ def _die_at(step: int, mark: Path) -> None:
 
     for name in _CALLS:
         setattr(os, name, dying(getattr(os, name)))
-    from emailsys.net.pop3_client import POP3Client
+    from emailsys.net.stream import TCPStream
 
-    POP3Client._flush = dying(POP3Client._flush)  # type: ignore[method-assign]
+    TCPStream.send = dying(TCPStream.send)  # type: ignore[method-assign]
 
 
 def _second(folder: Path, step: int | None) -> Any:
@@ -80,21 +79,12 @@ def _fetch(folder: Path, name: str, port: int, keep: Keep, who: str, step: int |
         account = house.account(name, pop3=port)
         if step is not None and who != "second":
             _die_at(step, folder / "died")
-        status = [1]
-
-        def ended(result: Any) -> None:
-            status[0] = 0 if getattr(result, "problem", "") is None else 2
-            if status[0]:
-                print(result, file=sys.stderr)
-            reactor.stop()
-
-        _ = reactor.callWhenRunning(
-            lambda: Deferred.fromCoroutine(house.fetcher.fetch(account, Wanted(keep=keep))).addBoth(ended)
-        )
-        reactor.run(installSignalHandlers=False)
+        result = house.fetcher.fetch(account, Wanted(keep=keep))
+        if result.problem is not None:
+            print(result, file=sys.stderr)
         if second is not None:
             second.close()
-        os._exit(status[0])
+        os._exit(0 if result.problem is None else 2)
     finally:
         os._exit(3)
 

@@ -14,8 +14,9 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from emailsys import pki
+from emailsys.net.peer_certificate import PeerCertificateError
 from emailsys.net.tls import ServerTLS, describe
-from emailsys.net.tls_client import PeerCertificateError, client_context
+from emailsys.net.tls_client import client_context
 from tests.fakes.tls_house import TLSHouse
 from tests.fakes.tls_pipe import served
 

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from typing_extensions import override
 
 from emailsys.client.archive.values import ArchiveFull
 from emailsys.client.intake import Arriving, Intake
+
+
+class Threads(Executor):
+    """Work that is done when a test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], Any]] = []
+
+    @override
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.waiting.append(lambda: fn(*args, **kwargs))
+        return Future()
 
 
 class IntakeTests(SynchronousTestCase):
     """Threads end when a test says so."""
 
     def setUp(self) -> None:
-        self.running: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+        self.threads = Threads()
         self.kept: list[list[int]] = []
-        self.failures: list[Failure] = []
-        self.intake = Intake(self.in_thread, self.keep, self.tell, self.failures.append, lambda: None, lambda: None)
-
-    def in_thread(self, function: Callable[[], Any]) -> Deferred[Any]:
-        done: Deferred[Any] = Deferred()
-        self.running.append((function, done))
-        return done
+        self.full = False
+        self.intake = Intake(self.keep, self.tell, self.threads)
 
     def keep(self, batch: Sequence[Arriving]) -> Sequence[str]:
+        if self.full:
+            raise ArchiveFull("full")
         return [one.uid for one in batch]
 
     def tell(self, batch: Sequence[Arriving], keys: Sequence[str]) -> None:
@@ -38,18 +48,18 @@ class IntakeTests(SynchronousTestCase):
             self.intake.add(Arriving(number, str(number), [b"x"], 1))
 
     def end(self, at: int) -> None:
-        function, done = self.running.pop(at)
-        done.callback(function())
+        self.threads.waiting.pop(at)()
 
     def test_a_batch_does_not_wait_for_the_one_before_it_to_be_synced(self) -> None:
         self.arrive(0, 200)
-        self.assertEqual(len(self.running), 2)
+        self.assertEqual(len(self.threads.waiting), 2)
 
     def test_a_few_messages_wait_and_go_together(self) -> None:
         self.arrive(0, 10)
-        self.assertEqual(len(self.running), 1)
+        self.assertEqual(len(self.threads.waiting), 1)
         self.end(0)
         self.end(0)
+        self.intake.drain()
         self.assertEqual(self.kept, [[0], [*range(1, 10)]])
 
     def test_batches_are_told_in_the_order_of_the_maildrop(self) -> None:
@@ -61,12 +71,37 @@ class IntakeTests(SynchronousTestCase):
 
     def test_one_batch_that_fails_ends_it_and_the_other_is_kept(self) -> None:
         self.arrive(0, 60)
-        drained = Deferred.fromCoroutine(self.intake.drained())
-        self.running.pop(0)[1].errback(ArchiveFull("full"))
-        self.assertNoResult(drained)
+        self.full = True
         self.end(0)
-        self.successResultOf(drained)
+        self.full = False
+        self.end(0)
         self.assertEqual(self.kept, [[*range(1, 51)]])
-        self.assertEqual(len(self.failures), 1)
-        self.arrive(60, 70)
-        self.assertEqual(self.running, [])
+        self.assertRaises(ArchiveFull, self.intake.drain)
+        self.assertRaises(ArchiveFull, self.arrive, 60, 70)
+        self.assertEqual(self.threads.waiting, [])
+
+    def test_what_waits_is_dropped_at_the_end_and_what_is_being_kept_is_kept(self) -> None:
+        self.arrive(0, 10)
+        self.intake.close()
+        self.end(0)
+        self.intake.drain()
+        self.assertEqual(self.kept, [[0]])
+
+    def test_reading_waits_while_much_is_to_be_kept_and_goes_on_when_it_is(self) -> None:
+        """A disk that is slower than the server does not fill the memory."""
+        go_on = Event()
+
+        def keep(batch: Sequence[Arriving]) -> Sequence[str]:
+            go_on.wait(30)
+            return [one.uid for one in batch]
+
+        slow = Intake(keep, self.tell)
+        self.addCleanup(slow.close)
+        with ThreadPoolExecutor(1) as reader:
+            large = Arriving(1, "large", [b""], 20 * 1024 * 1024)
+            reading = reader.submit(slow.add, large)
+            self.assertRaises(TimeoutError, reading.result, 0.05)
+            go_on.set()
+            reading.result(30)
+        slow.drain()
+        self.assertEqual(self.kept, [[1]])

@@ -18,8 +18,9 @@ from zope.interface.verify import verifyObject
 
 from emailsys import pki
 from emailsys.config.settings import CertificateFiles
+from emailsys.net.peer_certificate import PeerCertificateError
 from emailsys.net.tls import ServerTLS, TLSConfigError
-from emailsys.net.tls_client import PeerCertificateError, client_context
+from emailsys.net.tls_client import client_context
 from tests.fakes.tls_pipe import NO_PROTOCOL, development_tls, served, shake_hands
 
 

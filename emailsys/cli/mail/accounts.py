@@ -17,7 +17,7 @@ from emailsys.mail.address import Address
 
 if TYPE_CHECKING:
     from emailsys.client.accounts.secrets import Secrets
-    from emailsys.client.accounts.trial import TrialResult
+    from emailsys.client.accounts.trial_result import TrialResult
     from emailsys.client.accounts.values import Account, Server
 
 
@@ -226,7 +226,8 @@ def test(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
 
 async def tried(reactor: Any, one: Account, secrets: Secrets) -> list[TrialResult]:
     """Try both servers of an account."""
-    from emailsys.client.accounts.trial import try_pop3, try_smtp
+    from emailsys.client.accounts.trial import try_smtp
+    from emailsys.client.accounts.trial_pop3 import try_pop3
 
     results = []
     if one.pop3 is not None:

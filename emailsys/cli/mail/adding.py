@@ -22,7 +22,7 @@ from emailsys.mail.address import Address
 if TYPE_CHECKING:
     from emailsys.client.accounts.discovery import Found
     from emailsys.client.accounts.secrets import Secrets
-    from emailsys.client.accounts.trial import TrialResult
+    from emailsys.client.accounts.trial_result import TrialResult
     from emailsys.client.accounts.values import Account, SecretSource, Server
 
 

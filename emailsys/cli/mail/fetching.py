@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,8 +15,10 @@ from emailsys.cli.options import Refused, as_json
 from emailsys.config.exits import Exit
 
 if TYPE_CHECKING:
+    from emailsys.client.accounts.secrets import Prompt
     from emailsys.client.accounts.values import Account
-    from emailsys.client.fetch_values import Fetched, Waiting
+    from emailsys.client.fetch import Fetcher
+    from emailsys.client.fetch_values import Fetched, Progress
 
 
 def _chosen(session: Session, names: Sequence[str]) -> list[Account]:
@@ -26,6 +28,21 @@ def _chosen(session: Session, names: Sequence[str]) -> list[Account]:
     if not found:
         raise Refused("there is no account to fetch: emailsys mail account add you@example.org", Exit.CONFIG)
     return found
+
+
+def _fetcher(
+    session: Session, accounts: Sequence[Account], prompt: Prompt, progress: Callable[[Progress], None] | None = None
+) -> Fetcher:
+    """What fetches those accounts, with what their servers want to hear."""
+    from emailsys.client.accounts.secrets_in_place import CommandsSecrets
+    from emailsys.client.fetch import Fetcher
+
+    desk = session.desk
+    secrets = CommandsSecrets(prompt)
+    for account in accounts:
+        if account.pop3 is not None:
+            secrets.get_ahead(account, account.pop3)
+    return Fetcher(desk.archive, secrets, desk.folders.state, desk.now, progress or (lambda progress: None))
 
 
 @click.command()
@@ -66,7 +83,6 @@ def fetch(
     from emailsys.cli.amounts import octets_of
     from emailsys.cli.mail.bars import Bars
     from emailsys.client.fetch_values import Wanted
-    from emailsys.client.post import Post
 
     chosen = _chosen(session, accounts)
     wanted = Wanted(
@@ -75,31 +91,24 @@ def fetch(
         keep_of(keep) if keep is not None else None,
         newest,
     )
-    archive = session.desk.archive
+
+    def again(result: Fetched) -> None:
+        if as_json and (result.keys or result.problem):
+            print_json(fetched_fields(result))
+        if result.keys or result.problem:
+            tell_fetched(result)
+
+    session.desk.archive.refresh()
     with Bars() as bars:
-
-        async def once(reactor: Any) -> Sequence[Fetched]:
-            return await Post(session.desk, reactor, bars.ask_secret, bars.fetching).fetch(chosen, wanted)
-
-        def again(result: Fetched) -> None:
-            if as_json and (result.keys or result.problem):
-                print_json(fetched_fields(result))
-            if result.keys or result.problem:
-                tell_fetched(result)
-
-        async def on_and_on(reactor: Any) -> None:
-            post = Post(session.desk, reactor, bars.ask_secret, bars.fetching)
-            await post.fetcher().watch(chosen, every, again, wanted)
-
-        archive.refresh()
+        fetcher = _fetcher(session, chosen, bars.ask_secret, bars.fetching)
         if watch:
             tell(f"watching {', '.join(one.name for one in chosen)}; Ctrl-C ends it")
             try:
-                session.run(on_and_on)
+                fetcher.watch(chosen, every, again, wanted)
             except KeyboardInterrupt:
                 tell("")
             return Exit.OK
-        results = session.run(once)
+        results = fetcher.fetch_all(chosen, wanted)
     if as_json:
         print_json([fetched_fields(one) for one in results])
     return max((tell_fetched(one) for one in results), default=Exit.OK)
@@ -151,16 +160,12 @@ def waiting(session: Session, account: str | None, limit: int, lines: int, as_js
     """
     from emailsys.client.archive.facts import facts_of
     from emailsys.client.glance import size, when
-    from emailsys.client.post import Post
 
     owner = session.desk.account(account)
 
-    async def work(reactor: Any) -> Sequence[Waiting]:
-        return await Post(session.desk, reactor, ask_secret).preview(owner, lines, limit)
-
     now = session.desk.now()
     rows = []
-    for one in session.run(work):
+    for one in _fetcher(session, [owner], ask_secret).preview(owner, lines, limit):
         known = facts_of(one.header, now)
         rows.append(
             {

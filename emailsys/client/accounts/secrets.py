@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, Protocol, cast
-
-from twisted.internet.defer import DeferredLock
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from emailsys.client.accounts.values import Account, AccountError, Auth, SecretKind, Server
-from emailsys.client.threads import InThread
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import DeferredLock
+
+    from emailsys.client.threads import InThread
 
 #: Asks a person: the text is shown, the answer is not. Raises EOFError where nobody answers.
 Prompt = Callable[[str], Awaitable[str]]
@@ -137,23 +140,30 @@ class Secrets:
         self._keyring = keyring
         self._known: dict[str, str] = {}
         self._refused: set[str] = set()
-        # Two accounts that are fetched side by side do not ask at once, and of one password once.
-        self._one_at_a_time = DeferredLock()
+
+    @cached_property
+    def _one_at_a_time(self) -> DeferredLock:
+        """Two accounts that are fetched side by side do not ask at once, and of one password once."""
+        # A fetch does without Twisted, whose import would take as long as to connect and log in.
+        from twisted.internet.defer import DeferredLock
+
+        return DeferredLock()
 
     async def get(self, account: Account, server: Server) -> str:
         """The password or token. A person is asked where the keyring has none.
 
         @raise AccountError: there is none; the message says what to do.
         """
-        if server.auth is Auth.NONE:
-            return ""
         await self._one_at_a_time.acquire()
         try:
-            return await self._find(account, server)
+            return await self.find(account, server)
         finally:
             self._one_at_a_time.release()
 
-    async def _find(self, account: Account, server: Server) -> str:
+    async def find(self, account: Account, server: Server) -> str:
+        """As `get`, for callers that see to it that there is one at a time."""
+        if server.auth is Auth.NONE:
+            return ""
         source, name = server.secret, _name(server)
         if source.kind is SecretKind.FILE:
             return source.value

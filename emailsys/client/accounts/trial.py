@@ -1,9 +1,9 @@
-"""Try an account's settings: connect, TLS, login; say at which step it failed, and why."""
+"""Try an account's submission server, or whatever servers it may have; say at which step it failed, and why."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -13,125 +13,19 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from emailsys.client.accounts.secrets import Secrets
+from emailsys.client.accounts.trial_pop3 import look_at_pop3
+from emailsys.client.accounts.trial_result import TrialResult, shown_fingerprint
 from emailsys.client.accounts.values import Account, AccountError, Auth, Server
-from emailsys.client.connecting import Unreachable, connect_pop3, login_pop3, tls_for
-from emailsys.client.fetch_values import FetchError
-from emailsys.client.pop3_login import CERTIFICATE_ADVICE, LOGIN_ADVICE, refused_login
-from emailsys.client.submission import hosts_of, next_hop_of
+from emailsys.client.connecting import Unreachable
+from emailsys.client.pop3_login import CERTIFICATE_ADVICE, LOGIN_ADVICE
+from emailsys.client.submission import hosts_of, next_hop_of, tls_for
 from emailsys.config.settings import OutboundSettings, OutboundTimeouts
 from emailsys.mail.next_hop import Host
 from emailsys.mail.transmission import Outcome
 from emailsys.net.errand import Errand
 from emailsys.net.loss import why
-from emailsys.net.pop3_client import CONNECT_TIMEOUT, POP3Client, POP3Lost, POP3Refused
+from emailsys.net.pop3_client import CONNECT_TIMEOUT
 from emailsys.net.smtp_client import SMTPClient
-from emailsys.net.tls_client import fingerprint_of
-from emailsys.wire.pop3_client_commands import ArgumentError, stat
-
-
-@dataclass(frozen=True, slots=True)
-class TrialResult:
-    """How trying a server went. `problem` is None if all held, else says what failed and why; `advice` what to do.
-
-    `fingerprint` is that of the certificate which the server showed, also where it was refused, so that it can be
-    pinned; "" in the clear. `tls` is version and suite, `offers` what the server offers, `messages` how many the
-    maildrop holds. `logged_in` tells whether a login was tried and held.
-    """
-
-    server: Server
-    protocol: str
-    problem: str | None = None
-    advice: str = ""
-    tls: str = ""
-    fingerprint: str = ""
-    offers: tuple[str, ...] = ()
-    messages: int | None = None
-    logged_in: bool = False
-
-
-def _fingerprint(certificate: Any) -> str:
-    return fingerprint_of(certificate) if certificate is not None else ""
-
-
-# POP3
-
-
-async def look_at_pop3(reactor: Any, server: Server) -> TrialResult:
-    """Connect to a POP3 server and look what it offers, without a login."""
-    result, client = await _reach_pop3(reactor, server)
-    if client is not None:
-        await _leave(client)
-    return result
-
-
-async def try_pop3(reactor: Any, account: Account, secrets: Secrets) -> TrialResult:
-    """Log in at the account's POP3 server and look at the maildrop; nothing is fetched or deleted.
-
-    @raise AccountError: the account has none.
-    """
-    server = account.pop3
-    if server is None:
-        raise AccountError(f"the account {account.name} has no POP3 server")
-    result, client = await _reach_pop3(reactor, server)
-    if client is None:
-        return result
-    try:
-        await login_pop3(client, server, await secrets.get(account, server))
-        said = await client.ask(stat())
-        uids = await client.unique_ids()
-    except POP3Refused as refused:
-        error = refused_login(server, secrets, refused)
-        if refused.command == "UIDL":
-            error = FetchError(f"{server} has no UIDL, by which messages are told from those that were fetched")
-        result = replace(result, problem=str(error), advice=error.advice)
-    except (POP3Lost, AccountError, ArgumentError) as error:
-        result = replace(result, problem=str(error))
-    else:
-        result = replace(result, messages=len(uids) if said.ok else None, logged_in=True, offers=_offers(client))
-    finally:
-        await _leave(client)
-    return result
-
-
-def _offers(client: POP3Client) -> tuple[str, ...]:
-    return tuple(" ".join((keyword, *words)) for keyword, words in client.capabilities.offered.items())
-
-
-async def _reach_pop3(reactor: Any, server: Server) -> tuple[TrialResult, POP3Client | None]:
-    result = TrialResult(server, "pop3")
-    try:
-        client = await connect_pop3(reactor, server)
-    except Unreachable as error:
-        result = replace(result, problem=str(error))
-        if error.certificate:
-            shown = await _certificate_of_pop3(reactor, server)
-            result = replace(result, fingerprint=shown, advice=CERTIFICATE_ADVICE)
-        return result, None
-    return (
-        replace(result, tls=client.tls, fingerprint=_fingerprint(client.peer_certificate), offers=_offers(client)),
-        client,
-    )
-
-
-async def _certificate_of_pop3(reactor: Any, server: Server) -> str:
-    """The fingerprint of a certificate that was refused; nothing is said to that server but QUIT."""
-    try:
-        client = await connect_pop3(reactor, server, verify=False)
-    except Unreachable:
-        return ""
-    shown = _fingerprint(client.peer_certificate)
-    await _leave(client)
-    return shown
-
-
-async def _leave(client: POP3Client) -> None:
-    try:
-        await client.quit()
-    except (POP3Lost, POP3Refused):
-        client.abort()
-
-
-# Submission
 
 
 class _Visit(Factory):
@@ -165,7 +59,7 @@ class _Visit(Factory):
     def usable(self, client: SMTPClient) -> None:
         self.tls = client.tls
         transport: Any = client.transport
-        self.fingerprint = _fingerprint(transport.getPeerCertificate()) if client.tls else ""
+        self.fingerprint = shown_fingerprint(transport.getPeerCertificate()) if client.tls else ""
         self.offers = client.offers
 
     def next_errand(self, client: SMTPClient, ahead: bool) -> Errand | None:
