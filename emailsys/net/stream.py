@@ -121,7 +121,7 @@ class TCPStream:
         """The other side's address, "" where it has none."""
         try:
             return str(self._connected().getpeername()[0])
-        except OSError:
+        except (OSError, StreamLost):
             return ""
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from emailsys.client.accounts.trial import first_that_answers, try_smtp
@@ -57,7 +58,7 @@ class MailClientTests(TestCase):
         key = self.client.outbox.put(account.name, message)
         sent = await self.client.sender.send(account, key)
         self.assertIsNone(sent.problem)
-        result = await self.client.fetcher.fetch(account, Wanted(keep=Keep(KeepKind.DELETE)))
+        result = await deferToThread(self.client.fetcher.fetch, account, Wanted(keep=Keep(KeepKind.DELETE)))
         self.assertIsNone(result.problem)
         (fetched,) = self.client.messages(account.name)
         self.assertTrue(fetched.endswith(octets))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from emailsys import pki
@@ -52,13 +53,13 @@ class DovecotTests(TestCase):
 
     async def fetch(self, security: Security, wanted: Wanted) -> None:
         account = self.account(security)
-        result = await self.client.fetcher.fetch(account, wanted)
+        result = await deferToThread(self.client.fetcher.fetch, account, wanted)
         self.assertIsNone(result.problem)
         self.assertEqual(self.client.messages(), sorted(numbered(50)))
 
     async def test_messages_are_fetched_once_by_implicit_tls_and_stay(self) -> None:
         await self.fetch(Security.TLS, Wanted())
-        result = await self.client.fetcher.fetch(self.account(Security.TLS))
+        result = await deferToThread(self.client.fetcher.fetch, self.account(Security.TLS))
         self.assertEqual((result.keys, result.on_server, result.problem), ((), 50, None))
 
     async def test_messages_are_fetched_by_stls_and_deleted(self) -> None:
