@@ -1,1 +1,1 @@
-"""Sessions over Twisted transports."""
+"""Sessions over Twisted transports, and over plain sockets for a fetch."""
