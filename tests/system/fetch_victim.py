@@ -58,10 +58,12 @@ def _second(folder: Path, step: int | None) -> Any:
     the_archive.WORTH_A_SECOND = 1  # type: ignore[misc]
     serve = second_process.serve
 
-    def dying(opened: Callable[[], Archive], asked: BinaryIO, answered: BinaryIO) -> None:
+    def dying(
+        opened: Callable[[], Archive], asked: BinaryIO, answered: BinaryIO, is_asked: Callable[[float], bool]
+    ) -> None:
         if step is not None:
             _die_at(step, folder / "died")
-        serve(opened, asked, answered)
+        serve(opened, asked, answered, is_asked)
 
     second_process.serve = dying
     return second_process.start(folder / "mail", lambda: datetime(2026, 3, 1, tzinfo=UTC))

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from emailsys.client.archive.behind import Behind
 from emailsys.client.archive.catching_up import Progress, catch_up, folder_path, rebuild
 from emailsys.client.archive.files import (
     make_folder,
@@ -50,7 +51,7 @@ INDEX: Final = "index.sqlite"
 _LOCK: Final = ".lock"
 # In the note of a message that went to Trash: where it lay before.
 _WAS_IN: Final = "was_in"
-#: Fewer messages are kept here by the time they were handed over.
+#: Fewer messages are kept by the time they were handed over.
 WORTH_A_SECOND: Final = 16
 
 
@@ -103,6 +104,7 @@ class Archive:
 
     def close(self) -> None:
         """Close the index. The files need no closing."""
+        self._keeper.close()
         self._index.close()
         self._lock.close()
 
@@ -219,14 +221,29 @@ class Archive:
         """
         for place in {addition.place for addition in additions}:
             self._folder(place)
-        if self._second is not None and len(additions) >= WORTH_A_SECOND and all(map(_comes_alone, additions)):
-            keys = self._second.add_many(additions)
-            if keys is not None:
-                return keys
-        now = self._now()
-        additions = [changed(one, arrived=one.arrived or now) for one in additions]
-        with self._keeper.spooled(additions) as waiting, self._writing():
-            return self._keeper.keep(waiting)
+        keys = self._by_second(additions)
+        if keys is None:
+            with self._keeper.spooled(additions, self._now()) as waiting, self._writing():
+                keys = self._keeper.keep(waiting)
+        return keys
+
+    def _by_second(self, additions: Sequence[Addition]) -> list[str] | None:
+        """None where the second process is not worth it, is gone, or could not."""
+        second = self._second
+        if second is None or not (second.is_in_use or len(additions) >= WORTH_A_SECOND):
+            return None
+        if not all(map(_comes_alone, additions)):
+            return None
+        keys = second.add_many(additions)
+        if keys is None and not second.is_gone:
+            # Only one process gives names, so that it need not look for those of the other. It has no time to write.
+            with self._keeper.spooled(additions, self._now()) as waiting:
+                keys = second.name(waiting)
+        return keys
+
+    def behind(self, seconds: Callable[[], float]) -> Behind:
+        """Keep messages in numbers, for one thread. @param seconds: a clock that only goes on."""
+        return Behind(self._keeper, self._writing, self._now, seconds)
 
     def known(self, sources: Iterable[str]) -> dict[str, str]:
         """Those of the sources whose messages are here, with their keys."""
@@ -400,7 +417,7 @@ class Archive:
 
 def _comes_alone(addition: Addition) -> bool:
     """Whether a message has nothing with it but where it came from."""
-    return addition == Addition(addition.octets, addition.place, addition.source) and addition.source is not None
+    return addition.source is not None and not (addition.flags or addition.tags or addition.note or addition.arrived)
 
 
 # Above every number of a message.

@@ -43,10 +43,10 @@ def stamp(folder: Path) -> int:
 
 def read_entry(root: Path, place: Place, name: str, key: str, marks: Marks) -> Entry | None:
     """A message file as the index wants it; None if it went away."""
-    path = folder_path(root, place) / name
     try:
-        octets = path.read_bytes()
-        arrived = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        with open(f"{root}{os.sep}{place.account}{os.sep}{place.folder}{os.sep}{name}", "rb", buffering=0) as file:
+            octets = file.read()
+            arrived = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
     except OSError:
         return None
     return Entry(key, place, name, len(octets), arrived, facts_of(octets, arrived), marks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -11,7 +12,7 @@ from typing import Final
 from emailsys.client.html_text import html_to_text
 from emailsys.mail.fields import decode_words, message_ids, parse_date
 from emailsys.mail.mailboxes import Mailbox, read_mailboxes
-from emailsys.mail.mime import Part, parse
+from emailsys.mail.mime import Field, Part, parse, parse_header
 
 # Characters of a message's text that can be searched, and that lists show.
 _SEARCHED: Final = 100_000
@@ -27,12 +28,18 @@ _UNSPACED: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """A message as the index knows it. `words` are the texts that are searched."""
+class Heading:
+    """What a message's file is named after."""
 
     date: datetime
     subject: str
     sender: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts(Heading):
+    """A message as the index knows it. `words` are the texts that are searched."""
+
     recipients: str
     preview: str
     message_id: str
@@ -106,31 +113,47 @@ def _people(*texts: str) -> tuple[str, str, tuple[Mailbox, ...]]:
     return one_line(", ".join(shown)), one_line(" ".join(words or shown), 20_000), tuple(people)
 
 
+def _text_of(first: Mapping[str, Field], name: str) -> str:
+    return first[name].text if name in first else ""
+
+
+def _first(fields: Sequence[Field]) -> Mapping[str, Field]:
+    """The first field of each name, in lower case."""
+    return {one.name.lower(): one for one in reversed(fields)}
+
+
+def _heading(first: Mapping[str, Field], arrived: datetime) -> Heading:
+    date = parse_date(_text_of(first, "date")) or arrived
+    if not _EPOCH <= date <= arrived + _AHEAD:
+        date = arrived
+    return Heading(
+        date.astimezone(UTC), one_line(decode_words(_text_of(first, "subject"))), _people(_text_of(first, "from"))[0]
+    )
+
+
+def heading_of(octets: bytes, arrived: datetime) -> Heading:
+    """Date, subject and sender as `facts_of` tells them; the body is not read."""
+    return _heading(_first(parse_header(octets).fields), arrived)
+
+
 def facts_of(octets: bytes, arrived: datetime) -> Facts:
     """Read a message; whatever it is, there is an answer."""
     root = parse(octets)
-    first = {one.name.lower(): one for one in reversed(root.fields)}
-
-    def text_of(name: str) -> str:
-        return first[name].text if name in first else ""
-
-    date = parse_date(text_of("date")) or arrived
-    if not _EPOCH <= date <= arrived + _AHEAD:
-        date = arrived
+    first = _first(root.fields)
+    heading = _heading(first, arrived)
     text = ""
     for part in text_parts(root):
         if len(text) < _SEARCHED:
             text += plain_text(part, _SEARCHED - len(text)) + "\n"
     attached = [part for part in root.walk() if part.is_attachment]
-    sender, sender_words, sender_mailboxes = _people(text_of("from"))
-    recipients, recipient_words, recipient_mailboxes = _people(text_of("to"), text_of("cc"), text_of("bcc"))
-    mentioned = message_ids(text_of("references")) + message_ids(text_of("in-reply-to"))
-    own = message_ids(text_of("message-id"))
-    subject = one_line(decode_words(text_of("subject")))
+    _sender, sender_words, sender_mailboxes = _people(_text_of(first, "from"))
+    recipients, recipient_words, recipient_mailboxes = _people(*(_text_of(first, name) for name in ("to", "cc", "bcc")))
+    mentioned = message_ids(_text_of(first, "references")) + message_ids(_text_of(first, "in-reply-to"))
+    own = message_ids(_text_of(first, "message-id"))
     return Facts(
-        date=date.astimezone(UTC),
-        subject=subject,
-        sender=sender,
+        date=heading.date,
+        subject=heading.subject,
+        sender=heading.sender,
         recipients=recipients,
         preview=one_line(text, _PREVIEW),
         message_id=own[0] if own else "",
@@ -138,7 +161,7 @@ def facts_of(octets: bytes, arrived: datetime) -> Facts:
         attachments=len(attached),
         sender_mailboxes=sender_mailboxes,
         recipient_mailboxes=recipient_mailboxes,
-        subject_words=spaced(subject),
+        subject_words=spaced(heading.subject),
         sender_words=spaced(sender_words),
         recipient_words=spaced(recipient_words),
         body_words=text if text.isascii() else spaced(text).encode("utf-8", "replace").decode(),

@@ -25,7 +25,7 @@ _PART: Final = ".part"
 # Seconds after which an unfinished file is nobody's any more.
 _FORGOTTEN: Final = 36 * 3600
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-# Several syncs at once share the commits of the file system's journal. More threads cost more than they bring.
+# More threads cost more than they bring.
 _SYNCING_THREADS: Final = 8
 _MAX_SUBJECT: Final = 90
 _MAX_SENDER: Final = 40
@@ -96,30 +96,25 @@ def make_folders(folders: Iterable[Path]) -> None:
 
 
 class Spool:
-    """A message on its way to the disk: a hidden file in its folder, until it is named."""
+    """A message on its way to the disk: a hidden file, until it is named."""
 
-    def __init__(self, folder: str | Path) -> None:
-        """@raise ArchiveError: the folder is not there or cannot be written."""
-        self.path = os.path.join(folder, f".{secrets.token_hex(8)}{_PART}")
-        #: How many octets were written.
-        self.octets = 0
-        # Or gone: then there is nothing to drop any more, either.
+    def __init__(self, path: str, descriptor: int = -1) -> None:
+        """@param descriptor: open for writing; below zero where all is written and synced already."""
+        self.path = path
+        self._descriptor = descriptor
+        # Or gone, or another's: then there is nothing to drop any more, either.
         self._is_named = False
-        with speaking_of_the_disk():
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-            self._descriptor = os.open(self.path, flags, 0o600)
 
     def write(self, octets: bytes) -> None:
-        """Add octets. @raise ArchiveError: then the spool is gone."""
-        try:
-            with speaking_of_the_disk():
-                view = memoryview(octets)
-                while view:
-                    view = view[os.write(self._descriptor, view) :]
-        except ArchiveError:
-            self.drop()
-            raise
-        self.octets += len(octets)
+        """Add octets. @raise OSError: not all of them are there."""
+        view = memoryview(octets)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def date(self, moment: datetime) -> None:
+        """Give the file the time of that moment."""
+        seconds = moment.timestamp()
+        os.utime(self._descriptor if os.utime in os.supports_fd else self.path, (seconds, seconds))
 
     def hand_to_disk(self) -> None:
         """Let the disk begin with what was written, and do not wait for it.
@@ -145,6 +140,10 @@ class Spool:
         os.replace(self.path, path)
         self._is_named = True
 
+    def give_away(self) -> None:
+        """Another process has named it, or dropped it."""
+        self._is_named = True
+
     def drop(self) -> None:
         """Forget the message. Does nothing after it was named or dropped."""
         if self._descriptor >= 0:
@@ -156,24 +155,46 @@ class Spool:
             self._is_named = True
 
 
-def spool_of(folder: str | Path, octets: bytes) -> Spool:
-    """A spool with all of a message."""
-    spool = Spool(folder)
-    spool.write(octets)
-    spool.hand_to_disk()
+def spool_of(folder: str | Path, octets: bytes, arrived: datetime | None = None) -> Spool:
+    """A spool with all of a message.
+
+    @param arrived: the time of the file, else now.
+    @raise ArchiveError: the folder is not there or cannot be written.
+    """
+    path = os.path.join(folder, f".{secrets.token_hex(8)}{_PART}")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    with speaking_of_the_disk():
+        spool = Spool(path, os.open(path, flags, 0o600))
+        try:
+            spool.write(octets)
+            if arrived is not None:
+                spool.date(arrived)
+            spool.hand_to_disk()
+        except BaseException:
+            spool.drop()
+            raise
     return spool
 
 
-def sync_all(spools: Sequence[Spool]) -> None:
-    """Return when all of them are on disk. @raise OSError: one is not."""
-    if len(spools) < 4:
-        _sync_each(spools)
-        return
-    # A share for each thread: to hand over message by message costs more than to sync it, on a fast disk.
-    shares = [spools[first::_SYNCING_THREADS] for first in range(_SYNCING_THREADS)]
-    with ThreadPoolExecutor(_SYNCING_THREADS, thread_name_prefix="sync") as threads:
-        for _done in threads.map(_sync_each, shares):
+class Syncing:
+    """Several syncs at once, which share the commits of the file system's journal."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_SYNCING_THREADS, thread_name_prefix="sync")
+
+    def sync(self, spools: Sequence[Spool]) -> None:
+        """Return when all of them are on disk. @raise OSError: one is not."""
+        if len(spools) < 4:
+            _sync_each(spools)
+            return
+        # A share for each thread: to hand over message by message costs more than to sync it, on a fast disk.
+        shares = [spools[first::_SYNCING_THREADS] for first in range(_SYNCING_THREADS)]
+        for _done in self._threads.map(_sync_each, shares):
             pass
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown()
 
 
 def _sync_each(spools: Sequence[Spool]) -> None:

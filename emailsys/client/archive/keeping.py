@@ -6,27 +6,27 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from emailsys.client.archive.catching_up import folder_path, read_entry, record_journal, record_stamp, stamp
-from emailsys.client.archive.facts import Facts, facts_of
+from emailsys.client.archive.facts import facts_of, heading_of
 from emailsys.client.archive.files import (
     Spool,
+    Syncing,
     file_name,
     make_folder,
     new_key,
     speaking_of_the_disk,
     spool_of,
     sweep,
-    sync_all,
     sync_folders,
     write_whole,
 )
 from emailsys.client.archive.index import Entry, Index
-from emailsys.client.archive.marks import Journal, Marks
+from emailsys.client.archive.marks import NO_MARKS, Journal, Marks
 from emailsys.client.archive.values import Addition, Place
 
 #: The folder, in that of the store, of messages that have no name yet.
@@ -35,13 +35,23 @@ ARRIVING: Final = ".arriving"
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A message whose octets are on disk under a name that does not count yet."""
+    """A message whose octets are on disk, under a name that does not count yet."""
 
-    addition: Addition
     key: str
+    place: Place
+    name: str
+    octets: int
     spool: Spool
-    facts: Facts
-    arrived: datetime
+    marks: Marks = NO_MARKS
+
+
+@dataclass(slots=True)
+class Unentered:
+    """Messages that have their names, and are not in the index yet; and their folders as they are with them."""
+
+    messages: dict[str, Waiting] = field(default_factory=dict)
+    stamps: dict[Place, int] = field(default_factory=dict)
+    octets: int = 0
 
 
 class Keeper:
@@ -55,59 +65,63 @@ class Keeper:
         make_folder(self._arriving)
         sweep(self._arriving)
         self._index = index
+        self._syncing = Syncing()
+
+    def close(self) -> None:
+        """End what syncs."""
+        self._syncing.close()
 
     @contextmanager
-    def spooled(self, additions: Sequence[Addition]) -> Iterator[list[Waiting]]:
-        """Write and sync all of them, read what the index wants; what was not named at the end is dropped."""
+    def spooled(self, additions: Sequence[Addition], now: datetime) -> Iterator[list[Waiting]]:
+        """Write and sync all of them; what was not named at the end is dropped."""
         waiting: list[Waiting] = []
         try:
             for addition in additions:
-                spool = spool_of(self._arriving, addition.octets)
-                arrived = addition.arrived
-                assert arrived is not None
-                try:
-                    facts = facts_of(addition.octets, arrived)
-                except BaseException:
-                    spool.drop()
-                    raise
-                waiting.append(Waiting(addition, new_key(addition.source), spool, facts, arrived))
+                key = new_key(addition.source)
+                # The time of the file is that of arrival: the index takes it from there.
+                arrived = addition.arrived or now
+                heading = heading_of(addition.octets, arrived)
+                name = file_name(key, heading.date, heading.sender, heading.subject)
+                marks = NO_MARKS
+                if addition.flags or addition.tags or addition.note is not None:
+                    marks = Marks(addition.flags, tuple(sorted(set(addition.tags))), addition.note)
+                spool = spool_of(self._arriving, addition.octets, arrived)
+                waiting.append(Waiting(key, addition.place, name, len(addition.octets), spool, marks))
             with speaking_of_the_disk():
-                # The time of the file is that of arrival: an index made anew takes it from there.
-                for one in waiting:
-                    moment = one.arrived.timestamp()
-                    os.utime(one.spool.path, (moment, moment))
-                sync_all([one.spool for one in waiting])
+                self._syncing.sync([one.spool for one in waiting])
             yield waiting
         finally:
             for one in waiting:
                 one.spool.drop()
 
     def keep(self, waiting: Sequence[Waiting]) -> list[str]:
-        """Name them: from then on they are there. Marks are on disk before that."""
-        here = self._index.which_are_here([one.key for one in waiting])
-        fresh: dict[str, Waiting] = {}
-        for one in waiting:
-            if one.key not in here:
-                fresh.setdefault(one.key, one)
-        entries = [
-            Entry(
-                key=one.key,
-                place=one.addition.place,
-                name=file_name(one.key, one.facts.date, one.facts.sender, one.facts.subject),
-                octets=one.spool.octets,
-                arrived=one.arrived,
-                facts=one.facts,
-                marks=Marks(one.addition.flags, tuple(sorted(set(one.addition.tags))), one.addition.note),
-            )
-            for one in fresh.values()
-        ]
-        self._journal((entry.place.account, entry.key, entry.marks) for entry in entries if not entry.marks.is_empty)
-        folders = {place: folder_path(self._root, place) for place in {entry.place for entry in entries}}
+        """Name them and enter them into the index."""
+        unentered = Unentered()
+        self.name(waiting, unentered)
+        self.enter(unentered)
+        return [one.key for one in waiting]
+
+    def name(self, waiting: Iterable[Waiting], unentered: Unentered) -> None:
+        """Name them: from then on they are there. Marks are on disk before that.
+
+        @param unentered: what was named under the same lock; these are added.
+        @raise OSError: none of these is there, and whoever holds the lock next is to compare files and index.
+        """
+        keys = [one.key for one in waiting]
+        here = {*self._index.which_are_here(keys), *unentered.messages}
+        fresh = {one.key: one for one in reversed([*waiting]) if one.key not in here}
+        self._journal((one.place.account, one.key, one.marks) for one in fresh.values() if not one.marks.is_empty)
+        folders = {place: folder_path(self._root, place) for place in {one.place for one in fresh.values()}}
+        # A file that somebody else has put there since is to be found: the stamp of no folder is 0.
+        strange = {
+            place for place, seen in unentered.stamps.items() if place in folders and stamp(folders[place]) != seen
+        }
+        paths = {place: str(folder) for place, folder in folders.items()}
         named: list[str] = []
         try:
-            for entry in entries:
-                target = os.path.join(folders[entry.place], entry.name)
-                fresh[entry.key].spool.name(target)
+            for one in fresh.values():
+                target = f"{paths[one.place]}{os.sep}{one.name}"
+                one.spool.name(target)
                 named.append(target)
             sync_folders(folders.values())
         except OSError:
@@ -116,11 +130,23 @@ class Keeper:
                 with suppress(OSError):
                     os.unlink(path)
             raise
-        # From here on the messages are kept, whatever becomes of the index: it is compared with the files later.
+        unentered.messages |= fresh
+        unentered.octets += sum(one.octets for one in fresh.values())
+        unentered.stamps |= {place: 0 if place in strange else stamp(folder) for place, folder in folders.items()}
+
+    def enter(self, unentered: Unentered) -> None:
+        """Enter into the index what was named. It is kept, whatever becomes of the index: that is compared with the
+        files later."""
+        entries = [
+            entry
+            for one in unentered.messages.values()
+            if (entry := read_entry(self._root, one.place, one.name, one.key, one.marks)) is not None
+        ]
         with suppress(sqlite3.Error), self._index.transaction() as connection:
             self._index.insert(connection, entries)
-            self._seen(connection, {entry.place for entry in entries})
-        return [one.key for one in waiting]
+            for place, seen in unentered.stamps.items():
+                record_stamp(self._index, connection, place, seen)
+                record_journal(connection, place.account, Journal(self._root / place.account).size())
 
     def replace(self, key: str, octets: bytes, now: datetime) -> None:
         """Other octets under the same key."""

@@ -30,6 +30,10 @@ class Marks:
         return not self.flags and not self.tags and self.note is None
 
 
+#: Those of most messages.
+NO_MARKS: Final = Marks()
+
+
 def letters(flags: Flag) -> str:
     """The flags as maildir writes them, in ASCII order."""
     return "".join(sorted(letter for flag, letter in _LETTERS.items() if flags & flag))
