@@ -3,6 +3,7 @@
 For each step a fork of this process fetches until it makes that call, and dies before it; then another one fetches
 to the end. What is here and there at both moments is printed as JSON, one line a step, until a step is not reached.
 With "beside" a second process keeps what comes, and the first one dies; with "second" it is the second one that dies.
+With "-handing" behind that the first one writes all messages, and the second one only names them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from emailsys.client.accounts.values import Keep, KeepKind
 from emailsys.client.archive import archive as the_archive
 from emailsys.client.archive import second_process
 from emailsys.client.archive.archive import Archive
+from emailsys.client.archive.keeping import Keeper
 from emailsys.client.fetch import Wanted
 from tests.fakes.client_house import ClientHouse
 
@@ -51,10 +53,12 @@ def _die_at(step: int, mark: Path) -> None:
     from emailsys.net.stream import TCPStream
 
     TCPStream.send = dying(TCPStream.send)  # type: ignore[method-assign]
+    # Between the names and the index there is no call that changes anything on disk.
+    Keeper.enter = dying(Keeper.enter)  # type: ignore[method-assign]
 
 
-def _second(folder: Path, step: int | None) -> Any:
-    """The second process, which dies at that step."""
+def _second(folder: Path, step: int | None, is_busy: bool) -> Any:
+    """The second process, which dies at that step. @param is_busy: it never has the time to write."""
     the_archive.WORTH_A_SECOND = 1  # type: ignore[misc]
     serve = second_process.serve
 
@@ -66,17 +70,26 @@ def _second(folder: Path, step: int | None) -> Any:
         serve(opened, asked, answered, is_asked)
 
     second_process.serve = dying
-    return second_process.start(folder / "mail", lambda: datetime(2026, 3, 1, tzinfo=UTC))
+    second = second_process.start(folder / "mail", lambda: datetime(2026, 3, 1, tzinfo=UTC))
+    if is_busy and second is not None:
+        second.add_many = lambda additions: None  # type: ignore[method-assign]
+    return second
 
 
 def _fetch(folder: Path, name: str, port: int, keep: Keep, who: str, step: int | None) -> int:
-    """In a fork: 0 if the fetch came to its end, else how it died."""
+    """In a fork: 0 if the fetch came to its end, else how it died. Returns when its second process has ended, too."""
+    ended, alive = os.pipe()
     child = os.fork()
     if child:
+        os.close(alive)
+        # Both have that end open while they live.
+        os.read(ended, 1)
+        os.close(ended)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     try:
         reactor: Any = SelectReactor()
-        second = None if who == "alone" else _second(folder, step if who == "second" else None)
+        who, _, handing = who.partition("-")
+        second = None if who == "alone" else _second(folder, step if who == "second" else None, bool(handing))
         house = ClientHouse(reactor, folder, second)
         account = house.account(name, pop3=port)
         if step is not None and who != "second":
@@ -107,7 +120,7 @@ def _here(folder: Path) -> list[str]:
 
 
 def main(port: int, rule: str, who: str, steps: int) -> None:
-    """Die at each step of the first ones, until one is not reached any more. @param who: alone, beside, or second."""
+    """Die at each step of the first ones, until one is not reached any more. @param who: see above."""
     keep = Keep(KeepKind(rule))
     for step in range(1, steps + 1):
         folder = Path(tempfile.mkdtemp(prefix="emailsys-victim-"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from typing import Any, Final
 from emailsys.client.archive.archive import WORTH_A_SECOND
 from emailsys.client.archive.files import new_key
 from emailsys.client.archive.second_process import SecondProcess, serve
-from emailsys.client.archive.values import Addition, Flag, Place
+from emailsys.client.archive.values import Addition, ArchiveFull, Flag, Place
 from tests.unit.test_client_archive import IN, ME, ArchiveCase, message
 
 _CHECKOUT: Final = str(Path(__file__).resolve().parents[2])
@@ -39,13 +41,43 @@ additions = [Addition(b"Subject: %d\\r\\n\\r\\ntext\\r\\n" % n, place, str(n)) f
 kept = second.add_many(additions)
 refused = second.add_many([Addition(b"text\\r\\n", Place("me@example.test", "Nowhere"), "lost")])
 again = second.add_many(additions[:1])
-there = archive.list(place)
+with archive._keeper.spooled([Addition(one.octets, place, f"new {one.source}") for one in additions], now()) as waiting:
+    named = second.name([*waiting, waiting[0]])
+left = os.listdir(os.path.join(sys.argv[1], ".arriving"))
 second.close()
 second.close()
+os.waitpid(second.process, 0)
 after = second.add_many(additions)
-print(json.dumps([kept, sorted(one.key for one in there), refused, again, after]))
+there = archive.list(place)
+print(json.dumps([kept, sorted(one.key for one in there), refused, again, after, named, left]))
 archive.close()
 """
+
+
+# The first process is gone when its second has answered; that one is in no hurry.
+_ORPHAN: Final = """
+import os, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from emailsys.client.archive import keeping, second_process
+enter = keeping.Keeper.enter
+def slow(*given):
+    import time
+    time.sleep(0.3)
+    enter(*given)
+keeping.Keeper.enter = slow
+os.cpu_count = lambda: 2
+second = second_process.start(Path(sys.argv[1]), lambda: datetime(2026, 11, 23, 12, tzinfo=UTC))
+second._requests.write({asked})
+os.write(1, second._answers.readline())
+os._exit(0)
+"""
+
+
+def _asked(additions: list[Addition], folder: str = "Inbox") -> bytes:
+    """As the first process asks for messages to be kept."""
+    head = ["octets", [[ME, folder, one.source, len(one.octets)] for one in additions]]
+    return json.dumps(head).encode() + b"\n" + b"".join(one.octets for one in additions)
 
 
 def fetched(count: int) -> list[Addition]:
@@ -56,31 +88,122 @@ def fetched(count: int) -> list[Addition]:
 class ServingTests(ArchiveCase):
     """What the second process does with what it is handed."""
 
-    def answers(self, asked: bytes) -> list[object]:
+    def answers(self, asked: bytes, is_asked: Callable[[float], bool] = lambda seconds: True) -> list[object]:
         said = io.BytesIO()
-        serve(self.opened, io.BytesIO(asked), said)
+        serve(self.opened, io.BytesIO(asked), said, is_asked)
         return [json.loads(line) for line in said.getvalue().splitlines()]
-
-    def asked(self, additions: list[Addition], folder: str = "Inbox") -> bytes:
-        head = [[ME, folder, one.source, len(one.octets)] for one in additions]
-        return json.dumps(head).encode() + b"\n" + b"".join(one.octets for one in additions)
 
     def test_batches_are_kept_and_answered_by_their_keys(self) -> None:
         first, second = fetched(3)[:2], fetched(3)[2:]
-        answers = self.answers(self.asked(first) + self.asked(second))
+        answers = self.answers(_asked(first) + _asked(second))
         self.assertEqual(answers, [[new_key("pop3:0"), new_key("pop3:1")], [new_key("pop3:2")]])
         self.assertEqual(self.archive.octets(new_key("pop3:1")), first[1].octets)
 
     def test_half_a_batch_of_a_first_process_that_died_is_no_batch(self) -> None:
-        asked = self.asked(fetched(2))
+        asked = _asked(fetched(2))
         self.assertEqual(self.answers(asked[:-1]), [])
         self.assertEqual(self.answers(asked[:10]), [])
         self.assertEqual(self.archive.list(IN), [])
 
     def test_what_cannot_be_kept_is_left_to_the_first_process_and_the_next_batch_is_kept(self) -> None:
-        self.assertEqual(
-            self.answers(self.asked(fetched(1), "Nowhere") + self.asked(fetched(1))), [None, [new_key("pop3:0")]]
-        )
+        self.assertEqual(self.answers(_asked(fetched(1), "Nowhere") + _asked(fetched(1))), [None, [new_key("pop3:0")]])
+
+    def test_the_index_has_time_when_nobody_asks_and_else_at_the_end(self) -> None:
+        """In the midst of a fetch the answers come first."""
+        indexed: list[int] = []
+
+        def is_asked(seconds: float) -> bool:
+            indexed.append(len(self.archive.list(IN)))
+            return len(indexed) != 2
+
+        self.answers(b"".join(_asked([one]) for one in fetched(4)), is_asked)
+        # After the second batch nobody asked for a while: then the lock was given back.
+        self.assertEqual(indexed, [0, 0, 2, 2])
+        self.assertEqual(len(self.archive.list(IN)), 4)
+
+
+class BehindTests(ArchiveCase):
+    """Messages are named first, and entered into the index behind that."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.seconds = 0.0
+        self.behind = self.opened().behind(lambda: self.seconds)
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in (self.root / ME / "Inbox").iterdir())
+
+    def test_what_is_named_is_on_disk_and_in_the_index_once_it_was_entered(self) -> None:
+        keys = self.behind.add_many(fetched(3))
+        self.assertEqual((len(self.files()), self.archive.list(IN)), (3, []))
+        self.behind.enter()
+        self.assertEqual(sorted(one.key for one in self.archive.list(IN)), sorted(keys))
+        self.assertEqual(len(self.archive.search("hello")), 3)
+        self.assertFalse(self.behind.is_holding)
+
+    def test_the_same_source_is_kept_once_before_and_after_it_was_entered(self) -> None:
+        first = self.behind.add_many(fetched(2))
+        self.assertEqual(self.behind.add_many([*fetched(2), *fetched(3)])[:2], first)
+        self.behind.enter()
+        self.assertEqual(self.behind.add_many(fetched(1)), first[:1])
+        self.behind.enter()
+        self.assertEqual(len(self.archive.list(IN)), 3)
+        self.assertEqual(len(self.files()), 3)
+        self.assertFalse(self.behind.is_holding, "what was here already is waited for by nobody")
+
+    def test_others_wait_a_second_at_most_or_a_thousand_messages(self) -> None:
+        self.behind.add_many(fetched(1))
+        self.assertFalse(self.behind.is_due)
+        self.seconds = 0.9
+        self.behind.add_many(fetched(2))
+        self.assertFalse(self.behind.is_due)
+        self.seconds = 1.0
+        self.assertTrue(self.behind.is_due)
+        self.behind.enter()
+        self.behind.add_many(fetched(1002))
+        self.assertTrue(self.behind.is_due)
+        self.behind.enter()
+        self.behind.add_many([Addition(b"x" * 16 * 1024 * 1024, IN, "large")])
+        self.assertTrue(self.behind.is_due)
+        self.behind.enter()
+
+    def test_a_disk_that_is_full_in_the_midst_takes_nothing_of_what_was_named_before(self) -> None:
+        before = self.behind.add_many(fetched(2))
+        original = os.replace
+        calls: list[object] = []
+
+        def full(*given: Any) -> None:
+            calls.append(given)
+            if len(calls) == 2:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            original(*given)
+
+        replacing = self.patch(os, "replace", full)
+        self.assertRaises(ArchiveFull, self.behind.add_many, fetched(5))
+        replacing.restore()
+        self.assertFalse(self.behind.is_holding)
+        self.assertEqual(len(self.files()), 2)
+        # The next one that writes compares files and index.
+        self.archive.refresh()
+        self.assertEqual(sorted(one.key for one in self.archive.list(IN)), sorted(before))
+        self.assertEqual(len(self.behind.add_many(fetched(5))), 5)
+        self.behind.enter()
+        self.assertEqual(len(self.archive.list(IN)), 5)
+
+    def test_a_file_that_somebody_puts_there_meanwhile_is_found_later(self) -> None:
+        self.behind.add_many(fetched(1))
+        (self.root / ME / "Inbox" / "theirs.eml").write_bytes(message("theirs"))
+        os.utime(self.root / ME / "Inbox", (1, 1))
+        self.behind.add_many(fetched(2))
+        self.behind.enter()
+        self.archive.refresh()
+        self.assertIn("theirs", [one.subject for one in self.archive.list(IN)])
+
+    def test_a_file_that_goes_away_before_it_was_entered_is_not_in_the_index(self) -> None:
+        self.behind.add_many(fetched(2))
+        (self.root / ME / "Inbox" / self.files()[0]).unlink()
+        self.behind.enter()
+        self.assertEqual(len(self.archive.list(IN)), 1)
 
 
 class SecondTests(ArchiveCase):
@@ -90,7 +213,7 @@ class SecondTests(ArchiveCase):
         """A second process that says that, and what it was asked."""
         said, asked = Path(self.mktemp()), Path(self.mktemp())
         said.write_bytes(answer)
-        second = SecondProcess(0, asked.open("wb"), said.open("rb"))
+        second = SecondProcess(0, asked.open("wb", 0), said.open("rb"))
         self.addCleanup(second.close)
         return second, asked
 
@@ -103,7 +226,8 @@ class SecondTests(ArchiveCase):
         batch = fetched(WORTH_A_SECOND)
         self.assertEqual(self.archive.add_many(batch), ["a key"])
         said = io.BytesIO()
-        serve(self.opened, asked.open("rb"), said)
+        with asked.open("rb") as requests:
+            serve(self.opened, requests, said, lambda seconds: True)
         self.assertEqual(json.loads(said.getvalue()), [new_key(f"pop3:{one}") for one in range(WORTH_A_SECOND)])
         self.assertEqual(self.archive.octets(new_key("pop3:7")), batch[7].octets)
 
@@ -111,6 +235,7 @@ class SecondTests(ArchiveCase):
         second, asked = self.second(b'["a key"]\n')
         self.with_second(second)
         self.archive.add_many(fetched(WORTH_A_SECOND - 1))
+        self.assertFalse(second.is_in_use)
         marked = [Addition(one.octets, IN, f"m{one.source}", Flag.SEEN) for one in fetched(WORTH_A_SECOND)]
         self.archive.add_many(marked)
         self.archive.add_many([Addition(one.octets, IN) for one in fetched(WORTH_A_SECOND)])
@@ -126,11 +251,29 @@ class SecondTests(ArchiveCase):
                 self.assertEqual(len(self.archive.list(IN)), WORTH_A_SECOND)
                 self.assertEqual(keys[0], new_key("pop3:0"))
 
-    def test_while_the_second_process_is_busy_the_first_keeps_mail_itself(self) -> None:
+    def test_what_the_second_process_has_no_time_to_write_the_first_writes_and_the_second_names(self) -> None:
+        second, asked = self.second(b'["a key"]\n')
+        self.with_second(second)
+        self.patch(second, "add_many", lambda additions: None)
+        self.assertEqual(self.archive.add_many(fetched(WORTH_A_SECOND)), ["a key"])
+        said = io.BytesIO()
+        with asked.open("rb") as requests:
+            serve(self.opened, requests, said, lambda seconds: True)
+        self.assertEqual(json.loads(said.getvalue()), [new_key(f"pop3:{one}") for one in range(WORTH_A_SECOND)])
+        self.assertEqual(len(self.archive.list(IN)), WORTH_A_SECOND)
+
+    def test_a_second_process_that_is_busy_takes_no_messages(self) -> None:
         second, asked = self.second(b'["a key"]\n')
         with second._free:
             self.assertIsNone(second.add_many(fetched(1)))
         self.assertEqual(asked.read_bytes(), b"")
+
+    def test_once_the_second_process_names_files_it_names_all(self) -> None:
+        """A few messages at the end of a fetch need not wait for its lock."""
+        second, _asked = self.second(b'["a key"]\n["another"]\n')
+        self.with_second(second)
+        self.archive.add_many(fetched(WORTH_A_SECOND))
+        self.assertEqual(self.archive.add_many(fetched(1)), ["another"])
 
 
 class ProcessTests(ArchiveCase):
@@ -148,13 +291,36 @@ class ProcessTests(ArchiveCase):
         return json.loads(run.stdout)
 
     def test_both_processes_see_what_either_keeps_and_the_second_ends_with_the_first(self) -> None:
-        kept, there, refused, again, after = self.run_program(2)
-        self.assertEqual(sorted(kept), there)
-        self.assertEqual(len(kept), 40)
+        kept, there, refused, again, after, named, left = self.run_program(2)
+        self.assertEqual(sorted([*kept, *named[:-1]]), there)
+        self.assertEqual((len(kept), len(named)), (40, 41))
         self.assertEqual(again, kept[:1])
+        self.assertEqual(left, [], "of what was handed over nothing stays")
         self.assertIsNone(refused)
         self.assertIsNone(after)
-        self.assertEqual(len(self.archive.list(Place(ME, "Inbox"))), 40)
+        self.assertEqual(len(self.archive.list(Place(ME, "Inbox"))), 80)
+
+    def test_whoever_opens_the_store_behind_a_fetch_waits_for_the_index_and_not_for_the_first_process(self) -> None:
+        """The first process ends as soon as all is on disk; `list` right behind it shows everything."""
+        asked = _asked(fetched(3))
+        program = _ORPHAN.replace("{asked}", repr(asked))
+        run = subprocess.run(
+            [sys.executable, "-c", program, str(self.root)],
+            env={**os.environ, "PYTHONPATH": _CHECKOUT},
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+        self.assertEqual(json.loads(run.stdout), [new_key(f"pop3:{one}") for one in range(3)])
+        self.assertEqual(len(self.opened().list(IN)), 3)
+
+    def test_a_store_that_is_removed_behind_a_fetch_does_not_come_back(self) -> None:
+        archive = self.opened()
+        shutil.rmtree(self.root)
+        said = io.BytesIO()
+        serve(lambda: archive, io.BytesIO(_asked(fetched(3))), said, lambda seconds: True)
+        self.assertEqual(json.loads(said.getvalue()), None)
+        self.assertFalse(self.root.exists())
 
     def noting(self, calls: list[str], name: str) -> Callable[..., Any]:
         call = getattr(os, name)
