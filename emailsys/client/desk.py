@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 from emailsys.client.accounts.file import AccountsFile
 from emailsys.client.accounts.values import Account, AccountError
-from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.values import DRAFTS, INBOX, OUTBOX, ArchiveError, Flag, Place, Summary
 from emailsys.mail.mailboxes import Mailbox
 
 if TYPE_CHECKING:
-    from emailsys.client.archive.second_process import SecondProcess
+    from emailsys.client.archive.archive import Archive
     from emailsys.client.compose.build import Composed
     from emailsys.client.compose.draft import Draft
     from emailsys.client.outbox import Notices, Outbox
@@ -34,14 +33,10 @@ class Folders:
 class Desk:
     """Everything is opened when it is first asked for. Methods that read or write block: call them from a thread."""
 
-    def __init__(self, folders: Folders, now: Callable[[], datetime], second: SecondProcess | None = None) -> None:
-        """
-        @param now: the current moment, with time zone.
-        @param second: as Archive has it.
-        """
+    def __init__(self, folders: Folders, now: Callable[[], datetime]) -> None:
+        """@param now: the current moment, with time zone."""
         self.folders = folders
         self.now = now
-        self._second = second
 
     @cached_property
     def accounts_file(self) -> AccountsFile:
@@ -51,8 +46,11 @@ class Desk:
     @cached_property
     def archive(self) -> Archive:
         """The local store."""
+        # A fetch may leave it to another process.
+        from emailsys.client.archive.archive import Archive
+
         self.folders.archive.parent.mkdir(parents=True, exist_ok=True)
-        return Archive(self.folders.archive, self.now, self._second)
+        return Archive(self.folders.archive, self.now)
 
     @cached_property
     def outbox(self) -> Outbox:
@@ -78,10 +76,15 @@ class Desk:
 
         @raise AccountError: there is none.
         """
+        found = self.named(name)
+        self.archive.add_account(found.name)
+        return found
+
+    def named(self, name: str | None = None) -> Account:
+        """The same, and no folder is made."""
         found = self.accounts_file.find(name) if name is not None else self.accounts_file.default()
         if found is None:
             raise AccountError("there is no account yet: emailsys mail account add you@example.org")
-        self.archive.add_account(found.name)
         return found
 
     def account_for(self, summary: Summary) -> Account:

@@ -12,8 +12,7 @@ from typing import Final
 
 from emailsys.client.accounts.secrets_in_place import SecretsInPlace
 from emailsys.client.accounts.values import Account, Server
-from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.values import ArchiveError
+from emailsys.client.archive.values import ArchiveError, KeepsMail
 from emailsys.client.claims import Claim, Claimed
 from emailsys.client.fetch_values import (
     EVERYTHING_NEW,
@@ -77,7 +76,7 @@ class _AccountFetch:
     def run(self) -> Fetched:
         try:
             self._ids.load()
-            self._fetcher.archive.add_account(self._account.name)
+            self._fetcher.store.add_account(self._account.name)
             self._sessions()
         except FetchError as error:
             return self._result(str(error), error.advice, error.transient)
@@ -107,7 +106,7 @@ class _AccountFetch:
         self._report(Stage.CONNECTING, str(self._account.pop3))
         client = open_maildrop(fetcher.streams.new(), self._account, fetcher.secrets)
         Round(
-            client, self._account, self._wanted, fetcher.archive, self._ids, self._tally, fetcher.now, self._report
+            client, self._account, self._wanted, fetcher.store, self._ids, self._tally, fetcher.now, self._report
         ).run()
 
     def _refusals(self) -> str | None:
@@ -136,11 +135,11 @@ class _AccountFetch:
 
 
 class Fetcher:
-    """Fetches mail into the archive. One for one command: its methods block, until another thread stops them."""
+    """Fetches mail into the local store. One for one command: its methods block, until another thread stops them."""
 
     def __init__(
         self,
-        archive: Archive,
+        store: KeepsMail,
         secrets: SecretsInPlace,
         state: Path,
         now: Callable[[], datetime],
@@ -150,7 +149,7 @@ class Fetcher:
         @param state: such as `places.state_folder()`.
         @param progress: called by any thread, but by one at a time.
         """
-        self.archive = archive
+        self.store = store
         self.secrets = secrets
         self.now = now
         self.streams = OpenStreams()

@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from emailsys.client.accounts.values import Account, Keep, KeepKind
-from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.values import INBOX, Addition, Place
+from emailsys.client.archive.values import INBOX, Addition, KeepsMail, Place
 from emailsys.client.fetch_values import Stage, Waiting, Wanted
 from emailsys.client.fetched_ids import FetchedIds, numbered_ids
 from emailsys.client.intake import Arriving, Intake
@@ -84,7 +83,7 @@ class Round:
         client: POP3Client,
         account: Account,
         wanted: Wanted,
-        archive: Archive,
+        store: KeepsMail,
         ids: FetchedIds,
         tally: Tally,
         now: Callable[[], datetime],
@@ -95,7 +94,7 @@ class Round:
         self._client = client
         self._account = account
         self._wanted = wanted
-        self._archive = archive
+        self._store = store
         self._ids = ids
         self._tally = tally
         self._now = now
@@ -144,7 +143,7 @@ class Round:
         """Record what is here and was not recorded, for a crash came in between."""
         ids = self._ids
         unknown = [message.uid for message in messages if message.uid not in ids]
-        known = self._archive.known(self._source + uid for uid in unknown)
+        known = self._store.known(self._source + uid for uid in unknown)
         ids.add((uid for uid in unknown if self._source + uid in known), int(self._now().timestamp()))
         ids.keep_only({message.uid for message in messages})
 
@@ -198,7 +197,7 @@ class Round:
         """Written, synced and renamed by the archive, then recorded. In a thread."""
         place = Place(self._account.name, INBOX)
         additions = [Addition(arrived.whole(), place, self._source + arrived.uid) for arrived in batch]
-        keys = self._archive.add_many(additions)
+        keys = self._store.add_many(additions)
         self._ids.add((arrived.uid for arrived in batch), int(self._now().timestamp()))
         return keys
 

@@ -16,7 +16,7 @@ from emailsys.client.accounts.secrets import Secrets
 from emailsys.client.accounts.secrets_in_place import CommandsSecrets
 from emailsys.client.accounts.values import Account, SecretKind, SecretSource, Security, Server
 from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.second_process import SecondProcess
+from emailsys.client.archive.second_process import SecondProcess, SecondStore
 from emailsys.client.archive.values import INBOX, Place
 from emailsys.client.fetch import Fetcher, Progress
 from emailsys.client.outbox import Outbox
@@ -33,12 +33,13 @@ class ClientHouse:
         self.folder = folder or Path(tempfile.mkdtemp(prefix="emailsys-client-"))
         self.time = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
         self.state = self.folder / "state"
-        self.archive = Archive(self.folder / "mail", self.now, second)
+        self.archive = Archive(self.folder / "mail", self.now)
         self.in_thread = threads_of(reactor)
         self.secrets = Secrets(self.in_thread)
         self.progress: list[Progress] = []
         self.sending: list[SendProgress] = []
-        self.fetcher = Fetcher(self.archive, CommandsSecrets(), self.state, self.now, self.progress.append)
+        store = self.archive if second is None else SecondStore(second, lambda: self.archive)
+        self.fetcher = Fetcher(store, CommandsSecrets(), self.state, self.now, self.progress.append)
         self.outbox = Outbox(self.archive, self.state, self.now)
         self.sender = Sender(reactor, self.archive, self.outbox, self.secrets, self.now, self.sending.append)
         self._ports: list[Any] = []

@@ -3,7 +3,6 @@
 For each step a fork of this process fetches until it makes that call, and dies before it; then another one fetches
 to the end. What is here and there at both moments is printed as JSON, one line a step, until a step is not reached.
 With "beside" a second process keeps what comes, and the first one dies; with "second" it is the second one that dies.
-With "-handing" behind that the first one writes all messages, and the second one only names them.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from typing import Any, BinaryIO
 from twisted.internet.selectreactor import SelectReactor
 
 from emailsys.client.accounts.values import Keep, KeepKind
-from emailsys.client.archive import archive as the_archive
 from emailsys.client.archive import second_process
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.keeping import Keeper
@@ -57,9 +55,8 @@ def _die_at(step: int, mark: Path) -> None:
     Keeper.enter = dying(Keeper.enter)  # type: ignore[method-assign]
 
 
-def _second(folder: Path, step: int | None, is_busy: bool) -> Any:
-    """The second process, which dies at that step. @param is_busy: it never has the time to write."""
-    the_archive.WORTH_A_SECOND = 1  # type: ignore[misc]
+def _second(folder: Path, step: int | None) -> Any:
+    """The second process, which dies at that step."""
     serve = second_process.serve
 
     def dying(
@@ -70,10 +67,7 @@ def _second(folder: Path, step: int | None, is_busy: bool) -> Any:
         serve(opened, asked, answered, is_asked)
 
     second_process.serve = dying
-    second = second_process.start(folder / "mail", lambda: datetime(2026, 3, 1, tzinfo=UTC))
-    if is_busy and second is not None:
-        second.add_many = lambda additions: None  # type: ignore[method-assign]
-    return second
+    return second_process.start(folder / "mail", lambda: datetime(2026, 3, 1, tzinfo=UTC))
 
 
 def _fetch(folder: Path, name: str, port: int, keep: Keep, who: str, step: int | None) -> int:
@@ -88,8 +82,7 @@ def _fetch(folder: Path, name: str, port: int, keep: Keep, who: str, step: int |
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     try:
         reactor: Any = SelectReactor()
-        who, _, handing = who.partition("-")
-        second = None if who == "alone" else _second(folder, step if who == "second" else None, bool(handing))
+        second = None if who == "alone" else _second(folder, step if who == "second" else None)
         house = ClientHouse(reactor, folder, second)
         account = house.account(name, pop3=port)
         if step is not None and who != "second":

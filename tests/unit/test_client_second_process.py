@@ -13,10 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from emailsys.client.archive.archive import WORTH_A_SECOND
 from emailsys.client.archive.files import new_key
-from emailsys.client.archive.second_process import SecondProcess, serve
-from emailsys.client.archive.values import Addition, ArchiveFull, Flag, Place
+from emailsys.client.archive.second_process import SecondProcess, SecondStore, serve
+from emailsys.client.archive.values import Addition, ArchiveFull, NoSuchFolder, Place
 from tests.unit.test_client_archive import IN, ME, ArchiveCase, message
 
 _CHECKOUT: Final = str(Path(__file__).resolve().parents[2])
@@ -34,22 +33,21 @@ if second is None:
     sys.exit()
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.values import Addition, Place
-archive = Archive(Path(sys.argv[1]), now)
 place = Place("me@example.test", "Inbox")
-archive.add_account(place.account)
+second.open()
+made = second.add_account(place.account)
 additions = [Addition(b"Subject: %d\\r\\n\\r\\ntext\\r\\n" % n, place, str(n)) for n in range(40)]
 kept = second.add_many(additions)
 refused = second.add_many([Addition(b"text\\r\\n", Place("me@example.test", "Nowhere"), "lost")])
 again = second.add_many(additions[:1])
-with archive._keeper.spooled([Addition(one.octets, place, f"new {one.source}") for one in additions], now()) as waiting:
-    named = second.name([*waiting, waiting[0]])
-left = os.listdir(os.path.join(sys.argv[1], ".arriving"))
+known = second.known(["0", "none"])
 second.close()
 second.close()
 os.waitpid(second.process, 0)
 after = second.add_many(additions)
+archive = Archive(Path(sys.argv[1]), now)
 there = archive.list(place)
-print(json.dumps([kept, sorted(one.key for one in there), refused, again, after, named, left]))
+print(json.dumps([made, kept, sorted(one.key for one in there), refused, again, after, known]))
 archive.close()
 """
 
@@ -76,7 +74,7 @@ os._exit(0)
 
 def _asked(additions: list[Addition], folder: str = "Inbox") -> bytes:
     """As the first process asks for messages to be kept."""
-    head = ["octets", [[ME, folder, one.source, len(one.octets)] for one in additions]]
+    head = ["keep", [[ME, folder, one.source, len(one.octets)] for one in additions]]
     return json.dumps(head).encode() + b"\n" + b"".join(one.octets for one in additions)
 
 
@@ -217,63 +215,51 @@ class SecondTests(ArchiveCase):
         self.addCleanup(second.close)
         return second, asked
 
-    def with_second(self, second: SecondProcess) -> None:
-        self.archive._second = second
+    def store(self, answer: bytes) -> tuple[SecondStore, Path]:
+        second, asked = self.second(answer)
+        return SecondStore(second, lambda: self.archive), asked
 
-    def test_a_batch_worth_it_is_kept_by_the_second_process(self) -> None:
-        second, asked = self.second(b'["a key"]\n')
-        self.with_second(second)
-        batch = fetched(WORTH_A_SECOND)
-        self.assertEqual(self.archive.add_many(batch), ["a key"])
+    def test_what_is_asked_is_done_by_the_second_process(self) -> None:
+        store, asked = self.store(b'true\n{"pop3:0": "a key"}\n["another"]\n')
+        store.add_account("new@example.test")
+        self.assertEqual(store.known(["pop3:0"]), {"pop3:0": "a key"})
+        self.assertEqual(store.add_many(fetched(2)), ["another"])
+        self.assertEqual(self.archive.list(IN), [])
         said = io.BytesIO()
         with asked.open("rb") as requests:
             serve(self.opened, requests, said, lambda seconds: True)
-        self.assertEqual(json.loads(said.getvalue()), [new_key(f"pop3:{one}") for one in range(WORTH_A_SECOND)])
-        self.assertEqual(self.archive.octets(new_key("pop3:7")), batch[7].octets)
+        answers = [json.loads(line) for line in said.getvalue().splitlines()]
+        self.assertEqual(answers, [True, {}, [new_key("pop3:0"), new_key("pop3:1")]])
+        self.assertIn("new@example.test", self.archive.accounts())
 
-    def test_a_few_messages_and_those_with_marks_stay_in_the_first(self) -> None:
-        second, asked = self.second(b'["a key"]\n')
-        self.with_second(second)
-        self.archive.add_many(fetched(WORTH_A_SECOND - 1))
-        self.assertFalse(second.is_in_use)
-        marked = [Addition(one.octets, IN, f"m{one.source}", Flag.SEEN) for one in fetched(WORTH_A_SECOND)]
-        self.archive.add_many(marked)
-        self.archive.add_many([Addition(one.octets, IN) for one in fetched(WORTH_A_SECOND)])
-        self.assertEqual(asked.read_bytes(), b"")
-        self.assertEqual(len(self.archive.list(IN)), 3 * WORTH_A_SECOND - 1)
+    def test_what_was_kept_is_known_before_it_was_entered(self) -> None:
+        """Another session of the same fetch asks."""
+        known = json.dumps(["known", ["pop3:0", "pop3:9"]]).encode() + b"\n"
+        said = io.BytesIO()
+        serve(self.opened, io.BytesIO(_asked(fetched(1)) + known), said, lambda seconds: True)
+        self.assertEqual(json.loads(said.getvalue().splitlines()[1]), {"pop3:0": new_key("pop3:0")})
 
-    def test_the_first_process_keeps_what_a_second_that_died_had_not_answered(self) -> None:
-        for answer in (b"", b"[", b"null\n"):
+    def test_the_first_process_does_what_a_second_that_died_or_could_not_has_not_answered(self) -> None:
+        for number, answer in enumerate((b"", b"[", b"null\nnull\nnull\n")):
             with self.subTest(answer=answer):
-                second, _asked = self.second(answer)
-                self.with_second(second)
-                keys = self.archive.add_many(fetched(WORTH_A_SECOND))
-                self.assertEqual(len(self.archive.list(IN)), WORTH_A_SECOND)
-                self.assertEqual(keys[0], new_key("pop3:0"))
+                store, _asked = self.store(answer)
+                store.add_account(f"new{number}@example.test")
+                self.assertIn(f"new{number}@example.test", self.archive.accounts())
+                self.assertEqual(store.add_many(fetched(3))[0], new_key("pop3:0"))
+                self.assertEqual(len(self.archive.list(IN)), 3)
+                self.assertEqual(store.known(["pop3:0"]), {"pop3:0": new_key("pop3:0")})
 
-    def test_what_the_second_process_has_no_time_to_write_the_first_writes_and_the_second_names(self) -> None:
-        second, asked = self.second(b'["a key"]\n')
-        self.with_second(second)
-        self.patch(second, "add_many", lambda additions: None)
-        self.assertEqual(self.archive.add_many(fetched(WORTH_A_SECOND)), ["a key"])
-        said = io.BytesIO()
-        with asked.open("rb") as requests:
-            serve(self.opened, requests, said, lambda seconds: True)
-        self.assertEqual(json.loads(said.getvalue()), [new_key(f"pop3:{one}") for one in range(WORTH_A_SECOND)])
-        self.assertEqual(len(self.archive.list(IN)), WORTH_A_SECOND)
+    def test_why_something_cannot_be_kept_is_heard_from_the_first(self) -> None:
+        store, _asked = self.store(b"null\n")
+        nowhere = [Addition(message("lost"), Place(ME, "Nowhere"), "lost")]
+        self.assertRaises(NoSuchFolder, store.add_many, nowhere)
 
-    def test_a_second_process_that_is_busy_takes_no_messages(self) -> None:
-        second, asked = self.second(b'["a key"]\n')
-        with second._free:
-            self.assertIsNone(second.add_many(fetched(1)))
-        self.assertEqual(asked.read_bytes(), b"")
-
-    def test_once_the_second_process_names_files_it_names_all(self) -> None:
-        """A few messages at the end of a fetch need not wait for its lock."""
-        second, _asked = self.second(b'["a key"]\n["another"]\n')
-        self.with_second(second)
-        self.archive.add_many(fetched(WORTH_A_SECOND))
-        self.assertEqual(self.archive.add_many(fetched(1)), ["another"])
+    def test_a_second_process_that_hears_nothing_any_more_is_done_without(self) -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        second = SecondProcess(0, os.fdopen(writing, "wb", 0), io.BytesIO(b"true\n"))
+        self.addCleanup(second.close)
+        self.assertIsNone(second.add_account(ME))
 
 
 class ProcessTests(ArchiveCase):
@@ -291,14 +277,14 @@ class ProcessTests(ArchiveCase):
         return json.loads(run.stdout)
 
     def test_both_processes_see_what_either_keeps_and_the_second_ends_with_the_first(self) -> None:
-        kept, there, refused, again, after, named, left = self.run_program(2)
-        self.assertEqual(sorted([*kept, *named[:-1]]), there)
-        self.assertEqual((len(kept), len(named)), (40, 41))
+        made, kept, there, refused, again, after, known = self.run_program(2)
+        self.assertTrue(made)
+        self.assertEqual((sorted(kept), len(kept)), (there, 40))
         self.assertEqual(again, kept[:1])
-        self.assertEqual(left, [], "of what was handed over nothing stays")
+        self.assertEqual(known, {"0": kept[0]})
         self.assertIsNone(refused)
         self.assertIsNone(after)
-        self.assertEqual(len(self.archive.list(Place(ME, "Inbox"))), 80)
+        self.assertEqual(len(self.archive.list(Place(ME, "Inbox"))), 40)
 
     def test_whoever_opens_the_store_behind_a_fetch_waits_for_the_index_and_not_for_the_first_process(self) -> None:
         """The first process ends as soon as all is on disk; `list` right behind it shows everything."""

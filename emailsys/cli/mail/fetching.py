@@ -17,13 +17,14 @@ from emailsys.config.exits import Exit
 if TYPE_CHECKING:
     from emailsys.client.accounts.secrets import Prompt
     from emailsys.client.accounts.values import Account
+    from emailsys.client.archive.values import KeepsMail
     from emailsys.client.fetch import Fetcher
     from emailsys.client.fetch_values import Fetched, Progress
 
 
 def _chosen(session: Session, names: Sequence[str]) -> list[Account]:
     if names:
-        return [session.desk.account(name) for name in names]
+        return [session.desk.named(name) for name in names]
     found = [one for one in session.desk.accounts() if one.pop3 is not None]
     if not found:
         raise Refused("there is no account to fetch: emailsys mail account add you@example.org", Exit.CONFIG)
@@ -31,7 +32,11 @@ def _chosen(session: Session, names: Sequence[str]) -> list[Account]:
 
 
 def _fetcher(
-    session: Session, accounts: Sequence[Account], prompt: Prompt, progress: Callable[[Progress], None] | None = None
+    session: Session,
+    store: KeepsMail,
+    accounts: Sequence[Account],
+    prompt: Prompt,
+    progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Fetcher:
     """What fetches those accounts, with what their servers want to hear."""
     from emailsys.client.accounts.secrets_in_place import CommandsSecrets
@@ -42,7 +47,7 @@ def _fetcher(
     for account in accounts:
         if account.pop3 is not None:
             secrets.get_ahead(account, account.pop3)
-    return Fetcher(desk.archive, secrets, desk.folders.state, desk.now, progress or (lambda progress: None))
+    return Fetcher(store, secrets, desk.folders.state, desk.now, progress)
 
 
 @click.command()
@@ -98,9 +103,9 @@ def fetch(
         if result.keys or result.problem:
             tell_fetched(result)
 
-    session.desk.archive.refresh()
+    store = session.fetch_store()
     with Bars() as bars:
-        fetcher = _fetcher(session, chosen, bars.ask_secret, bars.fetching)
+        fetcher = _fetcher(session, store, chosen, bars.ask_secret, bars.fetching)
         if watch:
             tell(f"watching {', '.join(one.name for one in chosen)}; Ctrl-C ends it")
             try:
@@ -165,7 +170,7 @@ def waiting(session: Session, account: str | None, limit: int, lines: int, as_js
 
     now = session.desk.now()
     rows = []
-    for one in _fetcher(session, [owner], ask_secret).preview(owner, lines, limit):
+    for one in _fetcher(session, session.desk.archive, [owner], ask_secret).preview(owner, lines, limit):
         known = facts_of(one.header, now)
         rows.append(
             {

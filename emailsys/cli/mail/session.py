@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from emailsys.client.archive.second_process import SecondProcess
+    from emailsys.client.archive.values import KeepsMail
     from emailsys.client.desk import Desk
 
 T = TypeVar("T")
@@ -42,18 +43,27 @@ class Session:
         from emailsys.client.desk import Desk, Folders
         from emailsys.client.places import accounts_file, archive_folder, state_folder
 
-        return Desk(Folders(accounts_file(), archive_folder(), state_folder()), _now, self._second)
+        return Desk(Folders(accounts_file(), archive_folder(), state_folder()), _now)
 
     def split_off_second(self) -> None:
-        """Let a second process keep mail beside this one; call it before anything large is imported.
+        """Let a second process keep what a fetch brings; call it before anything large is imported.
 
         A session that goes on, line by line or on the screen, has none.
         """
-        if self.run is run_once and "desk" not in self.__dict__:
+        if self.run is run_once:
             from emailsys.client.archive.second_process import start
             from emailsys.client.places import archive_folder
 
             self._second = start(archive_folder(), _now)
+
+    def fetch_store(self) -> KeepsMail:
+        """What keeps the mail of a fetch: the second process, if there is one."""
+        if self._second is None:
+            self.desk.archive.refresh()
+            return self.desk.archive
+        from emailsys.client.archive.second_process import SecondStore
+
+        return SecondStore(self._second, lambda: self.desk.archive)
 
     def close(self) -> None:
         """Close what was opened."""

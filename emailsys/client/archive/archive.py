@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace as changed
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from emailsys.client.archive.behind import Behind
 from emailsys.client.archive.catching_up import Progress, catch_up, folder_path, rebuild
@@ -43,16 +43,11 @@ from emailsys.client.archive.values import (
 from emailsys.client.file_names import safe_name
 from emailsys.mail.mailboxes import Mailbox
 
-if TYPE_CHECKING:
-    from emailsys.client.archive.second_process import SecondProcess
-
 #: The file of the index below the store's folder.
 INDEX: Final = "index.sqlite"
 _LOCK: Final = ".lock"
 # In the note of a message that went to Trash: where it lay before.
 _WAS_IN: Final = "was_in"
-#: Fewer messages are kept by the time they were handed over.
-WORTH_A_SECOND: Final = 16
 
 
 class Archive:
@@ -62,17 +57,15 @@ class Archive:
     disk) and then have changed nothing that can be seen.
     """
 
-    def __init__(self, root: Path, now: Callable[[], datetime], second: SecondProcess | None = None) -> None:
+    def __init__(self, root: Path, now: Callable[[], datetime]) -> None:
         """Open the store at `root`, which is made if it is not there (mode 0700).
 
         An index that is not there, is damaged or of another version is made anew from the files.
 
         @param now: the current moment, with time zone.
-        @param second: keeps some of what comes in numbers. Whoever has started it ends it, before this is closed.
         """
         self._root = root
         self._now = now
-        self._second = second
         with speaking_of_the_disk():
             make_folder(root)
             self._lock = WriteLock(root / _LOCK)
@@ -221,25 +214,8 @@ class Archive:
         """
         for place in {addition.place for addition in additions}:
             self._folder(place)
-        keys = self._by_second(additions)
-        if keys is None:
-            with self._keeper.spooled(additions, self._now()) as waiting, self._writing():
-                keys = self._keeper.keep(waiting)
-        return keys
-
-    def _by_second(self, additions: Sequence[Addition]) -> list[str] | None:
-        """None where the second process is not worth it, is gone, or could not."""
-        second = self._second
-        if second is None or not (second.is_in_use or len(additions) >= WORTH_A_SECOND):
-            return None
-        if not all(map(_comes_alone, additions)):
-            return None
-        keys = second.add_many(additions)
-        if keys is None and not second.is_gone:
-            # Only one process gives names, so that it need not look for those of the other. It has no time to write.
-            with self._keeper.spooled(additions, self._now()) as waiting:
-                keys = second.name(waiting)
-        return keys
+        with self._keeper.spooled(additions, self._now()) as waiting, self._writing():
+            return self._keeper.keep(waiting)
 
     def behind(self, seconds: Callable[[], float]) -> Behind:
         """Keep messages in numbers, for one thread. @param seconds: a clock that only goes on."""
@@ -413,11 +389,6 @@ class Archive:
         """Make the index anew from the files; returns the number of messages. `progress` is told done and all."""
         with speaking_of_the_disk(), speaking_of_the_index(), self._lock.held():
             return rebuild(self._root, self._index, progress)
-
-
-def _comes_alone(addition: Addition) -> bool:
-    """Whether a message has nothing with it but where it came from."""
-    return addition.source is not None and not (addition.flags or addition.tags or addition.note or addition.arrived)
 
 
 # Above every number of a message.

@@ -58,15 +58,12 @@ class Behind:
         )
 
     def add_many(self, additions: Sequence[Addition]) -> list[str]:
-        """As `Archive.add_many`, for messages without marks."""
+        """As `Archive.add_many`, for messages without marks; not in the index before `enter`."""
         with self._keeper.spooled(additions, self._now()) as waiting:
-            return self.name(waiting)
+            self._name(waiting)
+            return [one.key for one in waiting]
 
-    def name(self, waiting: Sequence[Waiting]) -> list[str]:
-        """Name messages that are on disk already; returns their keys once the folders are on disk.
-
-        The spools are gone at the end, those of messages that were here before, too.
-        """
+    def _name(self, waiting: Sequence[Waiting]) -> None:
         unentered, since = self._unentered, self._since
         self._unentered, self._since = Unentered(), None
         # Where it fails, the lock is given back and says so: the next one compares files and index.
@@ -76,10 +73,7 @@ class Behind:
                 since = self._seconds()
             self._keeper.name(waiting, unentered)
             self._held = held.pop_all()
-        for one in waiting:
-            one.spool.drop()
         self._unentered, self._since = unentered, since
-        return [one.key for one in waiting]
 
     def enter(self) -> None:
         """Enter what was named, and give the lock back."""

@@ -1,4 +1,4 @@
-"""A second process that keeps messages in the local store beside the first one, on another processor."""
+"""A second process that keeps what a fetch brings in the local store, while the first one speaks to the servers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 if TYPE_CHECKING:
     from emailsys.client.archive.archive import Archive
     from emailsys.client.archive.behind import Behind
-    from emailsys.client.archive.keeping import Waiting
     from emailsys.client.archive.values import Addition
 
 # Octets that a pipe holds: as many as Linux gives without asking for more rights.
 _PIPE: Final = 1024 * 1024
-# What is asked: to keep what follows, or to name what is on disk.
-_OCTETS: Final = "octets"
-_NAME: Final = "name"
+# What is asked: see `serve`.
+_OPEN: Final = "open"
+_ACCOUNT: Final = "account"
+_KNOWN: Final = "known"
+_KEEP: Final = "keep"
 # Seconds without a request after which there is time for the index. Between two batches of a fetch it is less.
 _IDLE: Final = 0.05
 
@@ -85,68 +86,62 @@ def _live(root: Path, now: Callable[[], datetime], asked: int, answered: int) ->
 def serve(
     opened: Callable[[], Archive], asked: BinaryIO, answered: BinaryIO, is_asked: Callable[[float], bool]
 ) -> None:
-    """Keep batches until nobody asks any more: the first process has ended, however that came.
+    """Do what is asked until nobody asks any more: the first process has ended, however that came.
 
-    A request is a line of JSON and what it announces: ["octets", [[account, folder, source, octets], ...]] and behind
-    it the messages, or ["name", [[account, folder, key, name, octets, path], ...]], where the messages are on disk
-    already. The answer is a line of JSON: their keys when they are on disk under their names, or null. The next request
-    follows the answer; where none comes for a while, and at the end, what was named is entered into the index.
+    A request is a line of JSON, and the answer is one: null for what cannot be done. ["open", null] opens the store,
+    which else the first of the others does, and has no answer; ["account", NAME] makes an account's folders: true;
+    ["known", [SOURCE, ...]] is answered by those that are kept, with their keys; ["keep", [[account, folder, source,
+    octets], ...]] has the messages behind it, and is answered by their keys when they are on disk under their names.
+    The next request follows the answer; where none comes for a while, and at the end, what was named is entered into
+    the index.
 
     @param answered: without a buffer.
-    @param opened: gives the store, which is opened when the first batch has come.
     @param is_asked: waits so many seconds for a request, or for the end of them.
     """
     with ExitStack() as open_until_the_end:
+        archive: Archive | None = None
         behind: Behind | None = None
         while True:
             if behind is not None and behind.is_holding and (behind.is_due or not is_asked(_IDLE)):
                 behind.enter()
-            keep = _request(asked)
-            if keep is None:
+            head = asked.readline()
+            if not head.endswith(b"\n"):
                 break
-            if behind is None:
+            verb, what = json.loads(head)
+            additions = _additions(what, asked) if verb == _KEEP else ()
+            if additions is None:
+                break
+            if archive is None or behind is None:
                 archive = opened()
                 open_until_the_end.callback(archive.close)
                 behind = archive.behind(time.monotonic)
-            with suppress(OSError):
-                # Where nobody hears it any more there is nothing more to be read either.
-                answered.write(json.dumps(_kept(behind, keep)).encode() + b"\n")
+            if verb != _OPEN:
+                with suppress(OSError):
+                    # Where nobody hears it any more there is nothing more to be read either.
+                    answered.write(json.dumps(_answer(archive, behind, verb, what, additions)).encode() + b"\n")
         if behind is not None and behind.is_holding:
             behind.enter()
 
 
-def _kept(behind: Behind, keep: Callable[[Behind], list[str]]) -> list[str] | None:
+def _answer(archive: Archive, behind: Behind, verb: str, what: Any, additions: Sequence[Addition]) -> Any:
     from emailsys.client.archive.values import ArchiveError
 
     try:
-        return keep(behind)
+        if verb == _KEEP:
+            return behind.add_many(additions)
+        if behind.is_holding:
+            behind.enter()
+        if verb == _KNOWN:
+            return archive.known(what)
+        archive.add_account(what)
+        return True
     except ArchiveError:
         # The first process tries the same, and hears why it cannot be done.
         return None
 
 
-def _request(asked: BinaryIO) -> Callable[[Behind], list[str]] | None:
-    """What is to be done next; None at the end, be it in the middle of a batch."""
-    head = asked.readline()
-    if not head.endswith(b"\n"):
-        return None
-    verb, rows = json.loads(head)
-    if verb == _NAME:
-        named = [_waiting(*row) for row in rows]
-        return lambda behind: behind.name(named)
-    additions = _additions(rows, asked)
-    return None if additions is None else lambda behind: behind.add_many(additions)
-
-
-def _waiting(account: str, folder: str, key: str, name: str, octets: int, path: str) -> Waiting:
-    from emailsys.client.archive.files import Spool
-    from emailsys.client.archive.keeping import Waiting
-    from emailsys.client.archive.values import Place
-
-    return Waiting(key, Place(account, folder), name, octets, Spool(path))
-
-
 def _additions(rows: Sequence[Any], asked: BinaryIO) -> Sequence[Addition] | None:
+    """The messages of a batch; None where the first process died in the middle of it."""
     from emailsys.client.archive.values import Addition, Place
 
     additions = []
@@ -171,53 +166,84 @@ class SecondProcess:
         self.process = process
         self._requests = requests
         self._answers = answers
-        self._free = threading.Lock()
-        #: Whether it has been handed anything: then it may hold the store's write lock for a while.
-        self.is_in_use = False
-        #: Whether it has died or was closed.
-        self.is_gone = False
+        self._one_at_a_time = threading.Lock()
+        self._is_gone = False
+
+    def open(self) -> None:
+        """Let it open the store by the time that something is to be done there."""
+        with self._one_at_a_time:
+            self._ask(_OPEN, None)
+
+    def add_account(self, account: str) -> bool | None:
+        """As `Archive.add_account`."""
+        made: bool | None = self._answer(_ACCOUNT, account)
+        return made
+
+    def known(self, sources: Iterable[str]) -> dict[str, str] | None:
+        """As `Archive.known`."""
+        found: dict[str, str] | None = self._answer(_KNOWN, [*sources])
+        return found
 
     def add_many(self, additions: Sequence[Addition]) -> list[str] | None:
-        """As `Archive.add_many`, for messages with a source and nothing else. None where it is busy, too."""
-        if not self._free.acquire(blocking=False):
-            return None
-        try:
-            rows = [(one.place.account, one.place.folder, one.source, len(one.octets)) for one in additions]
-            return self._answer(_OCTETS, rows, [one.octets for one in additions])
-        finally:
-            self._free.release()
-
-    def name(self, waiting: Sequence[Waiting]) -> list[str] | None:
-        """As `Behind.name`, for messages without marks."""
-        rows = [
-            (one.place.account, one.place.folder, one.key, one.name, one.octets, os.path.abspath(one.spool.path))
-            for one in waiting
-        ]
-        with self._free:
-            keys = self._answer(_NAME, rows, [])
-        if keys is not None:
-            for one in waiting:
-                one.spool.give_away()
+        """As `Archive.add_many`, for messages with a source and nothing else; they are in the index later."""
+        rows = [(one.place.account, one.place.folder, one.source, len(one.octets)) for one in additions]
+        keys: list[str] | None = self._answer(_KEEP, rows, [one.octets for one in additions])
         return keys
 
-    def _answer(self, verb: str, rows: Sequence[Sequence[Any]], messages: Sequence[bytes]) -> list[str] | None:
-        if self.is_gone:
-            return None
-        self.is_in_use = True
+    def _answer(self, verb: str, what: Any, messages: Sequence[bytes] = ()) -> Any:
+        with self._one_at_a_time:
+            self._ask(verb, what, messages)
+            try:
+                return None if self._is_gone else json.loads(self._answers.readline())
+            except (OSError, ValueError):
+                self._is_gone = True
+                return None
+
+    def _ask(self, verb: str, what: Any, messages: Sequence[bytes] = ()) -> None:
+        if self._is_gone:
+            return
         try:
-            request = memoryview(b"".join((json.dumps((verb, rows)).encode(), b"\n", *messages)))
+            request = memoryview(b"".join((json.dumps((verb, what)).encode(), b"\n", *messages)))
             while request:
                 request = request[self._requests.write(request) :]
-            keys: list[str] | None = json.loads(self._answers.readline())
-            return keys
-        except (OSError, ValueError):
-            self.is_gone = True
-            return None
+        except OSError:
+            self._is_gone = True
 
     def close(self) -> None:
         """Let it end, which takes it as long as the index does; nobody waits for that. May be called twice."""
-        with self._free:
-            self.is_gone = True
+        with self._one_at_a_time:
+            self._is_gone = True
             with suppress(OSError):
                 self._requests.close()
             self._answers.close()
+
+
+class SecondStore:
+    """The local store as a fetch needs it, kept by a second process; what that cannot do, this one does."""
+
+    def __init__(self, second: SecondProcess, opened: Callable[[], Archive]) -> None:
+        """@param opened: gives this process's view of the store, once that is needed."""
+        self._second = second
+        self._opened = opened
+        self._opening = threading.Lock()
+        second.open()
+
+    def _own(self) -> Archive:
+        with self._opening:
+            return self._opened()
+
+    def add_account(self, account: str) -> None:
+        """As `Archive.add_account`."""
+        if self._second.add_account(account) is None:
+            self._own().add_account(account)
+
+    def known(self, sources: Iterable[str]) -> dict[str, str]:
+        """As `Archive.known`."""
+        asked = [*sources]
+        found = self._second.known(asked)
+        return self._own().known(asked) if found is None else found
+
+    def add_many(self, additions: Sequence[Addition]) -> list[str]:
+        """As `Archive.add_many`; the index comes behind."""
+        keys = self._second.add_many(additions)
+        return self._own().add_many(additions) if keys is None else keys

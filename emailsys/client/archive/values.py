@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 INBOX: Final = "Inbox"
 SENT: Final = "Sent"
@@ -119,3 +119,19 @@ class Addition:
     tags: tuple[str, ...] = ()
     note: Mapping[str, Any] | None = None
     arrived: datetime | None = None
+
+
+class KeepsMail(Protocol):
+    """What a fetch asks of the local store, with the methods of Archive. Any thread may call them; they block."""
+
+    def add_account(self, account: str) -> None:
+        """Make the standard folders of an account."""
+        ...
+
+    def known(self, sources: Iterable[str]) -> dict[str, str]:
+        """Those of the sources whose messages are here, with their keys."""
+        ...
+
+    def add_many(self, additions: Sequence[Addition]) -> list[str]:
+        """Keep messages; returns their keys once all files and folders are on disk."""
+        ...
