@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from emailsys.client.accounts.file import AccountsFile
 from emailsys.client.accounts.values import Account, AccountError
 from emailsys.client.archive.values import DRAFTS, INBOX, OUTBOX, ArchiveError, Flag, Place, Summary
-from emailsys.mail.mailboxes import Mailbox
 
 if TYPE_CHECKING:
     from emailsys.client.archive.archive import Archive
     from emailsys.client.compose.build import Composed
     from emailsys.client.compose.draft import Draft
     from emailsys.client.outbox import Notices, Outbox
+    from emailsys.mail.mailboxes import Mailbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +158,7 @@ class Desk:
     def people(self, typed: str, limit: int = 8) -> list[Mailbox]:
         """Whom the beginning of a name or an address may mean, the likeliest first; names fit for the terminal."""
         from emailsys.client.reading import safe_line
+        from emailsys.mail.mailboxes import Mailbox
 
         return [Mailbox(safe_line(one.name), one.address) for one in self.archive.people(typed, limit)]
 
@@ -199,4 +200,6 @@ class Desk:
 
 def mailbox_of(account: Account) -> Mailbox:
     """How an account names its owner in From."""
+    from emailsys.mail.mailboxes import Mailbox
+
     return Mailbox(account.display_name, account.address)

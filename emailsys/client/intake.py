@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from threading import Condition
+from functools import partial
+from threading import Condition, Thread
 from typing import Final
 
 # Octets that wait to be kept before reading pauses, and when it goes on.
@@ -53,21 +53,29 @@ class _Batch:
     keys: Sequence[str] | None = None
 
 
+def in_a_thread(work: Callable[[], None]) -> None:
+    """Let it go on beside this."""
+    Thread(target=work, name="keep").start()
+
+
 class Intake:
     """A queue before the disk. While batches are kept in threads, the next one gathers. Close it at the end."""
 
     def __init__(
-        self, keep: Keep, kept: Callable[[Sequence[Arriving], Sequence[str]], None], threads: Executor | None = None
+        self,
+        keep: Keep,
+        kept: Callable[[Sequence[Arriving], Sequence[str]], None],
+        begin: Callable[[Callable[[], None]], None] = in_a_thread,
     ) -> None:
         """
         @param kept: told of each batch that is on disk, in the order in which the messages came, by any thread but
             by one at a time.
-        @param threads: ends with it; None for two of its own.
+        @param begin: lets work go on beside this.
         """
         self._keep = keep
         self._kept = kept
         self._changed = Condition()
-        self._threads = threads or ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="keep")
+        self._begin = begin
         self._waiting: list[Arriving] = []
         self._octets = 0
         self._batches: list[_Batch] = []
@@ -98,7 +106,7 @@ class Intake:
         """Drop what waits, and wait until nothing is being kept any more. May be called twice."""
         with self._changed:
             self._waiting.clear()
-        self._threads.shutdown()
+            self._changed.wait_for(lambda: not self._busy)
 
     def _complain(self) -> None:
         if self._failure is not None:
@@ -109,7 +117,7 @@ class Intake:
             self._busy += 1
             batch = _Batch(self._next())
             self._batches.append(batch)
-            self._threads.submit(self._work, batch)
+            self._begin(partial(self._work, batch))
 
     def _next(self) -> list[Arriving]:
         batch: list[Arriving] = []

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
-from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
-from typing_extensions import override
 
 from emailsys.client.archive.values import ArchiveFull
 from emailsys.client.intake import Arriving, Intake
-
-
-class Threads(Executor):
-    """Work that is done when a test says so."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Callable[[], Any]] = []
-
-    @override
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.waiting.append(lambda: fn(*args, **kwargs))
-        return Future()
 
 
 class IntakeTests(SynchronousTestCase):
     """Threads end when a test says so."""
 
     def setUp(self) -> None:
-        self.threads = Threads()
+        self.begun: list[Callable[[], None]] = []
         self.kept: list[list[int]] = []
         self.full = False
-        self.intake = Intake(self.keep, self.tell, self.threads)
+        self.intake = Intake(self.keep, self.tell, self.begun.append)
 
     def keep(self, batch: Sequence[Arriving]) -> Sequence[str]:
         if self.full:
@@ -48,15 +34,15 @@ class IntakeTests(SynchronousTestCase):
             self.intake.add(Arriving(number, str(number), [b"x"], 1))
 
     def end(self, at: int) -> None:
-        self.threads.waiting.pop(at)()
+        self.begun.pop(at)()
 
     def test_a_batch_does_not_wait_for_the_one_before_it_to_be_synced(self) -> None:
         self.arrive(0, 200)
-        self.assertEqual(len(self.threads.waiting), 2)
+        self.assertEqual(len(self.begun), 2)
 
     def test_a_few_messages_wait_and_go_together(self) -> None:
         self.arrive(0, 10)
-        self.assertEqual(len(self.threads.waiting), 1)
+        self.assertEqual(len(self.begun), 1)
         self.end(0)
         self.end(0)
         self.intake.drain()
@@ -78,13 +64,22 @@ class IntakeTests(SynchronousTestCase):
         self.assertEqual(self.kept, [[*range(1, 51)]])
         self.assertRaises(ArchiveFull, self.intake.drain)
         self.assertRaises(ArchiveFull, self.arrive, 60, 70)
-        self.assertEqual(self.threads.waiting, [])
+        self.assertEqual(self.begun, [])
 
     def test_what_waits_is_dropped_at_the_end_and_what_is_being_kept_is_kept(self) -> None:
+        go_on = Event()
+
+        def keep(batch: Sequence[Arriving]) -> Sequence[str]:
+            go_on.wait(30)
+            return [one.uid for one in batch]
+
+        self.intake = Intake(keep, self.tell)
         self.arrive(0, 10)
-        self.intake.close()
-        self.end(0)
-        self.intake.drain()
+        with ThreadPoolExecutor(1) as other:
+            closing = other.submit(self.intake.close)
+            self.assertRaises(TimeoutError, closing.result, 0.05)
+            go_on.set()
+            closing.result(30)
         self.assertEqual(self.kept, [[0]])
 
     def test_reading_waits_while_much_is_to_be_kept_and_goes_on_when_it_is(self) -> None:

@@ -41,11 +41,13 @@ class Bars:
 
     def fetching(self, progress: Progress) -> None:
         """How far the fetch of an account is."""
+        if not self._wanted:
+            return
         from emailsys.client.fetch_values import Stage
         from emailsys.client.glance import weight
         from emailsys.client.reading import safe_line
 
-        if not self._wanted or progress.stage is Stage.CONNECTING:
+        if progress.stage is Stage.CONNECTING:
             return
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 

@@ -31,6 +31,12 @@ def _chosen(session: Session, names: Sequence[str]) -> list[Account]:
     return found
 
 
+def _octets_of(size: str) -> int:
+    from emailsys.cli.amounts import octets_of
+
+    return octets_of(size)
+
+
 def _fetcher(
     session: Session,
     store: KeepsMail,
@@ -85,14 +91,13 @@ def fetch(
     """
     if not watch:
         session.split_off_second()
-    from emailsys.cli.amounts import octets_of
     from emailsys.cli.mail.bars import Bars
     from emailsys.client.fetch_values import Wanted
 
     chosen = _chosen(session, accounts)
     wanted = Wanted(
         frozenset(uids) if uids else None,
-        octets_of(max_size) if max_size is not None else None,
+        _octets_of(max_size) if max_size is not None else None,
         keep_of(keep) if keep is not None else None,
         newest,
     )

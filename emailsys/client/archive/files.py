@@ -11,7 +11,6 @@ import sys
 import time
 from base64 import b32encode
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -176,6 +175,9 @@ class Syncing:
     """Several syncs at once, which share the commits of the file system's journal."""
 
     def __init__(self) -> None:
+        # Imports logging, which whoever only writes a file does without.
+        from concurrent.futures import ThreadPoolExecutor
+
         self._threads = ThreadPoolExecutor(_SYNCING_THREADS, thread_name_prefix="sync")
 
     def sync(self, spools: Sequence[Spool]) -> None:
