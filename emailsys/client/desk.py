@@ -126,7 +126,7 @@ class Desk:
     def open_draft(self, key: str) -> Draft:
         """Go on with a draft, or with any other message as a new one: what that says is made safe for a terminal."""
         from emailsys.client.compose.drafts import open_draft
-        from emailsys.client.reading import safe_line, safe_text
+        from emailsys.client.terminal_text import safe_line, safe_text
 
         draft = open_draft(self.archive, key)
         if not self.is_draft(self.archive.get(key)):
@@ -157,7 +157,7 @@ class Desk:
 
     def people(self, typed: str, limit: int = 8) -> list[Mailbox]:
         """Whom the beginning of a name or an address may mean, the likeliest first; names fit for the terminal."""
-        from emailsys.client.reading import safe_line
+        from emailsys.client.terminal_text import safe_line
         from emailsys.mail.mailboxes import Mailbox
 
         return [Mailbox(safe_line(one.name), one.address) for one in self.archive.people(typed, limit)]

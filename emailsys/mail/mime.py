@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,8 +18,9 @@ MAX_FIELDS: Final = 2_000
 # RFC 2046 §5.1.1 allows 70; programs that write more are known.
 _MAX_BOUNDARY: Final = 190
 _DELIMITER: Final = re.compile(rb"^--([^\r\n]{0,200})", re.M)
-# RFC 5322 §2.2: a field's name is printable ASCII without colon.
-_FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:")
+# RFC 5322 §2.2: a field's name is printable ASCII without colon; a line that begins with a blank goes on with it.
+_FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?")
+_BLANK_LINE: Final = re.compile(rb"\r?\n")
 # RFC 2046 §5.2.1; RFC 6532 §3.7: the same with UTF-8 in its header, and any transfer encoding.
 _MESSAGES: Final = frozenset({"message/rfc822", "message/global"})
 _NO_VALUES: Final[dict[str, str]] = {}
@@ -273,43 +274,23 @@ class _Parser:
         octets = self._octets
         fields: list[Field] = []
         at = part.start
-        begin = -1
-        name = b""
-        value_at = 0
-        eight_bit = False
-
-        def keep(end: int) -> None:
-            if begin >= 0 and len(fields) < MAX_FIELDS:
-                fields.append(Field(name.decode("ascii"), octets[value_at:end].rstrip(b"\r\n")))
-
-        while True:
-            first = octets[at : at + 1]
-            if not first:
+        delimits = False
+        while (found := _FIELD.match(octets, at)) is not None:
+            delimits = octets.startswith(b"--", at) and self._is_delimiter(at)
+            if delimits:
                 break
-            if first == b"\n" or octets[at : at + 2] == b"\r\n":
-                keep(at)
-                begin = -1
-                at += 1 if first == b"\n" else 2
-                break
-            end = _line_end(octets, at)
-            if first in b" \t" and begin >= 0:
-                at = end
-                continue
-            found = _FIELD.match(octets, at, end)
-            delimits = first == b"-" and octets.startswith(b"--", at) and self._is_delimiter(at)
-            if found is None or delimits:
-                if not delimits:
-                    part.defects.append("the header ends with a line that is no field")
-                break
-            keep(at)
-            begin, name, value_at = at, found[1], found.end()
-            at = end
-        keep(at)
+            if len(fields) < MAX_FIELDS:
+                fields.append(Field(found[1].decode("ascii"), found[2].rstrip(b"\r\n")))
+            at = found.end()
+        end = _BLANK_LINE.match(octets, at)
+        if end is not None:
+            at = end.end()
+        elif at < len(octets) and not (delimits or (octets.startswith(b"--", at) and self._is_delimiter(at))):
+            part.defects.append("the header ends with a line that is no field")
         part.fields = tuple(fields)
         if len(fields) >= MAX_FIELDS:
             part.defects.append(f"more than {MAX_FIELDS} header fields: the others are not shown")
-        eight_bit = not octets[part.start : at].isascii()
-        if eight_bit:
+        if not octets[part.start : at].isascii():
             try:
                 octets[part.start : at].decode("utf-8")
             except UnicodeDecodeError:
@@ -358,8 +339,17 @@ def parse(octets: bytes) -> Part:
 
 def parse_header(octets: bytes) -> Part:
     """Only the message's own header section; the part is a leaf whose body is all the rest."""
-    parser = _Parser(octets)
-    part = Part(octets, "1", 0, 0, end=len(octets))
-    part.body_start = parser._read_fields(part)
+    part = _header(octets)
     _describe(part, "text/plain")
+    return part
+
+
+def read_fields(octets: bytes) -> Sequence[Field]:
+    """The fields of the message's own header section, as `parse` reads them."""
+    return _header(octets).fields
+
+
+def _header(octets: bytes) -> Part:
+    part = Part(octets, "1", 0, 0, end=len(octets))
+    part.body_start = _Parser(octets)._read_fields(part)
     return part

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.client.html_text import html_to_text
-from emailsys.client.reading import raw, safe_line, safe_text, view
+from emailsys.client.reading import raw, view
+from emailsys.client.terminal_text import safe_line, safe_text
 from emailsys.mail.fields import decode_words, parse_date, parse_value
 from emailsys.mail.mailboxes import read_mailboxes
 from emailsys.mail.mime import parse

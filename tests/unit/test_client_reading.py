@@ -14,12 +14,11 @@ from emailsys.client.reading import (
     all_headers,
     attachments,
     raw,
-    safe_line,
     safe_structure,
-    safe_text,
     save_attachment,
     view,
 )
+from emailsys.client.terminal_text import safe_line, safe_text
 
 WHOLE: Final = (
     b"From: =?utf-8?q?Al=1B[2Jice?= <a@b.test>\r\nDate: 1 Nov 2026 10:00:00 +0000\r\n"

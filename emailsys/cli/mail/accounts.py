@@ -254,7 +254,7 @@ def trial_fields(result: TrialResult) -> dict[str, Any]:
 def told(result: TrialResult) -> str:
     """How trying a server went, on a line or two."""
     from emailsys.client.glance import counted
-    from emailsys.client.reading import safe_text
+    from emailsys.client.terminal_text import safe_text
 
     if result.problem is None:
         waiting = f", {counted(result.messages)} there" if result.messages is not None else ""

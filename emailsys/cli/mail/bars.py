@@ -45,7 +45,7 @@ class Bars:
             return
         from emailsys.client.fetch_values import Stage
         from emailsys.client.glance import weight
-        from emailsys.client.reading import safe_line
+        from emailsys.client.terminal_text import safe_line
 
         if progress.stage is Stage.CONNECTING:
             return

@@ -50,7 +50,7 @@ def complete_people(ctx: click.Context, param: click.Parameter, incomplete: str)
     from emailsys.client.archive.people import find_in_file
     from emailsys.client.compose.typed import last_begins
     from emailsys.client.places import archive_folder
-    from emailsys.client.reading import safe_line
+    from emailsys.client.terminal_text import safe_line
 
     begin = last_begins(incomplete)
     try:

@@ -35,7 +35,7 @@ def print_json(value: Any) -> None:
 
 def print_safe_rows(rows: Sequence[Mapping[str, Any]], empty: str) -> None:
     """Print rows as a table, or with tabs between columns where a program reads them."""
-    from emailsys.client.reading import safe_line
+    from emailsys.client.terminal_text import safe_line
 
     safe = [{name: safe_line(v) if isinstance(v, str) else v for name, v in row.items()} for row in rows]
     print_rows(safe, False, empty)
@@ -43,7 +43,7 @@ def print_safe_rows(rows: Sequence[Mapping[str, Any]], empty: str) -> None:
 
 def tell(text: str) -> None:
     """A line for the person, on standard error."""
-    from emailsys.client.reading import safe_text
+    from emailsys.client.terminal_text import safe_text
 
     click.echo(safe_text(text), err=True)
 

@@ -12,7 +12,7 @@ from typing import Final
 from emailsys.client.html_text import html_to_text
 from emailsys.mail.fields import decode_words, message_ids, parse_date
 from emailsys.mail.mailboxes import Mailbox, read_mailboxes
-from emailsys.mail.mime import Field, Part, parse, parse_header
+from emailsys.mail.mime import Field, Part, parse, read_fields
 
 # Characters of a message's text that can be searched, and that lists show.
 _SEARCHED: Final = 100_000
@@ -133,7 +133,7 @@ def _heading(first: Mapping[str, Field], arrived: datetime) -> Heading:
 
 def heading_of(octets: bytes, arrived: datetime) -> Heading:
     """Date, subject and sender as `facts_of` tells them; the body is not read."""
-    return _heading(_first(parse_header(octets).fields), arrived)
+    return _heading(_first(read_fields(octets)), arrived)
 
 
 def facts_of(octets: bytes, arrived: datetime) -> Facts:

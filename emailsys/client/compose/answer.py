@@ -10,7 +10,7 @@ from emailsys.client.archive.facts import plain_text, text_parts
 from emailsys.client.compose.draft import Attachment, Draft
 from emailsys.client.compose.reopen import as_attachment, body_and_files
 from emailsys.client.file_names import safe_name
-from emailsys.client.reading import safe_line, safe_text
+from emailsys.client.terminal_text import safe_line, safe_text
 from emailsys.mail.address import Address
 from emailsys.mail.fields import message_ids, parse_date
 from emailsys.mail.mailboxes import Mailbox, read_mailboxes

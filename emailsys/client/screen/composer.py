@@ -30,11 +30,11 @@ from emailsys.client.compose.editor import from_text, to_text
 from emailsys.client.compose.overlooked import warnings
 from emailsys.client.desk import Desk, mailbox_of
 from emailsys.client.glance import weight
-from emailsys.client.reading import safe_line
 from emailsys.client.screen.addresses import AddressField
 from emailsys.client.screen.dialogs import Ask, Confirm
 from emailsys.client.screen.keys import ATTACHED, COMPOSING
 from emailsys.client.screen.writing import Line, Page
+from emailsys.client.terminal_text import safe_line
 from emailsys.mail.address import AddressSyntaxError
 from emailsys.mail.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
 

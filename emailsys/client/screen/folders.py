@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.widgets import Tree
 
 from emailsys.client.archive.values import DRAFTS, OUTBOX, FolderCount, Place
-from emailsys.client.reading import safe_line
+from emailsys.client.terminal_text import safe_line
 
 
 class FolderPane(Tree[Place]):

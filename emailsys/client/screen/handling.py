@@ -18,8 +18,8 @@ from emailsys.client.archive.values import (
 )
 from emailsys.client.desk import Desk
 from emailsys.client.glance import counted
-from emailsys.client.reading import safe_line
 from emailsys.client.screen.dialogs import Ask, Choose, Confirm
+from emailsys.client.terminal_text import safe_line
 
 if TYPE_CHECKING:
     from emailsys.client.screen.panes import Panes

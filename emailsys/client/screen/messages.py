@@ -15,7 +15,7 @@ from textual.widgets.data_table import ColumnKey
 
 from emailsys.client.archive.values import Flag, Summary
 from emailsys.client.glance import correspondent, letters, size, when
-from emailsys.client.reading import safe_line
+from emailsys.client.terminal_text import safe_line
 
 #: Messages that are asked for at once.
 PAGE: Final = 200

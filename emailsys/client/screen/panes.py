@@ -17,12 +17,12 @@ from emailsys.client.accounts.values import AccountError
 from emailsys.client.archive.values import INBOX, ArchiveError, Place, Summary
 from emailsys.client.compose.draft import ComposeError
 from emailsys.client.desk import Desk
-from emailsys.client.reading import safe_line, safe_text
 from emailsys.client.screen.folders import FolderPane
 from emailsys.client.screen.messages import MessagePane
 from emailsys.client.screen.reader import ReaderPane
 from emailsys.client.screen.selecting import Selecting
 from emailsys.client.screen.shown import InFolder, Shown
+from emailsys.client.terminal_text import safe_line, safe_text
 
 if TYPE_CHECKING:
     from emailsys.client.screen.app import MailApp

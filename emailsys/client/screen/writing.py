@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.widgets import Input, TextArea
 from typing_extensions import override
 
-from emailsys.client.reading import as_written
+from emailsys.client.terminal_text import as_written
 
 
 class Line(Input):
