@@ -38,7 +38,11 @@ class ClientHouse:
         self.secrets = Secrets(self.in_thread)
         self.progress: list[Progress] = []
         self.sending: list[SendProgress] = []
-        store = self.archive if second is None else SecondStore(second, lambda: self.archive)
+        store = (
+            self.archive
+            if second is None
+            else SecondStore(second, self.folder / "mail", self.now, lambda: self.archive)
+        )
         self.fetcher = Fetcher(store, CommandsSecrets(), self.state, self.now, self.progress.append)
         self.outbox = Outbox(self.archive, self.state, self.now)
         self.sender = Sender(reactor, self.archive, self.outbox, self.secrets, self.now, self.sending.append)

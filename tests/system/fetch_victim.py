@@ -3,6 +3,7 @@
 For each step a fork of this process fetches until it makes that call, and dies before it; then another one fetches
 to the end. What is here and there at both moments is printed as JSON, one line a step, until a step is not reached.
 With "beside" a second process keeps what comes, and the first one dies; with "second" it is the second one that dies.
+With "-handing" behind that the first one writes all messages, and the second one only names them.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def _die_at(step: int, mark: Path) -> None:
     Keeper.enter = dying(Keeper.enter)  # type: ignore[method-assign]
 
 
-def _second(folder: Path, step: int | None) -> Any:
-    """The second process, which dies at that step."""
+def _second(folder: Path, step: int | None, is_busy: bool) -> Any:
+    """The second process, which dies at that step. @param is_busy: it never has the time to write."""
     serve = second_process.serve
 
     def dying(
@@ -67,7 +68,11 @@ def _second(folder: Path, step: int | None) -> Any:
         serve(opened, asked, answered, is_asked)
 
     second_process.serve = dying
-    return second_process.start(folder / "mail", lambda: datetime(2026, 3, 1, tzinfo=UTC))
+    second = second_process.start(folder / "mail", lambda: datetime(2026, 3, 1, tzinfo=UTC))
+    if is_busy:
+        second_process._WORTH_WRITING = 1  # type: ignore[misc]
+        second_process.SecondProcess.is_busy = True  # type: ignore[assignment, method-assign]
+    return second
 
 
 def _fetch(folder: Path, name: str, port: int, keep: Keep, who: str, step: int | None) -> int:
@@ -82,7 +87,8 @@ def _fetch(folder: Path, name: str, port: int, keep: Keep, who: str, step: int |
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     try:
         reactor: Any = SelectReactor()
-        second = None if who == "alone" else _second(folder, step if who == "second" else None)
+        who, _, handing = who.partition("-")
+        second = None if who == "alone" else _second(folder, step if who == "second" else None, bool(handing))
         house = ClientHouse(reactor, folder, second)
         account = house.account(name, pop3=port)
         if step is not None and who != "second":

@@ -47,7 +47,7 @@ class CrashTests(TestCase):
             self.assertEqual(len(here), len(set(here)), report)
             self.assertLessEqual(set(_SUBJECTS), {*here, *there}, report)
             self.assertEqual(report["then"], 0, err.decode())
-            if who == "second":
+            if who.startswith("second"):
                 self.assertEqual(report["status"], 0, "the first process does what the second cannot")
             here, there = report["at_the_end"]
             self.assertEqual(here, _SUBJECTS, report)
@@ -65,3 +65,9 @@ class CrashTests(TestCase):
 
     async def test_a_second_process_that_is_killed_at_any_step_costs_no_message_and_doubles_none(self) -> None:
         await self.killed_at_every_step("delete", "second")
+
+    async def test_a_first_process_that_is_killed_when_it_has_handed_files_over_loses_nothing(self) -> None:
+        await self.killed_at_every_step("delete", "beside-handing")
+
+    async def test_a_second_process_that_is_killed_while_it_names_files_costs_no_message_and_doubles_none(self) -> None:
+        await self.killed_at_every_step("leave", "second-handing")

@@ -176,7 +176,7 @@ class Folders(ArchiveCase):
         """Else each message that comes would have all names in the folder read."""
         self.keep(message())
         before = (self.root / ME / INBOX).stat().st_mtime_ns
-        with self.archive._keeper.spooled([Addition(message("two"), IN)], NOW):
+        with self.archive._spooling.spooled([Addition(message("two"), IN)], NOW):
             self.assertEqual((self.root / ME / INBOX).stat().st_mtime_ns, before)
 
     def test_a_folder_of_ones_own_is_made_renamed_and_removed(self) -> None:

@@ -217,7 +217,9 @@ class SecondTests(ArchiveCase):
 
     def store(self, answer: bytes) -> tuple[SecondStore, Path]:
         second, asked = self.second(answer)
-        return SecondStore(second, lambda: self.archive), asked
+        store = SecondStore(second, self.root, self.archive._now, lambda: self.archive)
+        self.addCleanup(store.close)
+        return store, asked
 
     def test_what_is_asked_is_done_by_the_second_process(self) -> None:
         store, asked = self.store(b'true\n{"pop3:0": "a key"}\n["another"]\n')
@@ -248,6 +250,31 @@ class SecondTests(ArchiveCase):
                 self.assertEqual(store.add_many(fetched(3))[0], new_key("pop3:0"))
                 self.assertEqual(len(self.archive.list(IN)), 3)
                 self.assertEqual(store.known(["pop3:0"]), {"pop3:0": new_key("pop3:0")})
+
+    def test_what_the_second_process_has_no_time_to_write_the_first_writes_and_the_second_names(self) -> None:
+        store, asked = self.store(b'["a key"]\n')
+        self.patch(SecondProcess, "is_busy", True)
+        self.assertEqual(store.add_many(fetched(16)), ["a key"])
+        self.assertEqual(self.archive.list(IN), [])
+        said = io.BytesIO()
+        with asked.open("rb") as requests:
+            serve(self.opened, requests, said, lambda seconds: True)
+        self.assertEqual(json.loads(said.getvalue()), [new_key(f"pop3:{one}") for one in range(16)])
+        self.assertEqual(len(self.archive.list(IN)), 16)
+        self.assertEqual([*(self.root / ".arriving").iterdir()], [])
+
+    def test_what_was_written_for_a_second_that_died_is_kept_all_the_same_and_leaves_nothing(self) -> None:
+        store, _asked = self.store(b"")
+        self.patch(SecondProcess, "is_busy", True)
+        self.assertEqual(store.add_many(fetched(16))[0], new_key("pop3:0"))
+        self.assertEqual(len(self.archive.list(IN)), 16)
+        self.assertEqual([*(self.root / ".arriving").iterdir()], [])
+
+    def test_a_few_messages_wait_for_the_second_process(self) -> None:
+        store, asked = self.store(b'["a key"]\n')
+        self.patch(SecondProcess, "is_busy", True)
+        store.add_many(fetched(15))
+        self.assertIn(b'"keep"', asked.read_bytes())
 
     def test_why_something_cannot_be_kept_is_heard_from_the_first(self) -> None:
         store, _asked = self.store(b"null\n")

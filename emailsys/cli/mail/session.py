@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -36,6 +37,7 @@ class Session:
         #: Whether lists number their messages, so that a number stands for a key.
         self.numbered: list[str] | None = None
         self._second: SecondProcess | None = None
+        self._at_the_end = ExitStack()
 
     @cached_property
     def desk(self) -> Desk:
@@ -63,10 +65,14 @@ class Session:
             return self.desk.archive
         from emailsys.client.archive.second_process import SecondStore
 
-        return SecondStore(self._second, lambda: self.desk.archive)
+        desk = self.desk
+        store = SecondStore(self._second, desk.folders.archive, desk.now, lambda: desk.archive)
+        self._at_the_end.callback(store.close)
+        return store
 
     def close(self) -> None:
         """Close what was opened."""
+        self._at_the_end.close()
         if self._second is not None:
             self._second.close()
         if "desk" in self.__dict__:

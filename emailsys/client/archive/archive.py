@@ -28,6 +28,7 @@ from emailsys.client.archive.lock import WriteLock
 from emailsys.client.archive.marks import Marks
 from emailsys.client.archive.people import find
 from emailsys.client.archive.query import parse_query
+from emailsys.client.archive.spooling import Spooling
 from emailsys.client.archive.values import (
     STANDARD_FOLDERS,
     TRASH,
@@ -72,6 +73,7 @@ class Archive:
         with speaking_of_the_disk(), speaking_of_the_index(), self._lock.held():
             self._index = self._open_index()
             self._keeper = Keeper(root, self._index)
+            self._spooling = Spooling(root)
             if self._index.is_new:
                 rebuild(root, self._index)
             else:
@@ -97,7 +99,7 @@ class Archive:
 
     def close(self) -> None:
         """Close the index. The files need no closing."""
-        self._keeper.close()
+        self._spooling.close()
         self._index.close()
         self._lock.close()
 
@@ -214,12 +216,12 @@ class Archive:
         """
         for place in {addition.place for addition in additions}:
             self._folder(place)
-        with self._keeper.spooled(additions, self._now()) as waiting, self._writing():
+        with self._spooling.spooled(additions, self._now()) as waiting, self._writing():
             return self._keeper.keep(waiting)
 
     def behind(self, seconds: Callable[[], float]) -> Behind:
         """Keep messages in numbers, for one thread. @param seconds: a clock that only goes on."""
-        return Behind(self._keeper, self._writing, self._now, seconds)
+        return Behind(self._spooling, self._keeper, self._writing, self._now, seconds)
 
     def known(self, sources: Iterable[str]) -> dict[str, str]:
         """Those of the sources whose messages are here, with their keys."""

@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
 from typing import Final
 
-from emailsys.client.archive.keeping import Keeper, Unentered, Waiting
+from emailsys.client.archive.keeping import Keeper, Unentered
+from emailsys.client.archive.spooling import Spooling, Waiting
 from emailsys.client.archive.values import Addition
 
 # What waits for the index at most while others wait for the lock: messages, octets, and seconds.
@@ -25,6 +26,7 @@ class Behind:
 
     def __init__(
         self,
+        spooling: Spooling,
         keeper: Keeper,
         writing: Callable[[], AbstractContextManager[None]],
         now: Callable[[], datetime],
@@ -34,6 +36,7 @@ class Behind:
         @param writing: holds the write lock over an index that agrees with the files.
         @param seconds: a clock that only goes on.
         """
+        self._spooling = spooling
         self._keeper = keeper
         self._writing = writing
         self._now = now
@@ -59,11 +62,14 @@ class Behind:
 
     def add_many(self, additions: Sequence[Addition]) -> list[str]:
         """As `Archive.add_many`, for messages without marks; not in the index before `enter`."""
-        with self._keeper.spooled(additions, self._now()) as waiting:
-            self._name(waiting)
-            return [one.key for one in waiting]
+        with self._spooling.spooled(additions, self._now()) as waiting:
+            return self.name(waiting)
 
-    def _name(self, waiting: Sequence[Waiting]) -> None:
+    def name(self, waiting: Sequence[Waiting]) -> list[str]:
+        """Name messages that are on disk already; returns their keys once the folders are on disk.
+
+        The spools are gone at the end, those of messages that were here before, too.
+        """
         unentered, since = self._unentered, self._since
         self._unentered, self._since = Unentered(), None
         # Where it fails, the lock is given back and says so: the next one compares files and index.
@@ -73,7 +79,10 @@ class Behind:
                 since = self._seconds()
             self._keeper.name(waiting, unentered)
             self._held = held.pop_all()
+        for one in waiting:
+            one.spool.drop()
         self._unentered, self._since = unentered, since
+        return [one.key for one in waiting]
 
     def enter(self) -> None:
         """Enter what was named, and give the lock back."""

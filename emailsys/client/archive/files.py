@@ -139,6 +139,10 @@ class Spool:
         os.replace(self.path, path)
         self._is_named = True
 
+    def give_away(self) -> None:
+        """Another process has named it, or dropped it."""
+        self._is_named = True
+
     def drop(self) -> None:
         """Forget the message. Does nothing after it was named or dropped."""
         if self._descriptor >= 0:

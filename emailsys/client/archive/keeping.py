@@ -4,45 +4,24 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 from emailsys.client.archive.catching_up import folder_path, read_entry, record_journal, record_stamp, stamp
-from emailsys.client.archive.facts import facts_of, heading_of
+from emailsys.client.archive.facts import facts_of
 from emailsys.client.archive.files import (
-    Spool,
-    Syncing,
-    file_name,
     make_folder,
-    new_key,
-    speaking_of_the_disk,
-    spool_of,
     sweep,
     sync_folders,
     write_whole,
 )
 from emailsys.client.archive.index import Entry, Index
-from emailsys.client.archive.marks import NO_MARKS, Journal, Marks
-from emailsys.client.archive.values import Addition, Place
-
-#: The folder, in that of the store, of messages that have no name yet.
-ARRIVING: Final = ".arriving"
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A message whose octets are on disk, under a name that does not count yet."""
-
-    key: str
-    place: Place
-    name: str
-    octets: int
-    spool: Spool
-    marks: Marks = NO_MARKS
+from emailsys.client.archive.marks import Journal, Marks
+from emailsys.client.archive.spooling import ARRIVING, Waiting
+from emailsys.client.archive.values import Place
 
 
 @dataclass(slots=True)
@@ -55,44 +34,14 @@ class Unentered:
 
 
 class Keeper:
-    """The steps that change files. Whoever calls holds the write lock, but for `spooled`."""
+    """The steps that change files. Whoever calls holds the write lock."""
 
     def __init__(self, root: Path, index: Index) -> None:
         """@raise OSError: the folder of what is being written cannot be made."""
         self._root = root
-        # Not in the messages' folders, which would seem changed to whoever compares them with the index.
-        self._arriving = root / ARRIVING
-        make_folder(self._arriving)
-        sweep(self._arriving)
+        make_folder(root / ARRIVING)
+        sweep(root / ARRIVING)
         self._index = index
-        self._syncing = Syncing()
-
-    def close(self) -> None:
-        """End what syncs."""
-        self._syncing.close()
-
-    @contextmanager
-    def spooled(self, additions: Sequence[Addition], now: datetime) -> Iterator[list[Waiting]]:
-        """Write and sync all of them; what was not named at the end is dropped."""
-        waiting: list[Waiting] = []
-        try:
-            for addition in additions:
-                key = new_key(addition.source)
-                # The time of the file is that of arrival: the index takes it from there.
-                arrived = addition.arrived or now
-                heading = heading_of(addition.octets, arrived)
-                name = file_name(key, heading.date, heading.sender, heading.subject)
-                marks = NO_MARKS
-                if addition.flags or addition.tags or addition.note is not None:
-                    marks = Marks(addition.flags, tuple(sorted(set(addition.tags))), addition.note)
-                spool = spool_of(self._arriving, addition.octets, arrived)
-                waiting.append(Waiting(key, addition.place, name, len(addition.octets), spool, marks))
-            with speaking_of_the_disk():
-                self._syncing.sync([one.spool for one in waiting])
-            yield waiting
-        finally:
-            for one in waiting:
-                one.spool.drop()
 
     def keep(self, waiting: Sequence[Waiting]) -> list[str]:
         """Name them and enter them into the index."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 if TYPE_CHECKING:
     from emailsys.client.archive.archive import Archive
     from emailsys.client.archive.behind import Behind
+    from emailsys.client.archive.spooling import Spooling, Waiting
     from emailsys.client.archive.values import Addition
 
 # Octets that a pipe holds: as many as Linux gives without asking for more rights.
@@ -26,8 +27,11 @@ _OPEN: Final = "open"
 _ACCOUNT: Final = "account"
 _KNOWN: Final = "known"
 _KEEP: Final = "keep"
+_NAME: Final = "name"
 # Seconds without a request after which there is time for the index. Between two batches of a fetch it is less.
 _IDLE: Final = 0.05
+# Fewer messages wait for the second process.
+_WORTH_WRITING: Final = 16
 
 
 def start(root: Path, now: Callable[[], datetime]) -> SecondProcess | None:
@@ -91,7 +95,8 @@ def serve(
     A request is a line of JSON, and the answer is one: null for what cannot be done. ["open", null] opens the store,
     which else the first of the others does, and has no answer; ["account", NAME] makes an account's folders: true;
     ["known", [SOURCE, ...]] is answered by those that are kept, with their keys; ["keep", [[account, folder, source,
-    octets], ...]] has the messages behind it, and is answered by their keys when they are on disk under their names.
+    octets], ...]] has the messages behind it, and is answered by their keys when they are on disk under their names;
+    ["name", [[account, folder, key, name, octets, path], ...]] does the same for messages that are on disk already.
     The next request follows the answer; where none comes for a while, and at the end, what was named is entered into
     the index.
 
@@ -129,6 +134,8 @@ def _answer(archive: Archive, behind: Behind, verb: str, what: Any, additions: S
     try:
         if verb == _KEEP:
             return behind.add_many(additions)
+        if verb == _NAME:
+            return behind.name([_waiting(*row) for row in what])
         if behind.is_holding:
             behind.enter()
         if verb == _KNOWN:
@@ -138,6 +145,14 @@ def _answer(archive: Archive, behind: Behind, verb: str, what: Any, additions: S
     except ArchiveError:
         # The first process tries the same, and hears why it cannot be done.
         return None
+
+
+def _waiting(account: str, folder: str, key: str, name: str, octets: int, path: str) -> Waiting:
+    from emailsys.client.archive.files import Spool
+    from emailsys.client.archive.spooling import Waiting
+    from emailsys.client.archive.values import Place
+
+    return Waiting(key, Place(account, folder), name, octets, Spool(path))
 
 
 def _additions(rows: Sequence[Any], asked: BinaryIO) -> Sequence[Addition] | None:
@@ -184,10 +199,32 @@ class SecondProcess:
         found: dict[str, str] | None = self._answer(_KNOWN, [*sources])
         return found
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return self._one_at_a_time.locked()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has died or was closed."""
+        return self._is_gone
+
     def add_many(self, additions: Sequence[Addition]) -> list[str] | None:
         """As `Archive.add_many`, for messages with a source and nothing else; they are in the index later."""
         rows = [(one.place.account, one.place.folder, one.source, len(one.octets)) for one in additions]
         keys: list[str] | None = self._answer(_KEEP, rows, [one.octets for one in additions])
+        return keys
+
+    def name(self, waiting: Sequence[Waiting]) -> list[str] | None:
+        """Name messages that are on disk already, without marks; they are in the index later."""
+        rows = [
+            (one.place.account, one.place.folder, one.key, one.name, one.octets, os.path.abspath(one.spool.path))
+            for one in waiting
+        ]
+        keys: list[str] | None = self._answer(_NAME, rows)
+        if keys is not None:
+            for one in waiting:
+                one.spool.give_away()
         return keys
 
     def _answer(self, verb: str, what: Any, messages: Sequence[bytes] = ()) -> Any:
@@ -219,13 +256,25 @@ class SecondProcess:
 
 
 class SecondStore:
-    """The local store as a fetch needs it, kept by a second process; what that cannot do, this one does."""
+    """The local store as a fetch needs it, kept by a second process; what that cannot do, this one does.
 
-    def __init__(self, second: SecondProcess, opened: Callable[[], Archive]) -> None:
-        """@param opened: gives this process's view of the store, once that is needed."""
+    While the second has its hands full, this one writes and syncs messages too, and the second names them: it alone
+    gives names, so that neither need look for those of the other.
+    """
+
+    def __init__(
+        self, second: SecondProcess, root: Path, now: Callable[[], datetime], opened: Callable[[], Archive]
+    ) -> None:
+        """
+        @param root: of the store, and `now` of its clock, as the second process has them.
+        @param opened: gives this process's view of the store, once that is needed.
+        """
         self._second = second
+        self._root = root
+        self._now = now
         self._opened = opened
         self._opening = threading.Lock()
+        self._spooling: Spooling | None = None
         second.open()
 
     def _own(self) -> Archive:
@@ -245,5 +294,22 @@ class SecondStore:
 
     def add_many(self, additions: Sequence[Addition]) -> list[str]:
         """As `Archive.add_many`; the index comes behind."""
-        keys = self._second.add_many(additions)
+        if self._second.is_busy and len(additions) >= _WORTH_WRITING and not self._second.is_gone:
+            with self._own_spooling().spooled(additions, self._now()) as waiting:
+                keys = self._second.name(waiting)
+        else:
+            keys = self._second.add_many(additions)
         return self._own().add_many(additions) if keys is None else keys
+
+    def _own_spooling(self) -> Spooling:
+        with self._opening:
+            if self._spooling is None:
+                from emailsys.client.archive.spooling import Spooling
+
+                self._spooling = Spooling(self._root)
+            return self._spooling
+
+    def close(self) -> None:
+        """End what this process has begun."""
+        if self._spooling is not None:
+            self._spooling.close()
