@@ -13,7 +13,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.cli import accounts
-from emailsys.cli.main import main, run
+from emailsys.cli.main import run
 from emailsys.config.exits import MEANING, Exit
 from emailsys.passwords import verify_password
 from emailsys.supervisor import FolderLock
@@ -147,12 +147,15 @@ class ProgramTests(Case):
         err = self.refused(Exit.USAGE, "--state", "x", "queue", "list")
         self.assertIn("No such option '--state'. Options of a command stand behind it: emailsys COMMAND --state", err)
 
-    def test_the_process_ends_with_the_status(self) -> None:
-        """main is what the console program calls."""
-        with contextlib.redirect_stdout(io.StringIO()) as out, self.assertRaises(SystemExit) as caught:
-            main(["--version"])
-        self.assertEqual(caught.exception.code, 0)
-        self.assertIn("0.", out.getvalue())
+    def test_the_process_ends_with_the_status_and_all_that_was_printed(self) -> None:
+        """main is what the console program calls; it ends the process at once."""
+        for words, status, said in ((["--version"], 0, "0."), (["nonsense"], 64, "No command 'nonsense'")):
+            call = f"from emailsys.cli.main import main; main({words!r})"
+            ended = subprocess.run(
+                [sys.executable, "-c", call], capture_output=True, text=True, check=False, cwd=CHECKOUT
+            )
+            self.assertEqual(ended.returncode, status, ended.stderr)
+            self.assertIn(said, ended.stdout + ended.stderr)
 
     def test_the_module_is_the_program_too(self) -> None:
         """Who has no script in the search path tries `python -m emailsys`."""
