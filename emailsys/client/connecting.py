@@ -44,6 +44,7 @@ def connect_pop3(stream: Stream, server: Server, *, verify: bool = True) -> POP3
             stls=tls if server.security is Security.STARTTLS else None,
         )
     except (POP3Lost, TLSConfigError) as error:
+        stream.close()
         raise Unreachable(str(error), certificate=getattr(error, "certificate", False)) from error
     if tls is None and not is_loopback(client.peer_host):
         client.close()

@@ -53,6 +53,7 @@ def open_maildrop(stream: Stream, account: Account, secrets: SecretsInPlace) -> 
         secret = secrets.get(account, server)
         client = connect_pop3(stream, server)
     except AccountError as error:
+        stream.close()
         raise FetchError(str(error)) from error
     except Unreachable as error:
         raise FetchError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import unittest
 from dataclasses import replace
@@ -30,6 +31,7 @@ class PostfixTests(TestCase):
 
     async def setUp(self) -> None:  # type: ignore[override]
         folder = Path(tempfile.mkdtemp(prefix="emailsys-client-"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         made = pki.ensure_development_ca(folder)
         issued = pki.make_variant(folder, "expired")[-1]
         services = {
