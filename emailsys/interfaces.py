@@ -9,9 +9,10 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from twisted.cred.credentials import ICredentials
 from twisted.internet.defer import Deferred
 from twisted.mail import pop3, smtp
-from zope.interface import Attribute, Interface
+from zope.interface import Attribute, Interface, implementer
 
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import NOTHING_ASKED, NOTHING_ASKED_FOR_RECIPIENT, MessageRequest, RecipientRequest
@@ -68,6 +69,27 @@ class Notice:
 
     envelope: Envelope
     body: bytes
+
+
+class IProvenName(ICredentials):
+    """Credentials of a client whose proof a SASL mechanism has verified already."""
+
+    username: bytes = Attribute("The name as the client gave it.")
+
+
+@implementer(IProvenName)
+@dataclass(frozen=True, slots=True)
+class ProvenName:
+    """A name whose proof held."""
+
+    username: bytes
+
+
+class ISecrets(Interface):
+    """Stored secrets, for SASL mechanisms that verify a proof themselves."""
+
+    async def find_secret(name: bytes, scheme: str) -> str | None:
+        """Returns the secret of that scheme for a login name, None where nobody may log in so. Raises StoreError."""
 
 
 class IIncoming(Interface):

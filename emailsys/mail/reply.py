@@ -111,7 +111,6 @@ AUTH_TWICE: Final = Reply(503, "5.5.1", "logged in already")
 AUTH_NEEDS_EHLO: Final = Reply(503, "5.5.1", "EHLO first")
 AUTH_NOT_HERE: Final = Reply(503, "5.5.1", "no logins on this port")
 AUTH_CANCELLED: Final = Reply(501, "5.7.0", "login cancelled")
-AUTH_UNKNOWN_MECHANISM: Final = Reply(504, "5.5.4", "mechanism not recognized; use PLAIN or LOGIN")
 LOGIN_REQUIRED: Final = Reply(530, "5.7.0", "log in first (AUTH)")
 TLS_REQUIRED: Final = Reply(530, "5.7.0", "begin TLS first (STARTTLS)")
 LOGIN_FAILED: Final = Reply(535, "5.7.8", "login failed")
@@ -158,6 +157,11 @@ def commands(beside: Iterable[str]) -> Reply:
 def challenge(text: bytes) -> Reply:
     """The server's challenge in an authentication exchange, base64."""
     return Reply(334, "", text.decode("ascii"))
+
+
+def unknown_mechanism(offered: Iterable[str]) -> Reply:
+    """The SASL mechanism is not among those that are offered."""
+    return Reply(504, "5.5.4", f"mechanism not recognized; use {' or '.join(offered)}")
 
 
 def too_many_connections(why: str) -> Reply:

@@ -25,8 +25,6 @@ from emailsys.net.outgoing import MAX_WAITING_OCTETS, Outgoing
 
 # Commands acted on in one turn of the reactor, so that a peer that pipelines thousands does not hold up the others.
 _COMMANDS_A_TURN: Final = 200
-#: After so many wrong passwords a connection is closed: guessing costs a connection each time.
-MAX_FAILED_LOGINS: Final = 5
 
 EventT = TypeVar("EventT")
 EventT_co = TypeVar("EventT_co", covariant=True)

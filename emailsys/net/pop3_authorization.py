@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import LoginFailed
 from twisted.cred.portal import Portal
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorTime
@@ -16,16 +15,28 @@ from twisted.mail import pop3
 from typing_extensions import override
 
 from emailsys.config.settings import POP3Settings
-from emailsys.interfaces import IMaildrop, LoginBusy, MaildropInUse
+from emailsys.interfaces import IMaildrop, ISecrets, LoginBusy, MaildropInUse
 from emailsys.mail.envelope import Client
 from emailsys.mail.ip import is_loopback
 from emailsys.net.admission import Admission
-from emailsys.net.connection import MAX_FAILED_LOGINS, Connection
+from emailsys.net.authentication import Authentication
+from emailsys.net.connection import Connection
 from emailsys.net.tls import describe
 from emailsys.net.turn import Turn
 from emailsys.telemetry import Telemetry
 from emailsys.wire.pop3_session import Event, POP3Session
-from emailsys.wire.sasl import MECHANISMS, Credentials, Exchange, SaslCancelled, SaslSyntaxError, exchange_for
+from emailsys.wire.sasl import (
+    MECHANISMS,
+    Challenge,
+    Credentials,
+    Exchange,
+    Mechanisms,
+    NeedsSecret,
+    SaslCancelled,
+    SaslSyntaxError,
+    Step,
+    exchange_for,
+)
 
 # RFC 3206 §4: the client should ask its user again.
 _WRONG: Final = "[AUTH] wrong user name or password"
@@ -35,8 +46,9 @@ _WRONG: Final = "[AUTH] wrong user name or password"
 class POP3Service:
     """What all sessions of a POP3 service share.
 
-    `portal` logs in UsernamePassword credentials of octets, with a Client as the mind, and gives for
-    `pop3.IMailbox` an avatar that provides IMaildrop. `hostname` is what the greeting says. `context_factory` is what
+    `portal` logs in UsernamePassword and ProvenName credentials of octets, with a Client as the mind, and gives for
+    `pop3.IMailbox` an avatar that provides IMaildrop. `secrets` answers the SASL mechanisms that need a stored one;
+    None gives them none. `hostname` is what the greeting says. `context_factory` is what
     STLS begins TLS with, None for no STLS. Times are seconds, but for `expire_days`: after so many days mail is
     deleted, 0 for never.
     """
@@ -50,6 +62,8 @@ class POP3Service:
     handshake_timeout: float = 30.0
     expire_days: float = 0.0
     admission: Admission = field(default_factory=Admission)
+    secrets: ISecrets | None = None
+    mechanisms: Mechanisms = field(default_factory=lambda: MECHANISMS)
 
     @cached_property
     def turn(self) -> Turn:
@@ -75,8 +89,7 @@ class POP3Authorization(Connection[Event], pop3.POP3):
         self.wire = POP3Session()
         self.mbox = None
         self._exchange: Exchange | None = None
-        self._logout: Callable[[], object] | None = None
-        self._failed_logins = 0
+        self._authentication = Authentication(service.portal, pop3.IMailbox, service.secrets)
 
     # Replies
 
@@ -96,9 +109,7 @@ class POP3Authorization(Connection[Event], pop3.POP3):
     def let_go(self) -> None:
         """Release the maildrop, once."""
         self.mbox = None
-        logout, self._logout = self._logout, None
-        if logout is not None:
-            logout()
+        self._authentication.log_out()
 
     def event(self, name: str, /, **fields: object) -> None:
         """Log what happened, with the session's id."""
@@ -146,7 +157,7 @@ class POP3Authorization(Connection[Event], pop3.POP3):
             b"LOGIN-DELAY 0",
         ]
         if self.may_log_in:
-            capabilities += [b"USER", b"SASL " + " ".join(MECHANISMS).encode(), b"UTF8 USER"]
+            capabilities += [b"USER", b"SASL " + " ".join(self.service.mechanisms).encode(), b"UTF8 USER"]
         else:
             capabilities.append(b"UTF8")
         if self.may_begin_tls:
@@ -188,16 +199,16 @@ class POP3Authorization(Connection[Event], pop3.POP3):
     @override
     def do_PASS(self, password: bytes) -> Coroutine[Any, Any, None]:
         user, self.wire.user = self.wire.user or b"", None
-        return self._log_in(user, password)
+        return self._log_in(Credentials(user, password))
 
     @override
     def do_AUTH(self, mechanism: bytes | None = None, initial: bytes | None = None) -> Coroutine[Any, Any, None] | None:
         if self._refuse_in_the_clear():
             return None
         if mechanism is None:
-            self.send(b"+OK mechanisms follow\r\n%b\r\n.\r\n" % "\r\n".join(MECHANISMS).encode())
+            self.send(b"+OK mechanisms follow\r\n%b\r\n.\r\n" % "\r\n".join(self.service.mechanisms).encode())
             return None
-        exchange = exchange_for(mechanism)
+        exchange = exchange_for(mechanism, self.service.mechanisms)
         if exchange is None:
             self.failResponse("no such mechanism")
             return None
@@ -210,30 +221,37 @@ class POP3Authorization(Connection[Event], pop3.POP3):
         assert exchange is not None
         return self._converse(exchange, lambda: exchange.respond(line))
 
-    def _converse(
-        self, exchange: Exchange, take: Callable[[], bytes | Credentials]
-    ) -> Coroutine[Any, Any, None] | None:
+    def _converse(self, exchange: Exchange, go_on: Callable[[], Step]) -> Coroutine[Any, Any, None] | None:
         """One step of an authentication exchange."""
         try:
-            taken = take()
+            step = go_on()
         except SaslCancelled:
             self.failResponse("authentication cancelled")
         except SaslSyntaxError as error:
             self.failResponse(str(error))
         else:
-            if isinstance(taken, Credentials):
-                # Nobody may act as another; the same answer as for a wrong password.
-                return self._log_in(taken.username, taken.password if taken.acts_as_itself else b"")
+            if isinstance(step, Credentials):
+                return self._log_in(step)
+            if isinstance(step, NeedsSecret):
+                return self._find_secret(exchange, step)
+            assert isinstance(step, Challenge)
             self._exchange = exchange
             self.wire.begin_exchange()
-            self.send(b"+ %b\r\n" % taken)
+            self.send(b"+ %b\r\n" % step)
         return None
 
-    async def _log_in(self, user: bytes, password: bytes) -> None:
+    async def _find_secret(self, exchange: Exchange, needed: NeedsSecret) -> None:
+        secret = await self._authentication.secret(needed)
+        following = None if self.closing else self._converse(exchange, lambda: exchange.know(secret))
+        if following is not None:
+            await following
+
+    async def _log_in(self, given: Credentials) -> None:
+        user = given.username
         protocol = "POP3S" if self.secure else "POP3"
         mind = Client(self.session, self.peer_host, protocol=protocol, tls=describe(self.transport))
         try:
-            _, maildrop, logout = await self.service.portal.login(UsernamePassword(user, password), mind, pop3.IMailbox)
+            maildrop = await self._authentication.log_in(given, mind, lambda: not self.closing)
         except LoginFailed:
             self._refuse_login(user)
         except LoginBusy:
@@ -243,9 +261,7 @@ class POP3Authorization(Connection[Event], pop3.POP3):
             self.event("pop3.in_use", ip=mind.ip, user=user.decode("utf-8", "replace"))
             self.failResponse("[IN-USE] another session has the maildrop open")
         else:
-            self._logout = logout
-            if self.closing:
-                self.let_go()
+            if maildrop is None:
                 return
             self.mbox = IMaildrop(maildrop)
             self.wire.log_in()
@@ -255,7 +271,6 @@ class POP3Authorization(Connection[Event], pop3.POP3):
 
     def _refuse_login(self, user: bytes) -> None:
         self.event("pop3.login_refused", ip=self.peer_host, user=user.decode("utf-8", "replace"))
-        self._failed_logins += 1
         self.failResponse(_WRONG)
-        if self._failed_logins >= MAX_FAILED_LOGINS:
+        if self._authentication.failed():
             self.close()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from twisted.cred.credentials import Anonymous, ICredentials, UsernamePassword
+from twisted.cred.credentials import Anonymous, ICredentials
 from twisted.cred.error import LoginFailed
 from twisted.mail import smtp
 from typing_extensions import override
@@ -17,10 +16,11 @@ from emailsys.mail import reply as replies
 from emailsys.mail.envelope import Client
 from emailsys.mail.ip import is_loopback
 from emailsys.mail.reply import Reply
-from emailsys.net.connection import MAX_FAILED_LOGINS, Connection
+from emailsys.net.authentication import Authentication
+from emailsys.net.connection import Connection
 from emailsys.net.smtp_service import Kind, SMTPService
 from emailsys.net.tls import describe
-from emailsys.wire.sasl import MECHANISMS, Credentials
+from emailsys.wire.sasl import Credentials, NeedsSecret
 from emailsys.wire.smtp_session import Event, Session
 
 
@@ -41,12 +41,11 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
         self.close_timeout = service.settings.close_timeout
         self.handshake_timeout = service.handshake_timeout
         limits = service.settings
-        self.wire = Session(limits.max_message_size, limits.max_recipients, limits.max_refusals)
+        self.wire = Session(limits.max_message_size, limits.max_recipients, limits.max_refusals, service.mechanisms)
         self.client = Client(session, "")
         self.delivery = None
         self.authenticated = False
-        self._logout: Callable[[], object] | None = None
-        self._failed_logins = 0
+        self._authentication = Authentication(service.portal, IDelivery, service.secrets)
 
     # Replies and events
 
@@ -116,7 +115,7 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
         if "STARTTLS" not in self.wire.closed:
             offered[b"STARTTLS"] = None
         if "AUTH" not in self.wire.closed:
-            offered[b"AUTH"] = [name.encode() for name in MECHANISMS]
+            offered[b"AUTH"] = [name.encode() for name in self.service.mechanisms]
         return offered
 
     @override
@@ -171,34 +170,29 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
         """End the login, a stranger's too."""
         self.delivery = None
         self.authenticated = False
-        logout, self._logout = self._logout, None
-        if logout is not None:
-            logout()
+        self._authentication.log_out()
 
-    async def _log_in(self, credentials: ICredentials) -> bool:
-        """Get the avatar for credentials; False if the peer has gone meanwhile."""
+    async def _log_in(self, given: ICredentials | Credentials) -> bool:
+        """Get the avatar for credentials. Returns False if the peer is already gone."""
         self.log_out()
-        _, delivery, logout = await self.service.portal.login(credentials, self.client, IDelivery)
-        self._logout = logout
-        if self.closing:
-            self.log_out()
-            return False
-        self.delivery = delivery
-        return True
+        self.delivery = await self._authentication.log_in(given, self.client, lambda: not self.closing)
+        return self.delivery is not None
 
     async def become_stranger(self) -> None:
         """Whoever says MAIL without a login is a stranger, where such may."""
         await self._log_in(Anonymous())
 
     @override
-    async def ext_AUTH(self, given: Credentials) -> None:
-        # Nobody may act as another; the same answer, after the same work, as for a wrong password.
-        password = given.password if given.acts_as_itself else b""
+    async def ext_AUTH(self, step: Credentials | NeedsSecret) -> None:
+        username = step.account if isinstance(step, NeedsSecret) else step.username
         try:
-            if not await self._log_in(UsernamePassword(given.username, password)):
+            if isinstance(step, NeedsSecret):
+                self.wire.secret_found(await self._authentication.secret(step))
+                return
+            if not await self._log_in(step):
                 return
         except LoginFailed:
-            self._refuse_login(given.username)
+            self._refuse_login(username)
         except (LoginBusy, StoreError) as error:
             self.event("smtp.login_delayed", ip=self.client.ip, why=type(error).__name__)
             self.reply(replies.LOGIN_BUSY)
@@ -215,9 +209,8 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
             self.reply(replies.LOGGED_IN)
 
     def _refuse_login(self, username: bytes) -> None:
-        self._failed_logins += 1
         self.event("smtp.login_refused", ip=self.client.ip, user=username.decode("utf-8", "replace"))
         self.reply(replies.LOGIN_FAILED)
-        if self._failed_logins >= MAX_FAILED_LOGINS:
+        if self._authentication.failed():
             self.reply(replies.TOO_MANY_LOGINS)
             self.close()

@@ -12,11 +12,12 @@ from twisted.cred.portal import Portal
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReactorTime
 
 from emailsys.config.settings import SMTPSettings
-from emailsys.interfaces import IIntake
+from emailsys.interfaces import IIntake, ISecrets
 from emailsys.net.admission import Admission
 from emailsys.net.incoming import HeadRules
 from emailsys.net.turn import Turn
 from emailsys.telemetry import Telemetry
+from emailsys.wire.sasl import MECHANISMS, Mechanisms
 
 
 class Kind(enum.Enum):
@@ -36,8 +37,9 @@ def _utc_now() -> datetime:
 class SMTPService:
     """What all sessions of an SMTP service share.
 
-    `portal` logs in Anonymous and UsernamePassword credentials of octets, with a Client as the mind, and gives
-    IDelivery avatars. `hostname` is what we call ourselves, in replies, Received fields and as authserv-id.
+    `portal` logs in Anonymous, UsernamePassword and ProvenName credentials of octets, with a Client as the mind, and
+    gives IDelivery avatars. `secrets` answers the SASL mechanisms that need a stored one; None gives them none.
+    `hostname` is what we call ourselves, in replies, Received fields and as authserv-id.
     `context_factory` is what STARTTLS begins TLS with, None for no STARTTLS. Services may have their `admission` in
     common. Times are seconds.
     """
@@ -53,6 +55,8 @@ class SMTPService:
     handshake_timeout: float = 30.0
     admission: Admission = field(default_factory=Admission)
     now: Callable[[], datetime] = _utc_now
+    secrets: ISecrets | None = None
+    mechanisms: Mechanisms = field(default_factory=lambda: MECHANISMS)
 
     @cached_property
     def turn(self) -> Turn:

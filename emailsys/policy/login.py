@@ -17,7 +17,18 @@ from twisted.mail import pop3, smtp
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from emailsys.interfaces import Account, IDelivery, IDirectory, IMaildrop, IMaildrops, Login, MaildropInUse, StoreError
+from emailsys.interfaces import (
+    Account,
+    IDelivery,
+    IDirectory,
+    IMaildrop,
+    IMaildrops,
+    IProvenName,
+    ISecrets,
+    Login,
+    MaildropInUse,
+    StoreError,
+)
 from emailsys.mail.address import AddressSyntaxError, parse
 from emailsys.passwords import ARGON2ID
 from emailsys.policy.access import Access, Delivery
@@ -27,6 +38,18 @@ from emailsys.policy.renewal import Renewal
 _MAX_REMEMBERED: Final = 10_000
 
 Avatar = tuple[Any, Any, Callable[[], None]]
+
+
+async def find_login(directory: IDirectory, name: bytes) -> Login | None:
+    """The account of a login name: a full address, or a local part in the default domain."""
+    try:
+        text = name.decode("utf-8")
+        if "@" not in text:
+            text = f"{text}@{await directory.default_domain()}"
+        address = parse(text)
+    except (UnicodeDecodeError, AddressSyntaxError):
+        return None
+    return await directory.find_login(address.key)
 
 
 class Hashing(Protocol):
@@ -89,7 +112,7 @@ class PasswordChecker:
         return Deferred.fromCoroutine(self._check(credentials.username, credentials.password))
 
     async def _check(self, name: bytes, password: bytes) -> Account:
-        login = await self._find(name)
+        login = await find_login(self._directory, name)
         stored = None if login is None or not login.account.enabled else login.secret(ARGON2ID)
         digest = b""
         if login is not None and stored is not None:
@@ -106,16 +129,30 @@ class PasswordChecker:
             self._verified.remember(digest)
         return login.account
 
-    async def _find(self, name: bytes) -> Login | None:
-        """The account of that name: a full address, or a local part in the default domain."""
-        try:
-            text = name.decode("utf-8")
-            if "@" not in text:
-                text = f"{text}@{await self._directory.default_domain()}"
-            address = parse(text)
-        except (UnicodeDecodeError, AddressSyntaxError):
-            return None
-        return await self._directory.find_login(address.key)
+
+@implementer(ISecrets, ICredentialsChecker)
+class StoredSecrets:
+    """Secrets for SASL mechanisms that verify a proof themselves, and from a proven name to an Account."""
+
+    credentialInterfaces = (IProvenName,)
+
+    def __init__(self, directory: IDirectory) -> None:
+        self._directory = directory
+
+    async def find_secret(self, name: bytes, scheme: str) -> str | None:
+        login = await find_login(self._directory, name)
+        return None if login is None or not login.account.enabled else login.secret(scheme)
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        """The Account. Fails with UnauthorizedLogin or StoreError."""
+        return Deferred.fromCoroutine(self._check(credentials.username))
+
+    async def _check(self, name: bytes) -> Account:
+        login = await find_login(self._directory, name)
+        # The account may have been disabled since its secret was read.
+        if login is None or not login.account.enabled:
+            raise UnauthorizedLogin("login failed")
+        return login.account
 
 
 @implementer(IRealm)
@@ -169,9 +206,10 @@ def _nothing_to_end() -> None:
 def build_portal(
     directory: IDirectory, maildrops: IMaildrops, hashing: Hashing, access: Access, renewal: Renewal | None = None
 ) -> Portal:
-    """The portal of all services: UsernamePassword and Anonymous credentials in, IDelivery and IMaildrop out.
+    """The portal of all services: Anonymous, UsernamePassword and ProvenName in, IDelivery and IMaildrop out.
 
     @param renewal: None for stored passwords that stay as they are.
     """
     realm = MailRealm(access, maildrops)
-    return Portal(realm, [AllowAnonymousAccess(), PasswordChecker(directory, hashing, VerifiedLogins(), renewal)])
+    passwords = PasswordChecker(directory, hashing, VerifiedLogins(), renewal)
+    return Portal(realm, [AllowAnonymousAccess(), passwords, StoredSecrets(directory)])

@@ -40,7 +40,7 @@ from emailsys.ops.doors import Hooks
 from emailsys.ops.fields import time_field
 from emailsys.ops.mail_log import MailLog
 from emailsys.policy.hashing import HashingThreads
-from emailsys.policy.login import build_portal
+from emailsys.policy.login import StoredSecrets, build_portal
 from emailsys.policy.renewal import Renewal
 from emailsys.policy.trusted import TrustedNetworks
 from emailsys.store.intake import ROOM
@@ -237,6 +237,7 @@ class Daemon(Service):
         renewal = Renewal(store.accounts, hashing, telemetry)
         portal = build_portal(store.directory, store.maildrops, hashing, outbound.access, renewal)
 
+        secrets = StoredSecrets(store.directory)
         smtp_admission = self._admission(settings.smtp)
 
         def smtp(kind: Kind) -> ESMTPServerFactory:
@@ -252,6 +253,7 @@ class Daemon(Service):
                     context_factory=self._tls,
                     handshake_timeout=settings.tls.handshake_timeout,
                     admission=smtp_admission,
+                    secrets=secrets,
                 )
             )
 
@@ -266,6 +268,7 @@ class Daemon(Service):
                 handshake_timeout=settings.tls.handshake_timeout,
                 expire_days=settings.store.maildrop_days,
                 admission=self._admission(settings.pop3),
+                secrets=secrets,
             )
         )
         receive, submission = smtp(Kind.RECEIVE), smtp(Kind.SUBMISSION)

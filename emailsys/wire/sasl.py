@@ -1,20 +1,17 @@
-"""The server's side of the SASL mechanisms PLAIN and LOGIN, from lines of base64 to credentials."""
+"""Server side of SASL: the table of mechanisms, and one authentication exchange from lines to credentials."""
 
 from __future__ import annotations
 
 import binascii
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar
 
 # RFC 4954 §4.3, RFC 5034 §4: a line of an authentication exchange may have 12,288 octets, CRLF included.
 MAX_AUTH_LINE: Final = 12288
 
-#: In the order in which they are offered.
-MECHANISMS: Final = ("PLAIN", "LOGIN")
-
-# The prompts clients know (draft-murchison-sasl-login): "Username:" and "Password:", without a trailing NUL.
-_USERNAME_PROMPT: Final = b"VXNlcm5hbWU6"
-_PASSWORD_PROMPT: Final = b"UGFzc3dvcmQ6"
+AnswerT = TypeVar("AnswerT")
 
 
 class SaslSyntaxError(ValueError):
@@ -25,19 +22,96 @@ class SaslCancelled(Exception):
     """The client gave up the exchange with a line of "*" (RFC 4954 §4, RFC 5034 §4)."""
 
 
+class Challenge(bytes):
+    """A challenge to send to the client, in base64. The protocol writes "334 " or "+ " in front of it."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsSecret:
+    """The mechanism needs the secret that is stored for an account under a scheme."""
+
+    account: bytes
+    scheme: str
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the client says it is, and its proof. The octets are the client's, meant to be UTF-8."""
+    """The name that the client claims, and its proof. The octets are the client's, meant to be UTF-8."""
 
     username: bytes
-    password: bytes = field(repr=False)
-    #: Whom the client wants to act as; empty for itself (RFC 4616 §2).
+    #: Empty where the mechanism verifies the proof itself.
+    password: bytes = field(default=b"", repr=False)
+    #: The identity that the client wants to act as; empty for its own (RFC 4616 §2).
     authzid: bytes = b""
+    #: Whether the proof held, where the mechanism has verified it; None if the password is still to be checked.
+    proven: bool | None = None
 
     @property
     def acts_as_itself(self) -> bool:
-        """Whether no other identity is asked for; no account of ours may act as another."""
+        """Whether the client asks for its own identity. No account may act as another."""
         return not self.authzid or self.authzid.lower() == self.username.lower()
+
+
+#: What an exchange yields: a line for the client, a question for the directory, or its result.
+Step = Challenge | NeedsSecret | Credentials
+
+
+class _Await(Generic[AnswerT]):
+    """Hands a step to the caller of the exchange and waits for the answer."""
+
+    __slots__ = ("_step",)
+
+    def __init__(self, step: Challenge | NeedsSecret) -> None:
+        self._step = step
+
+    def __await__(self) -> Generator[Any, AnswerT, AnswerT]:
+        return (yield self._step)
+
+
+def ask(octets: bytes) -> _Await[bytes]:
+    """Await the client's response to a challenge, both without base64."""
+    return _Await(Challenge(binascii.b2a_base64(octets, newline=False)))
+
+
+def secret_of(account: bytes, scheme: str) -> _Await[str | None]:
+    """Await the stored secret of an account.
+
+    It is None if there is none. The mechanism then goes on with a made-up secret: the client must not learn which
+    accounts exist.
+    """
+    return _Await(NeedsSecret(account, scheme))
+
+
+#: A mechanism takes the initial response, None if there was none, and awaits nothing but `ask` and `secret_of`.
+Mechanism = Callable[[bytes | None], Coroutine[Any, Any, Credentials]]
+#: Mechanisms by name in upper case, in the order in which they are offered.
+Mechanisms = Mapping[str, Mechanism]
+
+
+async def plain(initial: bytes | None) -> Credentials:
+    """PLAIN (RFC 4616 §2): [authzid] NUL authcid NUL passwd."""
+    response = await ask(b"") if initial is None else initial
+    parts = response.split(b"\0")
+    if len(parts) != 3:
+        raise SaslSyntaxError("malformed PLAIN response")
+    return Credentials(parts[1], parts[2], parts[0])
+
+
+async def login(initial: bytes | None) -> Credentials:
+    """LOGIN (draft-murchison-sasl-login), with the prompts that clients know, without a trailing NUL."""
+    username = await ask(b"Username:") if initial is None else initial
+    if b"\0" in username:
+        raise SaslSyntaxError("malformed LOGIN response")
+    password = await ask(b"Password:")
+    if b"\0" in password:
+        raise SaslSyntaxError("malformed LOGIN response")
+    return Credentials(username, password)
+
+
+#: The mechanisms that every service offers. A new mechanism is registered here and nowhere else.
+MECHANISMS: Final[Mechanisms] = MappingProxyType({"PLAIN": plain, "LOGIN": login})
 
 
 def decode_base64(text: bytes) -> bytes:
@@ -52,31 +126,30 @@ def decode_base64(text: bytes) -> bytes:
 
 
 class Exchange:
-    """One authentication exchange. Feed it the initial response, if any, then lines, until it gives Credentials.
+    """One authentication exchange.
 
-    Each call gives either the challenge to send next, in base64 (the caller writes "334 " or "+ " before it), or
-    the Credentials. After an exception the exchange is over.
+    Begin it with `start`. Answer each Challenge by `respond` and each NeedsSecret by `know`, until it yields
+    Credentials. After Credentials or an exception the exchange is over.
     """
 
-    __slots__ = ("_username", "mechanism")
+    __slots__ = ("_course", "_mechanism")
 
-    def __init__(self, mechanism: str) -> None:
-        """@param mechanism: one of MECHANISMS, in upper case."""
-        self.mechanism = mechanism
-        self._username: bytes | None = None
+    def __init__(self, mechanism: Mechanism) -> None:
+        self._mechanism = mechanism
+        self._course: Coroutine[Any, Any, Credentials] | None = None
 
-    def start(self, initial: bytes | None) -> bytes | Credentials:
+    def start(self, initial: bytes | None) -> Step:
         """Begin.
 
         @param initial: the initial response as it stands in the command, b"=" for an empty one (RFC 4954 §4,
             RFC 5034 §4), None if there was none.
         @raise SaslSyntaxError: the response is malformed.
         """
-        if initial is not None:
-            return self._take(b"" if initial == b"=" else decode_base64(initial))
-        return b"" if self.mechanism == "PLAIN" else _USERNAME_PROMPT
+        octets = initial if initial is None else b"" if initial == b"=" else decode_base64(initial)
+        self._course = self._mechanism(octets)
+        return self._resume(None)
 
-    def respond(self, line: bytes) -> bytes | Credentials:
+    def respond(self, line: bytes) -> Step:
         """Take the client's next line, without CRLF.
 
         @raise SaslCancelled: it was "*".
@@ -84,24 +157,26 @@ class Exchange:
         """
         if line == b"*":
             raise SaslCancelled
-        return self._take(decode_base64(line))
+        return self._resume(decode_base64(line))
 
-    def _take(self, response: bytes) -> bytes | Credentials:
-        if self.mechanism == "PLAIN":
-            # RFC 4616 §2: [authzid] NUL authcid NUL passwd
-            parts = response.split(b"\0")
-            if len(parts) != 3:
-                raise SaslSyntaxError("malformed PLAIN response")
-            return Credentials(parts[1], parts[2], parts[0])
-        if b"\0" in response:
-            raise SaslSyntaxError("malformed LOGIN response")
-        if self._username is None:
-            self._username = response
-            return _PASSWORD_PROMPT
-        return Credentials(self._username, response)
+    def know(self, secret: str | None) -> Step:
+        """Take the stored secret, None if there is none.
+
+        @raise SaslSyntaxError: the response before it is malformed after all.
+        """
+        return self._resume(secret)
+
+    def _resume(self, answer: bytes | str | None) -> Step:
+        assert self._course is not None
+        try:
+            step: Step = self._course.send(answer)
+        except StopIteration as ended:
+            credentials: Credentials = ended.value
+            return credentials
+        return step
 
 
-def exchange_for(mechanism: bytes) -> Exchange | None:
-    """A new exchange for a mechanism named in any case, None if we do not have it."""
-    name = mechanism.decode("latin-1").upper()
-    return Exchange(name) if name in MECHANISMS else None
+def exchange_for(name: bytes, mechanisms: Mechanisms = MECHANISMS) -> Exchange | None:
+    """Returns a new exchange for a mechanism named in any case, None if it is not in the table."""
+    mechanism = mechanisms.get(name.decode("latin-1").upper())
+    return None if mechanism is None else Exchange(mechanism)

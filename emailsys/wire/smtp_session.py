@@ -11,10 +11,13 @@ from emailsys.mail.reply import Reply
 from emailsys.wire.lines import Flaw, LineReader
 from emailsys.wire.sasl import (
     MAX_AUTH_LINE,
-    Credentials,
+    MECHANISMS,
+    Challenge,
     Exchange,
+    Mechanisms,
     SaslCancelled,
     SaslSyntaxError,
+    Step,
     exchange_for,
 )
 from emailsys.wire.smtp_body import ChunkedMessage, StuffedMessage
@@ -86,10 +89,16 @@ class Session:
     """One session. Feed it octets; take its events one at a time, each after the one before was answered.
 
     What only its user can know is told to it: `mail_taken`, `rcpt_taken`, `refused`, `data_begins`, `transaction_over`,
-    `accepted`, `restart`.
+    `accepted`, `secret_found`, `restart`.
     """
 
-    def __init__(self, max_message_size: int, max_recipients: int, max_refusals: int = 100) -> None:
+    def __init__(
+        self,
+        max_message_size: int,
+        max_recipients: int,
+        max_refusals: int = 100,
+        mechanisms: Mechanisms = MECHANISMS,
+    ) -> None:
         """
         @param max_message_size: in octets, dots unstuffed.
         @param max_refusals: how many 5xx are answered until a message is accepted; one more ends the session.
@@ -98,6 +107,7 @@ class Session:
         self._max_message_size = max_message_size
         self._max_recipients = max_recipients
         self._max_refusals = max_refusals
+        self._mechanisms = mechanisms
         self._parse: Mapping[str, Callable[[bytes], Event]] = {
             "EHLO": self._hello("EHLO"),
             "HELO": self._hello("HELO"),
@@ -164,6 +174,12 @@ class Session:
     def accepted(self) -> None:
         """A message was accepted: whoever brings mail may err again."""
         self._refusals = 0
+
+    def secret_found(self, secret: str | None) -> None:
+        """The answer to `Command("AUTH", NeedsSecret(...))`: the exchange goes on with the next event."""
+        exchange = self._exchange
+        assert exchange is not None
+        self._next = lambda: self._counted(self._exchanged(lambda: exchange.know(secret)))
 
     def data_begins(self) -> None:
         """DATA was answered with 354: what follows is the message."""
@@ -289,9 +305,9 @@ class Session:
         mechanism, _, initial = argument.partition(b" ")
         if not mechanism:
             return Answer(replies.AUTH_SYNTAX)
-        exchange = exchange_for(mechanism)
+        exchange = exchange_for(mechanism, self._mechanisms)
         if exchange is None:
-            return Answer(replies.AUTH_UNKNOWN_MECHANISM)
+            return Answer(replies.unknown_mechanism(self._mechanisms))
         self._exchange = exchange
         return self._exchanged(lambda: exchange.start(initial.strip() or None))
 
@@ -308,19 +324,18 @@ class Session:
             return Answer(Reply(500, "5.5.6" if line is Flaw.TOO_LONG else "5.5.2", line.value))
         return self._counted(self._exchanged(lambda: exchange.respond(line)))
 
-    def _exchanged(self, step: Callable[[], bytes | Credentials]) -> Event:
+    def _exchanged(self, go_on: Callable[[], Step]) -> Event:
         self._next = self._next_command
         try:
-            result = step()
+            step = go_on()
         except SaslCancelled:
             return Answer(replies.AUTH_CANCELLED)
         except SaslSyntaxError as error:
             return Answer(replies.bad_response(str(error)))
-        if isinstance(result, Credentials):
-            self._exchange = None
-            return Command("AUTH", result)
+        if not isinstance(step, Challenge):
+            return Command("AUTH", step)
         self._next = self._next_response
-        return Answer(replies.challenge(result))
+        return Answer(replies.challenge(step))
 
     # The message
 

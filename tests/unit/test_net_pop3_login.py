@@ -199,6 +199,6 @@ class SurpriseTests(SynchronousTestCase):
         def broken() -> None:
             raise RuntimeError("bug")
 
-        house.server._logout = broken
+        house.server._authentication._logout = broken
         peer.lose()
         self.assertEqual(house.telemetry.counters["surprise"], 1)

@@ -30,7 +30,7 @@ UNREACHED: Final = frozenset(
         "do_RPOP",
         "generateMagic",
         "authenticateUserAPOP",
-        # The portal is asked by `_log_in`, which knows the mind.
+        # The portal is asked by net.authentication, which is told the mind.
         "authenticateUserPASS",
         "_cbMailbox",
         "_ebMailbox",

@@ -1,0 +1,78 @@
+"""Logins of one session: from the credentials of a SASL exchange to an avatar, for SMTP and POP3 alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.cred.credentials import ICredentials, UsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import Portal
+
+from emailsys.interfaces import ISecrets, ProvenName
+from emailsys.mail.envelope import Client
+from emailsys.wire.sasl import Credentials, NeedsSecret
+
+#: Failed logins after which a connection is closed: guessing costs a connection each time.
+MAX_FAILED_LOGINS: Final = 5
+
+
+def cred_of(given: Credentials) -> ICredentials:
+    """The credentials for the portal.
+
+    @raise UnauthorizedLogin: the mechanism found the proof wrong, or a proven client asks for another's identity.
+    """
+    if given.proven is None:
+        # A client that asks for another's identity costs the same work as a wrong password, and gets the same answer.
+        return UsernamePassword(given.username, given.password if given.acts_as_itself else b"")
+    if not (given.proven and given.acts_as_itself):
+        raise UnauthorizedLogin("login failed")
+    return ProvenName(given.username)
+
+
+class Authentication:
+    """The login of a session, one at a time."""
+
+    def __init__(self, portal: Portal, avatar: Any, secrets: ISecrets | None) -> None:
+        """
+        @param avatar: the interface that the portal is asked for.
+        @param secrets: None if no stored secret is ever given out.
+        """
+        self._portal = portal
+        self._avatar = avatar
+        self._secrets = secrets
+        self._logout: Callable[[], object] | None = None
+        self._failures = 0
+
+    async def log_in(self, given: ICredentials | Credentials, mind: Client, wanted: Callable[[], bool]) -> Any:
+        """Returns the avatar, None if it is no longer `wanted` when it comes: then it is given back at once.
+
+        @raise LoginFailed: the credentials are refused.
+        @raise LoginBusy: too many logins wait.
+        @raise StoreError: the store cannot answer.
+        """
+        credentials = cred_of(given) if isinstance(given, Credentials) else given
+        _, avatar, logout = await self._portal.login(credentials, mind, self._avatar)
+        self._logout = logout
+        if not wanted():
+            self.log_out()
+            return None
+        return avatar
+
+    def log_out(self) -> None:
+        """Give the avatar back, once. Does nothing without a login."""
+        logout, self._logout = self._logout, None
+        if logout is not None:
+            logout()
+
+    async def secret(self, needed: NeedsSecret) -> str | None:
+        """Returns the stored secret that a mechanism needs, None if there is none.
+
+        @raise StoreError: the store cannot answer.
+        """
+        return None if self._secrets is None else await self._secrets.find_secret(needed.account, needed.scheme)
+
+    def failed(self) -> bool:
+        """Count a failed login. Returns whether it is one too many."""
+        self._failures += 1
+        return self._failures >= MAX_FAILED_LOGINS
