@@ -71,6 +71,7 @@ class Database:
         self._inbox = Inbox()
         self._closing = False
         self._cut_off: str | None = None
+        self._untrusted: str | None = None
         self._readers = Readers(engine, reactor.callFromThread)
         self._writers = [
             Writer(number, engine, ids, self._inbox, self._report, self._surprise, idle_after)
@@ -131,6 +132,14 @@ class Database:
         if why != self._cut_off:
             self._cut_off = why
             self._telemetry.event("store-cut-off" if why is not None else "store-back", why=why)
+
+    def why_untrusted(self) -> str | None:
+        """As `Engine.why_untrusted`; each change is an event."""
+        why = self.engine.why_untrusted()
+        if why != self._untrusted:
+            self._untrusted = why
+            self._telemetry.event("store-untrusted" if why is not None else "store-trusted", why=why)
+        return why
 
     @property
     def waiting_octets(self) -> int:

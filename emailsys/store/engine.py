@@ -88,6 +88,14 @@ class Engine(ABC):
         """The fast way into a table."""
         return Inserts(table, self._verb, self.placeholder)
 
+    def why_untrusted(self) -> str | None:
+        """Why nothing that this engine reads or commits may be believed; None while there is no such reason.
+
+        Cheap, and callable in any thread. While there is a reason all answers are temporary failures: files that were
+        removed or replaced under a running daemon hold no mail that a restart would find.
+        """
+        return None
+
     def alone(self) -> AbstractContextManager[None]:
         """Held around each group commit and each checkpoint where only one process may write."""
         return nullcontext()

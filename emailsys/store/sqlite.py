@@ -29,6 +29,7 @@ from typing_extensions import override
 
 from emailsys.interfaces import StoreError
 from emailsys.store.engine import Engine, Verdict
+from emailsys.store.files import StoreFiles
 from emailsys.store.locks import CommitLock, network_file_system, sync_directory
 from emailsys.store.wal import WalGauge
 
@@ -77,7 +78,7 @@ class SQLite(Engine):
         self.path = path
         self.shown = str(path)
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._files = StoreFiles(path)
             self._lock = CommitLock(path.with_name(path.name + ".commit-lock"))
         except OSError as error:
             raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
@@ -112,6 +113,10 @@ class SQLite(Engine):
     @override
     def connect_reader(self) -> Connection:
         return self._reader.connect()
+
+    @override
+    def why_untrusted(self) -> str | None:
+        return self._files.why_untrusted()
 
     @override
     def alone(self) -> AbstractContextManager[None]:
@@ -199,6 +204,7 @@ class SQLite(Engine):
     @override
     def close(self) -> None:
         self._gauge.close()
+        self._files.close()
         self._lock.close()
 
 

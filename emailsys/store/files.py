@@ -1,0 +1,71 @@
+"""The files of a SQLite store: whether their names still lead to the files that were opened."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+# What a file is, besides its name: device, inode, link count.
+_Identity = tuple[int, int, int]
+
+# SQLite's own names for the log and for the index of the log, which processes share.
+_BESIDE: Final = ("-wal", "-shm")
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_dev, status.st_ino, status.st_nlink
+
+
+class StoreFiles:
+    """The database file, and the log and its index while a writer is connected.
+
+    Each file stays open here, so that its inode number is not given to another file. For the database file that is an
+    ordinary descriptor: closing it drops the locks of all SQLite connections of this process, so it is closed last.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """
+        @param path: the database file; made, with mode 0600, where it is missing.
+        @raise OSError: it cannot be opened.
+        """
+        self.path = path
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._held: list[int] = []
+        self._expected: dict[str, _Identity] = {str(path): _identity(os.fstat(self.descriptor))}
+
+    def watch_log(self) -> None:
+        """From now on the log and its index must stay what they are. Call once a writer is connected."""
+        self.forget_log()
+        for suffix in _BESIDE:
+            name = f"{self.path}{suffix}"
+            # O_PATH: closing an ordinary descriptor of the index would drop SQLite's locks on it.
+            descriptor = os.open(name, os.O_PATH | os.O_CLOEXEC)
+            self._held.append(descriptor)
+            self._expected[name] = _identity(os.fstat(descriptor))
+
+    def forget_log(self) -> None:
+        """SQLite may remove the log from now on, as it does when its last connection closes."""
+        for suffix in _BESIDE:
+            self._expected.pop(f"{self.path}{suffix}", None)
+        held, self._held = self._held, []
+        for descriptor in held:
+            os.close(descriptor)
+
+    def why_untrusted(self) -> str | None:
+        """What happened to the files, None while nothing did. Three calls of stat; may be called in any thread."""
+        for name, expected in tuple(self._expected.items()):
+            try:
+                found = _identity(os.stat(name))
+            except OSError as error:
+                return f"{name} is open here, but cannot be found by its name ({error.strerror})"
+            if found[:2] != expected[:2]:
+                return f"{name} is another file than the one that is open here"
+            if found != expected:
+                return f"{name} had {expected[2]} names when it was opened, and has {found[2]} now"
+        return None
+
+    def close(self) -> None:
+        """Close all. Call after the last SQLite connection of this process was closed."""
+        self.forget_log()
+        os.close(self.descriptor)
