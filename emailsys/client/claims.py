@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from emailsys.client.archive.files import make_folder
@@ -52,7 +53,7 @@ def _is_still(descriptor: int, path: Path) -> bool:
 
 
 class Claim:
-    """A claim that is held until `release`, or until the process ends. Its holder may remove the file before that."""
+    """A claim that is held until `release` or `remove`, or until the process ends."""
 
     def __init__(self, path: Path) -> None:
         """Take it. What counts is the lock on the file.
@@ -61,17 +62,31 @@ class Claim:
         @raise OSError: the file cannot be made.
         """
         make_folder(path.parent)
+        self._path = path
         self._descriptor = _claimed(path)
         while not _is_still(self._descriptor, path):
             # Its last holder has removed the file meanwhile: a lock on that one keeps nobody off.
             os.close(self._descriptor)
             self._descriptor = _claimed(path)
-        os.ftruncate(self._descriptor, 0)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        os.write(self._descriptor, b"%d\n" % os.getpid())
+        # The number is for people. A full disk that has no room for it does not undo the lock.
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.write(self._descriptor, b"%d\n" % os.getpid())
 
     def release(self) -> None:
         """Give it back. May be called twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+    def remove(self) -> None:
+        """Remove the file and give the claim back. A process that waits for this file finds it removed."""
+        # While the lock is held: afterwards the file may be another holder's.
+        with suppress(OSError):
+            os.unlink(self._path)
+        self.release()
+        if os.name == "nt":
+            # Windows removes no open file, that of another holder neither.
+            with suppress(OSError):
+                os.unlink(self._path)

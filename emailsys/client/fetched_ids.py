@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from emailsys.client.archive.files import make_folder, sync_folder, write_whole
+from emailsys.client.archive.files import make_folder, rewrite, sync_folder
 from emailsys.client.file_names import safe_name
 
 # When it was fetched, in seconds since 1970, and the id.
@@ -104,7 +104,7 @@ class FetchedIds:
         for uid in gone:
             del self._fetched[uid]
         octets = b"".join(b"%d %s\n" % (at, uid.encode("ascii")) for uid, at in self._fetched.items())
-        write_whole(self._path, octets)
+        rewrite(self._path, octets)
         self._lines = len(self._fetched)
         self._size = len(octets)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.parser import BytesHeaderParser
@@ -145,7 +144,7 @@ class Outbox:
         try:
             return self._take_back(key)
         finally:
-            self._give_back(key, claim)
+            claim.remove()
 
     def _take_back(self, key: str) -> Stopped:
         summary = self._archive.get(key)
@@ -183,7 +182,7 @@ class Outbox:
             if note is not None:
                 self._write(key, note.changed(stuck=False, due=self._now().timestamp(), refusals=()))
         finally:
-            self._give_back(key, claim)
+            claim.remove()
 
     # What the sender does
 
@@ -206,7 +205,7 @@ class Outbox:
             summary = self._archive.get(key)
             note = note_from(self._archive.note(key))
             if summary.place.folder != OUTBOX or note is None:
-                self._give_back(key, claim)
+                claim.remove()
                 return None
             path = self._archive.path(key)
             job = Job(summary.key, summary.place.account, path, path.stat().st_size, note, claim)
@@ -225,7 +224,7 @@ class Outbox:
 
     def end(self, job: Job) -> None:
         """Let go of it. May be called twice."""
-        self._give_back(job.key, job.claim)
+        job.claim.remove()
 
     def put_away(self, job: Job, copy: bool) -> None:
         """It is sent: into Sent, or away for good."""
@@ -307,12 +306,6 @@ class Outbox:
         except Claimed:
             return True
         return False
-
-    def _give_back(self, key: str, claim: Claim) -> None:
-        # Whoever waits for the file that is removed here looks at the message afterwards, and finds it changed.
-        with suppress(OSError):
-            self._claim_path(key).unlink()
-        claim.release()
 
 
 def _copy_of(job: Job) -> str:

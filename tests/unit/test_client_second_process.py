@@ -261,14 +261,14 @@ class SecondTests(ArchiveCase):
             serve(self.opened, requests, said, lambda seconds: True)
         self.assertEqual(json.loads(said.getvalue()), [new_key(f"pop3:{one}") for one in range(16)])
         self.assertEqual(len(self.archive.list(IN)), 16)
-        self.assertEqual([*(self.root / ".arriving").iterdir()], [])
+        self.assertEqual([*(self.root / ".arriving").glob(".*.part")], [])
 
     def test_what_was_written_for_a_second_that_died_is_kept_all_the_same_and_leaves_nothing(self) -> None:
         store, _asked = self.store(b"")
         self.patch(SecondProcess, "is_busy", True)
         self.assertEqual(store.add_many(fetched(16))[0], new_key("pop3:0"))
         self.assertEqual(len(self.archive.list(IN)), 16)
-        self.assertEqual([*(self.root / ".arriving").iterdir()], [])
+        self.assertEqual([*(self.root / ".arriving").glob(".*.part")], [])
 
     def test_a_few_messages_wait_for_the_second_process(self) -> None:
         store, asked = self.store(b'["a key"]\n')

@@ -11,7 +11,7 @@ from pathlib import Path
 from emailsys.client.accounts.reading import ACCOUNT_NAME, read_accounts
 from emailsys.client.accounts.values import Account, AccountError, SecretKind, Server
 from emailsys.client.accounts.writing import with_account, with_default, without_account
-from emailsys.client.archive.files import make_folder, write_whole
+from emailsys.client.archive.files import make_folder, rewrite
 from emailsys.client.archive.values import ArchiveError
 from emailsys.client.claims import Claim, Claimed
 
@@ -140,7 +140,7 @@ class AccountsFile:
             if not self._reads_as(after, wanted):
                 # Such as inline tables, which we do not know how to change.
                 raise AccountError(f"{self.path}: is written in a way that has to be changed by hand")
-            write_whole(self.path, after.encode())
+            rewrite(self.path, after.encode())
         except ArchiveError as error:
             raise AccountError(str(error)) from error
         finally:

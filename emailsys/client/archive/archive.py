@@ -14,12 +14,12 @@ from typing import Any, Final
 from emailsys.client.archive.behind import Behind
 from emailsys.client.archive.catching_up import Progress, catch_up, folder_path, rebuild
 from emailsys.client.archive.files import (
+    is_message,
     make_folder,
     make_folders,
-    message_names,
     new_key,
+    remove_parts,
     speaking_of_the_disk,
-    sweep,
     sync_folder,
 )
 from emailsys.client.archive.index import Index, note_of, speaking_of_the_index
@@ -79,8 +79,6 @@ class Archive:
             else:
                 catch_up(root, self._index, everything=self._lock.is_dirty)
             self._lock.is_dirty = False
-            for count in self.folders():
-                sweep(folder_path(root, count.place))
 
     def _open_index(self) -> Index:
         path = self._root / INDEX
@@ -176,8 +174,9 @@ class Archive:
         self._own_folder(place)
         with self._writing():
             folder = folder_path(self._root, place)
-            if message_names(folder):
+            if any(map(is_message, os.listdir(folder))):
                 raise ArchiveError(f"the folder {place.folder!r} is not empty")
+            remove_parts(folder)
             os.rmdir(folder)
             sync_folder(folder.parent)
             with self._index.transaction() as connection:

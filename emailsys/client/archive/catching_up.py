@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.client.archive.facts import facts_of
-from emailsys.client.archive.files import key_of, message_names, new_key, sync_folder, with_key
+from emailsys.client.archive.files import is_message, is_part, key_of, new_key, remove_parts, sync_folder, with_key
 from emailsys.client.archive.index import Entry, Index
 from emailsys.client.archive.marks import Journal, Marks
 from emailsys.client.archive.values import Place
@@ -52,6 +52,22 @@ def read_entry(root: Path, place: Place, name: str, key: str, marks: Marks) -> E
     return Entry(key, place, name, len(octets), arrived, facts_of(octets, arrived), marks)
 
 
+def _message_names(folder: Path) -> set[str]:
+    """The names of the messages in a folder; unfinished files are removed.
+
+    Only the holder of the write lock writes into the folders of messages, and we hold it: their writer died.
+    """
+    names = set()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if is_part(entry.name):
+                with suppress(OSError):
+                    os.unlink(entry.path)
+            elif is_message(entry.name):
+                names.add(entry.name)
+    return names
+
+
 @dataclass(slots=True)
 class _Changes:
     """What differs between files and index."""
@@ -76,7 +92,7 @@ def _compare(root: Path, index: Index, everything: bool) -> _Changes:
         if not everything and known.get(place) == seen:
             continue
         changes.stamps[place] = seen
-        names = message_names(folder)
+        names = _message_names(folder)
         entered = index.locations(place)
         changes.added += [(place, name) for name in sorted(names - entered.keys())]
         changes.missing |= {key: (place, name) for name, key in entered.items() if name not in names}
@@ -127,6 +143,8 @@ def catch_up(root: Path, index: Index, everything: bool = False, progress: Progr
     sizes = {account: journal.size() for account, journal in journals.items()}
     new_marks: dict[str, Marks] = {}
     for account, journal in journals.items():
+        # Of a journal that was to be written anew: see `_message_names`.
+        remove_parts(root / account)
         if sizes[account] != read_from[account]:
             start = read_from[account] if sizes[account] > read_from[account] else 0
             new_marks |= dict(journal.read(start))

@@ -8,7 +8,6 @@ import os
 import re
 import secrets
 import sys
-import time
 from base64 import b32encode
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,9 +19,8 @@ from emailsys.client.archive.values import ArchiveError, ArchiveFull
 from emailsys.client.file_names import safe_name
 
 _NAMED: Final = re.compile(r".*\.([a-z2-7]{16})\.eml", re.S)
-_PART: Final = ".part"
-# Seconds after which an unfinished file is nobody's any more.
-_FORGOTTEN: Final = 36 * 3600
+#: The end of an unfinished file's name, which begins with a dot.
+PART: Final = ".part"
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # More threads cost more than they bring.
 _SYNCING_THREADS: Final = 8
@@ -154,13 +152,13 @@ class Spool:
             self._is_named = True
 
 
-def spool_of(folder: str | Path, octets: bytes, arrived: datetime | None = None) -> Spool:
+def spool_at(path: str, octets: bytes, arrived: datetime | None = None) -> Spool:
     """A spool with all of a message.
 
+    @param path: a name that no file has.
     @param arrived: the time of the file, else now.
     @raise ArchiveError: the folder is not there or cannot be written.
     """
-    path = os.path.join(folder, f".{secrets.token_hex(8)}{_PART}")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     with speaking_of_the_disk():
         spool = Spool(path, os.open(path, flags, 0o600))
@@ -210,26 +208,42 @@ def sync_folders(folders: Iterable[Path]) -> None:
         sync_folder(folder)
 
 
-def message_names(folder: Path) -> set[str]:
-    """The names of the messages in a folder."""
-    with os.scandir(folder) as entries:
-        return {entry.name for entry in entries if entry.name.endswith(".eml") and not entry.name.startswith(".")}
+def is_message(name: str) -> bool:
+    """Whether a file of that name is a message."""
+    return name.endswith(".eml") and not name.startswith(".")
 
 
-def sweep(folder: Path) -> None:
-    """Remove unfinished files that nobody writes any more."""
-    before = time.time() - _FORGOTTEN
+def is_part(name: str) -> bool:
+    """Whether a file of that name is unfinished."""
+    return name.startswith(".") and name.endswith(PART)
+
+
+def _part_prefix(path: Path) -> str:
+    return f".{hashlib.sha256(path.name.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}."
+
+
+def remove_parts(folder: Path, prefix: str = ".") -> None:
+    """Remove unfinished files. Call it only while no other process can be writing them."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") and entry.name.endswith(_PART):
+            if entry.name.startswith(prefix) and entry.name.endswith(PART):
                 with suppress(OSError):
-                    if entry.stat().st_mtime < before:
-                        os.unlink(entry.path)
+                    os.unlink(entry.path)
+
+
+def rewrite(path: Path, octets: bytes) -> None:
+    """As `write_whole`, for a caller whose lock keeps others from writing this file.
+
+    A writer that died may have left an unfinished file, which is removed first.
+    """
+    with speaking_of_the_disk():
+        remove_parts(path.parent, _part_prefix(path))
+    write_whole(path, octets)
 
 
 def write_whole(path: Path, octets: bytes) -> None:
     """Put octets in a file's place, at once or not at all, synced."""
-    spool = spool_of(path.parent, octets)
+    spool = spool_at(os.path.join(path.parent, f"{_part_prefix(path)}{secrets.token_hex(8)}{PART}"), octets)
     try:
         with speaking_of_the_disk():
             spool.sync()

@@ -12,14 +12,10 @@ from pathlib import Path
 
 from emailsys.client.archive.catching_up import folder_path, read_entry, record_journal, record_stamp, stamp
 from emailsys.client.archive.facts import facts_of
-from emailsys.client.archive.files import (
-    make_folder,
-    sweep,
-    sync_folders,
-    write_whole,
-)
+from emailsys.client.archive.files import make_folder, sync_folders, write_whole
 from emailsys.client.archive.index import Entry, Index
 from emailsys.client.archive.marks import Journal, Marks
+from emailsys.client.archive.parts import remove_unowned
 from emailsys.client.archive.spooling import ARRIVING, Waiting
 from emailsys.client.archive.values import Place
 
@@ -40,7 +36,7 @@ class Keeper:
         """@raise OSError: the folder of what is being written cannot be made."""
         self._root = root
         make_folder(root / ARRIVING)
-        sweep(root / ARRIVING)
+        remove_unowned(root / ARRIVING)
         self._index = index
 
     def keep(self, waiting: Sequence[Waiting]) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from emailsys.client.archive.files import speaking_of_the_disk, sync_folder, write_whole
+from emailsys.client.archive.files import rewrite, speaking_of_the_disk, sync_folder
 from emailsys.client.archive.values import Flag
 
 _NAME: Final = ".marks.jsonl"
@@ -119,4 +119,4 @@ class Journal:
     def compact(self, entries: Mapping[str, Marks]) -> None:
         """Keep only these."""
         if entries or self.path.exists():
-            write_whole(self.path, b"".join(_line(key, marks) for key, marks in entries.items()))
+            rewrite(self.path, b"".join(_line(key, marks) for key, marks in entries.items()))

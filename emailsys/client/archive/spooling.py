@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.client.archive.facts import heading_of
-from emailsys.client.archive.files import Spool, Syncing, file_name, new_key, speaking_of_the_disk, spool_of
+from emailsys.client.archive.files import Spool, Syncing, file_name, new_key, speaking_of_the_disk, spool_at
 from emailsys.client.archive.marks import NO_MARKS, Marks
+from emailsys.client.archive.parts import Parts
 from emailsys.client.archive.values import Addition, Place
 
 #: The folder, in that of the store, of messages that have no name yet.
@@ -36,12 +37,13 @@ class Spooling:
     def __init__(self, root: Path) -> None:
         """@param root: of the store, which has that folder."""
         # Not in the messages' folders, which would seem changed to whoever compares them with the index.
-        self._arriving = root / ARRIVING
+        self._parts = Parts(root / ARRIVING)
         self._syncing = Syncing()
 
     def close(self) -> None:
         """End what syncs."""
         self._syncing.close()
+        self._parts.close()
 
     @contextmanager
     def spooled(self, additions: Sequence[Addition], now: datetime) -> Iterator[list[Waiting]]:
@@ -57,7 +59,7 @@ class Spooling:
                 marks = NO_MARKS
                 if addition.flags or addition.tags or addition.note is not None:
                     marks = Marks(addition.flags, tuple(sorted(set(addition.tags))), addition.note)
-                spool = spool_of(self._arriving, addition.octets, arrived)
+                spool = spool_at(self._parts.new_path(), addition.octets, arrived)
                 waiting.append(Waiting(key, addition.place, name, len(addition.octets), spool, marks))
             with speaking_of_the_disk():
                 self._syncing.sync([one.spool for one in waiting])
