@@ -11,7 +11,8 @@ from emailsys.delivery.parcel import words
 from emailsys.delivery.schedule import after_attempt, gives_up_at
 from emailsys.interfaces import Fate, IQueue, IRouter, Notice, QueueRow, Settlement, StoreError
 from emailsys.mail.address import Address
-from emailsys.mail.dsn import Action, RecipientReport, Report, compose
+from emailsys.mail.dsn import compose
+from emailsys.mail.dsn_report import Action, RecipientReport, Report
 from emailsys.mail.dsn_request import Notify, RecipientRequest, Return
 from emailsys.mail.envelope import Envelope, Recipient, Route
 from emailsys.mail.headers import header_end

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 import textwrap
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from emailsys.mail.dsn_report import RecipientReport, Report
 from emailsys.mail.trace import date_time
-
-if TYPE_CHECKING:
-    from emailsys.mail.dsn import RecipientReport, Report
 
 _WIDTH: Final = 76
 # What is said of the remote's words; who needs all of them has the field Diagnostic-Code.

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from emailsys.cli.mail.opening import reactor_on
+from emailsys.cli.mail.asyncio_reactor import reactor_on
 from emailsys.cli.mail.session import Session
 
 PATIENCE = 60.0

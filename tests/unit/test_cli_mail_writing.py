@@ -12,8 +12,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from emailsys.cli.mail.opening import change_folder, execute, folder_names
 from emailsys.cli.mail.session import Session, result_of
+from emailsys.cli.mail.shell import change_folder, execute, folder_names
 from emailsys.client.archive.values import Flag
 from emailsys.config.exits import Exit
 from tests.unit.mail_case import Case

@@ -12,7 +12,8 @@ from typing import cast
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail.address import Address, parse
-from emailsys.mail.dsn import Action, RecipientReport, Report, compose, header_of
+from emailsys.mail.dsn import compose, header_of
+from emailsys.mail.dsn_report import Action, RecipientReport, Report
 from emailsys.mail.dsn_request import OriginalRecipient
 from emailsys.mail.dsn_text import duration, meaning
 from emailsys.mail.envelope import BodyType

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from emailsys.cli.mail.account_trial import account_fields, told, trial_fields, tried
 from emailsys.cli.mail.naming import account_arguments
 from emailsys.cli.mail.printing import print_json, print_safe_rows, tell
 from emailsys.cli.mail.session import Session, pass_session
@@ -16,9 +17,8 @@ from emailsys.config.exits import Exit
 from emailsys.mail.address import Address
 
 if TYPE_CHECKING:
-    from emailsys.client.accounts.secrets import Secrets
     from emailsys.client.accounts.trial_result import TrialResult
-    from emailsys.client.accounts.values import Account, Server
+    from emailsys.client.accounts.values import Account
 
 
 @click.group(cls=Verbs)
@@ -115,35 +115,6 @@ def show(session: Session, name: str | None, as_json: bool) -> None:
             click.echo(f"{key}{'.' if part else ''}{part} = {'-' if text is None else text}")
 
 
-def account_fields(one: Account) -> dict[str, Any]:
-    """An account as JSON has it, without secrets."""
-    return {
-        "name": one.name,
-        "address": str(one.address),
-        "display_name": one.display_name,
-        "pop3": _server_fields(one.pop3),
-        "smtp": _server_fields(one.smtp),
-        "keep": f"{one.keep.days} days" if one.keep.days else one.keep.kind.value,
-        "max_octets": one.max_octets,
-        "copy_to_sent": one.copy_to_sent,
-    }
-
-
-def _server_fields(server: Server | None) -> dict[str, Any] | None:
-    if server is None:
-        return None
-    return {
-        "host": server.host,
-        "port": server.port,
-        "security": server.security.value,
-        "username": server.username,
-        "auth": server.auth.value,
-        "secret": server.secret.kind.value,
-        "ca_file": str(server.ca_file) if server.ca_file else None,
-        "fingerprint": server.fingerprint or None,
-    }
-
-
 @account.command("default")
 @click.argument("name")
 @as_json
@@ -222,46 +193,3 @@ def test(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
         for one, result in results:
             click.echo(f"{one.name} {told(result)}")
     return Exit.OK if all(result.problem is None for _, result in results) else Exit.UNAVAILABLE
-
-
-async def tried(reactor: Any, one: Account, secrets: Secrets) -> list[TrialResult]:
-    """Try both servers of an account."""
-    from emailsys.client.accounts.trial import try_smtp
-    from emailsys.client.accounts.trial_pop3 import try_pop3
-
-    results = []
-    if one.pop3 is not None:
-        results.append(await try_pop3(reactor, one, secrets))
-    if one.smtp is not None:
-        results.append(await try_smtp(reactor, one, secrets))
-    return results
-
-
-def trial_fields(result: TrialResult) -> dict[str, Any]:
-    """How trying a server went, as JSON has it."""
-    return {
-        "protocol": result.protocol,
-        "server": str(result.server),
-        "problem": result.problem,
-        "advice": result.advice,
-        "tls": result.tls,
-        "fingerprint": result.fingerprint,
-        "offers": list(result.offers),
-        "messages": result.messages,
-    }
-
-
-def told(result: TrialResult) -> str:
-    """How trying a server went, on a line or two."""
-    from emailsys.client.glance import counted
-    from emailsys.client.terminal_text import safe_text
-
-    if result.problem is None:
-        waiting = f", {counted(result.messages)} there" if result.messages is not None else ""
-        return safe_text(f"{result.protocol} {result.server}: fine{waiting} ({result.tls or 'no TLS'})")
-    lines = [f"{result.protocol} {result.server}: {result.problem}"]
-    if result.advice:
-        lines.append(f"  {result.advice}")
-    if result.fingerprint:
-        lines.append(f"  fingerprint of its certificate: {result.fingerprint}")
-    return safe_text("\n".join(lines))

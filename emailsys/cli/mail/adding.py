@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emailsys.cli.amounts import octets_of
-from emailsys.cli.mail.accounts import account_fields, told, trial_fields, tried
+from emailsys.cli.mail.account_trial import account_fields, told, trial_fields, tried
 from emailsys.cli.mail.naming import keep_of
 from emailsys.cli.mail.printing import print_json, tell
 from emailsys.cli.mail.session import Session

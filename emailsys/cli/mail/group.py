@@ -110,7 +110,7 @@ def refused_by(error: Exception) -> Refused | None:
         "import": (f"{_ROOM}.exchange:import_", "Take in maildirs, mbox files and .eml files."),
         "export": (f"{_ROOM}.exchange:export", "Write messages out as a maildir, an mbox or .eml files."),
         "reindex": (f"{_ROOM}.exchange:reindex", "Make the index anew from the files."),
-        "shell": (f"{_ROOM}.opening:shell", "A plain session line by line, for slow terminals and screen readers."),
+        "shell": (f"{_ROOM}.shell:shell", "A plain session line by line, for slow terminals and screen readers."),
     },
     epilog=_EPILOG,
 )
@@ -138,7 +138,7 @@ def mail(ctx: click.Context, theme: str | None, hold: float) -> Any:
     if ctx.invoked_subcommand is None:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise Refused("the full screen needs a terminal; see: emailsys mail --help", Exit.USAGE)
-        from emailsys.cli.mail.opening import open_screen
+        from emailsys.cli.mail.screen import open_screen
 
         return open_screen(ctx.obj, theme, hold)
     return None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from emailsys.cli.mail.session import Session
     from emailsys.client.accounts.values import Keep
     from emailsys.client.archive.values import Place, Summary
+    from emailsys.mail.mailboxes import Mailbox
 
 # So many addresses are offered by a shell.
 _OFFERED: Final = 20
@@ -148,3 +149,14 @@ def keep_of(text: str) -> Keep:
     if text.isascii() and text.isdigit() and 1 <= int(text) <= 3650:
         return Keep(KeepKind.DAYS, int(text))
     raise Refused(f"{text!r}: write leave, delete, or a number of days", Exit.USAGE)
+
+
+def people(name: str, texts: tuple[str, ...]) -> list[Mailbox]:
+    """The mailboxes that a person wrote."""
+    from emailsys.mail.address import AddressSyntaxError
+    from emailsys.mail.mailboxes import parse_mailboxes
+
+    try:
+        return [one for text in texts for one in parse_mailboxes(text)]
+    except AddressSyntaxError as error:
+        raise Refused(f"{name}: {error}", Exit.USAGE) from None

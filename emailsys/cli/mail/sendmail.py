@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from emailsys.cli.mail.naming import account_option
+from emailsys.cli.mail.naming import account_option, people
 from emailsys.cli.mail.posting import post, posting_options
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused
@@ -83,8 +83,6 @@ def sendmail(
     git config sendemail.sendmailCmd "emailsys mail sendmail -i"
     set sendmail="emailsys mail sendmail -oi"          (in .muttrc)
     """
-    from emailsys.cli.mail.writing import people
-
     options = [word for word in recipients if word.startswith("-")]
     addresses = [one.address for one in people("recipient", tuple(word for word in recipients if word not in options))]
     if account is None and reverse_path is not None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emailsys.cli.mail.naming import account_option, complete_people, key_argument, message_of
+from emailsys.cli.mail.naming import account_option, complete_people, key_argument, message_of, people
 from emailsys.cli.mail.posting import post, posting_options
 from emailsys.cli.mail.printing import print_json, tell
+from emailsys.cli.mail.sendmail import send_ready
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused
 from emailsys.config.exits import Exit
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from emailsys.client.accounts.values import Account
     from emailsys.client.archive.values import Flag, Summary
     from emailsys.client.compose.draft import Draft
-    from emailsys.mail.mailboxes import Mailbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +66,6 @@ def draft_options(function: Callable[..., Any]) -> Callable[..., Any]:
     ):
         wrapped = option(wrapped)
     return wrapped
-
-
-def people(name: str, texts: tuple[str, ...]) -> list[Mailbox]:
-    """The mailboxes that a person wrote."""
-    from emailsys.mail.address import AddressSyntaxError
-    from emailsys.mail.mailboxes import parse_mailboxes
-
-    try:
-        return [one for text in texts for one in parse_mailboxes(text)]
-    except AddressSyntaxError as error:
-        raise Refused(f"{name}: {error}", Exit.USAGE) from None
 
 
 def apply(words: Words, draft: Draft) -> None:
@@ -168,8 +157,6 @@ def send(
     emailsys mail send -t -i < message.eml
     emailsys mail send bob@example.org -s Careful --body "Think." --hold 30
     """
-    from emailsys.cli.mail.sendmail import send_ready
-
     owner = account_of(session, account, words)
     if from_header or eml is not None:
         octets = _octets_of(eml) if eml is not None else sys.stdin.buffer.read()

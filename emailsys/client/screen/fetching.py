@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from emailsys.client.desk import Desk
 from emailsys.client.fetch_values import Fetched, Progress, Stage
 from emailsys.client.glance import counted
-
-if TYPE_CHECKING:
-    from emailsys.client.screen.app import MailApp
-    from emailsys.client.screen.panes import Panes
+from emailsys.client.screen.panes import Panes
+from emailsys.client.screen.program import MailProgram
 
 
 class Fetching:
     """Fetches all accounts, once at a time."""
 
-    def __init__(self, desk: Desk, app: MailApp, screen: Panes) -> None:
+    def __init__(self, desk: Desk, app: MailProgram, screen: Panes) -> None:
         self._desk = desk
         self._app = app
         self._screen = screen

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from emailsys.client.archive.values import (
     ARCHIVE,
@@ -19,10 +18,8 @@ from emailsys.client.archive.values import (
 from emailsys.client.desk import Desk
 from emailsys.client.glance import counted
 from emailsys.client.screen.dialogs import Ask, Choose, Confirm
+from emailsys.client.screen.panes import Panes
 from emailsys.client.terminal_text import safe_line
-
-if TYPE_CHECKING:
-    from emailsys.client.screen.panes import Panes
 
 
 class Handling:
@@ -39,7 +36,7 @@ class Handling:
         keys = {one.key for one in summaries}
         screen = self._screen
         if screen.shown is not None:
-            screen.selecting.of(screen.shown).difference_update(keys)
+            screen.selection.of(screen.shown).difference_update(keys)
         screen.messages.drop(keys)
         if screen.reader.key in keys:
             if screen.focused is screen.reader:

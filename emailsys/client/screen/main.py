@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from textual.binding import BindingType
 
@@ -22,10 +22,9 @@ from emailsys.client.screen.keys import MAIN
 from emailsys.client.screen.outgoing import Outgoing
 from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.parts import parts_text
+from emailsys.client.screen.program import MailProgram
+from emailsys.client.screen.selecting import Selecting
 from emailsys.client.screen.shown import Conversation, Found
-
-if TYPE_CHECKING:
-    from emailsys.client.screen.app import MailApp
 
 #: What is done with messages: the one under the cursor, or all that are selected.
 Work = Callable[[Sequence[Summary]], Coroutine[Any, Any, None]]
@@ -40,12 +39,13 @@ class MainScreen(Panes):
         key.binding(priority=key.keys in ("tab", "enter", "space")) for key in MAIN
     ]
 
-    def __init__(self, desk: Desk, app: MailApp) -> None:
+    def __init__(self, desk: Desk, app: MailProgram) -> None:
         super().__init__(desk, app)
         self._html = self._every_header = False
         self._outgoing = Outgoing(desk, app, self)
         self._fetching = Fetching(desk, app, self)
         self._handling = Handling(desk, self)
+        self._selector = Selecting(desk, self)
 
     def on_message_pane_chosen(self) -> None:
         """A click."""
@@ -222,17 +222,17 @@ class MainScreen(Panes):
         if self.messages.current is None:
             self.tell("there is no message")
             return
-        self._with_one(self.selecting.toggle)
+        self._with_one(self._selector.toggle)
         if self.messages.cursor_row + 1 < len(self.messages.summaries):
             self.move_by(1)
 
     def action_select_found(self) -> None:
         """Select what a search finds."""
-        self.work(lambda: self.selecting.by_search(True))
+        self.work(lambda: self._selector.by_search(True))
 
     def action_unselect_found(self) -> None:
         """Unselect what a search finds."""
-        self.work(lambda: self.selecting.by_search(False))
+        self.work(lambda: self._selector.by_search(False))
 
     def action_for_all(self) -> None:
         """Wait for the key that is meant for all that are selected."""
@@ -245,10 +245,10 @@ class MainScreen(Panes):
             "unread": self._toggle_read,
             "tag": self._handling.tag,
             "forward": self._outgoing.forward,
-            "select": self.selecting.toggle,
+            "select": self._selector.toggle,
         }
 
-        self.selecting.ask_action(lambda action, summaries: works[action](summaries))
+        self._selector.ask_action(lambda action, summaries: works[action](summaries))
 
     # Program
 

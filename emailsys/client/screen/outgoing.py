@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from emailsys.client.accounts.values import Account, AccountError
 from emailsys.client.archive.values import ArchiveError, Flag, Summary
 from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.desk import Desk
 from emailsys.client.screen.composer import Composer
+from emailsys.client.screen.panes import Panes
+from emailsys.client.screen.program import MailProgram
 from emailsys.client.send import SendProgress, Sent
-
-if TYPE_CHECKING:
-    from emailsys.client.screen.app import MailApp
-    from emailsys.client.screen.main import MainScreen
 
 
 class Outgoing:
     """What leaves the desk. Its coroutines run in workers of the main screen."""
 
-    def __init__(self, desk: Desk, app: MailApp, screen: MainScreen) -> None:
+    def __init__(self, desk: Desk, app: MailProgram, screen: Panes) -> None:
         self._desk = desk
         self._app = app
         self._screen = screen

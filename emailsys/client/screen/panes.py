@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -19,13 +19,11 @@ from emailsys.client.compose.draft import ComposeError
 from emailsys.client.desk import Desk
 from emailsys.client.screen.folders import FolderPane
 from emailsys.client.screen.messages import MessagePane
+from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.reader import ReaderPane
-from emailsys.client.screen.selecting import Selecting
+from emailsys.client.screen.selection import Selection
 from emailsys.client.screen.shown import InFolder, Shown
 from emailsys.client.terminal_text import safe_line, safe_text
-
-if TYPE_CHECKING:
-    from emailsys.client.screen.app import MailApp
 
 # Seconds between two looks for what other programs did with the mail.
 _LOOK_EVERY: Final = 15.0
@@ -34,13 +32,13 @@ _LOOK_EVERY: Final = 15.0
 class Panes(Screen[None]):
     """Folders on the left, messages on the right, below them the one that is read."""
 
-    def __init__(self, desk: Desk, app: MailApp) -> None:
+    def __init__(self, desk: Desk, app: MailProgram) -> None:
         super().__init__()
         self.desk = desk
         self.mail_app = app
         self.shown: Shown | None = None
         self.folder: Place | None = None
-        self.selecting = Selecting(desk, self)
+        self.selection = Selection()
         self._unread = 0
 
     @override
@@ -94,7 +92,7 @@ class Panes(Screen[None]):
         self.shown = shown
         if isinstance(shown, InFolder):
             self.folder = shown.place
-        self.messages.show(page, self.desk.now(), key, selected=self.selecting.of(shown))
+        self.messages.show(page, self.desk.now(), key, selected=self.selection.of(shown))
         self.reader.close()
         self.tell("Enter opens a message, ? shows all keys" if page else "no messages here")
         await self.count()
@@ -108,7 +106,7 @@ class Panes(Screen[None]):
         current = shown.current
         # More than a page was scrolled through: leave the place of the person who reads there.
         if len(shown.summaries) <= len(page) or page[: len(shown.summaries)] != shown.summaries[: len(page)]:
-            selected = self.selecting.of(self.shown)
+            selected = self.selection.of(self.shown)
             shown.show(page, self.desk.now(), current.key if current else None, shown.cursor_row, selected)
         await self.count()
 
@@ -122,7 +120,7 @@ class Panes(Screen[None]):
         """What the list is, how many are not read, how many are selected."""
         if self.shown is None:
             return
-        selected = len(self.selecting.of(self.shown))
+        selected = len(self.selection.of(self.shown))
         words = [
             self.shown.title,
             *([f"{self._unread:,} unread"] if self._unread and isinstance(self.shown, InFolder) else []),

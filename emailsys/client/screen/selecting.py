@@ -4,38 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from emailsys.client.archive.values import BadQuery, NoSuchMessage, Summary
 from emailsys.client.desk import Desk
 from emailsys.client.glance import counted
 from emailsys.client.screen.dialogs import Ask, ForAll
+from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.shown import InFolder, Shown
-
-if TYPE_CHECKING:
-    from emailsys.client.screen.panes import Panes
 
 _HINT: Final = "as in a search: words, from:, subject:, is:unread, older:30d; a dot alone means all"
 _ALL: Final = "."
 
 
 class Selecting:
-    """Each list that is shown has a selection of its own, which is there again when the person comes back to it."""
+    """What the keys for selecting do."""
 
     def __init__(self, desk: Desk, screen: Panes) -> None:
         self._desk = desk
         self._screen = screen
-        self._keys: dict[Shown, set[str]] = {}
-
-    def of(self, shown: Shown) -> set[str]:
-        """The keys that are selected in a list; changing the set changes the selection."""
-        return self._keys.setdefault(shown, set())
+        self._selection = screen.selection
 
     async def toggle(self, summaries: Sequence[Summary]) -> None:
         """Select messages, or unselect them where all of them are selected."""
         if (shown := self._screen.shown) is not None:
             keys = {one.key for one in summaries}
-            self._change(self.of(shown), keys, not keys <= self.of(shown))
+            self._change(self._selection.of(shown), keys, not keys <= self._selection.of(shown))
 
     async def by_search(self, select: bool) -> None:
         """Select or unselect what a search finds within the list, also beyond the lines that are loaded."""
@@ -53,7 +47,7 @@ class Selecting:
             self._screen.tell(str(error), error=True)
             return
         keys = {one.key for one in found}
-        selected = self.of(shown)
+        selected = self._selection.of(shown)
         changing = keys - selected if select else keys & selected
         self._change(selected, changing, select)
         done = "selected" if select else "unselected"
@@ -73,14 +67,14 @@ class Selecting:
         It asks at once, not in a worker: who types ahead must not have the key taken for the message under the cursor.
         """
         shown = self._screen.shown
-        if shown is None or not self.of(shown):
+        if shown is None or not self._selection.of(shown):
             self._screen.tell("nothing is selected: t selects a message, T what a search finds")
             return
 
         async def act(action: str) -> None:
             found = await asyncio.to_thread(self._there, shown)
             # What went elsewhere meanwhile is selected no more.
-            self.of(shown).intersection_update({one.key for one in found})
+            self._selection.of(shown).intersection_update({one.key for one in found})
             if found:
                 await then(action, found)
             else:
@@ -90,11 +84,11 @@ class Selecting:
             if action is not None:
                 self._screen.work(lambda: act(action))
 
-        self._screen.app.push_screen(ForAll(counted(len(self.of(shown)))), asked)
+        self._screen.app.push_screen(ForAll(counted(len(self._selection.of(shown)))), asked)
 
     def _there(self, shown: Shown) -> list[Summary]:
         found = []
-        keys = self.of(shown)
+        keys = self._selection.of(shown)
         for key in sorted(keys):
             try:
                 summary = self._desk.archive.get(key)

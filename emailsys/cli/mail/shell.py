@@ -1,66 +1,23 @@
-"""Open the interactive programs: the full screen and the session line by line, each on asyncio's event loop."""
+"""The verb `shell`: a session line by line, each line a verb of `emailsys mail`."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import click
 
+from emailsys.cli.mail.asyncio_reactor import reactor_on
+from emailsys.cli.mail.group import mail, refused_by
+from emailsys.cli.mail.naming import place_of
 from emailsys.cli.mail.printing import tell
 from emailsys.cli.mail.session import Session, Work, pass_session
 from emailsys.cli.options import Refused
 from emailsys.config.exits import Exit
 
 T = TypeVar("T")
-
-
-@contextmanager
-def reactor_on(loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
-    """Twisted's reactor on an event loop that somebody else runs.
-
-    @raise Refused: another reactor is installed in this process already.
-    """
-    from twisted.internet import asyncioreactor, error
-
-    try:
-        asyncioreactor.install(loop)
-    except error.ReactorAlreadyInstalledError:
-        raise Refused("another reactor runs in this process", Exit.SOFTWARE) from None
-    from twisted.internet import reactor as the_reactor
-
-    reactor: Any = the_reactor
-    # Ctrl-C belongs to the program on the screen.
-    reactor.startRunning(installSignalHandlers=False)
-    try:
-        yield reactor
-    finally:
-        reactor.fireSystemEvent("shutdown")
-        # Its threads end, then it stops the loop.
-        loop.run_forever()
-        loop.close()
-
-
-def open_screen(session: Session, theme: str | None, hold: float = 0.0) -> int:
-    """`emailsys mail` alone."""
-    # Nothing that imports a reactor may come before the reactor is installed.
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    with reactor_on(loop) as reactor:
-        from emailsys.client.accounts.secrets import unlock
-        from emailsys.client.screen.app import MailApp
-        from emailsys.client.screen.postal import TwistedPostal
-
-        desk = session.desk
-        desk.account()
-        # On a screen that is drawn over, a keyring's question could be neither read nor answered.
-        unlock(desk.accounts())
-        app = MailApp(desk, lambda app: TwistedPostal(desk, reactor, app.ask_secret), theme, hold)
-        loop.run_until_complete(app.run_async())
-    return app.return_code or Exit.OK
 
 
 @click.command()
@@ -75,7 +32,6 @@ def shell(session: Session) -> int:
     mail> fetch
     mail> quit
     """
-    from emailsys.cli.mail.group import mail
     from emailsys.client.places import state_folder
 
     if session.numbered is not None:
@@ -126,7 +82,6 @@ class LoopRunner:
 
 def execute(session: Session, words: list[str]) -> int:
     """Carry out a verb; its errors are told, and nothing ends the session."""
-    from emailsys.cli.mail.group import mail
     from emailsys.cli.main import told_status
 
     return told_status(lambda: mail.main(args=words, prog_name="mail", standalone_mode=False, obj=session))
@@ -134,9 +89,6 @@ def execute(session: Session, words: list[str]) -> int:
 
 def change_folder(session: Session, name: str) -> str:
     """Make a folder the one that `list` lists; its full name, or "" where there is none."""
-    from emailsys.cli.mail.group import refused_by
-    from emailsys.cli.mail.naming import place_of
-
     try:
         place = place_of(session, name, None)
     except Exception as error:

@@ -1,0 +1,81 @@
+"""What every part of the full-screen program may ask of it: the theme, passwords, and what reaches the servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from textual.app import App
+
+from emailsys.client.accounts.values import AccountError
+from emailsys.client.desk import Desk
+from emailsys.client.screen.dialogs import Ask
+from emailsys.client.screen.postal import Postal
+from emailsys.client.screen.themes import THEMES
+
+_THEME_FILE: Final = "theme"
+
+
+class MailProgram(App[None]):
+    """The program without its screens, which know it."""
+
+    def __init__(
+        self, desk: Desk, postal: Callable[[MailProgram], Postal], theme: str | None = None, hold: float = 0.0
+    ) -> None:
+        """
+        @param postal: makes what reaches the servers, when the event loop runs.
+        @param theme: "dark" or "light"; None for the one that was used last.
+        @param hold: seconds that each message is held before it is sent, so that it can be stopped.
+        """
+        super().__init__()
+        self.desk = desk
+        self.hold = hold
+        self._make_postal = postal
+        self._postal: Postal | None = None
+        for one in THEMES:
+            self.register_theme(one)
+        self.theme = theme if theme is not None else self._last_theme()
+
+    @property
+    def postal(self) -> Postal:
+        """What reaches the servers."""
+        if self._postal is None:
+            self._postal = self._make_postal(self)
+        return self._postal
+
+    async def on_unmount(self) -> None:
+        """Say goodbye to servers."""
+        if self._postal is not None:
+            await self._postal.close()
+
+    async def ask_secret(self, text: str) -> str:
+        """Ask for a password. @raise AccountError: the person does not want to give it."""
+        answered: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+        def done(answer: str | None) -> None:
+            if not answered.done():
+                answered.set_result(answer)
+
+        # By way of the program's own queue: what asks is a callback of the reactor, outside every screen.
+        self.call_later(self.push_screen, Ask(text, secret=True), done)
+        answer = await answered
+        if answer is None:
+            raise AccountError("no password was given")
+        return answer
+
+    # The theme
+
+    def _last_theme(self) -> str:
+        name = ""
+        with suppress(OSError):
+            name = (self.desk.folders.state / _THEME_FILE).read_text("ascii", "replace").strip()
+        return name if name in {one.name for one in THEMES} else THEMES[0].name
+
+    def change_theme(self) -> None:
+        """Dark to light, light to dark; kept for next time."""
+        self.theme = next(one.name for one in THEMES if one.name != self.theme)
+        with suppress(OSError):
+            self.desk.folders.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.desk.folders.state / _THEME_FILE).write_text(self.theme, "ascii")
