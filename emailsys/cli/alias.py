@@ -11,6 +11,7 @@ from emailsys.cli.options import ADDRESS, Places, as_json, places
 from emailsys.cli.output import print_done, print_rows
 from emailsys.cli.verbs import Verbs, examples
 from emailsys.mail.address import Address, is_domain
+from emailsys.ops.fields import address_field
 
 _EXAMPLES: Final = """
 emailsys alias set sales@example.org alice@example.org bob@elsewhere.example
@@ -39,10 +40,6 @@ class NameType(click.ParamType[Address]):
 NAME = NameType()
 
 
-def _field(address: Address) -> list[str]:
-    return [address.local, address.domain]
-
-
 @click.group(cls=Verbs, epilog=examples(_EXAMPLES))
 def alias() -> None:
     """Set, list and remove aliases: names that stand for others, here or elsewhere."""
@@ -52,7 +49,11 @@ _name = click.argument("name", type=NAME)
 
 
 def _change(where: Places, command: str, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
-    request = {"command": command, "name": _field(name), "targets": [_field(one) for one in targets] or None}
+    request = {
+        "command": command,
+        "name": address_field(name),
+        "targets": [address_field(one) for one in targets] or None,
+    }
     row = administer(where, request)
     stands = f"{row['name']} stands for {', '.join(row['targets'])}" if row["targets"] else f"removed {row['name']}"
     print_done(row, as_json, stands)

@@ -14,6 +14,7 @@ from emailsys.cli.quota import quota_octets, shown_share
 from emailsys.cli.verbs import Verbs, examples
 from emailsys.config.exits import Exit
 from emailsys.mail.address import Address, is_mail_domain
+from emailsys.ops.fields import address_field
 
 _EXAMPLES: Final = """
 emailsys domain add example.org --postmaster alice@example.org
@@ -49,7 +50,7 @@ def add(where: Places, name: str, postmaster: Address | None, as_json: bool) -> 
             )
         question = f"Who reads mail to postmaster@{name} and abuse@{name}?"
         postmaster = click.prompt(question, type=ADDRESS, prompt_suffix=" ")
-    administer(where, {"command": "domain.add", "name": name, "postmaster": [postmaster.local, postmaster.domain]})
+    administer(where, {"command": "domain.add", "name": name, "postmaster": address_field(postmaster)})
     added = {"name": name, "postmaster": str(postmaster)}
     print_done(added, as_json, f"added {name}; postmaster and abuse go to {postmaster}")
 

@@ -15,6 +15,7 @@ from emailsys.config.sense import odd_route
 from emailsys.config.settings import RouteSettings
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import TLSPolicy
+from emailsys.ops.fields import address_field
 
 _EXAMPLES: Final = """
 emailsys route set smtp.provider.example --port 587 --tls verified --username me   all mail, by a smart host
@@ -114,8 +115,8 @@ def explain(where: Places, address: Address, sender: Address | None, as_json: bo
     """Tell step by step where mail for ADDRESS would go now, and why."""
     request = {
         "command": "route.explain",
-        "address": [address.local, address.domain],
-        "sender": None if sender is None else [sender.local, sender.domain],
+        "address": address_field(address),
+        "sender": None if sender is None else address_field(sender),
     }
     found = administer(where, request)
     if as_json:

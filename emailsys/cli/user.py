@@ -14,6 +14,7 @@ from emailsys.cli.password import Source, ask_password, credentials_of, password
 from emailsys.cli.quota import quota_octets, shown_share
 from emailsys.cli.verbs import Verbs, examples
 from emailsys.mail.address import Address
+from emailsys.ops.fields import address_field
 
 _EXAMPLES: Final = """
 emailsys user add alice@example.org                                       asks for the password
@@ -33,10 +34,6 @@ def user() -> None:
     """Add, list, change and remove accounts: each has a login and a maildrop."""
 
 
-def _field(address: Address) -> list[str]:
-    return [address.local, address.domain]
-
-
 @user.command("add")
 @click.argument("address", type=ADDRESS)
 @password_options
@@ -48,7 +45,7 @@ def add(where: Places, address: Address, source: Source, as_json: bool) -> None:
         # Nobody wants to type a password twice for a domain that is not there.
         administer(where, {"command": "user.list", "domain": address.domain})
     credentials = credentials_of(ask_password(source, address))
-    administer(where, {"command": "user.add", "address": _field(address), "credentials": credentials})
+    administer(where, {"command": "user.add", "address": address_field(address), "credentials": credentials})
     print_done({"address": str(address), "enabled": True}, as_json, f"added {address}")
 
 
@@ -71,7 +68,7 @@ def list_(where: Places, domain: str | None, as_json: bool) -> None:
 @places
 def remove(where: Places, address: Address, purge: bool, as_json: bool) -> None:
     """Remove an account; refused while its maildrop has mail, unless --purge is given."""
-    administer(where, {"command": "user.remove", "address": _field(address), "purge": purge})
+    administer(where, {"command": "user.remove", "address": address_field(address), "purge": purge})
     print_done({"removed": str(address)}, as_json, f"removed {address}")
 
 
@@ -83,7 +80,7 @@ def remove(where: Places, address: Address, purge: bool, as_json: bool) -> None:
 def password(where: Places, address: Address, source: Source, as_json: bool) -> None:
     """Change the password of an account; the old one stops working at once."""
     credentials = credentials_of(ask_password(source, address))
-    administer(where, {"command": "user.password", "address": _field(address), "credentials": credentials})
+    administer(where, {"command": "user.password", "address": address_field(address), "credentials": credentials})
     print_done({"address": str(address)}, as_json, f"changed the password of {address}")
 
 
@@ -92,7 +89,7 @@ def _switch(enabled: bool, done: str) -> Callable[..., Any]:
     @as_json
     @places
     def command(where: Places, address: Address, as_json: bool) -> None:
-        administer(where, {"command": "user.enabled", "address": _field(address), "enabled": enabled})
+        administer(where, {"command": "user.enabled", "address": address_field(address), "enabled": enabled})
         print_done({"address": str(address), "enabled": enabled}, as_json, f"{done} {address}")
 
     return command
@@ -112,5 +109,5 @@ user.command("enable", help="Let a disabled account log in again.")(_switch(True
 def quota(where: Places, address: Address, size: str, as_json: bool) -> None:
     """Bound the maildrop of an account: SIZE such as 2GiB, `none`, or `default` for what the configuration says."""
     octets = quota_octets(size)
-    administer(where, {"command": "user.quota", "address": _field(address), "octets": octets})
+    administer(where, {"command": "user.quota", "address": address_field(address), "octets": octets})
     print_done({"address": str(address), "quota": octets}, as_json, f"the quota of {address} is {size}")

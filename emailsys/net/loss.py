@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from OpenSSL import SSL
 from twisted.internet.error import ConnectError, ConnectionDone
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.python.failure import Failure
+
+from emailsys.net.error_text import in_words
 
 
 def why(reason: Failure) -> str:
     """In words fit for a sender and an operator."""
     error = reason.value
+    assert error is not None
     if isinstance(error, ConnectionDone):
         return "the host closed it"
     if isinstance(error, ConnectTimeout):
@@ -18,6 +20,4 @@ def why(reason: Failure) -> str:
     if isinstance(error, ConnectError):
         # Twisted writes "Connection was refused by other side: 111: Connection refused."
         return str(error).rpartition(": ")[2].rstrip(".") or "no connection"
-    if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
-        return "; ".join(str(entry[-1]) for entry in error.args[0]) or "TLS failed"
-    return str(error).rstrip(".") or type(error).__name__
+    return in_words(error)

@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 from OpenSSL import SSL
 
+from emailsys.net.error_text import in_words
 from emailsys.net.peer_certificate import ExpectedServer, PeerCertificateError
 
 # Octets read at once; a record of TLS has 16 KiB.
@@ -76,15 +77,6 @@ class Stream(Protocol):
     def hang_up(self) -> None:
         """Let whatever waits here, now or later, end in StreamLost. Any thread may call it."""
         ...
-
-
-def in_words(error: Exception) -> str:
-    """What went wrong, for a person."""
-    if isinstance(error, SSL.SysCallError):
-        return "the host closed it"
-    if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
-        return "; ".join(str(entry[-1]) for entry in error.args[0]) or "TLS failed"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _addresses(host: str, port: int) -> deque[tuple[int, tuple[object, ...]]]:
@@ -305,11 +297,6 @@ class OpenStreams:
             self._over.set()
             for stream in self._streams:
                 stream.hang_up()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether `hang_up` was called."""
-        return self._over.is_set()
 
     def pause(self, seconds: float) -> bool:
         """Wait, but not when all is over. @return: whether to go on."""

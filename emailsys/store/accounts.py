@@ -21,6 +21,7 @@ from emailsys.store.changes import Changes, find_domain
 from emailsys.store.directory import ROLES
 from emailsys.store.ending import end_in_maildrop, end_some
 from emailsys.store.schema import accounts, addresses, credentials, domains, maildrop
+from emailsys.store.times import of_seconds
 
 # Messages that one transaction purges: some milliseconds, for which other mail waits.
 _PURGED_AT_ONCE: Final = 250
@@ -193,7 +194,7 @@ class Accounts:
             self._purged()
 
     def _microseconds(self) -> int:
-        return int(self._now() * 1_000_000)
+        return of_seconds(self._now())
 
     async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         """Replace the account's credentials."""

@@ -7,10 +7,13 @@ from dataclasses import replace
 from typing import Final
 
 from emailsys.interfaces import Notice
+from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import notify_value
 from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute
-from emailsys.store.history import client_text, microseconds, moment
+from emailsys.mail.trace import delivery_prefix
+from emailsys.store.history import client_text
 from emailsys.store.jobs import Rows
+from emailsys.store.times import microseconds, moment
 
 # A body up to this many octets is one row, and comes with its message in one transaction.
 PIECE_OCTETS: Final = 256 * 1024
@@ -38,7 +41,6 @@ def address_rows(
     """
     reverse = envelope.reverse_path
     arrived_at = microseconds(envelope.arrived_at)
-    return_path = f"Return-Path: <{'' if reverse is None else reverse}>\r\nDelivered-To: "
     accounts: dict[int, int] = {}
     lines = []
     queued = 0
@@ -51,8 +53,7 @@ def address_rows(
                 row_id = accounts.get(route.account_id)
                 if row_id is None:
                     row_id = accounts[route.account_id] = make_id()
-                    # RFC 5321 §4.4: the final delivery inserts the reverse-path at the beginning.
-                    prefix = f"{return_path}{path}\r\n".encode()
+                    prefix = delivery_prefix(reverse, recipient.forward_path)
                     rows.maildrop.append(
                         (route.account_id, row_id, message_id, octets + len(prefix), envelope.smtputf8, prefix)
                     )
@@ -124,3 +125,8 @@ def notice_rows(rows: Rows, notice: Notice, make_id: Callable[[], int], now: int
         rows.pieces.append((message_id, number, may_have_dots(piece), piece))
     envelope = replace(notice.envelope, arrived_at=moment(now))
     address_rows(rows, message_id, envelope, len(body), 1 + len(starts), make_id, now, cause)
+
+
+def reverse_path(local: str | None, domain: str | None) -> Address | None:
+    """The reverse-path of two columns."""
+    return None if local is None or domain is None else Address(local, domain)

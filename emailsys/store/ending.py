@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, insert, literal, select
 
 from emailsys.interfaces import Fate
+from emailsys.store.engine import padded
 from emailsys.store.schema import maildrop, reclaim, settled
 
 # Rows that one statement names.
@@ -61,11 +62,10 @@ def end_rows(
     """
     ended = 0
     for start in range(0, len(row_ids), _ROWS_AT_ONCE):
-        part = tuple(row_ids[start : start + _ROWS_AT_ONCE])
-        # A few lengths of the list, so that there are a few statements to remember.
-        length = 1 << (len(part) - 1).bit_length()
-        here = (account_id, *part, *(part[-1:] * (length - len(part))))
-        free, settle, remove = _statements(placeholder, length)
+        part = row_ids[start : start + _ROWS_AT_ONCE]
+        named = padded(part)
+        here = (account_id, *named)
+        free, settle, remove = _statements(placeholder, len(named))
         connection.exec_driver_sql(free, here)
         connection.exec_driver_sql(settle, (now, fate.name, words, *here))
         ended += connection.exec_driver_sql(remove, here).rowcount

@@ -6,10 +6,12 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+T = TypeVar("T")
 
 # How many rows one INSERT takes, largest first. A statement is one call into the engine and so gives the interpreter
 # lock away once; with one call a row, a busy reactor thread makes each of them wait (decision 0011).
@@ -33,6 +35,15 @@ def told(error: Exception) -> str:
     """An error in one line, without the statement and its values that SQLAlchemy adds: they may be somebody's."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return f"{type(cause).__name__}: {' '.join(str(cause).split())}"
+
+
+def padded(rows: Sequence[T]) -> list[T]:
+    """The rows, the last one repeated until their number is a power of two: a driver keeps few statements prepared.
+
+    Only for statements that may meet a row twice.
+    """
+    length = 1 << (len(rows) - 1).bit_length()
+    return [*rows, *list(rows[-1:]) * (length - len(rows))]
 
 
 class Inserts:

@@ -4,26 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Final
 
 from emailsys.mail.envelope import Client
 from emailsys.operations import EventKind
 from emailsys.store.jobs import Row
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
-
-def microseconds(moment: datetime) -> int:
-    """Since 1970."""
-    return (moment - EPOCH) // _MICROSECOND
-
-
-def moment(microseconds: int) -> datetime:
-    """The time of a column."""
-    return EPOCH + microseconds * _MICROSECOND
 
 
 @lru_cache(maxsize=1024)

@@ -18,6 +18,7 @@ from emailsys.store.addressing import PIECE_OCTETS, address_rows, may_have_dots,
 from emailsys.store.database import Database
 from emailsys.store.ids import id_text
 from emailsys.store.jobs import Row, Rows
+from emailsys.store.times import of_seconds
 from emailsys.telemetry import Telemetry
 
 # Octets of one message's pieces that may wait for their commit before its sender is paused.
@@ -201,7 +202,7 @@ class Incoming:
                 rows.pieces.append((self._message_id, self._pieces, may_have_dots(tail), tail))
                 self._pieces += 1
                 rows.unstage = self._message_id
-            make, due_at = self._intake.database.ids.make, int(self._intake.now() * 1_000_000)
+            make, due_at = self._intake.database.ids.make, of_seconds(self._intake.now())
             address_rows(rows, self._message_id, envelope, self.octets, self._pieces, make, due_at)
             for notice in notices:
                 notice_rows(rows, notice, make, due_at, self._message_id)

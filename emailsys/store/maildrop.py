@@ -20,10 +20,12 @@ from emailsys.store.addressing import PIECE_OCTETS
 from emailsys.store.bodies import read_piece
 from emailsys.store.database import Database, Reactor
 from emailsys.store.ending import end_rows
+from emailsys.store.engine import padded
 from emailsys.store.history import Event
 from emailsys.store.ids import id_text
 from emailsys.store.maildrop_locks import MaildropLocks
 from emailsys.store.reclaim import Sweeper
+from emailsys.store.times import of_seconds
 
 # Bits of a message's flags.
 _UTF8: Final = 1
@@ -131,7 +133,7 @@ class Maildrops:
 
     def microseconds(self) -> int:
         """The time, since 1970."""
-        return int(self._now() * 1_000_000)
+        return of_seconds(self._now())
 
     def tell_fetched(self, connection: Connection, fetched: Sequence[tuple[int, int]], now: int) -> None:
         """Note that messages, by row and message, were fetched and left where they are."""
@@ -300,11 +302,8 @@ class Maildrop:
     async def _read(self, index: int) -> _Ready:
         wanted = self._wanted(index)
         by_id = {self._ids[number]: number for number in wanted}
-        row_ids = list(by_id)
-        # A few lengths of the list, so that the engine has a few statements to remember.
-        length = 1 << (len(row_ids) - 1).bit_length()
-        row_ids += row_ids[-1:] * (length - len(row_ids))
-        statement = _select_messages(self._database.engine.placeholder, length)
+        row_ids = padded(list(by_id))
+        statement = _select_messages(self._database.engine.placeholder, len(row_ids))
         values = (self._account_id, *row_ids)
 
         def fetch(connection: Connection) -> Sequence[Any]:

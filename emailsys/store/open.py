@@ -35,6 +35,7 @@ from emailsys.store.reclaim import RESERVE_OCTETS, Sweeper
 from emailsys.store.retention import Retention
 from emailsys.store.routes import Routes
 from emailsys.store.sqlite import SQLite
+from emailsys.store.times import of_seconds
 from emailsys.store.trace import Trace
 from emailsys.store.verify import Verification
 from emailsys.telemetry import Telemetry
@@ -214,7 +215,7 @@ def _prepare(
                 connection.execute(insert(commits).values(node=locks.node, writer=writer, last_id=0))
             _sweep_staged(connection, locks)
             ids = IdSource(locks.node, max((int(row.last_id) for row in known), default=0), opening.now)
-            _give_back_leases(connection, locks, ids, int(opening.now() * 1_000_000))
+            _give_back_leases(connection, locks, ids, of_seconds(opening.now()))
             return ids
     finally:
         connection.close()

@@ -12,15 +12,15 @@ from emailsys.interfaces import PutOff, Way
 from emailsys.mail.address import Address
 from emailsys.operations import EventKind
 from emailsys.store.database import Database
-from emailsys.store.history import Event, microseconds, moment
+from emailsys.store.engine import padded
+from emailsys.store.history import Event
 from emailsys.store.schema import NEVER, events, messages, queue
+from emailsys.store.times import microseconds, moment
 
 # Rows that one statement names.
 _ROWS_AT_ONCE: Final = 500
 # Rows that one statement gives dates of their own.
 _DATES_AT_ONCE: Final = 128
-# Values of one of them.
-_COLUMNS: Final = 5
 
 #: A row that was put off as an attempt: how, its message, its forward-path.
 Delayed = tuple[PutOff, int, Address]
@@ -85,13 +85,11 @@ class PuttingOff:
 
     def _redate(self, connection: Connection, later: Sequence[tuple[Any, PutOff, int]]) -> None:
         values: list[Any] = []
-        for row, put_off, due_at in later:
+        rows = padded(later)
+        for row, put_off, due_at in rows:
             tried = 1 if put_off.reply else 0
             values += (row[queue.c.row_id], due_at, tried, put_off.reply, put_off.remote)
-        # A few lengths, so that there are a few statements to remember; what is too short repeats its last row.
-        length = 1 << (len(later) - 1).bit_length()
-        values += values[-_COLUMNS:] * (length - len(later))
-        connection.exec_driver_sql(redating(self._placeholder, length), tuple(values))
+        connection.exec_driver_sql(redating(self._placeholder, len(rows)), tuple(values))
 
 
 @lru_cache(maxsize=16)

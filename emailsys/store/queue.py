@@ -15,15 +15,17 @@ from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import MessageRequest, RecipientRequest, Return, parse_notify, parse_orcpt
 from emailsys.mail.envelope import BodyType
 from emailsys.operations import EventKind
+from emailsys.store.addressing import reverse_path
 from emailsys.store.bodies import read_piece
 from emailsys.store.database import Database
 from emailsys.store.gathering import Gathering
-from emailsys.store.history import Event, moment
+from emailsys.store.history import Event
 from emailsys.store.ids import id_text
 from emailsys.store.putting_off import Delayed, Due, PuttingOff, in_parts
 from emailsys.store.reclaim import Sweeper
 from emailsys.store.schema import NEVER, bodies, events, messages, queue
 from emailsys.store.settling import Settling
+from emailsys.store.times import moment, of_seconds
 
 # How often one lease looks for rows that are due, where it finds some that are to wait.
 _LOOKS: Final = 4
@@ -66,7 +68,7 @@ class Queue:
         )
 
     def _microseconds(self) -> int:
-        return int(self._now() * 1_000_000)
+        return of_seconds(self._now())
 
     async def lease(self, limit: int, seconds: float, later: Mapping[Way, PutOff] = NO_WAY) -> Sequence[QueueRow]:
         """Take rows that are due; nobody else gets them for so many seconds."""
@@ -85,7 +87,7 @@ class Queue:
                     connection.execute(
                         update(queue)
                         .where(queue.c.row_id.in_(some))
-                        .values(state="leased", lease=lease, due_at=now + int(seconds * 1_000_000))
+                        .values(state="leased", lease=lease, due_at=now + of_seconds(seconds))
                     )
                 taken += [_queue_row(row, lease) for row in due.taken]
                 if not due.later or len(taken) >= limit:
@@ -99,7 +101,7 @@ class Queue:
 
     async def renew(self, rows: Sequence[QueueRow], seconds: float) -> Sequence[QueueRow]:
         """Hold leased rows for so many seconds from now; returns those whose lease was lost before."""
-        until = self._microseconds() + int(seconds * 1_000_000)
+        until = self._microseconds() + of_seconds(seconds)
 
         def prolong(connection: Connection) -> set[tuple[int, int]]:
             held: set[tuple[int, int]] = set()
@@ -241,8 +243,3 @@ def _queue_row(row: Any, lease: int) -> QueueRow:
             None if notify is None else parse_notify(notify), None if orcpt is None else parse_orcpt(orcpt)
         ),
     )
-
-
-def reverse_path(local: str | None, domain: str | None) -> Address | None:
-    """The reverse-path of two columns."""
-    return None if local is None or domain is None else Address(local, domain)

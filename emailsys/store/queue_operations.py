@@ -19,12 +19,14 @@ from emailsys.operations import (
     QueueFilter,
     RowState,
 )
+from emailsys.store.addressing import reverse_path
 from emailsys.store.database import Database
-from emailsys.store.history import Event, moment
+from emailsys.store.history import Event
 from emailsys.store.ids import id_number, id_text
-from emailsys.store.queue import ENVELOPE, reverse_path
+from emailsys.store.queue import ENVELOPE
 from emailsys.store.reclaim import Sweeper
 from emailsys.store.schema import NEVER, events, messages, queue, reclaim, settled
+from emailsys.store.times import moment, of_seconds
 
 # Rows that one step changes; mail that comes meanwhile waits for no longer.
 _STEP: Final = 500
@@ -57,7 +59,7 @@ class QueueOperations:
         self._reclaim = engine.inserts(reclaim)
 
     def _microseconds(self) -> int:
-        return int(self._now() * 1_000_000)
+        return of_seconds(self._now())
 
     def _chosen(self, which: QueueFilter) -> Any:
         """The filter as a condition on queue and messages."""
@@ -70,7 +72,7 @@ class QueueOperations:
         if which.state is not None:
             chosen &= queue.c.state.in_([name for name, state in _STATES.items() if state is which.state])
         if which.older_than:
-            chosen &= messages.c.arrived_at <= self._microseconds() - int(which.older_than * 1_000_000)
+            chosen &= messages.c.arrived_at <= self._microseconds() - of_seconds(which.older_than)
         if which.sender:
             chosen &= _sent_by(which.sender)
         return chosen

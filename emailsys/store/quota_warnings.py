@@ -19,6 +19,7 @@ from emailsys.store.ids import id_text
 from emailsys.store.inserting import Inserting
 from emailsys.store.jobs import Rows
 from emailsys.store.schema import accounts, addresses, domains
+from emailsys.store.times import of_seconds
 
 
 class QuotaWarnings:
@@ -96,7 +97,7 @@ class QuotaWarnings:
             message_id=f"<{unique}@{address.domain}>" if address.is_ascii else "",
         )
         rows = Rows("quota-warning", len(octets))
-        notice_rows(rows, Notice(envelope, octets), make, int(self._now() * 1_000_000), None)
+        notice_rows(rows, Notice(envelope, octets), make, of_seconds(self._now()), None)
         return rows
 
 

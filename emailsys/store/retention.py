@@ -15,6 +15,7 @@ from emailsys.store.database import Database, Reactor
 from emailsys.store.ending import end_some
 from emailsys.store.ids import first_id_at
 from emailsys.store.schema import accounts, events, maildrop, messages, settled
+from emailsys.store.times import SECOND, of_seconds
 from emailsys.telemetry import Telemetry
 
 # Rows that one step takes, and seconds that mail has for itself between two.
@@ -22,7 +23,7 @@ _ROWS: Final = 500
 _PAUSE: Final = 0.05
 # Seconds between two looks when nothing is to be forgotten.
 _REST: Final = 600.0
-_DAY: Final = 86_400 * 1_000_000
+_DAY: Final = 86_400 * SECOND
 # PostgreSQL: the advisory lock that lets one node forget at a time.
 _RETENTION_LOCK: Final = 4
 
@@ -57,7 +58,7 @@ class Retention(Chore):
     @override
     async def step(self) -> bool:
         """Forget some; whether there may be more."""
-        now = int(self._now() * 1_000_000)
+        now = of_seconds(self._now())
         more = await self._expire(now) if self._maildrop else False
         if not self._history:
             return more

@@ -12,12 +12,13 @@ from emailsys.operations import EventKind
 from emailsys.store.addressing import notice_rows
 from emailsys.store.database import Database
 from emailsys.store.gathering import Gathering
-from emailsys.store.history import Event, microseconds
+from emailsys.store.history import Event
 from emailsys.store.ids import id_number
 from emailsys.store.inserting import Inserting
 from emailsys.store.jobs import Rows
 from emailsys.store.reclaim import Sweeper
 from emailsys.store.schema import NEVER, events, queue, reclaim, settled
+from emailsys.store.times import microseconds, of_seconds
 
 # Rows that one statement names.
 _ROWS_AT_ONCE: Final = 500
@@ -76,7 +77,7 @@ class Settling:
         """Returns for how many the lease still held; where it held for none, the notices are not accepted."""
         if not settlements:
             return 0
-        now = int(self._now() * 1_000_000)
+        now = of_seconds(self._now())
         attempts = [(settlement, now) for settlement in settlements]
         if not notices:
             count = await self._gathering.ask(attempts)

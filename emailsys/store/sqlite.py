@@ -138,10 +138,6 @@ class SQLite(Engine):
             return Verdict.REFUSED
         return Verdict.LOST
 
-    def wal_octets(self) -> int:
-        """How much of the WAL is in use."""
-        return self._gauge.octets()
-
     @override
     def after_batch(self, connection: Connection, octets: int) -> None:
         self._unmeasured += octets + _BATCH_OCTETS

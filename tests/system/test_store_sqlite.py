@@ -13,6 +13,7 @@ from emailsys.interfaces import MaildropInUse, StoreError
 from emailsys.mail.address import Address
 from emailsys.store.engine import Verdict
 from emailsys.store.reclaim import Sweeper
+from emailsys.store.wal import WalGauge
 from emailsys.telemetry import Telemetry
 from tests.contract.engines import WALL, ClockedReactor, SQLiteCase
 from tests.contract.mail import ALICE, BOB, MailCase, envelope, local
@@ -69,10 +70,11 @@ class SQLiteTests(SQLiteCase, MailCase):
 
     async def test_the_gauge_of_the_wal_agrees_with_sqlite(self) -> None:
         alice, _bob = await self.users()
-        engine = self.store.database.engine
+        gauge = WalGauge(self.state / "mail.sqlite-wal")
+        self.addCleanup(gauge.close)
         for _ in range(3):
             await self.send(b"x" * 100_000, envelope(local(alice)))
-            in_use = engine.wal_octets()
+            in_use = gauge.octets()
 
             def frames(connection: Any) -> int:
                 raw = connection.connection.driver_connection
