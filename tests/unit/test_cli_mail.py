@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -288,3 +290,27 @@ class ExchangeTests(Case):
         self.assertEqual(self.json("export", "eml", str(self.folder / "one"), "--key", self.first)["messages"], 1)
         self.assertEqual(self.json("reindex")["messages"], 2)
         self.refused(Exit.USAGE, "export", "eml", "x", "Inbox", "--key", self.first)
+
+    def test_an_import_that_stops_says_how_to_go_on(self) -> None:
+        """A full disk, or Ctrl-C; and what was imported before is counted apart."""
+        path = self.folder / "mbox"
+        path.write_bytes(b"".join(b"From x\nSubject: %d\n\nz\n\n" % number for number in range(1001)))
+        original = os.replace
+        calls: list[object] = []
+
+        def stopping(source: str, target: str) -> None:
+            calls.append(target)
+            if len(calls) > 500:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            original(source, target)
+
+        replacing = self.patch(os, "replace", stopping)
+        said = self.refused(Exit.CANNOT_CREATE, "import", str(path))
+        replacing.restore()
+        self.assertIn("500 messages taken into alice/Inbox before that", said)
+        self.assertIn("give the same command again", said)
+        told = self.json("import", str(path))
+        self.assertEqual((told["messages"], told["here_already"]), (501, 500))
+        self.assertIn(
+            "0 messages taken into alice/Inbox; 1,001 messages imported before", self.run_it("import", str(path))[2]
+        )

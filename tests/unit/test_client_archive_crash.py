@@ -13,6 +13,7 @@ from typing import Any, Final
 from twisted.python.monkey import MonkeyPatcher
 
 from emailsys.client.archive.archive import Archive
+from emailsys.client.archive.exchange import Importing
 from emailsys.client.archive.values import Addition, ArchiveError, ArchiveFull, Flag, Place
 from tests.unit.test_client_archive import IN, ME, NOW, ArchiveCase, message
 
@@ -46,6 +47,10 @@ os._exit(0)
 _ADDING: Final = """
 store.add_many([Addition(message(str(n)), IN, f"s{n}", Flag.FLAGGED, ("t",)) for n in range(3)])
 """
+_IMPORTING: Final = """
+from emailsys.client.archive.exchange import Importing
+Importing(store, IN).take_mbox(Path(sys.argv[1]).parent / "mbox")
+"""
 _MOVING: Final = """
 store.move([one.key for one in store.list(IN)], Place(ME, "Archive"))
 """
@@ -63,7 +68,7 @@ class Killed(ArchiveCase):
         program = Path(self.mktemp()).with_suffix(".py")
         program.write_text(_CHILD.replace("{work}", work))
         for step in range(60):
-            root = Path(self.mktemp())
+            root = Path(self.mktemp()) / "mail"
             archive = Archive(root, lambda: NOW)
             archive.add_account(ME)
             prepare(archive)
@@ -94,6 +99,23 @@ class Killed(ArchiveCase):
             self.assertEqual(sorted(one.subject for one in archive.search("hello")), ["0", "1", "2"])
 
         self.die_at_each_step(_ADDING, lambda archive: None, check)
+
+    def test_an_import_goes_on_where_it_was_killed(self) -> None:
+        """The same import once more: each message is there once, and nothing unfinished is left."""
+
+        def prepare(archive: Archive) -> None:
+            mbox = archive._root.parent / "mbox"
+            mbox.write_bytes(b"".join(b"From x\n" + message(str(number)) + b"\n" for number in (0, 1, 1)))
+
+        def check(archive: Archive) -> None:
+            self.assertEqual([*archive._root.rglob(".*.part")], [])
+            before = len(archive.list(IN))
+            importing = Importing(archive, IN)
+            importing.take_mbox(archive._root.parent / "mbox")
+            self.assertEqual((importing.here, importing.added), (before, 3 - before))
+            self.assertEqual(sorted(one.subject for one in archive.search("hello")), ["0", "1", "1"])
+
+        self.die_at_each_step(_IMPORTING, prepare, check)
 
     def test_moving_loses_nothing(self) -> None:
         def check(archive: Archive) -> None:

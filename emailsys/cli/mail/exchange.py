@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -11,6 +12,8 @@ from emailsys.cli.mail.printing import print_json, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
 from emailsys.config.exits import Exit
+
+_GOES_ON: Final = "If the import is cut short, give the same command again: it goes on where it stopped."
 
 
 def _form_of(path: Path) -> str:
@@ -35,24 +38,49 @@ def import_(
     \b
     emailsys mail import ~/Maildir
     emailsys mail import old.mbox --to Archive
+
+    Messages that were imported before are not taken in again. If an import is cut short, repeat the command.
     """
-    from emailsys.client.archive.exchange import import_eml, import_maildir, import_mbox
+    from emailsys.client.archive.exchange import Importing
+    from emailsys.client.archive.values import ArchiveError
     from emailsys.client.glance import counted
 
     place = place_of(session, folder, account)
-    archive = session.desk.archive
-    number = 0
-    for path in paths:
-        match form or _form_of(path):
-            case "maildir":
-                number += import_maildir(archive, place, path)
-            case "mbox":
-                number += import_mbox(archive, place, path)
-            case _:
-                number += import_eml(archive, place, [path])
+    into = f"{place.account}/{place.folder}"
+    told: list[int] = []
+
+    def progress(number: int) -> None:
+        if not told:
+            told.append(number)
+            tell(f"{counted(number)} so far. {_GOES_ON}")
+
+    importing = Importing(session.desk.archive, place, progress)
+    try:
+        for path in paths:
+            match form or _form_of(path):
+                case "maildir":
+                    importing.take_maildir(path)
+                case "mbox":
+                    importing.take_mbox(path)
+                case _:
+                    importing.take_eml([path])
+    except KeyboardInterrupt:
+        tell(f"{counted(importing.added)} taken into {into} so far. {_GOES_ON}")
+        raise
+    except ArchiveError as error:
+        kept = f"{counted(importing.added)} taken into {into} before that"
+        raise type(error)(f"{error}; {kept}. {_GOES_ON}") from error
     if as_json:
-        print_json({"messages": number, "account": place.account, "folder": place.folder})
-    tell(f"{counted(number)} taken into {place.account}/{place.folder}")
+        print_json(
+            {
+                "messages": importing.added,
+                "here_already": importing.here,
+                "account": place.account,
+                "folder": place.folder,
+            }
+        )
+    here = f"; {counted(importing.here)} imported before" if importing.here else ""
+    tell(f"{counted(importing.added)} taken into {into}{here}")
 
 
 @click.command()

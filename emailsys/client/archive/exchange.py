@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -30,59 +32,92 @@ _CRLF: Final = re.compile(rb"\r\n")
 Progress = Callable[[int], None]
 
 
-def _keep(archive: Archive, additions: Iterable[Addition], progress: Progress | None) -> int:
-    count = 0
-    waiting: list[Addition] = []
-    octets = 0
+class Importing:
+    """Takes mail from other programs' files into one folder.
 
-    def flush() -> None:
-        archive.add_many(waiting)
-        waiting.clear()
-        if progress is not None:
-            progress(count)
+    Each message has a source, which is the same when it is imported again: what is here already is not taken in twice.
+    So the same import, repeated after it was cut short, goes on where it stopped.
+    """
 
-    for addition in additions:
-        waiting.append(addition)
-        octets += len(addition.octets)
-        count += 1
-        if octets >= _BATCH_OCTETS or len(waiting) >= _BATCH:
-            flush()
-            octets = 0
-    if waiting:
-        flush()
-    return count
+    def __init__(self, archive: Archive, place: Place, progress: Progress | None = None) -> None:
+        """@param progress: called with the number of messages so far, after each portion but the last of a file."""
+        self._archive = archive
+        self._place = place
+        self._progress = progress
+        # Two files with the same octets are two messages.
+        self._copies: Counter[bytes] = Counter()
+        #: Messages that were taken in.
+        self.added = 0
+        #: Messages that were here already.
+        self.here = 0
 
+    def take_eml(self, paths: Sequence[Path]) -> None:
+        """Take in files of one message each, octet by octet. A folder stands for its .eml files."""
 
-def import_eml(archive: Archive, place: Place, paths: Sequence[Path], progress: Progress | None = None) -> int:
-    """Take in files of one message each, octet by octet; returns how many. A folder stands for its .eml files."""
-
-    def additions() -> Iterator[Addition]:
-        for path in paths:
-            for file in sorted(path.glob("*.eml")) if path.is_dir() else [path]:
-                arrived = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-                yield Addition(file.read_bytes(), place, flags=Flag.SEEN, arrived=arrived)
-
-    with speaking_of_the_disk():
-        return _keep(archive, additions(), progress)
-
-
-def import_maildir(archive: Archive, place: Place, path: Path, progress: Progress | None = None) -> int:
-    """Take in a maildir's cur and new, with flags; returns how many. Importing it again adds only what is new."""
-    if not (path / "cur").is_dir():
-        raise ArchiveError(f"{path} is no maildir: it has no folder cur")
-
-    def additions() -> Iterator[Addition]:
-        for name in ("cur", "new"):
-            folder = path / name
-            for file in sorted(folder.iterdir()) if folder.is_dir() else []:
-                if file.is_file() and not file.name.startswith("."):
-                    unique, _, info = file.name.partition(":2,")
+        def additions() -> Iterator[Addition]:
+            for path in paths:
+                for file in sorted(path.glob("*.eml")) if path.is_dir() else [path]:
                     arrived = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-                    source = f"maildir:{place.account}:{path.name}:{unique}"
-                    yield Addition(file.read_bytes(), place, source, flags_of(info), arrived=arrived)
+                    yield self._addition(file.read_bytes(), Flag.SEEN, arrived)
 
-    with speaking_of_the_disk():
-        return _keep(archive, additions(), progress)
+        self._keep(additions())
+
+    def take_maildir(self, path: Path) -> None:
+        """Take in a maildir's cur and new, with flags. @raise ArchiveError: it is no maildir."""
+        if not (path / "cur").is_dir():
+            raise ArchiveError(f"{path} is no maildir: it has no folder cur")
+
+        def additions() -> Iterator[Addition]:
+            for name in ("cur", "new"):
+                folder = path / name
+                for file in sorted(folder.iterdir()) if folder.is_dir() else []:
+                    if file.is_file() and not file.name.startswith("."):
+                        unique, _, info = file.name.partition(":2,")
+                        arrived = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+                        source = f"maildir:{self._place.account}:{path.name}:{unique}"
+                        yield Addition(file.read_bytes(), self._place, source, flags_of(info), arrived=arrived)
+
+        self._keep(additions())
+
+    def take_mbox(self, path: Path) -> None:
+        """Take in an mbox file. Lines keep the ends they have there. @raise ArchiveError: it is no mbox."""
+
+        def additions() -> Iterator[Addition]:
+            for moment, octets in mbox_messages(path):
+                status = re.search(rb"^Status: *([A-Z]*)", octets[:65_536], re.M)
+                seen = Flag.SEEN if status is not None and b"R" in status[1] else Flag.NONE
+                yield self._addition(octets, seen, moment)
+
+        self._keep(additions())
+
+    def _addition(self, octets: bytes, flags: Flag, arrived: datetime | None) -> Addition:
+        digest = hashlib.sha256(octets).digest()[:16]
+        self._copies[digest] += 1
+        where = f"{self._place.account}:{self._place.folder}"
+        source = f"import:{where}:{digest.hex()}:{self._copies[digest]}"
+        return Addition(octets, self._place, source, flags, arrived=arrived)
+
+    def _keep(self, additions: Iterable[Addition]) -> None:
+        waiting: list[Addition] = []
+        octets = 0
+        with speaking_of_the_disk():
+            for addition in additions:
+                if octets >= _BATCH_OCTETS or len(waiting) >= _BATCH:
+                    self._flush(waiting)
+                    waiting, octets = [], 0
+                    if self._progress is not None:
+                        self._progress(self.added + self.here)
+                waiting.append(addition)
+                octets += len(addition.octets)
+            self._flush(waiting)
+
+    def _flush(self, waiting: Sequence[Addition]) -> None:
+        known = self._archive.known(one.source for one in waiting if one.source is not None)
+        fresh = [one for one in waiting if one.source not in known]
+        if fresh:
+            self._archive.add_many(fresh)
+        self.added += len(fresh)
+        self.here += len(waiting) - len(fresh)
 
 
 def mbox_messages(path: Path) -> Iterator[tuple[datetime | None, bytes]]:
@@ -123,19 +158,6 @@ def _envelope_date(line: bytes) -> datetime | None:
         return parsedate_to_datetime(f"{weekday}, {day} {month} {year} {time} +0000")
     except (ValueError, TypeError, IndexError):
         return None
-
-
-def import_mbox(archive: Archive, place: Place, path: Path, progress: Progress | None = None) -> int:
-    """Take in an mbox file; returns how many messages. Lines keep the ends they have there."""
-
-    def additions() -> Iterator[Addition]:
-        for moment, octets in mbox_messages(path):
-            status = re.search(rb"^Status: *([A-Z]*)", octets[:65_536], re.M)
-            seen = Flag.SEEN if status is not None and b"R" in status[1] else Flag.NONE
-            yield Addition(octets, place, flags=seen, arrived=moment)
-
-    with speaking_of_the_disk():
-        return _keep(archive, additions(), progress)
 
 
 def export_eml(archive: Archive, keys: Iterable[str], folder: Path) -> int:
