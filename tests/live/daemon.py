@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import resource
 import secrets
 import shutil
 import signal
@@ -25,6 +26,10 @@ SERVICES = ("smtp", "submission", "submissions", "pop3", "pop3s")
 # Seconds to wait for a start or an end on a machine that is busy with other tests.
 PATIENCE = 60.0
 BIN = Path(sys.executable).parent
+
+
+class Failed(AssertionError):
+    """The daemon did not do what the test or the harness needs to go on."""
 
 
 @dataclass(frozen=True)
@@ -73,24 +78,47 @@ class Daemon:
 
     @param config: the tables of the configuration file, without [listen] and hostname.
     @param cleartext: whether passwords are taken from loopback without TLS.
+    @param wrapper: the command that runs the daemon, such as strace.
+    @param folder: where configuration, log and state lie; the daemon is not started then. By default a temporary
+        folder, which `close` removes, and the daemon is started.
+    @param state: the state folder, where it lies elsewhere.
+    @param environment: added to the environment of the process.
     """
 
-    def __init__(self, config: str = "", cleartext: bool = True, wrapper: tuple[str, ...] = ()) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="emailsys-live-"))
-        self.state = self.folder / "state"
+    # Seconds to wait for a start or an end.
+    patience = PATIENCE
+
+    def __init__(
+        self,
+        config: str = "",
+        cleartext: bool = True,
+        wrapper: Sequence[str] = (),
+        *,
+        folder: Path | None = None,
+        state: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="emailsys-live-"))
+        self.state = state or self.folder / "state"
         self.log_path = self.folder / "daemon.log"
         self.config_path = self.folder / "emailsys.toml"
         self.ports: dict[str, int] = {}
+        # Soft and hard limits of the process, by RLIMIT_ number.
+        self.limits: dict[int, int] = {}
         self._config = config
         self._cleartext = cleartext
-        self._wrapper = wrapper
+        self._wrapper = tuple(wrapper)
+        self._environment = dict(environment or {})
         self._domain_made = False
         self._process: subprocess.Popen[bytes] | None = None
-        try:
-            self.start()
-        except BaseException:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            raise
+        # Octets of the log before the last start.
+        self._log_before = 0
+        if folder is None:
+            try:
+                self.start()
+            except BaseException:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                raise
 
     @property
     def pid(self) -> int:
@@ -119,35 +147,49 @@ class Daemon:
             rest = rest.replace(heading, heading + flag) if heading in rest else f"{rest}{heading}{flag}"
         self.config_path.write_text(text + rest)
 
-    def start(self, program: Sequence[str] | None = None) -> None:
+    def start(self, program: Sequence[str] | None = None) -> float:
         """Start it and wait until every port answers; other ports are tried where one was taken meanwhile.
 
         @param program: the command before --config, by default `twistd -n emailsys`.
+        @return: the seconds it took.
         """
         for attempt in range(3):
             if attempt or not self.ports:
                 self._write_config()
-            command = [*self._wrapper, *(program or [*twistd(), "-n", "emailsys"])]
-            command += ["--config", str(self.config_path), "--state", str(self.state)]
-            checkout = str(Path(__file__).resolve().parents[2])
-            with self.log_path.open("ab") as log:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=self.folder,
-                    env={**os.environ, "PYTHONPATH": checkout},
-                )
+            began = time.monotonic()
+            self.launch(program)
             if self._is_ready():
-                return
-            if "another program listens there" not in self.log:
+                return time.monotonic() - began
+            if "another program listens there" not in self.log[self._log_before :]:
                 break
-        raise AssertionError(f"the daemon does not start:\n{self.log}")
+        raise Failed(f"the daemon does not start:\n{self.log}")
+
+    def launch(self, program: Sequence[str] | None = None) -> None:
+        """Start the process without waiting for anything."""
+        command = [*self._wrapper, *(program or [*twistd(), "-n", "emailsys"])]
+        command += ["--config", str(self.config_path), "--state", str(self.state)]
+        checkout = str(Path(__file__).resolve().parents[2])
+        limits = self.limits
+
+        def limit() -> None:
+            for number, value in limits.items():
+                resource.setrlimit(number, (value, value))
+
+        with self.log_path.open("ab") as log:
+            self._log_before = log.tell()
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env={**os.environ, "PYTHONPATH": checkout, **self._environment},
+                preexec_fn=limit if limits else None,
+            )
 
     def _is_ready(self) -> bool:
         assert self._process is not None
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self.patience
         for port in self.ports.values():
             while True:
                 try:
@@ -168,7 +210,8 @@ class Daemon:
     def command(self, request: Mapping[str, Any]) -> Any:
         """Ask by the control socket; the result."""
         answer = ask(self.state, request)
-        assert "result" in answer, answer
+        if "result" not in answer:
+            raise Failed(f"{request}: {answer}")
         return answer["result"]
 
     def user(self, name: str | None = None) -> User:
@@ -191,22 +234,30 @@ class Daemon:
         credentials = make_credentials(password)
         return [self._add(None, password, credentials) for _ in range(count)]
 
+    @property
+    def worker(self) -> int:
+        """The process of the daemon itself, where a wrapper runs it."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split() if self._wrapper else []
+        return int(children[0]) if children else self.pid
+
     def end_child(self) -> None:
         """End the daemon that a wrapper runs, as an operator does: the wrapper ends with it."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        for child in children:
-            os.kill(int(child), signal.SIGTERM)
+        os.kill(self.worker, signal.SIGTERM)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to it, by its id."""
-        assert self._process is not None
-        if self._process.poll() is None:
+        """Send a signal to it, by its id; to one that has ended, none."""
+        if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
 
-    def wait(self, timeout: float = PATIENCE) -> int:
+    @property
+    def alive(self) -> bool:
+        """Whether the process was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def wait(self, timeout: float | None = None) -> int:
         """Its exit status, negative where a signal ended it."""
         assert self._process is not None
-        return self._process.wait(timeout)
+        return self._process.wait(self.patience if timeout is None else timeout)
 
     def stop(self) -> int:
         """End it as an operator does."""
@@ -219,8 +270,9 @@ class Daemon:
 
     def kill(self) -> None:
         """End it as a power cut does."""
-        self.signal(signal.SIGKILL)
-        self.wait()
+        if self._process is not None:
+            self.signal(signal.SIGKILL)
+            self.wait()
 
     def close(self) -> None:
         """End it and remove its folder."""

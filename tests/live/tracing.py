@@ -13,10 +13,14 @@ _CALL = re.compile(r"(?:\[pid +)?(\d+)\]? +([\d.]+) (?:<\.\.\. )?(\w+)(?: resume
 
 @dataclass(frozen=True)
 class Call:
-    """A system call, at the moment it began or, for a sync, at the moment it returned."""
+    """A system call, at the moment it began or, for a sync, at the moment it returned.
+
+    A sync that took its time stands there twice: first as "sync begins".
+    """
 
     name: str
     text: str
+    thread: str
 
 
 def calls(lines: Iterable[str]) -> Iterator[Call]:
@@ -28,11 +32,12 @@ def calls(lines: Iterable[str]) -> Iterator[Call]:
             continue
         process, name, text = found[1], found[3], found[4]
         if name not in _SYNCS:
-            yield Call(name, text)
+            yield Call(name, text, process)
         elif text.endswith("<unfinished ...>"):
             begun[process] = text
+            yield Call("sync begins", text, process)
         elif re.search(r"\)\s*= 0$", text):
-            yield Call("sync", begun.pop(process, "") + text)
+            yield Call("sync", begun.pop(process, "") + text, process)
 
 
 def accepted(call: Call) -> list[str]:

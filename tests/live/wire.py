@@ -11,14 +11,28 @@ from pathlib import Path
 from tests.live.daemon import Daemon, User
 
 TIMEOUT = 60.0
+READ_OCTETS = 262_144
 
 
 class Wire:
-    """A connection to one of a daemon's ports."""
+    """A connection to one of a daemon's ports.
 
-    def __init__(self, daemon: Daemon, service: str, host: str = "127.0.0.1") -> None:
-        self.sock: socket.socket = socket.create_connection((host, daemon.ports[service]), TIMEOUT)
-        self._unread = b""
+    @param timeout: seconds to wait for each piece of a reply.
+    @param source: the address to connect from.
+    """
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        service: str,
+        host: str = "127.0.0.1",
+        *,
+        timeout: float = TIMEOUT,
+        source: str | None = None,
+    ) -> None:
+        origin = None if source is None else (source, 0)
+        self.sock: socket.socket = socket.create_connection((host, daemon.ports[service]), timeout, origin)
+        self._unread = bytearray()
 
     def say(self, octets: bytes) -> None:
         """Send, in one piece where the kernel allows."""
@@ -31,13 +45,19 @@ class Wire:
 
     def line(self) -> bytes:
         """The next line without its CRLF; empty octets where the connection has ended."""
-        while b"\r\n" not in self._unread:
-            octets = self.sock.recv(65536)
-            if not octets:
+        while (end := self._unread.find(b"\r\n")) < 0:
+            if not self.more():
+                end = len(self._unread)
                 break
-            self._unread += octets
-        line, _, self._unread = self._unread.partition(b"\r\n")
+        line = bytes(self._unread[:end])
+        del self._unread[: end + 2]
         return line
+
+    def more(self) -> bool:
+        """Read what has come; False where the connection has ended."""
+        octets = self.sock.recv(READ_OCTETS)
+        self._unread += octets
+        return bool(octets)
 
     def reply(self) -> bytes:
         """The next SMTP reply, its lines joined by line feeds."""
@@ -57,12 +77,13 @@ class Wire:
 
     def until_end(self) -> bytes:
         """All that comes before the connection ends, however it ends."""
-        octets, self._unread = self._unread, b""
         try:
-            while piece := self.sock.recv(65536):
-                octets += piece
+            while self.more():
+                pass
         except ConnectionResetError:
             pass
+        octets = bytes(self._unread)
+        self._unread.clear()
         return octets
 
     def close(self) -> None:

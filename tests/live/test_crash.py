@@ -1,0 +1,42 @@
+"""Short runs of the crash harnesses: what was acknowledged survives SIGKILL, power cuts and disks that fail."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.live.programs import needs, run
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+# Seconds that a short run may take on a machine that is busy with other tests.
+PATIENCE = 300.0
+
+
+class CrashTests(SynchronousTestCase):
+    """Each harness is a command, which ends with 1 if a promise was broken and prints which one."""
+
+    def harness(self, name: str, *options: str) -> str:
+        """Run one; returns what it printed."""
+        command = [sys.executable, "-m", f"benchmarks.crash.{name}", *options]
+        return run(command, environ={"PYTHONPATH": str(CHECKOUT)}, timeout=PATIENCE).stdout.decode()
+
+    def test_sigkill_under_load_breaks_no_promise(self) -> None:
+        """One round on SQLite."""
+        printed = self.harness("kill_rounds", "--rounds", "1", "--longest", "1.5")
+        self.assertRegex(printed, r" 1  rounds\n")
+        self.assertRegex(printed, r" 0  flaws\n")
+
+    def test_sigkill_under_load_breaks_no_promise_on_postgresql(self) -> None:
+        """One round on PostgreSQL, which is killed before the daemon."""
+        options = ("--engine", "postgresql", "--kill-database", "1", "--rounds", "1", "--longest", "1.5")
+        printed = self.harness("kill_rounds", *options)
+        self.assertIn("database, then daemon", printed)
+        self.assertRegex(printed, r" 0  flaws\n")
+
+    @needs("cc")
+    def test_a_power_cut_between_any_two_sectors_breaks_no_promise(self) -> None:
+        """A few seconds of load, and twenty cuts."""
+        printed = self.harness("power_loss", "--seconds", "3", "--cuts", "20")
+        self.assertRegex(printed, r"[1-9][0-9]* promises seen\n20 cuts ")
