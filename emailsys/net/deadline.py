@@ -1,32 +1,10 @@
-"""How long each step with another host may take: one timer, touched only when it would ring too late."""
+"""One timer for a deadline that moves often: touched only when it would ring too late."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-
-if TYPE_CHECKING:
-    from emailsys.config.settings import OutboundTimeouts
-    from emailsys.wire.client_events import Step
-
-
-def limits(timeouts: OutboundTimeouts) -> Mapping[Step, float]:
-    """The seconds each step may take."""
-    # Here: a client of POP3 has deadlines too, and need not wait for all of SMTP to be imported.
-    from emailsys.wire.client_events import Step
-
-    of_their_own = {
-        Step.GREETING: timeouts.greeting,
-        Step.HANDSHAKE: timeouts.handshake,
-        Step.DATA: timeouts.data,
-        Step.BODY: timeouts.block,
-        Step.CHUNK: timeouts.block,
-        Step.FINAL: timeouts.final,
-        Step.QUIT: timeouts.quit,
-    }
-    return {step: of_their_own.get(step, timeouts.command) for step in Step}
 
 
 class Deadline:

@@ -1,23 +1,16 @@
-"""One transmission that waits for its outcomes, with the beginning of its body read ahead."""
+"""Transmissions that wait for their outcomes, with the beginning of their bodies read ahead."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from emailsys.mail.transmission import Outcome, Transmission
+from emailsys.mail.reply import Reply
+from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.eager import begin
-
-
-class Holder(Protocol):
-    """Who has an errand: a queue of them, or a connection."""
-
-    def drop(self, errand: Errand) -> None:
-        """Nobody wants it done any more: forget it, and send nothing more of it."""
 
 
 async def _close(pieces: AsyncIterator[bytes]) -> None:
@@ -31,11 +24,12 @@ async def _close(pieces: AsyncIterator[bytes]) -> None:
 class Errand:
     """A transmission on its way. `done` fires once, with an outcome for each recipient."""
 
-    __slots__ = ("_pieces", "done", "failure", "first", "holder", "loaded", "returned", "second", "transmission")
+    __slots__ = ("_dropped", "_pieces", "done", "failure", "first", "loaded", "returned", "second", "transmission")
 
-    def __init__(self, transmission: Transmission, holder: Holder) -> None:
+    def __init__(self, transmission: Transmission, dropped: Callable[[Errand], None]) -> None:
+        """@param dropped: called when the sender cancels `done`: nothing more of it is to be sent."""
         self.transmission = transmission
-        self.holder = holder
+        self._dropped = dropped
         self.done: Deferred[Sequence[Outcome]] = Deferred(self._cancelled)
         #: A connection gave it back unused; it gets one more.
         self.returned = False
@@ -49,20 +43,19 @@ class Errand:
         self.second: bytes | None = None
         self.failure: Failure | None = None
 
-    @property
-    def why_not_loaded(self) -> str:
-        """What kept the store from giving the body, in parentheses; "" where nothing did."""
-        return "" if self.failure is None else f" ({type(self.failure.value).__name__})"
-
     def _cancelled(self, done: Deferred[Sequence[Outcome]]) -> None:
         done.errback(CancelledError())
-        self.holder.drop(self)
+        self._dropped(self)
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
         """Tell who waits."""
         self.close()
         if not self.done.called:
             self.done.callback(outcomes)
+
+    def settle_alike(self, outcome: Outcome) -> None:
+        """Settle with the same outcome for each recipient."""
+        self.settle([outcome] * len(self.transmission.recipients))
 
     def load(self, then: Callable[[Errand], None]) -> None:
         """Read the first two pieces, which tells whether there is more than one, and call `then`; unless it is closed
@@ -108,3 +101,64 @@ class Errand:
             rest = begin(_close(pieces))
             if rest is not None:
                 _ = rest.addErrback(lambda _: None)
+
+
+class Errands:
+    """The errands of one connection: those under way, and the next one, whose body is being read."""
+
+    def __init__(self, most: int, ready: Callable[[], None]) -> None:
+        """
+        @param most: how many may begin.
+        @param ready: called when the next one is loaded, or could not be.
+        """
+        #: How many may still begin.
+        self.left = most
+        self.next: Errand | None = None
+        self._ready = ready
+        self._under_way: dict[int, Errand] = {}
+
+    @property
+    def are_under_way(self) -> bool:
+        """Whether one has begun that has no outcomes yet."""
+        return bool(self._under_way)
+
+    def reserve(self, errand: Errand) -> None:
+        """Make it the next one, and read its body."""
+        self.next = errand
+        errand.load(self._loaded)
+
+    def _loaded(self, errand: Errand) -> None:
+        failure = errand.failure
+        if failure is not None:
+            self.next = None
+            why = type(failure.value).__name__
+            reply = Reply(451, "4.3.0", f"the message could not be read here ({why})")
+            errand.settle_alike(Outcome(OutcomeKind.DELAYED, reply))
+        self._ready()
+
+    def begin(self) -> Errand:
+        """Returns the next one, which is loaded. It is under way from now on."""
+        errand, self.next = self.next, None
+        assert errand is not None
+        self.left -= 1
+        self._under_way[id(errand.transmission)] = errand
+        return errand
+
+    def of(self, transmission: Transmission) -> Errand:
+        """Returns the one under way that has that transmission."""
+        return self._under_way[id(transmission)]
+
+    def end(self, transmission: Transmission) -> Errand:
+        """Returns it likewise. It is no longer under way."""
+        return self._under_way.pop(id(transmission))
+
+    def has_begun(self, errand: Errand) -> bool:
+        """Whether it is under way."""
+        return id(errand.transmission) in self._under_way
+
+    def take_back_next(self) -> Errand | None:
+        """Returns the next one, closed, to be done by another connection. None if there is none."""
+        errand, self.next = self.next, None
+        if errand is not None:
+            errand.close()
+        return errand

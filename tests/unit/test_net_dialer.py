@@ -204,6 +204,33 @@ class DialerTests(SynchronousTestCase):
             take(servers[-1])
         self.assertEqual([server.heard() for server in servers], [b"QUIT\r\n", b""])
 
+    def test_with_no_idle_connections_allowed_each_ends_with_its_last_message(self) -> None:
+        """The one that ends is the one that has just become idle."""
+        self.hosts = MemoryHosts(OutboundSettings(idle_connections=0))
+        sent = self.hosts.send(transmission())
+        server = self.hosts.connect()
+        greet(server)
+        self.assertEqual(take(server), b"")
+        self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELIVERED, 250)])
+        self.assertEqual(server.heard(), b"QUIT\r\n")
+        server.reply("221 bye")
+        self.assertTrue(server.lost)
+
+    def test_a_connection_that_has_said_quit_is_given_no_more_mail(self) -> None:
+        """Mail that comes before the host has closed goes by a new connection at once."""
+        _ = self.hosts.send(transmission())
+        server = self.hosts.connect()
+        greet(server)
+        take(server)
+        self.hosts.reactor.advance(OutboundSettings().idle_timeout)
+        self.assertEqual(server.heard(), b"QUIT\r\n")
+        again = self.hosts.send(transmission())
+        other = self.hosts.connect()
+        greet(other)
+        take(other)
+        self.assertEqual(self.outcomes(again), [(OutcomeKind.DELIVERED, 250)])
+        self.assertEqual(server.heard(), b"")
+
     def test_closing_lets_a_whole_message_be_answered_and_hangs_up(self) -> None:
         """What waits is delayed, what is idle says goodbye, what begins later is refused."""
         self.hosts = MemoryHosts(OutboundSettings(connections_per_host=1))

@@ -29,12 +29,12 @@ from emailsys.net.smtp_client import SMTPClient
 
 
 class _Visit(Factory):
-    """Whom a connection works for that sends nothing."""
+    """The owner of a connection that sends nothing."""
 
     noisy = False
 
     def __init__(self, reactor: Any, server: Server, secret: str | None, host: Host, verify: bool) -> None:
-        #: What implements net.client_owner.Owner.
+        #: Part of net.client_owner.Owner, which this class implements.
         self.clear = False
         self._reactor = reactor
         self.client = SMTPClient(
