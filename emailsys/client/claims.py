@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from emailsys.client.archive.files import make_folder
+from emailsys.client.folders import make_folder
 
 
 class Claimed(Exception):

@@ -10,8 +10,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from emailsys.client.archive.files import make_folder, rewrite, sync_folder
+from emailsys.client.archive.files import rewrite
 from emailsys.client.file_names import safe_name
+from emailsys.client.folders import make_folder, sync_folder
 
 # When it was fetched, in seconds since 1970, and the id.
 _ENTRY: Final = re.compile(rb"([0-9]{1,12}) ([!-~ ]+)")

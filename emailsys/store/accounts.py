@@ -18,10 +18,10 @@ from emailsys.interfaces import AdminError, DomainRow, Fate, IAccounts, UserRow
 from emailsys.mail.address import Address, domain_key
 from emailsys.mail.quantities import counted
 from emailsys.store.changes import Changes, find_domain
+from emailsys.store.columns import of_seconds
 from emailsys.store.directory import ROLES
 from emailsys.store.ending import end_in_maildrop, end_some
 from emailsys.store.schema import accounts, addresses, credentials, domains, maildrop
-from emailsys.store.times import of_seconds
 
 # Messages that one transaction purges: some milliseconds, for which other mail waits.
 _PURGED_AT_ONCE: Final = 250

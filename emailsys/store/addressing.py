@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import Final
 
 from emailsys.interfaces import Notice
-from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import notify_value
 from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute
 from emailsys.mail.trace import delivery_prefix
+from emailsys.store.columns import microseconds, moment
 from emailsys.store.history import client_text
 from emailsys.store.jobs import Rows
-from emailsys.store.times import microseconds, moment
 
 # A body up to this many octets is one row, and comes with its message in one transaction.
 PIECE_OCTETS: Final = 256 * 1024
@@ -125,8 +124,3 @@ def notice_rows(rows: Rows, notice: Notice, make_id: Callable[[], int], now: int
         rows.pieces.append((message_id, number, may_have_dots(piece), piece))
     envelope = replace(notice.envelope, arrived_at=moment(now))
     address_rows(rows, message_id, envelope, len(body), 1 + len(starts), make_id, now, cause)
-
-
-def reverse_path(local: str | None, domain: str | None) -> Address | None:
-    """The reverse-path of two columns."""
-    return None if local is None or domain is None else Address(local, domain)

@@ -15,10 +15,10 @@ from emailsys.interfaces import IIncoming, IIntake, Notice, StoreError
 from emailsys.mail.envelope import Envelope
 from emailsys.store import schema
 from emailsys.store.addressing import PIECE_OCTETS, address_rows, may_have_dots, notice_rows
+from emailsys.store.columns import of_seconds
 from emailsys.store.database import Database
 from emailsys.store.ids import id_text
 from emailsys.store.jobs import Row, Rows
-from emailsys.store.times import of_seconds
 from emailsys.telemetry import Telemetry
 
 # Octets of one message's pieces that may wait for their commit before its sender is paused.

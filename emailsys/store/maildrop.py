@@ -18,6 +18,7 @@ from emailsys.operations import EventKind
 from emailsys.store import schema
 from emailsys.store.addressing import PIECE_OCTETS
 from emailsys.store.bodies import read_piece
+from emailsys.store.columns import of_seconds
 from emailsys.store.database import Database, Reactor
 from emailsys.store.ending import end_rows
 from emailsys.store.engine import padded
@@ -25,7 +26,6 @@ from emailsys.store.history import Event
 from emailsys.store.ids import id_text
 from emailsys.store.maildrop_locks import MaildropLocks
 from emailsys.store.reclaim import Sweeper
-from emailsys.store.times import of_seconds
 
 # Bits of a message's flags.
 _UTF8: Final = 1

@@ -18,6 +18,7 @@ from emailsys.store import schema
 from emailsys.store.accounts import Accounts
 from emailsys.store.aliases import Aliases
 from emailsys.store.changes import Changes
+from emailsys.store.columns import of_seconds
 from emailsys.store.database import IDLE_AFTER, Database, Reactor
 from emailsys.store.directory import Directory
 from emailsys.store.engine import Engine
@@ -35,7 +36,6 @@ from emailsys.store.reclaim import RESERVE_OCTETS, Sweeper
 from emailsys.store.retention import Retention
 from emailsys.store.routes import Routes
 from emailsys.store.sqlite import SQLite
-from emailsys.store.times import of_seconds
 from emailsys.store.trace import Trace
 from emailsys.store.verify import Verification
 from emailsys.telemetry import Telemetry

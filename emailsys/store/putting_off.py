@@ -11,11 +11,11 @@ from sqlalchemy import Connection, update
 from emailsys.interfaces import PutOff, Way
 from emailsys.mail.address import Address
 from emailsys.operations import EventKind
+from emailsys.store.columns import microseconds, moment
 from emailsys.store.database import Database
 from emailsys.store.engine import padded
 from emailsys.store.history import Event
 from emailsys.store.schema import NEVER, events, messages, queue
-from emailsys.store.times import microseconds, moment
 
 # Rows that one statement names.
 _ROWS_AT_ONCE: Final = 500

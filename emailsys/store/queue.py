@@ -15,8 +15,8 @@ from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import MessageRequest, RecipientRequest, Return, parse_notify, parse_orcpt
 from emailsys.mail.envelope import BodyType
 from emailsys.operations import EventKind
-from emailsys.store.addressing import reverse_path
 from emailsys.store.bodies import read_piece
+from emailsys.store.columns import moment, of_seconds, reverse_path
 from emailsys.store.database import Database
 from emailsys.store.gathering import Gathering
 from emailsys.store.history import Event
@@ -25,7 +25,6 @@ from emailsys.store.putting_off import Delayed, Due, PuttingOff, in_parts
 from emailsys.store.reclaim import Sweeper
 from emailsys.store.schema import NEVER, bodies, events, messages, queue
 from emailsys.store.settling import Settling
-from emailsys.store.times import moment, of_seconds
 
 # How often one lease looks for rows that are due, where it finds some that are to wait.
 _LOOKS: Final = 4

@@ -19,14 +19,13 @@ from emailsys.operations import (
     QueueFilter,
     RowState,
 )
-from emailsys.store.addressing import reverse_path
+from emailsys.store.columns import moment, of_seconds, reverse_path
 from emailsys.store.database import Database
 from emailsys.store.history import Event
 from emailsys.store.ids import id_number, id_text
 from emailsys.store.queue import ENVELOPE
 from emailsys.store.reclaim import Sweeper
 from emailsys.store.schema import NEVER, events, messages, queue, reclaim, settled
-from emailsys.store.times import moment, of_seconds
 
 # Rows that one step changes; mail that comes meanwhile waits for no longer.
 _STEP: Final = 500

@@ -14,12 +14,12 @@ from emailsys.mail.envelope import BodyType, Envelope, LocalRoute, Recipient, Re
 from emailsys.mail.quota_notice import NearlyFull, compose, compose_for_domain
 from emailsys.operations import Usage
 from emailsys.store.addressing import notice_rows
+from emailsys.store.columns import of_seconds
 from emailsys.store.database import Database
 from emailsys.store.ids import id_text
 from emailsys.store.inserting import Inserting
 from emailsys.store.jobs import Rows
 from emailsys.store.schema import accounts, addresses, domains
-from emailsys.store.times import of_seconds
 
 
 class QuotaWarnings:

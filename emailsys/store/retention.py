@@ -11,11 +11,11 @@ from typing_extensions import override
 from emailsys.config.settings import StoreSettings
 from emailsys.interfaces import Fate
 from emailsys.store.chore import Chore
+from emailsys.store.columns import SECOND, of_seconds
 from emailsys.store.database import Database, Reactor
 from emailsys.store.ending import end_some
 from emailsys.store.ids import first_id_at
 from emailsys.store.schema import accounts, events, maildrop, messages, settled
-from emailsys.store.times import SECOND, of_seconds
 from emailsys.telemetry import Telemetry
 
 # Rows that one step takes, and seconds that mail has for itself between two.

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from emailsys.interfaces import Notice, Settlement
 from emailsys.operations import EventKind
 from emailsys.store.addressing import notice_rows
+from emailsys.store.columns import microseconds, of_seconds
 from emailsys.store.database import Database
 from emailsys.store.gathering import Gathering
 from emailsys.store.history import Event
@@ -18,7 +19,6 @@ from emailsys.store.inserting import Inserting
 from emailsys.store.jobs import Rows
 from emailsys.store.reclaim import Sweeper
 from emailsys.store.schema import NEVER, events, queue, reclaim, settled
-from emailsys.store.times import microseconds, of_seconds
 
 # Rows that one statement names.
 _ROWS_AT_ONCE: Final = 500

@@ -15,11 +15,10 @@ from zope.interface import implementer
 from emailsys.interfaces import Fate
 from emailsys.mail.address import Address
 from emailsys.operations import EventKind, Happening, ITrace, Life, Traced
-from emailsys.store.addressing import reverse_path
+from emailsys.store.columns import microseconds, moment, reverse_path
 from emailsys.store.database import Database
 from emailsys.store.ids import first_id_at, id_number, id_text
 from emailsys.store.schema import accounts, events, maildrop, messages, queue, settled
-from emailsys.store.times import microseconds, moment
 
 # How many messages one read looks at, and an id above all.
 _SCANNED: Final = 5_000

@@ -11,9 +11,10 @@ from pathlib import Path
 from emailsys.client.accounts.reading import ACCOUNT_NAME, read_accounts
 from emailsys.client.accounts.values import Account, AccountError, SecretKind, Server
 from emailsys.client.accounts.writing import with_account, with_default, without_account
-from emailsys.client.archive.files import make_folder, rewrite
+from emailsys.client.archive.files import rewrite
 from emailsys.client.archive.values import ArchiveError
 from emailsys.client.claims import Claim, Claimed
+from emailsys.client.folders import make_folder
 
 _MODE = 0o600
 

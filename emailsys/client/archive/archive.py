@@ -13,15 +13,7 @@ from typing import Any, Final
 
 from emailsys.client.archive.behind import Behind
 from emailsys.client.archive.catching_up import Progress, catch_up, folder_path, rebuild
-from emailsys.client.archive.files import (
-    is_message,
-    make_folder,
-    make_folders,
-    new_key,
-    remove_parts,
-    speaking_of_the_disk,
-    sync_folder,
-)
+from emailsys.client.archive.files import is_message, new_key, remove_parts, speaking_of_the_disk
 from emailsys.client.archive.index import Index, note_of, speaking_of_the_index
 from emailsys.client.archive.keeping import Keeper
 from emailsys.client.archive.lock import WriteLock
@@ -42,6 +34,7 @@ from emailsys.client.archive.values import (
     Summary,
 )
 from emailsys.client.file_names import safe_name
+from emailsys.client.folders import make_folder, make_folders, sync_folder
 from emailsys.mail.mailboxes import Mailbox
 
 #: The file of the index below the store's folder.

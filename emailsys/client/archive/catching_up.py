@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.client.archive.facts import facts_of
-from emailsys.client.archive.files import is_message, is_part, key_of, new_key, remove_parts, sync_folder, with_key
+from emailsys.client.archive.files import is_message, is_part, key_of, new_key, remove_parts, with_key
 from emailsys.client.archive.index import Entry, Index
 from emailsys.client.archive.marks import Journal, Marks
 from emailsys.client.archive.values import Place
+from emailsys.client.folders import sync_folder
 
 # Messages read before they are entered together, in order of date.
 _BATCH: Final = 1_000

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.files import make_folder, speaking_of_the_disk, sync_folder, write_whole
+from emailsys.client.archive.files import speaking_of_the_disk, write_whole
 from emailsys.client.archive.marks import flags_of, letters
 from emailsys.client.archive.values import Addition, ArchiveError, Flag, Place
 from emailsys.client.file_names import numbered
+from emailsys.client.folders import make_folder, sync_folder
 from emailsys.mail.trace import date_time
 
 # Octets that are kept together: many small messages share their syncs, memory stays bounded.

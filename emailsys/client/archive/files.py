@@ -9,7 +9,7 @@ import re
 import secrets
 import sys
 from base64 import b32encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Final
 
 from emailsys.client.archive.values import ArchiveError, ArchiveFull
 from emailsys.client.file_names import safe_name
+from emailsys.client.folders import sync_folder
 
 _NAMED: Final = re.compile(r".*\.([a-z2-7]{16})\.eml", re.S)
 #: The end of an unfinished file's name, which begins with a dot.
@@ -65,31 +66,6 @@ def with_key(name: str, key: str) -> str:
     if old is not None:
         stem = name.removesuffix(f".{old}.eml")
     return f"{safe_name(stem, 'message')}.{key}.eml"
-
-
-def sync_folder(folder: Path) -> None:
-    """Return when the names in a folder are on disk. Windows has no such thing and needs none."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, mode 0700, each synced into the one above."""
-    make_folders([folder])
-
-
-def make_folders(folders: Iterable[Path]) -> None:
-    """Make folders and those above them, mode 0700; each folder above is synced once."""
-    fresh = [folder for folder in folders if not folder.is_dir()]
-    for folder in fresh:
-        make_folders([folder.parent])
-        folder.mkdir(mode=0o700, exist_ok=True)
-    sync_folders(folder.parent for folder in fresh)
 
 
 class Spool:
@@ -200,12 +176,6 @@ class Syncing:
 def _sync_each(spools: Sequence[Spool]) -> None:
     for spool in spools:
         spool.sync()
-
-
-def sync_folders(folders: Iterable[Path]) -> None:
-    """Sync each of the folders once."""
-    for folder in set(folders):
-        sync_folder(folder)
 
 
 def is_message(name: str) -> bool:

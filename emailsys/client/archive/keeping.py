@@ -12,12 +12,13 @@ from pathlib import Path
 
 from emailsys.client.archive.catching_up import folder_path, read_entry, record_journal, record_stamp, stamp
 from emailsys.client.archive.facts import facts_of
-from emailsys.client.archive.files import make_folder, sync_folders, write_whole
+from emailsys.client.archive.files import write_whole
 from emailsys.client.archive.index import Entry, Index
 from emailsys.client.archive.marks import Journal, Marks
 from emailsys.client.archive.parts import remove_unowned
 from emailsys.client.archive.spooling import ARRIVING, Waiting
 from emailsys.client.archive.values import Place
+from emailsys.client.folders import make_folder, sync_folders
 
 
 @dataclass(slots=True)
