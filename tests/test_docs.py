@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.cli.main import program
 from emailsys.config.exits import MEANING
 from emailsys.config.loader import example
+from tests.pictures import FOLDER, PICTURES
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 HOUSE: Final = CHECKOUT / "emailsys"
@@ -25,7 +28,7 @@ _LINK: Final = re.compile(r"\[[^\]]+\]\(([^)#:]+)(?:#[^)]*)?\)")
 def documents() -> list[Path]:
     """Every document that we write."""
     return [
-        CHECKOUT / "README.md",
+        *(CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
         *sorted((CHECKOUT / "docs").rglob("*.md")),
         *sorted((CHECKOUT / "certs").glob("*.md")),
     ]
@@ -53,6 +56,45 @@ class DocumentTests(SynchronousTestCase):
             if not (document.parent / target).exists()
         ]
         self.assertEqual(broken, [])
+
+    def test_the_version_is_everywhere_the_same(self) -> None:
+        """`emailsys --version`, the installed package, setup.cfg, and the newest heading of the CHANGELOG."""
+        written = re.findall(r"(?m)^version = (.+)$", (CHECKOUT / "setup.cfg").read_text("utf-8"))
+        self.assertEqual(written, [version("emailsys")])
+        shown = CliRunner().invoke(program, ["--version"])
+        self.assertEqual((shown.output, shown.exit_code), (f"emailsys, version {written[0]}\n", 0))
+        released = re.findall(r"(?m)^emailsys ([0-9.]+) \([0-9-]+\)$", (CHECKOUT / "CHANGELOG").read_text("utf-8"))
+        self.assertEqual(released[:1] or written, written)
+
+    def test_each_fragment_of_news_has_a_kind(self) -> None:
+        """Else towncrier leaves it out of the CHANGELOG without a word."""
+        kinds = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))["tool"]["towncrier"]["type"]
+        known = "|".join(kind["directory"] for kind in kinds)
+        fragments = sorted((CHECKOUT / "docs" / "newsfragments").iterdir())
+        wrong = [one.name for one in fragments if not re.fullmatch(rf"[^.]+\.({known})(\.\d+)?|\.gitignore", one.name)]
+        self.assertEqual(wrong, [])
+
+    def test_the_picture_of_the_rooms_is_that_of_the_code(self) -> None:
+        """`python -m tests.pictures house` draws it again after a change of rooms or of their imports."""
+        self.assertTrue((FOLDER / "house.svg").read_text("utf-8") == PICTURES["house"](), "make pictures")
+
+    def test_pictures_load_nothing_and_run_nothing(self) -> None:
+        """Whoever reads a document is not reported to anybody."""
+        for name in PICTURES:
+            picture = (FOLDER / f"{name}.svg").read_text("utf-8")
+            self.assertEqual(re.findall(r"<script|<image|@import|@font-face|url\((?!#)|href=", picture), [], name)
+            self.assertNotIn("emailsys-picture-", picture, "a folder of the machine that drew it")
+
+    def test_the_targets_that_are_named_are_in_the_makefile(self) -> None:
+        """`make docs` and the like."""
+        targets = set(re.findall(r"(?m)^([a-z]+):", (CHECKOUT / "Makefile").read_text("utf-8")))
+        named = {
+            target
+            for document in documents()
+            for target in re.findall(r"(?m)(?:^|`)make ([a-z]+)", document.read_text("utf-8"))
+        }
+        self.assertEqual(named - targets, set())
+        self.assertLessEqual({"test", "lint", "format", "docs", "bench", "ci"}, targets)
 
     def test_each_decision_is_listed(self) -> None:
         """The index of docs/decisions has them all."""

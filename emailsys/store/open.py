@@ -48,12 +48,12 @@ DATABASE_NAME: Final = "mail.sqlite"
 class Opening:
     """How a store is opened.
 
-    @param takeover_after: POP3Settings.takeover_after.
-    @param sweep: whether this process reclaims the room of deleted mail, as a daemon does.
-    @param now: seconds since 1970.
-    @param idle_after: seconds without a write after which SQLite's WAL is emptied.
-    @param reserve_octets: of free pages that stay in a SQLite file.
-    @param backed_up: whether an operator has said so: else a PostgreSQL store of an earlier release is not upgraded.
+    @ivar takeover_after: POP3Settings.takeover_after.
+    @ivar sweep: whether this process reclaims the room of deleted mail, as a daemon does.
+    @ivar now: seconds since 1970.
+    @ivar idle_after: seconds without a write after which SQLite's WAL is emptied.
+    @ivar reserve_octets: of free pages that stay in a SQLite file.
+    @ivar backed_up: whether an operator has said so: else a PostgreSQL store of an earlier release is not upgraded.
     """
 
     takeover_after: float = POP3Settings().takeover_after

@@ -1,9 +1,8 @@
-"""Draw docs/screen.svg, the picture of the full screen in the README: `python -m tests.picture docs/screen.svg`."""
+"""Draw the full screen of the mail client with some mail in it."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -59,7 +58,7 @@ def fill(desk: Desk) -> None:
     desk.save_draft(desk.account("alice"), Draft(ALICE, subject="Half a thought", text="..."))
 
 
-async def draw(desk: Desk, theme: str) -> str:
+async def _screen(desk: Desk, theme: str) -> str:
     """The screen with the first message open."""
     app = MailApp(desk, lambda _: PostalFake(desk), theme)
     async with app.run_test(size=(104, 32)) as pilot:
@@ -73,15 +72,13 @@ async def draw(desk: Desk, theme: str) -> str:
         return picture(app)
 
 
-def main(path: Path, theme: str) -> None:
-    """Draw it into a file."""
+def draw() -> str:
+    """The picture, in the dark theme."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         desk = Desk(Folders(folder / "mail.toml", folder / "mail", folder / "state"), lambda: NOW)
         fill(desk)
-        path.write_text(asyncio.run(draw(desk, theme)), "utf-8")
-        desk.close()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "dark")
+        try:
+            return asyncio.run(_screen(desk, "dark"))
+        finally:
+            desk.close()
