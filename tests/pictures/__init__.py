@@ -22,6 +22,7 @@ def _by(module: str) -> Callable[[], str]:
 
 PICTURES: Final[Mapping[str, Callable[[], str]]] = {
     "house": _by("house"),
+    "message": _by("message"),
     "try": _by("trying"),
     "screen": _by("screen"),
 }

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from html import unescape
 from pathlib import Path
 from typing import Final
 
@@ -56,12 +57,20 @@ def _read(terminal: int) -> bytes:
 
 
 def constant(output: str) -> str:
-    """Output without colours and without what is another at each run."""
-    plain = "\n".join(line.plain.rstrip() for line in lines_of(output))
-    return _CHANGES.sub("...", plain)
+    """The words of each line of output, without what is another at each run."""
+    return "\n".join(_CHANGES.sub("...", words) for line in lines_of(output) if (words := _words(line.plain)))
+
+
+def drawn(svg: str) -> str:
+    """The lines of a picture of such a session, as `constant` has them; blank lines and what stood before are gone."""
+    lines = re.findall(r"(?m)^<text y=.*$", svg)
+    return "\n".join(_CHANGES.sub("...", _words(" ".join(re.findall(r">([^<]+)</tspan>", line)))) for line in lines)
+
+
+def _words(text: str) -> str:
+    return " ".join(unescape(text).split())
 
 
 def draw() -> str:
     """The picture of a session that is recorded now."""
-    prompt = Text.assemble(("$ ", "bold"), COMMAND)
-    return session(COMMAND, [prompt, *lines_of(record())], COLUMNS, ROWS)
+    return session(COMMAND, [Text.assemble(("$ ", "bold"), COMMAND), *lines_of(record())], COLUMNS, ROWS)
