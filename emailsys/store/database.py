@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from emailsys.interfaces import StoreError, StoreFull
-from emailsys.store.engine import Engine
+from emailsys.store.engine import Engine, StoreUntrusted
 from emailsys.store.ids import IdSource
 from emailsys.store.jobs import Call, Inbox, Job, Rows, Upkeep
 from emailsys.store.readers import Readers
@@ -100,7 +100,7 @@ class Database:
         """Call the function on a reading connection; each of its statements sees the store as it is then."""
         if self._closing:
             return fail(StoreError(f"{description}: the store is closing"))
-        return self._readers.read(function)
+        return self._readers.read(function).addErrback(self._read_failed)
 
     def insert(self, rows: Rows) -> Deferred[None]:
         """Insert rows with the next group commit.
@@ -136,10 +136,18 @@ class Database:
     def why_untrusted(self) -> str | None:
         """As `Engine.why_untrusted`; each change is an event."""
         why = self.engine.why_untrusted()
+        self._tell_trust(why)
+        return why
+
+    def _tell_trust(self, why: str | None) -> None:
         if why != self._untrusted:
             self._untrusted = why
             self._telemetry.event("store-untrusted" if why is not None else "store-trusted", why=why)
-        return why
+
+    def _read_failed(self, failure: Failure) -> Failure:
+        if failure.check(StoreUntrusted):
+            self._tell_trust(str(failure.value))
+        return failure
 
     @property
     def waiting_octets(self) -> int:
@@ -167,8 +175,12 @@ class Database:
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
         self.batches += 1
         self.committed += len(outcomes)
+        if self._untrusted is not None:
+            self.why_untrusted()
         for job, result in outcomes:
             self._waiting_octets -= job.octets
+            if isinstance(result, Failure) and result.check(StoreUntrusted):
+                self._tell_trust(str(result.value))
             # The caller may have been cancelled; the commit was not.
             if job.done.called:
                 continue

@@ -11,6 +11,8 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from emailsys.interfaces import StoreError
+
 T = TypeVar("T")
 
 # How many rows one INSERT takes, largest first. A statement is one call into the engine and so gives the interpreter
@@ -29,6 +31,10 @@ class Verdict(enum.Enum):
     BUSY = "busy"
     # The connection is of no use any more; at COMMIT the outcome is not known.
     LOST = "lost"
+
+
+class StoreUntrusted(StoreError):
+    """The files of the store were removed or replaced while they were open: see `Engine.why_untrusted`."""
 
 
 def told(error: Exception) -> str:
@@ -89,11 +95,36 @@ class Engine(ABC):
 
     @abstractmethod
     def connect_writer(self) -> Connection:
-        """A connection whose transactions write."""
+        """A connection whose transactions write. What it finds committed is on disk.
+
+        @raise StoreUntrusted: see `why_untrusted`.
+        """
 
     @abstractmethod
     def connect_reader(self) -> Connection:
         """A connection on which each statement is a transaction of its own."""
+
+    def is_proof(self, connection: Connection) -> bool:
+        """Whether what a new connection that writes finds committed is on disk. Called inside a transaction."""
+        return True
+
+    def reading(self, connection: Connection) -> AbstractContextManager[None]:
+        """Held around each use of a connection that reads."""
+        return nullcontext()
+
+    def close_reader(self, connection: Connection) -> None:
+        """Close a connection that reads, whatever state it is in."""
+        try:
+            connection.invalidate()
+            connection.close()
+        except Exception:  # noqa: S110 - it was broken already; nothing of it is needed
+            pass
+
+    def doubt(self) -> None:  # noqa: B027
+        """Call before a connection that writes is given up after an error.
+
+        Nothing that is found afterwards proves a commit, until `connect_writer` has returned again.
+        """
 
     def inserts(self, table: Table) -> Inserts:
         """The fast way into a table."""
@@ -106,6 +137,12 @@ class Engine(ABC):
         removed or replaced under a running daemon hold no mail that a restart would find.
         """
         return None
+
+    def trusted(self) -> None:
+        """@raise StoreUntrusted: `why_untrusted` has a reason."""
+        why = self.why_untrusted()
+        if why is not None:
+            raise StoreUntrusted(why)
 
     def alone(self) -> AbstractContextManager[None]:
         """Held around each group commit and each checkpoint where only one process may write."""
@@ -121,6 +158,12 @@ class Engine(ABC):
 
     def after_batch(self, connection: Connection, octets: int) -> None:  # noqa: B027
         """Housekeeping that is due after a commit, of bodies with so many octets, still inside `alone`."""
+
+    def save_log(self, connection: Connection) -> None:  # noqa: B027
+        """Bring what was committed to where a restart finds it, if that can be done while `why_untrusted` has a reason.
+
+        Call outside a transaction, inside `alone`.
+        """
 
     def idle(self, connection: Connection) -> None:  # noqa: B027
         """Housekeeping for when nothing has come for a while; takes `alone` itself."""

@@ -18,7 +18,7 @@ def _identity(status: os.stat_result) -> _Identity:
 
 
 class StoreFiles:
-    """The database file, and the log and its index while a writer is connected.
+    """The database file, the log, and the index of the log.
 
     Each file stays open here, so that its inode number is not given to another file. For the database file that is an
     ordinary descriptor: closing it drops the locks of all SQLite connections of this process, so it is closed last.
@@ -35,8 +35,9 @@ class StoreFiles:
         self._expected: dict[str, _Identity] = {str(path): _identity(os.fstat(self.descriptor))}
 
     def watch_log(self) -> None:
-        """From now on the log and its index must stay what they are. Call once a writer is connected."""
-        self.forget_log()
+        """From now on the log and its index must stay what they are. Call when a writer is connected, once or again."""
+        if self._held:
+            return
         for suffix in _BESIDE:
             name = f"{self.path}{suffix}"
             # O_PATH: closing an ordinary descriptor of the index would drop SQLite's locks on it.
@@ -44,17 +45,11 @@ class StoreFiles:
             self._held.append(descriptor)
             self._expected[name] = _identity(os.fstat(descriptor))
 
-    def forget_log(self) -> None:
-        """SQLite may remove the log from now on, as it does when its last connection closes."""
-        for suffix in _BESIDE:
-            self._expected.pop(f"{self.path}{suffix}", None)
-        held, self._held = self._held, []
-        for descriptor in held:
-            os.close(descriptor)
-
-    def why_untrusted(self) -> str | None:
+    def why_untrusted(self, database_only: bool = False) -> str | None:
         """What happened to the files, None while nothing did. Three calls of stat; may be called in any thread."""
         for name, expected in tuple(self._expected.items()):
+            if database_only and name != str(self.path):
+                continue
             try:
                 found = _identity(os.stat(name))
             except OSError as error:
@@ -67,5 +62,5 @@ class StoreFiles:
 
     def close(self) -> None:
         """Close all. Call after the last SQLite connection of this process was closed."""
-        self.forget_log()
-        os.close(self.descriptor)
+        for descriptor in (*self._held, self.descriptor):
+            os.close(descriptor)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 # struct flock of Linux on 64 bits: l_type, l_whence, l_start, l_len, l_pid (0 for OFD locks).
 _FLOCK: Final = struct.Struct("hhqqi4x")
+
+# Seconds: how long another process may have a database alone, and between two looks.
+_SHARE_WITHIN: Final = 10.0
+_SHARE_EVERY: Final = 0.005
 
 # File systems over a network, whose locks and shared memory SQLite's WAL can't rely on (sqlite.org/wal.html, §1).
 _NETWORK_FILE_SYSTEMS: Final = frozenset(
@@ -67,20 +73,74 @@ def _open(path: Path) -> int:
 
 
 class CommitLock:
-    """One writer at a time over all processes: held around each group commit and each checkpoint."""
+    """One writer at a time over all processes and threads: held around each group commit and each checkpoint."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = _open(path)
+        # The kernel takes all threads that use one open file for one holder.
+        self._threads = threading.Lock()
 
     def __enter__(self) -> None:
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        self._threads.acquire()
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        except BaseException:
+            self._threads.release()
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        finally:
+            self._threads.release()
 
     def close(self) -> None:
         """Release it for good."""
         os.close(self._descriptor)
+
+
+class SQLiteFileLock:
+    """SQLite's own lock on a database file, taken from outside, by an open file of ours.
+
+    Every SQLite connection in WAL mode shares that lock, and the last one that closes tries to take it alone: then it
+    checkpoints the log and removes it. A lock of an open file (OFD) excludes even the connections of this process.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        """@param descriptor: the database file, open for reading and writing."""
+        self._descriptor = descriptor
+
+    def _set(self, kind: int) -> None:
+        # SHARED_FIRST and SHARED_SIZE of SQLite's os.h; they are part of its file format.
+        fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, 0x40000002, 510, 0))
+
+    def share(self) -> None:
+        """From now on no connection that closes takes itself for the last one.
+
+        @raise OSError: another process has had the file alone for too long.
+        """
+        until = time.monotonic() + _SHARE_WITHIN
+        while True:
+            try:
+                self._set(fcntl.F_RDLCK)
+                return
+            except (BlockingIOError, PermissionError):
+                # A connection closes as the last one, in another process.
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(_SHARE_EVERY)
+
+    def try_alone(self) -> bool:
+        """Whether nobody else has the database open; until the next call nobody can open it, either."""
+        try:
+            self._set(fcntl.F_WRLCK)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self._set(fcntl.F_UNLCK)
 
 
 class ByteLocks:

@@ -160,11 +160,11 @@ def open_on(
             locks.close()
             raise
     except engine.errors as error:
-        engine.close()
+        _give_up(engine)
         why = "; ".join(line.strip() for line in str(getattr(error, "orig", error)).splitlines())
         raise StoreError(f"the store {engine.shown} cannot be opened: {why}") from error
     except BaseException:
-        engine.close()
+        _give_up(engine)
         raise
     database = Database(engine, ids, reactor, telemetry, settings.max_waiting_octets, opening.idle_after)
     if isinstance(locks, AdvisoryLocks):
@@ -174,6 +174,12 @@ def open_on(
         store.sweeper.start()
         store.retention.start()
     return store
+
+
+def _give_up(engine: Engine) -> None:
+    # A commit may have failed: what SQLite finds in its log is not to be taken for durable, and not to be emptied.
+    engine.doubt()
+    engine.close()
 
 
 def _engine(url: str | None, state: Path) -> Engine:

@@ -62,6 +62,13 @@ class Postgres(Engine):
         return connection
 
     @override
+    def is_proof(self, connection: Connection) -> bool:
+        # A server that failed to sync its log ends at once. When it takes writes again, it has replayed the log and
+        # synced a checkpoint (decision 0022).
+        asked = "SELECT NOT pg_is_in_recovery() AND current_setting('fsync') = 'on'"
+        return bool(connection.exec_driver_sql(asked).scalar())
+
+    @override
     def connect_reader(self) -> Connection:
         return self._reader.connect()
 

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from emailsys.interfaces import StoreError
-from emailsys.store.engine import Engine, Verdict, told
+from emailsys.store.engine import Engine, StoreUntrusted, Verdict, told
 
 # Each has a connection, with a page cache of about 1 MiB on SQLite.
 READERS: Final = 3
@@ -67,12 +67,20 @@ class Readers:
                 try:
                     if connection is None:
                         connection = self._engine.connect_reader()
-                    result = function(connection)
-                    connection.rollback()
+                    with self._engine.reading(connection):
+                        result = function(connection)
+                        connection.rollback()
+                    # Files that are not those of the store hold no answer, not even "unknown".
+                    self._engine.trusted()
+                    break
+                except StoreUntrusted:
+                    result = Failure()
+                    self._drop(connection)
+                    connection = None
                     break
                 except self._engine.errors as error:
                     verdict = self._engine.verdict(error)
-                    _drop(connection)
+                    self._drop(connection)
                     connection = None
                     if last or verdict is not Verdict.LOST:
                         refusal = StoreError(f"{verdict.value}: {told(error)}")
@@ -84,14 +92,8 @@ class Readers:
                     result = Failure()
                     break
             self._call_from_thread(self._done, done, result)
-        _drop(connection)
+        self._drop(connection)
 
-
-def _drop(connection: Connection | None) -> None:
-    if connection is None:
-        return
-    try:
-        connection.invalidate()
-        connection.close()
-    except Exception:  # noqa: S110 - it was broken already; nothing of it is needed
-        pass
+    def _drop(self, connection: Connection | None) -> None:
+        if connection is not None:
+            self._engine.close_reader(connection)

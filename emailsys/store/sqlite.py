@@ -18,9 +18,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, NullPool, create_engine, event
 from sqlalchemy import Engine as SQLAlchemyEngine
@@ -30,7 +30,8 @@ from typing_extensions import override
 from emailsys.interfaces import StoreError
 from emailsys.store.engine import Engine, Verdict
 from emailsys.store.files import StoreFiles
-from emailsys.store.locks import CommitLock, network_file_system, sync_directory
+from emailsys.store.gate import ReaderGate
+from emailsys.store.locks import CommitLock, SQLiteFileLock, network_file_system, sync_directory
 from emailsys.store.wal import WalGauge
 
 _MIB: Final = 1024 * 1024
@@ -48,14 +49,24 @@ SPARE_OCTETS: Final = RESTART_OCTETS
 _RESTART_WAIT_MS: Final = 20
 _BUSY_WAIT_MS: Final = 10_000
 
-_CREATION: Final = f"PRAGMA page_size={PAGE_OCTETS}; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;"
+# How long a connection that starts to write waits for readers before it leaves the log as it is.
+_EMPTY_WAIT_MS: Final = 500
+
+# Each of these commits a change even where it changes nothing.
+_CREATION: Final = f"PRAGMA page_size={PAGE_OCTETS}; PRAGMA auto_vacuum=INCREMENTAL;"
 _EVERY: Final = (
     "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0; "
     f"PRAGMA journal_size_limit={RESTART_OCTETS}; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; "
     f"PRAGMA busy_timeout={_BUSY_WAIT_MS};"
 )
-_WRITER: Final = "PRAGMA cache_size=-6000;"
+_WRITER: Final = "PRAGMA cache_size=-6000; PRAGMA journal_mode=WAL;"
 _READER: Final = "PRAGMA cache_size=-1000; PRAGMA query_only=ON;"
+
+_CONNECTING: Final[dict[str, Any]] = {
+    "timeout": _BUSY_WAIT_MS / 1000,
+    "isolation_level": None,
+    "check_same_thread": False,
+}
 
 
 class SQLite(Engine):
@@ -84,35 +95,125 @@ class SQLite(Engine):
             raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
         self._unmeasured = 0
         self._gauge = WalGauge(path.with_name(path.name + "-wal"))
-        self._writer = self._engine(_WRITER)
-        self._reader = self._engine(_READER)
+        self._gate = ReaderGate()
+        self._file_lock = SQLiteFileLock(self._files.descriptor)
+        # Whether all that SQLite takes for committed is on disk; changed inside the commit lock, but for `doubt`.
+        self._proven = False
+        # Whether the database file may lack pages of the log that SQLite takes for copied.
+        self._copies_doubtful = False
+        self._writer: SQLAlchemyEngine = create_engine("sqlite://", creator=self._open_writer, poolclass=NullPool)
+        self._reader: SQLAlchemyEngine = create_engine("sqlite://", creator=self._open_reader, poolclass=NullPool)
         event.listen(self._writer, "begin", _begin_immediate)
 
-    def _engine(self, settings: str) -> SQLAlchemyEngine:
-        def connect() -> sqlite3.Connection:
-            raw = sqlite3.connect(
-                self.path, timeout=_BUSY_WAIT_MS / 1000, isolation_level=None, check_same_thread=False
-            )
-            try:
-                raw.executescript(_CREATION + _EVERY + settings)
-            except BaseException:
-                raw.close()
-                raise
-            return raw
+    def _open_writer(self) -> sqlite3.Connection:
+        raw: sqlite3.Connection = sqlite3.connect(self.path, **_CONNECTING)
+        try:
+            # Counting opens the log, and undoes a creation that was cut short.
+            if raw.execute("PRAGMA page_count").fetchone() == (0,):
+                raw.executescript(_CREATION)
+            raw.executescript(_EVERY + _WRITER)
+        except BaseException:
+            raw.close()
+            raise
+        return raw
 
-        return create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    def _open_reader(self) -> sqlite3.Connection:
+        raw: sqlite3.Connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, **_CONNECTING)
+        try:
+            raw.executescript(_READER + _EVERY)
+        except BaseException:
+            raw.close()
+            raise
+        return raw
 
     @override
     def connect_writer(self) -> Connection:
         with self._lock:
-            connection = self._writer.connect()
-            # The first connection makes the WAL; its name must be durable before the first commit is called so.
-            sync_directory(self.path.parent)
+            self.trusted()
+            connection: Connection = self._writer.connect() if self._proven else self._prove()
+            try:
+                # The first connection makes the WAL; its name must be durable before the first commit is called so.
+                sync_directory(self.path.parent)
+                self._files.watch_log()
+                self.trusted()
+            except BaseException:
+                connection.close()
+                raise
         return connection
 
     @override
     def connect_reader(self) -> Connection:
-        return self._reader.connect()
+        # Connecting makes a log where there is none.
+        self.trusted()
+        if not self._proven:
+            self.connect_writer().close()
+        connection: Connection = self._reader.connect()
+        self._gate.add(connection)
+        if not self._proven:
+            self.close_reader(connection)
+            raise ConnectionResetError("a commit failed while the connection was opened")
+        return connection
+
+    @override
+    def close_reader(self, connection: Connection) -> None:
+        self._gate.drop(connection)
+        super().close_reader(connection)
+
+    @override
+    def reading(self, connection: Connection) -> AbstractContextManager[None]:
+        return self._gate.reading(connection)
+
+    @override
+    def doubt(self) -> None:
+        self._proven = False
+        # A connection opened from now on builds the index of the log anew, from the log: none of ours may be left.
+        self._gate.close_all()
+
+    def _prove(self) -> Connection:
+        """Connect, and see to it that what SQLite takes for committed is on disk; inside the commit lock.
+
+        Decision 0022 has the reasons.
+
+        @raise Exception: it is not, or that cannot be known.
+        """
+        alone = self._file_lock.try_alone()
+        if alone:
+            try:
+                self._gauge.write_again()
+            finally:
+                # SQLite makes a new database alone. What the log holds is on disk: whoever closes as the last one may
+                # copy it.
+                self._file_lock.release()
+            # SQLite reads the log from its start, by checksums, and then copies all of it.
+            self._copies_doubtful = False
+        else:
+            self._file_lock.share()
+        connection: Connection = self._writer.connect()
+        try:
+            self._file_lock.share()
+            with _raw(connection) as raw:
+                if not alone:
+                    raw.execute("BEGIN IMMEDIATE")
+                    try:
+                        self._gauge.write_again()
+                    finally:
+                        raw.execute("ROLLBACK")
+                self._empty(connection)
+            if self._copies_doubtful:
+                raise StoreError(f"another process has {self.path} open, and a checkpoint failed: end that process")
+        except BaseException:
+            connection.close()
+            raise
+        self._proven = True
+        return connection
+
+    def _empty(self, connection: Connection) -> None:
+        try:
+            self._checkpoint(connection, "TRUNCATE", _EMPTY_WAIT_MS)
+        except sqlite3.Error as error:
+            # The log is on disk and stays as it is where readers hold it, or where the file cannot grow.
+            if self.verdict(error) is Verdict.LOST:
+                raise
 
     @override
     def why_untrusted(self) -> str | None:
@@ -152,15 +253,29 @@ class SQLite(Engine):
 
     @override
     def idle(self, connection: Connection) -> None:
-        if self._gauge.octets():
+        if self.why_untrusted() is not None:
+            with self._lock:
+                self.save_log(connection)
+        elif self._proven and self._gauge.octets():
             with self._lock:
                 self._checkpoint(connection, "TRUNCATE")
 
-    def _checkpoint(self, connection: Connection, mode: str) -> None:
+    @override
+    def save_log(self, connection: Connection) -> None:
+        # A log that lost its name goes with its last descriptor: what was acknowledged must be in the file before.
+        if self._files.why_untrusted(database_only=True) is None:
+            self._checkpoint(connection, "PASSIVE")
+
+    def _checkpoint(self, connection: Connection, mode: str, wait_ms: int = _RESTART_WAIT_MS) -> None:
         with _raw(connection) as raw:
-            raw.execute(f"PRAGMA busy_timeout={_RESTART_WAIT_MS}")
+            raw.execute(f"PRAGMA busy_timeout={wait_ms}")
             try:
                 raw.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            except sqlite3.Error as error:
+                if self.verdict(error) is Verdict.LOST:
+                    # A checkpoint that readers cut short counts its pages as copied before they are synced.
+                    self._copies_doubtful = True
+                raise
             finally:
                 raw.execute(f"PRAGMA busy_timeout={_BUSY_WAIT_MS}")
 
@@ -199,6 +314,11 @@ class SQLite(Engine):
 
     @override
     def close(self) -> None:
+        if self._proven and self.why_untrusted() is None:
+            # SQLite's own last connection empties the log and removes it: one file is the store then.
+            with suppress(sqlite3.Error, OSError), self._lock:
+                self._file_lock.release()
+                self._open_writer().close()
         self._gauge.close()
         self._files.close()
         self._lock.close()

@@ -1,4 +1,4 @@
-"""How much of a SQLite WAL is in use, read from the file itself (sqlite.org/fileformat2.html, §4).
+"""A SQLite WAL seen from outside: how much of it is in use, and writing that again (sqlite.org/fileformat2.html, §4).
 
 The file's size says nothing: a WAL that begins anew is overwritten from its start. The frames in use are those that
 bear the salts of the header. No lock of SQLite lies on this file, so that opening and closing it here harms none.
@@ -12,6 +12,8 @@ from typing import Final
 
 _HEADER: Final = 32
 _FRAME_HEADER: Final = 24
+# Octets that one call writes again.
+_PORTION: Final = 1024 * 1024
 
 
 class WalGauge:
@@ -44,6 +46,30 @@ class WalGauge:
             else:
                 high = middle
         return low * frame
+
+    def write_again(self) -> None:
+        """Write what is in use again, the same octets in the same place, and sync it.
+
+        After a sync that failed, Linux takes the pages for clean: they are read back from memory, and no later sync
+        writes them. Writing makes them dirty again. Call while nobody else writes to the log.
+
+        @raise OSError: the log cannot be made durable.
+        """
+        self.close()
+        length = self.octets() + _HEADER
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            for start in range(0, length, _PORTION):
+                octets = os.pread(descriptor, min(_PORTION, length - start), start)
+                while octets:
+                    done = os.pwrite(descriptor, octets, start)
+                    octets, start = octets[done:], start + done
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def close(self) -> None:
         """Close the file."""

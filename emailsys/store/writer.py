@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from emailsys.interfaces import StoreError, StoreFull
 from emailsys.store import schema
-from emailsys.store.engine import Engine, Verdict, told
+from emailsys.store.engine import Engine, StoreUntrusted, Verdict, told
 from emailsys.store.ids import IdSource
 from emailsys.store.inserting import Inserting
 from emailsys.store.jobs import BATCH_OCTETS, Call, Inbox, Job, Rows, Upkeep
@@ -87,7 +87,7 @@ class Writer:
                 self._surprise("store-writer", failure)
                 self._report([Outcome(job, Failure(StoreError("the store failed"))) for job in batch])
         self._rest()
-        self._discard()
+        self._close()
 
     def _rest(self) -> None:
         if self._connection is None:
@@ -103,7 +103,23 @@ class Writer:
             self._connection = self._engine.connect_writer()
         return self._connection
 
+    def _trusted(self, connection: Connection) -> None:
+        """@raise StoreUntrusted: the store's files are no longer what they were; what was committed is saved."""
+        try:
+            self._engine.trusted()
+        except StoreUntrusted:
+            try:
+                self._engine.save_log(connection)
+            except Exception:
+                self._surprise("store-save-log", Failure())
+            raise
+
     def _discard(self) -> None:
+        """Give the connection up after an error."""
+        self._engine.doubt()
+        self._close()
+
+    def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
@@ -116,8 +132,12 @@ class Writer:
         try:
             connection = self._connected()
             with self._engine.alone():
+                self._trusted(connection)
                 result = job.function(connection)
                 self._engine.after_batch(connection, BATCH_OCTETS)
+                self._trusted(connection)
+        except StoreUntrusted as error:
+            return [Outcome(job, Failure(error))]
         except Exception as error:
             self._discard()
             return [Outcome(job, Failure(_refusal(error, self._engine.verdict(error))))]
@@ -134,6 +154,7 @@ class Writer:
         try:
             connection = self._connected()
             with self._engine.alone():
+                self._trusted(connection)
                 octets = sum(job.octets for job in batch)
                 if octets and not self._engine.takes(connection, octets):
                     raise StoreFull("full: what is left of the disk is kept for deleting")
@@ -145,6 +166,8 @@ class Writer:
                 committing = True
                 self._engine.commit(connection)
                 committing = False
+                # A file without its name takes commits as before, and is gone with this process.
+                self._trusted(connection)
                 self._tidy(connection, octets)
         except Exception as error:
             if again and not committing and self._verdict(error) is Verdict.LOST and self._engine.over_network:
@@ -213,6 +236,9 @@ class Writer:
         return [Outcome(job, Failure(refusal)) for job in batch]
 
     def _verdict(self, error: Exception) -> Verdict:
+        if isinstance(error, StoreUntrusted):
+            # To try the members singly would find the same files.
+            return Verdict.BUSY
         if isinstance(error, StoreError):
             # Our own refusal: the connection is as good as before.
             return Verdict.FULL if isinstance(error, StoreFull) else Verdict.REFUSED
@@ -227,15 +253,23 @@ class Writer:
             self._discard()
 
     def _look(self, mark: int) -> bool | None:
-        """Whether the commit that bears the mark took place; None if the database did not come back to say so."""
+        """Whether the commit that bears the mark is on disk; None if the database did not come back to prove it.
+
+        Called without a connection: only a new one can prove anything.
+        """
         waited = 0.0
         while True:
             try:
                 connection = self._connected()
                 with self._engine.alone():
                     found = connection.execute(self._marked).scalar()
+                    if not self._engine.is_proof(connection):
+                        raise StoreError("the database cannot prove that its commits are on disk")
                     connection.rollback()
+                    self._trusted(connection)
                 return bool(found == mark)
+            except StoreUntrusted:
+                return None
             except Exception:
                 self._discard()
                 if waited >= _GIVE_UP_AFTER:

@@ -10,6 +10,7 @@ from twisted.internet.threads import deferToThread
 
 from emailsys.interfaces import MaildropInUse, MaildropLost, Settlement, StoreError
 from emailsys.mail.address import Address
+from emailsys.store import writer
 from emailsys.store.engine import Verdict
 from emailsys.store.postgres import Postgres
 from tests.contract.engines import PostgreSQLCase
@@ -95,6 +96,39 @@ class PostgreSQLTests(PostgreSQLCase, MailCase):
             else:
                 await self.refused(StoreError, sending)
             self.assertEqual(await self.count(alice), before + committed)
+
+    async def test_a_server_that_does_not_sync_proves_no_commit(self) -> None:
+        """What it shows after a connection was lost may be in memory only."""
+        self.patch(writer, "_REOPEN_EVERY", 0.01)
+        self.patch(writer, "_GIVE_UP_AFTER", 0.05)
+        alice, _bob = await self.users()
+        engine = self.store.database.engine
+        commit = engine.commit
+
+        def lose(connection: Any) -> None:
+            self.patch(engine, "commit", commit)
+            commit(connection)
+            raise OSError("the connection was lost")
+
+        self.set_fsync("off")
+        self.addCleanup(self.set_fsync, "on")
+        self.patch(engine, "commit", lose)
+        await self.refused(StoreError, self.send(b"x\r\n", envelope(local(alice))))
+        self.assertEqual(len(self.flushLoggedErrors(StoreError)), 1)
+        self.set_fsync("on")
+        self.patch(engine, "commit", lose)
+        await self.send(b"x\r\n", envelope(local(alice)))
+
+    def set_fsync(self, value: str) -> None:
+        """Change the server's setting, and wait until new connections see it."""
+        engine = Postgres(self.url)
+        connection = engine.connect_reader()
+        connection.exec_driver_sql(f"ALTER SYSTEM SET fsync = {value}")
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
+        while connection.exec_driver_sql("SHOW fsync").scalar() != value:
+            connection.close()
+            connection = engine.connect_reader()
+        connection.close()
 
     async def test_a_server_that_ended_its_connections_costs_no_message(self) -> None:
         alice, _bob = await self.users()
