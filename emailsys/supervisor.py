@@ -20,6 +20,7 @@ from typing import Final
 from emailsys.config.exits import Exit
 from emailsys.config.settings import Listen, Settings
 from emailsys.config.values import EVERY_ADDRESS, LOOPBACK, shown_address
+from emailsys.store.locks import make_directory
 
 LOCK_NAME: Final = "daemon.lock"
 # Listening sockets queue this many connections that were not yet accepted; the kernel caps it (somaxconn).
@@ -44,8 +45,7 @@ def make_state_folder(folder: Path) -> None:
     @raise StartupError: it cannot be made, or is open to others.
     """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        make_directory(folder)
     except OSError as error:
         raise StartupError(f"state folder {folder}: cannot be made: {error.strerror}", Exit.CANNOT_CREATE) from None
     check_state_folder(folder)

@@ -48,8 +48,9 @@ class Desk:
         """The local store."""
         # A fetch may leave it to another process.
         from emailsys.client.archive.archive import Archive
+        from emailsys.client.folders import make_folder
 
-        self.folders.archive.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folders.archive.parent)
         return Archive(self.folders.archive, self.now)
 
     @cached_property

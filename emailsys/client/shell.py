@@ -17,6 +17,7 @@ from prompt_toolkit.output import Output
 from typing_extensions import override
 
 from emailsys.client.compose.typed import last_begins
+from emailsys.client.folders import make_folder
 from emailsys.mail.mailboxes import Mailbox
 
 #: What people type of habit, and what is meant.
@@ -126,7 +127,7 @@ class Shell:
         self._last_shown = 0
         remembered: History = InMemoryHistory()
         if history is not None:
-            history.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(history.parent)
             history.touch(mode=0o600)
             remembered = FileHistory(str(history))
         self._session: PromptSession[str] = PromptSession(

@@ -58,12 +58,24 @@ def _write(path: Path, octets: bytes, mode: int) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
     if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)
+
+
+def _make_folder(folder: Path, mode: int = 0o700) -> None:
+    """Make a folder, and those above it by the umask, each on disk when this returns."""
+    if not folder.is_dir():
+        _make_folder(folder.parent, 0o777)
+        folder.mkdir(mode=mode, exist_ok=True)
+        _sync_folder(folder.parent)
 
 
 class _Workshop:
@@ -73,7 +85,7 @@ class _Workshop:
         self.folder, self.now = folder, now
         self.written: list[Path] = []
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_folder(folder)
         except OSError as error:
             raise PKIError(f"{folder}: the folder for certificates cannot be made: {error.strerror}") from error
 

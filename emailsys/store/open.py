@@ -24,7 +24,7 @@ from emailsys.store.directory import Directory
 from emailsys.store.engine import Engine
 from emailsys.store.ids import IdSource, node_of
 from emailsys.store.intake import Intake
-from emailsys.store.locks import sync_directory
+from emailsys.store.locks import make_directory, sync_directory
 from emailsys.store.maildrop import Maildrops
 from emailsys.store.maildrop_locks import AdvisoryLocks, KernelLocks
 from emailsys.store.migrate import prepare_schema
@@ -128,12 +128,10 @@ def open_store(
     @param reactor: the reactor, or what stands for one (see `offline`).
     @raise StoreError: it can't be opened; the message says why.
     """
-    if not state.is_dir():
-        try:
-            state.mkdir(mode=0o700, parents=True, exist_ok=True)
-            sync_directory(state.parent)
-        except OSError as error:
-            raise StoreError(f"the state folder {state} cannot be made: {error.strerror}") from error
+    try:
+        make_directory(state)
+    except OSError as error:
+        raise StoreError(f"the state folder {state} cannot be made: {error.strerror}") from error
     return open_on(_engine(settings.url, state), settings, reactor, telemetry, opening)
 
 

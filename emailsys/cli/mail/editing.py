@@ -13,6 +13,7 @@ import click
 from emailsys.cli.mail.printing import tell
 from emailsys.cli.mail.session import Session
 from emailsys.cli.options import Refused
+from emailsys.client.folders import make_folder
 from emailsys.config.exits import Exit
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class _Sheet:
     """The file that the editor has open; if anything crashes, what was written is in it."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         self._path = folder / f"{secrets.token_hex(4)}.txt"
 
     def edit(self, draft: Draft) -> Draft | None:

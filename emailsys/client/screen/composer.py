@@ -29,6 +29,7 @@ from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.compose.editor import from_text, to_text
 from emailsys.client.compose.overlooked import warnings
 from emailsys.client.desk import Desk, mailbox_of
+from emailsys.client.folders import make_folder
 from emailsys.client.glance import weight
 from emailsys.client.screen.addresses import AddressField
 from emailsys.client.screen.dialogs import Ask, Confirm
@@ -249,7 +250,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         """Write in the person's own editor."""
         command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
         folder = self._desk.folders.state / "editing"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         path = folder / f"{secrets.token_hex(4)}.txt"
         path.touch(mode=0o600)
         draft = self._read(lenient=True)

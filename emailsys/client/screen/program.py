@@ -11,6 +11,7 @@ from textual.app import App
 
 from emailsys.client.accounts.values import AccountError
 from emailsys.client.desk import Desk
+from emailsys.client.folders import make_folder
 from emailsys.client.screen.dialogs import Ask
 from emailsys.client.screen.postal import Postal
 from emailsys.client.screen.themes import THEMES
@@ -77,5 +78,5 @@ class MailProgram(App[None]):
         """Dark to light, light to dark; kept for next time."""
         self.theme = next(one.name for one in THEMES if one.name != self.theme)
         with suppress(OSError):
-            self.desk.folders.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.desk.folders.state)
             (self.desk.folders.state / _THEME_FILE).write_text(self.theme, "ascii")
