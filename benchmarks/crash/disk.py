@@ -33,8 +33,13 @@ _FIELDS: Final = {
     "write_half": (56, "i"),
     "gate": (60, "i"),
     "suffix": (64, "64s"),
+    "calls": (128, "Q"),
+    "fail_at": (136, "Q"),
+    "fail_for": (144, "i"),
+    "fail_errno": (148, "i"),
+    "failed_call": (152, "64s"),
 }
-_OCTETS: Final = 128
+_OCTETS: Final = 216
 
 
 @cache
@@ -85,6 +90,12 @@ class Disk:
         offset, kind = _FIELDS[name]
         return int(struct.unpack_from("<" + kind, self._memory, offset)[0])
 
+    def text(self, name: str) -> str:
+        """A field of text of the control file."""
+        offset, kind = _FIELDS[name]
+        octets: bytes = struct.unpack_from("<" + kind, self._memory, offset)[0]
+        return octets.rstrip(b"\0").decode(errors="replace")
+
     def set(self, **fields: int | str) -> None:
         """Change fields of the control file."""
         for name, value in fields.items():
@@ -93,7 +104,7 @@ class Disk:
 
     def heal(self) -> None:
         """End all failures and delays."""
-        self.set(sync_errno=0, write_errno=0, read_errno=0, sync_delay=0, write_half=0)
+        self.set(sync_errno=0, write_errno=0, read_errno=0, sync_delay=0, write_half=0, fail_for=0)
 
     def freeze(self) -> None:
         """Let the calls that have begun end, and no other begin: a kill then leaves no call half done."""

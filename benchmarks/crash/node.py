@@ -91,6 +91,7 @@ class Ports:
     """
 
     def __init__(self, base: int | None = None) -> None:
+        self.fixed = base is not None
         self._next = base
 
     def take(self, count: int = 1) -> list[int]:
@@ -131,6 +132,8 @@ class Node(Daemon):
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(wrapper=wrapper, folder=folder, state=state, environment=environment)
         self.limits = dict(limits or {})
+        self._block = ports
+        self._settings: tuple[Tables, Sequence[tuple[str, Mapping[str, Any]]]] = ({}, ())
         self.ports = dict(zip(SERVICES, ports.take(len(SERVICES)), strict=True))
         # If the harness ends early, its daemon ends with it.
         atexit.register(self.kill)
@@ -138,15 +141,18 @@ class Node(Daemon):
 
     def configure(self, tables: Tables, lists: Sequence[tuple[str, Mapping[str, Any]]] = ()) -> None:
         """Write its configuration, which holds from the next start."""
+        self._settings = (tables, lists)
         clear = {"plaintext_auth_on_loopback": True}
         listen = {name: [f"{HOST}:{port}"] for name, port in self.ports.items()}
         whole = merged({"listen": listen, "smtp": clear, "pop3": clear}, tables)
         self.config_path.write_text('hostname = "localhost"\n' + toml(whole, lists))
 
     def _write_config(self) -> None:
-        # The ports stay: clients, routes and other nodes know them. A connection of somebody else's may hold one of
-        # them for a moment.
+        # A connection of another program holds one of the ports. In a block of our own it ends after a moment.
         time.sleep(1.0)
+        if not self._block.fixed:
+            self.ports = dict(zip(SERVICES, self._block.take(len(SERVICES)), strict=True))
+            self.configure(*self._settings)
 
     def launch(self, program: Sequence[str] | None = None) -> None:
         super().launch(program or [str(BIN / "emailsys"), "serve"])

@@ -1,0 +1,1 @@
+"""Faults of what a daemon stands on, one at a time."""
