@@ -15,8 +15,8 @@ from twisted.mail import pop3, smtp
 from zope.interface import Attribute, Interface, implementer
 
 from emailsys.mail.address import Address
-from emailsys.mail.dsn_request import NOTHING_ASKED, NOTHING_ASKED_FOR_RECIPIENT, MessageRequest, RecipientRequest
-from emailsys.mail.envelope import Addressee, Arrival, BodyType, Client, Envelope, Recipient, Route
+from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT, RecipientRequest
+from emailsys.mail.envelope import Addressee, Arrival, Client, Envelope, MailParameters, Recipient, Route
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, Transmission
@@ -158,12 +158,10 @@ class QueueRow:
     forward_path: Address
     arrived_at: datetime
     octets: int
-    body: BodyType
-    smtputf8: bool
+    parameters: MailParameters
     attempts: int
     warned: bool = False
     forwarded: bool = False
-    message_dsn: MessageRequest = NOTHING_ASKED
     dsn: RecipientRequest = NOTHING_ASKED_FOR_RECIPIENT
 
     @property

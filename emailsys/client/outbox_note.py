@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from emailsys.mail.address import Address, AddressSyntaxError, parse
+from emailsys.mail.dsn_request import Notify
 
 _KEY: Final = "envelope"
 
@@ -30,14 +31,17 @@ class Notices:
     whole_message: bool = False
 
     @property
-    def notify(self) -> str:
-        """The value of NOTIFY (RFC 3461 §4.1)."""
-        words = [
-            word
-            for word, asked in (("SUCCESS", self.success), ("FAILURE", self.failure), ("DELAY", self.delay))
-            if asked
-        ]
-        return ",".join(words) or "NEVER"
+    def notify(self) -> Notify:
+        """NOTIFY of each recipient (RFC 3461 §4.1)."""
+        asked = Notify.NEVER
+        for wanted, notify in (
+            (self.success, Notify.SUCCESS),
+            (self.failure, Notify.FAILURE),
+            (self.delay, Notify.DELAY),
+        ):
+            if wanted:
+                asked |= notify
+        return asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,14 @@ from emailsys.client.submission import hosts_of, next_hop_of, tls_for
 from emailsys.client.threads import InThread, threads_of
 from emailsys.client.together import all_to_their_end
 from emailsys.config.settings import OutboundSettings
-from emailsys.mail.envelope import BodyType
+from emailsys.mail.dsn_request import (
+    NOTHING_ASKED,
+    NOTHING_ASKED_FOR_RECIPIENT,
+    MessageRequest,
+    RecipientRequest,
+    Return,
+)
+from emailsys.mail.envelope import BodyType, MailParameters
 from emailsys.mail.transmission import Forward, Outcome, Transmission
 from emailsys.net.dialer import Dialer
 from emailsys.telemetry import Telemetry
@@ -222,18 +229,19 @@ class Sender:
 
     def _transmission(self, job: Job) -> Transmission:
         note = job.note
-        notify = "" if note.notices is None else note.notices.notify
-        ret = "" if note.notices is None else ("FULL" if note.notices.whole_message else "HDRS")
+        notices = note.notices
+        dsn, wanted = NOTHING_ASKED, NOTHING_ASKED_FOR_RECIPIENT
+        if notices is not None:
+            dsn = MessageRequest(Return.FULL if notices.whole_message else Return.HEADERS, job.key)
+            wanted = RecipientRequest(notices.notify)
+        body = BodyType.EIGHT_BIT_MIME if note.eight_bit else BodyType.SEVEN_BIT
         return Transmission(
             queue_id=job.key,
             reverse_path=note.sender,
-            recipients=tuple(Forward(address, notify) for address in note.to_try),
+            recipients=tuple(Forward(address, wanted) for address in note.to_try),
             octets=job.octets,
             pieces=lambda: self._pieces(job),
-            body=BodyType.EIGHT_BIT_MIME if note.eight_bit else BodyType.SEVEN_BIT,
-            smtputf8=note.smtputf8,
-            ret=ret,
-            envid=job.key if note.notices is not None else "",
+            parameters=MailParameters(body, note.smtputf8, dsn),
         )
 
     async def _pieces(self, job: Job) -> AsyncIterator[bytes]:

@@ -108,9 +108,9 @@ class QueueingIncoming:
                     recipients=reports,
                     arrived_at=envelope.arrived_at,
                     made_at=envelope.arrived_at,
-                    envid=envelope.dsn.envid,
+                    envid=envelope.parameters.dsn.envid,
                     original=original,
-                    smtputf8=envelope.smtputf8,
+                    smtputf8=envelope.parameters.smtputf8,
                 ),
                 routes,
             )

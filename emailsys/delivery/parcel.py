@@ -8,7 +8,6 @@ from twisted.internet.defer import Deferred
 
 from emailsys.interfaces import IQueue, QueueRow
 from emailsys.mail.address import Address
-from emailsys.mail.dsn_request import encode_xtext, notify_value
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.transmission import Forward, Outcome, OutcomeKind, Transmission
 
@@ -32,27 +31,14 @@ class Parcel:
 def transmission(parcel: Parcel, queue: IQueue) -> Transmission:
     """What the relay is given to send."""
     first = parcel.rows[0]
-    asked = first.message_dsn
     return Transmission(
         queue_id=first.queue_id,
         reverse_path=parcel.sender,
-        recipients=tuple(_forward(row) for row in parcel.rows),
+        # RFC 3461 §5.2.1 b: a relay adds the ORCPT that the sender did not give.
+        recipients=tuple(Forward(row.forward_path, row.dsn.relayed_from(row.forward_path)) for row in parcel.rows),
         octets=first.octets,
         pieces=lambda: queue.pieces(first),
-        body=first.body,
-        smtputf8=first.smtputf8,
-        ret="" if asked.ret is None else asked.ret.value,
-        envid="" if asked.envid is None else encode_xtext(asked.envid),
-    )
-
-
-def _forward(row: QueueRow) -> Forward:
-    # RFC 3461 §5.2.1 b: who relays adds the ORCPT that nobody gave.
-    asked = row.dsn.relayed_from(row.forward_path)
-    return Forward(
-        row.forward_path,
-        "" if asked.notify is None else notify_value(asked.notify),
-        "" if asked.orcpt is None else asked.orcpt.encode(),
+        parameters=first.parameters,
     )
 
 

@@ -14,7 +14,7 @@ from emailsys.mail.address import Address
 from emailsys.mail.dsn import compose
 from emailsys.mail.dsn_report import Action, RecipientReport, Report
 from emailsys.mail.dsn_request import Notify, RecipientRequest, Return
-from emailsys.mail.envelope import Envelope, Recipient, Route
+from emailsys.mail.envelope import Envelope, MailParameters, Recipient, Route
 from emailsys.mail.headers import header_end
 from emailsys.mail.transmission import Outcome, OutcomeKind
 
@@ -111,7 +111,7 @@ class Bookkeeper:
         self, row: QueueRow, reports: Sequence[RecipientReport], now: datetime, routes: Sequence[Route]
     ) -> tuple[Notice, ...]:
         assert row.reverse_path is not None
-        full = row.message_dsn.ret is Return.FULL and row.octets <= self._settings.max_returned
+        full = row.parameters.dsn.ret is Return.FULL and row.octets <= self._settings.max_returned
         original = await self._beginning(row, full and any(report.action is Action.FAILED for report in reports))
         notices = []
         for action in Action:
@@ -126,11 +126,11 @@ class Bookkeeper:
                     recipients=told,
                     arrived_at=row.arrived_at,
                     made_at=now,
-                    envid=row.message_dsn.envid,
+                    envid=row.parameters.dsn.envid,
                     original=original,
                     # RFC 3461 §4.3: RET says what a failure returns; other notices return the header only.
                     whole=full and action is Action.FAILED,
-                    smtputf8=row.smtputf8,
+                    smtputf8=row.parameters.smtputf8,
                 )
                 notices.append(notice_of(about, routes))
         return tuple(notices)
@@ -172,7 +172,6 @@ def notice_of(report: Report, routes: Iterable[Route]) -> Notice:
         None,
         (Recipient(report.reverse_path, tuple(routes), RecipientRequest(Notify.NEVER)),),
         report.made_at,
-        notification.body,
-        notification.smtputf8,
+        MailParameters(notification.body, notification.smtputf8),
     )
     return Notice(envelope, notification.octets)

@@ -105,15 +105,18 @@ class RecipientRequest:
         return RecipientRequest(self.notify, original_recipient(forward_path))
 
     def parameters(self, smtputf8: bool = False) -> tuple[str, ...]:
-        """The parameters as a client passes them on (RFC 3461 §5.2.1).
+        """The parameters as a client passes them on (RFC 3461 §5.2.1), without an ORCPT that became too long.
 
-        @param smtputf8: whether they go into an SMTPUTF8 transaction.
+        @param smtputf8: whether UTF-8 may stand in them as it is.
         """
         given = []
         if self.notify is not None:
             given.append(f"NOTIFY={notify_value(self.notify)}")
         if self.orcpt is not None:
-            given.append(f"ORCPT={self.orcpt.encode(smtputf8)}")
+            # An address that we escape, or name as the original recipient, may grow past the limit of RFC 3461 §4.2.
+            value = self.orcpt.encode(smtputf8)
+            if len(value) <= MAX_ORCPT:
+                given.append(f"ORCPT={value}")
         return tuple(given)
 
 

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import NOTHING_ASKED, NOTHING_ASKED_FOR_RECIPIENT, MessageRequest, RecipientRequest
@@ -16,6 +17,29 @@ class BodyType(enum.Enum):
 
     SEVEN_BIT = "7BIT"
     EIGHT_BIT_MIME = "8BITMIME"
+
+
+@dataclass(frozen=True, slots=True)
+class MailParameters:
+    """What a sender asks of a message: the parameters of MAIL that travel with it, from session to session.
+
+    They are read once, in `wire.smtp_grammar`. SIZE is not among them: each session has its own.
+    """
+
+    body: BodyType = BodyType.SEVEN_BIT
+    #: In MAIL: whether it was declared. Behind that: whether header or addresses need it (RFC 6531).
+    smtputf8: bool = False
+    #: RET and ENVID (RFC 3461).
+    dsn: MessageRequest = NOTHING_ASKED
+
+
+NO_PARAMETERS: Final = MailParameters()
+
+
+def parameters_for(octets: bytes, address: Address) -> MailParameters:
+    """The parameters of a message of our own to that address."""
+    body = BodyType.SEVEN_BIT if octets.isascii() else BodyType.EIGHT_BIT_MIME
+    return MailParameters(body, not address.is_ascii)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +118,7 @@ class Envelope:
     reverse_path: Address | None
     recipients: Sequence[Recipient]
     arrived_at: datetime
-    body: BodyType = BodyType.SEVEN_BIT
-    # The message needs SMTPUTF8 (RFC 6531): it was declared and its header or its addresses have octets above 127.
-    smtputf8: bool = False
-    dsn: MessageRequest = NOTHING_ASKED
+    parameters: MailParameters = NO_PARAMETERS
     # Who brought it; None for a message of our own.
     client: Client | None = None
     # The value of its Message-ID field, "" where it has none or none that is printable ASCII.

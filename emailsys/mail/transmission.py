@@ -7,17 +7,17 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from emailsys.mail.address import Address
-from emailsys.mail.envelope import BodyType
+from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT, RecipientRequest
+from emailsys.mail.envelope import NO_PARAMETERS, MailParameters
 from emailsys.mail.reply import BROKEN_OFF, Reply
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A recipient with its DSN parameters as they stand on the wire (RFC 3461 §4.1, §4.2), "" where not given."""
+    """A recipient, and what the sender wants to hear of it (RFC 3461 §4.1, §4.2)."""
 
     forward_path: Address
-    notify: str = ""
-    orcpt: str = ""
+    dsn: RecipientRequest = NOTHING_ASKED_FOR_RECIPIENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Transmission:
     """A message and those of its recipients that go to one next hop.
 
     `octets` is its size with CRLF lines, not dot-stuffed. `pieces` begins to read the body anew: CRLF lines, cut
-    anywhere. `ret` and `envid` are the DSN parameters of MAIL (RFC 3461 §4.3, §4.4) as they stand on the wire.
+    anywhere.
     """
 
     queue_id: str
@@ -33,10 +33,7 @@ class Transmission:
     recipients: tuple[Forward, ...]
     octets: int
     pieces: Callable[[], AsyncIterator[bytes]] = field(repr=False, compare=False)
-    body: BodyType = BodyType.SEVEN_BIT
-    smtputf8: bool = False
-    ret: str = ""
-    envid: str = ""
+    parameters: MailParameters = NO_PARAMETERS
 
 
 class OutcomeKind(enum.Enum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -138,7 +139,7 @@ class SMTPReception(SMTPLogin):
         arrival = Arrival(incoming.queue_id, self._mail.reverse_path, arrived_at)
         self._refusal = None
         try:
-            trace = self.receivedHeader(self.speaker(self._mail.smtputf8), arrival, self._recipients)
+            trace = self.receivedHeader(self.speaker(self._mail.parameters.smtputf8), arrival, self._recipients)
         except Exception:
             incoming.abandon()
             raise
@@ -277,11 +278,13 @@ class SMTPReception(SMTPLogin):
     def _envelope(self, message: IncomingMessage) -> Envelope:
         mail = self._mail
         recipients = tuple(self._recipients)
-        needs_utf8 = mail.smtputf8 and not (
+        asked = mail.parameters
+        needs_utf8 = asked.smtputf8 and not (
             message.head_is_ascii
             and (mail.reverse_path is None or mail.reverse_path.is_ascii)
             and all(recipient.forward_path.is_ascii for recipient in recipients)
         )
-        client, body = self.speaker(mail.smtputf8), mail.body
-        asked, message_id = mail.dsn, message.message_id
-        return Envelope(mail.reverse_path, recipients, message.arrived_at, body, needs_utf8, asked, client, message_id)
+        client = self.speaker(asked.smtputf8)
+        if needs_utf8 is not asked.smtputf8:
+            asked = replace(asked, smtputf8=needs_utf8)
+        return Envelope(mail.reverse_path, recipients, message.arrived_at, asked, client, message.message_id)

@@ -10,6 +10,7 @@ from emailsys.interfaces import Notice
 from emailsys.mail.dsn_request import notify_value
 from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute
 from emailsys.mail.trace import delivery_prefix
+from emailsys.store import parameters
 from emailsys.store.columns import microseconds, moment
 from emailsys.store.history import client_text
 from emailsys.store.jobs import Rows
@@ -38,7 +39,7 @@ def address_rows(
     @param due_at: when queue rows are tried first; microseconds since 1970.
     @param cause: the message that this one tells of.
     """
-    reverse = envelope.reverse_path
+    reverse, smtputf8 = envelope.reverse_path, envelope.parameters.smtputf8
     arrived_at = microseconds(envelope.arrived_at)
     accounts: dict[int, int] = {}
     lines = []
@@ -53,9 +54,7 @@ def address_rows(
                 if row_id is None:
                     row_id = accounts[route.account_id] = make_id()
                     prefix = delivery_prefix(reverse, recipient.forward_path)
-                    rows.maildrop.append(
-                        (route.account_id, row_id, message_id, octets + len(prefix), envelope.smtputf8, prefix)
-                    )
+                    rows.maildrop.append((route.account_id, row_id, message_id, octets + len(prefix), smtputf8, prefix))
             else:
                 row_id = make_id()
                 queued += 1
@@ -64,7 +63,6 @@ def address_rows(
                 _queue(rows, row_id, message_id, recipient, route, due_at)
             row_ids.append(row_id)
         lines.append(f"{','.join(map(str, row_ids))} {path}{elsewhere}")
-    asked = envelope.dsn
     rows.messages.append(
         (
             message_id,
@@ -73,10 +71,7 @@ def address_rows(
             arrived_at,
             octets,
             pieces,
-            envelope.body.value,
-            envelope.smtputf8,
-            None if asked.ret is None else asked.ret.value,
-            asked.envid,
+            *parameters.values(envelope.parameters),
             None if envelope.client is None else client_text(envelope.client),
             envelope.message_id or None,
             cause,

@@ -12,9 +12,9 @@ from zope.interface import implementer
 
 from emailsys.interfaces import NO_WAY, IQueue, Notice, PutOff, QueueRow, Settlement, StoreError, Way
 from emailsys.mail.address import Address
-from emailsys.mail.dsn_request import MessageRequest, RecipientRequest, Return, parse_notify, parse_orcpt
-from emailsys.mail.envelope import BodyType
+from emailsys.mail.dsn_request import RecipientRequest, parse_notify, parse_orcpt
 from emailsys.operations import EventKind
+from emailsys.store import parameters
 from emailsys.store.bodies import read_piece
 from emailsys.store.columns import moment, of_seconds, reverse_path
 from emailsys.store.database import Database
@@ -35,10 +35,7 @@ ENVELOPE: Final = (
     messages.c.reverse_domain,
     messages.c.arrived_at,
     messages.c.octets,
-    messages.c.body_type,
-    messages.c.smtputf8,
-    messages.c.ret,
-    messages.c.envid,
+    *parameters.COLUMNS,
 )
 
 # First pieces that are read at once: at most so many times 256 KiB.
@@ -223,7 +220,7 @@ def _by_lease(rows: Sequence[QueueRow]) -> dict[int, list[int]]:
 
 
 def _queue_row(row: Any, lease: int) -> QueueRow:
-    ret, notify, orcpt = row[messages.c.ret], row[queue.c.notify], row[queue.c.orcpt]
+    notify, orcpt = row[queue.c.notify], row[queue.c.orcpt]
     return QueueRow(
         row_id=row[queue.c.row_id],
         lease=lease,
@@ -232,12 +229,10 @@ def _queue_row(row: Any, lease: int) -> QueueRow:
         forward_path=Address(row[queue.c.forward_local], row[queue.c.forward_domain]),
         arrived_at=moment(row[messages.c.arrived_at]),
         octets=row[messages.c.octets],
-        body=BodyType(row[messages.c.body_type]),
-        smtputf8=bool(row[messages.c.smtputf8]),
+        parameters=parameters.parameters_of(row),
         attempts=row[queue.c.attempts],
         warned=bool(row[queue.c.warned]),
         forwarded=bool(row[queue.c.forwarded]),
-        message_dsn=MessageRequest(None if ret is None else Return(ret), row[messages.c.envid]),
         dsn=RecipientRequest(
             None if notify is None else parse_notify(notify), None if orcpt is None else parse_orcpt(orcpt)
         ),

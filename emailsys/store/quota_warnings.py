@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, select, update
 
 from emailsys.interfaces import Notice
 from emailsys.mail.address import Address
-from emailsys.mail.envelope import BodyType, Envelope, LocalRoute, Recipient, RemoteRoute, Route
+from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute, Route, parameters_for
 from emailsys.mail.quota_notice import NearlyFull, compose, compose_for_domain
 from emailsys.operations import Usage
 from emailsys.store.addressing import notice_rows
@@ -92,8 +92,7 @@ class QuotaWarnings:
             None,
             to,
             made_at,
-            BodyType.SEVEN_BIT if octets.isascii() else BodyType.EIGHT_BIT_MIME,
-            not address.is_ascii,
+            parameters_for(octets, address),
             message_id=f"<{unique}@{address.domain}>" if address.is_ascii else "",
         )
         rows = Rows("quota-warning", len(octets))

@@ -17,8 +17,6 @@ from emailsys.wire.sasl_client import login_responses, plain_response, xoauth2_r
 _KEYWORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-]*")
 # RFC 1870 §3: 1*20DIGIT.
 _SIZE: Final = re.compile(r"[0-9]{1,20}")
-# RFC 3461 §4: values of DSN parameters have no blanks, no control octets, no "=". Beyond ASCII: RFC 6533 §3.
-_PARAMETER: Final = re.compile(r"[!-<>-~\u00a0-\ud7ff\ue000-\U0010ffff]{1,500}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,34 +72,29 @@ def needs_smtputf8(address: Address | None) -> bool:
     return not (address.local.isascii() and domain_key(address.domain).isascii())
 
 
-def _dsn(name: str, value: str) -> str:
-    """A DSN parameter with a blank before it; what could not stand on a command line is left out."""
-    return f" {name}={value}" if _PARAMETER.fullmatch(value) else ""
-
-
 def mail(transmission: Transmission, extensions: Extensions, utf8: bool) -> bytes:
     """MAIL with the parameters that the server knows."""
     offered = extensions.offered
     line = f"MAIL FROM:<{_path(transmission.reverse_path, utf8)}>"
     if "SIZE" in offered:
         line += f" SIZE={transmission.octets}"
-    if transmission.body is BodyType.EIGHT_BIT_MIME or utf8:
+    asked = transmission.parameters
+    if asked.body is BodyType.EIGHT_BIT_MIME or utf8:
         # RFC 6531 §3.6: an internationalized message goes as 8BITMIME, which SMTPUTF8 servers offer.
         line += " BODY=8BITMIME" if "8BITMIME" in offered else ""
     if utf8:
         line += " SMTPUTF8"
     if "DSN" in offered:
-        line += _dsn("RET", transmission.ret) + _dsn("ENVID", transmission.envid)
+        line += "".join(f" {parameter}" for parameter in asked.dsn.parameters())
     return f"{line}\r\n".encode()
 
 
 def rcpt(forward: Forward, extensions: Extensions, utf8: bool) -> bytes:
     """RCPT with the parameters that the server knows."""
     line = f"RCPT TO:<{_path(forward.forward_path, utf8)}>"
-    if "DSN" in extensions.offered and (forward.notify or forward.orcpt):
-        line += _dsn("NOTIFY", forward.notify)
-        if utf8 or forward.orcpt.isascii():
-            line += _dsn("ORCPT", forward.orcpt)
+    if "DSN" in extensions.offered:
+        # In ASCII, so that it may go whether the transaction has SMTPUTF8 or not.
+        line += "".join(f" {parameter}" for parameter in forward.dsn.parameters())
     return f"{line}\r\n".encode()
 
 

@@ -71,7 +71,7 @@ class Transaction:
         #: The server has answered something of it.
         self.spoken_of = False
         self.settled = False
-        self.utf8 = transmission.smtputf8 or needs_smtputf8(transmission.reverse_path)
+        self.utf8 = transmission.parameters.smtputf8 or needs_smtputf8(transmission.reverse_path)
         self._look_at(extensions)
 
     def _look_at(self, extensions: Extensions) -> None:
@@ -82,7 +82,7 @@ class Transaction:
             self._refuse_here(self.asked, too_big(transmission.octets, limit))
         elif self.utf8 and "SMTPUTF8" not in extensions:
             self._refuse_here(self.asked, NEEDS_SMTPUTF8)
-        elif transmission.body is BodyType.EIGHT_BIT_MIME and "8BITMIME" not in extensions:
+        elif transmission.parameters.body is BodyType.EIGHT_BIT_MIME and "8BITMIME" not in extensions:
             # RFC 6152 §3: convert or return; a conversion would break signatures.
             self._refuse_here(self.asked, NOT_SEVEN_BIT)
         else:

@@ -22,7 +22,7 @@ from emailsys.mail.dsn_request import (
     parse_orcpt,
     parse_ret,
 )
-from emailsys.mail.envelope import BodyType
+from emailsys.mail.envelope import NO_PARAMETERS, BodyType, MailParameters
 from emailsys.mail.reply import Reply
 
 # Control octets in a command; a tab is white space to people, so it counts as that.
@@ -53,9 +53,7 @@ class MailArguments(NamedTuple):
     reverse_path: Address | None
     #: What the client thinks the message has, in octets; an estimate (RFC 1870 §6.2).
     size: int | None = None
-    body: BodyType = BodyType.SEVEN_BIT
-    smtputf8: bool = False
-    dsn: MessageRequest = NOTHING_ASKED
+    parameters: MailParameters = NO_PARAMETERS
 
 
 class RcptArguments(NamedTuple):
@@ -137,22 +135,20 @@ def parse_mail(argument: bytes) -> MailArguments | Reply:
             reverse_path = parse_address(_without_route(match[1]))
         except AddressSyntaxError as error:
             return replies.bad_sender(str(error))
-    arguments = MailArguments(reverse_path)
-    if match[2]:
-        with_parameters = _with_mail_parameters(arguments, match[2])
-        if isinstance(with_parameters, Reply):
-            return with_parameters
-        arguments = with_parameters
-    if reverse_path is not None and not arguments.smtputf8 and not reverse_path.is_ascii:
+    arguments = _with_mail_parameters(reverse_path, match[2]) if match[2] else MailArguments(reverse_path)
+    if isinstance(arguments, Reply):
+        return arguments
+    if reverse_path is not None and not arguments.parameters.smtputf8 and not reverse_path.is_ascii:
         return replies.NEEDS_SMTPUTF8
     return arguments
 
 
-def _with_mail_parameters(arguments: MailArguments, text: bytes) -> MailArguments | Reply:
+def _with_mail_parameters(reverse_path: Address | None, text: bytes) -> MailArguments | Reply:
     parameters = _parameters(text)
     if isinstance(parameters, Reply):
         return parameters
-    size, body, smtputf8 = arguments.size, arguments.body, arguments.smtputf8
+    size: int | None = None
+    body, smtputf8 = BodyType.SEVEN_BIT, False
     ret: Return | None = None
     envid: str | None = None
     for keyword, value in parameters.items():
@@ -185,7 +181,7 @@ def _with_mail_parameters(arguments: MailArguments, text: bytes) -> MailArgument
         else:
             return replies.UNKNOWN_PARAMETER
     dsn = NOTHING_ASKED if ret is None and envid is None else MessageRequest(ret, envid)
-    return MailArguments(arguments.reverse_path, size, body, smtputf8, dsn)
+    return MailArguments(reverse_path, size, MailParameters(body, smtputf8, dsn))
 
 
 def _text(value: bytes | None) -> str:

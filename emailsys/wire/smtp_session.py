@@ -158,7 +158,7 @@ class Session:
         """A transaction has begun."""
         self.stage = Stage.MAIL
         self._bad_commands = 0
-        self._smtputf8 = arguments.smtputf8
+        self._smtputf8 = arguments.parameters.smtputf8
         self._recipients = 0
 
     def rcpt_taken(self) -> None:

@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 from emailsys.interfaces import Fate, Notice, PutOff, Settlement
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import MessageRequest, Notify, RecipientRequest, Return, original_recipient
-from emailsys.mail.envelope import Client, Envelope, LocalRoute, Recipient, RemoteRoute
+from emailsys.mail.envelope import Client, Envelope, LocalRoute, MailParameters, Recipient, RemoteRoute
 from emailsys.operations import EventKind, ITrace, IVerification, Life, QueueChange, QueueFilter
 from tests.contract.mail import ALICE, ARRIVED, BOB, CAROL, MailCase, envelope, local, remote
 
@@ -59,10 +59,11 @@ class LedgerContract(MailCase):
     async def test_what_the_sender_asked_of_notices_comes_to_who_delivers(self) -> None:
         dsn = RecipientRequest(Notify.SUCCESS | Notify.DELAY, original_recipient(Address("dävid", "example.net")))
         to = Recipient(DAVE, (RemoteRoute(ERIN, forwarded=True),), dsn)
-        await self.send(b"x\r\n", replace(envelope(to, remote(DAVE)), dsn=MessageRequest(Return.HEADERS, "QQ+314")))
+        message = MailParameters(dsn=MessageRequest(Return.HEADERS, "QQ+314"))
+        await self.send(b"x\r\n", replace(envelope(to, remote(DAVE)), parameters=message))
         asked, silent = sorted(await self.store.queue.lease(10, 60), key=lambda row: not row.forwarded)
         self.assertEqual((asked.forward_path, asked.dsn, asked.forwarded), (ERIN, dsn, True))
-        self.assertEqual(asked.message_dsn, MessageRequest(Return.HEADERS, "QQ+314"))
+        self.assertEqual(asked.parameters.dsn, MessageRequest(Return.HEADERS, "QQ+314"))
         self.assertEqual((silent.dsn, silent.forwarded), (RecipientRequest(), False))
 
     async def test_notify_never_is_not_the_same_as_nothing_said(self) -> None:

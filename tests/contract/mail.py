@@ -7,7 +7,7 @@ from typing import Any
 
 from emailsys.interfaces import Account
 from emailsys.mail.address import Address
-from emailsys.mail.envelope import BodyType, Envelope, LocalRoute, Recipient, RemoteRoute
+from emailsys.mail.envelope import BodyType, Envelope, LocalRoute, MailParameters, Recipient, RemoteRoute
 from tests.contract.engines import StoreCase
 
 ALICE = Address("alice", "example.test")
@@ -28,7 +28,7 @@ def remote(address: Address) -> Recipient:
 
 def envelope(*recipients: Recipient, reverse_path: Address | None = CAROL, smtputf8: bool = False) -> Envelope:
     """From carol, on the first of January."""
-    return Envelope(reverse_path, recipients, ARRIVED, BodyType.EIGHT_BIT_MIME, smtputf8)
+    return Envelope(reverse_path, recipients, ARRIVED, MailParameters(BodyType.EIGHT_BIT_MIME, smtputf8))
 
 
 class MailCase(StoreCase):

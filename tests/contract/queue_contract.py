@@ -29,7 +29,7 @@ class QueueContract(MailCase):
         self.assertEqual(row.queue_id, queue_id)
         self.assertEqual((row.reverse_path, row.forward_path), (CAROL, DAVE))
         self.assertEqual((row.arrived_at, row.octets, row.attempts), (ARRIVED, 7, 0))
-        self.assertEqual((row.body, row.smtputf8), (BodyType.EIGHT_BIT_MIME, True))
+        self.assertEqual((row.parameters.body, row.parameters.smtputf8), (BodyType.EIGHT_BIT_MIME, True))
 
     async def test_null_reverse_path_stays_null(self) -> None:
         await self.send(b"bounce\r\n", envelope(remote(DAVE), reverse_path=None))

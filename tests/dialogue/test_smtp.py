@@ -61,14 +61,17 @@ def actions(house: SMTPHouse) -> Actions:
 
     def dsn(text: str) -> None:
         envelope = house.messages[-1].envelope
-        asked = [envelope.dsn.parameters(), *(recipient.dsn.parameters() for recipient in envelope.recipients)]
+        asked = [
+            envelope.parameters.dsn.parameters(),
+            *(recipient.dsn.parameters() for recipient in envelope.recipients),
+        ]
         assert [" ".join(words) for words in asked] == text.split(" | "), asked
 
     def message_id(text: str) -> None:
         assert house.messages[-1].envelope.message_id == text
 
     def utf8(text: str) -> None:
-        assert house.messages[-1].envelope.smtputf8 is (text == "yes")
+        assert house.messages[-1].envelope.parameters.smtputf8 is (text == "yes")
 
     def room(text: str) -> None:
         store.room = text == "yes"

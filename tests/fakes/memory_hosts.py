@@ -16,7 +16,15 @@ from zope.interface import implementer
 
 from emailsys.config.settings import OutboundSettings
 from emailsys.mail.address import parse
-from emailsys.mail.envelope import BodyType
+from emailsys.mail.dsn_request import (
+    MessageRequest,
+    RecipientRequest,
+    parse_envid,
+    parse_notify,
+    parse_orcpt,
+    parse_ret,
+)
+from emailsys.mail.envelope import BodyType, MailParameters
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.transmission import Forward, Outcome, Transmission
 from emailsys.net.dialer import Dialer
@@ -69,17 +77,19 @@ def transmission(
     orcpt: str = "",
     pieces: Callable[[], AsyncIterator[bytes]] | None = None,
 ) -> Transmission:
-    """A message to those, or to bob@example.net."""
+    """A message to those, or to bob@example.net. DSN parameters are given as they stand in a command."""
+    asked = RecipientRequest(parse_notify(notify) if notify else None, parse_orcpt(orcpt) if orcpt else None)
     return Transmission(
         queue_id=queue_id,
         reverse_path=None if sender is None else parse(sender),
-        recipients=tuple(Forward(parse(each), notify, orcpt) for each in recipients or ("bob@example.net",)),
+        recipients=tuple(Forward(parse(each), asked) for each in recipients or ("bob@example.net",)),
         octets=len(body),
         pieces=pieces or pieces_of(body),
-        body=BodyType.EIGHT_BIT_MIME if eight_bit else BodyType.SEVEN_BIT,
-        smtputf8=smtputf8,
-        ret=ret,
-        envid=envid,
+        parameters=MailParameters(
+            BodyType.EIGHT_BIT_MIME if eight_bit else BodyType.SEVEN_BIT,
+            smtputf8,
+            MessageRequest(parse_ret(ret) if ret else None, parse_envid(envid) if envid else None),
+        ),
     )
 
 

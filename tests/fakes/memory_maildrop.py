@@ -101,7 +101,7 @@ class MemoryMaildrop:
         return len(self._row(index).octets)
 
     def needs_utf8(self, index: int) -> bool:
-        return bool(self._row(index).message.envelope.smtputf8)
+        return bool(self._row(index).message.envelope.parameters.smtputf8)
 
     async def pieces(self, index: int) -> AsyncIterator[tuple[bytes, bool]]:
         octets = self._row(index).octets

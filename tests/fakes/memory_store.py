@@ -26,7 +26,7 @@ from emailsys.interfaces import (
 )
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT, RecipientRequest
-from emailsys.mail.envelope import Envelope, RemoteRoute
+from emailsys.mail.envelope import Envelope, MailParameters, RemoteRoute
 from emailsys.operations import EventKind, Happening
 from tests.fakes.memory_accounts import MemoryAccounts
 from tests.fakes.memory_maildrop import PIECE_OCTETS, MemoryMaildrops
@@ -148,7 +148,9 @@ class MemoryStore:
 
     def put(self, account: Account, body: bytes, *, smtputf8: bool = False) -> None:
         """A message, without prefix, straight into a maildrop."""
-        message = StoredMessage(f"Q{self.make_id():06d}", Envelope(None, (), self.now(), smtputf8=smtputf8), body)
+        message = StoredMessage(
+            f"Q{self.make_id():06d}", Envelope(None, (), self.now(), MailParameters(smtputf8=smtputf8)), body
+        )
         self.drops.setdefault(account.account_id, []).append(DropRow(self.make_id(), b"", message))
 
     def accept(self, queue_id: str, body: bytes, envelope: Envelope, cause: str = "") -> None:
@@ -306,12 +308,10 @@ class MemoryQueue:
                     forward_path=row.forward_path,
                     arrived_at=envelope.arrived_at,
                     octets=len(row.message.body),
-                    body=envelope.body,
-                    smtputf8=envelope.smtputf8,
+                    parameters=envelope.parameters,
                     attempts=row.attempts,
                     warned=row.warned,
                     forwarded=row.forwarded,
-                    message_dsn=envelope.dsn,
                     dsn=row.dsn,
                 )
             )

@@ -18,7 +18,7 @@ from emailsys.mail.dsn_request import (
     MessageRequest,
     RecipientRequest,
 )
-from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute
+from emailsys.mail.envelope import Envelope, LocalRoute, MailParameters, Recipient, RemoteRoute
 from emailsys.mail.reply import Reply
 from emailsys.telemetry import Telemetry
 from tests.fakes.memory_relay import MemoryRelay, MemoryRouter
@@ -73,7 +73,7 @@ class System:
             None if sender is None else parse(sender),
             tuple(Recipient(parse(r), (RemoteRoute(parse(r)),), dsn) for r in recipients),
             self.store.now(),
-            dsn=message,
+            parameters=MailParameters(dsn=message),
         )
         self.store.accept(f"M{self.store.make_id()}", body, envelope)
         if wake:

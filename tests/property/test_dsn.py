@@ -19,7 +19,11 @@ from emailsys.mail.dsn import compose
 from emailsys.mail.dsn_report import Action, RecipientReport, Report
 from emailsys.mail.dsn_request import (
     DSNParameterError,
+    MessageRequest,
+    Notify,
     OriginalRecipient,
+    RecipientRequest,
+    Return,
     decode_xtext,
     encode_xtext,
     parse_envid,
@@ -74,6 +78,14 @@ class Requests(SynchronousTestCase):
         given_recipient = OriginalRecipient("utf-8", text)
         self.assertEqual(parse_orcpt(given_recipient.encode()), given_recipient)
         self.assertEqual(parse_orcpt(given_recipient.encode(unicode=True)), given_recipient)
+
+    @given(st.text(), st.text())
+    def test_a_parameter_goes_on_as_one_word_whatever_the_queue_holds(self, envid: str, address: str) -> None:
+        """Blanks and line ends of a damaged row make no parameters and no commands."""
+        for kind in ("rfc822", "utf-8"):
+            recipient = RecipientRequest(Notify.NEVER, OriginalRecipient(kind, address))
+            for word in (*MessageRequest(Return.FULL, envid).parameters(), *recipient.parameters()):
+                self.assertRegex(word, r"\A[A-Z]+=[!-~]*\Z")
 
     @given(st.text(max_size=120))
     def test_no_text_raises_anything_but_its_own_error(self, text: str) -> None:

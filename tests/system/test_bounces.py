@@ -7,12 +7,7 @@ from datetime import timedelta
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.interfaces import Fate
-from emailsys.mail.dsn_request import (
-    MessageRequest,
-    Notify,
-    RecipientRequest,
-    Return,
-)
+from emailsys.mail.dsn_request import MessageRequest, Notify, RecipientRequest, Return
 from tests.fakes.queue_house import DAY, GREYLISTED, HOUR, MESSAGE, NO_SUCH_USER, System, status_of
 
 
@@ -150,4 +145,4 @@ class Bouncing(SynchronousTestCase):
         system.accept("bob@away.test", sender="eve@elsewhere.test")
         sent = next(d for d in system.relay.delivered if d.host == "elsewhere.test")
         self.assertIsNone(sent.transmission.reverse_path)
-        self.assertEqual(sent.transmission.recipients[0].notify, "NEVER")
+        self.assertEqual(sent.transmission.recipients[0].dsn.notify, Notify.NEVER)

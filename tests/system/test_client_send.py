@@ -16,6 +16,7 @@ from emailsys.client.outbox import Claimed, Notices, State
 from emailsys.client.send import Sent
 from emailsys.config.settings import SMTPSettings
 from emailsys.mail.address import parse
+from emailsys.mail.dsn_request import notify_value
 from emailsys.net.smtp_service import Kind
 from tests.fakes.client_house import ClientHouse
 from tests.fakes.smtp_house import SMTPHouse
@@ -150,8 +151,8 @@ class SendTests(SendCase):
         self.assertIn("the server may have it", self.client.outbox.stop(key).words)
 
     async def test_notices_are_asked_for_where_they_are_wanted(self) -> None:
-        self.assertEqual(Notices(success=True).notify, "SUCCESS,FAILURE,DELAY")
-        self.assertEqual(Notices(failure=False, delay=False).notify, "NEVER")
+        self.assertEqual(notify_value(Notices(success=True).notify), "SUCCESS,FAILURE,DELAY")
+        self.assertEqual(notify_value(Notices(failure=False, delay=False).notify), "NEVER")
         result = await self.send(self.put(notices=Notices()))
         self.assertIsNone(result.problem)
 

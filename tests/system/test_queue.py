@@ -94,9 +94,9 @@ class Delivering(SynchronousTestCase):
         asked = RecipientRequest(Notify.SUCCESS | Notify.FAILURE, original_recipient(parse("b+b@away.test")))
         system.accept("bob@away.test", dsn=asked, message=MessageRequest(Return.HEADERS, "id=1"))
         (sent,) = system.relay.delivered
-        self.assertEqual((sent.transmission.ret, sent.transmission.envid), ("HDRS", "id+3D1"))
+        self.assertEqual(sent.transmission.parameters.dsn.parameters(), ("RET=HDRS", "ENVID=id+3D1"))
         forward = sent.transmission.recipients[0]
-        self.assertEqual((forward.notify, forward.orcpt), ("SUCCESS,FAILURE", "rfc822;b+2Bb@away.test"))
+        self.assertEqual(forward.dsn.parameters(), ("NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;b+2Bb@away.test"))
         self.assertEqual(system.notices(), [], "the next hop speaks DSN and answers for notices")
 
     def test_forwarded_mail_leaves_under_a_name_of_ours_and_its_own_sender_is_told(self) -> None:

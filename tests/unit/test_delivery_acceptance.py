@@ -14,7 +14,7 @@ from emailsys.delivery.acceptance import QueueingIntake
 from emailsys.interfaces import IIncoming, IIntake
 from emailsys.mail.address import parse
 from emailsys.mail.dsn_request import MessageRequest, Notify, OriginalRecipient, RecipientRequest
-from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute, Route
+from emailsys.mail.envelope import Envelope, LocalRoute, MailParameters, Recipient, RemoteRoute, Route
 from tests.fakes.memory_relay import MemoryRouter
 from tests.fakes.memory_store import MemoryStore
 
@@ -52,7 +52,7 @@ class Accepting(SynchronousTestCase):
             None if sender is None else parse(sender),
             [Recipient(parse(to), routes, dsn)],
             self.store.now(),
-            dsn=MessageRequest(envid="e7"),
+            parameters=MailParameters(dsn=MessageRequest(envid="e7")),
         )
         self.assertEqual(incoming.octets, len(MESSAGE))
         self.successResultOf(Deferred.fromCoroutine(incoming.commit(envelope)))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.mail.address import parse
+from emailsys.mail.address import Address, parse
 from emailsys.mail.dsn_request import (
     NOTHING_ASKED_FOR_RECIPIENT,
     DSNParameterError,
@@ -79,6 +79,11 @@ class PassingOn(SynchronousTestCase):
         self.assertEqual(asked.parameters(), ("NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;a+2Bb@x.test"))
         self.assertEqual(MessageRequest().parameters() + NOTHING_ASKED_FOR_RECIPIENT.parameters(), ())
         self.assertEqual(RecipientRequest(Notify.NEVER).parameters(), ("NOTIFY=NEVER",))
+        for letters, given in ((80, 1), (90, 0)):
+            # Six characters for each letter where UTF-8 must not stand as it is.
+            long = RecipientRequest(orcpt=original_recipient(Address("\u00f6" * letters, "x.test")))
+            self.assertEqual(len(long.parameters()), given)
+            self.assertEqual(len(long.parameters(smtputf8=True)), 1)
         utf8 = RecipientRequest(None, original_recipient(parse("bö@x.test")))
         self.assertEqual(utf8.parameters(smtputf8=True), ("ORCPT=utf-8;bö@x.test",))
 

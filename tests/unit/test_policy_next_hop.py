@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 from emailsys.config.settings import RouteSettings, RoutingSettings
 from emailsys.interfaces import IRouter, QueueRow
 from emailsys.mail.address import Address, parse
-from emailsys.mail.envelope import BodyType
+from emailsys.mail.envelope import NO_PARAMETERS
 from emailsys.mail.next_hop import HostRoute, NextHop, TLSPolicy
 from emailsys.operations import IRouteAdministration
 from emailsys.policy.expansion import AliasRouter
@@ -30,7 +30,7 @@ BOB = parse("bob@away.test")
 
 
 def row(reverse_path: Address | None, forward_path: Address, forwarded: bool = False) -> QueueRow:
-    return QueueRow(1, 1, "Q1", reverse_path, forward_path, NOW, 10, BodyType.SEVEN_BIT, False, 0, forwarded=forwarded)
+    return QueueRow(1, 1, "Q1", reverse_path, forward_path, NOW, 10, NO_PARAMETERS, 0, forwarded=forwarded)
 
 
 class Table(SynchronousTestCase):

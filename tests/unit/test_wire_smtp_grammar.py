@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.mail import reply as replies
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import MessageRequest, Notify, OriginalRecipient, RecipientRequest, Return
-from emailsys.mail.envelope import BodyType
+from emailsys.mail.envelope import BodyType, MailParameters
 from emailsys.mail.reply import Reply
 from emailsys.wire.smtp_grammar import (
     Chunk,
@@ -59,7 +59,7 @@ class Mail(SynchronousTestCase):
     def test_parameters_in_any_order_and_case(self) -> None:
         self.assertEqual(
             parse_mail(b"from:<carol@elsewhere.test>  smtputf8 Body=8BitMime\tauth=<> size=00012"),
-            MailArguments(CAROL, 12, BodyType.EIGHT_BIT_MIME, True),
+            MailArguments(CAROL, 12, MailParameters(BodyType.EIGHT_BIT_MIME, True)),
         )
         self.assertEqual(parse_mail(b"FROM:<> BODY=7BIT AUTH=a+2Bb@c"), MailArguments(None))
 
@@ -88,9 +88,11 @@ class Mail(SynchronousTestCase):
         """RFC 3461 §4.3, §4.4."""
         self.assertEqual(
             parse_mail(b"FROM:<> ret=hdrs ENVID=QQ+2B1 SIZE=5"),
-            MailArguments(None, 5, dsn=MessageRequest(Return.HEADERS, "QQ+1")),
+            MailArguments(None, 5, MailParameters(dsn=MessageRequest(Return.HEADERS, "QQ+1"))),
         )
-        self.assertEqual(parse_mail(b"FROM:<> RET=FULL"), MailArguments(None, dsn=MessageRequest(Return.FULL)))
+        self.assertEqual(
+            parse_mail(b"FROM:<> RET=FULL"), MailArguments(None, None, MailParameters(dsn=MessageRequest(Return.FULL)))
+        )
 
     def test_malformed_wishes_are_refused_with_501_5_5_4(self) -> None:
         for text in (
@@ -118,7 +120,10 @@ class Mail(SynchronousTestCase):
     def test_letters_beyond_ascii_need_smtputf8(self) -> None:
         path = "FROM:<j\u00fcrgen@b>".encode()
         self.assertEqual(parse_mail(path), replies.NEEDS_SMTPUTF8)
-        self.assertEqual(parse_mail(path + b" SMTPUTF8"), MailArguments(Address("j\u00fcrgen", "b"), smtputf8=True))
+        self.assertEqual(
+            parse_mail(path + b" SMTPUTF8"),
+            MailArguments(Address("j\u00fcrgen", "b"), None, MailParameters(smtputf8=True)),
+        )
 
     def test_source_routes_are_dropped_and_must_be_routes(self) -> None:
         self.assertEqual(parse_mail(b"FROM:<@a,@b.c:carol@elsewhere.test>"), MailArguments(CAROL))

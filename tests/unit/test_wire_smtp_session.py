@@ -4,6 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail import reply as replies
 from emailsys.mail.address import Address
+from emailsys.mail.envelope import MailParameters
 from emailsys.mail.reply import Reply
 from emailsys.wire.sasl import Credentials
 from emailsys.wire.smtp_body import StuffedMessage
@@ -129,7 +130,7 @@ class Order(SynchronousTestCase):
 
     def test_smtputf8_counts_for_one_transaction(self) -> None:
         made = session(Stage.GREETED)
-        made.mail_taken(MailArguments(None, smtputf8=True))
+        made.mail_taken(MailArguments(None, None, MailParameters(smtputf8=True)))
         line = "RCPT TO:<j\u00fcrgen@b>\r\n".encode()
         self.assertEqual(only(made, line), Command("RCPT", RcptArguments(Address("j\u00fcrgen", "b"))))
         made.transaction_over()
