@@ -1,0 +1,1 @@
+Accounts: quotas for maildrops and domains; owner and postmaster get a message at 90 %.

@@ -1,0 +1,1 @@
+Mail client: reads damaged MIME, names each defect, and shows the structure of a message.

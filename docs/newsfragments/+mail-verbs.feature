@@ -1,0 +1,1 @@
+Mail client: each verb works in scripts with --json; "emailsys mail sendmail" stands in for /usr/sbin/sendmail.

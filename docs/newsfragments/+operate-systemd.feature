@@ -1,0 +1,1 @@
+Operation: a hardened systemd unit, and a guide from the DNS to the first upgrade.

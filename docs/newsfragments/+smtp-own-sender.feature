@@ -1,0 +1,1 @@
+SMTP: authenticated users can send only from addresses at which they receive.

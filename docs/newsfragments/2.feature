@@ -1,1 +1,0 @@
-SMTP in, a durable store, POP3 out, TLS and AUTH: a whole mail system runs from `emailsys try`, or as `twistd emailsys` and `emailsys serve`. No client can shut out the others: connections are limited in all and for each address, and so are refusals in a session and the time of a message.

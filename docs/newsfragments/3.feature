@@ -1,1 +1,0 @@
-Mail leaves: aliases, routes and smart hosts, a durable queue with notifications, `emailsys queue`, `trace`, `verify`, `status`, quotas that warn by mail, and metrics. `emailsys upgrade` brings a PostgreSQL store to a new schema once it is backed up; the postmaster is told of a domain that is nearly full.
