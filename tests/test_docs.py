@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+import click
 from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -32,6 +33,18 @@ def documents() -> list[Path]:
         *sorted((CHECKOUT / "docs").rglob("*.md")),
         *sorted((CHECKOUT / "certs").glob("*.md")),
     ]
+
+
+def commands_in(text: str) -> set[tuple[str, str]]:
+    """The commands of emailsys in blocks of code, fenced or indented: each with the word behind it, or ""."""
+    fenced = "\n".join(re.findall(r"(?ms)^```[^\n]*\n(.*?)^```$", text))
+    indented = "\n".join(re.findall(r"(?m)^    (.+)$", text))
+    return {
+        (name, verb or "")
+        for name, verb in re.findall(
+            r"(?m)^(?:\$ )?(?:\.venv/bin/)?emailsys ([a-z]+)(?: ([a-z]+))?", f"{fenced}\n{indented}"
+        )
+    }
 
 
 class DocumentTests(SynchronousTestCase):
@@ -111,14 +124,18 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual(table, {int(status): words for status, words in MEANING.items()})
 
     def test_each_command_that_is_shown_exists(self) -> None:
-        """Lines of code that begin with `emailsys` name a command of the console program."""
-        commands = set(program.list_commands(None))  # type: ignore[arg-type]
-        shown = {
-            name
-            for document in documents()
-            for name in re.findall(r"(?m)^(?:    |\$ )(?:\.venv/bin/)?emailsys ([a-z]+)", document.read_text("utf-8"))
+        """Lines of code that begin with `emailsys` name a command of the console program, and after `mail` its verb."""
+        shown = {words for document in documents() for words in commands_in(document.read_text("utf-8"))}
+        unknown = {name for name, _ in shown if name not in program.list_commands(click.Context(program))}
+        mail = program.get_command(click.Context(program), "mail")
+        assert isinstance(mail, click.Group)
+        unknown |= {
+            verb
+            for name, verb in shown
+            if name == "mail" and verb not in ("", *mail.list_commands(click.Context(mail)))
         }
-        self.assertEqual(shown - commands, set())
+        self.assertEqual(unknown, set())
+        self.assertGreater(len(shown), 30)
 
     def test_each_setting_that_is_named_exists(self) -> None:
         """`pop3.takeover_after` is a key of the example configuration."""
