@@ -17,7 +17,7 @@ from emailsys.client.archive.index import Entry, Index
 from emailsys.client.archive.marks import Journal, Marks
 from emailsys.client.archive.parts import remove_unowned
 from emailsys.client.archive.spooling import ARRIVING, Waiting
-from emailsys.client.archive.values import Place
+from emailsys.client.archive.values import ArchiveError, Place
 from emailsys.client.folders import make_folder, sync_folders
 
 
@@ -31,7 +31,11 @@ class Unentered:
 
 
 class Keeper:
-    """The steps that change files. Whoever calls holds the write lock."""
+    """The steps that change files. Whoever calls holds the write lock.
+
+    What is on disk is done, whatever becomes of the index. If the index cannot be written, the next writer finds that
+    folders or journals differ from it.
+    """
 
     def __init__(self, root: Path, index: Index) -> None:
         """@raise OSError: the folder of what is being written cannot be made."""
@@ -99,14 +103,23 @@ class Keeper:
         location = self._index.location(key)
         assert location is not None
         place, name = location
-        before = read_entry(self._root, place, name, key, Marks())
-        write_whole(folder_path(self._root, place) / name, octets)
         marks = self._index.marks([key])[key]
-        entry = Entry(key, place, name, len(octets), now, facts_of(octets, now), marks)
+        before = read_entry(self._root, place, name, key, marks)
+        # Out of the index first: the name of the file stays, so only a file that is not there is read again.
         with self._index.transaction() as connection:
             self._index.remove(connection, key, before.facts if before is not None else None)
-            self._index.insert(connection, [entry])
-            self._seen(connection, {place})
+        entry = before
+        try:
+            write_whole(folder_path(self._root, place) / name, octets)
+            entry = Entry(key, place, name, len(octets), now, facts_of(octets, now), marks)
+        except ArchiveError:
+            # The old octets, or the new ones where only the folder could not be synced.
+            entry = read_entry(self._root, place, name, key, marks)
+            raise
+        finally:
+            with suppress(sqlite3.Error), self._index.transaction() as connection:
+                self._index.insert(connection, [entry] if entry is not None else [])
+                self._seen(connection, {place})
 
     def mark(self, keys: Sequence[str], change: Callable[[Marks], Marks]) -> None:
         """Change marks: the journal first."""
@@ -114,7 +127,7 @@ class Keeper:
         after = {key: change(marks) for key, marks in before.items()}
         after = {key: marks for key, marks in after.items() if marks != before[key]}
         self._journal((self._place(key).account, key, marks) for key, marks in after.items())
-        with self._index.transaction() as connection:
+        with suppress(sqlite3.Error), self._index.transaction() as connection:
             for key, marks in after.items():
                 self._index.mark(connection, key, marks)
             self._journals_seen(connection)
@@ -140,7 +153,7 @@ class Keeper:
         # The new names before the loss of the old ones: a message may be there twice for a moment, never not at all.
         sync_folders([folder_path(self._root, place) for _, place in moves])
         sync_folders([folder_path(self._root, place) for place in touched])
-        with self._index.transaction() as connection:
+        with suppress(sqlite3.Error), self._index.transaction() as connection:
             for key, place in moves:
                 self._index.relocate(connection, key, place, names[key])
             self._seen(connection, touched)
