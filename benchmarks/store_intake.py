@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from emailsys.config.settings import StoreSettings
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Client, Envelope, LocalRoute, Recipient
-from emailsys.store.open import Store, open_store
+from emailsys.store.open import Opening, Store, open_store
 from emailsys.telemetry import Telemetry
 
 
@@ -61,7 +61,7 @@ def cpu() -> float:
 
 async def measure(arguments: argparse.Namespace, folder: Path) -> None:
     """Both directions, once."""
-    store = open_store(StoreSettings(url=arguments.url), folder, reactor, Telemetry())  # type: ignore[arg-type]
+    store = open_store(StoreSettings(url=arguments.url), folder, reactor, Telemetry(), Opening(create=True))  # type: ignore[arg-type]
     await store.accounts.add_domain("example.test", Address("user0", "example.test"))
     accounts = []
     for number in range(arguments.accounts):

@@ -30,6 +30,17 @@ class StoreFull(StoreError):
     """The disk is full, or the writes that wait have reached their bound. Becomes 452 4.3.1."""
 
 
+class StoreMissing(StoreError):
+    """There is no store: none was made, or its files are gone. Becomes 451 4.3.5, 454 or -ERR [SYS/TEMP].
+
+    A store that is missing knows nobody, so that nothing permanent may be concluded from what it does not know.
+    """
+
+
+class NoDomains(StoreMissing):
+    """The store has no domain: it is new, or another one than it should be. Becomes the same."""
+
+
 class MaildropInUse(Exception):
     """Another session holds the maildrop (RFC 2449 §8.1.2, IN-USE)."""
 
@@ -355,12 +366,16 @@ class IMaildrops(Interface):
 
 
 class IDirectory(Interface):
-    """Accounts, domains and addresses, as policy asks for them. Answers come from a cache no older than a second."""
+    """Accounts, domains and addresses, as policy asks for them. Answers come from a cache no older than a second.
+
+    While there is no domain at all, each method that would answer with nothing raises NoDomains: what an empty store
+    does not know may exist all the same. The same goes for IAliases.
+    """
 
     async def is_local_domain(domain_key: str) -> bool:
         """Whether mail for that domain (lower-case A-labels) belongs here."""
 
-    async def default_domain() -> str | None:
+    async def default_domain() -> str:
         """The domain of a bare <postmaster> (RFC 5321 §4.5.1): the first that was added."""
 
     async def find_address(local_key: str, domain_key: str) -> Account | None:
@@ -368,32 +383,6 @@ class IDirectory(Interface):
 
     async def find_login(name_key: tuple[str, str]) -> Login | None:
         """The account whose own address that is, with credentials; a disabled one too."""
-
-
-@dataclass(frozen=True, slots=True)
-class UserRow:
-    """What `user list` shows: octets and count of the messages in the maildrop, and its bound, 0 for none."""
-
-    address: Address
-    enabled: bool
-    messages: int
-    octets: int
-    quota: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class DomainRow:
-    """What `domain list` shows: octets of the messages in all its maildrops, and their bound, 0 for none."""
-
-    name: str
-    postmaster: Address | None
-    users: int
-    octets: int = 0
-    quota: int = 0
-
-
-class AdminError(Exception):
-    """An administrative command cannot be carried out; the message says why and what to do."""
 
 
 class IAliases(Interface):
@@ -404,43 +393,3 @@ class IAliases(Interface):
 
         The catch-all of a domain, which stands for all names that nobody has, is its alias with an empty local part.
         """
-
-
-class IAccounts(Interface):
-    """Administration of domains and accounts. Every change bumps the generation that caches check.
-
-    Each method raises AdminError for what does not exist, exists already, or must not be done.
-    """
-
-    async def add_domain(name: str, postmaster: Address) -> None:
-        """Add a domain with postmaster and abuse, both delivered to one account of a domain of this system, this one
-        among them. The account may be made later; until then they have nobody.
-        """
-
-    async def list_domains() -> Sequence[DomainRow]:
-        """In the order in which they were added."""
-
-    async def remove_domain(name: str) -> None:
-        """Refused while it has users, or the postmaster of another domain."""
-
-    async def add_user(address: Address, credentials: Sequence[tuple[str, str]]) -> None:
-        """Add an account with one credentials row for each scheme."""
-
-    async def list_users(domain: str | None) -> Sequence[UserRow]:
-        """By domain, then local part."""
-
-    async def remove_user(address: Address, purge: bool) -> None:
-        """Refused while mail exists unless `purge`, which may have deleted some of it when it fails with StoreError.
-
-        Refused while it is a domain's postmaster, but for the last user of that very domain: else no domain could go.
-        """
-
-    async def set_credentials(address: Address, credentials: Sequence[tuple[str, str]]) -> None:
-        """Replace the account's credentials."""
-
-    async def renew_secret(account_id: int, scheme: str, old: str, new: str) -> bool:
-        """Replace a stored secret by another of the same password. Returns whether it was still the old one; if it is
-        not, or the account is gone, nothing changes."""
-
-    async def set_enabled(address: Address, enabled: bool) -> None:
-        """A disabled account cannot log in, and not send where it is logged in; its mail is still received."""

@@ -1,4 +1,4 @@
-"""What operators ask of the store: the queue, the life of messages, aliases, routes, quotas, the ledger."""
+"""What operators ask of the store: accounts, the queue, the life of messages, aliases, routes, quotas, the ledger."""
 
 from __future__ import annotations
 
@@ -13,6 +13,72 @@ from zope.interface import Interface
 
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import HostRoute
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """What `user list` shows: octets and count of the messages in the maildrop, and its bound, 0 for none."""
+
+    address: Address
+    enabled: bool
+    messages: int
+    octets: int
+    quota: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRow:
+    """What `domain list` shows: octets of the messages in all its maildrops, and their bound, 0 for none."""
+
+    name: str
+    postmaster: Address | None
+    users: int
+    octets: int = 0
+    quota: int = 0
+
+
+class AdminError(Exception):
+    """An administrative command cannot be carried out; the message says why and what to do."""
+
+
+class IAccounts(Interface):
+    """Administration of domains and accounts. Every change bumps the generation that caches check.
+
+    Each method raises AdminError for what does not exist, exists already, or must not be done.
+    """
+
+    async def add_domain(name: str, postmaster: Address) -> None:
+        """Add a domain with postmaster and abuse, both delivered to one account of a domain of this system, this one
+        among them. The account may be made later; until then they have nobody.
+        """
+
+    async def list_domains() -> Sequence[DomainRow]:
+        """In the order in which they were added."""
+
+    async def remove_domain(name: str) -> None:
+        """Refused while it has users, or the postmaster of another domain."""
+
+    async def add_user(address: Address, credentials: Sequence[tuple[str, str]]) -> None:
+        """Add an account with one credentials row for each scheme."""
+
+    async def list_users(domain: str | None) -> Sequence[UserRow]:
+        """By domain, then local part."""
+
+    async def remove_user(address: Address, purge: bool) -> None:
+        """Refused while mail exists unless `purge`, which may have deleted some of it when it fails with StoreError.
+
+        Refused while it is a domain's postmaster, but for the last user of that very domain: else no domain could go.
+        """
+
+    async def set_credentials(address: Address, credentials: Sequence[tuple[str, str]]) -> None:
+        """Replace the account's credentials."""
+
+    async def renew_secret(account_id: int, scheme: str, old: str, new: str) -> bool:
+        """Replace a stored secret by another of the same password. Returns whether it was still the old one; if it is
+        not, or the account is gone, nothing changes."""
+
+    async def set_enabled(address: Address, enabled: bool) -> None:
+        """A disabled account cannot log in, and not send where it is logged in; its mail is still received."""
 
 
 class RowState(enum.Enum):

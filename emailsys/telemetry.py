@@ -72,13 +72,20 @@ class Telemetry:
 
     def event(self, name: str, /, **fields: object) -> None:
         """Count an event and log it on one line."""
+        self._tell(LogLevel.info, name, fields)
+
+    def alarm(self, name: str, /, **fields: object) -> None:
+        """The same, as critical: an operator has to act, and mail waits until then."""
+        self._tell(LogLevel.critical, name, fields)
+
+    def _tell(self, level: Any, name: str, fields: Mapping[str, object]) -> None:
         self.counters[name] += 1
         log = self._log
         # What Logger.emit makes of it, without its look whether there is such a level: a quarter of a line's cost.
         log.observer(
             {
                 "log_logger": log,
-                "log_level": LogLevel.info,
+                "log_level": level,
                 "log_namespace": log.namespace,
                 "log_source": log.source,
                 "log_format": "{mail_event}",
@@ -125,6 +132,9 @@ class LogWriter:
         if line is None or "log_failure" in event:
             if not _is_about_a_question(event):
                 self._write_other(event)
+            return
+        if event["log_level"] is not LogLevel.info:
+            self._write_other(event)
             return
         second = int(event["log_time"])
         if second != self._second:

@@ -5,22 +5,17 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from emailsys.cli.options import Places, Refused
+from emailsys.cli.options import NoStore, Places, Refused
 from emailsys.config.exits import Exit
-from emailsys.ops.commands import BUSY, DEFECT
+from emailsys.ops.commands import BUSY, DEFECT, MISSING
 from emailsys.ops.control import ControlFailed, NoDaemon, ask
-from emailsys.supervisor import holder_of, make_state_folder
+from emailsys.supervisor import check_state_folder, holder_of, make_state_folder
 
 # Seconds a daemon that has just been started gets to open its control socket.
 START_PATIENCE: Final = 5.0
-# What asks for mail that is there: the answer of an empty store that it makes itself would hide that the folder is the
-# wrong one.
-_OF_MAIL: Final = ("queue.", "trace", "verify")
+# What makes a store where there is none (decision 0023): all else would hide that the folder is the wrong one.
+_MAKES_A_STORE: Final = ("domain.add",)
 _STATUS: Final = {BUSY: Exit.TEMPORARY, DEFECT: Exit.SOFTWARE}
-
-
-class NoStore(Refused):
-    """Neither a daemon nor a store is there."""
 
 
 def administer(where: Places, request: dict[str, Any]) -> Any:
@@ -28,23 +23,32 @@ def administer(where: Places, request: dict[str, Any]) -> Any:
 
     @raise Refused: it cannot be carried out.
     """
-    answer = _by_daemon(where, request)
+    answer = by_daemon(where, request)
     if answer is None:
-        from emailsys.cli.direct import carry_out, has_store
+        from emailsys.cli.direct import carry_out
 
         settings = where.settings()
         where.announce(settings.store.url)
-        if request["command"].startswith(_OF_MAIL) and not has_store(settings):
-            raise NoStore(f"there is no store in {where.folder}; `emailsys domain add` begins one", Exit.NO_INPUT)
-        make_state_folder(where.folder)
-        answer = carry_out(settings, request)
-    if "error" in answer:
-        error = answer["error"]
-        raise Refused(str(error["message"]), _STATUS.get(error["kind"], Exit.DATA))
-    return answer["result"]
+        create = request["command"] in _MAKES_A_STORE
+        (make_state_folder if create else check_state_folder)(where.folder)
+        answer = carry_out(settings, request, create)
+    return result_of(answer)
 
 
-def _by_daemon(where: Places, request: dict[str, Any]) -> dict[str, Any] | None:
+def result_of(answer: dict[str, Any]) -> Any:
+    """The result in an answer.
+
+    @raise Refused: it tells why there is none.
+    """
+    if "error" not in answer:
+        return answer["result"]
+    kind, message = answer["error"]["kind"], str(answer["error"]["message"])
+    if kind == MISSING:
+        raise NoStore(message)
+    raise Refused(message, _STATUS.get(kind, Exit.DATA))
+
+
+def by_daemon(where: Places, request: dict[str, Any]) -> dict[str, Any] | None:
     """The answer of the daemon; None where none runs."""
     deadline = time.monotonic() + START_PATIENCE
     while True:

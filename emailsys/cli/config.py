@@ -186,15 +186,22 @@ def _of_certificates(settings: Settings) -> Iterator[str]:
 
 
 def warnings_of_store(where: Places, settings: Settings) -> Iterator[str]:
-    """The same of the routes that the running daemon's store keeps: each that never counts, or is seldom meant."""
+    """What is wrong with the store, and the same of the routes that the running daemon's store keeps: each that never
+    counts, or is seldom meant."""
     from emailsys.cli.route import settings_of
     from emailsys.config.sense import odd_route
     from emailsys.ops.control import ControlFailed, NoDaemon, ask
+    from emailsys.store.look import trouble_of
 
     try:
+        trouble = ask(where.folder, {"command": "status"}).get("result", {}).get("store", {}).get("trouble")
         rows = ask(where.folder, {"command": "route.list"}).get("result", [])
-    except (NoDaemon, ControlFailed):
+    except NoDaemon:
+        trouble, rows = trouble_of(settings.store, settings.state), []
+    except ControlFailed:
         return
+    if trouble is not None:
+        yield trouble
     first = {(route.recipient_domain, route.sender_domain) for route in settings.routing.routes}
     for row in rows:
         here = f"route from {row['from'] or 'anybody'} to {row['to'] or 'all others'}"

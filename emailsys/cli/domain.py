@@ -40,7 +40,10 @@ def domain() -> None:
 @as_json
 @places
 def add(where: Places, name: str, postmaster: Address | None, as_json: bool) -> None:
-    """Add a domain, with its addresses postmaster and abuse (RFC 5321 §4.5.1, RFC 2142)."""
+    """Add a domain, with its addresses postmaster and abuse (RFC 5321 §4.5.1, RFC 2142).
+
+    Where there is no store yet, one is made, as by `emailsys init`.
+    """
     if not is_mail_domain(name):
         raise click.BadParameter(f"{name!r} is no domain; such are example.org, grün.example", param_hint="'NAME'")
     if postmaster is None:

@@ -92,6 +92,7 @@ class LazyGroup(click.Group):
         ),
         "try": ("emailsys.cli.tryout:try_it", "See it work: a message goes through a system of its own, on loopback."),
         "serve": ("emailsys.cli.serve:serve", "Run the daemon in the foreground; `twistd emailsys` is its twin."),
+        "init": ("emailsys.cli.init:init", "Make an empty store; the daemon makes none by itself."),
         "domain": ("emailsys.cli.domain:domain", "Add, list and remove domains."),
         "user": ("emailsys.cli.user:user", "Add, list, change and remove the accounts of a domain."),
         "alias": ("emailsys.cli.alias:alias", "Set, list and remove names that stand for others."),

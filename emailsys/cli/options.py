@@ -35,6 +35,13 @@ class Refused(click.ClickException):
         click.echo(f"emailsys: {self.message}", err=True)
 
 
+class NoStore(Refused):
+    """There is no store: neither here nor with the daemon that runs."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, Exit.NO_INPUT)
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
     """The state folder and the configuration file that the command line and the environment chose."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from emailsys.cli.accounts import NoStore, administer
+from emailsys.cli.accounts import administer
 from emailsys.cli.amounts import shown_span, shown_time
 from emailsys.cli.in_force import running
-from emailsys.cli.options import Places, Refused, as_json, places
+from emailsys.cli.options import NoStore, Places, Refused, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.cli.verbs import examples
 from emailsys.config.exits import Exit
@@ -32,21 +32,33 @@ _NEARLY_FULL = 10
 def status(where: Places, as_json: bool) -> int:
     """Show the daemon, its services and sessions, the queue, and what was counted since its start.
 
-    The exit status is 69 where no daemon runs; the queue is shown all the same.
+    The exit status is 69 where no daemon runs, the queue being shown all the same, and where the daemon takes no mail.
     """
     daemon = running(where)
+    queue: list[dict[str, Any]] | None = None
     try:
         queue = administer(where, {"command": "queue.summary"})
     except NoStore as error:
-        raise Refused(f"no daemon runs, and {error.message}", Exit.UNAVAILABLE) from None
+        if daemon is None:
+            raise Refused(f"no daemon runs, and {error.message}", Exit.UNAVAILABLE) from None
+    except Refused:
+        # A daemon in trouble tells of it below.
+        if daemon is None or _trouble(daemon) is None:
+            raise
     if as_json:
         print_json({"daemon": daemon, "queue": queue})
     else:
         _show(daemon, queue)
-    return Exit.OK if daemon else Exit.UNAVAILABLE
+    return Exit.UNAVAILABLE if daemon is None or _trouble(daemon) is not None else Exit.OK
 
 
-def _show(daemon: dict[str, Any] | None, queue: list[dict[str, Any]]) -> None:
+def _trouble(daemon: dict[str, Any]) -> str | None:
+    """Why the daemon takes no mail, None where it does."""
+    trouble: str | None = daemon.get("store", {}).get("trouble")
+    return trouble
+
+
+def _show(daemon: dict[str, Any] | None, queue: list[dict[str, Any]] | None) -> None:
     if daemon is None:
         click.echo("no daemon runs")
     else:
@@ -55,6 +67,9 @@ def _show(daemon: dict[str, Any] | None, queue: list[dict[str, Any]]) -> None:
             f"up {shown_span(daemon['up'])}, state in {daemon['state']}, "
             f"configuration {daemon['config'] or 'embedded'}"
         )
+        trouble = _trouble(daemon)
+        if trouble is not None:
+            click.echo(f"NO MAIL IS TAKEN, senders hear 451 and come again: {trouble}")
         for service, addresses in daemon["listening"].items():
             sessions = daemon["sessions"].get(service)
             count = "" if sessions is None else f"  {counted(sessions, 'session')}"
@@ -68,6 +83,8 @@ def _show(daemon: dict[str, Any] | None, queue: list[dict[str, Any]]) -> None:
         counters = sorted(daemon["counters"].items(), key=lambda item: (-item[1], item[0]))
         if counters:
             click.echo("since the start: " + ", ".join(f"{name} {count}" for name, count in counters))
+    if queue is None:
+        return
     totals = {state: sum(row[state] for row in queue) for state in ("waiting", "leased", "held")}
     if not queue:
         click.echo("queue: empty")

@@ -84,6 +84,7 @@ def _run(folder: Path, base: int, once: bool, as_json: bool) -> int:
     _write(folder / CONFIG_NAME, _configuration(folder, ports))
     passwords, are_new = kept_passwords(folder / "passwords.json")
     previous = [(number, signal.signal(number, _end)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    _make_store(folder)
     daemon = RunningDaemon(folder, folder / CONFIG_NAME, folder / "daemon.log")
     try:
         daemon.start()
@@ -189,6 +190,19 @@ def kept_passwords(path: Path) -> tuple[dict[str, str], bool]:
 
 def _new_password() -> str:
     return "-".join("".join(secrets.choice(_PASSWORD_ALPHABET) for _ in range(4)) for _ in range(4))
+
+
+def _make_store(folder: Path) -> None:
+    """Do what `emailsys init` does, in the folder that is this command's own."""
+    from emailsys.cli.direct import on_the_store
+    from emailsys.config.loader import embedded
+    from emailsys.store.open import Store
+    from emailsys.telemetry import Telemetry
+
+    async def nothing(store: Store) -> None:
+        """That it was made is all."""
+
+    on_the_store(embedded(folder), nothing, Telemetry(), create=True)
 
 
 def prepare_accounts(daemon: RunningDaemon, passwords: Mapping[str, str], are_new: bool) -> None:

@@ -26,7 +26,7 @@ def upgrade(where: Places, yes: bool, as_json: bool) -> None:
     from emailsys.cli.direct import on_the_store
     from emailsys.store.open import Store
     from emailsys.store.schema import REVISION
-    from emailsys.supervisor import make_state_folder
+    from emailsys.supervisor import check_state_folder
     from emailsys.telemetry import Telemetry
 
     settings = where.settings()
@@ -39,6 +39,6 @@ def upgrade(where: Places, yes: bool, as_json: bool) -> None:
     async def nothing(store: Store) -> None:
         """That it was opened is all."""
 
-    make_state_folder(where.folder)
+    check_state_folder(where.folder)
     on_the_store(settings, nothing, Telemetry(), backed_up=True)
     print_done({"revision": REVISION}, as_json, f"the store is at revision {REVISION}, that of this release")

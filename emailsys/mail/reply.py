@@ -78,10 +78,16 @@ TOO_MANY_LOGINS: Final = Reply(421, "4.7.0", "too many failed logins, closing")
 LOCAL_ERROR: Final = Reply(451, "4.3.0", "local error, try again later")
 BROKEN_OFF: Final = Reply(451, "4.3.2", "the attempt was broken off here, as this service was stopping")
 OUTBOUND_OFF: Final = Reply(451, "4.3.2", "mail to other systems is switched off here (outbound.enabled)")
+# RFC 3463 §3.4, X.3.5: the system is not configured so that it can take the message.
+STORE_MISSING: Final = Reply(
+    451, "4.3.5", "the mail store of this system is missing; its operator has to bring it back, try again later"
+)
+NO_DOMAINS: Final = Reply(451, "4.3.5", "this system has no domain yet; its operator has to add one, try again later")
 STORE_FULL: Final = Reply(452, "4.3.1", "not enough room, try again later")
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "too many recipients, send to the others in another transaction")
 TLS_UNAVAILABLE: Final = Reply(454, "4.7.0", "TLS is not available")
 LOGIN_BUSY: Final = Reply(454, "4.7.0", "too many logins at the moment, try again later")
+LOGIN_UNCHECKED: Final = Reply(454, "4.7.0", "logins cannot be checked at the moment, try again later")
 
 # What was typed is no command, or not in its place.
 UNKNOWN_COMMAND: Final = Reply(500, "5.5.1", "unknown command")

@@ -11,7 +11,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.python.failure import Failure
 from typing_extensions import override
 
-from emailsys.interfaces import IMaildrop, MaildropLost, StoreError
+from emailsys.interfaces import IMaildrop, MaildropLost, StoreError, StoreMissing
 from emailsys.mail.quantities import counted
 from emailsys.net.admission import TurnedAway
 from emailsys.net.pop3_authorization import POP3Authorization, POP3Service
@@ -84,6 +84,9 @@ class POP3Server(POP3Authorization):
             self.event("pop3.taken_over")
             self.failResponse(_TAKEN_OVER)
             self.close()
+        elif failure.check(StoreMissing):
+            # The daemon's log has it, once in a while; a line for each login would bury that one.
+            self.failResponse(_STORE_FAILED)
         elif failure.check(StoreError):
             self.event("pop3.store_failed", why=failure.getErrorMessage())
             self.failResponse(_STORE_FAILED)

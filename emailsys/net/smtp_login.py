@@ -195,7 +195,7 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
             self._refuse_login(username)
         except (LoginBusy, StoreError) as error:
             self.event("smtp.login_delayed", ip=self.client.ip, why=type(error).__name__)
-            self.reply(replies.LOGIN_BUSY)
+            self.reply(replies.LOGIN_BUSY if isinstance(error, LoginBusy) else replies.LOGIN_UNCHECKED)
         else:
             self.authenticated = True
             account = self.delivery.account

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from typing_extensions import override
 
-from emailsys.interfaces import StoreError, StoreFull
+from emailsys.interfaces import NoDomains, StoreError, StoreFull, StoreMissing
 from emailsys.mail import reply as replies
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Addressee, Arrival, Envelope, Recipient
@@ -52,6 +52,10 @@ class SMTPReception(SMTPLogin):
         """The reply to a failure; one that nobody expected is logged."""
         if failure.check(StoreFull):
             return replies.STORE_FULL
+        if failure.check(NoDomains):
+            return replies.NO_DOMAINS
+        if failure.check(StoreMissing):
+            return replies.STORE_MISSING
         if failure.check(StoreError):
             self.event("smtp.store_failed", why=failure.getErrorMessage())
         else:

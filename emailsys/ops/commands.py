@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from twisted.python.failure import Failure
 
-from emailsys.interfaces import AdminError, StoreError
+from emailsys.interfaces import NoDomains, StoreError, StoreMissing
+from emailsys.operations import AdminError
 from emailsys.ops.account_commands import ACCOUNT_COMMANDS
 from emailsys.ops.doors import Doors, Hooks
 from emailsys.ops.fields import Fields, MalformedRequest
@@ -23,13 +24,15 @@ Answer = dict[str, Any]
 MALFORMED: Final = "malformed"
 REFUSED: Final = "refused"
 BUSY: Final = "busy"
+MISSING: Final = "missing"
 DEFECT: Final = "defect"
 
 _COMMANDS: Final[Mapping[str, Understand]] = {**ACCOUNT_COMMANDS, **ROUTING_COMMANDS, **QUEUE_COMMANDS}
 _NO_HOOKS: Final = Hooks()
 
 
-def _error(kind: str, message: str) -> Answer:
+def error_answer(kind: str, message: str) -> Answer:
+    """An answer that tells why a request was not carried out."""
     return {"error": {"kind": kind, "message": message}}
 
 
@@ -53,16 +56,18 @@ class Commands:
         try:
             run = self._understand(request)
         except MalformedRequest as error:
-            return _error(MALFORMED, str(error))
+            return error_answer(MALFORMED, str(error))
         try:
             return {"result": await run(self._doors, self._hooks)}
-        except AdminError as error:
-            return _error(REFUSED, str(error))
+        except (AdminError, NoDomains) as error:
+            return error_answer(REFUSED, str(error))
+        except StoreMissing as error:
+            return error_answer(MISSING, str(error))
         except StoreError as error:
-            return _error(BUSY, f"the store could not do it now, nothing was changed: {error}")
+            return error_answer(BUSY, f"the store could not do it now, nothing was changed: {error}")
         except Exception:
             self._telemetry.surprise("control", Failure())
-            return _error(DEFECT, "an unexpected error; the daemon's log has it")
+            return error_answer(DEFECT, "an unexpected error; the daemon's log has it")
 
     def _understand(self, request: object) -> Run:
         if not isinstance(request, dict):

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred
@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
-from emailsys.ops.commands import MALFORMED, Answer, Commands, Request
+from emailsys.ops.commands import MALFORMED, Answer, Request
 from emailsys.telemetry import Telemetry
 
 SOCKET_NAME: Final = "control.sock"
@@ -34,6 +34,13 @@ ACCEPT_AGAIN_AFTER: Final = 1.0
 # sun_path of sockaddr_un holds 108 octets on Linux, 104 on BSD and macOS, the final NUL counted.
 _MAX_PATH_OCTETS: Final = 103
 _PEER_CREDENTIALS: Final = struct.Struct("3i")
+
+
+class Answering(Protocol):
+    """Carries requests out, as `emailsys.ops.commands.Commands` does."""
+
+    async def answer(self, request: object) -> Answer:
+        """The answer to a request; nothing is raised."""
 
 
 @contextmanager
@@ -93,7 +100,7 @@ class ControlProtocol(LineOnlyReceiver):
     delimiter = b"\n"
     MAX_LENGTH = MAX_REQUEST_OCTETS
 
-    def __init__(self, commands: Commands, allowed: Collection[int], telemetry: Telemetry) -> None:
+    def __init__(self, commands: Answering, allowed: Collection[int], telemetry: Telemetry) -> None:
         self._commands = commands
         self._allowed = allowed
         self._telemetry = telemetry
@@ -165,7 +172,7 @@ class ControlFactory(protocol.ServerFactory):
 
     noisy = False
 
-    def __init__(self, commands: Commands, telemetry: Telemetry, allowed: Collection[int] = ()) -> None:
+    def __init__(self, commands: Answering, telemetry: Telemetry, allowed: Collection[int] = ()) -> None:
         self._commands = commands
         self._telemetry = telemetry
         self._allowed = frozenset({0, os.geteuid(), *allowed})

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from emailsys.interfaces import IAccounts
 from emailsys.mail.address import Address
 from emailsys.operations import (
+    IAccounts,
     IAliasAdministration,
     IQueueOperations,
     IQuotas,

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any, Final
 
-from emailsys.interfaces import AdminError
 from emailsys.mail.address import is_domain, is_mail_domain
 from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
 from emailsys.mail.trace import address_literal
-from emailsys.operations import AliasRow
+from emailsys.operations import AdminError, AliasRow
 from emailsys.ops.doors import Doors, Hooks
 from emailsys.ops.fields import Fields, MalformedRequest
 from emailsys.ops.running import Run, Understand

@@ -127,7 +127,7 @@ class ForwardedSenders:
         if await self._directory.is_local_domain(reverse_path.key[1]):
             return reverse_path
         domain = self._domain or await self._directory.default_domain()
-        return SRS(self._secret, domain).rewrite(reverse_path, self._day()) if domain else reverse_path
+        return SRS(self._secret, domain).rewrite(reverse_path, self._day())
 
     def restore(self, forward_path: Address) -> Address | None:
         """The address that was rewritten; None where it is none of ours, forged or too old.

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from emailsys.interfaces import Account, IAccounts, LoginBusy, StoreError
+from emailsys.interfaces import Account, LoginBusy, StoreError
+from emailsys.operations import IAccounts
 from emailsys.passwords import ARGON2ID, needs_rehash
 from emailsys.telemetry import Telemetry
 

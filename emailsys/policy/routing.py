@@ -59,7 +59,9 @@ class Router:
             # RFC 5321 §4.1.3: mail to one of our addresses is mail to this host.
             ip = _ip_of(domain_key)
             is_ours = ip is not None and (ip in self._own_ips or ip == _ip_of(local_ip))
-            return await self._directory.default_domain() if is_ours else None
+            # Asked for in any case: without a domain nobody is refused for good, as a stranger's literal would be.
+            default = await self._directory.default_domain()
+            return default if is_ours else None
         return domain_key if await self._directory.is_local_domain(domain_key) else None
 
     async def _account(self, local_key: str, domain: str) -> Account | None:
@@ -72,6 +74,6 @@ class Router:
         if local_key == _POSTMASTER:
             # RFC 5321 §4.5.1: every domain has one; where it was taken away, that of the default domain.
             default = await self._directory.default_domain()
-            if default is not None and default != domain:
+            if default != domain:
                 return await self._directory.find_address(_POSTMASTER, default)
         return None

@@ -14,9 +14,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, insert, select, update
 from zope.interface import implementer
 
-from emailsys.interfaces import AdminError, DomainRow, Fate, IAccounts, UserRow
+from emailsys.interfaces import Fate
 from emailsys.mail.address import Address, domain_key
 from emailsys.mail.quantities import counted
+from emailsys.operations import AdminError, DomainRow, IAccounts, UserRow
 from emailsys.store.changes import Changes, find_domain
 from emailsys.store.columns import of_seconds
 from emailsys.store.directory import ROLES

@@ -8,9 +8,8 @@ from typing import Final
 from sqlalchemy import Connection, delete, insert, select
 from zope.interface import implementer
 
-from emailsys.interfaces import AdminError
 from emailsys.mail.address import Address, domain_key
-from emailsys.operations import AliasRow, IAliasAdministration
+from emailsys.operations import AdminError, AliasRow, IAliasAdministration
 from emailsys.store.changes import Changes, find_domain
 from emailsys.store.directory import ROLES
 from emailsys.store.schema import accounts, addresses, domains

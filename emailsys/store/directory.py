@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar, cast
 from sqlalchemy import Connection, select
 from zope.interface import implementer
 
-from emailsys.interfaces import Account, IAliases, IDirectory, Login
+from emailsys.interfaces import Account, IAliases, IDirectory, Login, NoDomains, StoreMissing
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import HostRoute
 from emailsys.store.database import Database, Reactor
@@ -16,6 +16,11 @@ from emailsys.store.route_rows import read_routes
 from emailsys.store.schema import accounts, addresses, credentials, domains, generation
 
 T = TypeVar("T")
+
+# What an operator is told of a store without domains.
+NO_DOMAINS: Final = (
+    "no domain has been added, so that all mail is put off (451 4.3.5): emailsys domain add NAME --postmaster ADDRESS"
+)
 
 # RFC 2142: each domain has these.
 ROLES: Final = ("postmaster", "abuse")
@@ -47,17 +52,39 @@ class Directory:
         now = self._reactor.seconds()
         if now - self._looked_at >= _LOOK_EVERY:
             self._looked_at = now
+            self._need_files()
             self.changed(await self._database.read("generation", _generation))
         try:
             return cast(T, self._answers[key])
         except KeyError:
             # The generation first: an answer may be newer than its number, never older.
             number, answer = await self._database.read("directory", lambda c: (_generation(c), look_up(c)))
+            self._need_files()
         self.changed(number)
         if number == self._generation:
             if len(self._answers) >= _CACHED:
                 self._answers.clear()
             self._answers[key] = answer
+        return answer
+
+    def _need_files(self) -> None:
+        """Answer nothing more from files that were taken away, and from nothing that was put in their place.
+
+        @raise StoreMissing: they are not those that were opened.
+        """
+        why = self._database.why_untrusted()
+        if why is not None:
+            self._answers.clear()
+            raise StoreMissing(f"{why}. Put the files back, or restart emailsys on those that are there")
+
+    async def _certain(self, key: tuple[str, ...], look_up: Callable[[Connection], T]) -> T:
+        """An answer on which mail may be refused for good: a store without domains does not know who is unknown.
+
+        @raise NoDomains: the store has none.
+        """
+        answer = await self._answer(key, look_up)
+        if not answer:
+            await self.default_domain()
         return answer
 
     async def is_local_domain(self, domain_key: str) -> bool:
@@ -67,15 +94,18 @@ class Directory:
             asked = select(domains.c.domain_id).where(domains.c.domain_key == domain_key)
             return connection.execute(asked).scalar() is not None
 
-        return await self._answer(("domain", domain_key), look_up)
+        return await self._certain(("domain", domain_key), look_up)
 
-    async def default_domain(self) -> str | None:
+    async def default_domain(self) -> str:
         """The first domain that was added, by key."""
 
         def look_up(connection: Connection) -> str | None:
             return connection.execute(select(domains.c.domain_key).order_by(domains.c.domain_id).limit(1)).scalar()
 
-        return await self._answer(("default",), look_up)
+        first = await self._answer(("default",), look_up)
+        if first is None:
+            raise NoDomains(NO_DOMAINS)
+        return first
 
     async def find_address(self, local_key: str, domain_key: str) -> Account | None:
         """The account whose own name that is, or whom the role leads to, as its only target.
@@ -98,7 +128,7 @@ class Directory:
             itself = (row.target_local_key, row.target_domain_key) == (local_key, domain_key)
             return _account(row) if itself or local_key in ROLES else None
 
-        return await self._answer(("address", local_key, domain_key), look_up)
+        return await self._certain(("address", local_key, domain_key), look_up)
 
     async def targets(self, local_key: str, domain_key: str) -> Sequence[Address]:
         """What the alias of that name stands for, in order; an empty local part asks for the catch-all."""
@@ -116,7 +146,7 @@ class Directory:
                 if (row.target_local_key, row.target_domain_key) != (local_key, domain_key)
             )
 
-        return await self._answer(("targets", local_key, domain_key), look_up)
+        return await self._certain(("targets", local_key, domain_key), look_up)
 
     async def routes(self) -> Sequence[HostRoute]:
         """The routes that the store keeps."""
@@ -142,7 +172,7 @@ class Directory:
             ).all()
             return Login(account, tuple((str(scheme), str(secret)) for scheme, secret in pairs))
 
-        return await self._answer(("login", local_key, domain_key), look_up)
+        return await self._certain(("login", local_key, domain_key), look_up)
 
 
 def _generation(connection: Connection) -> int:

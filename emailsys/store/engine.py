@@ -52,6 +52,11 @@ def padded(rows: Sequence[T]) -> list[T]:
     return [*rows, *list(rows[-1:]) * (length - len(rows))]
 
 
+def no_store(where: str) -> str:
+    """What an operator is told who names a place without a store."""
+    return f"there is no store in {where}. Run `emailsys init` to make one, or name the state folder with --state."
+
+
 class Inserts:
     """Many rows into one table, in statements of 32 rows and of the lesser powers of two."""
 

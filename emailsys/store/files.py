@@ -24,13 +24,14 @@ class StoreFiles:
     ordinary descriptor: closing it drops the locks of all SQLite connections of this process, so it is closed last.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, create: bool = True) -> None:
         """
-        @param path: the database file; made, with mode 0600, where it is missing.
+        @param path: the database file.
+        @param create: whether it is made, with mode 0600, where it is missing.
         @raise OSError: it cannot be opened.
         """
         self.path = path
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
         self._held: list[int] = []
         self._expected: dict[str, _Identity] = {str(path): _identity(os.fstat(self.descriptor))}
 

@@ -18,9 +18,9 @@ from typing import Final
 
 from sqlalchemy import Connection, inspect, text
 
-from emailsys.interfaces import StoreError
+from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.store import schema
-from emailsys.store.engine import Engine, told
+from emailsys.store.engine import Engine, no_store, told
 from emailsys.store.locks import sync_directory
 from emailsys.store.sqlite import SQLite
 from emailsys.telemetry import Telemetry
@@ -35,15 +35,21 @@ _VERSION_TABLE: Final = (
 _SCHEMA_LOCK: Final = 3
 
 
-def prepare_schema(engine: Engine, connection: Connection, telemetry: Telemetry, *, backed_up: bool = False) -> None:
+def prepare_schema(
+    engine: Engine, connection: Connection, telemetry: Telemetry, *, create: bool = True, backed_up: bool = False
+) -> None:
     """Make the store usable by this release.
 
+    @param create: whether the tables are made in an empty database.
     @param backed_up: whether an operator has said so, without which a PostgreSQL store is not migrated.
+    @raise StoreMissing: the database is empty, and is to stay so.
     @raise StoreError: it is of a later release, it is not backed up, or a migration failed; then nothing was changed.
     """
     with engine.alone():
         with connection.begin():
             found = _revision(engine, connection)
+            if found is None and not create:
+                raise StoreMissing(no_store(str(engine.path.parent) if isinstance(engine, SQLite) else engine.shown))
             if found is None:
                 _create(engine, connection)
         if found is None or found == schema.REVISION:

@@ -58,17 +58,19 @@ def run_offline(
     telemetry: Telemetry,
     *,
     backed_up: bool = False,
+    create: bool = False,
 ) -> T:
     """Open the store, run `action(store)`, close the store; returns or raises what the action did.
 
     It keeps to the daemon's locks, so that two of them, or one beside a daemon, harm nothing: a daemon sees the change
     within a second.
 
-    @param backed_up: as for `Opening`.
+    @param backed_up, create: as for `Opening`.
+    @raise StoreMissing: there is none.
     @raise StoreError: the store can't be opened.
     """
     calls = _CallQueue()
-    store = open_store(settings, state, calls, telemetry, Opening(sweep=False, backed_up=backed_up))
+    store = open_store(settings, state, calls, telemetry, Opening(sweep=False, backed_up=backed_up, create=create))
     try:
         return calls.wait_for(action(store))
     finally:

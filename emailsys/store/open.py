@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, insert, make_url, select
 from sqlalchemy.exc import ArgumentError
 
 from emailsys.config.settings import POP3Settings, StoreSettings
-from emailsys.interfaces import StoreError
+from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.store import schema
 from emailsys.store.accounts import Accounts
 from emailsys.store.aliases import Aliases
@@ -54,6 +54,7 @@ class Opening:
     @ivar idle_after: seconds without a write after which SQLite's WAL is emptied.
     @ivar reserve_octets: of free pages that stay in a SQLite file.
     @ivar backed_up: whether an operator has said so: else a PostgreSQL store of an earlier release is not upgraded.
+    @ivar create: whether an operator has asked for a store to be made where there is none (decision 0023).
     """
 
     takeover_after: float = POP3Settings().takeover_after
@@ -62,6 +63,7 @@ class Opening:
     idle_after: float = IDLE_AFTER
     reserve_octets: int = RESERVE_OCTETS
     backed_up: bool = False
+    create: bool = False
 
 
 AS_A_DAEMON: Final = Opening()
@@ -120,19 +122,21 @@ def open_store(
     telemetry: Telemetry,
     opening: Opening = AS_A_DAEMON,
 ) -> Store:
-    """Open the store, making or upgrading it first; blocks for some milliseconds, longer for an upgrade.
+    """Open the store, upgrading it first; blocks for some milliseconds, longer for an upgrade.
 
     It starts threads: a daemon calls it after it has forked (in `startService`), never in `makeService`.
 
-    @param state: the state folder; made, mode 0700, where it is missing. It holds the SQLite store.
+    @param state: the state folder, which holds the SQLite store; where one is to be made, so is the folder, mode 0700.
     @param reactor: the reactor, or what stands for one (see `offline`).
+    @raise StoreMissing: there is none, and none is to be made.
     @raise StoreError: it can't be opened; the message says why.
     """
-    try:
-        make_directory(state)
-    except OSError as error:
-        raise StoreError(f"the state folder {state} cannot be made: {error.strerror}") from error
-    return open_on(_engine(settings.url, state), settings, reactor, telemetry, opening)
+    if opening.create:
+        try:
+            make_directory(state)
+        except OSError as error:
+            raise StoreError(f"the state folder {state} cannot be made: {error.strerror}") from error
+    return open_on(_engine(settings.url, state, opening.create), settings, reactor, telemetry, opening)
 
 
 def open_on(
@@ -161,6 +165,10 @@ def open_on(
         _give_up(engine)
         why = "; ".join(line.strip() for line in str(getattr(error, "orig", error)).splitlines())
         raise StoreError(f"the store {engine.shown} cannot be opened: {why}") from error
+    except StoreMissing:
+        # Nothing was written. A daemon that waits for its store comes here again and again.
+        engine.close()
+        raise
     except BaseException:
         _give_up(engine)
         raise
@@ -180,9 +188,22 @@ def _give_up(engine: Engine) -> None:
     engine.close()
 
 
-def _engine(url: str | None, state: Path) -> Engine:
+def _engine(url: str | None, state: Path, create: bool) -> Engine:
+    path = sqlite_path(url, state)
+    if path is not None:
+        return SQLite(path, create)
+    from emailsys.store.postgres import Postgres
+
+    return Postgres(make_url(url or "").set(drivername="postgresql+psycopg"))
+
+
+def sqlite_path(url: str | None, state: Path) -> Path | None:
+    """The file of a store on SQLite, None for one on PostgreSQL.
+
+    @raise StoreError: the URL is of neither.
+    """
     if url is None:
-        return SQLite(Path(os.path.realpath(state)) / DATABASE_NAME)
+        return Path(os.path.realpath(state)) / DATABASE_NAME
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -191,11 +212,9 @@ def _engine(url: str | None, state: Path) -> Engine:
     if backend == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
             raise StoreError("store.url names no file: sqlite:////path/of/the/file")
-        return SQLite(Path(os.path.realpath(state / parsed.database)))
+        return Path(os.path.realpath(state / parsed.database))
     if backend == "postgresql":
-        from emailsys.store.postgres import Postgres
-
-        return Postgres(parsed.set(drivername="postgresql+psycopg"))
+        return None
     raise StoreError(f"store.url: {backend} is no engine of ours; sqlite and postgresql are")
 
 
@@ -209,7 +228,7 @@ def _prepare(
     here."""
     connection = engine.connect_writer()
     try:
-        prepare_schema(engine, connection, telemetry, backed_up=opening.backed_up)
+        prepare_schema(engine, connection, telemetry, create=opening.create, backed_up=opening.backed_up)
         with engine.alone(), connection.begin():
             commits = schema.commits
             known = connection.execute(

@@ -12,9 +12,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from emailsys.interfaces import AdminError, StoreError
+from emailsys.interfaces import StoreError
 from emailsys.mail.address import Address, domain_key
-from emailsys.operations import WARN_AT, IQuotas, Usage
+from emailsys.operations import WARN_AT, AdminError, IQuotas, Usage
 from emailsys.store.changes import Changes, find_domain
 from emailsys.store.database import Reactor
 from emailsys.store.jobs import Row

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, delete, insert
 from zope.interface import implementer
 
-from emailsys.interfaces import AdminError
 from emailsys.mail.address import domain_key
 from emailsys.mail.next_hop import HostRoute
-from emailsys.operations import IRouteAdministration
+from emailsys.operations import AdminError, IRouteAdministration
 from emailsys.store import schema
 from emailsys.store.changes import Changes
 from emailsys.store.directory import Directory

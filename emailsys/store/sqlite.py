@@ -27,8 +27,8 @@ from sqlalchemy import Engine as SQLAlchemyEngine
 from sqlalchemy.exc import DBAPIError
 from typing_extensions import override
 
-from emailsys.interfaces import StoreError
-from emailsys.store.engine import Engine, Verdict
+from emailsys.interfaces import StoreError, StoreMissing
+from emailsys.store.engine import Engine, Verdict, no_store
 from emailsys.store.files import StoreFiles
 from emailsys.store.gate import ReaderGate
 from emailsys.store.locks import CommitLock, SQLiteFileLock, network_file_system, sync_directory
@@ -76,9 +76,11 @@ class SQLite(Engine):
     _verb = "INSERT OR FAIL INTO"
     errors = (*Engine.errors, sqlite3.Error)
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, create: bool = True) -> None:
         """
-        @param path: the database; made, with mode 0600, where it is missing. Its folder must exist.
+        @param path: the database; its folder must exist.
+        @param create: whether it is made, with mode 0600, where it is missing.
+        @raise StoreMissing: it is missing, and not to be made.
         @raise StoreError: it can't be opened, or lies on a network file system.
         """
         kind = network_file_system(path.parent)
@@ -89,8 +91,10 @@ class SQLite(Engine):
         self.path = path
         self.shown = str(path)
         try:
-            self._files = StoreFiles(path)
+            self._files = StoreFiles(path, create)
             self._lock = CommitLock(path.with_name(path.name + ".commit-lock"))
+        except FileNotFoundError:
+            raise StoreMissing(no_store(str(path.parent))) from None
         except OSError as error:
             raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
         self._unmeasured = 0

@@ -10,50 +10,48 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.cred.portal import Portal
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.components import Componentized
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from typing_extensions import override
 
 from emailsys import __version__
 from emailsys.config.exits import Exit
 from emailsys.config.places import without_password
-from emailsys.config.settings import CertificateFiles, POP3Settings, Settings, SMTPSettings
-from emailsys.interfaces import StoreError
-from emailsys.mail.ip import is_loopback
-from emailsys.net.admission import Admission
-from emailsys.net.pop3_authorization import POP3Service
-from emailsys.net.pop3_server import POP3ServerFactory
-from emailsys.net.smtp_server import ESMTPServerFactory
-from emailsys.net.smtp_service import Kind, SMTPService
+from emailsys.config.settings import CertificateFiles, Settings
+from emailsys.interfaces import IDirectory, IIntake, StoreError, StoreMissing
 from emailsys.net.tls import ServerTLS, TLSConfigError
-from emailsys.ops.commands import Commands
+from emailsys.ops.commands import MISSING, Answer, Commands, error_answer
 from emailsys.ops.control import SOCKET_NAME, ControlFactory, ControlListener
 from emailsys.ops.doors import Hooks
 from emailsys.ops.fields import time_field
 from emailsys.ops.mail_log import MailLog
 from emailsys.policy.hashing import HashingThreads
-from emailsys.policy.login import StoredSecrets, build_portal
+from emailsys.policy.login import build_portal
 from emailsys.policy.renewal import Renewal
-from emailsys.policy.trusted import TrustedNetworks
 from emailsys.store.intake import ROOM
-from emailsys.store.open import Opening, Store, open_store
+from emailsys.store.open import DATABASE_NAME, Opening, Store, open_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
+from emailsys.tap.absence import Absence
 from emailsys.tap.explaining import explainer
 from emailsys.tap.outbound import Outbound
 from emailsys.tap.secrets import SRS_SECRET, kept_secret
+from emailsys.tap.sessions import Sessions
 from emailsys.telemetry import Telemetry
 
 # Seconds that sessions get to finish what they do when the daemon is asked to end; systemd waits 90 before it kills.
 DRAIN_SECONDS: Final = 10.0
-_DRAIN_POLL: Final = 0.05
+# Seconds between two looks whether mail can be taken, and at least between two lines of the log that tell why not.
+WATCH_EVERY: Final = 10.0
+TELL_EVERY: Final = 600.0
 # Seconds between two readings of the certificates: renewed ones are served, ticket keys change (RFC 9325 §4.3.1).
 CERTIFICATES_EVERY: Final = 86400.0
 # Allocations between two looks for garbage in cycles; Python's own 700 are a message or two.
@@ -61,15 +59,6 @@ _COLLECT_EVERY: Final = 10_000
 
 # Next hops that `status` tells of, the busiest first.
 _NEXT_HOPS: Final = 20
-
-
-class Drainable(Protocol):
-    """A factory whose sessions can be ended."""
-
-    sessions: Any
-
-    def drain(self) -> int:
-        """End the sessions that do nothing now; returns how many are left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +103,20 @@ class Daemon(Service):
         self._hashing: HashingThreads | None = None
         self._outbound: Outbound | None = None
         self._control: ControlListener | None = None
-        self._factories: dict[str, Drainable] = {}
-        self._ports: list[IListeningPort] = []
+        self._commands: Commands | None = None
+        self._sessions: Sessions | None = None
+        #: What answers in the store's place while there is none.
+        self._absence = Absence("")
+        # The end of the sessions that began without a store.
+        self._retiring: Deferred[None] | None = None
+        self._srs_secret = b""
         self._addresses: dict[str, list[str]] = {}
         self._renewal = LoopingCall(self.reload_certificates)
-        self._renewal.clock = reactor
+        self._watching = LoopingCall(lambda: Deferred.fromCoroutine(self._watch()).addErrback(self._surprised))
+        self._renewal.clock = self._watching.clock = reactor
+        # Why no mail is taken, None where it is; and when the log was told last.
+        self._trouble: str | None = None
+        self._told_at = 0.0
         self._began = 0.0
         self._mail_log: MailLog | None = None
         #: Makes what twistd shall log to; None leaves it the choice.
@@ -133,44 +131,33 @@ class Daemon(Service):
 
     @override
     def startService(self) -> None:
-        """@raise SystemExit: the store cannot be opened; why is told on standard error."""
+        """Serve the store; where there is none, say so to all who come, until there is (decision 0023).
+
+        @raise SystemExit: the store cannot be opened; why is told on standard error.
+        """
         Service.startService(self)
         # twistd has forked since the lock was taken.
         self._held.lock.write_pid()
         try:
-            srs_secret = kept_secret(self.settings.state / SRS_SECRET)
-            store = open_store(
-                self.settings.store,
-                self.settings.state,
-                self._reactor,
-                self.telemetry,
-                Opening(takeover_after=self.settings.pop3.takeover_after),
-            )
+            store = self._open_store()
+        except StoreMissing as missing:
+            store, self._absence = None, Absence(str(missing))
         except (StoreError, StartupError) as error:
             # Standard error is the terminal in `serve`, and the log under twistd.
             print(f"emailsys: {error}", file=sys.stderr)
             self._held.release()
             raise SystemExit(int(Exit.UNAVAILABLE)) from None
-        self._store = store
         self._open_mail_log()
         self._began = self._reactor.seconds()
-        self._outbound = outbound = Outbound(self._reactor, self.settings, store, self.telemetry, srs_secret)
-        self._factories = self._join(store, outbound)
         for bound in self._held.listeners:
             self._addresses.setdefault(bound.service, []).append(bound.shown)
-            factory = self._metrics_site(store) if bound.service == "metrics" else self._outward(bound.service)
-            self._adopt(bound.socket, factory)
-        url = self.settings.store.url
-        hooks = Hooks(
-            self.status,
-            explainer(self.settings, store),
-            outbound.runner.lift_pauses,
-            None if url is None else without_password(url),
-        )
-        commands = Commands(store, self.telemetry, hooks)
-        self._control = ControlListener(self._held.control, ControlFactory(commands, self.telemetry), self._reactor)
+        if store is not None:
+            self._serve(store)
+        else:
+            absence = self._absence
+            self._sessions = self._listen(absence.portal(self.settings.hostname), absence, absence, {})
+        self._control = ControlListener(self._held.control, ControlFactory(self, self.telemetry), self._reactor)
         self._control.start()
-        outbound.start()
         _ = self._renewal.start(CERTIFICATES_EVERY, now=False)
         # An operator who renewed certificates does not want to wait for a day.
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._hang_up))
@@ -180,7 +167,102 @@ class Daemon(Service):
             version=__version__,
             **{service: ",".join(shown) for service, shown in self._addresses.items()},
         )
+        _ = self._watching.start(WATCH_EVERY)
         _spare_what_stays()
+
+    def _open_store(self, create: bool = False) -> Store:
+        self._srs_secret = kept_secret(self.settings.state / SRS_SECRET)
+        opening = Opening(takeover_after=self.settings.pop3.takeover_after, create=create)
+        return open_store(self.settings.store, self.settings.state, self._reactor, self.telemetry, opening)
+
+    def _serve(self, store: Store) -> None:
+        """Join store and policy with the protocols, and begin with what waits in the queue."""
+        settings, telemetry = self.settings, self.telemetry
+        self._store = store
+        self._outbound = outbound = Outbound(self._reactor, settings, store, telemetry, self._srs_secret)
+        # A pool of its own: the reactor's may be busy with name look-ups, and a login would wait behind them.
+        threads = ThreadPool(0, settings.login.hashing_threads, "hashing")
+        self._hashing = hashing = HashingThreads(self._reactor, threads, settings.login.max_waiting)
+        hashing.start()
+        renewal = Renewal(store.accounts, hashing, telemetry)
+        portal = build_portal(store.directory, store.maildrops, hashing, outbound.access, renewal)
+        others = {"metrics": self._metrics_site(store)} if "metrics" in self._addresses else {}
+        self._sessions = self._listen(portal, store.directory, outbound.intake, others)
+        close_all(self._held.listeners)
+        hooks = Hooks(self.status, explainer(settings, store), outbound.runner.lift_pauses, self._shown_store)
+        self._commands = Commands(store, telemetry, hooks)
+        outbound.start()
+
+    def _listen(
+        self, portal: Portal, directory: IDirectory, intake: IIntake, others: Mapping[str, IProtocolFactory]
+    ) -> Sessions:
+        sessions = Sessions(self._reactor, self.settings, self._tls, self.telemetry, portal, directory, intake)
+        sessions.listen(self._held.listeners, others)
+        return sessions
+
+    @property
+    def _where(self) -> str:
+        """The store, as an operator knows it."""
+        return self._shown_store or str(self.settings.state / DATABASE_NAME)
+
+    @property
+    def _shown_store(self) -> str | None:
+        url = self.settings.store.url
+        return None if url is None else without_password(url)
+
+    def _look_for_store(self, create: bool = False) -> None:
+        """Serve the store if there is one by now.
+
+        @param create: whether an operator has asked for one to be made.
+        """
+        sessions = self._sessions
+        if self._store is not None or sessions is None:
+            return
+        try:
+            store = self._open_store(create)
+        except (StoreError, StartupError) as error:
+            self._absence.why = str(error)
+            return
+        self._serve(store)
+        # Sessions that began without a store never hear of this one.
+        self._retiring = Deferred.fromCoroutine(sessions.retire())
+        _ = self._retiring.addErrback(self._surprised)
+
+    def _surprised(self, failure: Failure) -> None:
+        self.telemetry.surprise("store", failure)
+
+    async def _watch(self) -> None:
+        """Look whether mail can be taken at all, and say in the log that it can't: at once, then once in a while."""
+        self._look_for_store()
+        trouble: str | None = None
+        if self._store is None:
+            trouble = self._absence.why
+        else:
+            try:
+                await self._store.directory.default_domain()
+            except StoreError as error:
+                trouble = str(error)
+        before, self._trouble = self._trouble, trouble
+        if trouble is None:
+            if before is not None:
+                self.telemetry.event("mail-taken-again")
+        elif trouble != before or self._reactor.seconds() - self._told_at >= TELL_EVERY:
+            self._told_at = self._reactor.seconds()
+            self.telemetry.alarm("mail-put-off", why=trouble)
+
+    async def answer(self, request: object) -> Answer:
+        """What the control socket answers: `init`, and with a store `Commands.answer`; without, `status`."""
+        name = request.get("command") if isinstance(request, dict) else None
+        was_missing = self._store is None
+        self._look_for_store(create=name in ("init", "domain.add"))
+        if name == "status":
+            await self._watch()
+        if self._commands is not None:
+            if name == "init":
+                return {"result": {"store": self._where, "made": was_missing}}
+            return await self._commands.answer(request)
+        answer = {"result": self.status()} if name == "status" else error_answer(MISSING, self._absence.why)
+        return answer if self._shown_store is None else {**answer, "store": self._shown_store}
 
     @override
     def stopService(self) -> Deferred[None]:
@@ -194,91 +276,35 @@ class Daemon(Service):
         return stopped
 
     async def _stop(self) -> None:
-        store, self._store = self._store, None
-        if store is None:
+        sessions, self._sessions = self._sessions, None
+        if sessions is None:
             self._held.release()
             return
         self.telemetry.event("stopping")
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        if self._renewal.running:
-            self._renewal.stop()
-        for port in self._ports:
-            await maybeDeferred(port.stopListening)
+        for call in (self._renewal, self._watching):
+            if call.running:
+                call.stop()
+        await sessions.stop_listening()
+        close_all(self._held.listeners)
         if self._control is not None:
             self._control.stop()
         with suppress(FileNotFoundError):
             (self.settings.state / SOCKET_NAME).unlink()
-        assert self._outbound is not None
-        sent = Deferred.fromCoroutine(self._outbound.stop())
-        factories = tuple(dict.fromkeys(self._factories.values()))
-        deadline = self._reactor.seconds() + DRAIN_SECONDS
-        while (left := sum(factory.drain() for factory in factories)) and self._reactor.seconds() < deadline:
-            await deferLater(self._reactor, _DRAIN_POLL)
-        for factory in factories:
-            for session in tuple(factory.sessions):
-                session.abort()
+        sent = None if self._outbound is None else Deferred.fromCoroutine(self._outbound.stop())
+        left = await sessions.end(DRAIN_SECONDS)
         if self._hashing is not None:
             self._hashing.stop()
-        await sent
-        await store.close()
+        for ending in (sent, self._retiring):
+            if ending is not None:
+                await ending
+        if self._store is not None:
+            await self._store.close()
         self.telemetry.event("stopped", aborted=left)
         if self._mail_log is not None:
             self.telemetry.also = None
             self._mail_log.close()
         self._held.release()
-
-    def _join(self, store: Store, outbound: Outbound) -> dict[str, Drainable]:
-        """A factory for each service: this is where policy and store meet the protocols."""
-        settings, telemetry, clock = self.settings, self.telemetry, self._reactor
-        # A pool of its own: the reactor's may be busy with name look-ups, and a login would wait behind them.
-        threads = ThreadPool(0, settings.login.hashing_threads, "hashing")
-        self._hashing = hashing = HashingThreads(self._reactor, threads, settings.login.max_waiting)
-        hashing.start()
-        renewal = Renewal(store.accounts, hashing, telemetry)
-        portal = build_portal(store.directory, store.maildrops, hashing, outbound.access, renewal)
-
-        secrets = StoredSecrets(store.directory)
-        smtp_admission = self._admission(settings.smtp)
-
-        def smtp(kind: Kind) -> ESMTPServerFactory:
-            return ESMTPServerFactory(
-                SMTPService(
-                    kind=kind,
-                    portal=portal,
-                    intake=outbound.intake,
-                    settings=settings.smtp,
-                    clock=clock,
-                    telemetry=telemetry,
-                    hostname=settings.hostname,
-                    context_factory=self._tls,
-                    handshake_timeout=settings.tls.handshake_timeout,
-                    admission=smtp_admission,
-                    secrets=secrets,
-                )
-            )
-
-        pop3 = POP3ServerFactory(
-            POP3Service(
-                portal=portal,
-                settings=settings.pop3,
-                clock=clock,
-                telemetry=telemetry,
-                hostname=settings.hostname,
-                context_factory=self._tls,
-                handshake_timeout=settings.tls.handshake_timeout,
-                expire_days=settings.store.maildrop_days,
-                admission=self._admission(settings.pop3),
-                secrets=secrets,
-            )
-        )
-        receive, submission = smtp(Kind.RECEIVE), smtp(Kind.SUBMISSION)
-        return {"smtp": receive, "submission": submission, "submissions": submission, "pop3": pop3, "pop3s": pop3}
-
-    def _admission(self, limits: SMTPSettings | POP3Settings) -> Admission:
-        trusted = TrustedNetworks(self.settings.routing.trusted_networks)
-        return Admission(
-            limits.max_connections, limits.max_connections_per_ip, lambda ip: is_loopback(ip) or ip in trusted
-        )
 
     def _metrics_site(self, store: Store) -> IProtocolFactory:
         # Imported here, because it takes 10 MB that a system without it does not need.
@@ -288,7 +314,7 @@ class Daemon(Service):
         sources = Sources(
             self.telemetry,
             store.queue_operations,
-            self._sessions,
+            self._count_sessions,
             lambda: self._reactor.seconds() - self._began,
             lambda: (database.batches, database.committed, database.waiting_octets, database.engine.free_octets()),
         )
@@ -296,21 +322,8 @@ class Daemon(Service):
         factory: IProtocolFactory = site
         return factory
 
-    def _sessions(self) -> dict[str, int]:
-        return {name: len(factory.sessions) for name, factory in self._factories.items()}
-
-    def _outward(self, service: str) -> IProtocolFactory:
-        """The factory as the port has it: with TLS from the first octet where the service asks for that."""
-        factory: Any = self._factories[service]
-        if service in ("submissions", "pop3s"):
-            factory = TLSMemoryBIOFactory(self._tls, False, factory, self._reactor)
-        outward: IProtocolFactory = factory
-        return outward
-
-    def _adopt(self, listener: socket.socket, factory: IProtocolFactory) -> None:
-        # The port has a descriptor of its own, a copy.
-        self._ports.append(self._reactor.adoptStreamPort(listener.fileno(), listener.family, factory))
-        listener.close()
+    def _count_sessions(self) -> dict[str, int]:
+        return {} if self._sessions is None else self._sessions.count()
 
     def status(self) -> Mapping[str, Any]:
         """What `status` at the control socket answers; times in seconds, `disk` in octets."""
@@ -322,7 +335,7 @@ class Daemon(Service):
             "config": None if self.settings.source is None else str(self.settings.source),
             "listening": dict(self._addresses),
             "up": round(self._reactor.seconds() - self._began, 1),
-            "sessions": self._sessions(),
+            "sessions": self._count_sessions(),
             "next_hops": [
                 {
                     "name": hop.name,
@@ -334,6 +347,7 @@ class Daemon(Service):
                 for hop in (self._outbound.runner.status()[:_NEXT_HOPS] if self._outbound is not None else ())
             ],
             "disk": self._disk(),
+            "store": {"where": self._where, "trouble": self._trouble},
             "counters": dict(self.telemetry.counters),
         }
 

@@ -16,7 +16,7 @@ from emailsys.config.exits import Exit
 from emailsys.config.loader import load
 from emailsys.config.places import choose_state, find_config, told_store
 from emailsys.config.settings import CertificateFiles, LogFormat, Settings
-from emailsys.interfaces import StoreError
+from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.net.tls import ServerTLS, TLSConfigError
 from emailsys.ops.control import bind_control
 from emailsys.store.offline import run_offline
@@ -116,7 +116,7 @@ def fitting(settings: Settings, descriptors: int) -> Settings:
 
 
 def try_store(settings: Settings) -> None:
-    """Open the store, making or upgrading it, and close it again: its threads would not live through twistd's fork.
+    """Open the store, upgrading it, and close it again: its threads would not live through twistd's fork.
 
     @raise StartupError: it cannot be opened.
     """
@@ -126,6 +126,9 @@ def try_store(settings: Settings) -> None:
 
     try:
         run_offline(settings.store, settings.state, nothing, Telemetry())
+    except StoreMissing as missing:
+        # The daemon starts all the same, and puts all mail off until there is one.
+        print(f"emailsys: {missing}", file=sys.stderr)
     except StoreError as error:
         raise StartupError(str(error), Exit.UNAVAILABLE) from None
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from zope.interface.verify import verifyObject
 
-from emailsys.interfaces import AdminError, DomainRow, IAccounts, IDirectory, UserRow
+from emailsys.interfaces import IDirectory, NoDomains
 from emailsys.mail.address import Address
+from emailsys.operations import AdminError, DomainRow, IAccounts, UserRow
 from tests.contract.mail import ALICE, BOB, MailCase, envelope, local
 
 POSTMASTER = Address("postmaster", "example.test")
@@ -38,14 +39,35 @@ class AccountsContract(MailCase):
 
     async def test_a_domain_is_local_from_its_addition_to_its_removal(self) -> None:
         directory, accounts = self.store.directory, self.store.accounts
+        await accounts.add_domain("example.org", Address("a", "example.org"))
         self.assertIs(await directory.is_local_domain("example.test"), False)
         await accounts.add_domain("Example.Test", ALICE)
         self.assertIs(await directory.is_local_domain("example.test"), True)
         await accounts.remove_domain("EXAMPLE.test")
         self.assertIs(await directory.is_local_domain("example.test"), False)
 
+    async def test_a_store_without_domains_does_not_know_who_is_unknown(self) -> None:
+        """It is new, or not the one it should be: no mail is refused for good because of it."""
+
+        async def all_raise() -> None:
+            directory = self.store.directory
+            for asked in (
+                directory.is_local_domain("example.test"),
+                directory.default_domain(),
+                directory.find_address(*ALICE.key),
+                directory.find_login(ALICE.key),
+                directory.targets(*ALICE.key),
+            ):
+                await self.refused(NoDomains, asked)
+
+        await all_raise()
+        await self.store.accounts.add_domain("example.test", ALICE)
+        self.assertIsNone(await self.store.directory.find_login(ALICE.key))
+        self.assertEqual(list(await self.store.directory.targets("nobody", "example.test")), [])
+        await self.store.accounts.remove_domain("example.test")
+        await all_raise()
+
     async def test_the_first_domain_is_the_default_one(self) -> None:
-        self.assertIsNone(await self.store.directory.default_domain())
         await self.store.accounts.add_domain("Zeta.test", Address("a", "zeta.test"))
         await self.store.accounts.add_domain("alpha.test", Address("a", "alpha.test"))
         self.assertEqual(await self.store.directory.default_domain(), "zeta.test")

@@ -26,7 +26,7 @@ WALL = 1_767_225_600.0
 
 def opening_by(clock: Clock, **options: Any) -> Opening:
     """A store whose wall clock is the test's, and which sweeps when the test says so."""
-    return Opening(**{"sweep": False, "now": lambda: WALL + clock.seconds(), **options})
+    return Opening(**{"sweep": False, "create": True, "now": lambda: WALL + clock.seconds(), **options})
 
 
 class ClockedReactor:

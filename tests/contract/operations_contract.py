@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from zope.interface.verify import verifyObject
 
-from emailsys.interfaces import AdminError, IAliases, Settlement
+from emailsys.interfaces import IAliases, Settlement
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
 from emailsys.operations import (
+    AdminError,
     AliasRow,
     IAliasAdministration,
     IQueueOperations,

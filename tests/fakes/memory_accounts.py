@@ -8,9 +8,9 @@ from typing import Any
 
 from zope.interface import implementer
 
-from emailsys.interfaces import Account, AdminError, DomainRow, Fate, IAccounts, IAliases, IDirectory, Login, UserRow
+from emailsys.interfaces import Account, Fate, IAliases, IDirectory, Login, NoDomains
 from emailsys.mail.address import Address, domain_key
-from emailsys.operations import AliasRow, IAliasAdministration
+from emailsys.operations import AdminError, AliasRow, DomainRow, IAccounts, IAliasAdministration, UserRow
 
 Key = tuple[str, str]
 _ROLES = ("postmaster", "abuse")
@@ -42,6 +42,7 @@ class MemoryAccounts:
         return tuple(self._logins.values())
 
     async def targets(self, local_key: str, domain_key: str) -> Sequence[Address]:
+        self._need_domains()
         found = self._aliases.get((local_key, domain_key))
         if found is not None:
             return found[1]
@@ -108,12 +109,19 @@ class MemoryAccounts:
         return account
 
     async def is_local_domain(self, domain_key: str) -> bool:
+        self._need_domains()
         return domain_key in self._domains
 
-    async def default_domain(self) -> str | None:
-        return next(iter(self._domains), None)
+    async def default_domain(self) -> str:
+        self._need_domains()
+        return next(iter(self._domains))
+
+    def _need_domains(self) -> None:
+        if not self._domains:
+            raise NoDomains("no domain")
 
     async def find_address(self, local_key: str, domain_key: str) -> Account | None:
+        self._need_domains()
         login = self._logins.get((local_key, domain_key))
         aliased = (local_key, domain_key) in self._aliases
         if login is None and local_key in _ROLES and domain_key in self._domains and not aliased:
@@ -123,6 +131,7 @@ class MemoryAccounts:
         return None if login is None else login.account
 
     async def find_login(self, name_key: Key) -> Login | None:
+        self._need_domains()
         return self._logins.get(name_key)
 
     async def add_domain(self, name: str, postmaster: Address) -> None:

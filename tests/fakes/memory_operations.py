@@ -10,11 +10,12 @@ from typing import Any
 
 from zope.interface import implementer
 
-from emailsys.interfaces import AdminError, Fate
+from emailsys.interfaces import Fate
 from emailsys.mail.address import Address, domain_key
 from emailsys.mail.envelope import RemoteRoute
 from emailsys.mail.next_hop import HostRoute
 from emailsys.operations import (
+    AdminError,
     Checked,
     DomainQueue,
     EventKind,
@@ -73,11 +74,11 @@ class MemoryQuotas:
 
     async def set_quota(self, address: Address | str, octets: int | None) -> None:
         if isinstance(address, str):
-            if not await self._accounts.is_local_domain(domain_key(address)):
+            if not any(domain_key(row.name) == domain_key(address) for row in await self._accounts.list_domains()):
                 raise AdminError(f"there is no domain {address}")
             self._accounts.domain_quotas[domain_key(address)] = octets
             return
-        if await self._accounts.find_login(address.key) is None:
+        if address.key not in {login.account.address.key for login in self._accounts.logins()}:
             raise AdminError(f"there is no user {address}")
         self._accounts.quotas[address.key] = octets
 

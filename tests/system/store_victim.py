@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from emailsys.config.settings import StoreSettings
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Envelope, LocalRoute, Recipient
-from emailsys.store.open import Store, open_store
+from emailsys.store.open import Opening, Store, open_store
 from emailsys.telemetry import Telemetry
 
 
@@ -33,7 +33,7 @@ async def accept(store: Store, account_id: int, octets: int) -> None:
 def main() -> None:
     """Twenty senders of small messages, two of large ones. Arguments: the state folder, the account's id."""
     real: Any = reactor
-    store = open_store(StoreSettings(), Path(sys.argv[1]), real, Telemetry())
+    store = open_store(StoreSettings(), Path(sys.argv[1]), real, Telemetry(), Opening(create=True))
     kept = [Deferred.fromCoroutine(accept(store, int(sys.argv[2]), 2000)) for _ in range(20)]
     kept += [Deferred.fromCoroutine(accept(store, int(sys.argv[2]), 900_000)) for _ in range(2)]
     real.run()

@@ -59,7 +59,7 @@ class Line:
         self._socket.close()
 
 
-class DaemonTests(TestCase):
+class DaemonCase(TestCase):
     """One daemon, prepared and started as `serve` and twistd do it."""
 
     def setUp(self) -> None:
@@ -77,9 +77,9 @@ class DaemonTests(TestCase):
         self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
         self.said = io.StringIO()
 
-    def prepared(self) -> Daemon:
+    def prepared(self, background: bool = False) -> Daemon:
         with contextlib.redirect_stderr(self.said):
-            return prepare(str(self.state), str(self.config))
+            return prepare(str(self.state), str(self.config), background)
 
     def started(self) -> Daemon:
         daemon = self.prepared()
@@ -93,6 +93,10 @@ class DaemonTests(TestCase):
         result: Deferred[T] = deferToThread(call, *arguments)
         return await result
 
+    def raw(self, command: str, *empty: str) -> Any:
+        """The whole answer to a request, with fields that are null."""
+        return ask(self.state, {"command": command, **dict.fromkeys(empty)})
+
     async def ask(self, **request: object) -> Any:
         answer = await self.away(ask, self.state, request)
         self.assertIn("result", answer)
@@ -104,6 +108,10 @@ class DaemonTests(TestCase):
         for address, password in passwords.items():
             await self.ask(command="user.add", address=address.split("@"), credentials=make_credentials(password))
         return passwords
+
+
+class DaemonTests(DaemonCase):
+    """From its start to its orderly end."""
 
     async def test_a_message_goes_round(self) -> None:
         """Submission with STARTTLS and AUTH, POP3S, the same octets: all rooms joined."""

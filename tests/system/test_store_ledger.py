@@ -8,9 +8,9 @@ from sqlalchemy import Connection, text
 from twisted.internet.defer import fail
 
 from emailsys.config.settings import StoreSettings
-from emailsys.interfaces import AdminError, Fate, Settlement, StoreError
+from emailsys.interfaces import Fate, Settlement, StoreError
 from emailsys.mail.address import Address
-from emailsys.operations import EventKind, QueueFilter, RowState
+from emailsys.operations import AdminError, EventKind, QueueFilter, RowState
 from emailsys.store import accounts as account_administration
 from emailsys.store.open import open_store
 from emailsys.store.putting_off import redating

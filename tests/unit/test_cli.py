@@ -192,6 +192,7 @@ class AccountTests(Case):
 
     def test_domains_are_added_listed_and_removed(self) -> None:
         """With postmaster and abuse."""
+        self.fine("init")
         self.assertIn("no domains yet", self.run_it("domain", "list")[2])
         self.add_domain()
         listed = "name\tpostmaster\tusers\toctets\tquota\tused\nexample.test\tann@example.test\t0\t0\t-\t-\n"
@@ -229,6 +230,7 @@ class AccountTests(Case):
         self.assertIn("'exa mple' is no domain", err)
         err = self.refused(Exit.USAGE, "domain", "add", "127.0.0.1", "--postmaster", "ann@127.0.0.1")
         self.assertIn("'127.0.0.1' is no domain; such are example.org", err)
+        self.fine("init")
         err = self.refused(Exit.DATA, "user", "add", "alice@exmple.org", typed="")
         self.assertIn("there is no domain exmple.org", err)
 
@@ -241,7 +243,7 @@ class AccountTests(Case):
         del os.environ["EMAILSYS_STATE"]
         os.environ["XDG_STATE_HOME"] = str(self.state)
         self.patch(os, "geteuid", lambda: 4711)
-        self.assertNotIn("store in", self.run_it("user", "list")[2])
+        self.assertNotIn("emailsys: store in", self.run_it("user", "list")[2])
 
     def test_the_store_of_the_daemon_that_runs_is_told(self) -> None:
         """Its configuration is not looked for here: what it answered from is."""
@@ -252,8 +254,8 @@ class AccountTests(Case):
         self.assertIn("emailsys: store postgresql://mail@db.example/mail, state folder ", said)
 
     def test_the_state_folder_is_made_for_its_owner_alone(self) -> None:
-        """By whichever command comes first."""
-        self.fine("user", "list", "--json")
+        """By the command that makes the store."""
+        self.add_domain()
         self.assertEqual(self.state.stat().st_mode & 0o777, 0o700)
 
     def test_a_password_comes_from_standard_input(self) -> None:

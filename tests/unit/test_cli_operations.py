@@ -81,18 +81,59 @@ class HelpTests(CLICase):
         """With an example that begins as the command does."""
         groups: dict[str, Any] = {"user": user, "domain": domain, "alias": alias, "route": route, "queue": queue}
         commands = [f"{name} {verb}" for name, group in groups.items() for verb in group.commands]
-        for command in [*commands, "verify", "status", "trace"]:
+        for command in [*commands, "verify", "status", "trace", "init"]:
             text = self.fine(*command.split(), "--help")
             self.assertIn(f"\n    emailsys {command}", text, command)
         self.assertNotIn("queue drop", self.fine("queue", "hold", "--help"), "those of others are left out")
 
-    def test_a_command_about_mail_makes_no_store_where_there_is_none(self) -> None:
+    def test_no_command_but_init_and_domain_add_makes_a_store(self) -> None:
         """An empty queue, or "all is well", would hide that the folder is the wrong one."""
-        for command in (["queue", "list"], ["queue", "summary"], ["trace", "ann@example.test"], ["verify"]):
-            err = self.refused(Exit.NO_INPUT, *command)
-            self.assertIn(f"there is no store in {self.state}", err)
+        ann = "ann@example.test"
+        for command in (
+            ["queue", "list"],
+            ["queue", "summary"],
+            ["queue", "retry", "--domain", "example.test"],
+            ["trace", ann],
+            ["verify"],
+            ["upgrade"],
+            ["domain", "list"],
+            ["domain", "remove", "example.test"],
+            ["domain", "quota", "example.test", "1GiB"],
+            ["user", "list"],
+            ["user", "add", ann, "--password-stdin"],
+            ["user", "password", ann, "--password-stdin"],
+            ["user", "remove", ann],
+            ["alias", "list"],
+            ["alias", "set", "a@example.test", ann],
+            ["route", "list"],
+            ["route", "set", "smtp.example"],
+            ["route", "explain", ann],
+        ):
+            err = self.refused(Exit.NO_INPUT, *command, typed=b"correct horse battery\n")
+            self.assertIn(f"there is no store in {self.state}. Run `emailsys init`", err)
+        self.assertIn("there is no store", self.run_it("config", "check")[2])
         self.assertIn("no daemon runs, and there is no store", self.refused(Exit.UNAVAILABLE, "status"))
         self.assertFalse(self.state.exists())
+
+
+class InitTests(CLICase):
+    """The command that makes a store."""
+
+    def test_a_store_is_made_once(self) -> None:
+        """A second time changes nothing, and says so; the folder is its owner's alone."""
+        path = str(self.state / "mail.sqlite")
+        self.assertEqual(json.loads(self.fine("init", "--json")), {"store": path, "made": True})
+        self.assertEqual(self.state.stat().st_mode & 0o777, 0o700)
+        self.assertIn("no domain has been added", self.run_it("config", "check")[2])
+        self.fine("domain", "add", "example.test", "--postmaster", "ann@example.test")
+        self.assertEqual(json.loads(self.fine("init", "--json")), {"store": path, "made": False})
+        self.assertIn("example.test", self.fine("domain", "list"))
+        self.assertNotIn("no domain", self.run_it("config", "check")[2])
+
+    def test_the_way_of_mail_is_not_explained_by_a_store_without_domains(self) -> None:
+        """It would say that all of it belongs to other systems."""
+        self.fine("init")
+        self.assertIn("no domain has been added", self.refused(Exit.DATA, "route", "explain", "ann@example.test"))
 
 
 class RoutingTests(OperationsCase):

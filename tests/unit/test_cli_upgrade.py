@@ -73,7 +73,7 @@ class UpgradeTests(CLICase):
             self.assertEqual({path.stat().st_uid for path in made}, {nobody})
 
     def test_a_store_of_a_later_release_is_told_as_such(self) -> None:
-        self.fine("domain", "list")
+        self.fine("init")
 
         store = SQLite(self.state / DATABASE_NAME)
         connection = store.connect_writer()

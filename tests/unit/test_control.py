@@ -18,7 +18,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from emailsys.interfaces import IAccounts, StoreFull
+from emailsys.interfaces import StoreFull
+from emailsys.operations import IAccounts
 from emailsys.ops import control
 from emailsys.ops.commands import Commands
 from emailsys.ops.control import (

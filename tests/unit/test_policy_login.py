@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import Interface, implementer
 from zope.interface.verify import verifyObject
 
-from emailsys.interfaces import Account, IDelivery, IMaildrop, IMaildrops, LoginBusy, MaildropInUse
+from emailsys.interfaces import Account, IDelivery, IMaildrop, IMaildrops, LoginBusy, MaildropInUse, NoDomains
 from emailsys.mail.address import parse
 from emailsys.policy.access import Access
 from emailsys.policy.login import MailRealm, PasswordChecker, VerifiedLogins, build_portal
@@ -119,10 +119,11 @@ class CheckTests(LoginTestCase):
         self.refused(b"carol@example.test", b"carol")
         self.assertEqual(self.hashing.asked, [None, None])
 
-    def test_a_system_without_domains_refuses_alike(self) -> None:
-        """Before the first `domain add`."""
+    def test_a_system_without_domains_refuses_nobody(self) -> None:
+        """Before the first `domain add`, or with a store that is not the right one: the password may be right."""
         self.portal = build_portal(MemoryStore(Clock()).directory, self.store.maildrops, self.hashing, self.access)
-        self.refused(b"alice", b"alice")
+        for name in (b"alice", b"alice@example.test"):
+            self.failureResultOf(self.log_in(name, b"alice"), NoDomains)
 
     def test_too_many_waiting_logins_are_told_apart_from_wrong_ones(self) -> None:
         """454 and not 535: a mail program would ask its user for the password again."""

@@ -9,11 +9,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from emailsys.interfaces import Account, AdminError, IDelivery
+from emailsys.interfaces import Account, IDelivery
 from emailsys.mail.address import Address, parse
 from emailsys.mail.envelope import Addressee, Client, LocalRoute, RemoteRoute, Route
 from emailsys.mail.reply import MAILBOX_FULL_NOW, NO_SUCH_MAILBOX, RELAY_DENIED, SENDER_NOT_YOURS, Reply
-from emailsys.operations import IQuotas, Usage
+from emailsys.operations import AdminError, IQuotas, Usage
 from emailsys.policy.access import Access, Delivery
 from emailsys.policy.expansion import AliasRouter
 from emailsys.policy.trusted import TrustedNetworks

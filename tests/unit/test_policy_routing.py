@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from emailsys.interfaces import Account, IDirectory, Login
+from emailsys.interfaces import Account, IDirectory, Login, NoDomains
 from emailsys.mail.address import Address, parse
 from emailsys.mail.envelope import LocalRoute, RemoteRoute, Route
 from emailsys.policy.routing import Router
@@ -75,11 +75,12 @@ class RouterTests(SynchronousTestCase):
         self.assertRoutes("postmaster@example.net", self.root)
         self.assertRoutes("abuse@example.net")
 
-    def test_without_any_domain_nothing_is_here(self) -> None:
-        """A system before its first `domain add`."""
+    def test_without_any_domain_nothing_is_said_of_anybody(self) -> None:
+        """A system before its first `domain add`, or one whose store is not the one it should be."""
         self.router = Router(MemoryStore(Clock()).directory)
-        self.assertRoutes("postmaster")
-        self.assertRoutes("postmaster@example.test", RemoteRoute(parse("postmaster@example.test")))
+        for text in ("postmaster", "postmaster@example.test", "x@[192.0.2.1]", "x@[192.0.2.99]"):
+            path = Address(text, "") if text == "postmaster" else parse(text)
+            self.failureResultOf(Deferred.fromCoroutine(self.router.resolve(path)), NoDomains)
 
     def test_no_other_name_goes_without_domain(self) -> None:
         """RFC 5321 §4.5.1 has postmaster alone."""
@@ -118,7 +119,7 @@ class Emptied:
     async def is_local_domain(self, domain_key: str) -> bool:
         return await self._directory.is_local_domain(domain_key)
 
-    async def default_domain(self) -> str | None:
+    async def default_domain(self) -> str:
         return await self._directory.default_domain()
 
     async def find_address(self, local_key: str, domain_key: str) -> Account | None:

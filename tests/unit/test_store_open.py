@@ -9,8 +9,10 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import StoreSettings
-from emailsys.interfaces import AdminError, StoreError, UserRow
+from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.mail.address import Address
+from emailsys.operations import AdminError, UserRow
+from emailsys.store.look import trouble_of
 from emailsys.store.offline import run_offline
 from emailsys.store.open import DATABASE_NAME, Store
 from emailsys.telemetry import Telemetry
@@ -36,25 +38,25 @@ class OpenTests(SynchronousTestCase):
         self.state = Path(self.mktemp()) / "state"
 
     def test_the_state_folder_is_made_and_is_nobody_elses(self) -> None:
-        run_offline(StoreSettings(), self.state, add_alice, Telemetry())
+        run_offline(StoreSettings(), self.state, add_alice, Telemetry(), create=True)
         self.assertEqual(self.state.stat().st_mode & 0o777, 0o700)
         self.assertTrue((self.state / DATABASE_NAME).exists())
         # A clean end leaves no WAL behind.
         self.assertFalse((self.state / f"{DATABASE_NAME}-wal").exists())
 
     def test_what_one_command_wrote_the_next_one_reads(self) -> None:
-        run_offline(StoreSettings(), self.state, add_alice, Telemetry())
+        run_offline(StoreSettings(), self.state, add_alice, Telemetry(), create=True)
         self.assertEqual(run_offline(StoreSettings(), self.state, users, Telemetry()), [UserRow(ALICE, True, 0, 0)])
 
     def test_a_refusal_reaches_the_command(self) -> None:
-        run_offline(StoreSettings(), self.state, add_alice, Telemetry())
-        self.assertRaises(AdminError, run_offline, StoreSettings(), self.state, add_alice, Telemetry())
+        run_offline(StoreSettings(), self.state, add_alice, Telemetry(), create=True)
+        self.assertRaises(AdminError, run_offline, StoreSettings(), self.state, add_alice, Telemetry(), create=True)
 
     def test_a_sqlite_url_names_a_file_of_the_state_folder_or_elsewhere(self) -> None:
-        run_offline(StoreSettings(url="sqlite:///here.sqlite"), self.state, add_alice, Telemetry())
+        run_offline(StoreSettings(url="sqlite:///here.sqlite"), self.state, add_alice, Telemetry(), create=True)
         self.assertTrue((self.state / "here.sqlite").exists())
         path = (self.state / "there.sqlite").resolve()
-        run_offline(StoreSettings(url=f"sqlite:///{path}"), self.state, add_alice, Telemetry())
+        run_offline(StoreSettings(url=f"sqlite:///{path}"), self.state, add_alice, Telemetry(), create=True)
         self.assertTrue(path.exists())
 
     def test_a_url_that_cannot_be_used_is_told_in_words(self) -> None:
@@ -85,15 +87,45 @@ class OpenTests(SynchronousTestCase):
     def test_a_state_folder_that_cannot_be_made_is_told_in_words(self) -> None:
         self.state.parent.mkdir(parents=True, exist_ok=True)
         self.state.write_bytes(b"a file")
-        error = self.assertRaises(StoreError, run_offline, StoreSettings(), self.state, users, Telemetry())
-        self.assertIn(str(self.state), str(error))
+        for create in (True, False):
+            error = self.assertRaises(
+                StoreError, run_offline, StoreSettings(), self.state, users, Telemetry(), create=create
+            )
+            self.assertIn(str(self.state), str(error))
+
+    def test_a_store_that_is_missing_is_not_made_unless_an_operator_asks(self) -> None:
+        """Whether its folder is missing, empty, or has a file that nobody has begun to fill: none is touched."""
+        settings = StoreSettings()
+        self.state.parent.mkdir(parents=True, exist_ok=True)
+        for prepare in (lambda: None, self.state.mkdir, (self.state / DATABASE_NAME).touch):
+            prepare()
+            before = list(self.state.parent.rglob(f"{self.state.name}/**/{DATABASE_NAME}"))
+            error = self.assertRaises(StoreMissing, run_offline, settings, self.state, users, Telemetry())
+            self.assertIn(f"there is no store in {self.state.absolute()}. Run `emailsys init`", str(error))
+            self.assertEqual(list(self.state.parent.rglob(f"{self.state.name}/**/{DATABASE_NAME}")), before)
+            self.assertIn("there is no store", str(trouble_of(settings, self.state)))
+        self.assertEqual(run_offline(settings, self.state, users, Telemetry(), create=True), [])
+        self.assertEqual(run_offline(settings, self.state, users, Telemetry()), [])
+
+    def test_a_store_is_looked_at_without_a_change(self) -> None:
+        """What is wrong with it is told: no domain, no database, or nothing."""
+        settings, path = StoreSettings(), self.state / DATABASE_NAME
+        run_offline(settings, self.state, users, Telemetry(), create=True)
+        before = path.read_bytes()
+        self.assertIn("no domain has been added", str(trouble_of(settings, self.state)))
+        self.assertEqual(path.read_bytes(), before)
+        run_offline(settings, self.state, add_alice, Telemetry())
+        self.assertIsNone(trouble_of(settings, self.state))
+        self.assertIsNone(trouble_of(StoreSettings(url="postgresql://mail@127.0.0.1:1/mail"), self.state))
+        path.write_bytes(b"this is no database, whatever it is called\n" * 100)
+        self.assertIn("not a database", str(trouble_of(settings, self.state)))
 
     def test_neither_alembic_nor_a_postgresql_driver_is_loaded_for_sqlite(self) -> None:
         script = (
             "import sys; from pathlib import Path; from emailsys.config.settings import StoreSettings; "
             "from emailsys.store.offline import run_offline; from emailsys.telemetry import Telemetry\n"
             "async def nothing(store): pass\n"
-            f"run_offline(StoreSettings(), Path({str(self.state)!r}), nothing, Telemetry())\n"
+            f"run_offline(StoreSettings(), Path({str(self.state)!r}), nothing, Telemetry(), create=True)\n"
             "print([name for name in ('alembic', 'psycopg', 'sqlalchemy.orm') if name in sys.modules])"
         )
         told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)

@@ -1,0 +1,37 @@
+"""Look whether a store can take mail, without opening it: nothing is made, upgraded or changed."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from emailsys.config.settings import StoreSettings
+from emailsys.store.directory import NO_DOMAINS
+from emailsys.store.engine import no_store
+from emailsys.store.open import sqlite_path
+
+
+def trouble_of(settings: StoreSettings, state: Path) -> str | None:
+    """What is wrong with a SQLite store, None where nothing is, or where it can't be seen from here."""
+    path = sqlite_path(settings.url, state)
+    if path is None:
+        return None
+    if not path.exists():
+        return no_store(str(path.parent))
+    try:
+        with closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+            if not tables:
+                return no_store(str(path.parent))
+            if "domains" in tables and connection.execute("SELECT 1 FROM domains LIMIT 1").fetchone() is None:
+                return NO_DOMAINS
+    except sqlite3.Error as error:
+        return f"the store {path} cannot be read: {error}"
+    return None
+
+
+def _quoted(path: Path) -> str:
+    """A path within the URI of a database (sqlite.org/uri.html)."""
+    return os.fspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
