@@ -50,7 +50,7 @@ from emailsys.telemetry import Telemetry
 # Seconds that sessions get to finish what they do when the daemon is asked to end; systemd waits 90 before it kills.
 DRAIN_SECONDS: Final = 10.0
 # Seconds between two looks whether mail can be taken, and at least between two lines of the log that tell why not.
-WATCH_EVERY: Final = 10.0
+WATCH_EVERY: Final = 2.0
 TELL_EVERY: Final = 600.0
 # Seconds between two readings of the certificates: renewed ones are served, ticket keys change (RFC 9325 §4.3.1).
 CERTIFICATES_EVERY: Final = 86400.0

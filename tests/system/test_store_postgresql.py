@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, make_url
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
-from emailsys.interfaces import MaildropInUse, MaildropLost, Settlement, StoreError
+from emailsys.interfaces import MaildropInUse, MaildropLost, NoDomains, Settlement, StoreError, StoreMissing
 from emailsys.mail.address import Address
 from emailsys.store import writer
 from emailsys.store.engine import Verdict
@@ -42,6 +42,16 @@ class PostgreSQLTests(PostgreSQLCase, MailCase):
         count = len(maildrop.listMessages())
         maildrop.release()
         return count
+
+    async def test_an_empty_database_stays_empty_until_an_operator_asks(self) -> None:
+        """The URL may name another database than the one with the mail."""
+        url = self.make_schema().render_as_string(hide_password=False)
+        self.assertRaises(StoreMissing, self.open_again, url, create=False)
+        connection = Postgres(make_url(url)).connect_reader()
+        self.addCleanup(connection.close)
+        self.assertEqual(inspect(connection).get_table_names(), [])
+        store = self.open_again(url)
+        await self.refused(NoDomains, store.directory.find_address("alice", "example.test"))
 
     async def test_bodies_are_stored_out_of_line_and_uncompressed(self) -> None:
         def ask(connection: Connection) -> Any:

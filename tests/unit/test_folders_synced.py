@@ -46,7 +46,7 @@ class SyncedFolderTests(TestCase):
         async def nothing(store: Store) -> None:
             return None
 
-        self.synced_by(lambda folder: run_offline(StoreSettings(), folder, nothing, Telemetry()))
+        self.synced_by(lambda folder: run_offline(StoreSettings(), folder, nothing, Telemetry(), create=True))
 
     def test_the_certificates(self) -> None:
         self.synced_by(lambda folder: pki.ensure_development_ca(folder, ["mail.example.test"], now=datetime.now(UTC)))
