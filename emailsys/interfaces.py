@@ -41,6 +41,13 @@ class NoDomains(StoreMissing):
     """The store has no domain: it is new, or another one than it should be. Becomes the same."""
 
 
+class StoreDamaged(StoreError):
+    """What is stored is not what was accepted, or its place in the database cannot be read: trying again helps nobody.
+
+    Becomes -ERR [SYS/PERM]; mail for other hosts is held.
+    """
+
+
 class MaildropInUse(Exception):
     """Another session holds the maildrop (RFC 2449 §8.1.2, IN-USE)."""
 
@@ -224,7 +231,8 @@ class Settlement:
 
     `reply` is the last one and `remote` the host that gave it, "" where none did. An attempt that was never made, as
     the next hop had no connection to spare, is not `tried`: it is re-dated and counts for nothing. `warned` tells that
-    a notice tells the sender of the delay. `in_doubt`: the reply to the final dot was never seen (RFC 1047).
+    a notice tells the sender of the delay. `in_doubt`: the reply to the final dot was never seen (RFC 1047). `hold`:
+    not due before an operator releases it, whatever `due_at` says.
     """
 
     row: QueueRow
@@ -235,6 +243,7 @@ class Settlement:
     tried: bool = True
     warned: bool = False
     in_doubt: bool = False
+    hold: bool = False
 
 
 class IQueue(Interface):
@@ -265,7 +274,10 @@ class IQueue(Interface):
         """When the next row is due or its lease ends; None for an empty queue."""
 
     def pieces(row: QueueRow) -> AsyncIterator[bytes]:
-        """The body as it was accepted, in pieces of at most 256 KiB, each read in a transaction of its own."""
+        """The body as it was accepted, in pieces of at most 256 KiB, each read in a transaction of its own.
+
+        @raise StoreDamaged: what comes next is not what was accepted; it is never given.
+        """
 
 
 class IRelay(Interface):
@@ -346,6 +358,7 @@ class IMaildrop(pop3.IMailbox):
         with a dot (the first piece begins a line). Each piece is read in a transaction of its own.
 
         @raise MaildropLost: another session took over.
+        @raise StoreDamaged: what comes next is not what was accepted; it is never given.
         """
 
     def touch() -> None:

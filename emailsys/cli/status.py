@@ -80,6 +80,8 @@ def _show(daemon: dict[str, Any] | None, queue: list[dict[str, Any]] | None) -> 
         disk = daemon.get("disk")
         if disk is not None:
             click.echo(_told_disk(**disk))
+        for message in daemon.get("damaged", ()):
+            click.echo(f"  DAMAGED {message['queue_id']}: {message['what']} (emailsys verify finds all of them)")
         counters = sorted(daemon["counters"].items(), key=lambda item: (-item[1], item[0]))
         if counters:
             click.echo("since the start: " + ", ".join(f"{name} {count}" for name, count in counters))

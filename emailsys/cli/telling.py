@@ -24,7 +24,7 @@ _FOR = {
     "retried": "to {recipient}: an operator asked for an attempt at once",
     "interrupted": "to {recipient}: the daemon ended while it had this in hand, so it is tried again (if it was being "
     "sent at that moment, it may have arrived, and may arrive twice, RFC 1047)",
-    "held": "to {recipient}: held by an operator",
+    "held": "to {recipient}: held{why}",
     "released": "to {recipient}: released by an operator",
     "notice": "a notice about it went to {recipient} as {detail}",
 }
@@ -57,6 +57,7 @@ def _told(one: dict[str, Any], life: dict[str, Any]) -> str:
         "by": f" by {one['remote']}" if one["remote"] else "",
         "reply": " ".join((one["reply"] or "no reply").split()),
         "detail": one["detail"] or "",
+        "why": f": {one['reply']}" if one["reply"] else " by an operator",
         "of": f" of {one['detail']}" if one["detail"] and one["detail"] != one["recipient"] else "",
     }
     return _FOR[one["kind"]].format(**words) + (_DOUBT if one["in_doubt"] else "")

@@ -120,7 +120,13 @@ class Recorder:
 
     def _tell(self, parcel: Parcel, settlements: Sequence[Settlement], outcomes: Sequence[Outcome]) -> None:
         for settlement, outcome in zip(settlements, outcomes, strict=True):
-            name = "delayed" if settlement.due_at is not None else settlement.fate.value.partition(" ")[0]
+            name = (
+                "held"
+                if settlement.hold
+                else "delayed"
+                if settlement.due_at is not None
+                else settlement.fate.value.partition(" ")[0]
+            )
             self._tell_one(name, settlement.row.queue_id, settlement.row.forward_path, parcel.next_hop, outcome)
 
     def _tell_one(self, name: str, queue_id: str, to: Address, next_hop: NextHop, outcome: Outcome) -> None:

@@ -80,6 +80,8 @@ class Bookkeeper:
         expired = False
         if outcome.cut_short:
             return Settlement(row, now, tried=False), None
+        if outcome.hold:
+            return Settlement(row, now, last, hold=True), None
         if outcome.kind is OutcomeKind.DELAYED:
             step = after_attempt(self._settings, row.attempts, row.arrived_at, now, row.warned, chance)
             due_at, expired = step.due_at, step.due_at is None

@@ -77,6 +77,7 @@ TOO_SLOW: Final = Reply(421, "4.4.2", "the message comes too slowly, closing")
 TOO_MANY_LOGINS: Final = Reply(421, "4.7.0", "too many failed logins, closing")
 LOCAL_ERROR: Final = Reply(451, "4.3.0", "local error, try again later")
 BROKEN_OFF: Final = Reply(451, "4.3.2", "the attempt was broken off here, as this service was stopping")
+MESSAGE_DAMAGED: Final = Reply(451, "4.3.0", "the message is damaged in the store here and held (emailsys verify)")
 OUTBOUND_OFF: Final = Reply(451, "4.3.2", "mail to other systems is switched off here (outbound.enabled)")
 # RFC 3463 §3.4, X.3.5: the system is not configured so that it can take the message.
 STORE_MISSING: Final = Reply(

@@ -63,6 +63,8 @@ class Outcome:
     takes_dsn: bool = False
     #: Nothing was said of the message or the recipient: the host, or the way to it, is at fault.
     host_at_fault: bool = False
+    #: What we have of the message is damaged: it waits for an operator, whatever host would take it.
+    hold: bool = False
 
     @property
     def cut_short(self) -> bool:
@@ -73,7 +75,7 @@ class Outcome:
     @property
     def may_try_elsewhere(self) -> bool:
         """Whether another host of the next hop may be asked at once (RFC 5321 §5.1), without doubling the message."""
-        return not self.in_doubt and (self.host_at_fault or self.kind is OutcomeKind.DELAYED)
+        return not (self.in_doubt or self.hold) and (self.host_at_fault or self.kind is OutcomeKind.DELAYED)
 
 
 def kind_of(reply: Reply) -> OutcomeKind:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
+from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from emailsys.mail.reply import Reply
+from emailsys.interfaces import StoreDamaged
+from emailsys.mail.reply import MESSAGE_DAMAGED, Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.eager import begin
+
+# What becomes of a message that is not what was accepted.
+_HELD: Final = Outcome(OutcomeKind.DELAYED, MESSAGE_DAMAGED, hold=True)
 
 
 async def _close(pieces: AsyncIterator[bytes]) -> None:
@@ -48,7 +53,9 @@ class Errand:
         self._dropped(self)
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
-        """Tell who waits."""
+        """Tell who waits. If the body was found damaged, the message is held, but for recipients that were refused."""
+        if self.failure is not None and self.failure.check(StoreDamaged):
+            outcomes = [_HELD if outcome.kind is OutcomeKind.DELAYED else outcome for outcome in outcomes]
         self.close()
         if not self.done.called:
             self.done.callback(outcomes)

@@ -8,17 +8,13 @@ from typing import Any, Final
 
 from twisted.internet.error import ConnectionLost
 
-from emailsys.interfaces import IMaildrop
+from emailsys.interfaces import IMaildrop, StoreDamaged
 from emailsys.net.connection import Connection
 from emailsys.wire.pop3_top import TopCutter
 from emailsys.wire.stuffing import Stuffer
 
 # Lines of a listing that are joined at once: about 64 KiB, a millisecond of work.
 _LINES_AT_ONCE: Final = 4096
-
-
-class MessageDamaged(Exception):
-    """The store has nothing of a message that should have octets."""
 
 
 class CutShort(Exception):
@@ -34,7 +30,7 @@ async def send_message(
     dot: a client would take it for whole, and delete it.
 
     @param lines: of the body, as TOP asks for; None for all.
-    @raise MessageDamaged: there is nothing to send; neither was the status line.
+    @raise StoreDamaged: the message is not what was accepted; nothing was sent, not even the status line.
     @raise CutShort: the message failed half-way; its cause says why.
     """
     stuffer = Stuffer()
@@ -69,7 +65,7 @@ async def send_message(
     elif octets and begun:
         raise CutShort(f"the store is short of {octets} octets")
     elif octets:
-        raise MessageDamaged
+        raise StoreDamaged(f"the store has nothing of {octets} octets")
     elif not begun:
         connection.send(status)
     connection.send(stuffer.end())

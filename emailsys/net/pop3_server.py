@@ -11,11 +11,11 @@ from twisted.internet.protocol import ServerFactory
 from twisted.python.failure import Failure
 from typing_extensions import override
 
-from emailsys.interfaces import IMaildrop, MaildropLost, StoreError, StoreMissing
+from emailsys.interfaces import IMaildrop, MaildropLost, StoreDamaged, StoreError, StoreMissing
 from emailsys.mail.quantities import counted
 from emailsys.net.admission import TurnedAway
 from emailsys.net.pop3_authorization import POP3Authorization, POP3Service
-from emailsys.net.pop3_sending import CutShort, MessageDamaged, send_listing, send_message
+from emailsys.net.pop3_sending import CutShort, send_listing, send_message
 from emailsys.net.session_names import session_names
 from emailsys.wire.pop3_session import Command, Event, Refusal, Response
 
@@ -23,7 +23,7 @@ from emailsys.wire.pop3_session import Command, Event, Refusal, Response
 _STORE_FAILED: Final = "[SYS/TEMP] the mail store cannot answer now; try again later"
 _TAKEN_OVER: Final = "[SYS/TEMP] another login took the maildrop over; nothing was removed"
 _NOT_REMOVED: Final = "[SYS/TEMP] some deleted messages not removed"
-_DAMAGED: Final = "[SYS/PERM] the message cannot be read; tell your postmaster"
+_DAMAGED: Final = "[SYS/PERM] the message was damaged in the store and is not sent; tell your postmaster"
 _SURPRISE: Final = "[SYS/TEMP] internal error; it was logged"
 
 
@@ -87,12 +87,12 @@ class POP3Server(POP3Authorization):
         elif failure.check(StoreMissing):
             # The daemon's log has it, once in a while; a line for each login would bury that one.
             self.failResponse(_STORE_FAILED)
+        elif failure.check(StoreDamaged):
+            self.event("pop3.damaged", why=failure.getErrorMessage())
+            self.failResponse(_DAMAGED)
         elif failure.check(StoreError):
             self.event("pop3.store_failed", why=failure.getErrorMessage())
             self.failResponse(_STORE_FAILED)
-        elif failure.check(MessageDamaged):
-            self.event("pop3.damaged")
-            self.failResponse(_DAMAGED)
         else:
             self.service.telemetry.surprise("pop3", failure, session=self.session)
             self.failResponse(_SURPRISE)

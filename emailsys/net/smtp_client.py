@@ -339,7 +339,7 @@ class SMTPClient(StreamProtocol):
             self._session.body(errand.first, last=True)
             self._session.end_body()
         else:
-            _ = Deferred.fromCoroutine(self._stream(errand)).addErrback(self._stream_failed)
+            _ = Deferred.fromCoroutine(self._stream(errand)).addErrback(self._stream_failed, errand)
 
     async def _stream(self, errand: Errand) -> None:
         await self._flow.send(errand)
@@ -349,9 +349,10 @@ class SMTPClient(StreamProtocol):
         self._flush()
         self._arm()
 
-    def _stream_failed(self, failure: Failure) -> None:
+    def _stream_failed(self, failure: Failure, errand: Errand) -> None:
         if self._session.ended or failure.check(ConnectionLost):
             return
+        errand.failure = failure
         # A message that was cut off must not be ended by a dot.
         self.abort(Reply(451, "4.3.0", "the message could not be read here to its end"))
 

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from emailsys.interfaces import StoreError, StoreFull
+from emailsys.store.damage import Damage
 from emailsys.store.engine import Engine, StoreUntrusted
 from emailsys.store.ids import IdSource
 from emailsys.store.jobs import Call, Inbox, Job, Rows, Upkeep
@@ -72,6 +73,8 @@ class Database:
         self._closing = False
         self._cut_off: str | None = None
         self._untrusted: str | None = None
+        #: Messages that were found damaged.
+        self.damage = Damage(telemetry)
         self._readers = Readers(engine, reactor.callFromThread)
         self._writers = [
             Writer(number, engine, ids, self._inbox, self._report, self._surprise, idle_after)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from emailsys.interfaces import StoreError
+from emailsys.interfaces import StoreDamaged, StoreError, StoreFull
 
 T = TypeVar("T")
 
@@ -29,8 +29,13 @@ class Verdict(enum.Enum):
     FULL = "full"
     # Someone else holds the database; nothing was changed; trying again at once would wait as long again.
     BUSY = "busy"
+    # A page of the database cannot be read for what it was; nothing was changed; what needs other pages may pass.
+    DAMAGED = "damaged"
     # The connection is of no use any more; at COMMIT the outcome is not known.
     LOST = "lost"
+
+
+_KINDS: Final[Mapping[Verdict, type[StoreError]]] = {Verdict.FULL: StoreFull, Verdict.DAMAGED: StoreDamaged}
 
 
 class StoreUntrusted(StoreError):
@@ -41,6 +46,16 @@ def told(error: Exception) -> str:
     """An error in one line, without the statement and its values that SQLAlchemy adds: they may be somebody's."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return f"{type(cause).__name__}: {' '.join(str(cause).split())}"
+
+
+def refusal(error: Exception, verdict: Verdict) -> StoreError:
+    """What a caller hears of an engine's error."""
+    if isinstance(error, StoreError):
+        return error
+    kind = _KINDS.get(verdict, StoreError)
+    refused = kind(f"{verdict.value}: {told(error)}")
+    refused.__cause__ = error
+    return refused
 
 
 def padded(rows: Sequence[T]) -> list[T]:

@@ -1,4 +1,4 @@
-"""Insert the rows of messages, parents before children, each piece of a body with its digest."""
+"""Insert the rows of messages, parents before children, each piece of a body with its digest and checksum."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from emailsys.store import schema
+from emailsys.store.checksum import checksum
 from emailsys.store.engine import Engine
 from emailsys.store.jobs import Row, Rows
-
-# The content is the last column that a piece comes with.
-_CONTENT: Final = -1
-
 
 # Beyond 2047 octets at once hashlib gives the interpreter lock away; to get it back beside a busy reactor takes longer
 # than to hash a small message.
@@ -31,9 +28,15 @@ def _digest(content: bytes) -> bytes:
     return digest.digest()
 
 
-def _with_digests(pieces: Sequence[Row]) -> list[Row]:
-    # Here, in the writer's thread: a large piece holds nobody up.
-    return [(*piece, _digest(piece[_CONTENT])) for piece in pieces]
+# Here, in the writer's thread: a large piece holds nobody up.
+
+
+def _first_pieces(rows: Sequence[Row]) -> list[Row]:
+    return [(*row, _digest(row[2]), checksum(row[0], 0, row[1], row[2])) for row in rows]
+
+
+def _further_pieces(rows: Sequence[Row]) -> list[Row]:
+    return [(*row, _digest(row[3]), checksum(*row)) for row in rows]
 
 
 class Inserting:
@@ -50,10 +53,10 @@ class Inserting:
         """Insert the rows of all jobs; foreign keys are checked row by row."""
         bodies = [row for job in jobs for row in job.bodies]
         if bodies:
-            self._bodies.insert(connection, _with_digests(bodies))
+            self._bodies.insert(connection, _first_pieces(bodies))
         pieces = [row for job in jobs for row in job.pieces]
         if pieces:
-            self._pieces.insert(connection, _with_digests(pieces))
+            self._pieces.insert(connection, _further_pieces(pieces))
         for inserts, rows in zip(
             self._others,
             (

@@ -49,7 +49,7 @@ class Rows(Job):
 
     def __init__(self, name: str, octets: int) -> None:
         super().__init__(name, octets)
-        # Pieces of bodies come without their digest, which the writer adds.
+        # Pieces of bodies come without digest and checksum, which the writer adds.
         self.bodies: list[Row] = []
         self.pieces: list[Row] = []
         self.staged: list[Row] = []

@@ -13,11 +13,12 @@ from sqlalchemy import Connection, select
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from emailsys.interfaces import Fate, IMaildrop, IMaildrops, MaildropInUse, MaildropLost, StoreError
+from emailsys.interfaces import Fate, IMaildrop, IMaildrops, MaildropInUse, MaildropLost, StoreDamaged, StoreError
 from emailsys.operations import EventKind
 from emailsys.store import schema
 from emailsys.store.addressing import PIECE_OCTETS
-from emailsys.store.bodies import read_piece
+from emailsys.store.bodies import CHANGED, MISSING, UNREADABLE, Rest
+from emailsys.store.checksum import is_intact
 from emailsys.store.columns import of_seconds
 from emailsys.store.database import Database, Reactor
 from emailsys.store.ending import end_rows
@@ -46,8 +47,8 @@ _AT_ONCE: Final = 5000
 def _select_messages(placeholder: str, count: int) -> str:
     names = ", ".join([placeholder] * count)
     return (
-        "SELECT d.row_id, d.prefix, d.message_id, m.pieces, b.dots, b.content FROM maildrop d"  # noqa: S608
-        " JOIN messages m ON m.message_id = d.message_id JOIN bodies b ON b.body_id = d.message_id"
+        "SELECT d.row_id, d.prefix, d.message_id, d.octets, m.pieces, b.dots, b.content, b.checksum, b.digest"  # noqa: S608
+        " FROM maildrop d JOIN messages m ON m.message_id = d.message_id LEFT JOIN bodies b ON b.body_id = d.message_id"
         f" WHERE d.account_id = {placeholder} AND d.row_id IN ({names})"
     )
 
@@ -55,11 +56,29 @@ def _select_messages(placeholder: str, count: int) -> str:
 class _Ready:
     """A message that was read: its first octets in one or two pieces, and how many pieces are still in the store."""
 
-    __slots__ = ("body_id", "count", "first")
+    __slots__ = ("body_id", "count", "first", "rest", "wrong")
 
-    def __init__(self, prefix: bytes, body_id: int, count: int, dots: bool, content: bytes) -> None:
+    def __init__(
+        self,
+        prefix: bytes,
+        body_id: int,
+        octets: int,
+        count: int,
+        dots: bool,
+        content: bytes | None,
+        checksum: bytes | None,
+        digest: bytes | None,
+    ) -> None:
         self.body_id = body_id
         self.count = count
+        #: What is wrong with the first piece, "" for nothing.
+        self.wrong = ""
+        if content is None:
+            self.wrong, content = MISSING, b""
+        elif not is_intact(body_id, 0, dots, content, checksum, digest):
+            self.wrong = CHANGED
+        #: Octets of the pieces that are still in the store.
+        self.rest = octets - len(prefix) - len(content)
         self.first: tuple[tuple[bytes, bool], ...]
         if len(prefix) + len(content) <= PIECE_OCTETS:
             self.first = ((prefix + content, bool(dots)),)
@@ -203,6 +222,8 @@ class Maildrop:
         self._fetched: dict[int, int] = {}
         # Messages read ahead, and the one after the last that was asked for.
         self._ahead: dict[int, _Ready] = {}
+        # Whether to read ahead: no more, once that has met a page that cannot be read.
+        self._reads_ahead = True
         self._next = 0
 
     def _checked(self, index: int) -> int:
@@ -270,6 +291,7 @@ class Maildrop:
         """The message in pieces, each with whether a line of it may begin with a dot.
 
         @raise MaildropLost: another session took over.
+        @raise StoreDamaged: what comes next is not what was accepted.
         """
         self._checked(index)
         self._hold()
@@ -277,11 +299,16 @@ class Maildrop:
         if ready is None:
             ready = await self._read(index)
         self._next = index + 1
+        if ready.wrong:
+            raise self._database.damage.found(ready.body_id, ready.wrong.format(0))
+        rest = Rest(self._database, ready.body_id, ready.count, ready.rest)
+        rest.check_size()
+        await rest.read_ahead_if_suspect()
         for piece in ready.first:
             yield piece
         for number in range(1, ready.count):
             self._hold()
-            yield await read_piece(self._database, ready.body_id, number)
+            yield await rest.read(number)
             self._heard_at = self._reactor.seconds()
         # Only who was given all of it comes here.
         self._fetched[self._ids[index]] = ready.body_id
@@ -289,7 +316,7 @@ class Maildrop:
     def _wanted(self, index: int) -> list[int]:
         """Which messages one read shall bring: this one and, where they are fetched in order, those after it."""
         wanted = [index]
-        if index == self._next:
+        if index == self._next and self._reads_ahead:
             octets = self._octets[index]
             for after in range(index + 1, min(index + _AHEAD_MESSAGES, len(self._ids))):
                 octets += self._octets[after]
@@ -306,23 +333,41 @@ class Maildrop:
         statement = _select_messages(self._database.engine.placeholder, len(row_ids))
         values = (self._account_id, *row_ids)
 
-        def fetch(connection: Connection) -> Sequence[Any]:
+        def fetch(connection: Connection) -> Sequence[tuple[int, _Ready]]:
             found = connection.exec_driver_sql(statement, values)
             cursor = found.cursor
             assert cursor is not None
-            rows: Sequence[Any] = cursor.fetchall()
+            # Compared with their checksums here, in the reader's thread.
+            rows = [(row_id, _Ready(*rest)) for row_id, *rest in cursor.fetchall()]
             found.close()
             return rows
 
-        rows = await self._database.read("messages", fetch)
+        try:
+            read = await self._database.read("messages", fetch)
+        except StoreDamaged as error:
+            self._hold()
+            if len(wanted) > 1:
+                self._reads_ahead = False
+                return await self._read(index)
+            raise await self._unreadable(index, error) from error
         self._hold()
         self._ahead.clear()
-        for row_id, prefix, message_id, count, dots, content in rows:
-            self._ahead[by_id[row_id]] = _Ready(prefix, message_id, count, dots, content)
-        ready = self._ahead.pop(index, None)
-        if ready is None:
+        for row_id, ready in read:
+            self._ahead[by_id[row_id]] = ready
+        if index not in self._ahead:
             raise StoreError("the message was removed by an administrator")
-        return ready
+        return self._ahead.pop(index)
+
+    async def _unreadable(self, index: int, error: StoreDamaged) -> StoreDamaged:
+        """The exception for a message with a page that cannot be read; told with its id where that can be."""
+        drop = schema.maildrop
+        here = (drop.c.account_id == self._account_id) & (drop.c.row_id == self._ids[index])
+        asked = select(drop.c.message_id).where(here)
+        try:
+            message_id = await self._database.read("message-id", lambda connection: connection.execute(asked).scalar())
+        except StoreDamaged:
+            message_id = None
+        return error if message_id is None else self._database.damage.found(message_id, UNREADABLE.format(0))
 
     def sync(self) -> Deferred[None]:
         """Delete for good, in one commit; fires when that is on disk, or fails with MaildropLost or StoreError."""

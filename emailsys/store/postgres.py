@@ -15,6 +15,8 @@ from emailsys.store.engine import Engine, Verdict
 # SQLSTATE classes and codes (PostgreSQL manual, appendix A).
 _REFUSED: Final = ("21", "22", "23", "40", "42", "54")
 _DISK_FULL: Final = "53100"
+# data_corrupted, index_corrupted
+_DAMAGED: Final = ("XX001", "XX002")
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 # What libpq is told where the URL says nothing else. A server that went without a word, by a cut network or a power
 # cut, would else be waited for as long as the kernel has patience, which is a quarter of an hour for what was sent and
@@ -82,6 +84,8 @@ class Postgres(Engine):
             return Verdict.LOST if lost else Verdict.REFUSED
         if state == _DISK_FULL:
             return Verdict.FULL
+        if state in _DAMAGED:
+            return Verdict.DAMAGED
         if state == _LOCK_NOT_AVAILABLE:
             return Verdict.BUSY
         return Verdict.REFUSED if state[:2] in _REFUSED else Verdict.LOST

@@ -10,17 +10,18 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 from zope.interface import implementer
 
-from emailsys.interfaces import NO_WAY, IQueue, Notice, PutOff, QueueRow, Settlement, StoreError, Way
+from emailsys.interfaces import NO_WAY, IQueue, Notice, PutOff, QueueRow, Settlement, StoreDamaged, StoreError, Way
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import RecipientRequest, parse_notify, parse_orcpt
 from emailsys.operations import EventKind
 from emailsys.store import parameters
-from emailsys.store.bodies import read_piece
+from emailsys.store.bodies import CHANGED, MISSING, UNREADABLE, Rest
+from emailsys.store.checksum import is_intact
 from emailsys.store.columns import moment, of_seconds, reverse_path
 from emailsys.store.database import Database
 from emailsys.store.gathering import Gathering
 from emailsys.store.history import Event
-from emailsys.store.ids import id_text
+from emailsys.store.ids import id_number, id_text
 from emailsys.store.putting_off import Delayed, Due, PuttingOff, in_parts
 from emailsys.store.reclaim import Sweeper
 from emailsys.store.schema import NEVER, bodies, events, messages, queue
@@ -41,13 +42,22 @@ ENVELOPE: Final = (
 # First pieces that are read at once: at most so many times 256 KiB.
 _BEGINNINGS_AT_ONCE: Final = 16
 _BEGINNINGS: Final = (
-    select(queue.c.row_id, messages.c.message_id, messages.c.pieces, bodies.c.content)
+    select(
+        queue.c.row_id,
+        messages.c.message_id,
+        messages.c.pieces,
+        messages.c.octets,
+        bodies.c.dots,
+        bodies.c.content,
+        bodies.c.checksum,
+        bodies.c.digest,
+    )
     .join(messages, messages.c.message_id == queue.c.message_id)
-    .join(bodies, bodies.c.body_id == messages.c.message_id)
+    .outerjoin(bodies, bodies.c.body_id == messages.c.message_id)
     .where(queue.c.row_id.in_(bindparam("rows", expanding=True)))
 )
-# A message, in how many pieces it is, and the first of them.
-_Beginning = tuple[int, int, bytes]
+# A message, in how many pieces it is, the first of them, the octets of the others, and what is wrong, "" for nothing.
+_Beginning = tuple[int, int, bytes, int, str]
 
 
 @implementer(IQueue)
@@ -140,23 +150,59 @@ class Queue:
         return None if due_at is None else moment(due_at)
 
     async def pieces(self, row: QueueRow) -> AsyncIterator[bytes]:
-        """The body as it was accepted, each piece read in a transaction of its own."""
-        found = await self._beginnings.ask(row.row_id)
+        """The body as it was accepted, each piece read in a transaction of its own.
+
+        @raise StoreDamaged: what comes next is not what was accepted.
+        """
+        found = await self._beginning(row)
         if found is None:
             raise StoreError("the recipient is settled; its message may be gone")
-        message_id, pieces, content = found
+        message_id, pieces, content, octets, wrong = found
+        if wrong:
+            raise self._database.damage.found(message_id, wrong.format(0))
+        rest = Rest(self._database, message_id, pieces, octets)
+        rest.check_size()
+        await rest.read_ahead_if_suspect()
         yield content
         for number in range(1, pieces):
-            content, _dots = await read_piece(self._database, message_id, number)
+            content, _dots = await rest.read(number)
             yield content
+
+    async def _beginning(self, row: QueueRow) -> _Beginning | None:
+        try:
+            return await self._beginnings.ask(row.row_id)
+        except StoreDamaged:
+            # It may be another message of those that were read at once.
+            pass
+        alone = [row.row_id]
+        try:
+            [found] = await self._database.read("beginning", lambda connection: _read_beginnings(connection, alone))
+        except StoreDamaged as error:
+            message_id = id_number(row.queue_id) or 0
+            raise self._database.damage.found(message_id, UNREADABLE.format(0)) from error
+        return found
 
 
 def _read_beginnings(connection: Connection, row_ids: Sequence[int]) -> list[_Beginning | None]:
     found = {
-        row_id: (message_id, pieces, bytes(content))
-        for row_id, message_id, pieces, content in connection.execute(_BEGINNINGS, {"rows": sorted(row_ids)})
+        row_id: _read_beginning(*rest) for row_id, *rest in connection.execute(_BEGINNINGS, {"rows": sorted(row_ids)})
     }
     return [found.get(row_id) for row_id in row_ids]
+
+
+def _read_beginning(
+    message_id: int,
+    pieces: int,
+    octets: int,
+    dots: bool,
+    content: bytes | None,
+    checksum: bytes | None,
+    digest: bytes | None,
+) -> _Beginning:
+    if content is None:
+        return message_id, pieces, b"", 0, MISSING
+    wrong = "" if is_intact(message_id, 0, dots, content, checksum, digest) else CHANGED
+    return message_id, pieces, bytes(content), octets - len(content), wrong
 
 
 def due_rows(now: int, limit: int) -> Select[Any]:

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from emailsys.interfaces import StoreError
-from emailsys.store.engine import Engine, StoreUntrusted, Verdict, told
+from emailsys.store.engine import Engine, StoreUntrusted, Verdict, refusal
 
 # Each has a connection, with a page cache of about 1 MiB on SQLite.
 READERS: Final = 3
@@ -62,7 +62,8 @@ class Readers:
                 break
             function, done = asked
             result: Any = None
-            # A connection that was lost while it rested costs the reader nothing: reading twice harms nobody.
+            # A connection that was lost while it rested costs the reader nothing: reading twice harms nobody. A page
+            # may be damaged in the connection's cache alone.
             for last in (False, True):
                 try:
                     if connection is None:
@@ -82,10 +83,8 @@ class Readers:
                     verdict = self._engine.verdict(error)
                     self._drop(connection)
                     connection = None
-                    if last or verdict is not Verdict.LOST:
-                        refusal = StoreError(f"{verdict.value}: {told(error)}")
-                        refusal.__cause__ = error
-                        result = Failure(refusal)
+                    if last or verdict not in (Verdict.LOST, Verdict.DAMAGED):
+                        result = Failure(refusal(error, verdict))
                         break
                 except Exception:
                     # The function's own refusal.

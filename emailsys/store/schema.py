@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # The alembic revision of these tables; a store at this revision is opened without importing alembic.
-REVISION: Final = "0004"
+REVISION: Final = "0005"
 
 metadata: Final = MetaData(
     naming_convention={
@@ -158,6 +158,8 @@ bodies: Final = Table(
     Column("content", LargeBinary, nullable=False),
     # SHA-256 of the content; NULL in what release 0.1 has accepted.
     Column("digest", LargeBinary),
+    # For each read: see `checksum`. NULL in what was accepted before revision 0005.
+    Column("checksum", LargeBinary),
 )
 
 # The pieces after the first, numbered from 1.
@@ -169,6 +171,7 @@ body_pieces: Final = Table(
     Column("dots", Boolean, nullable=False),
     Column("content", LargeBinary, nullable=False),
     Column("digest", LargeBinary),
+    Column("checksum", LargeBinary),
     PrimaryKeyConstraint("body_id", "number"),
 )
 

@@ -147,7 +147,7 @@ class Settling:
         for settlement, row, _ in held:
             if settlement.due_at is None:
                 continue
-            stopped = row.state == "holding"
+            stopped = settlement.hold or row.state == "holding"
             values.append(
                 {
                     "row": row.row_id,
@@ -181,7 +181,7 @@ def _events(held: Sequence[tuple[Settlement, Any, int]]) -> Iterator[tuple[Event
         message_id, path = id_number(settlement.row.queue_id) or 0, str(settlement.row.forward_path)
         delayed = Event(
             message_id,
-            EventKind.DELAYED,
+            EventKind.HELD if settlement.hold else EventKind.DELAYED,
             row.row_id,
             path,
             settlement.reply,

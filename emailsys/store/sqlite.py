@@ -239,6 +239,8 @@ class SQLite(Engine):
             return Verdict.BUSY
         if primary in (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_ERROR):
             return Verdict.REFUSED
+        if primary == sqlite3.SQLITE_CORRUPT:
+            return Verdict.DAMAGED
         if primary is None and isinstance(cause, (sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError)):
             return Verdict.REFUSED
         return Verdict.LOST

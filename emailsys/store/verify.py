@@ -7,16 +7,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, exists, func, literal, null, or_, select, union_all
 from zope.interface import implementer
 
-from emailsys.interfaces import Fate
+from emailsys.interfaces import Fate, StoreDamaged
 from emailsys.operations import Checked, Flaw, IVerification
+from emailsys.store.bodies import MISSING, UNREADABLE, is_named, piece_of
+from emailsys.store.checksum import is_intact
 from emailsys.store.database import Database
+from emailsys.store.gaps import ABOVE, first_id, first_readable, named_elsewhere, read_or_damaged
 from emailsys.store.ids import id_text
-from emailsys.store.schema import bodies, body_pieces, maildrop, messages, queue, reclaim, settled, staged
+from emailsys.store.schema import bodies, maildrop, messages, queue, reclaim, settled, staged
 
 # Messages, settled rows and bodies that one read looks at: no read transaction lasts longer than that, so that
 # checkpoints pass.
@@ -27,6 +30,10 @@ _BODIES: Final = 200
 _ID_BITS: Final = 63
 _MAILDROP: Final = "maildrop"
 _QUEUE: Final = "queue"
+# The queue id of a flaw that is no message's, or nobody can say whose.
+NOBODY: Final = "-"
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -65,7 +72,10 @@ class Verification:
 
     async def _messages(self, least: int, tally: _Tally) -> int | None:
         """Look at some messages from an id on, with their bodies; the last of them, None where there was none."""
-        found = await self._database.read("verify-ledger", _look(least))
+        try:
+            found = await self._some("verify-ledger", lambda limit: _look(least, limit), _MESSAGES)
+        except StoreDamaged:
+            return await self._pass(messages.c.message_id, least, tally)
         for message_id, entry in found.items():
             tally.messages += 1
             tally.by_end.update(entry.by_end)
@@ -78,19 +88,10 @@ class Verification:
 
     async def _settled(self, least: int, tally: _Tally) -> int | None:
         """What is settled must have been accepted."""
-        some = (
-            select(settled.c.row_id, settled.c.message_id)
-            .where(settled.c.row_id >= least)
-            .order_by(settled.c.row_id)
-            .limit(_SETTLED)
-            .subquery()
-        )
-        asked = (
-            select(some.c.row_id, some.c.message_id, messages.c.message_id.label("known"))
-            .outerjoin(messages, messages.c.message_id == some.c.message_id)
-            .order_by(some.c.row_id)
-        )
-        rows = await self._database.read("verify-settled", lambda connection: connection.execute(asked).all())
+        try:
+            rows = await self._some("verify-settled", lambda limit: _look_at_settled(least, limit), _SETTLED)
+        except StoreDamaged:
+            return await self._pass(settled.c.row_id, least, tally)
         tally.flaws += [
             Flaw(id_text(row.message_id), f"row {row.row_id} was settled, its message is unknown")
             for row in rows
@@ -100,21 +101,10 @@ class Verification:
 
     async def _bodies(self, least: int, tally: _Tally) -> int | None:
         """A body is named by a row, or about to be, or about to be swept: else its room would never come back."""
-        some = (
-            select(bodies.c.body_id)
-            .where(bodies.c.body_id >= least)
-            .order_by(bodies.c.body_id)
-            .limit(_BODIES)
-            .subquery()
-        )
-        named = or_(
-            exists().where(maildrop.c.message_id == some.c.body_id),
-            exists().where(queue.c.message_id == some.c.body_id),
-            exists().where(staged.c.body_id == some.c.body_id),
-            some.c.body_id.in_(select(reclaim.c.message_id)),
-        )
-        asked = select(some.c.body_id, named.label("named")).order_by(some.c.body_id)
-        rows = await self._database.read("verify-bodies", lambda connection: connection.execute(asked).all())
+        try:
+            rows = await self._some("verify-bodies", lambda limit: _look_at_bodies(least, limit), _BODIES)
+        except StoreDamaged:
+            return await self._pass(bodies.c.body_id, least, tally)
         tally.flaws += [
             Flaw(id_text(row.body_id), "its body is kept, but neither recipients nor the sweeper know it")
             for row in rows
@@ -122,22 +112,59 @@ class Verification:
         ]
         return rows[-1].body_id if rows else None
 
+    async def _some(self, description: str, look: Callable[[int], Callable[[Connection], T]], most: int) -> T:
+        """Read as many as one read may; a single one, where a page of the others cannot be read.
+
+        @raise StoreDamaged: that of the first cannot.
+        """
+        try:
+            return await read_or_damaged(self._database, description, look(most))
+        except StoreDamaged:
+            return await read_or_damaged(self._database, description, look(1))
+
+    async def _pass(self, column: Any, least: int, tally: _Tally) -> int | None:
+        """Get past what cannot be read from an id on, and tell whose it is; the last id that was passed, None at the
+        end."""
+        database, table = self._database, column.table.name
+        try:
+            number = await first_id(database, column, least)
+        except StoreDamaged:
+            number = None
+        else:
+            # The row itself can be read, but not what goes with it.
+            if number is not None:
+                what = (
+                    "what other tables have of it cannot be read" if table != settled.name else f"row {number} cannot"
+                )
+                tally.flaws.append(Flaw(id_text(number) if table != settled.name else NOBODY, what))
+            return number
+        readable = await first_readable(database, column, least)
+        hit = [] if table == settled.name else await named_elsewhere(database, column, least, readable or ABOVE)
+        tally.flaws += [Flaw(id_text(message_id), f"its row in {table} cannot be read") for message_id in hit] or [
+            Flaw(NOBODY, f"rows of {table} cannot be read, and nothing tells which")
+        ]
+        return None if readable is None else readable - 1
+
     async def _check_body(self, message_id: int, expected: int, pieces: int) -> tuple[int, list[Flaw]]:
         """Each piece is read, and hashed in the reader's thread, in a transaction of its own."""
         octets = 0
         wrong: list[str] = []
         for number in range(pieces):
-            piece = await self._database.read("verify-piece", _check_piece(message_id, number))
+            try:
+                piece = await read_or_damaged(self._database, "verify-piece", _check_piece(message_id, number))
+            except StoreDamaged:
+                wrong.append(UNREADABLE.format(number))
+                continue
             if piece is None:
-                if not await self._database.read("verify-again", lambda connection: _is_alive(connection, message_id)):
+                if not await self._database.read("verify-again", lambda connection: is_named(connection, message_id)):
                     # Deleted since we looked.
                     return octets, []
-                wrong.append(f"piece {number} of its body is missing")
+                wrong.append(MISSING.format(number))
                 continue
-            size, fits = piece
+            size, flaw = piece
             octets += size
-            if not fits:
-                wrong.append(f"the digest of piece {number} of its body is not that of its acceptance")
+            if flaw:
+                wrong.append(flaw)
         if not wrong and octets != expected:
             wrong.append(f"its body has {octets} octets, {expected} were accepted")
         return octets, [Flaw(id_text(message_id), what) for what in wrong]
@@ -177,7 +204,35 @@ class _Entry:
         return [Flaw(id_text(message_id), what) for what in said]
 
 
-def _look(least: int) -> Callable[[Connection], dict[int, _Entry]]:
+def _look_at_settled(least: int, limit: int) -> Callable[[Connection], Sequence[Any]]:
+    some = (
+        select(settled.c.row_id, settled.c.message_id)
+        .where(settled.c.row_id >= least)
+        .order_by(settled.c.row_id)
+        .limit(limit)
+        .subquery()
+    )
+    asked = (
+        select(some.c.row_id, some.c.message_id, messages.c.message_id.label("known"))
+        .outerjoin(messages, messages.c.message_id == some.c.message_id)
+        .order_by(some.c.row_id)
+    )
+    return lambda connection: connection.execute(asked).all()
+
+
+def _look_at_bodies(least: int, limit: int) -> Callable[[Connection], Sequence[Any]]:
+    some = select(bodies.c.body_id).where(bodies.c.body_id >= least).order_by(bodies.c.body_id).limit(limit).subquery()
+    named = or_(
+        exists().where(maildrop.c.message_id == some.c.body_id),
+        exists().where(queue.c.message_id == some.c.body_id),
+        exists().where(staged.c.body_id == some.c.body_id),
+        some.c.body_id.in_(select(reclaim.c.message_id)),
+    )
+    asked = select(some.c.body_id, named.label("named")).order_by(some.c.body_id)
+    return lambda connection: connection.execute(asked).all()
+
+
+def _look(least: int, limit: int) -> Callable[[Connection], dict[int, _Entry]]:
     """The next messages with all their rows, in one statement, which sees one moment of the store."""
 
     def look(connection: Connection) -> dict[int, _Entry]:
@@ -185,7 +240,7 @@ def _look(least: int) -> Callable[[Connection], dict[int, _Entry]]:
             select(messages.c.message_id)
             .where(messages.c.message_id >= least)
             .order_by(messages.c.message_id)
-            .limit(_MESSAGES)
+            .limit(limit)
             .subquery()
         )
         numbers = select(some.c.message_id)
@@ -230,26 +285,20 @@ def _rows(table: Any, place: Any, numbers: Any, octets: Any = None) -> Any:
     ).where(table.c.message_id.in_(numbers))
 
 
-def _check_piece(message_id: int, number: int) -> Callable[[Connection], tuple[int, bool] | None]:
-    table: Any = body_pieces if number else bodies
-    here = table.c.body_id == message_id
-    if number:
-        here &= table.c.number == number
-    asked = select(table.c.content, table.c.digest).where(here)
+def _check_piece(message_id: int, number: int) -> Callable[[Connection], tuple[int, str] | None]:
+    """The octets of a piece and what is wrong with it, "" for nothing; None where it is missing."""
 
-    def check(connection: Connection) -> tuple[int, bool] | None:
-        found = connection.execute(asked).one_or_none()
+    def check(connection: Connection) -> tuple[int, str] | None:
+        found = piece_of(connection, message_id, number)
         if found is None:
             return None
         content = bytes(found.content)
+        wrong = ""
         # What release 0.1 has accepted has no digest.
-        return len(content), found.digest is None or sha256(content).digest() == bytes(found.digest)
+        if found.digest is not None and sha256(content).digest() != bytes(found.digest):
+            wrong = f"the digest of piece {number} of its body is not that of its acceptance"
+        elif not is_intact(message_id, number, found.dots, content, found.checksum, None):
+            wrong = f"the flag or the checksum of piece {number} of its body is not that of its acceptance"
+        return len(content), wrong
 
     return check
-
-
-def _is_alive(connection: Connection, message_id: int) -> bool:
-    return any(
-        connection.execute(select(table.c.row_id).where(table.c.message_id == message_id).limit(1)).scalar() is not None
-        for table in (maildrop, queue)
-    )

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from emailsys.interfaces import StoreError, StoreFull
 from emailsys.store import schema
-from emailsys.store.engine import Engine, StoreUntrusted, Verdict, told
+from emailsys.store.engine import Engine, StoreUntrusted, Verdict, refusal
 from emailsys.store.ids import IdSource
 from emailsys.store.inserting import Inserting
 from emailsys.store.jobs import BATCH_OCTETS, Call, Inbox, Job, Rows, Upkeep
@@ -140,7 +140,7 @@ class Writer:
             return [Outcome(job, Failure(error))]
         except Exception as error:
             self._discard()
-            return [Outcome(job, Failure(_refusal(error, self._engine.verdict(error))))]
+            return [Outcome(job, Failure(refusal(error, self._engine.verdict(error))))]
         return [Outcome(job, result)]
 
     def _commit(self, batch: Sequence[Job], again: bool = True) -> list[Outcome]:
@@ -220,7 +220,7 @@ class Writer:
         @param done: the outcomes if the commit took place after all.
         """
         verdict = self._verdict(error)
-        if mark or verdict is Verdict.LOST:
+        if mark or verdict in (Verdict.LOST, Verdict.DAMAGED):
             self._discard()
         else:
             self._roll_back()
@@ -230,10 +230,10 @@ class Writer:
                 return done
             if committed is None:
                 verdict = Verdict.LOST
-        if len(batch) > 1 and verdict in (Verdict.REFUSED, Verdict.FULL):
+        if len(batch) > 1 and verdict in (Verdict.REFUSED, Verdict.FULL, Verdict.DAMAGED):
             return [outcome for job in batch for outcome in self._commit([job])]
-        refusal = _refusal(error, verdict)
-        return [Outcome(job, Failure(refusal)) for job in batch]
+        refused = refusal(error, verdict)
+        return [Outcome(job, Failure(refused)) for job in batch]
 
     def _verdict(self, error: Exception) -> Verdict:
         if isinstance(error, StoreUntrusted):
@@ -277,13 +277,3 @@ class Writer:
                     return None
                 time.sleep(_REOPEN_EVERY)
                 waited += _REOPEN_EVERY
-
-
-def _refusal(error: Exception, verdict: Verdict) -> StoreError:
-    """What a caller hears of an engine's error."""
-    if isinstance(error, StoreError):
-        return error
-    kind = StoreFull if verdict is Verdict.FULL else StoreError
-    refusal = kind(f"{verdict.value}: {told(error)}")
-    refusal.__cause__ = error
-    return refusal

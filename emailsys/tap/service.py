@@ -348,6 +348,7 @@ class Daemon(Service):
             ],
             "disk": self._disk(),
             "store": {"where": self._where, "trouble": self._trouble},
+            "damaged": [] if self._store is None else self._store.database.damage.some(),
             "counters": dict(self.telemetry.counters),
         }
 

@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 from emailsys.interfaces import IQueue, PutOff, Settlement, StoreError
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import BodyType
-from emailsys.operations import EventKind, QueueFilter, RowState
+from emailsys.operations import EventKind, QueueChange, QueueFilter, RowState
 from tests.contract.mail import ARRIVED, CAROL, MailCase, envelope, remote
 
 DAVE = Address("Dave", "example.net")
@@ -192,3 +192,15 @@ class QueueContract(MailCase):
                 pass
 
         await self.refused(StoreError, read())
+
+    async def test_what_is_held_for_its_damage_is_not_due_and_says_why(self) -> None:
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        [row] = await self.store.queue.lease(10, 60)
+        await self.store.queue.settle([Settlement(row, row.arrived_at, "451 it is damaged", hold=True)])
+        self.clock.advance(10 * 86_400)
+        self.assertEqual(list(await self.store.queue.lease(10, 60)), [])
+        [entry] = await self.store.queue_operations.entries(QueueFilter(), 10)
+        self.assertEqual((entry.state, entry.due_at, entry.last_reply), (RowState.HELD, None, "451 it is damaged"))
+        self.assertEqual(await self.store.queue_operations.change(QueueFilter(), QueueChange.RELEASE), 1)
+        [again] = await self.store.queue.lease(10, 60)
+        self.assertEqual(again.row_id, row.row_id)

@@ -360,7 +360,9 @@ class MemoryQueue:
             else:
                 if settlement.tried:
                     row.last_reply, row.last_remote = settlement.reply, settlement.remote
-                    self._store.tell(row.message, EventKind.DELAYED, row.forward_path, settlement.reply)
+                    kind = EventKind.HELD if settlement.hold else EventKind.DELAYED
+                    self._store.tell(row.message, kind, row.forward_path, settlement.reply)
+                row.on_hold = row.on_hold or settlement.hold
                 if settlement.warned:
                     self._store.tell(row.message, EventKind.WARNED, row.forward_path)
                 row.attempts += settlement.tried

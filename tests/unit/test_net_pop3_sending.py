@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import POP3Settings
-from emailsys.interfaces import MaildropLost, StoreError
+from emailsys.interfaces import MaildropLost, StoreDamaged, StoreError
 from emailsys.net.outgoing import MAX_WAITING_OCTETS
 from tests.fakes.pop3_house import FIRST, SECOND, THIRD, POP3House
 from tests.fakes.slow_peer import SlowTransport
@@ -166,7 +166,30 @@ class SendingTests(SynchronousTestCase):
 
         self.serve(house, nothing)
         peer.say(b"RETR 1\r\nNOOP\r\n")
-        self.assertEqual(peer.heard(), b"-ERR [SYS/PERM] the message cannot be read; tell your postmaster\r\n+OK\r\n")
+        self.assertEqual(
+            peer.heard(),
+            b"-ERR [SYS/PERM] the message was damaged in the store and is not sent; tell your postmaster\r\n+OK\r\n",
+        )
+
+    def test_a_message_found_damaged_half_way_ends_the_connection_without_its_dot(self) -> None:
+        """A client must not take it for whole. At the first piece it is told, and the session goes on."""
+        house = POP3House()
+        for first in ((b"Subject: x\r\n\r\n",), ()):
+            peer = house.login()
+
+            async def pieces(index: int, first: tuple[bytes, ...] = first) -> AsyncIterator[tuple[bytes, bool]]:
+                for piece in first:
+                    yield piece, False
+                raise StoreDamaged("piece 1")
+
+            house.logins.opened[-1].pieces = pieces
+            peer.say(b"RETR 1\r\nDELE 1\r\n")
+            heard = peer.heard()
+            self.assertNotIn(b"\r\n.\r\n", heard)
+            self.assertEqual(peer.transport.aborted, bool(first))
+            self.assertEqual(heard.startswith(b"-ERR [SYS/PERM] "), not first)
+            self.assertEqual(heard.endswith(b"+OK message 1 deleted\r\n"), not first)
+            peer.lose()
 
     def test_top_reads_no_more_than_it_sends_and_ends_the_reading(self) -> None:
         house = POP3House()

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import OutboundSettings
+from emailsys.interfaces import StoreDamaged
 from emailsys.mail.transmission import Outcome, OutcomeKind
 from tests.fakes.memory_hosts import (
     BODY,
@@ -144,6 +145,34 @@ class BodyTests(SynchronousTestCase):
         self.assertNotIn(b"\r\n.\r\n", server.heard())
         self.assertTrue(server.transport.aborted)
         self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELAYED, 451)])
+
+    def test_a_message_found_damaged_on_its_way_is_never_ended_and_waits_for_an_operator(self) -> None:
+        """Neither by a dot nor by BDAT LAST; who was refused stays refused, and no other host is asked."""
+        for extensions, replies in (
+            ((), ("250 ok", "250 ok", "550 no", "354 go")),
+            (CHUNKING, ("250 ok", "250 ok", "550 no")),
+        ):
+            pieces = pieces_of(b"a", b"b", b"c", fail=StoreDamaged("piece 3"))
+            sent = self.hosts.send(transmission("bob@example.net", "dave@example.net", pieces=pieces))
+            server = self.hosts.connect()
+            greet(server, *([extensions] if extensions else []))
+            server.heard()
+            server.reply(*replies)
+            heard = server.heard()
+            self.assertNotIn(b"\r\n.\r\n", heard)
+            self.assertNotIn(b"LAST", heard)
+            self.assertTrue(server.transport.aborted)
+            held, refused = self.successResultOf(sent)
+            self.assertEqual((held.hold, held.may_try_elsewhere, held.host_at_fault), (True, False, False))
+            self.assertEqual((refused.kind, refused.hold), (OutcomeKind.FAILED, False))
+
+    def test_a_message_found_damaged_at_once_asks_nothing_of_the_host(self) -> None:
+        sent = self.hosts.send(transmission(pieces=pieces_of(fail=StoreDamaged("piece 0"))))
+        server = self.hosts.connect()
+        greet(server)
+        self.assertEqual(server.heard(), b"")
+        [held] = self.successResultOf(sent)
+        self.assertTrue(held.hold)
 
     def test_a_body_that_cannot_be_read_at_all_asks_nothing_of_the_host(self) -> None:
         """The connection goes on with others."""
