@@ -42,10 +42,7 @@ class NoDomains(StoreMissing):
 
 
 class StoreDamaged(StoreError):
-    """What is stored is not what was accepted, or its place in the database cannot be read: trying again helps nobody.
-
-    Becomes -ERR [SYS/PERM]; mail for other hosts is held.
-    """
+    """What is stored is not what was accepted, or cannot be read. Becomes -ERR [SYS/PERM]; queued mail is held."""
 
 
 class MaildropInUse(Exception):
@@ -119,15 +116,13 @@ class IIncoming(Interface):
     def write(octets: bytes) -> Deferred[None] | None:
         """Take the next octets (CRLF lines, dots unstuffed). A Deferred asks the caller to pause until it fires.
 
-        The Deferred may fail with StoreError: then the message is lost and `abandon` is due.
-        """
+        The Deferred may fail with StoreError: then the message is lost and `abandon` is due."""
 
     async def commit(envelope: Envelope, notices: Sequence[Notice] = ()) -> None:
         """Return once message, body, maildrop rows and queue rows are on disk, all or nothing.
 
         @param notices: messages of our own that the acceptance causes, accepted in the same commit.
-        @raise StoreError: nothing was accepted.
-        """
+        @raise StoreError: nothing was accepted."""
 
     def abandon() -> None:
         """Forget it; staged pieces are swept. Does nothing after `commit` or a first `abandon`."""
@@ -232,8 +227,7 @@ class Settlement:
     `reply` is the last one and `remote` the host that gave it, "" where none did. An attempt that was never made, as
     the next hop had no connection to spare, is not `tried`: it is re-dated and counts for nothing. `warned` tells that
     a notice tells the sender of the delay. `in_doubt`: the reply to the final dot was never seen (RFC 1047). `hold`:
-    not due before an operator releases it, whatever `due_at` says.
-    """
+    not due before an operator releases it, whatever `due_at` says."""
 
     row: QueueRow
     due_at: datetime | None = None
@@ -255,8 +249,7 @@ class IQueue(Interface):
     async def lease(limit: int, seconds: float, later: Mapping[Way, PutOff] = NO_WAY) -> Sequence[QueueRow]:
         """Take at most `limit` rows that are due, the longest due first; nobody else gets them for so many seconds.
 
-        @param later: rows by these ways are not taken, but put off in the same commit.
-        """
+        @param later: rows by these ways are not taken, but put off in the same commit."""
 
     async def renew(rows: Sequence[QueueRow], seconds: float) -> Sequence[QueueRow]:
         """Hold leased rows for so many seconds from now. Returns those whose lease was lost before."""
@@ -275,9 +268,7 @@ class IQueue(Interface):
 
     def pieces(row: QueueRow) -> AsyncIterator[bytes]:
         """The body as it was accepted, in pieces of at most 256 KiB, each read in a transaction of its own.
-
-        @raise StoreDamaged: what comes next is not what was accepted; it is never given.
-        """
+        @raise StoreDamaged: the next piece is not what was accepted; it is not given."""
 
 
 class IRelay(Interface):
@@ -358,8 +349,7 @@ class IMaildrop(pop3.IMailbox):
         with a dot (the first piece begins a line). Each piece is read in a transaction of its own.
 
         @raise MaildropLost: another session took over.
-        @raise StoreDamaged: what comes next is not what was accepted; it is never given.
-        """
+        @raise StoreDamaged: the next piece is not what was accepted; it is not given."""
 
     def touch() -> None:
         """The client has just spoken: it is not silent."""
@@ -374,8 +364,7 @@ class IMaildrops(Interface):
     async def open(account_id: int) -> IMaildrop:
         """Lock the maildrop and take its snapshot.
 
-        @raise MaildropInUse: a live session holds it.
-        """
+        @raise MaildropInUse: a live session holds it."""
 
 
 class IDirectory(Interface):

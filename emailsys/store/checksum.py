@@ -32,5 +32,6 @@ def is_intact(
         which cannot be checked.
     """
     if stored is not None:
-        return checksum(body_id, number, dots, content) == stored
+        # As in `checksum`: a call more would be a tenth of what this costs for a small message.
+        return xxh3_64_digest(content, (body_id + number * _SPREAD << 1 | dots) & _MASK) == stored
     return digest is None or sha256(content).digest() == digest

@@ -47,7 +47,8 @@ _AT_ONCE: Final = 5000
 def _select_messages(placeholder: str, count: int) -> str:
     names = ", ".join([placeholder] * count)
     return (
-        "SELECT d.row_id, d.prefix, d.message_id, d.octets, m.pieces, b.dots, b.content, b.checksum, b.digest"  # noqa: S608
+        "SELECT d.row_id, d.prefix, d.message_id, d.octets, m.pieces, b.dots, b.content, b.checksum,"  # noqa: S608
+        " CASE WHEN b.checksum IS NULL THEN b.digest END"
         " FROM maildrop d JOIN messages m ON m.message_id = d.message_id LEFT JOIN bodies b ON b.body_id = d.message_id"
         f" WHERE d.account_id = {placeholder} AND d.row_id IN ({names})"
     )

@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from emailsys.interfaces import StoreError
 from emailsys.store.engine import Engine, StoreUntrusted, Verdict, refusal
 
 # Each has a connection, with a page cache of about 1 MiB on SQLite.
