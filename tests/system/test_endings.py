@@ -260,9 +260,12 @@ class TLSHalfCloseTests(EndingTestCase):
                     factory: Any = house.factory
                     if not starttls:
                         factory = TLSMemoryBIOFactory(tls, False, factory, reactor)
-                    call = reactor.callLater(0.1, house.store.let_go)
-                    said = await self.away(self.say_and_end, self.listen(factory), version, starttls, notify, shut)
-                    self.assertFalse(call.active())
+                    port = self.listen(factory)
+                    ended = deferToThread(self.say_and_end, port, version, starttls, notify, shut)
+                    while not house.store.held and not ended.called:
+                        await deferLater(reactor, 0)
+                    reactor.callLater(0.1, house.store.let_go)
+                    said = await ended
                     self.assertIn(b"\r\n250 2.0.0 queued as", said, (version, starttls, notify, shut))
                     self.assertTrue(said.endswith(b"221 2.0.0 goodbye\r\n"), said)
                     self.assertEqual(len(house.messages), 1)
