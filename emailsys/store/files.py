@@ -18,7 +18,7 @@ def _identity(status: os.stat_result) -> _Identity:
 
 
 class StoreFiles:
-    """The database file, the log, and the index of the log.
+    """The database file, the log, the index of the log, and the files whose locks other processes look for.
 
     Each file stays open here, so that its inode number is not given to another file. For the database file that is an
     ordinary descriptor: closing it drops the locks of all SQLite connections of this process, so it is closed last.
@@ -37,17 +37,20 @@ class StoreFiles:
 
     def watch_log(self) -> None:
         """From now on the log and its index must stay what they are. Call when a writer is connected, once or again."""
-        if self._held:
-            return
         for suffix in _BESIDE:
-            name = f"{self.path}{suffix}"
+            self.watch(self.path.with_name(self.path.name + suffix))
+
+    def watch(self, path: Path) -> None:
+        """From now on this file must stay what it is, too."""
+        name = str(path)
+        if name not in self._expected:
             # O_PATH: closing an ordinary descriptor of the index would drop SQLite's locks on it.
             descriptor = os.open(name, os.O_PATH | os.O_CLOEXEC)
             self._held.append(descriptor)
             self._expected[name] = _identity(os.fstat(descriptor))
 
     def why_untrusted(self, database_only: bool = False) -> str | None:
-        """What happened to the files, None while nothing did. Three calls of stat; may be called in any thread."""
+        """What happened to the files, None while nothing did. A call of stat for each; may be called in any thread."""
         for name, expected in tuple(self._expected.items()):
             if database_only and name != str(self.path):
                 continue

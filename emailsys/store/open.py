@@ -150,7 +150,9 @@ def open_on(
     try:
         locks: KernelLocks | AdvisoryLocks
         if isinstance(engine, SQLite):
-            locks = KernelLocks(engine.path.with_name(engine.path.name + ".locks"))
+            path = engine.path.with_name(engine.path.name + ".locks")
+            locks = KernelLocks(path)
+            engine.watch(path)
             sync_directory(engine.path.parent)
         else:
             # A server that is not there is told as that, not as a lock that was lost.

@@ -92,7 +92,9 @@ class SQLite(Engine):
         self.shown = str(path)
         try:
             self._files = StoreFiles(path, create)
-            self._lock = CommitLock(path.with_name(path.name + ".commit-lock"))
+            lock = path.with_name(path.name + ".commit-lock")
+            self._lock = CommitLock(lock)
+            self._files.watch(lock)
         except FileNotFoundError:
             raise StoreMissing(no_store(str(path.parent))) from None
         except OSError as error:
@@ -218,6 +220,10 @@ class SQLite(Engine):
             # The log is on disk and stays as it is where readers hold it, or where the file cannot grow.
             if self.verdict(error) is Verdict.LOST:
                 raise
+
+    def watch(self, path: Path) -> None:
+        """The store is to be trusted only while that file, too, is the one that its name leads to now."""
+        self._files.watch(path)
 
     @override
     def why_untrusted(self) -> str | None:

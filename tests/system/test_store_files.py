@@ -107,6 +107,15 @@ class LostFilesTests(FaultyCase):
         self.file("-shm").unlink()
         await self.refused_all(alice)
 
+    async def test_the_files_of_locks_are_watched_too(self) -> None:
+        """Another process would lock new ones, and take this one for dead."""
+        alice = await self.begin()
+        for suffix in (".locks", ".commit-lock"):
+            self.file(suffix).rename(self.file(".away"))
+            await self.refused(StoreUntrusted, self.send(b"second\r\n", envelope(local(alice))))
+            self.file(".away").rename(self.file(suffix))
+        await self.send(b"third\r\n", envelope(local(alice)))
+
     async def test_a_second_name_of_the_database_stops_mail_until_it_is_gone(self) -> None:
         """Whoever opened the other name would write another log to the same file."""
         alice = await self.begin()
