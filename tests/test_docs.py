@@ -109,6 +109,18 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual(named - targets, set())
         self.assertLessEqual({"test", "lint", "format", "docs", "bench", "ci"}, targets)
 
+    def test_no_page_of_the_site_links_to_what_is_not_on_it(self) -> None:
+        """`sphinx-build -W` refuses it, minutes later. CONTRIBUTING.md and SECURITY.md are pages too."""
+        site = CHECKOUT / "docs"
+        pages = [*site.rglob("*.md"), CHECKOUT / "CONTRIBUTING.md", CHECKOUT / "SECURITY.md"]
+        outside = [
+            f"{page.relative_to(CHECKOUT)}: {target}"
+            for page in sorted(pages)
+            for target in _LINK.findall(page.read_text("utf-8"))
+            if not (page.parent / target).resolve().is_relative_to(site)
+        ]
+        self.assertEqual(outside, [])
+
     def test_each_decision_is_listed(self) -> None:
         """The index of docs/decisions has them all."""
         index = (CHECKOUT / "docs" / "decisions" / "README.md").read_text("utf-8")
