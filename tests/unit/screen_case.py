@@ -218,7 +218,6 @@ class Driver:
             if asyncio.get_running_loop().time() > deadline:
                 self.case.fail(f"it does not come to that; said: {self.said!r}, screen: {self.app.screen}")
             await self.pilot.pause()
-            await asyncio.sleep(0.005)
 
     async def until_screen(self, name: str) -> None:
         """Wait for a window."""

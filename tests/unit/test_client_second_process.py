@@ -52,18 +52,19 @@ archive.close()
 """
 
 
-# The first process is gone when its second has answered; that one is in no hurry.
+# The first process is gone when its second has answered; that one enters nothing into the index before that.
 _ORPHAN: Final = """
 import os, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from emailsys.client.archive import keeping, second_process
 enter = keeping.Keeper.enter
-def slow(*given):
-    import time
-    time.sleep(0.3)
+ended, alive = os.pipe()
+def late(*given):
+    os.close(alive)
+    os.read(ended, 1)
     enter(*given)
-keeping.Keeper.enter = slow
+keeping.Keeper.enter = late
 os.cpu_count = lambda: 2
 second = second_process.start(Path(sys.argv[1]), lambda: datetime(2026, 11, 23, 12, tzinfo=UTC))
 second._requests.write({asked})
