@@ -57,6 +57,7 @@ class Directory:
         try:
             return cast(T, self._answers[key])
         except KeyError:
+            self._need_files()
             # The generation first: an answer may be newer than its number, never older.
             number, answer = await self._database.read("directory", lambda c: (_generation(c), look_up(c)))
             self._need_files()

@@ -246,7 +246,7 @@ class Daemon(Service):
         if trouble is None:
             if before is not None:
                 self.telemetry.event("mail-taken-again")
-        elif trouble != before or self._reactor.seconds() - self._told_at >= TELL_EVERY:
+        elif before is None or self._reactor.seconds() - self._told_at >= TELL_EVERY:
             self._told_at = self._reactor.seconds()
             self.telemetry.alarm("mail-put-off", why=trouble)
 

@@ -219,6 +219,20 @@ class Failing(Systems):
         self.assertEqual(self.fates(), [Fate.FAILED])
         self.assertEqual(self.home.telemetry.of("failed")[0]["queue_id"], queue_id)
 
+    def test_a_notice_waits_while_the_store_knows_no_domain(self) -> None:
+        """Its sender would seem to be another system's, and the notice would leave for good, or be dropped."""
+        host = self.scripted(RCPT="450 4.2.0 come back", DATA="503 5.5.1 no recipients")
+        self.home.submit(ALICE, BOB)
+        host.replies["RCPT"] = "550 5.1.1 nobody of that name"
+        known = dict(self.home.store.accounts._domains)
+        self.home.store.accounts._domains.clear()
+        self.net.pass_time(HOUR)
+        self.assertEqual((self.fates(), self.home.maildrop(ALICE), len(self.home.waiting)), ([], [], 1))
+        self.home.store.accounts._domains.update(known)
+        self.net.pass_time(HOUR)
+        self.assertIn("nobody of that name", self.found().as_string())
+        self.assertEqual((self.fates(), self.home.waiting), ([Fate.FAILED], []))
+
     def test_a_domain_that_takes_no_mail_is_told_at_once(self) -> None:
         """RFC 7505; and one that does not exist."""
         self.net.zone.add("null.test", "MX", "0 ")
