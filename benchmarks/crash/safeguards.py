@@ -43,4 +43,54 @@ MUTANTS: Final = (
         ("kill_rounds", "--rounds", "5"),
         tries=3,
     ),
+    Mutant(
+        "failed-sync-is-proof",
+        "After a failed sync, a log that SQLite rebuilt from memory is taken for what is on disk (decision 0022).",
+        (
+            (
+                "emailsys/store/sqlite.py",
+                "    def doubt(self) -> None:\n        self._proven = False\n",
+                "    def doubt(self) -> None:\n        return\n",
+            ),
+        ),
+        ("failed_sync",),
+        tries=2,
+    ),
+    Mutant(
+        "start-is-proof",
+        "A start after a failed sync takes the log for what is on disk (decision 0022).",
+        (
+            (
+                "emailsys/store/sqlite.py",
+                "        alone = self._file_lock.try_alone()\n",
+                "        self._proven = True\n        return self._writer.connect()\n",
+            ),
+        ),
+        ("failed_sync", "--restart"),
+        tries=2,
+    ),
+    Mutant(
+        "vanished-file",
+        "A database or a log that was removed goes on to take mail, which no restart finds.",
+        (
+            (
+                "emailsys/store/files.py",
+                "        for name, expected in tuple(self._expected.items()):\n",
+                "        for name, expected in ():\n",
+            ),
+        ),
+        ("faults", "deleted_log"),
+    ),
+    Mutant(
+        "folder-not-synced",
+        "A power cut after the first start takes the state folder, and with it all mail.",
+        (
+            (
+                "emailsys/store/locks.py",
+                "    path.mkdir(mode=mode, exist_ok=True)\n    sync_directory(path.parent)\n",
+                "    path.mkdir(mode=mode, exist_ok=True)\n",
+            ),
+        ),
+        ("sync_order", "--times", "1"),
+    ),
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import unittest
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.live.programs import needs, run
+from tests.live.test_durability import may_trace
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # Seconds that a short run may take on a machine that is busy with other tests.
@@ -47,3 +49,26 @@ class CrashTests(SynchronousTestCase):
         # Of a late piece the first answer is the end of the connection, unless the relay has met it before.
         self.assertGreaterEqual(printed.count("-ERR [SYS/PERM]"), 5)
         self.assertRegex(printed, r" 0  flaws\n")
+
+    @needs("cc")
+    def test_a_power_cut_after_syncs_that_failed_breaks_no_promise(self) -> None:
+        """What a failed sync should have written never comes to the disk, as on Linux."""
+        printed = self.harness("power_loss", "--seconds", "3", "--cuts", "10", "--sync-errors")
+        self.assertRegex(printed, r"[1-9][0-9]* promises seen\n10 cuts ")
+
+    @needs("cc")
+    def test_mail_that_comes_after_a_failed_sync_survives_a_power_cut(self) -> None:
+        """The smallest case, with a daemon that lives on."""
+        self.assertRegex(self.harness("failed_sync"), r"power cut 0 of [23] messages")
+
+    @needs("cc")
+    def test_mail_that_comes_after_a_failed_sync_and_a_restart_survives_a_power_cut(self) -> None:
+        """The smallest case, with a daemon that was killed while syncs failed."""
+        self.assertRegex(self.harness("failed_sync", "--restart"), r"power cut 0 of [23] messages")
+
+    @needs("strace")
+    @unittest.skipUnless(may_trace(), "strace may not trace here")
+    def test_every_reply_comes_after_the_sync_that_keeps_its_promise(self) -> None:
+        """Twice on each path."""
+        printed = self.harness("sync_order", "--times", "2")
+        self.assertEqual(printed.count("\nok  "), 11, printed)

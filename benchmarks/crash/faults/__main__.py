@@ -36,6 +36,7 @@ FAULTS: Final[Sequence[Callable[[Case], None]]] = (
     times.clock,
     times.stopped,
     files.deleted_database,
+    files.deleted_log,
     files.corrupted,
     files.truncated_wal,
     times.restart_time,

@@ -19,16 +19,22 @@ from tests.live.daemon import Failed
 
 # Seconds after a removal within which a reply may be to an earlier commit.
 GRACE: Final = 0.5
+DATABASE: Final = "mail.sqlite"
+BESIDE: Final = ("mail.sqlite-wal", "mail.sqlite-shm")
 
 
 def deleted_database(case: Case) -> None:
-    """Another program removes files of the store while the daemon runs, and the daemon is started again."""
-    for names in (
-        ("mail.sqlite",),
-        ("mail.sqlite-wal",),
-        ("mail.sqlite-shm",),
-        ("mail.sqlite", "mail.sqlite-wal", "mail.sqlite-shm"),
-    ):
+    """Another program removes the database while the daemon runs, and the daemon is started again."""
+    _deleted(case, (DATABASE,), (DATABASE, *BESIDE))
+
+
+def deleted_log(case: Case) -> None:
+    """Another program removes the log of the store, or its index, while the daemon runs; the daemon is restarted."""
+    _deleted(case, *((name,) for name in BESIDE))
+
+
+def _deleted(case: Case, *removals: Sequence[str]) -> None:
+    for names in removals:
         case.ledger = Ledger()
         shutil.rmtree(case.folder / "node", ignore_errors=True)
         case.start()
