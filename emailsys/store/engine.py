@@ -158,6 +158,13 @@ class Engine(ABC):
         """
         return None
 
+    def trusted_lately(self) -> None:
+        """As `trusted`, for readers: what happened in the last tenth of a second may be missed.
+
+        @raise StoreUntrusted: `why_untrusted` has a reason.
+        """
+        self.trusted()
+
     def trusted(self) -> None:
         """@raise StoreUntrusted: `why_untrusted` has a reason."""
         why = self.why_untrusted()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,10 @@ _Identity = tuple[int, int, int]
 
 # SQLite's own names for the log and for the index of the log, which processes share.
 _BESIDE: Final = ("-wal", "-shm")
+
+# Seconds between two looks on behalf of readers: each look gives the interpreter lock away several times, which costs a
+# busy process more than the read itself. A connection that was opened before keeps reading the true store.
+_LOOK_EVERY: Final = 0.1
 
 
 def _identity(status: os.stat_result) -> _Identity:
@@ -33,6 +38,8 @@ class StoreFiles:
         self.path = path
         self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
         self._held: list[int] = []
+        self._looked_at = float("-inf")
+        self._last: str | None = None
         self._expected: dict[str, _Identity] = {str(path): _identity(os.fstat(self.descriptor))}
 
     def watch_log(self) -> None:
@@ -49,11 +56,18 @@ class StoreFiles:
             self._held.append(descriptor)
             self._expected[name] = _identity(os.fstat(descriptor))
 
-    def why_untrusted(self, database_only: bool = False) -> str | None:
+    def why_untrusted(self) -> str | None:
         """What happened to the files, None while nothing did. A call of stat for each; may be called in any thread."""
-        for name, expected in tuple(self._expected.items()):
-            if database_only and name != str(self.path):
-                continue
+        self._last = self._look(tuple(self._expected))
+        return self._last
+
+    def why_database_untrusted(self) -> str | None:
+        """The same, for the database file alone."""
+        return self._look((str(self.path),))
+
+    def _look(self, names: tuple[str, ...]) -> str | None:
+        for name in names:
+            expected = self._expected[name]
             try:
                 found = _identity(os.stat(name))
             except OSError as error:
@@ -63,6 +77,14 @@ class StoreFiles:
             if found != expected:
                 return f"{name} had {expected[2]} names when it was opened, and has {found[2]} now"
         return None
+
+    def why_untrusted_lately(self) -> str | None:
+        """As `why_untrusted`, but nothing is looked at again for a moment after all was well."""
+        now = time.monotonic()
+        if self._last is not None or now - self._looked_at >= _LOOK_EVERY:
+            self._looked_at = now
+            return self.why_untrusted()
+        return self._last
 
     def close(self) -> None:
         """Close all. Call after the last SQLite connection of this process was closed."""

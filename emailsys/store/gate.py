@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -18,45 +19,38 @@ class ReaderGate:
     """Registers connections, and lets a connection be used only while it is registered. Callable in any thread."""
 
     def __init__(self) -> None:
-        self._turn = threading.Condition()
-        self._open: set[Connection] = set()
-        self._reading = 0
+        # A lock for each, which nobody contends for: threads that met at one lock would hand it, and the
+        # interpreter's, to one another at each read.
+        self._open: dict[Connection, threading.Lock] = {}
 
     def add(self, connection: Connection) -> None:
         """Register a connection."""
-        with self._turn:
-            self._open.add(connection)
+        self._open[connection] = threading.Lock()
 
     @contextmanager
     def reading(self, connection: Connection) -> Iterator[None]:
         """Use a connection.
 
-        @raise ConnectionResetError: it was closed by `close_all`, or closed itself.
+        @raise ConnectionResetError: it was closed by `close_all`.
         """
-        with self._turn:
-            if connection not in self._open:
-                raise ConnectionResetError("the connection was closed because the store's log is being checked")
-            self._reading += 1
-        try:
-            yield
-        finally:
-            with self._turn:
-                self._reading -= 1
-                if not self._reading:
-                    self._turn.notify_all()
+        lock = self._open.get(connection)
+        if lock is not None:
+            with lock:
+                if connection in self._open:
+                    yield
+                    return
+        raise ConnectionResetError("the connection was closed because the store's log is being checked")
 
     def drop(self, connection: Connection) -> None:
         """Forget a connection that its owner closes."""
-        with self._turn:
-            self._open.discard(connection)
+        self._open.pop(connection, None)
 
     def close_all(self) -> None:
-        """Close every registered connection once the reads that are under way have ended."""
-        with self._turn:
-            closing, self._open = self._open, set()
-            if not self._turn.wait_for(lambda: not self._reading, _WAIT):
-                return
-            for connection in closing:
+        """Close every registered connection once the read that it is used for has ended."""
+        closing, self._open = self._open, {}
+        until = time.monotonic() + _WAIT
+        for connection, lock in closing.items():
+            if lock.acquire(timeout=max(0.0, until - time.monotonic())):
                 with suppress(Exception):
                     connection.invalidate()
                     connection.close()

@@ -71,7 +71,7 @@ class Readers:
                         result = function(connection)
                         connection.rollback()
                     # Files that are not those of the store hold no answer, not even "unknown".
-                    self._engine.trusted()
+                    self._engine.trusted_lately()
                     break
                 except StoreUntrusted:
                     result = Failure()

@@ -28,7 +28,7 @@ from sqlalchemy.exc import DBAPIError
 from typing_extensions import override
 
 from emailsys.interfaces import StoreError, StoreMissing
-from emailsys.store.engine import Engine, Verdict, no_store
+from emailsys.store.engine import Engine, StoreUntrusted, Verdict, no_store
 from emailsys.store.files import StoreFiles
 from emailsys.store.gate import ReaderGate
 from emailsys.store.locks import CommitLock, SQLiteFileLock, network_file_system, sync_directory
@@ -155,6 +155,12 @@ class SQLite(Engine):
             self.connect_writer().close()
         connection: Connection = self._reader.connect()
         self._gate.add(connection)
+        try:
+            # Where a name led elsewhere meanwhile, this is a connection to another store.
+            self.trusted()
+        except StoreUntrusted:
+            self.close_reader(connection)
+            raise
         if not self._proven:
             self.close_reader(connection)
             raise ConnectionResetError("a commit failed while the connection was opened")
@@ -230,6 +236,12 @@ class SQLite(Engine):
         return self._files.why_untrusted()
 
     @override
+    def trusted_lately(self) -> None:
+        why = self._files.why_untrusted_lately()
+        if why is not None:
+            raise StoreUntrusted(why)
+
+    @override
     def alone(self) -> AbstractContextManager[None]:
         return self._lock
 
@@ -275,7 +287,7 @@ class SQLite(Engine):
     @override
     def save_log(self, connection: Connection) -> None:
         # A log that lost its name goes with its last descriptor: what was acknowledged must be in the file before.
-        if self._files.why_untrusted(database_only=True) is None:
+        if self._files.why_database_untrusted() is None:
             self._checkpoint(connection, "PASSIVE")
 
     def _checkpoint(self, connection: Connection, mode: str, wait_ms: int = _RESTART_WAIT_MS) -> None:
