@@ -93,4 +93,28 @@ MUTANTS: Final = (
         ),
         ("sync_order", "--times", "1"),
     ),
+    Mutant(
+        "checksum-not-compared",
+        "An octet that changed on the disk is given away as if it had been accepted so.",
+        (
+            (
+                "emailsys/store/checksum.py",
+                "    if stored is not None:\n",
+                "    if stored is not None:\n        return True\n    if stored is not None:\n",
+            ),
+        ),
+        ("flipped_octet",),
+    ),
+    Mutant(
+        "lost-page-is-no-damage",
+        "Mail on a page that cannot be read is tried again and again until it bounces.",
+        (
+            (
+                "emailsys/store/sqlite.py",
+                "        if primary == sqlite3.SQLITE_CORRUPT:\n            return Verdict.DAMAGED\n",
+                "",
+            ),
+        ),
+        ("flipped_octet",),
+    ),
 )
