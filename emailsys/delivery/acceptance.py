@@ -108,9 +108,8 @@ class QueueingIncoming:
                     recipients=reports,
                     arrived_at=envelope.arrived_at,
                     made_at=envelope.arrived_at,
-                    envid=envelope.parameters.dsn.envid,
                     original=original,
-                    smtputf8=envelope.parameters.smtputf8,
+                    parameters=envelope.parameters,
                 ),
                 routes,
             )

@@ -14,7 +14,7 @@ from emailsys.mail.address import Address
 from emailsys.mail.dsn import compose
 from emailsys.mail.dsn_report import Action, RecipientReport, Report
 from emailsys.mail.dsn_request import Notify, RecipientRequest, Return
-from emailsys.mail.envelope import Envelope, MailParameters, Recipient, Route
+from emailsys.mail.envelope import Envelope, Recipient, Route
 from emailsys.mail.headers import header_end
 from emailsys.mail.transmission import Outcome, OutcomeKind
 
@@ -128,11 +128,10 @@ class Bookkeeper:
                     recipients=told,
                     arrived_at=row.arrived_at,
                     made_at=now,
-                    envid=row.parameters.dsn.envid,
                     original=original,
                     # RFC 3461 §4.3: RET says what a failure returns; other notices return the header only.
                     whole=full and action is Action.FAILED,
-                    smtputf8=row.parameters.smtputf8,
+                    parameters=row.parameters,
                 )
                 notices.append(notice_of(about, routes))
         return tuple(notices)
@@ -174,6 +173,6 @@ def notice_of(report: Report, routes: Iterable[Route]) -> Notice:
         None,
         (Recipient(report.reverse_path, tuple(routes), RecipientRequest(Notify.NEVER)),),
         report.made_at,
-        MailParameters(notification.body, notification.smtputf8),
+        notification.parameters,
     )
     return Notice(envelope, notification.octets)

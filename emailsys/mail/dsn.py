@@ -12,7 +12,7 @@ from typing import Final
 
 from emailsys.mail.dsn_report import RecipientReport, Report
 from emailsys.mail.dsn_text import human_text, printable, subject
-from emailsys.mail.envelope import BodyType
+from emailsys.mail.envelope import MailParameters, own_parameters
 from emailsys.mail.headers import header_end
 from emailsys.mail.reply import Reply
 from emailsys.mail.trace import date_time
@@ -32,8 +32,7 @@ class Notification:
     """A notification and what its envelope must say; its reverse-path is the null one (RFC 3461 §6.1)."""
 
     octets: bytes
-    body: BodyType
-    smtputf8: bool
+    parameters: MailParameters
 
 
 def compose(report: Report) -> Notification:
@@ -66,8 +65,7 @@ def compose(report: Report) -> Notification:
     for part in parts:
         octets += delimiter + b"\r\n" + part + b"\r\n"
     octets += delimiter + b"--\r\n"
-    body = BodyType.SEVEN_BIT if octets.isascii() else BodyType.EIGHT_BIT_MIME
-    return Notification(octets, body, not report.reverse_path.is_ascii)
+    return Notification(octets, own_parameters(octets, report.reverse_path))
 
 
 def header_of(original: bytes) -> bytes:
@@ -141,8 +139,9 @@ def _status_part(report: Report) -> bytes:
 
 def _message_fields(report: Report) -> str:
     fields = ""
-    if report.envid is not None:
-        fields += _field("Original-Envelope-Id", report.envid)
+    envid = report.parameters.dsn.envid
+    if envid is not None:
+        fields += _field("Original-Envelope-Id", envid)
     fields += _field("Reporting-MTA", f"dns; {report.hostname}")
     return fields + _field("Arrival-Date", date_time(report.arrived_at))
 
@@ -185,7 +184,7 @@ def _diagnostic(reply: Reply, remote: bool) -> str:
 
 def _original_part(report: Report, header: bytes) -> bytes:
     content = report.original if report.whole else header
-    if report.smtputf8:
+    if report.parameters.smtputf8:
         kind = b"message/global" if report.whole else b"message/global-headers"
     elif report.whole:
         kind = b"message/rfc822"

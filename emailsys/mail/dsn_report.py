@@ -11,6 +11,7 @@ from typing import Final
 
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import OriginalRecipient
+from emailsys.mail.envelope import NO_PARAMETERS, MailParameters
 from emailsys.mail.reply import Reply
 
 # RFC 3463 §2.
@@ -80,7 +81,7 @@ class Report:
     @ivar unique: a word of letters, digits and dots that no other notification has, for Message-ID and boundary.
     @ivar original: the beginning of the message, or all of it.
     @ivar whole: whether it is all, and is to be returned; else only its header is.
-    @ivar smtputf8: whether the message is one of RFC 6532.
+    @ivar parameters: what the sender asked of the message that it is about.
     """
 
     hostname: str
@@ -91,7 +92,6 @@ class Report:
     recipients: Sequence[RecipientReport]
     arrived_at: datetime
     made_at: datetime
-    envid: str | None = None
     original: bytes = b""
     whole: bool = False
-    smtputf8: bool = False
+    parameters: MailParameters = NO_PARAMETERS

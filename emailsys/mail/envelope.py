@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -32,12 +32,25 @@ class MailParameters:
     #: RET and ENVID (RFC 3461).
     dsn: MessageRequest = NOTHING_ASKED
 
+    def words(self, offered: Container[str], utf8: bool) -> tuple[str, ...]:
+        """The parameters as a client passes them on, as far as the server offers their extensions.
+
+        @param utf8: whether the transaction is one of SMTPUTF8, because the message or an address needs it.
+        """
+        given: tuple[str, ...] = ()
+        # RFC 6531 §3.6: an internationalized message goes as 8BITMIME, which SMTPUTF8 servers offer.
+        if (utf8 or self.body is BodyType.EIGHT_BIT_MIME) and "8BITMIME" in offered:
+            given += (f"BODY={BodyType.EIGHT_BIT_MIME.value}",)
+        if utf8:
+            given += ("SMTPUTF8",)
+        return given + self.dsn.parameters() if "DSN" in offered else given
+
 
 NO_PARAMETERS: Final = MailParameters()
 
 
-def parameters_for(octets: bytes, address: Address) -> MailParameters:
-    """The parameters of a message of our own to that address."""
+def own_parameters(octets: bytes, address: Address) -> MailParameters:
+    """The parameters of a message of our own that goes to that address."""
     body = BodyType.SEVEN_BIT if octets.isascii() else BodyType.EIGHT_BIT_MIME
     return MailParameters(body, not address.is_ascii)
 

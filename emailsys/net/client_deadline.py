@@ -8,7 +8,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from emailsys.config.settings import OutboundSettings, OutboundTimeouts
-from emailsys.net.client_state import TIMED, State
+from emailsys.net.client_state import HANDSHAKE, IDLE, OVER, TIMED, State
 from emailsys.net.deadline import Deadline
 from emailsys.wire.client_events import Step
 from emailsys.wire.smtp_client_session import SMTPClientSession
@@ -47,12 +47,12 @@ class ClientDeadline:
         if awaited == self._awaited:
             return
         self._awaited = awaited
-        step = Step.HANDSHAKE if state is State.HANDSHAKE else session.step
+        step = Step.HANDSHAKE if state is HANDSHAKE else session.step
         if step is not None:
             self._deadline.set(self.limits[step])
-        elif state is State.OVER:
+        elif state is OVER:
             self._deadline.set(self.limits[Step.QUIT])
-        elif state is State.IDLE:
+        elif state is IDLE:
             self._deadline.set(self._idle_timeout)
         else:
             self._deadline.pause()

@@ -11,6 +11,9 @@ from typing import Final
 class State(enum.Enum):
     """Where an outbound connection stands."""
 
+    # Members are single objects. The hash of enum.Enum is a Python function, and each message costs several.
+    __hash__ = object.__hash__
+
     #: TCP, greeting, EHLO, STARTTLS and login.
     OPENING = "opening"
     #: The TLS handshake.
@@ -27,8 +30,18 @@ class State(enum.Enum):
     OVER = "over"
 
 
+# What a connection asks for with each message. Python 3.11 takes 0.3 µs to look a member up in its class.
+HANDSHAKE: Final = State.HANDSHAKE
+IDLE: Final = State.IDLE
+WOKEN: Final = State.WOKEN
+WINDING_UP: Final = State.WINDING_UP
+OVER: Final = State.OVER
+
+
 class Event(enum.Enum):
     """What moves a connection on."""
+
+    __hash__ = object.__hash__
 
     TLS_STARTED = "TLS started"
     TLS_BEGAN = "TLS began"
@@ -47,6 +60,8 @@ class Event(enum.Enum):
     #: The session came to its end, or was given up.
     ENDED = "ended"
 
+
+BEGAN: Final = Event.BEGAN
 
 #: The next state for every event that may come in a state. Any other event is a mistake of the caller.
 TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = MappingProxyType(

@@ -18,10 +18,9 @@ from emailsys.config.settings import OutboundSettings
 from emailsys.mail.next_hop import Host, NextHop, TLSPolicy
 from emailsys.mail.reply import BROKEN_OFF, Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
+from emailsys.net import client_state as states
 from emailsys.net.client_deadline import ClientDeadline
 from emailsys.net.client_owner import Owner
-from emailsys.net.client_state import TAKES_MAIL, UNPROVEN, State, after
-from emailsys.net.client_state import Event as Change
 from emailsys.net.errand import Errand, Errands
 from emailsys.net.loss import why
 from emailsys.net.outflow import begin_writing, write_at_once
@@ -63,7 +62,7 @@ class SMTPClient(StreamProtocol):
         self._deadline = ClientDeadline(clock, settings, self._too_late)
         self._flow = BodyFlow(self._session, self._piece_said, self._deadline.read_on)
         self._errands = Errands(settings.messages_per_connection, self._pump)
-        self._state = State.OPENING
+        self._state = states.State.OPENING
         self._settled = 0
         # None where there is none, and once it succeeded.
         self._login = next_hop.login
@@ -83,35 +82,35 @@ class SMTPClient(StreamProtocol):
 
     @property
     def _is_idle(self) -> bool:
-        return self._state is State.IDLE
+        return self._state is states.IDLE
 
-    def _change(self, event: Change) -> None:
-        self._state = after(self._state, event)
+    def _change(self, event: states.Event) -> None:
+        self._state = states.after(self._state, event)
 
     # What the owner says
 
     def wake(self) -> None:
         """Something waits: fetch it, unless this connection has enough to do or takes no more."""
         session, errands = self._session, self._errands
-        if self._state not in TAKES_MAIL or session.ended or errands.next is not None or not errands.left:
+        if self._state not in states.TAKES_MAIL or session.ended or errands.next is not None or not errands.left:
             return
         errand = self._owner.next_errand(self, ahead=not session.idle)
         if errand is not None:
             if self._is_idle:
-                self._change(Change.WOKEN)
+                self._change(states.Event.WOKEN)
             errands.reserve(errand)
             self._pump()
 
     def retire(self) -> None:
         """Take no more errands; say QUIT when what is under way is done."""
-        self._leave(Change.RETIRED)
+        self._leave(states.Event.RETIRED)
 
     def wind_up(self) -> None:
         """As `retire`; and hang up as soon as no whole message waits for the reply to its end."""
-        self._leave(Change.WOUND_UP)
+        self._leave(states.Event.WOUND_UP)
         self._hang_up_wound_up()
 
-    def _leave(self, event: Change) -> None:
+    def _leave(self, event: states.Event) -> None:
         self._errands.left = 0
         self._change(event)
         self._give_back_next()
@@ -154,21 +153,21 @@ class SMTPClient(StreamProtocol):
 
     @override
     def dataReceived(self, data: bytes) -> None:
-        if self._state is State.OVER:
+        if self._state is states.OVER:
             return
         self._session.feed(data)
         self._pump()
 
     def handshakeCompleted(self) -> None:
-        if self._state is State.HANDSHAKE:
-            self._change(Change.TLS_BEGAN)
+        if self._state is states.HANDSHAKE:
+            self._change(states.Event.TLS_BEGAN)
             self._session.tls_began(describe(self._transport) or "TLS")
             self._pump()
 
     @override
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._transport = None
-        if self._state is State.HANDSHAKE:
+        if self._state is states.HANDSHAKE:
             self._tls_failed(why(reason))
         step = self._session.step
         waited = "" if step is None else f" while {step.value} was awaited"
@@ -252,15 +251,15 @@ class SMTPClient(StreamProtocol):
         except TLSConfigError as error:
             self._tls_failed(str(error))
             return
-        self._change(Change.TLS_STARTED)
+        self._change(states.Event.TLS_STARTED)
         self._transport.startTLS(creator)
 
     def _become_usable(self) -> None:
-        self._change(Change.USABLE)
+        self._change(states.Event.USABLE)
         self._owner.usable(self)
 
     def _unusable(self, event: Unusable) -> None:
-        if self._state in UNPROVEN:
+        if self._state in states.UNPROVEN:
             kind = OutcomeKind.FAILED if event.permanent else OutcomeKind.DELAYED
             self._fail(kind, event.reply, event.from_remote, tls=event.tls_refused)
         self._end()
@@ -274,16 +273,16 @@ class SMTPClient(StreamProtocol):
 
     def _fail(self, kind: OutcomeKind, reply: Reply, from_remote: bool, tls: bool) -> None:
         """Tell the owner that this connection is not going to be of use; once."""
-        if self._state is not State.OVER:
-            self._change(Change.ENDED)
+        if self._state is not states.OVER:
+            self._change(states.Event.ENDED)
             outcome = Outcome(kind, reply, self._remote, self.tls, from_remote, host_at_fault=True)
             self._owner.failed(self, outcome, tls)
             self._owner.gone(self)
 
     def _end(self) -> None:
         """No more errands: the next one goes back, and the owner forgets us."""
-        if self._state is not State.OVER:
-            self._change(Change.ENDED)
+        if self._state is not states.OVER:
+            self._change(states.Event.ENDED)
             self._owner.gone(self)
         self._give_back_next()
 
@@ -297,7 +296,7 @@ class SMTPClient(StreamProtocol):
     def _go_on(self) -> bool:
         """Begin what can begin now; whether anything was begun."""
         session, errands = self._session, self._errands
-        if self._state in UNPROVEN or self._state is State.OVER or not session.can_begin:
+        if self._state in states.UNPROVEN or self._state is states.OVER or not session.can_begin:
             return False
         errand = errands.next
         if errand is None and errands.left:
@@ -310,7 +309,7 @@ class SMTPClient(StreamProtocol):
                 session.quit()
                 return True
             if not self._is_idle:
-                self._change(Change.RAN_DRY)
+                self._change(states.Event.RAN_DRY)
                 self._owner.has_nothing_to_do(self)
                 # The owner may have called `wake` or `retire`.
                 return not self._is_idle
@@ -326,8 +325,8 @@ class SMTPClient(StreamProtocol):
         errand = self._errands.begin()
         # Unasked, a body goes only to a host that has just spoken: if it closed an idle connection meanwhile, nothing
         # but commands were sent, and there is no doubt.
-        whole = errand.second is None and self._state is not State.WOKEN
-        self._change(Change.BEGAN)
+        whole = errand.second is None and self._state is not states.WOKEN
+        self._change(states.BEGAN)
         self._session.begin(errand.transmission, errand.first if whole else None)
         if self._errands.next is None and self._errands.left:
             # Its body is read while this one is on its way.
@@ -366,7 +365,7 @@ class SMTPClient(StreamProtocol):
             return
         self._settled += 1
         errand.settle(event.outcomes)
-        if self._state is State.WINDING_UP:
+        if self._state is states.WINDING_UP:
             self._hang_up_wound_up()
 
     # Time
@@ -376,9 +375,9 @@ class SMTPClient(StreamProtocol):
             self._deadline.arm(self._state, self._session)
 
     def _too_late(self) -> None:
-        if self._state is State.HANDSHAKE:
+        if self._state is states.HANDSHAKE:
             self._tls_failed("the handshake took too long")
-        elif self._state is State.OVER or self._session.step is Step.QUIT:
+        elif self._state is states.OVER or self._session.step is Step.QUIT:
             self._end()
             self._abort_transport()
         elif self._is_idle:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, select, update
 
 from emailsys.interfaces import Notice
 from emailsys.mail.address import Address
-from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute, Route, parameters_for
+from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute, Route, own_parameters
 from emailsys.mail.quota_notice import NearlyFull, compose, compose_for_domain
 from emailsys.operations import Usage
 from emailsys.store.addressing import notice_rows
@@ -92,7 +92,7 @@ class QuotaWarnings:
             None,
             to,
             made_at,
-            parameters_for(octets, address),
+            own_parameters(octets, address),
             message_id=f"<{unique}@{address.domain}>" if address.is_ascii else "",
         )
         rows = Rows("quota-warning", len(octets))

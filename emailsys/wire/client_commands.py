@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Final
 
 from emailsys.mail.address import Address, domain_key
-from emailsys.mail.envelope import BodyType
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Forward, Transmission
 from emailsys.wire.sasl_client import login_responses, plain_response, xoauth2_response
@@ -78,14 +77,8 @@ def mail(transmission: Transmission, extensions: Extensions, utf8: bool) -> byte
     line = f"MAIL FROM:<{_path(transmission.reverse_path, utf8)}>"
     if "SIZE" in offered:
         line += f" SIZE={transmission.octets}"
-    asked = transmission.parameters
-    if asked.body is BodyType.EIGHT_BIT_MIME or utf8:
-        # RFC 6531 §3.6: an internationalized message goes as 8BITMIME, which SMTPUTF8 servers offer.
-        line += " BODY=8BITMIME" if "8BITMIME" in offered else ""
-    if utf8:
-        line += " SMTPUTF8"
-    if "DSN" in offered:
-        line += "".join(f" {parameter}" for parameter in asked.dsn.parameters())
+    for word in transmission.parameters.words(offered, utf8):
+        line += f" {word}"
     return f"{line}\r\n".encode()
 
 
@@ -94,7 +87,8 @@ def rcpt(forward: Forward, extensions: Extensions, utf8: bool) -> bytes:
     line = f"RCPT TO:<{_path(forward.forward_path, utf8)}>"
     if "DSN" in extensions.offered:
         # In ASCII, so that it may go whether the transaction has SMTPUTF8 or not.
-        line += "".join(f" {parameter}" for parameter in forward.dsn.parameters())
+        for word in forward.dsn.parameters():
+            line += f" {word}"
     return f"{line}\r\n".encode()
 
 

@@ -30,6 +30,7 @@ from emailsys.mail.dsn_request import (
     parse_notify,
     parse_orcpt,
 )
+from emailsys.mail.envelope import MailParameters
 from emailsys.mail.reply import Reply
 from emailsys.mail.srs import SRS
 
@@ -54,9 +55,9 @@ class Notifications(SynchronousTestCase):
         told = RecipientReport(
             parse("bob@away.test"), action, Reply(code, enhanced, text), "mx.away.test", None, expired
         )
-        made = compose(
-            Report("mail.home.test", "Q1", "Q1.1", action, parse("a@home.test"), [told], NOW, NOW, "e", original, whole)
-        )
+        asked = MailParameters(dsn=MessageRequest(envid="e"))
+        to = parse("a@home.test")
+        made = compose(Report("mail.home.test", "Q1", "Q1.1", action, to, [told], NOW, NOW, original, whole, asked))
         notice = email.message_from_bytes(made.octets, policy=email.policy.default)
         parts = list(notice.iter_parts())
         self.assertEqual(len(parts), 3 if original else 2)

@@ -14,9 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.mail.address import Address, parse
 from emailsys.mail.dsn import compose, header_of
 from emailsys.mail.dsn_report import Action, RecipientReport, Report
-from emailsys.mail.dsn_request import OriginalRecipient
+from emailsys.mail.dsn_request import MessageRequest, OriginalRecipient
 from emailsys.mail.dsn_text import duration, meaning
-from emailsys.mail.envelope import BodyType
+from emailsys.mail.envelope import BodyType, MailParameters
 from emailsys.mail.reply import Reply
 
 ARRIVED = datetime(2026, 1, 1, 9, 0, tzinfo=UTC)
@@ -85,7 +85,11 @@ class Composing(SynchronousTestCase):
 
     def test_the_status_has_a_group_for_each_recipient(self) -> None:
         orcpt = OriginalRecipient("rfc822", "robert@away.test")
-        about = report(recipient(orcpt=orcpt), recipient("carol@away.test"), envid="order 7")
+        about = report(
+            recipient(orcpt=orcpt),
+            recipient("carol@away.test"),
+            parameters=MailParameters(dsn=MessageRequest(envid="order 7")),
+        )
         status = parts(about)[1]
         self.assertEqual(status.get_content_type(), "message/delivery-status")
         message, bob, carol = groups(about)
@@ -160,17 +164,17 @@ class Returning(SynchronousTestCase):
 
     def test_eight_bit_originals_are_marked(self) -> None:
         made = compose(report(original=b"Subject: Gr\xfc\xdfe\r\n\r\n", whole=True))
-        self.assertIs(made.body, BodyType.EIGHT_BIT_MIME)
+        self.assertIs(made.parameters.body, BodyType.EIGHT_BIT_MIME)
         self.assertIn(b"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--", made.octets, "the header of it all")
         self.assertIn(b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n", made.octets)
-        self.assertIs(compose(report()).body, BodyType.SEVEN_BIT)
+        self.assertIs(compose(report()).parameters.body, BodyType.SEVEN_BIT)
         self.assertNotIn(b"8bit", compose(report()).octets)
 
     def test_a_header_of_eight_bits_is_returned_as_seven(self) -> None:
         """RFC 6522 §4; so the notice reaches a sender behind a host that takes 7 bits alone."""
         header = b"Subject: Gr\xfc\xdfe = " + b"x" * 80 + b"\r\nFrom: a\r\n\r\n"
         about = report(original=header)
-        self.assertIs(compose(about).body, BodyType.SEVEN_BIT)
+        self.assertIs(compose(about).parameters.body, BodyType.SEVEN_BIT)
         returned = parts(about)[2]
         self.assertEqual(returned.get_content_type(), "text/rfc822-headers")
         self.assertEqual(returned["Content-Transfer-Encoding"], "quoted-printable")
@@ -181,7 +185,9 @@ class Returning(SynchronousTestCase):
     def test_an_smtputf8_message_is_returned_as_message_global(self) -> None:
         original = "Subject: Grüße\r\n\r\nhello\r\n".encode()
         kinds = [
-            parts(report(original=original, smtputf8=True, whole=whole))[2].get_content_type()
+            parts(report(original=original, parameters=MailParameters(smtputf8=True), whole=whole))[
+                2
+            ].get_content_type()
             for whole in (False, True)
         ]
         self.assertEqual(kinds, ["message/global-headers", "message/global"])
@@ -191,8 +197,8 @@ class International(SynchronousTestCase):
     def test_a_utf8_recipient_has_a_report_of_its_own_type(self) -> None:
         orcpt = OriginalRecipient("utf-8", "böb+1@away.test")
         made = compose(report(recipient("böb@away.test", orcpt=orcpt)))
-        self.assertIs(made.body, BodyType.EIGHT_BIT_MIME)
-        self.assertFalse(made.smtputf8, "its own header is ASCII")
+        self.assertIs(made.parameters.body, BodyType.EIGHT_BIT_MIME)
+        self.assertFalse(made.parameters.smtputf8, "its own header is ASCII")
         text = made.octets.decode()
         self.assertIn("Content-Type: message/global-delivery-status\r\n", text)
         self.assertIn("\r\nFinal-Recipient: utf-8; böb@away.test\r\n", text)
@@ -200,7 +206,7 @@ class International(SynchronousTestCase):
 
     def test_a_utf8_sender_makes_it_an_smtputf8_message(self) -> None:
         made = compose(report(reverse_path=parse("älice@home.test")))
-        self.assertTrue(made.smtputf8)
+        self.assertTrue(made.parameters.smtputf8)
         self.assertIn("To: <älice@home.test>", made.octets.decode())
 
 
