@@ -62,8 +62,13 @@ MUTANTS: Final = (
         (
             (
                 "emailsys/store/sqlite.py",
-                "        alone = self._file_lock.try_alone()\n",
-                "        self._proven = True\n        return self._writer.connect()\n",
+                "                self._empty(connection)\n            if",
+                "                raw.execute('BEGIN IMMEDIATE')\n                raw.execute('ROLLBACK')\n            if",
+            ),
+            (
+                "emailsys/store/wal.py",
+                "        self.close()\n        length = ",
+                "        return self.close()\n        length = ",
             ),
         ),
         ("failed_sync", "--restart"),
@@ -116,5 +121,18 @@ MUTANTS: Final = (
             ),
         ),
         ("flipped_octet",),
+    ),
+    Mutant(
+        "missing-store-made-anew",
+        "A store that is missing becomes an empty one, which refuses all mail for good (decision 0023).",
+        (
+            ("emailsys/tap/service.py", "create=create)", "create=True)"),
+            (
+                "emailsys/store/directory.py",
+                "        answer = await self._answer(key, look_up)\n        if not answer:\n",
+                "        answer = await self._answer(key, look_up)\n        if False:\n",
+            ),
+        ),
+        ("faults", "deleted_database"),
     ),
 )

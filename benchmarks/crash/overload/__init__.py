@@ -1,0 +1,1 @@
+"""Clients that ask more of a daemon than it can give."""
