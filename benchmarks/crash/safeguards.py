@@ -63,7 +63,7 @@ MUTANTS: Final = (
             (
                 "emailsys/store/sqlite.py",
                 "                self._empty(connection)\n            if",
-                "                raw.execute('BEGIN IMMEDIATE')\n                raw.execute('ROLLBACK')\n            if",
+                "                raw.executescript('BEGIN IMMEDIATE; ROLLBACK')\n            if",
             ),
             (
                 "emailsys/store/wal.py",
