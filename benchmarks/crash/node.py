@@ -6,8 +6,10 @@ import argparse
 import atexit
 import json
 import os
+import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -103,7 +105,8 @@ class Ports:
 
     @staticmethod
     def option(parser: argparse.ArgumentParser) -> None:
-        """Add `--base-port` to a command."""
+        """Add `--base-port` to a command, and let SIGTERM end it with all that it has started."""
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         parser.add_argument("--base-port", type=int, help="the first of a block of ports; by default any that are free")
 
 

@@ -112,7 +112,7 @@ class Sink:
             "--delay",
             str(delay),
         ]
-        self.process = subprocess.Popen([*command, "--delay", str(delay), *(["--silent"] if silent else [])], cwd=_ROOT)
+        self.process = subprocess.Popen([*command, *(["--silent"] if silent else [])], cwd=_ROOT)
         atexit.register(self.close)
         if not until(self._listens, 30):
             raise Failed("the sink does not start")
