@@ -18,7 +18,7 @@ from typing import Final
 
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.values import Addition, Place
-from emailsys.mail.trace import date_time
+from emailsys.mail.trace_fields import date_time
 
 ACCOUNT: Final = "user@example.test"
 INBOX: Final = Place(ACCOUNT, "Inbox")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.live.daemon import Daemon, User
+from tests.live.programs.daemon import Daemon, User
 
 BIN = Path(sys.executable).parent
 # What makes a file and its name, and what brings them to the disk.

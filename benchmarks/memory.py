@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from benchmarks import process
-from tests.live import messages
-from tests.live.daemon import Daemon
-from tests.live.wire import Wire, pop3, smtp
+from tests.live.programs import messages
+from tests.live.programs.daemon import Daemon
+from tests.live.programs.wire import Wire, pop3, smtp
 
 CHUNK = 65536
 

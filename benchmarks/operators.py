@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import flow
 from benchmarks.reclaim import empty
-from tests.live.daemon import Daemon
+from tests.live.programs.daemon import Daemon
 
 OCTETS = 4096
 

@@ -18,14 +18,14 @@ from twisted.internet.defer import Deferred, gatherResults
 from zope.interface import implementer
 
 from emailsys.config.settings import OutboundSettings
-from emailsys.delivery.remote import Relay
+from emailsys.delivery.relay import Relay
 from emailsys.interfaces import IResolver
 from emailsys.mail.address import parse
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Forward, OutcomeKind, Transmission
-from emailsys.net.dialer import Dialer
-from emailsys.net.tls_client import client_context
+from emailsys.net.outbound.pool import Dialer
+from emailsys.net.tls.client import client_context
 from emailsys.telemetry import Telemetry
 
 SMTP_SINK = shutil.which("smtp-sink", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -75,7 +75,7 @@ async def send(reactor: Any, port: int, arguments: argparse.Namespace) -> None:
     seconds, used = time.perf_counter() - began, cpu() - used
     each = used / arguments.messages * 1e6
     rate = arguments.messages / seconds
-    print(f"{arguments.messages} messages of {len(body)} octets: {rate:.0f}/s, {each:.0f} µs CPU each")
+    print(f"{arguments.messages} messages of {len(body)} octets: {rate:.0f}/s, {each:.0f} s CPU each")
     await dialer.close(5.0)
 
 

@@ -16,9 +16,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from tests.live.daemon import Daemon, User
-from tests.live.lab import Addresses, NameServer, Sink, wait_for, why_not
-from tests.live.wire import plain, smtp
+from tests.live.programs.daemon import Daemon, User
+from tests.live.programs.lab import Addresses, NameServer, Sink, wait_for, why_not
+from tests.live.programs.wire import plain, smtp
 
 DOMAINS: Final = 50
 # Connections that fill the queue: so many messages share a commit.

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.outbound_domains import EVERYTHING, fill
-from tests.live.daemon import Daemon, free_ports
-from tests.live.lab import SMTP_SINK, wait_for, why_not
-from tests.live.postfix import DAEMONS
+from tests.live.programs.daemon import Daemon, free_ports
+from tests.live.programs.lab import SMTP_SINK, wait_for, why_not
+from tests.live.programs.postfix import DAEMONS
 
 SMTP_SOURCE: Final = shutil.which("smtp-source", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 _PATIENCE: Final = 600.0

@@ -99,7 +99,7 @@ def serve(names: Sequence[str], messages: int, octets: int) -> None:
     """The server alone, over the store in memory: what the protocol costs."""
     from twisted.internet import reactor as global_reactor
 
-    from tests.fakes.pop3_house import POP3House
+    from tests.fakes.net.pop3_house import POP3House
 
     reactor: Any = global_reactor
     house = POP3House(clock=reactor)
@@ -131,7 +131,7 @@ def measure(pid: int, port: int, users: Sequence[tuple[str, str]], given: argpar
         spent = process.cpu_seconds(pid) - spent
         print(
             f"RETR of {given.octets} octets, {len(users)} connections, {depth} at a time: {fetched / seconds:,.0f}/s, "
-            f"server CPU {1e6 * spent / fetched:.0f} µs each, {process.resident(pid):.0f} MiB in memory"
+            f"server CPU {1e6 * spent / fetched:.0f} s each, {process.resident(pid):.0f} MiB in memory"
         )
         for session in sessions:
             session.leave()
@@ -172,7 +172,7 @@ def over_memory(given: argparse.Namespace) -> None:
 
 def over_daemon(given: argparse.Namespace) -> None:
     """Against a real daemon with its default store; the messages come in by SMTP."""
-    from tests.live.daemon import Daemon
+    from tests.live.programs.daemon import Daemon
 
     daemon = Daemon()
     try:

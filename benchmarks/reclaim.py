@@ -12,11 +12,11 @@ from pathlib import Path
 
 from benchmarks import flow, process
 from benchmarks.memory import CHUNK
+from emailsys.store.maintenance.sweeper import RESERVE_OCTETS
 from emailsys.store.open import DATABASE_NAME
-from emailsys.store.reclaim import RESERVE_OCTETS
-from tests.live import messages
-from tests.live.daemon import Daemon, User
-from tests.live.wire import pop3, smtp
+from tests.live.programs import messages
+from tests.live.programs.daemon import Daemon, User
+from tests.live.programs.wire import pop3, smtp
 
 # Seconds between two looks into the store whether anything is left to be done, and after which it is given up.
 LOOK_EVERY = 0.25

@@ -7,9 +7,9 @@ import threading
 
 from benchmarks import flow
 from benchmarks.memory import receive
-from tests.live import messages
-from tests.live.daemon import Daemon
-from tests.live.wire import smtp
+from tests.live.programs import messages
+from tests.live.programs.daemon import Daemon
+from tests.live.programs.wire import smtp
 
 
 def main() -> None:

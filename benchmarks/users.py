@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from benchmarks import process
-from tests.live import messages
-from tests.live.daemon import Daemon, User
+from tests.live.programs import messages
+from tests.live.programs.daemon import Daemon, User
 
 Result = TypeVar("Result")
 TIMEOUT = 60.0

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from emailsys.config.exits import Exit
+from emailsys.config.exit_status import Exit
 from emailsys.config.settings import Listen, Settings
 from emailsys.config.values import EVERY_ADDRESS, LOOPBACK, shown_address
-from emailsys.store.locks import make_directory
+from emailsys.store.engine.file_locks import make_directory
 
 LOCK_NAME: Final = "daemon.lock"
 # Listening sockets queue this many connections that were not yet accepted; the kernel caps it (somaxconn).

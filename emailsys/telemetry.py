@@ -102,7 +102,7 @@ class Telemetry:
         self._log.failure("{mail_event}", failure=failure, mail_event=plain_line(where, fields))
 
 
-# What twisted.internet.udp says of a socket of net.name_servers.
+# What twisted.internet.udp says of a socket of net.dns.name_servers.
 _ABOUT_QUESTIONS: Final = ("_Datagrams starting on ", "(UDP Port ")
 
 

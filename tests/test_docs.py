@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.cli.main import program
-from emailsys.config.exits import MEANING
+from emailsys.config.exit_status import MEANING
 from emailsys.config.loader import example
 from tests.pictures import FOLDER, PICTURES
 
@@ -21,7 +21,7 @@ CHECKOUT: Final = Path(__file__).resolve().parent.parent
 HOUSE: Final = CHECKOUT / "emailsys"
 # Rooms whose modules the documents name in backquotes, as `room.module`.
 _MODULE: Final = re.compile(
-    r"`((?:mail(?!\.(?:sqlite|toml|example\.org))|wire|net|store|policy|ops|config|cli|pki)\.[a-z][a-z0-9_]*)(?:\.[a-z_]+)*`"
+    r"`((?:mail(?!\.(?:sqlite|toml|example\.org))|wire|net|store|policy|delivery|ops|tap|config|cli|client|pki)(?:\.[a-z][a-z0-9_]*)+)`"
 )
 _LINK: Final = re.compile(r"\[[^\]]+\]\(([^)#:]+)(?:#[^)]*)?\)")
 
@@ -47,16 +47,22 @@ def commands_in(text: str) -> set[tuple[str, str]]:
     }
 
 
+def is_named_in_house(name: str) -> bool:
+    """Whether a dotted name is a room, a module, or something in a module."""
+    path = HOUSE.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").is_file() or path.parent.with_suffix(".py").is_file()
+
+
 class DocumentTests(SynchronousTestCase):
     """Each test walks all documents."""
 
     def test_each_module_that_is_named_exists(self) -> None:
-        """`store.intake` is a file or a folder of the house."""
+        """`store.message.intake` is a file or a folder of the house."""
         missing = [
             f"{document.relative_to(CHECKOUT)}: {name}"
             for document in documents()
             for name in _MODULE.findall(document.read_text("utf-8"))
-            if not (path := HOUSE.joinpath(*name.split("."))).with_suffix(".py").is_file() and not path.is_dir()
+            if not is_named_in_house(name)
         ]
         self.assertEqual(missing, [])
 

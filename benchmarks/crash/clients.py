@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Self
 
 from benchmarks.crash.node import PASSWORD
-from tests.live.daemon import Daemon
-from tests.live.wire import TIMEOUT, Wire
+from tests.live.programs.daemon import Daemon
+from tests.live.programs.wire import TIMEOUT, Wire
 
 # RETR commands that are sent ahead of their replies.
 AHEAD = 20

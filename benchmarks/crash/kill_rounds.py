@@ -31,7 +31,7 @@ from benchmarks.crash.load import AWAY, Load, Mix, look
 from benchmarks.crash.node import Node, Ports, hasty, until
 from benchmarks.crash.postgres import Server
 from benchmarks.crash.sink import Sink
-from tests.live.daemon import Failed
+from tests.live.programs.daemon import Failed
 
 
 class Rounds:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from benchmarks import process
 from emailsys.passwords import make_credentials
-from tests.live.daemon import BIN, DOMAIN, SERVICES, Daemon, Failed, free_ports
+from tests.live.programs.daemon import BIN, DOMAIN, SERVICES, Daemon, Failed, free_ports
 
 HOST: Final = "127.0.0.1"
 PASSWORD: Final = "correct-horse-battery"

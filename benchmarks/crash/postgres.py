@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.crash.node import HOST, until
-from tests.live.daemon import Failed
+from tests.live.programs.daemon import Failed
 
 # The account that the server runs as where the harness is root.
 USER: Final = "embedded_postgres"

@@ -40,7 +40,7 @@ from benchmarks.crash.replay import Event, Kind, Manner, Replay, events
 from benchmarks.crash.sink import Sink
 from benchmarks.crash.store_check import StoreCheck, number_of, opened
 from benchmarks.crash.texts import from_ident
-from tests.live.daemon import Failed
+from tests.live.programs.daemon import Failed
 
 _QUEUED = re.compile(rb"250 2\.0\.0 queued as (\w+)")
 

@@ -27,7 +27,7 @@ MUTANTS: Final = (
     Mutant(
         "commit-not-synced",
         "A power cut after a 250 loses the message.",
-        (("emailsys/store/sqlite.py", "PRAGMA synchronous=FULL;", "PRAGMA synchronous=NORMAL;"),),
+        (("emailsys/store/engine/sqlite.py", "PRAGMA synchronous=FULL;", "PRAGMA synchronous=NORMAL;"),),
         ("power_loss", "--seconds", "4", "--cuts", "60"),
     ),
     Mutant(
@@ -35,7 +35,7 @@ MUTANTS: Final = (
         "SIGKILL after a 250 loses the message.",
         (
             (
-                "emailsys/store/intake.py",
+                "emailsys/store/message/intake.py",
                 "            await self._intake.database.insert(rows)\n",
                 "            Deferred.fromCoroutine(self._intake.database.insert(rows))\n",
             ),
@@ -48,7 +48,7 @@ MUTANTS: Final = (
         "After a failed sync, a log that SQLite rebuilt from memory is taken for what is on disk (decision 0022).",
         (
             (
-                "emailsys/store/sqlite.py",
+                "emailsys/store/engine/sqlite.py",
                 "    def doubt(self) -> None:\n        self._proven = False\n",
                 "    def doubt(self) -> None:\n        return\n",
             ),
@@ -61,12 +61,12 @@ MUTANTS: Final = (
         "A start after a failed sync takes the log for what is on disk (decision 0022).",
         (
             (
-                "emailsys/store/sqlite.py",
+                "emailsys/store/engine/sqlite.py",
                 "                self._empty(connection)\n            if",
                 "                raw.executescript('BEGIN IMMEDIATE; ROLLBACK')\n            if",
             ),
             (
-                "emailsys/store/wal.py",
+                "emailsys/store/engine/wal.py",
                 "        self.close()\n        length = ",
                 "        return self.close()\n        length = ",
             ),
@@ -79,7 +79,7 @@ MUTANTS: Final = (
         "A database or a log that was removed goes on to take mail, which no restart finds.",
         (
             (
-                "emailsys/store/files.py",
+                "emailsys/store/engine/files.py",
                 "        for name, expected in tuple(self._expected.items()):\n",
                 "        for name, expected in ():\n",
             ),
@@ -91,7 +91,7 @@ MUTANTS: Final = (
         "A power cut after the first start takes the state folder, and with it all mail.",
         (
             (
-                "emailsys/store/locks.py",
+                "emailsys/store/engine/file_locks.py",
                 "    path.mkdir(mode=mode, exist_ok=True)\n    sync_directory(path.parent)\n",
                 "    path.mkdir(mode=mode, exist_ok=True)\n",
             ),
@@ -103,7 +103,7 @@ MUTANTS: Final = (
         "An octet that changed on the disk is given away as if it had been accepted so.",
         (
             (
-                "emailsys/store/checksum.py",
+                "emailsys/store/commit/checksum.py",
                 "    if stored is not None:\n",
                 "    if stored is not None:\n        return True\n    if stored is not None:\n",
             ),
@@ -115,7 +115,7 @@ MUTANTS: Final = (
         "Mail on a page that cannot be read is tried again and again until it bounces.",
         (
             (
-                "emailsys/store/sqlite.py",
+                "emailsys/store/engine/sqlite.py",
                 "        if primary == sqlite3.SQLITE_CORRUPT:\n            return Verdict.DAMAGED\n",
                 "",
             ),
@@ -128,7 +128,7 @@ MUTANTS: Final = (
         (
             ("emailsys/tap/service.py", "create=create)", "create=True)"),
             (
-                "emailsys/store/directory.py",
+                "emailsys/store/directory/cache.py",
                 "        answer = await self._answer(key, look_up)\n        if not answer:\n",
                 "        answer = await self._answer(key, look_up)\n        if False:\n",
             ),

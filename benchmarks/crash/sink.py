@@ -24,7 +24,7 @@ from typing import Final
 
 from benchmarks.crash.node import HOST, until
 from benchmarks.crash.texts import find_ident, from_ident
-from tests.live.daemon import Failed
+from tests.live.programs.daemon import Failed
 
 # The reply to a message, without its code.
 TAKEN: Final = "2.0.0 taken"

@@ -32,8 +32,8 @@ from benchmarks.crash.load import AWAY
 from benchmarks.crash.node import Node, Ports, address, hasty, until
 from benchmarks.crash.sink import TAKEN, Sink
 from benchmarks.crash.texts import make_text
-from tests.live.daemon import DOMAIN
-from tests.live.tracing import Call
+from tests.live.programs.daemon import DOMAIN
+from tests.live.programs.tracing import Call
 
 Act = Callable[[Node], None]
 

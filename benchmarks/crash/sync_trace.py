@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.live.tracing import Call, calls
+from tests.live.programs.tracing import Call, calls
 
 WATCHED: Final = (
     "openat,mkdir,fsync,fdatasync,pwrite64,write,writev,sendto,sendmsg,recvfrom,read,ftruncate,unlink,rename"

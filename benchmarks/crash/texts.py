@@ -6,7 +6,7 @@ import random
 import re
 from typing import Final
 
-from tests.live.daemon import DOMAIN
+from tests.live.programs.daemon import DOMAIN
 
 _FIELD: Final = b"X-Crash: "
 _IDENT: Final = re.compile(rb"^X-Crash: (\S+)\r$", re.MULTILINE)

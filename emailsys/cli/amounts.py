@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from emailsys.cli.options import Refused
-from emailsys.config.exits import Exit
+from emailsys.config.exit_status import Exit
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
 _SECONDS: Final = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

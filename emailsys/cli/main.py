@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from emailsys import __version__
-from emailsys.config.exits import MEANING, Exit
+from emailsys.config.exit_status import MEANING, Exit
 
 PROGRAM: Final = "emailsys"
 #: The variable by which a shell asks for completions.
@@ -90,21 +90,30 @@ class LazyGroup(click.Group):
             "emailsys.cli.mail.group:mail",
             "Read and write mail: a full screen, or one verb at a time.",
         ),
-        "try": ("emailsys.cli.tryout:try_it", "See it work: a message goes through a system of its own, on loopback."),
-        "serve": ("emailsys.cli.serve:serve", "Run the daemon in the foreground; `twistd emailsys` is its twin."),
-        "init": ("emailsys.cli.init:init", "Make an empty store; the daemon makes none by itself."),
-        "domain": ("emailsys.cli.domain:domain", "Add, list and remove domains."),
-        "user": ("emailsys.cli.user:user", "Add, list, change and remove the accounts of a domain."),
-        "alias": ("emailsys.cli.alias:alias", "Set, list and remove names that stand for others."),
-        "route": ("emailsys.cli.route:route", "Set, list and explain which way mail leaves."),
-        "queue": ("emailsys.cli.queue:queue", "Show and change what waits for other hosts."),
-        "trace": ("emailsys.cli.trace:trace", "Tell where a message is and what became of it."),
-        "status": ("emailsys.cli.status:status", "Show the running system on one screen."),
-        "verify": ("emailsys.cli.verify:verify", "Check the ledger and the bodies over the whole store."),
-        "upgrade": ("emailsys.cli.upgrade:upgrade", "Bring the store to the schema of this release."),
-        "config": ("emailsys.cli.config:config", "Print an example configuration, check one, show what is in force."),
-        "certs": ("emailsys.cli.certs:certs", "Make and show the certificates of the development CA."),
-        "completion": ("emailsys.cli.completion:completion", "Print the completion script of a shell."),
+        "try": (
+            "emailsys.cli.tryout.command:try_it",
+            "See it work: a message goes through a system of its own, on loopback.",
+        ),
+        "serve": (
+            "emailsys.cli.commands.serve:serve",
+            "Run the daemon in the foreground; `twistd emailsys` is its twin.",
+        ),
+        "init": ("emailsys.cli.commands.init:init", "Make an empty store; the daemon makes none by itself."),
+        "domain": ("emailsys.cli.commands.domain:domain", "Add, list and remove domains."),
+        "user": ("emailsys.cli.commands.user:user", "Add, list, change and remove the accounts of a domain."),
+        "alias": ("emailsys.cli.commands.alias:alias", "Set, list and remove names that stand for others."),
+        "route": ("emailsys.cli.commands.route:route", "Set, list and explain which way mail leaves."),
+        "queue": ("emailsys.cli.commands.queue:queue", "Show and change what waits for other hosts."),
+        "trace": ("emailsys.cli.commands.trace:trace", "Tell where a message is and what became of it."),
+        "status": ("emailsys.cli.commands.status:status", "Show the running system on one screen."),
+        "verify": ("emailsys.cli.commands.verify:verify", "Check the ledger and the bodies over the whole store."),
+        "upgrade": ("emailsys.cli.commands.upgrade:upgrade", "Bring the store to the schema of this release."),
+        "config": (
+            "emailsys.cli.commands.config:config",
+            "Print an example configuration, check one, show what is in force.",
+        ),
+        "certs": ("emailsys.cli.commands.certs:certs", "Make and show the certificates of the development CA."),
+        "completion": ("emailsys.cli.commands.completion:completion", "Print the completion script of a shell."),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_EPILOG,
@@ -134,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; errors are told on stderr, in one line each."""
     if ASKED_BY_A_SHELL in os.environ:
-        from emailsys.cli.completing import offer
+        from emailsys.cli.completion_answers import offer
 
         offer()
     words = None if arguments is None else list(arguments)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from emailsys.config.exits import Exit
-from emailsys.config.places import StateChoice, choose_state, find_config, told_store
+from emailsys.config.exit_status import Exit
+from emailsys.config.locations import StateChoice, choose_state, find_config, told_store
 from emailsys.mail.address import Address
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from emailsys.cli.options import Refused
-from emailsys.config.exits import Exit
+from emailsys.config.exit_status import Exit
 from emailsys.mail.address import Address
 
 # NIST SP 800-63B §5.1.1.2: 8 characters at least; we warn below 12.

@@ -16,9 +16,9 @@ from prompt_toolkit.input import Input
 from prompt_toolkit.output import Output
 from typing_extensions import override
 
-from emailsys.client.compose.typed import last_begins
-from emailsys.client.folders import make_folder
-from emailsys.mail.mailboxes import Mailbox
+from emailsys.client.base.folders import make_folder
+from emailsys.client.compose.completion import last_begins
+from emailsys.mail.message.mailboxes import Mailbox
 
 #: What people type of habit, and what is meant.
 _SHORT: Final = {

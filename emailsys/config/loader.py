@@ -10,9 +10,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from emailsys.config.consistency import contradictions
 from emailsys.config.monitoring_keys import MONITORING
 from emailsys.config.outbound_keys import OUTBOUND, QUEUE, ROUTE, ROUTING, TIMEOUTS
-from emailsys.config.sense import contradictions
 from emailsys.config.settings import (
     CertificateFiles,
     Listen,

@@ -8,9 +8,9 @@ from dataclasses import replace
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from emailsys.delivery.settling import notice_of
+from emailsys.delivery.outcomes import notice_of
 from emailsys.interfaces import IIncoming, IIntake, IRouter, Notice
-from emailsys.mail.dsn_report import Action, RecipientReport, Report
+from emailsys.mail.dsn.report import Action, RecipientReport, Report
 from emailsys.mail.dsn_request import Notify, RecipientRequest, original_recipient
 from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute
 

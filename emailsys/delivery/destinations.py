@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from emailsys.config.settings import QueueSettings
-from emailsys.delivery.parcel import Parcel, words
+from emailsys.delivery.transmissions import Parcel, words
 from emailsys.interfaces import IRouter, PutOff, QueueRow, Way
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.transmission import Outcome

@@ -14,10 +14,10 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from emailsys.config.settings import QueueSettings
+from emailsys.delivery.attempt_records import Recorder, Waits
 from emailsys.delivery.destinations import Destination, Destinations, DestinationStatus
-from emailsys.delivery.parcel import Parcel, is_unreachable, transmission, words
-from emailsys.delivery.recording import Recorder, Waits
-from emailsys.delivery.settling import Bookkeeper
+from emailsys.delivery.outcomes import Bookkeeper
+from emailsys.delivery.transmissions import Parcel, is_unreachable, transmission, words
 from emailsys.interfaces import IQueue, IRelay, IRouter, QueueRow, Settlement, StoreError
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import NextHop

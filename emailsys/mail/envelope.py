@@ -23,7 +23,7 @@ class BodyType(enum.Enum):
 class MailParameters:
     """What a sender asks of a message: the parameters of MAIL that travel with it, from session to session.
 
-    They are read once, in `wire.smtp_grammar`. SIZE is not among them: each session has its own.
+    They are read once, in `wire.smtp.grammar`. SIZE is not among them: each session has its own.
     """
 
     body: BodyType = BodyType.SEVEN_BIT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from emailsys.mail.trace import address_literal
+from emailsys.mail.trace_fields import address_literal
 
 # RFC 5321 §4.5.4.2: SMTP's own port.
 SMTP_PORT = 25

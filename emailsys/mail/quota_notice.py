@@ -9,7 +9,7 @@ from typing import Final
 
 from emailsys.mail.address import Address
 from emailsys.mail.quantities import shown_size
-from emailsys.mail.trace import date_time
+from emailsys.mail.trace_fields import date_time
 
 _WIDTH: Final = 76
 

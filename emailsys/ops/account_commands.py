@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from emailsys.ops.doors import Doors, Hooks
-from emailsys.ops.fields import Fields
-from emailsys.ops.running import Run, Understand
+from emailsys.ops.operation import Run, Understand
+from emailsys.ops.request_fields import Fields
+from emailsys.ops.store_access import Doors, Hooks
 
 _MOST_OCTETS: Final = 1 << 50
 

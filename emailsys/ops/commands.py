@@ -10,11 +10,11 @@ from twisted.python.failure import Failure
 from emailsys.interfaces import NoDomains, StoreError, StoreMissing
 from emailsys.operations import AdminError
 from emailsys.ops.account_commands import ACCOUNT_COMMANDS
-from emailsys.ops.doors import Doors, Hooks
-from emailsys.ops.fields import Fields, MalformedRequest
+from emailsys.ops.operation import Run, Understand
 from emailsys.ops.queue_commands import QUEUE_COMMANDS
+from emailsys.ops.request_fields import Fields, MalformedRequest
 from emailsys.ops.routing_commands import ROUTING_COMMANDS
-from emailsys.ops.running import Run, Understand
+from emailsys.ops.store_access import Doors, Hooks
 from emailsys.telemetry import Telemetry
 
 Request = Mapping[str, Any]

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from emailsys.operations import Happening, Life, QueueChange, QueueEntry, QueueFilter, RowState
-from emailsys.ops.doors import Doors, Hooks
-from emailsys.ops.fields import Fields, MalformedRequest, time_field
-from emailsys.ops.running import Run, Understand
+from emailsys.ops.operation import Run, Understand
+from emailsys.ops.request_fields import Fields, MalformedRequest, time_field
+from emailsys.ops.store_access import Doors, Hooks
 
 _MOST_ENTRIES: Final = 100_000
 _MOST_LIVES: Final = 1_000

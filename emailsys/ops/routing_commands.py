@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from emailsys.mail.address import is_domain, is_mail_domain
 from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
-from emailsys.mail.trace import address_literal
+from emailsys.mail.trace_fields import address_literal
 from emailsys.operations import AdminError, AliasRow
-from emailsys.ops.doors import Doors, Hooks
-from emailsys.ops.fields import Fields, MalformedRequest
-from emailsys.ops.running import Run, Understand
+from emailsys.ops.operation import Run, Understand
+from emailsys.ops.request_fields import Fields, MalformedRequest
+from emailsys.ops.store_access import Doors, Hooks
 
 _MOST_PORT: Final = 65535
 

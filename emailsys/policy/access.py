@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from zope.interface import implementer
 
 from emailsys.interfaces import Account, IDelivery
-from emailsys.mail import reply, trace
+from emailsys.mail import reply, trace_fields
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Addressee, Arrival, Client, LocalRoute, Recipient, RemoteRoute, Route
 from emailsys.mail.reply import Reply
 from emailsys.operations import IQuotas
 from emailsys.policy.routing import Router
-from emailsys.policy.trusted import TrustedNetworks
+from emailsys.policy.trusted_networks import TrustedNetworks
 
 NOBODY_IS_TRUSTED = TrustedNetworks()
 
@@ -79,7 +79,7 @@ class Delivery:
 
     def receivedHeader(self, helo: Client, origin: Arrival, recipients: Sequence[Recipient]) -> bytes:
         """The Received field, folded, with its final CRLF (RFC 5321 §4.4)."""
-        return trace.received(self._access.hostname, helo, origin, recipients)
+        return trace_fields.received(self._access.hostname, helo, origin, recipients)
 
 
 def _leads_elsewhere(path: Address, routes: Sequence[Route]) -> bool:

@@ -32,7 +32,7 @@ from emailsys.interfaces import (
 from emailsys.mail.address import AddressSyntaxError, parse
 from emailsys.passwords import ARGON2ID
 from emailsys.policy.access import Access, Delivery
-from emailsys.policy.renewal import Renewal
+from emailsys.policy.password_renewal import Renewal
 
 # A digest of 32 octets each: 2 MB when full.
 _MAX_REMEMBERED: Final = 10_000
@@ -53,7 +53,7 @@ async def find_login(directory: IDirectory, name: bytes) -> Login | None:
 
 
 class Hashing(Protocol):
-    """Who does the work; `emailsys.policy.hashing` off the reactor's thread."""
+    """Who does the work; `emailsys.policy.hashing_threads` off the reactor's thread."""
 
     def verify(self, stored: str | None, password: str) -> Deferred[bool]:
         """Whether it fits; the Deferred fails with LoginBusy where too many wait."""

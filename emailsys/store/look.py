@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 from emailsys.config.settings import StoreSettings
-from emailsys.store.directory import NO_DOMAINS
-from emailsys.store.engine import no_store
+from emailsys.store.directory.cache import NO_DOMAINS
+from emailsys.store.engine.base import no_store
 from emailsys.store.open import sqlite_path
 
 

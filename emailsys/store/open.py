@@ -14,30 +14,30 @@ from sqlalchemy.exc import ArgumentError
 
 from emailsys.config.settings import POP3Settings, StoreSettings
 from emailsys.interfaces import StoreError, StoreMissing
-from emailsys.store import schema
-from emailsys.store.accounts import Accounts
-from emailsys.store.aliases import Aliases
-from emailsys.store.changes import Changes
-from emailsys.store.columns import of_seconds
-from emailsys.store.database import IDLE_AFTER, Database, Reactor
-from emailsys.store.directory import Directory
-from emailsys.store.engine import Engine
-from emailsys.store.ids import IdSource, node_of
-from emailsys.store.intake import Intake
-from emailsys.store.locks import make_directory, sync_directory
-from emailsys.store.maildrop import Maildrops
-from emailsys.store.maildrop_locks import AdvisoryLocks, KernelLocks
-from emailsys.store.migrate import prepare_schema
-from emailsys.store.queue import Queue, give_back_leased, note_interrupted
-from emailsys.store.queue_operations import QueueOperations
-from emailsys.store.quota_warnings import QuotaWarnings
-from emailsys.store.quotas import Quotas
-from emailsys.store.reclaim import RESERVE_OCTETS, Sweeper
-from emailsys.store.retention import Retention
-from emailsys.store.routes import Routes
-from emailsys.store.sqlite import SQLite
-from emailsys.store.trace import Trace
-from emailsys.store.verify import Verification
+from emailsys.store.commit.database import IDLE_AFTER, Database, Reactor
+from emailsys.store.commit.ids import IdSource, node_of
+from emailsys.store.directory.accounts import Accounts
+from emailsys.store.directory.aliases import Aliases
+from emailsys.store.directory.cache import Directory
+from emailsys.store.directory.changes import Changes
+from emailsys.store.directory.quota_warnings import QuotaWarnings
+from emailsys.store.directory.quotas import Quotas
+from emailsys.store.directory.routes import Routes
+from emailsys.store.engine.base import Engine
+from emailsys.store.engine.file_locks import make_directory, sync_directory
+from emailsys.store.engine.sqlite import SQLite
+from emailsys.store.ledger.trace import Trace
+from emailsys.store.ledger.verify import Verification
+from emailsys.store.maildrop.locks import AdvisoryLocks, KernelLocks
+from emailsys.store.maildrop.maildrop import Maildrops
+from emailsys.store.maintenance.retention import Retention
+from emailsys.store.maintenance.sweeper import RESERVE_OCTETS, Sweeper
+from emailsys.store.message.intake import Intake
+from emailsys.store.queue.leases import Queue, give_back_leased, note_interrupted
+from emailsys.store.queue.operations import QueueOperations
+from emailsys.store.schema import tables
+from emailsys.store.schema.columns import of_seconds
+from emailsys.store.schema.migrate import prepare_schema
 from emailsys.telemetry import Telemetry
 
 # In the state folder.
@@ -194,7 +194,7 @@ def _engine(url: str | None, state: Path, create: bool) -> Engine:
     path = sqlite_path(url, state)
     if path is not None:
         return SQLite(path, create)
-    from emailsys.store.postgres import Postgres
+    from emailsys.store.engine.postgres import Postgres
 
     return Postgres(make_url(url or "").set(drivername="postgresql+psycopg"))
 
@@ -232,7 +232,7 @@ def _prepare(
     try:
         prepare_schema(engine, connection, telemetry, create=opening.create, backed_up=opening.backed_up)
         with engine.alone(), connection.begin():
-            commits = schema.commits
+            commits = tables.commits
             known = connection.execute(
                 select(commits.c.writer, commits.c.last_id).where(commits.c.node == locks.node)
             ).all()
@@ -248,7 +248,7 @@ def _prepare(
 
 def _sweep_staged(connection: Connection, locks: KernelLocks | AdvisoryLocks) -> None:
     """Give pieces without a message to the sweeper, where the process that received them is no more."""
-    staged, reclaim = schema.staged, schema.reclaim
+    staged, reclaim = tables.staged, tables.reclaim
     for node in connection.execute(select(staged.c.node).distinct()).scalars().all():
         if node == locks.node or not locks.is_node_alive(node):
             gone = staged.c.node == node
@@ -262,7 +262,7 @@ def _sweep_staged(connection: Connection, locks: KernelLocks | AdvisoryLocks) ->
 
 def _give_back_leases(connection: Connection, locks: KernelLocks | AdvisoryLocks, ids: IdSource, now: int) -> None:
     """Make queue rows due whose process is no more: after a crash nothing waits for the end of a lease."""
-    queue = schema.queue
+    queue = tables.queue
     leases = connection.execute(select(queue.c.lease).where(queue.c.lease.is_not(None)).distinct()).scalars().all()
     dead: dict[int, bool] = {}
     for lease in leases:

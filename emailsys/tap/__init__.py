@@ -13,9 +13,9 @@ from twisted.application.service import IService
 from twisted.python import usage
 from typing_extensions import override
 
-from emailsys.config.exits import Exit
+from emailsys.config.exit_status import Exit
 from emailsys.config.loader import ConfigError
-from emailsys.config.places import choose_state
+from emailsys.config.locations import choose_state
 
 if TYPE_CHECKING:
     from emailsys.tap.service import Daemon
@@ -71,8 +71,8 @@ def makeService(options: Mapping[str, Any]) -> IService:
     # Imported here for the same reason as below.
     from twisted.internet import reactor
 
-    from emailsys.tap.ending import end_once
     from emailsys.tap.log import open_log
+    from emailsys.tap.shutdown import end_once
 
     end_once(reactor)
     if twistd is not None and not twistd.get("syslog"):

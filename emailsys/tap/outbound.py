@@ -12,18 +12,18 @@ from twisted.internet.defer import maybeDeferred
 from emailsys.config.settings import Settings
 from emailsys.delivery.acceptance import QueueingIntake
 from emailsys.delivery.queue_runner import QueueRunner
-from emailsys.delivery.remote import ClosedRelay, Relay
+from emailsys.delivery.relay import ClosedRelay, Relay
 from emailsys.interfaces import IRelay
 from emailsys.mail.reply import MAILBOX_FULL, MAILBOX_FULL_NOW
-from emailsys.net.dialer import Dialer
-from emailsys.net.dns import Resolver
-from emailsys.net.name_servers import NameServers, system_name_servers
-from emailsys.net.ourselves import Ourselves
-from emailsys.net.tls_client import client_context
+from emailsys.net.dns.name_servers import NameServers, system_name_servers
+from emailsys.net.dns.own_host import Ourselves
+from emailsys.net.dns.resolver import Resolver
+from emailsys.net.outbound.pool import Dialer
+from emailsys.net.tls.client import client_context
 from emailsys.policy.access import Access
 from emailsys.policy.expansion import AliasRouter
 from emailsys.policy.next_hop import ForwardedSenders, QueueRouter, Routes
-from emailsys.policy.trusted import TrustedNetworks
+from emailsys.policy.trusted_networks import TrustedNetworks
 from emailsys.store.open import Store
 from emailsys.supervisor import expand
 from emailsys.telemetry import Telemetry

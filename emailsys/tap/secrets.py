@@ -7,8 +7,8 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from emailsys.config.exits import Exit
-from emailsys.store.locks import sync_directory
+from emailsys.config.exit_status import Exit
+from emailsys.store.engine.file_locks import sync_directory
 from emailsys.supervisor import StartupError
 
 SRS_SECRET: Final = "srs.secret"  # noqa: S105 -- a file name

@@ -24,25 +24,25 @@ from twisted.python.threadpool import ThreadPool
 from typing_extensions import override
 
 from emailsys import __version__
-from emailsys.config.exits import Exit
-from emailsys.config.places import without_password
+from emailsys.config.exit_status import Exit
+from emailsys.config.locations import without_password
 from emailsys.config.settings import CertificateFiles, Settings
 from emailsys.interfaces import IDirectory, IIntake, StoreError, StoreMissing
-from emailsys.net.tls import ServerTLS, TLSConfigError
+from emailsys.net.tls.server import ServerTLS, TLSConfigError
 from emailsys.ops.commands import MISSING, Answer, Commands, error_answer
 from emailsys.ops.control import SOCKET_NAME, ControlFactory, ControlListener
-from emailsys.ops.doors import Hooks
-from emailsys.ops.fields import time_field
 from emailsys.ops.mail_log import MailLog
-from emailsys.policy.hashing import HashingThreads
+from emailsys.ops.request_fields import time_field
+from emailsys.ops.store_access import Hooks
+from emailsys.policy.hashing_threads import HashingThreads
 from emailsys.policy.login import build_portal
-from emailsys.policy.renewal import Renewal
-from emailsys.store.intake import ROOM
+from emailsys.policy.password_renewal import Renewal
+from emailsys.store.message.intake import ROOM
 from emailsys.store.open import DATABASE_NAME, Opening, Store, open_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
 from emailsys.tap.absence import Absence
-from emailsys.tap.explaining import explainer
 from emailsys.tap.outbound import Outbound
+from emailsys.tap.route_explanation import explainer
 from emailsys.tap.secrets import SRS_SECRET, kept_secret
 from emailsys.tap.sessions import Sessions
 from emailsys.telemetry import Telemetry

@@ -14,14 +14,14 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from emailsys.config.settings import POP3Settings, Settings, SMTPSettings
 from emailsys.interfaces import IDirectory, IIntake
 from emailsys.mail.ip import is_loopback
-from emailsys.net.admission import Admission
-from emailsys.net.pop3_authorization import POP3Service
-from emailsys.net.pop3_server import POP3ServerFactory
-from emailsys.net.smtp_server import ESMTPServerFactory
-from emailsys.net.smtp_service import Kind, SMTPService
-from emailsys.net.tls import ServerTLS
+from emailsys.net.pop3.authorization import POP3Service
+from emailsys.net.pop3.server import POP3ServerFactory
+from emailsys.net.serving.admission import Admission
+from emailsys.net.smtp.server import ESMTPServerFactory
+from emailsys.net.smtp.service import Kind, SMTPService
+from emailsys.net.tls.server import ServerTLS
 from emailsys.policy.login import StoredSecrets
-from emailsys.policy.trusted import TrustedNetworks
+from emailsys.policy.trusted_networks import TrustedNetworks
 from emailsys.supervisor import Bound
 from emailsys.telemetry import Telemetry
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from emailsys import supervisor
-from emailsys.config.exits import Exit
+from emailsys.config.exit_status import Exit
 from emailsys.config.loader import load
-from emailsys.config.places import choose_state, find_config, told_store
+from emailsys.config.locations import choose_state, find_config, told_store
 from emailsys.config.settings import CertificateFiles, LogFormat, Settings
 from emailsys.interfaces import StoreError, StoreMissing
-from emailsys.net.tls import ServerTLS, TLSConfigError
+from emailsys.net.tls.server import ServerTLS, TLSConfigError
 from emailsys.ops.control import bind_control
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store

@@ -15,10 +15,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from emailsys.config.settings import StoreSettings
+from emailsys.store.engine.postgres import Postgres
 from emailsys.store.open import Opening, open_store
-from emailsys.store.postgres import Postgres
 from emailsys.telemetry import Telemetry
-from tests.fakes.memory_store import MemoryStore
+from tests.fakes.store.memory_store import MemoryStore
 
 # The wall clock of a test when its task.Clock shows 0; 2026-01-01 UTC, as in the fake.
 WALL = 1_767_225_600.0

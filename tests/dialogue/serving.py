@@ -3,7 +3,7 @@
 The actions beside those of `tests.dialogue.script`:
 
 - ``-- send WORDS``: ask the dialer for a message; each word with an @ is a recipient, ``key=value`` an argument of
-  `tests.fakes.memory_hosts.transmission`, ``8bit`` and ``utf8`` are its flags.
+  `tests.fakes.net.memory_hosts.transmission`, ``8bit`` and ``utf8`` are its flags.
 - ``-- hop WORDS``: before the first send, the next hop's policy: ``tls=required``, ``login``, ``implicit``.
 - ``-- set KEY=VALUE``: before the first send, an outbound setting.
 - ``-- outcome KIND TEXT``: the outcome of the next recipient, in the order of sends and recipients. The text is its
@@ -26,7 +26,7 @@ from emailsys.config.settings import OutboundSettings
 from emailsys.mail.next_hop import HostLogin, TLSPolicy
 from emailsys.mail.transmission import Outcome
 from tests.dialogue.script import Script, Step, matches, octets
-from tests.fakes.memory_hosts import HOP, MemoryHosts, MemoryServer, transmission
+from tests.fakes.net.memory_hosts import HOP, MemoryHosts, MemoryServer, transmission
 
 _FLAGS = {"8bit": "eight_bit", "utf8": "smtputf8"}
 

@@ -15,7 +15,7 @@ from emailsys import pki
 from emailsys.config.settings import POP3Settings
 from tests.dialogue.peers import LOOPBACK, STRANGER, MemoryPeer, SocketPeer
 from tests.dialogue.script import Actions, Script, add_tests, play, scripts_in
-from tests.fakes.pop3_house import POP3House
+from tests.fakes.net.pop3_house import POP3House
 
 HERE = Path(__file__).parent
 OPEN = POP3Settings(plaintext_auth_on_loopback=True)

@@ -16,10 +16,10 @@ from twisted.trial.unittest import TestCase
 from emailsys import pki
 from emailsys.config.settings import SMTPSettings
 from emailsys.interfaces import StoreError, StoreFull
-from emailsys.net.smtp_service import Kind
+from emailsys.net.smtp.service import Kind
 from tests.dialogue.peers import LOOPBACK, STRANGER, SocketPeer
 from tests.dialogue.script import Actions, Script, add_tests, matches, play, scripts_in
-from tests.fakes.smtp_house import SMTPHouse
+from tests.fakes.net.smtp_house import SMTPHouse
 
 HERE = Path(__file__).parent
 

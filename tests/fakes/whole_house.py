@@ -17,17 +17,17 @@ from emailsys.config.settings import Listen, OutboundSettings, QueueSettings, Ro
 from emailsys.interfaces import IAliases
 from emailsys.mail.address import Address, parse
 from emailsys.mail.next_hop import HostRoute
-from emailsys.net.smtp_server import ESMTPServerFactory
-from emailsys.net.smtp_service import Kind, SMTPService
+from emailsys.net.smtp.server import ESMTPServerFactory
+from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.operations import IQuotas, IRouteAdministration, Usage
 from emailsys.policy.login import build_portal
 from emailsys.tap.outbound import Outbound
 from tests.dialogue.peers import LOOPBACK, STRANGER, MemoryPeer
 from tests.fakes.hashing import CountedHashing
-from tests.fakes.memory_accounts import MemoryAccounts
-from tests.fakes.memory_net import NAME_SERVER, MemoryNet
-from tests.fakes.memory_store import MemoryStore
-from tests.fakes.smtp_house import Events, TakenOnTrust
+from tests.fakes.net.memory_net import NAME_SERVER, MemoryNet
+from tests.fakes.net.smtp_house import Events, TakenOnTrust
+from tests.fakes.store.memory_accounts import MemoryAccounts
+from tests.fakes.store.memory_store import MemoryStore
 
 PASSWORD = "secret"
 MESSAGE = b"From: alice@home.test\r\nSubject: hello\r\nMessage-ID: <one@home.test>\r\n\r\nhow are you?\r\n.dotted\r\n"

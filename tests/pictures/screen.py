@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from emailsys.client.archive.values import Addition, Flag, Place
-from emailsys.client.compose.build import build
 from emailsys.client.compose.draft import Attachment, Draft
-from emailsys.client.desk import Desk, Folders
+from emailsys.client.compose.message_builder import build
+from emailsys.client.mailbox import Desk, Folders
 from emailsys.client.screen.app import MailApp
 from emailsys.client.screen.picture import picture
 from emailsys.mail.address import parse
-from emailsys.mail.mailboxes import Mailbox
-from tests.unit.screen_case import PostalFake, account
+from emailsys.mail.message.mailboxes import Mailbox
+from tests.unit.client.screen.screen_case import PostalFake, account
 
 NOW = datetime(2026, 3, 9, 12, 0, tzinfo=UTC)
 ALICE = Mailbox("Alice Adams", parse("alice@example.org"))

@@ -13,10 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.config.settings import OutboundSettings
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.reply import Reply
-from emailsys.net.dns import Resolver
-from emailsys.net.name_servers import NameServers
-from emailsys.net.ourselves import Ourselves
-from tests.fakes.memory_net import NAME_SERVER, MemoryNet
+from emailsys.net.dns.name_servers import NameServers
+from emailsys.net.dns.own_host import Ourselves
+from emailsys.net.dns.resolver import Resolver
+from tests.fakes.net.memory_net import NAME_SERVER, MemoryNet
 
 
 def _zone(net: MemoryNet) -> None:

@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.config.settings import QueueSettings
 from emailsys.delivery.schedule import after_attempt
 from emailsys.mail.address import Address, AddressSyntaxError, parse
-from emailsys.mail.dsn import compose
-from emailsys.mail.dsn_report import Action, RecipientReport, Report
+from emailsys.mail.dsn.notification import compose
+from emailsys.mail.dsn.report import Action, RecipientReport, Report
 from emailsys.mail.dsn_request import (
     DSNParameterError,
     MessageRequest,

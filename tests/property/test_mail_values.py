@@ -10,11 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail.address import AddressSyntaxError, parse
 from emailsys.mail.envelope import Client
-from emailsys.mail.headers import count_received, fields_end, header_end, missing_fields, without_results_of
+from emailsys.mail.message.headers import count_received, fields_end, header_end, missing_fields, without_results_of
 from emailsys.mail.reply import Reply
-from emailsys.mail.trace import delivery_prefix, received
-from emailsys.wire.smtp_grammar import RcptArguments, parse_mail, parse_rcpt
-from tests.unit.test_mail_trace import ARRIVAL
+from emailsys.mail.trace_fields import delivery_prefix, received
+from emailsys.wire.smtp.grammar import RcptArguments, parse_mail, parse_rcpt
+from tests.unit.mail.test_trace_fields import ARRIVAL
 
 LOCALS = st.text(st.characters(codec="utf-8"), max_size=20) | st.from_regex(
     r'"([ !#-\[\]-~]|\\[ -~])*"', fullmatch=True

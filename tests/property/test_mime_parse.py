@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.client.html_text import html_to_text
-from emailsys.client.reading import raw, view
-from emailsys.client.terminal_text import safe_line, safe_text
-from emailsys.mail.fields import decode_words, parse_date, parse_value
-from emailsys.mail.mailboxes import read_mailboxes
-from emailsys.mail.mime import parse
-from emailsys.mail.structure import structure
-from emailsys.mail.transfer import decode_charset, decode_transfer
+from emailsys.client.display.message import raw, view
+from emailsys.client.text.html import html_to_text
+from emailsys.client.text.terminal import safe_line, safe_text
+from emailsys.mail.message.fields import decode_words, parse_date, parse_value
+from emailsys.mail.message.mailboxes import read_mailboxes
+from emailsys.mail.message.mime import parse
+from emailsys.mail.message.structure import structure
+from emailsys.mail.message.transfer_encoding import decode_charset, decode_transfer
 
 LINES = st.sampled_from(
     (

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.wire.pop3_session import MAX_BAD_COMMANDS, Event, POP3Session
-from emailsys.wire.pop3_top import TopCutter
+from emailsys.wire.pop3.server import MAX_BAD_COMMANDS, Event, POP3Session
+from emailsys.wire.pop3.top import TopCutter
 from emailsys.wire.stuffing import Stuffer
-from tests.fakes.pop3_house import FIRST, LOGIN, POP3House
+from tests.fakes.net.pop3_house import FIRST, LOGIN, POP3House
 
 SPEEDY = settings(max_examples=150, deadline=None)
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.wire import pop3_client_commands as commands
-from emailsys.wire.pop3_client import Answered, Broken, Piece, POP3ClientSession
+from emailsys.wire.pop3 import client_commands as commands
+from emailsys.wire.pop3.client import Answered, Broken, Piece, POP3ClientSession
 from emailsys.wire.stuffing import Stuffer
 
 _LINES = st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\r", b"").replace(b"\n", b"")), max_size=12)

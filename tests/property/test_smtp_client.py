@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail.reply import Reply
-from emailsys.wire.client_events import BeginTLS, Goodbye, LoggedIn, Ready, SendBody, Settled, Unusable
-from emailsys.wire.reply_reader import ReplyReader
-from emailsys.wire.smtp_client_session import SMTPClientSession
+from emailsys.wire.smtp.client import SMTPClientSession
+from emailsys.wire.smtp.client_events import BeginTLS, Goodbye, LoggedIn, Ready, SendBody, Settled, Unusable
+from emailsys.wire.smtp.replies import ReplyReader
 from emailsys.wire.stuffing import Stuffer
-from tests.fakes.memory_hosts import transmission
+from tests.fakes.net.memory_hosts import transmission
 
 _EHLO = b"250-mx\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250 8BITMIME\r\n"
 _LINES = st.sampled_from(

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.net.smtp_service import Kind
-from emailsys.wire.smtp_grammar import MailArguments
-from emailsys.wire.smtp_session import Answer, Body, Command, Drop, End, Event, Session
-from tests.fakes.smtp_house import SMTPHouse
+from emailsys.net.smtp.service import Kind
+from emailsys.wire.smtp.grammar import MailArguments
+from emailsys.wire.smtp.server import Answer, Body, Command, Drop, End, Event, Session
+from tests.fakes.net.smtp_house import SMTPHouse
 
 # Octets of which most streams are made that break readers.
 TRICKY = st.sampled_from(

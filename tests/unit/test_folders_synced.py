@@ -10,9 +10,9 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 
 from emailsys import pki
-from emailsys.client.desk import Desk, Folders
+from emailsys.client.mailbox import Desk, Folders
 from emailsys.config.settings import StoreSettings
-from emailsys.store.locks import make_directory
+from emailsys.store.engine.file_locks import make_directory
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
 from emailsys.supervisor import make_state_folder

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.config.exits import Exit
+from emailsys.config.exit_status import Exit
 from emailsys.config.settings import Listen, Settings
 from emailsys.supervisor import (
     FolderLock,

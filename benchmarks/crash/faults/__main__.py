@@ -22,7 +22,7 @@ from typing import Final
 from benchmarks.crash.faults import calls, disks, files, resources, times
 from benchmarks.crash.faults.case import Case
 from benchmarks.crash.node import Ports
-from tests.live.daemon import Failed
+from tests.live.programs.daemon import Failed
 
 FAULTS: Final[Sequence[Callable[[Case], None]]] = (
     disks.full_disk,

@@ -19,7 +19,7 @@ from benchmarks.crash.node import PASSWORD, Node, Ports, address
 from benchmarks.crash.texts import find_ident, make_text
 from emailsys.ops.control import ControlFailed
 from emailsys.passwords import make_credentials
-from tests.live.daemon import DOMAIN, Failed
+from tests.live.programs.daemon import DOMAIN, Failed
 
 ERRORS: Final = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EMFILE)
 # How many calls fail, one after the other.

@@ -14,7 +14,7 @@ from benchmarks.crash.faults.case import Case
 from benchmarks.crash.ledger import State
 from benchmarks.crash.load import Mix
 from benchmarks.crash.node import until
-from tests.live.daemon import Failed
+from tests.live.programs.daemon import Failed
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from benchmarks.crash.faults.case import Case
 from benchmarks.crash.ledger import Ledger, Sent, State
 from benchmarks.crash.load import Mix, look
 from benchmarks.crash.node import address
-from tests.live.daemon import Failed
+from tests.live.programs.daemon import Failed
 
 # Seconds after a removal within which a reply may be to an earlier commit.
 GRACE: Final = 0.5

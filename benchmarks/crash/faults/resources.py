@@ -15,7 +15,7 @@ from benchmarks.crash.faults.case import Case
 from benchmarks.crash.load import Mix
 from benchmarks.crash.node import address
 from benchmarks.crash.texts import make_text
-from tests.live.daemon import Failed
+from tests.live.programs.daemon import Failed
 
 
 def descriptors(case: Case) -> None:

@@ -17,7 +17,7 @@ from benchmarks.crash.node import PASSWORD, address
 from benchmarks.crash.overload.attack import Attack, few
 from benchmarks.crash.texts import make_text
 from emailsys.passwords import make_credentials
-from tests.live.daemon import DOMAIN
+from tests.live.programs.daemon import DOMAIN
 
 MIB: Final = 2**20
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emailsys.client.accounts.secrets import Secrets
-    from emailsys.client.accounts.trial_result import TrialResult
     from emailsys.client.accounts.values import Account, Server
+    from emailsys.client.trial.result import TrialResult
 
 
 def account_fields(one: Account) -> dict[str, Any]:
@@ -41,8 +41,8 @@ def _server_fields(server: Server | None) -> dict[str, Any] | None:
 
 async def tried(reactor: Any, one: Account, secrets: Secrets) -> list[TrialResult]:
     """Try both servers of an account."""
-    from emailsys.client.accounts.trial import try_smtp
-    from emailsys.client.accounts.trial_pop3 import try_pop3
+    from emailsys.client.trial.pop3 import try_pop3
+    from emailsys.client.trial.smtp import try_smtp
 
     results = []
     if one.pop3 is not None:
@@ -68,8 +68,8 @@ def trial_fields(result: TrialResult) -> dict[str, Any]:
 
 def told(result: TrialResult) -> str:
     """How trying a server went, on a line or two."""
-    from emailsys.client.glance import counted
-    from emailsys.client.terminal_text import safe_text
+    from emailsys.client.display.list_text import counted
+    from emailsys.client.text.terminal import safe_text
 
     if result.problem is None:
         waiting = f", {counted(result.messages)} there" if result.messages is not None else ""

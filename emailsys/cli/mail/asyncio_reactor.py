@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from emailsys.cli.options import Refused
-from emailsys.config.exits import Exit
+from emailsys.config.exit_status import Exit
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import click
 
 from emailsys.cli.main import LazyGroup
 from emailsys.cli.options import Refused
-from emailsys.config.exits import Exit
+from emailsys.config.exit_status import Exit
 
 # Objects made between two looks for garbage in cycles. Nearly all that a verb imports lives to its end: at the 700 that
 # Python begins with, looking through it again and again takes a tenth of the start, and of a fetch.
@@ -53,7 +53,7 @@ def refused_by(error: Exception) -> Refused | None:
     from emailsys.client.accounts.values import AccountError
     from emailsys.client.archive.values import ArchiveError, ArchiveFull, BadQuery, NoSuchFolder, NoSuchMessage
     from emailsys.client.compose.draft import ComposeError
-    from emailsys.client.fetch_values import FetchError
+    from emailsys.client.fetch.values import FetchError
 
     match error:
         case NoSuchMessage() | NoSuchFolder():
@@ -79,38 +79,41 @@ def refused_by(error: Exception) -> Refused | None:
     cls=MailGroup,
     invoke_without_command=True,
     lazy={
-        "account": (f"{_ROOM}.accounts:account", "Add, list, show, try and remove the accounts you fetch from."),
-        "fetch": (f"{_ROOM}.fetching:fetch", "Fetch new mail of all accounts, or of some; again and again: --watch."),
-        "waiting": (f"{_ROOM}.fetching:waiting", "Look at what is on the server, without fetching it."),
-        "list": (f"{_ROOM}.listing:list_", "List the messages of a folder."),
-        "search": (f"{_ROOM}.listing:search", "Find messages: words, from:, subject:, has:attachment, before: ..."),
-        "thread": (f"{_ROOM}.listing:thread", "List the conversation that a message belongs to."),
-        "show": (f"{_ROOM}.reading:show", "Show a message as text."),
-        "structure": (f"{_ROOM}.reading:structure", "Show the parts a message is made of, and every defect."),
-        "headers": (f"{_ROOM}.reading:headers", "Show all header fields of a message."),
-        "raw": (f"{_ROOM}.reading:raw", "Print a message exactly as it came."),
-        "attachments": (f"{_ROOM}.reading:attachments", "List the attachments of a message."),
-        "save": (f"{_ROOM}.reading:save", "Save attachments into a folder."),
-        "send": (f"{_ROOM}.writing:send", "Send a message made of options and standard input."),
-        "compose": (f"{_ROOM}.writing:compose", "Write a message in your editor, then send or keep it."),
-        "reply": (f"{_ROOM}.writing:reply", "Answer a message."),
-        "forward": (f"{_ROOM}.writing:forward", "Pass a message on."),
-        "draft": (f"{_ROOM}.drafts:draft", "List, save, go on with and send drafts."),
-        "outbox": (f"{_ROOM}.outbox:outbox", "See what waits to be sent; stop it, or send it now."),
+        "account": (f"{_ROOM}.verbs.accounts:account", "Add, list, show, try and remove the accounts you fetch from."),
+        "fetch": (
+            f"{_ROOM}.verbs.fetch:fetch",
+            "Fetch new mail of all accounts, or of some; again and again: --watch.",
+        ),
+        "waiting": (f"{_ROOM}.verbs.fetch:waiting", "Look at what is on the server, without fetching it."),
+        "list": (f"{_ROOM}.verbs.lists:list_", "List the messages of a folder."),
+        "search": (f"{_ROOM}.verbs.lists:search", "Find messages: words, from:, subject:, has:attachment, before: ..."),
+        "thread": (f"{_ROOM}.verbs.lists:thread", "List the conversation that a message belongs to."),
+        "show": (f"{_ROOM}.verbs.views:show", "Show a message as text."),
+        "structure": (f"{_ROOM}.verbs.views:structure", "Show the parts a message is made of, and every defect."),
+        "headers": (f"{_ROOM}.verbs.views:headers", "Show all header fields of a message."),
+        "raw": (f"{_ROOM}.verbs.views:raw", "Print a message exactly as it came."),
+        "attachments": (f"{_ROOM}.verbs.views:attachments", "List the attachments of a message."),
+        "save": (f"{_ROOM}.verbs.views:save", "Save attachments into a folder."),
+        "send": (f"{_ROOM}.verbs.composition:send", "Send a message made of options and standard input."),
+        "compose": (f"{_ROOM}.verbs.composition:compose", "Write a message in your editor, then send or keep it."),
+        "reply": (f"{_ROOM}.verbs.composition:reply", "Answer a message."),
+        "forward": (f"{_ROOM}.verbs.composition:forward", "Pass a message on."),
+        "draft": (f"{_ROOM}.verbs.drafts:draft", "List, save, go on with and send drafts."),
+        "outbox": (f"{_ROOM}.verbs.outbox:outbox", "See what waits to be sent; stop it, or send it now."),
         "sendmail": (
-            f"{_ROOM}.sendmail:sendmail",
+            f"{_ROOM}.verbs.sendmail:sendmail",
             "Send a finished message from standard input, as /usr/sbin/sendmail.",
         ),
-        "flag": (f"{_ROOM}.marking:flag", "Mark messages: read, unread, flagged, answered ..."),
-        "tag": (f"{_ROOM}.marking:tag", "Add tags to messages, take them off, list them."),
-        "move": (f"{_ROOM}.marking:move", "Move messages to another folder."),
-        "delete": (f"{_ROOM}.marking:delete", "Move messages to Trash; what is in Trash goes for good."),
-        "undelete": (f"{_ROOM}.marking:undelete", "Bring messages back out of Trash."),
-        "folder": (f"{_ROOM}.folders:folder", "List, add, rename, remove folders; empty Trash."),
-        "import": (f"{_ROOM}.exchange:import_", "Take in maildirs, mbox files and .eml files."),
-        "export": (f"{_ROOM}.exchange:export", "Write messages out as a maildir, an mbox or .eml files."),
-        "reindex": (f"{_ROOM}.exchange:reindex", "Make the index anew from the files."),
-        "shell": (f"{_ROOM}.shell:shell", "A plain session line by line, for slow terminals and screen readers."),
+        "flag": (f"{_ROOM}.verbs.marks:flag", "Mark messages: read, unread, flagged, answered ..."),
+        "tag": (f"{_ROOM}.verbs.marks:tag", "Add tags to messages, take them off, list them."),
+        "move": (f"{_ROOM}.verbs.marks:move", "Move messages to another folder."),
+        "delete": (f"{_ROOM}.verbs.marks:delete", "Move messages to Trash; what is in Trash goes for good."),
+        "undelete": (f"{_ROOM}.verbs.marks:undelete", "Bring messages back out of Trash."),
+        "folder": (f"{_ROOM}.verbs.folders:folder", "List, add, rename, remove folders; empty Trash."),
+        "import": (f"{_ROOM}.verbs.import_export:import_", "Take in maildirs, mbox files and .eml files."),
+        "export": (f"{_ROOM}.verbs.import_export:export", "Write messages out as a maildir, an mbox or .eml files."),
+        "reindex": (f"{_ROOM}.verbs.import_export:reindex", "Make the index anew from the files."),
+        "shell": (f"{_ROOM}.verbs.shell:shell", "A plain session line by line, for slow terminals and screen readers."),
     },
     epilog=_EPILOG,
 )

@@ -6,7 +6,7 @@ import asyncio
 
 from emailsys.cli.mail.asyncio_reactor import reactor_on
 from emailsys.cli.mail.session import Session
-from emailsys.config.exits import Exit
+from emailsys.config.exit_status import Exit
 
 
 def open_screen(session: Session, theme: str | None, hold: float = 0.0) -> int:
@@ -17,7 +17,7 @@ def open_screen(session: Session, theme: str | None, hold: float = 0.0) -> int:
     with reactor_on(loop) as reactor:
         from emailsys.client.accounts.secrets import unlock
         from emailsys.client.screen.app import MailApp
-        from emailsys.client.screen.postal import TwistedPostal
+        from emailsys.client.screen.network import TwistedPostal
 
         desk = session.desk
         desk.account()

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from emailsys.client.archive.second_process import SecondProcess
     from emailsys.client.archive.values import KeepsMail
-    from emailsys.client.desk import Desk
+    from emailsys.client.archive.worker import SecondProcess
+    from emailsys.client.mailbox import Desk
 
 T = TypeVar("T")
 #: Work that needs a reactor, and is handed it.
@@ -42,8 +42,8 @@ class Session:
     @cached_property
     def desk(self) -> Desk:
         """Accounts and mail of this user."""
-        from emailsys.client.desk import Desk, Folders
-        from emailsys.client.places import accounts_file, archive_folder, state_folder
+        from emailsys.client.base.locations import accounts_file, archive_folder, state_folder
+        from emailsys.client.mailbox import Desk, Folders
 
         return Desk(Folders(accounts_file(), archive_folder(), state_folder()), _now)
 
@@ -53,8 +53,8 @@ class Session:
         A session that goes on, line by line or on the screen, has none.
         """
         if self.run is run_once:
-            from emailsys.client.archive.second_process import start
-            from emailsys.client.places import archive_folder
+            from emailsys.client.archive.worker import start
+            from emailsys.client.base.locations import archive_folder
 
             self._second = start(archive_folder(), _now)
 
@@ -63,7 +63,7 @@ class Session:
         if self._second is None:
             self.desk.archive.refresh()
             return self.desk.archive
-        from emailsys.client.archive.second_process import SecondStore
+        from emailsys.client.archive.worker import SecondStore
 
         desk = self.desk
         store = SecondStore(self._second, desk.folders.archive, desk.now, lambda: desk.archive)

@@ -13,10 +13,10 @@ from urllib.parse import quote
 from twisted.internet.defer import Deferred
 
 from emailsys.client.accounts.autoconfig import MAX_OCTETS, servers_of
-from emailsys.client.accounts.reading import PORTS
+from emailsys.client.accounts.https_document import get
+from emailsys.client.accounts.toml_reader import PORTS
 from emailsys.client.accounts.values import Auth, Security, Server
-from emailsys.client.accounts.web import get
-from emailsys.client.together import all_or_first_error
+from emailsys.client.base.gather import all_or_first_error
 from emailsys.mail.address import Address, domain_key, is_domain
 
 #: A document by its URL, None where there is none.
@@ -156,7 +156,7 @@ class Discovery:
         from twisted.names import dns
 
         from emailsys.mail.reply import Reply
-        from emailsys.net.name_servers import NameServers, system_name_servers
+        from emailsys.net.dns.name_servers import NameServers, system_name_servers
 
         servers = NameServers(self._reactor, system_name_servers())
         try:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from emailsys.client.accounts.reading import ACCOUNT_NAME, read_accounts
+from emailsys.client.accounts.toml_reader import ACCOUNT_NAME, read_accounts
+from emailsys.client.accounts.toml_writer import with_account, with_default, without_account
 from emailsys.client.accounts.values import Account, AccountError, SecretKind, Server
-from emailsys.client.accounts.writing import with_account, with_default, without_account
 from emailsys.client.archive.files import rewrite
 from emailsys.client.archive.values import ArchiveError
-from emailsys.client.claims import Claim, Claimed
-from emailsys.client.folders import make_folder
+from emailsys.client.base.folders import make_folder
+from emailsys.client.base.process_lock import Claim, Claimed
 
 _MODE = 0o600
 

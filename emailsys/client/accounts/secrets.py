@@ -12,7 +12,7 @@ from emailsys.client.accounts.values import Account, AccountError, Auth, SecretK
 if TYPE_CHECKING:
     from twisted.internet.defer import DeferredLock
 
-    from emailsys.client.threads import InThread
+    from emailsys.client.base.threads import InThread
 
 #: Asks a person: the text is shown, the answer is not. Raises EOFError where nobody answers.
 Prompt = Callable[[str], Awaitable[str]]

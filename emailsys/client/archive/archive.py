@@ -11,16 +11,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from emailsys.client.archive.behind import Behind
-from emailsys.client.archive.catching_up import Progress, catch_up, folder_path, rebuild
+from emailsys.client.archive.deferred_index import Behind
 from emailsys.client.archive.files import is_message, new_key, remove_parts, speaking_of_the_disk
 from emailsys.client.archive.index import Index, note_of, speaking_of_the_index
-from emailsys.client.archive.keeping import Keeper
 from emailsys.client.archive.lock import WriteLock
 from emailsys.client.archive.marks import Marks
 from emailsys.client.archive.people import find
 from emailsys.client.archive.query import parse_query
-from emailsys.client.archive.spooling import Spooling
+from emailsys.client.archive.reconcile import Progress, catch_up, folder_path, rebuild
+from emailsys.client.archive.staging import Spooling
 from emailsys.client.archive.values import (
     STANDARD_FOLDERS,
     TRASH,
@@ -33,9 +32,10 @@ from emailsys.client.archive.values import (
     Place,
     Summary,
 )
-from emailsys.client.file_names import safe_name
-from emailsys.client.folders import make_folder, make_folders, sync_folder
-from emailsys.mail.mailboxes import Mailbox
+from emailsys.client.archive.writer import Keeper
+from emailsys.client.base.folders import make_folder, make_folders, sync_folder
+from emailsys.client.text.file_names import safe_name
+from emailsys.mail.message.mailboxes import Mailbox
 
 #: The file of the index below the store's folder.
 INDEX: Final = "index.sqlite"

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.client.archive.values import ArchiveError, ArchiveFull
-from emailsys.client.file_names import safe_name
-from emailsys.client.folders import sync_folder
+from emailsys.client.base.folders import sync_folder
+from emailsys.client.text.file_names import safe_name
 
 _NAMED: Final = re.compile(r".*\.([a-z2-7]{16})\.eml", re.S)
 #: The end of an unfinished file's name, which begins with a dot.

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from emailsys.client.archive import people
 from emailsys.client.archive.conversations import Conversations
-from emailsys.client.archive.facts import Facts
+from emailsys.client.archive.index_entry import Facts
 from emailsys.client.archive.marks import Marks
 from emailsys.client.archive.query import Query
 from emailsys.client.archive.values import ORDER_BITS, TRASH, ArchiveError, Flag, Place, Summary, order_of
-from emailsys.client.archive.words import checksum, enter_words, forget_words
+from emailsys.client.archive.word_index import checksum, enter_words, forget_words
 
 # A change here makes every index anew when it is next opened.
 _VERSION: Final = 2

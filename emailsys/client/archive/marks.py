@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from emailsys.client.archive.files import rewrite, speaking_of_the_disk
 from emailsys.client.archive.values import Flag
-from emailsys.client.folders import sync_folder
+from emailsys.client.base.folders import sync_folder
 
 _NAME: Final = ".marks.jsonl"
 _LETTERS: Final = {Flag.SEEN: "S", Flag.ANSWERED: "R", Flag.FLAGGED: "F", Flag.FORWARDED: "P"}

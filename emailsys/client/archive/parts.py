@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.client.archive.files import PART, speaking_of_the_disk
-from emailsys.client.claims import Claim, Claimed
+from emailsys.client.base.process_lock import Claim, Claimed
 
 _OWNER: Final = ".owner"
 # The name of a writer, and the number of the part; parts of older versions have no number.

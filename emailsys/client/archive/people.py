@@ -10,10 +10,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from emailsys.client.archive.facts import Facts, one_line
+from emailsys.client.archive.index_entry import Facts, one_line
 from emailsys.client.archive.values import DRAFTS, OUTBOX, SENT, TRASH, Place
 from emailsys.mail.address import AddressSyntaxError, parse
-from emailsys.mail.mailboxes import Mailbox
+from emailsys.mail.message.mailboxes import Mailbox
 
 #: `words` has what may be typed, a blank before each beginning; `written` how many messages went there; `last` the
 #: moment of the latest message either way, in seconds.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from emailsys.client.archive.facts import spaced
+from emailsys.client.archive.index_entry import spaced
 from emailsys.client.archive.values import TRASH, BadQuery, order_of
 
 _TERM: Final = re.compile(r'\s*(-?)(?:([a-zA-Z]+):)?(?:"([^"]*)"?|(\S*))')

@@ -6,15 +6,15 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from emailsys.client.archive.facts import plain_text, text_parts
+from emailsys.client.archive.index_entry import plain_text, text_parts
 from emailsys.client.compose.draft import Attachment, Draft
-from emailsys.client.compose.reopen import as_attachment, body_and_files
-from emailsys.client.file_names import safe_name
-from emailsys.client.terminal_text import safe_line, safe_text
+from emailsys.client.compose.reopened_draft import as_attachment, body_and_files
+from emailsys.client.text.file_names import safe_name
+from emailsys.client.text.terminal import safe_line, safe_text
 from emailsys.mail.address import Address
-from emailsys.mail.fields import message_ids, parse_date
-from emailsys.mail.mailboxes import Mailbox, read_mailboxes
-from emailsys.mail.mime import Part, parse
+from emailsys.mail.message.fields import message_ids, parse_date
+from emailsys.mail.message.mailboxes import Mailbox, read_mailboxes
+from emailsys.mail.message.mime import Part, parse
 
 # "Re" in the languages whose programs translate it.
 _ANSWERED: Final = re.compile(r"^\s*(?:(?:re|aw|sv|vs|antw|odp|ynt|回复|答复)(?:\[\d+\])?\s*[:\uff1a]\s*)+", re.I)

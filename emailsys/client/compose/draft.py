@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from emailsys.mail.mailboxes import Mailbox
+from emailsys.mail.message.mailboxes import Mailbox
 
 
 class ComposeError(ValueError):

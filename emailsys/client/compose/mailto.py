@@ -5,10 +5,10 @@ from __future__ import annotations
 from urllib.parse import unquote_to_bytes
 
 from emailsys.client.compose.draft import ComposeError, Draft
-from emailsys.client.compose.fields import on_one_line
+from emailsys.client.compose.header_fields import on_one_line
 from emailsys.mail.address import AddressSyntaxError
-from emailsys.mail.fields import message_ids
-from emailsys.mail.mailboxes import Mailbox, parse_mailboxes
+from emailsys.mail.message.fields import message_ids
+from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes
 
 
 def _decoded(text: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from emailsys.client.screen.look import LOOK
-from emailsys.client.screen.main import MainScreen
+from emailsys.client.screen.main_screen import MainScreen
 from emailsys.client.screen.program import MailProgram
+from emailsys.client.screen.stylesheet import LOOK
 
 
 class MailApp(MailProgram):

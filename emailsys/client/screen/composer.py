@@ -24,20 +24,20 @@ from typing_extensions import override
 
 from emailsys.client.accounts.values import Account
 from emailsys.client.archive.values import ArchiveError
-from emailsys.client.compose.attach import attach
+from emailsys.client.base.folders import make_folder
+from emailsys.client.compose.attachments import attach
 from emailsys.client.compose.draft import ComposeError, Draft
-from emailsys.client.compose.editor import from_text, to_text
-from emailsys.client.compose.overlooked import warnings
-from emailsys.client.desk import Desk, mailbox_of
-from emailsys.client.folders import make_folder
-from emailsys.client.glance import weight
-from emailsys.client.screen.addresses import AddressField
+from emailsys.client.compose.editor_text import from_text, to_text
+from emailsys.client.compose.warnings import warnings
+from emailsys.client.display.list_text import weight
+from emailsys.client.mailbox import Desk, mailbox_of
+from emailsys.client.screen.address_fields import AddressField
 from emailsys.client.screen.dialogs import Ask, Confirm
 from emailsys.client.screen.keys import ATTACHED, COMPOSING
-from emailsys.client.screen.writing import Line, Page
-from emailsys.client.terminal_text import safe_line
+from emailsys.client.screen.text_fields import Line, Page
+from emailsys.client.text.terminal import safe_line
 from emailsys.mail.address import AddressSyntaxError
-from emailsys.mail.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
+from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
 
 # Seconds between two saves of what is being written.
 SAVE_EVERY: Final = 5.0

@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 from typing_extensions import override
 
 from emailsys.client.screen.keys import FOR_ALL, SECTIONS, Key
-from emailsys.client.screen.writing import Line
+from emailsys.client.screen.text_fields import Line
 
 
 class Ask(ModalScreen[str | None]):

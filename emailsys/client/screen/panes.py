@@ -16,14 +16,14 @@ from typing_extensions import override
 from emailsys.client.accounts.values import AccountError
 from emailsys.client.archive.values import INBOX, ArchiveError, Place, Summary
 from emailsys.client.compose.draft import ComposeError
-from emailsys.client.desk import Desk
-from emailsys.client.screen.folders import FolderPane
-from emailsys.client.screen.messages import MessagePane
+from emailsys.client.mailbox import Desk
+from emailsys.client.screen.folder_pane import FolderPane
+from emailsys.client.screen.list_sources import InFolder, Shown
+from emailsys.client.screen.message_pane import MessagePane
 from emailsys.client.screen.program import MailProgram
-from emailsys.client.screen.reader import ReaderPane
+from emailsys.client.screen.reader_pane import ReaderPane
 from emailsys.client.screen.selection import Selection
-from emailsys.client.screen.shown import InFolder, Shown
-from emailsys.client.terminal_text import safe_line, safe_text
+from emailsys.client.text.terminal import safe_line, safe_text
 
 # Seconds between two looks for what other programs did with the mail.
 _LOOK_EVERY: Final = 15.0

@@ -10,10 +10,10 @@ from typing import Final
 from textual.app import App
 
 from emailsys.client.accounts.values import AccountError
-from emailsys.client.desk import Desk
-from emailsys.client.folders import make_folder
+from emailsys.client.base.folders import make_folder
+from emailsys.client.mailbox import Desk
 from emailsys.client.screen.dialogs import Ask
-from emailsys.client.screen.postal import Postal
+from emailsys.client.screen.network import Postal
 from emailsys.client.screen.themes import THEMES
 
 _THEME_FILE: Final = "theme"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emailsys.client.screen.shown import Shown
+from emailsys.client.screen.list_sources import Shown
 
 
 class Selection:

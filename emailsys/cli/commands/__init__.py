@@ -1,0 +1,1 @@
+"""The commands for operators, a module for each group."""

@@ -1,0 +1,98 @@
+"""The commands for aliases."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+from emailsys.cli.administer import administer
+from emailsys.cli.command_group import Verbs, examples
+from emailsys.cli.options import ADDRESS, Places, as_json, places
+from emailsys.cli.output import print_done, print_rows
+from emailsys.mail.address import Address, is_domain
+from emailsys.ops.request_fields import address_field
+
+_EXAMPLES: Final = """
+emailsys alias set sales@example.org alice@example.org bob@elsewhere.example
+emailsys alias set @example.org alice@example.org      the catch-all: names that nobody has
+emailsys alias add sales@example.org carol@example.org       one more
+emailsys alias list example.org
+emailsys alias remove sales@example.org bob@elsewhere.example
+emailsys alias remove sales@example.org
+"""
+
+
+class NameType(click.ParamType[Address]):
+    """An address of this system, or @domain for its catch-all."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        """An Address, with an empty local part for a catch-all."""
+        if isinstance(value, str) and value.startswith("@"):
+            if not is_domain(value[1:]):
+                self.fail(f"{value!r} names no domain", param, ctx)
+            return Address("", value[1:])
+        return ADDRESS.convert(value, param, ctx)
+
+
+NAME = NameType()
+
+
+@click.group(cls=Verbs, epilog=examples(_EXAMPLES))
+def alias() -> None:
+    """Set, list and remove aliases: names that stand for others, here or elsewhere."""
+
+
+_name = click.argument("name", type=NAME)
+
+
+def _change(where: Places, command: str, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
+    request = {
+        "command": command,
+        "name": address_field(name),
+        "targets": [address_field(one) for one in targets] or None,
+    }
+    row = administer(where, request)
+    stands = f"{row['name']} stands for {', '.join(row['targets'])}" if row["targets"] else f"removed {row['name']}"
+    print_done(row, as_json, stands)
+
+
+def _add_putting(name: str, text: str) -> None:
+    """Give the group a command that lets a name stand for targets."""
+    verb = f"alias.{name}"
+
+    @alias.command(name, help=text)
+    @_name
+    @click.argument("targets", type=ADDRESS, nargs=-1, required=True, metavar="TARGET...")
+    @as_json
+    @places
+    def command(where: Places, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
+        _change(where, verb, name, targets, as_json)
+
+
+_add_putting("set", "Let NAME stand for all TARGETs, and no longer for what it stood for. @domain is its catch-all.")
+_add_putting("add", "Let NAME stand for TARGETs beside those that it stands for.")
+
+
+@alias.command("remove")
+@_name
+@click.argument("targets", type=ADDRESS, nargs=-1, metavar="[TARGET]...")
+@as_json
+@places
+def remove(where: Places, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
+    """Let NAME no longer stand for TARGETs; without any, remove the alias."""
+    _change(where, "alias.remove", name, targets, as_json)
+
+
+@alias.command("list")
+@click.argument("domain", required=False)
+@as_json
+@places
+def list_(where: Places, domain: str | None, as_json: bool) -> None:
+    """List the aliases, of DOMAIN or of all."""
+    rows = administer(where, {"command": "alias.list", "domain": domain})
+    if not as_json:
+        rows = [{"name": row["name"], "targets": ", ".join(row["targets"])} for row in rows]
+    print_rows(rows, as_json, "no aliases yet: emailsys alias set NAME TARGET...")

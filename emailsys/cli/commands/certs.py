@@ -1,0 +1,131 @@
+"""The commands for certificates: make, show and renew those of the development CA, show those of the configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from emailsys import pki
+from emailsys.cli.active_config import in_force
+from emailsys.cli.command_group import Verbs
+from emailsys.cli.options import Places, Refused, as_json, places
+from emailsys.cli.output import print_json
+from emailsys.config.exit_status import Exit
+
+#: Where the development CA lies, below the state folder.
+CERTS_FOLDER: Final = "certs"
+
+
+@click.group(cls=Verbs, invoke_without_command=True)
+@click.pass_context
+def certs(context: click.Context) -> None:
+    """Make and show the certificates of the development CA. Alone, it does what `certs init` does."""
+    if context.invoked_subcommand is None:
+        context.invoke(init)
+
+
+@certs.command("init")
+@as_json
+@places
+def init(where: Places, as_json: bool) -> None:
+    """Make the CA and its server certificates as far as they are lacking or near their end, and show them."""
+    _ensure(where, as_json, renew=False)
+
+
+@certs.command("renew")
+@as_json
+@places
+def renew(where: Places, as_json: bool) -> None:
+    """Issue the server certificates anew, before their time; CA and keys stay."""
+    _ensure(where, as_json, renew=True)
+
+
+@certs.command("show")
+@as_json
+@places
+def show(where: Places, as_json: bool) -> None:
+    """Show the development CA, its server certificates and those that the configuration names."""
+    where.announce()
+    folder = where.folder / CERTS_FOLDER
+    paths = [path for path in (folder / "ca.pem", *sorted(folder.glob("server-*.pem"))) if path.is_file()]
+    paths += [files.chain for files in where.settings().tls.certificates]
+    if not paths:
+        raise Refused("no certificates yet: emailsys certs init")
+    _show(paths, as_json)
+
+
+@certs.command("recipe")
+def recipe() -> None:
+    """Print the recipe by which the development certificates are made, and on stderr where it lies."""
+    try:
+        path = pki.recipe_path()
+        text = path.read_text("utf-8")
+    except (pki.PKIError, OSError) as error:
+        raise Refused(str(error), Exit.CONFIG) from error
+    click.echo(f"emailsys: {path}", err=True)
+    click.echo(text, nl=False)
+
+
+def _ensure(where: Places, as_json: bool, renew: bool) -> None:
+    where.announce()
+    hostname, told = _hostname(where)
+    try:
+        made = pki.ensure_development_ca(where.folder / CERTS_FOLDER, [hostname], renew=renew)
+    except pki.PKIError as error:
+        raise Refused(str(error), Exit.CONFIG) from error
+    for path in made.written:
+        click.echo(f"emailsys: wrote {path}", err=True)
+    if made.written:
+        click.echo("emailsys: a daemon that runs reads them at SIGHUP, and once a day", err=True)
+    click.echo(f"emailsys: for {hostname} and this machine's loopback names: {told}", err=True)
+    _show([made.authority, *(files.chain for files in made.certificates)], as_json)
+
+
+def _hostname(where: Places) -> tuple[str, str]:
+    """The name that server certificates have to bear, and in words where it is from."""
+    where, whose = in_force(where)
+    settings = where.settings()
+    if settings.tls.certificates:
+        whose += "; the daemon serves the certificates that it names, not these"
+    elif where.config is None:
+        whose += "; --config FILE names one"
+    return settings.hostname, f"from {whose}"
+
+
+def _show(paths: Sequence[Path], as_json: bool) -> None:
+    try:
+        facts = [pki.certificate_facts(path) for path in paths]
+    except pki.PKIError as error:
+        raise Refused(str(error), Exit.CONFIG) from error
+    if as_json:
+        print_json([_as_document(each) for each in facts])
+        return
+    now = datetime.now(UTC)
+    click.echo("\n\n".join(_as_text(each, now) for each in facts))
+
+
+def _as_document(facts: pki.CertificateFacts) -> dict[str, Any]:
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in dataclasses.asdict(facts).items()
+    }
+
+
+def _as_text(facts: pki.CertificateFacts, now: datetime) -> str:
+    left = (facts.not_after - now).days
+    state = f"{left} days left" if facts.not_after > now else "EXPIRED"
+    rows = (
+        ("subject", facts.subject),
+        ("issuer", facts.issuer),
+        ("names", ", ".join(facts.names) or "none: it is an authority"),
+        ("key", facts.key),
+        ("valid", f"{facts.not_before:%Y-%m-%d} to {facts.not_after:%Y-%m-%d} ({state})"),
+        ("serial", facts.serial),
+        ("SHA-256", facts.sha256),
+    )
+    return "\n".join((facts.path, *(f"  {name:<8} {value}" for name, value in rows)))

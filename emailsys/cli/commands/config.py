@@ -1,0 +1,220 @@
+"""The commands for the configuration: print an example, check a file, show what is in force."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from emailsys.cli.command_group import Verbs
+from emailsys.cli.options import Places, as_json, places
+from emailsys.cli.output import print_json
+from emailsys.config.exit_status import Exit
+from emailsys.config.settings import Settings
+
+
+@click.group(cls=Verbs)
+def config() -> None:
+    """Print an example configuration, check one, show what is in force."""
+
+
+@config.command("example")
+def example() -> None:
+    """Print a commented configuration with the defaults, to be kept as /etc/emailsys/emailsys.toml."""
+    from emailsys.config.loader import example
+
+    click.echo(example(), nl=False)
+
+
+@config.command("show")
+@as_json
+@places
+def show(where: Places, as_json: bool) -> None:
+    """Print the settings in force, as TOML or JSON; on stderr, where they come from."""
+    from emailsys.cli.active_config import in_force
+    from emailsys.config.toml_text import render
+
+    where, whose = in_force(where)
+    settings = where.settings()
+    where.announce(settings.store.url)
+    click.echo(f"emailsys: from {whose}", err=True)
+    text = render(settings)
+    if as_json:
+        print_json(tomllib.loads(text))
+    else:
+        click.echo(text, nl=False)
+
+
+@config.command("check")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@as_json
+@places
+def check(where: Places, file: Path | None, as_json: bool) -> int:
+    """Check FILE, or the configuration in force, with its certificates, addresses, user and state folder.
+
+    Where the daemon runs, the routes that its store keeps are looked at, too.
+
+    Each error names the file, the key, what was found and what is allowed. The status is 78 where there are any.
+    """
+    from emailsys.cli.active_config import in_force
+    from emailsys.config.loader import ConfigError
+
+    if file is not None:
+        where = Places(where.state, file.absolute(), True)
+    where, _ = in_force(where)
+    name = str(where.config or "embedded default")
+    try:
+        settings = where.settings()
+    except ConfigError as error:
+        # Each of them names the file already.
+        problems, warnings = error.problems, []
+    else:
+        where.announce(settings.store.url)
+        problems = [f"{name}: {problem}" for problem in problems_of(settings)]
+        warnings = [f"{name}: warning: {warning}" for warning in warnings_of(settings, where.config is not None)]
+        warnings += [f"the store: warning: {warning}" for warning in warnings_of_store(where, settings)]
+    for line in (*problems, *warnings):
+        click.echo(line, err=True)
+    if as_json:
+        print_json({"file": name, "ok": not problems, "problems": problems, "warnings": warnings})
+    elif not problems:
+        click.echo(f"{name}: ok")
+    return Exit.CONFIG if problems else Exit.OK
+
+
+def problems_of(settings: Settings) -> Iterator[str]:
+    """What keeps these settings from working on this machine."""
+    from emailsys.net.tls.client import client_context
+    from emailsys.net.tls.context import TLSConfigError
+    from emailsys.net.tls.files import read_pair
+    from emailsys.supervisor import StartupError, check_state_folder, expand, find_identity, has_ipv6, listens_of
+
+    now = datetime.now(UTC)
+    for number, files in enumerate(settings.tls.certificates, start=1):
+        try:
+            read_pair(files, now)
+        except TLSConfigError as error:
+            yield f"tls.certificates[{number}]: {error}"
+    try:
+        find_identity(settings.user, settings.group)
+    except StartupError as error:
+        yield str(error)
+    try:
+        check_state_folder(settings.state)
+    except StartupError as error:
+        yield str(error)
+    for service, listen in listens_of(settings):
+        key = "monitoring.metrics_listen" if service == "metrics" else f"listen.{service}"
+        for host, port in expand(listen.addresses, has_ipv6()):
+            problem = _no_such_address(host)
+            if problem is not None:
+                yield f"{key}: found {host} with port {port}; {problem}"
+    for key in ("source_ipv4", "source_ipv6"):
+        host = getattr(settings.outbound, key)
+        problem = _no_such_address(host) if host else None
+        if problem is not None:
+            yield f'outbound.{key}: found "{host}"; {problem}; allowed: an address of this machine'
+    if settings.outbound.ca_file is not None:
+        try:
+            client_context(settings.hostname, settings.outbound.ca_file)
+        except TLSConfigError as error:
+            yield f"outbound.ca_file: {error}"
+    yield from _missing(settings)
+
+
+def _missing(settings: Settings) -> Iterator[str]:
+    """Programs and folders that are not there."""
+    if settings.monitoring.metrics_listen and find_spec("prometheus_client") is None:
+        yield "monitoring.metrics_listen: needs prometheus-client: pip install prometheus-client"
+    if settings.store.url is not None and settings.store.url.startswith("postgresql") and find_spec("psycopg") is None:
+        yield "store.url: PostgreSQL needs psycopg: pip install 'psycopg[binary]'"
+    log = settings.monitoring.mail_log
+    if log is not None and not log.parent.is_dir():
+        yield f'monitoring.mail_log: found "{log}"; allowed: a file in a folder that is there'
+
+
+def warnings_of(settings: Settings, from_file: bool) -> Iterator[str]:
+    """What works, but is seldom meant."""
+    from emailsys.config.consistency import oddities
+    from emailsys.supervisor import expand, listens_of
+
+    if not from_file:
+        return
+    if "." not in settings.hostname:
+        yield f"hostname: {settings.hostname!r} is no full name; other servers want one such as mail.example.org"
+    ports = [port for _, listen in listens_of(settings) for _, port in expand(listen.addresses, False)]
+    if not ports:
+        yield "listen: no service listens anywhere"
+    elif settings.user is None and min(ports) < 1024:
+        yield "user: none; ports below 1024 need root to start, and the daemon would then keep running as root"
+    if not settings.tls.certificates:
+        yield "tls.certificates: none; the development CA is used, which no other machine trusts"
+    yield from _of_certificates(settings)
+    yield from oddities(settings.queue, settings.routing, settings.outbound)
+
+
+def _of_certificates(settings: Settings) -> Iterator[str]:
+    """Certificates that are right in themselves, but not for this host or for its user."""
+    from emailsys.net.tls.context import TLSConfigError
+    from emailsys.net.tls.files import read_pair
+    from emailsys.supervisor import StartupError, find_identity, may_read
+
+    try:
+        pairs = [read_pair(files, datetime.now(UTC)) for files in settings.tls.certificates]
+        identity = find_identity(settings.user, settings.group)
+    except (TLSConfigError, StartupError):
+        # They are told as problems.
+        return
+    if pairs and not any(pair.covers(settings.hostname.lower()) for pair in pairs):
+        yield f"tls.certificates: none is for {settings.hostname} (hostname); clients that check the name refuse it"
+    for number, files in enumerate(settings.tls.certificates, start=1):
+        here = f"tls.certificates[{number}]"
+        if files.key.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+            yield f"{here}.key: {files.key} is open to every user of this machine: chmod o= it"
+        if identity is None or os.geteuid() != 0:
+            continue
+        for path in (files.chain, files.key):
+            if not may_read(identity, path):
+                yield f"{here}: {identity.name} cannot read {path}; renewed certificates will not be served"
+
+
+def warnings_of_store(where: Places, settings: Settings) -> Iterator[str]:
+    """What is wrong with the store, and the same of the routes that the running daemon's store keeps: each that never
+    counts, or is seldom meant."""
+    from emailsys.cli.commands.route import settings_of
+    from emailsys.config.consistency import odd_route
+    from emailsys.ops.control import ControlFailed, NoDaemon, ask
+    from emailsys.store.look import trouble_of
+
+    try:
+        trouble = ask(where.folder, {"command": "status"}).get("result", {}).get("store", {}).get("trouble")
+        rows = ask(where.folder, {"command": "route.list"}).get("result", [])
+    except NoDaemon:
+        trouble, rows = trouble_of(settings.store, settings.state), []
+    except ControlFailed:
+        return
+    if trouble is not None:
+        yield trouble
+    first = {(route.recipient_domain, route.sender_domain) for route in settings.routing.routes}
+    for row in rows:
+        here = f"route from {row['from'] or 'anybody'} to {row['to'] or 'all others'}"
+        if (row["to"] or "", row["from"] or "") in first:
+            yield f"{here}: never used, the configuration has one for the same domains"
+        yield from odd_route(here, settings_of(row))
+
+
+def _no_such_address(host: str) -> str | None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((host, 0))
+    except OSError as error:
+        return f"this machine cannot listen there: {os.strerror(error.errno or 0)}"
+    return None

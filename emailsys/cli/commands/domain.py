@@ -1,0 +1,91 @@
+"""The commands for domains."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+import click
+
+from emailsys.cli.administer import administer
+from emailsys.cli.command_group import Verbs, examples
+from emailsys.cli.options import ADDRESS, Places, Refused, as_json, places
+from emailsys.cli.output import print_done, print_rows
+from emailsys.cli.quota import quota_octets, shown_share
+from emailsys.config.exit_status import Exit
+from emailsys.mail.address import Address, is_mail_domain
+from emailsys.ops.request_fields import address_field
+
+_EXAMPLES: Final = """
+emailsys domain add example.org --postmaster alice@example.org
+emailsys domain list
+emailsys domain quota example.org 50GiB          all maildrops of the domain together; none lifts it
+emailsys domain remove example.org
+"""
+
+
+@click.group(cls=Verbs, epilog=examples(_EXAMPLES))
+def domain() -> None:
+    """Add, list and remove domains: those whose mail belongs to this system."""
+
+
+@domain.command("add")
+@click.argument("name")
+@click.option(
+    "--postmaster",
+    type=ADDRESS,
+    metavar="ADDRESS",
+    help="Who gets the mail for postmaster and abuse at this domain; asked for on a terminal.",
+)
+@as_json
+@places
+def add(where: Places, name: str, postmaster: Address | None, as_json: bool) -> None:
+    """Add a domain, with its addresses postmaster and abuse (RFC 5321 §4.5.1, RFC 2142).
+
+    Where there is no store yet, one is made, as by `emailsys init`.
+    """
+    if not is_mail_domain(name):
+        raise click.BadParameter(f"{name!r} is no domain; such are example.org, grün.example", param_hint="'NAME'")
+    if postmaster is None:
+        if not sys.stdin.isatty():
+            raise Refused(
+                f"postmaster@{name} and abuse@{name} need someone who reads them: give --postmaster ADDRESS", Exit.USAGE
+            )
+        question = f"Who reads mail to postmaster@{name} and abuse@{name}?"
+        postmaster = click.prompt(question, type=ADDRESS, prompt_suffix=" ")
+    administer(where, {"command": "domain.add", "name": name, "postmaster": address_field(postmaster)})
+    added = {"name": name, "postmaster": str(postmaster)}
+    print_done(added, as_json, f"added {name}; postmaster and abuse go to {postmaster}")
+
+
+@domain.command("list")
+@as_json
+@places
+def list_(where: Places, as_json: bool) -> None:
+    """List the domains, in the order in which they were added, with what their maildrops hold together."""
+    rows = administer(where, {"command": "domain.list"})
+    if not as_json:
+        rows = [{**row, "used": shown_share(row["used"])} for row in rows]
+    print_rows(rows, as_json, "no domains yet: emailsys domain add NAME")
+
+
+@domain.command("remove")
+@click.argument("name")
+@as_json
+@places
+def remove(where: Places, name: str, as_json: bool) -> None:
+    """Remove a domain; refused while it has users."""
+    administer(where, {"command": "domain.remove", "name": name})
+    print_done({"removed": name}, as_json, f"removed {name}")
+
+
+@domain.command("quota")
+@click.argument("name")
+@click.argument("size")
+@as_json
+@places
+def quota(where: Places, name: str, size: str, as_json: bool) -> None:
+    """Bound all maildrops of a domain together: SIZE such as 50GiB, or `none`."""
+    octets = quota_octets(size)
+    administer(where, {"command": "domain.quota", "name": name, "octets": octets})
+    print_done({"name": name, "quota": octets}, as_json, f"the quota of {name} is {size}")

@@ -1,0 +1,131 @@
+"""The commands for routes: which way mail leaves."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+from emailsys.cli.administer import administer
+from emailsys.cli.command_group import Verbs, examples
+from emailsys.cli.options import ADDRESS, Places, as_json, places
+from emailsys.cli.output import print_done, print_json, print_rows
+from emailsys.cli.password import Source, ask_password, password_options
+from emailsys.config.consistency import odd_route
+from emailsys.config.settings import RouteSettings
+from emailsys.mail.address import Address
+from emailsys.mail.next_hop import TLSPolicy
+from emailsys.ops.request_fields import address_field
+
+_EXAMPLES: Final = """
+emailsys route set smtp.provider.example --port 587 --tls verified --username me   all mail, by a smart host
+emailsys route set mx.partner.example --to partner.example                         mail for one domain
+emailsys route set out.example --from news.example                                 mail from one domain
+emailsys route list
+emailsys route explain bob@elsewhere.example --from alice@example.org
+emailsys route remove --to partner.example
+"""
+
+
+@click.group(cls=Verbs, epilog=examples(_EXAMPLES))
+def route() -> None:
+    """Set, list, remove and explain routes: mail that goes to a named host, not by MX."""
+
+
+_to = click.option("--to", "recipient_domain", metavar="DOMAIN", default="", help="Mail for that domain.")
+_from = click.option("--from", "sender_domain", metavar="DOMAIN", default="", help="Mail from that domain.")
+
+
+@route.command("set")
+@click.argument("host")
+@_to
+@_from
+@click.option("--port", default=25, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--tls",
+    type=click.Choice([policy.value for policy in TLSPolicy]),
+    default=TLSPolicy.OPPORTUNISTIC.value,
+    show_default=True,
+    help="verified: no mail without TLS to a host whose certificate bears its name.",
+)
+@click.option("--implicit-tls", is_flag=True, help="TLS from the first octet on, as on port 465.")
+@click.option("--certificate-name", metavar="NAME", default="", help="What its certificate must say, else HOST.")
+@click.option("--username", metavar="NAME", default="", help="Log in there; the password is asked for.")
+@password_options
+@as_json
+@places
+def set_(where: Places, host: str, username: str, source: Source, as_json: bool, **options: Any) -> None:
+    """Send mail to HOST: that for a domain, that from a domain, or without --to and --from all of it.
+
+    The password goes into the store as it is. A route of the configuration names a file instead (password_file).
+    """
+    password = ask_password(source, Address(username, host)) if username else ""
+    request = {"command": "route.set", "host": host, "username": username, "password": password, **options}
+    row = administer(where, request)
+    for warning in odd_route("route", settings_of(row)):
+        click.echo(f"emailsys: warning: {warning}", err=True)
+    print_done(row, as_json, f"{_which(options['recipient_domain'], options['sender_domain'])} goes to {host}")
+
+
+def settings_of(row: dict[str, Any]) -> RouteSettings:
+    """A route of the store, from the answer that has it, as the configuration would say it."""
+    return RouteSettings(
+        host=row["host"],
+        port=row["port"],
+        recipient_domain=row["to"] or "",
+        sender_domain=row["from"] or "",
+        tls=TLSPolicy(row["tls"]),
+        implicit_tls=row["implicit_tls"],
+        certificate_name=row["certificate_name"] or "",
+        username=row["username"] or "",
+    )
+
+
+def _which(to: str, sender: str) -> str:
+    return "mail" + (f" from {sender}" if sender else "") + (f" to {to}" if to else "" if sender else " to all others")
+
+
+@route.command("list")
+@as_json
+@places
+def list_(where: Places, as_json: bool) -> None:
+    """List the routes of the store; those of the configuration file are shown by `emailsys config show`."""
+    rows = administer(where, {"command": "route.list"})
+    print_rows(rows, as_json, "no routes: mail for others goes by MX")
+
+
+@route.command("remove")
+@_to
+@_from
+@as_json
+@places
+def remove(where: Places, recipient_domain: str, sender_domain: str, as_json: bool) -> None:
+    """Remove the route for these domains; without --to and --from the one for all mail."""
+    administer(where, {"command": "route.remove", "recipient_domain": recipient_domain, "sender_domain": sender_domain})
+    removed = {"removed": {"to": recipient_domain or None, "from": sender_domain or None}}
+    print_done(removed, as_json, f"removed the route for {_which(recipient_domain, sender_domain)}")
+
+
+@route.command("explain")
+@click.argument("address", type=ADDRESS)
+@click.option("--from", "sender", type=ADDRESS, metavar="ADDRESS", help="The sender: routes may depend on its domain.")
+@as_json
+@places
+def explain(where: Places, address: Address, sender: Address | None, as_json: bool) -> None:
+    """Tell step by step where mail for ADDRESS would go now, and why."""
+    request = {
+        "command": "route.explain",
+        "address": address_field(address),
+        "sender": None if sender is None else address_field(sender),
+    }
+    found = administer(where, request)
+    if as_json:
+        print_json(found)
+        return
+    for step in found["steps"]:
+        click.echo("  " * step["depth"] + step["what"])
+    for hop in found["next_hops"]:
+        login = f", logged in as {hop['login']}" if hop["login"] else ""
+        click.echo(f"{hop['recipient']} goes to {hop['next_hop']} (TLS {hop['tls']}{login}): {hop['why']}")
+    if not found["ways"]:
+        click.echo("it would be refused: 550 5.1.1")

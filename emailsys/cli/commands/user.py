@@ -1,0 +1,113 @@
+"""The commands for the accounts of a domain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+
+from emailsys.cli.administer import administer
+from emailsys.cli.command_group import Verbs, examples
+from emailsys.cli.options import ADDRESS, Places, as_json, places
+from emailsys.cli.output import print_done, print_rows
+from emailsys.cli.password import Source, ask_password, credentials_of, password_options
+from emailsys.cli.quota import quota_octets, shown_share
+from emailsys.mail.address import Address
+from emailsys.ops.request_fields import address_field
+
+_EXAMPLES: Final = """
+emailsys user add alice@example.org                                       asks for the password
+emailsys user add bob@example.org --password-stdin < file
+emailsys user add carol@example.org --password-command 'pass show mail/carol'
+emailsys user list example.org
+emailsys user password alice@example.org
+emailsys user quota bob@example.org 2GiB                                  none lifts it; default: the configuration's
+emailsys user disable bob@example.org                                     no login; mail is still received
+emailsys user enable bob@example.org
+emailsys user remove bob@example.org --purge                              with the mail in the maildrop
+"""
+
+
+@click.group(cls=Verbs, epilog=examples(_EXAMPLES))
+def user() -> None:
+    """Add, list, change and remove accounts: each has a login and a maildrop."""
+
+
+@user.command("add")
+@click.argument("address", type=ADDRESS)
+@password_options
+@as_json
+@places
+def add(where: Places, address: Address, source: Source, as_json: bool) -> None:
+    """Add an account. The password is asked for, or read by one of the options; never an argument."""
+    if source.asks:
+        # Nobody wants to type a password twice for a domain that is not there.
+        administer(where, {"command": "user.list", "domain": address.domain})
+    credentials = credentials_of(ask_password(source, address))
+    administer(where, {"command": "user.add", "address": address_field(address), "credentials": credentials})
+    print_done({"address": str(address), "enabled": True}, as_json, f"added {address}")
+
+
+@user.command("list")
+@click.argument("domain", required=False)
+@as_json
+@places
+def list_(where: Places, domain: str | None, as_json: bool) -> None:
+    """List the accounts, of DOMAIN or of all, with what their maildrops hold and how full they are."""
+    rows = administer(where, {"command": "user.list", "domain": domain})
+    if not as_json:
+        rows = [{**row, "used": shown_share(row["used"])} for row in rows]
+    print_rows(rows, as_json, "no users yet: emailsys user add ADDRESS")
+
+
+@user.command("remove")
+@click.argument("address", type=ADDRESS)
+@click.option("--purge", is_flag=True, help="Remove the mail in the maildrop, too; there is no way back.")
+@as_json
+@places
+def remove(where: Places, address: Address, purge: bool, as_json: bool) -> None:
+    """Remove an account; refused while its maildrop has mail, unless --purge is given."""
+    administer(where, {"command": "user.remove", "address": address_field(address), "purge": purge})
+    print_done({"removed": str(address)}, as_json, f"removed {address}")
+
+
+@user.command("password")
+@click.argument("address", type=ADDRESS)
+@password_options
+@as_json
+@places
+def password(where: Places, address: Address, source: Source, as_json: bool) -> None:
+    """Change the password of an account; the old one stops working at once."""
+    credentials = credentials_of(ask_password(source, address))
+    administer(where, {"command": "user.password", "address": address_field(address), "credentials": credentials})
+    print_done({"address": str(address)}, as_json, f"changed the password of {address}")
+
+
+def _switch(enabled: bool, done: str) -> Callable[..., Any]:
+    @click.argument("address", type=ADDRESS)
+    @as_json
+    @places
+    def command(where: Places, address: Address, as_json: bool) -> None:
+        administer(where, {"command": "user.enabled", "address": address_field(address), "enabled": enabled})
+        print_done({"address": str(address), "enabled": enabled}, as_json, f"{done} {address}")
+
+    return command
+
+
+user.command("disable", help="Forbid an account to log in; its mail is still received and kept.")(
+    _switch(False, "disabled")
+)
+user.command("enable", help="Let a disabled account log in again.")(_switch(True, "enabled"))
+
+
+@user.command("quota")
+@click.argument("address", type=ADDRESS)
+@click.argument("size")
+@as_json
+@places
+def quota(where: Places, address: Address, size: str, as_json: bool) -> None:
+    """Bound the maildrop of an account: SIZE such as 2GiB, `none`, or `default` for what the configuration says."""
+    octets = quota_octets(size)
+    administer(where, {"command": "user.quota", "address": address_field(address), "octets": octets})
+    print_done({"address": str(address), "quota": octets}, as_json, f"the quota of {address} is {size}")

@@ -1,0 +1,246 @@
+"""Add an account: find its servers, get its password, try it, and only then write it down."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from emailsys.cli.amounts import octets_of
+from emailsys.cli.mail.account_trial import account_fields, told, trial_fields, tried
+from emailsys.cli.mail.arguments import keep_of
+from emailsys.cli.mail.safe_output import print_json, tell
+from emailsys.cli.mail.session import Session
+from emailsys.cli.options import Refused
+from emailsys.config.exit_status import Exit
+from emailsys.mail.address import Address
+
+if TYPE_CHECKING:
+    from emailsys.client.accounts.discovery import Found
+    from emailsys.client.accounts.secrets import Secrets
+    from emailsys.client.accounts.values import Account, SecretSource, Server
+    from emailsys.client.trial.result import TrialResult
+
+
+class Adding:
+    """One run of `account add`."""
+
+    def __init__(
+        self,
+        session: Session,
+        address: Address,
+        *,
+        force: bool,
+        as_default: bool,
+        as_json: bool,
+        options: dict[str, Any],
+    ) -> None:
+        self._session = session
+        self._address = address
+        self._force = force
+        self._as_default = as_default
+        self._as_json = as_json
+        self._options = options
+
+    def run(self) -> int:
+        """The exit status."""
+        from emailsys.client.accounts.secrets import Secrets
+        from emailsys.client.base.threads import threads_of
+
+        desk = self._session.desk
+        if (name := self._options["name"] or str(self._address)) in desk.accounts_file.load():
+            raise Refused(f"there is an account {name} already; remove it first, or give this one a --name")
+        source, secret = self._secret()
+        # What the options say is read, and refused, before anybody is asked.
+        base = self._base(source)
+        ended: dict[str, Any] = {}
+
+        async def work(reactor: Any) -> None:
+            secrets = Secrets(threads_of(reactor))
+            candidates = await self._candidates(reactor, source, base)
+            for candidate in candidates:
+                for server in (candidate.pop3, candidate.smtp):
+                    if server is not None and secret is not None:
+                        secrets.remember(server, secret)
+            account = candidates[0]
+            results: Sequence[TrialResult] = ()
+            if not self._options["no_network"]:
+                account, results = await _first_that_works(reactor, candidates, secrets)
+            if all(result.problem is None for result in results) or self._force:
+                account = await self._keep_secret(account, secrets, secret)
+                desk.accounts_file.put(account, default=self._as_default)
+                ended["added"] = True
+            ended["account"], ended["results"] = account, results
+
+        self._session.run(work)
+        return self._report(ended["account"], ended["results"], "added" in ended)
+
+    def _report(self, account: Account, results: Sequence[TrialResult], added: bool) -> int:
+        for result in results:
+            tell(told(result))
+        if added:
+            self._session.desk.archive.add_account(account.name)
+            tell(f"added {account.name}; next: emailsys mail fetch {account.name}")
+        else:
+            tell("not added; mend what is wrong, or add it all the same with --force")
+        if self._as_json:
+            print_json({"added": added, "account": account_fields(account), "trials": list(map(trial_fields, results))})
+        return Exit.OK if added else Exit.UNAVAILABLE
+
+    def _secret(self) -> tuple[SecretSource, str | None]:
+        """Where the password will come from, and what it is where it was given now."""
+        from emailsys.client.accounts.values import SecretKind, SecretSource
+
+        options = self._options
+        if sum(bool(options[name]) for name in ("password_stdin", "password_command", "token_command", "ask")) > 1:
+            raise Refused("give one of --password-stdin, --password-command, --token-command and --ask", Exit.USAGE)
+        if command := options["password_command"] or options["token_command"]:
+            try:
+                return SecretSource(SecretKind.COMMAND, tuple(shlex.split(command))), None
+            except ValueError as error:
+                raise Refused(f"{command!r}: {error}", Exit.USAGE) from None
+        kind = SecretKind.PROMPT if options["ask"] else SecretKind.KEYRING
+        if options["password_stdin"]:
+            line = sys.stdin.buffer.readline().decode("utf-8", "replace")
+            return SecretSource(kind), line.rstrip("\r\n")
+        if options["no_network"] and options["ask"]:
+            return SecretSource(kind), None
+        if sys.stdin.isatty():
+            return SecretSource(kind), click.prompt(f"Password for {self._address}", hide_input=True, err=True)
+        raise Refused(
+            "no terminal to ask for the password: use --password-stdin, --password-command CMD or --ask --no-network",
+            Exit.USAGE,
+        )
+
+    def _base(self, source: SecretSource) -> Account:
+        """The account as far as the options make it."""
+        from emailsys.client.accounts.values import Account
+
+        options = self._options
+        return Account(
+            options["name"] or str(self._address),
+            self._address,
+            options["display_name"],
+            self._server("pop3", source),
+            self._server("smtp", source),
+            keep_of(options["keep"]),
+            octets_of(options["max_size"]) if options["max_size"] else None,
+        )
+
+    async def _candidates(self, reactor: Any, source: SecretSource, account: Account) -> list[Account]:
+        """Accounts that may work, the most likely first."""
+        from emailsys.client.accounts.discovery import Discovery
+        from emailsys.client.accounts.values import Auth
+
+        options = self._options
+        pop3, smtp = account.pop3, account.smtp
+        found: Sequence[Found] = ()
+        wanted = [name for name, server in (("pop3", pop3), ("smtp", smtp)) if server is None]
+        if any(options[name] != "none" for name in wanted):
+            found = await Discovery(reactor, network=not options["no_network"]).discover(self._address)
+            tell(f"settings from {found[0].source}")
+            if found[0].advice:
+                tell(found[0].advice)
+        candidates = []
+        for one in found:
+            for number in range(max(len(one.pop3), len(one.smtp))):
+                candidates.append(
+                    replace(
+                        account,
+                        pop3=pop3 or self._found("pop3", one.pop3, number, source),
+                        smtp=smtp or self._found("smtp", one.smtp, number, source),
+                    )
+                )
+        candidates = list(dict.fromkeys(candidates)) or [account]
+        if options["token_command"]:
+            candidates = [
+                replace(
+                    one,
+                    pop3=one.pop3 and replace(one.pop3, auth=Auth.TOKEN),
+                    smtp=one.smtp and replace(one.smtp, auth=Auth.TOKEN),
+                )
+                for one in candidates
+            ]
+        return candidates
+
+    def _server(self, protocol: str, source: SecretSource) -> Server | None:
+        """The server that an option names."""
+        from emailsys.client.accounts.values import (
+            POP3_PORT,
+            POP3S_PORT,
+            SUBMISSION_PORT,
+            SUBMISSIONS_PORT,
+            Security,
+            Server,
+        )
+
+        named: str | None = self._options[protocol]
+        if named is None or named == "none":
+            return None
+        host, colon, digits = named.rpartition(":")
+        if not colon or named.endswith("]"):
+            host, digits = named, ""
+        if digits and not (digits.isascii() and digits.isdigit() and 0 < int(digits) < 65536):
+            raise Refused(f"--{protocol} {named!r}: {digits!r} is no port", Exit.USAGE)
+        ports = (POP3S_PORT, POP3_PORT) if protocol == "pop3" else (SUBMISSIONS_PORT, SUBMISSION_PORT)
+        chosen = self._options[f"{protocol}_security"]
+        security = Security(chosen) if chosen else Security.TLS
+        if not chosen and digits and (int(digits) % 1000 in (ports[1] % 1000, 525)):
+            # 587 and 110, and the like of them above 1000, speak TLS when they are asked to.
+            security = Security.STARTTLS
+        port = int(digits) if digits else ports[security is not Security.TLS]
+        return self._completed(Server(host.strip("[]"), port, security), source)
+
+    def _found(self, protocol: str, servers: Sequence[Server], number: int, source: SecretSource) -> Server | None:
+        if self._options[protocol] == "none" or not servers:
+            return None
+        return self._completed(servers[min(number, len(servers) - 1)], source)
+
+    def _completed(self, server: Server | None, source: SecretSource) -> Server | None:
+        if server is None:
+            return None
+        return replace(
+            server,
+            username=self._options["username"] or server.username or str(self._address),
+            secret=source,
+            ca_file=self._options["ca_file"].absolute() if self._options["ca_file"] else server.ca_file,
+            fingerprint=(self._options["fingerprint"] or server.fingerprint).replace(":", "").lower(),
+        )
+
+    async def _keep_secret(self, account: Account, secrets: Secrets, secret: str | None) -> Account:
+        """Put the password into the keyring; where there is none, it will be asked for in each run."""
+        from emailsys.client.accounts.values import AccountError, SecretKind, SecretSource
+
+        if secret is None or self._options["ask"]:
+            return account
+        try:
+            for server in (account.pop3, account.smtp):
+                if server is not None:
+                    await secrets.keep(account, server, secret)
+        except AccountError as error:
+            tell(f"{error}; the password will be asked for in each run, or use --password-command CMD")
+            asked = SecretSource(SecretKind.PROMPT)
+            return replace(
+                account,
+                pop3=account.pop3 and replace(account.pop3, secret=asked),
+                smtp=account.smtp and replace(account.smtp, secret=asked),
+            )
+        return account
+
+
+async def _first_that_works(
+    reactor: Any, candidates: Sequence[Account], secrets: Secrets
+) -> tuple[Account, Sequence[TrialResult]]:
+    """The first account whose servers both take it; else the first of all, with what was wrong there."""
+    first: tuple[Account, Sequence[TrialResult]] | None = None
+    for candidate in candidates:
+        results = await tried(reactor, candidate, secrets)
+        if all(result.problem is None for result in results):
+            return candidate, results
+        first = first or (candidate, results)
+    assert first is not None
+    return first

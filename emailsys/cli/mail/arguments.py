@@ -1,0 +1,162 @@
+"""How the command line names accounts, folders and messages; what is asked for in the same way by many verbs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from click.shell_completion import CompletionItem
+
+from emailsys.cli.options import Refused
+from emailsys.config.exit_status import Exit
+
+if TYPE_CHECKING:
+    from emailsys.cli.mail.session import Session
+    from emailsys.client.accounts.values import Keep
+    from emailsys.client.archive.values import Place, Summary
+    from emailsys.mail.message.mailboxes import Mailbox
+
+# So many addresses are offered by a shell.
+_OFFERED: Final = 20
+_NUMBERS: Final = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
+
+
+def _accounts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from emailsys.client.accounts.file import AccountsFile
+    from emailsys.client.base.locations import accounts_file
+
+    try:
+        names = list(AccountsFile(accounts_file()).load())
+    except Exception:  # a completion that fails completes nothing
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from emailsys.client.base.locations import archive_folder
+
+    try:
+        names = {path.name for path in archive_folder().glob("*/*") if path.is_dir() and not path.name.startswith(".")}
+    except OSError:
+        return []
+    return [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
+
+
+def complete_people(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Addresses from the index of the local store, which is only read: completing must not wait for a fetch."""
+    from emailsys.client.archive.archive import INDEX
+    from emailsys.client.archive.people import find_in_file
+    from emailsys.client.base.locations import archive_folder
+    from emailsys.client.compose.completion import last_begins
+    from emailsys.client.text.terminal import safe_line
+
+    begin = last_begins(incomplete)
+    try:
+        found = find_in_file(archive_folder() / INDEX, incomplete[begin:], _OFFERED)
+    except Exception:  # a completion that fails completes nothing
+        return []
+    return [
+        CompletionItem(f"{incomplete[:begin]}{one.address}", help=safe_line(one.name))
+        for one in found
+        # The shell prints it.
+        if safe_line(str(one.address)) == str(one.address)
+    ]
+
+
+account_option = click.option(
+    "-a", "--account", metavar="ACCOUNT", shell_complete=_accounts, help="By name or address; else the default one."
+)
+account_arguments = click.argument("accounts", nargs=-1, shell_complete=_accounts)
+
+
+def folder_argument(name: str, **options: Any) -> Callable[[Any], Any]:
+    """A folder: its name, or ACCOUNT/FOLDER."""
+    return click.argument(name, shell_complete=_folders, **options)
+
+
+#: One message.
+key_argument = click.argument("key")
+#: Messages; "-" reads their keys from standard input.
+keys_argument = click.argument("keys", nargs=-1, required=True)
+
+
+def place_of(session: Session, folder: str | None, account: str | None) -> Place:
+    """A folder as a person names it: `Sent`, or `work/Sent`; letters count alike in either case.
+
+    @raise NoSuchFolder: the account has none of that name.
+    """
+    from emailsys.client.archive.values import NoSuchFolder, Place
+
+    folder = folder if folder is not None else session.folder
+    before, slash, after = folder.partition("/")
+    if slash and account is None:
+        account, folder = before, after
+    owner = session.desk.account(account).name
+    names = [count.place.folder for count in session.desk.archive.folders(owner)]
+    if folder in names:
+        return Place(owner, folder)
+    alike = [name for name in names if name.lower() == folder.lower()]
+    if len(alike) == 1:
+        return Place(owner, alike[0])
+    raise NoSuchFolder(f"{owner} has no folder {folder!r}; it has: {', '.join(names)}")
+
+
+def messages_of(session: Session, keys: Sequence[str]) -> list[Summary]:
+    """The messages of those keys, each once, in order.
+
+    @raise NoSuchMessage: there is none, or the beginning of a key is that of several.
+    """
+    found = {}
+    for word in keys:
+        for key in _from_stdin() if word == "-" else _listed(session, word):
+            summary = session.desk.archive.get(key)
+            found[summary.key] = summary
+    return list(found.values())
+
+
+def message_of(session: Session, key: str) -> Summary:
+    """The one message. @raise NoSuchMessage: there is none."""
+    found = messages_of(session, [key])
+    if len(found) != 1:
+        raise Refused("one message is wanted", Exit.USAGE)
+    return found[0]
+
+
+def _from_stdin() -> list[str]:
+    return [line.split()[0] for line in sys.stdin if line.strip()]
+
+
+def _listed(session: Session, word: str) -> list[str]:
+    """A number or a range of the last list, where lists are numbered; else a key."""
+    numbers = _NUMBERS.fullmatch(word)
+    if session.numbered is None or numbers is None:
+        return [word.lower()]
+    first, last = int(numbers[1]), int(numbers[2] or numbers[1])
+    if not 1 <= first <= last <= len(session.numbered):
+        raise Refused(f"the last list has no number {word}", Exit.NO_INPUT)
+    return session.numbered[first - 1 : last]
+
+
+def keep_of(text: str) -> Keep:
+    """What becomes of fetched messages on the server: leave, delete, or so many days."""
+    from emailsys.client.accounts.values import Keep, KeepKind
+
+    if text in ("leave", "delete"):
+        return Keep(KeepKind(text))
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= 3650:
+        return Keep(KeepKind.DAYS, int(text))
+    raise Refused(f"{text!r}: write leave, delete, or a number of days", Exit.USAGE)
+
+
+def people(name: str, texts: tuple[str, ...]) -> list[Mailbox]:
+    """The mailboxes that a person wrote."""
+    from emailsys.mail.address import AddressSyntaxError
+    from emailsys.mail.message.mailboxes import parse_mailboxes
+
+    try:
+        return [one for text in texts for one in parse_mailboxes(text)]
+    except AddressSyntaxError as error:
+        raise Refused(f"{name}: {error}", Exit.USAGE) from None

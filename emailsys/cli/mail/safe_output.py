@@ -1,0 +1,93 @@
+"""Print what strangers wrote without letting it reach the terminal as anything but text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from emailsys.cli.output import print_rows
+
+if TYPE_CHECKING:
+    from emailsys.client.archive.values import Flag, Summary
+
+# JSON escapes C0 controls; a terminal acts on C1 controls too, and text can be reordered or hidden by the others.
+_IN_JSON: Final = re.compile(
+    "[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    # RFC 8259 §7: beyond the first plane by two surrogates.
+    units = found[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document; what a terminal may act on is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    click.echo(_IN_JSON.sub(_escaped, text))
+
+
+def print_safe_rows(rows: Sequence[Mapping[str, Any]], empty: str) -> None:
+    """Print rows as a table, or with tabs between columns where a program reads them."""
+    from emailsys.client.text.terminal import safe_line
+
+    safe = [{name: safe_line(v) if isinstance(v, str) else v for name, v in row.items()} for row in rows]
+    print_rows(safe, False, empty)
+
+
+def tell(text: str) -> None:
+    """A line for the person, on standard error."""
+    from emailsys.client.text.terminal import safe_text
+
+    click.echo(safe_text(text), err=True)
+
+
+def flag_names(flags: Flag) -> list[str]:
+    """The flags by name."""
+    from emailsys.client.archive.values import Flag
+
+    return [flag.name.lower() for flag in Flag if flag.name and flag & flags]
+
+
+def summary_fields(summary: Summary) -> dict[str, Any]:
+    """A message as JSON has it."""
+    return {
+        "key": summary.key,
+        "account": summary.place.account,
+        "folder": summary.place.folder,
+        "date": summary.date.isoformat(),
+        "from": summary.sender,
+        "to": summary.recipients,
+        "subject": summary.subject,
+        "preview": summary.preview,
+        "octets": summary.octets,
+        "attachments": summary.attachments,
+        "flags": flag_names(summary.flags),
+        "tags": list(summary.tags),
+        "message_id": summary.message_id,
+        "thread": summary.thread,
+    }
+
+
+def summary_row(summary: Summary, now: datetime, with_folder: bool = False) -> dict[str, Any]:
+    """A message as a line of a table."""
+    from emailsys.client.display.list_text import SHORT_KEY, correspondent, letters, size, when
+
+    row: dict[str, Any] = {
+        "key": summary.key[:SHORT_KEY],
+        "flags": letters(summary.flags),
+        "date": when(summary.date, now),
+    }
+    if with_folder:
+        row["folder"] = f"{summary.place.account}/{summary.place.folder}"
+    row["from"] = correspondent(summary)
+    row["subject"] = summary.subject or "(no subject)"
+    row["size"] = size(summary.octets) + ("+" if summary.attachments else "")
+    row["tags"] = " ".join(summary.tags)
+    return row

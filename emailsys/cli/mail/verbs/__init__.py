@@ -1,0 +1,1 @@
+"""The verbs of `emailsys mail`."""

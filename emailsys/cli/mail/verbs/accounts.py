@@ -1,0 +1,195 @@
+"""The verbs for accounts: add one by its address, list, show, try and remove them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from emailsys.cli.command_group import Verbs
+from emailsys.cli.mail.account_trial import account_fields, told, trial_fields, tried
+from emailsys.cli.mail.arguments import account_arguments
+from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
+from emailsys.cli.mail.session import Session, pass_session
+from emailsys.cli.options import ADDRESS, Refused, as_json
+from emailsys.config.exit_status import Exit
+from emailsys.mail.address import Address
+
+if TYPE_CHECKING:
+    from emailsys.client.accounts.values import Account
+    from emailsys.client.trial.result import TrialResult
+
+
+@click.group(cls=Verbs)
+def account() -> None:
+    """Add, list, show, try and remove the accounts that mail is fetched from and sent with.
+
+    \b
+    emailsys mail account add alice@example.org
+    emailsys mail account test
+    """
+
+
+@account.command("add")
+@click.argument("address", type=ADDRESS)
+@click.option("--name", help="What you call it, and its folders; by default the address.")
+@click.option("--display-name", default="", metavar="NAME", help="Your name, as others see it.")
+@click.option("--pop3", metavar="HOST[:PORT]", help="By default it is found from the address; `none` for none.")
+@click.option("--smtp", metavar="HOST[:PORT]", help="By default it is found from the address; `none` for none.")
+@click.option("--pop3-security", type=click.Choice(["tls", "starttls", "none"]), help="By default as the port is.")
+@click.option("--smtp-security", type=click.Choice(["tls", "starttls", "none"]), help="By default as the port is.")
+@click.option("--username", help="The login; by default the address.")
+@click.option("--ca-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Authorities to trust.")
+@click.option("--fingerprint", metavar="SHA256", help="Trust the certificate with this fingerprint, and no other.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input; it goes to the keyring.")
+@click.option("--password-command", metavar="CMD", help="A command that prints the password, run each time.")
+@click.option("--token-command", metavar="CMD", help="A command that prints a token for XOAUTH2, run each time.")
+@click.option("--ask", is_flag=True, help="Ask for the password in each run; it is kept nowhere.")
+@click.option(
+    "--keep", default="leave", show_default=True, help="leave, delete, or days that fetched mail stays there."
+)
+@click.option("--max-size", metavar="SIZE", help="Leave larger messages on the server: 500k, 2M.")
+@click.option("--no-network", is_flag=True, help="Ask nobody for settings, and do not try them.")
+@click.option("--force", is_flag=True, help="Add it even if trying it fails.")
+@click.option("--default", "as_default", is_flag=True, help="Make it the account that is used where none is named.")
+@as_json
+@pass_session
+def add(session: Session, address: Address, force: bool, as_default: bool, as_json: bool, **options: Any) -> int:
+    """Add an account. Its servers are found from the address, then tried: what fails is said, and why.
+
+    The password goes into the keyring of the system, never into a file, unless a command prints it.
+
+    \b
+    emailsys mail account add alice@example.org
+    emailsys mail account add alice@example.org --password-command 'pass show mail/alice'
+    emailsys mail account add alice@example.test --pop3 localhost:2995 --smtp localhost:2587 --ca-file ca.pem
+    """
+    from emailsys.cli.mail.account_setup import Adding
+
+    return Adding(session, address, force=force, as_default=as_default, as_json=as_json, options=options).run()
+
+
+@account.command("list")
+@as_json
+@pass_session
+def list_(session: Session, as_json: bool) -> None:
+    """List the accounts.
+
+    \b
+    emailsys mail account list
+    """
+    default = session.desk.accounts_file.default()
+    rows = [
+        {
+            "account": one.name,
+            "address": str(one.address),
+            "pop3": str(one.pop3) if one.pop3 else None,
+            "smtp": str(one.smtp) if one.smtp else None,
+            "default": default is not None and one.name == default.name,
+        }
+        for one in session.desk.accounts()
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        print_safe_rows(rows, "no account yet: emailsys mail account add you@example.org")
+
+
+@account.command("show")
+@click.argument("name", required=False)
+@as_json
+@pass_session
+def show(session: Session, name: str | None, as_json: bool) -> None:
+    """Show the settings of an account; no password is ever shown.
+
+    \b
+    emailsys mail account show work
+    """
+    fields = account_fields(session.desk.account(name))
+    if as_json:
+        print_json(fields)
+        return
+    for key, value in fields.items():
+        for part, text in value.items() if isinstance(value, dict) else [("", value)]:
+            click.echo(f"{key}{'.' if part else ''}{part} = {'-' if text is None else text}")
+
+
+@account.command("default")
+@click.argument("name")
+@as_json
+@pass_session
+def default(session: Session, name: str, as_json: bool) -> None:
+    """Make an account the one that is used where none is named.
+
+    \b
+    emailsys mail account default work
+    """
+    found = session.desk.account(name)
+    session.desk.accounts_file.set_default(found.name)
+    if as_json:
+        print_json({"account": found.name, "default": True})
+    tell(f"{found.name} is the default now")
+
+
+@account.command("remove")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+@pass_session
+def remove(session: Session, name: str, yes: bool, as_json: bool) -> None:
+    """Remove an account, and its password from the keyring. The mail that was fetched stays where it is.
+
+    \b
+    emailsys mail account remove work
+    """
+    from emailsys.client.accounts.secrets import Secrets
+    from emailsys.client.base.threads import threads_of
+
+    found = session.desk.account(name)
+    if not yes and not click.confirm(f"Remove the account {found.name}? Its mail stays.", err=True):
+        raise Refused("nothing was removed", Exit.FAILED)
+    session.desk.accounts_file.remove(found.name)
+
+    async def forget(reactor: Any) -> None:
+        secrets = Secrets(threads_of(reactor))
+        for server in (found.pop3, found.smtp):
+            if server is not None:
+                await secrets.forget(server)
+
+    session.run(forget)
+    if as_json:
+        print_json({"account": found.name, "removed": True})
+    tell(f"{found.name} is removed; its mail stays in {session.desk.folders.archive / found.name}")
+
+
+@account.command("test")
+@account_arguments
+@as_json
+@pass_session
+def test(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
+    """Try accounts: connect, TLS, login, at both servers; nothing is fetched or sent. By default all accounts.
+
+    \b
+    emailsys mail account test
+    emailsys mail account test work --json
+    """
+    from emailsys.cli.mail.secret_prompt import ask_secret
+    from emailsys.client.accounts.secrets import Secrets
+    from emailsys.client.base.threads import threads_of
+
+    chosen = [session.desk.account(name) for name in accounts] or session.desk.accounts()
+    if not chosen:
+        raise Refused("there is no account yet: emailsys mail account add you@example.org", Exit.CONFIG)
+
+    async def work(reactor: Any) -> list[tuple[Account, TrialResult]]:
+        secrets = Secrets(threads_of(reactor), ask_secret)
+        return [(one, result) for one in chosen for result in await tried(reactor, one, secrets)]
+
+    results = session.run(work)
+    if as_json:
+        print_json([{"account": one.name, **trial_fields(result)} for one, result in results])
+    else:
+        for one, result in results:
+            click.echo(f"{one.name} {told(result)}")
+    return Exit.OK if all(result.problem is None for _, result in results) else Exit.UNAVAILABLE

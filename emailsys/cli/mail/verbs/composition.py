@@ -1,0 +1,322 @@
+"""The verbs that write: send from options and standard input; compose, reply and forward in an editor."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from emailsys.cli.mail.arguments import account_option, complete_people, key_argument, message_of, people
+from emailsys.cli.mail.outgoing import post, posting_options
+from emailsys.cli.mail.safe_output import print_json, tell
+from emailsys.cli.mail.session import Session, pass_session
+from emailsys.cli.mail.verbs.sendmail import send_ready
+from emailsys.cli.options import Refused
+from emailsys.config.exit_status import Exit
+
+if TYPE_CHECKING:
+    from emailsys.client.accounts.values import Account
+    from emailsys.client.archive.values import Flag, Summary
+    from emailsys.client.compose.draft import Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What options say of a message."""
+
+    to: tuple[str, ...]
+    cc: tuple[str, ...]
+    bcc: tuple[str, ...]
+    sender: str | None
+    reply_to: str | None
+    subject: str | None
+    attach: tuple[Path, ...]
+    inline: tuple[str, ...]
+    fields: tuple[str, ...]
+
+
+def _mailboxes(*names: str, help: str) -> Callable[[Any], Any]:
+    return click.option(*names, multiple=True, metavar="MAILBOX", help=help, shell_complete=complete_people)
+
+
+def draft_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a verb the options of a message, and hand it the Words."""
+
+    def command(*arguments: Any, **options: Any) -> Any:
+        words = Words(**{name: options.pop(name) for name in Words.__dataclass_fields__})
+        return function(*arguments, words=words, **options)
+
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    wrapped: Callable[..., Any] = command
+    wrapped.__click_params__ = list(getattr(function, "__click_params__", []))  # type: ignore[attr-defined]
+    for option in (
+        click.option("--field", "fields", multiple=True, metavar="'NAME: VALUE'", help="Another header field."),
+        click.option("--inline", multiple=True, metavar="ID=FILE", help='A picture that the HTML shows as "cid:ID".'),
+        click.option("-A", "--attach", multiple=True, type=click.Path(path_type=Path), help="A file to go with it."),
+        click.option("-s", "--subject", help="The subject."),
+        click.option("--reply-to", help="Where answers should go."),
+        click.option("--from", "sender", metavar="MAILBOX", help="Another name or address than the account's."),
+        _mailboxes("-b", "--bcc", help="Recipients whom nobody sees."),
+        _mailboxes("-c", "--cc", help="Further recipients."),
+        _mailboxes("-T", "--to", help="Recipients; several with commas between."),
+    ):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def apply(words: Words, draft: Draft) -> None:
+    """Put what options say into a draft."""
+    from emailsys.client.compose.attachments import attach
+
+    draft.to += people("--to", words.to)
+    draft.cc += people("--cc", words.cc)
+    draft.bcc += people("--bcc", words.bcc)
+    if words.sender is not None:
+        draft.sender = next(iter(people("--from", (words.sender,))), None)
+    if words.reply_to is not None:
+        draft.reply_to = people("--reply-to", (words.reply_to,))
+    if words.subject is not None:
+        draft.subject = words.subject
+    draft.attachments += [attach(path) for path in words.attach]
+    for pair in words.inline:
+        content_id, equals, file = pair.partition("=")
+        if not equals:
+            raise Refused(f"--inline {pair!r}: write ID=FILE", Exit.USAGE)
+        draft.attachments.append(attach(Path(file), content_id))
+    for field in words.fields:
+        name, colon, value = field.partition(":")
+        if not colon:
+            raise Refused(f"--field {field!r}: write 'NAME: VALUE'", Exit.USAGE)
+        draft.fields.append((name.strip(), value.strip()))
+
+
+def account_of(session: Session, account: str | None, words: Words) -> Account:
+    """The account that --account names, else the one that has the address of --from, else the default one."""
+    if account is None and words.sender is not None:
+        senders = {one.address.key for one in people("--from", (words.sender,))}
+        for one in session.desk.accounts():
+            if one.address.key in senders:
+                return session.desk.account(one.name)
+    return session.desk.account(account)
+
+
+def post_draft(session: Session, account: Account, draft: Draft, **posting: Any) -> int:
+    """Warn of what may be forgotten, then send."""
+    from emailsys.client.compose.message_builder import build
+    from emailsys.client.compose.warnings import warnings
+
+    found = warnings(draft)
+    for one in found:
+        tell(f"warning: {one}")
+    if found and sys.stdin.isatty() and not click.confirm("Send it all the same?", err=True):
+        key = session.desk.save_draft(account, draft)
+        tell(f"kept as the draft {key}")
+        return Exit.FAILED
+    return post(session, account, build(draft, session.desk.now()), **posting)
+
+
+@click.command()
+@click.argument("recipients", nargs=-1, shell_complete=complete_people)
+@draft_options
+@click.option("-m", "--body", metavar="TEXT", help="The text; by default it is read from standard input.")
+@click.option("--markdown", "form", flag_value="markdown", help="The text is Markdown: it is sent as text and HTML.")
+@click.option("--html", "form", flag_value="html", help="The text is HTML: it is sent with a text alternative.")
+@click.option("--eml", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path), metavar="FILE",
+              help="Send a finished message as it is; Bcc is taken out.")  # fmt: skip
+@click.option("-t", "from_header", is_flag=True, help="As sendmail: a message on standard input names its recipients.")
+@click.option("-i", "ignore_dots", is_flag=True, help="As sendmail: a line of a dot alone does not end the message.")
+@click.option("-f", "reverse_path", metavar="ADDRESS", help="The address that reports of failure go to.")
+@click.option("--draft", "as_draft", is_flag=True, help="Keep it as a draft; nothing is sent.")
+@account_option
+@posting_options
+@pass_session
+def send(
+    session: Session,
+    recipients: tuple[str, ...],
+    words: Words,
+    body: str | None,
+    form: str | None,
+    eml: Path | None,
+    from_header: bool,
+    ignore_dots: bool,
+    reverse_path: str | None,
+    as_draft: bool,
+    account: str | None,
+    **posting: Any,
+) -> int:
+    """Send a message. RECIPIENTS are added to --to; a mailto: link is taken apart.
+
+    \b
+    echo "See you at eight." | emailsys mail send bob@example.org -s Tonight
+    emailsys mail send --to bob@example.org -s Report -A report.pdf --markdown < report.md
+    emailsys mail send --eml message.eml bob@example.org
+    emailsys mail send -t -i < message.eml
+    emailsys mail send bob@example.org -s Careful --body "Think." --hold 30
+    """
+    owner = account_of(session, account, words)
+    if from_header or eml is not None:
+        octets = _octets_of(eml) if eml is not None else sys.stdin.buffer.read()
+        dots = not ignore_dots and eml is None
+        addresses = [one.address for one in people("recipient", (*recipients, *words.to, *words.cc, *words.bcc))]
+        named = from_header or not addresses
+        return send_ready(session, owner, octets, addresses, named, reverse_path, dots, **posting)
+    links = [one for one in recipients if one.lower().startswith("mailto:")]
+    if links:
+        from emailsys.client.compose.mailto import draft_of_link
+
+        draft = draft_of_link(links[0])
+        draft.sender = session.desk.blank(owner).sender
+        body = draft.text if body is None and draft.text else body
+    else:
+        draft = session.desk.blank(owner)
+    draft.to += people("recipient", tuple(one for one in recipients if one not in links))
+    apply(words, draft)
+    if body is None:
+        if sys.stdin.isatty():
+            tell("Write the message; end it with Ctrl-D on a line of its own.")
+        body = sys.stdin.buffer.read().decode("utf-8", "replace").replace("\r\n", "\n")
+    draft.text, draft.html, draft.markdown = None, None, None
+    setattr(draft, form or "text", body)
+    if as_draft:
+        return _keep(session, owner, draft, posting["as_json"])
+    return post_draft(session, owner, draft, **posting)
+
+
+def _octets_of(path: Path) -> bytes:
+    return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+
+
+def _keep(session: Session, account: Account, draft: Draft, as_json: bool) -> int:
+    key = session.desk.save_draft(account, draft)
+    if as_json:
+        print_json({"key": key, "account": account.name, "folder": "Drafts"})
+    else:
+        click.echo(key)
+    tell(f"kept as a draft; go on with it: emailsys mail draft edit {key}")
+    return Exit.OK
+
+
+@click.command()
+@click.argument("recipients", nargs=-1, shell_complete=complete_people)
+@draft_options
+@click.option("--markdown", "form", flag_value="markdown", help="Write Markdown: it is sent as text and HTML.")
+@click.option("--html", "form", flag_value="html", help="Write HTML: it is sent with a text alternative.")
+@account_option
+@posting_options
+@pass_session
+def compose(
+    session: Session,
+    recipients: tuple[str, ...],
+    words: Words,
+    form: str | None,
+    account: str | None,
+    **posting: Any,
+) -> int:
+    """Write a message in $VISUAL or $EDITOR, then send it, keep it as a draft, or drop it.
+
+    Above the first empty line stand the header fields; "Attach: FILE" adds a file.
+
+    \b
+    emailsys mail compose
+    emailsys mail compose bob@example.org -s Tonight --markdown
+    emailsys mail compose 'mailto:bob@example.org?subject=Tonight'
+    """
+    from emailsys.cli.mail.editor_session import write
+
+    owner = account_of(session, account, words)
+    draft = session.desk.blank(owner)
+    links = [one for one in recipients if one.lower().startswith("mailto:")]
+    if links:
+        from emailsys.client.compose.mailto import draft_of_link
+
+        sender = draft.sender
+        draft = draft_of_link(links[0])
+        draft.sender = sender
+    draft.to += people("recipient", tuple(one for one in recipients if one not in links))
+    apply(words, draft)
+    if form is not None:
+        text, draft.text = draft.body, None
+        setattr(draft, form, text)
+    return write(session, owner, draft, **posting)
+
+
+def _answer_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("-m", "--body", metavar="TEXT", help="The text; without it your editor is opened."),
+        click.option("--stdin", "from_stdin", is_flag=True, help="Read the text from standard input."),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command()
+@key_argument
+@click.option("--all", "to_all", is_flag=True, help="To everybody who got it, too.")
+@_answer_options
+@draft_options
+@posting_options
+@pass_session
+def reply(session: Session, key: str, to_all: bool, **rest: Any) -> int:
+    """Answer a message, in the same conversation, its text quoted.
+
+    \b
+    emailsys mail reply KEY
+    echo "Thanks, I'll be there." | emailsys mail reply KEY --stdin
+    """
+    from emailsys.client.archive.values import Flag
+
+    summary = message_of(session, key)
+    return _answer(session, summary, session.desk.reply(summary, to_all), Flag.ANSWERED, **rest)
+
+
+@click.command()
+@key_argument
+@click.argument("recipients", nargs=-1, shell_complete=complete_people)
+@click.option("--as-text", is_flag=True, help="Its text below yours, not the whole message as an attachment.")
+@_answer_options
+@draft_options
+@posting_options
+@pass_session
+def forward(session: Session, key: str, recipients: tuple[str, ...], as_text: bool, **rest: Any) -> int:
+    """Pass a message on: whole, as an attachment, or as text.
+
+    \b
+    emailsys mail forward KEY carol@example.org --body "For your files."
+    """
+    from emailsys.client.archive.values import Flag
+
+    summary = message_of(session, key)
+    draft = session.desk.forward(summary, as_text)
+    draft.to += people("recipient", recipients)
+    return _answer(session, summary, draft, Flag.FORWARDED, **rest)
+
+
+def _answer(
+    session: Session,
+    summary: Summary,
+    draft: Draft,
+    flag: Flag,
+    words: Words,
+    body: str | None,
+    from_stdin: bool,
+    **posting: Any,
+) -> int:
+    from emailsys.cli.mail.editor_session import write
+
+    apply(words, draft)
+    account = session.desk.account_for(summary)
+
+    def handled() -> None:
+        session.desk.mark_handled(summary.key, flag)
+
+    if from_stdin:
+        body = sys.stdin.buffer.read().decode("utf-8", "replace").replace("\r\n", "\n")
+    if body is None:
+        return write(session, account, draft, queued=handled, **posting)
+    quote = draft.text or ""
+    draft.text = f"{body.rstrip()}\n\n{quote.lstrip()}" if quote.strip() else f"{body.rstrip()}\n"
+    return post_draft(session, account, draft, queued=handled, **posting)

@@ -1,0 +1,90 @@
+"""The verbs for drafts: list them, go on with one, send one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from emailsys.cli.command_group import Verbs
+from emailsys.cli.mail.arguments import account_option, key_argument, message_of
+from emailsys.cli.mail.outgoing import posting_options
+from emailsys.cli.mail.session import Session, pass_session
+from emailsys.cli.options import Refused, as_json
+from emailsys.config.exit_status import Exit
+
+if TYPE_CHECKING:
+    from emailsys.client.archive.values import Summary
+
+
+@click.group(cls=Verbs)
+def draft() -> None:
+    """List, go on with and send drafts. New ones: emailsys mail send --draft, or compose.
+
+    \b
+    emailsys mail draft list
+    emailsys mail draft edit KEY
+    """
+
+
+@draft.command("list")
+@account_option
+@as_json
+@pass_session
+@click.pass_context
+def list_(ctx: click.Context, session: Session, account: str | None, as_json: bool) -> None:
+    """List the drafts.
+
+    \b
+    emailsys mail draft list
+    """
+    from emailsys.cli.mail.verbs.lists import list_ as list_folder
+
+    ctx.invoke(
+        list_folder, folder="Drafts", account=account, unread=False, limit=1000, only_keys=False, as_json=as_json
+    )
+
+
+@draft.command("edit")
+@key_argument
+@posting_options
+@pass_session
+def edit(session: Session, key: str, **posting: Any) -> int:
+    """Go on with a draft in your editor.
+
+    \b
+    emailsys mail draft edit KEY
+    """
+    from emailsys.cli.mail.editor_session import write
+
+    summary = _draft_of(session, key)
+    account = session.desk.account_for(summary)
+    return write(session, account, session.desk.open_draft(summary.key), key=summary.key, **posting)
+
+
+@draft.command("send")
+@key_argument
+@posting_options
+@pass_session
+def send(session: Session, key: str, **posting: Any) -> int:
+    """Send a draft as it is.
+
+    \b
+    emailsys mail draft send KEY
+    """
+    from emailsys.cli.mail.verbs.composition import post_draft
+
+    summary = _draft_of(session, key)
+    account = session.desk.account_for(summary)
+
+    def queued() -> None:
+        session.desk.drop_draft(summary.key)
+
+    return post_draft(session, account, session.desk.open_draft(summary.key), queued=queued, **posting)
+
+
+def _draft_of(session: Session, key: str) -> Summary:
+    summary = message_of(session, key)
+    if not session.desk.is_draft(summary):
+        raise Refused(f"{summary.key} is not in Drafts but in {summary.place.folder}", Exit.DATA)
+    return summary

@@ -1,0 +1,194 @@
+"""The verbs that ask the POP3 servers: fetch mail, and look at what waits there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from emailsys.cli.mail.arguments import account_arguments, account_option, keep_of
+from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
+from emailsys.cli.mail.secret_prompt import ask_secret
+from emailsys.cli.mail.session import Session, pass_session
+from emailsys.cli.options import Refused, as_json
+from emailsys.config.exit_status import Exit
+
+if TYPE_CHECKING:
+    from emailsys.client.accounts.secrets import Prompt
+    from emailsys.client.accounts.values import Account
+    from emailsys.client.archive.values import KeepsMail
+    from emailsys.client.fetch.fetcher import Fetcher
+    from emailsys.client.fetch.values import Fetched, Progress
+
+
+def _chosen(session: Session, names: Sequence[str]) -> list[Account]:
+    if names:
+        return [session.desk.named(name) for name in names]
+    found = [one for one in session.desk.accounts() if one.pop3 is not None]
+    if not found:
+        raise Refused("there is no account to fetch: emailsys mail account add you@example.org", Exit.CONFIG)
+    return found
+
+
+def _octets_of(size: str) -> int:
+    from emailsys.cli.amounts import octets_of
+
+    return octets_of(size)
+
+
+def _fetcher(
+    session: Session,
+    store: KeepsMail,
+    accounts: Sequence[Account],
+    prompt: Prompt,
+    progress: Callable[[Progress], None] = lambda progress: None,
+) -> Fetcher:
+    """What fetches those accounts, with what their servers want to hear."""
+    from emailsys.client.accounts.blocking_secrets import CommandsSecrets
+    from emailsys.client.fetch.fetcher import Fetcher
+
+    desk = session.desk
+    secrets = CommandsSecrets(prompt)
+    for account in accounts:
+        if account.pop3 is not None:
+            secrets.get_ahead(account, account.pop3)
+    return Fetcher(store, secrets, desk.folders.state, desk.now, progress)
+
+
+@click.command()
+@account_arguments
+@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
+@click.option(
+    "--every", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds between, with --watch."
+)
+@click.option("--uid", "uids", multiple=True, metavar="UID", help="This message, whatever its size; see `waiting`.")
+@click.option("--newest", type=click.IntRange(1), help="So many of the latest new ones only.")
+@click.option("--max-size", metavar="SIZE", help="Leave larger ones on the server: 500k, 2M; 0 for no limit.")
+@click.option("--keep", metavar="HOW", help="leave, delete, or days on the server; by default as the account says.")
+@as_json
+@pass_session
+def fetch(
+    session: Session,
+    accounts: tuple[str, ...],
+    watch: bool,
+    every: float,
+    uids: tuple[str, ...],
+    newest: int | None,
+    max_size: str | None,
+    keep: str | None,
+    as_json: bool,
+) -> int:
+    """Fetch new mail of all accounts side by side, or of some.
+
+    What is fetched is on disk here before anything is deleted there. With --watch and --json each fetch that brought
+    something prints a document of its own.
+
+    \b
+    emailsys mail fetch
+    emailsys mail fetch work --max-size 2M
+    emailsys mail fetch --watch --every 30
+    """
+    if not watch:
+        session.split_off_second()
+    from emailsys.cli.mail.progress_bars import Bars
+    from emailsys.client.fetch.values import Wanted
+
+    chosen = _chosen(session, accounts)
+    wanted = Wanted(
+        frozenset(uids) if uids else None,
+        _octets_of(max_size) if max_size is not None else None,
+        keep_of(keep) if keep is not None else None,
+        newest,
+    )
+
+    def again(result: Fetched) -> None:
+        if as_json and (result.keys or result.problem):
+            print_json(fetched_fields(result))
+        if result.keys or result.problem:
+            tell_fetched(result)
+
+    store = session.fetch_store()
+    with Bars() as bars:
+        fetcher = _fetcher(session, store, chosen, bars.ask_secret, bars.fetching)
+        if watch:
+            tell(f"watching {', '.join(one.name for one in chosen)}; Ctrl-C ends it")
+            try:
+                fetcher.watch(chosen, every, again, wanted)
+            except KeyboardInterrupt:
+                tell("")
+            return Exit.OK
+        results = fetcher.fetch_all(chosen, wanted)
+    if as_json:
+        print_json([fetched_fields(one) for one in results])
+    return max((tell_fetched(one) for one in results), default=Exit.OK)
+
+
+def fetched_fields(result: Fetched) -> dict[str, Any]:
+    """What came of a fetch, as JSON has it."""
+    return {
+        "account": result.account,
+        "keys": list(result.keys),
+        "octets": result.octets,
+        "deleted_on_server": result.deleted,
+        "on_server": result.on_server,
+        "too_big": [{"uid": one.uid, "octets": one.octets} for one in result.too_big],
+        "problem": result.problem,
+        "advice": result.advice,
+    }
+
+
+def tell_fetched(result: Fetched) -> int:
+    """Say what came of a fetch; the exit status."""
+    from emailsys.client.display.list_text import counted, weight
+
+    number = len(result.keys)
+    what = counted(number, "new ") if number else "no new mail"
+    if result.problem is None or number:
+        tell(f"{result.account}: {what}{f', {weight(result.octets)}' if number else ''}")
+    if result.too_big:
+        largest = ", ".join(f"{one.uid} ({weight(one.octets)})" for one in result.too_big[:5])
+        tell(f"{result.account}: left on the server for their size: {largest}; emailsys mail fetch --uid UID")
+    if result.problem is None:
+        return Exit.OK
+    tell(f"{result.account}: {result.problem}{'; ' + result.advice if result.advice else ''}")
+    return Exit.TEMPORARY if result.transient else Exit.UNAVAILABLE
+
+
+@click.command()
+@account_option
+@click.option("-n", "--limit", type=click.IntRange(1), default=50, show_default=True, help="So many of the latest.")
+@click.option("--lines", type=click.IntRange(0), default=0, help="With so many lines of each body, in JSON.")
+@as_json
+@pass_session
+def waiting(session: Session, account: str | None, limit: int, lines: int, as_json: bool) -> None:
+    """Look at what is on the server: size, sender and subject; nothing is fetched or deleted.
+
+    \b
+    emailsys mail waiting
+    emailsys mail waiting -a work --lines 5 --json
+    """
+    from emailsys.client.archive.index_entry import facts_of
+    from emailsys.client.display.list_text import size, when
+
+    owner = session.desk.account(account)
+
+    now = session.desk.now()
+    rows = []
+    for one in _fetcher(session, session.desk.archive, [owner], ask_secret).preview(owner, lines, limit):
+        known = facts_of(one.header, now)
+        rows.append(
+            {
+                "uid": one.uid,
+                "fetched": one.fetched,
+                "date": known.date.isoformat() if as_json else when(known.date, now),
+                "from": known.sender,
+                "subject": known.subject,
+                "octets": one.octets if as_json else size(one.octets),
+                **({"preview": known.preview} if as_json and lines else {}),
+            }
+        )
+    if as_json:
+        print_json(rows)
+    else:
+        print_safe_rows(rows, "nothing is on the server")

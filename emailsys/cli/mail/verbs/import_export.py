@@ -1,0 +1,145 @@
+"""The verbs that take mail in from files, give it out, and make the index anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from emailsys.cli.mail.arguments import account_option, folder_argument, messages_of, place_of
+from emailsys.cli.mail.safe_output import print_json, tell
+from emailsys.cli.mail.session import Session, pass_session
+from emailsys.cli.options import Refused, as_json
+from emailsys.config.exit_status import Exit
+
+_GOES_ON: Final = "If the import is cut short, give the same command again: it goes on where it stopped."
+
+
+def _form_of(path: Path) -> str:
+    if path.is_dir():
+        return "maildir" if (path / "cur").is_dir() else "eml"
+    with path.open("rb") as file:
+        return "mbox" if file.read(5) == b"From " else "eml"
+
+
+@click.command("import")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--to", "folder", default="Inbox", show_default=True, metavar="FOLDER", help="Folder to put them into.")
+@account_option
+@click.option("--form", type=click.Choice(["maildir", "mbox", "eml"]), help="By default it is seen from the content.")
+@as_json
+@pass_session
+def import_(
+    session: Session, paths: tuple[Path, ...], folder: str, account: str | None, form: str | None, as_json: bool
+) -> None:
+    """Take in maildirs, mbox files, .eml files, or folders of .eml files. The messages stay octet for octet.
+
+    \b
+    emailsys mail import ~/Maildir
+    emailsys mail import old.mbox --to Archive
+
+    Messages that were imported before are not taken in again. If an import is cut short, repeat the command.
+    """
+    from emailsys.client.archive.import_export import Importing
+    from emailsys.client.archive.values import ArchiveError
+    from emailsys.client.display.list_text import counted
+
+    place = place_of(session, folder, account)
+    into = f"{place.account}/{place.folder}"
+    told: list[int] = []
+
+    def progress(number: int) -> None:
+        if not told:
+            told.append(number)
+            tell(f"{counted(number)} so far. {_GOES_ON}")
+
+    importing = Importing(session.desk.archive, place, progress)
+    try:
+        for path in paths:
+            match form or _form_of(path):
+                case "maildir":
+                    importing.take_maildir(path)
+                case "mbox":
+                    importing.take_mbox(path)
+                case _:
+                    importing.take_eml([path])
+    except KeyboardInterrupt:
+        tell(f"{counted(importing.added)} taken into {into} so far. {_GOES_ON}")
+        raise
+    except ArchiveError as error:
+        kept = f"{counted(importing.added)} taken into {into} before that"
+        raise type(error)(f"{error}; {kept}. {_GOES_ON}") from error
+    if as_json:
+        print_json(
+            {
+                "messages": importing.added,
+                "here_already": importing.here,
+                "account": place.account,
+                "folder": place.folder,
+            }
+        )
+    here = f"; {counted(importing.here)} imported before" if importing.here else ""
+    tell(f"{counted(importing.added)} taken into {into}{here}")
+
+
+@click.command()
+@click.argument("form", type=click.Choice(["maildir", "mbox", "eml"]))
+@click.argument("target", type=click.Path(path_type=Path))
+@folder_argument("folder", required=False)
+@account_option
+@click.option("--key", "keys", multiple=True, help='Only these messages; "-" reads keys from standard input.')
+@as_json
+@pass_session
+def export(
+    session: Session,
+    form: str,
+    target: Path,
+    folder: str | None,
+    account: str | None,
+    keys: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Write the messages of FOLDER (by default Inbox), or some, to TARGET. An mbox is appended to.
+
+    \b
+    emailsys mail export mbox archive.mbox Archive
+    emailsys mail search --keys tag:invoice | emailsys mail export eml invoices/ --key -
+    """
+    from emailsys.client.archive.import_export import export_eml, export_maildir, export_mbox
+    from emailsys.client.display.list_text import counted
+
+    archive = session.desk.archive
+    if keys and folder is not None:
+        raise Refused("name a folder or messages, not both", Exit.USAGE)
+    if keys:
+        chosen = [one.key for one in messages_of(session, keys)]
+    else:
+        place = place_of(session, folder, account)
+        chosen, below = [], None
+        while page := archive.list(place, 1000, below):
+            chosen += [one.key for one in page]
+            below = page[-1].order
+        chosen.reverse()
+    write = {"maildir": export_maildir, "mbox": export_mbox, "eml": export_eml}[form]
+    number = write(archive, chosen, target.expanduser())
+    if as_json:
+        print_json({"messages": number, "target": str(target)})
+    tell(f"{counted(number)} written to {target}")
+
+
+@click.command()
+@as_json
+@pass_session
+def reindex(session: Session, as_json: bool) -> None:
+    """Make the index anew from the files. Flags and tags stay.
+
+    \b
+    emailsys mail reindex
+    """
+    from emailsys.client.display.list_text import counted
+
+    number = session.desk.archive.rebuild()
+    if as_json:
+        print_json({"messages": number})
+    tell(f"the index has {counted(number)}")

@@ -1,0 +1,169 @@
+"""The verbs that mark and move messages: flag, tag, move, delete, undelete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from emailsys.cli.mail.arguments import account_option, keys_argument, messages_of, place_of
+from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
+from emailsys.cli.mail.session import Session, pass_session
+from emailsys.cli.options import Refused, as_json
+from emailsys.config.exit_status import Exit
+
+_FLAGS: Final = ("read", "unread", "flagged", "unflagged", "answered", "unanswered", "forwarded", "unforwarded")
+
+
+@click.command()
+@click.argument("mark", type=click.Choice(_FLAGS))
+@keys_argument
+@as_json
+@pass_session
+def flag(session: Session, mark: str, keys: tuple[str, ...], as_json: bool) -> None:
+    """Mark messages as read, unread, flagged, unflagged and so on.
+
+    \b
+    emailsys mail flag flagged KEY
+    emailsys mail search --keys older:30d is:unread | emailsys mail flag read -
+    """
+    from emailsys.client.archive.values import Flag
+    from emailsys.client.display.list_text import counted
+
+    name = mark.removeprefix("un")
+    chosen = {"read": Flag.SEEN, "flagged": Flag.FLAGGED, "answered": Flag.ANSWERED, "forwarded": Flag.FORWARDED}[name]
+    found = [one.key for one in messages_of(session, keys)]
+    clear = mark.startswith("un")
+    session.desk.archive.set_flags(found, remove=chosen) if clear else session.desk.archive.set_flags(found, add=chosen)
+    if as_json:
+        print_json({"keys": found, "marked": mark})
+    tell(f"{counted(len(found))} marked {mark}")
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1)
+@as_json
+@pass_session
+def tag(session: Session, words: tuple[str, ...], as_json: bool) -> None:
+    """Add tags (+NAME) to messages, take them off (-NAME); with no words, list the tags in use.
+
+    \b
+    emailsys mail tag +invoice KEY KEY
+    emailsys mail tag -invoice +paid KEY
+    emailsys mail tag
+    """
+    from emailsys.client.display.list_text import counted
+
+    archive = session.desk.archive
+    if not words:
+        rows = [{"tag": name, "messages": count} for name, count in sorted(archive.tags().items())]
+        if as_json:
+            print_json(rows)
+        else:
+            print_safe_rows(rows, "no tags yet: emailsys mail tag +NAME KEY")
+        return
+    add = [word[1:] for word in words if word.startswith("+")]
+    remove = [word[1:] for word in words if word.startswith("-") and word != "-"]
+    keys = [word for word in words if word == "-" or not word.startswith(("+", "-"))]
+    if not (add or remove) or not keys:
+        raise Refused("name tags, with + or - before them, and messages", Exit.USAGE)
+    found = [one.key for one in messages_of(session, keys)]
+    archive.set_tags(found, add, remove)
+    if as_json:
+        print_json({"keys": found, "added": add, "removed": remove})
+    tell(f"{counted(len(found))} tagged")
+
+
+@click.command()
+@keys_argument
+@click.option("--to", "folder", required=True, metavar="FOLDER", help="A folder's name, or ACCOUNT/NAME.")
+@account_option
+@as_json
+@pass_session
+def move(session: Session, keys: tuple[str, ...], folder: str, account: str | None, as_json: bool) -> None:
+    """Move messages to another folder; by default of the account they lie in.
+
+    \b
+    emailsys mail move KEY --to Archive
+    emailsys mail move KEY --to work/Projects
+    """
+    from emailsys.client.archive.values import OUTBOX, Place
+    from emailsys.client.display.list_text import counted
+
+    found = messages_of(session, keys)
+    targets: dict[str, Place] = {}
+    for one in found:
+        owner = account if account is not None or "/" in folder else one.place.account
+        target = targets.setdefault(one.place.account, place_of(session, folder, owner))
+        if OUTBOX in (one.place.folder, target.folder):
+            raise Refused("messages go in and out of the outbox by send, and by `emailsys mail outbox stop`")
+    for source, target in targets.items():
+        session.desk.archive.move([one.key for one in found if one.place.account == source], target)
+    if as_json:
+        print_json(_places(session, [one.key for one in found]))
+    tell(f"{counted(len(found))} moved to {folder}")
+
+
+def _places(session: Session, keys: Sequence[str]) -> list[dict[str, str]]:
+    """Where messages are now, as JSON has it."""
+    places = [(key, session.desk.archive.get(key).place) for key in keys]
+    return [{"key": key, "account": place.account, "folder": place.folder} for key, place in places]
+
+
+@click.command()
+@keys_argument
+@click.option("--for-good", is_flag=True, help="Not by way of Trash; there is no way back.")
+@as_json
+@pass_session
+def delete(session: Session, keys: tuple[str, ...], for_good: bool, as_json: bool) -> None:
+    """Move messages to Trash. Those that are there already go for good.
+
+    On the server nothing changes: what is deleted there is a setting of the account (keep).
+
+    \b
+    emailsys mail delete KEY KEY
+    emailsys mail search --keys from:shop older:1y | emailsys mail delete -
+    """
+    from emailsys.client.archive.values import TRASH
+    from emailsys.client.display.list_text import counted
+
+    found = [one.key for one in messages_of(session, keys)]
+    before = session.desk.delete(found)
+    gone = [key for key, place in before if place.folder == TRASH]
+    if for_good:
+        trashed = [key for key, place in before if place.folder != TRASH]
+        session.desk.delete(trashed)
+        gone += trashed
+    if as_json:
+        print_json({"trashed": [key for key in found if key not in gone], "gone": gone})
+    if len(gone) < len(found):
+        back = "brings it back" if len(found) - len(gone) == 1 else "brings them back"
+        tell(f"{counted(len(found) - len(gone))} moved to Trash; emailsys mail undelete KEY {back}")
+    if gone:
+        tell(f"{counted(len(gone))} gone for good")
+
+
+@click.command()
+@keys_argument
+@click.option("--to", "folder", metavar="FOLDER", help="Where to; by default where it was, else Inbox.")
+@as_json
+@pass_session
+def undelete(session: Session, keys: tuple[str, ...], folder: str | None, as_json: bool) -> None:
+    """Bring messages back out of Trash, each to the folder it was in.
+
+    \b
+    emailsys mail undelete KEY
+    emailsys mail list --keys Trash | emailsys mail undelete - --to Archive
+    """
+    from emailsys.client.archive.values import TRASH
+
+    found = messages_of(session, keys)
+    for one in found:
+        if one.place.folder != TRASH:
+            raise Refused(f"{one.key} is not in Trash but in {one.place.folder}")
+    back = session.desk.undelete([one.key for one in found], folder)
+    if as_json:
+        print_json(_places(session, [one.key for one in back]))
+    for one in back:
+        tell(f"{one.key} is in {one.place.account}/{one.place.folder} again")

@@ -1,0 +1,151 @@
+"""The verbs for the outbox: what waits, stop it, send it now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from emailsys.cli.command_group import Verbs
+from emailsys.cli.mail.arguments import account_arguments, account_option, key_argument, message_of
+from emailsys.cli.mail.outgoing import sent_fields, tell_sent
+from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
+from emailsys.cli.mail.secret_prompt import ask_secret
+from emailsys.cli.mail.session import Session, pass_session
+from emailsys.cli.options import Refused, as_json
+from emailsys.config.exit_status import Exit
+
+if TYPE_CHECKING:
+    from emailsys.client.send.sender import Sent
+
+
+@click.group(cls=Verbs, invoke_without_command=True)
+@click.pass_context
+def outbox(ctx: click.Context) -> None:
+    """See what waits to be sent; stop it, or send it now.
+
+    \b
+    emailsys mail outbox
+    emailsys mail outbox stop KEY
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_, account=None, as_json=False)
+
+
+@outbox.command("list")
+@account_option
+@as_json
+@pass_session
+def list_(session: Session, account: str | None, as_json: bool) -> None:
+    """List what waits: held (can be stopped), waiting (can be stopped), sending (too late), refused (mend or stop).
+
+    \b
+    emailsys mail outbox list
+    emailsys mail outbox list --json
+    """
+    from emailsys.client.display.list_text import SHORT_KEY, when
+
+    owner = session.desk.account(account).name if account is not None else None
+    found = session.desk.outbox.list(owner)
+    if as_json:
+        print_json(
+            [
+                {
+                    "key": one.key,
+                    "account": one.account,
+                    "state": one.state.value,
+                    "due": one.due.isoformat(),
+                    "sender": one.sender,
+                    "recipients": list(one.recipients),
+                    "message_id": one.message_id,
+                    "octets": one.octets,
+                    "attempts": one.attempts,
+                    "last_problem": one.last_problem,
+                }
+                for one in found
+            ]
+        )
+        return
+    now = session.desk.now()
+    print_safe_rows(
+        [
+            {
+                "key": one.key[:SHORT_KEY],
+                "account": one.account,
+                "state": one.state.value,
+                "due": when(one.due, now),
+                "to": ", ".join(one.recipients),
+                "attempts": one.attempts,
+                "last problem": one.last_problem,
+            }
+            for one in found
+        ],
+        "nothing waits to be sent",
+    )
+
+
+@outbox.command("stop")
+@key_argument
+@as_json
+@pass_session
+def stop(session: Session, key: str, as_json: bool) -> int:
+    """Take a message back into Drafts, unless it is being sent or was sent already.
+
+    \b
+    emailsys mail outbox stop KEY
+    """
+    stopped = session.desk.outbox.stop(message_of(session, key).key)
+    if as_json:
+        print_json({"stopped": stopped.stopped, "words": stopped.words, "draft": stopped.draft})
+    tell(stopped.words)
+    return Exit.OK if stopped.stopped else Exit.FAILED
+
+
+@outbox.command("retry")
+@key_argument
+@as_json
+@pass_session
+def retry(session: Session, key: str, as_json: bool) -> None:
+    """Let a refused or held message go with the next `outbox send`.
+
+    \b
+    emailsys mail outbox retry KEY && emailsys mail outbox send
+    """
+    summary = message_of(session, key)
+    session.desk.outbox.retry(summary.key)
+    if as_json:
+        print_json({"key": summary.key, "account": summary.place.account, "waits": True})
+    tell("it goes with the next: emailsys mail outbox send")
+
+
+@outbox.command("send")
+@account_arguments
+@as_json
+@pass_session
+def send(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
+    """Send all that is due, of all accounts or of some.
+
+    \b
+    emailsys mail outbox send
+    emailsys mail outbox send work --json
+    """
+    from emailsys.client.online import Post
+
+    chosen = [session.desk.account(name) for name in accounts] or session.desk.accounts()
+    if not chosen:
+        raise Refused("there is no account yet: emailsys mail account add you@example.org", Exit.CONFIG)
+
+    async def work(reactor: Any) -> Sequence[Sent]:
+        post = Post(session.desk, reactor, ask_secret)
+        try:
+            return await post.flush(chosen)
+        finally:
+            await post.close()
+
+    results = session.run(work)
+    if as_json:
+        print_json([sent_fields(one) for one in results])
+    if not results:
+        tell("nothing waits to be sent")
+    return max((tell_sent(one) for one in results), default=Exit.OK)

@@ -1,0 +1,96 @@
+"""Send a finished message from standard input, with the options of /usr/sbin/sendmail."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from emailsys.cli.mail.arguments import account_option, people
+from emailsys.cli.mail.outgoing import post, posting_options
+from emailsys.cli.mail.session import Session, pass_session
+from emailsys.cli.options import Refused
+from emailsys.config.exit_status import Exit
+
+if TYPE_CHECKING:
+    from emailsys.client.accounts.values import Account
+    from emailsys.mail.address import Address
+
+_LONE_DOT: Final = re.compile(rb"^\.\r?\n", re.M)
+
+
+def send_ready(
+    session: Session,
+    account: Account,
+    octets: bytes,
+    recipients: Sequence[Address],
+    from_header: bool,
+    reverse_path: str | None,
+    dots: bool,
+    display_name: str | None = None,
+    **posting: Any,
+) -> int:
+    """Send a message that is written already.
+
+    @param from_header: whether its header names recipients.
+    @param dots: whether a line of a dot alone ends it.
+    """
+    from emailsys.client.compose.finished_message import ready
+    from emailsys.client.mailbox import mailbox_of
+    from emailsys.mail.address import AddressSyntaxError, parse
+    from emailsys.mail.message.mailboxes import Mailbox
+
+    if dots and (end := _LONE_DOT.search(octets)):
+        octets = octets[: end.start()]
+    sender = mailbox_of(account)
+    if display_name is not None:
+        sender = Mailbox(display_name, sender.address)
+    try:
+        path = parse(reverse_path.strip("<>")) if reverse_path is not None else None
+    except AddressSyntaxError as error:
+        raise Refused(f"-f: {error}", Exit.USAGE) from None
+    message = ready(octets, sender, session.desk.now(), recipients, from_header, path)
+    return post(session, account, message, **posting)
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("recipients", nargs=-1)
+@click.option("-t", "from_header", is_flag=True, help="To, Cc and Bcc name the recipients.")
+@click.option("-i", "ignore_dots", is_flag=True, help="A line of a dot alone does not end the message; also -oi.")
+@click.option("-f", "-r", "reverse_path", metavar="ADDRESS", help="The address that reports of failure go to.")
+@click.option("-F", "display_name", metavar="NAME", help="The name for From, where the message has none.")
+@account_option
+@posting_options
+@pass_session
+def sendmail(
+    session: Session,
+    recipients: tuple[str, ...],
+    from_header: bool,
+    ignore_dots: bool,
+    reverse_path: str | None,
+    display_name: str | None,
+    account: str | None,
+    **posting: Any,
+) -> int:
+    """Send a message from standard input, as programs call /usr/sbin/sendmail. Other options of it (-oem, -odb, -bm,
+    -B8BITMIME) are taken and do nothing. -f also chooses the account, where it is the address of one.
+
+    \b
+    emailsys mail sendmail -t -i < message.eml
+    git config sendemail.sendmailCmd "emailsys mail sendmail -i"
+    set sendmail="emailsys mail sendmail -oi"          (in .muttrc)
+    """
+    options = [word for word in recipients if word.startswith("-")]
+    addresses = [one.address for one in people("recipient", tuple(word for word in recipients if word not in options))]
+    if account is None and reverse_path is not None:
+        named = reverse_path.strip("<>").lower()
+        account = next((one.name for one in session.desk.accounts() if str(one.address).lower() == named), None)
+    owner = session.desk.account(account)
+    octets = sys.stdin.buffer.read()
+    dots = not ignore_dots and "-oi" not in options
+    return send_ready(
+        session, owner, octets, addresses, from_header, reverse_path, dots, display_name=display_name, **posting
+    )

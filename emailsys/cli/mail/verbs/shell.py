@@ -1,0 +1,111 @@
+"""The verb `shell`: a session line by line, each line a verb of `emailsys mail`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import click
+
+from emailsys.cli.mail.arguments import place_of
+from emailsys.cli.mail.asyncio_reactor import reactor_on
+from emailsys.cli.mail.group import mail, refused_by
+from emailsys.cli.mail.safe_output import tell
+from emailsys.cli.mail.session import Session, Work, pass_session
+from emailsys.cli.options import Refused
+from emailsys.config.exit_status import Exit
+
+T = TypeVar("T")
+
+
+@click.command()
+@pass_session
+def shell(session: Session) -> int:
+    """Open a plain session: one line, one answer, nothing redrawn. For slow terminals and screen readers.
+
+    \b
+    mail> list
+    mail> 3
+    mail> reply 3
+    mail> fetch
+    mail> quit
+    """
+    from emailsys.client.base.locations import state_folder
+
+    if session.numbered is not None:
+        raise Refused("this is the shell already", Exit.USAGE)
+    if not sys.stdin.isatty():
+        raise Refused("the shell needs a terminal", Exit.USAGE)
+    loop = asyncio.new_event_loop()
+    with reactor_on(loop) as reactor:
+        from emailsys.client.shell import Shell
+
+        inner = Session(LoopRunner(loop, reactor))
+        inner.numbered = []
+        verbs = {name: text for name, text in mail.lines_of_help().items() if name != "shell"}
+        Shell(
+            lambda words: execute(inner, words),
+            verbs,
+            lambda name: change_folder(inner, name),
+            lambda: folder_names(inner),
+            inner.desk.people,
+            tell,
+            state_folder() / "shell-history",
+        ).run()
+        inner.close()
+    return Exit.OK
+
+
+class LoopRunner:
+    """Runs work again and again on a loop that stands still in between."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, reactor: Any) -> None:
+        self._loop = loop
+        self._reactor = reactor
+
+    def __call__(self, work: Work[T]) -> T:
+        from twisted.internet.defer import CancelledError, Deferred
+
+        deferred = Deferred.fromCoroutine(work(self._reactor))
+        future = deferred.asFuture(self._loop)
+        try:
+            return self._loop.run_until_complete(future)
+        except KeyboardInterrupt:
+            deferred.cancel()
+            self._loop.run_until_complete(asyncio.wait([future], timeout=10))
+            raise
+        except CancelledError:
+            raise KeyboardInterrupt from None
+
+
+def execute(session: Session, words: list[str]) -> int:
+    """Carry out a verb; its errors are told, and nothing ends the session."""
+    from emailsys.cli.main import told_status
+
+    return told_status(lambda: mail.main(args=words, prog_name="mail", standalone_mode=False, obj=session))
+
+
+def change_folder(session: Session, name: str) -> str:
+    """Make a folder the one that `list` lists; its full name, or "" where there is none."""
+    try:
+        place = place_of(session, name, None)
+    except Exception as error:
+        refused = error if isinstance(error, Refused) else refused_by(error)
+        if refused is None:
+            raise
+        refused.show()
+        return ""
+    session.folder = f"{place.account}/{place.folder}"
+    return session.folder
+
+
+def folder_names(session: Session) -> Iterable[str]:
+    """The folders of the default account, and those of the others with their account."""
+    counts = session.desk.archive.folders()
+    default = session.desk.account().name
+    return [
+        one.place.folder if one.place.account == default else f"{one.place.account}/{one.place.folder}"
+        for one in counts
+    ]

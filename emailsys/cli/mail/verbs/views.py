@@ -1,0 +1,229 @@
+"""The verbs that show one message: as text, its structure, its fields, its octets, its attachments."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from emailsys.cli.mail.arguments import key_argument, message_of
+from emailsys.cli.mail.safe_output import flag_names, print_json, print_safe_rows, tell
+from emailsys.cli.mail.session import Session, pass_session
+from emailsys.cli.options import Refused, as_json
+from emailsys.config.exit_status import Exit
+
+
+@click.command()
+@key_argument
+@click.option("--html", is_flag=True, help="The HTML form, as text, where the message has one.")
+@click.option("--all-headers", "every", is_flag=True, help="All header fields, not only the usual ones.")
+@click.option("--keep-unread", is_flag=True, help="Do not mark it as read.")
+@as_json
+@pass_session
+def show(session: Session, key: str, html: bool, every: bool, keep_unread: bool, as_json: bool) -> None:
+    """Show a message as text, and mark it as read.
+
+    Nothing in it reaches the terminal but text; nothing is loaded from the network.
+
+    \b
+    emailsys mail show KEY
+    emailsys mail show KEY --html --keep-unread
+    emailsys mail show KEY --json | jq -r .body
+    """
+    from emailsys.client.archive.values import Flag
+    from emailsys.client.display.list_text import weight
+    from emailsys.client.display.message import all_headers, view
+
+    summary = message_of(session, key)
+    archive = session.desk.archive
+    octets = archive.octets(summary.key)
+    seen = view(octets, html)
+    fields = all_headers(octets) if every else seen.headers
+    if as_json:
+        print_json(
+            {
+                "key": summary.key,
+                "account": summary.place.account,
+                "folder": summary.place.folder,
+                "flags": flag_names(summary.flags),
+                "tags": list(summary.tags),
+                "headers": [list(field) for field in fields],
+                "body": seen.body,
+                "attachments": [
+                    {"part": one.number, "name": one.name, "type": one.content_type, "octets": one.octets}
+                    for one in seen.attachments
+                ],
+                "defects": list(seen.defects),
+            }
+        )
+    else:
+        terminal = sys.stdout.isatty()
+        for name, value in fields:
+            click.echo(f"{click.style(name + ':', bold=True) if terminal else name + ':'} {value}")
+        click.echo("")
+        if seen.body:
+            click.echo(seen.body.rstrip("\n"))
+        if seen.attachments:
+            click.echo("")
+        for one in seen.attachments:
+            click.echo(f"[attachment {one.number}: {one.name}, {one.content_type}, {weight(one.octets)}]")
+        for defect in seen.defects:
+            tell(f"defect: {defect}")
+    if summary.is_unread and not keep_unread:
+        archive.set_flags([summary.key], add=Flag.SEEN)
+
+
+@click.command()
+@key_argument
+@as_json
+@pass_session
+def structure(session: Session, key: str, as_json: bool) -> None:
+    """Show the MIME parts of a message: type, charset, encoding, octets as sent and decoded, what encoding costs,
+    which pictures the HTML shows, and every defect.
+
+    \b
+    emailsys mail structure KEY
+    emailsys mail structure KEY --json | jq '.[].defects'
+    """
+    from emailsys.client.display.message import safe_structure
+
+    rows = safe_structure(session.desk.archive.octets(message_of(session, key).key))
+    if as_json:
+        names = [*type(rows[0]).__dataclass_fields__]
+        print_json([{name: getattr(row, name) for name in names} for row in rows])
+        return
+    print_safe_rows(
+        [
+            {
+                "part": row.number,
+                "type": "  " * row.level * sys.stdout.isatty() + row.content_type,
+                "charset": row.charset or None,
+                "encoding": row.encoding,
+                "raw": row.raw_octets,
+                "decoded": row.decoded_octets,
+                "overhead": None if row.overhead is None else f"{row.overhead:+.1f}%",
+                "name": row.name or None,
+                "content-id": row.content_id or None,
+                "shows": ", ".join(row.links) or None,
+            }
+            for row in rows
+        ],
+        "no parts",
+    )
+    for row in rows:
+        for defect in row.defects:
+            click.echo(f"part {row.number}: {defect}" if sys.stdout.isatty() else f"defect\t{row.number}\t{defect}")
+
+
+@click.command()
+@key_argument
+@as_json
+@pass_session
+def headers(session: Session, key: str, as_json: bool) -> None:
+    """Show every header field in order, decoded.
+
+    \b
+    emailsys mail headers KEY
+    """
+    from emailsys.client.display.message import all_headers
+
+    fields = all_headers(session.desk.archive.octets(message_of(session, key).key))
+    if as_json:
+        print_json([list(field) for field in fields])
+        return
+    for name, value in fields:
+        click.echo(f"{name}: {value}")
+
+
+@click.command()
+@key_argument
+@pass_session
+def raw(session: Session, key: str) -> None:
+    """Print a message as it came: octet for octet into a pipe or a file, made safe on a terminal.
+
+    \b
+    emailsys mail raw KEY > message.eml
+    """
+    octets = session.desk.archive.octets(message_of(session, key).key)
+    if sys.stdout.isatty():
+        from emailsys.client.display.message import raw as safe_raw
+
+        click.echo(safe_raw(octets))
+        return
+    _to_stdout(octets)
+
+
+@click.command()
+@key_argument
+@as_json
+@pass_session
+def attachments(session: Session, key: str, as_json: bool) -> None:
+    """List the attachments of a message: part, name, type, size.
+
+    \b
+    emailsys mail attachments KEY
+    """
+    from emailsys.client.display.message import attachments as found_in
+
+    found = found_in(session.desk.archive.octets(message_of(session, key).key))
+    rows = [
+        {"part": one.number, "name": one.name, "type": one.content_type, "octets": one.octets, "inline": one.inline}
+        for one in found
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        print_safe_rows(rows, "no attachments")
+
+
+@click.command()
+@key_argument
+@click.argument("which", nargs=-1)
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Folder to save into; by default this one.",
+)
+@click.option("--stdout", "to_stdout", is_flag=True, help="Write the octets of one attachment to standard output.")
+@as_json
+@pass_session
+def save(session: Session, key: str, which: tuple[str, ...], folder: Path, to_stdout: bool, as_json: bool) -> None:
+    """Save attachments: all, or those named by part number or name. Nothing is ever overwritten.
+
+    \b
+    emailsys mail save KEY --to ~/Downloads
+    emailsys mail save KEY report.pdf
+    emailsys mail save KEY 1.2 --stdout | less
+    """
+    from emailsys.client.display.message import attachments as found_in
+    from emailsys.client.display.message import save_attachment
+
+    found = found_in(session.desk.archive.octets(message_of(session, key).key))
+    for word in which:
+        if not any(word in (one.number, one.name) for one in found):
+            there = ", ".join(f"{one.number} {one.name}" for one in found) or "none"
+            raise Refused(f"the message has no attachment {word!r}; it has: {there}", Exit.NO_INPUT)
+    chosen = [one for one in found if not which or one.number in which or one.name in which]
+    if not chosen:
+        raise Refused("the message has no attachments", Exit.NO_INPUT)
+    if to_stdout:
+        if len(chosen) != 1:
+            raise Refused("--stdout takes one attachment: name it", Exit.USAGE)
+        _to_stdout(chosen[0].content())
+        return
+    folder = folder.expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [save_attachment(one, folder) for one in chosen]
+    if as_json:
+        print_json([str(path) for path in paths])
+    else:
+        for path in paths:
+            click.echo(str(path))
+
+
+def _to_stdout(octets: bytes) -> None:
+    sys.stdout.buffer.write(octets)
+    sys.stdout.buffer.flush()

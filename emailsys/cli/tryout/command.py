@@ -1,0 +1,288 @@
+"""The command `try`: a mail system of its own on loopback, one message through it, and lines to go on from."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import click
+
+from emailsys.cli.options import Refused, choose_places
+from emailsys.cli.password import credentials_of
+from emailsys.cli.tryout.daemon_process import RunningDaemon
+from emailsys.cli.tryout.dialogue import DialogueFailed
+from emailsys.cli.tryout.round_trip import ALICE, BOB, HOST, RoundTrip, go_round
+from emailsys.cli.tryout.sample_commands import Line, ready_made
+from emailsys.config.exit_status import Exit
+
+FOLDER_NAME: Final = "try"
+LOCK_NAME: Final = "try.lock"
+CONFIG_NAME: Final = "emailsys.toml"
+# The services with their ports above the base; 2000 gives the ports of the embedded default.
+PORTS: Final[Mapping[str, int]] = {"smtp": 525, "submission": 587, "submissions": 465, "pop3": 110, "pop3s": 995}
+DEFAULT_BASE: Final = 2000
+# How far above its own number a service looks for a free port.
+_TRIES: Final = 200
+# No letters and digits that look alike; 16 of these 31 are 79 bits.
+_PASSWORD_ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"  # noqa: S105
+
+
+class _Ended(Exception):
+    """A signal asks to end."""
+
+
+@click.command("try")
+@click.option("--state", metavar="DIR", help="State folder; `try` has a folder of its own below it, DIR/try.")
+@click.option("--once", is_flag=True, help="End after the round trip; the status is 0 only if all of it held.")
+@click.option(
+    "--ports",
+    "base",
+    type=click.IntRange(1024, 64000),
+    default=DEFAULT_BASE,
+    show_default=True,
+    help="Take the ports BASE+525, +587, +465, +110 and +995, or the next free ones.",
+    metavar="BASE",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the text.")
+def try_it(state: str | None, once: bool, base: int, as_json: bool) -> int:
+    """See it work: start a daemon on loopback, send alice's message to bob, fetch it, compare the octets.
+
+    It needs no root, no DNS and no free standard port, and leaves nothing outside its state folder.
+    """
+    from emailsys.supervisor import FolderLock, make_state_folder
+
+    where = choose_places(state, None)
+    where.announce()
+    folder = where.folder / FOLDER_NAME
+    make_state_folder(where.folder)
+    make_state_folder(folder)
+    lock = FolderLock.take(folder, LOCK_NAME, "emailsys try")
+    try:
+        return _run(folder, base, once, as_json)
+    except DialogueFailed as error:
+        raise Refused(
+            f"the round trip failed: {error}; the daemon's log is {folder / 'daemon.log'}", Exit.FAILED
+        ) from None
+    finally:
+        lock.release()
+
+
+def _run(folder: Path, base: int, once: bool, as_json: bool) -> int:
+    began = time.monotonic()
+    ports = free_ports(base)
+    _write(folder / CONFIG_NAME, _configuration(folder, ports))
+    passwords, are_new = kept_passwords(folder / "passwords.json")
+    previous = [(number, signal.signal(number, _end)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    _make_store(folder)
+    daemon = RunningDaemon(folder, folder / CONFIG_NAME, folder / "daemon.log")
+    try:
+        daemon.start()
+        prepare_accounts(daemon, passwords, are_new)
+        ca = folder / "certs" / "ca.pem"
+        trip = go_round(ports, passwords, ca, datetime.now().astimezone())
+        _write(folder / "submitted.eml", trip.message)
+        _write(folder / "message.eml", trip.fetched)
+        lines = ready_made(ports, passwords, ca, folder / "submitted.eml")
+        _write(folder / "commands.txt", _as_text(lines).encode())
+        report = _report(folder, ports, passwords, trip, lines, daemon.pid)
+        _write(folder / "commands.json", json.dumps(report, indent=2).encode())
+        if as_json:
+            click.echo(json.dumps(report, indent=2))
+        else:
+            _tell(folder, ports, passwords, ca, trip, lines, time.monotonic() - began, once)
+        sys.stdout.flush()
+        if not once:
+            if not as_json:
+                click.echo("\nThe system stays up. Ctrl-C ends it.", err=True)
+            daemon.wait()
+            raise Refused(f"the daemon has ended; its log is {folder / 'daemon.log'}", Exit.UNAVAILABLE)
+    except _Ended:
+        click.echo("\nending the daemon", err=True)
+        if once:
+            return Exit.INTERRUPTED
+    finally:
+        for number, _ in previous:
+            # From here on a second Ctrl-C would leave the daemon behind.
+            signal.signal(number, signal.SIG_IGN)
+        daemon.stop()
+        for number, handler in previous:
+            signal.signal(number, handler)
+    return Exit.OK
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise _Ended
+
+
+def _write(path: Path, octets: bytes) -> None:
+    """Write a file with mode 0600 whole: passwords stand in most of them."""
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(octets)
+    draft.replace(path)
+
+
+def free_ports(base: int) -> dict[str, int]:
+    """For each service its port above the base, or the next that nobody listens on, on any loopback address.
+
+    @raise Refused: there is none in reach.
+    """
+    # No service takes another one's own port.
+    taken = {base + offset for offset in PORTS.values()}
+    ports: dict[str, int] = {}
+    for service, offset in PORTS.items():
+        first = base + offset
+        for port in range(first, min(first + _TRIES, 65536)):
+            if (port == first or port not in taken) and _is_free(port):
+                break
+        else:
+            raise Refused(f"no free port for {service} from {first} to {first + _TRIES - 1}", Exit.UNAVAILABLE)
+        taken.add(port)
+        ports[service] = port
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    from emailsys.supervisor import expand, has_ipv6
+
+    for host, number in expand([(HOST, port)], has_ipv6()):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, number))
+                probe.listen(1)
+            except OSError:
+                return False
+    return True
+
+
+def _configuration(folder: Path, ports: Mapping[str, int]) -> bytes:
+    from emailsys.config.loader import embedded
+    from emailsys.config.settings import Listen
+    from emailsys.config.toml_text import render
+
+    listens: dict[str, Any] = {f"{service}_listen": Listen(((HOST, port),)) for service, port in ports.items()}
+    return b"# Written anew by each `emailsys try`.\n" + render(replace(embedded(folder), **listens)).encode()
+
+
+def kept_passwords(path: Path) -> tuple[dict[str, str], bool]:
+    """The passwords of alice and bob, from the last `try` or new; and whether they are new."""
+    try:
+        kept = json.loads(path.read_bytes())
+        return {address: str(kept[address]) for address in (ALICE, BOB)}, False
+    except (OSError, ValueError, KeyError, TypeError):
+        passwords = {address: _new_password() for address in (ALICE, BOB)}
+        _write(path, json.dumps(passwords, indent=2).encode())
+        return passwords, True
+
+
+def _new_password() -> str:
+    return "-".join("".join(secrets.choice(_PASSWORD_ALPHABET) for _ in range(4)) for _ in range(4))
+
+
+def _make_store(folder: Path) -> None:
+    """Do what `emailsys init` does, in the folder that is this command's own."""
+    from emailsys.cli.direct_access import on_the_store
+    from emailsys.config.loader import embedded
+    from emailsys.store.open import Store
+    from emailsys.telemetry import Telemetry
+
+    async def nothing(store: Store) -> None:
+        """That it was made is all."""
+
+    on_the_store(embedded(folder), nothing, Telemetry(), create=True)
+
+
+def prepare_accounts(daemon: RunningDaemon, passwords: Mapping[str, str], are_new: bool) -> None:
+    """Make what is lacking of the domain and the two accounts, and give them the passwords where these are new."""
+    if not any(row["name"] == "example.test" for row in daemon.ask({"command": "domain.list"})):
+        daemon.ask({"command": "domain.add", "name": "example.test", "postmaster": ALICE.split("@")})
+    there = {row["address"] for row in daemon.ask({"command": "user.list", "domain": None})}
+    for address, password in passwords.items():
+        if address in there and not are_new:
+            continue
+        command = "user.password" if address in there else "user.add"
+        daemon.ask({"command": command, "address": address.split("@"), "credentials": credentials_of(password)})
+
+
+def _report(
+    folder: Path, ports: Mapping[str, int], passwords: Mapping[str, str], trip: RoundTrip, lines: list[Line], pid: int
+) -> dict[str, Any]:
+    return {
+        "state": str(folder),
+        "daemon": pid,
+        "host": HOST,
+        "ports": dict(ports),
+        "ca": str(folder / "certs" / "ca.pem"),
+        "passwords": dict(passwords),
+        "queue_id": trip.queue_id,
+        "message": str(folder / "message.eml"),
+        "transcript": [{"title": one.title, "lines": one.lines} for one in trip.transcripts],
+        "commands": [line.as_json() for line in lines],
+    }
+
+
+def _as_text(lines: list[Line]) -> str:
+    parts: list[str] = []
+    for line in lines:
+        parts += [f"# {line.name}: {line.about}", line.command]
+        # Without indentation: it can be pasted as it is.
+        parts += ["# once connected, type or paste:", *line.typed] if line.typed else []
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _tell(
+    folder: Path,
+    ports: Mapping[str, int],
+    passwords: Mapping[str, str],
+    ca: Path,
+    trip: RoundTrip,
+    lines: list[Line],
+    seconds: float,
+    once: bool,
+) -> None:
+    colours = {"C": "cyan", "S": "green", "*": "yellow"}
+    click.echo("C is what the client says, S what the server answers, * a remark.\n")
+    for number, transcript in enumerate(trip.transcripts, start=1):
+        click.secho(f"{number}. {transcript.title}", bold=True)
+        for who, text in transcript.lines:
+            click.echo(f"   {click.style(who, fg=colours[who])}  {text}")
+        click.echo()
+    click.secho("3. The octets are the same", bold=True)
+    click.echo(
+        f"   {len(trip.message)} octets were submitted; bob has all of them, unchanged, after "
+        f"{len(trip.fetched) - len(trip.message)} octets\n"
+        f"   of header fields that the system put in front: {', '.join(trip.in_front)}.\n"
+        f"   saved as        {folder / 'message.eml'}\n"
+        f"   in the store    {folder / 'mail.sqlite'}, message {trip.queue_id}\n"
+        f"   in the log      grep {trip.queue_id} {folder / 'daemon.log'}\n"
+        f"   all this took   {seconds:.1f} s\n"
+    )
+    click.secho("4. Settings for a mail program on this machine", bold=True)
+    click.echo(
+        f"   incoming  POP3, {HOST}, port {ports['pop3s']}, SSL/TLS, normal password\n"
+        f"   outgoing  SMTP, {HOST}, port {ports['submission']}, STARTTLS, normal password"
+        f"  (or port {ports['submissions']}, SSL/TLS)\n"
+        f"   accounts  {ALICE}  {passwords[ALICE]}\n"
+        f"             {BOB}    {passwords[BOB]}\n"
+        f"   trust     {ca}  (the development CA; import it as an authority)\n"
+    )
+    click.secho("5. Lines to paste into a terminal", bold=True)
+    if once:
+        click.echo("   Without --once the system stays up, and they are printed here.")
+        return
+    click.echo(_as_text(lines).rstrip())
+    click.echo(f"\nThe same lines are in {folder / 'commands.txt'}; for programs, {folder / 'commands.json'}.")

@@ -1,0 +1,143 @@
+"""One message through a running system: submitted as alice, fetched as bob, compared octet by octet."""
+
+from __future__ import annotations
+
+import base64
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email import policy
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
+from pathlib import Path
+from typing import Final
+
+from emailsys.cli.tryout.dialogue import Dialogue, DialogueFailed, Transcript, dialogue
+
+ALICE: Final = "alice@example.test"
+BOB: Final = "bob@example.test"
+HOST: Final = "localhost"
+
+_QUEUED: Final = re.compile(r"queued as (\S+)")
+_COUNT: Final = re.compile(r"\+OK ([0-9]+) ", re.ASCII)
+_FIELD_NAME: Final = re.compile(rb"[!-9;-~]+:")
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """What came of it."""
+
+    queue_id: str
+    message: bytes
+    fetched: bytes
+    in_front: tuple[str, ...]
+    transcripts: tuple[Transcript, ...]
+
+
+def compose(now: datetime) -> bytes:
+    """A message with what goes wrong in mail: lines that begin with a dot, an attachment of all 256 octets."""
+    message = EmailMessage(policy=policy.SMTP)
+    message["From"] = ALICE
+    message["To"] = BOB
+    message["Subject"] = "emailsys try: it works"
+    message["Date"] = format_datetime(now)
+    message["Message-ID"] = make_msgid(domain="example.test")
+    message.set_content(
+        "Hello Bob,\n\nthis message went through a whole mail system on this machine.\n"
+        ".A line that begins with a dot, and one that is nothing else:\n.\n\nAlice\n",
+        cte="7bit",
+    )
+    message.add_attachment(
+        bytes(range(256)) * 16, maintype="application", subtype="octet-stream", filename="octets.bin"
+    )
+    return message.as_bytes()
+
+
+def stuffed(message: bytes) -> bytes:
+    """A message of CRLF lines as DATA sends it, with the dot at the end (RFC 5321 §4.5.2)."""
+    return re.sub(rb"(?m)^\.", b"..", message) + b".\r\n"
+
+
+def go_round(
+    ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path, now: datetime, host: str = HOST
+) -> RoundTrip:
+    """Submit a message, fetch it and compare.
+
+    @param ports: by the services' names; submission and pop3s are used.
+    @raise DialogueFailed: a step went wrong, or the octets differ.
+    """
+    context = ssl.create_default_context(cafile=str(ca))
+    message = compose(now)
+    sending = Transcript(f"alice submits the message: {host} port {ports['submission']}, STARTTLS, AUTH")
+    fetching = Transcript(f"bob fetches it: {host} port {ports['pop3s']}, POP3S")
+    with dialogue(host, ports["submission"], sending) as server:
+        queue_id = _submit(server, sending, context, host, passwords[ALICE], message)
+    with dialogue(host, ports["pop3s"], fetching) as server:
+        fetched = _fetch(server, fetching, context, host, passwords[BOB], queue_id)
+    return RoundTrip(queue_id, message, fetched, _names_in_front(message, fetched), (sending, fetching))
+
+
+def _submit(
+    server: Dialogue, transcript: Transcript, context: ssl.SSLContext, host: str, password: str, message: bytes
+) -> str:
+    server.reply("220")
+    server.ask("EHLO localhost", "250")
+    server.ask("STARTTLS", "220")
+    server.start_tls(context, host)
+    server.ask("EHLO localhost", "250")
+    secret = base64.b64encode(f"\0{ALICE}\0{password}".encode()).decode()
+    server.ask(f"AUTH PLAIN {secret}", "235", shown="AUTH PLAIN (alice's name and password in base64)")
+    server.ask(f"MAIL FROM:<{ALICE}> SIZE={len(message)}", "250")
+    server.ask(f"RCPT TO:<{BOB}>", "250")
+    server.ask("DATA", "354")
+    server.send(stuffed(message), f"the message, {len(message)} octets, and a dot")
+    accepted = server.reply("250")
+    transcript.note("it is in bob's maildrop, and on disk, before that 250 was sent")
+    server.ask("QUIT", "221")
+    queued = _QUEUED.search(accepted)
+    if queued is None:
+        raise DialogueFailed(f"the server accepted the message without an id: {accepted!r}")
+    return queued[1]
+
+
+def _fetch(
+    server: Dialogue, transcript: Transcript, context: ssl.SSLContext, host: str, password: str, queue_id: str
+) -> bytes:
+    server.start_tls(context, host)
+    server.ok()
+    server.say(f"USER {BOB}")
+    server.ok()
+    server.say(f"PASS {password}", shown="PASS (bob's password)")
+    server.ok()
+    server.say("STAT")
+    count = _COUNT.match(server.ok())
+    # The newest is ours, unless somebody else has written to bob in this very moment.
+    for number in range(int(count[1]) if count else 0, 0, -1):
+        server.say(f"RETR {number}")
+        server.ok()
+        fetched = server.body()
+        transcript.note(f"message {number}, {len(fetched)} octets, and a dot")
+        if queue_id.encode() in fetched.partition(b"\r\n\r\n")[0]:
+            server.say("QUIT")
+            server.ok()
+            return fetched
+    raise DialogueFailed(f"the message {queue_id} is not in bob's maildrop")
+
+
+def _names_in_front(message: bytes, fetched: bytes) -> tuple[str, ...]:
+    """The names of the fields that the system put in front; all else must be what was submitted."""
+    if not fetched.endswith(message):
+        raise DialogueFailed("what bob fetched does not end with the octets that alice submitted")
+    front = fetched[: len(fetched) - len(message)]
+    names: list[str] = []
+    for line in front.split(b"\r\n")[:-1]:
+        name = _FIELD_NAME.match(line)
+        if name is not None:
+            names.append(name[0][:-1].decode("ascii"))
+        elif not line.startswith((b" ", b"\t")):
+            raise DialogueFailed(f"in front of the message stands {line!r}, which is no header field")
+    if "Received" not in names:
+        raise DialogueFailed("the system put no Received field in front of the message")
+    return tuple(names)

@@ -1,0 +1,165 @@
+"""Lines to paste into a terminal, made for one running system: telnet, openssl, curl, swaks, our own commands."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from emailsys.cli.tryout.round_trip import ALICE, BOB, HOST
+
+#: Somebody on a system that is not there (RFC 2606).
+CAROL: Final = "carol@elsewhere.example"
+RSA_SUITE: Final = "ECDHE-RSA-AES256-GCM-SHA384"
+ECDSA_SUITE: Final = "ECDHE-ECDSA-AES128-GCM-SHA256"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A command, what is typed into it line by line once connected, and a regular expression its output matches."""
+
+    name: str
+    about: str
+    command: str
+    expect: str
+    typed: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return asdict(self)
+
+
+def _program() -> str:
+    """This program, as a shell calls it: the script where it was installed, else the module."""
+    script = Path(sys.executable).with_name("emailsys")
+    if os.access(script, os.X_OK):
+        return shlex.quote(str(script))
+    return f"{shlex.quote(sys.executable)} -m emailsys"
+
+
+def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path, message: Path) -> list[Line]:
+    """The lines, in the order in which one tries them.
+
+    @param message: a file with a message, for the programs that send one.
+    """
+    ca_file = shlex.quote(str(ca))
+    trust = f"-CAfile {ca_file} -verify_return_error -servername {HOST}"
+    client = "openssl s_client -crlf -quiet"
+    # -quiet would hide which cipher suite was negotiated, -brief tells it.
+    brief = "openssl s_client -brief -tls1_2"
+    plain = base64.b64encode(f"\0{ALICE}\0{passwords[ALICE]}".encode()).decode()
+    user = shlex.quote(f"{ALICE}:{passwords[ALICE]}")
+    owner = shlex.quote(f"{BOB}:{passwords[BOB]}")
+    letter = (
+        f"mail from:<{ALICE}>",
+        # In lower case, because s_client takes a capital R at the start of a line for "renegotiate" without -quiet.
+        f"rcpt to:<{BOB}>",
+        "data",
+        f"From: {ALICE}",
+        f"To: {BOB}",
+        "Subject: by hand",
+        "",
+        "Hello Bob",
+        ".",
+        "quit",
+    )
+    outside = tuple(text.replace(BOB, CAROL).replace("Bob", "Carol") for text in letter)
+    emailsys = _program()
+    state = f"--state {shlex.quote(str(ca.parent.parent))}"
+    login = (f"user {BOB}", f"pass {passwords[BOB]}", "stat", "list", "quit")
+    return [
+        Line(
+            "telnet-smtp",
+            "a message from the outside, typed by hand",
+            f"telnet 127.0.0.1 {ports['smtp']}",
+            r"250 2\.0\.0 .*queued as",
+            ("ehlo localhost", *letter),
+        ),
+        Line(
+            "telnet-pop3",
+            "bob's maildrop; the password goes in the clear, which loopback may",
+            f"telnet 127.0.0.1 {ports['pop3']}",
+            r"(?s)\+OK [0-9]+ [0-9]+.*\+OK",
+            login,
+        ),
+        Line(
+            "openssl-submission",
+            "submission with STARTTLS",
+            f"{client} -starttls smtp -connect {HOST}:{ports['submission']} {trust}",
+            r"250 2\.0\.0 .*queued as",
+            ("ehlo localhost", f"auth plain {plain}", *letter),
+        ),
+        Line(
+            "openssl-submissions",
+            "submission over TLS from the first octet",
+            f"{client} -connect {HOST}:{ports['submissions']} {trust}",
+            r"250 2\.0\.0 .*queued as",
+            ("ehlo localhost", f"auth plain {plain}", *letter),
+        ),
+        Line(
+            "openssl-pop3s",
+            "bob's maildrop over TLS",
+            f"{client} -connect {HOST}:{ports['pop3s']} {trust}",
+            r"(?s)\+OK [0-9]+ [0-9]+.*\+OK",
+            login,
+        ),
+        Line(
+            "openssl-rsa",
+            "TLS 1.2 with the RSA certificate",
+            f"{brief} -cipher {RSA_SUITE} -connect {HOST}:{ports['pop3s']} {trust} </dev/null",
+            rf"Ciphersuite: {RSA_SUITE}",
+        ),
+        Line(
+            "openssl-ecdsa",
+            "TLS 1.2 with the ECDSA certificate, both of them at once on one port",
+            f"{brief} -cipher {ECDSA_SUITE} -connect {HOST}:{ports['pop3s']} {trust} </dev/null",
+            rf"Ciphersuite: {ECDSA_SUITE}",
+        ),
+        Line(
+            "curl-send",
+            "curl submits a message",
+            f"curl -v --cacert {ca_file} --ssl-reqd --user {user} --mail-from {ALICE} --mail-rcpt {BOB} "
+            f"--upload-file {shlex.quote(str(message))} smtp://{HOST}:{ports['submission']}",
+            r"250 2\.0\.0 .*queued as",
+        ),
+        Line(
+            "curl-list",
+            "curl lists bob's maildrop",
+            f"curl --cacert {ca_file} --user {owner} pop3s://{HOST}:{ports['pop3s']}",
+            r"(?m)^1 [0-9]+",
+        ),
+        Line(
+            "curl-fetch",
+            "curl fetches bob's first message",
+            f"curl --cacert {ca_file} --user {owner} pop3s://{HOST}:{ports['pop3s']}/1",
+            r"(?m)^Received: ",
+        ),
+        Line(
+            "swaks",
+            "swaks submits a message",
+            f"swaks --server {HOST} --port {ports['submission']} --tls --tls-verify --tls-ca-path {ca_file} "
+            f"--auth PLAIN --auth-user {ALICE} --auth-password {shlex.quote(passwords[ALICE])} "
+            f"--from {ALICE} --to {BOB}",
+            r"250 2\.0\.0 .*queued as",
+        ),
+        Line(
+            "openssl-outside",
+            "a message for another system; here nothing leaves the machine, so that it waits in the queue",
+            f"{client} -connect {HOST}:{ports['submissions']} {trust}",
+            r"250 2\.0\.0 .*queued as",
+            ("ehlo localhost", f"auth plain {plain}", *outside),
+        ),
+        Line("queue", "what waits in the queue, and why", f"{emailsys} queue list {state}", re.escape(CAROL)),
+        Line(
+            "trace",
+            "the life of a message, from its acceptance on",
+            f"{emailsys} trace {state} {CAROL}",
+            r"switched off here",
+        ),
+    ]

@@ -1,0 +1,117 @@
+"""Write an account as TOML, in the place of the one before it, and leave the rest of the file alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from emailsys.client.accounts.toml_reader import PORTS
+from emailsys.client.accounts.values import Account, Auth, Keep, KeepKind, SecretKind, SecretSource, Server
+from emailsys.config.values import shown_size
+
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+_HEADING: Final = re.compile(
+    r"""\s*\[\s*(?P<first>[A-Za-z0-9_-]+)"""
+    r"""(?:\s*\.\s*(?:"(?P<quoted>[^"]*)"|(?P<bare>[A-Za-z0-9_-]+)|'(?P<literal>[^']*)'))?"""
+)
+_DEFAULT: Final = re.compile(r"\s*default\s*=")
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else f'"{name}"'
+
+
+def _string(text: str) -> str:
+    # JSON's strings are TOML's, but for DEL, which no value that was read may hold.
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _secret(source: SecretSource) -> str:
+    if source.kind is SecretKind.COMMAND:
+        return "{ command = [" + ", ".join(_string(word) for word in source.command) + "] }"
+    if source.kind is SecretKind.FILE:
+        return "{ value = " + _string(source.value) + " }"
+    return _string(source.kind.value)
+
+
+def _keep(keep: Keep) -> str:
+    return f'"{keep.days} days"' if keep.kind is KeepKind.DAYS else f'"{keep.kind.value}"'
+
+
+def _server_lines(account: Account, protocol: str, server: Server) -> Iterator[str]:
+    yield f"[accounts.{_key(account.name)}.{protocol}]"
+    yield f"host = {_string(server.host)}"
+    if server.port != PORTS[protocol, server.security]:
+        yield f"port = {server.port}"
+    yield f"security = {_string(server.security.value)}"
+    if server.username != str(account.address):
+        yield f"username = {_string(server.username)}"
+    if server.auth is not Auth.PASSWORD:
+        yield f"auth = {_string(server.auth.value)}"
+    if server.secret != SecretSource():
+        yield f"secret = {_secret(server.secret)}"
+    if server.ca_file is not None:
+        yield f"ca_file = {_string(str(server.ca_file))}"
+    if server.fingerprint:
+        yield f"fingerprint = {_string(server.fingerprint)}"
+
+
+def _account_lines(account: Account) -> Iterator[str]:
+    yield f"[accounts.{_key(account.name)}]"
+    yield f"address = {_string(str(account.address))}"
+    if account.display_name:
+        yield f"display_name = {_string(account.display_name)}"
+    yield f"keep = {_keep(account.keep)}"
+    if account.max_octets is not None:
+        yield f"max_size = {shown_size(account.max_octets)}"
+    if not account.copy_to_sent:
+        yield "copy_to_sent = false"
+    for protocol, server in (("pop3", account.pop3), ("smtp", account.smtp)):
+        if server is not None:
+            yield ""
+            yield from _server_lines(account, protocol, server)
+
+
+def _is_of(line: str, name: str) -> bool | None:
+    """Whether a line begins a table of that account; None where it begins none at all."""
+    found = _HEADING.match(line)
+    if found is None:
+        return None
+    second = next((found[group] for group in ("quoted", "bare", "literal") if found[group] is not None), None)
+    return found["first"] == "accounts" and second == name
+
+
+def without_account(text: str, name: str) -> tuple[str, str]:
+    """The text before the account's tables and the text behind the first of them, without any of them."""
+    before: list[str] = []
+    behind: list[str] = []
+    met = inside = False
+    for line in text.splitlines(keepends=True):
+        of_account = _is_of(line, name)
+        if of_account is not None:
+            inside = of_account
+            met = met or of_account
+        if not inside:
+            (behind if met else before).append(line)
+    return "".join(before), "".join(behind)
+
+
+def with_account(text: str, account: Account) -> str:
+    """The text with the account's tables in the place of the old ones, or at the end."""
+    before, behind = without_account(text, account.name)
+    written = "\n".join(_account_lines(account)) + "\n"
+    if before and not before.endswith("\n\n"):
+        before += "\n" if before.endswith("\n") else "\n\n"
+    return before + written + ("\n" + behind if behind else "")
+
+
+def with_default(text: str, name: str | None) -> str:
+    """The text with another default account, or none."""
+    lines = text.splitlines(keepends=True)
+    first_table = next((at for at, line in enumerate(lines) if _HEADING.match(line)), len(lines))
+    head = [line for line in lines[:first_table] if not _DEFAULT.match(line)]
+    new = [f"default = {_string(name)}\n"] if name is not None else []
+    gap = ["\n"] if new and not head and lines[first_table:] else []
+    return "".join([*new, *gap, *head, *lines[first_table:]])

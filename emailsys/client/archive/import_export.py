@@ -1,0 +1,216 @@
+"""Messages in and out of the local store: .eml files, mbox files, maildirs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Final
+
+from emailsys.client.archive.archive import Archive
+from emailsys.client.archive.files import speaking_of_the_disk, write_whole
+from emailsys.client.archive.marks import flags_of, letters
+from emailsys.client.archive.values import Addition, ArchiveError, Flag, Place
+from emailsys.client.base.folders import make_folder, sync_folder
+from emailsys.client.text.file_names import numbered
+from emailsys.mail.trace_fields import date_time
+
+# Octets that are kept together: many small messages share their syncs, memory stays bounded.
+_BATCH_OCTETS: Final = 16 << 20
+_BATCH: Final = 500
+_ENVELOPE: Final = re.compile(rb"From [^\r\n]*\r?\n")
+# mboxrd: ">" before each line that begins with "From " behind any number of ">".
+_QUOTED_FROM: Final = re.compile(rb"^>(>*From )", re.M)
+_FROM: Final = re.compile(rb"^(>*From )", re.M)
+_CRLF: Final = re.compile(rb"\r\n")
+
+Progress = Callable[[int], None]
+
+
+class Importing:
+    """Takes mail from other programs' files into one folder.
+
+    Each message has a source, which is the same when it is imported again: what is here already is not taken in twice.
+    So the same import, repeated after it was cut short, goes on where it stopped.
+    """
+
+    def __init__(self, archive: Archive, place: Place, progress: Progress | None = None) -> None:
+        """@param progress: called with the number of messages so far, after each portion but the last of a file."""
+        self._archive = archive
+        self._place = place
+        self._progress = progress
+        # Two files with the same octets are two messages.
+        self._copies: Counter[bytes] = Counter()
+        #: Messages that were taken in.
+        self.added = 0
+        #: Messages that were here already.
+        self.here = 0
+
+    def take_eml(self, paths: Sequence[Path]) -> None:
+        """Take in files of one message each, octet by octet. A folder stands for its .eml files."""
+
+        def additions() -> Iterator[Addition]:
+            for path in paths:
+                for file in sorted(path.glob("*.eml")) if path.is_dir() else [path]:
+                    arrived = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+                    yield self._addition(file.read_bytes(), Flag.SEEN, arrived)
+
+        self._keep(additions())
+
+    def take_maildir(self, path: Path) -> None:
+        """Take in a maildir's cur and new, with flags. @raise ArchiveError: it is no maildir."""
+        if not (path / "cur").is_dir():
+            raise ArchiveError(f"{path} is no maildir: it has no folder cur")
+
+        def additions() -> Iterator[Addition]:
+            for name in ("cur", "new"):
+                folder = path / name
+                for file in sorted(folder.iterdir()) if folder.is_dir() else []:
+                    if file.is_file() and not file.name.startswith("."):
+                        unique, _, info = file.name.partition(":2,")
+                        arrived = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+                        source = f"maildir:{self._place.account}:{path.name}:{unique}"
+                        yield Addition(file.read_bytes(), self._place, source, flags_of(info), arrived=arrived)
+
+        self._keep(additions())
+
+    def take_mbox(self, path: Path) -> None:
+        """Take in an mbox file. Lines keep the ends they have there. @raise ArchiveError: it is no mbox."""
+
+        def additions() -> Iterator[Addition]:
+            for moment, octets in mbox_messages(path):
+                status = re.search(rb"^Status: *([A-Z]*)", octets[:65_536], re.M)
+                seen = Flag.SEEN if status is not None and b"R" in status[1] else Flag.NONE
+                yield self._addition(octets, seen, moment)
+
+        self._keep(additions())
+
+    def _addition(self, octets: bytes, flags: Flag, arrived: datetime | None) -> Addition:
+        digest = hashlib.sha256(octets).digest()[:16]
+        self._copies[digest] += 1
+        where = f"{self._place.account}:{self._place.folder}"
+        source = f"import:{where}:{digest.hex()}:{self._copies[digest]}"
+        return Addition(octets, self._place, source, flags, arrived=arrived)
+
+    def _keep(self, additions: Iterable[Addition]) -> None:
+        waiting: list[Addition] = []
+        octets = 0
+        with speaking_of_the_disk():
+            for addition in additions:
+                if octets >= _BATCH_OCTETS or len(waiting) >= _BATCH:
+                    self._flush(waiting)
+                    waiting, octets = [], 0
+                    if self._progress is not None:
+                        self._progress(self.added + self.here)
+                waiting.append(addition)
+                octets += len(addition.octets)
+            self._flush(waiting)
+
+    def _flush(self, waiting: Sequence[Addition]) -> None:
+        known = self._archive.known(one.source for one in waiting if one.source is not None)
+        fresh = [one for one in waiting if one.source not in known]
+        if fresh:
+            self._archive.add_many(fresh)
+        self.added += len(fresh)
+        self.here += len(waiting) - len(fresh)
+
+
+def mbox_messages(path: Path) -> Iterator[tuple[datetime | None, bytes]]:
+    """The messages of an mbox file, with the date of the line before each where it has one.
+
+    A message begins at "From " after an empty line or at the beginning; ">From " is unquoted as mboxrd has it.
+    """
+    lines: list[bytes] = []
+    moment: datetime | None = None
+    began = False
+    after_empty = True
+    with path.open("rb") as file:
+        for line in file:
+            if after_empty and _ENVELOPE.match(line):
+                if began:
+                    yield moment, _unquoted(lines)
+                moment, began, lines = _envelope_date(line), True, []
+            else:
+                lines.append(line)
+            after_empty = line in (b"\n", b"\r\n")
+    if not began:
+        raise ArchiveError(f"{path} is no mbox: it does not begin with a From line")
+    yield moment, _unquoted(lines)
+
+
+def _unquoted(lines: list[bytes]) -> bytes:
+    # The empty line before the next message is the mbox's, not the message's.
+    if lines and lines[-1] in (b"\n", b"\r\n"):
+        lines = lines[:-1]
+    return _QUOTED_FROM.sub(rb"\1", b"".join(lines))
+
+
+def _envelope_date(line: bytes) -> datetime | None:
+    # asctime: "From someone@example.org Mon Nov  3 10:00:00 2025", the time in UTC.
+    words = line.decode("ascii", "replace").split()
+    try:
+        weekday, month, day, time, year = words[-5:]
+        return parsedate_to_datetime(f"{weekday}, {day} {month} {year} {time} +0000")
+    except (ValueError, TypeError, IndexError):
+        return None
+
+
+def export_eml(archive: Archive, keys: Iterable[str], folder: Path) -> int:
+    """Write each message into a folder as a file of its own, octet by octet; nothing is overwritten."""
+    count = 0
+    for key in keys:
+        source = archive.path(key)
+        octets = archive.octets(key)
+        number, path = 1, folder / source.name
+        while path.exists():
+            number += 1
+            path = folder / numbered(source.name, number)
+        with speaking_of_the_disk():
+            make_folder(folder)
+        write_whole(path, octets)
+        count += 1
+    return count
+
+
+def export_mbox(archive: Archive, keys: Iterable[str], path: Path) -> int:
+    """Append messages to an mbox file, quoted as mboxrd, with LF line ends as mbox programs want them; synced."""
+    count = 0
+    with speaking_of_the_disk(), path.open("ab") as file:
+        for key in keys:
+            summary = archive.get(key)
+            octets = _FROM.sub(rb">\1", _CRLF.sub(b"\n", archive.octets(key)))
+            if not octets.endswith(b"\n"):
+                octets += b"\n"
+            # date_time's names are not the locale's.
+            _, day, month, year, time, _ = date_time(summary.date).split(" ")
+            weekday = date_time(summary.date)[:3]
+            file.write(f"From MAILER-DAEMON {weekday} {month} {day:>2} {time} {year}\n".encode() + octets + b"\n")
+            count += 1
+        file.flush()
+        os.fsync(file.fileno())
+    return count
+
+
+def export_maildir(archive: Archive, keys: Iterable[str], path: Path) -> int:
+    """Put messages into a maildir, which is made if it is not there: into cur, with their flags; synced."""
+    with speaking_of_the_disk():
+        for name in ("tmp", "new", "cur"):
+            make_folder(path / name)
+    count = 0
+    for key in keys:
+        summary = archive.get(key)
+        octets = archive.octets(key)
+        name = f"{int(summary.date.timestamp())}.{secrets.token_hex(8)}.emailsys:2,{letters(summary.flags)}"
+        write_whole(path / "tmp" / name, octets)
+        with speaking_of_the_disk():
+            os.rename(path / "tmp" / name, path / "cur" / name)
+        count += 1
+    with speaking_of_the_disk():
+        sync_folder(path / "cur")
+    return count

@@ -1,0 +1,169 @@
+"""What the index keeps of a message: read from its octets, once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+
+from emailsys.client.text.html import html_to_text
+from emailsys.mail.message.fields import decode_words, message_ids, parse_date
+from emailsys.mail.message.mailboxes import Mailbox, read_mailboxes
+from emailsys.mail.message.mime import Field, Part, parse, read_fields
+
+# Characters of a message's text that can be searched, and that lists show.
+_SEARCHED: Final = 100_000
+_PREVIEW: Final = 120
+_FIELD: Final = 1_000
+# A Date beyond that many days after the arrival is a wrong clock or a lie to stay on top of the list.
+_AHEAD: Final = timedelta(days=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# Scripts without blanks between words are searched character by character.
+_UNSPACED: Final = re.compile(
+    "[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What a message's file is named after."""
+
+    date: datetime
+    subject: str
+    sender: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts(Heading):
+    """A message as the index knows it. `words` are the texts that are searched."""
+
+    recipients: str
+    preview: str
+    message_id: str
+    references: tuple[str, ...]
+    attachments: int
+    sender_mailboxes: tuple[Mailbox, ...]
+    recipient_mailboxes: tuple[Mailbox, ...]
+    subject_words: str
+    sender_words: str
+    recipient_words: str
+    body_words: str
+    attachment_words: str
+
+
+def spaced(text: str) -> str:
+    """Text whose words can be found: a blank around each character of scripts that have none between words."""
+    return text if text.isascii() else _UNSPACED.sub(r" \g<0> ", text)
+
+
+def one_line(text: str, most: int = _FIELD) -> str:
+    """Text on one line, and not too long."""
+    text = text[: most * 4]
+    if text.isprintable() and "  " not in text:
+        # No blank but the space, no lone surrogate: most are so.
+        return text.strip()[:most]
+    # `split` takes for blanks what \s does, in a fifth of the time.
+    return " ".join(text.split())[:most].encode("utf-8", "replace").decode()
+
+
+def text_parts(root: Part) -> list[Part]:
+    """The parts that are the message's text: of alternatives the plain one, if there is one, else the last that can
+    be shown (RFC 2046 §5.1.4)."""
+    found: list[Part] = []
+    waiting = [root]
+    while waiting:
+        part = waiting.pop()
+        if part.is_leaf:
+            if part.content_type.startswith("text/") and not part.is_attachment:
+                found.append(part)
+        elif part.content_type == "multipart/alternative":
+            plain = [one for one in part.parts if one.content_type == "text/plain"]
+            rich = [one for one in part.parts if one.content_type.startswith(("text/html", "multipart/"))]
+            waiting.extend(plain[:1] or rich[-1:] or part.parts[-1:])
+        elif not (part.is_message and part.level):
+            waiting.extend(reversed(part.parts))
+    return found
+
+
+def plain_text(part: Part, most: int) -> str:
+    """A text part as plain text."""
+    text = part.text()[0]
+    return html_to_text(text[: most * 10])[:most] if part.content_type == "text/html" else text[:most]
+
+
+# The same people write again and again; a field is at most MAX_STRUCTURED characters, hence not many of them.
+@lru_cache(maxsize=512)
+def _people(*texts: str) -> tuple[str, str, tuple[Mailbox, ...]]:
+    """The mailboxes of some fields: as lists show them, as they are searched, and as they are."""
+    shown: list[str] = []
+    words: list[str] = []
+    people: list[Mailbox] = []
+    for text in texts:
+        if not text:
+            continue
+        mailboxes = read_mailboxes(text)
+        if not mailboxes:
+            shown.append(decode_words(text))
+        shown += [mailbox.name or str(mailbox.address) for mailbox in mailboxes]
+        words += [f"{mailbox.name} {mailbox.address}" for mailbox in mailboxes]
+        people += mailboxes
+    return one_line(", ".join(shown)), one_line(" ".join(words or shown), 20_000), tuple(people)
+
+
+def _text_of(first: Mapping[str, Field], name: str) -> str:
+    return first[name].text if name in first else ""
+
+
+def _first(fields: Sequence[Field]) -> Mapping[str, Field]:
+    """The first field of each name, in lower case."""
+    return {one.name.lower(): one for one in reversed(fields)}
+
+
+def _heading(first: Mapping[str, Field], arrived: datetime) -> Heading:
+    date = parse_date(_text_of(first, "date")) or arrived
+    if not _EPOCH <= date <= arrived + _AHEAD:
+        date = arrived
+    return Heading(
+        date.astimezone(UTC), one_line(decode_words(_text_of(first, "subject"))), _people(_text_of(first, "from"))[0]
+    )
+
+
+def heading_of(octets: bytes, arrived: datetime) -> Heading:
+    """Date, subject and sender as `facts_of` tells them; the body is not read."""
+    return _heading(_first(read_fields(octets)), arrived)
+
+
+def facts_of(octets: bytes, arrived: datetime) -> Facts:
+    """Read a message; whatever it is, there is an answer."""
+    root = parse(octets)
+    first = _first(root.fields)
+    heading = _heading(first, arrived)
+    text = ""
+    for part in text_parts(root):
+        if len(text) < _SEARCHED:
+            text += plain_text(part, _SEARCHED - len(text)) + "\n"
+    attached = [part for part in root.walk() if part.is_attachment]
+    _sender, sender_words, sender_mailboxes = _people(_text_of(first, "from"))
+    recipients, recipient_words, recipient_mailboxes = _people(*(_text_of(first, name) for name in ("to", "cc", "bcc")))
+    mentioned = message_ids(_text_of(first, "references")) + message_ids(_text_of(first, "in-reply-to"))
+    own = message_ids(_text_of(first, "message-id"))
+    return Facts(
+        date=heading.date,
+        subject=heading.subject,
+        sender=heading.sender,
+        recipients=recipients,
+        preview=one_line(text, _PREVIEW),
+        message_id=own[0] if own else "",
+        references=tuple(dict.fromkeys(mentioned))[-100:],
+        attachments=len(attached),
+        sender_mailboxes=sender_mailboxes,
+        recipient_mailboxes=recipient_mailboxes,
+        subject_words=spaced(heading.subject),
+        sender_words=spaced(sender_words),
+        recipient_words=spaced(recipient_words),
+        body_words=text if text.isascii() else spaced(text).encode("utf-8", "replace").decode(),
+        attachment_words=spaced(one_line(" ".join(part.name for part in attached), 10_000)),
+    )

@@ -1,0 +1,37 @@
+"""Unfinished messages on disk: saved whole or not at all, with their Bcc, and found again after a crash."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from emailsys.client.archive.archive import Archive
+from emailsys.client.archive.values import DRAFTS, Addition, Flag, Place
+from emailsys.client.compose.draft import Draft
+from emailsys.client.compose.message_builder import FORMAT_FIELD, message, new_message_id
+from emailsys.client.compose.reopened_draft import draft_of
+
+
+def draft_octets(draft: Draft, now: datetime) -> bytes:
+    """A draft as a message, which other mail programs can open, too. @raise ComposeError: an address is none."""
+    written_as = "markdown" if draft.markdown is not None else "html" if draft.text is None and draft.html else ""
+    marked = replace(draft, fields=[*draft.fields, (FORMAT_FIELD, written_as)]) if written_as else draft
+    message_id = draft.message_id or new_message_id(draft.sender.address if draft.sender else None, now)
+    return message(marked, draft.sender, message_id, now, with_bcc=True)
+
+
+def save_draft(archive: Archive, account: str, draft: Draft, now: datetime, key: str | None = None) -> str:
+    """Save into Drafts, in place of the message with that key if there is one; returns the key.
+
+    @raise ArchiveError: what was saved before is still there.
+    """
+    octets = draft_octets(draft, now)
+    if key is None:
+        return archive.add(Addition(octets, Place(account, DRAFTS), flags=Flag.SEEN))
+    archive.replace(key, octets)
+    return archive.get(key).key
+
+
+def open_draft(archive: Archive, key: str) -> Draft:
+    """Go on with a saved draft."""
+    return draft_of(archive.octets(key))

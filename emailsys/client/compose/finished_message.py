@@ -1,0 +1,80 @@
+"""A message that another program wrote (sendmail's pipe, an .eml file), made ready to be sent as it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from emailsys.client.compose import header_fields
+from emailsys.client.compose.draft import ComposeError
+from emailsys.client.compose.message_builder import Composed, new_message_id, unique
+from emailsys.mail.address import Address
+from emailsys.mail.message.fields import message_ids
+from emailsys.mail.message.headers import fields_end, header_end, missing_fields
+from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
+from emailsys.mail.message.mime import parse_header
+from emailsys.mail.trace_fields import date_time
+
+_LINE_END: Final = re.compile(rb"\r\n|\r|\n")
+# RFC 5322 §3.6.3: Bcc is taken out; so is what only a server adds.
+_REMOVED: Final = re.compile(rb"^(?:resent-)?(?:bcc|return-path)[ \t]*:(?:[^\r]|\r\n[ \t])*\r\n", re.I | re.M)
+
+
+def ready(
+    octets: bytes,
+    sender: Mailbox,
+    now: datetime,
+    recipients: Sequence[Address] = (),
+    from_header: bool = False,
+    reverse_path: Address | None = None,
+) -> Composed:
+    """Line ends become CRLF, Bcc goes, From, Date and Message-ID come where they lack; nothing else changes.
+
+    @param sender: for From where the message has none.
+    @param from_header: whether To, Cc and Bcc name the recipients (sendmail -t), besides `recipients`.
+    @param reverse_path: None for the address of From (sendmail -f sets it).
+    @raise ComposeError: nobody to send it to, or an address is none.
+    """
+    octets = _LINE_END.sub(b"\r\n", octets)
+    if not octets.endswith(b"\r\n"):
+        octets += b"\r\n"
+    root = parse_header(octets)
+    people = list(recipients)
+    if from_header:
+        for name in ("to", "cc", "bcc"):
+            for one in root.fields:
+                if one.name.lower() == name:
+                    try:
+                        people += [mailbox.address for mailbox in parse_mailboxes(one.text)]
+                    except ValueError as wrong:
+                        raise ComposeError(f"{one.name}: {wrong}") from None
+    if not people:
+        raise ComposeError("the message has no recipient")
+    end = header_end(octets)
+    if end is None:
+        end = fields_end(octets)
+    head, body = octets[:end], octets[end:]
+    if not body.startswith(b"\r\n"):
+        # The text begins without an empty line before it.
+        body = b"\r\n" + body
+    head = _REMOVED.sub(b"", head)
+    if root.first("from") is None:
+        head = header_fields.mailboxes("From", [sender]) + head
+        origin = sender.address
+    else:
+        origin = next((one.address for one in read_mailboxes(root.text_of("from"))), sender.address)
+    own = message_ids(root.text_of("message-id"))
+    message_id = own[0] if own else new_message_id(sender.address, now)
+    head = missing_fields(head, date_time(now), message_id) + head
+    path = header_fields.wire_address(reverse_path or origin)
+    addresses = unique(people)
+    return Composed(
+        octets=head + body,
+        reverse_path=path,
+        recipients=addresses,
+        message_id=message_id,
+        eight_bit=not (head + body).isascii(),
+        smtputf8=not (head.isascii() and path.is_ascii and all(one.is_ascii for one in addresses)),
+    )

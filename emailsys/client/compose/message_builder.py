@@ -1,0 +1,174 @@
+"""Make a message of a draft: octets with CRLF lines, and the envelope it is sent with."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from emailsys.client.compose import header_fields
+from emailsys.client.compose.attachments import OCTETS
+from emailsys.client.compose.draft import Attachment, ComposeError, Draft
+from emailsys.client.compose.encoding import encode_file, encode_message, encode_text
+from emailsys.client.compose.markdown import markdown_to_html
+from emailsys.client.text.html import html_to_text
+from emailsys.mail.address import Address
+from emailsys.mail.message.fields import is_media_type
+from emailsys.mail.message.mailboxes import Mailbox
+from emailsys.mail.trace_fields import date_time
+
+#: How a draft on disk tells what its text was written as.
+FORMAT_FIELD: Final = "X-Emailsys-Format"
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A message ready to be sent. `octets` never names those of Bcc; `recipients` does, each address once.
+
+    `eight_bit` asks for 8BITMIME (only a forwarded message can need it), `smtputf8` for SMTPUTF8 (an address beyond
+    ASCII). `message_id` is without angle brackets.
+    """
+
+    octets: bytes
+    reverse_path: Address
+    recipients: tuple[Address, ...]
+    message_id: str
+    eight_bit: bool
+    smtputf8: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A part that is ready: its MIME fields and its body."""
+
+    head: bytes
+    body: bytes
+
+    @property
+    def octets(self) -> bytes:
+        return self.head + b"\r\n" + self.body
+
+
+def _multipart(subtype: str, nodes: Sequence[_Node], **parameters: str) -> _Node:
+    octets = [node.octets for node in nodes]
+    # "=_" occurs neither in base64 nor in quoted-printable (RFC 2045 §6.7); in 7bit text it is looked for.
+    boundary = f"=_{secrets.token_hex(12)}"
+    while any(boundary.encode() in one for one in octets):
+        boundary = f"=_{secrets.token_hex(12)}"
+    line = f"--{boundary}".encode()
+    body = b"".join(line + b"\r\n" + one + b"\r\n" for one in octets) + line + b"--\r\n"
+    eight_bit = b"" if body.isascii() else header_fields.structured("Content-Transfer-Encoding", "8bit")
+    head = header_fields.structured("Content-Type", f"multipart/{subtype}", **parameters, boundary=boundary)
+    return _Node(head + eight_bit, body)
+
+
+def _text(text: str, subtype: str) -> _Node:
+    encoding, body = encode_text(text)
+    head = header_fields.structured(
+        "Content-Type", f"text/{subtype}", charset="us-ascii" if encoding == "7bit" else "utf-8"
+    )
+    return _Node(head + header_fields.structured("Content-Transfer-Encoding", encoding), body)
+
+
+def _file(attachment: Attachment, inline: bool) -> _Node:
+    content_type = attachment.content_type.lower()
+    if not is_media_type(content_type) or content_type.startswith("multipart/"):
+        content_type = OCTETS
+    encoded = encode_message(attachment.octets) if content_type == "message/rfc822" else None
+    if encoded is None:
+        if content_type.startswith("message/"):
+            content_type = OCTETS
+        encoded = encode_file(attachment.octets, content_type)
+    parameters = {"charset": "utf-8"} if content_type.startswith("text/") and _is_utf8(attachment.octets) else {}
+    head = header_fields.structured("Content-Type", content_type, **parameters)
+    head += header_fields.structured("Content-Transfer-Encoding", encoded[0])
+    disposition = "inline" if inline else "attachment"
+    head += header_fields.structured("Content-Disposition", disposition, filename=attachment.name or "attachment")
+    if inline and attachment.content_id:
+        head += header_fields.message_ids("Content-ID", [attachment.content_id])
+    return _Node(head, encoded[1])
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _body(draft: Draft) -> _Node:
+    text, html = draft.text, draft.html
+    if draft.markdown is not None:
+        text, html = draft.markdown, markdown_to_html(draft.markdown)
+    inline = [one for one in draft.attachments if one.content_id and html is not None]
+    attached = [one for one in draft.attachments if not (one.content_id and html is not None)]
+    if html is None:
+        node = _text(text or "", "plain")
+    else:
+        node = _text(html, "html")
+        if inline:
+            node = _multipart("related", [node, *(_file(one, True) for one in inline)], type="text/html")
+        node = _multipart("alternative", [_text(html_to_text(html) if text is None else text, "plain"), node])
+    if attached:
+        node = _multipart("mixed", [node, *(_file(one, False) for one in attached)])
+    return node
+
+
+def message(draft: Draft, sender: Mailbox | None, message_id: str, now: datetime, with_bcc: bool) -> bytes:
+    """The octets of a draft. @raise ComposeError: a field cannot be written."""
+    out = header_fields.unstructured("Date", date_time(now))
+    if sender is not None:
+        out += header_fields.mailboxes("From", [sender])
+    for name, people in (("Reply-To", draft.reply_to), ("To", draft.to), ("Cc", draft.cc)):
+        if people:
+            out += header_fields.mailboxes(name, people)
+    if with_bcc and draft.bcc:
+        out += header_fields.mailboxes("Bcc", draft.bcc)
+    out += header_fields.unstructured("Subject", draft.subject)
+    out += header_fields.message_ids("Message-ID", [message_id])
+    if draft.in_reply_to:
+        out += header_fields.message_ids("In-Reply-To", [draft.in_reply_to])
+    if draft.references:
+        out += header_fields.message_ids("References", draft.references)
+    for name, value in draft.fields:
+        out += header_fields.unstructured(header_fields.checked_name(name), value)
+    return out + b"MIME-Version: 1.0\r\n" + _body(draft).octets
+
+
+def new_message_id(sender: Address | None, now: datetime) -> str:
+    """A message id that nobody else makes (RFC 5322 §3.6.4), without angle brackets."""
+    domain = header_fields.wire_address(sender).domain if sender is not None else ""
+    return f"{now:%Y%m%d%H%M%S}.{secrets.token_hex(10)}@{domain if domain.isascii() and domain else 'localhost'}"
+
+
+def build(draft: Draft, now: datetime) -> Composed:
+    """Build the message.
+
+    @param now: the moment for the Date field, with time zone.
+    @raise ComposeError: no sender, no recipient, or a field that cannot be written.
+    """
+    if draft.sender is None:
+        raise ComposeError("the message has no sender")
+    recipients = unique(one.address for one in (*draft.to, *draft.cc, *draft.bcc))
+    if not recipients:
+        raise ComposeError("the message has no recipient")
+    message_id = draft.message_id or new_message_id(draft.sender.address, now)
+    octets = message(draft, draft.sender, message_id, now, with_bcc=False)
+    reverse_path = header_fields.wire_address(draft.sender.address)
+    header = octets[: octets.index(b"\r\n\r\n")]
+    return Composed(
+        octets=octets,
+        reverse_path=reverse_path,
+        recipients=recipients,
+        message_id=message_id,
+        eight_bit=not octets.isascii(),
+        smtputf8=not (header.isascii() and reverse_path.is_ascii and all(one.is_ascii for one in recipients)),
+    )
+
+
+def unique(addresses: Iterable[Address]) -> tuple[Address, ...]:
+    """Addresses as they are sent, each once, in order."""
+    return tuple({one.key: one for one in map(header_fields.wire_address, addresses)}.values())

@@ -1,0 +1,39 @@
+"""What a person may have overlooked in a message that is about to be sent."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from emailsys.client.compose.draft import Draft
+from emailsys.client.text.html import html_to_text
+
+# How people say that they attach something: English, German, French, Spanish, Portuguese, Italian, Dutch, the
+# Scandinavian languages, Polish, Russian, Chinese, Japanese.
+_SPEAKS_OF_FILES: Final = re.compile(
+    r"\b(?:attach(?:ed|ing|ment|ments)|enclosed|anhang|angehängt|anbei|beigefügt|pi[eè]ces? jointes?|ci-joint\w*|"
+    r"adjunt[oa]s?|anexos?|em anexo|allegat[oi]|in allegato|bijlagen?|bijgevoegd|bifoga\w*|vedlagt|vedhæftet|"
+    r"załącz\w+|вложени\w+|прикрепл\w+)\b|附件|添付",
+    re.I,
+)
+_QUOTED: Final = re.compile(r"^(?:>.*|-- )$", re.M)
+
+
+def _own_words(draft: Draft) -> str:
+    """What the person wrote: no quotes, no signature, nothing below a forwarded message's line."""
+    text = draft.markdown or draft.text or (html_to_text(draft.html) if draft.html else "")
+    text = re.split(r"^-- ?$|^-{5,} ?Forwarded message", text, maxsplit=1, flags=re.M)[0]
+    return _QUOTED.sub("", text)
+
+
+def warnings(draft: Draft) -> list[str]:
+    """An attachment that is spoken of and not there, an empty subject, an empty text; in words to be shown."""
+    found = []
+    own = _own_words(draft)
+    if not draft.attachments and (word := _SPEAKS_OF_FILES.search(f"{draft.subject}\n{own}")):
+        found.append(f"the text says {word[0]!r}, but nothing is attached")
+    if not draft.subject.strip():
+        found.append("the subject is empty")
+    if not draft.body.strip() and not draft.attachments:
+        found.append("the message is empty")
+    return found

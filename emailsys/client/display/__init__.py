@@ -1,0 +1,1 @@
+"""Messages as people see them: one message, a line of a list."""

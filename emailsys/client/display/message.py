@@ -1,0 +1,193 @@
+"""A message as a person reads it: safe for a terminal, whatever its sender put into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from emailsys.client.archive.index_entry import text_parts
+from emailsys.client.text.file_names import numbered, safe_name
+from emailsys.client.text.html import html_to_text
+from emailsys.client.text.terminal import safe_line, safe_text
+from emailsys.mail.message.mime import Part, parse
+from emailsys.mail.message.structure import Row, structure
+
+#: The fields that are shown first, in this order.
+SHOWN_FIELDS: Final = ("From", "Reply-To", "To", "Cc", "Bcc", "Date", "Subject")
+# Characters of one part that are shown; the whole is in the raw message and can be saved.
+MAX_SHOWN: Final = 2_000_000
+_MAX_FIELD: Final = 4_000
+_MAX_DEFECTS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A file that came with a message: `number` as the structure numbers parts; `name` is safe for disk and terminal.
+
+    `octets` is its size when it is decoded.
+    """
+
+    number: str
+    name: str
+    content_type: str
+    octets: int
+    inline: bool
+    part: Part
+
+    def content(self) -> bytes:
+        """The decoded octets; of a message inside, as it came."""
+        return self.part.raw if not self.part.is_leaf else self.part.decoded()[0]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A message as it is shown. All texts are safe for a terminal."""
+
+    headers: tuple[tuple[str, str], ...]
+    body: str
+    attachments: tuple[Attached, ...]
+    defects: tuple[str, ...]
+
+
+_EXTENSIONS: Final = {
+    "message/rfc822": ".eml",
+    "message/global": ".u8msg",
+    "text/plain": ".txt",
+    "text/html": ".html",
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/gif": ".gif",
+    "application/pdf": ".pdf",
+    "text/calendar": ".ics",
+}
+
+
+def _attached(part: Part) -> Attached:
+    octets = part.end - part.body_start if not part.is_leaf else len(part.decoded()[0])
+    name = safe_name(part.name, f"part-{part.number}{_EXTENSIONS.get(part.content_type, '.bin')}" * (not part.name))
+    return Attached(
+        part.number, safe_line(name), safe_line(part.content_type), octets, part.disposition == "inline", part
+    )
+
+
+def attachments_of(root: Part) -> list[Attached]:
+    """All that goes with a message: attachments, pictures within its text, messages inside (as one file each)."""
+    found: list[Attached] = []
+    waiting = [root]
+    while waiting:
+        part = waiting.pop()
+        if part.is_message and part.level:
+            found.append(_attached(part))
+        elif not part.is_leaf:
+            waiting.extend(reversed(part.parts))
+        elif part.is_attachment or (part.content_id and not part.content_type.startswith("text/")):
+            found.append(_attached(part))
+    return found
+
+
+def attachments(octets: bytes) -> list[Attached]:
+    """All that goes with a message."""
+    return attachments_of(parse(octets))
+
+
+def save_attachment(attached: Attached, folder: Path, name: str | None = None) -> Path:
+    """Write it into a folder under its safe name, with a number if that is taken: nothing is ever overwritten.
+
+    @param name: another name, made safe too.
+    @raise OSError: it cannot be written; nothing is left.
+    """
+    wanted = safe_name(name if name is not None else attached.name)
+    number = 1
+    while True:
+        path = folder / (wanted if number == 1 else numbered(wanted, number))
+        try:
+            # Neither follows a link that lies there nor writes into a file that does.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+            descriptor = os.open(path, flags, 0o600)
+        except FileExistsError:
+            number += 1
+            continue
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(attached.content())
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return path
+
+
+def _body(root: Part, html: bool) -> tuple[str, list[str]]:
+    defects: list[str] = []
+    pieces: list[str] = []
+    parts = _html_first(root) if html else text_parts(root)
+    for part in parts:
+        text, wrong = part.text()
+        defects += [f"part {part.number}: {one}" for one in wrong]
+        left = len(text) > MAX_SHOWN
+        text = text[:MAX_SHOWN]
+        if part.content_type == "text/html":
+            text = html_to_text(text)
+        pieces.append(text.strip("\n"))
+        if left:
+            defects.append(f"part {part.number}: too long to be shown whole")
+    return "\n\n".join(piece for piece in pieces if piece), defects
+
+
+def _html_first(root: Part) -> list[Part]:
+    html = [part for part in root.walk() if part.content_type == "text/html" and not part.is_attachment]
+    return html[:1] or text_parts(root)
+
+
+def view(octets: bytes, html: bool = False) -> View:
+    """Make a message readable. @param html: show the HTML form, as text, where there is one."""
+    root = parse(octets)
+    headers = [
+        (name, safe_line(value[:_MAX_FIELD])) for name in SHOWN_FIELDS if (value := root.decoded_of(name).strip())
+    ]
+    body, defects = _body(root, html)
+    defects = [f"part {part.number}: {one}" for part in root.walk() for one in part.defects] + defects
+    defects += [f"the {name} field is missing" for name in ("From", "Date") if root.first(name) is None]
+    if len(defects) > _MAX_DEFECTS:
+        defects = [*defects[:_MAX_DEFECTS], f"and {len(defects) - _MAX_DEFECTS} more"]
+    return View(
+        headers=tuple(headers),
+        body=safe_text(body),
+        attachments=tuple(attachments_of(root)),
+        defects=tuple(safe_line(one) for one in defects),
+    )
+
+
+def all_headers(octets: bytes) -> Sequence[tuple[str, str]]:
+    """Every header field in order, decoded and safe for a terminal."""
+    return [(safe_line(one.name), safe_line(one.decoded)) for one in parse(octets).fields]
+
+
+def raw(octets: bytes) -> str:
+    """The message as it came, safe for a terminal: UTF-8 where it is, other octets as U+FFFD."""
+    return safe_text(octets.decode("utf-8", "replace"))
+
+
+def safe_structure(octets: bytes) -> list[Row]:
+    """The structure with all texts safe for a terminal."""
+    return [
+        Row(
+            row.number,
+            row.level,
+            safe_line(row.content_type),
+            safe_line(row.charset),
+            safe_line(row.encoding),
+            row.raw_octets,
+            row.decoded_octets,
+            row.overhead,
+            safe_line(row.name),
+            safe_line(row.content_id),
+            row.links,
+            tuple(safe_line(one) for one in row.defects),
+        )
+        for row in structure(parse(octets))
+    ]

@@ -1,0 +1,64 @@
+"""Reach an account's POP3 server: TLS as the account asks for it, logins only where they are safe."""
+
+from __future__ import annotations
+
+from emailsys.client.accounts.values import Auth, Security, Server
+from emailsys.client.fetch.pop3 import POP3Client, POP3Lost, connect
+from emailsys.client.fetch.stream import Stream
+from emailsys.mail.ip import is_loopback
+from emailsys.net.tls.context import TLSConfigError
+from emailsys.net.tls.peer import ExpectedServer
+
+
+class Unreachable(Exception):
+    """A server cannot be reached as the account wants it; the message says why. `certificate`: for its certificate."""
+
+    def __init__(self, message: str, *, certificate: bool = False) -> None:
+        super().__init__(message)
+        self.certificate = certificate
+
+
+def expected(server: Server, *, verify: bool = True) -> ExpectedServer:
+    """Whom TLS is to find there. @raise TLSConfigError: its name or its file of authorities is of no use."""
+    return ExpectedServer(server.host, server.ca_file, verify=verify, fingerprint=server.fingerprint if verify else "")
+
+
+def not_in_the_clear(server: Server) -> str:
+    """Why no password goes to that server."""
+    return f'{server} is on another machine, and the password would go there in the clear: use TLS (security = "tls")'
+
+
+def connect_pop3(stream: Stream, server: Server, *, verify: bool = True) -> POP3Client:
+    """Connect to a POP3 server, up to where the login begins. Blocks.
+
+    @raise Unreachable: no connection, no TLS, or a certificate that is refused.
+    """
+    try:
+        tls = None if server.security is Security.NONE else expected(server, verify=verify)
+        client = connect(
+            stream,
+            server.host,
+            server.port,
+            shown=str(server),
+            tls=tls if server.security is Security.TLS else None,
+            stls=tls if server.security is Security.STARTTLS else None,
+        )
+    except (POP3Lost, TLSConfigError) as error:
+        stream.close()
+        raise Unreachable(str(error), certificate=getattr(error, "certificate", False)) from error
+    if tls is None and not is_loopback(client.peer_host):
+        client.close()
+        raise Unreachable(not_in_the_clear(server))
+    return client
+
+
+def login_pop3(client: POP3Client, server: Server, secret: str) -> None:
+    """Log in. @raise POP3Refused: by the server. @raise POP3Lost: the connection is gone."""
+    client.say_utf8()
+    if server.auth is Auth.TOKEN:
+        client.login_by_token(server.username, secret)
+    else:
+        client.login(server.username, secret)
+    if not client.capabilities.offered or not client.pipelining:
+        # Some servers tell of PIPELINING after the login only.
+        client.look()

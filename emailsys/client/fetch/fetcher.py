@@ -1,0 +1,245 @@
+"""Fetch mail by POP3: kept and synced here first, recorded, and only then deleted there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from emailsys.client.accounts.blocking_secrets import SecretsInPlace
+from emailsys.client.accounts.values import Account, Server
+from emailsys.client.archive.values import ArchiveError, KeepsMail
+from emailsys.client.base.process_lock import Claim, Claimed
+from emailsys.client.fetch.journal import FetchedIds
+from emailsys.client.fetch.login import open_maildrop, pop3_of
+from emailsys.client.fetch.pop3 import POP3Lost, POP3Refused
+from emailsys.client.fetch.session import Round, Tally, headers, listing
+from emailsys.client.fetch.stream import OpenStreams
+from emailsys.client.fetch.threads import side_by_side
+from emailsys.client.fetch.values import (
+    EVERYTHING_NEW,
+    Fetched,
+    FetchError,
+    Progress,
+    Stage,
+    Waiting,
+    Wanted,
+)
+
+__all__ = ["FetchError", "Fetched", "Fetcher", "Progress", "Stage", "Waiting", "Wanted"]
+
+# How often a session is begun anew in which nothing came, and seconds before that.
+_FRUITLESS: Final = 2
+_BREATH: Final = 1.0
+# Seconds between two reports of one stage.
+_REPORT_EVERY: Final = 0.1
+# The longest wait of `watch` after failures, in seconds.
+_LONGEST_WAIT: Final = 900.0
+
+
+class _Reports:
+    """Tells of progress, but not a thousand times a second. Any thread may report."""
+
+    def __init__(self, account: str, tally: Tally, tell: Callable[[Progress], None]) -> None:
+        self._account = account
+        self._tally = tally
+        self._tell = tell
+        self._stage: Stage | None = None
+        self._at = 0.0
+
+    def __call__(self, stage: Stage, note: str = "") -> None:
+        at = time.monotonic()
+        if stage is self._stage and at - self._at < _REPORT_EVERY:
+            return
+        self._stage, self._at = stage, at
+        tally = self._tally
+        self._tell(
+            Progress(self._account, stage, len(tally.keys), tally.all_messages, tally.octets, tally.all_octets, note)
+        )
+
+
+class _AccountFetch:
+    """One account's fetch, over as many sessions as it takes."""
+
+    def __init__(self, fetcher: Fetcher, account: Account, wanted: Wanted, ids: FetchedIds) -> None:
+        self._fetcher = fetcher
+        self._account = account
+        self._wanted = wanted
+        self._ids = ids
+        self._tally = Tally()
+        self._report = _Reports(account.name, self._tally, fetcher.tell)
+
+    def run(self) -> Fetched:
+        try:
+            self._ids.load()
+            self._fetcher.store.add_account(self._account.name)
+            self._sessions()
+        except FetchError as error:
+            return self._result(str(error), error.advice, error.transient)
+        except ArchiveError as error:
+            return self._result(str(error), "the server still has what was not kept here", True)
+        except OSError as error:
+            return self._result(f"{error.filename or 'the state folder'}: {error.strerror}", "", True)
+        return self._result(self._refusals(), "the server has them still", False)
+
+    def _sessions(self) -> None:
+        fruitless = 0
+        while True:
+            before = len(self._tally.keys)
+            try:
+                self._session()
+            except POP3Lost as lost:
+                fruitless = 0 if len(self._tally.keys) > before else fruitless + 1
+                if fruitless >= _FRUITLESS or not self._fetcher.streams.pause(_BREATH):
+                    raise FetchError(str(lost), "what came is kept; fetch again for the rest", transient=True) from lost
+            except POP3Refused as refused:
+                raise FetchError(str(refused), transient=True) from refused
+            else:
+                return
+
+    def _session(self) -> None:
+        fetcher = self._fetcher
+        self._report(Stage.CONNECTING, str(self._account.pop3))
+        client = open_maildrop(fetcher.streams.new(), self._account, fetcher.secrets)
+        Round(
+            client, self._account, self._wanted, fetcher.store, self._ids, self._tally, fetcher.now, self._report
+        ).run()
+
+    def _refusals(self) -> str | None:
+        refused = self._tally.refused
+        if not refused:
+            return None
+        uid, reason = next(iter(refused.items()))
+        if len(refused) == 1:
+            return f"the server would not give the message {uid}: {reason}"
+        return f"the server would not give {len(refused)} messages, such as {uid}: {reason}"
+
+    def _result(self, problem: str | None, advice: str, transient: bool) -> Fetched:
+        tally = self._tally
+        self._report(Stage.FAILED if problem else Stage.DONE, problem or "")
+        return Fetched(
+            self._account.name,
+            tuple(tally.keys),
+            tally.octets,
+            tally.deleted,
+            tally.on_server,
+            tuple(tally.too_big),
+            problem,
+            advice if problem else "",
+            transient,
+        )
+
+
+class Fetcher:
+    """Fetches mail into the local store. One for one command: its methods block, until another thread stops them."""
+
+    def __init__(
+        self,
+        store: KeepsMail,
+        secrets: SecretsInPlace,
+        state: Path,
+        now: Callable[[], datetime],
+        progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        """
+        @param state: such as `places.state_folder()`.
+        @param progress: called by any thread, but by one at a time.
+        """
+        self.store = store
+        self.secrets = secrets
+        self.now = now
+        self.streams = OpenStreams()
+        self._progress = progress
+        self._telling = Lock()
+        self._state = state
+
+    def tell(self, progress: Progress) -> None:
+        """Tell how far a fetch is."""
+        with self._telling:
+            self._progress(progress)
+
+    def stop(self) -> None:
+        """Hang up, now and for good: what is complete by then is kept. Any thread may call it."""
+        self.streams.hang_up()
+
+    def fetch(self, account: Account, wanted: Wanted = EVERYTHING_NEW) -> Fetched:
+        """Fetch one account's new messages into its Inbox. Never raises for what servers, disks or people do."""
+        try:
+            server = pop3_of(account)
+        except FetchError as error:
+            return Fetched(account.name, problem=str(error), advice=error.advice)
+        ids = self._ids(server)
+        try:
+            claim = Claim(ids.claim_path)
+        except Claimed as claimed:
+            said = f"{claimed} is fetching the mail of {account.name} now"
+            return Fetched(account.name, problem=said, advice="wait until it is done", transient=True)
+        except OSError as error:
+            return Fetched(account.name, problem=f"{error.filename or self._state}: {error.strerror}")
+        try:
+            return _AccountFetch(self, account, wanted, ids).run()
+        finally:
+            claim.release()
+
+    def fetch_all(self, accounts: Sequence[Account], wanted: Wanted = EVERYTHING_NEW) -> Sequence[Fetched]:
+        """Fetch accounts side by side; results in their order. Ctrl-C stops all."""
+        return side_by_side([partial(self.fetch, account, wanted) for account in accounts], self.stop)
+
+    def preview(self, account: Account, lines: int = 0, limit: int = 100) -> Sequence[Waiting]:
+        """What is on the server, the latest first, each with header and so many lines (TOP); nothing is fetched.
+
+        @param limit: of so many messages.
+        @raise FetchError: it cannot be told; the message says why.
+        """
+        ids = self._ids(pop3_of(account))
+        try:
+            ids.load()
+        except OSError as error:
+            raise FetchError(f"{error.filename or self._state}: {error.strerror}") from error
+        client = open_maildrop(self.streams.new(), account, self.secrets)
+        try:
+            messages = listing(client)[0][-limit:] if limit > 0 else []
+            found = headers(client, messages, lines)
+            client.quit()
+        except (POP3Lost, POP3Refused) as error:
+            raise FetchError(str(error), transient=True) from error
+        finally:
+            client.close()
+        return [
+            Waiting(message.uid, message.octets, found.get(message.uid, b""), message.uid in ids)
+            for message in reversed(messages)
+        ]
+
+    def watch(
+        self,
+        accounts: Sequence[Account],
+        seconds: float,
+        fetched: Callable[[Fetched], None],
+        wanted: Wanted = EVERYTHING_NEW,
+    ) -> None:
+        """Fetch again and again, each account so many seconds after its last fetch ended, until stopped by Ctrl-C or
+        otherwise.
+
+        After failures it waits twice as long each time, up to a quarter of an hour.
+
+        @param fetched: called by any thread, but by one at a time.
+        """
+
+        def watch_one(account: Account) -> None:
+            wait = seconds
+            while True:
+                result = self.fetch(account, wanted)
+                with self._telling:
+                    fetched(result)
+                wait = seconds if result.problem is None else max(seconds, min(2 * wait, _LONGEST_WAIT))
+                if not self.streams.pause(wait):
+                    return
+
+        side_by_side([partial(watch_one, account) for account in accounts], self.stop)
+
+    def _ids(self, server: Server) -> FetchedIds:
+        return FetchedIds(self._state / "fetched", server.host, server.username)

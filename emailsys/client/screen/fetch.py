@@ -1,0 +1,63 @@
+"""Fetching from the full screen, with its progress in the line at the bottom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from emailsys.client.display.list_text import counted
+from emailsys.client.fetch.values import Fetched, Progress, Stage
+from emailsys.client.mailbox import Desk
+from emailsys.client.screen.panes import Panes
+from emailsys.client.screen.program import MailProgram
+
+
+class Fetching:
+    """Fetches all accounts, once at a time."""
+
+    def __init__(self, desk: Desk, app: MailProgram, screen: Panes) -> None:
+        self._desk = desk
+        self._app = app
+        self._screen = screen
+        self._progress: dict[str, Progress] = {}
+        self._busy = False
+
+    async def fetch(self) -> None:
+        """Fetch, and say what came."""
+        if self._busy:
+            self._screen.tell("fetching already")
+            return
+        accounts = [one for one in await asyncio.to_thread(self._desk.accounts) if one.pop3 is not None]
+        if not accounts:
+            self._screen.tell("there is no account to fetch: emailsys mail account add you@example.org", error=True)
+            return
+        self._busy = True
+        self._progress.clear()
+        self._screen.tell("fetching ...")
+        self._screen.progress(0, None)
+        try:
+            results = await self._app.postal.fetch(accounts, self._tell)
+        finally:
+            self._busy = False
+            self._screen.progress(None, None)
+        await self._screen.reload()
+        self._report(results)
+
+    def _tell(self, progress: Progress) -> None:
+        self._progress[progress.account] = progress
+        done = sum(one.messages for one in self._progress.values())
+        of = sum(one.all_messages for one in self._progress.values())
+        stages = {one.stage for one in self._progress.values()} - {Stage.DONE, Stage.FAILED}
+        words = ", ".join(sorted(stage.value for stage in stages)) or "done"
+        self._screen.tell(f"{words}: {done} of {of} messages" if of else words)
+        self._screen.progress(done, of)
+
+    def _report(self, results: Sequence[Fetched]) -> None:
+        number = sum(len(one.keys) for one in results)
+        what = counted(number, "new ") if number else "no new mail"
+        big = sum(len(one.too_big) for one in results)
+        self._screen.tell(f"{what}{f'; {big} left on the server for their size' if big else ''}")
+        for one in results:
+            if one.problem is not None:
+                advice = f"; {one.advice}" if one.advice else ""
+                self._screen.tell(f"{one.account}: {one.problem}{advice}", error=True)

@@ -1,0 +1,81 @@
+"""The pane of accounts and folders, with how many messages are not read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+from textual.message import Message
+from textual.widgets import Tree
+
+from emailsys.client.archive.values import DRAFTS, OUTBOX, FolderCount, Place
+from emailsys.client.text.terminal import safe_line
+
+
+class FolderPane(Tree[Place]):
+    """Accounts, and below each its folders."""
+
+    class Chosen(Message):
+        """The person chose a folder."""
+
+        def __init__(self, place: Place) -> None:
+            super().__init__()
+            self.place = place
+
+    def __init__(self) -> None:
+        super().__init__("Accounts", id="folders")
+        self.show_root = False
+        self.guide_depth = 2
+        self._shown: list[FolderCount] = []
+        self._current: Place | None = None
+
+    def show(self, counts: Sequence[FolderCount], current: Place | None) -> None:
+        """Show folders; the tree is made anew only where there are others than before."""
+        if [one.place for one in counts] == [one.place for one in self._shown]:
+            by_place = {one.place: one for one in counts}
+            for account in self.root.children:
+                for node in account.children:
+                    if node.data is not None:
+                        node.set_label(_label(by_place[node.data]))
+        else:
+            self.clear()
+            accounts = {}
+            for one in counts:
+                owner = one.place.account
+                if owner not in accounts:
+                    accounts[owner] = self.root.add(Text(safe_line(owner), "bold"), expand=True)
+                accounts[owner].add_leaf(_label(one), data=one.place)
+            self.root.expand()
+            self._current = None
+        self._shown = list(counts)
+        # The person may be on the way to another one.
+        if current != self._current:
+            self._current = current
+            self.point_at(current)
+
+    def point_at(self, place: Place | None) -> None:
+        """Move the cursor to a folder."""
+        if self.last_line < 0:
+            # Asking for the last line has the lines counted; without it no node knows its own.
+            return
+        for account in self.root.children:
+            for node in account.children:
+                if node.data == place:
+                    self.move_cursor(node)
+
+    def on_tree_node_selected(self, event: Tree.NodeSelected[Place]) -> None:
+        """Enter or a click."""
+        event.stop()
+        if event.node.data is not None:
+            self.post_message(self.Chosen(event.node.data))
+
+
+def _label(one: FolderCount) -> Text:
+    text = Text(safe_line(one.place.folder))
+    if one.place.folder in (DRAFTS, OUTBOX):
+        if one.messages:
+            text.append(f" {one.messages}", "dim")
+    elif one.unread:
+        text.stylize("bold")
+        text.append(f" {one.unread}", "bold")
+    return text

@@ -1,0 +1,82 @@
+"""What the list of messages shows: a folder, a search, or a conversation; page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from emailsys.client.archive.archive import Archive
+from emailsys.client.archive.values import Place, Summary
+from emailsys.client.screen.message_pane import PAGE
+
+# More than any list has: all of it.
+_ALL: Final = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class InFolder:
+    """The messages of a folder."""
+
+    place: Place
+
+    @property
+    def title(self) -> str:
+        """What the bar says."""
+        return f"{self.place.account} · {self.place.folder}"
+
+    def page(self, archive: Archive, below: int | None) -> Sequence[Summary]:
+        """The newest, or those below a number."""
+        return archive.list(self.place, PAGE, below)
+
+    def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
+        """What a search finds among all of its messages; "" finds all."""
+        # Naming the folder is what makes a search look into Trash.
+        found = archive.search(f'folder:"{self.place.folder}" {query}', self.place.account, _ALL)
+        return [one for one in found if one.place == self.place]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search finds, in all accounts."""
+
+    query: str
+
+    @property
+    def title(self) -> str:
+        """What the bar says."""
+        return f"search: {self.query}"
+
+    def page(self, archive: Archive, below: int | None) -> Sequence[Summary]:
+        """The newest, or those below a number."""
+        return archive.search(self.query, None, PAGE, below)
+
+    def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
+        """What a search finds among all that was found; "" finds all."""
+        closed = f'{self.query}"' if self.query.count('"') % 2 else self.query
+        return archive.search(f"{closed} {query}", None, _ALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The messages of a conversation, the oldest first."""
+
+    key: str
+
+    @property
+    def title(self) -> str:
+        """What the bar says."""
+        return "conversation"
+
+    def page(self, archive: Archive, below: int | None) -> Sequence[Summary]:
+        """All of them."""
+        return archive.thread(self.key) if below is None else []
+
+    def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
+        """What a search finds among the messages of the conversation; "" finds all."""
+        messages = archive.thread(self.key)
+        keys = {one.key for one in archive.search(query, None, _ALL)} if query else {one.key for one in messages}
+        return [one for one in messages if one.key in keys]
+
+
+Shown = InFolder | Found | Conversation

@@ -1,0 +1,287 @@
+"""The main screen: its keys, and what each does with the message under the cursor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from textual.binding import BindingType
+
+from emailsys.client.archive.query import misread
+from emailsys.client.archive.values import DRAFTS, OUTBOX, BadQuery, Flag, Summary
+from emailsys.client.display.list_text import weight
+from emailsys.client.display.message import Attached, all_headers, attachments, save_attachment, view
+from emailsys.client.mailbox import Desk
+from emailsys.client.screen.dialogs import Ask, Choose, Confirm, Read, help_text
+from emailsys.client.screen.fetch import Fetching
+from emailsys.client.screen.folder_pane import FolderPane
+from emailsys.client.screen.keys import MAIN
+from emailsys.client.screen.list_sources import Conversation, Found
+from emailsys.client.screen.message_actions import Handling
+from emailsys.client.screen.outbox_actions import Outgoing
+from emailsys.client.screen.panes import Panes
+from emailsys.client.screen.parts_text import parts_text
+from emailsys.client.screen.program import MailProgram
+from emailsys.client.screen.selection_actions import Selecting
+
+#: What is done with messages: the one under the cursor, or all that are selected.
+Work = Callable[[Sequence[Summary]], Coroutine[Any, Any, None]]
+
+_SEARCH_HINT: Final = 'words, "phrases", from:, subject:, has:attachment, is:unread, tag:, before:2026-03, newer:7d'
+
+
+class MainScreen(Panes):
+    """The panes with their keys."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key.binding(priority=key.keys in ("tab", "enter", "space")) for key in MAIN
+    ]
+
+    def __init__(self, desk: Desk, app: MailProgram) -> None:
+        super().__init__(desk, app)
+        self._html = self._every_header = False
+        self._outgoing = Outgoing(desk, app, self)
+        self._fetching = Fetching(desk, app, self)
+        self._handling = Handling(desk, self)
+        self._selector = Selecting(desk, self)
+
+    def on_message_pane_chosen(self) -> None:
+        """A click."""
+        self.action_open()
+
+    # Reading
+
+    def action_open(self) -> None:
+        """Open the message, or what has the focus."""
+        pane = self.query_one(FolderPane)
+        if self.focused is pane:
+            pane.action_select_cursor()
+        else:
+            self.with_current(self._open)
+
+    async def _open(self, summary: Summary) -> None:
+        if summary.place.folder == DRAFTS:
+            await self._outgoing.edit(summary)
+            return
+        self._html = self._every_header = False
+        await self._read(summary)
+        self.set_focus(self.reader)
+        if summary.is_unread:
+            await asyncio.to_thread(self.desk.archive.set_flags, [summary.key], Flag.SEEN)
+            await self.renew([summary.key])
+
+    async def _read(self, summary: Summary) -> None:
+        octets = await asyncio.to_thread(self.desk.archive.octets, summary.key)
+        seen = await asyncio.to_thread(view, octets, self._html)
+        self.reader.show(summary.key, seen, all_headers(octets) if self._every_header else seen.headers)
+
+    def action_headers(self) -> None:
+        """All header fields, or the usual ones."""
+        self._every_header = not self._every_header
+        self.with_current(self._read)
+
+    def action_html(self) -> None:
+        """The HTML form as text, or the plain text."""
+        self._html = not self._html
+        self.with_current(self._read)
+
+    def action_structure(self) -> None:
+        """The parts of the message."""
+
+        async def show(summary: Summary) -> None:
+            octets = await asyncio.to_thread(self.desk.archive.octets, summary.key)
+            self.app.push_screen(Read("Structure", await asyncio.to_thread(parts_text, octets)))
+
+        self.with_current(show)
+
+    def action_attachments(self) -> None:
+        """Choose one and save it."""
+
+        async def choose(summary: Summary) -> None:
+            octets = await asyncio.to_thread(self.desk.archive.octets, summary.key)
+            found = await asyncio.to_thread(attachments, octets)
+            if not found:
+                self.tell("no attachments")
+                return
+            lines = [f"{one.number}  {one.name}  {one.content_type}, {weight(one.octets)}" for one in found]
+            number = await self.app.push_screen_wait(Choose("Attachments", lines, "Enter saves it"))
+            if number is None:
+                return
+            downloads = Path.home() / "Downloads"
+            folder = str(downloads if downloads.is_dir() else Path.cwd())
+            where = await self.app.push_screen_wait(Ask(f"Save {found[number].name} into which folder?", folder))
+            if where:
+                self.tell(f"saved {await asyncio.to_thread(_save, found[number], where)}")
+
+        self.with_current(choose)
+
+    def action_conversation(self) -> None:
+        """List the conversation."""
+        self.with_current(lambda summary: self.show(Conversation(summary.key), summary.key))
+
+    def action_search(self) -> None:
+        """Ask for a search."""
+
+        async def search() -> None:
+            before = self.shown.query if isinstance(self.shown, Found) else ""
+            query = await self.app.push_screen_wait(Ask("Search", before, _SEARCH_HINT))
+            if not query:
+                return
+            try:
+                await self.show(Found(query))
+                self.tell(misread(query), error=bool(misread(query)))
+            except BadQuery as error:
+                self.tell(str(error), error=True)
+            self.set_focus(self.messages)
+
+        self.work(search)
+
+    # Writing
+
+    def action_compose(self) -> None:
+        """Write a message."""
+        self.work(self._outgoing.compose, "writing")
+
+    def action_reply(self) -> None:
+        """Answer the sender."""
+        self.with_current(lambda summary: self._outgoing.answer(summary, False))
+
+    def action_reply_all(self) -> None:
+        """Answer everybody."""
+        self.with_current(lambda summary: self._outgoing.answer(summary, True))
+
+    def action_forward(self) -> None:
+        """Pass it on."""
+        self._with_one(self._outgoing.forward)
+
+    def action_edit(self) -> None:
+        """Write anew from this one."""
+        self.with_current(self._outgoing.edit)
+
+    def action_flush(self) -> None:
+        """Send what waits."""
+        self.work(self._outgoing.flush, "sending")
+
+    def action_stop(self) -> None:
+        """Stop what is held."""
+        self.work(self._outgoing.stop)
+
+    # Handling
+
+    def _with_one(self, work: Work) -> None:
+        """Do with the message under the cursor what can be done with several."""
+        self.with_current(lambda summary: work([summary]))
+
+    def action_delete(self) -> None:
+        """To Trash."""
+        self._with_one(self._delete)
+
+    async def _delete(self, summaries: Sequence[Summary]) -> None:
+        for one in summaries:
+            if one.place.folder == OUTBOX:
+                await self._outgoing.stop(one.key)
+        await self._handling.delete([one for one in summaries if one.place.folder != OUTBOX])
+
+    def action_undelete(self) -> None:
+        """Back out of Trash."""
+        current = self.messages.current
+        self.work(lambda: self._handling.undelete([current] if current is not None else []))
+
+    def action_move(self) -> None:
+        """To another folder."""
+        self._with_one(self._handling.move)
+
+    def action_archive(self) -> None:
+        """To the folder Archive."""
+        self._with_one(self._handling.archive)
+
+    def action_flag(self) -> None:
+        """Flagged, or not."""
+        self._with_one(self._toggle_flag)
+
+    async def _toggle_flag(self, summaries: Sequence[Summary]) -> None:
+        await self._handling.toggle(summaries, Flag.FLAGGED)
+
+    def action_unread(self) -> None:
+        """Not read, or read."""
+        self._with_one(self._toggle_read)
+
+    async def _toggle_read(self, summaries: Sequence[Summary]) -> None:
+        await self._handling.toggle(summaries, Flag.SEEN)
+
+    def action_tag(self) -> None:
+        """Tags."""
+        self._with_one(self._handling.tag)
+
+    # Several messages at once
+
+    def action_select(self) -> None:
+        """Select it and go on to the next one, as mutt does."""
+        if self.messages.current is None:
+            self.tell("there is no message")
+            return
+        self._with_one(self._selector.toggle)
+        if self.messages.cursor_row + 1 < len(self.messages.summaries):
+            self.move_by(1)
+
+    def action_select_found(self) -> None:
+        """Select what a search finds."""
+        self.work(lambda: self._selector.by_search(True))
+
+    def action_unselect_found(self) -> None:
+        """Unselect what a search finds."""
+        self.work(lambda: self._selector.by_search(False))
+
+    def action_for_all(self) -> None:
+        """Wait for the key that is meant for all that are selected."""
+        works: dict[str, Work] = {
+            "delete": self._delete,
+            "undelete": self._handling.undelete,
+            "move": self._handling.move,
+            "archive": self._handling.archive,
+            "flag": self._toggle_flag,
+            "unread": self._toggle_read,
+            "tag": self._handling.tag,
+            "forward": self._outgoing.forward,
+            "select": self._selector.toggle,
+        }
+
+        self._selector.ask_action(lambda action, summaries: works[action](summaries))
+
+    # Program
+
+    def action_fetch(self) -> None:
+        """Fetch new mail."""
+        self.work(self._fetching.fetch, "fetching")
+
+    def action_theme(self) -> None:
+        """Dark or light."""
+        self.mail_app.change_theme()
+
+    def action_help(self) -> None:
+        """All keys."""
+        self.app.push_screen(Read("Keys", help_text()))
+
+    def action_quit(self) -> None:
+        """From the message to the list; from there, out."""
+        if self.focused is not self.messages:
+            self.set_focus(self.messages)
+            return
+
+        async def leave() -> None:
+            held = self._outgoing.held
+            if held is not None and not await self.app.push_screen_wait(
+                Confirm("A message is not sent yet; it stays in the outbox. Leave?")
+            ):
+                return
+            self.app.exit()
+
+        self.work(leave)
+
+
+def _save(attached: Attached, folder: str) -> Path:
+    target = Path(folder).expanduser()
+    target.mkdir(parents=True, exist_ok=True)
+    return save_attachment(attached, target)

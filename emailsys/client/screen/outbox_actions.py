@@ -1,0 +1,139 @@
+"""Writing and sending from the full screen: compose, answer, pass on; queue, send, stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from emailsys.client.accounts.values import Account, AccountError
+from emailsys.client.archive.values import ArchiveError, Flag, Summary
+from emailsys.client.compose.draft import ComposeError, Draft
+from emailsys.client.mailbox import Desk
+from emailsys.client.screen.composer import Composer
+from emailsys.client.screen.panes import Panes
+from emailsys.client.screen.program import MailProgram
+from emailsys.client.send.sender import SendProgress, Sent
+
+
+class Outgoing:
+    """What leaves the desk. Its coroutines run in workers of the main screen."""
+
+    def __init__(self, desk: Desk, app: MailProgram, screen: Panes) -> None:
+        self._desk = desk
+        self._app = app
+        self._screen = screen
+        #: The key of the message that is being held, or sent.
+        self.held: str | None = None
+
+    async def compose(self) -> None:
+        """A message from nothing."""
+        account = await asyncio.to_thread(self._account, self._screen.account_name)
+        await self._write(account, self._desk.blank(account))
+
+    async def answer(self, summary: Summary, to_all: bool) -> None:
+        """An answer."""
+        draft = await asyncio.to_thread(self._desk.reply, summary, to_all)
+        await self._write(self._desk.account_for(summary), draft, origins=[summary.key], flag=Flag.ANSWERED)
+
+    async def forward(self, summaries: Sequence[Summary]) -> None:
+        """The messages passed on in one."""
+        drafts = await asyncio.to_thread(lambda: [self._desk.forward(one) for one in summaries])
+        draft = drafts[0]
+        draft.attachments = [file for one in drafts for file in one.attachments]
+        keys = [one.key for one in summaries]
+        await self._write(self._desk.account_for(summaries[0]), draft, origins=keys, flag=Flag.FORWARDED)
+
+    async def edit(self, summary: Summary) -> None:
+        """Go on with a draft; of any other message, a new one like it."""
+        draft = await asyncio.to_thread(self._desk.open_draft, summary.key)
+        key = summary.key if self._desk.is_draft(summary) else None
+        await self._write(self._desk.account_for(summary), draft, key)
+
+    def _account(self, name: str | None) -> Account:
+        accounts = self._desk.accounts_file.load()
+        return self._desk.account(name if name in accounts else None)
+
+    async def _write(
+        self,
+        account: Account,
+        draft: Draft,
+        key: str | None = None,
+        origins: Sequence[str] = (),
+        flag: Flag = Flag.NONE,
+    ) -> None:
+        accounts = await asyncio.to_thread(self._desk.accounts)
+        written = await self._app.push_screen_wait(Composer(self._desk, accounts, account, draft, key))
+        if written is None:
+            await self._screen.reload()
+            return
+        chosen, draft, draft_key = written
+
+        def put() -> str:
+            queued = self._desk.queue(chosen, draft, self._app.hold)
+            self._desk.drop_draft(draft_key)
+            for origin in origins:
+                self._desk.mark_handled(origin, flag)
+            return queued
+
+        try:
+            queued = await asyncio.to_thread(put)
+        except (ComposeError, ArchiveError) as error:
+            self._screen.tell(f"{error}; what you wrote is in Drafts", error=True)
+            await self._screen.reload()
+            return
+        await self._screen.reload()
+        self._screen.run_worker(self.send(chosen, queued), group="sending")
+
+    async def send(self, account: Account, key: str) -> None:
+        """Send a message of the outbox when its hold is over."""
+        self.held = key
+        if self._app.hold:
+            self._screen.tell(f"held for {self._app.hold:g} seconds: z stops it")
+        else:
+            self._screen.tell("sending ...")
+        try:
+            sent = await self._app.postal.send(account, key, self._progress)
+        finally:
+            if self.held == key:
+                self.held = None
+            self._screen.progress(None, None)
+        self._report(sent)
+        await self._screen.reload()
+
+    def _progress(self, progress: SendProgress) -> None:
+        self._screen.progress(progress.octets, progress.all_octets)
+
+    def _report(self, sent: Sent) -> None:
+        if sent.problem is None:
+            self._screen.tell(f"sent to {', '.join(sent.accepted)}; it cannot be stopped any more")
+            return
+        stopped = not sent.waits and not sent.refusals and not sent.accepted
+        words = f"{sent.problem}{'; ' + sent.advice if sent.advice else ''}"
+        if sent.in_doubt:
+            words += "; the server may have taken it: it may arrive twice"
+        self._screen.tell(words if stopped else f"{words}; it waits in the outbox, $ tries again", error=not stopped)
+
+    async def flush(self) -> None:
+        """Send all that is due."""
+        accounts = await asyncio.to_thread(self._desk.accounts)
+        self._screen.tell("sending what waits ...")
+        results = await self._app.postal.flush(accounts)
+        if not results:
+            self._screen.tell("nothing waits to be sent")
+        for sent in results:
+            self._report(sent)
+        await self._screen.reload()
+
+    async def stop(self, key: str | None = None) -> None:
+        """Take a message back into Drafts, that of `key` or the one that is held."""
+        wanted = key or self.held
+        if wanted is None:
+            self._screen.tell("nothing is being held")
+            return
+        try:
+            stopped = await asyncio.to_thread(self._desk.outbox.stop, wanted)
+        except (ArchiveError, AccountError) as error:
+            self._screen.tell(str(error), error=True)
+            return
+        self._screen.tell(stopped.words, error=not stopped.stopped)
+        await self._screen.reload()

@@ -1,0 +1,33 @@
+"""The parts of a message as a text to be read."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from emailsys.client.display.list_text import weight
+from emailsys.client.display.message import safe_structure
+
+
+def parts_text(octets: bytes) -> Text:
+    """A line a part: number, type, charset, encoding, sizes, overhead, links; below it its defects."""
+    text = Text()
+    for row in safe_structure(octets):
+        text.append(f"{'  ' * min(row.level, 20)}{row.number} ", "bold")
+        text.append(row.content_type, "bold")
+        for one in (row.charset, row.encoding, row.name and f"“{row.name}”"):
+            if one:
+                text.append(f"  {one}")
+        sizes = f"  {weight(row.raw_octets)}"
+        if row.decoded_octets is not None and row.decoded_octets != row.raw_octets:
+            sizes += f" → {weight(row.decoded_octets)}"
+        if row.overhead is not None:
+            sizes += f" ({row.overhead:+.1f}%)"
+        text.append(f"{sizes}\n")
+        indent = "  " * (min(row.level, 20) + 2)
+        if row.content_id:
+            text.append(f"{indent}Content-ID {row.content_id}\n", "dim")
+        if row.links:
+            text.append(f"{indent}shows {', '.join(row.links)}\n", "dim")
+        for defect in row.defects:
+            text.append(f"{indent}defect: {defect}\n", "italic red")
+    return text

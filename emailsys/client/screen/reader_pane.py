@@ -1,0 +1,60 @@
+"""The pane that shows a message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+from typing_extensions import override
+
+from emailsys.client.display.list_text import weight
+from emailsys.client.display.message import View
+
+
+class ReaderPane(VerticalScroll):
+    """Header fields, text, attachments, defects."""
+
+    def __init__(self) -> None:
+        super().__init__(id="reader")
+        #: The key of the message that is shown; None for none.
+        self.key: str | None = None
+
+    @override
+    def compose(self) -> ComposeResult:
+        yield Static("", markup=False, id="text")
+
+    def show(self, key: str, view: View, headers: Sequence[tuple[str, str]]) -> None:
+        """Show a message from its beginning."""
+        self.key = key
+        self.add_class("open")
+        self.query_one("#text", Static).update(_text(view, headers))
+        self.scroll_home(animate=False)
+
+    def close(self) -> None:
+        """Show none: the list has all the room."""
+        self.key = None
+        self.remove_class("open")
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the last line is seen."""
+        return self.scroll_offset.y >= self.max_scroll_y
+
+
+def _text(view: View, headers: Sequence[tuple[str, str]]) -> Text:
+    text = Text()
+    for name, value in headers:
+        text.append(f"{name}: ", "bold")
+        text.append(f"{value}\n", "bold" if name == "Subject" else "")
+    for one in view.attachments:
+        text.append("Attached: ", "bold")
+        text.append(f"{one.name}  {one.content_type}, {weight(one.octets)}\n")
+    text.append("\n")
+    for line in view.body.split("\n"):
+        text.append(f"{line}\n", "italic dim" if line.startswith(">") else "")
+    for defect in view.defects:
+        text.append(f"defect: {defect}\n", "italic red")
+    return text

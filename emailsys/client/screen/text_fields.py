@@ -1,0 +1,31 @@
+"""The fields one writes in: whatever is put into them, by a draft, a paste or an editor, none of it moves the terminal.
+
+Textual hands control characters on to the terminal as they are.
+"""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.widgets import Input, TextArea
+from typing_extensions import override
+
+from emailsys.client.text.terminal import as_written
+
+
+class Line(Input):
+    """One line."""
+
+    def validate_value(self, value: str) -> str:
+        """What stands in the line; Textual asks by this name."""
+        return as_written(value.replace("\n", " ").replace("\t", " "))
+
+
+class Page(TextArea):
+    """Several lines. The text stays as it is; only what is seen of it is made safe."""
+
+    @override
+    def get_line(self, line_index: int) -> Text:
+        """A line as it is seen."""
+        seen = super().get_line(line_index)
+        seen.plain = as_written(seen.plain)
+        return seen

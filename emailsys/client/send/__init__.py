@@ -1,0 +1,1 @@
+"""Sending: the outbox, the submission server, the outcome of each attempt."""

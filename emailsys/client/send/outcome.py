@@ -1,0 +1,65 @@
+"""What an attempt to send means for a message in the outbox: who has it, who is tried again, who was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from emailsys.client.send.note import OutboxNote, Refusal
+from emailsys.mail.address import Address
+from emailsys.mail.reply import Reply
+from emailsys.mail.transmission import Outcome, OutcomeKind
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The note after an attempt, and what is to be told. `accepted` are those of this attempt."""
+
+    note: OutboxNote
+    accepted: tuple[Address, ...]
+    in_doubt: bool
+    last_reply: str
+
+
+def shown(reply: Reply) -> str:
+    """A reply on one line."""
+    words = " ".join(part for part in (str(reply.code), reply.enhanced, reply.text.replace("\n", " ")) if part)
+    return words.strip()
+
+
+def settle(note: OutboxNote, outcomes: Sequence[Outcome]) -> Settlement:
+    """@param outcomes: one for each of `note.to_try`, in their order."""
+    accepted: list[Address] = []
+    refusals = [refusal for refusal in note.refusals if refusal.permanent]
+    replies: list[str] = []
+    for address, outcome in zip(note.to_try, outcomes, strict=True):
+        # What we say in the server's place needs no code.
+        words = shown(outcome.reply) if outcome.from_remote else outcome.reply.text
+        replies.append(words)
+        if outcome.kind is OutcomeKind.DELIVERED:
+            accepted.append(address)
+        else:
+            refusals.append(Refusal(str(address), words, outcome.kind is OutcomeKind.FAILED))
+    in_doubt = any(outcome.in_doubt for outcome in outcomes)
+    left = tuple(address for address in note.waiting if address not in accepted)
+    after = note.changed(
+        waiting=left,
+        accepted=note.accepted + tuple(accepted),
+        refusals=tuple(refusals),
+        begun=in_doubt,
+        stuck=bool(refusals) and all(refusal.permanent for refusal in refusals),
+        sent=not left,
+        problem=_problem(refusals, len(left) + len(note.accepted) + len(accepted)),
+    )
+    return Settlement(after, tuple(accepted), in_doubt, replies[-1] if replies else "")
+
+
+def _problem(refusals: Sequence[Refusal], all_recipients: int) -> str:
+    if not refusals:
+        return ""
+    reasons = list(dict.fromkeys(refusal.reply for refusal in refusals))
+    if len(refusals) == all_recipients and len(reasons) == 1:
+        return reasons[0]
+    if len(refusals) == 1:
+        return f"{refusals[0].address}: {refusals[0].reply}"
+    return f"{len(refusals)} of {all_recipients} recipients, such as {refusals[0].address}: {refusals[0].reply}"

@@ -1,0 +1,279 @@
+"""Send what waits in the outbox through the account's submission server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from twisted.internet.task import deferLater
+
+from emailsys.client.accounts.secrets import Secrets
+from emailsys.client.accounts.values import Account, AccountError, Auth, Server
+from emailsys.client.archive.archive import Archive
+from emailsys.client.archive.values import ArchiveError
+from emailsys.client.base.gather import all_to_their_end
+from emailsys.client.base.process_lock import Claimed
+from emailsys.client.base.threads import InThread, threads_of
+from emailsys.client.fetch.connect import Unreachable
+from emailsys.client.fetch.login import CERTIFICATE_ADVICE, LOGIN_ADVICE
+from emailsys.client.send.outbox import Job, Outbox, Refusal
+from emailsys.client.send.outcome import Settlement, settle, shown
+from emailsys.client.send.submission import hosts_of, next_hop_of, tls_for
+from emailsys.config.settings import OutboundSettings
+from emailsys.mail.dsn_request import (
+    NOTHING_ASKED,
+    NOTHING_ASKED_FOR_RECIPIENT,
+    MessageRequest,
+    RecipientRequest,
+    Return,
+)
+from emailsys.mail.envelope import BodyType, MailParameters
+from emailsys.mail.transmission import Forward, Outcome, Transmission
+from emailsys.net.outbound.pool import Dialer
+from emailsys.telemetry import Telemetry
+
+# What we call ourselves: a client's own name tells its user's network, and submission servers do not ask for it.
+_HOSTNAME: Final = "localhost"
+_PIECE: Final = 64 * 1024
+# Seconds, and how often, a message is asked for that somebody looks at this very moment.
+_SHORTLY: Final = 0.1
+_TRIES: Final = 5
+# Seconds that connections get to say goodbye.
+_GRACE: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class SendProgress:
+    """How much of a message is on its way."""
+
+    key: str
+    octets: int
+    all_octets: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How sending one message ended.
+
+    `accepted` are the recipients whom the server took it for: from then on it cannot be stopped. `problem` is None if
+    all were accepted, else what failed and why, in words. `waits`: it is still in the outbox and will be tried again.
+    `in_doubt`: the connection broke before the last reply; the server may have taken it, and it may arrive twice.
+    `reply` is the server's last word on the message.
+    """
+
+    key: str
+    account: str
+    accepted: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    problem: str | None = None
+    advice: str = ""
+    waits: bool = False
+    in_doubt: bool = False
+    reply: str = ""
+
+
+class _CannotBegin(Exception):
+    """Nothing can be sent through that server; the message says why."""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+class Sender:
+    """Sends messages of the outbox. One for the whole program."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        archive: Archive,
+        outbox: Outbox,
+        secrets: Secrets,
+        now: Callable[[], datetime],
+        progress: Callable[[SendProgress], None] = lambda progress: None,
+        in_thread: InThread | None = None,
+    ) -> None:
+        """@param in_thread: None for the reactor's threads."""
+        self._reactor = reactor
+        self._archive = archive
+        self._outbox = outbox
+        self._secrets = secrets
+        self._now = now
+        self._progress = progress
+        self._in_thread = in_thread or threads_of(reactor)
+        self._dialers: dict[Server, Dialer] = {}
+
+    async def send(self, account: Account, key: str) -> Sent:
+        """Wait until its hold is over, then send it now. Never raises for what servers or disks do.
+
+        Cancelled while it is held, it stays in the outbox; see Outbox.stop.
+        """
+        try:
+            due = await self._in_thread(lambda: self._outbox.due_at(key))
+            left = due - self._now().timestamp()
+            if left > 0:
+                await deferLater(self._reactor, left)
+            job = await self._begin(key)
+        except Claimed as claimed:
+            return Sent(key, account.name, problem=f"{claimed} is sending it now", waits=True)
+        except ArchiveError as error:
+            return Sent(key, account.name, problem=str(error))
+        except OSError as error:
+            return Sent(key, account.name, problem=f"{error.filename or key}: {error.strerror}", waits=True)
+        if job is None:
+            return Sent(key, account.name, problem="it was taken back, and is not sent")
+        try:
+            return await self._attempt(account, job)
+        except ArchiveError as error:
+            return Sent(key, account.name, problem=str(error), waits=True, in_doubt=True)
+        finally:
+            # At once: that only removes a file.
+            self._outbox.end(job)
+
+    async def flush(self, accounts: Sequence[Account]) -> Sequence[Sent]:
+        """Send all that is due, accounts side by side, over one connection each."""
+        results = await all_to_their_end(self._flush(account) for account in accounts)
+        return [sent for of_account in results for sent in of_account]
+
+    async def close(self) -> None:
+        """Say goodbye to servers."""
+        await all_to_their_end(dialer.close(_GRACE) for dialer in self._dialers.values())
+        self._dialers.clear()
+
+    async def _flush(self, account: Account) -> list[Sent]:
+        try:
+            keys = await self._in_thread(lambda: self._outbox.due(account.name))
+        except ArchiveError as error:
+            return [Sent("", account.name, problem=str(error))]
+        results: list[Sent] = []
+        for key in keys:
+            results.append(await self.send(account, key))
+        return results
+
+    async def _begin(self, key: str) -> Job | None:
+        """Claim it. Whoever lists the outbox holds a claim for a moment."""
+        for _attempt in range(_TRIES):
+            try:
+                return await self._in_thread(lambda: self._outbox.begin(key))
+            except Claimed:
+                await deferLater(self._reactor, _SHORTLY)
+        return await self._in_thread(lambda: self._outbox.begin(key))
+
+    async def _attempt(self, account: Account, job: Job) -> Sent:
+        if job.note.sent:
+            # The program ended between the server's last word and this.
+            await self._in_thread(lambda: self._outbox.put_away(job, account.copy_to_sent))
+            accepted = tuple(str(address) for address in job.note.accepted)
+            return Sent(job.key, account.name, accepted, reply="it was accepted before")
+        try:
+            outcomes = await self._transmit(account, job)
+        except _CannotBegin as error:
+            note = job.note.changed(begun=False, problem=str(error))
+            await self._in_thread(lambda: self._outbox.write(job, note))
+            return Sent(job.key, account.name, problem=str(error), advice=error.advice, waits=True)
+        settlement = settle(job.note, outcomes)
+        await self._in_thread(lambda: self._record(account, job, settlement))
+        return self._sent(account, job, settlement, outcomes)
+
+    def _record(self, account: Account, job: Job, settlement: Settlement) -> None:
+        """In a thread."""
+        self._outbox.write(job, settlement.note)
+        if settlement.note.sent:
+            self._outbox.put_away(job, account.copy_to_sent)
+        elif settlement.note.accepted and account.copy_to_sent:
+            self._outbox.copy_to_sent(job)
+
+    async def _transmit(self, account: Account, job: Job) -> Sequence[Outcome]:
+        """Give it to the server, by one address or the next.
+
+        @raise _CannotBegin: the server is not even asked, or refuses the login: no recipient was.
+        """
+        server = account.smtp
+        if server is None:
+            raise _CannotBegin(f"the account {account.name} has no server to send through", "add one")
+        try:
+            secret = None if server.auth is Auth.NONE else await self._secrets.get(account, server)
+            hosts = await hosts_of(self._reactor, server, self._in_thread)
+        except (AccountError, Unreachable) as error:
+            raise _CannotBegin(str(error)) from error
+        next_hop = next_hop_of(server, secret)
+        transmission = self._transmission(job)
+        outcomes: Sequence[Outcome] = ()
+        for host in hosts:
+            outcomes = await self._dialer(server).send(next_hop, host, transmission)
+            if not all(one.host_at_fault and not one.in_doubt and not one.from_remote for one in outcomes):
+                break
+        refused = next((one for one in outcomes if _is_refused_login(one)), None)
+        if refused is not None:
+            self._secrets.refused(server)
+            problem = f"{server} refused the login of {server.username}: {shown(refused.reply)}"
+            raise _CannotBegin(problem, LOGIN_ADVICE)
+        return outcomes
+
+    def _dialer(self, server: Server) -> Dialer:
+        dialer = self._dialers.get(server)
+        if dialer is None:
+            settings = OutboundSettings(connections_per_host=1)
+            dialer = Dialer(
+                self._reactor,
+                settings,
+                _HOSTNAME,
+                lambda name, verify: tls_for(server, verify=verify),
+                Telemetry(),
+            )
+            self._dialers[server] = dialer
+        return dialer
+
+    def _transmission(self, job: Job) -> Transmission:
+        note = job.note
+        notices = note.notices
+        dsn, wanted = NOTHING_ASKED, NOTHING_ASKED_FOR_RECIPIENT
+        if notices is not None:
+            dsn = MessageRequest(Return.FULL if notices.whole_message else Return.HEADERS, job.key)
+            wanted = RecipientRequest(notices.notify)
+        body = BodyType.EIGHT_BIT_MIME if note.eight_bit else BodyType.SEVEN_BIT
+        return Transmission(
+            queue_id=job.key,
+            reverse_path=note.sender,
+            recipients=tuple(Forward(address, wanted) for address in note.to_try),
+            octets=job.octets,
+            pieces=lambda: self._pieces(job),
+            parameters=MailParameters(body, note.smtputf8, dsn),
+        )
+
+    async def _pieces(self, job: Job) -> AsyncIterator[bytes]:
+        done = 0
+        with job.path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
+                # Asked for more: that piece is on its way.
+                done += len(piece)
+                self._progress(SendProgress(job.key, done, job.octets))
+
+    def _sent(self, account: Account, job: Job, settlement: Settlement, outcomes: Sequence[Outcome]) -> Sent:
+        note = settlement.note
+        return Sent(
+            key=job.key,
+            account=account.name,
+            accepted=tuple(str(address) for address in settlement.accepted),
+            refusals=note.refusals,
+            problem=None if note.sent else note.problem,
+            advice="" if note.sent else _advice(outcomes),
+            waits=not note.sent and not note.stuck,
+            in_doubt=settlement.in_doubt,
+            reply=settlement.last_reply,
+        )
+
+
+def _is_refused_login(outcome: Outcome) -> bool:
+    # RFC 4954 §6: 535 credentials invalid, 534 mechanism too weak; 5.7.8 and 5.7.9.
+    return outcome.host_at_fault and outcome.from_remote and outcome.reply.code in (534, 535)
+
+
+def _advice(outcomes: Sequence[Outcome]) -> str:
+    if any(one.reply.enhanced == "4.7.5" and "certificate" in one.reply.text for one in outcomes):
+        return CERTIFICATE_ADVICE
+    return ""

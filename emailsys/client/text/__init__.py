@@ -1,0 +1,1 @@
+"""Text from untrusted senders made safe: for a terminal, as file names, out of HTML."""

@@ -1,0 +1,1 @@
+"""Trial of an account's servers: connect, TLS, log in."""

@@ -1,0 +1,167 @@
+"""Try an account's submission server, or whatever servers it may have; say at which step it failed, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+from typing_extensions import override
+
+from emailsys.client.accounts.secrets import Secrets
+from emailsys.client.accounts.values import Account, AccountError, Auth, Server
+from emailsys.client.fetch.connect import Unreachable
+from emailsys.client.fetch.login import CERTIFICATE_ADVICE, LOGIN_ADVICE
+from emailsys.client.fetch.pop3 import CONNECT_TIMEOUT
+from emailsys.client.send.submission import hosts_of, next_hop_of, tls_for
+from emailsys.client.trial.pop3 import look_at_pop3
+from emailsys.client.trial.result import TrialResult, shown_fingerprint
+from emailsys.config.settings import OutboundSettings, OutboundTimeouts
+from emailsys.mail.next_hop import Host
+from emailsys.mail.transmission import Outcome
+from emailsys.net.base.failures import why
+from emailsys.net.outbound.connection import SMTPClient
+from emailsys.net.outbound.pending import Errand
+
+
+class _Visit(Factory):
+    """The owner of a connection that sends nothing."""
+
+    noisy = False
+
+    def __init__(self, reactor: Any, server: Server, secret: str | None, host: Host, verify: bool) -> None:
+        #: Part of net.outbound.owner.Owner, which this class implements.
+        self.clear = False
+        self._reactor = reactor
+        self.client = SMTPClient(
+            self,
+            reactor,
+            OutboundSettings(timeouts=OutboundTimeouts(greeting=60.0)),
+            "localhost",
+            next_hop_of(server, secret),
+            host,
+            lambda name, wanted: tls_for(server, verify=verify),
+        )
+        self.outcome: Outcome | None = None
+        self.tls = ""
+        self.fingerprint = ""
+        self.offers: tuple[str, ...] = ()
+        self.done: Deferred[None] = Deferred(lambda _: self.client.retire())
+
+    @override
+    def buildProtocol(self, addr: object) -> SMTPClient:
+        return self.client
+
+    def usable(self, client: SMTPClient) -> None:
+        self.tls = client.tls
+        transport: Any = client.transport
+        self.fingerprint = shown_fingerprint(transport.getPeerCertificate()) if client.tls else ""
+        self.offers = client.offers
+
+    def next_errand(self, client: SMTPClient, ahead: bool) -> Errand | None:
+        return None
+
+    def has_nothing_to_do(self, client: SMTPClient) -> None:
+        self._reactor.callLater(0, client.retire)
+
+    def failed(self, client: SMTPClient, outcome: Outcome, tls: bool) -> None:
+        self.outcome = outcome
+
+    def give_back(self, errand: Errand) -> None:
+        """There is none."""
+
+    def gone(self, client: SMTPClient) -> None:
+        """It said goodbye."""
+
+    def closed(self, client: SMTPClient) -> None:
+        if not self.done.called:
+            self.done.callback(None)
+
+
+async def look_at_smtp(reactor: Any, server: Server) -> TrialResult:
+    """Connect to a submission server and look what it offers, without a login."""
+    return await _visit(reactor, server, None)
+
+
+async def try_smtp(reactor: Any, account: Account, secrets: Secrets) -> TrialResult:
+    """Log in at the account's submission server; nothing is sent.
+
+    @raise AccountError: the account has none.
+    """
+    server = account.smtp
+    if server is None:
+        raise AccountError(f"the account {account.name} has no server to send through")
+    if server.auth is Auth.NONE:
+        return await _visit(reactor, server, None)
+    try:
+        secret = await secrets.get(account, server)
+    except AccountError as error:
+        return TrialResult(server, "smtp", str(error))
+    result = await _visit(reactor, server, secret)
+    if result.advice == LOGIN_ADVICE:
+        secrets.refused(server)
+    return result
+
+
+async def _visit(reactor: Any, server: Server, secret: str | None) -> TrialResult:
+    result = TrialResult(server, "smtp")
+    try:
+        host = (await hosts_of(reactor, server))[0]
+    except Unreachable as error:
+        return replace(result, problem=str(error))
+    visit = await _connected(reactor, server, secret, host, verify=True)
+    if isinstance(visit, str):
+        return replace(result, problem=visit)
+    outcome = visit.outcome
+    if outcome is None:
+        return replace(
+            result,
+            tls=visit.tls,
+            fingerprint=visit.fingerprint,
+            offers=visit.offers,
+            logged_in=secret is not None,
+        )
+    reply = outcome.reply
+    said = f"{reply.code} {reply.enhanced} {reply.text}" if outcome.from_remote else reply.text
+    result = replace(result, problem=f"{server}: {said}", tls=outcome.tls)
+    if reply.enhanced == "4.7.5" and "certificate" in reply.text:
+        shown = await _connected(reactor, server, None, host, verify=False)
+        return replace(
+            result, advice=CERTIFICATE_ADVICE, fingerprint="" if isinstance(shown, str) else shown.fingerprint
+        )
+    if outcome.from_remote and reply.code in (534, 535):
+        return replace(result, advice=LOGIN_ADVICE)
+    return result
+
+
+async def _connected(reactor: Any, server: Server, secret: str | None, host: Host, *, verify: bool) -> _Visit | str:
+    """A visit to its end, or in words why there was none."""
+    visit = _Visit(reactor, server, secret, host, verify)
+    try:
+        await HostnameEndpoint(reactor, server.host, server.port, CONNECT_TIMEOUT).connect(visit)
+    except Exception:
+        reason: Any = Failure()  # type: ignore[no-untyped-call]
+        return f"no connection to {server}: {why(reason)}"
+    await visit.done
+    return visit
+
+
+# Both
+
+
+async def first_that_answers(reactor: Any, protocol: str, servers: Sequence[Server]) -> list[TrialResult]:
+    """Look at one server after the other until one answers as it should; that one's result is the last.
+
+    @param protocol: pop3 or smtp.
+    """
+    results: list[TrialResult] = []
+    for server in servers:
+        look = look_at_pop3 if protocol == "pop3" else look_at_smtp
+        results.append(await look(reactor, server))
+        if results[-1].problem is None:
+            break
+    return results

@@ -1,0 +1,178 @@
+"""Turn the outcomes of an attempt into what the queue records, and the notices that its commit sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from emailsys.config.settings import QueueSettings
+from emailsys.delivery.schedule import after_attempt, gives_up_at
+from emailsys.delivery.transmissions import words
+from emailsys.interfaces import Fate, IQueue, IRouter, Notice, QueueRow, Settlement, StoreError
+from emailsys.mail.address import Address
+from emailsys.mail.dsn.notification import compose
+from emailsys.mail.dsn.report import Action, RecipientReport, Report
+from emailsys.mail.dsn_request import Notify, RecipientRequest, Return
+from emailsys.mail.envelope import Envelope, Recipient, Route
+from emailsys.mail.message.headers import header_end
+from emailsys.mail.transmission import Outcome, OutcomeKind
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one commit records: settlements in the order of the rows, and notices."""
+
+    settlements: tuple[Settlement, ...]
+    notices: tuple[Notice, ...] = ()
+
+
+class Bookkeeper:
+    """Knows what follows an attempt, and tells the sender of it (RFC 3461 §5.2, §6)."""
+
+    def __init__(self, queue: IQueue, router: IRouter, settings: QueueSettings, hostname: str) -> None:
+        self._queue = queue
+        self._router = router
+        self._settings = settings
+        self._hostname = hostname
+
+    def delay(self, now: datetime, chance: float) -> Callable[[int, datetime, bool], datetime | None]:
+        """When rows are due again that an attempt at `now` did not bring away, by their attempts before, their arrival,
+        and whether the sender was told of the delay; None where a notice is due, or the end."""
+
+        def due_at(attempts: int, arrived_at: datetime, warned: bool) -> datetime | None:
+            step = after_attempt(self._settings, attempts, arrived_at, now, warned, chance)
+            return None if step.warn else step.due_at
+
+        return due_at
+
+    async def settle(
+        self, rows: Sequence[QueueRow], outcomes: Sequence[Outcome], now: datetime, chance: float
+    ) -> Entry:
+        """What follows an attempt.
+
+        @param rows: of one message.
+        @param outcomes: for each row, in their order.
+        @param chance: evenly from 0 to 1; one for all rows, so that they stay together.
+        @raise StoreError: the message or the way to its sender cannot be read now.
+        """
+        settlements: list[Settlement] = []
+        reports: list[RecipientReport] = []
+        way = _WayBack(self._router, rows[0].reverse_path)
+        for row, outcome in zip(rows, outcomes, strict=True):
+            settlement, report = await self._one(row, outcome, now, chance, way)
+            settlements.append(settlement)
+            if report is not None:
+                reports.append(report)
+        notices = await self._notices(rows[0], reports, now, await way.routes()) if reports else ()
+        return Entry(tuple(settlements), notices)
+
+    async def _one(
+        self, row: QueueRow, outcome: Outcome, now: datetime, chance: float, way: _WayBack
+    ) -> tuple[Settlement, RecipientReport | None]:
+        last = words(outcome)
+        if outcome.kind is OutcomeKind.DELIVERED:
+            done = Settlement(row, reply=last, fate=Fate.RELAYED, remote=outcome.remote)
+            # RFC 3461 §5.2.2: the next hop answers for notices where it speaks DSN; else this is all one will hear.
+            told = not outcome.takes_dsn and row.dsn.wants(Notify.SUCCESS) and bool(await way.routes())
+            return done, self._report(row, outcome, Action.RELAYED, now) if told else None
+        due_at = None
+        expired = False
+        if outcome.cut_short:
+            return Settlement(row, now, tried=False), None
+        if outcome.hold:
+            return Settlement(row, now, last, hold=True), None
+        if outcome.kind is OutcomeKind.DELAYED:
+            step = after_attempt(self._settings, row.attempts, row.arrived_at, now, row.warned, chance)
+            due_at, expired = step.due_at, step.due_at is None
+            if due_at is not None:
+                warn = step.warn and row.dsn.wants(Notify.DELAY) and bool(await way.routes())
+                delayed = Settlement(row, due_at, last, remote=outcome.remote, warned=warn, in_doubt=outcome.in_doubt)
+                return delayed, self._report(row, outcome, Action.DELAYED, now) if warn else None
+        told = row.dsn.wants(Notify.FAILURE) and bool(await way.routes())
+        fate = Fate.FAILED if told else Fate.FAILED_UNTOLD
+        failed = Settlement(row, reply=last, fate=fate, remote=outcome.remote, in_doubt=outcome.in_doubt)
+        return failed, self._report(row, outcome, Action.FAILED, now, expired) if told else None
+
+    def _report(
+        self, row: QueueRow, outcome: Outcome, action: Action, now: datetime, expired: bool = False
+    ) -> RecipientReport:
+        return RecipientReport(
+            forward_path=row.forward_path,
+            action=action,
+            reply=outcome.reply,
+            remote=(outcome.remote or None) if outcome.from_remote else None,
+            orcpt=row.dsn.orcpt,
+            expired=expired,
+            attempted_at=now,
+            will_retry_until=gives_up_at(self._settings, row.arrived_at) if action is Action.DELAYED else None,
+            in_doubt=outcome.in_doubt,
+        )
+
+    async def _notices(
+        self, row: QueueRow, reports: Sequence[RecipientReport], now: datetime, routes: Sequence[Route]
+    ) -> tuple[Notice, ...]:
+        assert row.reverse_path is not None
+        full = row.parameters.dsn.ret is Return.FULL and row.octets <= self._settings.max_returned
+        original = await self._beginning(row, full and any(report.action is Action.FAILED for report in reports))
+        notices = []
+        for action in Action:
+            told = [report for report in reports if report.action is action]
+            if told:
+                about = Report(
+                    hostname=self._hostname,
+                    queue_id=row.queue_id,
+                    unique=f"{row.queue_id}.{row.row_id}.{row.attempts}.{action.value}",
+                    action=action,
+                    reverse_path=row.reverse_path,
+                    recipients=told,
+                    arrived_at=row.arrived_at,
+                    made_at=now,
+                    original=original,
+                    # RFC 3461 §4.3: RET says what a failure returns; other notices return the header only.
+                    whole=full and action is Action.FAILED,
+                    parameters=row.parameters,
+                )
+                notices.append(notice_of(about, routes))
+        return tuple(notices)
+
+    async def _beginning(self, row: QueueRow, whole: bool) -> bytes:
+        """The message or its header, as much of it as may be returned."""
+        most = self._settings.max_returned
+        octets = b""
+        try:
+            async for piece in self._queue.pieces(row):
+                octets += piece
+                if len(octets) >= most or (not whole and header_end(octets) is not None):
+                    break
+        except StoreError:
+            # RFC 6522 §3: the returned part may be missing. A body that cannot be read must not keep a failure secret.
+            return b""
+        return octets[:most]
+
+
+class _WayBack:
+    """The routes to the sender of a message, looked up once and only where they are needed."""
+
+    def __init__(self, router: IRouter, reverse_path: Address | None) -> None:
+        self._router = router
+        self._reverse_path = reverse_path
+        self._routes: Sequence[Route] | None = None
+
+    async def routes(self) -> Sequence[Route]:
+        """None for the null reverse-path: a DSN is never answered by a DSN (RFC 3461 §6.1)."""
+        if self._routes is None:
+            self._routes = () if self._reverse_path is None else await self._router.resolve(self._reverse_path)
+        return self._routes
+
+
+def notice_of(report: Report, routes: Iterable[Route]) -> Notice:
+    """A notification with the envelope of RFC 3461 §6.1: null reverse-path, and nothing to be told of it in turn."""
+    notification = compose(report)
+    envelope = Envelope(
+        None,
+        (Recipient(report.reverse_path, tuple(routes), RecipientRequest(Notify.NEVER)),),
+        report.made_at,
+        notification.parameters,
+    )
+    return Notice(envelope, notification.octets)

@@ -1,0 +1,1 @@
+"""Delivery status notifications: the report, its text, the composed message."""

@@ -1,0 +1,1 @@
+"""The parts of a message: header fields, mailboxes, MIME structure, transfer encodings."""

@@ -1,0 +1,171 @@
+"""Read header fields of strangers: encoded words, parameters, dates; nothing in them raises."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from emailsys.mail.message.transfer_encoding import decode_charset, text_codec
+
+# RFC 2047 §2, lenient: blanks inside the text occur in practice. The charset may bear a language (RFC 2231 §5).
+_WORD: Final = re.compile(r"=\?([^?\s]{1,80})\?([bBqQ])\?([^?\r\n]*)\?=")
+_BETWEEN: Final = re.compile(r"[ \t\r\n]*")
+_NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/]")
+_FOLD: Final = re.compile(r"\r?\n(?=[ \t])")
+# RFC 2045 §5.1, lenient: what stands before "=" is a name, and a value without quotes goes to the next semicolon.
+_PARAMETER: Final = re.compile(r'[ \t\r\n;]*([^=; \t\r\n]+)[ \t\r\n]*=[ \t\r\n]*(?:"((?:[^"\\]|\\.)*)"?|([^;]*))', re.S)
+_SECTION: Final = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*)?")
+_NAMED: Final = frozenset({"name", "filename"})
+_QUOTED_PAIR: Final = re.compile(r"\\(.)", re.S)
+_MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+\-]+/[a-z0-9!#$&^_.+\-]+")
+# What is looked at of one structured field, in characters. No honest one comes near.
+MAX_STRUCTURED: Final = 65_536
+
+
+def field_text(octets: bytes) -> str:
+    """A field's value as text: UTF-8 (RFC 6532), and else Windows-1252, which old programs write; unfolded."""
+    try:
+        text = octets.decode("utf-8")
+    except UnicodeDecodeError:
+        text = octets.decode("cp1252", "replace")
+    return _FOLD.sub("", text).strip(" \t\r\n")
+
+
+def _word_octets(encoding: str, text: str) -> bytes:
+    if encoding in "qQ":
+        return binascii.a2b_qp(text.replace("_", " ").encode("utf-8", "surrogateescape"), header=False)
+    digits = _NOT_BASE64.sub("", text)
+    if len(digits) % 4 == 1:
+        digits = digits[:-1]
+    return binascii.a2b_base64(digits + "=" * (-len(digits) % 4))
+
+
+def decode_words(text: str) -> str:
+    """Text with its encoded words (RFC 2047) decoded. What cannot be decoded stays or shows U+FFFD.
+
+    Blanks between two encoded words vanish (§6.2). The octets of neighbours in one charset are joined first: many
+    programs cut a character in two.
+    """
+    if "=?" not in text:
+        return text
+    out: list[str] = []
+    charset = ""
+    waiting = b""
+    at = 0
+    after_word = False
+    for found in _WORD.finditer(text):
+        between = text[at : found.start()]
+        if not (after_word and _BETWEEN.fullmatch(between)):
+            out.append(decode_charset(waiting, charset)[0] if after_word else "")
+            waiting = b""
+            out.append(between)
+            charset = ""
+        name = found[1].partition("*")[0].lower()
+        if waiting and name != charset:
+            out.append(decode_charset(waiting, charset)[0])
+            waiting = b""
+        charset = name
+        waiting += _word_octets(found[2], found[3])
+        at = found.end()
+        after_word = True
+    if after_word:
+        out.append(decode_charset(waiting, charset)[0])
+    out.append(text[at:])
+    return "".join(out)
+
+
+def without_comments(text: str) -> str:
+    """A structured field's value with each comment (RFC 5322 §3.2.2) as one blank; quoted strings stay."""
+    if "(" not in text:
+        return text
+    kept: list[str] = []
+    depth = 0
+    quoted = escaped = False
+    for character in text[:MAX_STRUCTURED]:
+        if escaped:
+            escaped = False
+        elif character == "\\":
+            escaped = True
+        elif quoted:
+            quoted = character != '"'
+        elif character == "(":
+            depth += 1
+            continue
+        elif character == ")" and depth:
+            depth -= 1
+            kept.append(" ")
+            continue
+        elif not depth:
+            quoted = character == '"'
+        if not depth:
+            kept.append(character)
+    return "".join(kept)
+
+
+def _joined(sections: dict[int, tuple[str, bool]]) -> str:
+    """A parameter's value from its sections (RFC 2231 §3, §4.1), each with whether it is percent-encoded."""
+    charset = ""
+    octets = b""
+    for number, (value, encoded) in sorted(sections.items()):
+        if encoded:
+            if number == 0 and value.count("'") >= 2:
+                charset, _, value = value.split("'", 2)
+            octets += unquote_to_bytes(value)
+        else:
+            octets += value.encode("utf-8", "surrogateescape")
+    return decode_charset(octets, charset if text_codec(charset) else "utf-8")[0]
+
+
+def parse_parameters(text: str) -> dict[str, str]:
+    """The parameters of Content-Type and Content-Disposition, names in lower case (RFC 2045 §5.1, RFC 2231).
+
+    @param text: what follows the first semicolon. Of parameters that are there twice the first counts.
+    """
+    plain: dict[str, str] = {}
+    sections: dict[str, dict[int, tuple[str, bool]]] = {}
+    for found in _PARAMETER.finditer(text[:MAX_STRUCTURED]):
+        value = _QUOTED_PAIR.sub(r"\1", found[2]) if found[2] is not None else found[3].strip()
+        name = _SECTION.fullmatch(found[1].lower())
+        if name is None:
+            continue
+        if name[2] is None and name[3] is None:
+            # Encoded words do not belong here (RFC 2047 §5), but many programs write file names so; a boundary may
+            # look like one.
+            plain.setdefault(name[1], decode_words(value) if name[1] in _NAMED else value)
+        else:
+            sections.setdefault(name[1], {}).setdefault(int(name[2] or 0), (value, name[3] is not None))
+    # RFC 2231 §4: the extended form is the better one where both are there.
+    return plain | {name: _joined(parts) for name, parts in sections.items()}
+
+
+def parse_value(text: str) -> tuple[str, dict[str, str]]:
+    """A structured value with parameters: what stands before the first semicolon in lower case, and the parameters."""
+    value, _, rest = without_comments(text).partition(";")
+    return value.strip().lower(), parse_parameters(rest)
+
+
+def is_media_type(text: str) -> bool:
+    """Whether it is a type and subtype of RFC 2045 §5.1, in lower case."""
+    return len(text) <= 255 and _MEDIA_TYPE.fullmatch(text) is not None
+
+
+def parse_date(text: str) -> datetime | None:
+    """A date-time of RFC 5322 §3.3 and its obsolete forms, in UTC; None for what is none or out of range."""
+    try:
+        # -0000 says that the zone is not known: then UTC is as good as any.
+        moment = parsedate_to_datetime(text[:200])
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+_MESSAGE_ID: Final = re.compile(r"<([^<>\s]{1,500})>")
+
+
+def message_ids(text: str) -> list[str]:
+    """The message ids of Message-ID, In-Reply-To or References, in order, without their brackets (RFC 5322 §3.6.4)."""
+    return list(dict.fromkeys(_MESSAGE_ID.findall(text[:MAX_STRUCTURED])))

@@ -1,0 +1,145 @@
+"""Mailboxes of From, To and the like: a display name and an address (RFC 5322 §3.4)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from emailsys.mail.address import Address, AddressSyntaxError, parse
+from emailsys.mail.message.fields import MAX_STRUCTURED, decode_words
+
+# RFC 5322 §3.2.3 atext and blanks: a display name of these needs no quotes.
+_PHRASE: Final = re.compile(r"[\w!#$%&'*+\-/=?^`{|}~ ]+")
+_BLANKS: Final = re.compile(r"\s+")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A display name, "" where there is none, and an address. `str` is how a person reads and writes it."""
+
+    name: str
+    address: Address
+
+    def __str__(self) -> str:
+        if not self.name:
+            return str(self.address)
+        name = self.name
+        if not _PHRASE.fullmatch(name) or "=?" in name:
+            escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+            name = f'"{escaped}"'
+        return f"{name} <{self.address}>"
+
+
+@dataclass(slots=True)
+class _Piece:
+    """What stands between two commas. `outside` has quoted strings with their quotes, comments taken out."""
+
+    outside: str = ""
+    inside: str | None = None
+    comment: str = ""
+
+
+def _pieces(text: str) -> Iterator[_Piece]:
+    """Cut an address list at its commas, and at a group's colon and semicolon (RFC 5322 §3.4)."""
+    piece = _Piece()
+    into: list[str] = []
+    depth = 0
+    quoted = escaped = angle = False
+
+    def end() -> _Piece:
+        if angle:
+            piece.inside = "".join(into)
+        else:
+            piece.outside += "".join(into)
+        into.clear()
+        return piece
+
+    for character in text[:MAX_STRUCTURED]:
+        if escaped:
+            escaped = False
+            if not depth:
+                into.append(character)
+        elif character == "\\" and (quoted or depth):
+            escaped = True
+            if not depth:
+                into.append(character)
+        elif quoted:
+            quoted = character != '"'
+            into.append(character)
+        elif character == "(":
+            depth += 1
+        elif depth:
+            depth -= character == ")"
+        elif character == '"':
+            quoted = True
+            into.append(character)
+        elif character == "<" and not angle:
+            end()
+            angle = True
+        elif character == ">" and angle:
+            end()
+            angle = False
+        elif character in ",;" and not angle:
+            yield end()
+            piece = _Piece()
+        elif character == ":" and not angle and piece.inside is None and "@" not in into:
+            # A group's name: what follows are its members.
+            into.clear()
+            piece = _Piece()
+        else:
+            into.append(character)
+    yield end()
+
+
+def _name(outside: str) -> str:
+    """A display name without its quotes, on one line."""
+    text = re.sub(r'"((?:[^"\\]|\\.)*)"?', lambda found: re.sub(r"\\(.)", r"\1", found[1]), outside)
+    return _BLANKS.sub(" ", text).strip()
+
+
+def _address(text: str) -> Address:
+    """An address as lists have it: a source route (RFC 5322 §4.4) is dropped, blanks around "@" and dots too."""
+    text = text.strip()
+    if text.startswith("@") and ":" in text:
+        text = text.partition(":")[2]
+    if '"' not in text:
+        text = _BLANKS.sub("", text)
+    return parse(text)
+
+
+def parse_mailboxes(text: str) -> list[Mailbox]:
+    """What a person wrote: mailboxes with commas between them, groups too.
+
+    @raise AddressSyntaxError: one of them is none; the message quotes it.
+    """
+    if _CONTROL.search(text):
+        raise AddressSyntaxError("control characters in an address")
+    found = []
+    for piece in _pieces(text):
+        if piece.inside is None and not piece.outside.strip():
+            continue
+        try:
+            if piece.inside is None:
+                found.append(Mailbox("", _address(piece.outside)))
+            else:
+                found.append(Mailbox(_name(piece.outside), _address(piece.inside)))
+        except AddressSyntaxError as wrong:
+            shown = (piece.outside if piece.inside is None else piece.inside).strip()[:80]
+            raise AddressSyntaxError(f"{wrong}: {shown!r}") from None
+    return found
+
+
+def read_mailboxes(text: str) -> list[Mailbox]:
+    """The mailboxes of a stranger's field (unfolded, not yet decoded), names decoded; what is none is left out."""
+    found = []
+    for piece in _pieces(text):
+        try:
+            address = _address(piece.outside if piece.inside is None else piece.inside)
+        except AddressSyntaxError:
+            continue
+        name = decode_words(_name(piece.outside)) if piece.inside is not None else ""
+        found.append(Mailbox(_BLANKS.sub(" ", _CONTROL.sub(" ", name)).strip(), address))
+    return found

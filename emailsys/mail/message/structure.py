@@ -1,0 +1,86 @@
+"""What a message is made of: one row a part, with types, sizes, what encoding costs, links and defects."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote
+
+from emailsys.mail.message.mime import Part
+
+# RFC 2392: HTML names an inline part by cid: and its Content-ID.
+_CID: Final = re.compile(r"""["'(]\s*cid:([^"'()<>\s]{1,500})""", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One part. `overhead` is what the transfer encoding adds, in percent of the decoded octets; None for containers
+    and empty parts. `links` are the numbers of the parts that the HTML of this one shows by Content-ID. Texts are a
+    stranger's: not safe for a terminal as they are.
+    """
+
+    number: str
+    level: int
+    content_type: str
+    charset: str
+    encoding: str
+    raw_octets: int
+    decoded_octets: int | None
+    overhead: float | None
+    name: str
+    content_id: str
+    links: tuple[str, ...]
+    defects: tuple[str, ...]
+
+
+def cid_links(html: str) -> list[str]:
+    """The Content-IDs that HTML refers to, each once, in order (RFC 2392)."""
+    return list(dict.fromkeys(unquote(found) for found in _CID.findall(html)))
+
+
+def structure(root: Part) -> list[Row]:
+    """One row for each part, in the order of the message."""
+    parts = list(root.walk())
+    by_content_id: dict[str, Part] = {}
+    for part in parts:
+        if part.content_id:
+            by_content_id.setdefault(part.content_id, part)
+    rows = []
+    for part in parts:
+        defects = list(part.defects)
+        decoded_octets: int | None = None
+        overhead: float | None = None
+        links: list[str] = []
+        raw_octets = part.end - part.body_start
+        if part.is_leaf:
+            decoded, wrong = part.decoded()
+            decoded_octets = len(decoded)
+            if part.content_type.startswith("text/"):
+                text, wrong = part.text()
+                if part.content_type == "text/html":
+                    for content_id in cid_links(text):
+                        if target := by_content_id.get(content_id):
+                            links.append(target.number)
+                        else:
+                            wrong.append(f"cid:{content_id[:80]} leads to no part")
+            defects += wrong
+            if decoded_octets:
+                overhead = round(100 * (raw_octets - decoded_octets) / decoded_octets, 1)
+        rows.append(
+            Row(
+                part.number,
+                part.level,
+                part.content_type,
+                part.charset,
+                part.encoding,
+                raw_octets,
+                decoded_octets,
+                overhead,
+                part.name,
+                part.content_id,
+                tuple(links),
+                tuple(defects),
+            )
+        )
+    return rows

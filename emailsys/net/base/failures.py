@@ -1,0 +1,23 @@
+"""Say in words why a connection was lost, or never made."""
+
+from __future__ import annotations
+
+from twisted.internet.error import ConnectError, ConnectionDone
+from twisted.internet.error import TimeoutError as ConnectTimeout
+from twisted.python.failure import Failure
+
+from emailsys.net.base.error_text import in_words
+
+
+def why(reason: Failure) -> str:
+    """In words fit for a sender and an operator."""
+    error = reason.value
+    assert error is not None
+    if isinstance(error, ConnectionDone):
+        return "the host closed it"
+    if isinstance(error, ConnectTimeout):
+        return "no answer"
+    if isinstance(error, ConnectError):
+        # Twisted writes "Connection was refused by other side: 111: Connection refused."
+        return str(error).rpartition(": ")[2].rstrip(".") or "no connection"
+    return in_words(error)

@@ -1,0 +1,190 @@
+"""Find the hosts that take mail for a next hop: MX records, addresses, and the order in which to try them."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.names import dns
+from zope.interface import implementer
+
+from emailsys.config.settings import AddressOrder, OutboundSettings
+from emailsys.interfaces import IResolver
+from emailsys.mail.address import domain_key, is_domain
+from emailsys.mail.next_hop import Host, NextHop
+from emailsys.mail.reply import Reply
+from emailsys.net.dns.name_servers import NameServers
+from emailsys.net.dns.own_host import Ourselves
+
+# So many MX hosts of a domain, and addresses of a host, are looked at; nobody has use for more.
+_MAX_HOSTS: Final = 20
+_MAX_ADDRESSES: Final = 20
+_LOCALHOST: Final = ("127.0.0.1", "::1")
+_FAMILIES: Final = {
+    AddressOrder.IPV4_FIRST: (dns.A, dns.AAAA),
+    AddressOrder.IPV6_FIRST: (dns.AAAA, dns.A),
+    AddressOrder.IPV4_ONLY: (dns.A,),
+    AddressOrder.IPV6_ONLY: (dns.AAAA,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """A host that an MX record names, or the domain itself where it has none."""
+
+    preference: int
+    name: str
+
+
+_T = TypeVar("_T")
+
+
+async def _all(coroutines: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """What all of them return, in their order; CancelledError as it is, and all of them cancelled by it."""
+    try:
+        return await gatherResults([Deferred.fromCoroutine(one) for one in coroutines], consumeErrors=True)
+    except FirstError as error:
+        error.subFailure.raiseException()
+
+
+def _address_of(record: Any) -> str | None:
+    """The address of an A or AAAA record; None for one that nobody can be reached at."""
+    try:
+        address = ipaddress.ip_address(record.address)
+    except ValueError:
+        return None
+    return None if address.is_unspecified or address.is_multicast else str(address)
+
+
+def _literal(name: str) -> str | None:
+    """The IP address of an address literal (RFC 5321 §4.1.3); None for what is none."""
+    inside = name[1:-1]
+    if inside[:5].lower() == "ipv6:":
+        inside = inside[5:]
+    try:
+        return str(ipaddress.ip_address(inside))
+    except ValueError:
+        return None
+
+
+@implementer(IResolver)
+class Resolver:
+    """RFC 5321 §5.1 over name servers."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        name_servers: NameServers,
+        settings: OutboundSettings,
+        ourselves: Ourselves,
+        shuffle: Callable[[list[Any]], None],
+    ) -> None:
+        """@param shuffle: such as random.shuffle; mixes MX hosts of one preference."""
+        self._clock = clock
+        self._name_servers = name_servers
+        self._timeout = settings.timeouts.dns
+        self._families = _FAMILIES[settings.address_order]
+        self._ourselves = ourselves
+        self._shuffle = shuffle
+
+    async def hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
+        until = self._clock.seconds() + self._timeout
+        name, port = next_hop.name, next_hop.port
+        if name.startswith("["):
+            address = _literal(name)
+            if address is None:
+                return Reply(550, "5.1.2", f"{name} is no address of a host")
+            return self._but_ourselves(name, [Host("", address, port)])
+        name = domain_key(name).rstrip(".")
+        if not name.isascii() or not is_domain(name):
+            return Reply(550, "5.1.2", f"{name} is no name of a domain")
+        if not next_hop.by_mx:
+            found = await self._addresses(name, until)
+            if isinstance(found, Reply):
+                return found
+            return self._but_ourselves(name, [Host(name, address, port) for address in found])
+        return await self._by_mx(name, port, until)
+
+    def _but_ourselves(self, name: str, hosts: list[Host]) -> Sequence[Host] | Reply:
+        if any(self._ourselves.is_address(host.address, host.port) for host in hosts):
+            return self._loop(name)
+        return hosts
+
+    def _loop(self, name: str) -> Reply:
+        return Reply(550, "5.4.6", f"mail for {name} is to be sent to this host, which does not take it")
+
+    async def _by_mx(self, domain: str, port: int, until: float) -> Sequence[Host] | Reply:
+        exchanges = await self._exchanges(domain, until)
+        if isinstance(exchanges, Reply):
+            return exchanges
+        found = await _all([self._addresses(exchange.name, until) for exchange in exchanges])
+        # RFC 5321 §5.1: where we stand in the list ourselves, only hosts before us may be tried.
+        ours = [
+            exchange.preference
+            for exchange, addresses in zip(exchanges, found, strict=True)
+            if self._ourselves.is_name(exchange.name)
+            or (
+                not isinstance(addresses, Reply)
+                and any(self._ourselves.is_address(address, port) for address in addresses)
+            )
+        ]
+        hosts: list[Host] = []
+        refusals: list[Reply] = []
+        for exchange, addresses in zip(exchanges, found, strict=True):
+            if ours and exchange.preference >= min(ours):
+                continue
+            if isinstance(addresses, Reply):
+                refusals.append(addresses)
+            else:
+                hosts += [Host(exchange.name, address, port) for address in addresses]
+        if hosts:
+            return hosts
+        if not refusals:
+            return self._loop(domain)
+        transient = [refusal for refusal in refusals if refusal.code < 500]
+        return (transient or refusals)[0]
+
+    async def _exchanges(self, domain: str, until: float) -> list[_Exchange] | Reply:
+        """The MX hosts of a domain in the order in which they are to be tried."""
+        found = await self._name_servers.look_up(domain, dns.MX, until)
+        if isinstance(found, Reply):
+            return found
+        if not found.exists:
+            return Reply(550, "5.1.2", f"the domain {domain} does not exist")
+        if not found.records:
+            return [_Exchange(0, domain)]
+        named = [
+            _Exchange(record.preference, record.name.name.decode("ascii", "backslashreplace").lower().rstrip("."))
+            for record in found.records
+        ]
+        if all(not exchange.name for exchange in named):
+            # RFC 7505 §3, §4.
+            return Reply(556, "5.1.10", f"the domain {domain} takes no mail (null MX)")
+        # RFC 3696 §2: a last label of digits alone makes an address of it, which an MX record cannot name.
+        usable = [e for e in named if is_domain(e.name) and not e.name.rpartition(".")[2].isdecimal()]
+        if not usable:
+            return Reply(451, "4.4.4", f"the MX records of {domain} name no hosts")
+        self._shuffle(usable)
+        usable.sort(key=lambda exchange: exchange.preference)
+        return usable[:_MAX_HOSTS]
+
+    async def _addresses(self, name: str, until: float) -> Sequence[str] | Reply:
+        """At least one address of a host, in the order in which they are to be tried."""
+        if name == "localhost":
+            # RFC 6761 §6.3: that is never asked of name servers.
+            return [address for address in _LOCALHOST if (dns.AAAA if ":" in address else dns.A) in self._families]
+        answers = await _all([self._name_servers.look_up(name, kind, until) for kind in self._families])
+        addresses: list[str] = []
+        refusal: Reply | None = None
+        for answer in answers:
+            if isinstance(answer, Reply):
+                refusal = refusal or answer
+            else:
+                addresses += [a for record in answer.records[:_MAX_ADDRESSES] if (a := _address_of(record)) is not None]
+        if addresses:
+            return addresses
+        return refusal or Reply(550, "5.4.4", f"the host {name} has no address")

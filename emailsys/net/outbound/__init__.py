@@ -1,0 +1,1 @@
+"""Outbound SMTP: the connection pool, one connection, pending transmissions."""

@@ -1,0 +1,400 @@
+"""Drive one connection to another host: its handshake, its time limits, and one message after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator, IReactorTime
+from twisted.internet.protocol import Protocol as StreamProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from typing_extensions import override
+from zope.interface import implementer
+
+from emailsys.config.settings import OutboundSettings
+from emailsys.mail.next_hop import Host, NextHop, TLSPolicy
+from emailsys.mail.reply import BROKEN_OFF, Reply
+from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
+from emailsys.net.base.failures import why
+from emailsys.net.base.socket_writes import begin_writing, write_at_once
+from emailsys.net.outbound import state as states
+from emailsys.net.outbound.body import BodyFlow
+from emailsys.net.outbound.owner import Owner
+from emailsys.net.outbound.pending import Errand, Errands
+from emailsys.net.outbound.time_limits import ClientDeadline
+from emailsys.net.tls.server import TLSConfigError, describe
+from emailsys.wire.smtp import client_events
+from emailsys.wire.smtp.client import SMTPClientSession
+from emailsys.wire.smtp.client_events import Ready, Settled, Step, Unusable
+
+#: TLS to the host of that name or address, with its certificate verified or not.
+TLSFor = Callable[[str, bool], IOpenSSLClientConnectionCreator]
+
+
+@implementer(IHandshakeListener)
+class SMTPClient(StreamProtocol):
+    """Our end of a connection to another host. It asks its owner for errands until that has none left."""
+
+    # A TCP transport, one of TLS, or a test's: twisted.internet.interfaces has no name for all that is asked of it.
+    # None before TCP came about, and again when the connection is lost.
+    _transport: Any = None
+
+    def __init__(
+        self,
+        owner: Owner[SMTPClient],
+        clock: IReactorTime,
+        settings: OutboundSettings,
+        hostname: str,
+        next_hop: NextHop,
+        host: Host,
+        tls_for: TLSFor,
+    ) -> None:
+        """@param hostname: what we call ourselves in EHLO."""
+        self._owner = owner
+        self._next_hop = next_hop
+        self._host = host
+        self._tls_for = tls_for
+        self._remote = str(host)
+        self._session = SMTPClientSession(hostname, self._remote)
+        self._deadline = ClientDeadline(clock, settings, self._too_late)
+        self._flow = BodyFlow(self._session, self._piece_said, self._deadline.read_on)
+        self._errands = Errands(settings.messages_per_connection, self._pump)
+        self._state = states.State.OPENING
+        self._settled = 0
+        # None where there is none, and once it succeeded.
+        self._login = next_hop.login
+        self._pumping = False
+        self._writes_at_once = False
+        self.offers: tuple[str, ...] = ()
+
+    @property
+    def tls(self) -> str:
+        """TLS version and suite, "" in the clear."""
+        return self._session.tls
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the socket is open."""
+        return self._transport is not None
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._state is states.IDLE
+
+    def _change(self, event: states.Event) -> None:
+        self._state = states.after(self._state, event)
+
+    # What the owner says
+
+    def wake(self) -> None:
+        """Something waits: fetch it, unless this connection has enough to do or takes no more."""
+        session, errands = self._session, self._errands
+        if self._state not in states.TAKES_MAIL or session.ended or errands.next is not None or not errands.left:
+            return
+        errand = self._owner.next_errand(self, ahead=not session.idle)
+        if errand is not None:
+            if self._is_idle:
+                self._change(states.Event.WOKEN)
+            errands.reserve(errand)
+            self._pump()
+
+    def retire(self) -> None:
+        """Take no more errands; say QUIT when what is under way is done."""
+        self._leave(states.Event.RETIRED)
+
+    def wind_up(self) -> None:
+        """As `retire`; and hang up as soon as no whole message waits for the reply to its end."""
+        self._leave(states.Event.WOUND_UP)
+        self._hang_up_wound_up()
+
+    def _leave(self, event: states.Event) -> None:
+        self._errands.left = 0
+        self._change(event)
+        self._give_back_next()
+        self._pump()
+
+    def _hang_up_wound_up(self) -> None:
+        session = self._session
+        if self._errands.are_under_way and not (session.awaits_verdict or session.ended):
+            self.abort(BROKEN_OFF)
+
+    def hurry(self) -> None:
+        """Being idle, wait no longer than a moment."""
+        if self._is_idle:
+            self._deadline.hurry()
+
+    def abort(self, reply: Reply) -> None:
+        """Settle all that is under way for that reason, and hang up."""
+        self._session.abandon(reply)
+        self._pump()
+        self._abort_transport()
+
+    def drop(self, errand: Errand) -> None:
+        """An errand was cancelled, perhaps one of another connection."""
+        if self._errands.next is errand:
+            self._errands.take_back_next()
+            self._pump()
+        elif self._errands.has_begun(errand):
+            self.abort(Reply(451, "4.3.2", "the attempt was given up here"))
+
+    # What the transport says
+
+    @override
+    def connectionMade(self) -> None:
+        self._transport = self.transport
+        self._writes_at_once = begin_writing(self._transport)
+        self._transport.registerProducer(self._flow, True)
+        if self._next_hop.implicit_tls:
+            self._start_tls()
+        self._pump()
+
+    @override
+    def dataReceived(self, data: bytes) -> None:
+        if self._state is states.OVER:
+            return
+        self._session.feed(data)
+        self._pump()
+
+    def handshakeCompleted(self) -> None:
+        if self._state is states.HANDSHAKE:
+            self._change(states.Event.TLS_BEGAN)
+            self._session.tls_began(describe(self._transport) or "TLS")
+            self._pump()
+
+    @override
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._transport = None
+        if self._state is states.HANDSHAKE:
+            self._tls_failed(why(reason))
+        step = self._session.step
+        waited = "" if step is None else f" while {step.value} was awaited"
+        if step is Step.BODY:
+            waited = " while the message was sent"
+        self._session.abandon(Reply(451, "4.4.2", f"connection to {self._remote} lost{waited}: {why(reason)}"))
+        self._pump()
+        self._end()
+        self._deadline.clear()
+        self._flow.lose()
+        self._owner.closed(self)
+
+    # What the session says
+
+    def _pump(self) -> None:
+        """Act on events until there are none, then send what came of it."""
+        if self._pumping:
+            return
+        self._pumping = True
+        session = self._session
+        try:
+            while True:
+                event = session.next_event()
+                if event is not None:
+                    self._act(event)
+                elif not self._go_on():
+                    break
+        finally:
+            self._pumping = False
+        self._flush()
+        self._arm()
+
+    def _flush(self) -> None:
+        octets = self._session.take()
+        if not octets or self._transport is None:
+            return
+        if self._writes_at_once and not self._transport.TLS:
+            write_at_once(self._transport, octets)
+        else:
+            self._transport.write(octets)
+
+    def _act(self, event: client_events.Event) -> None:
+        if isinstance(event, Settled):
+            self._has_settled(event)
+        elif isinstance(event, client_events.SendBody):
+            self._send_body(event.transmission)
+        elif isinstance(event, Ready):
+            self._choose(event)
+        elif isinstance(event, client_events.BeginTLS):
+            self._start_tls()
+        elif isinstance(event, client_events.LoggedIn):
+            self._login = None
+            self._become_usable()
+        elif isinstance(event, Unusable):
+            self._unusable(event)
+        elif isinstance(event, client_events.Goodbye):
+            self._end()
+            self._hang_up()
+
+    def _choose(self, ready: Ready) -> None:
+        """EHLO was answered: TLS, then a login, then mail."""
+        next_hop, self.offers = self._next_hop, ready.extensions.shown
+        if not self.tls and next_hop.tls is not TLSPolicy.NONE and not self._owner.clear:
+            if "STARTTLS" in ready.extensions:
+                self._session.starttls()
+                return
+            if next_hop.tls.insists:
+                said = f"mail for {next_hop} must go by TLS, and {self._remote} offers no STARTTLS"
+                self._session.abandon(Reply(451, "4.7.10", said))
+                return
+        if (login := self._login) is not None:
+            self._session.login(login.username, login.password, token=login.token, in_clear=login.in_clear)
+            return
+        self._become_usable()
+
+    def _start_tls(self) -> None:
+        self._flush()
+        name = self._next_hop.certificate_name or self._host.name or self._host.address
+        try:
+            creator = self._tls_for(name, self._next_hop.tls is TLSPolicy.VERIFIED)
+        except TLSConfigError as error:
+            self._tls_failed(str(error))
+            return
+        self._change(states.Event.TLS_STARTED)
+        self._transport.startTLS(creator)
+
+    def _become_usable(self) -> None:
+        self._change(states.Event.USABLE)
+        self._owner.usable(self)
+
+    def _unusable(self, event: Unusable) -> None:
+        if self._state in states.UNPROVEN:
+            kind = OutcomeKind.FAILED if event.permanent else OutcomeKind.DELAYED
+            self._fail(kind, event.reply, event.from_remote, tls=event.tls_refused)
+        self._end()
+        self._hang_up()
+
+    def _tls_failed(self, text: str) -> None:
+        """The handshake came to nothing, at whichever end."""
+        self._fail(OutcomeKind.DELAYED, Reply(451, "4.7.5", f"no TLS with {self._remote}: {text}"), False, tls=True)
+        self._session.abandon(Reply(451, "4.7.5", "no TLS"))
+        self._abort_transport()
+
+    def _fail(self, kind: OutcomeKind, reply: Reply, from_remote: bool, tls: bool) -> None:
+        """Tell the owner that this connection is not going to be of use; once."""
+        if self._state is not states.OVER:
+            self._change(states.Event.ENDED)
+            outcome = Outcome(kind, reply, self._remote, self.tls, from_remote, host_at_fault=True)
+            self._owner.failed(self, outcome, tls)
+            self._owner.gone(self)
+
+    def _end(self) -> None:
+        """No more errands: the next one goes back, and the owner forgets us."""
+        if self._state is not states.OVER:
+            self._change(states.Event.ENDED)
+            self._owner.gone(self)
+        self._give_back_next()
+
+    def _give_back_next(self) -> None:
+        errand = self._errands.take_back_next()
+        if errand is not None:
+            self._owner.give_back(errand)
+
+    # Errands
+
+    def _go_on(self) -> bool:
+        """Begin what can begin now; whether anything was begun."""
+        session, errands = self._session, self._errands
+        if self._state in states.UNPROVEN or self._state is states.OVER or not session.can_begin:
+            return False
+        errand = errands.next
+        if errand is None and errands.left:
+            errand = self._fetch(ahead=not session.idle)
+        if errand is not None and errand.loaded:
+            self._begin()
+            return True
+        if errand is None and session.idle:
+            if not errands.left:
+                session.quit()
+                return True
+            if not self._is_idle:
+                self._change(states.Event.RAN_DRY)
+                self._owner.has_nothing_to_do(self)
+                # The owner may have called `wake` or `retire`.
+                return not self._is_idle
+        return False
+
+    def _fetch(self, ahead: bool) -> Errand | None:
+        errand = self._owner.next_errand(self, ahead)
+        if errand is not None:
+            self._errands.reserve(errand)
+        return errand
+
+    def _begin(self) -> None:
+        errand = self._errands.begin()
+        # Unasked, a body goes only to a host that has just spoken: if it closed an idle connection meanwhile, nothing
+        # but commands were sent, and there is no doubt.
+        whole = errand.second is None and self._state is not states.WOKEN
+        self._change(states.BEGAN)
+        self._session.begin(errand.transmission, errand.first if whole else None)
+        if self._errands.next is None and self._errands.left:
+            # Its body is read while this one is on its way.
+            self._fetch(ahead=True)
+
+    def _send_body(self, transmission: Transmission) -> None:
+        errand = self._errands.of(transmission)
+        if errand.second is None:
+            self._session.body(errand.first, last=True)
+            self._session.end_body()
+        else:
+            _ = Deferred.fromCoroutine(self._stream(errand)).addErrback(self._stream_failed, errand)
+
+    async def _stream(self, errand: Errand) -> None:
+        await self._flow.send(errand)
+        self._pump()
+
+    def _piece_said(self) -> None:
+        self._flush()
+        self._arm()
+
+    def _stream_failed(self, failure: Failure, errand: Errand) -> None:
+        if self._session.ended or failure.check(ConnectionLost):
+            return
+        errand.failure = failure
+        # A message that was cut off must not be ended by a dot.
+        self.abort(Reply(451, "4.3.0", "the message could not be read here to its end"))
+
+    def _has_settled(self, event: Settled) -> None:
+        errand = self._errands.end(event.transmission)
+        if event.untouched and self._settled and not errand.returned:
+            # RFC 5321 §3.8: the host ended a session that had served before; this errand only came too late.
+            errand.returned = True
+            errand.close()
+            self._owner.give_back(errand)
+            return
+        self._settled += 1
+        errand.settle(event.outcomes)
+        if self._state is states.WINDING_UP:
+            self._hang_up_wound_up()
+
+    # Time
+
+    def _arm(self) -> None:
+        if self._transport is not None:
+            self._deadline.arm(self._state, self._session)
+
+    def _too_late(self) -> None:
+        if self._state is states.HANDSHAKE:
+            self._tls_failed("the handshake took too long")
+        elif self._state is states.OVER or self._session.step is Step.QUIT:
+            self._end()
+            self._abort_transport()
+        elif self._is_idle:
+            self.retire()
+        else:
+            step = self._session.step or Step.BODY
+            said = "the host does not read the message" if step is Step.BODY else f"{step.value} did not come"
+            self.abort(Reply(451, "4.4.2", f"{self._remote}: {said} within {self._deadline.limits[step]:g} s"))
+
+    # The end
+
+    def _hang_up(self) -> None:
+        if self._transport is not None:
+            self._transport.unregisterProducer()
+            self._transport.loseConnection()
+            self._arm()
+
+    def _abort_transport(self) -> None:
+        if self._transport is not None:
+            self._transport.abortConnection()

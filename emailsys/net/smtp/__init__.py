@@ -1,0 +1,1 @@
+"""The SMTP server: sessions, logins, transactions, and the message that comes in."""

@@ -1,0 +1,188 @@
+"""Verify a server's certificate and name by service-identity, and say in words what is wrong."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import idna
+from OpenSSL import SSL, crypto
+from service_identity import CertificateError, VerificationError
+from service_identity.cryptography import extract_patterns
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+
+from emailsys.net.tls.context import TLSConfigError, new_context
+
+# Of openssl/x509_vfy.h.
+_NOT_YET_VALID: Final = 9
+_EXPIRED: Final = 10
+_UNKNOWN_ISSUER: Final = frozenset({2, 18, 19, 20, 21})
+_REVOKED: Final = 23
+_OTHER: Final = {
+    7: "its signature is wrong",
+    22: "its chain is too long",
+    24: "one of its issuers is no authority",
+    26: "it is not meant for servers",
+    66: "its key is too weak",
+    67: "the key of an issuer is too weak",
+    68: "it is signed with a digest that is too weak",
+}
+
+
+class PeerCertificateError(SSL.Error):
+    """The server's certificate is refused; the message says which and why. It is the reason of `connectionLost`."""
+
+    def __init__(self, message: str) -> None:
+        # In the form of OpenSSL's error queue, which Twisted's TLS layer looks into.
+        super().__init__([("emailsys", "verify", message)])
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class _ServerName:
+    """The name or address that a connection's certificate must have, or the fingerprint that stands in for it."""
+
+    def __init__(self, host: str, fingerprint: str = "") -> None:
+        self.shown = host
+        self.fingerprint = fingerprint
+        self.server_name: bytes | None = None
+        try:
+            address = ipaddress.ip_address(host.strip("[]"))
+        except ValueError:
+            try:
+                ascii_name = host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
+                self.identity: DNS_ID | IPAddress_ID = DNS_ID(ascii_name.removesuffix("."))
+            except (ValueError, idna.IDNAError) as error:
+                raise TLSConfigError(f"{host!r} is no name of a server: {error}") from error
+            # RFC 6066 §3: a name without the final dot, never an address.
+            self.server_name = ascii_name.removesuffix(".").encode("ascii")
+        else:
+            self.identity = IPAddress_ID(str(address))
+
+    def check(self, certificate: crypto.X509) -> None:
+        """
+        @raise PeerCertificateError: the certificate is for other names.
+        """
+        if self.fingerprint:
+            found = fingerprint_of(certificate)
+            if found != self.fingerprint:
+                raise PeerCertificateError(
+                    f"the certificate of {self.shown} is not the pinned one: its fingerprint is {found}"
+                )
+            return
+        patterns = []
+        try:
+            patterns = list(extract_patterns(certificate.to_cryptography()))
+            verify_service_identity(patterns, [self.identity], [])
+        except (VerificationError, CertificateError) as error:
+            names = ", ".join(_pattern_text(pattern) for pattern in patterns) or "no name at all"
+            raise PeerCertificateError(f"the certificate of {self.shown} is for {names}") from error
+
+
+def _pattern_text(pattern: object) -> str:
+    value = getattr(pattern, "pattern", pattern)
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+
+
+def fingerprint_of(certificate: crypto.X509) -> str:
+    """The SHA-256 of a certificate as DER, in 64 lower-case hexadecimal digits."""
+    return certificate.digest("sha256").decode("ascii").replace(":", "").lower()
+
+
+def _common_name(name: crypto.X509Name) -> str:
+    return name.CN or name.O or "an unnamed issuer"
+
+
+def _complaint(host: str, certificate: crypto.X509, code: int, depth: int) -> str:
+    """In words, what OpenSSL found wrong with a certificate of the chain; depth 0 is the server's own."""
+    which = f"the certificate of {host}"
+    if depth:
+        which += f" is issued by {_common_name(certificate.get_subject())}, whose certificate"
+    facts = certificate.to_cryptography()
+    if code == _EXPIRED:
+        return f"{which} expired on {facts.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+    if code == _NOT_YET_VALID:
+        return f"{which} is not valid before {facts.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+    if code in _UNKNOWN_ISSUER:
+        issuer = _common_name(certificate.get_issuer())
+        return f"the certificate of {host} is not trusted: its issuer, {issuer}, is not among the trusted authorities"
+    return f"{which} is refused: {_OTHER.get(code, f'X.509 error {code}')}"
+
+
+class _VerifyingConnection(SSL.Connection):
+    """A connection that knows whom it expects; its application data belong to Twisted's TLS layer, if that has it."""
+
+    def __init__(self, context: SSL.Context, name: _ServerName, over: socket.socket | None) -> None:
+        super().__init__(context, over)
+        self.expected = name
+
+
+def _verify(connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int) -> bool:
+    # pyOpenSSL raises from do_handshake what is raised here, and the TLS layer of Twisted makes any SSL.Error the
+    # reason of connectionLost, after the alert was sent.
+    assert isinstance(connection, _VerifyingConnection)
+    name = connection.expected
+    if name.fingerprint:
+        # Depth 0 comes last and always, be the chain whole or not.
+        if depth == 0:
+            name.check(certificate)
+        return True
+    if not ok:
+        raise PeerCertificateError(_complaint(name.shown, certificate, code, depth))
+    if depth == 0:
+        name.check(certificate)
+    return True
+
+
+@lru_cache(maxsize=16)
+def _context(ca_file: Path | None, verify: bool, changed_at: int) -> SSL.Context:
+    """One context for each set of authorities: reading those of the system costs 20 ms."""
+    context = new_context()
+    if not verify:
+        context.set_verify(SSL.VERIFY_NONE)
+        return context
+    if ca_file is None:
+        context.set_default_verify_paths()
+    else:
+        try:
+            context.load_verify_locations(str(ca_file))
+        except SSL.Error as error:
+            raise TLSConfigError(f"{ca_file}: holds no certificate of an authority in PEM form") from error
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
+    return context
+
+
+class ExpectedServer:
+    """A server as a client expects it: its name, and whom the client trusts to say that it is the one."""
+
+    def __init__(self, host: str, ca_file: Path | None = None, *, verify: bool = True, fingerprint: str = "") -> None:
+        """
+        @param host: a host name or an IP address.
+        @param ca_file: the authorities to trust, PEM; those of the system where it is None.
+        @param verify: False takes any certificate, for opportunistic TLS (RFC 7435) and for tests of servers.
+        @param fingerprint: as `fingerprint_of` gives it: the certificate to be trusted, whatever it says, and no other.
+        @raise TLSConfigError: the file or the name is of no use.
+        """
+        changed_at = 0
+        if ca_file is not None:
+            try:
+                changed_at = ca_file.stat().st_mtime_ns
+            except OSError as error:
+                raise TLSConfigError(f"{ca_file}: the authorities to trust cannot be read: {error.strerror}") from error
+        self._context = _context(ca_file, verify, changed_at)
+        self._name = _ServerName(host, fingerprint)
+
+    def connection(self, over: socket.socket | None = None) -> SSL.Connection:
+        """A connection that has not yet begun its handshake, which raises PeerCertificateError for another server.
+
+        @param over: a connected socket; None for a connection whose octets somebody else carries.
+        """
+        connection = _VerifyingConnection(self._context, self._name, over)
+        if self._name.server_name is not None:
+            connection.set_tlsext_host_name(self._name.server_name)
+        return connection

@@ -1,0 +1,1 @@
+"""Bodies: reading their pieces, and the pieces that are damaged."""

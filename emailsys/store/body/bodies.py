@@ -1,0 +1,105 @@
+"""Read the pieces of stored bodies, each compared with its checksum before anybody gets it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from emailsys.interfaces import StoreDamaged, StoreError
+from emailsys.store.commit.checksum import is_intact
+from emailsys.store.commit.database import Database
+from emailsys.store.schema.tables import bodies, body_pieces, maildrop, queue
+
+# What a piece is said to be that does not fit its checksum, and one that is not there.
+CHANGED = "piece {} of its body is not what was accepted"
+MISSING = "piece {} of its body is missing"
+UNREADABLE = "piece {} of its body cannot be read"
+
+
+def is_named(connection: Connection, message_id: int) -> bool:
+    """Whether a maildrop or queue row still names the message: else it may have been swept."""
+    return any(
+        connection.execute(select(table.c.row_id).where(table.c.message_id == message_id).limit(1)).scalar() is not None
+        for table in (maildrop, queue)
+    )
+
+
+def piece_of(connection: Connection, body_id: int, number: int) -> Any:
+    """The row of a piece: content, dots, checksum, digest; None where there is none."""
+    table: Any = body_pieces if number else bodies
+    here = table.c.body_id == body_id
+    if number:
+        here &= table.c.number == number
+    return connection.execute(
+        select(table.c.content, table.c.dots, table.c.checksum, table.c.digest).where(here)
+    ).one_or_none()
+
+
+class Rest:
+    """The pieces of a body after the first."""
+
+    def __init__(self, database: Database, body_id: int, pieces: int, octets: int) -> None:
+        """
+        @param pieces: how many the body has, the first among them.
+        @param octets: of the pieces after the first, all together.
+        """
+        self._database = database
+        self._body_id = body_id
+        self._pieces = pieces
+        self._octets = octets
+        self._left = octets
+
+    def check_size(self) -> None:
+        """Before the first piece is given: a body of one piece is complete with it.
+
+        @raise StoreDamaged: it is not.
+        """
+        if self._left and self._pieces <= 1:
+            raise self._wrong_size()
+
+    async def read_ahead_if_suspect(self) -> None:
+        """Where the message is known to be damaged, read it to its end before any of it is given: else each client
+        would be cut off at the same place again, and never come to the messages behind it.
+
+        @raise StoreDamaged: it still is.
+        """
+        damage = self._database.damage
+        if self._body_id in damage.known:
+            for number in range(1, self._pieces):
+                await self.read(number)
+            self._left = self._octets
+            damage.mended(self._body_id)
+
+    async def read(self, number: int) -> tuple[bytes, bool]:
+        """The next piece and whether a line of it may begin with a dot, read in a transaction of its own.
+
+        The last piece is given only if the octets of all of them are those that were accepted.
+
+        @raise StoreDamaged: it is not what was accepted.
+        @raise StoreError: the message is gone.
+        """
+        body_id, damage = self._body_id, self._database.damage
+
+        def fetch(connection: Connection) -> tuple[bytes, bool, str]:
+            found = piece_of(connection, body_id, number)
+            if found is None:
+                if is_named(connection, body_id):
+                    return b"", False, MISSING
+                raise StoreError("the message is gone")
+            content, dots = bytes(found.content), bool(found.dots)
+            return content, dots, "" if is_intact(body_id, number, dots, content, found[2], found[3]) else CHANGED
+
+        try:
+            content, dots, wrong = await self._database.read("piece", fetch)
+        except StoreDamaged as error:
+            raise damage.found(body_id, UNREADABLE.format(number)) from error
+        if wrong:
+            raise damage.found(body_id, wrong.format(number))
+        self._left -= len(content)
+        if self._left < 0 or (self._left and number == self._pieces - 1):
+            raise self._wrong_size()
+        return content, dots
+
+    def _wrong_size(self) -> StoreDamaged:
+        return self._database.damage.found(self._body_id, "the octets of its pieces are not those of its row")

@@ -1,0 +1,1 @@
+"""Transactions: the database, its writer and reader threads, group commits, ids."""

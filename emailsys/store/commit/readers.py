@@ -1,0 +1,97 @@
+"""Read from the store in a few threads of its own, so that no read waits for a commit."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import Connection
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from emailsys.store.engine.base import Engine, StoreUntrusted, Verdict, refusal
+
+# Each has a connection, with a page cache of about 1 MiB on SQLite.
+READERS: Final = 3
+
+_Read = tuple[Callable[[Connection], Any], "Deferred[Any]"]
+
+
+class Readers:
+    """Threads that start when there is work for them. Each statement is a transaction of its own."""
+
+    def __init__(self, engine: Engine, call_from_thread: Callable[..., object]) -> None:
+        self._engine = engine
+        self._call_from_thread = call_from_thread
+        self._waiting: queue.SimpleQueue[_Read | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._busy = 0
+
+    def read(self, function: Callable[[Connection], Any]) -> Deferred[Any]:
+        """Call the function in one of the threads. Called in the reactor's thread."""
+        done: Deferred[Any] = Deferred()
+        self._busy += 1
+        if self._busy > len(self._threads) and len(self._threads) < READERS:
+            thread = threading.Thread(target=self._work, name=f"store-reader-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._waiting.put((function, done))
+        return done
+
+    def close(self) -> list[threading.Thread]:
+        """Let the threads end after what waits; returns them."""
+        for _ in self._threads:
+            self._waiting.put(None)
+        return self._threads
+
+    def _done(self, done: Deferred[Any], result: Any) -> None:
+        self._busy -= 1
+        if isinstance(result, Failure):
+            done.errback(result)
+        else:
+            done.callback(result)
+
+    def _work(self) -> None:
+        connection: Connection | None = None
+        while True:
+            asked = self._waiting.get()
+            if asked is None:
+                break
+            function, done = asked
+            result: Any = None
+            # A connection that was lost while it rested costs the reader nothing: reading twice harms nobody. A page
+            # may be damaged in the connection's cache alone.
+            for last in (False, True):
+                try:
+                    if connection is None:
+                        connection = self._engine.connect_reader()
+                    with self._engine.reading(connection):
+                        result = function(connection)
+                        connection.rollback()
+                    # Files that are not those of the store hold no answer, not even "unknown".
+                    self._engine.trusted_lately()
+                    break
+                except StoreUntrusted:
+                    result = Failure()
+                    self._drop(connection)
+                    connection = None
+                    break
+                except self._engine.errors as error:
+                    verdict = self._engine.verdict(error)
+                    self._drop(connection)
+                    connection = None
+                    if last or verdict not in (Verdict.LOST, Verdict.DAMAGED):
+                        result = Failure(refusal(error, verdict))
+                        break
+                except Exception:
+                    # The function's own refusal.
+                    result = Failure()
+                    break
+            self._call_from_thread(self._done, done, result)
+        self._drop(connection)
+
+    def _drop(self, connection: Connection | None) -> None:
+        if connection is not None:
+            self._engine.close_reader(connection)

@@ -1,0 +1,341 @@
+"""Administer domains, accounts and addresses; every change bumps the generation.
+
+The rule of addresses: an account has its own address, and aliases lead to accounts by the target's address. An alias
+whose target has no account yet waits: it receives nothing until `add_user` makes that account, which binds every alias
+that names it. `add_domain` makes two such aliases, postmaster and abuse; a target named postmaster@ the domain itself
+is that account's own address to be. When an account goes, what led to it waits again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+from zope.interface import implementer
+
+from emailsys.interfaces import Fate
+from emailsys.mail.address import Address, domain_key
+from emailsys.mail.quantities import counted
+from emailsys.operations import AdminError, DomainRow, IAccounts, UserRow
+from emailsys.store.directory.cache import ROLES
+from emailsys.store.directory.changes import Changes, find_domain
+from emailsys.store.ledger.endings import end_in_maildrop, end_some
+from emailsys.store.schema.columns import of_seconds
+from emailsys.store.schema.tables import accounts, addresses, credentials, domains, maildrop
+
+# Messages that one transaction purges: some milliseconds, for which other mail waits.
+_PURGED_AT_ONCE: Final = 250
+_PURGED: Final = "the account was removed"
+
+
+@implementer(IAccounts)
+class Accounts:
+    """Administration, each method one transaction but the purge of a maildrop."""
+
+    def __init__(
+        self, changes: Changes, purged: Callable[[], None], default_quota: int, now: Callable[[], float]
+    ) -> None:
+        """
+        @param purged: called when bodies may have become free.
+        @param default_quota: StoreSettings.default_quota.
+        @param now: seconds since 1970.
+        """
+        self._changes = changes
+        self._purged = purged
+        self._default_quota = default_quota
+        self._now = now
+
+    async def add_domain(self, name: str, postmaster: Address) -> None:
+        """Add a domain; postmaster and abuse lead to an account of a domain of this system, which may be made later."""
+        key = domain_key(name)
+        target_local, target_domain = postmaster.key
+
+        def add(connection: Connection) -> None:
+            if find_domain(connection, key) is not None:
+                raise AdminError(f"the domain {name} exists already")
+            if target_domain != key and find_domain(connection, target_domain) is None:
+                raise AdminError(f"{postmaster} is in no domain of this system; name an account here")
+            domain_id = self._changes.database.ids.make()
+            connection.execute(insert(domains).values(domain_id=domain_id, domain_key=key, name=name))
+            account = _account(connection, postmaster)
+            for role in ROLES:
+                connection.execute(
+                    insert(addresses).values(
+                        domain_id=domain_id,
+                        local_key=role,
+                        account_id=None if account is None else account.account_id,
+                        target_local=postmaster.local,
+                        target_domain=postmaster.domain,
+                        target_local_key=target_local,
+                        target_domain_key=target_domain,
+                    )
+                )
+
+        await self._changes.run("add-domain", add)
+
+    async def list_domains(self) -> Sequence[DomainRow]:
+        """In the order in which they were added."""
+        return await self._changes.database.read("list-domains", _list_domains)
+
+    async def remove_domain(self, name: str) -> None:
+        """Refused while it has users, or while another domain's postmaster is there."""
+        key = domain_key(name)
+
+        def remove(connection: Connection) -> None:
+            domain_id = find_domain(connection, key)
+            if domain_id is None:
+                raise AdminError(f"there is no domain {name}")
+            users = connection.execute(select(func.count()).where(accounts.c.domain_id == domain_id)).scalar_one()
+            if users:
+                raise AdminError(f"{name} has {counted(users, 'user')}; the domain has to be empty")
+            other = connection.execute(
+                select(domains.c.name, addresses.c.local_key)
+                .join(addresses, addresses.c.domain_id == domains.c.domain_id)
+                .where(addresses.c.target_domain_key == key, addresses.c.domain_id != domain_id)
+                .order_by(addresses.c.local_key.not_in(ROLES))
+                .limit(1)
+            ).one_or_none()
+            if other is not None and other.local_key in ROLES:
+                raise AdminError(f"the postmaster of {other.name} is in {name}; remove {other.name} first")
+            if other is not None:
+                raise AdminError(f"{other.local_key}@{other.name} leads to {name}; change that alias first")
+            connection.execute(delete(addresses).where(addresses.c.domain_id == domain_id))
+            connection.execute(delete(domains).where(domains.c.domain_id == domain_id))
+
+        await self._changes.run("remove-domain", remove)
+
+    async def add_user(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
+        """Add an account; aliases that waited for it lead to it now."""
+        local_key, key = address.key
+
+        def add(connection: Connection) -> None:
+            domain_id = find_domain(connection, key)
+            if domain_id is None:
+                raise AdminError(f"there is no domain {address.domain}; add it first")
+            if _account(connection, address) is not None:
+                raise AdminError(f"the user {address} exists already")
+            here = (addresses.c.domain_id == domain_id) & (addresses.c.local_key == local_key)
+            itself = (addresses.c.target_local_key == local_key) & (addresses.c.target_domain_key == key)
+            aliases = connection.execute(select(addresses).where(here)).all()
+            for alias in aliases:
+                if (alias.target_local_key, alias.target_domain_key) != address.key:
+                    target = Address(alias.target_local, alias.target_domain)
+                    raise AdminError(f"{address} is an alias of {target} already")
+            account_id = self._changes.database.ids.make()
+            connection.execute(
+                insert(accounts).values(
+                    account_id=account_id,
+                    domain_id=domain_id,
+                    local_key=local_key,
+                    local=address.local,
+                    domain=address.domain,
+                    enabled=True,
+                )
+            )
+            _put_credentials(connection, account_id, credentials)
+            if not aliases:
+                connection.execute(
+                    insert(addresses).values(
+                        domain_id=domain_id,
+                        local_key=local_key,
+                        account_id=account_id,
+                        target_local=address.local,
+                        target_domain=address.domain,
+                        target_local_key=local_key,
+                        target_domain_key=key,
+                    )
+                )
+            connection.execute(update(addresses).where(itself).values(account_id=account_id))
+
+        await self._changes.run("add-user", add)
+
+    async def list_users(self, domain: str | None) -> Sequence[UserRow]:
+        """By domain, then local part."""
+        return await self._changes.database.read(
+            "list-users", lambda connection: _list_users(connection, domain, self._default_quota)
+        )
+
+    async def remove_user(self, address: Address, purge: bool) -> None:
+        """Refused while mail exists unless `purge`, which deletes it first, in steps that let other mail through.
+
+        Refused while it is a domain's postmaster, but for the last user of that very domain: else no domain could go.
+
+        @raise StoreError: not now; some of the mail may be deleted already, the account is there.
+        """
+        if purge:
+            await self._purge(address)
+
+        def remove(connection: Connection) -> None:
+            account = _removable(connection, address)
+            drop = maildrop.c.account_id == account.account_id
+            mail = connection.execute(select(func.count()).where(drop)).scalar_one()
+            if mail and not purge:
+                raise AdminError(f"{address} has {counted(mail, 'message')}; --purge deletes the mail, too")
+            # What has come since the last step.
+            end_in_maildrop(connection, drop, Fate.DROPPED, self._microseconds(), _PURGED)
+            connection.execute(delete(credentials).where(credentials.c.account_id == account.account_id))
+            own = (addresses.c.domain_id == account.domain_id) & (addresses.c.local_key == account.local_key)
+            connection.execute(delete(addresses).where(own, addresses.c.local_key.not_in(ROLES)))
+            leading = addresses.c.account_id == account.account_id
+            connection.execute(update(addresses).where(leading).values(account_id=None))
+            connection.execute(delete(accounts).where(accounts.c.account_id == account.account_id))
+
+        await self._changes.run("remove-user", remove)
+        self._purged()
+
+    async def _purge(self, address: Address) -> None:
+        placeholder = self._changes.database.engine.placeholder
+
+        def some(connection: Connection) -> int:
+            account_id, now = _removable(connection, address).account_id, self._microseconds()
+            return end_some(connection, placeholder, account_id, _PURGED_AT_ONCE, Fate.DROPPED, now, _PURGED)
+
+        while await self._changes.database.run("purge", some) == _PURGED_AT_ONCE:
+            self._purged()
+
+    def _microseconds(self) -> int:
+        return of_seconds(self._now())
+
+    async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
+        """Replace the account's credentials."""
+
+        def put(connection: Connection) -> None:
+            _put_credentials(connection, _known(connection, address).account_id, credentials)
+
+        await self._changes.run("set-credentials", put)
+
+    async def renew_secret(self, account_id: int, scheme: str, old: str, new: str) -> bool:
+        """Replace a secret if it is still that one."""
+        row = (credentials.c.account_id == account_id) & (credentials.c.scheme == scheme)
+
+        def renew(connection: Connection) -> bool:
+            changed = connection.execute(update(credentials).where(row, credentials.c.secret == old).values(secret=new))
+            return changed.rowcount == 1
+
+        return await self._changes.run("renew-secret", renew)
+
+    async def set_enabled(self, address: Address, enabled: bool) -> None:
+        """A disabled account cannot log in; its mail is still received."""
+
+        def put(connection: Connection) -> None:
+            account = _known(connection, address)
+            connection.execute(
+                update(accounts).where(accounts.c.account_id == account.account_id).values(enabled=enabled)
+            )
+
+        await self._changes.run("set-enabled", put)
+
+
+def _account(connection: Connection, address: Address) -> Any:
+    local_key, key = address.key
+    return connection.execute(
+        select(accounts)
+        .join(domains, domains.c.domain_id == accounts.c.domain_id)
+        .where(accounts.c.local_key == local_key, domains.c.domain_key == key)
+    ).one_or_none()
+
+
+def _known(connection: Connection, address: Address) -> Any:
+    account = _account(connection, address)
+    if account is None:
+        raise AdminError(f"there is no user {address}")
+    return account
+
+
+def _removable(connection: Connection, address: Address) -> Any:
+    """The account.
+
+    @raise AdminError: there is none, or a domain would lose its postmaster.
+    """
+    account = _known(connection, address)
+    leading = addresses.c.account_id == account.account_id
+    for domain in connection.execute(
+        select(domains)
+        .join(addresses, addresses.c.domain_id == domains.c.domain_id)
+        .where(leading, addresses.c.local_key == "postmaster")
+        .order_by(domains.c.domain_id)
+    ).all():
+        others = connection.execute(
+            select(func.count()).where(
+                accounts.c.domain_id == domain.domain_id, accounts.c.account_id != account.account_id
+            )
+        ).scalar_one()
+        if domain.domain_id != account.domain_id or others:
+            raise AdminError(f"{address} is the postmaster of {domain.name}")
+    return account
+
+
+def _put_credentials(connection: Connection, account_id: int, pairs: Sequence[tuple[str, str]]) -> None:
+    connection.execute(delete(credentials).where(credentials.c.account_id == account_id))
+    for scheme, secret in pairs:
+        connection.execute(insert(credentials).values(account_id=account_id, scheme=scheme, secret=secret))
+
+
+def _list_domains(connection: Connection) -> Sequence[DomainRow]:
+    users = select(func.count()).where(accounts.c.domain_id == domains.c.domain_id).scalar_subquery()
+    octets = (
+        select(func.sum(maildrop.c.octets))
+        .join(accounts, accounts.c.account_id == maildrop.c.account_id)
+        .where(accounts.c.domain_id == domains.c.domain_id)
+        .scalar_subquery()
+    )
+    found = connection.execute(
+        select(
+            domains.c.name,
+            domains.c.quota,
+            addresses.c.target_local,
+            addresses.c.target_domain,
+            users.label("users"),
+            octets.label("octets"),
+        )
+        .outerjoin(
+            addresses,
+            (addresses.c.domain_id == domains.c.domain_id)
+            & (addresses.c.local_key == "postmaster")
+            & (addresses.c.number == 0),
+        )
+        .order_by(domains.c.domain_id)
+    ).all()
+    return [
+        DomainRow(
+            row.name,
+            None if row.target_local is None else Address(row.target_local, row.target_domain),
+            row.users,
+            int(row.octets or 0),
+            int(row.quota or 0),
+        )
+        for row in found
+    ]
+
+
+def _list_users(connection: Connection, domain: str | None, default_quota: int) -> Sequence[UserRow]:
+    asked = (
+        select(
+            accounts.c.local,
+            accounts.c.domain,
+            accounts.c.enabled,
+            accounts.c.quota,
+            func.count(maildrop.c.row_id).label("messages"),
+            func.coalesce(func.sum(maildrop.c.octets), 0).label("octets"),
+        )
+        .join(domains, domains.c.domain_id == accounts.c.domain_id)
+        # A maildrop is one range of its table: those of other domains are not read.
+        .outerjoin(maildrop, maildrop.c.account_id == accounts.c.account_id)
+        .group_by(accounts.c.account_id, domains.c.domain_key)
+        .order_by(domains.c.domain_key, accounts.c.local_key)
+    )
+    if domain is not None:
+        if find_domain(connection, domain_key(domain)) is None:
+            raise AdminError(f"there is no domain {domain}")
+        asked = asked.where(domains.c.domain_key == domain_key(domain))
+    return [
+        UserRow(
+            Address(row.local, row.domain),
+            bool(row.enabled),
+            int(row.messages),
+            int(row.octets),
+            default_quota if row.quota is None else int(row.quota),
+        )
+        for row in connection.execute(asked).all()
+    ]

@@ -1,0 +1,184 @@
+"""Answer who receives and who may log in, from a cache that the generation drops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar, cast
+
+from sqlalchemy import Connection, select
+from zope.interface import implementer
+
+from emailsys.interfaces import Account, IAliases, IDirectory, Login, NoDomains, StoreMissing
+from emailsys.mail.address import Address
+from emailsys.mail.next_hop import HostRoute
+from emailsys.store.commit.database import Database, Reactor
+from emailsys.store.directory.route_rows import read_routes
+from emailsys.store.schema.tables import accounts, addresses, credentials, domains, generation
+
+T = TypeVar("T")
+
+# What an operator is told of a store without domains.
+NO_DOMAINS: Final = (
+    "no domain has been added, so that all mail is put off (451 4.3.5): emailsys domain add NAME --postmaster ADDRESS"
+)
+
+# RFC 2142: each domain has these.
+ROLES: Final = ("postmaster", "abuse")
+
+# Seconds between two looks at the generation: answers are younger than one second even if the look takes a while.
+_LOOK_EVERY: Final = 0.5
+# Answers kept, those for unknown addresses too; past that all are dropped.
+_CACHED: Final = 20_000
+
+
+@implementer(IDirectory, IAliases)
+class Directory:
+    """Domains, addresses and logins. A change made in this process is seen at once, another's within a second."""
+
+    def __init__(self, database: Database, reactor: Reactor) -> None:
+        self._database = database
+        self._reactor = reactor
+        self._generation = -1
+        self._looked_at = float("-inf")
+        self._answers: dict[tuple[str, ...], object] = {}
+
+    def changed(self, number: int) -> None:
+        """The generation is now at least this: drop what is older."""
+        if number > self._generation:
+            self._generation = number
+            self._answers.clear()
+
+    async def _answer(self, key: tuple[str, ...], look_up: Callable[[Connection], T]) -> T:
+        now = self._reactor.seconds()
+        if now - self._looked_at >= _LOOK_EVERY:
+            self._looked_at = now
+            self._need_files()
+            self.changed(await self._database.read("generation", _generation))
+        try:
+            return cast(T, self._answers[key])
+        except KeyError:
+            self._need_files()
+            # The generation first: an answer may be newer than its number, never older.
+            number, answer = await self._database.read("directory", lambda c: (_generation(c), look_up(c)))
+            self._need_files()
+        self.changed(number)
+        if number == self._generation:
+            if len(self._answers) >= _CACHED:
+                self._answers.clear()
+            self._answers[key] = answer
+        return answer
+
+    def _need_files(self) -> None:
+        """Answer nothing more from files that were taken away, and from nothing that was put in their place.
+
+        @raise StoreMissing: they are not those that were opened.
+        """
+        why = self._database.why_untrusted()
+        if why is not None:
+            self._answers.clear()
+            raise StoreMissing(f"{why}. Put the files back, or restart emailsys on those that are there")
+
+    async def _certain(self, key: tuple[str, ...], look_up: Callable[[Connection], T]) -> T:
+        """An answer on which mail may be refused for good: a store without domains does not know who is unknown.
+
+        @raise NoDomains: the store has none.
+        """
+        answer = await self._answer(key, look_up)
+        if not answer:
+            await self.default_domain()
+        return answer
+
+    async def is_local_domain(self, domain_key: str) -> bool:
+        """Whether mail for that domain belongs here."""
+
+        def look_up(connection: Connection) -> bool:
+            asked = select(domains.c.domain_id).where(domains.c.domain_key == domain_key)
+            return connection.execute(asked).scalar() is not None
+
+        return await self._certain(("domain", domain_key), look_up)
+
+    async def default_domain(self) -> str:
+        """The first domain that was added, by key."""
+
+        def look_up(connection: Connection) -> str | None:
+            return connection.execute(select(domains.c.domain_key).order_by(domains.c.domain_id).limit(1)).scalar()
+
+        first = await self._answer(("default",), look_up)
+        if first is None:
+            raise NoDomains(NO_DOMAINS)
+        return first
+
+    async def find_address(self, local_key: str, domain_key: str) -> Account | None:
+        """The account whose own name that is, or whom the role leads to, as its only target.
+
+        Another alias is answered by `targets`: it comes after names with a +tag.
+        """
+
+        def look_up(connection: Connection) -> Account | None:
+            asked = (
+                select(addresses.c.target_local_key, addresses.c.target_domain_key, accounts)
+                .join(domains, domains.c.domain_id == addresses.c.domain_id)
+                .outerjoin(accounts, accounts.c.account_id == addresses.c.account_id)
+                .where(addresses.c.local_key == local_key, domains.c.domain_key == domain_key)
+                .limit(2)
+            )
+            found = connection.execute(asked).all()
+            if len(found) != 1 or found[0].account_id is None:
+                return None
+            row = found[0]
+            itself = (row.target_local_key, row.target_domain_key) == (local_key, domain_key)
+            return _account(row) if itself or local_key in ROLES else None
+
+        return await self._certain(("address", local_key, domain_key), look_up)
+
+    async def targets(self, local_key: str, domain_key: str) -> Sequence[Address]:
+        """What the alias of that name stands for, in order; an empty local part asks for the catch-all."""
+
+        def look_up(connection: Connection) -> Sequence[Address]:
+            asked = (
+                select(addresses)
+                .join(domains, domains.c.domain_id == addresses.c.domain_id)
+                .where(addresses.c.local_key == local_key, domains.c.domain_key == domain_key)
+                .order_by(addresses.c.number)
+            )
+            return tuple(
+                Address(row.target_local, row.target_domain)
+                for row in connection.execute(asked).all()
+                if (row.target_local_key, row.target_domain_key) != (local_key, domain_key)
+            )
+
+        return await self._certain(("targets", local_key, domain_key), look_up)
+
+    async def routes(self) -> Sequence[HostRoute]:
+        """The routes that the store keeps."""
+        return await self._answer(("routes",), read_routes)
+
+    async def find_login(self, name_key: tuple[str, str]) -> Login | None:
+        """The account whose own address that is, with credentials; a disabled one too."""
+        local_key, domain_key = name_key
+
+        def look_up(connection: Connection) -> Login | None:
+            asked = (
+                select(accounts)
+                .join(domains, domains.c.domain_id == accounts.c.domain_id)
+                .where(accounts.c.local_key == local_key, domains.c.domain_key == domain_key)
+            )
+            account = _account(connection.execute(asked).one_or_none())
+            if account is None:
+                return None
+            pairs = connection.execute(
+                select(credentials.c.scheme, credentials.c.secret)
+                .where(credentials.c.account_id == account.account_id)
+                .order_by(credentials.c.scheme)
+            ).all()
+            return Login(account, tuple((str(scheme), str(secret)) for scheme, secret in pairs))
+
+        return await self._certain(("login", local_key, domain_key), look_up)
+
+
+def _generation(connection: Connection) -> int:
+    return int(connection.execute(select(generation.c.number)).scalar_one())
+
+
+def _account(row: Any) -> Account | None:
+    return None if row is None else Account(row.account_id, Address(row.local, row.domain), bool(row.enabled))

@@ -1,0 +1,41 @@
+"""Change what caches know: each administrative write bumps the generation in the same commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection, select, update
+
+from emailsys.store.commit.database import Database
+from emailsys.store.directory.cache import Directory
+from emailsys.store.schema.tables import domains, generation
+
+T = TypeVar("T")
+
+
+class Changes:
+    """The way of administrative writes into the store."""
+
+    def __init__(self, database: Database, directory: Directory) -> None:
+        self.database = database
+        self._directory = directory
+
+    async def run(self, description: str, function: Callable[[Connection], T]) -> T:
+        """Call it in a transaction; an AdminError of its own changes nothing."""
+
+        def change(connection: Connection) -> tuple[int, T]:
+            # First, because on PostgreSQL its row lock lets administrators in one by one.
+            number = connection.execute(
+                update(generation).values(number=generation.c.number + 1).returning(generation.c.number)
+            ).scalar_one()
+            return int(number), function(connection)
+
+        number, result = await self.database.run(description, change)
+        self._directory.changed(number)
+        return result
+
+
+def find_domain(connection: Connection, key: str) -> int | None:
+    """The id of a domain of this system."""
+    return connection.execute(select(domains.c.domain_id).where(domains.c.domain_key == key)).scalar()

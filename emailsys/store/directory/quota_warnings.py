@@ -1,0 +1,114 @@
+"""Tell owners of maildrops and postmasters that a quota is nearly reached, by a message: once, until it is emptier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, select, update
+
+from emailsys.interfaces import Notice
+from emailsys.mail.address import Address
+from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute, Route, own_parameters
+from emailsys.mail.quota_notice import NearlyFull, compose, compose_for_domain
+from emailsys.operations import Usage
+from emailsys.store.commit.database import Database
+from emailsys.store.commit.ids import id_text
+from emailsys.store.commit.inserts import Inserting
+from emailsys.store.commit.jobs import Rows
+from emailsys.store.message.rows import notice_rows
+from emailsys.store.schema.columns import of_seconds
+from emailsys.store.schema.tables import accounts, addresses, domains
+
+
+class QuotaWarnings:
+    """The store remembers who has been told, and forgets it in the commit that finds the maildrop emptier."""
+
+    def __init__(self, database: Database, now: Callable[[], float], wanted: bool, refused: bool) -> None:
+        """
+        @param now: seconds since 1970.
+        @param wanted: StoreSettings.quota_warning.
+        @param refused: StoreSettings.refuse_over_quota.
+        """
+        self._database = database
+        self._now = now
+        self._wanted = wanted
+        self._refused = refused
+        self._inserting = Inserting(database.engine)
+
+    async def turn(self, account_id: int, address: Address, usage: Usage, nearly_full: bool) -> bool:
+        """An account is nearly full now, or no longer. Returns whether it is told so, in the same commit.
+
+        @raise StoreError: not now; nothing was changed.
+        """
+        to = (Recipient(address, (LocalRoute(account_id),)),)
+        return await self._turn(
+            accounts,
+            accounts.c.account_id == account_id,
+            nearly_full,
+            lambda _: self._rows(address, usage, to, compose),
+        )
+
+    async def turn_domain(self, domain_id: int, name: str, usage: Usage, nearly_full: bool) -> bool:
+        """The same for a domain, whose postmaster is told: accounts, or addresses elsewhere, to which that name leads.
+
+        Where it leads to another alias, nobody is: an alias is resolved when mail comes in, by policy, not here.
+        """
+        postmaster = Address("postmaster", name)
+
+        def rows(connection: Connection) -> Rows | None:
+            ways = _ways(connection, domain_id)
+            return self._rows(postmaster, usage, (Recipient(postmaster, ways),), compose_for_domain) if ways else None
+
+        return await self._turn(domains, domains.c.domain_id == domain_id, nearly_full, rows)
+
+    async def _turn(
+        self, table: Table, which: Any, nearly_full: bool, rows: Callable[[Connection], Rows | None]
+    ) -> bool:
+        if nearly_full and not self._wanted:
+            return False
+        change = update(table).where(which, table.c.quota_warned.is_not(nearly_full)).values(quota_warned=nearly_full)
+
+        def put(connection: Connection) -> bool:
+            # Another node may have been first.
+            if not connection.execute(change).rowcount or not nearly_full:
+                return False
+            told = rows(connection)
+            if told is not None:
+                self._inserting.insert(connection, [told])
+            return told is not None
+
+        return await self._database.run("quota-warning", put)
+
+    def _rows(
+        self, address: Address, usage: Usage, to: tuple[Recipient, ...], composed: Callable[[NearlyFull], bytes]
+    ) -> Rows:
+        make = self._database.ids.make
+        made_at = datetime.fromtimestamp(self._now(), UTC)
+        unique = f"{id_text(make())}.quota"
+        octets = composed(NearlyFull(address, usage.octets, usage.limit, self._refused, unique, made_at))
+        envelope = Envelope(
+            None,
+            to,
+            made_at,
+            own_parameters(octets, address),
+            message_id=f"<{unique}@{address.domain}>" if address.is_ascii else "",
+        )
+        rows = Rows("quota-warning", len(octets))
+        notice_rows(rows, Notice(envelope, octets), make, of_seconds(self._now()), None)
+        return rows
+
+
+def _ways(connection: Connection, domain_id: int) -> tuple[Route, ...]:
+    """Where mail to the postmaster of a domain goes at once."""
+    ours = domains.alias()
+    found = connection.execute(
+        select(addresses.c.account_id, addresses.c.target_local, addresses.c.target_domain, ours.c.domain_id)
+        .outerjoin(ours, ours.c.domain_key == addresses.c.target_domain_key)
+        .where(addresses.c.domain_id == domain_id, addresses.c.local_key == "postmaster")
+        .order_by(addresses.c.number)
+    ).all()
+    ways: list[Route] = [LocalRoute(row.account_id) for row in found if row.account_id is not None]
+    ways += [RemoteRoute(Address(row.target_local, row.target_domain)) for row in found if row.domain_id is None]
+    return tuple(ways)

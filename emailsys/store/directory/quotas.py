@@ -1,0 +1,210 @@
+"""How much mail accounts and domains keep, against what they may: counted now and then, added to in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, select, update
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from emailsys.interfaces import StoreError
+from emailsys.mail.address import Address, domain_key
+from emailsys.operations import WARN_AT, AdminError, IQuotas, Usage
+from emailsys.store.commit.database import Reactor
+from emailsys.store.commit.jobs import Row
+from emailsys.store.directory.changes import Changes, find_domain
+from emailsys.store.directory.quota_warnings import QuotaWarnings
+from emailsys.store.schema.tables import accounts, domains, maildrop
+from emailsys.telemetry import Telemetry
+
+# Seconds after which a maildrop is counted anew: others may have delivered to it, its owner may have emptied it. What
+# takes long to count, a domain of a million messages, is counted less often, so that it takes a fiftieth of one thread.
+_COUNT_EVERY: Final = 5.0
+_COUNT_SHARE: Final = 50.0
+# Accounts remembered; past that all are forgotten.
+_REMEMBERED: Final = 10_000
+
+
+@dataclass(slots=True)
+class _Counted:
+    """Of an account or a domain. `at` is when it was counted."""
+
+    at: float
+    name: str
+    octets: int
+    limit: int
+    # Whether it has been told that it is nearly full.
+    warned: bool = False
+    # Of an account.
+    domain_id: int = 0
+    address: Address | None = None
+    # Seconds for which it is good.
+    lasts: float = _COUNT_EVERY
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(self.octets if self.limit else 0, self.limit)
+
+
+@implementer(IQuotas)
+class Quotas:
+    """Bounds on maildrops, kept softly: the message that fills one is still taken."""
+
+    def __init__(
+        self,
+        changes: Changes,
+        reactor: Reactor,
+        telemetry: Telemetry,
+        default: int,
+        warnings: QuotaWarnings,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """
+        @param default: octets for accounts that have no bound of their own; 0 for none.
+        @param clock: seconds; how long counting took.
+        """
+        self._clock = clock
+        self._warnings = warnings
+        # Warnings under way.
+        self.warning: set[Deferred[None]] = set()
+        self._changes = changes
+        self._reactor = reactor
+        self._telemetry = telemetry
+        self._default = default
+        self._accounts: dict[int, _Counted] = {}
+        self._domains: dict[int, _Counted] = {}
+
+    async def usage(self, account_id: int) -> tuple[Usage, Usage]:
+        """Of the account and of its domain."""
+        now = self._reactor.seconds()
+        account = self._accounts.get(account_id)
+        domain = None if account is None else self._domains.get(account.domain_id)
+        if (
+            account is not None
+            and domain is not None
+            and now - account.at < account.lasts
+            and now - domain.at < domain.lasts
+        ):
+            return account.usage, domain.usage
+        counted, of_domain = await self._changes.database.read(
+            "usage", lambda connection: self._count(connection, account_id, now)
+        )
+        self._remember(self._accounts, account_id, counted)
+        self._remember(self._domains, counted.domain_id, of_domain)
+        return counted.usage, of_domain.usage
+
+    def _remember(self, known: dict[int, _Counted], number: int, counted: _Counted) -> None:
+        before = known.get(number)
+        if before is not None:
+            counted.warned = before.warned
+        if len(known) >= _REMEMBERED:
+            known.clear()
+        known[number] = counted
+        self._look(number, counted)
+
+    def _look(self, number: int, counted: _Counted) -> None:
+        """Tell log and owner once for each time that the share is passed."""
+        full = counted.usage.share >= WARN_AT
+        if full == counted.warned:
+            return
+        counted.warned = full
+        if full:
+            self._telemetry.event("quota-nearly-full", of=counted.name, octets=counted.octets, limit=counted.limit)
+        warning = Deferred.fromCoroutine(self._tell(number, counted, counted.usage, full))
+        self.warning.add(warning)
+        _ = warning.addBoth(lambda _: self.warning.discard(warning))
+
+    async def _tell(self, number: int, counted: _Counted, usage: Usage, full: bool) -> None:
+        address = counted.address
+        try:
+            if await (
+                self._warnings.turn_domain(number, counted.name, usage, full)
+                if address is None
+                else self._warnings.turn(number, address, usage, full)
+            ):
+                self._telemetry.event("quota-warned", of=counted.name)
+        except StoreError as error:
+            self._telemetry.event("quota-warning-put-off", of=counted.name, error=str(error))
+            # It may have been counted anew meanwhile.
+            latest = (self._domains if address is None else self._accounts).get(number)
+            if latest is not None:
+                latest.warned = not full
+        except Exception:
+            self._telemetry.surprise("quota-warning", Failure())
+
+    def stored(self, rows: Sequence[Row]) -> None:
+        """Maildrop rows were committed: what was counted before them grows by them."""
+        if not self._accounts:
+            return
+        for account_id, _row_id, _message_id, octets, *_ in rows:
+            account = self._accounts.get(account_id)
+            if account is not None:
+                account.octets += octets
+                if account.limit:
+                    self._look(account_id, account)
+                domain = self._domains.get(account.domain_id)
+                if domain is not None:
+                    domain.octets += octets
+                    if domain.limit:
+                        self._look(account.domain_id, domain)
+
+    def _count(self, connection: Connection, account_id: int, now: float) -> tuple[_Counted, _Counted]:
+        found = connection.execute(
+            select(
+                accounts.c.local,
+                accounts.c.domain,
+                accounts.c.quota,
+                accounts.c.quota_warned,
+                accounts.c.domain_id,
+                domains.c.name,
+                domains.c.quota.label("domain_quota"),
+                domains.c.quota_warned.label("domain_warned"),
+            )
+            .join(domains, domains.c.domain_id == accounts.c.domain_id)
+            .where(accounts.c.account_id == account_id)
+        ).one_or_none()
+        if found is None:
+            return _Counted(now, "", 0, 0), _Counted(now, "", 0, 0)
+        limit, bound = self.limit_of(found.quota), found.domain_quota or 0
+        began = self._clock()
+        mine = _octets(connection, maildrop.c.account_id == account_id) if limit else 0
+        ours = select(accounts.c.account_id).where(accounts.c.domain_id == found.domain_id)
+        all_of_us = _octets(connection, maildrop.c.account_id.in_(ours)) if bound else 0
+        lasts = max(_COUNT_EVERY, (self._clock() - began) * _COUNT_SHARE)
+        address = Address(found.local, found.domain)
+        return (
+            _Counted(now, str(address), mine, limit, bool(found.quota_warned), found.domain_id, address, lasts),
+            _Counted(now, found.name, all_of_us, bound, bool(found.domain_warned), lasts=lasts),
+        )
+
+    def limit_of(self, own: int | None) -> int:
+        """The bound of an account: its own, else the configuration's."""
+        return self._default if own is None else int(own)
+
+    async def set_quota(self, address: Address | str, octets: int | None) -> None:
+        """Bound an account, or a domain by its name."""
+
+        def put(connection: Connection) -> None:
+            if isinstance(address, str):
+                domain_id = find_domain(connection, domain_key(address))
+                if domain_id is None:
+                    raise AdminError(f"there is no domain {address}")
+                connection.execute(update(domains).where(domains.c.domain_id == domain_id).values(quota=octets))
+                return
+            local_key, key = address.key
+            here = (accounts.c.domain_id == find_domain(connection, key)) & (accounts.c.local_key == local_key)
+            if not connection.execute(update(accounts).where(here).values(quota=octets)).rowcount:
+                raise AdminError(f"there is no user {address}")
+
+        await self._changes.run("set-quota", put)
+        self._accounts.clear()
+        self._domains.clear()
+
+
+def _octets(connection: Connection, which: Any) -> int:
+    return int(connection.execute(select(func.coalesce(func.sum(maildrop.c.octets), 0)).where(which)).scalar_one())

@@ -1,0 +1,31 @@
+"""Read the routes to smart hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select
+
+from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
+from emailsys.store.schema.tables import routes
+
+
+def read_routes(connection: Connection) -> Sequence[HostRoute]:
+    """By sender domain, then recipient domain."""
+    asked = select(routes).order_by(routes.c.sender_domain, routes.c.recipient_domain)
+    return tuple(
+        HostRoute(
+            NextHop(
+                name=row.host,
+                port=row.port,
+                by_mx=False,
+                tls=TLSPolicy(row.tls),
+                implicit_tls=bool(row.implicit_tls),
+                login=HostLogin(row.username, row.password) if row.username else None,
+                certificate_name=row.certificate_name,
+            ),
+            row.recipient_domain,
+            row.sender_domain,
+        )
+        for row in connection.execute(asked).all()
+    )

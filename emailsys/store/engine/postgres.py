@@ -1,0 +1,91 @@
+"""PostgreSQL as the store uses it, through psycopg 3: several writers, rows locked, nothing to checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import URL, Connection, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
+from typing_extensions import override
+
+from emailsys.interfaces import StoreError
+from emailsys.store.engine.base import Engine, Verdict
+
+# SQLSTATE classes and codes (PostgreSQL manual, appendix A).
+_REFUSED: Final = ("21", "22", "23", "40", "42", "54")
+_DISK_FULL: Final = "53100"
+# data_corrupted, index_corrupted
+_DAMAGED: Final = ("XX001", "XX002")
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+# What libpq is told where the URL says nothing else. A server that went without a word, by a cut network or a power
+# cut, would else be waited for as long as the kernel has patience, which is a quarter of an hour for what was sent and
+# two hours for what was not: seconds of silence, of pauses between three questions, milliseconds without an answer.
+_OPTIONS: Final[Mapping[str, str | int]] = {
+    "application_name": "emailsys",
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+
+
+class Postgres(Engine):
+    """One database of a server."""
+
+    writers = 2
+    locks_rows = True
+    over_network = True
+    placeholder = "%s"
+
+    def __init__(self, url: URL) -> None:
+        """
+        @raise StoreError: the driver is not installed.
+        """
+        self.shown = url.render_as_string(hide_password=True)
+        options = {name: value for name, value in _OPTIONS.items() if name not in url.query}
+        try:
+            self._writer = create_engine(url, poolclass=NullPool, connect_args=options)
+            self._reader = create_engine(url, poolclass=NullPool, connect_args=options, isolation_level="AUTOCOMMIT")
+        except ModuleNotFoundError as error:
+            raise StoreError("a PostgreSQL store needs psycopg: pip install 'psycopg[binary]'") from error
+        driver = self._reader.dialect.dbapi
+        if driver is not None:
+            self.errors = (*Engine.errors, driver.Error)
+
+    @override
+    def connect_writer(self) -> Connection:
+        connection = self._writer.connect()
+        # A server may be set to answer before its commit is on disk; we never do.
+        if connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "off":
+            connection.exec_driver_sql("SET synchronous_commit = on")
+        connection.commit()
+        return connection
+
+    @override
+    def is_proof(self, connection: Connection) -> bool:
+        # A server that failed to sync its log ends at once. When it takes writes again, it has replayed the log and
+        # synced a checkpoint (decision 0022).
+        asked = "SELECT NOT pg_is_in_recovery() AND current_setting('fsync') = 'on'"
+        return bool(connection.exec_driver_sql(asked).scalar())
+
+    @override
+    def connect_reader(self) -> Connection:
+        return self._reader.connect()
+
+    @override
+    def verdict(self, error: Exception) -> Verdict:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        state = getattr(cause, "sqlstate", None)
+        if state is None:
+            # psycopg gives no SQLSTATE to what the server never saw: a lost connection, or a value it can't send.
+            lost = type(cause).__name__ in ("OperationalError", "InterfaceError") or not isinstance(error, DBAPIError)
+            return Verdict.LOST if lost else Verdict.REFUSED
+        if state == _DISK_FULL:
+            return Verdict.FULL
+        if state in _DAMAGED:
+            return Verdict.DAMAGED
+        if state == _LOCK_NOT_AVAILABLE:
+            return Verdict.BUSY
+        return Verdict.REFUSED if state[:2] in _REFUSED else Verdict.LOST

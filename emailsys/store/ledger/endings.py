@@ -1,0 +1,93 @@
+"""End rows of maildrops: in the ledger for as long as it remembers, their bodies left to the sweeper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, insert, literal, select
+
+from emailsys.interfaces import Fate
+from emailsys.store.engine.base import padded
+from emailsys.store.schema.tables import maildrop, reclaim, settled
+
+# Rows that one statement names.
+_ROWS_AT_ONCE: Final = 256
+
+
+def end_in_maildrop(connection: Connection, which: Any, fate: Fate, now: int, words: str) -> int:
+    """Returns how many rows there were.
+
+    @param which: the rows, as a condition on `maildrop`.
+    @param now: microseconds since 1970.
+    @param words: why, for `trace`.
+    """
+    connection.execute(
+        insert(reclaim).from_select(
+            ["row_id", "message_id"], select(maildrop.c.row_id, maildrop.c.message_id).where(which)
+        )
+    )
+    connection.execute(
+        insert(settled).from_select(
+            ["row_id", "message_id", "settled_at", "fate", "reply"],
+            select(maildrop.c.row_id, maildrop.c.message_id, literal(now), literal(fate.name), literal(words)).where(
+                which
+            ),
+        )
+    )
+    return connection.execute(delete(maildrop).where(which)).rowcount
+
+
+@lru_cache(maxsize=32)
+def _statements(placeholder: str, count: int) -> tuple[str, str, str]:
+    """As above, for so many rows of one account. To have SQLAlchemy write them anew each time would double the work."""
+    here = f"account_id = {placeholder} AND row_id IN ({', '.join([placeholder] * count)})"
+    said = ", ".join([placeholder] * 3)
+    # Names of our own schema; values go as parameters.
+    return (
+        f"INSERT INTO reclaim (row_id, message_id) SELECT row_id, message_id FROM maildrop WHERE {here}",  # noqa: S608
+        "INSERT INTO settled (settled_at, fate, reply, row_id, message_id)"  # noqa: S608
+        f" SELECT {said}, row_id, message_id FROM maildrop WHERE {here}",
+        f"DELETE FROM maildrop WHERE {here}",  # noqa: S608
+    )
+
+
+def end_rows(
+    connection: Connection, placeholder: str, account_id: int, row_ids: Sequence[int], fate: Fate, now: int, words: str
+) -> int:
+    """The same for rows of one account, by their ids, as fast as it goes: others wait for the end of this transaction.
+
+    @param placeholder: Engine.placeholder.
+    """
+    ended = 0
+    for start in range(0, len(row_ids), _ROWS_AT_ONCE):
+        part = row_ids[start : start + _ROWS_AT_ONCE]
+        named = padded(part)
+        here = (account_id, *named)
+        free, settle, remove = _statements(placeholder, len(named))
+        connection.exec_driver_sql(free, here)
+        connection.exec_driver_sql(settle, (now, fate.name, words, *here))
+        ended += connection.exec_driver_sql(remove, here).rowcount
+    return ended
+
+
+def end_some(
+    connection: Connection,
+    placeholder: str,
+    account_id: int,
+    most: int,
+    fate: Fate,
+    now: int,
+    words: str,
+    before: int | None = None,
+) -> int:
+    """The same for the oldest rows of an account, at most so many: a step of what would hold mail up as a whole.
+
+    @param before: no row with that id, or one above.
+    """
+    oldest = select(maildrop.c.row_id).where(maildrop.c.account_id == account_id)
+    if before is not None:
+        oldest = oldest.where(maildrop.c.row_id < before)
+    row_ids = connection.execute(oldest.order_by(maildrop.c.row_id).limit(most)).scalars().all()
+    return end_rows(connection, placeholder, account_id, row_ids, fate, now, words)

@@ -1,0 +1,304 @@
+"""Check the ledger and the bodies over the whole store, part by part, while mail goes on."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, exists, func, literal, null, or_, select, union_all
+from zope.interface import implementer
+
+from emailsys.interfaces import Fate, StoreDamaged
+from emailsys.operations import Checked, Flaw, IVerification
+from emailsys.store.body.bodies import MISSING, UNREADABLE, is_named, piece_of
+from emailsys.store.body.gaps import ABOVE, first_id, first_readable, named_elsewhere, read_or_damaged
+from emailsys.store.commit.checksum import is_intact
+from emailsys.store.commit.database import Database
+from emailsys.store.commit.ids import id_text
+from emailsys.store.schema.tables import bodies, maildrop, messages, queue, reclaim, settled, staged
+
+# Messages, settled rows and bodies that one read looks at: no read transaction lasts longer than that, so that
+# checkpoints pass.
+_MESSAGES: Final = 100
+_SETTLED: Final = 1_000
+_BODIES: Final = 200
+# A cursor is a number: which of the three is looked at, then an id, which has 63 bits.
+_ID_BITS: Final = 63
+_MAILDROP: Final = "maildrop"
+_QUEUE: Final = "queue"
+# The queue id of a flaw that is no message's, or nobody can say whose.
+NOBODY: Final = "-"
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What a part has found so far."""
+
+    messages: int = 0
+    octets: int = 0
+    by_end: Counter[str] = field(default_factory=Counter)
+    flaws: list[Flaw] = field(default_factory=list)
+
+
+@implementer(IVerification)
+class Verification:
+    """Reads alone; a flaw is told, never mended."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+        """@param clock: seconds."""
+        self._database = database
+        self._clock = clock
+
+    async def check(self, cursor: str | None, seconds: float) -> Checked:
+        """Go on from a cursor for about so long: first all messages, then what is settled, then all bodies."""
+        until = self._clock() + seconds
+        steps = (self._messages, self._settled, self._bodies)
+        tally = _Tally()
+        which, least = (0, 0) if cursor is None else divmod(int(cursor), 1 << _ID_BITS)
+        following: str | None = None
+        while which < len(steps):
+            after = await steps[which](least, tally)
+            which, least = (which + 1, 0) if after is None else (which, after + 1)
+            if which < len(steps) and self._clock() >= until:
+                following = str(which << _ID_BITS | least)
+                break
+        return Checked(following, tally.messages, tally.octets, dict(tally.by_end), tuple(tally.flaws))
+
+    async def _messages(self, least: int, tally: _Tally) -> int | None:
+        """Look at some messages from an id on, with their bodies; the last of them, None where there was none."""
+        try:
+            found = await self._some("verify-ledger", lambda limit: _look(least, limit), _MESSAGES)
+        except StoreDamaged:
+            return await self._pass(messages.c.message_id, least, tally)
+        for message_id, entry in found.items():
+            tally.messages += 1
+            tally.by_end.update(entry.by_end)
+            tally.flaws += entry.flaws(message_id)
+            if entry.alive:
+                size, wrong = await self._check_body(message_id, entry.octets, entry.pieces)
+                tally.octets += size
+                tally.flaws += wrong
+        return max(found, default=None)
+
+    async def _settled(self, least: int, tally: _Tally) -> int | None:
+        """What is settled must have been accepted."""
+        try:
+            rows = await self._some("verify-settled", lambda limit: _look_at_settled(least, limit), _SETTLED)
+        except StoreDamaged:
+            return await self._pass(settled.c.row_id, least, tally)
+        tally.flaws += [
+            Flaw(id_text(row.message_id), f"row {row.row_id} was settled, its message is unknown")
+            for row in rows
+            if row.known is None
+        ]
+        return rows[-1].row_id if rows else None
+
+    async def _bodies(self, least: int, tally: _Tally) -> int | None:
+        """A body is named by a row, or about to be, or about to be swept: else its room would never come back."""
+        try:
+            rows = await self._some("verify-bodies", lambda limit: _look_at_bodies(least, limit), _BODIES)
+        except StoreDamaged:
+            return await self._pass(bodies.c.body_id, least, tally)
+        tally.flaws += [
+            Flaw(id_text(row.body_id), "its body is kept, but neither recipients nor the sweeper know it")
+            for row in rows
+            if not row.named
+        ]
+        return rows[-1].body_id if rows else None
+
+    async def _some(self, description: str, look: Callable[[int], Callable[[Connection], T]], most: int) -> T:
+        """Read as many as one read may; a single one, where a page of the others cannot be read.
+
+        @raise StoreDamaged: that of the first cannot.
+        """
+        try:
+            return await read_or_damaged(self._database, description, look(most))
+        except StoreDamaged:
+            return await read_or_damaged(self._database, description, look(1))
+
+    async def _pass(self, column: Any, least: int, tally: _Tally) -> int | None:
+        """Get past what cannot be read from an id on, and tell whose it is; the last id that was passed, None at the
+        end."""
+        database, table = self._database, column.table.name
+        try:
+            number = await first_id(database, column, least)
+        except StoreDamaged:
+            number = None
+        else:
+            # The row itself can be read, but not what goes with it.
+            if number is not None:
+                what = (
+                    "what other tables have of it cannot be read" if table != settled.name else f"row {number} cannot"
+                )
+                tally.flaws.append(Flaw(id_text(number) if table != settled.name else NOBODY, what))
+            return number
+        readable = await first_readable(database, column, least)
+        hit = [] if table == settled.name else await named_elsewhere(database, column, least, readable or ABOVE)
+        tally.flaws += [Flaw(id_text(message_id), f"its row in {table} cannot be read") for message_id in hit] or [
+            Flaw(NOBODY, f"rows of {table} cannot be read, and nothing tells which")
+        ]
+        return None if readable is None else readable - 1
+
+    async def _check_body(self, message_id: int, expected: int, pieces: int) -> tuple[int, list[Flaw]]:
+        """Each piece is read, and hashed in the reader's thread, in a transaction of its own."""
+        octets = 0
+        wrong: list[str] = []
+        for number in range(pieces):
+            try:
+                piece = await read_or_damaged(self._database, "verify-piece", _check_piece(message_id, number))
+            except StoreDamaged:
+                wrong.append(UNREADABLE.format(number))
+                continue
+            if piece is None:
+                if not await self._database.read("verify-again", lambda connection: is_named(connection, message_id)):
+                    # Deleted since we looked.
+                    return octets, []
+                wrong.append(MISSING.format(number))
+                continue
+            size, flaw = piece
+            octets += size
+            if flaw:
+                wrong.append(flaw)
+        if not wrong and octets != expected:
+            wrong.append(f"its body has {octets} octets, {expected} were accepted")
+        return octets, [Flaw(id_text(message_id), what) for what in wrong]
+
+
+class _Entry:
+    """A message, and where its rows were found in the same moment."""
+
+    def __init__(self, octets: int, pieces: int, rows: int | None) -> None:
+        self.octets = octets
+        self.pieces = pieces
+        self.rows = rows
+        self.found: list[tuple[int, str]] = []
+        self.wrong_sizes: list[int] = []
+
+    @property
+    def alive(self) -> bool:
+        return any(place in (_MAILDROP, _QUEUE) for _, place in self.found)
+
+    @property
+    def by_end(self) -> Counter[str]:
+        return Counter(place for _, place in self.found)
+
+    def flaws(self, message_id: int) -> list[Flaw]:
+        said = [f"row {row_id} says another size than its message" for row_id in self.wrong_sizes]
+        places: dict[int, list[str]] = {}
+        for row_id, place in self.found:
+            places.setdefault(row_id, []).append(place)
+        said += [
+            f"recipient {row_id} is in several places: {', '.join(some)}"
+            for row_id, some in places.items()
+            if len(some) > 1
+        ]
+        # What release 0.1 has accepted after the upgrade did not enter the ledger.
+        if self.rows is not None and len(places) != self.rows:
+            said.append(f"it has {self.rows} recipients, {len(places)} are found")
+        return [Flaw(id_text(message_id), what) for what in said]
+
+
+def _look_at_settled(least: int, limit: int) -> Callable[[Connection], Sequence[Any]]:
+    some = (
+        select(settled.c.row_id, settled.c.message_id)
+        .where(settled.c.row_id >= least)
+        .order_by(settled.c.row_id)
+        .limit(limit)
+        .subquery()
+    )
+    asked = (
+        select(some.c.row_id, some.c.message_id, messages.c.message_id.label("known"))
+        .outerjoin(messages, messages.c.message_id == some.c.message_id)
+        .order_by(some.c.row_id)
+    )
+    return lambda connection: connection.execute(asked).all()
+
+
+def _look_at_bodies(least: int, limit: int) -> Callable[[Connection], Sequence[Any]]:
+    some = select(bodies.c.body_id).where(bodies.c.body_id >= least).order_by(bodies.c.body_id).limit(limit).subquery()
+    named = or_(
+        exists().where(maildrop.c.message_id == some.c.body_id),
+        exists().where(queue.c.message_id == some.c.body_id),
+        exists().where(staged.c.body_id == some.c.body_id),
+        some.c.body_id.in_(select(reclaim.c.message_id)),
+    )
+    asked = select(some.c.body_id, named.label("named")).order_by(some.c.body_id)
+    return lambda connection: connection.execute(asked).all()
+
+
+def _look(least: int, limit: int) -> Callable[[Connection], dict[int, _Entry]]:
+    """The next messages with all their rows, in one statement, which sees one moment of the store."""
+
+    def look(connection: Connection) -> dict[int, _Entry]:
+        some = (
+            select(messages.c.message_id)
+            .where(messages.c.message_id >= least)
+            .order_by(messages.c.message_id)
+            .limit(limit)
+            .subquery()
+        )
+        numbers = select(some.c.message_id)
+        asked = union_all(
+            select(
+                messages.c.message_id,
+                null().label("row_id"),
+                literal("").label("place"),
+                messages.c.octets,
+                messages.c.pieces,
+                messages.c.rows,
+            ).where(messages.c.message_id.in_(numbers)),
+            _rows(maildrop, literal(_MAILDROP), numbers, maildrop.c.octets - func.length(maildrop.c.prefix)),
+            _rows(queue, literal(_QUEUE), numbers),
+            _rows(settled, settled.c.fate, numbers),
+        )
+        found: dict[int, _Entry] = {}
+        rows: Sequence[Any] = connection.execute(asked).all()
+        for row in rows:
+            if row.row_id is None:
+                found[row.message_id] = _Entry(row.octets, row.pieces, row.rows)
+        for row in rows:
+            if row.row_id is None or row.message_id not in found:
+                continue
+            entry = found[row.message_id]
+            entry.found.append((row.row_id, row.place if row.place in (_MAILDROP, _QUEUE) else Fate[row.place].value))
+            if row.octets is not None and row.octets != entry.octets:
+                entry.wrong_sizes.append(row.row_id)
+        return dict(sorted(found.items()))
+
+    return look
+
+
+def _rows(table: Any, place: Any, numbers: Any, octets: Any = None) -> Any:
+    return select(
+        table.c.message_id,
+        table.c.row_id,
+        place.label("place"),
+        (null() if octets is None else octets).label("octets"),
+        null().label("pieces"),
+        null().label("rows"),
+    ).where(table.c.message_id.in_(numbers))
+
+
+def _check_piece(message_id: int, number: int) -> Callable[[Connection], tuple[int, str] | None]:
+    """The octets of a piece and what is wrong with it, "" for nothing; None where it is missing."""
+
+    def check(connection: Connection) -> tuple[int, str] | None:
+        found = piece_of(connection, message_id, number)
+        if found is None:
+            return None
+        content = bytes(found.content)
+        wrong = ""
+        # What release 0.1 has accepted has no digest.
+        if found.digest is not None and sha256(content).digest() != bytes(found.digest):
+            wrong = f"the digest of piece {number} of its body is not that of its acceptance"
+        elif not is_intact(message_id, number, found.dots, content, found.checksum, None):
+            wrong = f"the flag or the checksum of piece {number} of its body is not that of its acceptance"
+        return len(content), wrong
+
+    return check

@@ -1,0 +1,1 @@
+"""Maildrops as POP3 opens them, and their locks."""

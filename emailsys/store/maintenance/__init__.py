@@ -1,0 +1,1 @@
+"""Periodic maintenance: the pace of the tasks, the sweeper of bodies, retention."""

@@ -1,0 +1,137 @@
+"""Forget what has ended long ago, and delete mail that is too old to be kept, in short steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, delete, exists, select, text, update
+from typing_extensions import override
+
+from emailsys.config.settings import StoreSettings
+from emailsys.interfaces import Fate
+from emailsys.store.commit.database import Database, Reactor
+from emailsys.store.commit.ids import first_id_at
+from emailsys.store.ledger.endings import end_some
+from emailsys.store.maintenance.periodic import Chore
+from emailsys.store.schema.columns import SECOND, of_seconds
+from emailsys.store.schema.tables import accounts, events, maildrop, messages, settled
+from emailsys.telemetry import Telemetry
+
+# Rows that one step takes, and seconds that mail has for itself between two.
+_ROWS: Final = 500
+_PAUSE: Final = 0.05
+# Seconds between two looks when nothing is to be forgotten.
+_REST: Final = 600.0
+_DAY: Final = 86_400 * SECOND
+# PostgreSQL: the advisory lock that lets one node forget at a time.
+_RETENTION_LOCK: Final = 4
+
+_FEWER: Final = (
+    update(messages).where(messages.c.message_id == bindparam("id")).values(rows=messages.c.rows - bindparam("ended"))
+)
+
+
+class Retention(Chore):
+    """Works while there is something to forget, rests otherwise."""
+
+    def __init__(
+        self,
+        database: Database,
+        reactor: Reactor,
+        telemetry: Telemetry,
+        deleted: Callable[[], None],
+        settings: StoreSettings,
+        now: Callable[[], float],
+    ) -> None:
+        """
+        @param deleted: called when bodies may have become free.
+        @param now: seconds since 1970.
+        """
+        super().__init__("store-retention", reactor, telemetry, _PAUSE, _REST)
+        self._database = database
+        self._deleted = deleted
+        self._history = int(settings.history_days * _DAY)
+        self._maildrop = int(settings.maildrop_days * _DAY)
+        self._now = now
+
+    @override
+    async def step(self) -> bool:
+        """Forget some; whether there may be more."""
+        now = of_seconds(self._now())
+        more = await self._expire(now) if self._maildrop else False
+        if not self._history:
+            return more
+        horizon = now - self._history
+        if await self._database.read("retention-look", lambda connection: _is_anything_older(connection, horizon)):
+            return await self._database.run("retention", lambda connection: self._forget(connection, horizon)) or more
+        return more
+
+    async def _expire(self, now: int) -> bool:
+        """Delete old mail of one account."""
+        before = first_id_at(now - self._maildrop)
+        old = exists().where(maildrop.c.account_id == accounts.c.account_id, maildrop.c.row_id < before)
+        asked = select(accounts.c.account_id).where(old).limit(1)
+        account_id = await self._database.read("expire-look", lambda connection: connection.execute(asked).scalar())
+        if account_id is None:
+            return False
+
+        words, placeholder = "kept for as long as this system keeps mail", self._database.engine.placeholder
+        ended = await self._database.run(
+            "expire",
+            lambda connection: end_some(
+                connection, placeholder, account_id, _ROWS, Fate.EXPIRED, now, words, before=before
+            ),
+        )
+        self._telemetry.event("expired", account=account_id, messages=ended)
+        self._deleted()
+        return True
+
+    def _forget(self, connection: Connection, horizon: int) -> bool:
+        if (
+            self._database.engine.locks_rows
+            and not connection.execute(
+                text("SELECT pg_try_advisory_xact_lock(:kind, 0)"), {"kind": _RETENTION_LOCK}
+            ).scalar()
+        ):
+            return False
+        rows = connection.execute(
+            select(settled.c.row_id, settled.c.message_id)
+            .where(settled.c.settled_at < horizon)
+            .order_by(settled.c.settled_at)
+            .limit(_ROWS)
+        ).all()
+        if rows:
+            ended: dict[int, int] = {}
+            for row in rows:
+                ended[row.message_id] = ended.get(row.message_id, 0) + 1
+            connection.execute(delete(settled).where(settled.c.row_id.in_([row.row_id for row in rows])))
+            connection.execute(_FEWER, [{"id": number, "ended": count} for number, count in ended.items()])
+            # Nothing of them is left anywhere; their bodies have gone before.
+            gone = connection.execute(
+                delete(messages)
+                .where(messages.c.message_id.in_(list(ended)), messages.c.rows <= 0)
+                .returning(messages.c.message_id)
+            )
+            forgotten = gone.scalars().all()
+            connection.execute(delete(events).where(events.c.message_id.in_(forgotten)))
+        old = select(events.c.event_id).where(_older(horizon)).order_by(events.c.event_id).limit(_ROWS)
+        event_ids = connection.execute(old).scalars().all()
+        if event_ids:
+            connection.execute(delete(events).where(events.c.event_id.in_(event_ids)))
+        return len(rows) == _ROWS or len(event_ids) == _ROWS
+
+
+def _older(horizon: int) -> Any:
+    """Events are made in the order of their ids."""
+    return events.c.event_id < first_id_at(horizon)
+
+
+def _is_anything_older(connection: Connection, horizon: int) -> bool:
+    for asked in (
+        select(settled.c.row_id).where(settled.c.settled_at < horizon).limit(1),
+        select(events.c.event_id).where(_older(horizon)).limit(1),
+    ):
+        if connection.execute(asked).scalar() is not None:
+            return True
+    return False

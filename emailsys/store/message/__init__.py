@@ -1,0 +1,1 @@
+"""Messages: accepting them, and their rows."""

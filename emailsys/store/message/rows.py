@@ -1,0 +1,121 @@
+"""Fill in the rows of a message that is accepted: itself, its recipients, its place in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from emailsys.interfaces import Notice
+from emailsys.mail.dsn_request import notify_value
+from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute
+from emailsys.mail.trace_fields import delivery_prefix
+from emailsys.store.commit.jobs import Rows
+from emailsys.store.ledger.events import client_text
+from emailsys.store.schema import parameters
+from emailsys.store.schema.columns import microseconds, moment
+
+# A body up to this many octets is one row, and comes with its message in one transaction.
+PIECE_OCTETS: Final = 256 * 1024
+
+
+def may_have_dots(piece: bytes) -> bool:
+    """Whether a line of the piece may begin with a dot, and so needs stuffing. A piece may begin a line."""
+    return piece.startswith(b".") or b"\n." in piece
+
+
+def address_rows(
+    rows: Rows,
+    message_id: int,
+    envelope: Envelope,
+    octets: int,
+    pieces: int,
+    make_id: Callable[[], int],
+    due_at: int,
+    cause: int | None = None,
+) -> None:
+    """Add a message's row, those of its recipients (one maildrop row for an account, however named), and its arrival.
+
+    @param due_at: when queue rows are tried first; microseconds since 1970.
+    @param cause: the message that this one tells of.
+    """
+    reverse, smtputf8 = envelope.reverse_path, envelope.parameters.smtputf8
+    arrived_at = microseconds(envelope.arrived_at)
+    accounts: dict[int, int] = {}
+    lines = []
+    queued = 0
+    for recipient in envelope.recipients:
+        row_ids = []
+        elsewhere = ""
+        path = str(recipient.forward_path)
+        for route in recipient.routes:
+            if isinstance(route, LocalRoute):
+                row_id = accounts.get(route.account_id)
+                if row_id is None:
+                    row_id = accounts[route.account_id] = make_id()
+                    prefix = delivery_prefix(reverse, recipient.forward_path)
+                    rows.maildrop.append((route.account_id, row_id, message_id, octets + len(prefix), smtputf8, prefix))
+            else:
+                row_id = make_id()
+                queued += 1
+                if route.forward_path is not recipient.forward_path:
+                    elsewhere += f"\t{route.forward_path}"
+                _queue(rows, row_id, message_id, recipient, route, due_at)
+            row_ids.append(row_id)
+        lines.append(f"{','.join(map(str, row_ids))} {path}{elsewhere}")
+    rows.messages.append(
+        (
+            message_id,
+            None if reverse is None else reverse.local,
+            None if reverse is None else reverse.domain,
+            arrived_at,
+            octets,
+            pieces,
+            *parameters.values(envelope.parameters),
+            None if envelope.client is None else client_text(envelope.client),
+            envelope.message_id or None,
+            cause,
+            len(accounts) + queued,
+            "\n".join(lines),
+        )
+    )
+
+
+def _queue(rows: Rows, row_id: int, message_id: int, recipient: Recipient, route: RemoteRoute, due_at: int) -> None:
+    path, asked = route.forward_path, recipient.dsn
+    rows.queue.append(
+        (
+            row_id,
+            message_id,
+            path.local,
+            path.domain,
+            "waiting",
+            due_at,
+            0,
+            None,
+            None,
+            None,
+            False,
+            route.forwarded,
+            None if asked.notify is None else notify_value(asked.notify),
+            None if asked.orcpt is None else asked.orcpt.encode(unicode=True),
+        )
+    )
+
+
+def notice_rows(rows: Rows, notice: Notice, make_id: Callable[[], int], now: int, cause: int | None) -> None:
+    """Add a message of our own, with its body. It arrives with the commit of what it tells, not when it was composed.
+
+    @param now: microseconds since 1970.
+    @param cause: the message that it tells of, if it tells of one.
+    """
+    message_id = make_id()
+    body = notice.body
+    first = body[:PIECE_OCTETS]
+    rows.bodies.append((message_id, may_have_dots(first), first))
+    starts = range(PIECE_OCTETS, len(body), PIECE_OCTETS)
+    for number, start in enumerate(starts, 1):
+        piece = body[start : start + PIECE_OCTETS]
+        rows.pieces.append((message_id, number, may_have_dots(piece), piece))
+    envelope = replace(notice.envelope, arrived_at=moment(now))
+    address_rows(rows, message_id, envelope, len(body), 1 + len(starts), make_id, now, cause)

@@ -1,0 +1,1 @@
+"""The queue: leases, settlements, postponement, and what operators do with it."""

@@ -1,0 +1,285 @@
+"""Lease recipients on other hosts to who delivers, oldest due first, and give them back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
+from zope.interface import implementer
+
+from emailsys.interfaces import NO_WAY, IQueue, Notice, PutOff, QueueRow, Settlement, StoreDamaged, StoreError, Way
+from emailsys.mail.address import Address
+from emailsys.mail.dsn_request import RecipientRequest, parse_notify, parse_orcpt
+from emailsys.operations import EventKind
+from emailsys.store.body.bodies import CHANGED, MISSING, UNREADABLE, Rest
+from emailsys.store.commit.batching import Gathering
+from emailsys.store.commit.checksum import is_intact
+from emailsys.store.commit.database import Database
+from emailsys.store.commit.ids import id_number, id_text
+from emailsys.store.ledger.events import Event
+from emailsys.store.maintenance.sweeper import Sweeper
+from emailsys.store.queue.postponement import Delayed, Due, PuttingOff, in_parts
+from emailsys.store.queue.settlements import Settling
+from emailsys.store.schema import parameters
+from emailsys.store.schema.columns import moment, of_seconds, reverse_path
+from emailsys.store.schema.tables import NEVER, bodies, events, messages, queue
+
+# How often one lease looks for rows that are due, where it finds some that are to wait.
+_LOOKS: Final = 4
+# What a queue row needs of its message; not the list of recipients, which may be as long for each of them.
+ENVELOPE: Final = (
+    messages.c.message_id,
+    messages.c.reverse_local,
+    messages.c.reverse_domain,
+    messages.c.arrived_at,
+    messages.c.octets,
+    *parameters.COLUMNS,
+)
+
+# First pieces that are read at once: at most so many times 256 KiB.
+_BEGINNINGS_AT_ONCE: Final = 16
+_BEGINNINGS: Final = (
+    select(
+        queue.c.row_id,
+        messages.c.message_id,
+        messages.c.pieces,
+        messages.c.octets,
+        bodies.c.dots,
+        bodies.c.content,
+        bodies.c.checksum,
+        bodies.c.digest,
+    )
+    .join(messages, messages.c.message_id == queue.c.message_id)
+    .outerjoin(bodies, bodies.c.body_id == messages.c.message_id)
+    .where(queue.c.row_id.in_(bindparam("rows", expanding=True)))
+)
+# A message, in how many pieces it is, the first of them, the octets of the others, and what is wrong, "" for nothing.
+_Beginning = tuple[int, int, bytes, int, str]
+
+
+@implementer(IQueue)
+class Queue:
+    """Recipients on other hosts that wait. The intake puts them in, with their message."""
+
+    def __init__(self, database: Database, sweeper: Sweeper, now: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._now = now
+        self._settling = Settling(database, sweeper, now)
+        self._putting_off = PuttingOff(database)
+        self._beginnings: Gathering[int, _Beginning | None] = Gathering(
+            lambda read: database.read("beginnings", read), _read_beginnings, _BEGINNINGS_AT_ONCE
+        )
+
+    def _microseconds(self) -> int:
+        return of_seconds(self._now())
+
+    async def lease(self, limit: int, seconds: float, later: Mapping[Way, PutOff] = NO_WAY) -> Sequence[QueueRow]:
+        """Take rows that are due; nobody else gets them for so many seconds."""
+        make = self._database.ids.make
+        lease, now = make(), self._microseconds()
+
+        def take(connection: Connection) -> tuple[list[QueueRow], list[Delayed]]:
+            taken: list[QueueRow] = []
+            told: list[Delayed] = []
+            for _ in range(_LOOKS):
+                rows = connection.execute(due_rows(now, limit - len(taken))).mappings().all()
+                note_interrupted(connection, [row for row in rows if row[queue.c.lease] is not None], make, now)
+                due = Due(rows, later)
+                told += self._putting_off.record(connection, due, now)
+                for some in in_parts([row[queue.c.row_id] for row in due.taken]):
+                    connection.execute(
+                        update(queue)
+                        .where(queue.c.row_id.in_(some))
+                        .values(state="leased", lease=lease, due_at=now + of_seconds(seconds))
+                    )
+                taken += [_queue_row(row, lease) for row in due.taken]
+                if not due.later or len(taken) >= limit:
+                    break
+            return taken, told
+
+        taken, told = await self._database.run("lease", take)
+        for put_off, message_id, forward_path in told:
+            put_off.told(id_text(message_id), forward_path)
+        return taken
+
+    async def renew(self, rows: Sequence[QueueRow], seconds: float) -> Sequence[QueueRow]:
+        """Hold leased rows for so many seconds from now; returns those whose lease was lost before."""
+        until = self._microseconds() + of_seconds(seconds)
+
+        def prolong(connection: Connection) -> set[tuple[int, int]]:
+            held: set[tuple[int, int]] = set()
+            for lease, row_ids in _by_lease(rows).items():
+                for some in in_parts(row_ids):
+                    found = connection.execute(
+                        update(queue)
+                        .where(queue.c.row_id.in_(some), queue.c.lease == lease)
+                        .values(due_at=until)
+                        .returning(queue.c.row_id)
+                    )
+                    held.update((row_id, lease) for row_id in found.scalars())
+            return held
+
+        held = await self._database.run("renew", prolong)
+        return [row for row in rows if (row.row_id, row.lease) not in held]
+
+    async def settle(self, settlements: Sequence[Settlement], notices: Sequence[Notice] = ()) -> int:
+        """Record attempts in one commit, with the notices; returns for how many the lease still held."""
+        return await self._settling.settle(settlements, notices)
+
+    async def release(self, rows: Sequence[QueueRow]) -> None:
+        """Give leased rows back without an attempt: they are due at once."""
+        now = self._microseconds()
+
+        def give_back(connection: Connection) -> None:
+            for lease, row_ids in _by_lease(rows).items():
+                give_back_leased(connection, queue.c.lease == lease, row_ids, now)
+
+        await self._database.run("release", give_back)
+
+    async def next_due(self) -> datetime | None:
+        """When the next row is due or its lease ends."""
+        due_at = await self._database.read(
+            "next-due",
+            lambda connection: connection.execute(
+                select(func.min(queue.c.due_at)).where(queue.c.due_at < NEVER)
+            ).scalar(),
+        )
+        return None if due_at is None else moment(due_at)
+
+    async def pieces(self, row: QueueRow) -> AsyncIterator[bytes]:
+        """The body as it was accepted, each piece read in a transaction of its own.
+
+        @raise StoreDamaged: what comes next is not what was accepted.
+        """
+        found = await self._beginning(row)
+        if found is None:
+            raise StoreError("the recipient is settled; its message may be gone")
+        message_id, pieces, content, octets, wrong = found
+        if wrong:
+            raise self._database.damage.found(message_id, wrong.format(0))
+        rest = Rest(self._database, message_id, pieces, octets)
+        rest.check_size()
+        await rest.read_ahead_if_suspect()
+        yield content
+        for number in range(1, pieces):
+            content, _dots = await rest.read(number)
+            yield content
+
+    async def _beginning(self, row: QueueRow) -> _Beginning | None:
+        try:
+            return await self._beginnings.ask(row.row_id)
+        except StoreDamaged:
+            # It may be another message of those that were read at once.
+            pass
+        alone = [row.row_id]
+        try:
+            [found] = await self._database.read("beginning", lambda connection: _read_beginnings(connection, alone))
+        except StoreDamaged as error:
+            message_id = id_number(row.queue_id) or 0
+            raise self._database.damage.found(message_id, UNREADABLE.format(0)) from error
+        return found
+
+
+def _read_beginnings(connection: Connection, row_ids: Sequence[int]) -> list[_Beginning | None]:
+    found = {
+        row_id: _read_beginning(*rest) for row_id, *rest in connection.execute(_BEGINNINGS, {"rows": sorted(row_ids)})
+    }
+    return [found.get(row_id) for row_id in row_ids]
+
+
+def _read_beginning(
+    message_id: int,
+    pieces: int,
+    octets: int,
+    dots: bool,
+    content: bytes | None,
+    checksum: bytes | None,
+    digest: bytes | None,
+) -> _Beginning:
+    if content is None:
+        return message_id, pieces, b"", 0, MISSING
+    wrong = "" if is_intact(message_id, 0, dots, content, checksum, digest) else CHANGED
+    return message_id, pieces, bytes(content), octets - len(content), wrong
+
+
+def due_rows(now: int, limit: int) -> Select[Any]:
+    """Rows that are due with their messages, the longest due first: read along the index of due_at, as many as wanted.
+
+    @param now: microseconds since 1970.
+    """
+    return (
+        select(queue, *ENVELOPE)
+        .join(messages, messages.c.message_id == queue.c.message_id)
+        .where(queue.c.due_at <= now)
+        .order_by(queue.c.due_at, queue.c.row_id)
+        .limit(limit)
+        # Rows that another node is just taking are none of ours. SQLite has one writer and ignores it.
+        .with_for_update(of=queue, skip_locked=True)
+    )
+
+
+def note_interrupted(connection: Connection, rows: Sequence[Any], make: Callable[[], int], now: int) -> None:
+    """Tell of recipients whose lease has ended without a word of who had it: they may be on their way twice (RFC 1047).
+
+    @param rows: mappings with the columns message_id, row_id, forward_local and forward_domain of the queue.
+    @param make: makes ids.
+    """
+    told = [
+        Event(
+            row[queue.c.message_id],
+            EventKind.INTERRUPTED,
+            row[queue.c.row_id],
+            str(Address(row[queue.c.forward_local], row[queue.c.forward_domain])),
+        )
+        for row in rows
+    ]
+    if told:
+        columns = events.c.keys()
+        connection.execute(insert(events), [dict(zip(columns, one.row(make(), now), strict=True)) for one in told])
+
+
+def give_back_leased(connection: Connection, ours: Any, row_ids: Sequence[int], now: int) -> int:
+    """End leases without an attempt; returns how many there were.
+
+    @param ours: which leases, as a condition.
+    """
+    changed = 0
+    for some in in_parts(row_ids):
+        here = queue.c.row_id.in_(some) & ours
+        changed += connection.execute(
+            update(queue).where(here, queue.c.state == "leased").values(state="waiting", lease=None, due_at=now)
+        ).rowcount
+        changed += connection.execute(
+            update(queue).where(here, queue.c.state == "holding").values(state="held", lease=None, due_at=NEVER)
+        ).rowcount
+    return changed
+
+
+def _by_lease(rows: Sequence[QueueRow]) -> dict[int, list[int]]:
+    leases: dict[int, list[int]] = {}
+    for row in rows:
+        leases.setdefault(row.lease, []).append(row.row_id)
+    return leases
+
+
+def _queue_row(row: Any, lease: int) -> QueueRow:
+    notify, orcpt = row[queue.c.notify], row[queue.c.orcpt]
+    return QueueRow(
+        row_id=row[queue.c.row_id],
+        lease=lease,
+        queue_id=id_text(row[messages.c.message_id]),
+        reverse_path=reverse_path(row[messages.c.reverse_local], row[messages.c.reverse_domain]),
+        forward_path=Address(row[queue.c.forward_local], row[queue.c.forward_domain]),
+        arrived_at=moment(row[messages.c.arrived_at]),
+        octets=row[messages.c.octets],
+        parameters=parameters.parameters_of(row),
+        attempts=row[queue.c.attempts],
+        warned=bool(row[queue.c.warned]),
+        forwarded=bool(row[queue.c.forwarded]),
+        dsn=RecipientRequest(
+            None if notify is None else parse_notify(notify), None if orcpt is None else parse_orcpt(orcpt)
+        ),
+    )

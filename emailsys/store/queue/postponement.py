@@ -1,0 +1,119 @@
+"""Put off, in the lease that meets them, rows whose next hop is known to take nothing now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import Connection, update
+
+from emailsys.interfaces import PutOff, Way
+from emailsys.mail.address import Address
+from emailsys.operations import EventKind
+from emailsys.store.commit.database import Database
+from emailsys.store.engine.base import padded
+from emailsys.store.ledger.events import Event
+from emailsys.store.schema.columns import microseconds, moment
+from emailsys.store.schema.tables import NEVER, events, messages, queue
+
+# Rows that one statement names.
+_ROWS_AT_ONCE: Final = 500
+# Rows that one statement gives dates of their own.
+_DATES_AT_ONCE: Final = 128
+
+#: A row that was put off as an attempt: how, its message, its forward-path.
+Delayed = tuple[PutOff, int, Address]
+
+
+class Due:
+    """Rows that are due, by what is done with them."""
+
+    def __init__(self, rows: Sequence[Any], later: Mapping[Way, PutOff]) -> None:
+        #: Those to be leased.
+        self.taken: list[Any] = []
+        #: Those put off, each with how and until when, in microseconds since 1970.
+        self.later: list[tuple[Any, PutOff, int]] = []
+        #: Their lease ran out while an operator waited to hold them.
+        self.stopped: list[int] = []
+        for row in rows:
+            if row[queue.c.state] == "holding":
+                self.stopped.append(row[queue.c.row_id])
+                continue
+            put_off = later.get((row[messages.c.reverse_domain], row[queue.c.forward_domain])) if later else None
+            due_at = None
+            if put_off is not None:
+                arrived_at = moment(row[messages.c.arrived_at])
+                due_at = put_off.due_at(row[queue.c.attempts], arrived_at, bool(row[queue.c.warned]))
+            if put_off is None or due_at is None:
+                self.taken.append(row)
+            else:
+                self.later.append((row, put_off, microseconds(due_at)))
+
+
+class PuttingOff:
+    """Who writes that down."""
+
+    def __init__(self, database: Database) -> None:
+        self._make = database.ids.make
+        self._events = database.engine.inserts(events)
+        self._placeholder = database.engine.placeholder
+
+    def record(self, connection: Connection, due: Due, now: int) -> list[Delayed]:
+        """Give their new dates to rows that are not taken; returns those of which an attempt is told.
+
+        @param now: microseconds since 1970.
+        """
+        for some in in_parts(due.stopped):
+            connection.execute(
+                update(queue).where(queue.c.row_id.in_(some)).values(state="held", lease=None, due_at=NEVER)
+            )
+        for start in range(0, len(due.later), _DATES_AT_ONCE):
+            self._redate(connection, due.later[start : start + _DATES_AT_ONCE])
+        told: list[Delayed] = []
+        happened = []
+        for row, put_off, _ in due.later:
+            if put_off.reply:
+                message_id = row[messages.c.message_id]
+                to = Address(row[queue.c.forward_local], row[queue.c.forward_domain])
+                told.append((put_off, message_id, to))
+                row_id = row[queue.c.row_id]
+                event = Event(message_id, EventKind.DELAYED, row_id, str(to), put_off.reply, put_off.remote)
+                happened.append(event.row(self._make(), now))
+        self._events.insert(connection, happened)
+        return told
+
+    def _redate(self, connection: Connection, later: Sequence[tuple[Any, PutOff, int]]) -> None:
+        values: list[Any] = []
+        rows = padded(later)
+        for row, put_off, due_at in rows:
+            tried = 1 if put_off.reply else 0
+            values += (row[queue.c.row_id], due_at, tried, put_off.reply, put_off.remote)
+        connection.exec_driver_sql(redating(self._placeholder, len(rows)), tuple(values))
+
+
+@lru_cache(maxsize=16)
+def redating(placeholder: str, count: int) -> str:
+    """The statement that gives so many rows their dates, and counts the attempts among them: one statement, for each is
+    one turn with the interpreter lock (decision 0011), and one host's rows lie among those of others.
+
+    Its values: of each row the id, when it is due in microseconds since 1970, 1 for an attempt or 0, reply, remote.
+
+    @param placeholder: Engine.placeholder.
+    """
+    kinds = ("BIGINT", "BIGINT", "BIGINT", "TEXT", "TEXT")
+    row = "(" + ", ".join(f"CAST({placeholder} AS {kind})" for kind in kinds) + ")"
+    # Names of our own schema; values go as parameters. Both engines call the columns of VALUES so.
+    return (
+        "UPDATE queue SET state = 'waiting', lease = NULL, due_at = later.column2,"  # noqa: S608
+        " attempts = attempts + later.column3,"
+        " last_reply = CASE WHEN later.column3 = 1 THEN later.column4 ELSE last_reply END,"
+        " last_remote = CASE WHEN later.column3 = 1 THEN later.column5 ELSE last_remote END"
+        f" FROM (VALUES {', '.join([row] * count)}) AS later WHERE queue.row_id = later.column1"
+    )
+
+
+def in_parts(row_ids: Sequence[int]) -> Iterable[Sequence[int]]:
+    """As many at a time as one statement names."""
+    for start in range(0, len(row_ids), _ROWS_AT_ONCE):
+        yield row_ids[start : start + _ROWS_AT_ONCE]

@@ -1,0 +1,1 @@
+"""The schema: tables, the times in their columns, migrations."""

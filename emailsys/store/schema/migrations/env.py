@@ -1,0 +1,14 @@
+"""Run by alembic: migrate over the connection that `store.schema.migrate` gives, in the transaction open there."""
+
+from alembic import context
+
+from emailsys.store.schema.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    # SQLite alters a table by copying it.
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

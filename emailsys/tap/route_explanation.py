@@ -1,0 +1,68 @@
+"""Ask routing where mail for an address would go, for `route explain`: in the daemon and without one alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from emailsys.config.settings import Settings
+from emailsys.interfaces import IAliases, IDirectory
+from emailsys.mail.address import Address
+from emailsys.operations import IRouteAdministration
+from emailsys.ops.store_access import Explain
+from emailsys.policy.expansion import AliasRouter
+from emailsys.policy.next_hop import Choice, ForwardedSenders, Routes, explain
+from emailsys.tap.secrets import SRS_SECRET
+
+
+class Routing(Protocol):
+    """What of a store is asked."""
+
+    directory: Any
+    routes: Any
+
+
+def explainer(settings: Settings, store: Routing) -> Explain:
+    """Answers by the store and the configuration as they are."""
+    directory: IDirectory = store.directory
+    names: IAliases = store.directory
+    stored: IRouteAdministration = store.routes
+    routing, outbound = settings.routing, settings.outbound
+    secret = _secret(settings.state)
+    senders = None
+    if secret is not None:
+        senders = ForwardedSenders(secret, directory, lambda: datetime.now(UTC), routing.srs_domain)
+    aliases = AliasRouter(directory, names, outbound.own_addresses, senders)
+    routes = Routes(routing, outbound.tls, stored)
+
+    async def answer(address: Address, sender: Address | None) -> Mapping[str, Any]:
+        found = await explain(aliases, await routes.table(), address, sender)
+        return {
+            "address": str(address),
+            "sender": None if sender is None else str(sender),
+            "steps": [{"depth": step.depth, "what": str(step)} for step in found.expansion.steps],
+            "next_hops": [{"recipient": str(path), **_choice(choice)} for path, choice in found.next_hops],
+            "ways": len(found.expansion.routes),
+        }
+
+    return answer
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    hop = choice.next_hop
+    return {
+        "next_hop": str(hop),
+        "why": choice.why,
+        "tls": hop.tls.value,
+        "login": None if hop.login is None else hop.login.username,
+    }
+
+
+def _secret(state: Path) -> bytes | None:
+    """The key of rewritten senders, where the daemon has made one already: who only asks makes none."""
+    try:
+        return (state / SRS_SECRET).read_bytes() or None
+    except OSError:
+        return None

@@ -1,0 +1,1 @@
+"""What the mail client talks to, in memory."""

@@ -1,0 +1,1 @@
+"""Peers, transports, name servers and whole servers in memory."""

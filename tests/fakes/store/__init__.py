@@ -1,0 +1,1 @@
+"""Stores, maildrops and queues in memory."""

@@ -1,0 +1,1 @@
+"""The mail client against real servers."""

@@ -1,0 +1,1 @@
+"""Mail to other hosts, by real mail systems."""

@@ -1,0 +1,1 @@
+"""The daemon as its clients and operators meet it."""

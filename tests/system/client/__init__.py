@@ -1,0 +1,1 @@
+"""The whole mail client, against servers in memory or on loopback."""

@@ -1,0 +1,1 @@
+"""The whole daemon, in memory or in a process of its own."""

@@ -1,0 +1,322 @@
+"""The daemon as it is put together: real sockets and store in this process, from start to orderly end."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import signal
+import socket
+import stat
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+from twisted.application.service import IService
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+from zope.interface.verify import verifyObject
+
+from emailsys.cli.tryout.command import free_ports, kept_passwords
+from emailsys.cli.tryout.round_trip import ALICE, BOB, RoundTrip, go_round
+from emailsys.config.exit_status import Exit
+from emailsys.ops.control import NoDaemon, ask
+from emailsys.passwords import make_credentials
+from emailsys.supervisor import StartupError, holder_of
+from emailsys.tap import Options, makeService, service_or_exit, startup
+from emailsys.tap import service as service_module
+from emailsys.tap.service import Daemon
+from emailsys.tap.startup import prepare
+
+T = TypeVar("T")
+
+
+class Line:
+    """A plain connection to a server, read and written in a thread."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), 10.0)
+        self._input = self._socket.makefile("rb")
+
+    def read(self) -> str:
+        """The next line; "" at the end."""
+        return self._input.readline().decode().rstrip("\r\n")
+
+    def say(self, text: str) -> str:
+        """Send a line, take the answer's last line."""
+        self._socket.sendall(text.encode() + b"\r\n")
+        while (line := self.read())[3:4] == "-":
+            pass
+        return line
+
+    def close(self) -> None:
+        self._input.close()
+        self._socket.close()
+
+
+class DaemonCase(TestCase):
+    """One daemon, prepared and started as `serve` and twistd do it."""
+
+    def setUp(self) -> None:
+        self.state = Path(self.mktemp()).absolute()
+        self.config = Path(self.mktemp()).absolute()
+        self.ports = free_ports(20_000 + os.getpid() % 1000 * 40)
+        listens = "".join(f'{service} = ["127.0.0.1:{port}"]\n' for service, port in self.ports.items())
+        self.config.write_text(
+            f'hostname = "localhost"\n[listen]\n{listens}[smtp]\nplaintext_auth_on_loopback = true\n'
+            "[pop3]\nplaintext_auth_on_loopback = true\n"
+        )
+        umask = os.umask(0o022)
+        os.umask(umask)
+        self.addCleanup(os.umask, umask)
+        self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
+        self.said = io.StringIO()
+
+    def prepared(self, background: bool = False) -> Daemon:
+        with contextlib.redirect_stderr(self.said):
+            return prepare(str(self.state), str(self.config), background)
+
+    def started(self) -> Daemon:
+        daemon = self.prepared()
+        daemon.privilegedStartService()
+        daemon.startService()
+        self.addCleanup(daemon.stopService)
+        return daemon
+
+    async def away(self, call: Callable[..., T], *arguments: Any) -> T:
+        """Call something that blocks, while the daemon goes on in this thread."""
+        result: Deferred[T] = deferToThread(call, *arguments)
+        return await result
+
+    def raw(self, command: str, *empty: str) -> Any:
+        """The whole answer to a request, with fields that are null."""
+        return ask(self.state, {"command": command, **dict.fromkeys(empty)})
+
+    async def ask(self, **request: object) -> Any:
+        answer = await self.away(ask, self.state, request)
+        self.assertIn("result", answer)
+        return answer["result"]
+
+    async def accounts(self) -> dict[str, str]:
+        passwords, _ = kept_passwords(self.state / "passwords.json")
+        await self.ask(command="domain.add", name="example.test", postmaster=ALICE.split("@"))
+        for address, password in passwords.items():
+            await self.ask(command="user.add", address=address.split("@"), credentials=make_credentials(password))
+        return passwords
+
+
+class DaemonTests(DaemonCase):
+    """From its start to its orderly end."""
+
+    async def test_a_message_goes_round(self) -> None:
+        """Submission with STARTTLS and AUTH, POP3S, the same octets: all rooms joined."""
+        verifyObject(IService, self.started())
+        passwords = await self.accounts()
+        ca = self.state / "certs" / "ca.pem"
+
+        def go() -> RoundTrip:
+            return go_round(self.ports, passwords, ca, datetime(2026, 1, 2, tzinfo=UTC))
+
+        trip = await self.away(go)
+        self.assertTrue(trip.fetched.endswith(trip.message))
+        self.assertIn("Received", trip.in_front)
+        self.assertIn("TLSv1.3", "".join(text for one in trip.transcripts for _, text in one.lines))
+        said = "".join(text for one in trip.transcripts for _, text in one.lines)
+        for password in passwords.values():
+            self.assertNotIn(password, said)
+        status = await self.ask(command="status")
+        self.assertEqual(status["counters"]["accepted"], 1)
+        (row,) = [row for row in await self.ask(command="user.list", domain=None) if row["address"] == BOB]
+        self.assertEqual((row["messages"], row["octets"]), (1, len(trip.fetched)))
+
+    async def test_the_status_tells_who_it_is_and_where_it_listens(self) -> None:
+        """For `try`, and for who looks after it."""
+        self.started()
+        status = await self.ask(command="status")
+        self.assertEqual((status["pid"], status["hostname"]), (os.getpid(), "localhost"))
+        self.assertEqual(status["listening"], {service: [f"127.0.0.1:{port}"] for service, port in self.ports.items()})
+        self.assertEqual(holder_of(self.state), os.getpid())
+        self.assertIn(f"store in {self.state} (--state)", self.said.getvalue())
+
+    async def test_nothing_in_the_state_folder_is_open_to_others(self) -> None:
+        """The control socket and the keys least of all."""
+        self.started()
+        await self.accounts()
+        await self.ask(command="status")
+        for path in (self.state, *self.state.rglob("*")):
+            if path.suffix != ".pem":
+                self.assertEqual(stat.S_IMODE(path.stat().st_mode) & 0o077, 0, path)
+
+    async def test_a_second_daemon_on_the_folder_is_told_the_process(self) -> None:
+        """And the first goes on."""
+        self.started()
+        with self.assertRaises(StartupError) as caught:
+            self.prepared()
+        self.assertIn(f"already runs there, as process {os.getpid()}", str(caught.exception))
+        self.assertEqual((await self.ask(command="status"))["pid"], os.getpid())
+
+    async def test_the_end_says_goodbye_to_idle_sessions_and_leaves_nothing_behind(self) -> None:
+        """421 to who waits; ports, control socket and lock are free again."""
+        daemon = self.started()
+        line = await self.away(Line, self.ports["smtp"])
+        self.addCleanup(line.close)
+        self.assertTrue((await self.away(line.read)).startswith("220 "))
+        await daemon.stopService()
+        self.assertTrue((await self.away(line.read)).startswith("421 "))
+        self.assertEqual(await self.away(line.read), "")
+        self.assertFalse((self.state / "control.sock").exists())
+        self.assertIsNone(holder_of(self.state))
+        with self.assertRaises(NoDaemon):
+            ask(self.state, {"command": "status"})
+        with self.assertRaises(ConnectionRefusedError):
+            Line(self.ports["smtp"])
+        again = self.started()
+        self.assertEqual((await self.ask(command="status"))["pid"], os.getpid())
+        await again.stopService()
+
+    async def test_the_end_waits_for_a_message_under_way_but_not_for_ever(self) -> None:
+        """A client that stops in the middle of its message is cut off."""
+        self.patch(service_module, "DRAIN_SECONDS", 0.2)
+        daemon = self.started()
+        await self.accounts()
+        line = await self.away(Line, self.ports["smtp"])
+        self.addCleanup(line.close)
+
+        def begin() -> str:
+            line.read()
+            for command in ("EHLO localhost", "MAIL FROM:<x@example.org>", f"RCPT TO:<{BOB}>"):
+                line.say(command)
+            return line.say("DATA")
+
+        self.assertTrue((await self.away(begin)).startswith("354 "))
+        await daemon.stopService()
+        with contextlib.suppress(ConnectionResetError):
+            self.assertEqual(await self.away(line.read), "")
+
+    async def test_a_daemon_that_never_served_gives_everything_back_when_it_ends(self) -> None:
+        """Folder and ports; ending twice is ending once."""
+        daemon = self.prepared()
+        await daemon.stopService()
+        again = self.started()
+        await again.stopService()
+        await again.stopService()
+        self.assertIsNone(holder_of(self.state))
+
+    async def test_renewed_certificates_are_served_without_a_restart(self) -> None:
+        """SIGHUP, or once a day; wrong ones leave the old ones in use."""
+        daemon = self.started()
+        daemon.reload_certificates()
+        for path in (self.state / "certs").glob("server-*.pem"):
+            path.write_text("damaged")
+        (self.state / "certs" / "ca.pem").write_text("damaged")
+        daemon.reload_certificates()
+        counters = (await self.ask(command="status"))["counters"]
+        self.assertEqual((counters["certificates.reloaded"], counters["certificates.refused"]), (1, 1))
+        passwords = await self.accounts()
+        self.assertEqual(len(passwords), 2)
+
+    def test_a_port_that_is_taken_is_told_and_the_folder_given_up(self) -> None:
+        """So that the next start needs no cleaning up."""
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", self.ports["pop3"]))
+            other.listen()
+            with self.assertRaises(StartupError) as caught:
+                self.prepared()
+        said = f"{self.config}: listen.pop3: 127.0.0.1:{self.ports['pop3']}: another program listens there"
+        self.assertEqual(str(caught.exception), said)
+        self.assertIsNone(holder_of(self.state))
+
+    def test_a_control_socket_that_cannot_be_made_is_told_and_all_ports_freed(self) -> None:
+        """A folder stands in its place."""
+        (self.state / "control.sock").mkdir(parents=True)
+        self.state.chmod(0o700)
+        with self.assertRaises(StartupError) as caught:
+            self.prepared()
+        self.assertIn("control socket", str(caught.exception))
+        self.assertIsNone(holder_of(self.state))
+        with contextlib.suppress(ConnectionRefusedError):
+            Line(self.ports["smtp"])
+            self.fail("somebody still listens")
+
+    def test_a_startup_error_is_one_line_and_a_status(self) -> None:
+        """Never a traceback."""
+        self.config.write_text('[smtp]\nmax_recipients = "x"\n[pop3]\nx = 1\n')
+        with contextlib.redirect_stderr(self.said), self.assertRaises(SystemExit) as caught:
+            service_or_exit(str(self.state), str(self.config))
+        self.assertEqual(caught.exception.code, Exit.CONFIG)
+        self.assertEqual(self.said.getvalue().count("\n"), 2)
+
+    def test_a_damaged_certificate_is_told(self) -> None:
+        """With its file, and the file that names it."""
+        with self.config.open("a") as file:
+            file.write('[[tls.certificates]]\nchain = "none.pem"\nkey = "none.key"\n')
+        with self.assertRaises(StartupError) as caught:
+            self.prepared()
+        self.assertEqual(caught.exception.status, Exit.CONFIG)
+        self.assertRegex(str(caught.exception), f"^{re.escape(str(self.config))}: tls.certificates: .*none.pem: ")
+
+    def test_a_damaged_store_is_found_before_twistd_leaves_the_terminal(self) -> None:
+        """And by `serve` at its start."""
+        self.state.mkdir(mode=0o700)
+        (self.state / "mail.sqlite").write_text("this is no database, and long enough to be looked at" * 20)
+        with contextlib.redirect_stderr(self.said), self.assertRaises(StartupError) as caught:
+            prepare(str(self.state), str(self.config), background=True)
+        self.assertEqual(caught.exception.status, Exit.UNAVAILABLE)
+        daemon = self.prepared()
+        with contextlib.redirect_stderr(self.said), self.assertRaises(SystemExit) as ended:
+            daemon.startService()
+        self.assertEqual(ended.exception.code, Exit.UNAVAILABLE)
+        self.assertIn("not a database", self.said.getvalue())
+        self.assertIsNone(holder_of(self.state))
+
+
+class OptionsTests(TestCase):
+    """What twistd is told."""
+
+    def twistd(self, **changes: object) -> dict[str, object]:
+        """twistd's own options after ours were read."""
+        parent = {"pidfile": "twistd.pid", "nodaemon": False, "logfile": None, "syslog": False, **changes}
+        options = Options()
+        options.parent = parent  # type: ignore[assignment]  # twistd's own Options, of which ours need a mapping
+        options.parseOptions(["--state", "/srv/state"])
+        self.assertEqual(options["state"], "/srv/state")
+        return parent
+
+    def test_no_pid_file_and_no_log_go_to_the_working_directory(self) -> None:
+        """The log of a daemon in the background is in the state folder; what the operator names stays."""
+        self.assertEqual(self.twistd()["pidfile"], "")
+        self.assertEqual(self.twistd()["logfile"], "/srv/state/emailsys.log")
+        self.assertIsNone(self.twistd(nodaemon=True)["logfile"])
+        self.assertIsNone(self.twistd(syslog=True)["logfile"])
+        self.assertEqual(self.twistd(logfile="/var/log/mail")["logfile"], "/var/log/mail")
+        self.assertEqual(self.twistd(pidfile="/run/mail.pid")["pidfile"], "/run/mail.pid")
+
+    def test_twistd_in_the_background_has_the_store_tried_first(self) -> None:
+        """In the foreground it is opened once."""
+        asked: list[tuple[object, ...]] = []
+
+        def prepared(*arguments: object) -> SimpleNamespace:
+            asked.append(arguments)
+            return SimpleNamespace()
+
+        self.patch(startup, "prepare", prepared)
+        for nodaemon in (False, True):
+            options = Options()
+            parent = {"pidfile": "", "nodaemon": nodaemon, "logfile": "x", "syslog": False}
+            options.parent = parent  # type: ignore[assignment]  # as above
+            options.parseOptions(["--state", "/s", "--config", "/c"])
+            makeService(options)
+        self.assertEqual(asked, [("/s", "/c", True), ("/s", "/c", False)])
+
+    def test_the_plugin_finds_options_and_service(self) -> None:
+        """twistd imports both by these names."""
+        from twisted.plugins.emailsys_plugin import emailsys
+
+        self.assertIs(emailsys.options, Options)
+        self.assertIs(emailsys.makeService, makeService)
+        self.assertIsNotNone(reactor)

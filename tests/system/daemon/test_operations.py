@@ -1,0 +1,171 @@
+"""What an operator sees of a running daemon: its control socket, metrics, the mail log."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from emailsys import __version__
+from emailsys.cli.tryout.command import free_ports
+from emailsys.ops.control import ask
+from emailsys.tap.service import Daemon
+from emailsys.tap.startup import prepare
+
+T = TypeVar("T")
+
+
+class OperationsTests(TestCase):
+    """One daemon with metrics and a mail log, from which nothing leaves."""
+
+    def setUp(self) -> None:
+        self.state = Path(self.mktemp()).absolute()
+        config = Path(self.mktemp()).absolute()
+        self.mail_log = config.with_name("mail.log")
+        ports = list(free_ports(41_000 + os.getpid() % 400 * 40).values())
+        self.smtp, self.metrics = ports[:2]
+        config.write_text(
+            'hostname = "localhost"\n[listen]\n'
+            f'smtp = "127.0.0.1:{self.smtp}"\nsubmission = []\nsubmissions = []\npop3 = []\npop3s = []\n'
+            "[outbound]\nenabled = false\n"
+            f'[monitoring]\nmetrics_listen = "127.0.0.1:{self.metrics}"\nlog_format = "json"\nmail_log = "mail.log"\n'
+            "[smtp]\nmax_connections = 10\nmax_connections_per_ip = 2\n"
+            '[routing]\ntrusted_networks = ["127.0.0.1/32"]\n'
+        )
+        umask = os.umask(0o022)
+        os.umask(umask)
+        self.addCleanup(os.umask, umask)
+        self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
+        with contextlib.redirect_stderr(io.StringIO()):
+            self.daemon: Daemon = prepare(str(self.state), str(config))
+        self.daemon.privilegedStartService()
+        self.daemon.startService()
+        self.addCleanup(self.daemon.stopService)
+
+    async def away(self, call: Callable[..., T], *arguments: Any) -> T:
+        """Call something that blocks, while the daemon goes on in this thread."""
+        result: Deferred[T] = deferToThread(call, *arguments)
+        return await result
+
+    async def ask(self, **request: object) -> Any:
+        answer = await self.away(ask, self.state, request)
+        self.assertIn("result", answer, answer)
+        return answer["result"]
+
+    async def send(self) -> None:
+        """A message from a trusted host to ann, here, and dave, elsewhere."""
+        await self.ask(command="domain.add", name="example.test", postmaster=["ann", "example.test"])
+        await self.ask(command="user.add", address=["ann", "example.test"], credentials=[["argon2id", "x"]])
+
+        def go() -> None:
+            with smtplib.SMTP("127.0.0.1", self.smtp) as client:
+                text = "Message-ID: <one@client.example>\r\nSubject: x\r\n\r\nhello\r\n"
+                client.sendmail("carol@example.org", ["ann@example.test", "dave@example.net"], text)
+
+        await self.away(go)
+
+    async def test_one_id_follows_a_message_through_log_trace_and_queue(self) -> None:
+        await self.send()
+        everything: dict[str, Any] = {"queue_ids": [], "domain": "", "sender": "", "state": None, "older_than": 0}
+        (row,) = await self.ask(command="queue.list", **everything, limit=10, after=0)
+        query = {"query": "<one@client.example>", "limit": 10, "back": 3600, "cursor": None, "seconds": 1}
+        (life,) = (await self.ask(command="trace", **query))["lives"]
+        self.assertEqual(life["queue_id"], row["queue_id"])
+        self.assertEqual((life["stored"], life["queued"], life["client"]["ip"]), (1, 1, "127.0.0.1"))
+        events = [json.loads(line) for line in self.mail_log.read_text().splitlines()]
+        (accepted,) = [event for event in events if event["event"] == "accepted"]
+        self.assertEqual(accepted["queue_id"], row["queue_id"])
+        self.assertEqual(accepted["session"], life["client"]["session"])
+        changed = await self.ask(command="queue.change", change="retry", **{**everything, "domain": "example.net"})
+        self.assertIn(changed["changed"], (0, 1))
+        changed = await self.ask(command="queue.change", change="drop", **everything)
+        self.assertEqual(changed, {"changed": 1})
+        checked = await self.ask(command="verify", cursor=None, seconds=5)
+        self.assertEqual(checked["recipients"], {"maildrop": 1, "dropped by an operator": 1})
+        self.assertEqual((checked["cursor"], checked["flaws"]), (None, []))
+
+    async def test_the_eleventh_connection_of_ten_is_told_so_and_the_first_goes_on(self) -> None:
+        """This machine and trusted networks have no limit of an address, but all together have one."""
+
+        def go() -> list[bytes]:
+            with contextlib.ExitStack() as clients:
+                peers = [
+                    clients.enter_context(socket.create_connection(("127.0.0.1", self.smtp), 10.0)) for _ in range(11)
+                ]
+                greetings = [peer.recv(1000) for peer in peers]
+                peers[0].sendall(b"NOOP\r\n")
+                return [*greetings, peers[0].recv(1000)]
+
+        *greetings, eleventh, noop = await self.away(go)
+        self.assertEqual([greeting[:4] for greeting in greetings], [b"220 "] * 10)
+        self.assertEqual(eleventh, b"421 4.7.0 too many connections, try again later\r\n")
+        self.assertEqual(noop, b"250 2.0.0 OK\r\n")
+
+    async def test_the_status_has_the_queue_runners_view(self) -> None:
+        status = await self.ask(command="status")
+        self.assertEqual(status["next_hops"], [])
+        self.assertEqual(status["listening"]["metrics"], [f"127.0.0.1:{self.metrics}"])
+
+    async def test_one_screen_tells_how_the_daemon_stands(self) -> None:
+        await self.send()
+
+        def show(*arguments: str) -> str:
+            command = [sys.executable, "-m", "emailsys", *arguments, "--state", str(self.state)]
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+        text = await self.away(show, "status")
+        for words in (
+            f"emailsys {__version__} on localhost, process {os.getpid()}, up ",
+            f"smtp        127.0.0.1:{self.smtp}  0 sessions",
+            "accepted 1",
+            "\ndisk: ",
+            " left for mail",
+            "queue: ",
+            "example.net ",
+        ):
+            self.assertIn(words, text)
+        self.assertEqual(json.loads(await self.away(show, "status", "--json"))["daemon"]["pid"], os.getpid())
+        self.assertIn("all is well", await self.away(show, "verify"))
+        self.assertIn("put into the maildrop", await self.away(show, "trace", "ann@example.test"))
+
+    async def test_routing_is_explained_as_the_daemon_does_it(self) -> None:
+        await self.ask(command="domain.add", name="example.test", postmaster=["ann", "example.test"])
+        found = await self.ask(command="route.explain", address=["dave", "example.net"], sender=None)
+        self.assertEqual(found["next_hops"][0]["next_hop"], "example.net")
+        found = await self.ask(command="route.explain", address=["nobody", "example.test"], sender=None)
+        self.assertEqual(found["ways"], 0)
+
+    async def test_prometheus_is_answered(self) -> None:
+        await self.send()
+
+        def scrape() -> str:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics", timeout=10) as page:
+                return str(page.read().decode())
+
+        text = await self.away(scrape)
+        self.assertIn('emailsys_events_total{event="accepted"} 1.0\n', text)
+        self.assertIn('emailsys_sessions{service="smtp"}', text)
+        self.assertIn("emailsys_queue_domains 1.0\n", text)
+
+    async def test_a_rotated_mail_log_goes_on_in_a_new_file(self) -> None:
+        moved = self.mail_log.rename(self.mail_log.with_name("mail.log.1"))
+        os.kill(os.getpid(), signal.SIGHUP)
+        await self.ask(command="status")
+        await self.ask(command="status")
+        await self.send()
+        self.assertIn('"started"', moved.read_text())
+        self.assertIn('"accepted"', self.mail_log.read_text())

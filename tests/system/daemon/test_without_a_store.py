@@ -1,0 +1,160 @@
+"""The daemon beside a state folder without its store: mail waits, and only an operator's word makes a store."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import shutil
+from pathlib import Path
+
+from emailsys.cli.tryout.round_trip import ALICE, BOB
+from emailsys.config.settings import StoreSettings
+from emailsys.interfaces import StoreMissing
+from emailsys.mail.address import Address
+from emailsys.store.directory import cache
+from emailsys.store.offline import run_offline
+from emailsys.store.open import Store
+from emailsys.tap import service as service_module
+from emailsys.tap.absence import Absence
+from emailsys.tap.service import Daemon
+from emailsys.telemetry import Telemetry
+from tests.system.daemon.test_daemon import DaemonCase, Line
+
+_RECIPIENTS = (f"<{BOB}>", "<nobody@example.test>", "<postmaster>", "<x@elsewhere.test>", "<x@[192.0.2.1]>")
+
+
+def make_other(folder: Path) -> None:
+    """A store with another domain."""
+
+    async def add(store: Store) -> None:
+        await store.accounts.add_domain("other.test", Address("a", "other.test"))
+
+    run_offline(StoreSettings(), folder, add, Telemetry(), create=True)
+
+
+class MissingStoreTests(DaemonCase):
+    """Nothing permanent is said while the store is missing."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(service_module, "WATCH_EVERY", 0.05)
+
+    def answers(self) -> dict[str, str]:
+        """What a stranger, a user who sends and a user who fetches hear."""
+        heard: dict[str, str] = {}
+        for recipient in _RECIPIENTS:
+            with contextlib.closing(Line(self.ports["smtp"])) as line:
+                line.read()
+                line.say("EHLO localhost")
+                line.say("MAIL FROM:<x@example.org>")
+                heard[recipient] = line.say(f"RCPT TO:{recipient}")
+        with contextlib.closing(Line(self.ports["submission"])) as line:
+            line.read()
+            line.say("EHLO localhost")
+            heard["AUTH"] = line.say("AUTH PLAIN " + base64.b64encode(f"\0{ALICE}\0wrong".encode()).decode())
+        for user in (BOB, "bob"):
+            with contextlib.closing(Line(self.ports["pop3"])) as line:
+                line.read()
+                line.say(f"USER {user}")
+                heard[f"PASS of {user}"] = line.say("PASS wrong")
+        return heard
+
+    async def assert_all_wait(self, word: str) -> None:
+        heard = await self.away(self.answers)
+        for asked, answer in heard.items():
+            expected = {"AUTH": "454 4.7.0"}.get(asked, "451 4.3.5")
+            expected = "-ERR [SYS/TEMP]" if asked.startswith("PASS") else expected
+            self.assertTrue(answer.startswith(expected), f"{asked}: {answer}")
+        self.assertIn(word, heard[f"<{BOB}>"])
+
+    def critical(self, daemon: Daemon) -> int:
+        return daemon.telemetry.counters["mail-put-off"]
+
+    async def test_mail_waits_and_no_store_is_made(self) -> None:
+        """The folder may be one on which nothing is mounted: it stays without a store, however long the daemon runs."""
+        daemon = self.started()
+        await self.assert_all_wait("store of this system is missing")
+        await self.assert_all_wait("store of this system is missing")
+        status = await self.ask(command="status")
+        self.assertIn(f"there is no store in {self.state}", status["store"]["trouble"])
+        self.assertEqual(self.critical(daemon), 1, "one line in ten minutes, not one for each recipient")
+        self.patch(service_module, "TELL_EVERY", 0.0)
+        await self.ask(command="status")
+        self.assertGreater(self.critical(daemon), 1)
+        self.assertFalse((self.state / "mail.sqlite").exists())
+        answer = await self.away(self.raw, "user.list", "domain")
+        self.assertEqual(answer["error"]["kind"], "missing")
+        self.assertFalse((self.state / "mail.sqlite").exists())
+
+    async def test_a_store_without_domains_refuses_nobody_for_good(self) -> None:
+        """`emailsys init` makes the store, the running daemon serves it; RCPT hears 451 until a domain is added."""
+        daemon = self.started()
+        self.assertIs((await self.ask(command="init"))["made"], True)
+        self.assertIs((await self.ask(command="init"))["made"], False)
+        await self.assert_all_wait("no domain yet")
+        self.assertIn("no domain", (await self.ask(command="status"))["store"]["trouble"])
+        await self.accounts()
+        self.assertIsNone((await self.ask(command="status"))["store"]["trouble"])
+        self.assertEqual(daemon.telemetry.counters["mail-taken-again"], 1)
+        heard = await self.away(self.answers)
+        codes = [answer[:3] for asked, answer in heard.items() if not asked.startswith("PASS")]
+        self.assertEqual(codes, ["250", "550", "250", "550", "550", "535"])
+
+    async def test_a_domain_makes_the_store(self) -> None:
+        """The first step of every new system; sessions from before hear 421 and come again."""
+        self.started()
+        line = await self.away(Line, self.ports["smtp"])
+        self.addCleanup(line.close)
+        await self.away(line.read)
+        await self.accounts()
+        self.assertTrue((await self.away(line.read)).startswith("421 "))
+        self.assertEqual((await self.away(self.answers))[f"<{BOB}>"][:3], "250")
+
+    async def test_a_store_that_comes_back_is_served(self) -> None:
+        """As after a restore, with all that it knows, and without a restart."""
+        first = self.started()
+        await self.accounts()
+        await first.stopService()
+        kept = self.state.with_name("kept.sqlite")
+        shutil.move(self.state / "mail.sqlite", kept)
+        self.started()
+        await self.assert_all_wait("store of this system is missing")
+        shutil.move(kept, self.state / "mail.sqlite")
+        self.assertIsNone((await self.ask(command="status"))["store"]["trouble"])
+        heard = await self.away(self.answers)
+        self.assertEqual((heard[f"<{BOB}>"][:3], heard["<nobody@example.test>"][:3]), ("250", "550"))
+
+    async def test_a_store_that_vanishes_or_is_replaced_under_the_daemon_refuses_nobody_for_good(self) -> None:
+        """Neither memory nor another store in its place is answered from; the real one is, once it is back."""
+        self.patch(cache, "_LOOK_EVERY", 0.0)
+        daemon = self.started()
+        await self.accounts()
+        await self.away(self.answers)
+        path, kept = self.state / "mail.sqlite", self.state.with_name("kept.sqlite")
+        shutil.move(path, kept)
+        await self.assert_all_wait("store of this system is missing")
+        self.assertIn("mail.sqlite", (await self.ask(command="status"))["store"]["trouble"])
+        await self.ask(command="status")
+        self.assertEqual(self.critical(daemon), 2, "one line before the first domain, one since the store is gone")
+        other = self.state.with_name("other")
+        await self.away(make_other, other)
+        shutil.copy(other / "mail.sqlite", path)
+        await self.assert_all_wait("store of this system is missing")
+        shutil.move(kept, path)
+        heard = await self.away(self.answers)
+        self.assertEqual((heard[f"<{BOB}>"][:3], heard["<nobody@example.test>"][:3]), ("250", "550"))
+
+    def test_the_background_starts_without_a_store_too(self) -> None:
+        """And says so on the terminal that it leaves."""
+        daemon = self.prepared(background=True)
+        self.addCleanup(daemon.stopService)
+        self.assertIn("there is no store in", self.said.getvalue())
+
+    async def test_what_stands_in_knows_nothing(self) -> None:
+        """A password neither, and no message."""
+        absence = Absence("gone")
+        for asked in (absence.open(1), absence.targets("a", "b"), absence.find_address("a", "b")):
+            with self.assertRaises(StoreMissing):
+                await asked
+        self.failureResultOf(absence.verify(None, "x"), StoreMissing)
+        self.assertRaises(StoreMissing, absence.begin)

@@ -1,0 +1,201 @@
+"""Mail leaves over real sockets, DNS and TLS on loopback: which host takes it, and what is told where none does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.trial.unittest import TestCase
+
+from emailsys import pki
+from emailsys.config.settings import OutboundSettings, OutboundTimeouts
+from emailsys.delivery.relay import Relay
+from emailsys.mail.next_hop import NextHop, TLSPolicy
+from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
+from emailsys.net.dns.name_servers import NameServers
+from emailsys.net.dns.own_host import Ourselves
+from emailsys.net.dns.resolver import Resolver
+from emailsys.net.outbound.pool import Dialer
+from emailsys.net.tls.client import client_context
+from emailsys.net.tls.server import ServerTLS
+from tests.fakes.net.loopback_host import LoopbackHost
+from tests.fakes.net.memory_dns import Zone, ZoneServer
+from tests.fakes.net.memory_hosts import BODY, quiet, transmission
+from tests.fakes.net.tls_pipe import development_tls, served
+
+reactor: Any = _reactor
+
+
+class OutboundTests(TestCase):
+    """Relay, Resolver and Dialer together, the clock and the sockets being real."""
+
+    def setUp(self) -> None:
+        self.zone = Zone()
+        port = reactor.listenUDP(0, ZoneServer(self.zone), "127.0.0.1")
+        self.addCleanup(port.stopListening)
+        self.name_servers = NameServers(reactor, [("127.0.0.1", port.getHost().port)])
+        self.authority: Path | None = None
+        self.relay = self.make_relay(OutboundSettings())
+
+    def make_relay(self, settings: OutboundSettings) -> Relay:
+        """All of it, as the composition root puts it together."""
+        dialer = Dialer(
+            reactor,
+            settings,
+            "client.example",
+            lambda name, verify: client_context(name, self.authority, verify=verify),
+            quiet(),
+        )
+        self.addCleanup(dialer.close, 1.0)
+        ourselves = Ourselves(["client.example"], [])
+        resolver = Resolver(reactor, self.name_servers, settings, ourselves, lambda hosts: None)
+        return Relay(resolver, dialer, settings, quiet())
+
+    def listen(self, host: LoopbackHost, address: str = "127.0.0.1", port: int = 0) -> int:
+        """Where it listens."""
+        listening = reactor.listenTCP(port, host, interface=address)
+        self.addCleanup(listening.stopListening)
+        return int(listening.getHost().port)
+
+    async def attempt(self, next_hop: NextHop, message: Transmission | None = None) -> Outcome:
+        """The outcome for one recipient."""
+        [outcome] = await self.relay.relay(next_hop, message or transmission())
+        return outcome
+
+    def served(self, variant: str = "") -> LoopbackHost:
+        """A host with a certificate of the development CA for localhost, or with a faulty one."""
+        folder = Path(self.mktemp())
+        good, self.authority = development_tls(folder)
+        if not variant:
+            return LoopbackHost(good)
+        issued = pki.make_variant(folder, variant)
+        middle = pki.certificate_facts(issued[0].chain).not_after - timedelta(days=1)
+        return LoopbackHost(ServerTLS(served(*issued), lambda: middle))
+
+    async def test_mail_goes_to_the_host_that_dns_names(self) -> None:
+        """MX, then A; octets in are octets out."""
+        host = LoopbackHost()
+        port = self.listen(host)
+        self.zone.add("example.net", "MX", "10 mx.example.net")
+        self.zone.add("mx.example.net", "A", "127.0.0.1")
+        outcome = await self.attempt(NextHop("example.net", port))
+        self.assertEqual((outcome.kind, outcome.reply.text), (OutcomeKind.DELIVERED, "taken"))
+        self.assertEqual(outcome.remote, f"mx.example.net [127.0.0.1]:{port}")
+        self.assertEqual(host.messages, [(BODY, False)])
+
+    async def test_a_host_that_is_down_is_followed_by_the_next_in_order(self) -> None:
+        """127.0.0.2 refuses connections, for nobody listens there; 127.0.0.3 says 4xx."""
+        port = self.listen(LoopbackHost())
+        later = LoopbackHost()
+        later.replies["RCPT"] = "450 4.2.0 greylisted"
+        self.listen(later, "127.0.0.3", port)
+        for preference, address in ((10, "127.0.0.2"), (20, "127.0.0.3"), (30, "127.0.0.1")):
+            self.zone.add("example.net", "MX", f"{preference} mx{preference}.example.net")
+            self.zone.add(f"mx{preference}.example.net", "A", address)
+        outcome = await self.attempt(NextHop("example.net", port))
+        self.assertEqual((outcome.kind, outcome.remote[:4]), (OutcomeKind.DELIVERED, "mx30"))
+
+    async def test_a_large_message_streams(self) -> None:
+        """Eight mebibytes in pieces, each line of which begins with a dot."""
+        host = LoopbackHost()
+        piece = b".2345678\r\n" * 26214
+        read = 0
+
+        async def pieces() -> AsyncIterator[bytes]:
+            nonlocal read
+            for _ in range(32):
+                read += 1
+                yield piece
+
+        message = transmission(pieces=pieces)
+        outcome = await self.attempt(NextHop("[127.0.0.1]", self.listen(host)), message)
+        self.assertEqual((outcome.kind, read), (OutcomeKind.DELIVERED, 32))
+        [(body, _)] = host.messages
+        self.assertEqual(body, piece * 32)
+
+    async def test_a_verified_route_is_served_by_a_good_certificate(self) -> None:
+        """The outcome tells which TLS it was."""
+        host = self.served()
+        hop = NextHop("localhost", self.listen(host), by_mx=False, tls=TLSPolicy.VERIFIED)
+        self.zone.add("localhost", "A", "127.0.0.1")
+        outcome = await self.attempt(hop)
+        self.assertEqual(outcome.kind, OutcomeKind.DELIVERED)
+        self.assertRegex(outcome.tls, r"TLSv1\.[23] \w+")
+        self.assertEqual(host.messages, [(BODY, True)])
+
+    async def _refused(self, variant: str, text: str) -> None:
+        host = self.served(variant)
+        hop = NextHop("localhost", self.listen(host), by_mx=False, tls=TLSPolicy.VERIFIED)
+        outcome = await self.attempt(hop)
+        self.assertEqual((outcome.kind, outcome.reply.enhanced), (OutcomeKind.DELAYED, "4.7.5"))
+        self.assertIn(text, outcome.reply.text)
+        self.assertEqual(host.messages, [])
+
+    async def test_a_verified_route_waits_for_an_expired_certificate_to_be_renewed(self) -> None:
+        """The reason has the date."""
+        await self._refused("expired", "the certificate of localhost expired on ")
+
+    async def test_a_verified_route_refuses_a_certificate_of_another_name(self) -> None:
+        """The reason has the names."""
+        await self._refused("wrong-name", "the certificate of localhost is for wrong.example.test")
+
+    async def test_a_verified_route_refuses_an_unknown_authority(self) -> None:
+        """The reason has its name."""
+        await self._refused("untrusted", "an authority that nobody trusts")
+
+    async def test_a_required_route_takes_any_certificate(self) -> None:
+        """It asks for TLS, not for a name."""
+        host = self.served("expired")
+        hop = NextHop("localhost", self.listen(host), by_mx=False, tls=TLSPolicy.REQUIRED)
+        self.assertEqual((await self.attempt(hop)).kind, OutcomeKind.DELIVERED)
+        self.assertEqual(host.messages, [(BODY, True)])
+
+    async def test_a_host_that_speaks_tls_badly_gets_opportunistic_mail_in_the_clear(self) -> None:
+        """Better than none; RFC 7435."""
+        host = LoopbackHost(offers_tls=True)
+        outcome = await self.attempt(NextHop("[127.0.0.1]", self.listen(host)))
+        self.assertEqual((outcome.kind, outcome.tls), (OutcomeKind.DELIVERED, ""))
+        self.assertEqual(host.messages, [(BODY, False)])
+
+    async def test_a_host_that_speaks_tls_badly_gets_no_mail_that_must_go_by_tls(self) -> None:
+        """Nothing in the clear, ever."""
+        host = LoopbackHost(offers_tls=True)
+        outcome = await self.attempt(NextHop("[127.0.0.1]", self.listen(host), tls=TLSPolicy.REQUIRED))
+        self.assertEqual((outcome.kind, outcome.reply.enhanced), (OutcomeKind.DELAYED, "4.7.5"))
+        self.assertEqual(host.messages, [])
+
+    async def test_implicit_tls_is_spoken_from_the_first_octet_on(self) -> None:
+        """A smart host on port 465: greeted in the clear, it is no TLS."""
+        host = LoopbackHost()
+        outcome = await self.attempt(NextHop("[127.0.0.1]", self.listen(host), implicit_tls=True))
+        self.assertEqual((outcome.kind, outcome.reply.enhanced), (OutcomeKind.DELAYED, "4.7.5"))
+
+    async def test_a_host_that_drops_the_connection_behind_the_dot_leaves_doubt(self) -> None:
+        """RFC 1047; no other host is tried."""
+        host = LoopbackHost()
+        host.replies["."] = "drop"
+        outcome = await self.attempt(NextHop("[127.0.0.1]", self.listen(host)))
+        self.assertEqual((outcome.kind, outcome.in_doubt), (OutcomeKind.DELAYED, True))
+
+    async def test_a_host_that_accepts_and_never_answers_is_left_in_time(self) -> None:
+        """At each step that it may fall silent in."""
+        timeouts = OutboundTimeouts(greeting=0.05, command=0.05, data=0.05, final=0.05)
+        self.relay = self.make_relay(OutboundSettings(timeouts=timeouts))
+        for verb in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "."):
+            host = LoopbackHost()
+            host.replies[verb] = "silence"
+            outcome = await self.attempt(NextHop("[127.0.0.1]", self.listen(host)))
+            self.assertEqual((outcome.kind, outcome.reply.enhanced), (OutcomeKind.DELAYED, "4.4.2"), verb)
+            self.assertEqual(outcome.in_doubt, verb == ".")
+
+    async def test_a_host_that_drops_the_connection_delays_at_each_step(self) -> None:
+        """With the step in the reason."""
+        for verb, step in (("CONNECT", "greeting"), ("EHLO", "EHLO"), ("MAIL", "MAIL"), ("DATA", "")):
+            host = LoopbackHost()
+            host.replies[verb] = "drop"
+            outcome = await self.attempt(NextHop("[127.0.0.1]", self.listen(host)))
+            self.assertEqual(outcome.kind, OutcomeKind.DELAYED, verb)
+            self.assertIn(step, outcome.reply.text)

@@ -1,0 +1,402 @@
+"""Whole mail systems on one network in memory: mail leaves, waits, comes back, and is told of, by a fake clock."""
+
+from __future__ import annotations
+
+import re
+from email.message import EmailMessage
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from emailsys.config.settings import OutboundSettings, QueueSettings, RoutingSettings
+from emailsys.interfaces import Fate, IAliases, Settlement
+from emailsys.mail.next_hop import HostRoute, NextHop, TLSPolicy
+from emailsys.operations import IQuotas, IRouteAdministration
+from tests.dialogue.peers import MemoryPeer
+from tests.fakes.net.loopback_host import LoopbackHost
+from tests.fakes.net.memory_net import MemoryNet
+from tests.fakes.store.queue_house import DAY, HOUR, status_of
+from tests.fakes.whole_house import MESSAGE, WholeHouse
+
+ALICE, BOB, EVE = "alice@home.test", "bob@away.test", "eve@far.test"
+
+
+class Systems(SynchronousTestCase):
+    """Alice's system, and a network for others."""
+
+    def setUp(self) -> None:
+        self.net = MemoryNet()
+        self.home = WholeHouse(self.net, "mx.home.test", "192.0.2.1", ALICE)
+
+    def tearDown(self) -> None:
+        for house in [value for value in vars(self).values() if isinstance(value, WholeHouse)]:
+            self.assertEqual(house.telemetry.surprises, [])
+
+    def scripted(self, **replies: str) -> LoopbackHost:
+        """A host for away.test that says what a test tells it."""
+        host = LoopbackHost()
+        host.replies.update(replies)
+        self.net.listen("192.0.2.2", host)
+        self.net.zone.add("away.test", "MX", "10 mx.away.test")
+        self.net.zone.add("mx.away.test", "A", "192.0.2.2")
+        return host
+
+    def found(self, user: str = ALICE, house: WholeHouse | None = None) -> EmailMessage:
+        """The one message that a user finds."""
+        [message] = (house or self.home).maildrop(user)
+        return message
+
+    def fates(self) -> list[Fate]:
+        """How recipients of home ended for good."""
+        return [s.fate for s in self.home.store.settlements if s.due_at is None]
+
+
+class Sending(Systems):
+    def test_the_fakes_keep_to_their_interfaces(self) -> None:
+        store: Any = self.home.store
+        self.assertTrue(verifyObject(IAliases, store.directory))
+        self.assertTrue(verifyObject(IRouteAdministration, store.routes))
+        self.assertTrue(verifyObject(IQuotas, store.quotas))
+
+    def test_mail_goes_from_system_to_system_over_tls_octet_for_octet(self) -> None:
+        """Dots and all, with a Received field of each."""
+        self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", BOB)
+        self.home.submit(ALICE, BOB)
+        message = self.found(BOB, self.away)
+        self.assertTrue(message.as_bytes().replace(b"\n", b"\r\n").endswith(MESSAGE.partition(b"\r\n\r\n")[2]))
+        received = message.get_all("Received", [])
+        self.assertEqual(len(received), 2)
+        self.assertIn("with ESMTPS", received[0])
+        self.assertIn("with ESMTPA", received[1])
+        self.assertEqual(message["Return-Path"], f"<{ALICE}>")
+        self.assertEqual((self.home.waiting, self.fates()), ([], [Fate.RELAYED]))
+
+    def test_one_message_goes_here_and_there(self) -> None:
+        """To a colleague at once, to another system, and to one whose host is down later."""
+        self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", BOB)
+        self.home.submit(ALICE, ALICE, BOB, "carol@down.test")
+        self.assertEqual(len(self.home.maildrop(ALICE)), 2, "and that down.test does not exist")
+        self.assertEqual(len(self.away.maildrop(BOB)), 1)
+
+    def test_greylisted_mail_arrives_at_the_second_attempt(self) -> None:
+        host = self.scripted(RCPT="450 4.2.0 greylisted, come back", DATA="503 5.5.1 no recipients")
+        self.home.submit(ALICE, BOB)
+        [row] = self.home.waiting
+        self.assertEqual((row.attempts, self.home.store.settlements[0].reply), (1, "450 4.2.0 greylisted, come back"))
+        host.replies.clear()
+        self.net.pass_time(300)
+        self.assertEqual([len(host.messages), self.home.waiting], [1, []])
+        self.assertEqual(self.home.maildrop(ALICE), [])
+
+    def test_a_smart_host_of_the_store_takes_what_waits(self) -> None:
+        """An operator corrects the way of mail that is queued already."""
+        self.net.zone.add("away.test", "MX", "10 mx.away.test")
+        self.net.zone.add("mx.away.test", "A", "192.0.2.2")
+        self.home.submit(ALICE, BOB)
+        self.assertEqual(len(self.home.waiting), 1)
+        smart = LoopbackHost()
+        self.net.listen("192.0.2.77", smart, 587)
+        self.home.store.routes.known = [HostRoute(NextHop("[192.0.2.77]", 587, False, TLSPolicy.NONE))]
+        self.home.outbound.runner.wake()
+        self.net.pass_time(300)
+        self.assertEqual([len(smart.messages), self.home.waiting], [1, []])
+
+    def test_a_full_mailbox_delays_until_its_owner_makes_room(self) -> None:
+        """452 4.2.2, not a bounce."""
+        self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", BOB)
+        full = self.away.store.quotas.full
+        full.update(range(100))
+        self.home.submit(ALICE, BOB)
+        self.assertEqual(self.home.store.settlements[0].reply, "452 4.2.2 the mailbox is full, try again later")
+        full.clear()
+        self.net.pass_time(HOUR)
+        self.assertEqual(len(self.away.maildrop(BOB)), 1)
+
+    def test_where_outbound_is_switched_off_mail_waits_and_says_why(self) -> None:
+        self.other = WholeHouse(
+            self.net, "mx.lab.test", "192.0.2.9", "dave@lab.test", outbound=OutboundSettings(enabled=False)
+        )
+        self.other.submit("dave@lab.test", ALICE)
+        self.net.pass_time(HOUR)
+        self.assertEqual((self.net.connections, len(self.other.waiting)), (0, 1))
+        self.assertIn("outbound.enabled", self.other.store.settlements[-1].reply)
+
+    def test_two_workers_never_send_the_same_row(self) -> None:
+        """Two queue runners over one store, woken at the same moment, again and again."""
+        host = self.scripted()
+        self.second = second = WholeHouse(self.net, "mx2.home.test", "192.0.2.3", store=self.home.store)
+        for number in range(100):
+            (self.home if number % 2 else second).submit(ALICE, BOB, f"carol{number}@away.test")
+            second.outbound.runner.wake()
+            self.home.outbound.runner.wake()
+        self.net.pass_time(60)
+        self.assertEqual(len({body for body, _ in host.messages}), 100)
+        self.assertEqual((len(host.messages), self.home.waiting), (100, []))
+
+    def test_what_a_dead_worker_held_is_sent_when_its_lease_has_ended(self) -> None:
+        """The process died between lease and settlement; another runs on."""
+        host = self.scripted()
+        self.successResultOf(self.home.outbound.runner.stopService())
+        self.home.submit(ALICE, BOB)
+        [leased] = self.successResultOf(Deferred.fromCoroutine(self.home.store.queue.lease(10, 600.0)))
+        self.second = WholeHouse(self.net, "mx2.home.test", "192.0.2.3", store=self.home.store)
+        self.net.pass_time(599)
+        self.assertEqual(host.messages, [])
+        self.net.pass_time(60)
+        self.assertEqual([len(host.messages), self.home.waiting], [1, []])
+        late = self.home.store.queue.settle([Settlement(leased, fate=Fate.FAILED)])
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(late)), 0, "the dead do not settle")
+
+    def test_at_the_stop_what_is_under_way_ends_and_the_rest_is_given_back(self) -> None:
+        host = self.scripted()
+        host.replies["."] = "silence"
+        self.home.submit(ALICE, BOB)
+        self.assertEqual(len(host.messages), 1)
+        stopped = Deferred.fromCoroutine(self.home.outbound.stop())
+        self.assertNoResult(stopped)
+        host.connections[0].sendLine(b"250 2.0.0 taken")
+        self.net.pass_time(5)
+        self.successResultOf(stopped)
+        self.assertEqual((self.home.waiting, self.fates()), ([], [Fate.RELAYED]))
+        self.assertEqual(host.connections, [])
+
+    def test_at_the_stop_a_host_that_is_silent_before_the_end_of_the_message_holds_nobody_up(self) -> None:
+        """Nothing could come of it: the mail is due at the next start, as if it had not been tried."""
+        for step in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA"):
+            house = WholeHouse(self.net, "mx.home.test", "192.0.2.1", ALICE)
+            self.scripted(**{step: "silence"})
+            house.submit(ALICE, BOB)
+            stopped = Deferred.fromCoroutine(house.outbound.stop())
+            self.net.settle()
+            self.successResultOf(stopped)
+            [row] = house.store.waiting
+            self.assertEqual((row.attempts, row.lease, row.last_reply), (0, None, ""), step)
+            self.assertLessEqual(row.due_at, house.store.now())
+
+    def test_at_the_stop_a_name_server_that_is_silent_holds_nobody_up(self) -> None:
+        """Its minute is not waited for."""
+        self.net.zone.silent.add("away.test")
+        self.home.submit(ALICE, BOB)
+        stopped = Deferred.fromCoroutine(self.home.outbound.stop())
+        self.net.settle()
+        self.successResultOf(stopped)
+        [row] = self.home.store.waiting
+        self.assertEqual((row.attempts, row.lease), (0, None))
+
+    def test_a_reply_to_the_end_of_the_message_that_does_not_come_before_the_stop_leaves_doubt(self) -> None:
+        """And the ledger has it: the message may arrive twice (RFC 1047)."""
+        self.scripted(**{".": "silence"})
+        self.home.submit(ALICE, BOB)
+        stopped = Deferred.fromCoroutine(self.home.outbound.stop())
+        self.net.pass_time(19)
+        self.assertNoResult(stopped)
+        self.net.pass_time(2)
+        self.successResultOf(stopped)
+        [settlement] = self.home.store.settlements
+        self.assertTrue(settlement.in_doubt)
+        self.assertIn("this service was stopping", settlement.reply)
+        [row] = self.home.store.waiting
+        self.assertEqual((row.attempts, row.lease), (1, None))
+
+
+class Failing(Systems):
+    def test_a_refusal_is_told_in_the_remotes_words(self) -> None:
+        self.scripted(RCPT="550 5.1.1 nobody of that name")
+        queue_id = self.home.submit(ALICE, BOB, mail="ENVID=order+2B7 RET=FULL")
+        bounce = self.found()
+        self.assertEqual((bounce["Return-Path"], bounce["Auto-Submitted"]), ("<>", "auto-replied"))
+        message, fields = status_of(bounce)
+        self.assertEqual(message["Original-Envelope-Id"], "order+7")
+        self.assertEqual((fields["Action"], fields["Status"]), ("failed", "5.1.1"))
+        self.assertEqual(fields["Diagnostic-Code"], "smtp; 550 5.1.1 nobody of that name")
+        self.assertEqual(fields["Remote-MTA"], "dns; mx.away.test")
+        text, _, returned = bounce.iter_parts()
+        self.assertIn("nobody of that name", text.get_content())
+        self.assertEqual(returned.get_content_type(), "message/rfc822")
+        self.assertIn(b".dotted", returned.as_bytes())
+        self.assertEqual(self.fates(), [Fate.FAILED])
+        self.assertEqual(self.home.telemetry.of("failed")[0]["queue_id"], queue_id)
+
+    def test_a_notice_waits_while_the_store_knows_no_domain(self) -> None:
+        """Its sender would seem to be another system's, and the notice would leave for good, or be dropped."""
+        host = self.scripted(RCPT="450 4.2.0 come back", DATA="503 5.5.1 no recipients")
+        self.home.submit(ALICE, BOB)
+        host.replies["RCPT"] = "550 5.1.1 nobody of that name"
+        known = dict(self.home.store.accounts._domains)
+        self.home.store.accounts._domains.clear()
+        self.net.pass_time(HOUR)
+        self.assertEqual((self.fates(), self.home.maildrop(ALICE), len(self.home.waiting)), ([], [], 1))
+        self.home.store.accounts._domains.update(known)
+        self.net.pass_time(HOUR)
+        self.assertIn("nobody of that name", self.found().as_string())
+        self.assertEqual((self.fates(), self.home.waiting), ([Fate.FAILED], []))
+
+    def test_a_domain_that_takes_no_mail_is_told_at_once(self) -> None:
+        """RFC 7505; and one that does not exist."""
+        self.net.zone.add("null.test", "MX", "0 ")
+        self.home.submit(ALICE, "a@null.test")
+        self.assertEqual(status_of(self.found())[1]["Status"], "5.1.10")
+        self.home.submit(ALICE, "a@nowhere.test")
+        self.assertEqual(status_of(self.home.maildrop(ALICE)[1])[1]["Status"], "5.1.2")
+
+    def test_a_domain_that_leads_back_to_us_is_a_loop(self) -> None:
+        """Its MX is ours, but it is no domain of ours."""
+        self.net.zone.add("lost.test", "MX", "10 mx.home.test")
+        self.home.submit(ALICE, "a@lost.test")
+        self.assertEqual(status_of(self.found())[1]["Status"], "5.4.6")
+        self.assertEqual(self.net.connections, 0)
+
+    def test_after_four_hours_the_sender_is_warned_and_after_five_days_told(self) -> None:
+        """The host never answers."""
+        self.scripted()
+        self.net.silent.add("192.0.2.2")
+        self.home.submit(ALICE, BOB)
+        self.net.pass_time(4 * HOUR - 60)
+        self.assertEqual(self.home.maildrop(ALICE), [])
+        self.net.pass_time(120)
+        warning = self.found()
+        self.assertEqual(status_of(warning)[1]["Action"], "delayed")
+        self.assertEqual(status_of(warning)[1]["Will-Retry-Until"], "Tue, 6 Jan 2026 00:00:00 +0000")
+        self.net.pass_time(5 * DAY - 4 * HOUR - 120)
+        self.assertEqual(len(self.home.maildrop(ALICE)), 1)
+        self.net.pass_time(120)
+        _, bounce = self.home.maildrop(ALICE)
+        self.assertEqual((status_of(bounce)[1]["Action"], self.home.waiting), ("failed", []))
+        self.assertIn("for 5 days", next(bounce.iter_parts()).get_content())
+
+    def test_a_host_that_is_back_gets_its_mail_within_the_longest_interval(self) -> None:
+        """Down for three days."""
+        host = self.scripted()
+        self.net.silent.add("192.0.2.2")
+        self.home.submit(ALICE, BOB)
+        self.net.pass_time(3 * DAY)
+        self.net.silent.clear()
+        self.net.pass_time(QueueSettings().max_retry * 1.1 + 60)
+        self.assertEqual([len(host.messages), self.home.waiting], [1, []])
+
+    def test_a_sender_who_wants_to_hear_nothing_hears_nothing(self) -> None:
+        self.scripted(RCPT="550 5.1.1 no")
+        self.home.submit(ALICE, BOB, rcpt="NOTIFY=NEVER")
+        self.assertEqual((self.home.maildrop(ALICE), self.fates()), ([], [Fate.FAILED_UNTOLD]))
+
+    def test_a_bounce_that_cannot_be_brought_back_makes_no_other(self) -> None:
+        """Forwarded mail of a sender whose host refuses all."""
+        self.scripted(RCPT="550 5.1.1 no", MAIL="550 5.7.1 not from you")
+        self.home.alias("team@home.test", BOB)
+        self.home.receive("mallory@away.test", "team@home.test")
+        self.net.pass_time(DAY)
+        self.assertEqual(self.home.waiting, [])
+        self.assertEqual(self.fates(), [Fate.FAILED, Fate.FAILED_UNTOLD])
+
+
+class Notices(Systems):
+    def test_success_is_told_by_the_host_that_delivers(self) -> None:
+        """NOTIFY travels with the mail, and the notice back, as both speak DSN."""
+        self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", BOB)
+        self.home.submit(ALICE, BOB, mail="ENVID=Q1", rcpt="NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;b@old.test")
+        self.assertEqual(len(self.away.maildrop(BOB)), 1)
+        message, fields = status_of(self.found())
+        self.assertEqual((message["Reporting-MTA"], message["Original-Envelope-Id"]), ("dns; mx.away.test", "Q1"))
+        self.assertEqual((fields["Action"], fields["Original-Recipient"]), ("delivered", "rfc822; b@old.test"))
+
+    def test_relayed_is_all_that_is_known_where_the_next_host_has_no_dsn(self) -> None:
+        self.scripted()
+        self.home.submit(ALICE, BOB, rcpt="NOTIFY=SUCCESS")
+        message, fields = status_of(self.found())
+        self.assertEqual((message["Reporting-MTA"], fields["Action"]), ("dns; mx.home.test", "relayed"))
+
+    def test_success_here_is_told_at_once(self) -> None:
+        self.home.submit(ALICE, ALICE, rcpt="NOTIFY=SUCCESS")
+        mail, notice = self.home.maildrop(ALICE)
+        self.assertEqual((mail["Subject"], status_of(notice)[1]["Action"]), ("hello", "delivered"))
+
+    def test_who_asks_for_failures_only_is_not_warned(self) -> None:
+        self.scripted()
+        self.net.silent.add("192.0.2.2")
+        self.home.submit(ALICE, BOB, rcpt="NOTIFY=FAILURE")
+        self.net.pass_time(DAY)
+        self.assertEqual(self.home.maildrop(ALICE), [])
+        self.net.pass_time(4 * DAY + HOUR)
+        self.assertEqual(status_of(self.found())[1]["Action"], "failed")
+
+
+class Forwarding(Systems):
+    """Eve writes to an address of home that stands for Bob, who is elsewhere."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.far = WholeHouse(self.net, "mx.far.test", "192.0.2.3", EVE)
+        self.home.alias("team@home.test", BOB)
+
+    def test_forwarded_mail_bears_a_sender_of_ours(self) -> None:
+        """So that SPF of far.test does not refuse it at away.test."""
+        self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", BOB)
+        self.far.submit(EVE, "team@home.test")
+        sender = self.found(BOB, self.away)["Return-Path"]
+        self.assertRegex(sender, r"<SRS0=[A-Z2-7]{6}=[A-Z2-7]{2}=far\.test=eve@home\.test>")
+
+    def test_what_the_last_host_bounces_finds_its_way_back_through_us(self) -> None:
+        """Bob has moved on to where nobody takes his mail: away's bounce goes to our rewritten address, then to Eve."""
+        self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", "carol@away.test")
+        self.away.alias(BOB, "bob@nowhere.test")
+        self.far.submit(EVE, "team@home.test")
+        bounce = self.found(EVE, self.far)
+        message, fields = status_of(bounce)
+        self.assertEqual(message["Reporting-MTA"], "dns; mx.away.test")
+        self.assertEqual(fields["Final-Recipient"], "rfc822; bob@nowhere.test")
+        self.assertEqual(bounce["Return-Path"], "<>")
+
+    def test_what_is_refused_to_us_is_told_to_the_sender_by_us(self) -> None:
+        self.scripted(RCPT="550 5.1.1 no such user")
+        self.far.submit(EVE, "team@home.test")
+        message, fields = status_of(self.found(EVE, self.far))
+        self.assertEqual(message["Reporting-MTA"], "dns; mx.home.test")
+        self.assertEqual(fields["Original-Recipient"], "rfc822; team@home.test")
+
+    def test_with_srs_switched_off_the_sender_stays(self) -> None:
+        self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", BOB)
+        self.plain = WholeHouse(
+            self.net, "mx.plain.test", "192.0.2.4", "dave@plain.test", routing=RoutingSettings(srs=False)
+        )
+        self.plain.alias("team@plain.test", BOB)
+        self.far.submit(EVE, "team@plain.test")
+        self.assertEqual(self.found(BOB, self.away)["Return-Path"], f"<{EVE}>")
+
+    def test_aliases_that_stand_for_each_other_on_two_systems_end_in_one_bounce(self) -> None:
+        self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", "carol@away.test")
+        self.home.alias("round@home.test", "round@away.test")
+        self.away.alias("round@away.test", "round@home.test")
+        self.far.submit(EVE, "round@home.test")
+        self.net.pass_time(HOUR)
+        self.assertEqual([*self.home.waiting, *self.away.waiting, *self.far.waiting], [])
+        self.assertIn("goes round in a loop", str(status_of(self.found(EVE, self.far))[1]["Diagnostic-Code"]))
+
+
+class Relays(Systems):
+    """Who may use us."""
+
+    def refused(self, house: WholeHouse, recipient: str) -> str:
+        """What a stranger is told of a recipient."""
+        server = MemoryPeer(house.net.hosts["192.0.2.1", 25].buildProtocol(None), self.net)
+        server.say(f"EHLO x\r\nMAIL FROM:<{EVE}>\r\nRCPT TO:<{recipient}>\r\n".encode())
+        return server.heard().decode().splitlines()[-1]
+
+    def test_strangers_may_not_relay(self) -> None:
+        for recipient in (BOB, "bob@[192.0.2.2]", "SRS0=AAAAAA=AA=far.test=eve@away.test"):
+            self.assertTrue(self.refused(self.home, recipient).startswith("550 5.7.1"), recipient)
+        forged = self.refused(self.home, "SRS0=AAAAAA=AA=away.test=bob@home.test")
+        self.assertTrue(re.match(r"550 5\.1\.1", forged), forged)
+
+    def test_a_printer_of_a_trusted_network_may(self) -> None:
+        host = self.scripted()
+        self.office = WholeHouse(
+            self.net,
+            "mx.office.test",
+            "192.0.2.5",
+            "dave@office.test",
+            routing=RoutingSettings(trusted_networks=("192.0.2.7/32",)),
+        )
+        self.office.receive("printer@office.test", BOB)
+        self.assertEqual(len(host.messages), 1)

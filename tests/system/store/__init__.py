@@ -1,0 +1,1 @@
+"""The whole store: faults, crashes, upgrades, both engines."""

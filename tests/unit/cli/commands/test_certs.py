@@ -1,0 +1,123 @@
+"""The commands for certificates, as a person types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.cli import active_config
+from emailsys.cli.commands.certs import certs
+from emailsys.cli.options import Refused
+from emailsys.config import locations
+from emailsys.config.exit_status import Exit
+
+
+class CertsCommandTests(SynchronousTestCase):
+    """emailsys certs, init, show, renew, recipe."""
+
+    def setUp(self) -> None:
+        self.state = Path(self.mktemp()).absolute()
+        self.folder = self.state / "certs"
+        # A configuration of its own, so that the machine's is not found.
+        config = Path(self.mktemp()).absolute()
+        config.write_text('hostname = "mail.example.test"\n')
+        self.environment = {"EMAILSYS_STATE": str(self.state), "EMAILSYS_CONFIG": str(config)}
+
+    def run_command(self, *words: str) -> Result:
+        return CliRunner().invoke(certs, words, env=self.environment)
+
+    def refused(self, *words: str) -> tuple[Exit, str]:
+        """The exit status and the line on stderr."""
+        runner = CliRunner()
+        with self.subTest(words):
+            error = runner.invoke(certs, words, env=self.environment, standalone_mode=False).exception
+            assert isinstance(error, Refused), error
+            return error.status, error.message
+
+    def test_init_makes_the_ca_and_shows_it(self) -> None:
+        """What was written goes to stderr, what is told to stdout."""
+        result = self.run_command("init")
+        self.assertEqual(result.exit_code, 0, result.output)
+        for shown in (
+            "CN=emailsys development CA",
+            "RSA-2048",
+            "P-256",
+            "localhost, 127.0.0.1, ::1, mail.example.test",
+            "396 days left",
+        ):
+            self.assertIn(shown, result.stdout)
+        self.assertIn(f"wrote {self.folder / 'ca.pem'}", result.stderr)
+        self.assertNotIn("wrote", self.run_command("init").stderr)
+
+    def test_certs_alone_does_what_init_does(self) -> None:
+        """The shortest way."""
+        result = self.run_command()
+        self.assertEqual(result.exit_code, 0, result.output)
+        self.assertTrue((self.folder / "server-ecdsa.pem").is_file())
+
+    def test_json_is_one_document_with_all_facts(self) -> None:
+        """For programs; nothing else is on stdout."""
+        self.run_command("init")
+        shown = json.loads(self.run_command("show", "--json").stdout)
+        self.assertEqual([Path(each["path"]).name for each in shown], ["ca.pem", "server-ecdsa.pem", "server-rsa.pem"])
+        self.assertEqual(shown[1]["names"], ["localhost", "127.0.0.1", "::1", "mail.example.test"])
+
+    def test_whose_name_they_bear_is_told_and_the_running_daemon_knows_it(self) -> None:
+        """A daemon that was given its file by --config has certificates of its own name, whoever renews them."""
+        result = self.run_command("init")
+        config = self.environment.pop("EMAILSYS_CONFIG")
+        self.assertIn(f"for mail.example.test and this machine's loopback names: from {config}", result.stderr)
+        self.patch(locations, "SYSTEM_CONFIG", self.state / "none")
+        daemon = {"result": {"config": config, "pid": 4711}}
+        self.patch(active_config, "ask", lambda folder, request, timeout: daemon)
+        result = self.run_command("renew")
+        self.assertIn(f"from {config}, the configuration of the daemon that runs, process 4711", result.stderr)
+        self.assertIn("localhost, 127.0.0.1, ::1, mail.example.test", result.stdout)
+
+    def test_without_configuration_and_daemon_it_is_told_why_they_are_for_localhost_alone(self) -> None:
+        """And how to have it otherwise."""
+        del self.environment["EMAILSYS_CONFIG"]
+        self.patch(locations, "SYSTEM_CONFIG", self.state / "none")
+        result = self.run_command("init")
+        self.assertIn("as no configuration was found and no daemon runs; --config FILE names one", result.stderr)
+        self.assertNotIn("mail.example.test", result.stdout)
+
+    def test_who_serves_other_certificates_is_told_that_these_are_not_served(self) -> None:
+        """Renewing them would change nothing."""
+        config = Path(self.environment["EMAILSYS_CONFIG"])
+        config.write_text(config.read_text() + '[[tls.certificates]]\nchain = "a.pem"\nkey = "a.key"\n')
+        self.assertIn(
+            f"from {config}; the daemon serves the certificates that it names, not these",
+            self.run_command("renew").stderr,
+        )
+
+    def test_renew_issues_anew_and_leaves_ca_and_keys(self) -> None:
+        """Programs that trust the authority go on to."""
+        self.run_command("init")
+        before = {path.name: path.read_bytes() for path in self.folder.iterdir()}
+        self.assertEqual(self.run_command("renew").exit_code, 0)
+        changed = {name for name, octets in before.items() if (self.folder / name).read_bytes() != octets}
+        self.assertEqual(changed, {"server-rsa.pem", "server-ecdsa.pem"})
+
+    def test_show_without_certificates_says_how_to_make_them(self) -> None:
+        """And makes none."""
+        self.assertEqual(self.refused("show"), (Exit.DATA, "no certificates yet: emailsys certs init"))
+        self.assertFalse(self.folder.exists())
+
+    def test_a_damaged_authority_is_told_in_one_line(self) -> None:
+        """No traceback, and the status for a wrong certificate."""
+        self.run_command("init")
+        (self.folder / "ca.pem").write_text("x")
+        for words in (("init",), ("show",)):
+            status, told = self.refused(*words)
+            self.assertEqual(status, Exit.CONFIG)
+            self.assertIn("ca.pem: is no certificate, or a damaged one: remove it", told)
+
+    def test_the_recipe_is_printed_with_its_place(self) -> None:
+        """To be read, and copied."""
+        result = self.run_command("recipe")
+        self.assertIn("[variants.expired]", result.stdout)
+        self.assertIn("recipe.toml", result.stderr)

@@ -1,0 +1,164 @@
+"""The commands for the configuration: what is printed, shown and found wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from emailsys.config.exit_status import Exit
+from emailsys.config.loader import example
+from emailsys.ops import control
+from tests.unit.cli.test_main import Case as CLICase
+
+
+class ConfigTests(CLICase):
+    """config example, check, show."""
+
+    def write(self, text: str) -> str:
+        path = Path(self.mktemp()).absolute()
+        path.write_text(text, "utf-8")
+        return str(path)
+
+    def test_the_example_is_printed_as_it_is(self) -> None:
+        """To be redirected into a file."""
+        self.assertEqual(self.fine("config", "example"), example())
+
+    def test_what_is_shown_says_where_it_comes_from(self) -> None:
+        """The embedded default, or a file."""
+        _, out, err = self.run_it("config", "show")
+        self.assertIn("from the embedded default", err)
+        self.assertIn('smtp = ["localhost:2525"]', out)
+        path = self.write('[listen]\nsmtp = ["127.0.0.1:26"]\n')
+        _, out, err = self.run_it("config", "show", "--config", path)
+        self.assertIn(f"from {path}", err)
+        self.assertIn('smtp = ["127.0.0.1:26"]', out)
+
+    def test_a_right_file_is_ok_and_the_environment_may_name_it(self) -> None:
+        """Unusual things are warned about."""
+        path = self.write('hostname = "mx"\n[listen]\nsmtp = ["127.0.0.1:2525"]\n')
+        os.environ["EMAILSYS_CONFIG"] = path
+        status, out, err = self.run_it("config", "check")
+        self.assertEqual((status, out), (0, f"{path}: ok\n"))
+        for warning in ("hostname: 'mx' is no full name", "user: none", "tls.certificates: none"):
+            self.assertIn(f"{path}: warning: {warning}", err)
+        self.assertFalse(self.state.exists())
+        nothing = self.write("[listen]\nsmtp = []\nsubmission = []\nsubmissions = []\npop3 = []\npop3s = []\n")
+        self.assertIn("no service listens anywhere", self.run_it("config", "check", nothing)[2])
+
+    def test_all_that_is_wrong_is_told_with_file_and_key(self) -> None:
+        """Certificates, user, addresses and state folder too; nothing is made."""
+        self.state.mkdir(mode=0o700)
+        self.state.chmod(0o777)
+        path = self.write(
+            'user = "no-such-user"\n[listen]\nsmtp = ["192.0.2.1:25"]\n'
+            '[[tls.certificates]]\nchain = "no.pem"\nkey = "no.key"\n'
+        )
+        lines = self.refused(Exit.CONFIG, "config", "check", path).splitlines()
+        for expected in ("tls.certificates[1]: ", "user: found", "state folder", "listen.smtp: found 192.0.2.1"):
+            self.assertTrue(any(line.startswith(f"{path}: {expected}") for line in lines), (expected, lines))
+
+    def test_a_certificate_for_another_host_or_open_to_others_is_warned_of(self) -> None:
+        """It works, but no client that checks the name takes it; and a key that all can read is no secret."""
+        folder = Path(self.mktemp()).absolute()
+        self.fine("certs", "init", "--state", str(folder), "--config", self.write('hostname = "mail.example.org"\n'))
+        folder /= "certs"
+        key = folder / "server-rsa.key"
+        text = f'[[tls.certificates]]\nchain = "{folder}/server-rsa.pem"\nkey = "{key}"\n'
+        key.chmod(0o644)
+        other = self.run_it("config", "check", self.write(f'hostname = "other.example.org"\n{text}'))[2]
+        self.assertIn("warning: tls.certificates: none is for other.example.org (hostname)", other)
+        self.assertIn(f"warning: tls.certificates[1].key: {key} is open to every user", other)
+        key.chmod(0o600)
+        right = self.run_it("config", "check", self.write(f'hostname = "mail.example.org"\n{text}'))[2]
+        self.assertNotIn("tls.certificates", right)
+        if os.geteuid() == 0:
+            right = self.run_it("config", "check", self.write(f'user = "nobody"\n{text}'))[2]
+            self.assertIn(f"tls.certificates[1]: nobody cannot read {key}; renewed certificates", right)
+
+    def test_what_outbound_mail_needs_of_the_machine_is_looked_at(self) -> None:
+        """Addresses, authorities, the folder of the log."""
+        authorities = self.write("no certificate")
+        path = self.write(
+            f'[outbound]\nsource_ipv4 = "192.0.2.1"\nca_file = "{authorities}"\n'
+            '[monitoring]\nmail_log = "no/such/folder/mail.log"\n'
+            '[queue]\nwarn_after = "6d"\n'
+        )
+        lines = self.refused(Exit.CONFIG, "config", "check", path).splitlines()
+        for expected in (
+            'outbound.source_ipv4: found "192.0.2.1"; this machine cannot listen there',
+            f"outbound.ca_file: {authorities}: holds no certificate of an authority",
+            "monitoring.mail_log: found ",
+            'warning: queue.warn_after: "144h" is not before give_up_after',
+        ):
+            self.assertTrue(any(line.startswith(f"{path}: {expected}") for line in lines), (expected, lines))
+
+    def test_programs_are_told_of_settings_and_their_flaws_as_json(self) -> None:
+        """As of everything else."""
+        shown = json.loads(self.fine("config", "show", "--json"))
+        self.assertEqual(shown["listen"]["smtp"], ["localhost:2525"])
+        path = self.write('hostname = "mx"\n[smtp]\nmax_recipients = "x"\n')
+        status, out, _ = self.run_it("config", "check", path, "--json")
+        told = json.loads(out)
+        self.assertEqual((status, told["file"], told["ok"], len(told["problems"])), (Exit.CONFIG, path, False, 1))
+        path = self.write('hostname = "mx"\n[listen]\nsmtp = ["127.0.0.1:2525"]\n')
+        told = json.loads(self.fine("config", "check", path, "--json"))
+        self.assertEqual((told["ok"], told["problems"]), (True, []))
+        self.assertIn(f"{path}: warning: hostname: 'mx' is no full name", told["warnings"][0])
+
+    def test_the_routes_of_the_store_are_looked_at_where_the_daemon_runs(self) -> None:
+        """They come after those of the file, and may be as odd."""
+        route = {"host": "a.example", "port": 465, "tls": "opportunistic", "implicit_tls": False, "username": "we"}
+        rows = [
+            {**route, "to": None, "from": None, "certificate_name": None},
+            {**route, "to": "b.example", "from": None, "certificate_name": "c.example", "implicit_tls": True},
+        ]
+
+        def ask(folder: Path, request: dict[str, str]) -> dict[str, object]:
+            self.assertEqual((folder, request), (self.state, {"command": "route.list"}))
+            return {"result": rows}
+
+        self.patch(control, "ask", ask)
+        path = self.write('hostname = "mx.example.org"\n[[routing.routes]]\nhost = "d.example"\n')
+        told = json.loads(self.fine("config", "check", path, "--json"))
+        found = [line.removeprefix("the store: warning: ") for line in told["warnings"] if "the store: " in line]
+        self.assertEqual(
+            [line.partition(";")[0] for line in found],
+            [
+                "route from anybody to all others: never used, the configuration has one for the same domains",
+                'route from anybody to all others.tls: "opportunistic"',
+                "route from anybody to all others.implicit_tls: false",
+                'route from anybody to b.example.certificate_name: it is looked at only with tls = "verified"',
+            ],
+        )
+
+    def test_a_password_file_that_others_can_read_is_warned_of(self) -> None:
+        """Who can read it can send as this system."""
+        secret = Path(self.write("hidden\n"))
+        path = self.write(
+            'hostname = "mx.example.org"\n[[routing.routes]]\nhost = "a.example"\ntls = "verified"\nusername = "we"\n'
+            f'password_file = "{secret}"\n'
+        )
+        for mode, warned in ((0o604, True), (0o600, False)):
+            secret.chmod(mode)
+            self.assertEqual("can be read by others; chmod 600" in self.run_it("config", "check", path)[2], warned)
+        for nothing in ("", "\n", "two\nlines\n"):
+            secret.write_text(nothing)
+            self.assertIn("holds a password on one line", self.refused(Exit.CONFIG, "config", "check", path))
+
+    def test_errors_of_the_file_itself_are_all_told(self) -> None:
+        """One line each."""
+        path = self.write('[smtp]\nmax_recipients = "x"\nmax_recipient = 5\n')
+        err = self.refused(Exit.CONFIG, "config", "check", path)
+        self.assertEqual(len([line for line in err.splitlines() if path in line]), 2, err)
+        self.refused(Exit.CONFIG, "user", "list", "--config", path)
+
+    def test_the_password_of_a_store_url_is_not_printed_on_stderr(self) -> None:
+        """The store is named without it."""
+        path = self.write('[store]\nurl = "postgresql://mail:secret@db.example/mail"\n')
+        _, _, err = self.run_it("config", "show", "--config", path)
+        self.assertIn("store postgresql://mail@db.example/mail", err)
+        self.assertNotIn("secret", err)
+
+
+del CLICase

@@ -1,0 +1,87 @@
+"""A desk in the environment, and the verbs of `emailsys mail` run on it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.cli.mail.session import Session
+from emailsys.cli.main import run
+from emailsys.client.archive.values import Addition, Place
+from emailsys.client.compose.draft import Attachment, Draft
+from emailsys.client.compose.message_builder import build
+from emailsys.config.exit_status import Exit
+from tests.unit.client.screen.screen_case import ALICE, BOB, NOW, account
+
+
+class Terminal(io.StringIO):
+    """Standard input that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Case(SynchronousTestCase):
+    """A desk of its own in the environment; alice's Inbox has First and, with a file and HTML, Second."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir(parents=True)
+        places = {f"XDG_{name}_HOME": str(self.folder / name.lower()) for name in ("CONFIG", "DATA", "STATE")}
+        environment = {**os.environ, **places, "HOME": str(self.folder)}
+        environment.pop("EMAILSYS_TRACEBACK", None)
+        self.patch(os, "environ", environment)
+        self.session = Session()
+        self.desk = self.session.desk
+        self.addCleanup(self.session.close)
+        self.desk.accounts_file.put(account("alice"), default=True)
+        self.desk.accounts_file.put(account("work"))
+        for name in ("alice", "work"):
+            self.desk.archive.add_account(name)
+        self.first = self.arrive("First", b"")
+        self.second = self.arrive("Second", b"a plan")
+
+    def arrive(self, subject: str, file: bytes) -> str:
+        draft = Draft(BOB, [ALICE], subject=subject, text=f"the text of {subject}\n")
+        if file:
+            draft.html = "<p>the HTML form</p>"
+            draft.attachments = [Attachment("../plan.txt", file, "text/plain")]
+        return self.desk.archive.add(Addition(build(draft, NOW).octets, Place("alice", "Inbox")))
+
+    def run_it(self, *words: str, typed: str | bytes = b"") -> tuple[int, bytes, str]:
+        """Exit status, what a pipe would get, what the person is told."""
+        out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
+        stdin: io.TextIOBase = Terminal(typed) if isinstance(typed, str) else io.TextIOWrapper(io.BytesIO(typed))
+        self.patch(sys, "stdin", stdin)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = run(["mail", *words])
+            out.flush()
+        data: bytes = out.buffer.getvalue()
+        return status, data, err.getvalue()
+
+    def fine(self, *words: str, typed: str | bytes = b"") -> str:
+        status, out, err = self.run_it(*words, typed=typed)
+        self.assertEqual(status, 0, err)
+        return out.decode()
+
+    def json(self, *words: str, typed: str | bytes = b"") -> Any:
+        return json.loads(self.fine(*words, "--json", typed=typed))
+
+    def refused(self, status: Exit, *words: str, typed: str | bytes = b"") -> str:
+        ended, out, err = self.run_it(*words, typed=typed)
+        self.assertEqual((ended, out), (status, b""), err)
+        self.assertNotIn("Traceback", err)
+        return err
+
+    def subjects(self, folder: str) -> list[str]:
+        return [one.subject for one in self.desk.archive.list(Place("alice", folder))]
+
+    def place(self, key: str) -> str:
+        return self.desk.archive.get(key).place.folder

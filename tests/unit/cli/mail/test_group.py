@@ -1,0 +1,316 @@
+"""The verbs of `emailsys mail`: what they print, what they do to the store, how they end."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from emailsys.client.archive.values import Addition, Flag, Place
+from emailsys.config.exit_status import Exit
+from tests.unit.cli.mail.mail_case import Case
+
+CHECKOUT = Path(__file__).resolve().parents[4]
+
+
+class ProgramTests(Case):
+    """The group as a whole."""
+
+    def test_help_is_quick_and_imports_neither_a_reactor_nor_textual(self) -> None:
+        """A process of its own: help is printed, and the heavy packages are not there."""
+        script = (
+            # What measures coverage of this process has imported some of them before.
+            "import sys; before = set(sys.modules);"
+            "from emailsys.cli.main import run; status = run(['mail', '--help']);"
+            "heavy = {'twisted', 'textual', 'prompt_toolkit', 'sqlite3', 'sqlalchemy', 'rich'};"
+            "heavy &= set(sys.modules) - before;"
+            "sys.exit(f'{status} {heavy}' if status or heavy else 0)"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=CHECKOUT)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for word in ("account", "fetch", "structure", "sendmail", "shell", "emailsys mail send --to bob@example.org"):
+            self.assertIn(word, done.stdout)
+
+    def test_every_verb_has_help(self) -> None:
+        """`emailsys mail VERB --help` says more than its line in the list."""
+        from emailsys.cli.mail.group import mail
+
+        for name, line in mail.lines_of_help().items():
+            shown = self.fine(name, "--help")
+            self.assertIn("Usage: emailsys mail " + name, shown)
+            self.assertTrue(line.endswith("."), line)
+
+    def test_every_verb_shows_an_example_and_takes_json(self) -> None:
+        """Two do not: one that prints the octets that came, one that is a session."""
+        from emailsys.cli.mail.group import mail
+
+        def verbs(group: click.Group, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+            context = click.Context(group)
+            for name in group.list_commands(context):
+                command = group.get_command(context, name)
+                assert command is not None
+                yield (*words, name), command
+                if isinstance(command, click.Group):
+                    yield from verbs(command, (*words, name))
+
+        found = list(verbs(mail, ()))
+        self.assertGreater(len(found), 40)
+        for words, command in found:
+            shown = self.fine(*words, "--help")
+            example = "mail> list" if words == ("shell",) else f"emailsys mail {' '.join(words)}"
+            self.assertIn(example, shown.partition("\n")[2], words)
+            if not isinstance(command, click.Group):
+                self.assertEqual("--json" in shown, words[0] not in ("raw", "shell"), words)
+
+    def test_what_a_verb_did_is_told_to_programs_too(self) -> None:
+        """The documents of the verbs that change something."""
+        key, other = self.first, self.second
+        self.assertEqual(self.json("flag", "flagged", key), {"keys": [key], "marked": "flagged"})
+        self.assertEqual(self.json("tag", "+a", "-b", key), {"keys": [key], "added": ["a"], "removed": ["b"]})
+        moved = {"key": key, "account": "alice", "folder": "Archive"}
+        self.assertEqual(self.json("move", key, "--to", "archive"), [moved])
+        self.assertEqual(self.json("delete", key), {"trashed": [key], "gone": []})
+        self.assertEqual(self.json("undelete", key), [moved])
+        self.json("delete", other)
+        self.assertEqual(self.json("delete", key, other), {"trashed": [key], "gone": [other]})
+        self.assertEqual(self.json("folder", "empty-trash", "--yes"), {"account": "alice", "gone": 1})
+        self.assertEqual(self.json("folder", "add", "New"), {"account": "alice", "folder": "New"})
+        renamed = {"account": "alice", "folder": "Newer", "was": "New"}
+        self.assertEqual(self.json("folder", "rename", "New", "Newer"), renamed)
+        self.assertEqual(self.json("folder", "remove", "newer"), {"account": "alice", "removed": "Newer"})
+        self.assertEqual(self.json("account", "default", "work"), {"account": "work", "default": True})
+        waiting = self.json("send", "dora@example.org", "-s", "x", "-m", "x", "--later")["key"]
+        self.assertEqual(self.json("outbox", "retry", waiting), {"key": waiting, "account": "work", "waits": True})
+
+    def test_without_a_terminal_the_full_screen_says_so(self) -> None:
+        """In a script `emailsys mail` alone is a mistake of the command line."""
+        self.assertIn("needs a terminal", self.refused(Exit.USAGE))
+
+    def test_a_verb_that_is_not_there_gets_a_suggestion(self) -> None:
+        """`serach` is `search`."""
+        self.assertIn("'search'", self.refused(Exit.USAGE, "serach", "x"))
+
+    def test_without_an_account_each_verb_says_how_to_add_one(self) -> None:
+        """Status 78, and the command."""
+        for name in ("alice", "work"):
+            self.desk.accounts_file.remove(name)
+        for words in (("list",), ("fetch",), ("send", "x@example.org", "-m", "x"), ("outbox", "send")):
+            self.assertIn("emailsys mail account add", self.refused(Exit.CONFIG, *words), words)
+
+
+class ListingTests(Case):
+    """list, search, thread."""
+
+    def test_a_list_is_a_table_for_pipes_and_a_document_for_programs(self) -> None:
+        """Tabs between columns; JSON has the whole key and the date."""
+        lines = self.fine("list").splitlines()
+        self.assertEqual(lines[0].split("\t")[:3], ["key", "flags", "date"])
+        self.assertEqual(len(lines), 3)
+        found = self.json("list", "inbox")
+        self.assertEqual({one["key"] for one in found}, {self.first, self.second})
+        self.assertEqual(found[0]["from"].partition("<")[0].strip(), "Bob")
+        self.desk.archive.set_flags([self.first], add=Flag.SEEN)
+        self.assertEqual([one["key"] for one in self.json("list", "--unread")], [self.second])
+        self.assertEqual(self.json("list", "work/Inbox"), [])
+
+    def test_a_folder_that_is_not_there_is_named_with_those_that_are(self) -> None:
+        """Status 66."""
+        self.assertIn("Inbox, Drafts, Outbox", self.refused(Exit.NO_INPUT, "list", "Nowhere"))
+
+    def test_a_search_gives_keys_to_the_next_verb(self) -> None:
+        """search --keys | tag +x - : the tag is on disk."""
+        keys = self.fine("search", "has:attachment", "--keys")
+        self.assertEqual(keys.split(), [self.second])
+        self.fine("tag", "+plan", "-", typed=keys.encode())
+        self.assertEqual(self.desk.archive.get(self.second).tags, ("plan",))
+        self.assertEqual(self.json("tag"), [{"tag": "plan", "messages": 1}])
+        self.fine("tag", "-plan", self.second)
+        self.assertEqual(self.json("tag"), [])
+        self.refused(Exit.USAGE, "tag", self.second)
+        self.assertIn("a date is written", self.refused(Exit.USAGE, "search", "before:never"))
+
+    def test_what_looks_like_a_field_and_is_none_is_told(self) -> None:
+        """It is searched for as words all the same; the nearest field is offered, else all of them."""
+        for query, told in (("fron:bob", "did you mean from:?"), ("x foo:bar", "there are from:, to:,")):
+            status, out, err = self.run_it("search", query, "--json")
+            self.assertEqual((status, query.split()[-1] in err and told in err), (0, True), err)
+            self.assertIsInstance(json.loads(out), list)
+        for query in ("from:bob", "Re:", "http://example.org", "'12:30'", "plain"):
+            self.assertEqual(self.run_it("search", query, "--json")[2], "")
+
+    def test_a_conversation_is_listed(self) -> None:
+        """The message alone, until it is answered."""
+        self.assertEqual([one["key"] for one in self.json("thread", self.first[:10])], [self.first])
+
+    def test_json_of_a_stranger_cannot_reach_the_terminal(self) -> None:
+        """C1 controls and bidirectional overrides are escaped; the document says the same."""
+        octets = "Subject: a\x9b31mb\u202ec\x7f\U000e0041d\r\nFrom: x@example.org\r\n\r\n".encode()
+        key = self.desk.archive.add(Addition(octets, Place("alice", "Inbox")))
+        _, out, _ = self.run_it("search", "from:x", "--json")
+        self.assertEqual(set("\x9b\u202e\x7f\U000e0041") & set(out.decode()), set())
+        self.assertEqual((json.loads(out)[0]["key"], json.loads(out)[0]["subject"][-2:]), (key, "\U000e0041d"))
+
+
+class ReadingTests(Case):
+    """show, structure, headers, raw, attachments, save."""
+
+    def test_showing_marks_as_read_unless_told_otherwise(self) -> None:
+        """The text, the attachment under its safe name, JSON with the same."""
+        shown = self.fine("show", self.second, "--keep-unread")
+        self.assertIn("the text of Second", shown)
+        self.assertIn("plan.txt, text/plain, 6 octets]", shown)
+        self.assertNotIn("..", shown)
+        self.assertTrue(self.desk.archive.get(self.second).is_unread)
+        document = self.json("show", self.second, "--html")
+        self.assertIn("the HTML form", document["body"])
+        self.assertFalse(self.desk.archive.get(self.second).is_unread)
+        self.assertIn("Message-ID:", self.fine("show", self.first, "--all-headers"))
+
+    def test_the_structure_has_sizes_and_overhead(self) -> None:
+        """Every part, in JSON with numbers."""
+        rows = self.json("structure", self.second)
+        types = [row["content_type"] for row in rows]
+        self.assertEqual(types[0], "multipart/mixed")
+        self.assertIn("text/html", types)
+        self.assertEqual({row["decoded_octets"] for row in rows if row["name"]}, {6})
+        self.assertIn("overhead", self.fine("structure", self.second).splitlines()[0])
+
+    def test_raw_is_octet_for_octet(self) -> None:
+        """What a pipe gets is what came."""
+        _, out, _ = self.run_it("raw", self.second)
+        self.assertEqual(out, self.desk.archive.octets(self.second))
+        self.assertIn(["Subject", "Second"], self.json("headers", self.second))
+
+    def test_attachments_are_saved_under_safe_names_and_overwrite_nothing(self) -> None:
+        """Twice gives two files; one goes to standard output; a name that is not there is told with those that are."""
+        self.assertEqual([one["name"] for one in self.json("attachments", self.second)], ["plan.txt"])
+        target = self.folder / "out"
+        first = self.fine("save", self.second, "--to", str(target)).strip()
+        second = self.fine("save", self.second, "plan.txt", "--to", str(target)).strip()
+        self.assertEqual(sorted(path.name for path in target.iterdir()), ["plan (2).txt", "plan.txt"])
+        self.assertEqual([Path(path).read_bytes() for path in (first, second)], [b"a plan"] * 2)
+        self.assertEqual(self.run_it("save", self.second, "--stdout")[1], b"a plan")
+        self.assertIn("plan.txt", self.refused(Exit.NO_INPUT, "save", self.second, "other"))
+        self.refused(Exit.NO_INPUT, "save", self.first)
+
+    def test_a_key_that_is_nobodys_is_no_input(self) -> None:
+        """Status 66 for each verb that takes one."""
+        for verb in ("show", "raw", "structure", "headers", "attachments", "thread", "reply", "delete"):
+            self.assertIn("no message", self.refused(Exit.NO_INPUT, verb, "zzzzzzz"))
+
+
+class HandlingTests(Case):
+    """flag, move, delete, undelete, folder."""
+
+    def test_messages_are_marked_moved_deleted_and_brought_back(self) -> None:
+        """Each step is on disk when the verb ends."""
+        self.fine("flag", "flagged", self.first, self.second)
+        self.assertTrue(self.desk.archive.get(self.first).flags & Flag.FLAGGED)
+        self.fine("flag", "unflagged", self.first)
+        self.assertFalse(self.desk.archive.get(self.first).flags & Flag.FLAGGED)
+        self.fine("move", self.first, "--to", "archive")
+        self.assertEqual(self.place(self.first), "Archive")
+        self.fine("move", self.first, "--to", "work/Inbox")
+        self.assertEqual(self.desk.archive.get(self.first).place, Place("work", "Inbox"))
+        self.fine("delete", self.second)
+        self.assertEqual(self.place(self.second), "Trash")
+        self.fine("undelete", self.second)
+        self.assertEqual(self.place(self.second), "Inbox")
+        self.refused(Exit.DATA, "undelete", self.second)
+        self.fine("delete", "--for-good", self.second)
+        self.refused(Exit.NO_INPUT, "show", self.second)
+
+    def test_what_is_brought_back_goes_where_it_was(self) -> None:
+        """Mail to oneself to Inbox or Sent, a draft to Drafts; marks stay. Where that is not known, or not there any
+        more, it is Inbox. A new index remembers it."""
+        path = Path(self.mktemp())
+        path.write_bytes(b"From: Alice <alice@example.org>\r\nTo: alice@example.org\r\nSubject: oneself\r\n\r\nx\r\n")
+        self.fine("folder", "add", "Projects")
+        key = ""
+        for folder in ("Inbox", "Sent", "Drafts", "Projects"):
+            self.fine("import", str(path), "--to", folder, "--form", "eml")
+            (key,) = [one["key"] for one in self.json("search", f"subject:oneself folder:{folder}")]
+            self.fine("tag", "+kept", key)
+            self.fine("delete", key) if folder != "Sent" else self.fine("move", key, "--to", "Trash")
+            self.assertEqual(self.place(key), "Trash")
+            self.fine("reindex")
+            self.fine("undelete", key)
+            self.assertEqual((self.place(key), self.desk.archive.get(key).tags), (folder, ("kept",)))
+        self.fine("delete", key)
+        self.fine("folder", "remove", "Projects")
+        self.fine("undelete", key)
+        self.assertEqual(self.place(key), "Inbox")
+        self.fine("import", str(path), "--to", "Trash", "--form", "eml")
+        (key,) = [one["key"] for one in self.json("list", "Trash")]
+        self.fine("undelete", key)
+        self.assertEqual(self.place(key), "Inbox")
+
+    def test_the_outbox_is_no_folder_to_move_from(self) -> None:
+        """What waits there is stopped, not moved or deleted."""
+        key = self.json("send", "dora@example.org", "-s", "x", "-m", "x", "--later")["key"]
+        self.assertIn("outbox stop", self.refused(Exit.DATA, "move", key, "--to", "Archive"))
+        self.assertIn("stop it first", self.refused(Exit.IO, "delete", key))
+
+    def test_folders_are_made_renamed_and_removed(self) -> None:
+        """Standard ones stay; Trash is emptied after a question."""
+        self.fine("folder", "add", "Projects")
+        self.fine("folder", "rename", "Projects", "Plans")
+        names = [one["folder"] for one in self.json("folder", "list", "-a", "alice")]
+        self.assertEqual(names, ["Inbox", "Drafts", "Outbox", "Sent", "Archive", "Trash", "Plans"])
+        self.fine("folder", "remove", "Plans")
+        self.refused(Exit.IO, "folder", "remove", "Inbox")
+        self.fine("delete", self.first)
+        self.refused(Exit.FAILED, "folder", "empty-trash", typed="n\n")
+        self.fine("folder", "empty-trash", "--yes")
+        self.assertEqual(self.subjects("Trash"), [])
+
+
+class ExchangeTests(Case):
+    """import, export, reindex."""
+
+    def test_what_is_exported_comes_back_octet_for_octet(self) -> None:
+        """By maildir and .eml files exactly; an mbox has the same messages."""
+        before = {self.desk.archive.octets(key) for key in (self.first, self.second)}
+        for form, target in (("maildir", "Maildir"), ("eml", "files"), ("mbox", "all.mbox")):
+            path = str(self.folder / target)
+            self.assertEqual(self.json("export", form, path)["messages"], 2)
+            self.assertEqual(self.json("import", path, "--to", "work/Archive")["messages"], 2)
+            found = self.desk.archive.list(Place("work", "Archive"))
+            got = {self.desk.archive.octets(one.key) for one in found}
+            if form == "mbox":
+                got = {one.replace(b"\n", b"\r\n") for one in got}
+            self.assertEqual(got, before, form)
+            self.fine("delete", "--for-good", *(one.key for one in found))
+        self.assertEqual(self.json("export", "eml", str(self.folder / "one"), "--key", self.first)["messages"], 1)
+        self.assertEqual(self.json("reindex")["messages"], 2)
+        self.refused(Exit.USAGE, "export", "eml", "x", "Inbox", "--key", self.first)
+
+    def test_an_import_that_stops_says_how_to_go_on(self) -> None:
+        """A full disk, or Ctrl-C; and what was imported before is counted apart."""
+        path = self.folder / "mbox"
+        path.write_bytes(b"".join(b"From x\nSubject: %d\n\nz\n\n" % number for number in range(1001)))
+        original = os.replace
+        calls: list[object] = []
+
+        def stopping(source: str, target: str) -> None:
+            calls.append(target)
+            if len(calls) > 500:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            original(source, target)
+
+        replacing = self.patch(os, "replace", stopping)
+        said = self.refused(Exit.CANNOT_CREATE, "import", str(path))
+        replacing.restore()
+        self.assertIn("500 messages taken into alice/Inbox before that", said)
+        self.assertIn("give the same command again", said)
+        told = self.json("import", str(path))
+        self.assertEqual((told["messages"], told["here_already"]), (501, 500))
+        self.assertIn(
+            "0 messages taken into alice/Inbox; 1,001 messages imported before", self.run_it("import", str(path))[2]
+        )

@@ -1,0 +1,262 @@
+"""The verbs of `emailsys mail` that write, those for accounts, and the session line by line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from emailsys.cli.mail.session import Session, result_of
+from emailsys.cli.mail.verbs.shell import change_folder, execute, folder_names
+from emailsys.client.archive.values import Flag
+from emailsys.config.exit_status import Exit
+from tests.unit.cli.mail.mail_case import Case
+
+READY = (
+    b"From: alice@example.org\r\nTo: dora@example.org\r\nBcc: eve@example.org\r\nSubject: Ready\r\n\r\n"
+    b"Hello.\r\n.\r\nMore.\r\n"
+)
+
+
+class WritingTests(Case):
+    """send, sendmail, reply, forward, draft, outbox, up to the outbox."""
+
+    def queued(self, document: Any) -> Any:
+        """The draft, and the envelope, of what was put into the outbox."""
+        one = self.desk.outbox.get(document["key"])
+        return self.desk.open_draft(one.key), one.sender, set(one.recipients)
+
+    def test_a_message_of_options_and_standard_input(self) -> None:
+        """Recipients from three options, a file, Markdown, another field."""
+        file = self.folder / "a.pdf"
+        file.write_bytes(b"%PDF-1.4")
+        document = self.json(
+            "send", "dora@example.org", "--cc", "Eve <eve@example.org>", "--bcc", "fred@example.org", "-s", "Grüße",
+            "-A", str(file), "--markdown", "--field", "X-Ticket: 7", "--later", typed="# Hällo\n".encode(),
+        )  # fmt: skip
+        draft, sender, recipients = self.queued(document)
+        self.assertEqual(recipients, {"dora@example.org", "eve@example.org", "fred@example.org"})
+        self.assertEqual((sender, draft.subject, draft.bcc), ("alice@example.org", "Grüße", []))
+        self.assertIn("<h1>Hällo</h1>", draft.html)
+        self.assertEqual(draft.attachments[0].content_type, "application/pdf")
+        self.assertIn(b"X-Ticket: 7\r\n", self.desk.archive.octets(document["key"]))
+
+    def test_from_chooses_the_account(self) -> None:
+        """--from with the address of another account sends by that one."""
+        document = self.json(
+            "send", "d@example.org", "--from", "Me <work@example.org>", "-s", "x", "-m", "x", "--later"
+        )
+        self.assertEqual(self.desk.outbox.get(document["key"]).account, "work")
+
+    def test_a_mailto_link_is_taken_apart(self) -> None:
+        """Its subject and text, and no attachment."""
+        document = self.json("send", "mailto:d@example.org?subject=Hi%20there&body=Yes&attach=/etc/passwd", "--later")
+        draft, _, recipients = self.queued(document)
+        self.assertEqual((recipients, draft.subject, draft.body.strip()), ({"d@example.org"}, "Hi there", "Yes"))
+        self.assertEqual(draft.attachments, [])
+
+    def test_sendmails_pipe(self) -> None:
+        """-t takes recipients from the header and Bcc out; a lone dot ends it unless -i or -oi is given."""
+        for words, more in ((("sendmail", "-t", "-oem"), False), (("sendmail", "-t", "-oi"), True),
+                            (("send", "-t", "-i"), True)):  # fmt: skip
+            document = self.json(*words, "-f", "work@example.org", "--later", typed=READY)
+            octets = self.desk.archive.octets(document["key"])
+            _, sender, recipients = self.queued(document)
+            self.assertEqual(recipients, {"dora@example.org", "eve@example.org"})
+            self.assertEqual(sender, "work@example.org")
+            self.assertNotIn(b"eve@", octets)
+            self.assertEqual(b"More." in octets, more)
+        self.refused(Exit.DATA, "sendmail", "--later", typed=b"Subject: nobody\n\nx\n")
+        self.refused(Exit.USAGE, "sendmail", "-f", "not an address", "--later", "d@example.org", typed=READY)
+
+    def test_a_finished_file_is_sent_as_it_is(self) -> None:
+        """--eml: to those who are named, else to those of its header."""
+        path = self.folder / "ready.eml"
+        path.write_bytes(READY)
+        _, _, recipients = self.queued(self.json("send", "--eml", str(path), "other@example.org", "--later"))
+        self.assertEqual(recipients, {"other@example.org"})
+        _, _, recipients = self.queued(self.json("send", "--eml", str(path), "--later"))
+        self.assertEqual(recipients, {"dora@example.org", "eve@example.org"})
+
+    def test_answers_and_passing_on(self) -> None:
+        """Quoted, in the conversation; the original is marked; forward has the whole message."""
+        draft, _, recipients = self.queued(self.json("reply", self.first, "-m", "Thanks.", "--later"))
+        self.assertEqual((draft.subject, recipients), ("Re: First", {"bob@example.org"}))
+        self.assertTrue(draft.body.startswith("Thanks."))
+        self.assertIn("> the text of First", draft.body)
+        self.assertTrue(self.desk.archive.get(self.first).flags & Flag.ANSWERED)
+        draft, _, _ = self.queued(self.json("forward", self.second, "d@example.org", "-m", "See.", "--later"))
+        self.assertEqual(draft.attachments[0].octets, self.desk.archive.octets(self.second))
+        self.assertTrue(self.desk.archive.get(self.second).flags & Flag.FORWARDED)
+        self.assertIn("no terminal for an editor", self.refused(Exit.USAGE, "reply", self.first))
+
+    def test_drafts_are_kept_gone_on_with_and_sent(self) -> None:
+        """The editor is the person's own; what was sent is no draft any more."""
+        key = self.fine("send", "--draft", "d@example.org", "-s", "Half", "-m", "text").strip()
+        self.assertEqual([one["key"] for one in self.json("draft", "list")], [key])
+        script = self.folder / "editor.py"
+        script.write_text(
+            "import sys, pathlib\np = pathlib.Path(sys.argv[1])\np.write_text(p.read_text().replace('Half', 'Whole'))\n"
+        )
+        os.environ["VISUAL"] = f"{sys.executable} {script}"
+        self.fine("draft", "edit", key, typed="d\n")
+        self.assertEqual(self.subjects("Drafts"), ["Whole"])
+        document = self.json("draft", "send", key, "--later")
+        self.assertEqual(self.queued(document)[0].subject, "Whole")
+        self.assertEqual((self.subjects("Drafts"), self.subjects("Trash")), ([], []))
+        self.refused(Exit.DATA, "draft", "send", self.first)
+
+    def test_composing_in_an_editor_asks_what_to_do(self) -> None:
+        """q puts it into Trash, nothing is lost; s sends."""
+        os.environ["VISUAL"] = "true"
+        status, _, _ = self.run_it("compose", "d@example.org", "-s", "Never", typed="q\n")
+        self.assertEqual((status, self.subjects("Trash")), (Exit.FAILED, ["Never"]))
+        self.fine("compose", "d@example.org", "-s", "Sent later", "--later", typed="s\n")
+        self.assertEqual((self.subjects("Outbox"), self.subjects("Drafts")), (["Sent later"], []))
+
+    def test_what_waits_can_be_stopped_and_is_told_so(self) -> None:
+        """outbox lists it, stop makes a draft of it; once more there is nothing to stop."""
+        key = self.json("send", "d@example.org", "-s", "Wait", "-m", "x", "--hold", "100", "--later")["key"]
+        waiting = self.json("outbox", "list")
+        self.assertEqual([(one["key"], one["state"]) for one in waiting], [(key, "held")])
+        self.assertTrue(self.json("outbox", "stop", key)["stopped"])
+        self.assertEqual(self.subjects("Drafts"), ["Wait"])
+        self.assertEqual(self.json("outbox", "list"), [])
+
+    def test_a_forgotten_attachment_is_told(self) -> None:
+        """In a script as a warning; at a terminal n keeps it as a draft."""
+        words = ("send", "d@example.org", "-s", "Report", "-m", "The report is attached.", "--later")
+        self.assertIn("nothing is attached", self.run_it(*words)[2])
+        self.assertEqual(self.run_it(*words, typed="n\n")[0], Exit.FAILED)
+        self.assertEqual(self.subjects("Drafts"), ["Report"])
+
+    def test_mistakes_are_named(self) -> None:
+        """Each with its status; nothing is put into the outbox."""
+        for status, words in (
+            (Exit.USAGE, ("send", "not an address", "-m", "x")),
+            (Exit.USAGE, ("send", "d@example.org", "-m", "x", "--inline", "logo")),
+            (Exit.USAGE, ("send", "d@example.org", "-m", "x", "--field", "X-Y")),
+            (Exit.DATA, ("send", "-s", "x", "-m", "x")),
+            (Exit.DATA, ("send", "d@example.org", "-m", "x", "-A", "nowhere.pdf")),
+            (Exit.DATA, ("send", "d@example.org", "-s", "x", "-m", "x", "--field", "Bcc: e@example.org")),
+        ):
+            self.refused(status, *words, "--later")
+        self.assertEqual(self.json("outbox", "list"), [])
+
+
+class AccountTests(Case):
+    """account add (without a network), list, show, default, remove."""
+
+    def add(self, *words: str) -> tuple[int, str]:
+        """Run `account add` on a clock in place of a reactor: nothing is asked of a network."""
+
+        def at_once(work: Any) -> Any:
+            ended: list[Any] = []
+            running = Deferred.fromCoroutine(work(Clock())).addBoth(ended.append)
+            self.assertEqual(running.called, True)
+            return result_of(ended[0])
+
+        err = io.StringIO()
+        session = Session(at_once)
+        self.addCleanup(session.close)
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
+            return execute(session, ["account", "add", *words]), err.getvalue()
+
+    def test_an_account_is_written_without_its_password(self) -> None:
+        """Ports tell the kind of TLS; the command stands in the file, no secret does."""
+        status, said = self.add(
+            "new@example.org", "--name", "new", "--pop3", "pop.example.org:110", "--smtp", "smtp.example.org",
+            "--password-command", "echo secret", "--keep", "7", "--max-size", "2M", "--no-network",
+        )  # fmt: skip
+        self.assertEqual(status, 0, said)
+        shown = self.json("account", "show", "new")
+        self.assertEqual((shown["pop3"]["port"], shown["pop3"]["security"]), (110, "starttls"))
+        self.assertEqual((shown["smtp"]["port"], shown["smtp"]["security"]), (465, "tls"))
+        self.assertEqual((shown["keep"], shown["max_octets"]), ("7 days", 2 << 20))
+        self.assertEqual(shown["pop3"]["secret"], "command")
+        self.assertNotIn("echo", json.dumps(shown))
+        self.assertIn("pop3.host = pop.example.org", self.fine("account", "show", "new"))
+
+    def test_a_known_providers_settings_need_no_network(self) -> None:
+        """The address alone; a token command makes it XOAUTH2."""
+        status, said = self.add("someone@gmail.com", "--token-command", "get-token", "--no-network")
+        self.assertEqual(status, 0, said)
+        shown = self.json("account", "show", "someone@gmail.com")
+        self.assertEqual((shown["pop3"]["host"], shown["pop3"]["auth"]), ("pop.gmail.com", "token"))
+        self.assertEqual(shown["smtp"]["auth"], "token")
+
+    def test_an_account_that_only_sends(self) -> None:
+        """--pop3 none: it has no server to fetch from, and fetch says so."""
+        status, said = self.add(
+            "out@example.org", "--pop3", "none", "--smtp", "host", "--password-command", "true", "--no-network"
+        )
+        self.assertEqual(status, 0, said)
+        self.assertIsNone(self.json("account", "show", "out@example.org")["pop3"])
+
+    def test_the_default_is_changed_and_named(self) -> None:
+        """account list says which one it is."""
+        self.fine("account", "default", "work")
+        rows = {one["account"]: one["default"] for one in self.json("account", "list")}
+        self.assertEqual(rows, {"alice": False, "work": True})
+
+    def test_impossible_options_are_refused_before_anything_is_asked(self) -> None:
+        """Status 64 for ports, sizes, keeps and two sources of a password; 65 for a name that is taken."""
+        base = ("account", "add", "n@example.org", "--password-command", "true", "--no-network")
+        for words in (
+            ("--pop3", "host:0", "--smtp", "host"),
+            ("--pop3", "host", "--smtp", "host", "--max-size", "big"),
+            ("--pop3", "host", "--smtp", "host", "--keep", "forever"),
+            ("--ask",),
+        ):
+            self.refused(Exit.USAGE, *base, *words)
+        self.refused(Exit.DATA, *base, "--name", "alice")
+
+
+class ShellTests(Case):
+    """The line by line session, without its editor."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.inner = Session()
+        self.addCleanup(self.inner.close)
+        self.inner.numbered = []
+
+    def do(self, *words: str) -> tuple[int, str, str]:
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = execute(self.inner, list(words))
+        return status, out.getvalue(), err.getvalue()
+
+    def test_a_number_means_a_message_of_the_last_list(self) -> None:
+        """list, then show 1, flag 1-2; a number that is not there is told."""
+        _, out, _ = self.do("list")
+        self.assertTrue(out.startswith("no\tflags"))
+        numbered = list(self.inner.numbered or [])
+        self.assertEqual(set(numbered), {self.first, self.second})
+        subject = self.desk.archive.get(numbered[0]).subject
+        self.assertIn(f"the text of {subject}", self.do("show", "1")[1])
+        self.do("flag", "flagged", "1-2")
+        self.assertTrue(self.desk.archive.get(self.second).flags & Flag.FLAGGED)
+        self.assertEqual(self.do("show", "9")[0], Exit.NO_INPUT)
+
+    def test_an_error_does_not_end_the_session(self) -> None:
+        """It is told, with its status, and the next verb works."""
+        self.assertEqual(self.do("frobnicate")[0], Exit.USAGE)
+        self.assertEqual(self.do("search", "before:never")[0], Exit.USAGE)
+        self.assertEqual(self.do("list")[0], 0)
+
+    def test_another_folder_is_listed_from_then_on(self) -> None:
+        """cd Archive; one that is not there changes nothing."""
+        self.fine("move", self.first, "--to", "Archive")
+        self.assertEqual(change_folder(self.inner, "archive"), "alice/Archive")
+        self.assertIn("First", self.do("list")[1])
+        with contextlib.redirect_stderr(io.StringIO()) as err:
+            self.assertEqual(change_folder(self.inner, "nowhere"), "")
+        self.assertIn("has no folder", err.getvalue())
+        self.assertIn("work/Inbox", list(folder_names(self.inner)))

@@ -1,0 +1,435 @@
+"""The console program: help, errors and their exit statuses, accounts, configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.cli import administer
+from emailsys.cli.main import run
+from emailsys.config.exit_status import MEANING, Exit
+from emailsys.passwords import verify_password
+from emailsys.supervisor import FolderLock
+
+UNBOUNDED = {"quota": None, "used": None}
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+class Terminal(io.StringIO):
+    """Standard input that is a terminal; prompts read from it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Case(SynchronousTestCase):
+    """Commands on a state folder of their own, while no daemon runs."""
+
+    def setUp(self) -> None:
+        self.state = Path(self.mktemp()).absolute()
+        self.environ = dict(os.environ)
+        self.addCleanup(self.restore)
+        for name in ("EMAILSYS_CONFIG", "EMAILSYS_TRACEBACK"):
+            os.environ.pop(name, None)
+        os.environ["EMAILSYS_STATE"] = str(self.state)
+
+    def restore(self) -> None:
+        os.environ.clear()
+        os.environ.update(self.environ)
+
+    def run_it(self, *arguments: str, typed: str | bytes = b"") -> tuple[int, str, str]:
+        """Exit status, standard output, standard error. Text is typed at a terminal, octets come through a pipe."""
+        out, err = io.StringIO(), io.StringIO()
+        stdin: io.TextIOBase = Terminal(typed) if isinstance(typed, str) else io.TextIOWrapper(io.BytesIO(typed))
+        self.patch(sys, "stdin", stdin)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = run(arguments)
+        return status, out.getvalue(), err.getvalue()
+
+    def fine(self, *arguments: str, typed: str | bytes = b"") -> str:
+        status, out, err = self.run_it(*arguments, typed=typed)
+        self.assertEqual(status, 0, err)
+        return out
+
+    def refused(self, status: Exit, *arguments: str, typed: str | bytes = b"") -> str:
+        ended, _, err = self.run_it(*arguments, typed=typed)
+        self.assertEqual(ended, status, err)
+        self.assertNotIn("Traceback", err)
+        return err
+
+
+class ProgramTests(Case):
+    """The program as a whole."""
+
+    def test_help_names_every_command_and_every_exit_status(self) -> None:
+        """Scripts can rely on them."""
+        text = self.fine("--help")
+        for name in (
+            "try",
+            "serve",
+            "domain",
+            "user",
+            "alias",
+            "route",
+            "queue",
+            "trace",
+            "status",
+            "verify",
+            "upgrade",
+            "config",
+            "certs",
+            "completion",
+        ):
+            self.assertIn(f"\n  {name} ", text)
+        for status, meaning in MEANING.items():
+            self.assertIn(f"{int(status):>3}  {meaning}", text)
+
+    def test_every_command_has_help(self) -> None:
+        """Down to the last one."""
+        for words in (
+            ["try"],
+            ["serve"],
+            ["completion"],
+            *(["config", name] for name in ("example", "check", "show")),
+            *(["domain", name] for name in ("add", "list", "remove", "quota")),
+            *(["user", name] for name in ("add", "list", "remove", "password", "disable", "enable", "quota")),
+            *(["alias", name] for name in ("set", "add", "remove", "list")),
+            *(["route", name] for name in ("set", "list", "remove", "explain")),
+            *(["queue", name] for name in ("list", "show", "summary", "retry", "hold", "release", "drop", "forecast")),
+            ["trace"],
+            ["status"],
+            ["verify"],
+            ["upgrade"],
+        ):
+            self.assertIn("Usage: emailsys " + " ".join(words), self.fine(*words, "--help"))
+
+    def test_help_of_a_group_tells_what_each_command_does_in_whole_sentences(self) -> None:
+        """And that of a command has the examples that call it, not those of its sisters."""
+        for group in ("domain", "user", "alias", "route", "queue", "config", "certs", "mail account", "mail folder"):
+            out = self.fine(*group.split(), "--help")
+            self.assertNotIn("...\n", out.partition("\nCommands:\n")[2].partition("Examples:")[0], group)
+        out = self.fine("queue", "hold", "--help")
+        self.assertIn("emailsys queue hold --sender", out)
+        self.assertNotIn("emailsys queue drop", out)
+
+    def test_help_is_fast_because_it_imports_no_network_and_no_database(self) -> None:
+        """People ask for help often."""
+        code = (
+            "import sys; from emailsys.cli.main import run; run(['--help'])\n"
+            "slow = {'twisted', 'sqlalchemy', 'rich', 'cryptography', 'OpenSSL', 'alembic', 'psycopg'}\n"
+            "print(sorted(slow & {name.partition('.')[0] for name in sys.modules}))"
+        )
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        self.assertTrue(ended.stdout.endswith("[]\n"), ended.stdout[-200:])
+
+    def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(self) -> None:
+        """Status 64."""
+        self.assertIn("Did you mean 'user'?", self.refused(Exit.USAGE, "usr"))
+        self.assertIn("There are: mail, try, serve", self.refused(Exit.USAGE, "zzz"))
+        self.refused(Exit.USAGE, "--nonsense")
+        self.refused(Exit.USAGE, "user", "nonsense")
+
+    def test_an_option_before_its_command_is_told_where_it_belongs(self) -> None:
+        """`emailsys --state DIR queue list`, as many programs take it."""
+        err = self.refused(Exit.USAGE, "--state", "x", "queue", "list")
+        self.assertIn("No such option '--state'. Options of a command stand behind it: emailsys COMMAND --state", err)
+
+    def test_the_process_ends_with_the_status_and_all_that_was_printed(self) -> None:
+        """main is what the console program calls; it ends the process at once."""
+        for words, status, said in ((["--version"], 0, "0."), (["nonsense"], 64, "No command 'nonsense'")):
+            call = f"from emailsys.cli.main import main; main({words!r})"
+            ended = subprocess.run(
+                [sys.executable, "-c", call], capture_output=True, text=True, check=False, cwd=CHECKOUT
+            )
+            self.assertEqual(ended.returncode, status, ended.stderr)
+            self.assertIn(said, ended.stdout + ended.stderr)
+
+    def test_the_module_is_the_program_too(self) -> None:
+        """Who has no script in the search path tries `python -m emailsys`."""
+        ended = subprocess.run(
+            [sys.executable, "-m", "emailsys", "--version"], capture_output=True, text=True, check=True, cwd=CHECKOUT
+        )
+        self.assertRegex(ended.stdout, r"^emailsys, version \d")
+
+    def test_a_defect_is_one_line_with_status_70(self) -> None:
+        """A traceback is for those who ask for it."""
+
+        def broken(*arguments: object, **options: object) -> None:
+            raise ZeroDivisionError("deep inside")
+
+        self.patch(sys.modules["emailsys.cli.main"].program, "main", broken)
+        err = self.refused(Exit.SOFTWARE, "user", "list")
+        self.assertEqual(err.count("\n"), 1)
+        os.environ["EMAILSYS_TRACEBACK"] = "1"
+        with self.assertRaises(ZeroDivisionError):
+            self.run_it("user", "list")
+
+    def test_completion_scripts_are_those_of_the_three_shells(self) -> None:
+        """And of no other."""
+        for shell in ("bash", "zsh", "fish"):
+            self.assertIn("_EMAILSYS_COMPLETE", self.fine("completion", shell))
+        self.refused(Exit.USAGE, "completion", "tcsh")
+
+
+class AccountTests(Case):
+    """Domains and users, directly on the store."""
+
+    def add_domain(self) -> None:
+        self.fine("domain", "add", "example.test", "--postmaster", "ann@example.test")
+
+    def test_domains_are_added_listed_and_removed(self) -> None:
+        """With postmaster and abuse."""
+        self.fine("init")
+        self.assertIn("no domains yet", self.run_it("domain", "list")[2])
+        self.add_domain()
+        listed = "name\tpostmaster\tusers\toctets\tquota\tused\nexample.test\tann@example.test\t0\t0\t-\t-\n"
+        self.assertEqual(self.fine("domain", "list"), listed)
+        self.assertEqual(
+            json.loads(self.fine("domain", "list", "--json")),
+            [
+                {
+                    "name": "example.test",
+                    "postmaster": "ann@example.test",
+                    "users": 0,
+                    "octets": 0,
+                    "quota": None,
+                    "used": None,
+                }
+            ],
+        )
+        self.assertIn(
+            "exist", self.refused(Exit.DATA, "domain", "add", "example.test", "--postmaster", "a@example.test")
+        )
+        self.fine("domain", "remove", "example.test")
+        self.refused(Exit.DATA, "domain", "remove", "example.test")
+        self.assertEqual(json.loads(self.fine("domain", "list", "--json")), [])
+
+    def test_a_domain_needs_someone_who_reads_its_postmasters_mail(self) -> None:
+        """RFC 5321 §4.5.1; asked for on a terminal, else an error says what to give."""
+        err = self.refused(Exit.USAGE, "domain", "add", "example.test")
+        self.assertIn("--postmaster ADDRESS", err)
+        self.fine("domain", "add", "example.test", typed="nobody\nann@example.test\n")
+        self.assertIn("ann@example.test", self.fine("domain", "list"))
+
+    def test_a_question_is_asked_only_where_its_answer_can_be_used(self) -> None:
+        """A mistyped domain is told before anybody is asked for a postmaster or, twice, for a password."""
+        err = self.refused(Exit.USAGE, "domain", "add", "exa mple", typed="alice@example.org\n")
+        self.assertIn("'exa mple' is no domain", err)
+        err = self.refused(Exit.USAGE, "domain", "add", "127.0.0.1", "--postmaster", "ann@127.0.0.1")
+        self.assertIn("'127.0.0.1' is no domain; such are example.org", err)
+        self.fine("init")
+        err = self.refused(Exit.DATA, "user", "add", "alice@exmple.org", typed="")
+        self.assertIn("there is no domain exmple.org", err)
+
+    def test_every_command_says_which_store_it_used(self) -> None:
+        """Where that is not the default one."""
+        line = f"emailsys: store in {self.state} ($EMAILSYS_STATE)\n"
+        self.assertIn(line, self.run_it("domain", "list")[2])
+        other = Path(self.mktemp()).absolute()
+        self.assertIn(f"store in {other} (--state)", self.run_it("user", "list", "--state", str(other))[2])
+        del os.environ["EMAILSYS_STATE"]
+        os.environ["XDG_STATE_HOME"] = str(self.state)
+        self.patch(os, "geteuid", lambda: 4711)
+        self.assertNotIn("emailsys: store in", self.run_it("user", "list")[2])
+
+    def test_the_store_of_the_daemon_that_runs_is_told(self) -> None:
+        """Its configuration is not looked for here: what it answered from is."""
+        self.patch(
+            administer, "ask", lambda folder, request: {"result": [], "store": "postgresql://mail@db.example/mail"}
+        )
+        said = self.run_it("user", "list")[2]
+        self.assertIn("emailsys: store postgresql://mail@db.example/mail, state folder ", said)
+
+    def test_the_state_folder_is_made_for_its_owner_alone(self) -> None:
+        """By the command that makes the store."""
+        self.add_domain()
+        self.assertEqual(self.state.stat().st_mode & 0o777, 0o700)
+
+    def test_a_password_comes_from_standard_input(self) -> None:
+        """Its first line."""
+        self.add_domain()
+        self.fine("user", "add", "ann@example.test", "--password-stdin", typed=b"correct horse battery\r\nmore\n")
+        self.assertEqual(
+            json.loads(self.fine("user", "list", "example.test", "--json")),
+            [
+                {
+                    "address": "ann@example.test",
+                    "enabled": True,
+                    "messages": 0,
+                    "octets": 0,
+                    "quota": None,
+                    "used": None,
+                }
+            ],
+        )
+
+    def test_a_password_comes_from_a_command(self) -> None:
+        """The first line it prints; a failing one adds nothing."""
+        self.add_domain()
+        self.fine("user", "add", "ann@example.test", "--password-command", "echo correct horse battery; echo more")
+        err = self.refused(Exit.UNAVAILABLE, "user", "add", "bob@example.test", "--password-command", "exit 3")
+        self.assertIn("status 3", err)
+        self.assertEqual(len(json.loads(self.fine("user", "list", "--json"))), 1)
+
+    def test_a_password_is_never_an_argument(self) -> None:
+        """Where others see it in the list of processes."""
+        self.add_domain()
+        self.refused(Exit.USAGE, "user", "add", "ann@example.test", "secret")
+        self.refused(Exit.USAGE, "user", "add", "ann@example.test", "--password", "secret")
+        err = self.refused(Exit.USAGE, "user", "add", "ann@example.test")
+        self.assertIn("--password-stdin", err)
+        self.refused(
+            Exit.USAGE,
+            "user",
+            "add",
+            "ann@example.test",
+            "--password-stdin",
+            "--password-command",
+            "echo",
+            typed=b"x\n",
+        )
+
+    def test_a_short_password_is_taken_with_a_warning_and_an_empty_one_is_not(self) -> None:
+        """The operator decides, and knows."""
+        self.add_domain()
+        _, _, err = self.run_it("user", "add", "ann@example.test", "--password-stdin", typed=b"short\n")
+        self.assertIn("a password shorter than 12 characters is easy to guess", err)
+        for typed, expected in ((b"\n", "empty"), (b"a\0bcdefghijklmnop\n", "control"), (b"\xff\n", "UTF-8")):
+            err = self.refused(Exit.DATA, "user", "add", "bob@example.test", "--password-stdin", typed=typed)
+            self.assertIn(expected, err)
+        err = self.refused(Exit.DATA, "user", "add", "bob@example.test", "--password-stdin", typed=b"x" * 2000)
+        self.assertIn("longer than", err)
+
+    def test_a_user_is_disabled_enabled_given_a_password_and_removed(self) -> None:
+        """The postmaster stays while the domain has other users."""
+        self.add_domain()
+        for name in ("ann", "bob"):
+            self.fine("user", "add", f"{name}@example.test", "--password-stdin", typed=b"correct horse battery\n")
+        self.fine("user", "disable", "bob@example.test")
+        self.assertIn("bob@example.test\tno\t0\t0\t-\t-\n", self.fine("user", "list"))
+        self.fine("user", "enable", "bob@example.test")
+        self.assertIn("bob@example.test\tyes\t0\t0\t-\t-\n", self.fine("user", "list"))
+        self.fine("user", "password", "bob@example.test", "--password-stdin", typed=b"another horse battery\n")
+        self.assertIn("postmaster", self.refused(Exit.DATA, "user", "remove", "ann@example.test"))
+        self.fine("user", "remove", "bob@example.test", "--purge")
+        self.assertNotIn("bob", self.fine("user", "list"))
+        self.refused(Exit.DATA, "user", "disable", "carl@example.test")
+
+    def test_what_is_no_address_is_told_before_the_store_is_touched(self) -> None:
+        """Status 64, with the reason."""
+        self.assertIn("is no mail address", self.refused(Exit.USAGE, "user", "remove", "ann"))
+        self.assertFalse(self.state.exists())
+
+    def test_a_table_is_for_people_and_has_no_control_octets_in_it(self) -> None:
+        """On a terminal the columns are aligned."""
+        self.add_domain()
+
+        class Screen(io.StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        screen = Screen()
+        os.environ["TERM"] = "dumb"
+        with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(io.StringIO()):
+            self.assertEqual(run(["domain", "list"]), 0)
+        self.assertRegex(screen.getvalue(), r"name +postmaster +users")
+        self.assertRegex(screen.getvalue(), r"example\.test +ann@example\.test +0")
+
+    def test_on_a_narrow_screen_nothing_of_a_table_is_cut_off(self) -> None:
+        """Each column has a line of its own there: a queue id with an end of dots is none."""
+        self.add_domain()
+
+        class Screen(io.StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        long = f"{'d' * 60}.test"
+        self.fine("domain", "add", long, "--postmaster", f"ann@{long}")
+        # A dumb terminal has 80 columns.
+        os.environ["TERM"] = "dumb"
+        screen = Screen()
+        with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(io.StringIO()):
+            self.assertEqual(run(["domain", "list"]), 0)
+        self.assertIn(f"\nname        {long}\npostmaster  ann@{long}\nusers       0\n", screen.getvalue())
+
+    def test_a_store_that_cannot_be_opened_is_one_line(self) -> None:
+        """Status 69, and the file stays as it is."""
+        self.state.mkdir(mode=0o700)
+        (self.state / "mail.sqlite").write_text("this is no database, and long enough to be looked at" * 20)
+        err = self.refused(Exit.UNAVAILABLE, "user", "list")
+        self.assertIn("not a database", err)
+        self.assertIn("no database", (self.state / "mail.sqlite").read_text())
+
+    def test_a_daemon_that_holds_the_folder_and_does_not_answer_is_not_gone_behind(self) -> None:
+        """Its store is left to it."""
+        self.state.mkdir(mode=0o700)
+        lock = FolderLock.take(self.state)
+        self.addCleanup(lock.release)
+        self.patch(__import__("emailsys.cli.administer").cli.administer, "START_PATIENCE", 0.0)
+        err = self.refused(Exit.UNAVAILABLE, "user", "list")
+        self.assertIn(f"process {os.getpid()}", err)
+        self.assertFalse((self.state / "mail.sqlite").exists())
+
+
+class PromptTests(SynchronousTestCase):
+    """Passwords typed at a terminal, which needs one: a pseudo terminal in a process of its own."""
+
+    def test_a_password_is_asked_for_twice_and_not_shown(self) -> None:
+        """A slip of the finger locks nobody out."""
+        code = (
+            "from emailsys.cli.password import Source, ask_password\n"
+            "from emailsys.mail.address import Address\n"
+            "print('GOT', ask_password(Source(False, None), Address('ann', 'example.test')))"
+        )
+        said, status = _at_terminal(
+            [sys.executable, "-c", code],
+            {**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            ["correct horse", "correct hose", "correct horse", "correct horse"],
+        )
+        self.assertEqual(status, 0, said)
+        self.assertIn("GOT correct horse", said)
+        self.assertEqual(said.count("correct ho"), 1, said)
+
+
+def _at_terminal(command: list[str], environ: dict[str, str], answers: list[str]) -> tuple[str, int]:
+    """Run a command at a pseudo terminal and type an answer after each prompt; what it said, and its status."""
+    import pty
+
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvpe(command[0], command, environ)
+    said = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(terminal, 4096):
+            said += chunk
+            if answers and said.rstrip(b" ").endswith(b":"):
+                os.write(terminal, answers.pop(0).encode() + b"\n")
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    return said.decode(), os.waitstatus_to_exitcode(status)
+
+
+class StoredSecretTests(Case):
+    """What is kept of a password."""
+
+    def test_only_a_hash_is_kept(self) -> None:
+        """And it is that of the password that was given."""
+        from emailsys.cli.password import credentials_of
+
+        ((scheme, secret),) = credentials_of("correct horse battery")
+        self.assertEqual(scheme, "argon2id")
+        self.assertTrue(verify_password(secret, "correct horse battery"))
+        self.assertNotIn("horse", secret)

@@ -1,0 +1,412 @@
+"""The operator's commands on a store, while no daemon runs: aliases, routes, queue, trace, verify, quotas."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from emailsys.cli import active_config, output
+from emailsys.cli.amounts import octets_of, shown_span
+from emailsys.cli.commands import status as status_command
+from emailsys.cli.commands import trace as trace_command
+from emailsys.cli.commands.alias import alias
+from emailsys.cli.commands.domain import domain
+from emailsys.cli.commands.queue import queue
+from emailsys.cli.commands.route import route
+from emailsys.cli.commands.user import user
+from emailsys.cli.options import Refused
+from emailsys.config.exit_status import Exit
+from emailsys.config.settings import StoreSettings
+from emailsys.interfaces import Fate, Settlement
+from emailsys.mail.address import Address
+from emailsys.mail.envelope import Client, Envelope, LocalRoute, Recipient, RemoteRoute
+from emailsys.mail.quantities import shown_size
+from emailsys.store.offline import run_offline
+from emailsys.store.open import Store
+from emailsys.telemetry import Telemetry
+from tests.unit.cli.test_main import Case as CLICase
+
+ANN = Address("ann", "example.test")
+DAVE = Address("dave", "example.net")
+CAROL = Address("carol", "example.org")
+CLIENT = Client("s-1", "192.0.2.1", "client.example.org", "ESMTPS", "TLSv1.3", CAROL)
+
+
+class OperationsCase(CLICase):
+    """A store with ann@example.test."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.fine("domain", "add", "example.test", "--postmaster", "ann@example.test")
+        self.fine("user", "add", "ann@example.test", "--password-stdin", typed=b"correct horse battery\n")
+
+    def do(self, action: Any) -> Any:
+        """Something that a daemon would do."""
+        return run_offline(StoreSettings(), self.state, action, Telemetry())
+
+    def accept(self, message_id: str = "<abc@client.example>") -> str:
+        """A message to ann and dave; its queue id."""
+
+        async def action(store: Store) -> str:
+            ann = await store.directory.find_address(*ANN.key)
+            assert ann is not None
+            incoming = store.intake.begin()
+            incoming.write(b"Subject: hello\r\n\r\n" + b"x" * 5000 + b"\r\n")
+            recipients = (Recipient(ANN, (LocalRoute(ann.account_id),)), Recipient(DAVE, (RemoteRoute(DAVE),)))
+            now = datetime.now(UTC)
+            await incoming.commit(Envelope(CAROL, recipients, now, client=CLIENT, message_id=message_id))
+            return incoming.queue_id
+
+        queue_id: str = self.do(action)
+        return queue_id
+
+    def attempt(self, **fields: Any) -> None:
+        """Settle what is due so."""
+
+        async def action(store: Store) -> None:
+            rows = await store.queue.lease(10, 60)
+            await store.queue.settle([Settlement(row, **fields) for row in rows])
+
+        self.do(action)
+
+    def told(self, *arguments: str) -> Any:
+        return json.loads(self.fine(*arguments, "--json"))
+
+
+class HelpTests(CLICase):
+    """What --help says."""
+
+    def test_the_help_of_each_command_of_an_operator_shows_how_it_is_called(self) -> None:
+        """With an example that begins as the command does."""
+        groups: dict[str, Any] = {"user": user, "domain": domain, "alias": alias, "route": route, "queue": queue}
+        commands = [f"{name} {verb}" for name, group in groups.items() for verb in group.commands]
+        for command in [*commands, "verify", "status", "trace", "init"]:
+            text = self.fine(*command.split(), "--help")
+            self.assertIn(f"\n    emailsys {command}", text, command)
+        self.assertNotIn("queue drop", self.fine("queue", "hold", "--help"), "those of others are left out")
+
+    def test_no_command_but_init_and_domain_add_makes_a_store(self) -> None:
+        """An empty queue, or "all is well", would hide that the folder is the wrong one."""
+        ann = "ann@example.test"
+        for command in (
+            ["queue", "list"],
+            ["queue", "summary"],
+            ["queue", "retry", "--domain", "example.test"],
+            ["trace", ann],
+            ["verify"],
+            ["upgrade"],
+            ["domain", "list"],
+            ["domain", "remove", "example.test"],
+            ["domain", "quota", "example.test", "1GiB"],
+            ["user", "list"],
+            ["user", "add", ann, "--password-stdin"],
+            ["user", "password", ann, "--password-stdin"],
+            ["user", "remove", ann],
+            ["alias", "list"],
+            ["alias", "set", "a@example.test", ann],
+            ["route", "list"],
+            ["route", "set", "smtp.example"],
+            ["route", "explain", ann],
+        ):
+            err = self.refused(Exit.NO_INPUT, *command, typed=b"correct horse battery\n")
+            self.assertIn(f"there is no store in {self.state}. Run `emailsys init`", err)
+        self.assertIn("there is no store", self.run_it("config", "check")[2])
+        self.assertIn("no daemon runs, and there is no store", self.refused(Exit.UNAVAILABLE, "status"))
+        self.assertFalse(self.state.exists())
+
+
+class InitTests(CLICase):
+    """The command that makes a store."""
+
+    def test_a_store_is_made_once(self) -> None:
+        """A second time changes nothing, and says so; the folder is its owner's alone."""
+        path = str(self.state / "mail.sqlite")
+        self.assertEqual(json.loads(self.fine("init", "--json")), {"store": path, "made": True})
+        self.assertEqual(self.state.stat().st_mode & 0o777, 0o700)
+        self.assertIn("no domain has been added", self.run_it("config", "check")[2])
+        self.fine("domain", "add", "example.test", "--postmaster", "ann@example.test")
+        self.assertEqual(json.loads(self.fine("init", "--json")), {"store": path, "made": False})
+        self.assertIn("example.test", self.fine("domain", "list"))
+        self.assertNotIn("no domain", self.run_it("config", "check")[2])
+
+    def test_the_way_of_mail_is_not_explained_by_a_store_without_domains(self) -> None:
+        """It would say that all of it belongs to other systems."""
+        self.fine("init")
+        self.assertIn("no domain has been added", self.refused(Exit.DATA, "route", "explain", "ann@example.test"))
+
+
+class RoutingTests(OperationsCase):
+    """Aliases and routes."""
+
+    def test_an_alias_is_set_listed_explained_and_removed(self) -> None:
+        self.fine("alias", "set", "sales@example.test", "ann@example.test", "zoe@elsewhere.example")
+        self.fine("alias", "set", "@example.test", "sales@example.test")
+        names = {row["name"]: row["targets"] for row in self.told("alias", "list", "example.test")}
+        self.assertEqual(names["sales@example.test"], ["ann@example.test", "zoe@elsewhere.example"])
+        self.assertEqual(names["@example.test"], ["sales@example.test"])
+        text = self.fine("route", "explain", "anybody@example.test")
+        self.assertIn("the catch-all of its domain is sales@example.test", text)
+        self.assertIn("zoe@elsewhere.example goes to elsewhere.example", text)
+        self.fine("alias", "remove", "@example.test")
+        self.assertIn("550 5.1.1", self.fine("route", "explain", "anybody@example.test"))
+        self.assertIn("no alias", self.refused(Exit.DATA, "alias", "remove", "@example.test"))
+        self.refused(Exit.USAGE, "alias", "set", "@not a domain", "ann@example.test")
+
+    def test_a_target_is_added_to_an_alias_and_taken_from_it(self) -> None:
+        name, ann, zoe = "sales@example.test", "ann@example.test", "zoe@elsewhere.example"
+        self.assertEqual(self.told("alias", "add", name, ann), {"name": name, "targets": [ann]})
+        self.assertEqual(self.told("alias", "add", name, zoe, ann), {"name": name, "targets": [ann, zoe]})
+        self.assertIn("does not stand for", self.refused(Exit.DATA, "alias", "remove", name, "bob@elsewhere.example"))
+        self.assertEqual(self.told("alias", "remove", name, ann), {"name": name, "targets": [zoe]})
+        _, _, err = self.run_it("alias", "remove", name, zoe)
+        self.assertIn(f"removed {name}", err)
+        self.assertNotIn(name, [row["name"] for row in self.told("alias", "list")])
+
+    def test_commands_that_change_something_tell_programs_what_came_of_it(self) -> None:
+        bob = "bob@other.test"
+        piped = b"correct horse battery\n"
+        for words, typed, expected in (
+            ("domain add other.test --postmaster ann@example.test", b"", ("postmaster", "ann@example.test")),
+            ("domain quota other.test 1GiB", b"", ("quota", 1 << 30)),
+            (f"user add {bob} --password-stdin", piped, ("address", bob)),
+            (f"user password {bob} --password-stdin", piped, ("address", bob)),
+            (f"user disable {bob}", b"", ("enabled", False)),
+            (f"user enable {bob}", b"", ("enabled", True)),
+            (f"user quota {bob} none", b"", ("quota", 0)),
+            (f"user remove {bob}", b"", ("removed", bob)),
+            ("domain remove other.test", b"", ("removed", "other.test")),
+            ("route set smtp.example.net --to other.test", b"", ("to", "other.test")),
+            ("route remove --to other.test", b"", ("removed", {"to": "other.test", "from": None})),
+            ("alias set sales@example.test ann@example.test", b"", ("targets", ["ann@example.test"])),
+            ("alias remove sales@example.test", b"", ("targets", [])),
+        ):
+            told = json.loads(self.fine(*words.split(), "--json", typed=typed))
+            self.assertEqual(told[expected[0]], expected[1], words)
+
+    def test_a_route_is_set_with_its_login_and_never_tells_the_password(self) -> None:
+        self.fine(
+            "route", "set", "smtp.provider.example", "--port", "587", "--tls", "verified", "--username", "me",
+            "--password-stdin", typed=b"a secret of ours\n",
+        )  # fmt: skip
+        self.fine("route", "set", "192.0.2.7", "--to", "partner.example")
+        everything, partner = sorted(self.told("route", "list"), key=lambda row: row["to"] or "")
+        self.assertEqual((everything["host"], everything["username"]), ("smtp.provider.example", "me"))
+        self.assertEqual(partner["host"], "[192.0.2.7]")
+        self.assertNotIn("a secret", self.fine("route", "list"))
+        text = self.fine("route", "explain", "bob@other.example", "--from", "ann@example.test")
+        self.assertIn("goes to [smtp.provider.example]:587 (TLS verified, logged in as me)", text)
+        found = self.told("route", "explain", "bob@partner.example")
+        self.assertEqual(found["next_hops"][0]["next_hop"], "[192.0.2.7]")
+        self.fine("route", "remove", "--to", "partner.example")
+        self.assertEqual(len(self.told("route", "list")), 1)
+        self.refused(Exit.DATA, "route", "set", "no host at all")
+        said = self.refused(Exit.DATA, "route", "set", "a.example", "--tls", "none", "--implicit-tls")
+        self.assertIn("another policy where implicit_tls is true", said)
+        _, _, said = self.run_it("route", "set", "a.example", "--to", "odd.example", "--port", "465")
+        self.assertIn("warning: route.implicit_tls: false; hosts await TLS", said)
+        self.fine("route", "remove", "--to", "odd.example")
+        self.refused(Exit.DATA, "route", "set", "a.example", "--to", "no domain")
+
+    def test_a_quota_is_seen_with_how_full_the_maildrop_is(self) -> None:
+        self.accept()
+        for size, used, shown in (
+            ("1MB", 0.0051, "0 %"),
+            ("5500", 0.9247, "92 % nearly full"),
+            ("1kB", 5.086, "508 % full"),
+        ):
+            self.fine("user", "quota", "ann@example.test", size)
+            (row,) = self.told("user", "list")
+            self.assertEqual(row["used"], used)
+            self.assertTrue(self.fine("user", "list").endswith(f"\t{shown}\n"))
+        self.fine("user", "quota", "ann@example.test", "default")
+        self.assertIsNone(self.told("user", "list")[0]["used"])
+        self.fine("domain", "quota", "example.test", "5500")
+        (domain,) = self.told("domain", "list")
+        self.assertEqual((domain["octets"], domain["quota"], domain["used"]), (5086, 5500, 0.9247))
+        self.assertIn("92 % nearly full", self.fine("domain", "list"))
+        self.refused(Exit.USAGE, "user", "quota", "ann@example.test", "much")
+        self.refused(Exit.DATA, "user", "quota", "nobody@example.test", "none")
+        self.refused(Exit.DATA, "domain", "quota", "unknown.test", "none")
+
+
+class QueueTests(OperationsCase):
+    """The queue."""
+
+    def test_what_waits_is_listed_with_the_last_words_of_the_other_host(self) -> None:
+        queue_id = self.accept()
+        later = datetime(2099, 1, 1, tzinfo=UTC)
+        self.attempt(due_at=later, reply="451 4.7.1 greylisted,\ntry again", remote="mx.example.net [192.0.2.9]")
+        (row,) = self.told("queue", "list", "--domain", "example.net")
+        self.assertEqual((row["queue_id"], row["state"], row["attempts"]), (queue_id, "waiting", 1))
+        self.assertEqual((row["due"], row["remote"]), ("2099-01-01T00:00:00Z", "mx.example.net [192.0.2.9]"))
+        text = self.fine("queue", "list")
+        self.assertIn("451 4.7.1 greylisted, try again", text)
+        self.assertIn("4.9 KiB", self.fine("queue", "show", queue_id))
+        self.assertEqual(len(self.told("queue", "show", queue_id)["waiting"]), 1)
+        self.assertEqual(self.told("queue", "list", "--older-than", "1h"), [])
+        (domain,) = self.told("queue", "summary")
+        self.assertEqual((domain["domain"], domain["waiting"]), ("example.net", 1))
+        self.assertIn("example.net", self.fine("queue", "summary"))
+
+    def test_what_is_held_waits_for_its_release(self) -> None:
+        queue_id = self.accept()
+        self.assertEqual(self.told("queue", "hold", queue_id), {"changed": 1})
+        self.assertEqual(self.told("queue", "list", "--status", "held")[0]["due"], None)
+        self.assertEqual(self.told("queue", "retry", "--all"), {"changed": 0})
+        self.assertEqual(self.told("queue", "release", "--sender", "carol@example.org"), {"changed": 1})
+        _, _, err = self.run_it("queue", "retry", "--all")
+        self.assertIn("1 recipient due now", err)
+
+    def test_the_state_of_a_row_is_not_taken_for_a_state_folder(self) -> None:
+        err = self.refused(Exit.USAGE, "queue", "list", "--state", "held")
+        self.assertIn("--state names the state folder; rows by their state: --status held", err)
+
+    def test_nothing_is_dropped_without_being_told_what_and_asked_whether(self) -> None:
+        queue_id = self.accept()
+        self.refused(Exit.USAGE, "queue", "drop", "--yes")
+        self.refused(Exit.USAGE, "queue", "drop", queue_id, typed=b"")
+        self.refused(Exit.INTERRUPTED, "queue", "drop", queue_id, typed="n\n")
+        self.assertEqual(len(self.told("queue", "list")), 1)
+        self.fine("queue", "drop", queue_id, typed="y\n")
+        self.assertEqual(self.told("queue", "list"), [])
+        self.assertIn("not in the queue any more", self.refused(Exit.DATA, "queue", "show", queue_id))
+        self.refused(Exit.DATA, "queue", "show", "nonsense")
+
+    def test_the_forecast_is_the_real_schedule(self) -> None:
+        steps = self.told("queue", "forecast", "--host-down", "3h")
+        self.assertEqual(steps[0], {**steps[0], "after": 0, "what": "attempt fails"})
+        self.assertEqual(steps[1]["after"], 300)
+        self.assertEqual(steps[-1]["what"], "delivered")
+        self.assertIn("told of the delay", self.fine("queue", "forecast", "--host-down", "5h"))
+        self.assertIn("given up", self.fine("queue", "forecast", "--host-down", "6d"))
+        self.refused(Exit.USAGE, "queue", "forecast", "--host-down", "long")
+
+    def test_the_forecast_is_that_of_the_daemon_that_runs_whatever_file_it_was_given(self) -> None:
+        config, named = self.state / "other.toml", self.state / "named.toml"
+        config.write_text("[queue]\nfirst_retry = 7\n")
+        named.touch()
+        daemon = {"result": {"config": str(config), "pid": 4711}}
+        self.patch(active_config, "ask", lambda folder, request, timeout: daemon)
+        _, out, err = self.run_it("queue", "forecast", "--host-down", "3h", "--json")
+        self.assertEqual(json.loads(out)[1]["after"], 7)
+        self.assertIn(f"by {config}, the configuration of the daemon that runs, process 4711", err)
+        steps = self.told("queue", "forecast", "--host-down", "3h", "--config", str(named))
+        self.assertEqual(steps[1]["after"], 300)
+
+
+class LifeTests(OperationsCase):
+    """Trace, verify, status."""
+
+    def test_a_message_is_told_in_plain_words(self) -> None:
+        queue_id = self.accept()
+        later = datetime(2020, 1, 1, tzinfo=UTC)
+        self.attempt(due_at=later, reply="451 4.7.1 greylisted", remote="mx.example.net [192.0.2.9]", warned=True)
+        self.attempt(reply="no reply", fate=Fate.FAILED, remote="mx.example.net [192.0.2.9]", in_doubt=True)
+        for query in (queue_id, "<abc@client.example>", "dave@example.net"):
+            text = self.fine("trace", query)
+            for words in (
+                f"message {queue_id} from carol@example.org, 4.9 KiB",
+                "accepted from client.example.org [192.0.2.1] by ESMTPS, logged in as carol@example.org, TLSv1.3",
+                "to ann@example.test: put into the maildrop",
+                "to dave@example.net: waits to be sent to another host",
+                "to dave@example.net: tried at mx.example.net [192.0.2.9], delayed: 451 4.7.1 greylisted",
+                "to dave@example.net: the sender was told of the delay",
+                "given up at mx.example.net [192.0.2.9], the sender was told: no reply (the reply to the end of the",
+                "now: in 1 maildrop",
+            ):
+                self.assertIn(words, text)
+        (life,) = self.told("trace", queue_id)
+        self.assertEqual((life["message_id"], life["stored"], life["queued"]), ("<abc@client.example>", 1, 0))
+        self.assertIn("nothing is known", self.refused(Exit.FAILED, "trace", "nobody@nowhere.example"))
+
+    def test_a_long_search_tells_a_terminal_how_far_it_is(self) -> None:
+        """In parts of a second each; what is found is told at the end, once."""
+        queue_id = self.accept()
+        parts = [
+            {"lives": [], "cursor": "7", "looked": 5000, "reached": "2026-01-02T03:04:05Z"},
+            {"lives": self.told("trace", queue_id), "cursor": None, "looked": 10, "reached": "2026-01-01T00:00:00Z"},
+        ]
+        asked: list[Any] = []
+
+        def answer(where: Any, request: dict[str, Any]) -> Any:
+            asked.append(request)
+            return parts[len(asked) - 1]
+
+        self.patch(trace_command, "administer", answer)
+        self.patch(output, "is_watched", lambda: True)
+        _, out, err = self.run_it("trace", "dave@example.net", "--since", "3d")
+        self.assertEqual([request["cursor"] for request in asked], [None, "7"])
+        self.assertIn("5000 messages looked at, back to 2026-01-02", err)
+        self.assertEqual(out.count(f"message {queue_id}"), 1)
+
+    def test_all_is_well_until_something_is_lost(self) -> None:
+        queue_id = self.accept()
+        report = self.told("verify")
+        self.assertEqual((report["messages"], report["flaws"]), (1, []))
+        self.assertEqual(report["recipients"], {"maildrop": 1, "queue": 1})
+        self.assertIn("all is well", self.fine("verify"))
+
+        async def lose(store: Store) -> None:
+            await store.database.run("test", lambda c: c.exec_driver_sql("DELETE FROM maildrop").rowcount)
+
+        self.do(lose)
+        status, out, _ = self.run_it("verify")
+        self.assertEqual(status, Exit.FAILED)
+        self.assertIn(f"FLAW {queue_id}: it has 2 recipients, 1 are found", out)
+
+    def test_the_status_says_that_no_daemon_runs_and_what_waits(self) -> None:
+        self.accept()
+        status, out, _ = self.run_it("status")
+        self.assertEqual(status, Exit.UNAVAILABLE)
+        self.assertIn("no daemon runs", out)
+        self.assertIn("queue: 1 waiting, 0 leased, 0 held", out)
+        _, out, _ = self.run_it("status", "--json")
+        self.assertEqual(json.loads(out)["daemon"], None)
+
+    def test_the_status_says_how_much_room_the_disk_has_for_mail(self) -> None:
+        """Before mail is put off, and why it is."""
+        for free, told in (
+            (5 << 30, "disk: 5.0 GiB left for mail"),
+            (100 << 20, "disk: 100 MiB left for mail, nearly full"),
+            (9 << 20, "disk: 9.0 MiB left for mail, FULL: mail is put off (452 4.3.1) until there are 75 MiB"),
+        ):
+            daemon = {
+                "version": "1",
+                "hostname": "mx",
+                "pid": 7,
+                "up": 5,
+                "state": "/s",
+                "config": None,
+                "listening": {},
+                "sessions": {},
+                "counters": {},
+                "disk": {"free": free, "wanted": 75 << 20},
+            }
+            self.patch(status_command, "running", lambda where, daemon=daemon: daemon)
+            self.assertIn(f"\n{told}\n", self.fine("status"))
+
+    def test_a_size_is_read_as_people_write_it(self) -> None:
+        """A letter alone is a power of 1024, as in `du`; the same for quotas and for `--max-size`."""
+        for text, octets in (
+            ("2000", 2000), ("0", 0), ("12 B", 12), ("500k", 500 << 10), ("1M", 1 << 20), ("1.5M", 3 << 19),
+            ("2g", 2 << 30), ("2 GiB", 2 << 30), ("1 TiB", 1 << 40),
+            ("500MB", 500 * 10**6), ("1.001kB", 1001), ("3gb", 3 * 10**9),
+        ):  # fmt: skip
+            self.assertEqual(octets_of(text), octets, text)
+        for text in ("", "M", "1P", "-1", "+1", "1,5M", "0x10", "1e3", "\u0661M", "1 M B", "big"):
+            self.assertRaises(Refused, octets_of, text)
+        self.fine("user", "quota", "ann@example.test", "1M")
+        self.assertEqual(self.told("user", "list")[0]["quota"], 1 << 20)
+        err = self.refused(Exit.USAGE, "user", "quota", "ann@example.test", "much")
+        self.assertIn("'much' is no size; such are 2000, 500K, 1.5M, 2GiB, 500MB", err)
+
+    def test_spans_and_sizes_are_short(self) -> None:
+        self.assertEqual([shown_span(n) for n in (5, 60, 3700, 90_000)], ["5s", "1m", "1h 1m", "1d 1h"])
+        self.assertEqual(
+            [shown_size(n) for n in (0, 1023, 1536, 50 << 20, 3 << 40)],
+            ["0 B", "1023 B", "1.5 KiB", "50 MiB", "3.0 TiB"],
+        )
+
+
+del OperationsCase, CLICase

@@ -1,0 +1,63 @@
+"""Secrets for a fetch that blocks: asked one at a time, and ahead where a person is to be asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.client.accounts.blocking_secrets import CommandsSecrets, to_its_end
+from emailsys.client.accounts.values import Account, AccountError, Auth, SecretKind, SecretSource, Security, Server
+from emailsys.mail.address import parse
+
+
+def account(name: str, kind: SecretKind, **of: Any) -> tuple[Account, Server]:
+    server = Server("pop.test", 995, Security.TLS, f"{name}@example.test", secret=SecretSource(kind, **of))
+    return Account(name, parse(f"{name}@example.test"), pop3=server), server
+
+
+class SecretsInPlaceTests(SynchronousTestCase):
+    """A person who types what a test says."""
+
+    def setUp(self) -> None:
+        self.asked: list[str] = []
+        self.secrets = CommandsSecrets(self.prompt)
+
+    async def prompt(self, text: str) -> str:
+        self.asked.append(text)
+        return f"typed {len(self.asked)}"
+
+    def test_a_command_and_the_file_are_read_where_they_are_asked(self) -> None:
+        self.assertEqual(self.secrets.get(*account("a", SecretKind.COMMAND, command=("echo", "token"))), "token")
+        self.assertEqual(self.secrets.get(*account("a", SecretKind.FILE, value="kept")), "kept")
+        self.assertEqual(self.asked, [])
+
+    def test_a_person_is_asked_ahead_and_once(self) -> None:
+        alice = account("alice", SecretKind.PROMPT)
+        self.secrets.get_ahead(*alice)
+        self.assertEqual(len(self.asked), 1)
+        self.assertEqual([self.secrets.get(*alice), self.secrets.get(*alice)], ["typed 1", "typed 1"])
+        self.assertEqual(len(self.asked), 1)
+
+    def test_what_was_refused_is_asked_anew(self) -> None:
+        owner, server = account("alice", SecretKind.PROMPT)
+        self.secrets.get(owner, server)
+        self.secrets.refused(server)
+        self.assertEqual(self.secrets.get(owner, server), "typed 2")
+
+    def test_what_cannot_be_found_ahead_is_told_when_it_is_wanted(self) -> None:
+        nobody = CommandsSecrets()
+        alice = account("alice", SecretKind.PROMPT)
+        nobody.get_ahead(*alice)
+        self.assertRaises(AccountError, nobody.get, *alice)
+
+    def test_without_a_login_nobody_is_asked(self) -> None:
+        server = Server("pop.test", 995, Security.TLS, "a", Auth.NONE, SecretSource(SecretKind.PROMPT))
+        self.assertEqual(self.secrets.get(Account("a", parse("a@example.test"), pop3=server), server), "")
+
+    def test_what_has_to_wait_is_a_mistake(self) -> None:
+        async def waits() -> None:
+            await Deferred()
+
+        self.assertRaises(AssertionError, to_its_end, waits())

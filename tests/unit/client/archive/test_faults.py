@@ -1,0 +1,261 @@
+"""Each call to the disk fails, at each place, once and for a while: no message is lost, and no claim is untrue."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from emailsys.client.archive.archive import Archive
+from emailsys.client.archive.import_export import Importing
+from emailsys.client.archive.index import Index
+from emailsys.client.archive.values import TRASH, Addition, ArchiveError, Flag, Place
+from tests.unit.client.archive.test_archive import IN, ME, NOW, ArchiveCase, message
+
+OTHER: Final = Place("other@example.test", "Inbox")
+DRAFTS: Final = Place(ME, "Drafts")
+MINE: Final = Place(ME, "Mine")
+# What each call may say; the places of the call take turns with them.
+_CALLS: Final = {
+    "open": (errno.EMFILE, errno.ENOSPC, errno.EROFS, errno.EIO),
+    "read": (errno.EIO,),
+    "write": (errno.ENOSPC, errno.EIO, errno.EDQUOT),
+    "fsync": (errno.EIO, errno.ENOSPC),
+    "utime": (errno.EIO, errno.EROFS),
+    "replace": (errno.EIO, errno.ENOSPC, errno.EROFS),
+    "rename": (errno.EIO, errno.ENOSPC),
+    "unlink": (errno.EIO, errno.EROFS),
+    "mkdir": (errno.ENOSPC, errno.EROFS),
+    "rmdir": (errno.EIO,),
+    "truncate": (errno.EIO,),
+    "scandir": (errno.EMFILE, errno.EIO),
+}
+# The index has a call of its own: what is written to it is written by SQLite.
+_INDEX: Final = "transaction"
+
+Work = Callable[[Archive], object]
+# What each message is to be: octets, folder, flags, tags.
+Message = tuple[bytes, Place, Flag, tuple[str, ...]]
+
+
+def contents(archive: Archive) -> Counter[Message]:
+    """All messages that the archive shows."""
+    return Counter(
+        (archive.octets(one.key), one.place, one.flags, one.tags)
+        for count in archive.folders()
+        for one in archive.list(count.place)
+    )
+
+
+def octets_of(messages: Counter[Message]) -> Counter[bytes]:
+    """The messages alone, wherever they are."""
+    found: Counter[bytes] = Counter()
+    for (octets, *_), number in messages.items():
+        found[octets] += number
+    return found
+
+
+class FaultTests(ArchiveCase):
+    """Two accounts, three messages in Inbox, one draft, one message in Trash, and a folder of one's own."""
+
+    timeout = 300
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.archive.add_account(OTHER.account)
+        self.archive.add_folder(MINE)
+        self.archive.add_many([Addition(message(str(one)), IN, f"s{one}", Flag.SEEN, ("t",)) for one in range(3)])
+        self.archive.add(Addition(message("draft"), DRAFTS, "draft"))
+        self.archive.add(Addition(message("gone"), Place(ME, TRASH), "gone"))
+        self.before = contents(self.archive)
+        self.archive.close()
+        # No power is cut here, so the real disk may take its time.
+        self.patch(os, "fsync", lambda descriptor: None)
+        self.copies = itertools.count()
+
+    def failing(self, name: str, at: int, lasting: bool) -> tuple[Callable[[], None], list[int]]:
+        """Let a call fail at that place, and behind it if that lasts; how to heal it, and when it was met."""
+        owner: Any = Index if name == _INDEX else os
+        original: Callable[..., Any] = getattr(owner, name)
+        met: list[int] = []
+        count = 0
+
+        def failing(*arguments: Any, **named: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == at or (lasting and count > at):
+                met.append(count)
+                if name == _INDEX:
+                    raise sqlite3.OperationalError("disk I/O error")
+                reasons = _CALLS[name]
+                number = reasons[at % len(reasons)]
+                raise OSError(number, os.strerror(number))
+            return original(*arguments, **named)
+
+        return self.patch(owner, name, failing).restore, met
+
+    def each_fault(
+        self,
+        work: Work,
+        done: Callable[[Counter[Message]], Counter[Message]],
+        is_whole: bool = True,
+        may_lose: Counter[bytes] | None = None,
+    ) -> None:
+        """Let each call of the work fail; afterwards, as soon as the disk is well, the work is done once more.
+
+        @param done: what the archive shows when the work is done, from what it showed before.
+        @param is_whole: work that fails has done nothing, else perhaps a part; no message is lost or doubled.
+        @param may_lose: messages that the work removes.
+        """
+        wanted = done(self.before)
+        total = 0
+        for name, lasting in itertools.product((*_CALLS, _INDEX), (False, True)):
+            for at in itertools.count(1):
+                if not self.survives(work, (name, at, lasting), wanted, is_whole, may_lose or Counter()):
+                    break
+                total += 1
+        self.assertGreater(total, 5, "hardly anything was tried")
+
+    def survives(
+        self,
+        work: Work,
+        fault: tuple[str, int, bool],
+        wanted: Counter[Message],
+        is_whole: bool,
+        may_lose: Counter[bytes],
+    ) -> bool:
+        """Whether the fault was met; fails the test if a message or a claim did not outlive it."""
+        root = self.root.parent / f"copy{next(self.copies)}"
+        shutil.copytree(self.root, root)
+        archive = Archive(root, lambda: NOW)
+        heal, met = self.failing(*fault)
+        try:
+            work(archive)
+            ended = True
+        except ArchiveError:
+            ended = False
+        finally:
+            heal()
+        for again in (False, True):
+            # The same process goes on, and then another one comes.
+            if again:
+                archive.close()
+                archive = Archive(root, lambda: NOW)
+            else:
+                archive.refresh()
+            shown = contents(archive)
+            for one in archive.list(DRAFTS):
+                self.assertIn(f"Subject: {one.subject}\r\n".encode(), archive.octets(one.key), f"{fault}: index")
+            if ended:
+                self.assertEqual(shown, wanted, f"{fault}: said to be done")
+            elif is_whole:
+                self.assertEqual(shown, self.before, f"{fault}: said to have failed")
+            elif shown == wanted:
+                # The last step failed, which made sure of it.
+                continue
+            else:
+                there = octets_of(shown)
+                self.assertFalse(octets_of(self.before) - may_lose - there, f"{fault}: lost")
+                self.assertFalse(there - octets_of(self.before), f"{fault}: doubled")
+        if not ended:
+            work(archive)
+            self.assertEqual(contents(archive), wanted, f"{fault}: done once more")
+        archive.rebuild()
+        self.assertEqual(contents(archive), wanted, f"{fault}: by a new index")
+        archive.close()
+        Archive(root, lambda: NOW).close()
+        self.assertEqual([*root.rglob(".*.part")], [], f"{fault}: left behind")
+        shutil.rmtree(root)
+        return bool(met)
+
+    def key(self, archive: Archive, place: Place = IN) -> list[str]:
+        """The keys of the messages in a folder."""
+        return [one.key for one in archive.list(place)]
+
+    def test_messages_are_kept_all_or_none(self) -> None:
+        additions = [Addition(message(f"new {one}"), IN, f"n{one}", Flag.FLAGGED, ("u",)) for one in range(3)]
+        fresh = Counter((one.octets, IN, one.flags, (*one.tags,)) for one in additions)
+        self.each_fault(lambda archive: archive.add_many(additions), lambda before: before + fresh)
+
+    def test_what_a_fetch_keeps_is_kept_all_or_none(self) -> None:
+        additions = [Addition(message(f"new {one}"), IN, f"n{one}") for one in range(3)]
+        fresh = Counter((one.octets, IN, Flag.NONE, ()) for one in additions)
+
+        def work(archive: Archive) -> None:
+            behind = archive.behind(lambda: 0.0)
+            try:
+                behind.add_many(additions)
+            finally:
+                behind.enter()
+
+        self.each_fault(work, lambda before: before + fresh)
+
+    def test_an_import_is_done_or_goes_on(self) -> None:
+        mbox = self.root.parent / "mbox"
+        mbox.write_bytes(b"".join(b"From x\n" + message(name) + b"\n" for name in ("a", "b", "b")))
+        fresh = Counter((message(name), IN, Flag.NONE, ()) for name in ("a", "b", "b"))
+        self.each_fault(lambda archive: Importing(archive, IN).take_mbox(mbox), lambda before: before + fresh)
+
+    def test_marks_are_set_or_not(self) -> None:
+        def done(before: Counter[Message]) -> Counter[Message]:
+            return Counter(
+                (octets, place, flags | Flag.ANSWERED if place == IN else flags, tags)
+                for octets, place, flags, tags in before
+            )
+
+        self.each_fault(lambda archive: archive.set_flags(self.key(archive), add=Flag.ANSWERED), done)
+
+    def test_moving_to_another_account_loses_no_message_and_no_mark(self) -> None:
+        def done(before: Counter[Message]) -> Counter[Message]:
+            return Counter((one[0], OTHER, *one[2:]) if one[1] == IN else one for one in before)
+
+        self.each_fault(lambda archive: archive.move(self.key(archive), OTHER), done, is_whole=False)
+
+    def test_deleting_moves_to_trash_and_loses_nothing(self) -> None:
+        def done(before: Counter[Message]) -> Counter[Message]:
+            return Counter((one[0], Place(ME, TRASH), *one[2:]) if one[1] == IN else one for one in before)
+
+        self.each_fault(lambda archive: archive.delete(self.key(archive)), done, is_whole=False)
+
+    def test_emptying_trash_removes_nothing_else(self) -> None:
+        gone = Counter({message("gone"): 1})
+        self.each_fault(
+            lambda archive: archive.empty_trash(ME),
+            lambda before: Counter(one for one in before if one[1].folder != TRASH),
+            is_whole=False,
+            may_lose=gone,
+        )
+
+    def test_a_draft_is_the_old_one_or_the_new_one(self) -> None:
+        def done(before: Counter[Message]) -> Counter[Message]:
+            return Counter((message("new"), *one[1:]) if one[1] == DRAFTS else one for one in before)
+
+        self.each_fault(
+            lambda archive: archive.replace(self.key(archive, DRAFTS)[0], message("new")), done, is_whole=False
+        )
+
+    def test_folders_come_and_go_and_leave_every_message(self) -> None:
+        def work(archive: Archive) -> None:
+            archive.add_account("third@example.test")
+            archive.add_folder(Place(ME, "Fresh"))
+            if any(count.place == MINE for count in archive.folders()):
+                archive.rename_folder(MINE, "Yours")
+            if any(count.place.folder == "Yours" for count in archive.folders()):
+                archive.remove_folder(Place(ME, "Yours"))
+
+        self.each_fault(work, lambda before: before)
+
+    def test_the_index_is_made_anew_or_later(self) -> None:
+        self.each_fault(lambda archive: archive.rebuild(), lambda before: before)
+
+    def test_a_store_that_cannot_be_opened_is_opened_later(self) -> None:
+        def work(archive: Archive) -> None:
+            Archive(Path(archive._root), lambda: NOW).close()
+
+        self.each_fault(work, lambda before: before)

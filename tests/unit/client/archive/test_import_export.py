@@ -1,0 +1,130 @@
+"""Mail comes from other programs and goes to them, octet by octet where their files allow it."""
+
+from __future__ import annotations
+
+import errno
+import mailbox
+import os
+from collections import Counter
+from pathlib import Path
+
+from emailsys.client.archive.archive import Archive
+from emailsys.client.archive.import_export import (
+    Importing,
+    export_eml,
+    export_maildir,
+    export_mbox,
+    mbox_messages,
+)
+from emailsys.client.archive.values import Addition, ArchiveError, ArchiveFull, Flag
+from tests.unit.client.archive.test_archive import IN, ArchiveCase, message
+
+
+class Exchange(ArchiveCase):
+    def folder(self) -> Path:
+        """A new folder."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        return folder
+
+    def take_mbox(self, path: Path) -> int:
+        """Import an mbox file; returns how many messages were added."""
+        importing = Importing(self.archive, IN)
+        importing.take_mbox(path)
+        return importing.added
+
+    def all_octets(self, archive: Archive) -> list[bytes]:
+        """All messages of the Inbox, sorted."""
+        return sorted(archive.octets(one.key) for one in archive.list(IN))
+
+    def test_eml_files_go_out_and_come_in_unchanged(self) -> None:
+        keys = [self.keep(octets) for octets in (message(), b"Subject: x\n\nlf\n", bytes(range(256)))]
+        before = self.all_octets(self.archive)
+        folder = self.folder()
+        self.assertEqual(export_eml(self.archive, [*keys, keys[0]], folder), 4)
+        self.assertEqual(len(list(folder.glob("*.eml"))), 4)
+        self.archive.delete(keys)
+        paths = [path for path in sorted(folder.glob("*.eml")) if "(2)" not in path.name]
+        importing = Importing(self.archive, IN)
+        importing.take_eml(paths)
+        self.assertEqual((importing.added, importing.here, self.all_octets(self.archive)), (3, 0, before))
+        importing = Importing(self.archive, IN)
+        importing.take_eml([folder])
+        self.assertEqual((importing.added, importing.here), (1, 3), "two files of the same octets are two messages")
+
+    def test_a_maildir_keeps_its_flags_and_is_taken_in_once(self) -> None:
+        folder = self.folder()
+        key = self.archive.add(Addition(message(), IN, flags=Flag.SEEN | Flag.ANSWERED))
+        self.assertEqual(export_maildir(self.archive, [key], folder / "box"), 1)
+        (read,) = mailbox.Maildir(folder / "box")
+        self.assertEqual((read.get_flags(), read["subject"]), ("RS", "one"))
+        (folder / "box" / "new" / "x").write_bytes(message("new"))
+        (folder / "box" / "new" / ".x").write_bytes(b"hidden")
+        self.archive.delete([key])
+        for counts in ((2, 0), (0, 2)):
+            importing = Importing(self.archive, IN)
+            importing.take_maildir(folder / "box")
+            self.assertEqual((importing.added, importing.here), counts)
+        found = {one.subject: one.flags for one in self.archive.list(IN)}
+        self.assertEqual(found, {"one": Flag.SEEN | Flag.ANSWERED, "new": Flag.NONE})
+        self.assertRaises(ArchiveError, Importing(self.archive, IN).take_maildir, folder)
+
+    def test_an_mbox_keeps_lines_that_begin_with_from(self) -> None:
+        text = "From me to you\r\n>From them\r\n\r\nFrom: x"
+        key = self.keep(message(text=text))
+        other = self.keep(b"Subject: no line end")
+        path = self.folder() / "mbox"
+        self.assertEqual(export_mbox(self.archive, [key, other], path), 2)
+        self.assertEqual(len(mailbox.mbox(path)), 2)
+        found = list(mbox_messages(path))
+        self.assertEqual(
+            [octets for _, octets in found], [message(text=text).replace(b"\r\n", b"\n"), b"Subject: no line end\n"]
+        )
+        self.assertEqual(found[0][0], self.archive.get(key).date)
+        self.assertEqual(self.take_mbox(path), 2)
+
+    def test_mboxes_of_other_programs_are_read(self) -> None:
+        path = self.folder() / "mbox"
+        path.write_bytes(
+            b"From x\r\nStatus: RO\r\n\r\nbody\r\n\r\nFrom y Mon Nov  3 10:00:00 2025\nSubject: y\n\nz\nFrom z\n"
+        )
+        self.assertEqual(self.take_mbox(path), 2)
+        self.assertEqual({one.flags for one in self.archive.list(IN)}, {Flag.SEEN, Flag.NONE})
+        path.write_bytes(b"Subject: no mbox\n\n")
+        self.assertRaises(ArchiveError, self.take_mbox, path)
+        self.assertRaises(ArchiveError, self.take_mbox, Path(os.devnull))
+
+    def test_many_messages_are_kept_in_portions(self) -> None:
+        path = self.folder() / "mbox"
+        path.write_bytes(b"From x\nSubject: y\n\nz\n\n" * 501)
+        told: list[int] = []
+        importing = Importing(self.archive, IN, told.append)
+        importing.take_mbox(path)
+        self.assertEqual((importing.added, told, self.archive.folders()[0].messages), (501, [500], 501))
+
+    def test_an_import_that_is_cut_short_goes_on_where_it_stopped(self) -> None:
+        """Whether the disk was full or the person pressed Ctrl-C; each message is here once at the end."""
+        path = self.folder() / "mbox"
+        path.write_bytes(b"".join(b"From x\nSubject: %d\n\nz\n\n" % (number // 2) for number in range(1200)))
+        original = os.replace
+        for number, (cause, raised) in enumerate(
+            ((OSError(errno.ENOSPC, "No space left on device"), ArchiveFull), (KeyboardInterrupt(), KeyboardInterrupt))
+        ):
+            calls: list[object] = []
+
+            def stopping(source: str, target: str, calls: list[object] = calls, cause: BaseException = cause) -> None:
+                calls.append(target)
+                if len(calls) == 550:
+                    raise cause
+                original(source, target)
+
+            replacing = self.patch(os, "replace", stopping)
+            importing = Importing(self.archive, IN)
+            self.assertRaises(raised, importing.take_mbox, path)
+            replacing.restore()
+            self.assertEqual(importing.added + importing.here, 500 * (number + 1))
+        importing = Importing(self.archive, IN)
+        importing.take_mbox(path)
+        self.assertEqual(importing.added + importing.here, 1200)
+        subjects = Counter(one.subject for one in self.archive.list(IN, 2000))
+        self.assertEqual(subjects, Counter({str(number): 2 for number in range(600)}))

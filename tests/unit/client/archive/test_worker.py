@@ -1,0 +1,360 @@
+"""A second process keeps mail beside the first: the same messages, each once, and the first does without it."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from emailsys.client.archive.files import new_key
+from emailsys.client.archive.values import Addition, ArchiveFull, NoSuchFolder, Place
+from emailsys.client.archive.worker import SecondProcess, SecondStore, serve
+from tests.unit.client.archive.test_archive import IN, ME, ArchiveCase, message
+
+_CHECKOUT: Final = str(Path(__file__).resolve().parents[4])
+# Runs in a process of its own, for a fork wants one without threads; prints who kept what, as JSON.
+_PROGRAM: Final = """
+import json, os, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from emailsys.client.archive import worker as second_process
+os.cpu_count = lambda: int(sys.argv[2])
+now = lambda: datetime(2026, 11, 23, 12, tzinfo=UTC)
+second = second_process.start(Path(sys.argv[1]), now)
+if second is None:
+    print(json.dumps(None))
+    sys.exit()
+from emailsys.client.archive.archive import Archive
+from emailsys.client.archive.values import Addition, Place
+place = Place("me@example.test", "Inbox")
+second.open()
+made = second.add_account(place.account)
+additions = [Addition(b"Subject: %d\\r\\n\\r\\ntext\\r\\n" % n, place, str(n)) for n in range(40)]
+kept = second.add_many(additions)
+refused = second.add_many([Addition(b"text\\r\\n", Place("me@example.test", "Nowhere"), "lost")])
+again = second.add_many(additions[:1])
+known = second.known(["0", "none"])
+second.close()
+second.close()
+os.waitpid(second.process, 0)
+after = second.add_many(additions)
+archive = Archive(Path(sys.argv[1]), now)
+there = archive.list(place)
+print(json.dumps([made, kept, sorted(one.key for one in there), refused, again, after, known]))
+archive.close()
+"""
+
+
+# The first process is gone when its second has answered; that one enters nothing into the index before that.
+_ORPHAN: Final = """
+import os, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from emailsys.client.archive import writer as keeping
+from emailsys.client.archive import worker as second_process
+enter = keeping.Keeper.enter
+ended, alive = os.pipe()
+def late(*given):
+    os.close(alive)
+    os.read(ended, 1)
+    enter(*given)
+keeping.Keeper.enter = late
+os.cpu_count = lambda: 2
+second = second_process.start(Path(sys.argv[1]), lambda: datetime(2026, 11, 23, 12, tzinfo=UTC))
+second._requests.write({asked})
+os.write(1, second._answers.readline())
+os._exit(0)
+"""
+
+
+def _asked(additions: list[Addition], folder: str = "Inbox") -> bytes:
+    """As the first process asks for messages to be kept."""
+    head = ["keep", [[ME, folder, one.source, len(one.octets)] for one in additions]]
+    return json.dumps(head).encode() + b"\n" + b"".join(one.octets for one in additions)
+
+
+def fetched(count: int) -> list[Addition]:
+    """As many messages as a fetch keeps them."""
+    return [Addition(message(f"number {number}"), IN, f"pop3:{number}") for number in range(count)]
+
+
+class ServingTests(ArchiveCase):
+    """What the second process does with what it is handed."""
+
+    def answers(self, asked: bytes, is_asked: Callable[[float], bool] = lambda seconds: True) -> list[object]:
+        said = io.BytesIO()
+        serve(self.opened, io.BytesIO(asked), said, is_asked)
+        return [json.loads(line) for line in said.getvalue().splitlines()]
+
+    def test_batches_are_kept_and_answered_by_their_keys(self) -> None:
+        first, second = fetched(3)[:2], fetched(3)[2:]
+        answers = self.answers(_asked(first) + _asked(second))
+        self.assertEqual(answers, [[new_key("pop3:0"), new_key("pop3:1")], [new_key("pop3:2")]])
+        self.assertEqual(self.archive.octets(new_key("pop3:1")), first[1].octets)
+
+    def test_half_a_batch_of_a_first_process_that_died_is_no_batch(self) -> None:
+        asked = _asked(fetched(2))
+        self.assertEqual(self.answers(asked[:-1]), [])
+        self.assertEqual(self.answers(asked[:10]), [])
+        self.assertEqual(self.archive.list(IN), [])
+
+    def test_what_cannot_be_kept_is_left_to_the_first_process_and_the_next_batch_is_kept(self) -> None:
+        self.assertEqual(self.answers(_asked(fetched(1), "Nowhere") + _asked(fetched(1))), [None, [new_key("pop3:0")]])
+
+    def test_the_index_has_time_when_nobody_asks_and_else_at_the_end(self) -> None:
+        """In the midst of a fetch the answers come first."""
+        indexed: list[int] = []
+
+        def is_asked(seconds: float) -> bool:
+            indexed.append(len(self.archive.list(IN)))
+            return len(indexed) != 2
+
+        self.answers(b"".join(_asked([one]) for one in fetched(4)), is_asked)
+        # After the second batch nobody asked for a while: then the lock was given back.
+        self.assertEqual(indexed, [0, 0, 2, 2])
+        self.assertEqual(len(self.archive.list(IN)), 4)
+
+
+class BehindTests(ArchiveCase):
+    """Messages are named first, and entered into the index behind that."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.seconds = 0.0
+        self.behind = self.opened().behind(lambda: self.seconds)
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in (self.root / ME / "Inbox").iterdir())
+
+    def test_what_is_named_is_on_disk_and_in_the_index_once_it_was_entered(self) -> None:
+        keys = self.behind.add_many(fetched(3))
+        self.assertEqual((len(self.files()), self.archive.list(IN)), (3, []))
+        self.behind.enter()
+        self.assertEqual(sorted(one.key for one in self.archive.list(IN)), sorted(keys))
+        self.assertEqual(len(self.archive.search("hello")), 3)
+        self.assertFalse(self.behind.is_holding)
+
+    def test_the_same_source_is_kept_once_before_and_after_it_was_entered(self) -> None:
+        first = self.behind.add_many(fetched(2))
+        self.assertEqual(self.behind.add_many([*fetched(2), *fetched(3)])[:2], first)
+        self.behind.enter()
+        self.assertEqual(self.behind.add_many(fetched(1)), first[:1])
+        self.behind.enter()
+        self.assertEqual(len(self.archive.list(IN)), 3)
+        self.assertEqual(len(self.files()), 3)
+        self.assertFalse(self.behind.is_holding, "what was here already is waited for by nobody")
+
+    def test_others_wait_a_second_at_most_or_a_thousand_messages(self) -> None:
+        self.behind.add_many(fetched(1))
+        self.assertFalse(self.behind.is_due)
+        self.seconds = 0.9
+        self.behind.add_many(fetched(2))
+        self.assertFalse(self.behind.is_due)
+        self.seconds = 1.0
+        self.assertTrue(self.behind.is_due)
+        self.behind.enter()
+        self.behind.add_many(fetched(1002))
+        self.assertTrue(self.behind.is_due)
+        self.behind.enter()
+        self.behind.add_many([Addition(b"x" * 16 * 1024 * 1024, IN, "large")])
+        self.assertTrue(self.behind.is_due)
+        self.behind.enter()
+
+    def test_a_disk_that_is_full_in_the_midst_takes_nothing_of_what_was_named_before(self) -> None:
+        before = self.behind.add_many(fetched(2))
+        original = os.replace
+        calls: list[object] = []
+
+        def full(*given: Any) -> None:
+            calls.append(given)
+            if len(calls) == 2:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            original(*given)
+
+        replacing = self.patch(os, "replace", full)
+        self.assertRaises(ArchiveFull, self.behind.add_many, fetched(5))
+        replacing.restore()
+        self.assertFalse(self.behind.is_holding)
+        self.assertEqual(len(self.files()), 2)
+        # The next one that writes compares files and index.
+        self.archive.refresh()
+        self.assertEqual(sorted(one.key for one in self.archive.list(IN)), sorted(before))
+        self.assertEqual(len(self.behind.add_many(fetched(5))), 5)
+        self.behind.enter()
+        self.assertEqual(len(self.archive.list(IN)), 5)
+
+    def test_a_file_that_somebody_puts_there_meanwhile_is_found_later(self) -> None:
+        self.behind.add_many(fetched(1))
+        (self.root / ME / "Inbox" / "theirs.eml").write_bytes(message("theirs"))
+        os.utime(self.root / ME / "Inbox", (1, 1))
+        self.behind.add_many(fetched(2))
+        self.behind.enter()
+        self.archive.refresh()
+        self.assertIn("theirs", [one.subject for one in self.archive.list(IN)])
+
+    def test_a_file_that_goes_away_before_it_was_entered_is_not_in_the_index(self) -> None:
+        self.behind.add_many(fetched(2))
+        (self.root / ME / "Inbox" / self.files()[0]).unlink()
+        self.behind.enter()
+        self.assertEqual(len(self.archive.list(IN)), 1)
+
+
+class SecondTests(ArchiveCase):
+    """How the first process uses the second."""
+
+    def second(self, answer: bytes) -> tuple[SecondProcess, Path]:
+        """A second process that says that, and what it was asked."""
+        said, asked = Path(self.mktemp()), Path(self.mktemp())
+        said.write_bytes(answer)
+        second = SecondProcess(0, asked.open("wb", 0), said.open("rb"))
+        self.addCleanup(second.close)
+        return second, asked
+
+    def store(self, answer: bytes) -> tuple[SecondStore, Path]:
+        second, asked = self.second(answer)
+        store = SecondStore(second, self.root, self.archive._now, lambda: self.archive)
+        self.addCleanup(store.close)
+        return store, asked
+
+    def test_what_is_asked_is_done_by_the_second_process(self) -> None:
+        store, asked = self.store(b'true\n{"pop3:0": "a key"}\n["another"]\n')
+        store.add_account("new@example.test")
+        self.assertEqual(store.known(["pop3:0"]), {"pop3:0": "a key"})
+        self.assertEqual(store.add_many(fetched(2)), ["another"])
+        self.assertEqual(self.archive.list(IN), [])
+        said = io.BytesIO()
+        with asked.open("rb") as requests:
+            serve(self.opened, requests, said, lambda seconds: True)
+        answers = [json.loads(line) for line in said.getvalue().splitlines()]
+        self.assertEqual(answers, [True, {}, [new_key("pop3:0"), new_key("pop3:1")]])
+        self.assertIn("new@example.test", self.archive.accounts())
+
+    def test_what_was_kept_is_known_before_it_was_entered(self) -> None:
+        """Another session of the same fetch asks."""
+        known = json.dumps(["known", ["pop3:0", "pop3:9"]]).encode() + b"\n"
+        said = io.BytesIO()
+        serve(self.opened, io.BytesIO(_asked(fetched(1)) + known), said, lambda seconds: True)
+        self.assertEqual(json.loads(said.getvalue().splitlines()[1]), {"pop3:0": new_key("pop3:0")})
+
+    def test_the_first_process_does_what_a_second_that_died_or_could_not_has_not_answered(self) -> None:
+        for number, answer in enumerate((b"", b"[", b"null\nnull\nnull\n")):
+            with self.subTest(answer=answer):
+                store, _asked = self.store(answer)
+                store.add_account(f"new{number}@example.test")
+                self.assertIn(f"new{number}@example.test", self.archive.accounts())
+                self.assertEqual(store.add_many(fetched(3))[0], new_key("pop3:0"))
+                self.assertEqual(len(self.archive.list(IN)), 3)
+                self.assertEqual(store.known(["pop3:0"]), {"pop3:0": new_key("pop3:0")})
+
+    def test_what_the_second_process_has_no_time_to_write_the_first_writes_and_the_second_names(self) -> None:
+        store, asked = self.store(b'["a key"]\n')
+        self.patch(SecondProcess, "is_busy", True)
+        self.assertEqual(store.add_many(fetched(16)), ["a key"])
+        self.assertEqual(self.archive.list(IN), [])
+        said = io.BytesIO()
+        with asked.open("rb") as requests:
+            serve(self.opened, requests, said, lambda seconds: True)
+        self.assertEqual(json.loads(said.getvalue()), [new_key(f"pop3:{one}") for one in range(16)])
+        self.assertEqual(len(self.archive.list(IN)), 16)
+        self.assertEqual([*(self.root / ".arriving").glob(".*.part")], [])
+
+    def test_what_was_written_for_a_second_that_died_is_kept_all_the_same_and_leaves_nothing(self) -> None:
+        store, _asked = self.store(b"")
+        self.patch(SecondProcess, "is_busy", True)
+        self.assertEqual(store.add_many(fetched(16))[0], new_key("pop3:0"))
+        self.assertEqual(len(self.archive.list(IN)), 16)
+        self.assertEqual([*(self.root / ".arriving").glob(".*.part")], [])
+
+    def test_a_few_messages_wait_for_the_second_process(self) -> None:
+        store, asked = self.store(b'["a key"]\n')
+        self.patch(SecondProcess, "is_busy", True)
+        store.add_many(fetched(15))
+        self.assertIn(b'"keep"', asked.read_bytes())
+
+    def test_why_something_cannot_be_kept_is_heard_from_the_first(self) -> None:
+        store, _asked = self.store(b"null\n")
+        nowhere = [Addition(message("lost"), Place(ME, "Nowhere"), "lost")]
+        self.assertRaises(NoSuchFolder, store.add_many, nowhere)
+
+    def test_a_second_process_that_hears_nothing_any_more_is_done_without(self) -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        second = SecondProcess(0, os.fdopen(writing, "wb", 0), io.BytesIO(b"true\n"))
+        self.addCleanup(second.close)
+        self.assertIsNone(second.add_account(ME))
+
+
+class ProcessTests(ArchiveCase):
+    """A real second process."""
+
+    def run_program(self, processors: int) -> Any:
+        run = subprocess.run(
+            [sys.executable, "-W", "error", "-c", _PROGRAM, str(self.root), str(processors)],
+            env={**os.environ, "PYTHONPATH": _CHECKOUT},
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        self.assertEqual(run.returncode, 0, run.stderr.decode())
+        return json.loads(run.stdout)
+
+    def test_both_processes_see_what_either_keeps_and_the_second_ends_with_the_first(self) -> None:
+        made, kept, there, refused, again, after, known = self.run_program(2)
+        self.assertTrue(made)
+        self.assertEqual((sorted(kept), len(kept)), (there, 40))
+        self.assertEqual(again, kept[:1])
+        self.assertEqual(known, {"0": kept[0]})
+        self.assertIsNone(refused)
+        self.assertIsNone(after)
+        self.assertEqual(len(self.archive.list(Place(ME, "Inbox"))), 40)
+
+    def test_whoever_opens_the_store_behind_a_fetch_waits_for_the_index_and_not_for_the_first_process(self) -> None:
+        """The first process ends as soon as all is on disk; `list` right behind it shows everything."""
+        asked = _asked(fetched(3))
+        program = _ORPHAN.replace("{asked}", repr(asked))
+        run = subprocess.run(
+            [sys.executable, "-c", program, str(self.root)],
+            env={**os.environ, "PYTHONPATH": _CHECKOUT},
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+        self.assertEqual(json.loads(run.stdout), [new_key(f"pop3:{one}") for one in range(3)])
+        self.assertEqual(len(self.opened().list(IN)), 3)
+
+    def test_a_store_that_is_removed_behind_a_fetch_does_not_come_back(self) -> None:
+        archive = self.opened()
+        shutil.rmtree(self.root)
+        said = io.BytesIO()
+        serve(lambda: archive, io.BytesIO(_asked(fetched(3))), said, lambda seconds: True)
+        self.assertEqual(json.loads(said.getvalue()), None)
+        self.assertFalse(self.root.exists())
+
+    def noting(self, calls: list[str], name: str) -> Callable[..., Any]:
+        call = getattr(os, name)
+
+        def noted(*given: Any) -> Any:
+            calls.append(name)
+            return call(*given)
+
+        return noted
+
+    def test_one_processor_has_no_second_process(self) -> None:
+        self.assertIsNone(self.run_program(1))
+
+    def test_the_octets_of_a_batch_are_handed_to_the_disk_before_the_first_sync_is_waited_for(self) -> None:
+        calls: list[str] = []
+        if not hasattr(os, "posix_fadvise"):
+            self.skipTest("this system has no such call")
+        for name in ("posix_fadvise", "fsync"):
+            self.patch(os, name, self.noting(calls, name))
+        self.archive.add_many(fetched(20))
+        self.assertEqual(calls[:20], ["posix_fadvise"] * 20)
+        self.assertEqual(calls[20:40], ["fsync"] * 20)

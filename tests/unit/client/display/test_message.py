@@ -1,0 +1,187 @@
+"""A message is read on a terminal and its files are saved, and nothing in it does anything else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.client.display.message import (
+    all_headers,
+    attachments,
+    raw,
+    safe_structure,
+    save_attachment,
+    view,
+)
+from emailsys.client.text.file_names import numbered, safe_name
+from emailsys.client.text.html import html_to_text
+from emailsys.client.text.terminal import safe_line, safe_text
+
+WHOLE: Final = (
+    b"From: =?utf-8?q?Al=1B[2Jice?= <a@b.test>\r\nDate: 1 Nov 2026 10:00:00 +0000\r\n"
+    b"Subject: x\x1b]0;evil\x07\r\n\ty\r\n"
+    b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+    b"--b\r\nContent-Type: multipart/alternative; boundary=c\r\n\r\n--c\r\n\r\nplain \x1b[31mred\r\n"
+    b"--c\r\nContent-Type: text/html\r\n\r\n<p>rich &#27;[31m\r\n--c--\r\n"
+    b'--b\r\nContent-Type: a/b; name="../../.bash\x1brc"\r\nContent-Transfer-Encoding: base64\r\n\r\nQUJD\r\n'
+    b"--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\nContent-Type: a/b\r\n\r\nfile\r\n"
+    b"--b\r\nContent-Type: image/png\r\nContent-ID: <p>\r\n\r\npng\r\n--b--\r\n"
+)
+
+
+class Showing(SynchronousTestCase):
+    def test_no_escape_sequence_reaches_the_terminal(self) -> None:
+        shown = view(WHOLE)
+        self.assertEqual(shown.headers[0], ("From", "Al\u241b[2Jice <a@b.test>"))
+        self.assertEqual(shown.headers[2], ("Subject", "x\u241b]0;evil\u2407 y"))
+        self.assertEqual(shown.body, "plain \u241b[31mred")
+        self.assertEqual(view(WHOLE, html=True).body, "rich [31m")
+        for text in (
+            raw(WHOLE),
+            *(value for _, value in all_headers(WHOLE)),
+            *(row.name for row in safe_structure(WHOLE)),
+        ):
+            self.assertNotIn("\x1b", text)
+
+    def test_what_hides_or_reorders_text_is_taken_out(self) -> None:
+        self.assertEqual(safe_text("a\u202egpj.exe\u200b\ufeff\x9b1m\x7f\r\nb\tc"), "agpj.exe\ufffd1m\u2421\nb\tc")
+        self.assertEqual(safe_text("Z" + "\u0300" * 50), "Z" + "\u0300" * 4)
+        # Terminals do not agree on the width of joined pictures; letters of Persian keep their joiner.
+        self.assertEqual(safe_text("\U0001f468\u200d\U0001f469 \u0645\u200d"), "\U0001f468\U0001f469 \u0645\u200d")
+        self.assertEqual(safe_line("a\r\nb\tc\u2028d"), "a  b c d")
+        self.assertEqual(safe_text("\ud800"), "\ufffd")
+
+    def test_defects_are_told(self) -> None:
+        shown = view(b"Content-Type: text/plain; charset=klingon\r\nContent-Transfer-Encoding: base64\r\n\r\nQUJDR\r\n")
+        self.assertEqual(shown.body, "ABC")
+        self.assertEqual(len(shown.defects), 4)
+        self.assertIn("klingon", " ".join(shown.defects))
+        many = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\nContent-Type: x\r\n\r\n" * 99
+        self.assertIn("more", view(many).defects[-1])
+
+    def test_a_message_of_html_alone_is_read_as_text(self) -> None:
+        self.assertEqual(view(b"Content-Type: text/html\r\n\r\n<b>Hi</b>").body, "Hi")
+        self.assertEqual(view(b"just text\r\n", html=True).body, "just text")
+
+    def test_of_alternatives_without_plain_text_the_last_that_can_be_shown_is(self) -> None:
+        """RFC 2046 §5.1.4."""
+        parts = [(b"text/enriched", b"poor"), (b"text/html", b"<p>rich</p>"), (b"text/calendar", b"BEGIN")]
+        body = b"".join(b"--b\r\nContent-Type: " + kind + b"\r\n\r\n" + text + b"\r\n" for kind, text in parts)
+        head = b"From: x@y.org\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n"
+        self.assertEqual(view(head + body + b"--b--\r\n").body, "rich")
+
+    def test_a_message_that_is_nothing_but_another_shows_that_ones_text(self) -> None:
+        octets = b"From: x@y.org\r\nContent-Type: message/rfc822\r\n\r\nFrom: z@y.org\r\n\r\nwithin\r\n"
+        self.assertEqual(view(octets).body, "within")
+
+    def test_a_huge_text_is_cut_and_that_is_said(self) -> None:
+        shown = view(b"From: a\r\nDate: b\r\n\r\n" + b"x" * 2_000_010)
+        self.assertEqual((len(shown.body), len(shown.defects)), (2_000_000, 1))
+
+
+class Saving(SynchronousTestCase):
+    def test_files_are_listed_with_safe_names(self) -> None:
+        found = attachments(WHOLE)
+        self.assertEqual([(one.number, one.name, one.octets) for one in found], [
+            ("1.2", "bash rc", 3), ("1.3", "part-1.3.eml", 38), ("1.4", "part-1.4.png", 3),
+        ])  # fmt: skip
+        self.assertEqual(found[0].content(), b"ABC")
+        self.assertEqual(found[1].content(), b"Subject: in\r\nContent-Type: a/b\r\n\r\nfile")
+
+    def test_nothing_is_overwritten_and_no_link_is_followed(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        attached = attachments(WHOLE)[0]
+        target = folder / "target"
+        os.symlink(target, folder / "bash rc")
+        self.assertEqual(save_attachment(attached, folder).name, "bash rc (2)")
+        self.assertEqual(save_attachment(attached, folder, "../a.txt").read_bytes(), b"ABC")
+        self.assertEqual(save_attachment(attached, folder, "a.txt").name, "a (2).txt")
+        self.assertFalse(target.exists())
+
+    def test_what_cannot_be_written_leaves_nothing(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+
+        def full(descriptor: int) -> None:
+            raise OSError("full")
+
+        self.patch(os, "fsync", full)
+        self.assertRaises(OSError, save_attachment, attachments(WHOLE)[0], folder)
+        self.assertEqual(list(folder.iterdir()), [])
+
+    def test_any_name_becomes_one_that_every_system_takes(self) -> None:
+        for name, safe in (
+            ("../../etc/passwd", "passwd"),
+            ("C:\\Windows\\a.exe", "a.exe"),
+            ("..", "attachment"),
+            ("", "attachment"),
+            ("con.txt", "attachment con.txt"),
+            (".hidden", "hidden"),
+            ('a<b>:"|?*.txt', "a_b______.txt"),
+            ("x\u202egpj.exe", "x gpj.exe"),
+            ("a\x00b\nc", "ab c"),
+            ("trailing. . ", "trailing"),
+        ):
+            self.assertEqual(safe_name(name), safe, repr(name))
+        self.assertEqual(safe_name("ä" * 300 + ".pdf"), "ä" * 88 + ".pdf")
+        self.assertEqual(len(safe_name("x" * 300 + "." + "y" * 50)), 180)
+        self.assertEqual((numbered("a", 2), numbered(".a", 3)), ("a (2)", ".a (3)"))
+
+
+class HTML(SynchronousTestCase):
+    def test_what_is_seen_is_text(self) -> None:
+        for html, text in (
+            ("<p>one<p>two", "one\n\ntwo"),
+            ("a<br>b<br/>c", "a\nb\nc"),
+            ("  a\n\n b&nbsp;c ", "a b c"),
+            ("<h1>T</h1>x<hr>y", "# T\n\nx\n\n" + "-" * 40 + "\n\ny"),
+            ("<ul><li>a<li>b</ul>c", "  * a\n  * b\n\nc"),
+            ("<ol><li>a<ul><li>b</ul><li>c</ol>", "  1. a\n    * b\n  2. c"),
+            ("a<blockquote>b<blockquote>c</blockquote></blockquote>d", "a\n\n> b\n>\n> > c\n\nd"),
+            ("<table><tr><td>a<td>b<tr><td>c</table>", "a | b\nc"),
+            ("<pre>a\n  b\n</pre>", "a\n  b"),
+            (
+                '<a href="http://x.test/">there</a> <a href=http://x.test/>x</a>',
+                "there [1] x [1]\n\n[1] http://x.test/",
+            ),
+            ('<a href="mailto:a@b.test">a@b.test</a><a href="javascript:x">y</a>', "a@b.testy"),
+            ('<a href="http://x.test"><img src=y></a>', "[1]\n\n[1] http://x.test"),
+            ('<img alt="a cat"><img src=x>', "[a cat]"),
+            ("<textarea>t</textarea><li>x", "t\n* x"),
+            ("1 < 2 &lt; 3 <3", "1 < 2 < 3 <3"),
+            ("&#99999999999999999999;", "\ufffd"),
+        ):
+            self.assertEqual(html_to_text(html), text, html)
+
+    def test_what_is_not_seen_is_not(self) -> None:
+        for hidden in (
+            "<script>x < y</script>", "<style>p</style>", "<!-- x -->", "<!doctype x>", "<head><title>x</title></head>",
+            '<div style="DISPLAY : none">x<p>y</p></div>', "<span hidden>x</span>", "<?php x ?>", "<svg><text>x</svg>",
+        ):  # fmt: skip
+            self.assertEqual(html_to_text(f"a{hidden}b").replace("\n", ""), "ab", hidden)
+
+    def test_broken_markup_shows_what_there_is(self) -> None:
+        for html, text in (
+            ("a</p>b", "a\n\nb"),
+            ("a</b></ul>b", "ab"),
+            ("<a href='x>b</a>c>d", "b" + "c>d"),
+            ("a<b", "a"),
+            ("a<!-- b", "a"),
+            ("a<script>b", "a"),
+            ("a<script>b</script", "a"),
+            ("<b " * 3, ""),
+            ('<p title=">">a', "a"),
+            ("<div/>a<span/>b", "ab"),
+        ):
+            self.assertEqual(html_to_text(html), text, html)
+        self.assertIn("deep", html_to_text("<div>" * 5_000 + "deep"))
+        self.assertLessEqual(len(html_to_text("<blockquote>" * 400 + "deep").split("\n")[-1]), 30)
+
+    def test_no_input_takes_long(self) -> None:
+        """Each is a megabyte of what makes careless parsers quadratic: they would take minutes here."""
+        for piece in ("<a '", "<b>x", "<", "<!--", "<td>x", "<li>x", "<a href='http://a'>x</a>", "</p>", "<pre>\n"):
+            html_to_text(piece * (1_000_000 // len(piece)))

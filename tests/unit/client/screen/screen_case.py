@@ -1,0 +1,225 @@
+"""A desk with mail on it, and the full screen driven by its pilot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from textual.pilot import Pilot
+from textual.widgets import Input, Label, Static, TextArea
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.client.accounts.values import Account, SecretKind, SecretSource, Server
+from emailsys.client.archive.values import INBOX, Addition, Flag, Place, Summary
+from emailsys.client.compose.draft import Attachment, Draft
+from emailsys.client.compose.message_builder import build
+from emailsys.client.fetch.values import Fetched, Progress, Stage
+from emailsys.client.mailbox import Desk, Folders
+from emailsys.client.screen.app import MailApp
+from emailsys.client.send.sender import SendProgress, Sent
+from emailsys.mail.address import parse
+from emailsys.mail.message.mailboxes import Mailbox
+
+NOW = datetime(2026, 3, 9, 12, 0, tzinfo=UTC)
+#: Seconds after which what was waited for is taken not to come.
+PATIENCE = 20.0
+BOB = Mailbox("Bob", parse("bob@example.org"))
+ALICE = Mailbox("Alice", parse("alice@example.org"))
+T = TypeVar("T")
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+#: The actions of the keys that some test shows.
+TRIED: set[str] = set()
+
+
+def tries(*actions: str) -> Callable[[F], F]:
+    """This test shows what these keys do."""
+    TRIED.update(actions)
+    return lambda function: function
+
+
+def account(name: str) -> Account:
+    """An account whose servers nobody asks."""
+    server = Server("localhost", 995, username=f"{name}@example.org", secret=SecretSource(SecretKind.PROMPT))
+    return Account(name, parse(f"{name}@example.org"), name.capitalize(), server, replace(server, port=465))
+
+
+class PostalFake:
+    """A post office without a network: what is sent leaves the outbox, what waits is put into the Inbox."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.waiting: list[bytes] = []
+        self.sent: list[str] = []
+        self.problem: str | None = None
+        self.closed = False
+        #: Set to hold what is being sent.
+        self.gate: asyncio.Event | None = None
+
+    async def fetch(self, accounts: Sequence[Account], tell: Callable[[Progress], None]) -> Sequence[Fetched]:
+        """What waits comes into the first account."""
+        first, *others = accounts
+        tell(Progress(first.name, Stage.FETCHING, 1, len(self.waiting), 10, 20))
+        keys = self._desk.archive.add_many([Addition(one, Place(first.name, INBOX)) for one in self.waiting])
+        self.waiting = []
+        return [Fetched(first.name, tuple(keys), problem=self.problem), *(Fetched(one.name) for one in others)]
+
+    async def send(self, account: Account, key: str, tell: Callable[[SendProgress], None]) -> Sent:
+        """It is taken, once the gate is open."""
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.problem is not None:
+            return Sent(key, account.name, problem=self.problem, waits=True)
+        queued = {one.key: one for one in self._desk.outbox.list()}
+        if key not in queued:
+            return Sent(key, account.name, problem="it was stopped")
+        tell(SendProgress(key, 1, 2))
+        self.sent.append(key)
+        self._desk.archive.move([key], Place(account.name, "Sent"))
+        return Sent(key, account.name, queued[key].recipients)
+
+    async def flush(self, accounts: Sequence[Account]) -> Sequence[Sent]:
+        """All of it."""
+        by_name = {one.name: one for one in accounts}
+        return [
+            await self.send(by_name[one.account], one.key, lambda progress: None) for one in self._desk.outbox.list()
+        ]
+
+    async def close(self) -> None:
+        """The program is left."""
+        self.closed = True
+
+
+class ScreenCase(SynchronousTestCase):
+    """The accounts alice and work; alice's Inbox has Third (unread), Second (an attachment, HTML), First."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.desk = Desk(Folders(self.folder / "mail.toml", self.folder / "mail", self.folder / "state"), lambda: NOW)
+        self.addCleanup(self.desk.close)
+        self.desk.accounts_file.put(account("alice"), default=True)
+        self.desk.accounts_file.put(account("work"))
+        for name in ("alice", "work"):
+            self.desk.archive.add_account(name)
+        self.postal = PostalFake(self.desk)
+        self.first = self.arrive("First", 3, Flag.SEEN)
+        self.second = self.arrive("Second", 2, Flag.SEEN, html="<p>the <b>HTML</b> form</p>", attached=True)
+        self.third = self.arrive("Third", 1)
+
+    def octets(self, subject: str, hours: int = 0, html: str | None = None, attached: bool = False) -> bytes:
+        draft = Draft(BOB, [ALICE], [Mailbox("Carol", parse("carol@example.org"))], subject=subject)
+        draft.text, draft.html = f"the text of {subject}\n" + "line\n" * 100, html
+        if attached:
+            draft.attachments = [Attachment("plan.txt", b"a plan", "text/plain")]
+        return build(draft, NOW - timedelta(hours=hours)).octets
+
+    def arrive(self, subject: str, hours: int, flags: Flag = Flag.NONE, **more: Any) -> str:
+        octets = self.octets(subject, hours, **more)
+        return self.desk.archive.add(Addition(octets, Place("alice", INBOX), flags=flags))
+
+    def drive(self, steps: Callable[[Driver], Awaitable[T]], hold: float = 0.0, size: tuple[int, int] = (110, 34)) -> T:
+        """Run the program, and the steps in it."""
+
+        async def run() -> T:
+            app = MailApp(self.desk, lambda _: self.postal, hold=hold)
+            async with app.run_test(size=size) as pilot:
+                driver = Driver(self, app, pilot)
+                await driver.until(lambda: "alice" in str(app.screen.query_one("#bar", Static).visual))
+                return await steps(driver)
+
+        return asyncio.run(run())
+
+    def place(self, key: str) -> str:
+        """In which folder a message lies."""
+        return self.desk.archive.get(key).place.folder
+
+    def subjects(self, folder: str, name: str = "alice") -> list[str]:
+        """What lies in a folder, the newest first."""
+        return [one.subject for one in self.desk.archive.list(Place(name, folder))]
+
+
+class Driver:
+    """What a test does with the program."""
+
+    def __init__(self, case: ScreenCase, app: MailApp, pilot: Pilot[Any]) -> None:
+        self.case = case
+        self.app = app
+        self.pilot = pilot
+
+    @property
+    def messages(self) -> Any:
+        """The list of messages."""
+        return self.app.screen_stack[1].query_one("#messages")
+
+    @property
+    def reader(self) -> Any:
+        """The pane that shows a message."""
+        return self.app.screen_stack[1].query_one("#reader")
+
+    @property
+    def read(self) -> str:
+        """The text of the message that is shown."""
+        return str(self.reader.query_one("#text").visual)
+
+    @property
+    def said(self) -> str:
+        """The line at the bottom."""
+        return str(self.app.screen_stack[1].query_one("#said", Label).visual)
+
+    @property
+    def current(self) -> Summary:
+        """The message under the cursor."""
+        found: Summary = self.messages.current
+        return found
+
+    async def press(self, *keys: str) -> None:
+        """Keys, one by one."""
+        for key in keys:
+            await self.pilot.press(key)
+
+    async def type(self, text: str) -> None:
+        """Text into the field that has the focus."""
+        focused = self.app.screen.focused
+        if isinstance(focused, TextArea):
+            focused.insert(text)
+        else:
+            assert isinstance(focused, Input), focused
+            focused.insert_text_at_cursor(text)
+        await self.pilot.pause()
+
+    async def compose(self, to: str = "", subject: str = "", body: str = "") -> None:
+        """A new message in its window, with what is given in its fields."""
+        await self.press("m")
+        await self.until_screen("Composer")
+        if to:
+            await self.type(to)
+        for field, text in (("#subject", subject), ("#body", body)):
+            if text:
+                self.fill(field, text)
+
+    def fill(self, field: str, text: str) -> None:
+        """Text instead of what stands in a field of the window on top."""
+        found = self.app.screen.query_one(field)
+        if isinstance(found, TextArea):
+            found.text = text
+        else:
+            assert isinstance(found, Input), found
+            found.value = text
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until something is so; threads and workers take their time."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while not condition():
+            if asyncio.get_running_loop().time() > deadline:
+                self.case.fail(f"it does not come to that; said: {self.said!r}, screen: {self.app.screen}")
+            await self.pilot.pause()
+
+    async def until_screen(self, name: str) -> None:
+        """Wait for a window."""
+        await self.until(lambda: type(self.app.screen).__name__ == name)
+        await self.pilot.pause()

@@ -1,0 +1,148 @@
+"""The full screen completes addresses: what is taken is whom the message goes to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.widgets import Input, OptionList
+
+from emailsys.client.archive.values import Addition, Place
+from emailsys.client.compose.draft import Draft
+from emailsys.client.compose.message_builder import build
+from emailsys.client.screen.address_fields import AddressField
+from emailsys.mail.address import parse
+from emailsys.mail.message.mailboxes import Mailbox
+from tests.unit.client.screen.screen_case import ALICE, NOW, Driver, ScreenCase, tries
+
+
+class CompletionTests(ScreenCase):
+    """Alice wrote to Börje Brown; Bob wrote to her, and so did one whose name would turn the line round."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        borje = Mailbox("Börje Brown", parse("borje@example.net"))
+        odd = Mailbox("Bo\u202eris, the Bad", parse("boris@example.com"))
+        for draft, folder in (
+            (Draft(ALICE, [borje], subject="Hello", text="x"), "Sent"),
+            (Draft(odd, [ALICE], subject="Hello", text="x"), "Inbox"),
+        ):
+            self.desk.archive.add(Addition(build(draft, NOW).octets, Place("alice", folder)))
+
+    def offers(self, driver: Driver, name: str = "to") -> list[str]:
+        field: Any = driver.app.screen.query_one(f"#{name}").parent
+        options = field.query_one(OptionList)
+        if not options.display:
+            return []
+        return [str(options.get_option_at_index(at).prompt) for at in range(options.option_count)]
+
+    def line(self, driver: Driver, name: str = "to") -> str:
+        return driver.app.screen.query_one(f"#{name}", Input).value
+
+    async def send(self, driver: Driver) -> list[str]:
+        driver.fill("#subject", "To whom")
+        driver.fill("#body", "x")
+        await driver.press("ctrl+t")
+        await driver.until(lambda: self.postal.sent)
+        draft = self.desk.open_draft(self.postal.sent[0])
+        return [str(one.address) for one in (*draft.to, *draft.cc, *draft.bcc)]
+
+    @tries("take_offer")
+    def test_whom_one_wrote_to_comes_before_who_wrote(self) -> None:
+        """bo, Tab: the message goes to the address that was completed, without typing it."""
+
+        async def steps(driver: Driver) -> list[str]:
+            await driver.compose()
+            await driver.press("b", "o")
+            await driver.until(lambda: len(self.offers(driver)) == 3)
+            self.assertEqual(self.offers(driver)[0], "Börje Brown <borje@example.net>")
+            await driver.press("tab")
+            self.assertEqual(self.line(driver), "Börje Brown <borje@example.net>, ")
+            self.assertEqual(self.offers(driver), [])
+            return await self.send(driver)
+
+        self.assertEqual(self.drive(steps), ["borje@example.net"])
+
+    @tries("offer_next", "offer_previous")
+    def test_another_offer_is_chosen_and_a_second_address_follows(self) -> None:
+        """↓ ↓ ↑ Enter takes the second one; after its comma the next one is completed, by part of the host's name."""
+
+        async def steps(driver: Driver) -> list[str]:
+            await driver.compose()
+            await driver.press("b", "o")
+            await driver.until(lambda: len(self.offers(driver)) == 3)
+            await driver.press("down", "down", "up", "enter")
+            self.assertIn("@example.", self.line(driver))
+            await driver.type("@example.net")
+            await driver.until(lambda: self.offers(driver) == ["Börje Brown <borje@example.net>"])
+            field: Any = driver.app.screen.query_one("#to").parent
+            await driver.pilot.click(field.query_one(OptionList), offset=(3, 0))
+            await driver.until(lambda: "borje" in self.line(driver))
+            return await self.send(driver)
+
+        first, second = self.drive(steps)
+        self.assertIn(first, ("bob@example.org", "boris@example.com"))
+        self.assertEqual(second, "borje@example.net")
+
+    def test_a_name_with_a_comma_is_quoted_and_turns_no_line_round(self) -> None:
+        """The stranger's name loses what a terminal acts on; what is typed after the quoted comma is one address."""
+
+        async def steps(driver: Driver) -> list[str]:
+            await driver.compose()
+            await driver.press(*"boris")
+            await driver.until(lambda: self.offers(driver) == ['"Boris, the Bad" <boris@example.com>'])
+            await driver.press("tab", *"bob")
+            await driver.until(lambda: self.offers(driver) == ["Bob <bob@example.org>"])
+            await driver.press("enter")
+            return await self.send(driver)
+
+        self.assertEqual(self.drive(steps), ["boris@example.com", "bob@example.org"])
+
+    def test_esc_wants_none_and_tab_leads_on(self) -> None:
+        """Esc closes the offers, not the message; then Tab goes to Cc, and what was typed stays."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose()
+            await driver.press("b", "o")
+            await driver.until(lambda: self.offers(driver))
+            await driver.press("escape")
+            self.assertEqual(type(driver.app.screen).__name__, "Composer")
+            self.assertEqual(self.offers(driver), [])
+            await driver.press("tab")
+            self.assertEqual(getattr(driver.app.screen.focused, "id", None), "cc")
+            self.assertEqual(self.line(driver), "bo")
+            await driver.press("enter")
+            self.assertEqual(getattr(driver.app.screen.focused, "id", None), "bcc")
+            await driver.press("escape")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+
+    def test_a_whole_address_is_not_made_another_one(self) -> None:
+        """borje@example.ne is somebody else's: Tab leaves it, ↓ and Tab take the longer one."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose()
+            await driver.type("borje@example.ne")
+            await driver.until(lambda: self.offers(driver))
+            await driver.press("tab")
+            self.assertEqual(self.line(driver), "borje@example.ne")
+            self.assertEqual(self.offers(driver), [])
+            await driver.type("borje@example.ne")
+            await driver.until(lambda: self.offers(driver, "cc"))
+            await driver.press("down", "tab")
+            self.assertEqual(self.line(driver, "cc"), "Börje Brown <borje@example.net>, ")
+
+        self.drive(steps)
+
+    def test_without_an_index_one_types_by_hand(self) -> None:
+        """The store cannot be read: nobody is offered, nothing is said, the message can be written."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose()
+            self.desk.archive._index.connection.execute("ALTER TABLE people RENAME TO nobody")
+            await driver.press("b", "o")
+            field = driver.app.screen.query_one(AddressField)
+            await field._look("bo")
+            self.assertEqual((self.offers(driver), self.line(driver)), ([], "bo"))
+
+        self.drive(steps)

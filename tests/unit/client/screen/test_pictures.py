@@ -1,0 +1,121 @@
+"""The full screen as it looks, line by line, on the least terminal and on a large one.
+
+What is expected lies in `screens/`. Where the screen is meant to look otherwise, this draws them anew; read the
+difference before it is committed: `EMAILSYS_DRAW_SCREENS=1 trial tests.unit.client.screen.test_pictures`
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from textual.widgets import Input
+
+from emailsys.client.archive.values import Flag, Place
+from tests.unit.client.screen.screen_case import Driver, ScreenCase
+
+SCREENS: Final = Path(__file__).parent / "screens"
+# Set to draw instead of to compare.
+_DRAW: Final = "EMAILSYS_DRAW_SCREENS"
+# So many looks at a screen that is not as it should be.
+_PATIENCE: Final = 60
+SIZES: Final = ((80, 24), (200, 60))
+
+
+def drawn(app: Any) -> str:
+    """What stands on the screen, without colours."""
+    width, height = app.size
+    console = Console(width=width, height=height, file=io.StringIO(), record=True, legacy_windows=False)
+    console.print(app.screen._compositor.render_update(full=True, screen_stack=app._background_screens))
+    lines = [line.rstrip() for line in console.export_text(styles=False).split("\n")]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+class PictureTests(ScreenCase):
+    """Alice's Inbox as ScreenCase has it, in each size."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.desk.archive.set_flags([self.second], Flag.FLAGGED | Flag.ANSWERED)
+        self.desk.archive.set_tags([self.first], ["work"])
+        self.desk.archive.add_folder(Place("alice", "Projects"))
+
+    async def compare(self, driver: Driver, name: str) -> None:
+        await driver.pilot.pause(0.1)
+        width, height = driver.app.size
+        path = SCREENS / f"{name}-{width}x{height}.txt"
+        if os.environ.get(_DRAW):
+            SCREENS.mkdir(exist_ok=True)
+            path.write_text(drawn(driver.app), "utf-8")
+        expected = path.read_text("utf-8")
+        looks = 0
+        while (found := drawn(driver.app)) != expected and looks < _PATIENCE:
+            # On a busy machine the last change may not be drawn yet.
+            looks += 1
+            await driver.pilot.pause(0.05)
+        self.assertEqual(found.split("\n"), expected.split("\n"), path.name)
+
+    def test_the_list_and_a_message(self) -> None:
+        """A small screen shows the folders when they are asked for, a large one always."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.until(lambda: len(driver.messages.summaries) == 3)
+            await self.compare(driver, "list")
+            await driver.press("j", "enter")
+            await driver.until(lambda: "the text of Second" in driver.read)
+            await self.compare(driver, "message")
+            await driver.press("c")
+            await self.compare(driver, "folders")
+
+        for size in SIZES:
+            self.drive(steps, size=size)
+
+    def test_windows(self) -> None:
+        """The help, the structure, two choices, a question, and which key is meant for all that are selected."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.until(lambda: len(driver.messages.summaries) == 3)
+            await driver.press("equals_sign", "j")
+            for key, window, name in (
+                ("question_mark", "Read", "help"),
+                ("V", "Read", "structure"),
+                ("v", "Choose", "attachments"),
+                ("s", "Choose", "move"),
+                ("slash", "Ask", "search"),
+            ):
+                await driver.press(key)
+                await driver.until_screen(window)
+                await self.compare(driver, name)
+                await driver.press("escape")
+                await driver.until_screen("MainScreen")
+            await driver.press("t", "semicolon")
+            await driver.until_screen("ForAll")
+            await self.compare(driver, "for-all")
+            await driver.press("escape", "t")
+
+        for size in SIZES:
+            self.drive(steps, size=size)
+
+    def test_writing(self) -> None:
+        """An answer, with somebody offered for Cc."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("equals_sign", "r")
+            await driver.until_screen("Composer")
+            await self.compare(driver, "answer")
+            driver.app.screen.query_one("#cc", Input).focus()
+            await driver.pilot.pause()
+            await driver.type("bo")
+            field: Any = driver.app.screen.query_one("#cc").parent
+            await driver.until(lambda: field.is_offering)
+            await self.compare(driver, "offered")
+            await driver.press("escape", "escape")
+            await driver.until_screen("MainScreen")
+
+        for size in SIZES:
+            self.drive(steps, size=size)
+            for one in self.desk.archive.list(Place("alice", "Drafts")):
+                self.desk.drop_draft(one.key)

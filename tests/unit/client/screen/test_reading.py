@@ -1,0 +1,300 @@
+"""The full screen, moving and reading: each key's effect is seen on disk or in what goes out."""
+
+from __future__ import annotations
+
+import re
+
+from textual.containers import VerticalScroll
+from textual.widgets import Input, Static
+from textual.widgets._footer import FooterKey
+
+from emailsys.client.archive.values import INBOX, Addition, Flag, Place
+from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
+
+
+class MovingTests(ScreenCase):
+    """Which message is meant."""
+
+    @tries("next", "previous", "first", "last")
+    def test_mutts_keys_move_the_cursor_and_delete_takes_what_is_under_it(self) -> None:
+        """j and k, = and *: the message that d moves to Trash is the one that the cursor came to."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("asterisk", "k", "d")
+            await driver.until(lambda: self.place(self.second) == "Trash")
+            await driver.until(lambda: len(driver.messages.summaries) == 2)
+            await driver.press("equals_sign", "j", "d")
+            await driver.until(lambda: self.place(self.first) == "Trash")
+
+        self.drive(steps)
+        self.assertEqual(self.place(self.third), "Inbox")
+
+    @tries("next_unread")
+    def test_tab_goes_to_what_nobody_has_read(self) -> None:
+        """From the last message round to the unread first one."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("asterisk", "tab", "enter")
+            await driver.until(lambda: driver.reader.key == self.third)
+
+        self.drive(steps)
+        self.assertFalse(self.desk.archive.get(self.third).is_unread)
+
+    def test_the_list_has_all_the_room_until_a_message_is_open(self) -> None:
+        """The lower pane comes with the message and goes with it; a search names no unread messages of a folder."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.until(lambda: "1 unread" in str(driver.app.screen.query_one("#bar", Static).visual))
+            height = driver.messages.size.height
+            self.assertFalse(driver.reader.display)
+            await driver.press("enter")
+            await driver.until(lambda: driver.reader.display and driver.messages.size.height < height)
+            await driver.press("d")
+            await driver.until(lambda: not driver.reader.display and driver.messages.size.height == height)
+            self.desk.archive.set_flags([self.second], Flag.NONE, Flag.SEEN)
+            await driver.press("slash")
+            await driver.until_screen("Ask")
+            driver.app.screen.query_one(Input).value = "subject:first"
+            await driver.press("enter")
+            await driver.until(lambda: [one.subject for one in driver.messages.summaries] == ["First"])
+            self.assertEqual(str(driver.app.screen.query_one("#bar", Static).visual), "search: subject:first")
+
+        self.drive(steps)
+
+    @tries("open", "to_list")
+    def test_opening_marks_as_read_on_disk(self) -> None:
+        """Enter shows the text; i goes back to the list."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("enter")
+            await driver.until(lambda: "the text of Third" in driver.read)
+            await driver.until(lambda: not self.desk.archive.get(self.third).is_unread)
+            self.assertIs(driver.app.screen.focused, driver.reader)
+            await driver.press("i")
+            self.assertIs(driver.app.screen.focused, driver.messages)
+
+        self.drive(steps)
+
+    @tries("page_down", "page_up")
+    def test_space_reads_on_into_the_next_message(self) -> None:
+        """Page by page to the end of a message, then the next one; - goes back up."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("enter")
+            await driver.until(lambda: driver.reader.key == self.third)
+            await driver.press("space")
+            await driver.until(lambda: driver.reader.scroll_offset.y > 0)
+            await driver.press("minus")
+            await driver.until(lambda: driver.reader.scroll_offset.y == 0)
+            for _ in range(30):
+                await driver.press("space")
+            await driver.until(lambda: driver.reader.key in (self.first, self.second))
+
+        self.drive(steps)
+
+    @tries("to_folders")
+    def test_another_folder_is_chosen_with_the_keyboard(self) -> None:
+        """c, down to Archive, Enter: what d deletes then lay in Archive."""
+        self.desk.archive.move([self.first], Place("alice", "Archive"))
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("c", *"jjjj", "enter")
+            await driver.until(lambda: [one.subject for one in driver.messages.summaries] == ["First"])
+            await driver.press("d")
+            await driver.until(lambda: self.place(self.first) == "Trash")
+
+        self.drive(steps)
+
+    @tries("next_pane")
+    def test_f6_goes_round_the_panes(self) -> None:
+        """From the message to the folders; in the folders Enter opens the one under the cursor."""
+        self.desk.archive.move([self.first], Place("alice", "Drafts"))
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("enter")
+            await driver.until(lambda: driver.reader.key == self.third)
+            await driver.press("f6", "j", "enter")
+            await driver.until(lambda: [one.subject for one in driver.messages.summaries] == ["First"])
+
+        self.drive(steps)
+
+    def test_a_folder_and_a_message_are_chosen_with_the_mouse(self) -> None:
+        """A click on a message opens it, a click on a folder lists it."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.pilot.click("#messages", offset=(10, 1))
+            await driver.until(lambda: driver.reader.key == self.third)
+            await driver.pilot.click("#folders", offset=(4, 5))
+            await driver.until(lambda: "Archive" in str(driver.app.screen.query_one("#bar").visual))  # type: ignore[attr-defined]
+
+        self.drive(steps)
+        self.assertFalse(self.desk.archive.get(self.third).is_unread)
+
+    def test_a_long_folder_comes_page_by_page(self) -> None:
+        """The second page is read when the cursor comes near the end of the first."""
+        for number in range(230):
+            self.arrive(f"Number {number}", 5 + number, Flag.SEEN)
+
+        async def steps(driver: Driver) -> None:
+            self.assertEqual(len(driver.messages.summaries), 200)
+            await driver.press("asterisk")
+            await driver.until(lambda: len(driver.messages.summaries) == 233)
+
+        self.drive(steps)
+
+    def test_a_narrow_screen_shows_the_folders_when_they_are_asked_for(self) -> None:
+        """On 60 columns the list has the whole width."""
+
+        async def steps(driver: Driver) -> None:
+            folders = driver.app.screen.query_one("#folders")
+            await driver.until(lambda: not folders.display)
+            await driver.press("c")
+            await driver.until(lambda: folders.display)
+
+        self.drive(steps, size=(60, 24))
+
+
+class ReadingTests(ScreenCase):
+    """What is shown of a message."""
+
+    @tries("headers", "html")
+    def test_headers_and_html_are_shown_and_hidden(self) -> None:
+        """h shows Message-ID, H the HTML form; each key again takes it back."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("j", "enter")
+            await driver.until(lambda: "the text of Second" in driver.read)
+            self.assertNotIn("Message-ID", driver.read)
+            await driver.press("h")
+            await driver.until(lambda: "Message-ID" in driver.read)
+            await driver.press("h", "H")
+            await driver.until(lambda: "the HTML form" in driver.read and "Message-ID" not in driver.read)
+            await driver.press("H")
+            await driver.until(lambda: "the text of Second" in driver.read)
+
+        self.drive(steps)
+
+    @tries("structure")
+    def test_the_structure_names_every_part(self) -> None:
+        """V: types, sizes and what encoding costs."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("j", "V")
+            await driver.until_screen("Read")
+            shown = " ".join(str(one.visual) for one in driver.app.screen.query("Static"))  # type: ignore[attr-defined]
+            for word in ("multipart/mixed", "multipart/alternative", "text/html", "plan.txt"):
+                self.assertIn(word, shown)
+            await driver.press("escape")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+
+    @tries("attachments")
+    def test_an_attachment_is_saved_where_the_person_says(self) -> None:
+        """v, Enter, a folder: the file has the octets that were sent."""
+        target = self.folder / "saved"
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("j", "v")
+            await driver.until_screen("Choose")
+            await driver.press("enter")
+            await driver.until_screen("Ask")
+            driver.app.screen.query_one(Input).value = str(target)
+            await driver.press("enter")
+            await driver.until(lambda: (target / "plan.txt").is_file() and "saved" in driver.said)
+
+        self.drive(steps)
+        self.assertEqual((target / "plan.txt").read_bytes(), b"a plan")
+
+    @tries("conversation")
+    def test_a_conversation_is_listed_over_its_folders(self) -> None:
+        """C: the message and its answer in Sent; i leads back to the folder."""
+        summary = self.desk.archive.get(self.third)
+        key = self.desk.queue(self.desk.account("alice"), self.desk.reply(summary))
+        self.desk.archive.move([key], Place("alice", "Sent"))
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("C")
+            await driver.until(lambda: [one.key for one in driver.messages.summaries] == [self.third, key])
+            await driver.press("i")
+            await driver.until(lambda: len(driver.messages.summaries) == 3)
+
+        self.drive(steps)
+
+    def test_the_help_is_read_a_page_at_a_time_and_left(self) -> None:
+        """Space and -, as in a message; j and k by lines. On 80 columns and 24 lines all of it can be reached."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("question_mark")
+            await driver.until_screen("Read")
+            text = driver.app.screen.query_one(VerticalScroll)
+            await driver.until(lambda: text.max_scroll_y > text.size.height)
+            await driver.press("space")
+            await driver.until(lambda: text.scroll_offset.y == text.size.height)
+            await driver.press("j")
+            await driver.until(lambda: text.scroll_offset.y == text.size.height + 1)
+            await driver.press(*["space"] * 9)
+            await driver.until(lambda: text.scroll_offset.y == text.max_scroll_y)
+            await driver.press(*["minus"] * 9)
+            await driver.until(lambda: text.scroll_offset.y == 0)
+            await driver.press("q")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps, size=(80, 24))
+
+    def test_a_key_in_the_bottom_line_can_be_clicked(self) -> None:
+        """As the help says: a click on Write opens a new message."""
+
+        async def steps(driver: Driver) -> None:
+            (key,) = [one for one in driver.app.screen.query(FooterKey) if one.description == "Write"]
+            await driver.pilot.click(key)
+            await driver.until_screen("Composer")
+            await driver.press("escape")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+
+    @tries("search")
+    def test_a_search_finds_and_what_is_found_can_be_handled(self) -> None:
+        """/ has:attachment, then a: the message is in Archive."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("slash")
+            await driver.until_screen("Ask")
+            await driver.type("has:attachment")
+            await driver.press("enter")
+            await driver.until(lambda: [one.key for one in driver.messages.summaries] == [self.second])
+            await driver.press("a")
+            await driver.until(lambda: self.place(self.second) == "Archive")
+            await driver.press("slash")
+            await driver.until_screen("Ask")
+            driver.app.screen.query_one(Input).value = "before:never"
+            await driver.press("enter")
+            await driver.until(lambda: "a date is written" in driver.said)
+            await driver.press("slash")
+            await driver.until_screen("Ask")
+            driver.app.screen.query_one(Input).value = "fron:bob"
+            await driver.press("enter")
+            await driver.until(lambda: "did you mean from:?" in driver.said)
+
+        self.drive(steps)
+
+    def test_nothing_a_stranger_wrote_is_taken_for_markup_or_reaches_the_terminal(self) -> None:
+        """Brackets stay brackets, an escape sequence becomes visible characters."""
+        octets = (
+            b"From: x@example.org\r\nSubject: [bold]not[/bold] \x1b[2J\r\nDate: Mon, 9 Mar 2026 12:30:00 +0000\r\n\r\n"
+            b"[link=file:///etc/passwd]here[/link] \x1b]0;title\x07\r\n"
+        )
+        key = self.desk.archive.add(Addition(octets, Place("alice", INBOX)))
+
+        async def steps(driver: Driver) -> str:
+            await driver.press("equals_sign", "enter")
+            await driver.until(lambda: driver.reader.key == key)
+            await driver.pilot.pause()
+            return driver.app.export_screenshot()
+
+        svg = self.drive(steps)
+        self.assertNotIn("\x1b", svg)
+        text = re.sub(r"<[^>]+>|&#160;", " ", svg)
+        self.assertIn("[link=file:///etc/passwd]here", text.replace("\xa0", " "))
+        self.assertIn("[bold]not[/bold]", text.replace("\xa0", " "))

@@ -1,0 +1,229 @@
+"""The full screen, handling mail, and the program as a whole: each key's effect is seen on disk or in what goes out."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from importlib import import_module
+
+from textual.widgets import Input
+
+from emailsys.client.archive.values import Flag, Place
+from emailsys.client.screen.app import MailApp
+from emailsys.client.screen.keys import SECTIONS
+from emailsys.client.screen.picture import picture
+from tests.unit.client.screen.screen_case import TRIED, Driver, ScreenCase, tries
+
+
+class HandlingTests(ScreenCase):
+    """What becomes of a message that stays."""
+
+    @tries("delete", "undelete")
+    def test_deleting_goes_to_trash_first(self) -> None:
+        """d moves, u brings back; d in Trash asks, then removes the file."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("d")
+            await driver.until(lambda: self.place(self.third) == "Trash")
+            await driver.press("u")
+            await driver.until(lambda: self.place(self.third) == "Inbox" and len(driver.messages.summaries) == 3)
+            await driver.press("equals_sign", "d")
+            await driver.until(lambda: self.place(self.third) == "Trash")
+            await driver.press("c", *"jjjjj", "enter")
+            await driver.until(lambda: [one.key for one in driver.messages.summaries] == [self.third])
+            await driver.press("d")
+            await driver.until_screen("Confirm")
+            await driver.press("y")
+            await driver.until(lambda: self.subjects("Trash") == [])
+
+        path = self.desk.archive.path(self.third)
+        self.drive(steps)
+        self.assertFalse(path.exists())
+        self.assertEqual(list((self.folder / "mail" / "alice" / "Trash").glob("*.eml")), [])
+
+    def test_what_lies_in_trash_comes_back_by_the_same_key(self) -> None:
+        """u on a message in Trash."""
+        self.desk.delete([self.first])
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("c", *"jjjjj", "enter")
+            await driver.until(lambda: [one.key for one in driver.messages.summaries] == [self.first])
+            await driver.press("u")
+            await driver.until(lambda: self.place(self.first) == "Inbox")
+
+        self.drive(steps)
+
+    @tries("move")
+    def test_a_message_is_moved_to_a_folder_that_is_chosen(self) -> None:
+        """s, the folder's line, Enter."""
+        self.desk.archive.add_folder(Place("alice", "Projects"))
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("s")
+            await driver.until_screen("Choose")
+            # Drafts, Sent, Archive, Trash, Projects: neither where it lies nor the outbox.
+            await driver.press("j", "j", "j", "j", "enter")
+            await driver.until(lambda: self.place(self.third) == "Projects")
+
+        self.drive(steps)
+
+    @tries("archive")
+    def test_one_key_archives(self) -> None:
+        """a: the file lies in the folder Archive."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("a")
+            await driver.until(lambda: self.place(self.third) == "Archive")
+
+        self.drive(steps)
+        self.assertEqual(len(list((self.folder / "mail" / "alice" / "Archive").glob("*.eml"))), 1)
+
+    @tries("flag", "unread")
+    def test_marks_are_set_and_cleared(self) -> None:
+        """F flags, F again takes it off; N marks what was read as unread."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("j", "F")
+            await driver.until(lambda: self.desk.archive.get(self.second).flags & Flag.FLAGGED)
+            await driver.until(lambda: driver.current.flags & Flag.FLAGGED)
+            await driver.press("F")
+            await driver.until(lambda: not self.desk.archive.get(self.second).flags & Flag.FLAGGED)
+            await driver.press("N")
+            await driver.until(lambda: self.desk.archive.get(self.second).is_unread)
+
+        self.drive(steps)
+
+    @tries("tag")
+    def test_tags_are_added_and_taken_off(self) -> None:
+        """Y shows those that are there; what is taken out of the line goes, +word comes."""
+        self.desk.archive.set_tags([self.third], ["old"])
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("Y")
+            await driver.until_screen("Ask")
+            self.assertEqual(driver.app.screen.query_one(Input).value, "old")
+            driver.app.screen.query_one(Input).value = "work +later"
+            await driver.press("enter")
+            await driver.until(lambda: self.desk.archive.get(self.third).tags == ("later", "work"))
+
+        self.drive(steps)
+
+    def test_deleting_in_the_outbox_makes_a_draft(self) -> None:
+        """d on what waits to be sent stops it."""
+        draft = self.desk.reply(self.desk.archive.get(self.third))
+        self.desk.queue(self.desk.account("alice"), draft, hold=3600.0)
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("c", "j", "j", "enter")
+            await driver.until(lambda: [one.subject for one in driver.messages.summaries] == ["Re: Third"])
+            await driver.press("d")
+            await driver.until(lambda: self.subjects("Drafts") == ["Re: Third"])
+
+        self.drive(steps)
+        self.assertEqual(self.subjects("Outbox"), [])
+
+
+class ProgramTests(ScreenCase):
+    """The program as a whole."""
+
+    @tries("fetch")
+    def test_fetching_brings_mail_into_the_list(self) -> None:
+        """G: what waited is on disk and in the list; a failure is told with its reason."""
+        self.postal.waiting = [self.octets("Fresh")]
+        self.postal.problem = "the other half did not come"
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("G")
+            await driver.until(lambda: "Fresh" in [one.subject for one in driver.messages.summaries])
+            await driver.until(lambda: "the other half did not come" in driver.said)
+
+        self.drive(steps)
+        self.assertIn("Fresh", self.subjects("Inbox"))
+
+    @tries("theme")
+    def test_the_theme_is_kept_for_next_time(self) -> None:
+        """F3: light now, and when the program is opened again."""
+
+        async def steps(driver: Driver) -> str:
+            before = driver.app.theme
+            await driver.press("f3")
+            await driver.until(lambda: driver.app.theme != before)
+            return driver.app.theme
+
+        async def look(driver: Driver) -> str:
+            return driver.app.theme
+
+        self.assertEqual(self.drive(steps), "light")
+        self.assertEqual(self.drive(look), "light")
+        self.assertEqual((self.folder / "state" / "theme").read_text(), "light")
+
+    @tries("help")
+    def test_the_help_names_every_key(self) -> None:
+        """? shows the table that the bindings are made of."""
+
+        async def steps(driver: Driver) -> str:
+            await driver.press("question_mark")
+            await driver.until_screen("Read")
+            shown = " ".join(str(one.visual) for one in driver.app.screen.query("Static"))  # type: ignore[attr-defined]
+            await driver.press("q")
+            await driver.until_screen("MainScreen")
+            return shown
+
+        shown = self.drive(steps)
+        for _, keys in SECTIONS:
+            for key in keys:
+                self.assertIn(key.help, shown)
+                self.assertIn(key.shown, shown)
+
+    @tries("quit")
+    def test_q_goes_back_and_then_leaves(self) -> None:
+        """From a message to the list, from the list out; the servers hear goodbye."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose("dora@example.org", "x", "x")
+            await driver.press("ctrl+t")
+            await driver.until(lambda: self.postal.sent)
+            await driver.press("enter")
+            await driver.until(lambda: driver.reader.key is not None)
+            await driver.press("q")
+            self.assertIs(driver.app.screen.focused, driver.messages)
+            await driver.press("q")
+            await driver.until(lambda: driver.app._exit)
+
+        self.drive(steps)
+        self.assertTrue(self.postal.closed)
+
+    def test_a_picture_of_the_screen_loads_nothing(self) -> None:
+        """The SVG shows the list and names no address of the web but its own namespace."""
+
+        async def steps(driver: Driver) -> str:
+            await driver.press("j", "enter")
+            await driver.until(lambda: driver.reader.key == self.second)
+            await driver.pilot.pause()
+            return picture(driver.app)
+
+        svg = self.drive(steps)
+        self.assertEqual(set(re.findall(r"https?://[^\s\"')]+", svg)), {"http://www.w3.org/2000/svg"})
+        self.assertNotIn("@font-face", svg)
+        text = re.sub(r"<[^>]+>", " ", svg).replace("&#160;", " ")
+        for word in ("Second", "plan.txt", "Inbox", "Reply"):
+            self.assertIn(word, text)
+
+    def test_without_an_account_it_says_how_to_add_one(self) -> None:
+        """The screen opens, and the line at the bottom tells the command."""
+        for name in ("alice", "work"):
+            self.desk.accounts_file.remove(name)
+
+        async def run() -> None:
+            app = MailApp(self.desk, lambda _: self.postal)
+            async with app.run_test() as pilot:
+                driver = Driver(self, app, pilot)
+                await driver.until(lambda: "emailsys mail account add" in driver.said)
+
+        asyncio.run(run())
+
+    def test_every_key_of_the_help_is_tried(self) -> None:
+        """A key that is added to the table without a test fails here."""
+        for name in ("address_fields", "reading", "selection_actions", "writing"):
+            import_module(f"tests.unit.client.screen.test_{name}")
+        self.assertEqual({key.action for _, keys in SECTIONS for key in keys} - TRIED, set())

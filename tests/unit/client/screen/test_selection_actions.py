@@ -1,0 +1,308 @@
+"""The full screen, several messages at once: what is selected, and that the next key is for all of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.widgets import Input, Static
+
+from emailsys.client.archive.values import Flag, Place
+from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
+
+
+class SelectingTests(ScreenCase):
+    """The Inbox has Third (unread), Second, First, the newest first."""
+
+    def marked(self, driver: Driver) -> list[str]:
+        """The subjects whose lines bear the star."""
+        return [
+            one.subject
+            for one in driver.messages.summaries
+            if str(driver.messages.get_cell(one.key, "flags")).startswith("*")
+        ]
+
+    async def for_all(self, driver: Driver, key: str) -> None:
+        await driver.press("semicolon")
+        await driver.until_screen("ForAll")
+        await driver.press(key)
+
+    @tries("select", "for_all")
+    def test_what_is_selected_is_deleted_together_and_comes_back_together(self) -> None:
+        """t, t: the cursor goes on by itself; ;d moves both files to Trash, u brings both back."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("t", "t")
+            await driver.until(lambda: self.marked(driver) == ["Third", "Second"])
+            self.assertIn("2 selected", str(driver.app.screen.query_one("#bar", Static).visual))
+            await self.for_all(driver, "d")
+            await driver.until(lambda: self.subjects("Trash") == ["Third", "Second"])
+            await driver.until(lambda: [one.subject for one in driver.messages.summaries] == ["First"])
+            self.assertNotIn("selected", str(driver.app.screen.query_one("#bar", Static).visual))
+            await driver.press("u")
+            await driver.until(lambda: self.subjects("Inbox") == ["Third", "Second", "First"])
+            await driver.until(lambda: len(driver.messages.summaries) == 3)
+
+        self.drive(steps)
+        self.assertEqual(self.subjects("Trash"), [])
+
+    def test_selecting_again_takes_it_back(self) -> None:
+        """t on what is selected; without a selection ; says so and d is for the message under the cursor."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("t", "k")
+            await driver.until(lambda: self.marked(driver) == ["Third"])
+            await driver.press("t")
+            await driver.until(lambda: self.marked(driver) == [])
+            await driver.press("semicolon")
+            await driver.until(lambda: "nothing is selected" in driver.said)
+            await driver.press("d")
+            await driver.until(lambda: self.place(self.second) == "Trash")
+
+        self.drive(steps)
+        self.assertEqual(self.subjects("Inbox"), ["Third", "First"])
+
+    def test_the_selection_can_be_left_as_it_is(self) -> None:
+        """Esc after ; does nothing to anything."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("t")
+            await driver.until(lambda: self.marked(driver) == ["Third"])
+            await self.for_all(driver, "escape")
+            await driver.until_screen("MainScreen")
+            self.assertEqual(self.marked(driver), ["Third"])
+
+        self.drive(steps)
+        self.assertEqual(len(self.subjects("Inbox")), 3)
+
+    def test_who_types_ahead_means_all_too(self) -> None:
+        """;d in one go: the d is never taken for the message under the cursor alone."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("t", "t")
+            await driver.until(lambda: len(self.marked(driver)) == 2)
+            main: Any = driver.app.screen
+            main.action_for_all()
+            # Nothing was awaited: whatever key is next goes there.
+            self.assertEqual(type(driver.app.screen).__name__, "ForAll")
+            await driver.press("d")
+            await driver.until(lambda: self.subjects("Trash") == ["Third", "Second"])
+
+        self.drive(steps)
+        self.assertEqual(self.subjects("Inbox"), ["First"])
+
+    @tries("select_found", "unselect_found")
+    def test_what_a_search_finds_is_selected_beyond_the_lines_that_are_loaded(self) -> None:
+        """T number, Ctrl-T subject:7, ;a: the files of 229 messages lie in Archive, two pages of them."""
+        for number in range(230):
+            self.arrive(f"Number {number}", 5 + number, Flag.SEEN)
+
+        async def steps(driver: Driver) -> None:
+            await self.ask(driver, "T", "number")
+            await driver.until(lambda: "230 selected" in str(driver.app.screen.query_one("#bar", Static).visual))
+            await self.ask(driver, "ctrl+t", "subject:7")
+            await driver.until(lambda: driver.said == "1 message unselected")
+            await self.for_all(driver, "a")
+            await driver.until(lambda: len(self.subjects("Inbox")) == 4)
+            await driver.until(lambda: len(driver.messages.summaries) == 4)
+
+        self.drive(steps)
+        self.assertIn("Number 7", self.subjects("Inbox"))
+        self.assertEqual(len(list((self.folder / "mail" / "alice" / "Archive").glob("*.eml"))), 229)
+
+    async def ask(self, driver: Driver, key: str, words: str) -> None:
+        await driver.press(key)
+        await driver.until_screen("Ask")
+        driver.app.screen.query_one(Input).value = words
+        await driver.press("enter")
+        await driver.until_screen("MainScreen")
+
+    def test_a_dot_selects_all_of_the_list_and_nothing_elsewhere(self) -> None:
+        """T . in the Inbox leaves the Archive alone; a search that makes no sense is told."""
+        self.desk.archive.move([self.first], Place("alice", "Archive"))
+
+        async def steps(driver: Driver) -> None:
+            await self.ask(driver, "T", "before:never")
+            await driver.until(lambda: "a date is written" in driver.said)
+            await self.ask(driver, "T", ".")
+            await driver.until(lambda: self.marked(driver) == ["Third", "Second"])
+            await self.for_all(driver, "d")
+            await driver.until(lambda: self.subjects("Inbox") == [])
+
+        self.drive(steps)
+        self.assertEqual(self.place(self.first), "Archive")
+
+    def test_flags_are_set_on_all_and_then_cleared_on_all(self) -> None:
+        """;F where one bears the flag already, ;F again; ;N marks what is not read as read."""
+        self.desk.archive.set_flags([self.second], Flag.FLAGGED)
+
+        def flags(flag: Flag) -> list[bool]:
+            return [bool(self.desk.archive.get(key).flags & flag) for key in (self.first, self.second, self.third)]
+
+        async def steps(driver: Driver) -> None:
+            await self.ask(driver, "T", ".")
+            await driver.until(lambda: len(self.marked(driver)) == 3)
+            await self.for_all(driver, "F")
+            await driver.until(lambda: flags(Flag.FLAGGED) == [True] * 3)
+            await driver.until(lambda: all(one.flags & Flag.FLAGGED for one in driver.messages.summaries))
+            await self.for_all(driver, "F")
+            await driver.until(lambda: flags(Flag.FLAGGED) == [False] * 3)
+            self.assertEqual(len(self.marked(driver)), 3)
+            await self.for_all(driver, "N")
+            await driver.until(lambda: flags(Flag.SEEN) == [True] * 3)
+            await driver.until(lambda: not any(one.is_unread for one in driver.messages.summaries))
+            await self.for_all(driver, "N")
+            await driver.until(lambda: flags(Flag.SEEN) == [False] * 3)
+
+        self.drive(steps)
+
+    def test_tags_that_all_have_are_shown_and_changed(self) -> None:
+        """;Y shows what they have in common; what only one bears stays."""
+        self.desk.archive.set_tags([self.second, self.third], ["common"])
+        self.desk.archive.set_tags([self.third], ["own"])
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("t", "t")
+            await driver.until(lambda: len(self.marked(driver)) == 2)
+            await self.for_all(driver, "Y")
+            await driver.until_screen("Ask")
+            self.assertEqual(driver.app.screen.query_one(Input).value, "common")
+            driver.app.screen.query_one(Input).value = "+later"
+            await driver.press("enter")
+            await driver.until(lambda: self.desk.archive.get(self.third).tags == ("later", "own"))
+            await driver.until(lambda: self.desk.archive.get(self.second).tags == ("later",))
+
+        self.drive(steps)
+
+    def test_messages_of_two_folders_are_moved_and_each_goes_back_to_its_own(self) -> None:
+        """In what a search found: ;s into Projects, u back into Inbox and Archive."""
+        self.desk.archive.move([self.first], Place("alice", "Archive"))
+        self.desk.archive.add_folder(Place("alice", "Projects"))
+
+        async def steps(driver: Driver) -> None:
+            await self.ask(driver, "slash", '"the text of')
+            await driver.until(lambda: len(driver.messages.summaries) == 3)
+            await self.ask(driver, "T", "-subject:Second")
+            await driver.until(lambda: self.marked(driver) == ["Third", "First"])
+            await self.for_all(driver, "s")
+            await driver.until_screen("Choose")
+            options: Any = driver.app.screen.query_one("OptionList")
+            lines = [str(options.get_option_at_index(at).prompt) for at in range(options.option_count)]
+            await driver.press(*"j" * lines.index("alice · Projects"), "enter")
+            await driver.until(lambda: self.subjects("Projects") == ["Third", "First"])
+            await driver.press("u")
+            await driver.until(lambda: self.subjects("Projects") == [])
+
+        self.drive(steps)
+        self.assertEqual([self.place(key) for key in (self.third, self.first)], ["Inbox", "Archive"])
+
+    def test_several_are_passed_on_in_one_message(self) -> None:
+        """;f: each whole, as an attachment; all bear the mark when it went."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("t", "t")
+            await driver.until(lambda: len(self.marked(driver)) == 2)
+            await self.for_all(driver, "f")
+            await driver.until_screen("Composer")
+            await driver.type("dora@example.org")
+            await driver.press("ctrl+t")
+            await driver.until(lambda: self.postal.sent)
+
+        self.drive(steps)
+        (key,) = self.postal.sent
+        attached = [one.octets for one in self.desk.open_draft(key).attachments]
+        self.assertEqual(attached, [self.desk.archive.octets(one) for one in (self.third, self.second)])
+        flags = [bool(self.desk.archive.get(one).flags & Flag.FORWARDED) for one in (self.third, self.second)]
+        self.assertEqual(flags, [True, True])
+
+    def test_each_list_keeps_its_own_selection(self) -> None:
+        """To Archive and back: the star is where it was, and ;t takes all stars off."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("t")
+            await driver.until(lambda: self.marked(driver) == ["Third"])
+            await driver.press("c", *"jjjj", "enter")
+            await driver.until(lambda: "Archive" in str(driver.app.screen.query_one("#bar", Static).visual))
+            self.assertNotIn("selected", str(driver.app.screen.query_one("#bar", Static).visual))
+            await driver.press("c", *"kkkk", "enter")
+            await driver.until(lambda: self.marked(driver) == ["Third"])
+            await self.for_all(driver, "t")
+            await driver.until(lambda: self.marked(driver) == [])
+
+        self.drive(steps)
+
+    def test_what_waits_to_be_sent_is_stopped_together_and_not_moved(self) -> None:
+        """In the outbox ;a is refused, ;d makes drafts of both."""
+        for key in (self.third, self.second):
+            draft = self.desk.reply(self.desk.archive.get(key))
+            self.desk.queue(self.desk.account("alice"), draft, hold=3600.0)
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("c", "j", "j", "enter")
+            await driver.until(lambda: len(driver.messages.summaries) == 2)
+            await self.ask(driver, "T", ".")
+            await driver.until(lambda: len(self.marked(driver)) == 2)
+            await self.for_all(driver, "a")
+            await driver.until(lambda: "waiting to be sent" in driver.said)
+            await self.for_all(driver, "d")
+            await driver.until(lambda: len(self.subjects("Drafts")) == 2)
+
+        self.drive(steps)
+        self.assertEqual(self.subjects("Outbox"), [])
+
+    def test_in_trash_all_come_back_or_go_for_good(self) -> None:
+        """;u brings two back; ;d asks once and removes two files."""
+        self.desk.delete([self.first, self.second, self.third])
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("c", *"jjjjj", "enter")
+            await driver.until(lambda: len(driver.messages.summaries) == 3)
+            await driver.press("t")
+            await driver.until(lambda: len(self.marked(driver)) == 1)
+            await self.for_all(driver, "u")
+            await driver.until(lambda: self.subjects("Inbox") == ["Third"])
+            await self.ask(driver, "T", ".")
+            await driver.until(lambda: len(self.marked(driver)) == 2)
+            await self.for_all(driver, "d")
+            await driver.until_screen("Confirm")
+            await driver.press("y")
+            await driver.until(lambda: self.subjects("Trash") == [])
+
+        self.drive(steps)
+        self.assertEqual(list((self.folder / "mail" / "alice" / "Trash").glob("*.eml")), [])
+
+    def test_what_was_removed_by_another_program_is_not_waited_for(self) -> None:
+        """u after the deleted messages went for good elsewhere says so."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("t", "t")
+            await driver.until(lambda: len(self.marked(driver)) == 2)
+            await self.for_all(driver, "d")
+            await driver.until(lambda: len(self.subjects("Trash")) == 2)
+            self.desk.archive.delete([self.third])
+            await driver.press("u")
+            await driver.until(lambda: self.place(self.second) == "Inbox")
+            await driver.until(lambda: "in Inbox again" in driver.said)
+            await driver.press("u")
+            await driver.until(lambda: driver.said == "nothing was deleted or moved")
+
+        self.drive(steps)
+
+    def test_in_a_conversation_only_its_own_messages_are_selected(self) -> None:
+        """C, T: the answer is found among the two that belong together; a dot takes both."""
+        answer = self.desk.reply(self.desk.archive.get(self.third))
+        key = self.desk.queue(self.desk.account("alice"), answer)
+        self.desk.archive.move([key], Place("alice", "Sent"))
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("C")
+            await driver.until(lambda: len(driver.messages.summaries) == 2)
+            await self.ask(driver, "T", "to:bob")
+            await driver.until(lambda: self.marked(driver) == ["Re: Third"])
+            await self.ask(driver, "T", ".")
+            await driver.until(lambda: len(self.marked(driver)) == 2)
+            await self.for_all(driver, "F")
+            await driver.until(lambda: self.desk.archive.get(key).flags & Flag.FLAGGED)
+
+        self.drive(steps)
+        self.assertTrue(self.desk.archive.get(self.third).flags & Flag.FLAGGED)
+        self.assertFalse(self.desk.archive.get(self.second).flags & Flag.FLAGGED)

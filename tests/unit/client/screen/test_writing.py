@@ -1,0 +1,280 @@
+"""The full screen, writing: each key's effect is seen on disk or in what goes out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Any
+
+from textual.widgets import Checkbox, Input, Select, TextArea
+
+from emailsys.client.archive.values import DRAFTS, Flag, Place
+from emailsys.client.send.outbox import State
+from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
+
+
+class WritingTests(ScreenCase):
+    """What goes out."""
+
+    async def _send(self, driver: Driver) -> None:
+        await driver.press("ctrl+t")
+        await driver.until(lambda: type(driver.app.screen).__name__ != "Composer")
+
+    def _outgoing(self, number: int = 0) -> Any:
+        key = self.postal.sent[number]
+        return self.desk.open_draft(key)
+
+    @tries("compose", "send", "attach", "detach")
+    def test_a_message_is_written_with_attachments_and_sent(self) -> None:
+        """m, recipient, subject, text, two files, one taken off again, Ctrl-T: Sent has it, Drafts nothing."""
+        keep, drop = self.folder / "keep.txt", self.folder / "drop.txt"
+        keep.write_bytes(b"kept")
+        drop.write_bytes(b"dropped")
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose("Dora <dora@example.org>", "Files", "Here is *one*.\n")
+            driver.app.screen.query_one("#markdown", Checkbox).value = True
+            for path in (drop, keep):
+                await driver.press("ctrl+o")
+                await driver.until_screen("Ask")
+                await driver.type(str(path))
+                await driver.press("enter")
+                await driver.until_screen("Composer")
+            attachments: Any = driver.app.screen.query_one("#attachments")
+            await driver.until(lambda: attachments.option_count == 2)
+            attachments.focus()
+            attachments.highlighted = 0
+            await driver.pilot.pause()
+            await driver.press("delete")
+            await driver.until(lambda: attachments.option_count == 1)
+            await self._send(driver)
+            await driver.until(lambda: self.postal.sent and "cannot be stopped" in driver.said)
+
+        self.drive(steps)
+        draft = self._outgoing()
+        self.assertEqual([str(one.address) for one in draft.to], ["dora@example.org"])
+        self.assertEqual([(one.name, one.octets) for one in draft.attachments], [("keep.txt", b"kept")])
+        self.assertIn("<em>one</em>", draft.html)
+        self.assertEqual(self.subjects("Drafts"), [])
+        self.assertEqual(self.subjects("Sent"), ["Files"])
+
+    def test_whether_it_is_markdown_is_seen_without_colours(self) -> None:
+        """The box is empty, and has its cross when Space was pressed on it."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose()
+            box = driver.app.screen.query_one("#markdown", Checkbox)
+            self.assertNotIn("X", str(box.render()))
+            box.focus()
+            await driver.press("space")
+            self.assertTrue(box.value)
+            self.assertIn("X", str(box.render()))
+            await driver.press("space", "escape")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+
+    @tries("reply")
+    def test_an_answer_goes_to_the_sender_in_the_same_conversation(self) -> None:
+        """r: quoted, Re:, In-Reply-To; the message that was answered bears the mark."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("r")
+            await driver.until_screen("Composer")
+            self.assertIn("> the text of Third", driver.app.screen.query_one("#body", TextArea).text)
+            await self._send(driver)
+            await driver.until(lambda: self.postal.sent)
+
+        self.drive(steps)
+        draft = self._outgoing()
+        self.assertEqual([str(one.address) for one in draft.to], ["bob@example.org"])
+        self.assertEqual((draft.subject, draft.cc), ("Re: Third", []))
+        self.assertEqual(draft.in_reply_to, self.desk.archive.get(self.third).message_id)
+        self.assertTrue(self.desk.archive.get(self.third).flags & Flag.ANSWERED)
+
+    @tries("reply_all")
+    def test_an_answer_to_everybody_leaves_oneself_out(self) -> None:
+        """g: bob and carol, not alice."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("g")
+            await driver.until_screen("Composer")
+            await self._send(driver)
+            await driver.until(lambda: self.postal.sent)
+
+        self.drive(steps)
+        draft = self._outgoing()
+        everybody = [str(one.address) for one in (*draft.to, *draft.cc)]
+        self.assertEqual(everybody, ["bob@example.org", "carol@example.org"])
+
+    @tries("forward")
+    def test_a_message_is_passed_on_whole(self) -> None:
+        """f: an attachment of type message/rfc822 with the octets that came."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("f")
+            await driver.until_screen("Composer")
+            await driver.type("dora@example.org")
+            await self._send(driver)
+            await driver.until(lambda: self.postal.sent)
+
+        self.drive(steps)
+        self.assertEqual([one.content_type for one in self._outgoing().attachments], ["message/rfc822"])
+        self.assertEqual(self._outgoing().attachments[0].octets, self.desk.archive.octets(self.third))
+        self.assertTrue(self.desk.archive.get(self.third).flags & Flag.FORWARDED)
+
+    @tries("edit")
+    def test_a_message_is_written_anew_from_an_old_one(self) -> None:
+        """e: the same recipients, subject and attachment, as a draft of its own."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("j", "e")
+            await driver.until_screen("Composer")
+            await driver.press("ctrl+s")
+            await driver.until(lambda: self.subjects("Drafts") == ["Second"])
+
+        self.drive(steps)
+        key = self.desk.archive.list(Place("alice", DRAFTS))[0].key
+        self.assertEqual([one.name for one in self.desk.open_draft(key).attachments], ["plan.txt"])
+        self.assertEqual(self.place(self.second), "Inbox")
+
+    @tries("save", "close")
+    def test_what_is_not_finished_is_kept_and_gone_on_with(self) -> None:
+        """Ctrl-S and Esc keep one draft, not two; Enter on it in Drafts goes on with it."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose(subject="Half")
+            await driver.press("ctrl+s")
+            await driver.until(lambda: self.subjects("Drafts") == ["Half"])
+            driver.fill("#subject", "Half done")
+            driver.app.screen.query_one("#body", TextArea).focus()
+            await driver.press("escape")
+            await driver.until_screen("MainScreen")
+            self.assertEqual(self.subjects("Drafts"), ["Half done"])
+            await driver.press("c", "j", "enter")
+            await driver.until(lambda: [one.subject for one in driver.messages.summaries] == ["Half done"])
+            await driver.press("enter")
+            await driver.until_screen("Composer")
+            self.assertEqual(driver.app.screen.query_one("#subject", Input).value, "Half done")
+            await driver.press("escape")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+
+    def test_what_is_written_is_saved_without_being_asked(self) -> None:
+        """The interval's save: a crash after it loses nothing."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose(body="do not lose this")
+            await driver.app.screen._save_if_changed()  # type: ignore[attr-defined]
+            self.assertIn("do not lose this", self.desk.archive.list(Place("alice", DRAFTS))[0].preview)
+
+        self.drive(steps)
+
+    @tries("editor")
+    def test_the_persons_own_editor_gets_the_text_and_gives_it_back(self) -> None:
+        """F4 runs $VISUAL on a file; fields and text come back changed, and the file is gone."""
+        script = self.folder / "editor.py"
+        script.write_text(
+            "import sys, pathlib\n"
+            "path = pathlib.Path(sys.argv[1])\n"
+            "text = path.read_text().replace('Subject: ', 'Subject: Edited')\n"
+            "path.write_text(text + 'by the editor')\n"
+        )
+        self.patch(os, "environ", {**os.environ, "VISUAL": f"{sys.executable} {script}"})
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose()
+            await driver.press("f4")
+            await driver.until(lambda: driver.app.screen.query_one("#subject", Input).value == "Edited")
+            await driver.press("escape")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+        self.assertEqual(self.desk.archive.list(Place("alice", DRAFTS))[0].preview, "by the editor")
+        self.assertEqual(list((self.folder / "state" / "editing").iterdir()), [])
+
+    @tries("flush")
+    def test_what_waits_in_the_outbox_is_sent(self) -> None:
+        """$ after a failure: the message goes, and is in Sent."""
+        self.postal.problem = "the server cannot be reached"
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("r")
+            await driver.until_screen("Composer")
+            await self._send(driver)
+            await driver.until(lambda: "waits in the outbox" in driver.said)
+            self.assertEqual(self.subjects("Outbox"), ["Re: Third"])
+            self.postal.problem = None
+            await driver.press("dollar_sign")
+            await driver.until(lambda: self.subjects("Sent") == ["Re: Third"])
+
+        self.drive(steps)
+        self.assertEqual(self.subjects("Outbox"), [])
+
+    @tries("stop")
+    def test_a_message_that_is_held_can_be_stopped(self) -> None:
+        """z: it is a draft again, and was never sent."""
+
+        async def steps(driver: Driver) -> None:
+            self.postal.gate = asyncio.Event()
+            await driver.press("r")
+            await driver.until_screen("Composer")
+            await self._send(driver)
+            await driver.until(lambda: "z stops it" in driver.said)
+            self.assertEqual([one.state for one in self.desk.outbox.list()], [State.HELD])
+            await driver.press("z")
+            await driver.until(lambda: self.subjects("Drafts") == ["Re: Third"])
+            self.postal.gate.set()
+            await driver.until(lambda: driver.said == "it was stopped")
+
+        self.drive(steps, hold=3600.0)
+        self.assertEqual(self.postal.sent, [])
+        self.assertEqual(self.subjects("Outbox"), [])
+
+    def test_a_forgotten_attachment_is_asked_about(self) -> None:
+        """The text speaks of one: n goes back to writing, y sends it all the same."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose("dora@example.org", "Report", "The report is attached.")
+            await driver.press("ctrl+t")
+            await driver.until_screen("Confirm")
+            await driver.press("n")
+            await driver.until_screen("Composer")
+            self.assertEqual(self.postal.sent, [])
+            await driver.press("ctrl+t")
+            await driver.until_screen("Confirm")
+            await driver.press("y")
+            await driver.until(lambda: self.postal.sent)
+
+        self.drive(steps)
+
+    def test_what_is_no_address_is_named_and_nothing_is_sent(self) -> None:
+        """The window stays, with what was written."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose()
+            await driver.press("ctrl+t")
+            await driver.until(lambda: any("To is empty" in one.message for one in driver.app._notifications))
+            await driver.type("dora at example")
+            await driver.press("ctrl+t")
+            await driver.until(lambda: any(one.message.startswith("To: ") for one in driver.app._notifications))
+            self.assertEqual(type(driver.app.screen).__name__, "Composer")
+            await driver.press("escape")
+            await driver.until_screen("MainScreen")
+
+        self.drive(steps)
+        self.assertEqual(self.subjects("Outbox"), [])
+
+    def test_another_account_writes_in_its_own_name(self) -> None:
+        """From is chosen among the person's accounts; the copy goes into that account's Sent."""
+
+        async def steps(driver: Driver) -> None:
+            await driver.compose("dora@example.org", "From work", "Hello.")
+            driver.app.screen.query_one("#from", Select).value = "work"
+            await self._send(driver)
+            await driver.until(lambda: self.subjects("Sent", "work") == ["From work"])
+
+        self.drive(steps)
+        self.assertEqual(str(self._outgoing().sender.address), "work@example.org")

@@ -1,0 +1,82 @@
+"""Where the state folder and the configuration are looked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.config import locations
+from emailsys.config.locations import choose_state, default_state, find_config, told_store
+
+
+class StateTests(SynchronousTestCase):
+    """Which folder holds the mail."""
+
+    def test_the_option_goes_before_the_environment_before_the_default(self) -> None:
+        """--state, then $EMAILSYS_STATE, then this user's default."""
+        environ = {"EMAILSYS_STATE": "/srv/env", "HOME": "/home/ann"}
+        self.assertEqual(choose_state("/srv/option", environ, False).folder, Path("/srv/option"))
+        self.assertEqual(choose_state(None, environ, False).folder, Path("/srv/env"))
+        default = choose_state(None, {"HOME": "/home/ann"}, False)
+        self.assertEqual(default.folder, Path("/home/ann/.local/state/emailsys"))
+        self.assertTrue(default.is_default)
+
+    def test_root_keeps_its_mail_in_var_lib(self) -> None:
+        """A system daemon's folder does not depend on a home."""
+        self.assertEqual(default_state({"HOME": "/home/ann", "XDG_STATE_HOME": "/x"}, True), Path("/var/lib/emailsys"))
+
+    def test_a_relative_xdg_folder_is_ignored(self) -> None:
+        """The XDG base directory specification says so."""
+        self.assertEqual(default_state({"HOME": "/h", "XDG_STATE_HOME": "/x"}, False), Path("/x/emailsys"))
+        self.assertEqual(default_state({"HOME": "/h", "XDG_STATE_HOME": "x"}, False), Path("/h/.local/state/emailsys"))
+
+    def test_a_folder_that_is_not_the_default_is_known_with_its_reason(self) -> None:
+        """So that a command can say which store it used."""
+        chosen = choose_state(None, {"EMAILSYS_STATE": "/srv/env", "HOME": "/h"}, False)
+        self.assertEqual((chosen.reason, chosen.is_default), ("$EMAILSYS_STATE", False))
+        same = choose_state("/h/.local/state/emailsys", {"HOME": "/h"}, False)
+        self.assertTrue(same.is_default)
+
+    def test_a_store_that_is_not_the_default_is_told_without_its_password(self) -> None:
+        """A database, or a folder that somebody named; not the file where it always is."""
+        default = choose_state(None, {"HOME": "/h"}, False)
+        self.assertIsNone(told_store(default, None))
+        for url, shown in (
+            ("postgresql://mail:secret@db.example/mail", "postgresql://mail@db.example/mail"),
+            (
+                "postgresql://mail@/mail?host=/run&password=secret&x=1",
+                "postgresql://mail@/mail?host=/run&password=...&x=1",
+            ),
+        ):
+            folder = "/h/.local/state/emailsys"
+            self.assertEqual(told_store(default, url), f"store {shown}, state folder {folder} (default)")
+        chosen = choose_state("/srv", {"HOME": "/h"}, False)
+        self.assertEqual(told_store(chosen, None), "store in /srv (--state)")
+
+    def test_a_relative_folder_is_made_absolute(self) -> None:
+        """A daemon changes its working directory."""
+        self.assertEqual(choose_state("here", {"HOME": "/h"}, False).folder, Path.cwd() / "here")
+
+
+class ConfigFileTests(SynchronousTestCase):
+    """Which configuration file is read."""
+
+    def setUp(self) -> None:
+        self.state = Path(self.mktemp())
+        self.state.mkdir()
+        self.system = Path(self.mktemp())
+        self.patch(locations, "SYSTEM_CONFIG", self.system)
+
+    def test_the_order_is_option_environment_etc_state_folder(self) -> None:
+        """The first that is there is taken alone; files are not merged."""
+        self.assertIsNone(find_config(None, {}, self.state))
+        own = self.state / "emailsys.toml"
+        own.write_text("")
+        self.assertEqual(find_config(None, {}, self.state), own)
+        self.system.write_text("")
+        self.assertEqual(find_config(None, {}, self.state), self.system)
+        self.assertEqual(find_config(None, {"EMAILSYS_CONFIG": "/srv/e.toml"}, self.state), Path("/srv/e.toml"))
+        self.assertEqual(
+            find_config("/srv/o.toml", {"EMAILSYS_CONFIG": "/srv/e.toml"}, self.state), Path("/srv/o.toml")
+        )

@@ -1,0 +1,243 @@
+"""Queue, routes and other hosts in the configuration file: what they load to, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.config.consistency import oddities
+from emailsys.config.loader import ConfigError, load, parse
+from emailsys.config.settings import (
+    AddressOrder,
+    OutboundSettings,
+    OutboundTimeouts,
+    QueueSettings,
+    RouteSettings,
+    Settings,
+)
+from emailsys.config.toml_text import render
+from emailsys.mail.next_hop import TLSPolicy
+
+ROUTE = """
+[[routing.routes]]
+host = "Smtp.Example.net"
+port = 587
+recipient_domain = "Example.com"
+tls = "verified"
+username = "we"
+password_file = "password"
+[[routing.routes]]
+host = "[192.0.2.1]"
+sender_domain = "example.org"
+implicit_tls = true
+certificate_name = "other.example.net"
+"""
+
+
+class Reading(SynchronousTestCase):
+    def read(self, text: str, folder: str = "/etc") -> Settings:
+        return parse(text, f"{folder}/emailsys.toml", Path("/srv"), machine="mx.example.org")
+
+    def problems(self, text: str) -> str:
+        with self.assertRaises(ConfigError) as caught:
+            self.read(text)
+        return str(caught.exception)
+
+
+class Queue(Reading):
+    def test_seconds_are_possible_for_a_lab(self) -> None:
+        settings = self.read('[queue]\nfirst_retry = 1\nretry_growth = 1.5\nwarn_after = "5s"\ngive_up_after = "1m"\n')
+        expected = QueueSettings(first_retry=1.0, retry_growth=1.5, warn_after=5.0, give_up_after=60.0)
+        self.assertEqual(settings.queue, expected)
+
+    def test_what_is_wrong_is_named(self) -> None:
+        said = self.problems('[queue]\nretry_growth = 0.5\nretry_jitter = "a lot"\nlease = true\nmax_retri = 1\n')
+        self.assertIn("queue.retry_growth: found 0.5; allowed: a number from 1 to 10", said)
+        self.assertIn('queue.retry_jitter: found "a lot"; allowed: a number from 0 to 0.5', said)
+        self.assertIn("queue.lease", said)
+        self.assertIn("did you mean max_retry?", said)
+
+    def test_an_interval_that_would_have_to_shrink_is_refused(self) -> None:
+        said = self.problems('[queue]\nmax_retry = "1m"\nfirst_pause = "1h"\n')
+        self.assertIn('queue.max_retry: found "1m"; allowed: a duration from queue.first_retry ("5m") on', said)
+        self.assertIn('queue.max_pause: found "15m"; allowed: a duration from queue.first_pause ("1h") on', said)
+
+    def test_a_schedule_that_is_seldom_meant_is_told(self) -> None:
+        settings = self.read('[queue]\ngive_up_after = "1m"\nretry_growth = 1\nmax_deliveries = 5\n')
+        told = list(oddities(settings.queue, settings.routing, settings.outbound))
+        for words in (
+            'queue.warn_after: "4h" is not before give_up_after, "1m": nobody is told of a delay',
+            'queue.give_up_after: "1m"; RFC 5321 asks for 4 to 5 days',
+            'queue.first_retry: "5m" is not before give_up_after, "1m"',
+            "queue.retry_growth: 1; the intervals do not grow",
+            "queue.max_per_next_hop: 20 is above max_deliveries, 5",
+        ):
+            self.assertTrue(any(line.startswith(words) for line in told), (words, told))
+        defaults = self.read("")
+        self.assertEqual(list(oddities(defaults.queue, defaults.routing, defaults.outbound)), [])
+
+
+class Routing(Reading):
+    def folder(self) -> str:
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir(parents=True)
+        (folder / "password").write_text("geheim\n")
+        return str(folder)
+
+    def test_routes_have_their_password_from_a_file_beside_the_configuration(self) -> None:
+        folder = self.folder()
+        first, second = self.read(ROUTE, folder).routing.routes
+        self.assertEqual(
+            first,
+            RouteSettings(
+                "smtp.example.net",
+                587,
+                recipient_domain="example.com",
+                tls=TLSPolicy.VERIFIED,
+                username="we",
+                password_file=Path(folder) / "password",
+                password="geheim",
+            ),
+        )
+        self.assertEqual(
+            (second.host, second.sender_domain, second.tls), ("[192.0.2.1]", "example.org", TLSPolicy.OPPORTUNISTIC)
+        )
+        self.assertNotIn("geheim", repr(first))
+
+    def test_what_is_shown_loads_to_the_same_and_tells_no_password(self) -> None:
+        settings = self.read(
+            '[routing]\ntrusted_networks = ["192.0.2.0/24"]\nsrs_domain = "example.org"\n' + ROUTE, self.folder()
+        )
+        shown = render(settings)
+        self.assertNotIn("geheim", shown)
+        self.assertEqual(self.read(shown).routing, settings.routing)
+
+    def test_nobody_is_trusted_by_default(self) -> None:
+        routing = self.read("").routing
+        self.assertEqual((routing.trusted_networks, routing.routes, routing.srs), ((), (), True))
+
+    def test_wrong_routes_are_named(self) -> None:
+        said = self.problems(
+            '[routing]\ntrusted_networks = ["192.0.2.1/24"]\nsrs_domain = "-"\n'
+            "[[routing.routes]]\nport = 25\n"
+            '[[routing.routes]]\nhost = "a b"\ntls = "maybe"\nusername = "we"\n'
+            '[[routing.routes]]\nhost = "a.test"\nusername = ""\npassword_file = "is-not-there"\n'
+        )
+        for part in (
+            'routing.trusted_networks: found "192.0.2.1/24"',
+            'routing.srs_domain: found "-"',
+            "routing.routes[1].host: found nothing",
+            'routing.routes[2].host: found "a b"',
+            '"opportunistic" or "required" or "verified"',
+            "routing.routes[2].password_file: found nothing",
+            "routing.routes[3].username",
+            "is-not-there",
+        ):
+            self.assertIn(part, said)
+        self.assertIn("[[routing.routes]]", self.problems('[routing]\nroutes = "a.test"\n'))
+        self.assertIn("a list of networks", self.problems('[routing]\ntrusted_networks = "192.0.2.1"\n'))
+
+    def test_routes_that_contradict_themselves_or_each_other_are_refused(self) -> None:
+        folder = self.folder()
+        text = (
+            '[[routing.routes]]\nhost = "a.example"\ntls = "none"\nimplicit_tls = true\n'
+            '[[routing.routes]]\nhost = "b.example"\npassword_file = "password"\n'
+        )
+        with self.assertRaises(ConfigError) as caught:
+            self.read(text, folder)
+        said = str(caught.exception)
+        self.assertIn('routing.routes[1].tls: found "none"; allowed: another policy where implicit_tls is true', said)
+        self.assertIn("routing.routes[2]: found the same domains as routing.routes[1]; allowed: one route", said)
+        self.assertIn("routing.routes[2].password_file: found ", said)
+
+    def test_what_lays_mail_or_passwords_open_is_told(self) -> None:
+        routes = (
+            '[[routing.routes]]\nhost = "a.example"\nport = 465\nusername = "we"\npassword_file = "password"\n'
+            'certificate_name = "b.example"\n'
+        )
+        networks = '[routing]\ntrusted_networks = ["0.0.0.0/0", "192.0.2.0/24", "2001:db8::/32"]\n'
+        others = '[outbound]\nsource_ipv6 = "::1"\naddress_order = "ipv4-only"\n[outbound.timeouts]\nfinal = "1m"\n'
+        settings = self.read(networks + routes + others, self.folder())
+        told = list(oddities(settings.queue, settings.routing, settings.outbound))
+        for words in (
+            "routing.trusted_networks: 0.0.0.0/0; all of its hosts may send to anybody",
+            'routing.routes[1].tls: "opportunistic"; the password may go over the network in the clear',
+            'routing.routes[1].certificate_name: it is looked at only with tls = "verified"',
+            "routing.routes[1].implicit_tls: false; hosts await TLS from the first octet on port 465",
+            "routing.routes[1].password_file: ",
+            'outbound.source_ipv6: never used with address_order = "ipv4-only"',
+            'outbound.timeouts: RFC 5321 asks for more in final ("1m")',
+        ):
+            self.assertTrue(any(line.startswith(words) for line in told), (words, told))
+        self.assertEqual(len(told), 7, told)
+
+
+OUTBOUND = """
+[outbound]
+enabled = false
+tls = "verified"
+clear_after_failed_tls = false
+ca_file = "ca.pem"
+nameservers = ["192.0.2.53", "127.0.0.1:5353", "[2001:db8::53]:54", "2001:db8::54"]
+address_order = "ipv6-only"
+own_addresses = ["192.0.2.9"]
+source_ipv4 = "192.0.2.1"
+source_ipv6 = "2001:DB8::1"
+connections_per_host = 3
+idle_timeout = 0
+[outbound.timeouts]
+connect = "2s"
+final = 0.5
+"""
+
+
+class Outbound(Reading):
+    def test_all_of_it_may_be_changed(self) -> None:
+        outbound = self.read(OUTBOUND).outbound
+        self.assertEqual(
+            outbound,
+            OutboundSettings(
+                enabled=False,
+                timeouts=OutboundTimeouts(connect=2.0, final=0.5),
+                tls=TLSPolicy.VERIFIED,
+                clear_after_failed_tls=False,
+                ca_file=Path("/etc/ca.pem"),
+                nameservers=(("192.0.2.53", 53), ("127.0.0.1", 5353), ("2001:db8::53", 54), ("2001:db8::54", 53)),
+                address_order=AddressOrder.IPV6_ONLY,
+                own_addresses=("192.0.2.9",),
+                source_ipv4="192.0.2.1",
+                source_ipv6="2001:db8::1",
+                connections_per_host=3,
+                idle_timeout=0.0,
+            ),
+        )
+
+    def test_what_is_shown_loads_to_the_same(self) -> None:
+        for settings in (self.read(OUTBOUND), self.read("")):
+            self.assertEqual(self.read(render(settings)), settings)
+
+    def test_mail_leaves_by_default_but_not_without_a_configuration(self) -> None:
+        self.assertTrue(self.read("").outbound.enabled)
+        self.assertFalse(load(None, Path("/srv")).outbound.enabled)
+
+    def test_what_is_wrong_is_named(self) -> None:
+        said = self.problems(
+            '[outbound]\nnameservers = ["dns.example.net"]\nown_addresses = ["here"]\nsource_ipv4 = "2001:db8::1"\n'
+            'source_ipv6 = "x"\naddress_order = "ipv5"\nhosts_per_attempt = 0\n'
+            '[outbound.timeouts]\nconnect = "soon"\nfinall = 3\n'
+        )
+        for part in (
+            'outbound.nameservers: found "dns.example.net"',
+            'outbound.own_addresses: found "here"',
+            'outbound.source_ipv4: found "2001:db8::1"; allowed: an IPv4 address',
+            'outbound.source_ipv6: found "x"; allowed: an IPv6 address',
+            '"ipv4-first" or "ipv6-first" or "ipv4-only" or "ipv6-only"',
+            "outbound.hosts_per_attempt: found 0",
+            'outbound.timeouts.connect: found "soon"',
+            "did you mean final?",
+        ):
+            self.assertIn(part, said)
+        for servers in ('"127.0.0.1"', '["127.0.0.1:0"]', "[53]"):
+            self.assertIn("a list of name servers", self.problems(f"[outbound]\nnameservers = {servers}\n"))
+        self.assertIn("a list of IP addresses", self.problems('[outbound]\nown_addresses = "192.0.2.1"\n'))

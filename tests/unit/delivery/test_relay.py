@@ -1,0 +1,210 @@
+"""One message to a next hop: which hosts are asked, in which order, and what is told in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from emailsys.config.settings import OutboundSettings
+from emailsys.delivery.relay import Relay
+from emailsys.interfaces import IDialer, IRelay, IResolver
+from emailsys.mail.next_hop import Host, NextHop
+from emailsys.mail.reply import Reply
+from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission, kind_of
+from tests.fakes.net.memory_hosts import HOP, quiet, transmission
+
+ONE, TWO, THREE = (Host(f"mx{n}.example.net", f"192.0.2.{n}") for n in range(1, 4))
+OK = Reply(250, "2.0.0", "taken")
+LATER = Reply(450, "4.2.0", "greylisted")
+NO = Reply(550, "5.1.1", "no such mailbox")
+TOO_MANY = Reply(452, "4.5.3", "too many recipients")
+
+
+def said(reply: Reply, in_doubt: bool = False) -> Outcome:
+    """What a host said."""
+    return Outcome(kind_of(reply), reply, from_remote=True, in_doubt=in_doubt)
+
+
+DOWN = Outcome(OutcomeKind.DELAYED, Reply(451, "4.4.1", "no connection"), host_at_fault=True)
+
+
+@implementer(IResolver)
+class FakeResolver:
+    """Gives what it was told."""
+
+    def __init__(self, *hosts: Host, refusal: Reply | None = None) -> None:
+        self._answer: Sequence[Host] | Reply = refusal or hosts
+        self.asked = 0
+
+    async def hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
+        self.asked += 1
+        return self._answer
+
+
+@implementer(IResolver)
+class SilentResolver:
+    """Never answers."""
+
+    async def hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
+        await Deferred()
+        raise AssertionError("somebody answered")
+
+
+@implementer(IDialer)
+class FakeDialer:
+    """Gives each host's outcomes in turn, and notes who was asked for whom."""
+
+    def __init__(self, answers: dict[Host, list[Sequence[Outcome] | Exception]]) -> None:
+        self._answers = answers
+        self.open: Host | None = None
+        self.asked: list[tuple[str, list[str]]] = []
+        self.idled: list[NextHop] = []
+        self.grace: float | None = None
+
+    def connected(self, next_hop: NextHop) -> Host | None:
+        return self.open
+
+    async def send(self, next_hop: NextHop, host: Host, transmission: Transmission) -> Sequence[Outcome]:
+        self.asked.append((host.name[:3], [forward.forward_path.local for forward in transmission.recipients]))
+        answer = self._answers[host].pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def idle(self, next_hop: NextHop) -> None:
+        self.idled.append(next_hop)
+
+    def wind_up(self, grace: float) -> None:
+        self.grace = grace
+
+    async def close(self, grace: float) -> None:
+        """Nothing is open."""
+
+
+class RelayTests(SynchronousTestCase):
+    """Relay over a fake resolver and a fake dialer."""
+
+    def relay(self, resolver: FakeResolver, dialer: FakeDialer, *names: str, hosts: int = 5) -> list[Outcome]:
+        """The outcomes for those at example.net."""
+        verifyObject(IResolver, resolver)
+        verifyObject(IDialer, dialer)
+        self.telemetry = quiet()
+        relay = Relay(resolver, dialer, OutboundSettings(hosts_per_attempt=hosts), self.telemetry)
+        verifyObject(IRelay, relay)
+        message = transmission(*(f"{name}@example.net" for name in names))
+        return list(self.successResultOf(Deferred.fromCoroutine(relay.relay(HOP, message))))
+
+    def test_the_first_host_that_takes_it_is_the_last_that_is_asked(self) -> None:
+        """The others exist for bad days."""
+        dialer = FakeDialer({ONE: [[said(OK)]]})
+        self.assertEqual(self.relay(FakeResolver(ONE, TWO), dialer, "bob"), [said(OK)])
+        self.assertEqual(dialer.asked, [("mx1", ["bob"])])
+
+    def test_a_host_that_is_down_is_followed_by_the_next(self) -> None:
+        """RFC 5321 §5.1."""
+        dialer = FakeDialer({ONE: [[DOWN]], TWO: [[said(OK)]]})
+        self.assertEqual(self.relay(FakeResolver(ONE, TWO), dialer, "bob"), [said(OK)])
+
+    def test_only_those_who_are_delayed_are_tried_at_the_next_host(self) -> None:
+        """Who was refused for good or delivered is not asked for again."""
+        dialer = FakeDialer({ONE: [[said(NO), said(LATER), said(OK)]], TWO: [[said(OK)]]})
+        outcomes = self.relay(FakeResolver(ONE, TWO), dialer, "ann", "bob", "cid")
+        self.assertEqual(outcomes, [said(NO), said(OK), said(OK)])
+        self.assertEqual(dialer.asked[1], ("mx2", ["bob"]))
+
+    def test_what_is_in_doubt_is_not_tried_elsewhere(self) -> None:
+        """It may have been delivered (RFC 1047); at once, that would double it."""
+        dialer = FakeDialer({ONE: [[said(LATER, in_doubt=True)]]})
+        [outcome] = self.relay(FakeResolver(ONE, TWO), dialer, "bob")
+        self.assertTrue(outcome.in_doubt)
+
+    def test_what_a_host_said_outlives_the_next_ones_silence(self) -> None:
+        """The sender learns of the greylisting, not of a backup that is down."""
+        dialer = FakeDialer({ONE: [[said(LATER)]], TWO: [[DOWN]]})
+        self.assertEqual(self.relay(FakeResolver(ONE, TWO), dialer, "bob"), [said(LATER)])
+
+    def test_hosts_are_tried_up_to_the_limit(self) -> None:
+        """The queue comes back later."""
+        dialer = FakeDialer({ONE: [[DOWN]], TWO: [[DOWN]]})
+        self.assertEqual(self.relay(FakeResolver(ONE, TWO, THREE), dialer, "bob", hosts=2), [DOWN])
+        self.assertEqual(len(dialer.asked), 2)
+
+    def test_an_open_connection_saves_the_lookup(self) -> None:
+        """Until what it carried has to go elsewhere; then that host is not asked again."""
+        dialer = FakeDialer({TWO: [[said(OK)]]})
+        dialer.open = TWO
+        resolver = FakeResolver(ONE, TWO)
+        self.assertEqual(self.relay(resolver, dialer, "bob"), [said(OK)])
+        self.assertEqual(resolver.asked, 0)
+        dialer = FakeDialer({TWO: [[DOWN]], ONE: [[said(OK)]]})
+        dialer.open = TWO
+        self.assertEqual(self.relay(resolver, dialer, "bob"), [said(OK)])
+        self.assertEqual([host for host, _ in dialer.asked], ["mx2", "mx1"])
+
+    def test_recipients_that_are_too_many_go_in_another_transaction_at_once(self) -> None:
+        """RFC 5321 §4.5.3.1.10."""
+        answers = [[said(OK), said(TOO_MANY), said(NO), said(TOO_MANY)], [said(OK), said(TOO_MANY)], [said(OK)]]
+        dialer = FakeDialer({ONE: list(answers)})
+        outcomes = self.relay(FakeResolver(ONE), dialer, "a", "b", "c", "d")
+        self.assertEqual(outcomes, [said(OK), said(OK), said(NO), said(OK)])
+        self.assertEqual([names for _, names in dialer.asked], [["a", "b", "c", "d"], ["b", "d"], ["d"]])
+
+    def test_a_host_that_takes_nobody_is_not_asked_again_at_once(self) -> None:
+        """Too many at zero would go on for ever."""
+        dialer = FakeDialer({ONE: [[said(TOO_MANY)]]})
+        self.assertEqual(self.relay(FakeResolver(ONE), dialer, "a"), [said(TOO_MANY)])
+
+    def test_a_domain_without_hosts_fails_with_the_resolvers_reason(self) -> None:
+        """Null MX, no such domain."""
+        reply = Reply(556, "5.1.10", "takes no mail")
+        outcomes = self.relay(FakeResolver(refusal=reply), FakeDialer({}), "a", "b")
+        self.assertEqual(outcomes, [Outcome(OutcomeKind.FAILED, reply)] * 2)
+
+    def test_a_resolver_that_does_not_know_delays_for_the_whole_next_hop(self) -> None:
+        """SERVFAIL."""
+        reply = Reply(451, "4.4.3", "SERVFAIL")
+        outcomes = self.relay(FakeResolver(refusal=reply), FakeDialer({}), "a")
+        self.assertEqual(outcomes, [Outcome(OutcomeKind.DELAYED, reply, host_at_fault=True)])
+
+    def test_a_surprise_delays_and_is_logged_once(self) -> None:
+        """Nothing is lost by a bug, and what was decided before it stays."""
+        dialer = FakeDialer({ONE: [[said(OK), said(LATER)]], TWO: [RuntimeError("bug")]})
+        outcomes = self.relay(FakeResolver(ONE, TWO), dialer, "a", "b")
+        self.assertEqual(outcomes, [said(OK), said(LATER)])
+        self.assertEqual(self.telemetry.counters["surprise"], 1)
+        [outcome] = self.relay(FakeResolver(TWO), FakeDialer({TWO: [RuntimeError("bug")]}), "a")
+        self.assertEqual((outcome.kind, outcome.reply.code), (OutcomeKind.DELAYED, 451))
+
+    def test_cancelling_is_passed_on(self) -> None:
+        """The runner knows."""
+        relay = Relay(FakeResolver(ONE), FakeDialer({ONE: [CancelledError()]}), OutboundSettings(), quiet())
+        self.failureResultOf(Deferred.fromCoroutine(relay.relay(HOP, transmission())), CancelledError)
+
+    def test_at_the_end_nobody_waits_for_dns(self) -> None:
+        """What was being looked up is given up, and nothing more is; the dialer hears of the end."""
+        dialer = FakeDialer({})
+        relay = Relay(SilentResolver(), dialer, OutboundSettings(), quiet())
+        under_way = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
+        relay.wind_up(20)
+        later = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
+        for sent in (under_way, later):
+            [outcome] = self.successResultOf(sent)
+            self.assertTrue(outcome.cut_short, outcome)
+        self.assertEqual((dialer.grace, dialer.asked), (20, []))
+
+    def test_a_lookup_that_is_cancelled_with_its_delivery_is_no_outcome(self) -> None:
+        """The runner has lost the lease, say."""
+        relay = Relay(SilentResolver(), FakeDialer({}), OutboundSettings(), quiet())
+        sent = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
+
+    def test_a_next_hop_with_nothing_to_do_is_passed_on(self) -> None:
+        """Its connections may go."""
+        dialer = FakeDialer({})
+        Relay(FakeResolver(), dialer, OutboundSettings(), quiet()).idle(HOP)
+        self.assertEqual(dialer.idled, [HOP])

@@ -1,0 +1,148 @@
+"""Header fields and bodies of strangers are decoded; what cannot be is shown as well as it goes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.mail.message.fields import (
+    decode_words,
+    message_ids,
+    parse_date,
+    parse_parameters,
+    parse_value,
+    without_comments,
+)
+from emailsys.mail.message.transfer_encoding import decode_charset, decode_transfer, text_codec
+
+
+class EncodedWords(SynchronousTestCase):
+    def test_words_are_decoded_and_blanks_between_them_vanish(self) -> None:
+        """RFC 2047 §8."""
+        self.assertEqual(decode_words("=?ISO-8859-1?Q?a?= b"), "a b")
+        self.assertEqual(decode_words("=?ISO-8859-1?Q?a?= =?ISO-8859-1?Q?b?="), "ab")
+        self.assertEqual(decode_words("x =?ISO-8859-1?Q?a_b?= y"), "x a b y")
+        self.assertEqual(decode_words("=?iso-8859-1*de?q?=FC?= =?utf-8?b?w7w=?="), "üü")
+
+    def test_a_character_cut_in_two_is_whole_again(self) -> None:
+        self.assertEqual(decode_words("=?utf-8?q?=C3?= =?utf-8?b?vA==?="), "ü")
+
+    def test_what_is_no_word_stays(self) -> None:
+        for text in ("plain", "=?utf-8?x?a?=", "=?", "=?utf-8?q?a", "=??q?a?="):
+            self.assertEqual(decode_words(text), text)
+
+    def test_broken_words_are_shown(self) -> None:
+        self.assertEqual(decode_words("=?utf-8?b?w7w?="), "ü")
+        self.assertEqual(decode_words("=?utf-8?b?QUJDR?="), "ABC")
+        self.assertEqual(decode_words("=?nonsense?q?=FC?="), "ü")
+        self.assertEqual(decode_words("=?utf-8?q?=FF?="), "\ufffd")
+
+
+class Parameters(SynchronousTestCase):
+    def test_values_are_read_with_and_without_quotes(self) -> None:
+        self.assertEqual(
+            parse_value('Text/Plain (c); a=1; B="x\\"y; z" ;a=2'), ("text/plain", {"a": "1", "b": 'x"y; z'})
+        )
+        self.assertEqual(parse_parameters('name="open'), {"name": "open"})
+
+    def test_sections_and_charsets_are_joined(self) -> None:
+        """RFC 2231 §4.1."""
+        self.assertEqual(
+            parse_parameters("title*1*=%2a%2a; title*0*=us-ascii'en'This%20is; title*2=\" it!\""),
+            {"title": "This is** it!"},
+        )
+        self.assertEqual(parse_parameters("filename=a; filename*=utf-8''%C3%BC"), {"filename": "ü"})
+        self.assertEqual(parse_parameters("f*0=a; f*1=b; f*x=c; f*=%zz"), {"f": "ab"})
+        self.assertEqual(parse_parameters("f*=%C3%BC"), {"f": "ü"})
+        self.assertEqual(parse_parameters("f*=nonsense''%C3%BC"), {"f": "ü"})
+
+    def test_encoded_words_in_a_value_are_decoded_as_programs_write_them(self) -> None:
+        self.assertEqual(parse_parameters('name="=?utf-8?q?=C3=BC?="'), {"name": "ü"})
+
+    def test_comments_are_blanks_but_for_quoted_ones(self) -> None:
+        self.assertEqual(without_comments('a(b(c)\\)d)e "(f)" \\( )g'), 'a  e "(f)" \\( )g')
+
+
+class Dates(SynchronousTestCase):
+    def test_dates_are_read_in_utc(self) -> None:
+        noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+        self.assertEqual(parse_date("Mon, 23 Nov 2026 13:00:00 +0100 (CET)"), noon)
+        self.assertEqual(parse_date("Mon, 23 Nov 2026 12:00:00 -0000"), noon)
+
+    def test_what_is_no_date_is_none(self) -> None:
+        for text in (
+            "",
+            "yesterday",
+            "Mon, 99 Nov 2026 13:00:00 +0100",
+            "1 Jan 2001 00:00:00 +9999999999",
+            "\x00" * 300,
+        ):
+            self.assertIsNone(parse_date(text))
+
+    def test_message_ids_are_each_once(self) -> None:
+        self.assertEqual(message_ids("<a@x> junk <b@x>\r\n <a@x> <bad id> <"), ["a@x", "b@x"])
+
+
+class Transfer(SynchronousTestCase):
+    def test_base64_is_decoded_as_far_as_it_goes(self) -> None:
+        for raw, decoded, words in (
+            (b"QUJD\r\nREVG\r\n", b"ABCDEF", []),
+            (b"QUI=", b"AB", []),
+            (b"QUI", b"AB", ["cut short"]),
+            (b"QUJDR", b"ABC", ["cut short"]),
+            (b"Q!U*J D", b"ABC", ["2 octets"]),
+            (b"QUI=QUI=", b"ABAB", ["goes on"]),
+            (b"", b"", []),
+        ):
+            octets, defects = decode_transfer(raw, "base64")
+            self.assertEqual((octets, len(defects)), (decoded, len(words)))
+            for word, defect in zip(words, defects, strict=True):
+                self.assertIn(word, defect)
+
+    def test_quoted_printable_names_wrong_escapes(self) -> None:
+        self.assertEqual(decode_transfer(b"a=3D=\r\nb= \n=", "quoted-printable"), (b"a=b", []))
+        self.assertIn("2 wrong", decode_transfer(b"=zz =4", "quoted-printable")[1][0])
+
+    def test_blanks_that_were_added_at_the_end_of_a_line_are_taken_off(self) -> None:
+        """RFC 2045 §6.7 (3); a blank that is meant is written =20. A long run of blanks takes no time."""
+        self.assertEqual(
+            decode_transfer(b"a \t\r\nb=20 \r\nc = \t\r\n d\n e  ", "quoted-printable")[0], b"a\r\nb \r\nc  d\n e"
+        )
+        self.assertEqual(len(decode_transfer(b" " * 1_000_000 + b"x", "quoted-printable")[0]), 1_000_001)
+
+    def test_uuencode_is_decoded(self) -> None:
+        self.assertEqual(decode_transfer(b"begin 644 a\n#04)#\n`\nend\n", "x-uuencode"), (b"ABC", []))
+        self.assertIn("begin", decode_transfer(b"x", "uuencode")[1][0])
+        self.assertIn("end", decode_transfer(b"begin 644 a\n#04)#\n", "uuencode")[1][0])
+        self.assertIn("none", decode_transfer(b"begin 644 a\n#\x7f\x7f\xff\xff\n", "uuencode")[1][0])
+
+    def test_an_unknown_encoding_changes_nothing(self) -> None:
+        self.assertEqual(decode_transfer(b"x", "8bit"), (b"x", []))
+        self.assertEqual(decode_transfer(b"x", "rot26")[0], b"x")
+
+    def test_charsets_are_decoded_and_guessed(self) -> None:
+        self.assertEqual(decode_charset("ü".encode(), "utf-8"), ("ü", []))
+        self.assertEqual(decode_charset(b"x", ""), ("x", []))
+        self.assertEqual(decode_charset(b"\xfc", "us-ascii")[0], "ü")
+        self.assertEqual(decode_charset("ü".encode(), "klingon")[0], "ü")
+        self.assertEqual(decode_charset(b"\xff", "utf-8"), ("\ufffd", ["octets that are not utf-8"]))
+
+    def test_a_charset_that_is_named_too_small_is_read_as_the_larger_one_and_named(self) -> None:
+        for charset, octets, text in (
+            ("gb2312", "朱镕基".encode("gbk"), "朱镕基"),
+            ("ks_c_5601-1987", "똠방각하".encode("cp949"), "똠방각하"),
+            ("Shift_JIS", "①".encode("cp932"), "①"),
+            ("iso-8859-1", b"\x93so\x94", "“so”"),
+        ):
+            self.assertEqual(decode_charset(octets, charset), (text, [f"octets that are not {charset}"]))
+
+    def test_names_of_charsets_that_only_mail_has_are_known(self) -> None:
+        self.assertEqual(decode_charset(b"\xf9\xec", "ISO-8859-8-I"), ("של", []))
+        self.assertEqual(decode_charset(b"\xa1", "windows-874"), ("ก", []))
+        self.assertEqual(text_codec("charmap"), None)
+
+    def test_codecs_that_are_no_charsets_are_refused(self) -> None:
+        for name in ("zlib", "rot13", "idna", "punycode", "unicode_escape", "undefined", "a" * 50, "../x", "x\0y", ""):
+            self.assertIsNone(text_codec(name))
+        self.assertEqual(text_codec("Shift_JIS"), "shift_jis")

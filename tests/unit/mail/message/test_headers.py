@@ -1,0 +1,110 @@
+"""Header sections are found, counted and completed; nothing is touched without a rule that says so."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.mail.message.headers import (
+    count_received,
+    fields_end,
+    header_end,
+    message_id_of,
+    missing_fields,
+    without_results_of,
+)
+
+ORDINARY = b"Subject: one\r\nTo: a,\r\n\tb\r\n"
+
+
+class HeaderEnd(SynchronousTestCase):
+    def test_it_ends_at_the_first_empty_line(self) -> None:
+        self.assertEqual(header_end(ORDINARY + b"\r\nbody: x\r\n\r\n"), len(ORDINARY))
+        self.assertEqual(header_end(b"\r\nbody"), 0)
+
+    def test_a_line_that_is_no_field_ends_it_only_where_there_is_no_empty_line(self) -> None:
+        """What reads the message later may skip such a line, and believe the fields behind it."""
+        for strange in (b"From bob Mon Jan 1\r\n", b"Hello you\r\n", b": x\r\n"):
+            head = strange + ORDINARY + strange + ORDINARY
+            self.assertEqual(header_end(head + b"\r\nbody"), len(head))
+        self.assertEqual(fields_end(ORDINARY + b"Hello you\r\nmore\r\n"), len(ORDINARY))
+        self.assertEqual(fields_end(b"Hello\r\nmore: x\r\n"), 0)
+        self.assertEqual(fields_end(b" Hello: x\r\n"), 0)
+        self.assertEqual(fields_end(ORDINARY), len(ORDINARY))
+        self.assertEqual(fields_end(b""), 0)
+
+    def test_it_is_not_known_before_it_came(self) -> None:
+        for octets in (b"", ORDINARY, ORDINARY + b"Hello\r\n", ORDINARY + b"\r"):
+            self.assertIsNone(header_end(octets))
+
+    def test_what_is_known_is_not_searched_again(self) -> None:
+        for known in range(len(ORDINARY) + 1):
+            self.assertEqual(header_end(ORDINARY + b"\r\nbody", known), len(ORDINARY))
+
+
+class Hops(SynchronousTestCase):
+    def test_received_fields_are_counted_in_any_case(self) -> None:
+        head = (
+            b"Received: a\r\nRECEIVED: b\r\n\tReceived: no\r\nreceived \t: c\r\nReceived-SPF: no\r\nX-Received: no\r\n"
+        )
+        self.assertEqual(count_received(head), 3)
+        self.assertEqual(count_received(b"Subject: Received: x\r\n"), 0)
+
+
+class Missing(SynchronousTestCase):
+    def test_what_is_there_is_not_added(self) -> None:
+        self.assertEqual(missing_fields(b"Date: x\r\nmessage-ID : y\r\n", "d", "m"), b"")
+        self.assertEqual(missing_fields(b"DATE\t: x\r\n", "d", "m"), b"Message-ID: <m>\r\n")
+
+    def test_what_is_missing_is_made(self) -> None:
+        self.assertEqual(missing_fields(b"", "d", "m"), b"Date: d\r\nMessage-ID: <m>\r\n")
+        self.assertEqual(
+            missing_fields(b"Resent-Date: x\r\nIn-Reply-To: Message-ID: y\r\n", "d", "m").count(b"\r\n"), 2
+        )
+
+
+class MessageIdentifiers(SynchronousTestCase):
+    def test_it_is_found_in_any_case_and_folded(self) -> None:
+        for field in (b"Message-ID: <a@b>", b"MESSAGE-ID:<a@b> ", b"message-id :\r\n\t<a@b>\r\n "):
+            self.assertEqual(message_id_of(b"Subject: one\r\n" + field + b"\r\nTo: bob\r\n"), "<a@b>", field)
+
+    def test_what_is_no_identifier_is_none(self) -> None:
+        for field in (b"X-Message-ID: <a@b>", b"Message-ID:", b"Message-ID: <\xff@b>", b"Message-ID: <a b@c>"):
+            self.assertEqual(message_id_of(ORDINARY + field + b"\r\n"), "", field)
+        self.assertEqual(message_id_of(ORDINARY), "")
+
+
+class Results(SynchronousTestCase):
+    def cleaned(self, *fields: bytes) -> list[bytes]:
+        head = b"".join(field + b"\r\n" for field in (b"Subject: one", *fields, b"To: bob"))
+        kept = (
+            without_results_of(head, "Mx.Example.test").removeprefix(b"Subject: one\r\n").removesuffix(b"To: bob\r\n")
+        )
+        return kept.split(b"\r\n")[:-1]
+
+    def test_fields_that_claim_to_be_ours_are_removed_whole(self) -> None:
+        for ours in (
+            b"Authentication-Results: mx.example.test; spf=pass",
+            b"AUTHENTICATION-RESULTS:MX.EXAMPLE.TEST 1; none",
+            b"Authentication-Results: mx.example.test.; none",
+            b"Authentication-Results :\r\n mx.example.test;\r\n\tspf=pass\r\n dkim=pass",
+            b'Authentication-Results: "mx.example.test"; none',
+            b"Authentication-Results: (a (nested) \\) comment) mx.example.test; none",
+            b"Authentication-Results: mx.example.test(comment); none",
+            b"Authentication-Results: mx.ex\\ample.test; none",
+        ):
+            self.assertEqual(self.cleaned(ours), [], ours)
+
+    def test_fields_of_others_stay_octet_for_octet(self) -> None:
+        for theirs in (
+            b"Authentication-Results: other.test; spf=pass",
+            b"Authentication-Results: amx.example.test; none",
+            b"Authentication-Results: mx.example.testing; none",
+            b"Authentication-Results: other.test (mx.example.test); none",
+            b"Authentication-Results: ) other.test; none",
+            b"Authentication-Results:",
+            b"Authentication-Results: \\",
+            b"X-Authentication-Results: mx.example.test; none",
+            b"Authentication-Results-Old: mx.example.test; none",
+        ):
+            self.assertEqual(self.cleaned(theirs), [theirs])
+
+    def test_a_head_without_them_is_the_same_object(self) -> None:
+        self.assertIs(without_results_of(ORDINARY, "mx.example.test"), ORDINARY)

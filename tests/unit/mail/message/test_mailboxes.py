@@ -1,0 +1,44 @@
+"""Mailboxes are read as people and programs write them."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.mail.address import Address, AddressSyntaxError
+from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
+
+ALICE = Mailbox("Alice", Address("alice", "example.org"))
+BOB = Mailbox("", Address("bob", "example.org"))
+
+
+class Lists(SynchronousTestCase):
+    def test_names_comments_and_groups(self) -> None:
+        for text in (
+            "Alice <alice@example.org>, bob@example.org",
+            '"Alice" <alice@example.org>,, <bob@example.org>',
+            "Alice (a \\( friend) <alice@example.org>,\tbob @ example . org (Bob)",
+            "Friends: Alice <alice@example.org>, bob@example.org;",
+            "Alice <@relay.test:alice@example.org>, Others: bob@example.org;",
+        ):
+            text = text.replace("\t", " ")
+            self.assertEqual(parse_mailboxes(text), [ALICE, BOB])
+            self.assertEqual(read_mailboxes(text), [ALICE, BOB])
+
+    def test_commas_and_quotes_in_names_come_back(self) -> None:
+        for name in ("Example, Alice", 'A "b" \\c', "=?utf-8?q?x?=", "Jörg Müller", "a@b"):
+            written = str(Mailbox(name, ALICE.address))
+            self.assertEqual(parse_mailboxes(written), [Mailbox(name, ALICE.address)])
+
+    def test_a_quoted_local_part_is_an_address(self) -> None:
+        self.assertEqual(parse_mailboxes('"a b"@example.org'), [Mailbox("", Address("a b", "example.org"))])
+
+    def test_what_a_person_mistypes_is_quoted_back(self) -> None:
+        for text in ("alice", "Alice <alice>", "a@b@c", "a@example.org\r\nBcc: b@example.org"):
+            self.assertRaises(AddressSyntaxError, parse_mailboxes, text)
+        self.assertIn("'alice'", str(self.assertRaises(AddressSyntaxError, parse_mailboxes, "x@y.z, alice")))
+
+    def test_what_a_stranger_mistypes_is_left_out(self) -> None:
+        self.assertEqual(read_mailboxes("undisclosed-recipients:;, alice, Alice <alice@example.org>"), [ALICE])
+        self.assertEqual(read_mailboxes("=?utf-8?q?Alice=0A?= <alice@example.org>"), [ALICE])
+        self.assertEqual(read_mailboxes("("), [])
+        self.assertEqual(str(BOB), "bob@example.org")

@@ -1,0 +1,122 @@
+"""What is left of twisted.mail's POP3: each stock attribute is ours, or is in a list that says why it may stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.mail import pop3
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.net.pop3.server import POP3Server
+from tests.fakes.net.pop3_house import POP3House
+
+# Stock code that stays, since nothing of ours calls it: a test below replaces each of these by a trap.
+UNREACHED: Final = frozenset(
+    {
+        # The input pump: `dataReceived` is ours.
+        "lineReceived",
+        "lineLengthExceeded",
+        "state_COMMAND",
+        "state_AUTH",
+        "processCommand",
+        "_unblock",
+        "_longOperation",
+        "_coiterate",
+        # Verbs that wire.pop3.grammar does not have.
+        "do_APOP",
+        "do_LAST",
+        "do_RPOP",
+        "generateMagic",
+        "authenticateUserAPOP",
+        # The portal is asked by net.serving.authentication, which is told the mind.
+        "authenticateUserPASS",
+        "_cbMailbox",
+        "_ebMailbox",
+        "_ebUnexpected",
+        # RETR and TOP are sent by net.pop3.sending.
+        "_getMessageFile",
+        "_sendMessageContent",
+        "transformChunk",
+        "finishedFileTransfer",
+        # The transport's producer is net.serving.connection's.
+        "stopProducing",
+    }
+)
+
+# Values: of the code above, or None until the session sets its own.
+UNUSED_VALUES: Final = frozenset(
+    {
+        "AUTH_CMDS",
+        "MAX_LENGTH",
+        "_buffer",
+        "_highest",
+        "_onLogout",
+        "_userIs",
+        "blocked",
+        "delimiter",
+        "magic",
+        "mbox",
+        "portal",
+        "schedule",
+        "state",
+        "timeOut",
+        "factory",
+    }
+)
+
+
+def stock_attributes() -> set[str]:
+    """What pop3.POP3 and its line receiver bring, without what every protocol has."""
+    names: set[str] = set()
+    for owner in (pop3.POP3, LineOnlyReceiver):
+        names |= {name for name in vars(owner) if not name.startswith("__")}
+    return names
+
+
+def is_ours(name: str) -> bool:
+    """Whether the class that answers for that name is one of emailsys."""
+    owner = next(owner for owner in POP3Server.__mro__ if name in vars(owner))
+    return owner.__module__.startswith("emailsys.")
+
+
+class StockTests(SynchronousTestCase):
+    """A new Twisted that brings a new do_X, or a name of ours that is mistyped, is seen here."""
+
+    def test_every_stock_attribute_is_ours_or_has_its_reason(self) -> None:
+        left = {name for name in stock_attributes() if not is_ours(name)}
+        self.assertEqual(left - UNREACHED - UNUSED_VALUES, set())
+
+    def test_the_list_names_nothing_that_is_gone(self) -> None:
+        known = {name for owner in POP3Server.__mro__ for name in vars(owner)}
+        self.assertEqual((UNREACHED | UNUSED_VALUES) - known, set())
+
+    def test_what_is_said_to_be_unreached_is_unreached(self) -> None:
+        """Every trap stays shut while a client says all that there is to say, and much that there is not."""
+
+        def trap(name: str) -> Callable[..., Any]:
+            def reached(*args: object, **kwargs: object) -> None:
+                raise AssertionError(f"stock {name} was reached")
+
+            return reached
+
+        for name in UNREACHED:
+            self.patch(POP3Server, name, trap(name))
+        house = POP3House()
+        said = (
+            b"CAPA\r\nAPOP a b\r\nRPOP a\r\nLAST\r\nAUTH\r\nAUTH LOGIN\r\n*\r\nSTLS\r\nUTF8\r\n"
+            b"USER alice@example.test\r\nPASS x\r\nUSER alice@example.test\r\nPASS secret\r\nLAST\r\nSTAT\r\nLIST\r\n"
+            b"LIST 1\r\nUIDL\r\nUIDL 1\r\nRETR 1\r\nTOP 1 1\r\nDELE 1\r\nDELE x\r\nNOOP\r\nRSET\r\n"
+            + b"x" * 20_000
+            + b"\r\nQUIT\r\n"
+        )
+        peer = house.connect()
+        for start in range(0, len(said), 7):
+            peer.say(said[start : start + 7])
+        self.assertTrue(peer.heard().endswith(b"-ERR line too long\r\n+OK bye, 0 messages removed\r\n"))
+        silent = house.login()
+        house.clock.advance(601)
+        self.assertIn(b"-ERR silent for too long", silent.heard())
+        house.login().lose()
+        self.assertEqual(house.telemetry.counters["surprise"], 0)

@@ -1,0 +1,307 @@
+"""The pump of every server session: one command at a time, replies together, and every way it can end."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IReadWriteDescriptor, ITCPTransport
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from emailsys.net.serving.connection import Connection
+from emailsys.net.serving.replies import MAX_WAITING_OCTETS
+from emailsys.net.serving.turn_end import Turn
+from emailsys.telemetry import Telemetry
+from emailsys.wire.lines import Flaw, LineReader
+from tests.dialogue.peers import MemoryPeer
+
+
+class Lines:
+    """A session of lines, each an event."""
+
+    def __init__(self) -> None:
+        self._lines = LineReader()
+
+    @property
+    def waiting(self) -> int:
+        return self._lines.waiting
+
+    def feed(self, octets: bytes) -> None:
+        self._lines.feed(octets)
+
+    def next_event(self) -> bytes | None:
+        line = self._lines.next_line(1 << 30)
+        assert not isinstance(line, Flaw)
+        return line
+
+
+class Echo(Connection[bytes]):
+    """Says each line back; `wait` waits for `waiting`, `raise` raises, `later` raises in a coroutine."""
+
+    def __init__(self) -> None:
+        self.wire = Lines()
+        self.clock: Clock = Clock()
+        self.turn = Turn(self.clock, Telemetry())
+        self.first_timeout = 100.0
+        self.waiting: Deferred[None] = Deferred()
+        self.failures: list[Failure] = []
+        self.ends: list[Failure] = []
+        self.greeting_fails = False
+        self.ending_fails = False
+
+    def greet(self) -> None:
+        self.send(b"hello\r\n")
+        if self.greeting_fails:
+            raise ValueError("greeting")
+
+    def perform(self, event: bytes) -> Coroutine[Any, Any, None] | None:
+        if event == b"wait":
+            return self._wait(self.waiting)
+        if event == b"later":
+            return self._raise()
+        if event == b"room":
+            return self.room()
+        if event == b"raise":
+            raise ValueError("at once")
+        if event == b"close":
+            self.close()
+        self.send(event + b"\r\n")
+        return None
+
+    async def _wait(self, waiting: Deferred[None]) -> None:
+        await waiting
+        self.send(b"waited\r\n")
+
+    async def _raise(self) -> None:
+        raise ValueError("later")
+
+    def failed(self, failure: Failure) -> None:
+        self.failures.append(failure)
+        self.send(b"failed\r\n")
+
+    def timed_out(self) -> None:
+        self.send(b"too late\r\n")
+        self.close()
+
+    def tls_began(self) -> None:
+        self.send(b"tls\r\n")
+
+    def ended(self, reason: Failure) -> None:
+        self.ends.append(reason)
+        if self.ending_fails:
+            raise ValueError("ending")
+
+
+class ConnectionTests(SynchronousTestCase):
+    """A connection and its peer in memory."""
+
+    def setUp(self) -> None:
+        self.echo = Echo()
+
+    def connect(self) -> MemoryPeer:
+        peer = MemoryPeer(self.echo, self.echo.clock)
+        peer.heard()
+        return peer
+
+    def test_a_greeting_that_fails_is_told(self) -> None:
+        self.echo.greeting_fails = True
+        self.assertEqual(MemoryPeer(self.echo, self.echo.clock).heard(), b"hello\r\nfailed\r\n")
+
+    def test_commands_behind_one_that_waits_are_answered_after_it(self) -> None:
+        peer = self.connect()
+        peer.say(b"a\r\nwait\r\nb\r\nc\r\n")
+        self.assertEqual(peer.heard(), b"a\r\n")
+        self.assertTrue(self.echo.busy)
+        self.echo.waiting.callback(None)
+        self.assertEqual(peer.heard(), b"waited\r\nb\r\nc\r\n")
+        self.assertFalse(self.echo.busy)
+
+    def test_a_failure_is_told_at_once_or_later_and_the_session_goes_on(self) -> None:
+        peer = self.connect()
+        peer.say(b"raise\r\nlater\r\na\r\n")
+        self.assertEqual(peer.heard(), b"failed\r\nfailed\r\na\r\n")
+        self.assertEqual([str(failure.value) for failure in self.echo.failures], ["at once", "later"])
+
+    def test_reading_pauses_while_64_kib_wait(self) -> None:
+        peer = self.connect()
+        peer.say(b"wait\r\n")
+        while self.echo.wire.waiting <= MAX_WAITING_OCTETS:
+            self.assertEqual(peer.transport.producerState, "producing")
+            peer.say(b"x" * 998 + b"\r\n")
+        self.assertEqual(peer.transport.producerState, "paused")
+        self.echo.waiting.callback(None)
+        self.assertEqual(peer.transport.producerState, "producing")
+        self.assertEqual(peer.heard().count(b"\r\n"), 1 + 66)
+
+    def test_time_spent_by_us_is_not_held_against_the_peer(self) -> None:
+        peer = self.connect()
+        peer.say(b"wait\r\n")
+        self.echo.clock.pump([99, 99, 99])
+        self.assertEqual(peer.heard(), b"")
+        self.echo.waiting.callback(None)
+        self.echo.clock.advance(99)
+        self.assertEqual(peer.heard(), b"waited\r\n")
+        self.echo.clock.advance(2)
+        self.assertEqual(peer.heard(), b"too late\r\n")
+        self.assertTrue(peer.lost)
+
+    def test_octets_that_make_no_command_do_not_stop_the_clock(self) -> None:
+        peer = self.connect()
+        for _ in range(4):
+            peer.say(b"x")
+            self.echo.clock.advance(26)
+        self.assertEqual(peer.heard(), b"too late\r\n")
+
+    def test_nothing_is_acted_on_after_a_close(self) -> None:
+        peer = self.connect()
+        peer.say(b"close\r\na\r\n")
+        self.assertNotIn(b"a\r\n", peer.heard())
+        self.echo.dataReceived(b"b\r\n")
+        self.echo.close()
+        self.echo.abort()
+        self.assertFalse(peer.transport.aborted)
+        self.assertEqual(len(self.echo.ends), 1)
+        self.assertEqual(self.echo.clock.getDelayedCalls(), [])
+
+    def test_what_waits_for_room_ends_when_the_peer_goes(self) -> None:
+        peer = self.connect()
+        self.echo.choke()
+        peer.say(b"room\r\n")
+        self.echo.unchoke()
+        peer.say(b"room\r\na\r\n")
+        self.assertEqual(peer.heard(), b"a\r\n")
+        waiting = Deferred.fromCoroutine(self._room_when_choked())
+        peer.lose()
+        self.failureResultOf(waiting, ConnectionLost)
+        self.failureResultOf(Deferred.fromCoroutine(self.echo.room()), ConnectionLost)
+        self.echo.unchoke()
+        self.assertEqual(self.echo.failures, [])
+
+    async def _room_when_choked(self) -> None:
+        self.echo.choke()
+        await self.echo.room()
+
+    def test_a_command_that_ends_after_the_peer_has_gone_says_nothing(self) -> None:
+        peer = self.connect()
+        peer.say(b"wait\r\na\r\n")
+        peer.lose()
+        self.echo.waiting.callback(None)
+        self.assertEqual(peer.heard(), b"")
+        self.assertEqual(self.echo.failures, [])
+
+    def test_a_session_that_cannot_end_in_order_is_told(self) -> None:
+        self.echo.ending_fails = True
+        self.connect().lose()
+        self.assertEqual(len(self.echo.failures), 1)
+
+    def test_a_handshake_that_nobody_asked_for_changes_nothing(self) -> None:
+        peer = self.connect()
+        self.echo.handshakeCompleted()
+        self.assertFalse(self.echo.secure)
+        self.assertEqual(peer.heard(), b"")
+
+    def test_a_silent_handshake_is_ended_by_its_own_time(self) -> None:
+        self.echo.first_timeout = 10.0
+        peer = MemoryPeer(self.echo, self.echo.clock)
+        peer.heard()
+        self.echo.start_tls(object())  # type: ignore[arg-type]
+        self.echo.clock.advance(29)
+        self.assertFalse(peer.transport.aborted)
+        self.echo.clock.advance(2)
+        self.assertTrue(peer.transport.aborted)
+        self.assertEqual(peer.heard(), b"")
+
+
+@implementer(IReadWriteDescriptor, ITCPTransport)
+class Socket(StringTransport):  # type: ignore[misc]  # what a connection asks of them
+    """A TCP transport whose socket takes `takes` octets at once, or has failed; what was given to the reactor waits."""
+
+    def __init__(self, takes: int | Exception) -> None:
+        super().__init__()
+        self.takes = takes
+        self.sent = b""
+        self.dataBuffer = b""
+        self._tempDataBuffer: list[bytes] = []
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Not seen here."""
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        if isinstance(self.takes, Exception):
+            return self.takes
+        self.sent += data[: self.takes]
+        return min(self.takes, len(data))
+
+    def write(self, data: bytes) -> None:
+        self._tempDataBuffer.append(data)
+
+
+class WritingTests(SynchronousTestCase):
+    """A reply goes to the socket when the turn ends; what that does not take waits for the reactor's next round."""
+
+    def connected(self, takes: int | Exception) -> tuple[Echo, Socket]:
+        echo, transport = Echo(), Socket(takes)
+        echo.makeConnection(transport)
+        self.addCleanup(echo.connectionLost, Failure(ConnectionLost()))
+        return echo, transport
+
+    def test_what_the_socket_takes_is_sent_at_the_end_of_the_turn(self) -> None:
+        echo, transport = self.connected(100)
+        echo.dataReceived(b"a\r\n")
+        echo.dataReceived(b"b\r\n")
+        self.assertEqual(transport.sent, b"hello\r\n")
+        echo.clock.advance(0)
+        self.assertEqual(transport.sent, b"hello\r\na\r\nb\r\n")
+        self.assertEqual(transport._tempDataBuffer, [])
+
+    def test_what_is_said_before_a_wait_does_not_wait_for_its_end(self) -> None:
+        echo, transport = self.connected(100)
+        echo.dataReceived(b"a\r\nwait\r\n")
+        echo.clock.advance(0)
+        self.assertEqual(transport.sent, b"hello\r\na\r\n")
+
+    def test_last_words_do_not_wait_for_the_end_of_the_turn(self) -> None:
+        echo, transport = self.connected(100)
+        echo.dataReceived(b"a\r\nclose\r\n")
+        self.assertEqual(transport.sent, b"hello\r\na\r\n")
+
+    def test_what_goes_through_tls_is_written_at_once(self) -> None:
+        """The TLS layer gathers writes itself, until the reactor's next turn."""
+        echo, transport = self.connected(100)
+        echo.secure = True
+        echo.dataReceived(b"a\r\n")
+        self.assertEqual(transport._tempDataBuffer, [b"a\r\n"])
+
+    def test_the_turn_of_one_that_is_gone_is_passed_over(self) -> None:
+        echo, transport = Echo(), Socket(100)
+        echo.makeConnection(transport)
+        echo.dataReceived(b"a\r\n")
+        echo.connectionLost(Failure(ConnectionLost()))
+        echo.clock.advance(0)
+        self.assertEqual(transport.sent, b"hello\r\n")
+
+    def test_the_rest_waits_and_nothing_overtakes_it(self) -> None:
+        echo, transport = self.connected(3)
+        for line in (b"a\r\n", b"b\r\n"):
+            echo.dataReceived(line)
+            echo.clock.advance(0)
+        self.assertEqual(transport.sent, b"hel")
+        self.assertEqual(b"".join(transport._tempDataBuffer), b"lo\r\na\r\nb\r\n")
+
+    def test_an_error_is_left_to_the_reactor(self) -> None:
+        _, transport = self.connected(ConnectionLost())
+        self.assertEqual(transport._tempDataBuffer, [b"hello\r\n"])
+
+    def test_twisted_still_has_the_buffers_that_are_looked_at(self) -> None:
+        """An upgrade that renames them must not go unnoticed."""
+        descriptor = FileDescriptor(MemoryReactorClock())
+        descriptor.connected = 1
+        descriptor.write(b"waits")
+        self.assertEqual((descriptor.dataBuffer, descriptor._tempDataBuffer), (b"", [b"waits"]))

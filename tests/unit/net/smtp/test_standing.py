@@ -1,0 +1,227 @@
+"""Who a client is, how a session ends, and what is told of it."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.config.settings import SMTPSettings
+from emailsys.interfaces import LoginBusy, StoreError
+from emailsys.mail.address import parse
+from emailsys.mail.envelope import Client, LocalRoute, Recipient
+from emailsys.net.smtp.service import Kind
+from tests.dialogue.peers import LOOPBACK, LOOPBACK_6, STRANGER, MemoryPeer, MemoryTransport
+from tests.fakes.net.smtp_house import SMTPHouse
+from tests.unit.net.smtp.test_server import LOGIN, codes, greeted, in_data
+
+
+class Standing(SynchronousTestCase):
+    def test_plain_logins_are_for_loopback_only_and_only_where_the_config_says_so(self) -> None:
+        for allowed, peer, offered in (
+            (True, LOOPBACK, True),
+            (True, LOOPBACK_6, True),
+            (True, STRANGER, False),
+            (False, LOOPBACK, False),
+        ):
+            house = SMTPHouse(Kind.SUBMISSION, SMTPSettings(plaintext_auth_on_loopback=allowed))
+            client = house.connect(peer)
+            client.say(b"EHLO client\r\n")
+            self.assertIs(b"AUTH PLAIN LOGIN" in client.heard(), offered)
+            client.say(LOGIN)
+            self.assertEqual(codes(client.heard()), [235 if offered else 530])
+
+    def test_help_names_what_the_client_may_use_now_and_no_more(self) -> None:
+        """The receive port has no logins, and a login needs TLS first: a person who reads HELP is not led astray."""
+
+        def offered(kind: Kind, tls: bool) -> bytes:
+            client = SMTPHouse(kind).connect(tls=tls)
+            client.heard()
+            client.say(b"HELP\r\n")
+            return client.heard().removeprefix(b"214 2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT")
+
+        self.assertEqual(offered(Kind.RECEIVE, tls=False), b" STARTTLS; RFC 5321\r\n")
+        self.assertEqual(offered(Kind.RECEIVE, tls=True), b"; RFC 5321\r\n")
+        self.assertEqual(offered(Kind.SUBMISSION, tls=False), b" STARTTLS; RFC 5321\r\n")
+        self.assertEqual(offered(Kind.SUBMISSION, tls=True), b" AUTH; RFC 5321\r\n")
+
+    def test_implicit_tls_greets_after_the_handshake_and_offers_no_starttls(self) -> None:
+        house = SMTPHouse(Kind.SUBMISSION)
+        client = house.connect(tls=True)
+        self.assertEqual(codes(client.heard()), [220])
+        client.say(b"EHLO client\r\n")
+        heard = client.heard()
+        self.assertIn(b"AUTH PLAIN LOGIN", heard)
+        self.assertNotIn(b"STARTTLS", heard)
+        client.say(LOGIN + b"MAIL FROM:<alice@example.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\none\r\n.\r\n")
+        self.assertEqual(codes(client.heard()), [235, 250, 250, 354, 250])
+        self.assertIn(b" with ESMTPSA id ", house.messages[-1].body)
+        self.assertIn(b"\t(TLSv1.3 TLS_AES_256_GCM_SHA384)\r\n", house.messages[-1].body)
+
+    def test_without_certificates_starttls_is_not_offered(self) -> None:
+        house = SMTPHouse(starttls=False)
+        client = house.connect()
+        client.say(b"EHLO client\r\nSTARTTLS\r\n")
+        heard = client.heard()
+        self.assertNotIn(b"250-STARTTLS", heard)
+        self.assertIn(b"454 4.7.0 ", heard)
+
+    def test_policy_learns_who_asks(self) -> None:
+        house = SMTPHouse(Kind.SUBMISSION)
+        client = greeted(house, tls=True)
+        client.say(LOGIN)
+        (mind,) = house.minds
+        self.assertEqual((mind.ip, mind.helo, mind.protocol), ("192.0.2.7", "client", "ESMTPS"))
+        self.assertEqual(mind.tls, "TLSv1.3 TLS_AES_256_GCM_SHA384")
+
+    def test_too_many_logins_at_once_are_put_off(self) -> None:
+        for error in (LoginBusy(), StoreError("locked")):
+            house = SMTPHouse(Kind.SUBMISSION)
+            house.raises["login"] = error
+            client = greeted(house, tls=True)
+            client.say(LOGIN + LOGIN)
+            self.assertEqual(codes(client.heard()), [454, 235])
+            self.assertEqual(house.telemetry.surprises, [])
+
+    def test_a_login_that_ends_after_the_peer_has_gone_is_given_back(self) -> None:
+        house = SMTPHouse(Kind.SUBMISSION)
+        waiting: Deferred[None] = Deferred()
+        house.waits["login"] = waiting
+        client = greeted(house, tls=True)
+        client.say(LOGIN)
+        client.lose()
+        self.assertEqual(house.logged_out, 0)
+        waiting.callback(None)
+        self.assertEqual(house.logged_out, 1)
+
+    def test_a_stranger_is_logged_out_at_the_end(self) -> None:
+        house = SMTPHouse()
+        client = in_data(house)
+        client.lose()
+        self.assertEqual((len(house.minds), house.logged_out), (1, 1))
+
+    def test_starttls_ends_the_login(self) -> None:
+        house = SMTPHouse(Kind.SUBMISSION, SMTPSettings(plaintext_auth_on_loopback=True))
+        client = greeted(house, peer=LOOPBACK)
+        client.say(LOGIN + b"STARTTLS\r\n")
+        self.assertEqual(codes(client.heard()), [235, 220])
+        self.assertEqual(house.logged_out, 1)
+        self.successResultOf(Deferred.fromCoroutine(client.starttls()))
+        client.say(b"EHLO client\r\nMAIL FROM:<alice@example.test>\r\n")
+        self.assertEqual(codes(client.heard()), [250, 530])
+
+    def test_passwords_are_never_logged(self) -> None:
+        house = SMTPHouse(Kind.SUBMISSION)
+        client = greeted(house, tls=True)
+        client.say(b"AUTH PLAIN AGFsaWNlQGV4YW1wbGUudGVzdAB3cm9uZw==\r\n" + LOGIN + b"QUIT\r\n")
+        told = repr(house.telemetry.lines)
+        self.assertEqual(house.telemetry.of("smtp.login_refused")[0]["user"], "alice@example.test")
+        for secret in ("wrong", "secret", "AGFsaWNl"):
+            self.assertNotIn(secret, told)
+
+
+class Endings(SynchronousTestCase):
+    def test_a_peer_that_does_not_close_is_aborted_some_seconds_later(self) -> None:
+        house = SMTPHouse()
+        server = house.server()
+        client = MemoryPeer(server, house.clock)
+        client.transport.loseConnection = lambda: None  # type: ignore[method-assign]
+        client.say(b"QUIT\r\n")
+        house.clock.advance(5)
+        self.assertFalse(client.transport.aborted)
+        house.clock.advance(0.1)
+        self.assertTrue(client.transport.aborted)
+
+    def test_a_silent_client_that_does_not_read_is_aborted(self) -> None:
+        house = SMTPHouse()
+        client = greeted(house)
+        assert client.transport.producer is not None
+        client.transport.producer.pauseProducing()
+        house.clock.advance(300)
+        self.assertTrue(client.transport.aborted)
+
+    def test_a_slow_commit_is_not_the_clients_silence(self) -> None:
+        house = SMTPHouse()
+        house.store.hold_commits = True
+        client = in_data(house)
+        client.say(b"one\r\n.\r\n")
+        house.clock.advance(1000)
+        self.assertFalse(client.lost)
+        house.store.let_go()
+        self.assertEqual(codes(client.heard()), [250])
+
+    def test_who_left_within_the_handshake_of_tls_is_named(self) -> None:
+        house = SMTPHouse(Kind.SUBMISSION)
+        client = MemoryPeer(house.server(), house.clock)
+        client.lose()
+        server = house.server()
+        server.makeConnection(MemoryTransport(tls=True))
+        server.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual([event["ip"] for event in house.telemetry.of("smtp.end")], ["192.0.2.7"] * 2)
+
+    def test_a_session_that_ends_leaves_no_timer(self) -> None:
+        house = SMTPHouse()
+        client = in_data(house)
+        client.say(b"one\r\n")
+        client.lose()
+        self.assertEqual(house.clock.getDelayedCalls(), [])
+        self.assertEqual(house.factory.sessions, set())
+
+    def test_a_drain_ends_the_idle_and_lets_messages_arrive(self) -> None:
+        house = SMTPHouse()
+        idle, writing, committing = greeted(house), in_data(house), in_data(house)
+        house.store.hold_commits = True
+        committing.say(b"one\r\n.\r\n")
+        self.assertEqual(house.factory.drain(), 3)
+        self.assertEqual(codes(idle.heard()), [421])
+        self.assertTrue(idle.lost)
+        house.store.hold_commits = False
+        house.store.let_go()
+        writing.say(b"two\r\n.\r\n")
+        self.assertEqual(codes(writing.heard()), [250])
+        self.assertEqual(codes(committing.heard()), [250])
+        # Asked again and again until all have gone, it says so only once.
+        self.assertEqual([house.factory.drain(), house.factory.drain()], [2, 2])
+        self.assertEqual(codes(writing.heard()), [421])
+        self.assertEqual(codes(committing.heard()), [421])
+        self.assertEqual(house.factory.drain(), 0)
+        self.assertEqual(len(house.messages), 2)
+
+    def test_what_happened_is_told_in_one_event_each(self) -> None:
+        house = SMTPHouse()
+        client = in_data(house)
+        client.say(b"one\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<nobody@example.test>\r\nQUIT\r\n")
+        self.assertEqual([name for name, _ in house.telemetry.lines], ["accepted", "refused", "smtp.end"])
+        (accepted,), (refused,), (end,) = map(house.telemetry.of, ("accepted", "refused", "smtp.end"))
+        self.assertEqual(
+            {key: str(accepted[key]) for key in ("queue_id", "sender", "rcpts", "tls", "account")},
+            {
+                "queue_id": house.messages[0].queue_id,
+                "sender": "carol@elsewhere.test",
+                "rcpts": "1",
+                "tls": "None",
+                "account": "None",
+            },
+        )
+        self.assertEqual(accepted["octets"], len(house.messages[0].body))
+        self.assertEqual((refused["reply"], refused["sender"]), ("550 5.1.1", "<>"))
+        self.assertEqual((end["accepted"], end["refused"], end["helo"]), (1, 1, "client"))
+        self.assertEqual({accepted["session"], refused["session"]}, {end["session"]})
+
+
+class Envelopes(SynchronousTestCase):
+    def test_the_store_gets_the_routes_that_policy_gave(self) -> None:
+        house = SMTPHouse()
+        client = in_data(house)
+        client.say(b"one\r\n.\r\n")
+        bob = house.logins[b"bob@example.test"]
+        envelope = house.messages[0].envelope
+        self.assertEqual(envelope.recipients, (Recipient(parse("bob@example.test"), (LocalRoute(bob.account_id),)),))
+        self.assertEqual(envelope.arrived_at, house.store.now())
+
+    def test_a_session_has_a_name_of_its_own(self) -> None:
+        house = SMTPHouse()
+        names = {house.server().session for _ in range(3)}
+        self.assertEqual(len(names), 3)
+        self.assertIsInstance(house.server().client, Client)

@@ -1,0 +1,93 @@
+"""Of twisted.mail's SMTP server nothing is left in the way that was not looked at."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.mail import smtp
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.net.smtp.server import ESMTPServer
+from tests.fakes.net.smtp_house import SMTPHouse
+
+# What ours takes from upstream, and why it may.
+JUSTIFIED: Final = {
+    # Set by makeConnection and the factory.
+    "transport": "the connection",
+    "connected": "set by makeConnection",
+    "factory": "set by buildProtocol",
+    "portal": "set by buildProtocol",
+    "makeConnection": "calls our connectionMade",
+    "logPrefix": "a name for Twisted's own log",
+    "noisy": "read by nothing but stock do_DATA",
+    # Time.
+    "timeOut": "TimeoutMixin's, which we use",
+    "timeout": "read by nothing but stock connectionMade",
+    "setTimeout": "TimeoutMixin's, over our callLater",
+    "resetTimeout": "TimeoutMixin's, over our callLater",
+    "_TimeoutMixin__timedOut": "calls our timeoutConnection",
+    "_TimeoutMixin__timeoutCall": "TimeoutMixin's",
+    # The frame that is kept.
+    "host": "a property that makes octets of the host name",
+    "delivery": "the avatar",
+    "authenticated": "whether somebody is logged in",
+    # Data that only stock methods read, none of which is left.
+    "MAX_LENGTH": "stock dataReceived",
+    "_buffer": "stock dataReceived",
+    "delimiter": "stock dataReceived and sendLine",
+    "deliveryFactory": "stock validateFrom",
+    "_onLogout": "stock connectionLost",
+    "canStartTLS": "stock extensions",
+    "startedTLS": "stock extensions",
+    "ctx": "stock ext_STARTTLS",
+    "mail_re": "stock do_MAIL",
+    "rcpt_re": "stock do_RCPT",
+    "qstring": "stock mail_re and rcpt_re",
+}
+
+STOCK_WAYS: Final = (
+    "lineReceived",
+    "lineLengthExceeded",
+    "dataLineReceived",
+    "sendLine",
+    "sendCode",
+    "sendSyntaxError",
+    "greeting",
+    "do_UNKNOWN",
+    "state_COMMAND",
+    "state_DATA",
+    "state_AUTH",
+    "_messageHandled",
+    "_disconnect",
+    "_cbFromValidate",
+    "_ebFromValidate",
+    "_cbToValidate",
+    "_ebToValidate",
+    "_cbAnonymousAuthentication",
+    "_cbAuthenticated",
+    "_ebAuthenticated",
+)
+
+
+class Stock(SynchronousTestCase):
+    def test_what_is_not_overridden_is_justified(self) -> None:
+        """An upgrade of Twisted that adds a way past our input pump must be seen."""
+        left = set()
+        for name in dir(smtp.ESMTP):
+            owner = next(owner for owner in ESMTPServer.__mro__ if name in vars(owner))
+            if not name.startswith("__") and owner.__module__.startswith("twisted."):
+                left.add(name)
+        self.assertEqual(left - set(JUSTIFIED), set())
+        self.assertEqual(set(JUSTIFIED) - left, set(), "no longer taken from upstream")
+
+    def test_stock_ways_of_input_and_delivery_lead_nowhere(self) -> None:
+        server = SMTPHouse().server()
+        for name in STOCK_WAYS:
+            self.assertRaises(RuntimeError, getattr(server, name), b"x")
+
+    def test_the_frame_is_that_of_twisted_mail(self) -> None:
+        house = SMTPHouse()
+        self.assertIsInstance(house.factory, smtp.SMTPFactory)
+        self.assertIsInstance(house.server(), smtp.ESMTP)
+        self.assertIs(house.server().portal, house.service.portal)
+        self.assertEqual(house.server().host, b"mx.example.test")

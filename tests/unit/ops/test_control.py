@@ -1,0 +1,376 @@
+"""The control socket: requests by JSON lines, over the accounts in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import threading
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import defer
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from emailsys.interfaces import StoreFull
+from emailsys.operations import IAccounts
+from emailsys.ops import control
+from emailsys.ops.commands import Commands
+from emailsys.ops.control import (
+    MAX_REQUEST_OCTETS,
+    ControlFactory,
+    ControlFailed,
+    ControlListener,
+    ControlProtocol,
+    NoDaemon,
+    ask,
+    bind_control,
+    peer_uid,
+)
+from emailsys.ops.store_access import Hooks
+from emailsys.telemetry import Telemetry
+from tests.fakes.store.memory_store import MemoryStore
+
+UNBOUNDED = {"quota": None, "used": None}
+
+
+class Case(SynchronousTestCase):
+    """A connection to the control socket of a daemon with an empty store."""
+
+    def setUp(self) -> None:
+        self.store = MemoryStore(Clock())
+        self.accounts = self.store.accounts
+        verifyObject(IAccounts, self.accounts)
+        self.telemetry = Telemetry()
+        self.commands = Commands(self.store, self.telemetry, Hooks(lambda: {"pid": 5}))
+
+    def answer(self, request: object) -> dict[str, Any]:
+        answer = self.successResultOf(defer.Deferred.fromCoroutine(self.commands.answer(request)))
+        assert isinstance(answer, dict)
+        return answer
+
+    def result(self, **request: object) -> Any:
+        answer = self.answer(request)
+        self.assertIn("result", answer, answer)
+        return answer["result"]
+
+    def error(self, **request: object) -> tuple[str, str]:
+        answer = self.answer(request)
+        self.assertIn("error", answer, answer)
+        return answer["error"]["kind"], answer["error"]["message"]
+
+    def with_users(self) -> None:
+        self.result(command="domain.add", name="example.test", postmaster=["ann", "example.test"])
+        for name in ("ann", "bob"):
+            self.result(command="user.add", address=[name, "example.test"], credentials=[["argon2id", "secret"]])
+
+
+class CommandTests(Case):
+    """What can be asked for."""
+
+    def test_a_domain_and_its_users_are_added_listed_and_removed(self) -> None:
+        """The ordinary life of a small system."""
+        self.with_users()
+        self.assertEqual(
+            self.result(command="domain.list"),
+            [{"name": "example.test", "postmaster": "ann@example.test", "users": 2, "octets": 0, **UNBOUNDED}],
+        )
+        self.assertEqual(
+            self.result(command="user.list", domain=None),
+            [
+                {"address": "ann@example.test", "enabled": True, "messages": 0, "octets": 0, **UNBOUNDED},
+                {"address": "bob@example.test", "enabled": True, "messages": 0, "octets": 0, **UNBOUNDED},
+            ],
+        )
+        self.result(command="user.remove", address=["bob", "example.test"], purge=False)
+        self.assertEqual(len(self.result(command="user.list", domain="example.test")), 1)
+
+    def test_a_password_and_a_login_that_is_switched_off_reach_the_account(self) -> None:
+        """password, disable and enable."""
+        self.with_users()
+        self.result(command="user.password", address=["bob", "example.test"], credentials=[["argon2id", "other"]])
+        self.result(command="user.enabled", address=["bob", "example.test"], enabled=False)
+        login = self.successResultOf(defer.Deferred.fromCoroutine(self.accounts.find_login(("bob", "example.test"))))
+        assert login is not None
+        self.assertEqual((login.secret("argon2id"), login.account.enabled), ("other", False))
+
+    def test_what_cannot_be_done_is_refused_with_the_reason(self) -> None:
+        """A domain with users stays."""
+        self.with_users()
+        kind, message = self.error(command="domain.remove", name="example.test")
+        self.assertEqual(kind, "refused")
+        self.assertIn("users", message)
+        self.assertEqual(self.error(command="domain.remove", name="other.test")[0], "refused")
+
+    def test_each_answer_tells_which_store_it_is_from_where_that_is_not_the_default(self) -> None:
+        """A command says so on stderr, whatever configuration it would have looked for itself."""
+        url = "postgresql://mail@db.example/mail"
+        self.commands = Commands(self.store, self.telemetry, Hooks(store=url))
+        for request in ({"command": "domain.list"}, {"command": "user.list", "domain": "no.test"}, {"command": 7}):
+            self.assertEqual(self.answer(request)["store"], url)
+
+    def test_a_malformed_request_is_told_field_and_what_is_allowed(self) -> None:
+        """None of them reaches the store."""
+        good: dict[str, Any] = {"command": "user.add", "address": ["a", "b"], "credentials": [["argon2id", "x"]]}
+        for change, expected in (
+            ({"command": "user.drop"}, "command: found 'user.drop'; allowed: domain.add"),
+            ({"command": 5}, "command: found 5"),
+            ({"address": "a@b"}, "address: found 'a@b'; allowed: a pair"),
+            ({"address": ["a", ""]}, "address: found"),
+            ({"credentials": []}, "credentials: found something else; allowed: pairs"),
+            ({"credentials": [["argon2id"]]}, "credentials: found"),
+            ({"more": 1}, "more: found a field that this command does not have"),
+        ):
+            kind, message = self.error(**{**good, **change})
+            self.assertEqual(kind, "malformed")
+            self.assertTrue(message.startswith(expected), message)
+        for name in ("", "foo bar", "-x", "a@b", "[192.0.2.1]", "x..y", "x.", "a\nb", "a" * 64, "under_score"):
+            kind, message = self.error(command="domain.add", name=name, postmaster=["a", "example.test"])
+            self.assertEqual((kind, message[:12]), ("malformed", "name: found "), name)
+            self.assertIn("allowed: a domain name", message)
+        self.assertIn("purge", self.error(command="user.remove", address=["a", "b"], purge="yes")[1])
+        self.assertIn("domain", self.error(command="user.list", domain=5)[1])
+        self.assertIn("name", self.error(command="domain.remove")[1])
+        others: tuple[object, ...] = (None, 5, [], "text")
+        for request in others:
+            self.assertEqual(self.answer(request)["error"]["kind"], "malformed")
+
+    def test_a_full_store_is_busy_and_nothing_was_changed(self) -> None:
+        """The command may be tried again."""
+
+        async def full(domain: str | None) -> None:
+            raise StoreFull("the disk is full")
+
+        self.patch(self.accounts, "list_users", full)
+        kind, message = self.error(command="user.list", domain=None)
+        self.assertEqual(kind, "busy")
+        self.assertIn("the disk is full", message)
+
+    def test_a_defect_is_logged_once_and_told_without_its_traceback(self) -> None:
+        """The log is the daemon's, the command gets one line."""
+
+        async def broken(domain: str | None) -> None:
+            raise ZeroDivisionError("deep inside")
+
+        self.patch(self.accounts, "list_users", broken)
+        kind, message = self.error(command="user.list", domain=None)
+        self.assertEqual(kind, "defect")
+        self.assertNotIn("deep inside", message)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_the_status_comes_from_the_daemon(self) -> None:
+        """Without a daemon there is none."""
+        self.assertEqual(self.result(command="status"), {"pid": 5})
+        self.commands = Commands(self.store, self.telemetry)
+        self.assertEqual(self.error(command="status")[0], "malformed")
+
+
+class ProtocolTests(Case):
+    """Lines in, lines out."""
+
+    def connect(self) -> tuple[ControlProtocol, StringTransport]:
+        protocol = ControlFactory(self.commands, self.telemetry).buildProtocol(None)
+        transport = StringTransport()
+        protocol.makeConnection(transport)
+        return protocol, transport
+
+    def test_requests_are_answered_in_the_order_they_came(self) -> None:
+        """Several on one connection, in any pieces."""
+        protocol, transport = self.connect()
+        lines = b'{"command":"status"}\n{"command":"domain.list"}\n'
+        for octet in lines:
+            protocol.dataReceived(bytes([octet]))
+        protocol.dataReceived(lines)
+        self.assertEqual(transport.value().splitlines(), [b'{"result":{"pid":5}}', b'{"result":[]}'] * 2)
+
+    def test_a_line_that_is_no_json_gets_a_clear_error(self) -> None:
+        """And the connection goes on."""
+        protocol, transport = self.connect()
+        protocol.dataReceived(b"hello\n\xff\n" + b"[" * 50_000 + b'\n{"command":"status"}\n')
+        answers = [json.loads(line) for line in transport.value().splitlines()]
+        self.assertEqual([answer["error"]["kind"] for answer in answers[:3]], ["malformed"] * 3)
+        self.assertEqual(answers[3], {"result": {"pid": 5}})
+
+    def test_an_endless_line_is_refused_and_the_connection_closed(self) -> None:
+        """Memory is bounded."""
+        protocol, transport = self.connect()
+        protocol.dataReceived(b"x" * (MAX_REQUEST_OCTETS + 2))
+        self.assertIn(b"at most", transport.value())
+        self.assertTrue(transport.disconnecting)
+
+    def test_a_peer_that_hangs_up_while_its_request_is_carried_out_harms_nobody(self) -> None:
+        """The change is made; nobody hears of it."""
+        waiting: defer.Deferred[list[Any]] = defer.Deferred()
+
+        async def slow(domain: str | None) -> list[Any]:
+            return await waiting
+
+        self.patch(self.accounts, "list_users", slow)
+        protocol, transport = self.connect()
+        protocol.dataReceived(b'{"command":"user.list","domain":null}\n{"command":"status"}\n')
+        protocol.connectionLost(Failure(ConnectionError()))
+        waiting.callback([])
+        self.assertEqual(transport.value(), b'{"result":[]}\n')
+
+    def test_another_user_of_the_machine_commands_nothing(self) -> None:
+        """Root and the daemon's own user may."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(theirs.close)
+        self.assertEqual(peer_uid(ours), os.geteuid())
+        self.patch(control, "peer_uid", lambda connection: 12345)
+        protocol = ControlFactory(self.commands, self.telemetry).buildProtocol(None)
+        transport = StringTransport()
+        transport.socket = ours  # type: ignore[attr-defined]
+        protocol.makeConnection(transport)
+        protocol.dataReceived(b'{"command":"status"}\n')
+        (answer,) = [json.loads(line) for line in transport.value().splitlines()]
+        self.assertIn("user 12345 may not", answer["error"]["message"])
+        self.assertTrue(transport.disconnecting)
+        self.assertEqual(self.telemetry.counters["control.refused"], 1)
+
+
+class FakeReactor(Clock):
+    """Remembers who wants to read, and adopts nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: list[object] = []
+        self.adopted = 0
+
+    def addReader(self, reader: object) -> None:
+        self.readers.append(reader)
+
+    def removeReader(self, reader: object) -> None:
+        if reader in self.readers:
+            self.readers.remove(reader)
+
+    def adoptStreamConnection(self, descriptor: int, family: int, factory: object) -> None:
+        self.adopted += 1
+
+
+class ListenerTests(Case):
+    """Accepting connections on the control socket."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir(parents=True)
+        self.reactor = FakeReactor()
+        self.socket = bind_control(self.folder)
+        self.listener = ControlListener(self.socket, ControlFactory(self.commands, self.telemetry), self.reactor)
+        self.addCleanup(self.listener.stop)
+        self.listener.start()
+
+    def test_a_connection_is_accepted_and_a_false_alarm_is_none(self) -> None:
+        """The reactor asks whenever the socket is ready."""
+        verifyObject(IReadDescriptor, self.listener)
+        self.listener.doRead()
+        self.assertEqual(self.reactor.adopted, 0)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(os.path.relpath(self.folder / "control.sock"))
+            self.listener.doRead()
+        self.assertEqual(self.reactor.adopted, 1)
+        self.assertEqual(self.reactor.readers, [self.listener])
+
+    def test_without_a_descriptor_left_it_pauses_and_does_not_spin(self) -> None:
+        """The daemon goes on, and commands are heard again a second later."""
+
+        class Full:
+            def accept(self) -> None:
+                raise OSError(24, "Too many open files")
+
+            def fileno(self) -> int:
+                return 5
+
+        self.patch(self.listener, "_listener", Full())
+        self.listener.doRead()
+        self.assertEqual(self.reactor.readers, [])
+        self.reactor.advance(1.0)
+        self.assertEqual(self.reactor.readers, [self.listener])
+        self.listener.doRead()
+        self.patch(self.listener, "_listener", self.socket)
+        self.listener.connectionLost(Failure(ConnectionError()))
+        self.reactor.advance(1.0)
+        self.assertEqual(self.reactor.readers, [])
+        self.listener.stop()
+
+    def test_a_connection_that_took_the_last_descriptor_does_not_end_the_socket(self) -> None:
+        """Its transport needs a copy. When descriptors are short, commands are what an operator needs most."""
+
+        def full(descriptor: int, family: int, factory: object) -> None:
+            raise OSError(24, "Too many open files")
+
+        self.patch(self.reactor, "adoptStreamConnection", full)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(os.path.relpath(self.folder / "control.sock"))
+            self.listener.doRead()
+            self.assertEqual(client.recv(1), b"")
+        self.assertEqual(self.reactor.readers, [])
+        self.reactor.advance(1.0)
+        self.assertEqual(self.reactor.readers, [self.listener])
+
+
+class SocketTests(SynchronousTestCase):
+    """The socket in the state folder, and the command's end of it."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir(parents=True)
+
+    def serve(self, octets: bytes) -> Path:
+        """Answer the next connection with these octets."""
+        listener = bind_control(self.folder)
+        listener.setblocking(True)
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection, listener:
+                connection.makefile("rb").readline()
+                connection.sendall(octets)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        self.addCleanup(thread.join)
+        return self.folder
+
+    def test_only_the_owner_may_connect(self) -> None:
+        """Mode 0600 from the first moment; a socket that a crash left is replaced."""
+        for _ in range(2):
+            listener = bind_control(self.folder)
+            mode = (self.folder / "control.sock").stat().st_mode
+            listener.close()
+            self.assertTrue(stat.S_ISSOCK(mode))
+            self.assertEqual(stat.S_IMODE(mode), 0o600)
+
+    def test_a_state_folder_of_any_depth_has_its_socket(self) -> None:
+        """A socket's name is limited to 108 octets by the kernel, a state folder is not."""
+        self.folder = self.folder / ("d" * 100) / ("e" * 100)
+        self.folder.mkdir(parents=True)
+        self.assertEqual(ask(self.serve(b'{"result":1}\n'), {"command": "status"}), {"result": 1})
+
+    def test_no_daemon_and_a_dead_one_are_the_same(self) -> None:
+        """The command goes to the store itself then."""
+        with self.assertRaises(NoDaemon):
+            ask(self.folder, {"command": "status"})
+        bind_control(self.folder).close()
+        with self.assertRaises(NoDaemon):
+            ask(self.folder, {"command": "status"})
+
+    def test_a_daemon_that_breaks_off_or_babbles_is_told(self) -> None:
+        """Never taken for success."""
+        for octets in (b"", b"nonsense\n", b"[]\n"):
+            with self.assertRaises(ControlFailed):
+                ask(self.serve(octets), {"command": "status"})
+
+    def test_a_daemon_that_does_not_answer_is_not_waited_for_for_ever(self) -> None:
+        """The command ends with a reason."""
+        with bind_control(self.folder), self.assertRaises(ControlFailed) as caught:
+            ask(self.folder, {"command": "status"}, timeout=0.05)
+        self.assertIn("did not answer within 0.05 seconds", str(caught.exception))

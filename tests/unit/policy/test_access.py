@@ -1,0 +1,149 @@
+"""Who may send as whom and to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.mail import smtp
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from emailsys.interfaces import Account, IDelivery
+from emailsys.mail import reply
+from emailsys.mail.address import Address, parse
+from emailsys.mail.envelope import Addressee, Arrival, Client, LocalRoute, Recipient, RemoteRoute, Route
+from emailsys.mail.reply import Reply
+from emailsys.policy.access import Access, Delivery
+from emailsys.policy.routing import Router
+from tests.fakes.store.memory_store import MemoryStore
+
+
+class DeliveryTestCase(SynchronousTestCase):
+    """A system with alice and bob."""
+
+    def setUp(self) -> None:
+        self.store = MemoryStore(Clock())
+        self.alice = self.store.seed_account("alice@example.test")
+        self.bob = self.store.seed_account("bob@example.test")
+        self.router = Router(self.store.directory)
+        self.client = Client("s1", "203.0.113.9", "client.example", local_ip="192.0.2.1")
+
+    def delivery(self, account: Account | None) -> Delivery:
+        return Delivery(Access(self.router, "mail.example.test"), account)
+
+    def sender(self, account: Account | None, text: str) -> Reply | None:
+        origin = parse(text) if text else None
+        return self.successResultOf(Deferred.fromCoroutine(self.delivery(account).validateFrom(self.client, origin)))
+
+    def recipient(self, account: Account | None, path: Address) -> Sequence[Route] | Reply:
+        addressee = Addressee(path, self.client, None)
+        return self.successResultOf(Deferred.fromCoroutine(self.delivery(account).validateTo(addressee)))
+
+
+class StrangerTests(DeliveryTestCase):
+    """The receive port: mail for us from anyone, nothing for others."""
+
+    def test_it_is_an_avatar_of_smtp(self) -> None:
+        """Ours and twisted.mail's."""
+        self.assertTrue(verifyObject(IDelivery, self.delivery(None)))
+        self.assertTrue(verifyObject(smtp.IMessageDelivery, self.delivery(None)))
+
+    def test_a_stranger_uses_any_reverse_path(self) -> None:
+        """The null one too, which bounces come with."""
+        for text in ("", "carol@example.org", "alice@example.test"):
+            self.assertIsNone(self.sender(None, text))
+
+    def test_mail_for_our_users_is_taken(self) -> None:
+        """With or without +tag, at our address literal."""
+        for text in ("alice@example.test", "alice+tag@example.test", "alice@[192.0.2.1]"):
+            self.assertEqual(self.recipient(None, parse(text)), (LocalRoute(self.alice.account_id),))
+
+    def test_postmaster_is_always_taken(self) -> None:
+        """RFC 5321 §4.5.1."""
+        for path in (Address("Postmaster", ""), parse("postmaster@example.test"), parse("postmaster@[192.0.2.1]")):
+            self.assertEqual(self.recipient(None, path), (LocalRoute(self.alice.account_id),))
+
+    def test_an_unknown_user_is_refused_with_550_5_1_1(self) -> None:
+        """At the time of RCPT, not by a bounce."""
+        refused = self.recipient(None, parse("nobody@example.test"))
+        self.assertEqual(refused, reply.NO_SUCH_MAILBOX)
+        self.assertEqual((reply.NO_SUCH_MAILBOX.code, reply.NO_SUCH_MAILBOX.enhanced), (550, "5.1.1"))
+
+    def test_no_relay_for_strangers(self) -> None:
+        """Whatever the address is dressed up as (RFC 5321 §7.1; the percent hack, a bang path, a quoted at sign)."""
+        for text in (
+            "carol@example.org",
+            "carol@example.test.example.org",
+            "alice@[203.0.113.9]",
+        ):
+            refused = self.recipient(None, parse(text))
+            self.assertEqual(refused, reply.RELAY_DENIED)
+        self.assertEqual((reply.RELAY_DENIED.code, reply.RELAY_DENIED.enhanced), (550, "5.7.1"))
+        for text in (
+            "carol%example.org@example.test",
+            "example.org!carol@example.test",
+            '"c@example.org"@example.test',
+        ):
+            self.assertEqual(self.recipient(None, parse(text)), reply.NO_SUCH_MAILBOX)
+
+    def test_a_disabled_account_still_gets_its_mail(self) -> None:
+        """It cannot log in, that is all."""
+        self.successResultOf(Deferred.fromCoroutine(self.store.accounts.set_enabled(parse("bob@example.test"), False)))
+        self.assertEqual(self.recipient(None, parse("bob@example.test")), (LocalRoute(self.bob.account_id),))
+
+
+class SubmissionTests(DeliveryTestCase):
+    """An account sends as itself."""
+
+    def test_an_account_sends_from_its_own_addresses(self) -> None:
+        """Whatever the case; with +tag; the null reverse-path, which read receipts come with (RFC 8098 §2.1)."""
+        for text in (
+            "alice@example.test",
+            "Alice@Example.TEST",
+            "alice+shop@example.test",
+            "postmaster@example.test",
+            "",
+        ):
+            self.assertIsNone(self.sender(self.alice, text), text)
+
+    def test_nobody_sends_as_another(self) -> None:
+        """553 5.7.1, for a colleague's address, a foreign one and one that nobody has."""
+        for text in ("bob@example.test", "bob+alice@example.test", "alice@example.org", "nobody@example.test"):
+            self.assertEqual(self.sender(self.alice, text), reply.SENDER_NOT_YOURS, text)
+        self.assertEqual(self.sender(self.bob, "postmaster@example.test"), reply.SENDER_NOT_YOURS)
+        self.assertEqual((reply.SENDER_NOT_YOURS.code, reply.SENDER_NOT_YOURS.enhanced), (553, "5.7.1"))
+
+    def test_a_session_does_not_outlive_its_account(self) -> None:
+        """Who disables an account whose password is known to others wants its mail to end now."""
+        accounts, bob = self.store.accounts, parse("bob@example.test")
+        for enabled, refused in ((False, reply.ACCOUNT_CLOSED), (True, None)):
+            self.successResultOf(Deferred.fromCoroutine(accounts.set_enabled(bob, enabled)))
+            for text in ("bob@example.test", ""):
+                self.assertEqual(self.sender(self.bob, text), refused, text)
+        self.successResultOf(Deferred.fromCoroutine(accounts.remove_user(bob, True)))
+        for text in ("bob@example.test", ""):
+            self.assertEqual(self.sender(self.bob, text), reply.ACCOUNT_CLOSED, text)
+        self.store.seed_account("bob@example.test")
+        self.assertEqual(self.sender(self.bob, ""), reply.ACCOUNT_CLOSED)
+
+    def test_mail_to_other_systems_is_taken(self) -> None:
+        """The queue brings it there."""
+        carol = parse("carol@example.org")
+        self.assertEqual(self.recipient(self.alice, carol), (RemoteRoute(carol),))
+
+    def test_mail_to_colleagues_is_taken(self) -> None:
+        """And to an unknown one refused."""
+        self.assertEqual(self.recipient(self.alice, parse("bob@example.test")), (LocalRoute(self.bob.account_id),))
+        self.assertEqual(self.recipient(self.alice, parse("nobody@example.test")), reply.NO_SUCH_MAILBOX)
+
+    def test_the_received_field_names_this_host(self) -> None:
+        """And what is known of the client."""
+        arrival = Arrival("q1", parse("alice@example.test"), datetime(2026, 1, 1, tzinfo=UTC))
+        recipients = [Recipient(parse("bob@example.test"), (LocalRoute(self.bob.account_id),))]
+        field = self.delivery(self.alice).receivedHeader(self.client, arrival, recipients)
+        self.assertTrue(field.startswith(b"Received: from client.example ([203.0.113.9])"), field)
+        self.assertIn(b"by mail.example.test", field)
+        self.assertTrue(field.endswith(b"\r\n"))

@@ -1,0 +1,95 @@
+"""No relay for strangers, but for printers that are trusted; an alias leads outside for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from emailsys.interfaces import Account, IDelivery
+from emailsys.mail.address import Address, parse
+from emailsys.mail.envelope import Addressee, Client, LocalRoute, RemoteRoute, Route
+from emailsys.mail.reply import MAILBOX_FULL_NOW, NO_SUCH_MAILBOX, RELAY_DENIED, SENDER_NOT_YOURS, Reply
+from emailsys.operations import AdminError, IQuotas, Usage
+from emailsys.policy.access import Access, Delivery
+from emailsys.policy.expansion import AliasRouter
+from emailsys.policy.trusted_networks import TrustedNetworks
+from tests.fakes.store.memory_store import MemoryStore
+from tests.unit.policy.test_expansion import Aliases, RestoreOne
+
+BOB = parse("bob@away.test")
+
+
+@implementer(IQuotas)
+class Quotas:
+    """Whose maildrop is full, and whether all the domain is."""
+
+    def __init__(self) -> None:
+        self.full: set[int] = set()
+        self.domain = Usage(0, 0)
+
+    async def usage(self, account_id: int) -> tuple[Usage, Usage]:
+        return Usage(100 if account_id in self.full else 99, 100), self.domain
+
+    async def set_quota(self, address: Address | str, octets: int | None) -> None:
+        raise AdminError("not here")
+
+
+class Relaying(SynchronousTestCase):
+    def setUp(self) -> None:
+        store = MemoryStore()
+        self.alice = store.seed_account("alice@home.test")
+        self.aliases = Aliases()
+        self.aliases.add("team@home.test", "alice@home.test", "bob@away.test")
+        self.quotas = Quotas()
+        self.router = AliasRouter(store.directory, self.aliases, srs=RestoreOne())
+
+    def delivery(self, account: Account | None = None) -> Delivery:
+        access = Access(self.router, "mail.home.test", TrustedNetworks(["192.0.2.0/24"]), self.quotas)
+        return Delivery(access, account)
+
+    def rcpt(self, to: str, account: Account | None = None, ip: str = "203.0.113.1") -> Sequence[Route] | Reply:
+        asked = Addressee(parse(to), Client("s1", ip, "client"), None)
+        return self.successResultOf(Deferred.fromCoroutine(self.delivery(account).validateTo(asked)))
+
+    def mail(self, sender: Address, account: Account) -> Reply | None:
+        client = Client("s1", "203.0.113.1", "client")
+        return self.successResultOf(Deferred.fromCoroutine(self.delivery(account).validateFrom(client, sender)))
+
+    def test_it_keeps_to_the_interface(self) -> None:
+        self.assertTrue(verifyObject(IDelivery, self.delivery()))
+
+    def test_a_stranger_may_not_relay(self) -> None:
+        self.assertEqual(self.rcpt("bob@away.test"), RELAY_DENIED)
+        self.assertEqual(self.rcpt("nobody@home.test"), NO_SUCH_MAILBOX)
+
+    def test_an_account_and_a_trusted_printer_may(self) -> None:
+        self.assertEqual(self.rcpt("bob@away.test", self.alice), (RemoteRoute(BOB),))
+        self.assertEqual(self.rcpt("bob@away.test", ip="192.0.2.77"), (RemoteRoute(BOB),))
+
+    def test_an_alias_leads_outside_for_everybody(self) -> None:
+        both = (LocalRoute(self.alice.account_id), RemoteRoute(BOB, forwarded=True))
+        self.assertEqual(self.rcpt("team@home.test"), both)
+
+    def test_a_bounce_finds_the_way_back_through_us(self) -> None:
+        self.assertEqual(self.rcpt("SRS0=x@home.test"), (RemoteRoute(parse("eve@elsewhere.test")),))
+
+    def test_a_full_mailbox_takes_nothing_for_now(self) -> None:
+        """452 4.2.2, by whatever name it is reached; mail to others goes on."""
+        self.assertTrue(verifyObject(IQuotas, self.quotas))
+        self.quotas.full.add(self.alice.account_id)
+        self.assertEqual(self.rcpt("alice@home.test"), MAILBOX_FULL_NOW)
+        self.assertEqual(self.rcpt("team@home.test"), MAILBOX_FULL_NOW)
+        self.assertEqual(self.rcpt("bob@away.test", self.alice), (RemoteRoute(BOB),))
+
+    def test_a_full_domain_takes_nothing_either(self) -> None:
+        """However little there is in the mailbox itself."""
+        self.quotas.domain = Usage(7, 7)
+        self.assertEqual(self.rcpt("alice@home.test"), MAILBOX_FULL_NOW)
+
+    def test_who_receives_as_a_team_may_send_as_it(self) -> None:
+        self.assertIsNone(self.mail(parse("team@home.test"), self.alice))
+        self.assertEqual(self.mail(BOB, self.alice), SENDER_NOT_YOURS)

@@ -1,0 +1,19 @@
+"""Rows filled up for statements of few lengths."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.store.engine.base import padded
+
+
+class PaddedTests(SynchronousTestCase):
+    """One statement a power of two."""
+
+    def test_the_last_row_is_repeated_up_to_a_power_of_two(self) -> None:
+        for count, length in ((1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (200, 256)):
+            rows = list(range(count))
+            self.assertEqual(padded(rows), rows + [count - 1] * (length - count))
+
+    def test_no_row_stays_no_row(self) -> None:
+        self.assertEqual(padded([]), [])

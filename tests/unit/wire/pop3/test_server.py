@@ -1,0 +1,258 @@
+"""POP3 without a socket: grammar, order, framing, and what RETR and TOP make of a message."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.wire.pop3.grammar import (
+    MAX_COMMAND_LINE,
+    POP3SyntaxError,
+    looks_like_http,
+    number,
+    read_command,
+)
+from emailsys.wire.pop3.server import MAX_BAD_COMMANDS, Command, Event, Hangup, POP3Session, Refusal, Response, State
+from emailsys.wire.pop3.top import TopCutter
+from emailsys.wire.sasl import MAX_AUTH_LINE
+from emailsys.wire.stuffing import Stuffer
+
+
+class GrammarTests(SynchronousTestCase):
+    """One line, one command."""
+
+    def assertRefused(self, line: bytes, text: str) -> None:
+        error = self.assertRaises(POP3SyntaxError, read_command, line)
+        self.assertIn(text, str(error))
+
+    def test_a_number_is_ascii_digits(self) -> None:
+        self.assertEqual(number(b"007"), 7)
+        self.assertEqual(number(b"18446744073709551615"), 2**64 - 1)
+        for text in (b"", b"+1", b"-1", b"0_1", b" 1", "\u0661".encode(), b"1" * 21, b"0x1", b"1.0"):
+            self.assertIsNone(number(text), text)
+
+    def test_verbs_come_in_any_case(self) -> None:
+        for line in (b"RETR 3", b"retr 3", b"rEtR 3"):
+            verb, arguments = read_command(line)
+            self.assertEqual((verb.name, arguments), ("RETR", (3,)))
+
+    def test_optional_arguments_may_lack(self) -> None:
+        self.assertEqual(read_command(b"LIST")[1], ())
+        self.assertEqual(read_command(b"LIST 2")[1], (2,))
+        self.assertEqual(read_command(b"UIDL ")[1], ())
+        self.assertEqual(read_command(b"TOP 1 0")[1], (1, 0))
+        self.assertEqual(read_command(b"AUTH")[1], ())
+        self.assertEqual(read_command(b"AUTH PLAIN =")[1], (b"PLAIN", b"="))
+
+    def test_wrong_arguments_are_answered_with_the_usage(self) -> None:
+        for line in (b"LIST a", b"LIST 0", b"RETR", b"RETR 1 2", b"TOP 1", b"TOP 1 x", b"TOP 0 1", b"TOP  1 1"):
+            self.assertRefused(line, f"usage: {line.split()[0].decode()}")
+        for line in (b"STAT 1", b"QUIT now", b"AUTH PLAIN a b", b"AUTH PLAIN  a", b"USER", b"PASS", b"PASS "):
+            self.assertRefused(line, f"usage: {line.split()[0].decode()}")
+
+    def test_what_is_no_command_of_ours_is_unknown(self) -> None:
+        for line in (b"", b" ", b"LAST", b"APOP a b", b"RPOP x", b"XTND", b"\xff\xfe", b"RETR\t1"):
+            self.assertRefused(line, "unknown command")
+
+    def test_a_password_is_taken_to_the_last_space(self) -> None:
+        self.assertEqual(read_command(b"PASS  a b ")[1], (b" a b ",))
+        self.assertEqual(read_command(b'USER "a b"@example.test ')[1], (b'"a b"@example.test',))
+
+    def test_names_and_passwords_are_clean_utf8(self) -> None:
+        self.assertEqual(read_command("PASS gr\u00fc\u00df".encode())[1], ("gr\u00fc\u00df".encode(),))
+        self.assertRefused(b"PASS \xff", "not UTF-8")
+        self.assertRefused(b"USER a\x00b", "control characters")
+        self.assertRefused(b"USER a\x7fb", "control characters")
+        self.assertRefused("USER a\u202eb".encode(), "SASLprep")
+
+    def test_a_browser_is_known_by_its_words(self) -> None:
+        for line in (b"GET / HTTP/1.1", b"POST http://x/ HTTP/1.0", b"Host: x", b"content-type: text/plain"):
+            self.assertTrue(looks_like_http(line), line)
+        for line in (b"GET", b"USER host: x", b"STAT", b"POST office"):
+            self.assertFalse(looks_like_http(line), line)
+
+
+class SessionTests(SynchronousTestCase):
+    """Which event comes out of which octets, in which state."""
+
+    def setUp(self) -> None:
+        self.session = POP3Session()
+
+    def ask(self, octets: bytes) -> Event | None:
+        self.session.feed(octets)
+        return self.session.next_event()
+
+    def test_each_command_has_its_state(self) -> None:
+        before = (b"USER x", b"AUTH", b"STLS", b"UTF8")
+        after = (b"STAT", b"LIST", b"UIDL", b"RETR 1", b"TOP 1 1", b"DELE 1", b"NOOP", b"RSET")
+        both = (b"CAPA", b"QUIT")
+        for line in before + both:
+            self.assertIsInstance(self.ask(line + b"\r\n"), Command, line)
+        for line in after:
+            self.assertIsInstance(self.ask(line + b"\r\n"), Refusal, line)
+        self.session.log_in()
+        self.assertIs(self.session.state, State.TRANSACTION)
+        for line in after + both:
+            self.assertIsInstance(self.ask(line + b"\r\n"), Command, line)
+        for line in before:
+            self.assertIsInstance(self.ask(line + b"\r\n"), Refusal, line)
+
+    def test_pass_wants_user_first(self) -> None:
+        self.assertEqual(self.ask(b"PASS x\r\n"), Refusal("USER first"))
+        self.session.user = b"alice"
+        self.assertEqual(self.ask(b"PASS x\r\n"), Command("PASS", (b"x",)))
+
+    def test_tls_begins_once_and_forgets_all(self) -> None:
+        self.session.user = b"alice"
+        self.session.utf8 = True
+        self.assertEqual(self.ask(b"STLS\r\nUSER eve\r\nPA"), Command("STLS", ()))
+        self.assertEqual(self.session.begin_tls(), len(b"USER eve\r\nPA"))
+        self.assertIsNone(self.session.user)
+        self.assertFalse(self.session.utf8)
+        self.assertEqual(self.session.waiting, 0)
+        self.assertEqual(self.ask(b"STLS\r\n"), Refusal("TLS is already active"))
+
+    def test_an_exchange_takes_lines_of_12288_octets(self) -> None:
+        self.session.begin_exchange()
+        line = b"A" * (MAX_AUTH_LINE - 2)
+        self.assertEqual(self.ask(line + b"\r\n"), Response(line))
+        self.assertIs(self.session.state, State.EXCHANGE)
+        self.assertEqual(self.ask(line + b"A\r\n"), Refusal("line too long"))
+        self.assertIs(self.session.state, State.AUTHORIZATION)
+        self.session.begin_exchange()
+        self.assertIsNone(self.ask(b"half"))
+        self.session.end_exchange()
+        self.assertIs(self.session.state, State.AUTHORIZATION)
+
+    def test_a_command_line_has_255_octets_with_its_end(self) -> None:
+        name = b"x" * (MAX_COMMAND_LINE - len(b"USER \r\n"))
+        self.assertEqual(self.ask(b"USER " + name + b"\r\n"), Command("USER", (name,)))
+        self.assertEqual(self.ask(b"USER x" + name + b"\r\n"), Refusal("line too long"))
+
+    def test_an_endless_line_is_not_collected_and_is_answered_once(self) -> None:
+        for _ in range(1000):
+            self.assertIsNone(self.ask(b"x" * 65536))
+            self.assertLessEqual(self.session.waiting, MAX_COMMAND_LINE)
+        self.assertEqual(self.ask(b"\r\nNOOP\r\n"), Refusal("line too long"))
+        self.assertEqual(self.session.next_event(), Refusal("NOOP is not allowed before login"))
+        self.assertIsNone(self.session.next_event())
+
+    def test_lf_alone_and_cr_alone_are_refused_by_name(self) -> None:
+        self.assertEqual(self.ask(b"CAPA\n"), Refusal("line ended by LF alone; use CRLF (s_client -crlf)"))
+        self.assertEqual(self.ask(b"CA\rPA\r\n"), Refusal("CR alone inside a line; lines end with CRLF"))
+
+    def test_a_browser_is_hung_up_on(self) -> None:
+        self.assertEqual(self.ask(b"GET / HTTP/1.1\r\n"), Hangup("speaks HTTP"))
+
+    def test_too_many_bad_commands_are_the_last(self) -> None:
+        for _ in range(MAX_BAD_COMMANDS - 1):
+            self.assertEqual(self.ask(b"nonsense\r\n"), Refusal("unknown command"))
+        self.assertEqual(self.ask(b"nonsense\r\n"), Refusal("unknown command; too many bad commands", last=True))
+
+    def test_a_login_wipes_the_slate(self) -> None:
+        for _ in range(MAX_BAD_COMMANDS - 1):
+            self.ask(b"nonsense\r\n")
+        self.session.log_in()
+        self.assertEqual(self.ask(b"nonsense\r\n"), Refusal("unknown command"))
+
+
+def stuffed(*pieces: bytes, dotted: bool = True) -> bytes:
+    """What goes over the wire."""
+    stuffer = Stuffer()
+    return b"".join(stuffer.stuff(piece, dotted) for piece in pieces) + stuffer.end()
+
+
+class StrangerTests(SynchronousTestCase):
+    """Nobody holds a session for ever without logging in, by commands that are all in order."""
+
+    def events(self, session: POP3Session, octets: bytes) -> list[Event]:
+        session.feed(octets)
+        found = []
+        while (event := session.next_event()) is not None:
+            found.append(event)
+        return found
+
+    def test_a_hundred_commands_without_a_login_are_enough(self) -> None:
+        for line in (b"CAPA\r\n", b"USER alice\r\n", b"AUTH PLAIN\r\n", b"UTF8\r\n"):
+            session = POP3Session()
+            self.assertEqual({type(event) for event in self.events(session, line * 100)}, {Command})
+            self.assertEqual(self.events(session, line), [Refusal("too many commands before login", last=True)])
+
+    def test_tls_begins_no_new_count(self) -> None:
+        session = POP3Session()
+        self.events(session, b"CAPA\r\n" * 100)
+        session.begin_tls()
+        self.assertEqual(self.events(session, b"CAPA\r\n"), [Refusal("too many commands before login", last=True)])
+
+    def test_quit_is_answered_and_after_login_there_is_no_such_limit(self) -> None:
+        session = POP3Session()
+        self.events(session, b"CAPA\r\n" * 100)
+        self.assertEqual(self.events(session, b"QUIT\r\n"), [Command("QUIT", ())])
+        session.log_in()
+        self.assertEqual({type(event) for event in self.events(session, b"NOOP\r\n" * 300)}, {Command})
+
+
+class StuffingTests(SynchronousTestCase):
+    """Dots at line starts, wherever the pieces are cut."""
+
+    def test_the_first_line_may_begin_with_a_dot(self) -> None:
+        self.assertEqual(stuffed(b".a\r\n"), b"..a\r\n.\r\n")
+
+    def test_a_dot_after_a_torn_crlf_is_doubled(self) -> None:
+        """Stock forgets it at the edges of its chunks: the message ends there, and the rest runs as replies."""
+        for pieces in (
+            (b"a\r\n", b".\r\n"),
+            (b"a\r", b"\n.\r\n"),
+            (b"a\r", b"\n", b".\r\n"),
+            (b"a", b"\r\n.", b"\r\n"),
+        ):
+            self.assertEqual(stuffed(*pieces), b"a\r\n..\r\n.\r\n", pieces)
+            self.assertEqual(stuffed(*pieces[:-1], b"", pieces[-1]), b"a\r\n..\r\n.\r\n", pieces)
+
+    def test_other_dots_stay(self) -> None:
+        self.assertEqual(stuffed(b"a.b\r\n c.", b".d\r\n"), b"a.b\r\n c..d\r\n.\r\n")
+
+    def test_a_piece_known_to_have_no_dotted_line_is_not_searched_but_its_edge_is(self) -> None:
+        self.assertEqual(stuffed(b"a\r\n", b".b\r\n", dotted=False), b"a\r\n..b\r\n.\r\n")
+
+    def test_a_message_without_its_last_crlf_gets_one(self) -> None:
+        self.assertEqual(stuffed(b"a"), b"a\r\n.\r\n")
+        self.assertEqual(stuffed(b"a\r"), b"a\r\r\n.\r\n")
+
+    def test_an_empty_message_is_a_dot(self) -> None:
+        self.assertEqual(stuffed(), b".\r\n")
+
+
+def top(message: bytes, lines: int, size: int = 10_000) -> bytes:
+    """What TOP gives of a message that comes in pieces of that size."""
+    cutter = TopCutter(lines)
+    taken = b""
+    for start in range(0, len(message), size):
+        taken += cutter.cut(message[start : start + size])
+        if cutter.done:
+            break
+    return taken
+
+
+class TopTests(SynchronousTestCase):
+    """Header, blank line, so many lines."""
+
+    message = b"A: 1\r\nB: 2\r\n\r\none\r\ntwo\r\n\r\nfour\r\n"
+
+    def test_every_count_of_lines_and_every_size_of_pieces(self) -> None:
+        header, blank, body = self.message.partition(b"\r\n\r\n")
+        lines = body.splitlines(keepends=True)
+        for count in range(6):
+            wanted = header + blank + b"".join(lines[:count])
+            for size in range(1, len(self.message) + 1):
+                self.assertEqual(top(self.message, count, size), wanted, (count, size))
+
+    def test_a_message_without_body_is_sent_whole(self) -> None:
+        self.assertEqual(top(b"A: 1\r\n", 0), b"A: 1\r\n")
+
+    def test_a_message_without_header_begins_with_its_body(self) -> None:
+        self.assertEqual(top(b"\r\none\r\ntwo\r\n", 1), b"\r\none\r\n")
+
+    def test_a_hundred_thousand_lines_are_cut_exactly(self) -> None:
+        body = b"".join(b"%d\r\n" % n for n in range(200_000))
+        wanted = b"A: 1\r\n\r\n" + b"".join(b"%d\r\n" % n for n in range(123_456))
+        self.assertEqual(top(b"A: 1\r\n\r\n" + body, 123_456, 262_144), wanted)

@@ -1,0 +1,367 @@
+"""A session gives events in order and within limits, whatever is fed to it."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.mail import reply as replies
+from emailsys.mail.address import Address
+from emailsys.mail.envelope import MailParameters
+from emailsys.mail.reply import Reply
+from emailsys.wire.sasl import Credentials
+from emailsys.wire.smtp.body import StuffedMessage
+from emailsys.wire.smtp.grammar import Chunk, MailArguments, RcptArguments
+from emailsys.wire.smtp.order import Stage
+from emailsys.wire.smtp.server import Answer, Body, Command, Drop, End, Event, Session
+
+BOB = Address("bob", "example.test")
+
+
+def session(stage: Stage = Stage.CONNECTED, limit: int = 1000, recipients: int = 1000) -> Session:
+    made = Session(limit, recipients)
+    if stage is not Stage.CONNECTED:
+        made.feed(b"EHLO client\r\n")
+        made.next_event()
+    if stage in (Stage.MAIL, Stage.RCPT):
+        made.mail_taken(MailArguments(None))
+    if stage is Stage.RCPT:
+        made.rcpt_taken()
+    return made
+
+
+def events(made: Session, octets: bytes) -> list[Event]:
+    made.feed(octets)
+    found = []
+    while (event := made.next_event()) is not None:
+        found.append(event)
+    return found
+
+
+def _is_challenge(event: Event) -> bool:
+    return isinstance(event, Answer) and event.reply.code == 334
+
+
+def only(made: Session, octets: bytes) -> Event:
+    (event,) = events(made, octets)
+    return event
+
+
+class Lines(SynchronousTestCase):
+    def test_one_event_a_command_in_the_order_they_came(self) -> None:
+        made = session()
+        self.assertIsNone(made.next_event())
+        self.assertEqual(events(made, b"NOOP\r\nHELP x\r\nQUIT\r\nN"), [
+            Command("NOOP", b""), Command("HELP", b"x"), Command("QUIT", b"")
+        ])  # fmt: skip
+        self.assertEqual(made.waiting, 1)
+
+    def test_an_overlong_line_is_answered_once_and_costs_no_memory(self) -> None:
+        made = session()
+        for _ in range(1000):
+            self.assertEqual(events(made, b"a" * 65536), [])
+            self.assertEqual(made.waiting, 0)
+        too_long = Answer(Reply(500, "5.5.2", "line too long"))
+        self.assertEqual(events(made, b"\r\nNOOP\r\n"), [too_long, Command("NOOP", b"")])
+
+    def test_a_command_line_has_its_octets_and_not_one_more(self) -> None:
+        """512 with CRLF (RFC 5321 §4.5.3.1.4), and more where an extension says so."""
+        too_long = Answer(Reply(500, "5.5.2", "line too long"))
+        for stage, beginning, most in (
+            (Stage.GREETED, b"NOOP ", 512),
+            (Stage.GREETED, b"VRFY ", 512),
+            (Stage.GREETED, b"MAIL FROM:<> ", 512 + 26 + 17 + 10 + 500 + 116),
+            (Stage.MAIL, b"RCPT TO:<bob@example.test> ", 512 + 536),
+            (Stage.GREETED, b"AUTH PLAIN ", 12288),
+        ):
+            with self.subTest(beginning):
+                line = beginning + b"A" * (most - len(beginning) - 2) + b"\r\n"
+                self.assertEqual(len(line), most)
+                self.assertNotEqual(only(session(stage), line), too_long)
+                self.assertEqual(only(session(stage), line[:-2] + b"A\r\n"), too_long)
+
+    def test_the_longest_lawful_commands_are_taken(self) -> None:
+        """Every extension's parameter at its full length, the paths too."""
+        domain = b".".join([b"d" * 63, b"d" * 63, b"d" * 61])
+        path = b"l" * 64 + b"@" + domain
+        self.assertEqual(len(path), 254)
+        mail = b"MAIL FROM:<%b> SIZE=%b BODY=8BITMIME SMTPUTF8 AUTH=%b RET=HDRS ENVID=%b\r\n" % (
+            path, b"0" * 18 + b"99", b"a" * 494, b"e" * 100
+        )  # fmt: skip
+        self.assertIsInstance(only(session(Stage.GREETED), mail), Command)
+        rcpt = b"RCPT TO:<%b> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;%b\r\n" % (path, b"o" * 493)
+        self.assertIsInstance(only(session(Stage.MAIL), rcpt), Command)
+
+    def test_a_browser_is_dropped_and_bdat_without_a_count_too(self) -> None:
+        self.assertEqual(only(session(), b"POST / HTTP/1.1\r\n"), Drop(replies.NO_WEB_SERVER))
+        self.assertEqual(only(session(), b"BDAT x\r\n"), Drop(replies.BDAT_SYNTAX))
+
+
+class Order(SynchronousTestCase):
+    def test_each_stage_lets_its_commands_pass(self) -> None:
+        for stage, allowed in {
+            Stage.CONNECTED: {"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP", "QUIT"},
+            Stage.GREETED: {"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP", "QUIT", "MAIL", "AUTH", "STARTTLS"},
+            Stage.MAIL: {"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP", "QUIT", "RCPT", "STARTTLS"},
+            Stage.RCPT: {"EHLO", "HELO", "RSET", "NOOP", "VRFY", "HELP", "QUIT", "RCPT", "DATA", "BDAT", "STARTTLS"},
+        }.items():
+            passed = set()
+            for line in (
+                b"EHLO x", b"HELO x", b"RSET", b"NOOP", b"VRFY x", b"HELP", b"QUIT", b"MAIL FROM:<>",
+                b"RCPT TO:<bob@example.test>", b"DATA", b"BDAT 0", b"STARTTLS", b"AUTH PLAIN AGEAYg==",
+            ):  # fmt: skip
+                event = session(stage)
+                event.feed(line + b"\r\n")
+                if isinstance(found := event.next_event(), Command):
+                    passed.add(found.verb)
+            self.assertEqual(passed, allowed, stage)
+
+    def test_closed_commands_are_refused_with_their_reply(self) -> None:
+        made = session(Stage.GREETED)
+        made.closed["MAIL"] = replies.LOGIN_REQUIRED
+        self.assertEqual(only(made, b"MAIL FROM:<>\r\n"), Answer(replies.LOGIN_REQUIRED))
+
+    def test_recipients_over_the_limit_are_put_off(self) -> None:
+        made = session(Stage.MAIL, recipients=1000)
+        for _ in range(1000):
+            self.assertEqual(only(made, b"RCPT TO:<bob@example.test>\r\n"), Command("RCPT", RcptArguments(BOB)))
+            made.rcpt_taken()
+        self.assertEqual(only(made, b"RCPT TO:<bob@example.test>\r\n"), Answer(replies.TOO_MANY_RECIPIENTS))
+        made.transaction_over()
+        made.mail_taken(MailArguments(None))
+        self.assertEqual(only(made, b"RCPT TO:<bob@example.test>\r\n"), Command("RCPT", RcptArguments(BOB)))
+
+    def test_smtputf8_counts_for_one_transaction(self) -> None:
+        made = session(Stage.GREETED)
+        made.mail_taken(MailArguments(None, None, MailParameters(smtputf8=True)))
+        line = "RCPT TO:<j\u00fcrgen@b>\r\n".encode()
+        self.assertEqual(only(made, line), Command("RCPT", RcptArguments(Address("j\u00fcrgen", "b"))))
+        made.transaction_over()
+        made.mail_taken(MailArguments(None))
+        self.assertEqual(only(made, line), Answer(replies.NEEDS_SMTPUTF8))
+
+    def test_restart_forgets_all_that_waits_and_all_that_was_said(self) -> None:
+        made = session(Stage.RCPT)
+        made.feed(b"NOOP\r\nNO")
+        self.assertEqual(made.restart(), 8)
+        self.assertEqual((made.stage, made.extended, made.waiting), (Stage.CONNECTED, False, 0))
+        self.assertEqual(only(made, b"DATA\r\n"), Answer(replies.HELLO_FIRST))
+
+
+class Logins(SynchronousTestCase):
+    def test_an_exchange_is_carried_on_until_there_are_credentials(self) -> None:
+        made = session(Stage.GREETED)
+        self.assertEqual(only(made, b"auth login\r\n"), Answer(replies.challenge(b"VXNlcm5hbWU6")))
+        self.assertEqual(only(made, b"YQ==\r\n"), Answer(replies.challenge(b"UGFzc3dvcmQ6")))
+        self.assertEqual(only(made, b"Yg==\r\n"), Command("AUTH", Credentials(b"a", b"b")))
+        self.assertEqual(only(made, b"NOOP\r\n"), Command("NOOP", b""))
+
+    def test_a_response_has_12288_octets_at_most(self) -> None:
+        made = session(Stage.GREETED)
+        events(made, b"AUTH PLAIN\r\n")
+        answer = only(made, b"A" * 12287 + b"\r\n")
+        self.assertEqual(answer, Answer(Reply(500, "5.5.6", "line too long")))
+        self.assertEqual(only(made, b"NOOP\r\n"), Command("NOOP", b""))
+        events(made, b"AUTH PLAIN\r\n")
+        self.assertIsNone(made.next_event())
+        self.assertEqual(only(made, b"A" * 12284 + b"\r\n"), Answer(replies.bad_response("malformed PLAIN response")))
+
+    def test_ehlo_comes_before_auth(self) -> None:
+        made = session()
+        events(made, b"HELO client\r\n")
+        self.assertEqual(only(made, b"AUTH PLAIN AGEAYg==\r\n"), Answer(replies.AUTH_NEEDS_EHLO))
+
+
+class Messages(SynchronousTestCase):
+    def test_the_body_ends_at_crlf_dot_crlf_and_commands_go_on(self) -> None:
+        made = session(Stage.RCPT)
+        made.data_begins()
+        self.assertTrue(made.in_body)
+        found = events(made, b"a\r\n..b\r\n.\r\nNOOP\r\n")
+        self.assertEqual(found, [Body(b"a\r\n.b\r\n", End.MESSAGE), Command("NOOP", b"")])
+        self.assertFalse(made.in_body)
+        self.assertEqual(made.stage, Stage.GREETED)
+
+    def test_pieces_come_as_they_are_and_tear_no_crlf(self) -> None:
+        made = session(Stage.RCPT)
+        made.data_begins()
+        self.assertEqual(events(made, b""), [])
+        self.assertEqual(events(made, b"ab"), [Body(b"ab", End.NOTHING)])
+        self.assertEqual(events(made, b"c\r"), [Body(b"c", End.NOTHING)])
+        self.assertEqual(events(made, b"\n"), [])
+        self.assertEqual(events(made, b"."), [])
+        self.assertEqual(events(made, b"."), [Body(b"\r\n.", End.NOTHING)])
+        self.assertEqual(events(made, b"\r\n.\r"), [])
+        self.assertEqual(events(made, b"\n"), [Body(b"\r\n", End.MESSAGE)])
+
+    def test_a_refused_message_is_dropped_to_its_end_and_each_block_is_a_sign_of_life(self) -> None:
+        made = session(Stage.RCPT, limit=10)
+        made.data_begins()
+        self.assertEqual(events(made, b"0123456789a"), [Body(b"", End.NOTHING, replies.TOO_BIG)])
+        for _ in range(100):
+            self.assertEqual(events(made, b"a\nb\rc" * 10000), [Body(b"", End.NOTHING, replies.TOO_BIG)])
+            self.assertLess(made.waiting, 5)
+        self.assertEqual(events(made, b"\r\n.\r\n"), [Body(b"", End.MESSAGE, replies.TOO_BIG)])
+
+    def test_lone_line_ends_are_named(self) -> None:
+        for octets, refusal in {
+            b"a\nb\r\n.\r\n": replies.BARE_LF,
+            b"a\rb\r\n.\r\n": replies.BARE_CR,
+            b"a\rb\nc\r\n.\r\n": replies.BARE_LF,
+            b"\n\r\n.\r\n": replies.BARE_LF,
+            b"\r\r\n.\r\n": replies.BARE_CR,
+            b".\r\r\n.\r\n": replies.BARE_CR,
+            b"\r\n.\n\r\n.\r\n": replies.BARE_LF,
+        }.items():
+            made = session(Stage.RCPT)
+            made.data_begins()
+            self.assertEqual(events(made, octets)[-1], Body(b"", End.MESSAGE, refusal), octets)
+
+    def test_the_limit_is_exact_and_stuffing_does_not_count(self) -> None:
+        for octets, refused in ((b"..345678\r\n", False), (b"..3456789\r\n", False), (b"0123456789\r\n", True)):
+            made = session(Stage.RCPT, limit=10)
+            made.data_begins()
+            event = events(made, octets + b".\r\n")[-1]
+            assert isinstance(event, Body)
+            self.assertEqual(event.refusal is not None, refused, octets)
+
+    def test_octets_are_counted(self) -> None:
+        message = StuffedMessage(100)
+        message.take(b"..a\r\n")
+        message.take(b".\r\n")
+        self.assertEqual(message.octets, 4)
+
+
+class BadCommands(SynchronousTestCase):
+    def test_so_many_end_the_session(self) -> None:
+        for line in (b"FOO", b"ETRN", b"", b"NOOP\0", b"a" * 3000, b"NOOP\n", b"MAIL FROM:<a@b>", b"AUTH PLAIN"):
+            made = session()
+            line = line if line.endswith(b"\n") else line + b"\r\n"
+            found = events(made, line * 19)
+            self.assertEqual({type(event) for event in found}, {Answer}, line)
+            self.assertEqual(events(made, line), [Drop(replies.TOO_MANY_BAD_COMMANDS)], line)
+
+    def test_a_transaction_begins_the_count_anew(self) -> None:
+        made = session(Stage.GREETED)
+        for _ in range(3):
+            events(made, b"FOO\r\n" * 19)
+            made.mail_taken(MailArguments(None))
+            made.transaction_over()
+        self.assertEqual(events(made, b"FOO\r\n"), [Answer(replies.UNKNOWN_COMMAND)])
+
+    def test_what_is_pipelined_behind_a_refused_mail_does_not_count(self) -> None:
+        made = session(Stage.GREETED)
+        found = events(made, b"RCPT TO:<bob@example.test>\r\n" * 1000 + b"DATA\r\nBDAT 0 LAST\r\n")
+        self.assertEqual(found, [Answer(replies.MAIL_FIRST)] * 1002)
+
+    def test_a_hundred_refusals_without_a_message_end_the_session(self) -> None:
+        """Who tries names costs, whatever the names look like."""
+        for line, stage in (
+            (b"RCPT TO:<@>\r\n", Stage.MAIL),
+            (b"MAIL FROM:<@>\r\n", Stage.GREETED),
+            (b"EHLO\r\n", Stage.CONNECTED),
+            (b"RSET x\r\n", Stage.GREETED),
+            (b"VRFY\r\n", Stage.GREETED),
+            (b"AUTH PLAIN !\r\n", Stage.GREETED),
+            (b"AUTH PLAIN\r\n*\r\n", Stage.GREETED),
+        ):
+            made = session(stage)
+            found = [event for event in events(made, line * 101) if not _is_challenge(event)]
+            self.assertEqual({type(event) for event in found[:-1]}, {Answer}, line)
+            self.assertEqual((len(found), found[-1]), (101, Drop(replies.TOO_MANY_REFUSALS)), line)
+
+    def test_a_closed_command_counts_too(self) -> None:
+        made = session(Stage.GREETED)
+        made.closed["MAIL"] = replies.LOGIN_REQUIRED
+        found = events(made, b"MAIL FROM:<>\r\n" * 101)
+        self.assertEqual(found[99:], [Answer(replies.LOGIN_REQUIRED), Drop(replies.TOO_MANY_REFUSALS)])
+
+    def test_those_that_policy_refused_are_counted_with_them(self) -> None:
+        made = session(Stage.MAIL)
+        self.assertEqual([made.refused() for _ in range(60)], [False] * 60)
+        self.assertEqual(events(made, b"RCPT TO:<@>\r\n" * 41)[-1], Drop(replies.TOO_MANY_REFUSALS))
+
+    def test_an_accepted_message_ends_the_count(self) -> None:
+        """A list has subscribers who are gone; each of its messages may have some."""
+        made = session(Stage.MAIL)
+        for _ in range(5):
+            self.assertNotIn(True, [made.refused() for _ in range(100)])
+            made.accepted()
+
+    def test_what_is_put_off_does_not_count(self) -> None:
+        made = session(Stage.RCPT, recipients=1)
+        found = events(made, b"RCPT TO:<bob@example.test>\r\n" * 1000)
+        self.assertEqual(found, [Answer(replies.TOO_MANY_RECIPIENTS)] * 1000)
+
+    def test_more_than_a_message_has_recipients_cannot_be_left_over_of_it(self) -> None:
+        """RCPT for ever without any MAIL is no pipelining."""
+        for line in (b"RCPT TO:<bob@example.test>\r\n", b"DATA\r\n", b"BDAT 1\r\nx"):
+            made = session(Stage.GREETED, recipients=200)
+            found = events(made, line * (201 + 101))
+            self.assertEqual(found[-2:], [Answer(replies.MAIL_FIRST), Drop(replies.TOO_MANY_REFUSALS)], line)
+            self.assertEqual(len(found), 201 + 101)
+
+    def test_each_refused_mail_has_its_own(self) -> None:
+        made = session(Stage.GREETED, recipients=200)
+        for _ in range(20):
+            made.feed(b"MAIL FROM:<>\r\n")
+            self.assertIsInstance(made.next_event(), Command)
+            found = events(made, b"RCPT TO:<bob@example.test>\r\n" * 200 + b"DATA\r\n")
+            self.assertEqual(found, [Answer(replies.MAIL_FIRST)] * 201)
+
+    def test_recipients_that_are_no_addresses_are_no_bad_commands(self) -> None:
+        made = session(Stage.MAIL)
+        self.assertEqual({type(event) for event in events(made, b"RCPT TO:<bob>\r\n" * 100)}, {Answer})
+
+
+class Chunks(SynchronousTestCase):
+    def test_a_chunk_is_counted_not_searched(self) -> None:
+        made = session(Stage.RCPT)
+        found = events(made, b"BDAT 7\r\na\r\n.\r\nbBDAT 3 LAST\r\nc\r\nNOOP\r\n")
+        self.assertEqual(found, [
+            Command("BDAT", Chunk(7, False)), Body(b"a\r\n.\r\nb", End.CHUNK),
+            Command("BDAT", Chunk(3, True)), Body(b"c\r\n", End.MESSAGE),
+            Command("NOOP", b""),
+        ])  # fmt: skip
+
+    def test_a_chunk_may_come_octet_by_octet(self) -> None:
+        made = session(Stage.RCPT)
+        self.assertEqual(events(made, b"BDAT 3 LAST\r\n"), [Command("BDAT", Chunk(3, True))])
+        self.assertTrue(made.in_body)
+        self.assertEqual(events(made, b"a"), [Body(b"a", End.NOTHING)])
+        self.assertEqual(events(made, b"\r"), [])
+        self.assertEqual(events(made, b"\n"), [Body(b"\r\n", End.MESSAGE)])
+
+    def test_crlf_may_be_torn_between_chunks(self) -> None:
+        made = session(Stage.RCPT)
+        found = events(made, b"BDAT 2\r\na\rBDAT 1\r\n\nBDAT 0 LAST\r\n")
+        pieces = [event.octets for event in found if isinstance(event, Body)]
+        self.assertEqual(pieces, [b"a", b"\r\n", b""])
+        self.assertEqual(found[-1], Body(b"", End.MESSAGE))
+
+    def test_a_last_line_left_open_is_ended_and_counted(self) -> None:
+        made = session(Stage.RCPT, limit=4)
+        self.assertEqual(events(made, b"BDAT 2 LAST\r\nab")[-1], Body(b"ab\r\n", End.MESSAGE))
+        made = session(Stage.RCPT, limit=3)
+        self.assertEqual(events(made, b"BDAT 2 LAST\r\nab")[-1], Body(b"", End.MESSAGE, replies.TOO_BIG))
+
+    def test_an_announced_size_over_the_limit_refuses_at_once(self) -> None:
+        made = session(Stage.RCPT, limit=10)
+        found = events(made, b"BDAT 99999999999999999999\r\nabc")
+        self.assertEqual(found[1:], [Body(b"", End.NOTHING, replies.TOO_BIG)])
+        for _ in range(10):
+            self.assertEqual(events(made, b"a" * 65536), [Body(b"", End.NOTHING, replies.TOO_BIG)])
+            self.assertEqual(made.waiting, 0)
+
+    def test_a_chunk_out_of_order_is_read_and_dropped(self) -> None:
+        made = session(Stage.GREETED)
+        self.assertEqual(events(made, b"BDAT 10 LAST\r\n"), [])
+        self.assertEqual(events(made, b"QUIT\r\n"), [Body(b"", End.NOTHING)])
+        self.assertEqual(events(made, b"QUITNOOP\r\n"), [Answer(replies.MAIL_FIRST), Command("NOOP", b"")])
+
+    def test_lone_line_ends_refuse_chunks_too(self) -> None:
+        for octets, refusal in {
+            b"a\nb\r\n": replies.BARE_LF,
+            b"a\rb\r\n": replies.BARE_CR,
+            b"ab\r": replies.BARE_CR,
+        }.items():
+            made = session(Stage.RCPT)
+            found = events(made, b"BDAT %d LAST\r\n%b" % (len(octets), octets))
+            self.assertEqual(found[-1], Body(b"", End.MESSAGE, refusal))
