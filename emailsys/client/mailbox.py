@@ -30,7 +30,7 @@ class Folders:
     state: Path
 
 
-class Desk:
+class UserMailbox:
     """Everything is opened when it is first asked for. Methods that read or write block: call them from a thread."""
 
     def __init__(self, folders: Folders, now: Callable[[], datetime]) -> None:
@@ -95,7 +95,7 @@ class Desk:
 
     def mine(self) -> list[Mailbox]:
         """The person's own mailboxes, of all accounts."""
-        return [mailbox_of(account) for account in self.accounts()]
+        return [sender_mailbox(account) for account in self.accounts()]
 
     # Writing
 
@@ -103,20 +103,20 @@ class Desk:
         """An empty draft from that account."""
         from emailsys.client.compose.draft import Draft
 
-        return Draft(sender=mailbox_of(account), text="")
+        return Draft(sender=sender_mailbox(account), text="")
 
     def reply(self, summary: Summary, to_all: bool = False) -> Draft:
         """An answer to a message."""
         from emailsys.client.compose.answer import reply
 
         mine = [one.address for one in self.mine()]
-        return reply(self.archive.octets(summary.key), mailbox_of(self.account_for(summary)), mine, to_all)
+        return reply(self.archive.octets(summary.key), sender_mailbox(self.account_for(summary)), mine, to_all)
 
     def forward(self, summary: Summary, inline: bool = False) -> Draft:
         """A message passed on."""
         from emailsys.client.compose.answer import forward
 
-        return forward(self.archive.octets(summary.key), mailbox_of(self.account_for(summary)), inline)
+        return forward(self.archive.octets(summary.key), sender_mailbox(self.account_for(summary)), inline)
 
     def save_draft(self, account: Account, draft: Draft, key: str | None = None) -> str:
         """Save a draft, in place of the one with that key; returns the key."""
@@ -135,7 +135,7 @@ class Desk:
             draft.text = draft.text and safe_text(draft.text)
         return draft
 
-    def drop_draft(self, key: str) -> None:
+    def delete_sent_draft(self, key: str) -> None:
         """Remove a draft that was sent: the message is in the outbox or in Sent now."""
         summary = self.archive.get(key)
         if summary.place.folder == DRAFTS:
@@ -199,7 +199,7 @@ class Desk:
         return summary.place.folder == DRAFTS
 
 
-def mailbox_of(account: Account) -> Mailbox:
+def sender_mailbox(account: Account) -> Mailbox:
     """How an account names its owner in From."""
     from emailsys.mail.message.mailboxes import Mailbox
 

@@ -12,13 +12,13 @@ from emailsys.client.accounts.secrets import Prompt, Secrets
 from emailsys.client.accounts.values import Account, Server
 from emailsys.client.base.threads import threads_of, until_cancelled
 from emailsys.client.fetch.values import Fetched, Progress
-from emailsys.client.mailbox import Desk
+from emailsys.client.mailbox import UserMailbox
 
 if TYPE_CHECKING:
     from emailsys.client.send.sender import Sender, SendProgress, Sent
 
 
-class _FromThreads:
+class _ThreadSecrets:
     """Secrets for a thread beside the reactor, in whose thread the person is asked."""
 
     def __init__(self, reactor: Any, secrets: Secrets) -> None:
@@ -47,12 +47,12 @@ class _FromThreads:
         self._reactor.callFromThread(self._secrets.refused, server)
 
 
-class Post:
+class MailTransfer:
     """Fetches and sends for a desk. Its methods are coroutines for `Deferred.fromCoroutine` on a running reactor."""
 
     def __init__(
         self,
-        desk: Desk,
+        mailbox: UserMailbox,
         reactor: Any,
         prompt: Prompt | None = None,
         fetching: Callable[[Progress], None] = lambda progress: None,
@@ -63,7 +63,7 @@ class Post:
         @param fetching: is told how far a fetch is.
         @param sending: is told how much of a message is on its way.
         """
-        self.desk = desk
+        self.mailbox = mailbox
         self.reactor = reactor
         self.secrets = Secrets(threads_of(reactor), prompt)
         self._fetching = fetching
@@ -75,21 +75,23 @@ class Post:
         from emailsys.client.send.sender import Sender
 
         if self._sender is None:
-            desk = self.desk
-            self._sender = Sender(self.reactor, desk.archive, desk.outbox, self.secrets, desk.now, self._sending)
+            mailbox = self.mailbox
+            self._sender = Sender(
+                self.reactor, mailbox.archive, mailbox.outbox, self.secrets, mailbox.now, self._sending
+            )
         return self._sender
 
     async def fetch(self, accounts: Sequence[Account]) -> Sequence[Fetched]:
         """Fetch what is new of some accounts side by side."""
         from emailsys.client.fetch.fetcher import Fetcher
 
-        desk = self.desk
+        mailbox = self.mailbox
 
         def tell(progress: Progress) -> None:
             self.reactor.callFromThread(self._fetching, progress)
 
-        secrets = _FromThreads(self.reactor, self.secrets)
-        fetcher = Fetcher(desk.archive, secrets, desk.folders.state, desk.now, tell)
+        secrets = _ThreadSecrets(self.reactor, self.secrets)
+        fetcher = Fetcher(mailbox.archive, secrets, mailbox.folders.state, mailbox.now, tell)
 
         def stop() -> None:
             fetcher.stop()

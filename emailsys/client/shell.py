@@ -17,7 +17,7 @@ from prompt_toolkit.output import Output
 from typing_extensions import override
 
 from emailsys.client.base.folders import make_folder
-from emailsys.client.compose.completion import last_begins
+from emailsys.client.compose.completion import last_address_start
 from emailsys.mail.message.mailboxes import Mailbox
 
 #: What people type of habit, and what is meant.
@@ -39,7 +39,7 @@ _SHORT: Final = {
     "exit": "quit",
 }
 #: The verbs that write to somebody, with how many words come before the recipients; None where these need an option.
-_KEYS_BEFORE: Final = {"send": 0, "compose": 0, "reply": None, "forward": 1}
+_KEYS_BEFORE_RECIPIENTS: Final = {"send": 0, "compose": 0, "reply": None, "forward": 1}
 _RECIPIENTS: Final = ("--to", "-T", "--cc", "-c", "--bcc", "-b")
 _NUMBERS: Final = re.compile(r"\d{1,6}(?:-\d{1,6})?")
 _OWN: Final = {
@@ -69,7 +69,7 @@ class Completions(Completer):
         word = document.get_word_before_cursor(WORD=True)
         first = before[: len(before) - len(word)].split()
         verb = _SHORT.get(first[0], first[0]) if first else ""
-        if verb in _KEYS_BEFORE and _wants_people(first, _KEYS_BEFORE[verb]):
+        if verb in _KEYS_BEFORE_RECIPIENTS and _is_recipient_position(first, _KEYS_BEFORE_RECIPIENTS[verb]):
             yield from self._recipients(word)
             return
         if not first:
@@ -83,13 +83,13 @@ class Completions(Completer):
                 yield Completion(shlex.quote(choice), start_position=-len(word))
 
     def _recipients(self, word: str) -> Iterable[Completion]:
-        typed = word[last_begins(word) :]
+        typed = word[last_address_start(word) :]
         for one in self._people(typed):
             address = shlex.quote(str(one.address))
             yield Completion(address, start_position=-len(typed), display=str(one))
 
 
-def _wants_people(words: list[str], keys_before: int | None) -> bool:
+def _is_recipient_position(words: list[str], keys_before: int | None) -> bool:
     """Whether a recipient may follow these words of a verb that writes."""
     if words[-1].startswith("-"):
         return words[-1] in _RECIPIENTS

@@ -10,7 +10,7 @@ from pathlib import Path
 from emailsys.client.archive.values import Addition, Flag, Place
 from emailsys.client.compose.draft import Attachment, Draft
 from emailsys.client.compose.message_builder import build
-from emailsys.client.mailbox import Desk, Folders
+from emailsys.client.mailbox import Folders, UserMailbox
 from emailsys.client.screen.app import MailApp
 from emailsys.client.screen.picture import picture
 from emailsys.mail.address import parse
@@ -43,24 +43,24 @@ MAIL = (
 )
 
 
-def fill(desk: Desk) -> None:
+def fill(mailbox: UserMailbox) -> None:
     """Two accounts, and mail."""
     for name in ("alice", "work"):
-        desk.accounts_file.put(account(name))
-        desk.archive.add_account(name)
-    desk.archive.add_folder(Place("alice", "Projects"))
+        mailbox.accounts_file.put(account(name))
+        mailbox.archive.add_account(name)
+    mailbox.archive.add_folder(Place("alice", "Projects"))
     for hours, name, subject, flags, tags, files in MAIL:
         sender = Mailbox(name, parse(f"{name.split()[0].lower().encode('ascii', 'ignore').decode()}@example.org"))
         attachments = [Attachment(one, octets, "application/pdf") for one, octets in files]
         draft = Draft(sender, [ALICE], subject=subject, text=TEXT, attachments=attachments)
         octets = build(draft, NOW - timedelta(hours=hours)).octets
-        desk.archive.add(Addition(octets, Place("alice", "Inbox"), flags=flags, tags=tags))
-    desk.save_draft(desk.account("alice"), Draft(ALICE, subject="Half a thought", text="..."))
+        mailbox.archive.add(Addition(octets, Place("alice", "Inbox"), flags=flags, tags=tags))
+    mailbox.save_draft(mailbox.account("alice"), Draft(ALICE, subject="Half a thought", text="..."))
 
 
-async def _screen(desk: Desk, theme: str) -> str:
+async def _screen(mailbox: UserMailbox, theme: str) -> str:
     """The screen with the first message open."""
-    app = MailApp(desk, lambda _: PostalFake(desk), theme)
+    app = MailApp(mailbox, lambda _: PostalFake(mailbox), theme)
     async with app.run_test(size=(104, 32)) as pilot:
         main = app.screen_stack[-1]
         while not main.query_one("#messages").row_count:  # type: ignore[attr-defined]
@@ -76,9 +76,9 @@ def draw() -> str:
     """The picture, in the dark theme."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        desk = Desk(Folders(folder / "mail.toml", folder / "mail", folder / "state"), lambda: NOW)
-        fill(desk)
+        mailbox = UserMailbox(Folders(folder / "mail.toml", folder / "mail", folder / "state"), lambda: NOW)
+        fill(mailbox)
         try:
-            return asyncio.run(_screen(desk, "dark"))
+            return asyncio.run(_screen(mailbox, "dark"))
         finally:
-            desk.close()
+            mailbox.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 
 from emailsys import pki
-from emailsys.client.mailbox import Desk, Folders
+from emailsys.client.mailbox import Folders, UserMailbox
 from emailsys.config.settings import StoreSettings
 from emailsys.store.engine.file_locks import make_directory
 from emailsys.store.offline import run_offline
@@ -54,7 +54,7 @@ class SyncedFolderTests(TestCase):
     def test_the_local_store_of_the_client(self) -> None:
         def make(folder: Path) -> None:
             folders = Folders(folder / "accounts.toml", folder / "mail", folder / "state")
-            Desk(folders, lambda: datetime.now(UTC)).archive.close()
+            UserMailbox(folders, lambda: datetime.now(UTC)).archive.close()
 
         self.synced_by(make)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emailsys.cli.amounts import octets_of
-from emailsys.cli.mail.account_trial import account_fields, told, trial_fields, tried
+from emailsys.cli.mail.account_trial import account_fields, trial_fields, trial_text, try_account
 from emailsys.cli.mail.arguments import keep_of
 from emailsys.cli.mail.safe_output import print_json, tell
 from emailsys.cli.mail.session import Session
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from emailsys.client.trial.result import TrialResult
 
 
-class Adding:
+class AccountSetup:
     """One run of `account add`."""
 
     def __init__(
@@ -51,8 +51,8 @@ class Adding:
         from emailsys.client.accounts.secrets import Secrets
         from emailsys.client.base.threads import threads_of
 
-        desk = self._session.desk
-        if (name := self._options["name"] or str(self._address)) in desk.accounts_file.load():
+        mailbox = self._session.mailbox
+        if (name := self._options["name"] or str(self._address)) in mailbox.accounts_file.load():
             raise Refused(f"there is an account {name} already; remove it first, or give this one a --name")
         source, secret = self._secret()
         # What the options say is read, and refused, before anybody is asked.
@@ -72,7 +72,7 @@ class Adding:
                 account, results = await _first_that_works(reactor, candidates, secrets)
             if all(result.problem is None for result in results) or self._force:
                 account = await self._keep_secret(account, secrets, secret)
-                desk.accounts_file.put(account, default=self._as_default)
+                mailbox.accounts_file.put(account, default=self._as_default)
                 ended["added"] = True
             ended["account"], ended["results"] = account, results
 
@@ -81,9 +81,9 @@ class Adding:
 
     def _report(self, account: Account, results: Sequence[TrialResult], added: bool) -> int:
         for result in results:
-            tell(told(result))
+            tell(trial_text(result))
         if added:
-            self._session.desk.archive.add_account(account.name)
+            self._session.mailbox.archive.add_account(account.name)
             tell(f"added {account.name}; next: emailsys mail fetch {account.name}")
         else:
             tell("not added; mend what is wrong, or add it all the same with --force")
@@ -238,7 +238,7 @@ async def _first_that_works(
     """The first account whose servers both take it; else the first of all, with what was wrong there."""
     first: tuple[Account, Sequence[TrialResult]] | None = None
     for candidate in candidates:
-        results = await tried(reactor, candidate, secrets)
+        results = await try_account(reactor, candidate, secrets)
         if all(result.problem is None for result in results):
             return candidate, results
         first = first or (candidate, results)

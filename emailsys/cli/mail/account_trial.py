@@ -39,7 +39,7 @@ def _server_fields(server: Server | None) -> dict[str, Any] | None:
     }
 
 
-async def tried(reactor: Any, one: Account, secrets: Secrets) -> list[TrialResult]:
+async def try_account(reactor: Any, one: Account, secrets: Secrets) -> list[TrialResult]:
     """Try both servers of an account."""
     from emailsys.client.trial.pop3 import try_pop3
     from emailsys.client.trial.smtp import try_smtp
@@ -66,7 +66,7 @@ def trial_fields(result: TrialResult) -> dict[str, Any]:
     }
 
 
-def told(result: TrialResult) -> str:
+def trial_text(result: TrialResult) -> str:
     """How trying a server went, on a line or two."""
     from emailsys.client.display.list_text import counted
     from emailsys.client.text.terminal import safe_text

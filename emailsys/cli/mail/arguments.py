@@ -50,10 +50,10 @@ def complete_people(ctx: click.Context, param: click.Parameter, incomplete: str)
     from emailsys.client.archive.archive import INDEX
     from emailsys.client.archive.people import find_in_file
     from emailsys.client.base.locations import archive_folder
-    from emailsys.client.compose.completion import last_begins
+    from emailsys.client.compose.completion import last_address_start
     from emailsys.client.text.terminal import safe_line
 
-    begin = last_begins(incomplete)
+    begin = last_address_start(incomplete)
     try:
         found = find_in_file(archive_folder() / INDEX, incomplete[begin:], _OFFERED)
     except Exception:  # a completion that fails completes nothing
@@ -94,8 +94,8 @@ def place_of(session: Session, folder: str | None, account: str | None) -> Place
     before, slash, after = folder.partition("/")
     if slash and account is None:
         account, folder = before, after
-    owner = session.desk.account(account).name
-    names = [count.place.folder for count in session.desk.archive.folders(owner)]
+    owner = session.mailbox.account(account).name
+    names = [count.place.folder for count in session.mailbox.archive.folders(owner)]
     if folder in names:
         return Place(owner, folder)
     alike = [name for name in names if name.lower() == folder.lower()]
@@ -112,7 +112,7 @@ def messages_of(session: Session, keys: Sequence[str]) -> list[Summary]:
     found = {}
     for word in keys:
         for key in _from_stdin() if word == "-" else _listed(session, word):
-            summary = session.desk.archive.get(key)
+            summary = session.mailbox.archive.get(key)
             found[summary.key] = summary
     return list(found.values())
 

@@ -28,7 +28,7 @@ def write(
     *,
     key: str | None = None,
     queued: Callable[[], None] = lambda: None,
-    **posting: Any,
+    **send_options: Any,
 ) -> int:
     """Let the person write, then do what is chosen; the exit status.
 
@@ -40,7 +40,7 @@ def write(
 
     if not sys.stdin.isatty():
         raise Refused("there is no terminal for an editor; use: emailsys mail send, or --body TEXT", Exit.USAGE)
-    sheet = _Sheet(session.desk.folders.state / "editing")
+    sheet = _EditorFile(session.mailbox.folders.state / "editing")
     try:
         again = True
         while True:
@@ -49,7 +49,7 @@ def write(
                 if edited is None:
                     continue
                 draft = edited
-                key = session.desk.save_draft(account, draft, key)
+                key = session.mailbox.save_draft(account, draft, key)
                 for one in warnings(draft):
                     tell(f"warning: {one}")
             again = False
@@ -57,7 +57,7 @@ def write(
             match chosen[:1].lower():
                 case "s":
                     try:
-                        return _send(session, account, draft, key, queued, posting)
+                        return _send(session, account, draft, key, queued, send_options)
                     except ComposeError as error:
                         tell(str(error))
                 case "e":
@@ -67,7 +67,7 @@ def write(
                     return Exit.OK
                 case "q":
                     if key is not None:
-                        session.desk.archive.delete([key])
+                        session.mailbox.archive.delete([key])
                     tell("it is in Trash")
                     return Exit.FAILED
     finally:
@@ -80,20 +80,20 @@ def _send(
     draft: Draft,
     key: str | None,
     queued: Callable[[], None],
-    posting: dict[str, Any],
+    send_options: dict[str, Any],
 ) -> int:
-    from emailsys.cli.mail.outgoing import post
+    from emailsys.cli.mail.outgoing import queue_and_send
     from emailsys.client.compose.message_builder import build
 
     def in_outbox() -> None:
         if key is not None:
-            session.desk.drop_draft(key)
+            session.mailbox.delete_sent_draft(key)
         queued()
 
-    return post(session, account, build(draft, session.desk.now()), queued=in_outbox, **posting)
+    return queue_and_send(session, account, build(draft, session.mailbox.now()), queued=in_outbox, **send_options)
 
 
-class _Sheet:
+class _EditorFile:
     """The file that the editor has open; if anything crashes, what was written is in it."""
 
     def __init__(self, folder: Path) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from emailsys.client.send.sender import Sent
 
 
-def posting_options(function: Callable[..., Any]) -> Callable[..., Any]:
+def sending_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """--hold, --later, --notify and --json."""
     for option in (
         click.option(
@@ -40,7 +40,7 @@ def posting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def post(
+def queue_and_send(
     session: Session,
     account: Account,
     message: Composed,
@@ -58,7 +58,7 @@ def post(
     from emailsys.client.send.outbox import Notices
 
     notices = Notices("success" in notify, "failure" in notify, "delay" in notify) if notify else None
-    key = session.desk.put(account, message, hold, notices)
+    key = session.mailbox.put(account, message, hold, notices)
     queued()
     if later:
         tell(f"{key} waits in the outbox: emailsys mail outbox send; to stop it: emailsys mail outbox stop {key}")
@@ -70,8 +70,8 @@ def post(
             tell(f"held for {hold:g} seconds; Ctrl-C stops it, or elsewhere: emailsys mail outbox stop {key}")
         sent = _send(session, account, key)
     except KeyboardInterrupt:
-        with _undisturbed():
-            tell(session.desk.outbox.stop(key).words)
+        with _sigint_ignored():
+            tell(session.mailbox.outbox.stop(key).words)
         return Exit.INTERRUPTED
     if as_json:
         print_json({"message_id": message.message_id, **sent_fields(sent)})
@@ -79,23 +79,23 @@ def post(
 
 
 def _send(session: Session, account: Account, key: str) -> Sent:
-    from emailsys.cli.mail.progress_bars import Bars
-    from emailsys.client.online import Post
+    from emailsys.cli.mail.progress_bars import ProgressBars
+    from emailsys.client.online import MailTransfer
 
-    with Bars() as bars:
+    with ProgressBars() as bars:
 
         async def work(reactor: Any) -> Sent:
-            post = Post(session.desk, reactor, bars.ask_secret, sending=bars.sending)
+            queue_and_send = MailTransfer(session.mailbox, reactor, bars.ask_secret, sending=bars.sending)
             try:
-                return await post.send(account, key)
+                return await queue_and_send.send(account, key)
             finally:
-                await post.close()
+                await queue_and_send.close()
 
         return session.run(work)
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def _sigint_ignored() -> Iterator[None]:
     """A second Ctrl-C must not keep the first one from being carried out."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

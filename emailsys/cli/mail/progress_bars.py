@@ -20,7 +20,7 @@ _LARGE: Final = 256 << 10
 _BETWEEN: Final = 0.1
 
 
-class Bars:
+class ProgressBars:
     """Nothing is drawn before there is progress, and only when there is: a keyring may ask for its own password first.
 
     Where standard error is no terminal nothing is drawn at all.

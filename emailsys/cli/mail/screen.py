@@ -17,12 +17,12 @@ def open_screen(session: Session, theme: str | None, hold: float = 0.0) -> int:
     with reactor_on(loop) as reactor:
         from emailsys.client.accounts.secrets import unlock
         from emailsys.client.screen.app import MailApp
-        from emailsys.client.screen.network import TwistedPostal
+        from emailsys.client.screen.network import TwistedNetwork
 
-        desk = session.desk
-        desk.account()
+        mailbox = session.mailbox
+        mailbox.account()
         # On a screen that is drawn over, a keyring's question could be neither read nor answered.
-        unlock(desk.accounts())
-        app = MailApp(desk, lambda app: TwistedPostal(desk, reactor, app.ask_secret), theme, hold)
+        unlock(mailbox.accounts())
+        app = MailApp(mailbox, lambda app: TwistedNetwork(mailbox, reactor, app.ask_secret), theme, hold)
         loop.run_until_complete(app.run_async())
     return app.return_code or Exit.OK

@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from emailsys.client.archive.values import KeepsMail
     from emailsys.client.archive.worker import SecondProcess
-    from emailsys.client.mailbox import Desk
+    from emailsys.client.mailbox import UserMailbox
 
 T = TypeVar("T")
 #: Work that needs a reactor, and is handed it.
@@ -40,14 +40,14 @@ class Session:
         self._at_the_end = ExitStack()
 
     @cached_property
-    def desk(self) -> Desk:
+    def mailbox(self) -> UserMailbox:
         """Accounts and mail of this user."""
         from emailsys.client.base.locations import accounts_file, archive_folder, state_folder
-        from emailsys.client.mailbox import Desk, Folders
+        from emailsys.client.mailbox import Folders, UserMailbox
 
-        return Desk(Folders(accounts_file(), archive_folder(), state_folder()), _now)
+        return UserMailbox(Folders(accounts_file(), archive_folder(), state_folder()), _now)
 
-    def split_off_second(self) -> None:
+    def start_archive_worker(self) -> None:
         """Let a second process keep what a fetch brings; call it before anything large is imported.
 
         A session that goes on, line by line or on the screen, has none.
@@ -61,12 +61,12 @@ class Session:
     def fetch_store(self) -> KeepsMail:
         """What keeps the mail of a fetch: the second process, if there is one."""
         if self._second is None:
-            self.desk.archive.refresh()
-            return self.desk.archive
+            self.mailbox.archive.refresh()
+            return self.mailbox.archive
         from emailsys.client.archive.worker import SecondStore
 
-        desk = self.desk
-        store = SecondStore(self._second, desk.folders.archive, desk.now, lambda: desk.archive)
+        mailbox = self.mailbox
+        store = SecondStore(self._second, mailbox.folders.archive, mailbox.now, lambda: mailbox.archive)
         self._at_the_end.callback(store.close)
         return store
 
@@ -75,8 +75,8 @@ class Session:
         self._at_the_end.close()
         if self._second is not None:
             self._second.close()
-        if "desk" in self.__dict__:
-            self.desk.close()
+        if "mailbox" in self.__dict__:
+            self.mailbox.close()
 
 
 def _now() -> datetime:

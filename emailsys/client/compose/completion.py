@@ -6,7 +6,7 @@ from emailsys.mail.address import AddressSyntaxError
 from emailsys.mail.message.mailboxes import parse_mailboxes
 
 
-def last_begins(text: str) -> int:
+def last_address_start(text: str) -> int:
     """Where the last mailbox of an address list begins: after the last comma that is not within quotes."""
     begin = 0
     quoted = escaped = False

@@ -10,7 +10,7 @@ from emailsys.client.text.html import html_to_text
 
 # How people say that they attach something: English, German, French, Spanish, Portuguese, Italian, Dutch, the
 # Scandinavian languages, Polish, Russian, Chinese, Japanese.
-_SPEAKS_OF_FILES: Final = re.compile(
+_MENTIONS_FILES: Final = re.compile(
     r"\b(?:attach(?:ed|ing|ment|ments)|enclosed|anhang|angehängt|anbei|beigefügt|pi[eè]ces? jointes?|ci-joint\w*|"
     r"adjunt[oa]s?|anexos?|em anexo|allegat[oi]|in allegato|bijlagen?|bijgevoegd|bifoga\w*|vedlagt|vedhæftet|"
     r"załącz\w+|вложени\w+|прикрепл\w+)\b|附件|添付",
@@ -30,7 +30,7 @@ def warnings(draft: Draft) -> list[str]:
     """An attachment that is spoken of and not there, an empty subject, an empty text; in words to be shown."""
     found = []
     own = _own_words(draft)
-    if not draft.attachments and (word := _SPEAKS_OF_FILES.search(f"{draft.subject}\n{own}")):
+    if not draft.attachments and (word := _MENTIONS_FILES.search(f"{draft.subject}\n{own}")):
         found.append(f"the text says {word[0]!r}, but nothing is attached")
     if not draft.subject.strip():
         found.append("the subject is empty")

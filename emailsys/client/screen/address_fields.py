@@ -16,9 +16,9 @@ from textual.widgets.option_list import Option
 from typing_extensions import override
 
 from emailsys.client.archive.values import ArchiveError
-from emailsys.client.compose.completion import is_whole, last_begins
+from emailsys.client.compose.completion import is_whole, last_address_start
 from emailsys.client.screen.keys import OFFERED
-from emailsys.client.screen.text_fields import Line
+from emailsys.client.screen.text_fields import SafeInput
 from emailsys.mail.message.mailboxes import Mailbox
 
 
@@ -33,7 +33,7 @@ class AddressField(Vertical):
         @param find: whom the beginning of a name or an address may mean; called in a thread.
         """
         super().__init__(classes="address")
-        self._line = Line(text, id=name, compact=True)
+        self._line = SafeInput(text, id=name, compact=True)
         self._offers = OptionList(classes="offers", markup=False, compact=True)
         self._offers.can_focus = False
         self._found: Sequence[Mailbox] = ()
@@ -55,7 +55,7 @@ class AddressField(Vertical):
 
     def _typed(self) -> str:
         before = self._line.value[: self._line.cursor_position]
-        return before[last_begins(before) :]
+        return before[last_address_start(before) :]
 
     def on_input_changed(self) -> None:
         """Look again for every letter; an older look is dropped."""
@@ -119,7 +119,7 @@ class AddressField(Vertical):
     def _take(self, mailbox: Mailbox) -> None:
         line = self._line
         after = line.value[line.cursor_position :].lstrip(" ,")
-        begin = last_begins(line.value[: line.cursor_position])
+        begin = last_address_start(line.value[: line.cursor_position])
         before = f"{line.value[:begin]}{mailbox}, "
         self.dismiss()
         line.value = before + after

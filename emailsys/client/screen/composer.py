@@ -30,11 +30,11 @@ from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.compose.editor_text import from_text, to_text
 from emailsys.client.compose.warnings import warnings
 from emailsys.client.display.list_text import weight
-from emailsys.client.mailbox import Desk, mailbox_of
+from emailsys.client.mailbox import UserMailbox, sender_mailbox
 from emailsys.client.screen.address_fields import AddressField
-from emailsys.client.screen.dialogs import Ask, Confirm
+from emailsys.client.screen.dialogs import ConfirmDialog, InputDialog
 from emailsys.client.screen.keys import ATTACHED, COMPOSING
-from emailsys.client.screen.text_fields import Line, Page
+from emailsys.client.screen.text_fields import SafeInput, SafeTextArea
 from emailsys.client.text.terminal import safe_line
 from emailsys.mail.address import AddressSyntaxError
 from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
@@ -56,7 +56,7 @@ class AttachmentList(OptionList):
             screen.detach(self.highlighted)
 
 
-class Tick(Checkbox):
+class MarkedCheckbox(Checkbox):
     """A box whose state is seen without colours, too: Textual tells the two apart by colour alone."""
 
     BUTTON_INNER = " "
@@ -73,11 +73,11 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
     BINDINGS: ClassVar[list[BindingType]] = [key.binding(priority=True) for key in COMPOSING]
 
     def __init__(
-        self, desk: Desk, accounts: Sequence[Account], account: Account, draft: Draft, key: str | None
+        self, mailbox: UserMailbox, accounts: Sequence[Account], account: Account, draft: Draft, key: str | None
     ) -> None:
         """@param key: of the draft in Drafts that this goes on with."""
         super().__init__()
-        self._desk = desk
+        self._mailbox = mailbox
         self._accounts = list(accounts)
         self._account = account
         self._draft = draft
@@ -90,20 +90,20 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         draft = self._draft
         yield Static("Write a message", classes="bar")
         with Vertical(id="fields"):
-            senders = [(str(mailbox_of(one)), one.name) for one in self._accounts]
+            senders = [(str(sender_mailbox(one)), one.name) for one in self._accounts]
             with Horizontal(classes="field"):
                 yield Label("From")
                 yield Select(senders, value=self._account.name, allow_blank=False, id="from", compact=True)
             for name, people in zip(_PEOPLE, (draft.to, draft.cc, draft.bcc), strict=True):
                 with Horizontal(classes="field"):
                     yield Label(name.capitalize())
-                    yield AddressField(name, ", ".join(map(str, people)), self._desk.people)
+                    yield AddressField(name, ", ".join(map(str, people)), self._mailbox.people)
             with Horizontal(classes="field"):
                 yield Label("Subject")
-                yield Line(draft.subject, id="subject", compact=True)
+                yield SafeInput(draft.subject, id="subject", compact=True)
         yield AttachmentList(id="attachments", markup=False)
-        yield Page(draft.body, id="body", soft_wrap=True)
-        yield Tick("Markdown: sent as text and HTML", draft.markdown is not None, id="markdown", compact=True)
+        yield SafeTextArea(draft.body, id="body", soft_wrap=True)
+        yield MarkedCheckbox("Markdown: sent as text and HTML", draft.markdown is not None, id="markdown", compact=True)
         yield Footer()
 
     def on_mount(self) -> None:
@@ -136,7 +136,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
                 people[name] = read_mailboxes(text)
         body = self.query_one("#body", TextArea).text
         old, account = self._draft, self._chosen_account()
-        own = old.sender if old.sender is not None and account.name == self._account.name else mailbox_of(account)
+        own = old.sender if old.sender is not None and account.name == self._account.name else sender_mailbox(account)
         draft = replace(
             old,
             sender=own,
@@ -182,7 +182,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         async with self._saving:
             text = to_text(draft)
             try:
-                self._key = await asyncio.to_thread(self._desk.save_draft, account, draft, self._key)
+                self._key = await asyncio.to_thread(self._mailbox.save_draft, account, draft, self._key)
             except (ArchiveError, ComposeError) as error:
                 self.notify(str(error), severity="error", markup=False)
                 return False
@@ -225,7 +225,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
             self.notify(str(error), severity="error", markup=False)
             return
         found = warnings(draft)
-        if found and not await self.app.push_screen_wait(Confirm(f"{'; '.join(found)}. Send it all the same?")):
+        if found and not await self.app.push_screen_wait(ConfirmDialog(f"{'; '.join(found)}. Send it all the same?")):
             return
         if await self._save() and self._key is not None:
             self.dismiss((self._chosen_account(), draft, self._key))
@@ -235,7 +235,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         self.run_worker(self._ask_file(), exclusive=True, group="attach")
 
     async def _ask_file(self) -> None:
-        name = await self.app.push_screen_wait(Ask("Attach which file?", hint="a path; ~ is your home"))
+        name = await self.app.push_screen_wait(InputDialog("Attach which file?", hint="a path; ~ is your home"))
         if not name:
             return
         try:
@@ -249,7 +249,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
     async def action_editor(self) -> None:
         """Write in the person's own editor."""
         command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
-        folder = self._desk.folders.state / "editing"
+        folder = self._mailbox.folders.state / "editing"
         make_folder(folder)
         path = folder / f"{secrets.token_hex(4)}.txt"
         path.touch(mode=0o600)

@@ -15,10 +15,10 @@ from textual.widgets.option_list import Option
 from typing_extensions import override
 
 from emailsys.client.screen.keys import FOR_ALL, SECTIONS, Key
-from emailsys.client.screen.text_fields import Line
+from emailsys.client.screen.text_fields import SafeInput
 
 
-class Ask(ModalScreen[str | None]):
+class InputDialog(ModalScreen[str | None]):
     """Ask for one line; None where the person leaves."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]
@@ -31,7 +31,7 @@ class Ask(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Label(self._title, markup=False, classes="title")
-            yield Line(self._value, password=self._secret, select_on_focus=False)
+            yield SafeInput(self._value, password=self._secret, select_on_focus=False)
             if self._hint:
                 yield Label(self._hint, markup=False, classes="hint")
 
@@ -40,7 +40,7 @@ class Ask(ModalScreen[str | None]):
         self.dismiss(event.value)
 
 
-class Choose(ModalScreen[int | None]):
+class ChoiceDialog(ModalScreen[int | None]):
     """Let one of several lines be chosen; its number from 0, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -74,7 +74,7 @@ class Choose(ModalScreen[int | None]):
             options.action_cursor_up()
 
 
-class Confirm(ModalScreen[bool]):
+class ConfirmDialog(ModalScreen[bool]):
     """A question that is answered with yes or no."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -99,7 +99,7 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(event.button.id == "yes")
 
 
-class Read(ModalScreen[None]):
+class TextDialog(ModalScreen[None]):
     """A text to be read."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -135,7 +135,7 @@ class Read(ModalScreen[None]):
         text.scroll_relative(y=by * text.size.height, animate=False)
 
 
-class ForAll(ModalScreen[str | None]):
+class SelectionDialog(ModalScreen[str | None]):
     """Wait for the key that is meant for several messages; its action, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 from emailsys.client.display.list_text import counted
 from emailsys.client.fetch.values import Fetched, Progress, Stage
-from emailsys.client.mailbox import Desk
+from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.program import MailProgram
 
 
-class Fetching:
+class FetchAction:
     """Fetches all accounts, once at a time."""
 
-    def __init__(self, desk: Desk, app: MailProgram, screen: Panes) -> None:
-        self._desk = desk
+    def __init__(self, mailbox: UserMailbox, app: MailProgram, screen: Panes) -> None:
+        self._mailbox = mailbox
         self._app = app
         self._screen = screen
         self._progress: dict[str, Progress] = {}
@@ -27,7 +27,7 @@ class Fetching:
         if self._busy:
             self._screen.tell("fetching already")
             return
-        accounts = [one for one in await asyncio.to_thread(self._desk.accounts) if one.pop3 is not None]
+        accounts = [one for one in await asyncio.to_thread(self._mailbox.accounts) if one.pop3 is not None]
         if not accounts:
             self._screen.tell("there is no account to fetch: emailsys mail account add you@example.org", error=True)
             return
@@ -36,7 +36,7 @@ class Fetching:
         self._screen.tell("fetching ...")
         self._screen.progress(0, None)
         try:
-            results = await self._app.postal.fetch(accounts, self._tell)
+            results = await self._app.network.fetch(accounts, self._tell)
         finally:
             self._busy = False
             self._screen.progress(None, None)

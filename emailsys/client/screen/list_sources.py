@@ -15,7 +15,7 @@ _ALL: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class InFolder:
+class FolderList:
     """The messages of a folder."""
 
     place: Place
@@ -37,7 +37,7 @@ class InFolder:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchList:
     """What a search finds, in all accounts."""
 
     query: str
@@ -58,7 +58,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class ConversationList:
     """The messages of a conversation, the oldest first."""
 
     key: str
@@ -79,4 +79,4 @@ class Conversation:
         return [one for one in messages if one.key in keys]
 
 
-Shown = InFolder | Found | Conversation
+ListSource = FolderList | SearchList | ConversationList

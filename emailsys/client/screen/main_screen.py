@@ -13,18 +13,18 @@ from emailsys.client.archive.query import misread
 from emailsys.client.archive.values import DRAFTS, OUTBOX, BadQuery, Flag, Summary
 from emailsys.client.display.list_text import weight
 from emailsys.client.display.message import Attached, all_headers, attachments, save_attachment, view
-from emailsys.client.mailbox import Desk
-from emailsys.client.screen.dialogs import Ask, Choose, Confirm, Read, help_text
-from emailsys.client.screen.fetch import Fetching
+from emailsys.client.mailbox import UserMailbox
+from emailsys.client.screen.dialogs import ChoiceDialog, ConfirmDialog, InputDialog, TextDialog, help_text
+from emailsys.client.screen.fetch import FetchAction
 from emailsys.client.screen.folder_pane import FolderPane
 from emailsys.client.screen.keys import MAIN
-from emailsys.client.screen.list_sources import Conversation, Found
-from emailsys.client.screen.message_actions import Handling
-from emailsys.client.screen.outbox_actions import Outgoing
+from emailsys.client.screen.list_sources import ConversationList, SearchList
+from emailsys.client.screen.message_actions import MessageActions
+from emailsys.client.screen.outbox_actions import OutboxActions
 from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.parts_text import parts_text
 from emailsys.client.screen.program import MailProgram
-from emailsys.client.screen.selection_actions import Selecting
+from emailsys.client.screen.selection_actions import SelectionActions
 
 #: What is done with messages: the one under the cursor, or all that are selected.
 Work = Callable[[Sequence[Summary]], Coroutine[Any, Any, None]]
@@ -39,13 +39,13 @@ class MainScreen(Panes):
         key.binding(priority=key.keys in ("tab", "enter", "space")) for key in MAIN
     ]
 
-    def __init__(self, desk: Desk, app: MailProgram) -> None:
-        super().__init__(desk, app)
+    def __init__(self, mailbox: UserMailbox, app: MailProgram) -> None:
+        super().__init__(mailbox, app)
         self._html = self._every_header = False
-        self._outgoing = Outgoing(desk, app, self)
-        self._fetching = Fetching(desk, app, self)
-        self._handling = Handling(desk, self)
-        self._selector = Selecting(desk, self)
+        self._outbox_actions = OutboxActions(mailbox, app, self)
+        self._fetch_action = FetchAction(mailbox, app, self)
+        self._message_actions = MessageActions(mailbox, self)
+        self._selection_actions = SelectionActions(mailbox, self)
 
     def on_message_pane_chosen(self) -> None:
         """A click."""
@@ -63,17 +63,17 @@ class MainScreen(Panes):
 
     async def _open(self, summary: Summary) -> None:
         if summary.place.folder == DRAFTS:
-            await self._outgoing.edit(summary)
+            await self._outbox_actions.edit(summary)
             return
         self._html = self._every_header = False
         await self._read(summary)
         self.set_focus(self.reader)
         if summary.is_unread:
-            await asyncio.to_thread(self.desk.archive.set_flags, [summary.key], Flag.SEEN)
+            await asyncio.to_thread(self.mailbox.archive.set_flags, [summary.key], Flag.SEEN)
             await self.renew([summary.key])
 
     async def _read(self, summary: Summary) -> None:
-        octets = await asyncio.to_thread(self.desk.archive.octets, summary.key)
+        octets = await asyncio.to_thread(self.mailbox.archive.octets, summary.key)
         seen = await asyncio.to_thread(view, octets, self._html)
         self.reader.show(summary.key, seen, all_headers(octets) if self._every_header else seen.headers)
 
@@ -91,8 +91,8 @@ class MainScreen(Panes):
         """The parts of the message."""
 
         async def show(summary: Summary) -> None:
-            octets = await asyncio.to_thread(self.desk.archive.octets, summary.key)
-            self.app.push_screen(Read("Structure", await asyncio.to_thread(parts_text, octets)))
+            octets = await asyncio.to_thread(self.mailbox.archive.octets, summary.key)
+            self.app.push_screen(TextDialog("Structure", await asyncio.to_thread(parts_text, octets)))
 
         self.with_current(show)
 
@@ -100,18 +100,20 @@ class MainScreen(Panes):
         """Choose one and save it."""
 
         async def choose(summary: Summary) -> None:
-            octets = await asyncio.to_thread(self.desk.archive.octets, summary.key)
+            octets = await asyncio.to_thread(self.mailbox.archive.octets, summary.key)
             found = await asyncio.to_thread(attachments, octets)
             if not found:
                 self.tell("no attachments")
                 return
             lines = [f"{one.number}  {one.name}  {one.content_type}, {weight(one.octets)}" for one in found]
-            number = await self.app.push_screen_wait(Choose("Attachments", lines, "Enter saves it"))
+            number = await self.app.push_screen_wait(ChoiceDialog("Attachments", lines, "Enter saves it"))
             if number is None:
                 return
             downloads = Path.home() / "Downloads"
             folder = str(downloads if downloads.is_dir() else Path.cwd())
-            where = await self.app.push_screen_wait(Ask(f"Save {found[number].name} into which folder?", folder))
+            where = await self.app.push_screen_wait(
+                InputDialog(f"Save {found[number].name} into which folder?", folder)
+            )
             if where:
                 self.tell(f"saved {await asyncio.to_thread(_save, found[number], where)}")
 
@@ -119,18 +121,18 @@ class MainScreen(Panes):
 
     def action_conversation(self) -> None:
         """List the conversation."""
-        self.with_current(lambda summary: self.show(Conversation(summary.key), summary.key))
+        self.with_current(lambda summary: self.show(ConversationList(summary.key), summary.key))
 
     def action_search(self) -> None:
         """Ask for a search."""
 
         async def search() -> None:
-            before = self.shown.query if isinstance(self.shown, Found) else ""
-            query = await self.app.push_screen_wait(Ask("Search", before, _SEARCH_HINT))
+            before = self.shown.query if isinstance(self.shown, SearchList) else ""
+            query = await self.app.push_screen_wait(InputDialog("Search", before, _SEARCH_HINT))
             if not query:
                 return
             try:
-                await self.show(Found(query))
+                await self.show(SearchList(query))
                 self.tell(misread(query), error=bool(misread(query)))
             except BadQuery as error:
                 self.tell(str(error), error=True)
@@ -142,31 +144,31 @@ class MainScreen(Panes):
 
     def action_compose(self) -> None:
         """Write a message."""
-        self.work(self._outgoing.compose, "writing")
+        self.work(self._outbox_actions.compose, "writing")
 
     def action_reply(self) -> None:
         """Answer the sender."""
-        self.with_current(lambda summary: self._outgoing.answer(summary, False))
+        self.with_current(lambda summary: self._outbox_actions.answer(summary, False))
 
     def action_reply_all(self) -> None:
         """Answer everybody."""
-        self.with_current(lambda summary: self._outgoing.answer(summary, True))
+        self.with_current(lambda summary: self._outbox_actions.answer(summary, True))
 
     def action_forward(self) -> None:
         """Pass it on."""
-        self._with_one(self._outgoing.forward)
+        self._with_one(self._outbox_actions.forward)
 
     def action_edit(self) -> None:
         """Write anew from this one."""
-        self.with_current(self._outgoing.edit)
+        self.with_current(self._outbox_actions.edit)
 
     def action_flush(self) -> None:
         """Send what waits."""
-        self.work(self._outgoing.flush, "sending")
+        self.work(self._outbox_actions.flush, "sending")
 
     def action_stop(self) -> None:
         """Stop what is held."""
-        self.work(self._outgoing.stop)
+        self.work(self._outbox_actions.stop)
 
     # Handling
 
@@ -181,39 +183,39 @@ class MainScreen(Panes):
     async def _delete(self, summaries: Sequence[Summary]) -> None:
         for one in summaries:
             if one.place.folder == OUTBOX:
-                await self._outgoing.stop(one.key)
-        await self._handling.delete([one for one in summaries if one.place.folder != OUTBOX])
+                await self._outbox_actions.stop(one.key)
+        await self._message_actions.delete([one for one in summaries if one.place.folder != OUTBOX])
 
     def action_undelete(self) -> None:
         """Back out of Trash."""
         current = self.messages.current
-        self.work(lambda: self._handling.undelete([current] if current is not None else []))
+        self.work(lambda: self._message_actions.undelete([current] if current is not None else []))
 
     def action_move(self) -> None:
         """To another folder."""
-        self._with_one(self._handling.move)
+        self._with_one(self._message_actions.move)
 
     def action_archive(self) -> None:
         """To the folder Archive."""
-        self._with_one(self._handling.archive)
+        self._with_one(self._message_actions.archive)
 
     def action_flag(self) -> None:
         """Flagged, or not."""
         self._with_one(self._toggle_flag)
 
     async def _toggle_flag(self, summaries: Sequence[Summary]) -> None:
-        await self._handling.toggle(summaries, Flag.FLAGGED)
+        await self._message_actions.toggle(summaries, Flag.FLAGGED)
 
     def action_unread(self) -> None:
         """Not read, or read."""
         self._with_one(self._toggle_read)
 
     async def _toggle_read(self, summaries: Sequence[Summary]) -> None:
-        await self._handling.toggle(summaries, Flag.SEEN)
+        await self._message_actions.toggle(summaries, Flag.SEEN)
 
     def action_tag(self) -> None:
         """Tags."""
-        self._with_one(self._handling.tag)
+        self._with_one(self._message_actions.tag)
 
     # Several messages at once
 
@@ -222,39 +224,39 @@ class MainScreen(Panes):
         if self.messages.current is None:
             self.tell("there is no message")
             return
-        self._with_one(self._selector.toggle)
+        self._with_one(self._selection_actions.toggle)
         if self.messages.cursor_row + 1 < len(self.messages.summaries):
             self.move_by(1)
 
     def action_select_found(self) -> None:
         """Select what a search finds."""
-        self.work(lambda: self._selector.by_search(True))
+        self.work(lambda: self._selection_actions.by_search(True))
 
     def action_unselect_found(self) -> None:
         """Unselect what a search finds."""
-        self.work(lambda: self._selector.by_search(False))
+        self.work(lambda: self._selection_actions.by_search(False))
 
     def action_for_all(self) -> None:
         """Wait for the key that is meant for all that are selected."""
         works: dict[str, Work] = {
             "delete": self._delete,
-            "undelete": self._handling.undelete,
-            "move": self._handling.move,
-            "archive": self._handling.archive,
+            "undelete": self._message_actions.undelete,
+            "move": self._message_actions.move,
+            "archive": self._message_actions.archive,
             "flag": self._toggle_flag,
             "unread": self._toggle_read,
-            "tag": self._handling.tag,
-            "forward": self._outgoing.forward,
-            "select": self._selector.toggle,
+            "tag": self._message_actions.tag,
+            "forward": self._outbox_actions.forward,
+            "select": self._selection_actions.toggle,
         }
 
-        self._selector.ask_action(lambda action, summaries: works[action](summaries))
+        self._selection_actions.ask_action(lambda action, summaries: works[action](summaries))
 
     # Program
 
     def action_fetch(self) -> None:
         """Fetch new mail."""
-        self.work(self._fetching.fetch, "fetching")
+        self.work(self._fetch_action.fetch, "fetching")
 
     def action_theme(self) -> None:
         """Dark or light."""
@@ -262,7 +264,7 @@ class MainScreen(Panes):
 
     def action_help(self) -> None:
         """All keys."""
-        self.app.push_screen(Read("Keys", help_text()))
+        self.app.push_screen(TextDialog("Keys", help_text()))
 
     def action_quit(self) -> None:
         """From the message to the list; from there, out."""
@@ -271,9 +273,9 @@ class MainScreen(Panes):
             return
 
         async def leave() -> None:
-            held = self._outgoing.held
+            held = self._outbox_actions.held
             if held is not None and not await self.app.push_screen_wait(
-                Confirm("A message is not sent yet; it stays in the outbox. Leave?")
+                ConfirmDialog("A message is not sent yet; it stays in the outbox. Leave?")
             ):
                 return
             self.app.exit()

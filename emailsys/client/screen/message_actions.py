@@ -16,17 +16,17 @@ from emailsys.client.archive.values import (
     Summary,
 )
 from emailsys.client.display.list_text import counted
-from emailsys.client.mailbox import Desk
-from emailsys.client.screen.dialogs import Ask, Choose, Confirm
+from emailsys.client.mailbox import UserMailbox
+from emailsys.client.screen.dialogs import ChoiceDialog, ConfirmDialog, InputDialog
 from emailsys.client.screen.panes import Panes
 from emailsys.client.text.terminal import safe_line
 
 
-class Handling:
+class MessageActions:
     """What is done with messages that stay on the desk."""
 
-    def __init__(self, desk: Desk, screen: Panes) -> None:
-        self._desk = desk
+    def __init__(self, mailbox: UserMailbox, screen: Panes) -> None:
+        self._mailbox = mailbox
         self._screen = screen
         #: What was deleted or moved together, the latest last: where each was.
         self._moved: list[list[tuple[str, Place]]] = []
@@ -54,20 +54,20 @@ class Handling:
         trashed = [one for one in summaries if one.place.folder == TRASH]
         staying = [one for one in summaries if one.place.folder != TRASH]
         if staying:
-            self._moved.append(await asyncio.to_thread(self._desk.delete, [one.key for one in staying]))
+            self._moved.append(await asyncio.to_thread(self._mailbox.delete, [one.key for one in staying]))
             await self._gone(staying, f"{_moved(staying)} to Trash: u brings {_them(staying)} back")
         if not trashed:
             return
-        question = Confirm(f"Remove {_which(trashed)} for good? There is no way back.")
+        question = ConfirmDialog(f"Remove {_which(trashed)} for good? There is no way back.")
         if await self._screen.app.push_screen_wait(question):
-            await asyncio.to_thread(self._desk.delete, [one.key for one in trashed])
+            await asyncio.to_thread(self._mailbox.delete, [one.key for one in trashed])
             await self._gone(trashed, "gone for good")
 
     async def undelete(self, summaries: Sequence[Summary]) -> None:
         """Those of the messages that are in Trash; where none is, what was deleted or moved last."""
         trashed = [one for one in summaries if one.place.folder == TRASH]
         if trashed:
-            found = await asyncio.to_thread(self._desk.undelete, [one.key for one in trashed])
+            found = await asyncio.to_thread(self._mailbox.undelete, [one.key for one in trashed])
             places = sorted({one.place.folder for one in found})
             await self._gone(trashed, f"{_they_are(trashed)} in {' and '.join(places)} again")
             return
@@ -83,12 +83,12 @@ class Handling:
         by_place: dict[Place, list[str]] = {}
         for key, place in moved:
             try:
-                by_place.setdefault(place, []).append(self._desk.archive.get(key).key)
+                by_place.setdefault(place, []).append(self._mailbox.archive.get(key).key)
             except NoSuchMessage:
                 # Removed for good meanwhile, here or by another program.
                 continue
         for place, keys in by_place.items():
-            self._desk.archive.move(keys, place)
+            self._mailbox.archive.move(keys, place)
         back = [place for place, keys in by_place.items() for _ in keys]
         if not back:
             raise ArchiveError("what was deleted or moved last is gone for good")
@@ -96,13 +96,13 @@ class Handling:
 
     async def move(self, summaries: Sequence[Summary]) -> None:
         """To a folder that is chosen."""
-        counts = await asyncio.to_thread(self._desk.archive.folders)
+        counts = await asyncio.to_thread(self._mailbox.archive.folders)
         origins = {one.place for one in summaries}
         places = [one.place for one in counts if {one.place} != origins and one.place.folder != OUTBOX]
         places.sort(key=lambda place: place.account not in {one.account for one in origins})
         lines = [safe_line(f"{place.account} · {place.folder}") for place in places]
         title = f"Move {_which(summaries)} to which folder?"
-        number = await self._screen.app.push_screen_wait(Choose(title, lines))
+        number = await self._screen.app.push_screen_wait(ChoiceDialog(title, lines))
         if number is not None:
             await self._to(summaries, [places[number]] * len(summaries))
 
@@ -120,7 +120,7 @@ class Handling:
             return
         for place in dict.fromkeys(place for _, place in moves):
             keys = [one.key for one, target in moves if target == place]
-            await asyncio.to_thread(self._desk.archive.move, keys, place)
+            await asyncio.to_thread(self._mailbox.archive.move, keys, place)
         gone = [one for one, _ in moves]
         self._moved.append([(one.key, one.place) for one in gone])
         await self._gone(gone, f"{_moved(gone)} to {folders}: u brings {_them(gone)} back")
@@ -129,18 +129,18 @@ class Handling:
         """Set a flag where one of them does not bear it; where all do, clear it."""
         keys = [one.key for one in summaries]
         if all(one.flags & flag for one in summaries):
-            await asyncio.to_thread(self._desk.archive.set_flags, keys, Flag.NONE, flag)
+            await asyncio.to_thread(self._mailbox.archive.set_flags, keys, Flag.NONE, flag)
         else:
-            await asyncio.to_thread(self._desk.archive.set_flags, keys, flag)
+            await asyncio.to_thread(self._mailbox.archive.set_flags, keys, flag)
         await self._screen.renew(keys)
 
     async def tag(self, summaries: Sequence[Summary]) -> None:
         """Add and take off tags."""
-        known = await asyncio.to_thread(self._desk.archive.tags)
+        known = await asyncio.to_thread(self._mailbox.archive.tags)
         hint = f"+add -remove; in use: {', '.join(sorted(known)) or 'none yet'}"
         common = set.intersection(*(set(one.tags) for one in summaries))
         title = "Tags" if len(summaries) == 1 else f"Tags that all {len(summaries):,} have"
-        answer = await self._screen.app.push_screen_wait(Ask(title, " ".join(sorted(common)), hint))
+        answer = await self._screen.app.push_screen_wait(InputDialog(title, " ".join(sorted(common)), hint))
         if answer is None:
             return
         words = answer.replace("#", " ").split()
@@ -150,7 +150,7 @@ class Handling:
         add = plain | {word[1:] for word in signed if word[0] == "+"}
         remove = (common - plain) | {word[1:] for word in signed if word[0] == "-"}
         keys = [one.key for one in summaries]
-        await asyncio.to_thread(self._desk.archive.set_tags, keys, add, remove - add)
+        await asyncio.to_thread(self._mailbox.archive.set_tags, keys, add, remove - add)
         await self._screen.renew(keys)
 
 

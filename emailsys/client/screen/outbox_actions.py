@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from emailsys.client.accounts.values import Account, AccountError
 from emailsys.client.archive.values import ArchiveError, Flag, Summary
 from emailsys.client.compose.draft import ComposeError, Draft
-from emailsys.client.mailbox import Desk
+from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.composer import Composer
 from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.send.sender import SendProgress, Sent
 
 
-class Outgoing:
+class OutboxActions:
     """What leaves the desk. Its coroutines run in workers of the main screen."""
 
-    def __init__(self, desk: Desk, app: MailProgram, screen: Panes) -> None:
-        self._desk = desk
+    def __init__(self, mailbox: UserMailbox, app: MailProgram, screen: Panes) -> None:
+        self._mailbox = mailbox
         self._app = app
         self._screen = screen
         #: The key of the message that is being held, or sent.
@@ -28,30 +28,30 @@ class Outgoing:
     async def compose(self) -> None:
         """A message from nothing."""
         account = await asyncio.to_thread(self._account, self._screen.account_name)
-        await self._write(account, self._desk.blank(account))
+        await self._write(account, self._mailbox.blank(account))
 
     async def answer(self, summary: Summary, to_all: bool) -> None:
         """An answer."""
-        draft = await asyncio.to_thread(self._desk.reply, summary, to_all)
-        await self._write(self._desk.account_for(summary), draft, origins=[summary.key], flag=Flag.ANSWERED)
+        draft = await asyncio.to_thread(self._mailbox.reply, summary, to_all)
+        await self._write(self._mailbox.account_for(summary), draft, origins=[summary.key], flag=Flag.ANSWERED)
 
     async def forward(self, summaries: Sequence[Summary]) -> None:
         """The messages passed on in one."""
-        drafts = await asyncio.to_thread(lambda: [self._desk.forward(one) for one in summaries])
+        drafts = await asyncio.to_thread(lambda: [self._mailbox.forward(one) for one in summaries])
         draft = drafts[0]
         draft.attachments = [file for one in drafts for file in one.attachments]
         keys = [one.key for one in summaries]
-        await self._write(self._desk.account_for(summaries[0]), draft, origins=keys, flag=Flag.FORWARDED)
+        await self._write(self._mailbox.account_for(summaries[0]), draft, origins=keys, flag=Flag.FORWARDED)
 
     async def edit(self, summary: Summary) -> None:
         """Go on with a draft; of any other message, a new one like it."""
-        draft = await asyncio.to_thread(self._desk.open_draft, summary.key)
-        key = summary.key if self._desk.is_draft(summary) else None
-        await self._write(self._desk.account_for(summary), draft, key)
+        draft = await asyncio.to_thread(self._mailbox.open_draft, summary.key)
+        key = summary.key if self._mailbox.is_draft(summary) else None
+        await self._write(self._mailbox.account_for(summary), draft, key)
 
     def _account(self, name: str | None) -> Account:
-        accounts = self._desk.accounts_file.load()
-        return self._desk.account(name if name in accounts else None)
+        accounts = self._mailbox.accounts_file.load()
+        return self._mailbox.account(name if name in accounts else None)
 
     async def _write(
         self,
@@ -61,18 +61,18 @@ class Outgoing:
         origins: Sequence[str] = (),
         flag: Flag = Flag.NONE,
     ) -> None:
-        accounts = await asyncio.to_thread(self._desk.accounts)
-        written = await self._app.push_screen_wait(Composer(self._desk, accounts, account, draft, key))
+        accounts = await asyncio.to_thread(self._mailbox.accounts)
+        written = await self._app.push_screen_wait(Composer(self._mailbox, accounts, account, draft, key))
         if written is None:
             await self._screen.reload()
             return
         chosen, draft, draft_key = written
 
         def put() -> str:
-            queued = self._desk.queue(chosen, draft, self._app.hold)
-            self._desk.drop_draft(draft_key)
+            queued = self._mailbox.queue(chosen, draft, self._app.hold)
+            self._mailbox.delete_sent_draft(draft_key)
             for origin in origins:
-                self._desk.mark_handled(origin, flag)
+                self._mailbox.mark_handled(origin, flag)
             return queued
 
         try:
@@ -92,7 +92,7 @@ class Outgoing:
         else:
             self._screen.tell("sending ...")
         try:
-            sent = await self._app.postal.send(account, key, self._progress)
+            sent = await self._app.network.send(account, key, self._progress)
         finally:
             if self.held == key:
                 self.held = None
@@ -115,9 +115,9 @@ class Outgoing:
 
     async def flush(self) -> None:
         """Send all that is due."""
-        accounts = await asyncio.to_thread(self._desk.accounts)
+        accounts = await asyncio.to_thread(self._mailbox.accounts)
         self._screen.tell("sending what waits ...")
-        results = await self._app.postal.flush(accounts)
+        results = await self._app.network.flush(accounts)
         if not results:
             self._screen.tell("nothing waits to be sent")
         for sent in results:
@@ -131,7 +131,7 @@ class Outgoing:
             self._screen.tell("nothing is being held")
             return
         try:
-            stopped = await asyncio.to_thread(self._desk.outbox.stop, wanted)
+            stopped = await asyncio.to_thread(self._mailbox.outbox.stop, wanted)
         except (ArchiveError, AccountError) as error:
             self._screen.tell(str(error), error=True)
             return

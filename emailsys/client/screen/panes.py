@@ -16,9 +16,9 @@ from typing_extensions import override
 from emailsys.client.accounts.values import AccountError
 from emailsys.client.archive.values import INBOX, ArchiveError, Place, Summary
 from emailsys.client.compose.draft import ComposeError
-from emailsys.client.mailbox import Desk
+from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.folder_pane import FolderPane
-from emailsys.client.screen.list_sources import InFolder, Shown
+from emailsys.client.screen.list_sources import FolderList, ListSource
 from emailsys.client.screen.message_pane import MessagePane
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.reader_pane import ReaderPane
@@ -32,11 +32,11 @@ _LOOK_EVERY: Final = 15.0
 class Panes(Screen[None]):
     """Folders on the left, messages on the right, below them the one that is read."""
 
-    def __init__(self, desk: Desk, app: MailProgram) -> None:
+    def __init__(self, mailbox: UserMailbox, app: MailProgram) -> None:
         super().__init__()
-        self.desk = desk
+        self.mailbox = mailbox
         self.mail_app = app
-        self.shown: Shown | None = None
+        self.shown: ListSource | None = None
         self.folder: Place | None = None
         self.selection = Selection()
         self._unread = 0
@@ -77,22 +77,22 @@ class Panes(Screen[None]):
 
     async def _begin(self) -> None:
         def first() -> Place:
-            for one in self.desk.accounts():
-                self.desk.archive.add_account(one.name)
-            return Place(self.desk.account().name, INBOX)
+            for one in self.mailbox.accounts():
+                self.mailbox.archive.add_account(one.name)
+            return Place(self.mailbox.account().name, INBOX)
 
-        await self.show(InFolder(await asyncio.to_thread(first)))
+        await self.show(FolderList(await asyncio.to_thread(first)))
 
     async def _look(self) -> None:
-        await asyncio.to_thread(self.desk.archive.refresh)
+        await asyncio.to_thread(self.mailbox.archive.refresh)
         await self.reload()
 
-    async def show(self, shown: Shown, key: str | None = None) -> None:
-        page = await asyncio.to_thread(shown.page, self.desk.archive, None)
+    async def show(self, shown: ListSource, key: str | None = None) -> None:
+        page = await asyncio.to_thread(shown.page, self.mailbox.archive, None)
         self.shown = shown
-        if isinstance(shown, InFolder):
+        if isinstance(shown, FolderList):
             self.folder = shown.place
-        self.messages.show(page, self.desk.now(), key, selected=self.selection.of(shown))
+        self.messages.show(page, self.mailbox.now(), key, selected=self.selection.of(shown))
         self.reader.close()
         self.tell("Enter opens a message, ? shows all keys" if page else "no messages here")
         await self.count()
@@ -101,17 +101,17 @@ class Panes(Screen[None]):
         """Show what is there now, with the cursor where it was."""
         if self.shown is None:
             return
-        page = await asyncio.to_thread(self.shown.page, self.desk.archive, None)
+        page = await asyncio.to_thread(self.shown.page, self.mailbox.archive, None)
         shown = self.messages
         current = shown.current
         # More than a page was scrolled through: leave the place of the person who reads there.
         if len(shown.summaries) <= len(page) or page[: len(shown.summaries)] != shown.summaries[: len(page)]:
             selected = self.selection.of(self.shown)
-            shown.show(page, self.desk.now(), current.key if current else None, shown.cursor_row, selected)
+            shown.show(page, self.mailbox.now(), current.key if current else None, shown.cursor_row, selected)
         await self.count()
 
     async def count(self) -> None:
-        counts = await asyncio.to_thread(self.desk.archive.folders)
+        counts = await asyncio.to_thread(self.mailbox.archive.folders)
         self.query_one(FolderPane).show(counts, self.folder)
         self._unread = sum(one.unread for one in counts if one.place == self.folder)
         self.show_title()
@@ -123,7 +123,7 @@ class Panes(Screen[None]):
         selected = len(self.selection.of(self.shown))
         words = [
             self.shown.title,
-            *([f"{self._unread:,} unread"] if self._unread and isinstance(self.shown, InFolder) else []),
+            *([f"{self._unread:,} unread"] if self._unread and isinstance(self.shown, FolderList) else []),
             *([f"{selected:,} selected"] if selected else []),
         ]
         self.query_one("#bar", Static).update(Text(safe_line(" · ".join(words))))
@@ -132,22 +132,22 @@ class Panes(Screen[None]):
         """Show messages as they are now."""
         loaded = {one.key for one in self.messages.summaries}
         wanted = [key for key in keys if key in loaded]
-        now = await asyncio.to_thread(lambda: [self.desk.archive.get(key) for key in wanted])
-        self.messages.update(now, self.desk.now())
+        now = await asyncio.to_thread(lambda: [self.mailbox.archive.get(key) for key in wanted])
+        self.messages.update(now, self.mailbox.now())
         await self.count()
 
     async def on_message_pane_want_more(self) -> None:
         """The next page."""
         if self.shown is not None and self.messages.summaries:
             below = self.messages.summaries[-1].order
-            page = await asyncio.to_thread(self.shown.page, self.desk.archive, below)
-            self.messages.append(page, self.desk.now())
+            page = await asyncio.to_thread(self.shown.page, self.mailbox.archive, below)
+            self.messages.append(page, self.mailbox.now())
 
     def on_folder_pane_chosen(self, event: FolderPane.Chosen) -> None:
         """Another folder."""
         self.query_one(FolderPane).remove_class("asked")
         self.set_focus(self.messages)
-        self.work(lambda: self.show(InFolder(event.place)))
+        self.work(lambda: self.show(FolderList(event.place)))
 
     def tell(self, words: str, error: bool = False) -> None:
         """Say something in the line at the bottom; an error as a note, too."""
@@ -161,7 +161,7 @@ class Panes(Screen[None]):
         bar.set_class(done is not None, "busy")
         bar.update(total=of or None, progress=done or 0)
 
-    def work(self, work: Callable[[], Coroutine[Any, Any, None]], group: str = "desk") -> None:
+    def work(self, work: Callable[[], Coroutine[Any, Any, None]], group: str = "actions") -> None:
         """Do something, and tell what is refused."""
 
         async def told() -> None:
@@ -243,9 +243,9 @@ class Panes(Screen[None]):
 
     def action_to_list(self) -> None:
         """From the message to the list; from what was found to the folder."""
-        if self.focused is self.messages and not isinstance(self.shown, InFolder) and self.folder is not None:
+        if self.focused is self.messages and not isinstance(self.shown, FolderList) and self.folder is not None:
             folder = self.folder
-            self.work(lambda: self.show(InFolder(folder)))
+            self.work(lambda: self.show(FolderList(folder)))
         self.set_focus(self.messages)
 
     def action_to_folders(self) -> None:

@@ -11,9 +11,9 @@ from textual.app import App
 
 from emailsys.client.accounts.values import AccountError
 from emailsys.client.base.folders import make_folder
-from emailsys.client.mailbox import Desk
-from emailsys.client.screen.dialogs import Ask
-from emailsys.client.screen.network import Postal
+from emailsys.client.mailbox import UserMailbox
+from emailsys.client.screen.dialogs import InputDialog
+from emailsys.client.screen.network import MailNetwork
 from emailsys.client.screen.themes import THEMES
 
 _THEME_FILE: Final = "theme"
@@ -23,7 +23,11 @@ class MailProgram(App[None]):
     """The program without its screens, which know it."""
 
     def __init__(
-        self, desk: Desk, postal: Callable[[MailProgram], Postal], theme: str | None = None, hold: float = 0.0
+        self,
+        mailbox: UserMailbox,
+        network: Callable[[MailProgram], MailNetwork],
+        theme: str | None = None,
+        hold: float = 0.0,
     ) -> None:
         """
         @param postal: makes what reaches the servers, when the event loop runs.
@@ -31,25 +35,25 @@ class MailProgram(App[None]):
         @param hold: seconds that each message is held before it is sent, so that it can be stopped.
         """
         super().__init__()
-        self.desk = desk
+        self.mailbox = mailbox
         self.hold = hold
-        self._make_postal = postal
-        self._postal: Postal | None = None
+        self._make_network = network
+        self._network: MailNetwork | None = None
         for one in THEMES:
             self.register_theme(one)
         self.theme = theme if theme is not None else self._last_theme()
 
     @property
-    def postal(self) -> Postal:
+    def network(self) -> MailNetwork:
         """What reaches the servers."""
-        if self._postal is None:
-            self._postal = self._make_postal(self)
-        return self._postal
+        if self._network is None:
+            self._network = self._make_network(self)
+        return self._network
 
     async def on_unmount(self) -> None:
         """Say goodbye to servers."""
-        if self._postal is not None:
-            await self._postal.close()
+        if self._network is not None:
+            await self._network.close()
 
     async def ask_secret(self, text: str) -> str:
         """Ask for a password. @raise AccountError: the person does not want to give it."""
@@ -60,7 +64,7 @@ class MailProgram(App[None]):
                 answered.set_result(answer)
 
         # By way of the program's own queue: what asks is a callback of the reactor, outside every screen.
-        self.call_later(self.push_screen, Ask(text, secret=True), done)
+        self.call_later(self.push_screen, InputDialog(text, secret=True), done)
         answer = await answered
         if answer is None:
             raise AccountError("no password was given")
@@ -71,12 +75,12 @@ class MailProgram(App[None]):
     def _last_theme(self) -> str:
         name = ""
         with suppress(OSError):
-            name = (self.desk.folders.state / _THEME_FILE).read_text("ascii", "replace").strip()
+            name = (self.mailbox.folders.state / _THEME_FILE).read_text("ascii", "replace").strip()
         return name if name in {one.name for one in THEMES} else THEMES[0].name
 
     def change_theme(self) -> None:
         """Dark to light, light to dark; kept for next time."""
         self.theme = next(one.name for one in THEMES if one.name != self.theme)
         with suppress(OSError):
-            make_folder(self.desk.folders.state)
-            (self.desk.folders.state / _THEME_FILE).write_text(self.theme, "ascii")
+            make_folder(self.mailbox.folders.state)
+            (self.mailbox.folders.state / _THEME_FILE).write_text(self.theme, "ascii")

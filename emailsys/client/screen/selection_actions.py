@@ -8,20 +8,20 @@ from typing import Any, Final
 
 from emailsys.client.archive.values import BadQuery, NoSuchMessage, Summary
 from emailsys.client.display.list_text import counted
-from emailsys.client.mailbox import Desk
-from emailsys.client.screen.dialogs import Ask, ForAll
-from emailsys.client.screen.list_sources import InFolder, Shown
+from emailsys.client.mailbox import UserMailbox
+from emailsys.client.screen.dialogs import InputDialog, SelectionDialog
+from emailsys.client.screen.list_sources import FolderList, ListSource
 from emailsys.client.screen.panes import Panes
 
 _HINT: Final = "as in a search: words, from:, subject:, is:unread, older:30d; a dot alone means all"
 _ALL: Final = "."
 
 
-class Selecting:
+class SelectionActions:
     """What the keys for selecting do."""
 
-    def __init__(self, desk: Desk, screen: Panes) -> None:
-        self._desk = desk
+    def __init__(self, mailbox: UserMailbox, screen: Panes) -> None:
+        self._mailbox = mailbox
         self._screen = screen
         self._selection = screen.selection
 
@@ -37,12 +37,12 @@ class Selecting:
         if shown is None:
             return
         title = "Select which messages?" if select else "Unselect which messages?"
-        query = await self._screen.app.push_screen_wait(Ask(title, hint=_HINT))
+        query = await self._screen.app.push_screen_wait(InputDialog(title, hint=_HINT))
         if not query:
             return
         words = "" if query.strip() == _ALL else query
         try:
-            found = await asyncio.to_thread(shown.matching, self._desk.archive, words)
+            found = await asyncio.to_thread(shown.matching, self._mailbox.archive, words)
         except BadQuery as error:
             self._screen.tell(str(error), error=True)
             return
@@ -58,7 +58,7 @@ class Selecting:
             selected |= keys
         else:
             selected -= keys
-        self._screen.messages.show_selected(selected, self._desk.now())
+        self._screen.messages.show_selected(selected, self._mailbox.now())
         self._screen.show_title()
 
     def ask_action(self, then: Callable[[str, Sequence[Summary]], Coroutine[Any, Any, None]]) -> None:
@@ -84,16 +84,16 @@ class Selecting:
             if action is not None:
                 self._screen.work(lambda: act(action))
 
-        self._screen.app.push_screen(ForAll(counted(len(self._selection.of(shown)))), asked)
+        self._screen.app.push_screen(SelectionDialog(counted(len(self._selection.of(shown)))), asked)
 
-    def _there(self, shown: Shown) -> list[Summary]:
+    def _there(self, shown: ListSource) -> list[Summary]:
         found = []
         keys = self._selection.of(shown)
         for key in sorted(keys):
             try:
-                summary = self._desk.archive.get(key)
+                summary = self._mailbox.archive.get(key)
             except NoSuchMessage:
                 continue
-            if not isinstance(shown, InFolder) or summary.place == shown.place:
+            if not isinstance(shown, FolderList) or summary.place == shown.place:
                 found.append(summary)
         return sorted(found, key=lambda one: -one.order)

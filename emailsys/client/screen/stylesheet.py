@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-LOOK: Final = """
+STYLESHEET: Final = """
 Screen { background: $background; color: $foreground; }
 .bar { background: $panel; color: $foreground; height: 1; padding: 0 1; text-style: bold; }
 #panes { height: 1fr; }
@@ -26,7 +26,8 @@ Screen { background: $background; color: $foreground; }
 #status ProgressBar.busy { display: block; }
 .-narrow #folders { display: none; }
 .-narrow #folders.asked { display: block; }
-Ask, Choose, Confirm, Read, ForAll { align: center middle; background: $background 60%; }
+InputDialog, ChoiceDialog, ConfirmDialog, TextDialog, SelectionDialog {
+  align: center middle; background: $background 60%; }
 .dialog { width: 70; max-width: 95%; height: auto; max-height: 90%; padding: 1 2; background: $surface;
   border: round $primary; }
 .dialog.large { width: 90; height: 90%; }

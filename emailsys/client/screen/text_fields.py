@@ -9,23 +9,23 @@ from rich.text import Text
 from textual.widgets import Input, TextArea
 from typing_extensions import override
 
-from emailsys.client.text.terminal import as_written
+from emailsys.client.text.terminal import show_controls
 
 
-class Line(Input):
+class SafeInput(Input):
     """One line."""
 
     def validate_value(self, value: str) -> str:
         """What stands in the line; Textual asks by this name."""
-        return as_written(value.replace("\n", " ").replace("\t", " "))
+        return show_controls(value.replace("\n", " ").replace("\t", " "))
 
 
-class Page(TextArea):
+class SafeTextArea(TextArea):
     """Several lines. The text stays as it is; only what is seen of it is made safe."""
 
     @override
     def get_line(self, line_index: int) -> Text:
         """A line as it is seen."""
         seen = super().get_line(line_index)
-        seen.plain = as_written(seen.plain)
+        seen.plain = show_controls(seen.plain)
         return seen

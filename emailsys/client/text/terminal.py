@@ -45,6 +45,6 @@ def safe_line(text: str) -> str:
     return safe_text(_LINE_ENDS.sub(" ", text.replace("\r", " ")))
 
 
-def as_written(text: str) -> str:
+def show_controls(text: str) -> str:
     """Text that is being written, with what a terminal acts on made visible, character for character."""
     return text if text.isprintable() else _UNTYPED.sub(lambda found: _visible(found) or "\ufffd", text)

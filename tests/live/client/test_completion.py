@@ -29,11 +29,11 @@ class CompletionTests(Case):
 
     def setUp(self) -> None:
         super().setUp()
-        self.desk.archive.add_folder(Place("alice", "Sent items"))
+        self.mailbox.archive.add_folder(Place("alice", "Sent items"))
         anna = Mailbox("Anna \u202eBell, Ltd", parse("anna@example.net"))
         odd = Mailbox("", parse("an\u202ena@example.net"))
         draft = Draft(ALICE, [Mailbox("", parse("bob@example.org")), anna, odd], subject="x", text="x")
-        self.desk.archive.add(Addition(build(draft, NOW).octets, Place("alice", "Sent")))
+        self.mailbox.archive.add(Addition(build(draft, NOW).octets, Place("alice", "Sent")))
         program = self.folder / "bin" / "emailsys"
         program.parent.mkdir()
         program.write_text(f'#!/bin/sh\nexec {sys.executable} -m emailsys "$@"\n')

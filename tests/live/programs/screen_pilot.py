@@ -51,9 +51,9 @@ def main(to: str) -> None:
     asyncio.set_event_loop(loop)
     with reactor_on(loop) as reactor:
         from emailsys.client.screen.app import MailApp
-        from emailsys.client.screen.network import TwistedPostal
+        from emailsys.client.screen.network import TwistedNetwork
 
-        app = MailApp(session.desk, lambda app: TwistedPostal(session.desk, reactor, app.ask_secret))
+        app = MailApp(session.mailbox, lambda app: TwistedNetwork(session.mailbox, reactor, app.ask_secret))
         print(json.dumps(loop.run_until_complete(write_send_fetch(app, to))))
     session.close()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emailsys.cli.command_group import Verbs
-from emailsys.cli.mail.account_trial import account_fields, told, trial_fields, tried
+from emailsys.cli.mail.account_trial import account_fields, trial_fields, trial_text, try_account
 from emailsys.cli.mail.arguments import account_arguments
 from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
 from emailsys.cli.mail.session import Session, pass_session
@@ -65,9 +65,9 @@ def add(session: Session, address: Address, force: bool, as_default: bool, as_js
     emailsys mail account add alice@example.org --password-command 'pass show mail/alice'
     emailsys mail account add alice@example.test --pop3 localhost:2995 --smtp localhost:2587 --ca-file ca.pem
     """
-    from emailsys.cli.mail.account_setup import Adding
+    from emailsys.cli.mail.account_setup import AccountSetup
 
-    return Adding(session, address, force=force, as_default=as_default, as_json=as_json, options=options).run()
+    return AccountSetup(session, address, force=force, as_default=as_default, as_json=as_json, options=options).run()
 
 
 @account.command("list")
@@ -79,7 +79,7 @@ def list_(session: Session, as_json: bool) -> None:
     \b
     emailsys mail account list
     """
-    default = session.desk.accounts_file.default()
+    default = session.mailbox.accounts_file.default()
     rows = [
         {
             "account": one.name,
@@ -88,7 +88,7 @@ def list_(session: Session, as_json: bool) -> None:
             "smtp": str(one.smtp) if one.smtp else None,
             "default": default is not None and one.name == default.name,
         }
-        for one in session.desk.accounts()
+        for one in session.mailbox.accounts()
     ]
     if as_json:
         print_json(rows)
@@ -106,7 +106,7 @@ def show(session: Session, name: str | None, as_json: bool) -> None:
     \b
     emailsys mail account show work
     """
-    fields = account_fields(session.desk.account(name))
+    fields = account_fields(session.mailbox.account(name))
     if as_json:
         print_json(fields)
         return
@@ -125,8 +125,8 @@ def default(session: Session, name: str, as_json: bool) -> None:
     \b
     emailsys mail account default work
     """
-    found = session.desk.account(name)
-    session.desk.accounts_file.set_default(found.name)
+    found = session.mailbox.account(name)
+    session.mailbox.accounts_file.set_default(found.name)
     if as_json:
         print_json({"account": found.name, "default": True})
     tell(f"{found.name} is the default now")
@@ -146,10 +146,10 @@ def remove(session: Session, name: str, yes: bool, as_json: bool) -> None:
     from emailsys.client.accounts.secrets import Secrets
     from emailsys.client.base.threads import threads_of
 
-    found = session.desk.account(name)
+    found = session.mailbox.account(name)
     if not yes and not click.confirm(f"Remove the account {found.name}? Its mail stays.", err=True):
         raise Refused("nothing was removed", Exit.FAILED)
-    session.desk.accounts_file.remove(found.name)
+    session.mailbox.accounts_file.remove(found.name)
 
     async def forget(reactor: Any) -> None:
         secrets = Secrets(threads_of(reactor))
@@ -160,7 +160,7 @@ def remove(session: Session, name: str, yes: bool, as_json: bool) -> None:
     session.run(forget)
     if as_json:
         print_json({"account": found.name, "removed": True})
-    tell(f"{found.name} is removed; its mail stays in {session.desk.folders.archive / found.name}")
+    tell(f"{found.name} is removed; its mail stays in {session.mailbox.folders.archive / found.name}")
 
 
 @account.command("test")
@@ -178,18 +178,18 @@ def test(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
     from emailsys.client.accounts.secrets import Secrets
     from emailsys.client.base.threads import threads_of
 
-    chosen = [session.desk.account(name) for name in accounts] or session.desk.accounts()
+    chosen = [session.mailbox.account(name) for name in accounts] or session.mailbox.accounts()
     if not chosen:
         raise Refused("there is no account yet: emailsys mail account add you@example.org", Exit.CONFIG)
 
     async def work(reactor: Any) -> list[tuple[Account, TrialResult]]:
         secrets = Secrets(threads_of(reactor), ask_secret)
-        return [(one, result) for one in chosen for result in await tried(reactor, one, secrets)]
+        return [(one, result) for one in chosen for result in await try_account(reactor, one, secrets)]
 
     results = session.run(work)
     if as_json:
         print_json([{"account": one.name, **trial_fields(result)} for one, result in results])
     else:
         for one, result in results:
-            click.echo(f"{one.name} {told(result)}")
+            click.echo(f"{one.name} {trial_text(result)}")
     return Exit.OK if all(result.problem is None for _, result in results) else Exit.UNAVAILABLE

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emailsys.cli.mail.arguments import account_option, complete_people, key_argument, message_of, people
-from emailsys.cli.mail.outgoing import post, posting_options
+from emailsys.cli.mail.outgoing import queue_and_send, sending_options
 from emailsys.cli.mail.safe_output import print_json, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.mail.verbs.sendmail import send_ready
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class MessageOptions:
     """What options say of a message."""
 
     to: tuple[str, ...]
@@ -47,7 +47,7 @@ def draft_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a verb the options of a message, and hand it the Words."""
 
     def command(*arguments: Any, **options: Any) -> Any:
-        words = Words(**{name: options.pop(name) for name in Words.__dataclass_fields__})
+        words = MessageOptions(**{name: options.pop(name) for name in MessageOptions.__dataclass_fields__})
         return function(*arguments, words=words, **options)
 
     command.__name__, command.__doc__ = function.__name__, function.__doc__
@@ -68,7 +68,7 @@ def draft_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def apply(words: Words, draft: Draft) -> None:
+def apply(words: MessageOptions, draft: Draft) -> None:
     """Put what options say into a draft."""
     from emailsys.client.compose.attachments import attach
 
@@ -94,17 +94,17 @@ def apply(words: Words, draft: Draft) -> None:
         draft.fields.append((name.strip(), value.strip()))
 
 
-def account_of(session: Session, account: str | None, words: Words) -> Account:
+def account_of(session: Session, account: str | None, words: MessageOptions) -> Account:
     """The account that --account names, else the one that has the address of --from, else the default one."""
     if account is None and words.sender is not None:
         senders = {one.address.key for one in people("--from", (words.sender,))}
-        for one in session.desk.accounts():
+        for one in session.mailbox.accounts():
             if one.address.key in senders:
-                return session.desk.account(one.name)
-    return session.desk.account(account)
+                return session.mailbox.account(one.name)
+    return session.mailbox.account(account)
 
 
-def post_draft(session: Session, account: Account, draft: Draft, **posting: Any) -> int:
+def send_draft(session: Session, account: Account, draft: Draft, **send_options: Any) -> int:
     """Warn of what may be forgotten, then send."""
     from emailsys.client.compose.message_builder import build
     from emailsys.client.compose.warnings import warnings
@@ -113,10 +113,10 @@ def post_draft(session: Session, account: Account, draft: Draft, **posting: Any)
     for one in found:
         tell(f"warning: {one}")
     if found and sys.stdin.isatty() and not click.confirm("Send it all the same?", err=True):
-        key = session.desk.save_draft(account, draft)
+        key = session.mailbox.save_draft(account, draft)
         tell(f"kept as the draft {key}")
         return Exit.FAILED
-    return post(session, account, build(draft, session.desk.now()), **posting)
+    return queue_and_send(session, account, build(draft, session.mailbox.now()), **send_options)
 
 
 @click.command()
@@ -132,12 +132,12 @@ def post_draft(session: Session, account: Account, draft: Draft, **posting: Any)
 @click.option("-f", "reverse_path", metavar="ADDRESS", help="The address that reports of failure go to.")
 @click.option("--draft", "as_draft", is_flag=True, help="Keep it as a draft; nothing is sent.")
 @account_option
-@posting_options
+@sending_options
 @pass_session
 def send(
     session: Session,
     recipients: tuple[str, ...],
-    words: Words,
+    words: MessageOptions,
     body: str | None,
     form: str | None,
     eml: Path | None,
@@ -146,7 +146,7 @@ def send(
     reverse_path: str | None,
     as_draft: bool,
     account: str | None,
-    **posting: Any,
+    **send_options: Any,
 ) -> int:
     """Send a message. RECIPIENTS are added to --to; a mailto: link is taken apart.
 
@@ -163,16 +163,16 @@ def send(
         dots = not ignore_dots and eml is None
         addresses = [one.address for one in people("recipient", (*recipients, *words.to, *words.cc, *words.bcc))]
         named = from_header or not addresses
-        return send_ready(session, owner, octets, addresses, named, reverse_path, dots, **posting)
+        return send_ready(session, owner, octets, addresses, named, reverse_path, dots, **send_options)
     links = [one for one in recipients if one.lower().startswith("mailto:")]
     if links:
         from emailsys.client.compose.mailto import draft_of_link
 
         draft = draft_of_link(links[0])
-        draft.sender = session.desk.blank(owner).sender
+        draft.sender = session.mailbox.blank(owner).sender
         body = draft.text if body is None and draft.text else body
     else:
-        draft = session.desk.blank(owner)
+        draft = session.mailbox.blank(owner)
     draft.to += people("recipient", tuple(one for one in recipients if one not in links))
     apply(words, draft)
     if body is None:
@@ -182,8 +182,8 @@ def send(
     draft.text, draft.html, draft.markdown = None, None, None
     setattr(draft, form or "text", body)
     if as_draft:
-        return _keep(session, owner, draft, posting["as_json"])
-    return post_draft(session, owner, draft, **posting)
+        return _keep(session, owner, draft, send_options["as_json"])
+    return send_draft(session, owner, draft, **send_options)
 
 
 def _octets_of(path: Path) -> bytes:
@@ -191,7 +191,7 @@ def _octets_of(path: Path) -> bytes:
 
 
 def _keep(session: Session, account: Account, draft: Draft, as_json: bool) -> int:
-    key = session.desk.save_draft(account, draft)
+    key = session.mailbox.save_draft(account, draft)
     if as_json:
         print_json({"key": key, "account": account.name, "folder": "Drafts"})
     else:
@@ -206,15 +206,15 @@ def _keep(session: Session, account: Account, draft: Draft, as_json: bool) -> in
 @click.option("--markdown", "form", flag_value="markdown", help="Write Markdown: it is sent as text and HTML.")
 @click.option("--html", "form", flag_value="html", help="Write HTML: it is sent with a text alternative.")
 @account_option
-@posting_options
+@sending_options
 @pass_session
 def compose(
     session: Session,
     recipients: tuple[str, ...],
-    words: Words,
+    words: MessageOptions,
     form: str | None,
     account: str | None,
-    **posting: Any,
+    **send_options: Any,
 ) -> int:
     """Write a message in $VISUAL or $EDITOR, then send it, keep it as a draft, or drop it.
 
@@ -228,7 +228,7 @@ def compose(
     from emailsys.cli.mail.editor_session import write
 
     owner = account_of(session, account, words)
-    draft = session.desk.blank(owner)
+    draft = session.mailbox.blank(owner)
     links = [one for one in recipients if one.lower().startswith("mailto:")]
     if links:
         from emailsys.client.compose.mailto import draft_of_link
@@ -241,7 +241,7 @@ def compose(
     if form is not None:
         text, draft.text = draft.body, None
         setattr(draft, form, text)
-    return write(session, owner, draft, **posting)
+    return write(session, owner, draft, **send_options)
 
 
 def _answer_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -258,7 +258,7 @@ def _answer_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--all", "to_all", is_flag=True, help="To everybody who got it, too.")
 @_answer_options
 @draft_options
-@posting_options
+@sending_options
 @pass_session
 def reply(session: Session, key: str, to_all: bool, **rest: Any) -> int:
     """Answer a message, in the same conversation, its text quoted.
@@ -270,7 +270,7 @@ def reply(session: Session, key: str, to_all: bool, **rest: Any) -> int:
     from emailsys.client.archive.values import Flag
 
     summary = message_of(session, key)
-    return _answer(session, summary, session.desk.reply(summary, to_all), Flag.ANSWERED, **rest)
+    return _answer(session, summary, session.mailbox.reply(summary, to_all), Flag.ANSWERED, **rest)
 
 
 @click.command()
@@ -279,7 +279,7 @@ def reply(session: Session, key: str, to_all: bool, **rest: Any) -> int:
 @click.option("--as-text", is_flag=True, help="Its text below yours, not the whole message as an attachment.")
 @_answer_options
 @draft_options
-@posting_options
+@sending_options
 @pass_session
 def forward(session: Session, key: str, recipients: tuple[str, ...], as_text: bool, **rest: Any) -> int:
     """Pass a message on: whole, as an attachment, or as text.
@@ -290,7 +290,7 @@ def forward(session: Session, key: str, recipients: tuple[str, ...], as_text: bo
     from emailsys.client.archive.values import Flag
 
     summary = message_of(session, key)
-    draft = session.desk.forward(summary, as_text)
+    draft = session.mailbox.forward(summary, as_text)
     draft.to += people("recipient", recipients)
     return _answer(session, summary, draft, Flag.FORWARDED, **rest)
 
@@ -300,23 +300,23 @@ def _answer(
     summary: Summary,
     draft: Draft,
     flag: Flag,
-    words: Words,
+    words: MessageOptions,
     body: str | None,
     from_stdin: bool,
-    **posting: Any,
+    **send_options: Any,
 ) -> int:
     from emailsys.cli.mail.editor_session import write
 
     apply(words, draft)
-    account = session.desk.account_for(summary)
+    account = session.mailbox.account_for(summary)
 
     def handled() -> None:
-        session.desk.mark_handled(summary.key, flag)
+        session.mailbox.mark_handled(summary.key, flag)
 
     if from_stdin:
         body = sys.stdin.buffer.read().decode("utf-8", "replace").replace("\r\n", "\n")
     if body is None:
-        return write(session, account, draft, queued=handled, **posting)
+        return write(session, account, draft, queued=handled, **send_options)
     quote = draft.text or ""
     draft.text = f"{body.rstrip()}\n\n{quote.lstrip()}" if quote.strip() else f"{body.rstrip()}\n"
-    return post_draft(session, account, draft, queued=handled, **posting)
+    return send_draft(session, account, draft, queued=handled, **send_options)

@@ -8,7 +8,7 @@ import click
 
 from emailsys.cli.command_group import Verbs
 from emailsys.cli.mail.arguments import account_option, key_argument, message_of
-from emailsys.cli.mail.outgoing import posting_options
+from emailsys.cli.mail.outgoing import sending_options
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
 from emailsys.config.exit_status import Exit
@@ -47,9 +47,9 @@ def list_(ctx: click.Context, session: Session, account: str | None, as_json: bo
 
 @draft.command("edit")
 @key_argument
-@posting_options
+@sending_options
 @pass_session
-def edit(session: Session, key: str, **posting: Any) -> int:
+def edit(session: Session, key: str, **send_options: Any) -> int:
     """Go on with a draft in your editor.
 
     \b
@@ -58,33 +58,33 @@ def edit(session: Session, key: str, **posting: Any) -> int:
     from emailsys.cli.mail.editor_session import write
 
     summary = _draft_of(session, key)
-    account = session.desk.account_for(summary)
-    return write(session, account, session.desk.open_draft(summary.key), key=summary.key, **posting)
+    account = session.mailbox.account_for(summary)
+    return write(session, account, session.mailbox.open_draft(summary.key), key=summary.key, **send_options)
 
 
 @draft.command("send")
 @key_argument
-@posting_options
+@sending_options
 @pass_session
-def send(session: Session, key: str, **posting: Any) -> int:
+def send(session: Session, key: str, **send_options: Any) -> int:
     """Send a draft as it is.
 
     \b
     emailsys mail draft send KEY
     """
-    from emailsys.cli.mail.verbs.composition import post_draft
+    from emailsys.cli.mail.verbs.composition import send_draft
 
     summary = _draft_of(session, key)
-    account = session.desk.account_for(summary)
+    account = session.mailbox.account_for(summary)
 
     def queued() -> None:
-        session.desk.drop_draft(summary.key)
+        session.mailbox.delete_sent_draft(summary.key)
 
-    return post_draft(session, account, session.desk.open_draft(summary.key), queued=queued, **posting)
+    return send_draft(session, account, session.mailbox.open_draft(summary.key), queued=queued, **send_options)
 
 
 def _draft_of(session: Session, key: str) -> Summary:
     summary = message_of(session, key)
-    if not session.desk.is_draft(summary):
+    if not session.mailbox.is_draft(summary):
         raise Refused(f"{summary.key} is not in Drafts but in {summary.place.folder}", Exit.DATA)
     return summary

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 def _chosen(session: Session, names: Sequence[str]) -> list[Account]:
     if names:
-        return [session.desk.named(name) for name in names]
-    found = [one for one in session.desk.accounts() if one.pop3 is not None]
+        return [session.mailbox.named(name) for name in names]
+    found = [one for one in session.mailbox.accounts() if one.pop3 is not None]
     if not found:
         raise Refused("there is no account to fetch: emailsys mail account add you@example.org", Exit.CONFIG)
     return found
@@ -48,12 +48,12 @@ def _fetcher(
     from emailsys.client.accounts.blocking_secrets import CommandsSecrets
     from emailsys.client.fetch.fetcher import Fetcher
 
-    desk = session.desk
+    mailbox = session.mailbox
     secrets = CommandsSecrets(prompt)
     for account in accounts:
         if account.pop3 is not None:
             secrets.get_ahead(account, account.pop3)
-    return Fetcher(store, secrets, desk.folders.state, desk.now, progress)
+    return Fetcher(store, secrets, mailbox.folders.state, mailbox.now, progress)
 
 
 @click.command()
@@ -90,8 +90,8 @@ def fetch(
     emailsys mail fetch --watch --every 30
     """
     if not watch:
-        session.split_off_second()
-    from emailsys.cli.mail.progress_bars import Bars
+        session.start_archive_worker()
+    from emailsys.cli.mail.progress_bars import ProgressBars
     from emailsys.client.fetch.values import Wanted
 
     chosen = _chosen(session, accounts)
@@ -109,7 +109,7 @@ def fetch(
             tell_fetched(result)
 
     store = session.fetch_store()
-    with Bars() as bars:
+    with ProgressBars() as bars:
         fetcher = _fetcher(session, store, chosen, bars.ask_secret, bars.fetching)
         if watch:
             tell(f"watching {', '.join(one.name for one in chosen)}; Ctrl-C ends it")
@@ -171,11 +171,11 @@ def waiting(session: Session, account: str | None, limit: int, lines: int, as_js
     from emailsys.client.archive.index_entry import facts_of
     from emailsys.client.display.list_text import size, when
 
-    owner = session.desk.account(account)
+    owner = session.mailbox.account(account)
 
-    now = session.desk.now()
+    now = session.mailbox.now()
     rows = []
-    for one in _fetcher(session, session.desk.archive, [owner], ask_secret).preview(owner, lines, limit):
+    for one in _fetcher(session, session.mailbox.archive, [owner], ask_secret).preview(owner, lines, limit):
         known = facts_of(one.header, now)
         rows.append(
             {

@@ -33,9 +33,9 @@ def list_(session: Session, account: str | None, as_json: bool) -> None:
     emailsys mail folder list
     emailsys mail folder list -a work --json
     """
-    owner = session.desk.account(account).name if account is not None else None
-    for one in session.desk.accounts() if owner is None else []:
-        session.desk.archive.add_account(one.name)
+    owner = session.mailbox.account(account).name if account is not None else None
+    for one in session.mailbox.accounts() if owner is None else []:
+        session.mailbox.archive.add_account(one.name)
     rows = [
         {
             "account": count.place.account,
@@ -43,7 +43,7 @@ def list_(session: Session, account: str | None, as_json: bool) -> None:
             "messages": count.messages,
             "unread": count.unread,
         }
-        for count in session.desk.archive.folders(owner)
+        for count in session.mailbox.archive.folders(owner)
     ]
     if as_json:
         print_json(rows)
@@ -65,8 +65,8 @@ def add(session: Session, name: str, account: str | None, as_json: bool) -> None
     """
     from emailsys.client.archive.values import Place
 
-    place = Place(session.desk.account(account).name, name)
-    session.desk.archive.add_folder(place)
+    place = Place(session.mailbox.account(account).name, name)
+    session.mailbox.archive.add_folder(place)
     if as_json:
         print_json({"account": place.account, "folder": place.folder})
     tell(f"{place.account} has the folder {name}")
@@ -85,7 +85,7 @@ def rename(session: Session, name: str, new: str, account: str | None, as_json: 
     emailsys mail folder rename Projects Plans
     """
     place = place_of(session, name, account)
-    session.desk.archive.rename_folder(place, new)
+    session.mailbox.archive.rename_folder(place, new)
     if as_json:
         print_json({"account": place.account, "folder": new, "was": place.folder})
     tell(f"{name} is {new} now")
@@ -103,7 +103,7 @@ def remove(session: Session, name: str, account: str | None, as_json: bool) -> N
     emailsys mail folder remove Plans
     """
     place = place_of(session, name, account)
-    session.desk.archive.remove_folder(place)
+    session.mailbox.archive.remove_folder(place)
     if as_json:
         print_json({"account": place.account, "removed": place.folder})
     tell(f"{name} is removed")
@@ -126,11 +126,11 @@ def empty_trash(session: Session, account: str | None, days: int | None, yes: bo
 
     from emailsys.client.display.list_text import counted
 
-    owner = session.desk.account(account).name
+    owner = session.mailbox.account(account).name
     if not yes and not click.confirm(f"Remove what is in {owner}/Trash for good?", err=True):
         raise Refused("nothing was removed", Exit.FAILED)
-    before = None if days is None else session.desk.now() - timedelta(days=days)
-    number = session.desk.archive.empty_trash(owner, before)
+    before = None if days is None else session.mailbox.now() - timedelta(days=days)
+    number = session.mailbox.archive.empty_trash(owner, before)
     if as_json:
         print_json({"account": owner, "gone": number})
     tell(f"{counted(number)} gone for good")

@@ -54,7 +54,7 @@ def import_(
             told.append(number)
             tell(f"{counted(number)} so far. {_GOES_ON}")
 
-    importing = Importing(session.desk.archive, place, progress)
+    importing = Importing(session.mailbox.archive, place, progress)
     try:
         for path in paths:
             match form or _form_of(path):
@@ -109,7 +109,7 @@ def export(
     from emailsys.client.archive.import_export import export_eml, export_maildir, export_mbox
     from emailsys.client.display.list_text import counted
 
-    archive = session.desk.archive
+    archive = session.mailbox.archive
     if keys and folder is not None:
         raise Refused("name a folder or messages, not both", Exit.USAGE)
     if keys:
@@ -139,7 +139,7 @@ def reindex(session: Session, as_json: bool) -> None:
     """
     from emailsys.client.display.list_text import counted
 
-    number = session.desk.archive.rebuild()
+    number = session.mailbox.archive.rebuild()
     if as_json:
         print_json({"messages": number})
     tell(f"the index has {counted(number)}")

@@ -29,7 +29,7 @@ def _print(
         for one in found:
             click.echo(one.key)
         return
-    now = session.desk.now()
+    now = session.mailbox.now()
     rows = [summary_row(one, now, with_folder) for one in found]
     if session.numbered is not None:
         session.numbered[:] = [one.key for one in found]
@@ -66,7 +66,7 @@ def list_(
     emailsys mail list --unread --json
     """
     place = place_of(session, folder, account)
-    archive = session.desk.archive
+    archive = session.mailbox.archive
     archive.refresh()
     if unread:
         found = archive.search(f'is:unread folder:"{place.folder}"', place.account, limit)
@@ -101,9 +101,9 @@ def search(
     """
     from emailsys.client.archive.query import misread
 
-    name = session.desk.accounts_file.find(account).name if account is not None else None
+    name = session.mailbox.accounts_file.find(account).name if account is not None else None
     text = " ".join(query)
-    found = session.desk.archive.search(text, name, limit)
+    found = session.mailbox.archive.search(text, name, limit)
     if warning := misread(text):
         tell(f"warning: {warning}")
     _print(session, found, as_json, only_keys, "nothing found", True)
@@ -121,5 +121,5 @@ def thread(session: Session, key: str, only_keys: bool, as_json: bool) -> None:
     emailsys mail thread KEY
     emailsys mail thread KEY --keys | emailsys mail move - --to Archive
     """
-    found = session.desk.archive.thread(message_of(session, key).key)
+    found = session.mailbox.archive.thread(message_of(session, key).key)
     _print(session, found, as_json, only_keys, "nothing found", True)

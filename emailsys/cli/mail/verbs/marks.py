@@ -35,7 +35,9 @@ def flag(session: Session, mark: str, keys: tuple[str, ...], as_json: bool) -> N
     chosen = {"read": Flag.SEEN, "flagged": Flag.FLAGGED, "answered": Flag.ANSWERED, "forwarded": Flag.FORWARDED}[name]
     found = [one.key for one in messages_of(session, keys)]
     clear = mark.startswith("un")
-    session.desk.archive.set_flags(found, remove=chosen) if clear else session.desk.archive.set_flags(found, add=chosen)
+    session.mailbox.archive.set_flags(found, remove=chosen) if clear else session.mailbox.archive.set_flags(
+        found, add=chosen
+    )
     if as_json:
         print_json({"keys": found, "marked": mark})
     tell(f"{counted(len(found))} marked {mark}")
@@ -55,7 +57,7 @@ def tag(session: Session, words: tuple[str, ...], as_json: bool) -> None:
     """
     from emailsys.client.display.list_text import counted
 
-    archive = session.desk.archive
+    archive = session.mailbox.archive
     if not words:
         rows = [{"tag": name, "messages": count} for name, count in sorted(archive.tags().items())]
         if as_json:
@@ -99,7 +101,7 @@ def move(session: Session, keys: tuple[str, ...], folder: str, account: str | No
         if OUTBOX in (one.place.folder, target.folder):
             raise Refused("messages go in and out of the outbox by send, and by `emailsys mail outbox stop`")
     for source, target in targets.items():
-        session.desk.archive.move([one.key for one in found if one.place.account == source], target)
+        session.mailbox.archive.move([one.key for one in found if one.place.account == source], target)
     if as_json:
         print_json(_places(session, [one.key for one in found]))
     tell(f"{counted(len(found))} moved to {folder}")
@@ -107,7 +109,7 @@ def move(session: Session, keys: tuple[str, ...], folder: str, account: str | No
 
 def _places(session: Session, keys: Sequence[str]) -> list[dict[str, str]]:
     """Where messages are now, as JSON has it."""
-    places = [(key, session.desk.archive.get(key).place) for key in keys]
+    places = [(key, session.mailbox.archive.get(key).place) for key in keys]
     return [{"key": key, "account": place.account, "folder": place.folder} for key, place in places]
 
 
@@ -129,11 +131,11 @@ def delete(session: Session, keys: tuple[str, ...], for_good: bool, as_json: boo
     from emailsys.client.display.list_text import counted
 
     found = [one.key for one in messages_of(session, keys)]
-    before = session.desk.delete(found)
+    before = session.mailbox.delete(found)
     gone = [key for key, place in before if place.folder == TRASH]
     if for_good:
         trashed = [key for key, place in before if place.folder != TRASH]
-        session.desk.delete(trashed)
+        session.mailbox.delete(trashed)
         gone += trashed
     if as_json:
         print_json({"trashed": [key for key in found if key not in gone], "gone": gone})
@@ -162,7 +164,7 @@ def undelete(session: Session, keys: tuple[str, ...], folder: str | None, as_jso
     for one in found:
         if one.place.folder != TRASH:
             raise Refused(f"{one.key} is not in Trash but in {one.place.folder}")
-    back = session.desk.undelete([one.key for one in found], folder)
+    back = session.mailbox.undelete([one.key for one in found], folder)
     if as_json:
         print_json(_places(session, [one.key for one in back]))
     for one in back:

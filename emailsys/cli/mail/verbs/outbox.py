@@ -46,8 +46,8 @@ def list_(session: Session, account: str | None, as_json: bool) -> None:
     """
     from emailsys.client.display.list_text import SHORT_KEY, when
 
-    owner = session.desk.account(account).name if account is not None else None
-    found = session.desk.outbox.list(owner)
+    owner = session.mailbox.account(account).name if account is not None else None
+    found = session.mailbox.outbox.list(owner)
     if as_json:
         print_json(
             [
@@ -67,7 +67,7 @@ def list_(session: Session, account: str | None, as_json: bool) -> None:
             ]
         )
         return
-    now = session.desk.now()
+    now = session.mailbox.now()
     print_safe_rows(
         [
             {
@@ -95,7 +95,7 @@ def stop(session: Session, key: str, as_json: bool) -> int:
     \b
     emailsys mail outbox stop KEY
     """
-    stopped = session.desk.outbox.stop(message_of(session, key).key)
+    stopped = session.mailbox.outbox.stop(message_of(session, key).key)
     if as_json:
         print_json({"stopped": stopped.stopped, "words": stopped.words, "draft": stopped.draft})
     tell(stopped.words)
@@ -113,7 +113,7 @@ def retry(session: Session, key: str, as_json: bool) -> None:
     emailsys mail outbox retry KEY && emailsys mail outbox send
     """
     summary = message_of(session, key)
-    session.desk.outbox.retry(summary.key)
+    session.mailbox.outbox.retry(summary.key)
     if as_json:
         print_json({"key": summary.key, "account": summary.place.account, "waits": True})
     tell("it goes with the next: emailsys mail outbox send")
@@ -130,18 +130,18 @@ def send(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
     emailsys mail outbox send
     emailsys mail outbox send work --json
     """
-    from emailsys.client.online import Post
+    from emailsys.client.online import MailTransfer
 
-    chosen = [session.desk.account(name) for name in accounts] or session.desk.accounts()
+    chosen = [session.mailbox.account(name) for name in accounts] or session.mailbox.accounts()
     if not chosen:
         raise Refused("there is no account yet: emailsys mail account add you@example.org", Exit.CONFIG)
 
     async def work(reactor: Any) -> Sequence[Sent]:
-        post = Post(session.desk, reactor, ask_secret)
+        transfer = MailTransfer(session.mailbox, reactor, ask_secret)
         try:
-            return await post.flush(chosen)
+            return await transfer.flush(chosen)
         finally:
-            await post.close()
+            await transfer.close()
 
     results = session.run(work)
     if as_json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from emailsys.cli.mail.arguments import account_option, people
-from emailsys.cli.mail.outgoing import post, posting_options
+from emailsys.cli.mail.outgoing import queue_and_send, sending_options
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused
 from emailsys.config.exit_status import Exit
@@ -31,7 +31,7 @@ def send_ready(
     reverse_path: str | None,
     dots: bool,
     display_name: str | None = None,
-    **posting: Any,
+    **send_options: Any,
 ) -> int:
     """Send a message that is written already.
 
@@ -39,21 +39,21 @@ def send_ready(
     @param dots: whether a line of a dot alone ends it.
     """
     from emailsys.client.compose.finished_message import ready
-    from emailsys.client.mailbox import mailbox_of
+    from emailsys.client.mailbox import sender_mailbox
     from emailsys.mail.address import AddressSyntaxError, parse
     from emailsys.mail.message.mailboxes import Mailbox
 
     if dots and (end := _LONE_DOT.search(octets)):
         octets = octets[: end.start()]
-    sender = mailbox_of(account)
+    sender = sender_mailbox(account)
     if display_name is not None:
         sender = Mailbox(display_name, sender.address)
     try:
         path = parse(reverse_path.strip("<>")) if reverse_path is not None else None
     except AddressSyntaxError as error:
         raise Refused(f"-f: {error}", Exit.USAGE) from None
-    message = ready(octets, sender, session.desk.now(), recipients, from_header, path)
-    return post(session, account, message, **posting)
+    message = ready(octets, sender, session.mailbox.now(), recipients, from_header, path)
+    return queue_and_send(session, account, message, **send_options)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -63,7 +63,7 @@ def send_ready(
 @click.option("-f", "-r", "reverse_path", metavar="ADDRESS", help="The address that reports of failure go to.")
 @click.option("-F", "display_name", metavar="NAME", help="The name for From, where the message has none.")
 @account_option
-@posting_options
+@sending_options
 @pass_session
 def sendmail(
     session: Session,
@@ -73,7 +73,7 @@ def sendmail(
     reverse_path: str | None,
     display_name: str | None,
     account: str | None,
-    **posting: Any,
+    **send_options: Any,
 ) -> int:
     """Send a message from standard input, as programs call /usr/sbin/sendmail. Other options of it (-oem, -odb, -bm,
     -B8BITMIME) are taken and do nothing. -f also chooses the account, where it is the address of one.
@@ -87,10 +87,10 @@ def sendmail(
     addresses = [one.address for one in people("recipient", tuple(word for word in recipients if word not in options))]
     if account is None and reverse_path is not None:
         named = reverse_path.strip("<>").lower()
-        account = next((one.name for one in session.desk.accounts() if str(one.address).lower() == named), None)
-    owner = session.desk.account(account)
+        account = next((one.name for one in session.mailbox.accounts() if str(one.address).lower() == named), None)
+    owner = session.mailbox.account(account)
     octets = sys.stdin.buffer.read()
     dots = not ignore_dots and "-oi" not in options
     return send_ready(
-        session, owner, octets, addresses, from_header, reverse_path, dots, display_name=display_name, **posting
+        session, owner, octets, addresses, from_header, reverse_path, dots, display_name=display_name, **send_options
     )

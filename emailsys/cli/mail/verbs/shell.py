@@ -50,7 +50,7 @@ def shell(session: Session) -> int:
             verbs,
             lambda name: change_folder(inner, name),
             lambda: folder_names(inner),
-            inner.desk.people,
+            inner.mailbox.people,
             tell,
             state_folder() / "shell-history",
         ).run()
@@ -103,8 +103,8 @@ def change_folder(session: Session, name: str) -> str:
 
 def folder_names(session: Session) -> Iterable[str]:
     """The folders of the default account, and those of the others with their account."""
-    counts = session.desk.archive.folders()
-    default = session.desk.account().name
+    counts = session.mailbox.archive.folders()
+    default = session.mailbox.account().name
     return [
         one.place.folder if one.place.account == default else f"{one.place.account}/{one.place.folder}"
         for one in counts

@@ -36,7 +36,7 @@ def show(session: Session, key: str, html: bool, every: bool, keep_unread: bool,
     from emailsys.client.display.message import all_headers, view
 
     summary = message_of(session, key)
-    archive = session.desk.archive
+    archive = session.mailbox.archive
     octets = archive.octets(summary.key)
     seen = view(octets, html)
     fields = all_headers(octets) if every else seen.headers
@@ -88,7 +88,7 @@ def structure(session: Session, key: str, as_json: bool) -> None:
     """
     from emailsys.client.display.message import safe_structure
 
-    rows = safe_structure(session.desk.archive.octets(message_of(session, key).key))
+    rows = safe_structure(session.mailbox.archive.octets(message_of(session, key).key))
     if as_json:
         names = [*type(rows[0]).__dataclass_fields__]
         print_json([{name: getattr(row, name) for name in names} for row in rows])
@@ -128,7 +128,7 @@ def headers(session: Session, key: str, as_json: bool) -> None:
     """
     from emailsys.client.display.message import all_headers
 
-    fields = all_headers(session.desk.archive.octets(message_of(session, key).key))
+    fields = all_headers(session.mailbox.archive.octets(message_of(session, key).key))
     if as_json:
         print_json([list(field) for field in fields])
         return
@@ -145,7 +145,7 @@ def raw(session: Session, key: str) -> None:
     \b
     emailsys mail raw KEY > message.eml
     """
-    octets = session.desk.archive.octets(message_of(session, key).key)
+    octets = session.mailbox.archive.octets(message_of(session, key).key)
     if sys.stdout.isatty():
         from emailsys.client.display.message import raw as safe_raw
 
@@ -166,7 +166,7 @@ def attachments(session: Session, key: str, as_json: bool) -> None:
     """
     from emailsys.client.display.message import attachments as found_in
 
-    found = found_in(session.desk.archive.octets(message_of(session, key).key))
+    found = found_in(session.mailbox.archive.octets(message_of(session, key).key))
     rows = [
         {"part": one.number, "name": one.name, "type": one.content_type, "octets": one.octets, "inline": one.inline}
         for one in found
@@ -201,7 +201,7 @@ def save(session: Session, key: str, which: tuple[str, ...], folder: Path, to_st
     from emailsys.client.display.message import attachments as found_in
     from emailsys.client.display.message import save_attachment
 
-    found = found_in(session.desk.archive.octets(message_of(session, key).key))
+    found = found_in(session.mailbox.archive.octets(message_of(session, key).key))
     for word in which:
         if not any(word in (one.number, one.name) for one in found):
             there = ", ".join(f"{one.number} {one.name}" for one in found) or "none"

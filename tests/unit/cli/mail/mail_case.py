@@ -39,12 +39,12 @@ class Case(SynchronousTestCase):
         environment.pop("EMAILSYS_TRACEBACK", None)
         self.patch(os, "environ", environment)
         self.session = Session()
-        self.desk = self.session.desk
+        self.mailbox = self.session.mailbox
         self.addCleanup(self.session.close)
-        self.desk.accounts_file.put(account("alice"), default=True)
-        self.desk.accounts_file.put(account("work"))
+        self.mailbox.accounts_file.put(account("alice"), default=True)
+        self.mailbox.accounts_file.put(account("work"))
         for name in ("alice", "work"):
-            self.desk.archive.add_account(name)
+            self.mailbox.archive.add_account(name)
         self.first = self.arrive("First", b"")
         self.second = self.arrive("Second", b"a plan")
 
@@ -53,7 +53,7 @@ class Case(SynchronousTestCase):
         if file:
             draft.html = "<p>the HTML form</p>"
             draft.attachments = [Attachment("../plan.txt", file, "text/plain")]
-        return self.desk.archive.add(Addition(build(draft, NOW).octets, Place("alice", "Inbox")))
+        return self.mailbox.archive.add(Addition(build(draft, NOW).octets, Place("alice", "Inbox")))
 
     def run_it(self, *words: str, typed: str | bytes = b"") -> tuple[int, bytes, str]:
         """Exit status, what a pipe would get, what the person is told."""
@@ -81,7 +81,7 @@ class Case(SynchronousTestCase):
         return err
 
     def subjects(self, folder: str) -> list[str]:
-        return [one.subject for one in self.desk.archive.list(Place("alice", folder))]
+        return [one.subject for one in self.mailbox.archive.list(Place("alice", folder))]
 
     def place(self, key: str) -> str:
-        return self.desk.archive.get(key).place.folder
+        return self.mailbox.archive.get(key).place.folder

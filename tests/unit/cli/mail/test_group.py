@@ -99,7 +99,7 @@ class ProgramTests(Case):
     def test_without_an_account_each_verb_says_how_to_add_one(self) -> None:
         """Status 78, and the command."""
         for name in ("alice", "work"):
-            self.desk.accounts_file.remove(name)
+            self.mailbox.accounts_file.remove(name)
         for words in (("list",), ("fetch",), ("send", "x@example.org", "-m", "x"), ("outbox", "send")):
             self.assertIn("emailsys mail account add", self.refused(Exit.CONFIG, *words), words)
 
@@ -115,7 +115,7 @@ class ListingTests(Case):
         found = self.json("list", "inbox")
         self.assertEqual({one["key"] for one in found}, {self.first, self.second})
         self.assertEqual(found[0]["from"].partition("<")[0].strip(), "Bob")
-        self.desk.archive.set_flags([self.first], add=Flag.SEEN)
+        self.mailbox.archive.set_flags([self.first], add=Flag.SEEN)
         self.assertEqual([one["key"] for one in self.json("list", "--unread")], [self.second])
         self.assertEqual(self.json("list", "work/Inbox"), [])
 
@@ -128,7 +128,7 @@ class ListingTests(Case):
         keys = self.fine("search", "has:attachment", "--keys")
         self.assertEqual(keys.split(), [self.second])
         self.fine("tag", "+plan", "-", typed=keys.encode())
-        self.assertEqual(self.desk.archive.get(self.second).tags, ("plan",))
+        self.assertEqual(self.mailbox.archive.get(self.second).tags, ("plan",))
         self.assertEqual(self.json("tag"), [{"tag": "plan", "messages": 1}])
         self.fine("tag", "-plan", self.second)
         self.assertEqual(self.json("tag"), [])
@@ -151,7 +151,7 @@ class ListingTests(Case):
     def test_json_of_a_stranger_cannot_reach_the_terminal(self) -> None:
         """C1 controls and bidirectional overrides are escaped; the document says the same."""
         octets = "Subject: a\x9b31mb\u202ec\x7f\U000e0041d\r\nFrom: x@example.org\r\n\r\n".encode()
-        key = self.desk.archive.add(Addition(octets, Place("alice", "Inbox")))
+        key = self.mailbox.archive.add(Addition(octets, Place("alice", "Inbox")))
         _, out, _ = self.run_it("search", "from:x", "--json")
         self.assertEqual(set("\x9b\u202e\x7f\U000e0041") & set(out.decode()), set())
         self.assertEqual((json.loads(out)[0]["key"], json.loads(out)[0]["subject"][-2:]), (key, "\U000e0041d"))
@@ -166,10 +166,10 @@ class ReadingTests(Case):
         self.assertIn("the text of Second", shown)
         self.assertIn("plan.txt, text/plain, 6 octets]", shown)
         self.assertNotIn("..", shown)
-        self.assertTrue(self.desk.archive.get(self.second).is_unread)
+        self.assertTrue(self.mailbox.archive.get(self.second).is_unread)
         document = self.json("show", self.second, "--html")
         self.assertIn("the HTML form", document["body"])
-        self.assertFalse(self.desk.archive.get(self.second).is_unread)
+        self.assertFalse(self.mailbox.archive.get(self.second).is_unread)
         self.assertIn("Message-ID:", self.fine("show", self.first, "--all-headers"))
 
     def test_the_structure_has_sizes_and_overhead(self) -> None:
@@ -184,7 +184,7 @@ class ReadingTests(Case):
     def test_raw_is_octet_for_octet(self) -> None:
         """What a pipe gets is what came."""
         _, out, _ = self.run_it("raw", self.second)
-        self.assertEqual(out, self.desk.archive.octets(self.second))
+        self.assertEqual(out, self.mailbox.archive.octets(self.second))
         self.assertIn(["Subject", "Second"], self.json("headers", self.second))
 
     def test_attachments_are_saved_under_safe_names_and_overwrite_nothing(self) -> None:
@@ -211,13 +211,13 @@ class HandlingTests(Case):
     def test_messages_are_marked_moved_deleted_and_brought_back(self) -> None:
         """Each step is on disk when the verb ends."""
         self.fine("flag", "flagged", self.first, self.second)
-        self.assertTrue(self.desk.archive.get(self.first).flags & Flag.FLAGGED)
+        self.assertTrue(self.mailbox.archive.get(self.first).flags & Flag.FLAGGED)
         self.fine("flag", "unflagged", self.first)
-        self.assertFalse(self.desk.archive.get(self.first).flags & Flag.FLAGGED)
+        self.assertFalse(self.mailbox.archive.get(self.first).flags & Flag.FLAGGED)
         self.fine("move", self.first, "--to", "archive")
         self.assertEqual(self.place(self.first), "Archive")
         self.fine("move", self.first, "--to", "work/Inbox")
-        self.assertEqual(self.desk.archive.get(self.first).place, Place("work", "Inbox"))
+        self.assertEqual(self.mailbox.archive.get(self.first).place, Place("work", "Inbox"))
         self.fine("delete", self.second)
         self.assertEqual(self.place(self.second), "Trash")
         self.fine("undelete", self.second)
@@ -241,7 +241,7 @@ class HandlingTests(Case):
             self.assertEqual(self.place(key), "Trash")
             self.fine("reindex")
             self.fine("undelete", key)
-            self.assertEqual((self.place(key), self.desk.archive.get(key).tags), (folder, ("kept",)))
+            self.assertEqual((self.place(key), self.mailbox.archive.get(key).tags), (folder, ("kept",)))
         self.fine("delete", key)
         self.fine("folder", "remove", "Projects")
         self.fine("undelete", key)
@@ -276,13 +276,13 @@ class ExchangeTests(Case):
 
     def test_what_is_exported_comes_back_octet_for_octet(self) -> None:
         """By maildir and .eml files exactly; an mbox has the same messages."""
-        before = {self.desk.archive.octets(key) for key in (self.first, self.second)}
+        before = {self.mailbox.archive.octets(key) for key in (self.first, self.second)}
         for form, target in (("maildir", "Maildir"), ("eml", "files"), ("mbox", "all.mbox")):
             path = str(self.folder / target)
             self.assertEqual(self.json("export", form, path)["messages"], 2)
             self.assertEqual(self.json("import", path, "--to", "work/Archive")["messages"], 2)
-            found = self.desk.archive.list(Place("work", "Archive"))
-            got = {self.desk.archive.octets(one.key) for one in found}
+            found = self.mailbox.archive.list(Place("work", "Archive"))
+            got = {self.mailbox.archive.octets(one.key) for one in found}
             if form == "mbox":
                 got = {one.replace(b"\n", b"\r\n") for one in got}
             self.assertEqual(got, before, form)

@@ -9,7 +9,7 @@ import sys
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.cli.mail.progress_bars import Bars
+from emailsys.cli.mail.progress_bars import ProgressBars
 from emailsys.client.fetch.values import Progress, Stage
 from emailsys.client.send.sender import SendProgress
 from tests.unit.cli.mail.mail_case import Terminal
@@ -22,7 +22,7 @@ class BarTests(SynchronousTestCase):
         self.patch(sys, "stdin", Terminal("secret\n"))
         self.error = Terminal()
         self.enterContext(contextlib.redirect_stderr(self.error))
-        self.bars = self.enterContext(Bars())
+        self.bars = self.enterContext(ProgressBars())
 
     def test_nothing_is_drawn_while_a_server_is_called_and_its_password_is_looked_for(self) -> None:
         """A keyring may ask for its own password then, and its question is to be read."""
@@ -56,6 +56,6 @@ class BarTests(SynchronousTestCase):
         self.assertIn("sending", self.error.getvalue())
 
     def test_a_program_that_listens_gets_no_bar(self) -> None:
-        with contextlib.redirect_stderr(io.StringIO()) as error, Bars() as bars:
+        with contextlib.redirect_stderr(io.StringIO()) as error, ProgressBars() as bars:
             bars.fetching(Progress("work", Stage.FETCHING, 1, 2, 424, 848))
         self.assertEqual(error.getvalue(), "")

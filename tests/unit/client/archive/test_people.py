@@ -13,7 +13,7 @@ from emailsys.client.archive.archive import INDEX
 from emailsys.client.archive.people import find_in_file
 from emailsys.client.archive.values import Addition, Place
 from emailsys.client.base.locations import archive_folder
-from emailsys.client.compose.completion import is_whole, last_begins
+from emailsys.client.compose.completion import is_whole, last_address_start
 from emailsys.client.shell import Completions
 from tests.unit.cli.mail.mail_case import Case
 from tests.unit.client.archive.test_archive import ME, ArchiveCase, message
@@ -125,7 +125,7 @@ class TypedTests(ArchiveCase):
             (r'"a\", b', r'"a\", b'),
             ("a@example.org, ", ""),
         ):
-            self.assertEqual(text[last_begins(text) :], last, text)
+            self.assertEqual(text[last_address_start(text) :], last, text)
 
     def test_an_address_is_whole_when_its_domain_has_a_dot(self) -> None:
         self.assertTrue(is_whole("Bob <bob@example.org>"))
@@ -137,7 +137,7 @@ class SessionTests(Case):
     """The line by line session, and the shell that calls the program."""
 
     def completed(self, line: str) -> list[str]:
-        completer = Completions(["list", "send", "reply"], lambda: ["Inbox", "Sent items"], self.desk.people)
+        completer = Completions(["list", "send", "reply"], lambda: ["Inbox", "Sent items"], self.mailbox.people)
         found = completer.get_completions(Document(line), CompleteEvent())
         return [line[: len(line) + one.start_position] + one.text for one in found]
 

@@ -18,7 +18,7 @@ from emailsys.client.archive.values import INBOX, Addition, Flag, Place, Summary
 from emailsys.client.compose.draft import Attachment, Draft
 from emailsys.client.compose.message_builder import build
 from emailsys.client.fetch.values import Fetched, Progress, Stage
-from emailsys.client.mailbox import Desk, Folders
+from emailsys.client.mailbox import Folders, UserMailbox
 from emailsys.client.screen.app import MailApp
 from emailsys.client.send.sender import SendProgress, Sent
 from emailsys.mail.address import parse
@@ -52,8 +52,8 @@ def account(name: str) -> Account:
 class PostalFake:
     """A post office without a network: what is sent leaves the outbox, what waits is put into the Inbox."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, mailbox: UserMailbox) -> None:
+        self._mailbox = mailbox
         self.waiting: list[bytes] = []
         self.sent: list[str] = []
         self.problem: str | None = None
@@ -65,7 +65,7 @@ class PostalFake:
         """What waits comes into the first account."""
         first, *others = accounts
         tell(Progress(first.name, Stage.FETCHING, 1, len(self.waiting), 10, 20))
-        keys = self._desk.archive.add_many([Addition(one, Place(first.name, INBOX)) for one in self.waiting])
+        keys = self._mailbox.archive.add_many([Addition(one, Place(first.name, INBOX)) for one in self.waiting])
         self.waiting = []
         return [Fetched(first.name, tuple(keys), problem=self.problem), *(Fetched(one.name) for one in others)]
 
@@ -75,19 +75,19 @@ class PostalFake:
             await self.gate.wait()
         if self.problem is not None:
             return Sent(key, account.name, problem=self.problem, waits=True)
-        queued = {one.key: one for one in self._desk.outbox.list()}
+        queued = {one.key: one for one in self._mailbox.outbox.list()}
         if key not in queued:
             return Sent(key, account.name, problem="it was stopped")
         tell(SendProgress(key, 1, 2))
         self.sent.append(key)
-        self._desk.archive.move([key], Place(account.name, "Sent"))
+        self._mailbox.archive.move([key], Place(account.name, "Sent"))
         return Sent(key, account.name, queued[key].recipients)
 
     async def flush(self, accounts: Sequence[Account]) -> Sequence[Sent]:
         """All of it."""
         by_name = {one.name: one for one in accounts}
         return [
-            await self.send(by_name[one.account], one.key, lambda progress: None) for one in self._desk.outbox.list()
+            await self.send(by_name[one.account], one.key, lambda progress: None) for one in self._mailbox.outbox.list()
         ]
 
     async def close(self) -> None:
@@ -100,13 +100,15 @@ class ScreenCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
-        self.desk = Desk(Folders(self.folder / "mail.toml", self.folder / "mail", self.folder / "state"), lambda: NOW)
-        self.addCleanup(self.desk.close)
-        self.desk.accounts_file.put(account("alice"), default=True)
-        self.desk.accounts_file.put(account("work"))
+        self.mailbox = UserMailbox(
+            Folders(self.folder / "mail.toml", self.folder / "mail", self.folder / "state"), lambda: NOW
+        )
+        self.addCleanup(self.mailbox.close)
+        self.mailbox.accounts_file.put(account("alice"), default=True)
+        self.mailbox.accounts_file.put(account("work"))
         for name in ("alice", "work"):
-            self.desk.archive.add_account(name)
-        self.postal = PostalFake(self.desk)
+            self.mailbox.archive.add_account(name)
+        self.network = PostalFake(self.mailbox)
         self.first = self.arrive("First", 3, Flag.SEEN)
         self.second = self.arrive("Second", 2, Flag.SEEN, html="<p>the <b>HTML</b> form</p>", attached=True)
         self.third = self.arrive("Third", 1)
@@ -120,13 +122,13 @@ class ScreenCase(SynchronousTestCase):
 
     def arrive(self, subject: str, hours: int, flags: Flag = Flag.NONE, **more: Any) -> str:
         octets = self.octets(subject, hours, **more)
-        return self.desk.archive.add(Addition(octets, Place("alice", INBOX), flags=flags))
+        return self.mailbox.archive.add(Addition(octets, Place("alice", INBOX), flags=flags))
 
     def drive(self, steps: Callable[[Driver], Awaitable[T]], hold: float = 0.0, size: tuple[int, int] = (110, 34)) -> T:
         """Run the program, and the steps in it."""
 
         async def run() -> T:
-            app = MailApp(self.desk, lambda _: self.postal, hold=hold)
+            app = MailApp(self.mailbox, lambda _: self.network, hold=hold)
             async with app.run_test(size=size) as pilot:
                 driver = Driver(self, app, pilot)
                 await driver.until(lambda: "alice" in str(app.screen.query_one("#bar", Static).visual))
@@ -136,11 +138,11 @@ class ScreenCase(SynchronousTestCase):
 
     def place(self, key: str) -> str:
         """In which folder a message lies."""
-        return self.desk.archive.get(key).place.folder
+        return self.mailbox.archive.get(key).place.folder
 
     def subjects(self, folder: str, name: str = "alice") -> list[str]:
         """What lies in a folder, the newest first."""
-        return [one.subject for one in self.desk.archive.list(Place(name, folder))]
+        return [one.subject for one in self.mailbox.archive.list(Place(name, folder))]
 
 
 class Driver:

@@ -26,7 +26,7 @@ class CompletionTests(ScreenCase):
             (Draft(ALICE, [borje], subject="Hello", text="x"), "Sent"),
             (Draft(odd, [ALICE], subject="Hello", text="x"), "Inbox"),
         ):
-            self.desk.archive.add(Addition(build(draft, NOW).octets, Place("alice", folder)))
+            self.mailbox.archive.add(Addition(build(draft, NOW).octets, Place("alice", folder)))
 
     def offers(self, driver: Driver, name: str = "to") -> list[str]:
         field: Any = driver.app.screen.query_one(f"#{name}").parent
@@ -42,8 +42,8 @@ class CompletionTests(ScreenCase):
         driver.fill("#subject", "To whom")
         driver.fill("#body", "x")
         await driver.press("ctrl+t")
-        await driver.until(lambda: self.postal.sent)
-        draft = self.desk.open_draft(self.postal.sent[0])
+        await driver.until(lambda: self.network.sent)
+        draft = self.mailbox.open_draft(self.network.sent[0])
         return [str(one.address) for one in (*draft.to, *draft.cc, *draft.bcc)]
 
     @tries("take_offer")
@@ -139,7 +139,7 @@ class CompletionTests(ScreenCase):
 
         async def steps(driver: Driver) -> None:
             await driver.compose()
-            self.desk.archive._index.connection.execute("ALTER TABLE people RENAME TO nobody")
+            self.mailbox.archive._index.connection.execute("ALTER TABLE people RENAME TO nobody")
             await driver.press("b", "o")
             field = driver.app.screen.query_one(AddressField)
             await field._look("bo")

@@ -39,9 +39,9 @@ class PictureTests(ScreenCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.desk.archive.set_flags([self.second], Flag.FLAGGED | Flag.ANSWERED)
-        self.desk.archive.set_tags([self.first], ["work"])
-        self.desk.archive.add_folder(Place("alice", "Projects"))
+        self.mailbox.archive.set_flags([self.second], Flag.FLAGGED | Flag.ANSWERED)
+        self.mailbox.archive.set_tags([self.first], ["work"])
+        self.mailbox.archive.add_folder(Place("alice", "Projects"))
 
     async def compare(self, driver: Driver, name: str) -> None:
         await driver.pilot.pause(0.1)
@@ -80,11 +80,11 @@ class PictureTests(ScreenCase):
             await driver.until(lambda: len(driver.messages.summaries) == 3)
             await driver.press("equals_sign", "j")
             for key, window, name in (
-                ("question_mark", "Read", "help"),
-                ("V", "Read", "structure"),
-                ("v", "Choose", "attachments"),
-                ("s", "Choose", "move"),
-                ("slash", "Ask", "search"),
+                ("question_mark", "TextDialog", "help"),
+                ("V", "TextDialog", "structure"),
+                ("v", "ChoiceDialog", "attachments"),
+                ("s", "ChoiceDialog", "move"),
+                ("slash", "InputDialog", "search"),
             ):
                 await driver.press(key)
                 await driver.until_screen(window)
@@ -92,7 +92,7 @@ class PictureTests(ScreenCase):
                 await driver.press("escape")
                 await driver.until_screen("MainScreen")
             await driver.press("t", "semicolon")
-            await driver.until_screen("ForAll")
+            await driver.until_screen("SelectionDialog")
             await self.compare(driver, "for-all")
             await driver.press("escape", "t")
 
@@ -117,5 +117,5 @@ class PictureTests(ScreenCase):
 
         for size in SIZES:
             self.drive(steps, size=size)
-            for one in self.desk.archive.list(Place("alice", "Drafts")):
-                self.desk.drop_draft(one.key)
+            for one in self.mailbox.archive.list(Place("alice", "Drafts")):
+                self.mailbox.delete_sent_draft(one.key)

@@ -38,7 +38,7 @@ class MovingTests(ScreenCase):
             await driver.until(lambda: driver.reader.key == self.third)
 
         self.drive(steps)
-        self.assertFalse(self.desk.archive.get(self.third).is_unread)
+        self.assertFalse(self.mailbox.archive.get(self.third).is_unread)
 
     def test_the_list_has_all_the_room_until_a_message_is_open(self) -> None:
         """The lower pane comes with the message and goes with it; a search names no unread messages of a folder."""
@@ -51,9 +51,9 @@ class MovingTests(ScreenCase):
             await driver.until(lambda: driver.reader.display and driver.messages.size.height < height)
             await driver.press("d")
             await driver.until(lambda: not driver.reader.display and driver.messages.size.height == height)
-            self.desk.archive.set_flags([self.second], Flag.NONE, Flag.SEEN)
+            self.mailbox.archive.set_flags([self.second], Flag.NONE, Flag.SEEN)
             await driver.press("slash")
-            await driver.until_screen("Ask")
+            await driver.until_screen("InputDialog")
             driver.app.screen.query_one(Input).value = "subject:first"
             await driver.press("enter")
             await driver.until(lambda: [one.subject for one in driver.messages.summaries] == ["First"])
@@ -68,7 +68,7 @@ class MovingTests(ScreenCase):
         async def steps(driver: Driver) -> None:
             await driver.press("enter")
             await driver.until(lambda: "the text of Third" in driver.read)
-            await driver.until(lambda: not self.desk.archive.get(self.third).is_unread)
+            await driver.until(lambda: not self.mailbox.archive.get(self.third).is_unread)
             self.assertIs(driver.app.screen.focused, driver.reader)
             await driver.press("i")
             self.assertIs(driver.app.screen.focused, driver.messages)
@@ -95,7 +95,7 @@ class MovingTests(ScreenCase):
     @tries("to_folders")
     def test_another_folder_is_chosen_with_the_keyboard(self) -> None:
         """c, down to Archive, Enter: what d deletes then lay in Archive."""
-        self.desk.archive.move([self.first], Place("alice", "Archive"))
+        self.mailbox.archive.move([self.first], Place("alice", "Archive"))
 
         async def steps(driver: Driver) -> None:
             await driver.press("c", *"jjjj", "enter")
@@ -108,7 +108,7 @@ class MovingTests(ScreenCase):
     @tries("next_pane")
     def test_f6_goes_round_the_panes(self) -> None:
         """From the message to the folders; in the folders Enter opens the one under the cursor."""
-        self.desk.archive.move([self.first], Place("alice", "Drafts"))
+        self.mailbox.archive.move([self.first], Place("alice", "Drafts"))
 
         async def steps(driver: Driver) -> None:
             await driver.press("enter")
@@ -128,7 +128,7 @@ class MovingTests(ScreenCase):
             await driver.until(lambda: "Archive" in str(driver.app.screen.query_one("#bar").visual))  # type: ignore[attr-defined]
 
         self.drive(steps)
-        self.assertFalse(self.desk.archive.get(self.third).is_unread)
+        self.assertFalse(self.mailbox.archive.get(self.third).is_unread)
 
     def test_a_long_folder_comes_page_by_page(self) -> None:
         """The second page is read when the cursor comes near the end of the first."""
@@ -180,7 +180,7 @@ class ReadingTests(ScreenCase):
 
         async def steps(driver: Driver) -> None:
             await driver.press("j", "V")
-            await driver.until_screen("Read")
+            await driver.until_screen("TextDialog")
             shown = " ".join(str(one.visual) for one in driver.app.screen.query("Static"))  # type: ignore[attr-defined]
             for word in ("multipart/mixed", "multipart/alternative", "text/html", "plan.txt"):
                 self.assertIn(word, shown)
@@ -196,9 +196,9 @@ class ReadingTests(ScreenCase):
 
         async def steps(driver: Driver) -> None:
             await driver.press("j", "v")
-            await driver.until_screen("Choose")
+            await driver.until_screen("ChoiceDialog")
             await driver.press("enter")
-            await driver.until_screen("Ask")
+            await driver.until_screen("InputDialog")
             driver.app.screen.query_one(Input).value = str(target)
             await driver.press("enter")
             await driver.until(lambda: (target / "plan.txt").is_file() and "saved" in driver.said)
@@ -209,9 +209,9 @@ class ReadingTests(ScreenCase):
     @tries("conversation")
     def test_a_conversation_is_listed_over_its_folders(self) -> None:
         """C: the message and its answer in Sent; i leads back to the folder."""
-        summary = self.desk.archive.get(self.third)
-        key = self.desk.queue(self.desk.account("alice"), self.desk.reply(summary))
-        self.desk.archive.move([key], Place("alice", "Sent"))
+        summary = self.mailbox.archive.get(self.third)
+        key = self.mailbox.queue(self.mailbox.account("alice"), self.mailbox.reply(summary))
+        self.mailbox.archive.move([key], Place("alice", "Sent"))
 
         async def steps(driver: Driver) -> None:
             await driver.press("C")
@@ -226,7 +226,7 @@ class ReadingTests(ScreenCase):
 
         async def steps(driver: Driver) -> None:
             await driver.press("question_mark")
-            await driver.until_screen("Read")
+            await driver.until_screen("TextDialog")
             text = driver.app.screen.query_one(VerticalScroll)
             await driver.until(lambda: text.max_scroll_y > text.size.height)
             await driver.press("space")
@@ -260,19 +260,19 @@ class ReadingTests(ScreenCase):
 
         async def steps(driver: Driver) -> None:
             await driver.press("slash")
-            await driver.until_screen("Ask")
+            await driver.until_screen("InputDialog")
             await driver.type("has:attachment")
             await driver.press("enter")
             await driver.until(lambda: [one.key for one in driver.messages.summaries] == [self.second])
             await driver.press("a")
             await driver.until(lambda: self.place(self.second) == "Archive")
             await driver.press("slash")
-            await driver.until_screen("Ask")
+            await driver.until_screen("InputDialog")
             driver.app.screen.query_one(Input).value = "before:never"
             await driver.press("enter")
             await driver.until(lambda: "a date is written" in driver.said)
             await driver.press("slash")
-            await driver.until_screen("Ask")
+            await driver.until_screen("InputDialog")
             driver.app.screen.query_one(Input).value = "fron:bob"
             await driver.press("enter")
             await driver.until(lambda: "did you mean from:?" in driver.said)
@@ -285,7 +285,7 @@ class ReadingTests(ScreenCase):
             b"From: x@example.org\r\nSubject: [bold]not[/bold] \x1b[2J\r\nDate: Mon, 9 Mar 2026 12:30:00 +0000\r\n\r\n"
             b"[link=file:///etc/passwd]here[/link] \x1b]0;title\x07\r\n"
         )
-        key = self.desk.archive.add(Addition(octets, Place("alice", INBOX)))
+        key = self.mailbox.archive.add(Addition(octets, Place("alice", INBOX)))
 
         async def steps(driver: Driver) -> str:
             await driver.press("equals_sign", "enter")

@@ -40,8 +40,8 @@ class SafetyTests(ScreenCase):
     def setUp(self) -> None:
         super().setUp()
         place = Place("alice", "Inbox")
-        self.key = self.desk.archive.add(Addition(MESSAGE, place, flags=Flag.SEEN))
-        self.draft = self.desk.archive.add(Addition(MESSAGE, Place("alice", DRAFTS), flags=Flag.SEEN))
+        self.key = self.mailbox.archive.add(Addition(MESSAGE, place, flags=Flag.SEEN))
+        self.draft = self.mailbox.archive.add(Addition(MESSAGE, Place("alice", DRAFTS), flags=Flag.SEEN))
         self.seen: list[str] = []
 
     async def look(self, driver: Driver) -> None:
@@ -60,7 +60,7 @@ class SafetyTests(ScreenCase):
 
         async def steps(driver: Driver) -> None:
             await driver.press("slash")
-            await driver.until_screen("Ask")
+            await driver.until_screen("InputDialog")
             await driver.type("subject:about folder:Inbox")
             await driver.press("enter")
             await driver.until(lambda: [one.key for one in driver.messages.summaries] == [self.key])
@@ -70,7 +70,7 @@ class SafetyTests(ScreenCase):
             for key in ("h", "H"):
                 await driver.press(key)
                 await self.look(driver)
-            for key, name in (("V", "Read"), ("v", "Choose"), ("s", "Choose"), ("Y", "Ask")):
+            for key, name in (("V", "TextDialog"), ("v", "ChoiceDialog"), ("s", "ChoiceDialog"), ("Y", "InputDialog")):
                 await driver.press(key)
                 await driver.until_screen(name)
                 await self.look(driver)

@@ -32,18 +32,18 @@ class HandlingTests(ScreenCase):
             await driver.press("c", *"jjjjj", "enter")
             await driver.until(lambda: [one.key for one in driver.messages.summaries] == [self.third])
             await driver.press("d")
-            await driver.until_screen("Confirm")
+            await driver.until_screen("ConfirmDialog")
             await driver.press("y")
             await driver.until(lambda: self.subjects("Trash") == [])
 
-        path = self.desk.archive.path(self.third)
+        path = self.mailbox.archive.path(self.third)
         self.drive(steps)
         self.assertFalse(path.exists())
         self.assertEqual(list((self.folder / "mail" / "alice" / "Trash").glob("*.eml")), [])
 
     def test_what_lies_in_trash_comes_back_by_the_same_key(self) -> None:
         """u on a message in Trash."""
-        self.desk.delete([self.first])
+        self.mailbox.delete([self.first])
 
         async def steps(driver: Driver) -> None:
             await driver.press("c", *"jjjjj", "enter")
@@ -56,11 +56,11 @@ class HandlingTests(ScreenCase):
     @tries("move")
     def test_a_message_is_moved_to_a_folder_that_is_chosen(self) -> None:
         """s, the folder's line, Enter."""
-        self.desk.archive.add_folder(Place("alice", "Projects"))
+        self.mailbox.archive.add_folder(Place("alice", "Projects"))
 
         async def steps(driver: Driver) -> None:
             await driver.press("s")
-            await driver.until_screen("Choose")
+            await driver.until_screen("ChoiceDialog")
             # Drafts, Sent, Archive, Trash, Projects: neither where it lies nor the outbox.
             await driver.press("j", "j", "j", "j", "enter")
             await driver.until(lambda: self.place(self.third) == "Projects")
@@ -84,34 +84,34 @@ class HandlingTests(ScreenCase):
 
         async def steps(driver: Driver) -> None:
             await driver.press("j", "F")
-            await driver.until(lambda: self.desk.archive.get(self.second).flags & Flag.FLAGGED)
+            await driver.until(lambda: self.mailbox.archive.get(self.second).flags & Flag.FLAGGED)
             await driver.until(lambda: driver.current.flags & Flag.FLAGGED)
             await driver.press("F")
-            await driver.until(lambda: not self.desk.archive.get(self.second).flags & Flag.FLAGGED)
+            await driver.until(lambda: not self.mailbox.archive.get(self.second).flags & Flag.FLAGGED)
             await driver.press("N")
-            await driver.until(lambda: self.desk.archive.get(self.second).is_unread)
+            await driver.until(lambda: self.mailbox.archive.get(self.second).is_unread)
 
         self.drive(steps)
 
     @tries("tag")
     def test_tags_are_added_and_taken_off(self) -> None:
         """Y shows those that are there; what is taken out of the line goes, +word comes."""
-        self.desk.archive.set_tags([self.third], ["old"])
+        self.mailbox.archive.set_tags([self.third], ["old"])
 
         async def steps(driver: Driver) -> None:
             await driver.press("Y")
-            await driver.until_screen("Ask")
+            await driver.until_screen("InputDialog")
             self.assertEqual(driver.app.screen.query_one(Input).value, "old")
             driver.app.screen.query_one(Input).value = "work +later"
             await driver.press("enter")
-            await driver.until(lambda: self.desk.archive.get(self.third).tags == ("later", "work"))
+            await driver.until(lambda: self.mailbox.archive.get(self.third).tags == ("later", "work"))
 
         self.drive(steps)
 
     def test_deleting_in_the_outbox_makes_a_draft(self) -> None:
         """d on what waits to be sent stops it."""
-        draft = self.desk.reply(self.desk.archive.get(self.third))
-        self.desk.queue(self.desk.account("alice"), draft, hold=3600.0)
+        draft = self.mailbox.reply(self.mailbox.archive.get(self.third))
+        self.mailbox.queue(self.mailbox.account("alice"), draft, hold=3600.0)
 
         async def steps(driver: Driver) -> None:
             await driver.press("c", "j", "j", "enter")
@@ -129,8 +129,8 @@ class ProgramTests(ScreenCase):
     @tries("fetch")
     def test_fetching_brings_mail_into_the_list(self) -> None:
         """G: what waited is on disk and in the list; a failure is told with its reason."""
-        self.postal.waiting = [self.octets("Fresh")]
-        self.postal.problem = "the other half did not come"
+        self.network.waiting = [self.octets("Fresh")]
+        self.network.problem = "the other half did not come"
 
         async def steps(driver: Driver) -> None:
             await driver.press("G")
@@ -163,7 +163,7 @@ class ProgramTests(ScreenCase):
 
         async def steps(driver: Driver) -> str:
             await driver.press("question_mark")
-            await driver.until_screen("Read")
+            await driver.until_screen("TextDialog")
             shown = " ".join(str(one.visual) for one in driver.app.screen.query("Static"))  # type: ignore[attr-defined]
             await driver.press("q")
             await driver.until_screen("MainScreen")
@@ -182,7 +182,7 @@ class ProgramTests(ScreenCase):
         async def steps(driver: Driver) -> None:
             await driver.compose("dora@example.org", "x", "x")
             await driver.press("ctrl+t")
-            await driver.until(lambda: self.postal.sent)
+            await driver.until(lambda: self.network.sent)
             await driver.press("enter")
             await driver.until(lambda: driver.reader.key is not None)
             await driver.press("q")
@@ -191,7 +191,7 @@ class ProgramTests(ScreenCase):
             await driver.until(lambda: driver.app._exit)
 
         self.drive(steps)
-        self.assertTrue(self.postal.closed)
+        self.assertTrue(self.network.closed)
 
     def test_a_picture_of_the_screen_loads_nothing(self) -> None:
         """The SVG shows the list and names no address of the web but its own namespace."""
@@ -212,10 +212,10 @@ class ProgramTests(ScreenCase):
     def test_without_an_account_it_says_how_to_add_one(self) -> None:
         """The screen opens, and the line at the bottom tells the command."""
         for name in ("alice", "work"):
-            self.desk.accounts_file.remove(name)
+            self.mailbox.accounts_file.remove(name)
 
         async def run() -> None:
-            app = MailApp(self.desk, lambda _: self.postal)
+            app = MailApp(self.mailbox, lambda _: self.network)
             async with app.run_test() as pilot:
                 driver = Driver(self, app, pilot)
                 await driver.until(lambda: "emailsys mail account add" in driver.said)

@@ -23,7 +23,7 @@ class SelectingTests(ScreenCase):
 
     async def for_all(self, driver: Driver, key: str) -> None:
         await driver.press("semicolon")
-        await driver.until_screen("ForAll")
+        await driver.until_screen("SelectionDialog")
         await driver.press(key)
 
     @tries("select", "for_all")
@@ -83,7 +83,7 @@ class SelectingTests(ScreenCase):
             main: Any = driver.app.screen
             main.action_for_all()
             # Nothing was awaited: whatever key is next goes there.
-            self.assertEqual(type(driver.app.screen).__name__, "ForAll")
+            self.assertEqual(type(driver.app.screen).__name__, "SelectionDialog")
             await driver.press("d")
             await driver.until(lambda: self.subjects("Trash") == ["Third", "Second"])
 
@@ -111,14 +111,14 @@ class SelectingTests(ScreenCase):
 
     async def ask(self, driver: Driver, key: str, words: str) -> None:
         await driver.press(key)
-        await driver.until_screen("Ask")
+        await driver.until_screen("InputDialog")
         driver.app.screen.query_one(Input).value = words
         await driver.press("enter")
         await driver.until_screen("MainScreen")
 
     def test_a_dot_selects_all_of_the_list_and_nothing_elsewhere(self) -> None:
         """T . in the Inbox leaves the Archive alone; a search that makes no sense is told."""
-        self.desk.archive.move([self.first], Place("alice", "Archive"))
+        self.mailbox.archive.move([self.first], Place("alice", "Archive"))
 
         async def steps(driver: Driver) -> None:
             await self.ask(driver, "T", "before:never")
@@ -133,10 +133,10 @@ class SelectingTests(ScreenCase):
 
     def test_flags_are_set_on_all_and_then_cleared_on_all(self) -> None:
         """;F where one bears the flag already, ;F again; ;N marks what is not read as read."""
-        self.desk.archive.set_flags([self.second], Flag.FLAGGED)
+        self.mailbox.archive.set_flags([self.second], Flag.FLAGGED)
 
         def flags(flag: Flag) -> list[bool]:
-            return [bool(self.desk.archive.get(key).flags & flag) for key in (self.first, self.second, self.third)]
+            return [bool(self.mailbox.archive.get(key).flags & flag) for key in (self.first, self.second, self.third)]
 
         async def steps(driver: Driver) -> None:
             await self.ask(driver, "T", ".")
@@ -157,26 +157,26 @@ class SelectingTests(ScreenCase):
 
     def test_tags_that_all_have_are_shown_and_changed(self) -> None:
         """;Y shows what they have in common; what only one bears stays."""
-        self.desk.archive.set_tags([self.second, self.third], ["common"])
-        self.desk.archive.set_tags([self.third], ["own"])
+        self.mailbox.archive.set_tags([self.second, self.third], ["common"])
+        self.mailbox.archive.set_tags([self.third], ["own"])
 
         async def steps(driver: Driver) -> None:
             await driver.press("t", "t")
             await driver.until(lambda: len(self.marked(driver)) == 2)
             await self.for_all(driver, "Y")
-            await driver.until_screen("Ask")
+            await driver.until_screen("InputDialog")
             self.assertEqual(driver.app.screen.query_one(Input).value, "common")
             driver.app.screen.query_one(Input).value = "+later"
             await driver.press("enter")
-            await driver.until(lambda: self.desk.archive.get(self.third).tags == ("later", "own"))
-            await driver.until(lambda: self.desk.archive.get(self.second).tags == ("later",))
+            await driver.until(lambda: self.mailbox.archive.get(self.third).tags == ("later", "own"))
+            await driver.until(lambda: self.mailbox.archive.get(self.second).tags == ("later",))
 
         self.drive(steps)
 
     def test_messages_of_two_folders_are_moved_and_each_goes_back_to_its_own(self) -> None:
         """In what a search found: ;s into Projects, u back into Inbox and Archive."""
-        self.desk.archive.move([self.first], Place("alice", "Archive"))
-        self.desk.archive.add_folder(Place("alice", "Projects"))
+        self.mailbox.archive.move([self.first], Place("alice", "Archive"))
+        self.mailbox.archive.add_folder(Place("alice", "Projects"))
 
         async def steps(driver: Driver) -> None:
             await self.ask(driver, "slash", '"the text of')
@@ -184,7 +184,7 @@ class SelectingTests(ScreenCase):
             await self.ask(driver, "T", "-subject:Second")
             await driver.until(lambda: self.marked(driver) == ["Third", "First"])
             await self.for_all(driver, "s")
-            await driver.until_screen("Choose")
+            await driver.until_screen("ChoiceDialog")
             options: Any = driver.app.screen.query_one("OptionList")
             lines = [str(options.get_option_at_index(at).prompt) for at in range(options.option_count)]
             await driver.press(*"j" * lines.index("alice · Projects"), "enter")
@@ -205,13 +205,13 @@ class SelectingTests(ScreenCase):
             await driver.until_screen("Composer")
             await driver.type("dora@example.org")
             await driver.press("ctrl+t")
-            await driver.until(lambda: self.postal.sent)
+            await driver.until(lambda: self.network.sent)
 
         self.drive(steps)
-        (key,) = self.postal.sent
-        attached = [one.octets for one in self.desk.open_draft(key).attachments]
-        self.assertEqual(attached, [self.desk.archive.octets(one) for one in (self.third, self.second)])
-        flags = [bool(self.desk.archive.get(one).flags & Flag.FORWARDED) for one in (self.third, self.second)]
+        (key,) = self.network.sent
+        attached = [one.octets for one in self.mailbox.open_draft(key).attachments]
+        self.assertEqual(attached, [self.mailbox.archive.octets(one) for one in (self.third, self.second)])
+        flags = [bool(self.mailbox.archive.get(one).flags & Flag.FORWARDED) for one in (self.third, self.second)]
         self.assertEqual(flags, [True, True])
 
     def test_each_list_keeps_its_own_selection(self) -> None:
@@ -233,8 +233,8 @@ class SelectingTests(ScreenCase):
     def test_what_waits_to_be_sent_is_stopped_together_and_not_moved(self) -> None:
         """In the outbox ;a is refused, ;d makes drafts of both."""
         for key in (self.third, self.second):
-            draft = self.desk.reply(self.desk.archive.get(key))
-            self.desk.queue(self.desk.account("alice"), draft, hold=3600.0)
+            draft = self.mailbox.reply(self.mailbox.archive.get(key))
+            self.mailbox.queue(self.mailbox.account("alice"), draft, hold=3600.0)
 
         async def steps(driver: Driver) -> None:
             await driver.press("c", "j", "j", "enter")
@@ -251,7 +251,7 @@ class SelectingTests(ScreenCase):
 
     def test_in_trash_all_come_back_or_go_for_good(self) -> None:
         """;u brings two back; ;d asks once and removes two files."""
-        self.desk.delete([self.first, self.second, self.third])
+        self.mailbox.delete([self.first, self.second, self.third])
 
         async def steps(driver: Driver) -> None:
             await driver.press("c", *"jjjjj", "enter")
@@ -263,7 +263,7 @@ class SelectingTests(ScreenCase):
             await self.ask(driver, "T", ".")
             await driver.until(lambda: len(self.marked(driver)) == 2)
             await self.for_all(driver, "d")
-            await driver.until_screen("Confirm")
+            await driver.until_screen("ConfirmDialog")
             await driver.press("y")
             await driver.until(lambda: self.subjects("Trash") == [])
 
@@ -278,7 +278,7 @@ class SelectingTests(ScreenCase):
             await driver.until(lambda: len(self.marked(driver)) == 2)
             await self.for_all(driver, "d")
             await driver.until(lambda: len(self.subjects("Trash")) == 2)
-            self.desk.archive.delete([self.third])
+            self.mailbox.archive.delete([self.third])
             await driver.press("u")
             await driver.until(lambda: self.place(self.second) == "Inbox")
             await driver.until(lambda: "in Inbox again" in driver.said)
@@ -289,9 +289,9 @@ class SelectingTests(ScreenCase):
 
     def test_in_a_conversation_only_its_own_messages_are_selected(self) -> None:
         """C, T: the answer is found among the two that belong together; a dot takes both."""
-        answer = self.desk.reply(self.desk.archive.get(self.third))
-        key = self.desk.queue(self.desk.account("alice"), answer)
-        self.desk.archive.move([key], Place("alice", "Sent"))
+        answer = self.mailbox.reply(self.mailbox.archive.get(self.third))
+        key = self.mailbox.queue(self.mailbox.account("alice"), answer)
+        self.mailbox.archive.move([key], Place("alice", "Sent"))
 
         async def steps(driver: Driver) -> None:
             await driver.press("C")
@@ -301,8 +301,8 @@ class SelectingTests(ScreenCase):
             await self.ask(driver, "T", ".")
             await driver.until(lambda: len(self.marked(driver)) == 2)
             await self.for_all(driver, "F")
-            await driver.until(lambda: self.desk.archive.get(key).flags & Flag.FLAGGED)
+            await driver.until(lambda: self.mailbox.archive.get(key).flags & Flag.FLAGGED)
 
         self.drive(steps)
-        self.assertTrue(self.desk.archive.get(self.third).flags & Flag.FLAGGED)
-        self.assertFalse(self.desk.archive.get(self.second).flags & Flag.FLAGGED)
+        self.assertTrue(self.mailbox.archive.get(self.third).flags & Flag.FLAGGED)
+        self.assertFalse(self.mailbox.archive.get(self.second).flags & Flag.FLAGGED)

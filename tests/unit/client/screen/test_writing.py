@@ -21,9 +21,9 @@ class WritingTests(ScreenCase):
         await driver.press("ctrl+t")
         await driver.until(lambda: type(driver.app.screen).__name__ != "Composer")
 
-    def _outgoing(self, number: int = 0) -> Any:
-        key = self.postal.sent[number]
-        return self.desk.open_draft(key)
+    def _outbox_actions(self, number: int = 0) -> Any:
+        key = self.network.sent[number]
+        return self.mailbox.open_draft(key)
 
     @tries("compose", "send", "attach", "detach")
     def test_a_message_is_written_with_attachments_and_sent(self) -> None:
@@ -37,7 +37,7 @@ class WritingTests(ScreenCase):
             driver.app.screen.query_one("#markdown", Checkbox).value = True
             for path in (drop, keep):
                 await driver.press("ctrl+o")
-                await driver.until_screen("Ask")
+                await driver.until_screen("InputDialog")
                 await driver.type(str(path))
                 await driver.press("enter")
                 await driver.until_screen("Composer")
@@ -49,10 +49,10 @@ class WritingTests(ScreenCase):
             await driver.press("delete")
             await driver.until(lambda: attachments.option_count == 1)
             await self._send(driver)
-            await driver.until(lambda: self.postal.sent and "cannot be stopped" in driver.said)
+            await driver.until(lambda: self.network.sent and "cannot be stopped" in driver.said)
 
         self.drive(steps)
-        draft = self._outgoing()
+        draft = self._outbox_actions()
         self.assertEqual([str(one.address) for one in draft.to], ["dora@example.org"])
         self.assertEqual([(one.name, one.octets) for one in draft.attachments], [("keep.txt", b"kept")])
         self.assertIn("<em>one</em>", draft.html)
@@ -84,14 +84,14 @@ class WritingTests(ScreenCase):
             await driver.until_screen("Composer")
             self.assertIn("> the text of Third", driver.app.screen.query_one("#body", TextArea).text)
             await self._send(driver)
-            await driver.until(lambda: self.postal.sent)
+            await driver.until(lambda: self.network.sent)
 
         self.drive(steps)
-        draft = self._outgoing()
+        draft = self._outbox_actions()
         self.assertEqual([str(one.address) for one in draft.to], ["bob@example.org"])
         self.assertEqual((draft.subject, draft.cc), ("Re: Third", []))
-        self.assertEqual(draft.in_reply_to, self.desk.archive.get(self.third).message_id)
-        self.assertTrue(self.desk.archive.get(self.third).flags & Flag.ANSWERED)
+        self.assertEqual(draft.in_reply_to, self.mailbox.archive.get(self.third).message_id)
+        self.assertTrue(self.mailbox.archive.get(self.third).flags & Flag.ANSWERED)
 
     @tries("reply_all")
     def test_an_answer_to_everybody_leaves_oneself_out(self) -> None:
@@ -101,10 +101,10 @@ class WritingTests(ScreenCase):
             await driver.press("g")
             await driver.until_screen("Composer")
             await self._send(driver)
-            await driver.until(lambda: self.postal.sent)
+            await driver.until(lambda: self.network.sent)
 
         self.drive(steps)
-        draft = self._outgoing()
+        draft = self._outbox_actions()
         everybody = [str(one.address) for one in (*draft.to, *draft.cc)]
         self.assertEqual(everybody, ["bob@example.org", "carol@example.org"])
 
@@ -117,12 +117,12 @@ class WritingTests(ScreenCase):
             await driver.until_screen("Composer")
             await driver.type("dora@example.org")
             await self._send(driver)
-            await driver.until(lambda: self.postal.sent)
+            await driver.until(lambda: self.network.sent)
 
         self.drive(steps)
-        self.assertEqual([one.content_type for one in self._outgoing().attachments], ["message/rfc822"])
-        self.assertEqual(self._outgoing().attachments[0].octets, self.desk.archive.octets(self.third))
-        self.assertTrue(self.desk.archive.get(self.third).flags & Flag.FORWARDED)
+        self.assertEqual([one.content_type for one in self._outbox_actions().attachments], ["message/rfc822"])
+        self.assertEqual(self._outbox_actions().attachments[0].octets, self.mailbox.archive.octets(self.third))
+        self.assertTrue(self.mailbox.archive.get(self.third).flags & Flag.FORWARDED)
 
     @tries("edit")
     def test_a_message_is_written_anew_from_an_old_one(self) -> None:
@@ -135,8 +135,8 @@ class WritingTests(ScreenCase):
             await driver.until(lambda: self.subjects("Drafts") == ["Second"])
 
         self.drive(steps)
-        key = self.desk.archive.list(Place("alice", DRAFTS))[0].key
-        self.assertEqual([one.name for one in self.desk.open_draft(key).attachments], ["plan.txt"])
+        key = self.mailbox.archive.list(Place("alice", DRAFTS))[0].key
+        self.assertEqual([one.name for one in self.mailbox.open_draft(key).attachments], ["plan.txt"])
         self.assertEqual(self.place(self.second), "Inbox")
 
     @tries("save", "close")
@@ -168,7 +168,7 @@ class WritingTests(ScreenCase):
         async def steps(driver: Driver) -> None:
             await driver.compose(body="do not lose this")
             await driver.app.screen._save_if_changed()  # type: ignore[attr-defined]
-            self.assertIn("do not lose this", self.desk.archive.list(Place("alice", DRAFTS))[0].preview)
+            self.assertIn("do not lose this", self.mailbox.archive.list(Place("alice", DRAFTS))[0].preview)
 
         self.drive(steps)
 
@@ -192,13 +192,13 @@ class WritingTests(ScreenCase):
             await driver.until_screen("MainScreen")
 
         self.drive(steps)
-        self.assertEqual(self.desk.archive.list(Place("alice", DRAFTS))[0].preview, "by the editor")
+        self.assertEqual(self.mailbox.archive.list(Place("alice", DRAFTS))[0].preview, "by the editor")
         self.assertEqual(list((self.folder / "state" / "editing").iterdir()), [])
 
     @tries("flush")
     def test_what_waits_in_the_outbox_is_sent(self) -> None:
         """$ after a failure: the message goes, and is in Sent."""
-        self.postal.problem = "the server cannot be reached"
+        self.network.problem = "the server cannot be reached"
 
         async def steps(driver: Driver) -> None:
             await driver.press("r")
@@ -206,7 +206,7 @@ class WritingTests(ScreenCase):
             await self._send(driver)
             await driver.until(lambda: "waits in the outbox" in driver.said)
             self.assertEqual(self.subjects("Outbox"), ["Re: Third"])
-            self.postal.problem = None
+            self.network.problem = None
             await driver.press("dollar_sign")
             await driver.until(lambda: self.subjects("Sent") == ["Re: Third"])
 
@@ -218,19 +218,19 @@ class WritingTests(ScreenCase):
         """z: it is a draft again, and was never sent."""
 
         async def steps(driver: Driver) -> None:
-            self.postal.gate = asyncio.Event()
+            self.network.gate = asyncio.Event()
             await driver.press("r")
             await driver.until_screen("Composer")
             await self._send(driver)
             await driver.until(lambda: "z stops it" in driver.said)
-            self.assertEqual([one.state for one in self.desk.outbox.list()], [State.HELD])
+            self.assertEqual([one.state for one in self.mailbox.outbox.list()], [State.HELD])
             await driver.press("z")
             await driver.until(lambda: self.subjects("Drafts") == ["Re: Third"])
-            self.postal.gate.set()
+            self.network.gate.set()
             await driver.until(lambda: driver.said == "it was stopped")
 
         self.drive(steps, hold=3600.0)
-        self.assertEqual(self.postal.sent, [])
+        self.assertEqual(self.network.sent, [])
         self.assertEqual(self.subjects("Outbox"), [])
 
     def test_a_forgotten_attachment_is_asked_about(self) -> None:
@@ -239,14 +239,14 @@ class WritingTests(ScreenCase):
         async def steps(driver: Driver) -> None:
             await driver.compose("dora@example.org", "Report", "The report is attached.")
             await driver.press("ctrl+t")
-            await driver.until_screen("Confirm")
+            await driver.until_screen("ConfirmDialog")
             await driver.press("n")
             await driver.until_screen("Composer")
-            self.assertEqual(self.postal.sent, [])
+            self.assertEqual(self.network.sent, [])
             await driver.press("ctrl+t")
-            await driver.until_screen("Confirm")
+            await driver.until_screen("ConfirmDialog")
             await driver.press("y")
-            await driver.until(lambda: self.postal.sent)
+            await driver.until(lambda: self.network.sent)
 
         self.drive(steps)
 
@@ -277,4 +277,4 @@ class WritingTests(ScreenCase):
             await driver.until(lambda: self.subjects("Sent", "work") == ["From work"])
 
         self.drive(steps)
-        self.assertEqual(str(self._outgoing().sender.address), "work@example.org")
+        self.assertEqual(str(self._outbox_actions().sender.address), "work@example.org")

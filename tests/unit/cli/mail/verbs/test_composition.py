@@ -29,8 +29,8 @@ class WritingTests(Case):
 
     def queued(self, document: Any) -> Any:
         """The draft, and the envelope, of what was put into the outbox."""
-        one = self.desk.outbox.get(document["key"])
-        return self.desk.open_draft(one.key), one.sender, set(one.recipients)
+        one = self.mailbox.outbox.get(document["key"])
+        return self.mailbox.open_draft(one.key), one.sender, set(one.recipients)
 
     def test_a_message_of_options_and_standard_input(self) -> None:
         """Recipients from three options, a file, Markdown, another field."""
@@ -45,14 +45,14 @@ class WritingTests(Case):
         self.assertEqual((sender, draft.subject, draft.bcc), ("alice@example.org", "Grüße", []))
         self.assertIn("<h1>Hällo</h1>", draft.html)
         self.assertEqual(draft.attachments[0].content_type, "application/pdf")
-        self.assertIn(b"X-Ticket: 7\r\n", self.desk.archive.octets(document["key"]))
+        self.assertIn(b"X-Ticket: 7\r\n", self.mailbox.archive.octets(document["key"]))
 
     def test_from_chooses_the_account(self) -> None:
         """--from with the address of another account sends by that one."""
         document = self.json(
             "send", "d@example.org", "--from", "Me <work@example.org>", "-s", "x", "-m", "x", "--later"
         )
-        self.assertEqual(self.desk.outbox.get(document["key"]).account, "work")
+        self.assertEqual(self.mailbox.outbox.get(document["key"]).account, "work")
 
     def test_a_mailto_link_is_taken_apart(self) -> None:
         """Its subject and text, and no attachment."""
@@ -66,7 +66,7 @@ class WritingTests(Case):
         for words, more in ((("sendmail", "-t", "-oem"), False), (("sendmail", "-t", "-oi"), True),
                             (("send", "-t", "-i"), True)):  # fmt: skip
             document = self.json(*words, "-f", "work@example.org", "--later", typed=READY)
-            octets = self.desk.archive.octets(document["key"])
+            octets = self.mailbox.archive.octets(document["key"])
             _, sender, recipients = self.queued(document)
             self.assertEqual(recipients, {"dora@example.org", "eve@example.org"})
             self.assertEqual(sender, "work@example.org")
@@ -90,10 +90,10 @@ class WritingTests(Case):
         self.assertEqual((draft.subject, recipients), ("Re: First", {"bob@example.org"}))
         self.assertTrue(draft.body.startswith("Thanks."))
         self.assertIn("> the text of First", draft.body)
-        self.assertTrue(self.desk.archive.get(self.first).flags & Flag.ANSWERED)
+        self.assertTrue(self.mailbox.archive.get(self.first).flags & Flag.ANSWERED)
         draft, _, _ = self.queued(self.json("forward", self.second, "d@example.org", "-m", "See.", "--later"))
-        self.assertEqual(draft.attachments[0].octets, self.desk.archive.octets(self.second))
-        self.assertTrue(self.desk.archive.get(self.second).flags & Flag.FORWARDED)
+        self.assertEqual(draft.attachments[0].octets, self.mailbox.archive.octets(self.second))
+        self.assertTrue(self.mailbox.archive.get(self.second).flags & Flag.FORWARDED)
         self.assertIn("no terminal for an editor", self.refused(Exit.USAGE, "reply", self.first))
 
     def test_drafts_are_kept_gone_on_with_and_sent(self) -> None:
@@ -239,10 +239,10 @@ class ShellTests(Case):
         self.assertTrue(out.startswith("no\tflags"))
         numbered = list(self.inner.numbered or [])
         self.assertEqual(set(numbered), {self.first, self.second})
-        subject = self.desk.archive.get(numbered[0]).subject
+        subject = self.mailbox.archive.get(numbered[0]).subject
         self.assertIn(f"the text of {subject}", self.do("show", "1")[1])
         self.do("flag", "flagged", "1-2")
-        self.assertTrue(self.desk.archive.get(self.second).flags & Flag.FLAGGED)
+        self.assertTrue(self.mailbox.archive.get(self.second).flags & Flag.FLAGGED)
         self.assertEqual(self.do("show", "9")[0], Exit.NO_INPUT)
 
     def test_an_error_does_not_end_the_session(self) -> None:
