@@ -166,6 +166,7 @@ class QueueRow:
 
     row_id: int
     lease: int
+    message_id: int
     queue_id: str
     reverse_path: Address | None
     forward_path: Address

@@ -80,8 +80,8 @@ MUTANTS: Final = (
         (
             (
                 "emailsys/store/engine/files.py",
-                "        for name, expected in tuple(self._expected.items()):\n",
-                "        for name, expected in ():\n",
+                "        for name in names:\n",
+                "        for name in ():\n",
             ),
         ),
         ("faults", "deleted_log"),

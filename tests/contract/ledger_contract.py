@@ -110,6 +110,19 @@ class LedgerContract(MailCase):
         self.assertEqual((await self.life(life.happenings[-1].detail)).cause, queue_id)
         self.assertEqual(await self.ends(), {"failed with a DSN": 1, "maildrop": 1})
 
+    async def test_a_settlement_is_recorded_for_its_message_whatever_its_text_says(self) -> None:
+        alice, _bob = await self.users()
+        queue_id = await self.send(b"x\r\n", envelope(remote(DAVE), reverse_path=ALICE))
+        (row,) = await self.store.queue.lease(10, 60)
+        delayed = Settlement(replace(row, queue_id="?"), ARRIVED, reply="451 later")
+        await self.store.queue.settle([delayed])
+        self.clock.advance(86_400)
+        (row,) = await self.store.queue.lease(10, 60)
+        failed = Settlement(replace(row, queue_id="?"), fate=Fate.FAILED, reply="550 no")
+        await self.store.queue.settle([failed], [self.notice(local(alice))])
+        found = [EventKind.ACCEPTED, EventKind.QUEUED, EventKind.DELAYED, EventKind.FAILED, EventKind.NOTICE]
+        self.assertEqual(self.kinds(await self.life(queue_id)), found)
+
     async def test_who_lost_his_lease_sends_no_notice(self) -> None:
         alice, _bob = await self.users()
         await self.send(b"x\r\n", envelope(remote(DAVE), reverse_path=ALICE))

@@ -9,9 +9,10 @@ from typing import Final
 from sqlalchemy import Connection
 
 from emailsys.store.commit.checksum import checksum
-from emailsys.store.commit.jobs import Row, Rows
+from emailsys.store.commit.jobs import Rows
 from emailsys.store.engine.base import Engine
 from emailsys.store.schema import tables
+from emailsys.store.schema.rows import BodyRow, PieceRow
 
 # Beyond 2047 octets at once hashlib gives the interpreter lock away; to get it back beside a busy reactor takes longer
 # than to hash a small message.
@@ -31,41 +32,36 @@ def _digest(content: bytes) -> bytes:
 # Here, in the writer's thread: a large piece holds nobody up.
 
 
-def _first_pieces(rows: Sequence[Row]) -> list[Row]:
-    return [(*row, _digest(row[2]), checksum(row[0], 0, row[1], row[2])) for row in rows]
+def _first_pieces(rows: Sequence[BodyRow]) -> list[BodyRow]:
+    return [
+        BodyRow(body_id, dots, content, _digest(content), checksum(body_id, 0, dots, content))
+        for body_id, dots, content, _, _ in rows
+    ]
 
 
-def _further_pieces(rows: Sequence[Row]) -> list[Row]:
-    return [(*row, _digest(row[3]), checksum(*row)) for row in rows]
+def _later_pieces(rows: Sequence[PieceRow]) -> list[PieceRow]:
+    return [
+        PieceRow(body_id, number, dots, content, _digest(content), checksum(body_id, number, dots, content))
+        for body_id, number, dots, content, _, _ in rows
+    ]
 
 
-class Inserting:
-    """The statements of one engine."""
+class MessageInserts:
+    """The INSERT statements for messages, on one engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._bodies = engine.inserts(tables.bodies)
         self._pieces = engine.inserts(tables.body_pieces)
-        self._others = [
-            engine.inserts(table) for table in (tables.staged, tables.messages, tables.maildrop, tables.queue)
-        ]
+        self._staged = engine.inserts(tables.staged)
+        self._messages = engine.inserts(tables.messages)
+        self._maildrop = engine.inserts(tables.maildrop)
+        self._queue = engine.inserts(tables.queue)
 
     def insert(self, connection: Connection, jobs: Sequence[Rows]) -> None:
-        """Insert the rows of all jobs; foreign keys are checked row by row."""
-        bodies = [row for job in jobs for row in job.bodies]
-        if bodies:
-            self._bodies.insert(connection, _first_pieces(bodies))
-        pieces = [row for job in jobs for row in job.pieces]
-        if pieces:
-            self._pieces.insert(connection, _further_pieces(pieces))
-        for inserts, rows in zip(
-            self._others,
-            (
-                [row for job in jobs for row in job.staged],
-                [row for job in jobs for row in job.messages],
-                [row for job in jobs for row in job.maildrop],
-                [row for job in jobs for row in job.queue],
-            ),
-            strict=True,
-        ):
-            if rows:
-                inserts.insert(connection, rows)
+        """Insert the rows of all jobs. Foreign keys are checked row by row, so parents come before children."""
+        self._bodies.insert(connection, _first_pieces([row for job in jobs for row in job.bodies]))
+        self._pieces.insert(connection, _later_pieces([row for job in jobs for row in job.pieces]))
+        self._staged.insert(connection, [row for job in jobs for row in job.staged])
+        self._messages.insert(connection, [row for job in jobs for row in job.messages])
+        self._maildrop.insert(connection, [row for job in jobs for row in job.maildrop])
+        self._queue.insert(connection, [row for job in jobs for row in job.queue])

@@ -12,6 +12,8 @@ from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 from typing_extensions import override
 
+from emailsys.store.schema.rows import BodyRow, MaildropRow, MessageRow, PieceRow, RemoteRow, StagedRow
+
 # Octets of bodies in one commit: a larger one would make the small messages behind it wait (measured: one of 100 MiB
 # stalls them for half a second, one of 1 MiB for 19 ms).
 BATCH_OCTETS: Final = 1024 * 1024
@@ -22,8 +24,6 @@ _PLENTY: Final = 64
 # Seconds between two looks whether more came, and how often that is looked at.
 _STEP: Final = 0.0005
 _STEPS: Final = 6
-
-Row = tuple[Any, ...]
 
 
 class Job:
@@ -43,19 +43,18 @@ class Job:
 
 
 class Rows(Job):
-    """Rows to insert, by table, in the columns' order of the schema."""
+    """The rows of one or several messages to insert, by table."""
 
     __slots__ = ("bodies", "maildrop", "messages", "pieces", "queue", "staged", "unstage")
 
     def __init__(self, name: str, octets: int) -> None:
         super().__init__(name, octets)
-        # Pieces of bodies come without digest and checksum, which the writer adds.
-        self.bodies: list[Row] = []
-        self.pieces: list[Row] = []
-        self.staged: list[Row] = []
-        self.messages: list[Row] = []
-        self.maildrop: list[Row] = []
-        self.queue: list[Row] = []
+        self.bodies: list[BodyRow] = []
+        self.pieces: list[PieceRow] = []
+        self.staged: list[StagedRow] = []
+        self.messages: list[MessageRow] = []
+        self.maildrop: list[MaildropRow] = []
+        self.queue: list[RemoteRow] = []
         # The body whose row in `staged` goes, because its message is complete.
         self.unstage: int | None = None
 

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from emailsys.interfaces import StoreError, StoreFull
 from emailsys.store.commit.ids import IdSource
-from emailsys.store.commit.inserts import Inserting
+from emailsys.store.commit.inserts import MessageInserts
 from emailsys.store.commit.jobs import BATCH_OCTETS, Call, Inbox, Job, Rows, Upkeep
 from emailsys.store.engine.base import Engine, StoreUntrusted, Verdict, refusal
 from emailsys.store.schema import tables
@@ -57,7 +57,7 @@ class Writer:
         self._surprise = surprise
         self._idle_after = idle_after
         self._connection: Connection | None = None
-        self._inserting = Inserting(engine)
+        self._inserts = MessageInserts(engine)
         self._mark = update(tables.commits).where(tables.commits.c.node == ids.node, tables.commits.c.writer == number)
         self._marked = select(tables.commits.c.last_id).where(
             tables.commits.c.node == ids.node, tables.commits.c.writer == number
@@ -187,7 +187,7 @@ class Writer:
 
     def _write(self, connection: Connection, batch: Sequence[Job]) -> list[Outcome]:
         rows = [job for job in batch if isinstance(job, Rows)]
-        self._inserting.insert(connection, rows)
+        self._inserts.insert(connection, rows)
         complete = [job.unstage for job in rows if job.unstage is not None]
         if complete:
             left = connection.execute(tables.staged.delete().where(tables.staged.c.body_id.in_(complete)))

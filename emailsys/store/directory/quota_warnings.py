@@ -15,7 +15,7 @@ from emailsys.mail.quota_notice import NearlyFull, compose, compose_for_domain
 from emailsys.operations import Usage
 from emailsys.store.commit.database import Database
 from emailsys.store.commit.ids import id_text
-from emailsys.store.commit.inserts import Inserting
+from emailsys.store.commit.inserts import MessageInserts
 from emailsys.store.commit.jobs import Rows
 from emailsys.store.message.rows import notice_rows
 from emailsys.store.schema.columns import of_seconds
@@ -35,7 +35,7 @@ class QuotaWarnings:
         self._now = now
         self._wanted = wanted
         self._refused = refused
-        self._inserting = Inserting(database.engine)
+        self._inserts = MessageInserts(database.engine)
 
     async def turn(self, account_id: int, address: Address, usage: Usage, nearly_full: bool) -> bool:
         """An account is nearly full now, or no longer. Returns whether it is told so, in the same commit.
@@ -76,7 +76,7 @@ class QuotaWarnings:
                 return False
             told = rows(connection)
             if told is not None:
-                self._inserting.insert(connection, [told])
+                self._inserts.insert(connection, [told])
             return told is not None
 
         return await self._database.run("quota-warning", put)

@@ -16,9 +16,9 @@ from emailsys.interfaces import StoreError
 from emailsys.mail.address import Address, domain_key
 from emailsys.operations import WARN_AT, AdminError, IQuotas, Usage
 from emailsys.store.commit.database import Reactor
-from emailsys.store.commit.jobs import Row
 from emailsys.store.directory.changes import Changes, find_domain
 from emailsys.store.directory.quota_warnings import QuotaWarnings
+from emailsys.store.schema.rows import MaildropRow
 from emailsys.store.schema.tables import accounts, domains, maildrop
 from emailsys.telemetry import Telemetry
 
@@ -137,19 +137,19 @@ class Quotas:
         except Exception:
             self._telemetry.surprise("quota-warning", Failure())
 
-    def stored(self, rows: Sequence[Row]) -> None:
+    def stored(self, rows: Sequence[MaildropRow]) -> None:
         """Maildrop rows were committed: what was counted before them grows by them."""
         if not self._accounts:
             return
-        for account_id, _row_id, _message_id, octets, *_ in rows:
-            account = self._accounts.get(account_id)
+        for row in rows:
+            account = self._accounts.get(row.account_id)
             if account is not None:
-                account.octets += octets
+                account.octets += row.octets
                 if account.limit:
-                    self._look(account_id, account)
+                    self._look(row.account_id, account)
                 domain = self._domains.get(account.domain_id)
                 if domain is not None:
-                    domain.octets += octets
+                    domain.octets += row.octets
                     if domain.limit:
                         self._look(account.domain_id, domain)
 

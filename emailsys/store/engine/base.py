@@ -6,6 +6,7 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Table
@@ -92,7 +93,7 @@ class Inserts:
         start = 0
         for count, statement in self._statements:
             while len(rows) - start >= count:
-                values = tuple(value for row in rows[start : start + count] for value in row)
+                values = tuple(chain.from_iterable(rows[start : start + count]))
                 connection.exec_driver_sql(statement, values)
                 start += count
 

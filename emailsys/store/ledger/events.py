@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from emailsys.mail.envelope import Client
 from emailsys.operations import EventKind
-from emailsys.store.commit.jobs import Row
+from emailsys.store.schema.rows import EventRow
 
 
 @lru_cache(maxsize=1024)
@@ -40,16 +40,19 @@ class Event:
     remote: str | None = None
     in_doubt: bool = False
 
-    def row(self, event_id: int, at: int) -> Row:
-        """In the columns of `store.schema.tables.events`."""
-        return (
-            event_id,
-            self.message_id,
-            at,
-            self.kind.value,
-            self.row_id,
-            self.recipient,
-            self.reply,
-            self.remote,
-            self.in_doubt,
+    def row(self, event_id: int, at: int) -> EventRow:
+        """Return the row to insert.
+
+        @param at: microseconds since 1970.
+        """
+        return EventRow(
+            event_id=event_id,
+            message_id=self.message_id,
+            at=at,
+            kind=self.kind.value,
+            row_id=self.row_id,
+            recipient=self.recipient,
+            reply=self.reply,
+            remote=self.remote,
+            in_doubt=self.in_doubt,
         )

@@ -15,10 +15,11 @@ from emailsys.interfaces import IIncoming, IIntake, Notice, StoreError
 from emailsys.mail.envelope import Envelope
 from emailsys.store.commit.database import Database
 from emailsys.store.commit.ids import id_text
-from emailsys.store.commit.jobs import Row, Rows
+from emailsys.store.commit.jobs import Rows
 from emailsys.store.message.rows import PIECE_OCTETS, address_rows, may_have_dots, notice_rows
 from emailsys.store.schema import tables
 from emailsys.store.schema.columns import of_seconds
+from emailsys.store.schema.rows import BodyRow, MaildropRow, PieceRow, StagedRow
 from emailsys.telemetry import Telemetry
 
 # Octets of one message's pieces that may wait for their commit before its sender is paused.
@@ -41,7 +42,7 @@ class Intake:
         telemetry: Telemetry,
         max_held_octets: int,
         now: Callable[[], float] = time.time,
-        stored: Callable[[Sequence[Row]], None] | None = None,
+        stored: Callable[[Sequence[MaildropRow]], None] | None = None,
     ) -> None:
         """
         @param stored: called with the maildrop rows of each commit.
@@ -158,10 +159,10 @@ class Incoming:
         size = len(piece)
         rows = Rows("stage", size)
         if self._pieces == 0:
-            rows.bodies.append((self._message_id, may_have_dots(piece), piece))
-            rows.staged.append((self._message_id, database.ids.node))
+            rows.bodies.append(BodyRow(self._message_id, may_have_dots(piece), piece))
+            rows.staged.append(StagedRow(self._message_id, database.ids.node))
         else:
-            rows.pieces.append((self._message_id, self._pieces, may_have_dots(piece), piece))
+            rows.pieces.append(PieceRow(self._message_id, self._pieces, may_have_dots(piece), piece))
         self._pieces += 1
         self._outstanding += size
         # It takes failures too: nothing is left for an errback to hear.
@@ -195,11 +196,11 @@ class Incoming:
         tail = self._take_held() if self._chunks else b""
         try:
             if self._pieces == 0:
-                rows.bodies.append((self._message_id, may_have_dots(tail), tail))
+                rows.bodies.append(BodyRow(self._message_id, may_have_dots(tail), tail))
                 self._pieces = 1
             else:
                 await self._wait_for_pieces()
-                rows.pieces.append((self._message_id, self._pieces, may_have_dots(tail), tail))
+                rows.pieces.append(PieceRow(self._message_id, self._pieces, may_have_dots(tail), tail))
                 self._pieces += 1
                 rows.unstage = self._message_id
             make, due_at = self._intake.database.ids.make, of_seconds(self._intake.now())

@@ -14,6 +14,7 @@ from emailsys.store.commit.jobs import Rows
 from emailsys.store.ledger.events import client_text
 from emailsys.store.schema import parameters
 from emailsys.store.schema.columns import microseconds, moment
+from emailsys.store.schema.rows import BodyRow, MaildropRow, MessageRow, PieceRow, RemoteRow
 
 # A body up to this many octets is one row, and comes with its message in one transaction.
 PIECE_OCTETS: Final = 256 * 1024
@@ -54,7 +55,8 @@ def address_rows(
                 if row_id is None:
                     row_id = accounts[route.account_id] = make_id()
                     prefix = delivery_prefix(reverse, recipient.forward_path)
-                    rows.maildrop.append((route.account_id, row_id, message_id, octets + len(prefix), smtputf8, prefix))
+                    size = octets + len(prefix)
+                    rows.maildrop.append(MaildropRow(route.account_id, row_id, message_id, size, smtputf8, prefix))
             else:
                 row_id = make_id()
                 queued += 1
@@ -63,20 +65,24 @@ def address_rows(
                 _queue(rows, row_id, message_id, recipient, route, due_at)
             row_ids.append(row_id)
         lines.append(f"{','.join(map(str, row_ids))} {path}{elsewhere}")
+    body_type, _, ret, envid = parameters.values(envelope.parameters)
     rows.messages.append(
-        (
-            message_id,
-            None if reverse is None else reverse.local,
-            None if reverse is None else reverse.domain,
-            arrived_at,
-            octets,
-            pieces,
-            *parameters.values(envelope.parameters),
-            None if envelope.client is None else client_text(envelope.client),
-            envelope.message_id or None,
-            cause,
-            len(accounts) + queued,
-            "\n".join(lines),
+        MessageRow(
+            message_id=message_id,
+            reverse_local=None if reverse is None else reverse.local,
+            reverse_domain=None if reverse is None else reverse.domain,
+            arrived_at=arrived_at,
+            octets=octets,
+            pieces=pieces,
+            body_type=body_type,
+            smtputf8=smtputf8,
+            ret=ret,
+            envid=envid,
+            client=None if envelope.client is None else client_text(envelope.client),
+            header_id=envelope.message_id or None,
+            cause=cause,
+            rows=len(accounts) + queued,
+            recipients="\n".join(lines),
         )
     )
 
@@ -84,21 +90,21 @@ def address_rows(
 def _queue(rows: Rows, row_id: int, message_id: int, recipient: Recipient, route: RemoteRoute, due_at: int) -> None:
     path, asked = route.forward_path, recipient.dsn
     rows.queue.append(
-        (
-            row_id,
-            message_id,
-            path.local,
-            path.domain,
-            "waiting",
-            due_at,
-            0,
-            None,
-            None,
-            None,
-            False,
-            route.forwarded,
-            None if asked.notify is None else notify_value(asked.notify),
-            None if asked.orcpt is None else asked.orcpt.encode(unicode=True),
+        RemoteRow(
+            row_id=row_id,
+            message_id=message_id,
+            forward_local=path.local,
+            forward_domain=path.domain,
+            state="waiting",
+            due_at=due_at,
+            attempts=0,
+            lease=None,
+            last_reply=None,
+            last_remote=None,
+            warned=False,
+            forwarded=route.forwarded,
+            notify=None if asked.notify is None else notify_value(asked.notify),
+            orcpt=None if asked.orcpt is None else asked.orcpt.encode(unicode=True),
         )
     )
 
@@ -112,10 +118,10 @@ def notice_rows(rows: Rows, notice: Notice, make_id: Callable[[], int], now: int
     message_id = make_id()
     body = notice.body
     first = body[:PIECE_OCTETS]
-    rows.bodies.append((message_id, may_have_dots(first), first))
+    rows.bodies.append(BodyRow(message_id, may_have_dots(first), first))
     starts = range(PIECE_OCTETS, len(body), PIECE_OCTETS)
     for number, start in enumerate(starts, 1):
         piece = body[start : start + PIECE_OCTETS]
-        rows.pieces.append((message_id, number, may_have_dots(piece), piece))
+        rows.pieces.append(PieceRow(message_id, number, may_have_dots(piece), piece))
     envelope = replace(notice.envelope, arrived_at=moment(now))
     address_rows(rows, message_id, envelope, len(body), 1 + len(starts), make_id, now, cause)

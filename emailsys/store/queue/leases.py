@@ -18,7 +18,7 @@ from emailsys.store.body.bodies import CHANGED, MISSING, UNREADABLE, Rest
 from emailsys.store.commit.batching import Gathering
 from emailsys.store.commit.checksum import is_intact
 from emailsys.store.commit.database import Database
-from emailsys.store.commit.ids import id_number, id_text
+from emailsys.store.commit.ids import id_text
 from emailsys.store.ledger.events import Event
 from emailsys.store.maintenance.sweeper import Sweeper
 from emailsys.store.queue.postponement import Delayed, Due, PuttingOff, in_parts
@@ -178,8 +178,7 @@ class Queue:
         try:
             [found] = await self._database.read("beginning", lambda connection: _read_beginnings(connection, alone))
         except StoreDamaged as error:
-            message_id = id_number(row.queue_id) or 0
-            raise self._database.damage.found(message_id, UNREADABLE.format(0)) from error
+            raise self._database.damage.found(row.message_id, UNREADABLE.format(0)) from error
         return found
 
 
@@ -237,8 +236,7 @@ def note_interrupted(connection: Connection, rows: Sequence[Any], make: Callable
         for row in rows
     ]
     if told:
-        columns = events.c.keys()
-        connection.execute(insert(events), [dict(zip(columns, one.row(make(), now), strict=True)) for one in told])
+        connection.execute(insert(events), [event.row(make(), now)._asdict() for event in told])
 
 
 def give_back_leased(connection: Connection, ours: Any, row_ids: Sequence[int], now: int) -> int:
@@ -270,6 +268,7 @@ def _queue_row(row: Any, lease: int) -> QueueRow:
     return QueueRow(
         row_id=row[queue.c.row_id],
         lease=lease,
+        message_id=row[messages.c.message_id],
         queue_id=id_text(row[messages.c.message_id]),
         reverse_path=reverse_path(row[messages.c.reverse_local], row[messages.c.reverse_domain]),
         forward_path=Address(row[queue.c.forward_local], row[queue.c.forward_domain]),

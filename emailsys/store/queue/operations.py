@@ -25,6 +25,7 @@ from emailsys.store.ledger.events import Event
 from emailsys.store.maintenance.sweeper import Sweeper
 from emailsys.store.queue.leases import ENVELOPE
 from emailsys.store.schema.columns import moment, of_seconds, reverse_path
+from emailsys.store.schema.rows import ReclaimRow, SettledRow
 from emailsys.store.schema.tables import NEVER, events, messages, queue, reclaim, settled
 
 # Rows that one step changes; mail that comes meanwhile waits for no longer.
@@ -205,21 +206,21 @@ class QueueOperations:
 
     def _drop(self, connection: Connection, rows: Sequence[Any], now: int) -> int:
         """Take rows out of the queue, into the ledger."""
-        self._reclaim.insert(connection, [(row.row_id, row.message_id) for row in rows])
+        self._reclaim.insert(connection, [ReclaimRow(row.row_id, row.message_id) for row in rows])
         self._settled.insert(
             connection,
             [
-                (
-                    row.row_id,
-                    row.message_id,
-                    now,
-                    Fate.DROPPED.name,
-                    str(Address(row.forward_local, row.forward_domain)),
-                    row.attempts,
-                    row.last_reply,
-                    row.last_remote,
-                    # It may be on its way at this moment.
-                    row.state in ("leased", "holding"),
+                SettledRow(
+                    row_id=row.row_id,
+                    message_id=row.message_id,
+                    settled_at=now,
+                    fate=Fate.DROPPED.name,
+                    recipient=str(Address(row.forward_local, row.forward_domain)),
+                    attempts=row.attempts,
+                    reply=row.last_reply,
+                    remote=row.last_remote,
+                    # A leased row may be in transmission now.
+                    in_doubt=row.state in ("leased", "holding"),
                 )
                 for row in rows
             ],

@@ -11,13 +11,13 @@ from emailsys.interfaces import Notice, Settlement
 from emailsys.operations import EventKind
 from emailsys.store.commit.batching import Gathering
 from emailsys.store.commit.database import Database
-from emailsys.store.commit.ids import id_number
-from emailsys.store.commit.inserts import Inserting
+from emailsys.store.commit.inserts import MessageInserts
 from emailsys.store.commit.jobs import Rows
 from emailsys.store.ledger.events import Event
 from emailsys.store.maintenance.sweeper import Sweeper
 from emailsys.store.message.rows import notice_rows
 from emailsys.store.schema.columns import microseconds, of_seconds
+from emailsys.store.schema.rows import ReclaimRow, SettledRow
 from emailsys.store.schema.tables import NEVER, events, queue, reclaim, settled
 
 # Rows that one statement names.
@@ -66,7 +66,7 @@ class Settling:
         self._sweeper = sweeper
         self._now = now
         engine = database.engine
-        self._messages = Inserting(engine)
+        self._messages = MessageInserts(engine)
         self._settled, self._events = engine.inserts(settled), engine.inserts(events)
         self._reclaim = engine.inserts(reclaim)
         self._gathering: Gathering[Sequence[_Attempt], int] = Gathering(
@@ -85,7 +85,7 @@ class Settling:
             make = self._database.ids.make
             rows = Rows("notices", sum(len(notice.body) for notice in notices))
             for notice in notices:
-                notice_rows(rows, notice, make, now, id_number(settlements[0].row.queue_id) or 0)
+                notice_rows(rows, notice, make, now, settlements[0].row.message_id)
 
             def record(connection: Connection) -> int:
                 [held] = self._record(connection, [attempts])
@@ -120,25 +120,22 @@ class Settling:
         for start in range(0, len(ended), _ROWS_AT_ONCE):
             some = [s.row.row_id for s, _ in ended[start : start + _ROWS_AT_ONCE]]
             connection.execute(_DELETE, {"rows": some})
-        message_ids = [id_number(s.row.queue_id) or 0 for s, _ in ended]
-        self._reclaim.insert(
-            connection, [(s.row.row_id, message_id) for (s, _), message_id in zip(ended, message_ids, strict=True)]
-        )
+        self._reclaim.insert(connection, [ReclaimRow(s.row.row_id, s.row.message_id) for s, _ in ended])
         self._settled.insert(
             connection,
             [
-                (
-                    s.row.row_id,
-                    message_id,
-                    now,
-                    s.fate.name,
-                    str(s.row.forward_path),
-                    s.row.attempts + s.tried,
-                    s.reply,
-                    s.remote,
-                    s.in_doubt,
+                SettledRow(
+                    row_id=s.row.row_id,
+                    message_id=s.row.message_id,
+                    settled_at=now,
+                    fate=s.fate.name,
+                    recipient=str(s.row.forward_path),
+                    attempts=s.row.attempts + s.tried,
+                    reply=s.reply,
+                    remote=s.remote,
+                    in_doubt=s.in_doubt,
                 )
-                for (s, now), message_id in zip(ended, message_ids, strict=True)
+                for s, now in ended
             ],
         )
 
@@ -178,7 +175,7 @@ def _events(held: Sequence[tuple[Settlement, Any, int]]) -> Iterator[tuple[Event
     for settlement, row, now in held:
         if settlement.due_at is None or not settlement.tried:
             continue
-        message_id, path = id_number(settlement.row.queue_id) or 0, str(settlement.row.forward_path)
+        message_id, path = settlement.row.message_id, str(settlement.row.forward_path)
         delayed = Event(
             message_id,
             EventKind.HELD if settlement.hold else EventKind.DELAYED,

@@ -303,6 +303,7 @@ class MemoryQueue:
                 QueueRow(
                     row_id=row.row_id,
                     lease=row.lease,
+                    message_id=int(row.message.queue_id[1:]),
                     queue_id=row.message.queue_id,
                     reverse_path=envelope.reverse_path,
                     forward_path=row.forward_path,
@@ -368,7 +369,7 @@ class MemoryQueue:
                 row.attempts += settlement.tried
                 row.lease, row.due_at, row.warned = None, settlement.due_at, row.warned or settlement.warned
         if settled:
-            self._store.accept_notices(notices, settlements[0].row.queue_id)
+            self._store.accept_notices(notices, f"Q{settlements[0].row.message_id:06d}")
         return settled
 
     async def release(self, rows: Sequence[QueueRow]) -> None:

@@ -30,7 +30,7 @@ BOB = parse("bob@away.test")
 
 
 def row(reverse_path: Address | None, forward_path: Address, forwarded: bool = False) -> QueueRow:
-    return QueueRow(1, 1, "Q1", reverse_path, forward_path, NOW, 10, NO_PARAMETERS, 0, forwarded=forwarded)
+    return QueueRow(1, 1, 1, "Q1", reverse_path, forward_path, NOW, 10, NO_PARAMETERS, 0, forwarded=forwarded)
 
 
 class Table(SynchronousTestCase):

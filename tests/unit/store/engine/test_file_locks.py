@@ -53,7 +53,7 @@ class NetworkFileSystemTests(SynchronousTestCase):
 
     def test_a_folder_that_is_missing_is_told_in_words(self) -> None:
         error = self.assertRaises(StoreError, sqlite.SQLite, Path(self.mktemp()) / "mail.sqlite")
-        self.assertIn("cannot be opened", str(error))
+        self.assertIn("there is no store in", str(error))
 
 
 class ByteLockTests(SynchronousTestCase):
