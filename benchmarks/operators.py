@@ -9,22 +9,24 @@ import argparse
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 from benchmarks import flow
 from benchmarks.reclaim import empty
+from emailsys.mail.address import Address
+from emailsys.ops.requests import DomainList, Trace, UserList, UserRemove, Verify
 from tests.live.programs.daemon import Daemon
 
 OCTETS = 4096
 
 
-def through(daemon: Daemon, command: str, **fields: Any) -> Callable[[], int]:
+def through(daemon: Daemon, request: Verify | Trace) -> Callable[[], int]:
     """Ask in parts of two seconds, as the command line does, to the end; returns how many parts there were."""
 
     def ask() -> int:
         cursor, parts = None, 0
         while cursor is not None or not parts:
-            answer = daemon.command({"command": command, "cursor": cursor, "seconds": 2, **fields})
+            answer = daemon.command(replace(request, cursor=cursor, seconds=2))
             cursor, parts = answer["cursor"], parts + 1
             assert not answer.get("flaws"), answer["flaws"][:3]
         return parts
@@ -64,21 +66,21 @@ def main() -> None:
         print(f"{count} messages of {OCTETS} octets in {filled.seconds:.0f} s", flush=True)
         for what, work in (
             ("nothing else", lambda: time.sleep(3.0)),
-            ("verify", through(daemon, "verify")),
-            ("trace of an address that nobody has", through(daemon, "trace", query="no@body.test", limit=1, back=0)),
-            ("user list", lambda: daemon.command({"command": "user.list", "domain": None})),
-            ("domain list", lambda: daemon.command({"command": "domain.list"})),
+            ("verify", through(daemon, Verify())),
+            ("trace of an address that nobody has", through(daemon, Trace("no@body.test", 1))),
+            ("user list", lambda: daemon.command(UserList())),
+            ("domain list", lambda: daemon.command(DomainList())),
             ("a QUIT that deletes all", lambda: empty(daemon, full, count)),
         ):
             beside(daemon, other.address, what, work)
         for _ in range(count // 10_000):
             flow.flow(daemon.ports["smtp"], [full.address], 1024, 50, lambda seen, _: len(seen.latencies) < 10_000)
-        pair = full.address.split("@")
+        owner = Address(*full.address.split("@"))
         beside(
             daemon,
             other.address,
             "user remove --purge",
-            lambda: daemon.command({"command": "user.remove", "address": pair, "purge": True}),
+            lambda: daemon.command(UserRemove(owner, True)),
         )
     finally:
         daemon.close()

@@ -16,6 +16,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from emailsys.operations import QueueChange
+from emailsys.ops.requests import QueueChangeRows, Status
 from tests.live.programs.daemon import Daemon, User
 from tests.live.programs.lab import Addresses, NameServer, Sink, wait_for, why_not
 from tests.live.programs.wire import plain, smtp
@@ -23,7 +25,6 @@ from tests.live.programs.wire import plain, smtp
 DOMAINS: Final = 50
 # Connections that fill the queue: so many messages share a commit.
 _FILLING: Final = 40
-EVERYTHING: Final[dict[str, object]] = {"queue_ids": [], "domain": "", "sender": "", "state": None, "older_than": 0}
 
 
 KINDS: Final = ("refused", "hole", "silent")
@@ -88,9 +89,9 @@ def run(messages: int, octets: int, dead: int, kind: str) -> float:
         daemon.config_path.write_text(daemon.config_path.read_text().replace("enabled = false\n", ""))
         daemon.start()
         began = time.perf_counter()
-        daemon.command({"command": "queue.change", "change": "retry", **EVERYTHING})
+        daemon.command(QueueChangeRows(change=QueueChange.RETRY))
         wanted = messages * (DOMAINS - dead) // DOMAINS
-        wait_for(lambda: daemon.command({"command": "status"})["counters"].get("relayed", 0) >= wanted, 600)
+        wait_for(lambda: daemon.command(Status())["counters"].get("relayed", 0) >= wanted, 600)
         return time.perf_counter() - began
     finally:
         sink.close()

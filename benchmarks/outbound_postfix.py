@@ -20,7 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks.outbound_domains import EVERYTHING, fill
+from benchmarks.outbound_domains import fill
+from emailsys.operations import QueueChange
+from emailsys.ops.requests import QueueChangeRows, Status
 from tests.live.programs.daemon import Daemon, free_ports
 from tests.live.programs.lab import SMTP_SINK, wait_for, why_not
 from tests.live.programs.postfix import DAEMONS
@@ -77,11 +79,11 @@ def ours(sink: CountingSink, messages: int, octets: int) -> float:
     try:
         fill(daemon, daemon.user(), messages, octets)
         # What was not tried yet would leave as soon as the daemon starts again.
-        wait_for(lambda: daemon.command({"command": "status"})["counters"].get("delayed", 0) >= messages)
+        wait_for(lambda: daemon.command(Status())["counters"].get("delayed", 0) >= messages)
         daemon.stop()
         daemon.config_path.write_text(daemon.config_path.read_text().replace("enabled = false\n", ""))
         daemon.start()
-        request = {"command": "queue.change", "change": "retry", **EVERYTHING}
+        request = QueueChangeRows(change=QueueChange.RETRY)
         return timed(sink, messages, lambda: daemon.command(request))
     finally:
         daemon.close()

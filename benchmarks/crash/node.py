@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import process
+from emailsys.ops.requests import QueueList
 from emailsys.passwords import make_credentials
 from tests.live.programs.daemon import BIN, DOMAIN, SERVICES, Daemon, Failed, free_ports
 
@@ -220,11 +221,10 @@ class Node(Daemon):
 
     def queued(self) -> list[dict[str, Any]]:
         """All rows of its queue."""
-        every: dict[str, Any] = {"queue_ids": [], "domain": "", "sender": "", "state": None, "older_than": 0}
         rows: list[dict[str, Any]] = []
         after = 0
         while True:
-            some = self.command({"command": "queue.list", **every, "limit": QUEUE_ROWS, "after": after})
+            some = self.command(QueueList(limit=QUEUE_ROWS, after=after))
             rows += some
             if len(some) < QUEUE_ROWS:
                 return rows

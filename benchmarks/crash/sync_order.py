@@ -32,6 +32,8 @@ from benchmarks.crash.load import AWAY
 from benchmarks.crash.node import Node, Ports, address, hasty, until
 from benchmarks.crash.sink import TAKEN, Sink
 from benchmarks.crash.texts import make_text
+from emailsys.mail.address import Address
+from emailsys.ops.requests import AliasSet
 from tests.live.programs.daemon import DOMAIN
 from tests.live.programs.tracing import Call
 
@@ -82,7 +84,7 @@ class Watch:
 
         def act(node: Node) -> None:
             node.add_users(["u0", "u1", "u2"])
-            node.command({"command": "alias.set", "name": ["out", DOMAIN], "targets": [["x", AWAY]]})
+            node.command(AliasSet(Address("out", DOMAIN), (Address("x", AWAY),)))
 
         created = self.session(act)
         self.tell("names at the first start", sync_trace.unsynced_names(created, self.node.state), len(created))
@@ -156,7 +158,7 @@ class Watch:
 
         def act(node: Node) -> None:
             for number in self.times:
-                node.command({"command": "alias.set", "name": [f"n{number}", DOMAIN], "targets": [["u0", DOMAIN]]})
+                node.command(AliasSet(Address(f"n{number}", DOMAIN), (Address("u0", DOMAIN),)))
 
         trace = self.session(act)
         self.tell("operator's commands", sync_trace.early(trace, '{\\"result', len(self.times)), len(self.times))

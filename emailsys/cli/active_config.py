@@ -8,6 +8,7 @@ from typing import Any
 
 from emailsys.cli.options import Places
 from emailsys.ops.control import ControlFailed, NoDaemon, ask
+from emailsys.ops.requests import Status
 
 # Seconds: who waits for a status does not want to wait for long.
 _PATIENCE = 10.0
@@ -16,7 +17,7 @@ _PATIENCE = 10.0
 def running(where: Places) -> dict[str, Any] | None:
     """What the daemon of the state folder tells of itself; None where none runs or answers."""
     try:
-        answer = ask(where.folder, {"command": "status"}, _PATIENCE)
+        answer = ask(where.folder, Status(), _PATIENCE)
     except (NoDaemon, ControlFailed):
         return None
     result: dict[str, Any] | None = answer.get("result")

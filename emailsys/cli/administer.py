@@ -9,16 +9,17 @@ from emailsys.cli.options import NoStore, Places, Refused
 from emailsys.config.exit_status import Exit
 from emailsys.ops.commands import BUSY, DEFECT, MISSING
 from emailsys.ops.control import ControlFailed, NoDaemon, ask
+from emailsys.ops.requests import DomainAdd, Request
 from emailsys.supervisor import check_state_folder, holder_of, make_state_folder
 
 # Seconds a daemon that has just been started gets to open its control socket.
 START_PATIENCE: Final = 5.0
 # What makes a store where there is none (decision 0023): all else would hide that the folder is the wrong one.
-_MAKES_A_STORE: Final = ("domain.add",)
+_MAKES_A_STORE: Final = (DomainAdd,)
 _STATUS: Final = {BUSY: Exit.TEMPORARY, DEFECT: Exit.SOFTWARE}
 
 
-def administer(where: Places, request: dict[str, Any]) -> Any:
+def administer(where: Places, request: Request) -> Any:
     """The result of a request.
 
     @raise Refused: it cannot be carried out.
@@ -29,7 +30,7 @@ def administer(where: Places, request: dict[str, Any]) -> Any:
 
         settings = where.settings()
         where.announce(settings.store.url)
-        create = request["command"] in _MAKES_A_STORE
+        create = isinstance(request, _MAKES_A_STORE)
         (make_state_folder if create else check_state_folder)(where.folder)
         answer = carry_out(settings, request, create)
     return result_of(answer)
@@ -48,7 +49,7 @@ def result_of(answer: dict[str, Any]) -> Any:
     raise Refused(message, _STATUS.get(kind, Exit.DATA))
 
 
-def by_daemon(where: Places, request: dict[str, Any]) -> dict[str, Any] | None:
+def by_daemon(where: Places, request: Request) -> dict[str, Any] | None:
     """The answer of the daemon; None where none runs."""
     deadline = time.monotonic() + START_PATIENCE
     while True:

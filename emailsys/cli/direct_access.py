@@ -9,7 +9,8 @@ from emailsys.cli.options import NoStore, Refused
 from emailsys.config.exit_status import Exit
 from emailsys.config.settings import Settings
 from emailsys.interfaces import StoreError, StoreMissing
-from emailsys.ops.commands import Answer, Commands, Request
+from emailsys.ops.commands import Answer, Commands
+from emailsys.ops.requests import Request
 from emailsys.ops.store_access import Hooks
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store

@@ -43,7 +43,7 @@ def _lines(life: dict[str, Any]) -> Iterator[str]:
         yield f"  Message-ID {life['message_id']}"
     if life["about"]:
         yield f"  a notice about {life['about']}"
-    for one in life["happenings"]:
+    for one in life["events"]:
         yield f"  {shown_time(one['at'])}  {_told(one, life)}"
     yield f"  now: {_standing(life)}"
 

@@ -177,6 +177,7 @@ def told_status(call: Callable[[], Any]) -> int:
 
 def _told(error: Exception) -> int:
     from emailsys.config.loader import ConfigError
+    from emailsys.ops.request_values import MalformedRequest
     from emailsys.supervisor import StartupError
 
     match error:
@@ -187,6 +188,9 @@ def _told(error: Exception) -> int:
         case StartupError():
             click.echo(f"{PROGRAM}: {error}", err=True)
             return error.status
+        case MalformedRequest():
+            click.echo(f"{PROGRAM}: {error}", err=True)
+            return Exit.DATA
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             click.echo(f"{PROGRAM}: {where}{error.strerror or error}", err=True)

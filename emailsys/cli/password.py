@@ -72,15 +72,15 @@ def ask_password(source: Source, address: Address) -> str:
     return password
 
 
-def credentials_of(password: str) -> list[list[str]]:
-    """What is stored for a password: pairs of scheme and secret, as JSON has them. This takes some 20 ms, on purpose.
+def credentials_of(password: str) -> list[tuple[str, str]]:
+    """Return what is stored for a password: pairs of scheme and secret. Hashing takes about 20 ms, on purpose.
 
-    @raise Refused: the text can be nobody's password.
+    @raise Refused: the text cannot be a password.
     """
     from emailsys.passwords import PasswordError, make_credentials
 
     try:
-        return [list(pair) for pair in make_credentials(password)]
+        return make_credentials(password)
     except PasswordError as error:
         raise Refused(str(error)) from None
 

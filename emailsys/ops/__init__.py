@@ -1,1 +1,1 @@
-"""How an operator reaches a running system."""
+"""Operator access to a running system: control socket, commands, metrics and mail log."""

@@ -1,103 +1,83 @@
-"""The commands for domains, accounts and their quotas."""
+"""Handlers of the commands for domains, accounts and quotas."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
-from emailsys.ops.operation import Run, Understand
-from emailsys.ops.request_fields import Fields
-from emailsys.ops.store_access import Doors, Hooks
-
-_MOST_OCTETS: Final = 1 << 50
+from emailsys.ops import requests
+from emailsys.ops.store_access import Handlers, Hooks, StoreAccess
 
 
-def _domain_add(fields: Fields) -> Run:
-    name, postmaster = fields.domain("name"), fields.address("postmaster")
-    return lambda doors, hooks: doors.accounts.add_domain(name, postmaster)
+async def _add_domain(request: requests.DomainAdd, store: StoreAccess, hooks: Hooks) -> None:
+    await store.accounts.add_domain(request.name, request.postmaster)
 
 
-def _domain_list(fields: Fields) -> Run:
-    async def run(doors: Doors, hooks: Hooks) -> list[dict[str, Any]]:
-        return [
-            {
-                "name": row.name,
-                "postmaster": str(row.postmaster) if row.postmaster else None,
-                "users": row.users,
-                **_usage_fields(row.octets, row.quota),
-            }
-            for row in await doors.accounts.list_domains()
-        ]
-
-    return run
+async def _list_domains(request: requests.DomainList, store: StoreAccess, hooks: Hooks) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": row.name,
+            "postmaster": str(row.postmaster) if row.postmaster else None,
+            "users": row.users,
+            **_usage_fields(row.octets, row.quota),
+        }
+        for row in await store.accounts.list_domains()
+    ]
 
 
-def _domain_remove(fields: Fields) -> Run:
-    name = fields.text("name")
-    return lambda doors, hooks: doors.accounts.remove_domain(name)
+async def _remove_domain(request: requests.DomainRemove, store: StoreAccess, hooks: Hooks) -> None:
+    await store.accounts.remove_domain(request.name)
 
 
-def _user_add(fields: Fields) -> Run:
-    address, credentials = fields.address("address"), fields.credentials("credentials")
-    return lambda doors, hooks: doors.accounts.add_user(address, credentials)
+async def _add_user(request: requests.UserAdd, store: StoreAccess, hooks: Hooks) -> None:
+    await store.accounts.add_user(request.address, request.credentials)
 
 
-def _user_list(fields: Fields) -> Run:
-    domain = fields.text_or_none("domain")
-
-    async def run(doors: Doors, hooks: Hooks) -> list[dict[str, Any]]:
-        return [
-            {
-                "address": str(row.address),
-                "enabled": row.enabled,
-                "messages": row.messages,
-                **_usage_fields(row.octets, row.quota),
-            }
-            for row in await doors.accounts.list_users(domain)
-        ]
-
-    return run
+async def _list_users(request: requests.UserList, store: StoreAccess, hooks: Hooks) -> list[dict[str, Any]]:
+    return [
+        {
+            "address": str(row.address),
+            "enabled": row.enabled,
+            "messages": row.messages,
+            **_usage_fields(row.octets, row.quota),
+        }
+        for row in await store.accounts.list_users(request.domain)
+    ]
 
 
 def _usage_fields(octets: int, quota: int) -> dict[str, Any]:
-    """How full a maildrop or domain is: `used` is the share of its quota, 1 for all; null without one."""
+    """Return the usage of a maildrop or domain; `used` is its share of the quota (1 is full), null without a quota."""
     return {"octets": octets, "quota": quota or None, "used": round(octets / quota, 4) if quota else None}
 
 
-def _user_remove(fields: Fields) -> Run:
-    address, purge = fields.address("address"), fields.flag("purge")
-    return lambda doors, hooks: doors.accounts.remove_user(address, purge)
+async def _remove_user(request: requests.UserRemove, store: StoreAccess, hooks: Hooks) -> None:
+    await store.accounts.remove_user(request.address, request.purge)
 
 
-def _user_password(fields: Fields) -> Run:
-    address, credentials = fields.address("address"), fields.credentials("credentials")
-    return lambda doors, hooks: doors.accounts.set_credentials(address, credentials)
+async def _set_password(request: requests.UserPassword, store: StoreAccess, hooks: Hooks) -> None:
+    await store.accounts.set_credentials(request.address, request.credentials)
 
 
-def _user_enabled(fields: Fields) -> Run:
-    address, enabled = fields.address("address"), fields.flag("enabled")
-    return lambda doors, hooks: doors.accounts.set_enabled(address, enabled)
+async def _set_enabled(request: requests.UserEnabled, store: StoreAccess, hooks: Hooks) -> None:
+    await store.accounts.set_enabled(request.address, request.enabled)
 
 
-def _user_quota(fields: Fields) -> Run:
-    address, octets = fields.address("address"), fields.count_or_none("octets", _MOST_OCTETS)
-    return lambda doors, hooks: doors.quotas.set_quota(address, octets)
+async def _set_user_quota(request: requests.UserQuota, store: StoreAccess, hooks: Hooks) -> None:
+    await store.quotas.set_quota(request.address, request.octets)
 
 
-def _domain_quota(fields: Fields) -> Run:
-    name, octets = fields.text("name"), fields.count_or_none("octets", _MOST_OCTETS)
-    return lambda doors, hooks: doors.quotas.set_quota(name, octets)
+async def _set_domain_quota(request: requests.DomainQuota, store: StoreAccess, hooks: Hooks) -> None:
+    await store.quotas.set_quota(request.name, request.octets)
 
 
-ACCOUNT_COMMANDS: Final[Mapping[str, Understand]] = {
-    "domain.add": _domain_add,
-    "domain.list": _domain_list,
-    "domain.remove": _domain_remove,
-    "domain.quota": _domain_quota,
-    "user.add": _user_add,
-    "user.list": _user_list,
-    "user.remove": _user_remove,
-    "user.password": _user_password,
-    "user.enabled": _user_enabled,
-    "user.quota": _user_quota,
+ACCOUNT_HANDLERS: Final[Handlers] = {
+    requests.DomainAdd: _add_domain,
+    requests.DomainList: _list_domains,
+    requests.DomainRemove: _remove_domain,
+    requests.DomainQuota: _set_domain_quota,
+    requests.UserAdd: _add_user,
+    requests.UserList: _list_users,
+    requests.UserRemove: _remove_user,
+    requests.UserPassword: _set_password,
+    requests.UserEnabled: _set_enabled,
+    requests.UserQuota: _set_user_quota,
 }

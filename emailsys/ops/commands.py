@@ -1,4 +1,4 @@
-"""Carry out an operator's request, a JSON object, and answer with a JSON object."""
+"""Command dispatch: carry out an operator's request and return the answer as a JSON object."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from twisted.python.failure import Failure
 
 from emailsys.interfaces import NoDomains, StoreError, StoreMissing
 from emailsys.operations import AdminError
-from emailsys.ops.account_commands import ACCOUNT_COMMANDS
-from emailsys.ops.operation import Run, Understand
-from emailsys.ops.queue_commands import QUEUE_COMMANDS
-from emailsys.ops.request_fields import Fields, MalformedRequest
-from emailsys.ops.routing_commands import ROUTING_COMMANDS
-from emailsys.ops.store_access import Doors, Hooks
+from emailsys.ops.account_commands import ACCOUNT_HANDLERS
+from emailsys.ops.queue_commands import QUEUE_HANDLERS
+from emailsys.ops.request_values import MalformedRequest
+from emailsys.ops.requests import Request, Status, read_request
+from emailsys.ops.routing_commands import ROUTING_HANDLERS
+from emailsys.ops.store_access import Handlers, Hooks, StoreAccess
 from emailsys.telemetry import Telemetry
 
-Request = Mapping[str, Any]
 Answer = dict[str, Any]
 
 # Kinds of errors in an answer.
@@ -27,63 +26,55 @@ BUSY: Final = "busy"
 MISSING: Final = "missing"
 DEFECT: Final = "defect"
 
-_COMMANDS: Final[Mapping[str, Understand]] = {**ACCOUNT_COMMANDS, **ROUTING_COMMANDS, **QUEUE_COMMANDS}
 _NO_HOOKS: Final = Hooks()
 
 
 def error_answer(kind: str, message: str) -> Answer:
-    """An answer that tells why a request was not carried out."""
+    """Return the answer to a request that was not carried out."""
     return {"error": {"kind": kind, "message": message}}
 
 
 class Commands:
-    """What a request can ask for: the store by its doors, and how the daemon is."""
+    """The commands that operators can send, carried out on a store."""
 
-    def __init__(self, doors: Doors, telemetry: Telemetry, hooks: Hooks = _NO_HOOKS) -> None:
-        self._doors = doors
+    def __init__(self, store: StoreAccess, telemetry: Telemetry, hooks: Hooks = _NO_HOOKS) -> None:
+        self._store = store
         self._telemetry = telemetry
         self._hooks = hooks
 
     async def answer(self, request: object) -> Answer:
-        """Carry a request out; nothing is raised.
+        """Carry out a request, given as a `Request` or as a JSON object. Never raises.
 
-        The answer has `result`, or `error` with `kind` and `message`; and `store` where that is not the default one.
+        The answer has either `result`, or `error` with `kind` and `message`. It has `store` if that is not the default
+        store.
         """
         answer = await self._answer(request)
         return answer if self._hooks.store is None else {**answer, "store": self._hooks.store}
 
     async def _answer(self, request: object) -> Answer:
         try:
-            run = self._understand(request)
+            known = request if isinstance(request, Request) else read_request(request)
+            handler = _HANDLERS.get(type(known))
+            if handler is None:
+                raise MalformedRequest(f"command: found {known.command!r}, which needs a running daemon")
+            return {"result": await handler(known, self._store, self._hooks)}
         except MalformedRequest as error:
             return error_answer(MALFORMED, str(error))
-        try:
-            return {"result": await run(self._doors, self._hooks)}
         except (AdminError, NoDomains) as error:
             return error_answer(REFUSED, str(error))
         except StoreMissing as error:
             return error_answer(MISSING, str(error))
         except StoreError as error:
-            return error_answer(BUSY, f"the store could not do it now, nothing was changed: {error}")
+            return error_answer(BUSY, f"the store is not available now; nothing was changed: {error}")
         except Exception:
             self._telemetry.surprise("control", Failure())
-            return error_answer(DEFECT, "an unexpected error; the daemon's log has it")
-
-    def _understand(self, request: object) -> Run:
-        if not isinstance(request, dict):
-            raise MalformedRequest(f"found {type(request).__name__}; allowed: a JSON object with the field command")
-        fields = Fields(request)
-        name = fields.text("command")
-        if name == "status" and self._hooks.status is not None:
-            fields.close()
-            return _status
-        if name not in _COMMANDS:
-            raise MalformedRequest(f"command: found {name!r}; allowed: {', '.join(_COMMANDS)}")
-        run = _COMMANDS[name](fields)
-        fields.close()
-        return run
+            return error_answer(DEFECT, "unexpected exception; see the daemon's log")
 
 
-async def _status(doors: Doors, hooks: Hooks) -> Mapping[str, Any]:
-    assert hooks.status is not None
+async def _status(request: Status, store: StoreAccess, hooks: Hooks) -> Mapping[str, Any]:
+    if hooks.status is None:
+        raise MalformedRequest("command: found 'status', which needs a running daemon")
     return hooks.status()
+
+
+_HANDLERS: Final[Handlers] = {**ACCOUNT_HANDLERS, **ROUTING_HANDLERS, **QUEUE_HANDLERS, Status: _status}

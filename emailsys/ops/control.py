@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
-from emailsys.ops.commands import MALFORMED, Answer, Request
+from emailsys.ops.commands import MALFORMED, Answer, error_answer
+from emailsys.ops.requests import Request
 from emailsys.telemetry import Telemetry
 
 SOCKET_NAME: Final = "control.sock"
@@ -147,7 +148,7 @@ class ControlProtocol(LineOnlyReceiver):
     def _refuse(self, message: str) -> None:
         self._refused = True
         self._waiting.clear()
-        self._send({"error": {"kind": MALFORMED, "message": message}})
+        self._send(error_answer(MALFORMED, message))
         if self.transport is not None:
             self.transport.loseConnection()
 
@@ -272,7 +273,7 @@ def ask(folder: Path, request: Request, timeout: float = ANSWER_TIMEOUT) -> Answ
         except OSError as error:
             raise ControlFailed(f"{path}: {error.strerror or error}") from None
         try:
-            connection.sendall(json.dumps(request).encode() + b"\n")
+            connection.sendall(json.dumps(request.as_json()).encode() + b"\n")
             with connection.makefile("rb") as answers:
                 line = answers.readline(MAX_ANSWER_OCTETS)
             answer: Any = json.loads(line)

@@ -1,4 +1,4 @@
-"""The commands for aliases and routes."""
+"""Handlers of the commands for aliases and routes."""
 
 from __future__ import annotations
 
@@ -6,54 +6,32 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any, Final
 
-from emailsys.mail.address import is_domain, is_mail_domain
+from emailsys.mail.address import is_domain
 from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
 from emailsys.mail.trace_fields import address_literal
 from emailsys.operations import AdminError, AliasRow
-from emailsys.ops.operation import Run, Understand
-from emailsys.ops.request_fields import Fields, MalformedRequest
-from emailsys.ops.store_access import Doors, Hooks
-
-_MOST_PORT: Final = 65535
+from emailsys.ops import requests
+from emailsys.ops.request_values import MalformedRequest
+from emailsys.ops.store_access import Handlers, Hooks, StoreAccess
 
 
-def _alias_set(fields: Fields) -> Run:
-    name, targets = fields.name_or_catch_all("name"), fields.addresses("targets")
-
-    async def run(doors: Doors, hooks: Hooks) -> dict[str, Any]:
-        return _alias_fields(await doors.aliases.set_alias(name, targets))
-
-    return run
+async def _set_alias(request: requests.AliasSet, store: StoreAccess, hooks: Hooks) -> dict[str, Any]:
+    return _alias_fields(await store.aliases.set_alias(request.name, request.targets))
 
 
-def _alias_add(fields: Fields) -> Run:
-    name, targets = fields.name_or_catch_all("name"), fields.addresses("targets")
-
-    async def run(doors: Doors, hooks: Hooks) -> dict[str, Any]:
-        return _alias_fields(await doors.aliases.add_targets(name, targets))
-
-    return run
+async def _add_targets(request: requests.AliasAdd, store: StoreAccess, hooks: Hooks) -> dict[str, Any]:
+    return _alias_fields(await store.aliases.add_targets(request.name, request.targets))
 
 
-def _alias_remove(fields: Fields) -> Run:
-    name, targets = fields.name_or_catch_all("name"), fields.addresses_or_none("targets")
-
-    async def run(doors: Doors, hooks: Hooks) -> dict[str, Any]:
-        if targets is not None:
-            return _alias_fields(await doors.aliases.remove_targets(name, targets))
-        await doors.aliases.remove_alias(name)
-        return _alias_fields(AliasRow(name, ()))
-
-    return run
+async def _remove_targets(request: requests.AliasRemove, store: StoreAccess, hooks: Hooks) -> dict[str, Any]:
+    if request.targets is not None:
+        return _alias_fields(await store.aliases.remove_targets(request.name, request.targets))
+    await store.aliases.remove_alias(request.name)
+    return _alias_fields(AliasRow(request.name, ()))
 
 
-def _alias_list(fields: Fields) -> Run:
-    domain = fields.text_or_none("domain")
-
-    async def run(doors: Doors, hooks: Hooks) -> list[dict[str, Any]]:
-        return [_alias_fields(row) for row in await doors.aliases.list_aliases(domain)]
-
-    return run
+async def _list_aliases(request: requests.AliasList, store: StoreAccess, hooks: Hooks) -> list[dict[str, Any]]:
+    return [_alias_fields(row) for row in await store.aliases.list_aliases(request.domain)]
 
 
 def _alias_fields(row: AliasRow) -> dict[str, Any]:
@@ -63,33 +41,20 @@ def _alias_fields(row: AliasRow) -> dict[str, Any]:
     }
 
 
-def _route_set(fields: Fields) -> Run:
-    recipient_domain, sender_domain = fields.word("recipient_domain"), fields.word("sender_domain")
-    host, port = fields.text("host"), fields.count("port", _MOST_PORT)
-    tls, implicit_tls = fields.choice("tls", TLSPolicy), fields.flag("implicit_tls")
-    certificate_name = fields.word("certificate_name")
-    username, password = fields.word("username"), fields.secret("password")
-    host = _host(host)
-    for domain in filter(None, (recipient_domain, sender_domain)):
-        if not is_mail_domain(domain):
-            raise MalformedRequest(f"domain: found {domain!r}; allowed: the name of a domain")
-    if not port:
-        raise MalformedRequest(f"port: found 0; allowed: 1 to {_MOST_PORT}")
-    if implicit_tls and tls is TLSPolicy.NONE:
-        raise MalformedRequest(f"tls: found {tls.value!r}; allowed: another policy where implicit_tls is true")
-    login = HostLogin(username, password) if username else None
-    hop = NextHop(host, port, False, tls, implicit_tls, login, certificate_name)
-    route = HostRoute(hop, recipient_domain, sender_domain)
-
-    async def run(doors: Doors, hooks: Hooks) -> dict[str, Any]:
-        await doors.routes.set_route(route)
-        return _route_fields(route)
-
-    return run
+async def _set_route(request: requests.RouteSet, store: StoreAccess, hooks: Hooks) -> dict[str, Any]:
+    if request.implicit_tls and request.tls is TLSPolicy.NONE:
+        raise MalformedRequest(f"tls: found {request.tls.value!r}; allowed: another policy if implicit_tls is true")
+    login = HostLogin(request.username, request.password) if request.username else None
+    hop = NextHop(
+        _host(request.host), request.port, False, request.tls, request.implicit_tls, login, request.certificate_name
+    )
+    route = HostRoute(hop, request.recipient_domain, request.sender_domain)
+    await store.routes.set_route(route)
+    return _route_fields(route)
 
 
 def _host(host: str) -> str:
-    """The name of a host, or the address literal of an IP address."""
+    """Return a host name as it is, an IP address as an address literal."""
     try:
         return address_literal(str(ip_address(host.removeprefix("[").removesuffix("]").removeprefix("IPv6:"))))
     except ValueError:
@@ -98,16 +63,12 @@ def _host(host: str) -> str:
         raise MalformedRequest(f"host: found {host!r}; allowed: the name of a host or an IP address") from None
 
 
-def _route_remove(fields: Fields) -> Run:
-    recipient_domain, sender_domain = fields.word("recipient_domain"), fields.word("sender_domain")
-    return lambda doors, hooks: doors.routes.remove_route(recipient_domain, sender_domain)
+async def _remove_route(request: requests.RouteRemove, store: StoreAccess, hooks: Hooks) -> None:
+    await store.routes.remove_route(request.recipient_domain, request.sender_domain)
 
 
-def _route_list(fields: Fields) -> Run:
-    async def run(doors: Doors, hooks: Hooks) -> list[dict[str, Any]]:
-        return [_route_fields(route) for route in await doors.routes.routes()]
-
-    return run
+async def _list_routes(request: requests.RouteList, store: StoreAccess, hooks: Hooks) -> list[dict[str, Any]]:
+    return [_route_fields(route) for route in await store.routes.routes()]
 
 
 def _route_fields(route: HostRoute) -> dict[str, Any]:
@@ -120,29 +81,24 @@ def _route_fields(route: HostRoute) -> dict[str, Any]:
         "tls": hop.tls.value,
         "implicit_tls": hop.implicit_tls,
         "certificate_name": hop.certificate_name or None,
-        # The password is never told.
+        # An answer never contains the password.
         "username": None if hop.login is None else hop.login.username,
     }
 
 
-def _route_explain(fields: Fields) -> Run:
-    address, sender = fields.address("address"), fields.address_or_none("sender")
-
-    async def run(doors: Doors, hooks: Hooks) -> Mapping[str, Any]:
-        if hooks.explain is None:
-            raise AdminError("routing is not to be asked here")
-        return await hooks.explain(address, sender)
-
-    return run
+async def _explain_route(request: requests.RouteExplain, store: StoreAccess, hooks: Hooks) -> Mapping[str, Any]:
+    if hooks.explain is None:
+        raise AdminError("the routing policy is not available here")
+    return await hooks.explain(request.address, request.sender)
 
 
-ROUTING_COMMANDS: Final[Mapping[str, Understand]] = {
-    "alias.set": _alias_set,
-    "alias.add": _alias_add,
-    "alias.remove": _alias_remove,
-    "alias.list": _alias_list,
-    "route.set": _route_set,
-    "route.remove": _route_remove,
-    "route.list": _route_list,
-    "route.explain": _route_explain,
+ROUTING_HANDLERS: Final[Handlers] = {
+    requests.AliasSet: _set_alias,
+    requests.AliasAdd: _add_targets,
+    requests.AliasRemove: _remove_targets,
+    requests.AliasList: _list_aliases,
+    requests.RouteSet: _set_route,
+    requests.RouteRemove: _remove_route,
+    requests.RouteList: _list_routes,
+    requests.RouteExplain: _explain_route,
 }

@@ -1,10 +1,10 @@
-"""What the operator's commands work on: the doors of a store, and what only a running daemon has."""
+"""What operator commands work on: the store, and what only the composition root knows."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from emailsys.mail.address import Address
 from emailsys.operations import (
@@ -18,8 +18,8 @@ from emailsys.operations import (
 )
 
 
-class Doors(Protocol):
-    """A store, as `emailsys.store.open.Store` is one."""
+class StoreAccess(Protocol):
+    """The administrative interfaces of a store; `emailsys.store.open.Store` implements it."""
 
     @property
     def accounts(self) -> IAccounts:
@@ -35,7 +35,7 @@ class Doors(Protocol):
 
     @property
     def quotas(self) -> IQuotas:
-        """Bounds on maildrops."""
+        """Quotas of accounts and domains."""
 
     @property
     def queue_operations(self) -> IQueueOperations:
@@ -43,14 +43,14 @@ class Doors(Protocol):
 
     @property
     def trace(self) -> ITrace:
-        """The life of messages."""
+        """The history of messages."""
 
     @property
     def verification(self) -> IVerification:
-        """The ledger."""
+        """The check of the ledger and the bodies."""
 
 
-# Where mail for an address goes, from a sender or nobody in particular: what `route explain` answers.
+# Explains where mail for an address goes, from a given sender or from any: the answer of `route explain`.
 Explain = Callable[[Address, Address | None], Awaitable[Mapping[str, Any]]]
 
 
@@ -58,13 +58,16 @@ Explain = Callable[[Address, Address | None], Awaitable[Mapping[str, Any]]]
 class Hooks:
     """What the composition root knows and the store does not.
 
-    `status` tells of the running daemon, None where none runs; `explain` asks routing, None where there is none;
-    `queue_changed` is called when an operator has made something due. `store` is the URL of the database, without a
-    password, which each answer bears, so that an operator sees which store was asked; None for the file in the state
-    folder.
+    `status` describes the running daemon, None if none runs. `explain` asks the routing policy, None if there is
+    none. `queue_changed` is called after an operator has made queue rows due. `store` is the database URL without its
+    password; every answer carries it, so that operators see which store was used. It is None for the default store.
     """
 
     status: Callable[[], Mapping[str, Any]] | None = None
     explain: Explain | None = None
     queue_changed: Callable[[], None] | None = None
     store: str | None = None
+
+
+#: The command handlers by kind of request; each returns the result for the answer.
+Handlers: TypeAlias = Mapping[type[Any], Callable[[Any, StoreAccess, Hooks], Awaitable[Any]]]

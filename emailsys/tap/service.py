@@ -29,10 +29,11 @@ from emailsys.config.locations import without_password
 from emailsys.config.settings import CertificateFiles, Settings
 from emailsys.interfaces import IDirectory, IIntake, StoreError, StoreMissing
 from emailsys.net.tls.server import ServerTLS, TLSConfigError
-from emailsys.ops.commands import MISSING, Answer, Commands, error_answer
+from emailsys.ops.commands import MALFORMED, MISSING, Answer, Commands, error_answer
 from emailsys.ops.control import SOCKET_NAME, ControlFactory, ControlListener
 from emailsys.ops.mail_log import MailLog
-from emailsys.ops.request_fields import time_field
+from emailsys.ops.request_values import MalformedRequest, time_field
+from emailsys.ops.requests import DomainAdd, Init, Request, Status, read_request
 from emailsys.ops.store_access import Hooks
 from emailsys.policy.hashing_threads import HashingThreads
 from emailsys.policy.login import build_portal
@@ -252,16 +253,23 @@ class Daemon(Service):
 
     async def answer(self, request: object) -> Answer:
         """What the control socket answers: `init`, and with a store `Commands.answer`; without, `status`."""
-        name = request.get("command") if isinstance(request, dict) else None
+        try:
+            known = request if isinstance(request, Request) else read_request(request)
+        except MalformedRequest as error:
+            return self._with_store(error_answer(MALFORMED, str(error)))
         was_missing = self._store is None
-        self._look_for_store(create=name in ("init", "domain.add"))
-        if name == "status":
+        self._look_for_store(create=isinstance(known, Init | DomainAdd))
+        if isinstance(known, Status):
             await self._watch()
         if self._commands is not None:
-            if name == "init":
+            if isinstance(known, Init):
                 return {"result": {"store": self._where, "made": was_missing}}
-            return await self._commands.answer(request)
-        answer = {"result": self.status()} if name == "status" else error_answer(MISSING, self._absence.why)
+            return await self._commands.answer(known)
+        if isinstance(known, Status):
+            return self._with_store({"result": self.status()})
+        return self._with_store(error_answer(MISSING, self._absence.why))
+
+    def _with_store(self, answer: Answer) -> Answer:
         return answer if self._shown_store is None else {**answer, "store": self._shown_store}
 
     @override

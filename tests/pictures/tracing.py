@@ -17,7 +17,9 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 
 import emailsys
+from emailsys.mail.address import Address
 from emailsys.ops.control import ask
+from emailsys.ops.requests import DomainAdd, UserAdd, UserPassword
 from emailsys.passwords import make_credentials
 from emailsys.tap.startup import prepare
 
@@ -157,16 +159,13 @@ def fetch(recorder: Recorder, port: int) -> None:
 
 def follow(state: Path, ports: dict[str, int], listener: socket.socket) -> list[Recorder]:
     """Some rounds with a daemon that runs."""
-    ask(state, {"command": "domain.add", "name": "example.test", "postmaster": ("alice", "example.test")})
+    ask(state, DomainAdd("example.test", Address("alice", "example.test")))
     rounds: list[Recorder] = []
     for number in range(_ROUNDS):
         for name in ("alice", "bob"):
             # A new hash each time: else a cache would answer for the hashing threads.
-            command = "user.password" if number else "user.add"
-            ask(
-                state,
-                {"command": command, "address": (name, "example.test"), "credentials": make_credentials(_PASSWORD)},
-            )
+            kind = UserPassword if number else UserAdd
+            ask(state, kind(Address(name, "example.test"), make_credentials(_PASSWORD)))
         recorder = Recorder()
         _install(recorder)
         send(recorder, ports["submission"], listener)

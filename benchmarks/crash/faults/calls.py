@@ -9,7 +9,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.crash.clients import Gone, Pop3, Refused, Smtp
 from benchmarks.crash.disk import Disk
@@ -17,7 +17,9 @@ from benchmarks.crash.faults.case import Case
 from benchmarks.crash.load import look
 from benchmarks.crash.node import PASSWORD, Node, Ports, address
 from benchmarks.crash.texts import find_ident, make_text
+from emailsys.mail.address import Address
 from emailsys.ops.control import ControlFailed
+from emailsys.ops.requests import AliasSet, DomainAdd, Request, UserAdd
 from emailsys.passwords import make_credentials
 from tests.live.programs.daemon import DOMAIN, Failed
 
@@ -95,10 +97,8 @@ class Life:
     def set_up(self) -> str:
         """Add the domain and two accounts; some of them may be there already."""
         credentials = make_credentials(PASSWORD)
-        requests: list[dict[str, Any]] = [{"command": "domain.add", "name": DOMAIN, "postmaster": ["u0", DOMAIN]}]
-        requests += [
-            {"command": "user.add", "address": [name, DOMAIN], "credentials": credentials} for name in ("u0", "u1")
-        ]
+        requests: list[Request] = [DomainAdd(DOMAIN, Address("u0", DOMAIN))]
+        requests += [UserAdd(Address(name, DOMAIN), credentials) for name in ("u0", "u1")]
         for request in requests:
             with contextlib.suppress(Failed):
                 self.node.command(request)
@@ -135,9 +135,7 @@ class Life:
         self.attempt(lambda: self.send(500))
         self.attempt(lambda: self.send(700_000))
         self.attempt(self.delete)
-        self.attempt(
-            lambda: str(self.node.command({"command": "alias.set", "name": ["n", DOMAIN], "targets": [["u0", DOMAIN]]}))
-        )
+        self.attempt(lambda: str(self.node.command(AliasSet(Address("n", DOMAIN), (Address("u0", DOMAIN),)))))
         self.node.signal(signal.SIGHUP)
         self.attempt(lambda: self.send(500))
 

@@ -15,6 +15,8 @@ from benchmarks.crash.ledger import State
 from benchmarks.crash.load import look
 from benchmarks.crash.node import address
 from benchmarks.crash.texts import make_text
+from emailsys.mail.next_hop import TLSPolicy
+from emailsys.ops.requests import RouteSet
 
 DAY_SECONDS: Final = 86_400
 
@@ -27,20 +29,7 @@ def clock(case: Case) -> None:
         {"queue": {"first_retry": "5s", "max_retry": "10s", "first_pause": "1s", "max_pause": "2s"}},
         environment=environment,
     )
-    case.node.command(
-        {
-            "command": "route.set",
-            "recipient_domain": "down.test",
-            "sender_domain": "",
-            "host": "[127.0.0.1]",
-            "port": case.ports.take()[0],
-            "tls": "none",
-            "implicit_tls": False,
-            "certificate_name": "",
-            "username": "",
-            "password": "",
-        }
-    )
+    case.node.command(RouteSet("[127.0.0.1]", TLSPolicy.NONE, case.ports.take()[0], recipient_domain="down.test"))
 
     def submit(name: str) -> None:
         with Smtp(case.node, "submission") as smtp:

@@ -16,6 +16,8 @@ from benchmarks.crash.filling import fill
 from benchmarks.crash.node import PASSWORD, address
 from benchmarks.crash.overload.attack import Attack, few
 from benchmarks.crash.texts import make_text
+from emailsys.mail.address import Address
+from emailsys.ops.requests import UserAdd
 from emailsys.passwords import make_credentials
 from tests.live.programs.daemon import DOMAIN
 
@@ -175,7 +177,7 @@ def big_maildrop(attack: Attack) -> None:
     names = [f"big{number}" for number in range(50)]
     credentials = make_credentials(PASSWORD)
     for name in names:
-        attack.node.command({"command": "user.add", "address": [name, DOMAIN], "credentials": credentials})
+        attack.node.command(UserAdd(Address(name, DOMAIN), credentials))
     began = time.monotonic()
     count = attack.chosen.messages
     fill(attack.node, address("u0"), [address(names[0])], count, 400)

@@ -11,7 +11,7 @@ from emailsys.cli.command_group import Verbs, examples
 from emailsys.cli.options import ADDRESS, Places, as_json, places
 from emailsys.cli.output import print_done, print_rows
 from emailsys.mail.address import Address, is_domain
-from emailsys.ops.request_fields import address_field
+from emailsys.ops.requests import AliasAdd, AliasList, AliasRemove, AliasSet, Request
 
 _EXAMPLES: Final = """
 emailsys alias set sales@example.org alice@example.org bob@elsewhere.example
@@ -48,20 +48,14 @@ def alias() -> None:
 _name = click.argument("name", type=NAME)
 
 
-def _change(where: Places, command: str, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
-    request = {
-        "command": command,
-        "name": address_field(name),
-        "targets": [address_field(one) for one in targets] or None,
-    }
+def _change(where: Places, request: Request, as_json: bool) -> None:
     row = administer(where, request)
     stands = f"{row['name']} stands for {', '.join(row['targets'])}" if row["targets"] else f"removed {row['name']}"
     print_done(row, as_json, stands)
 
 
-def _add_putting(name: str, text: str) -> None:
-    """Give the group a command that lets a name stand for targets."""
-    verb = f"alias.{name}"
+def _add_command(name: str, kind: type[AliasSet | AliasAdd], text: str) -> None:
+    """Add a command to the group that adds targets to an alias."""
 
     @alias.command(name, help=text)
     @_name
@@ -69,11 +63,13 @@ def _add_putting(name: str, text: str) -> None:
     @as_json
     @places
     def command(where: Places, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
-        _change(where, verb, name, targets, as_json)
+        _change(where, kind(name, targets), as_json)
 
 
-_add_putting("set", "Let NAME stand for all TARGETs, and no longer for what it stood for. @domain is its catch-all.")
-_add_putting("add", "Let NAME stand for TARGETs beside those that it stands for.")
+_add_command(
+    "set", AliasSet, "Let NAME stand for all TARGETs, and no longer for what it stood for. @domain is its catch-all."
+)
+_add_command("add", AliasAdd, "Add TARGETs to those that NAME has.")
 
 
 @alias.command("remove")
@@ -83,7 +79,7 @@ _add_putting("add", "Let NAME stand for TARGETs beside those that it stands for.
 @places
 def remove(where: Places, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
     """Let NAME no longer stand for TARGETs; without any, remove the alias."""
-    _change(where, "alias.remove", name, targets, as_json)
+    _change(where, AliasRemove(name, targets or None), as_json)
 
 
 @alias.command("list")
@@ -92,7 +88,7 @@ def remove(where: Places, name: Address, targets: tuple[Address, ...], as_json: 
 @places
 def list_(where: Places, domain: str | None, as_json: bool) -> None:
     """List the aliases, of DOMAIN or of all."""
-    rows = administer(where, {"command": "alias.list", "domain": domain})
+    rows = administer(where, AliasList(domain))
     if not as_json:
         rows = [{"name": row["name"], "targets": ", ".join(row["targets"])} for row in rows]
     print_rows(rows, as_json, "no aliases yet: emailsys alias set NAME TARGET...")

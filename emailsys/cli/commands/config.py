@@ -191,11 +191,12 @@ def warnings_of_store(where: Places, settings: Settings) -> Iterator[str]:
     from emailsys.cli.commands.route import settings_of
     from emailsys.config.consistency import odd_route
     from emailsys.ops.control import ControlFailed, NoDaemon, ask
+    from emailsys.ops.requests import RouteList, Status
     from emailsys.store.look import trouble_of
 
     try:
-        trouble = ask(where.folder, {"command": "status"}).get("result", {}).get("store", {}).get("trouble")
-        rows = ask(where.folder, {"command": "route.list"}).get("result", [])
+        trouble = ask(where.folder, Status()).get("result", {}).get("store", {}).get("trouble")
+        rows = ask(where.folder, RouteList()).get("result", [])
     except NoDaemon:
         trouble, rows = trouble_of(settings.store, settings.state), []
     except ControlFailed:

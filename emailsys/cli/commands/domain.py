@@ -14,7 +14,7 @@ from emailsys.cli.output import print_done, print_rows
 from emailsys.cli.quota import quota_octets, shown_share
 from emailsys.config.exit_status import Exit
 from emailsys.mail.address import Address, is_mail_domain
-from emailsys.ops.request_fields import address_field
+from emailsys.ops.requests import DomainAdd, DomainList, DomainQuota, DomainRemove
 
 _EXAMPLES: Final = """
 emailsys domain add example.org --postmaster alice@example.org
@@ -53,7 +53,7 @@ def add(where: Places, name: str, postmaster: Address | None, as_json: bool) -> 
             )
         question = f"Who reads mail to postmaster@{name} and abuse@{name}?"
         postmaster = click.prompt(question, type=ADDRESS, prompt_suffix=" ")
-    administer(where, {"command": "domain.add", "name": name, "postmaster": address_field(postmaster)})
+    administer(where, DomainAdd(name, postmaster))
     added = {"name": name, "postmaster": str(postmaster)}
     print_done(added, as_json, f"added {name}; postmaster and abuse go to {postmaster}")
 
@@ -63,7 +63,7 @@ def add(where: Places, name: str, postmaster: Address | None, as_json: bool) -> 
 @places
 def list_(where: Places, as_json: bool) -> None:
     """List the domains, in the order in which they were added, with what their maildrops hold together."""
-    rows = administer(where, {"command": "domain.list"})
+    rows = administer(where, DomainList())
     if not as_json:
         rows = [{**row, "used": shown_share(row["used"])} for row in rows]
     print_rows(rows, as_json, "no domains yet: emailsys domain add NAME")
@@ -75,7 +75,7 @@ def list_(where: Places, as_json: bool) -> None:
 @places
 def remove(where: Places, name: str, as_json: bool) -> None:
     """Remove a domain; refused while it has users."""
-    administer(where, {"command": "domain.remove", "name": name})
+    administer(where, DomainRemove(name))
     print_done({"removed": name}, as_json, f"removed {name}")
 
 
@@ -87,5 +87,5 @@ def remove(where: Places, name: str, as_json: bool) -> None:
 def quota(where: Places, name: str, size: str, as_json: bool) -> None:
     """Bound all maildrops of a domain together: SIZE such as 50GiB, or `none`."""
     octets = quota_octets(size)
-    administer(where, {"command": "domain.quota", "name": name, "octets": octets})
+    administer(where, DomainQuota(name, octets))
     print_done({"name": name, "quota": octets}, as_json, f"the quota of {name} is {size}")

@@ -10,6 +10,7 @@ from emailsys.cli.administer import by_daemon, result_of
 from emailsys.cli.command_group import examples
 from emailsys.cli.options import NoStore, Places, as_json, places
 from emailsys.cli.output import print_done
+from emailsys.ops.requests import Init
 from emailsys.supervisor import make_state_folder
 from emailsys.telemetry import Telemetry
 
@@ -30,7 +31,7 @@ def init(where: Places, as_json: bool) -> None:
     would bounce. Until there is a store the daemon puts mail off with 451, and it serves a new one at once. `emailsys
     domain add` makes a store, too.
     """
-    answer = by_daemon(where, {"command": "init"})
+    answer = by_daemon(where, Init())
     made = _make(where) if answer is None else result_of(answer)
     if made["made"]:
         told = f"made an empty store, {made['store']}; it takes mail from the first domain on: emailsys domain add NAME"

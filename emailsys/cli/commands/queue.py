@@ -18,6 +18,8 @@ from emailsys.cli.options import Places, Refused, as_json, places
 from emailsys.cli.output import print_done, print_json, print_rows
 from emailsys.config.exit_status import Exit
 from emailsys.mail.quantities import shown_size
+from emailsys.operations import QueueChange, RowState
+from emailsys.ops.requests import QueueChangeRows, QueueList, QueueSummary, Trace
 
 _EXAMPLES: Final = """
 emailsys queue summary                          how much waits, by recipient domain
@@ -37,7 +39,7 @@ def queue() -> None:
     """Show and change the queue: mail that waits for other hosts."""
 
 
-_STATES: Final = ("waiting", "leased", "held")
+_STATES: Final = tuple(state.value for state in RowState)
 
 
 def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,10 +68,10 @@ def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
             # --state is the state folder, in each command of the program.
             raise click.UsageError(f"--state names the state folder; rows by their state: --status {options['state']}")
         chosen = {
-            "queue_ids": list(ids),
+            "queue_ids": ids,
             "domain": domain,
             "sender": sender,
-            "state": status,
+            "state": None if status is None else RowState(status),
             "older_than": older_than,
         }
         return function(*arguments, chosen=chosen, **options)
@@ -84,7 +86,7 @@ def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
 @places
 def list_(where: Places, chosen: dict[str, Any], limit: int, as_json: bool) -> None:
     """List recipients that wait, in the order in which their mail was accepted."""
-    rows = administer(where, {"command": "queue.list", **chosen, "limit": limit, "after": 0})
+    rows = administer(where, QueueList(**chosen, limit=limit))
     if as_json:
         print_json(rows)
         return
@@ -113,11 +115,8 @@ def _listed(row: dict[str, Any]) -> dict[str, Any]:
 @places
 def show(where: Places, queue_id: str, as_json: bool) -> None:
     """Show one message of the queue: its recipients that wait, and all that happened to it."""
-    chosen = {"queue_ids": [queue_id], "domain": "", "sender": "", "state": None, "older_than": 0}
-    rows = administer(where, {"command": "queue.list", **chosen, "limit": 1000, "after": 0})
-    lives = administer(
-        where, {"command": "trace", "query": queue_id, "limit": 1, "back": 0, "cursor": None, "seconds": 1}
-    )["lives"]
+    rows = administer(where, QueueList((queue_id,), limit=1000))
+    lives = administer(where, Trace(queue_id, 1))["lives"]
     if not rows:
         known = "; it is not in the queue any more: emailsys trace " + queue_id if lives else ""
         raise Refused(f"no message {queue_id} waits{known}")
@@ -135,7 +134,7 @@ def show(where: Places, queue_id: str, as_json: bool) -> None:
 @places
 def summary(where: Places, as_json: bool) -> None:
     """Show how much waits, by recipient domain, the most first."""
-    rows = administer(where, {"command": "queue.summary"})
+    rows = administer(where, QueueSummary())
     if not as_json:
         rows = [{**row, "oldest": shown_time(row["oldest"]), "due": shown_time(row["due"])} for row in rows]
     print_rows(rows, as_json, "the queue is empty")
@@ -159,7 +158,7 @@ def _add_change(change: str, done: str, text: str, warning: str = "") -> None:
             if not sys.stdin.isatty():
                 raise Refused(f"{warning} Say --yes", Exit.USAGE)
             click.confirm(f"{warning} {change.capitalize()} it?", abort=True, err=True)
-        answer = administer(where, {"command": "queue.change", "change": change, **chosen})
+        answer = administer(where, QueueChangeRows(**chosen, change=QueueChange(change)))
         count = answer["changed"]
         print_done(answer, as_json, f"{count} {'recipient' if count == 1 else 'recipients'} {done}")
 

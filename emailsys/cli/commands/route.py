@@ -15,7 +15,7 @@ from emailsys.config.consistency import odd_route
 from emailsys.config.settings import RouteSettings
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import TLSPolicy
-from emailsys.ops.request_fields import address_field
+from emailsys.ops.requests import RouteExplain, RouteList, RouteRemove, RouteSet
 
 _EXAMPLES: Final = """
 emailsys route set smtp.provider.example --port 587 --tls verified --username me   all mail, by a smart host
@@ -60,8 +60,8 @@ def set_(where: Places, host: str, username: str, source: Source, as_json: bool,
     The password goes into the store as it is. A route of the configuration names a file instead (password_file).
     """
     password = ask_password(source, Address(username, host)) if username else ""
-    request = {"command": "route.set", "host": host, "username": username, "password": password, **options}
-    row = administer(where, request)
+    options["tls"] = TLSPolicy(options["tls"])
+    row = administer(where, RouteSet(host, username=username, password=password, **options))
     for warning in odd_route("route", settings_of(row)):
         click.echo(f"emailsys: warning: {warning}", err=True)
     print_done(row, as_json, f"{_which(options['recipient_domain'], options['sender_domain'])} goes to {host}")
@@ -90,7 +90,7 @@ def _which(to: str, sender: str) -> str:
 @places
 def list_(where: Places, as_json: bool) -> None:
     """List the routes of the store; those of the configuration file are shown by `emailsys config show`."""
-    rows = administer(where, {"command": "route.list"})
+    rows = administer(where, RouteList())
     print_rows(rows, as_json, "no routes: mail for others goes by MX")
 
 
@@ -101,7 +101,7 @@ def list_(where: Places, as_json: bool) -> None:
 @places
 def remove(where: Places, recipient_domain: str, sender_domain: str, as_json: bool) -> None:
     """Remove the route for these domains; without --to and --from the one for all mail."""
-    administer(where, {"command": "route.remove", "recipient_domain": recipient_domain, "sender_domain": sender_domain})
+    administer(where, RouteRemove(recipient_domain, sender_domain))
     removed = {"removed": {"to": recipient_domain or None, "from": sender_domain or None}}
     print_done(removed, as_json, f"removed the route for {_which(recipient_domain, sender_domain)}")
 
@@ -113,12 +113,7 @@ def remove(where: Places, recipient_domain: str, sender_domain: str, as_json: bo
 @places
 def explain(where: Places, address: Address, sender: Address | None, as_json: bool) -> None:
     """Tell step by step where mail for ADDRESS would go now, and why."""
-    request = {
-        "command": "route.explain",
-        "address": address_field(address),
-        "sender": None if sender is None else address_field(sender),
-    }
-    found = administer(where, request)
+    found = administer(where, RouteExplain(address, sender))
     if as_json:
         print_json(found)
         return

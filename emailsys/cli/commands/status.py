@@ -14,6 +14,7 @@ from emailsys.cli.options import NoStore, Places, Refused, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.config.exit_status import Exit
 from emailsys.mail.quantities import counted, shown_size
+from emailsys.ops.requests import QueueSummary
 
 _EXAMPLES = """
 emailsys status
@@ -37,7 +38,7 @@ def status(where: Places, as_json: bool) -> int:
     daemon = running(where)
     queue: list[dict[str, Any]] | None = None
     try:
-        queue = administer(where, {"command": "queue.summary"})
+        queue = administer(where, QueueSummary())
     except NoStore as error:
         if daemon is None:
             raise Refused(f"no daemon runs, and {error.message}", Exit.UNAVAILABLE) from None

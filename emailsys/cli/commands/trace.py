@@ -12,6 +12,7 @@ from emailsys.cli.life_text import told_life
 from emailsys.cli.options import Places, Refused, as_json, places
 from emailsys.cli.output import Progress, print_json
 from emailsys.config.exit_status import Exit
+from emailsys.ops.requests import Trace
 
 # Seconds of one request: the daemon goes on with its mail in any case, this is for the progress on the screen.
 _PART: Final = 1.0
@@ -39,16 +40,15 @@ def trace(where: Places, query: str, limit: int, since: float, as_json: bool) ->
     """
     lives: list[dict[str, Any]] = []
     progress, looked = Progress(as_json), 0
-    request = {"command": "trace", "query": query, "back": since, "seconds": _PART}
     cursor: str | None = None
     while True:
-        part = administer(where, {**request, "limit": limit - len(lives), "cursor": cursor})
+        part = administer(where, Trace(query, limit - len(lives), since, cursor, _PART))
         lives += part["lives"]
-        looked += part["looked"]
+        looked += part["messages_read"]
         cursor = part["cursor"]
         if cursor is None:
             break
-        progress.tell(f"{looked} messages looked at, back to {shown_time(part['reached'])}")
+        progress.tell(f"{looked} messages looked at, back to {shown_time(part['read_back_to'])}")
     progress.tell("")
     if as_json:
         print_json(lives)

@@ -14,7 +14,7 @@ from emailsys.cli.output import print_done, print_rows
 from emailsys.cli.password import Source, ask_password, credentials_of, password_options
 from emailsys.cli.quota import quota_octets, shown_share
 from emailsys.mail.address import Address
-from emailsys.ops.request_fields import address_field
+from emailsys.ops.requests import UserAdd, UserEnabled, UserList, UserPassword, UserQuota, UserRemove
 
 _EXAMPLES: Final = """
 emailsys user add alice@example.org                                       asks for the password
@@ -43,9 +43,9 @@ def add(where: Places, address: Address, source: Source, as_json: bool) -> None:
     """Add an account. The password is asked for, or read by one of the options; never an argument."""
     if source.asks:
         # Nobody wants to type a password twice for a domain that is not there.
-        administer(where, {"command": "user.list", "domain": address.domain})
+        administer(where, UserList(address.domain))
     credentials = credentials_of(ask_password(source, address))
-    administer(where, {"command": "user.add", "address": address_field(address), "credentials": credentials})
+    administer(where, UserAdd(address, credentials))
     print_done({"address": str(address), "enabled": True}, as_json, f"added {address}")
 
 
@@ -55,7 +55,7 @@ def add(where: Places, address: Address, source: Source, as_json: bool) -> None:
 @places
 def list_(where: Places, domain: str | None, as_json: bool) -> None:
     """List the accounts, of DOMAIN or of all, with what their maildrops hold and how full they are."""
-    rows = administer(where, {"command": "user.list", "domain": domain})
+    rows = administer(where, UserList(domain))
     if not as_json:
         rows = [{**row, "used": shown_share(row["used"])} for row in rows]
     print_rows(rows, as_json, "no users yet: emailsys user add ADDRESS")
@@ -68,7 +68,7 @@ def list_(where: Places, domain: str | None, as_json: bool) -> None:
 @places
 def remove(where: Places, address: Address, purge: bool, as_json: bool) -> None:
     """Remove an account; refused while its maildrop has mail, unless --purge is given."""
-    administer(where, {"command": "user.remove", "address": address_field(address), "purge": purge})
+    administer(where, UserRemove(address, purge))
     print_done({"removed": str(address)}, as_json, f"removed {address}")
 
 
@@ -80,7 +80,7 @@ def remove(where: Places, address: Address, purge: bool, as_json: bool) -> None:
 def password(where: Places, address: Address, source: Source, as_json: bool) -> None:
     """Change the password of an account; the old one stops working at once."""
     credentials = credentials_of(ask_password(source, address))
-    administer(where, {"command": "user.password", "address": address_field(address), "credentials": credentials})
+    administer(where, UserPassword(address, credentials))
     print_done({"address": str(address)}, as_json, f"changed the password of {address}")
 
 
@@ -89,7 +89,7 @@ def _switch(enabled: bool, done: str) -> Callable[..., Any]:
     @as_json
     @places
     def command(where: Places, address: Address, as_json: bool) -> None:
-        administer(where, {"command": "user.enabled", "address": address_field(address), "enabled": enabled})
+        administer(where, UserEnabled(address, enabled))
         print_done({"address": str(address), "enabled": enabled}, as_json, f"{done} {address}")
 
     return command
@@ -109,5 +109,5 @@ user.command("enable", help="Let a disabled account log in again.")(_switch(True
 def quota(where: Places, address: Address, size: str, as_json: bool) -> None:
     """Bound the maildrop of an account: SIZE such as 2GiB, `none`, or `default` for what the configuration says."""
     octets = quota_octets(size)
-    administer(where, {"command": "user.quota", "address": address_field(address), "octets": octets})
+    administer(where, UserQuota(address, octets))
     print_done({"address": str(address), "quota": octets}, as_json, f"the quota of {address} is {size}")

@@ -13,6 +13,7 @@ from emailsys.cli.options import Places, as_json, places
 from emailsys.cli.output import Progress, print_json
 from emailsys.config.exit_status import Exit
 from emailsys.mail.quantities import shown_size
+from emailsys.ops.requests import Verify
 
 # Seconds of one request: the daemon goes on with its mail in any case, this is for the progress on the screen.
 _PART = 2.0
@@ -38,7 +39,7 @@ def verify(where: Places, as_json: bool) -> int:
     flaws: list[dict[str, Any]] = []
     progress = Progress(as_json)
     while True:
-        part = administer(where, {"command": "verify", "cursor": cursor, "seconds": _PART})
+        part = administer(where, Verify(cursor, _PART))
         messages += part["messages"]
         octets += part["octets"]
         recipients.update(part["recipients"])

@@ -25,6 +25,8 @@ from emailsys.cli.tryout.dialogue import DialogueFailed
 from emailsys.cli.tryout.round_trip import ALICE, BOB, HOST, RoundTrip, go_round
 from emailsys.cli.tryout.sample_commands import Line, ready_made
 from emailsys.config.exit_status import Exit
+from emailsys.mail.address import Address
+from emailsys.ops.requests import DomainAdd, DomainList, UserAdd, UserList, UserPassword
 
 FOLDER_NAME: Final = "try"
 LOCK_NAME: Final = "try.lock"
@@ -207,14 +209,14 @@ def _make_store(folder: Path) -> None:
 
 def prepare_accounts(daemon: RunningDaemon, passwords: Mapping[str, str], are_new: bool) -> None:
     """Make what is lacking of the domain and the two accounts, and give them the passwords where these are new."""
-    if not any(row["name"] == "example.test" for row in daemon.ask({"command": "domain.list"})):
-        daemon.ask({"command": "domain.add", "name": "example.test", "postmaster": ALICE.split("@")})
-    there = {row["address"] for row in daemon.ask({"command": "user.list", "domain": None})}
+    if not any(row["name"] == "example.test" for row in daemon.ask(DomainList())):
+        daemon.ask(DomainAdd("example.test", Address(*ALICE.split("@"))))
+    there = {row["address"] for row in daemon.ask(UserList())}
     for address, password in passwords.items():
         if address in there and not are_new:
             continue
-        command = "user.password" if address in there else "user.add"
-        daemon.ask({"command": command, "address": address.split("@"), "credentials": credentials_of(password)})
+        kind = UserPassword if address in there else UserAdd
+        daemon.ask(kind(Address(*address.split("@")), credentials_of(password)))
 
 
 def _report(

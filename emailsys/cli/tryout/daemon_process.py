@@ -12,6 +12,7 @@ from typing import Any, Final
 from emailsys.cli.options import Refused
 from emailsys.config.exit_status import Exit
 from emailsys.ops.control import ControlFailed, NoDaemon, ask
+from emailsys.ops.requests import Request, Status
 
 # Seconds: a start takes half of one; the rest is for slow machines.
 START_PATIENCE: Final = 30.0
@@ -69,11 +70,11 @@ class RunningDaemon:
 
     def _serves(self) -> bool:
         try:
-            return bool(ask(self._folder, {"command": "status"}, 5.0).get("result", {}).get("pid") == self.pid)
+            return bool(ask(self._folder, Status(), 5.0).get("result", {}).get("pid") == self.pid)
         except (NoDaemon, ControlFailed):
             return False
 
-    def ask(self, request: dict[str, Any]) -> Any:
+    def ask(self, request: Request) -> Any:
         """Ask it for something.
 
         @raise Refused: it says no.

@@ -18,6 +18,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from emailsys import pki
+from emailsys.ops.requests import QueueList, Verify
 from tests.live.programs import messages, postfix
 from tests.live.programs.daemon import Daemon, User
 from tests.live.programs.lab import Addresses, NameServer, Sink, wait_for, why_not
@@ -38,8 +39,7 @@ def submit(daemon: Daemon, user: User, recipients: list[str], text: bytes, **opt
 
 def queue(daemon: Daemon) -> list[dict[str, Any]]:
     """What `emailsys queue list` shows."""
-    asked: dict[str, Any] = {"queue_ids": [], "domain": "", "sender": "", "state": None, "older_than": 0}
-    return list(daemon.command({"command": "queue.list", **asked, "limit": 1000, "after": 0}))
+    return list(daemon.command(QueueList(limit=1000)))
 
 
 def inbox(daemon: Daemon, user: User) -> list[EmailMessage]:
@@ -136,7 +136,7 @@ class SinkTests(SynchronousTestCase):
         # RFC 1047: what was under way when the process died may come twice; ten connections were.
         self.assertLessEqual(sum(counts) - len(names), 60)
         print(f"\n    200 accepted, {sum(counts)} arrived, none lost", end=" ")
-        checked = self.daemon.command({"command": "verify", "cursor": None, "seconds": 5})
+        checked = self.daemon.command(Verify(seconds=5))
         self.assertEqual((checked["cursor"], checked["flaws"]), (None, []))
 
     def test_a_message_is_on_its_way_when_the_daemon_is_ended_and_goes_on_after_its_start(self) -> None:

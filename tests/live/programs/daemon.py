@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emailsys.mail.address import Address
 from emailsys.ops.control import ask
+from emailsys.ops.requests import DomainAdd, Request, UserAdd
 from emailsys.passwords import make_credentials
 
 DOMAIN = "example.test"
@@ -207,7 +209,7 @@ class Daemon:
                 return False
         return True
 
-    def command(self, request: Mapping[str, Any]) -> Any:
+    def command(self, request: Request) -> Any:
         """Ask by the control socket; the result."""
         answer = ask(self.state, request)
         if "result" not in answer:
@@ -221,11 +223,11 @@ class Daemon:
 
     def _add(self, name: str | None, password: str, credentials: Sequence[tuple[str, str]]) -> User:
         user = User(name or f"user{secrets.token_hex(4)}", password)
-        pair = [user.name, DOMAIN]
+        own = Address(user.name, DOMAIN)
         if not self._domain_made:
             self._domain_made = True
-            self.command({"command": "domain.add", "name": DOMAIN, "postmaster": pair})
-        self.command({"command": "user.add", "address": pair, "credentials": credentials})
+            self.command(DomainAdd(DOMAIN, own))
+        self.command(UserAdd(own, credentials))
         return user
 
     def users(self, count: int) -> list[User]:

@@ -7,21 +7,20 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.ops.requests import QueueList, Status
 from tests.live.programs.daemon import PATIENCE, Daemon
 from tests.live.programs.lab import wait_for
 from tests.live.programs.two_nodes import Host, fresh_store, node, submit
 
-ALL: dict[str, Any] = {"queue_ids": [], "domain": "", "sender": "", "state": None, "older_than": 0}
-
 
 def waiting(daemon: Daemon) -> list[dict[str, Any]]:
     """What `emailsys queue list` shows on that node."""
-    return list(daemon.command({"command": "queue.list", **ALL, "limit": 1000, "after": 0}))
+    return list(daemon.command(QueueList(limit=1000)))
 
 
 def relayed(daemon: Daemon) -> int:
     """How many recipients that node has brought to their host."""
-    return int(daemon.command({"command": "status"})["counters"].get("relayed", 0))
+    return int(daemon.command(Status())["counters"].get("relayed", 0))
 
 
 class TwoNodeTests(SynchronousTestCase):

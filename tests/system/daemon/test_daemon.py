@@ -25,7 +25,9 @@ from zope.interface.verify import verifyObject
 from emailsys.cli.tryout.command import free_ports, kept_passwords
 from emailsys.cli.tryout.round_trip import ALICE, BOB, RoundTrip, go_round
 from emailsys.config.exit_status import Exit
+from emailsys.mail.address import Address
 from emailsys.ops.control import NoDaemon, ask
+from emailsys.ops.requests import DomainAdd, Request, Status, UserAdd, UserList
 from emailsys.passwords import make_credentials
 from emailsys.supervisor import StartupError, holder_of
 from emailsys.tap import Options, makeService, service_or_exit, startup
@@ -93,20 +95,20 @@ class DaemonCase(TestCase):
         result: Deferred[T] = deferToThread(call, *arguments)
         return await result
 
-    def raw(self, command: str, *empty: str) -> Any:
-        """The whole answer to a request, with fields that are null."""
-        return ask(self.state, {"command": command, **dict.fromkeys(empty)})
+    def raw(self, request: Request) -> Any:
+        """Return the whole answer to a request."""
+        return ask(self.state, request)
 
-    async def ask(self, **request: object) -> Any:
+    async def ask(self, request: Request) -> Any:
         answer = await self.away(ask, self.state, request)
         self.assertIn("result", answer)
         return answer["result"]
 
     async def accounts(self) -> dict[str, str]:
         passwords, _ = kept_passwords(self.state / "passwords.json")
-        await self.ask(command="domain.add", name="example.test", postmaster=ALICE.split("@"))
+        await self.ask(DomainAdd("example.test", Address(*ALICE.split("@"))))
         for address, password in passwords.items():
-            await self.ask(command="user.add", address=address.split("@"), credentials=make_credentials(password))
+            await self.ask(UserAdd(Address(*address.split("@")), make_credentials(password)))
         return passwords
 
 
@@ -129,15 +131,15 @@ class DaemonTests(DaemonCase):
         said = "".join(text for one in trip.transcripts for _, text in one.lines)
         for password in passwords.values():
             self.assertNotIn(password, said)
-        status = await self.ask(command="status")
+        status = await self.ask(Status())
         self.assertEqual(status["counters"]["accepted"], 1)
-        (row,) = [row for row in await self.ask(command="user.list", domain=None) if row["address"] == BOB]
+        (row,) = [row for row in await self.ask(UserList()) if row["address"] == BOB]
         self.assertEqual((row["messages"], row["octets"]), (1, len(trip.fetched)))
 
     async def test_the_status_tells_who_it_is_and_where_it_listens(self) -> None:
         """For `try`, and for who looks after it."""
         self.started()
-        status = await self.ask(command="status")
+        status = await self.ask(Status())
         self.assertEqual((status["pid"], status["hostname"]), (os.getpid(), "localhost"))
         self.assertEqual(status["listening"], {service: [f"127.0.0.1:{port}"] for service, port in self.ports.items()})
         self.assertEqual(holder_of(self.state), os.getpid())
@@ -147,7 +149,7 @@ class DaemonTests(DaemonCase):
         """The control socket and the keys least of all."""
         self.started()
         await self.accounts()
-        await self.ask(command="status")
+        await self.ask(Status())
         for path in (self.state, *self.state.rglob("*")):
             if path.suffix != ".pem":
                 self.assertEqual(stat.S_IMODE(path.stat().st_mode) & 0o077, 0, path)
@@ -158,7 +160,7 @@ class DaemonTests(DaemonCase):
         with self.assertRaises(StartupError) as caught:
             self.prepared()
         self.assertIn(f"already runs there, as process {os.getpid()}", str(caught.exception))
-        self.assertEqual((await self.ask(command="status"))["pid"], os.getpid())
+        self.assertEqual((await self.ask(Status()))["pid"], os.getpid())
 
     async def test_the_end_says_goodbye_to_idle_sessions_and_leaves_nothing_behind(self) -> None:
         """421 to who waits; ports, control socket and lock are free again."""
@@ -172,11 +174,11 @@ class DaemonTests(DaemonCase):
         self.assertFalse((self.state / "control.sock").exists())
         self.assertIsNone(holder_of(self.state))
         with self.assertRaises(NoDaemon):
-            ask(self.state, {"command": "status"})
+            ask(self.state, Status())
         with self.assertRaises(ConnectionRefusedError):
             Line(self.ports["smtp"])
         again = self.started()
-        self.assertEqual((await self.ask(command="status"))["pid"], os.getpid())
+        self.assertEqual((await self.ask(Status()))["pid"], os.getpid())
         await again.stopService()
 
     async def test_the_end_waits_for_a_message_under_way_but_not_for_ever(self) -> None:
@@ -215,7 +217,7 @@ class DaemonTests(DaemonCase):
             path.write_text("damaged")
         (self.state / "certs" / "ca.pem").write_text("damaged")
         daemon.reload_certificates()
-        counters = (await self.ask(command="status"))["counters"]
+        counters = (await self.ask(Status()))["counters"]
         self.assertEqual((counters["certificates.reloaded"], counters["certificates.refused"]), (1, 1))
         passwords = await self.accounts()
         self.assertEqual(len(passwords), 2)

@@ -22,11 +22,25 @@ from twisted.trial.unittest import TestCase
 
 from emailsys import __version__
 from emailsys.cli.tryout.command import free_ports
+from emailsys.mail.address import Address
+from emailsys.operations import QueueChange
 from emailsys.ops.control import ask
+from emailsys.ops.requests import (
+    DomainAdd,
+    QueueChangeRows,
+    QueueList,
+    Request,
+    RouteExplain,
+    Status,
+    Trace,
+    UserAdd,
+    Verify,
+)
 from emailsys.tap.service import Daemon
 from emailsys.tap.startup import prepare
 
 T = TypeVar("T")
+ANN = Address("ann", "example.test")
 
 
 class OperationsTests(TestCase):
@@ -61,15 +75,15 @@ class OperationsTests(TestCase):
         result: Deferred[T] = deferToThread(call, *arguments)
         return await result
 
-    async def ask(self, **request: object) -> Any:
+    async def ask(self, request: Request) -> Any:
         answer = await self.away(ask, self.state, request)
         self.assertIn("result", answer, answer)
         return answer["result"]
 
     async def send(self) -> None:
         """A message from a trusted host to ann, here, and dave, elsewhere."""
-        await self.ask(command="domain.add", name="example.test", postmaster=["ann", "example.test"])
-        await self.ask(command="user.add", address=["ann", "example.test"], credentials=[["argon2id", "x"]])
+        await self.ask(DomainAdd("example.test", ANN))
+        await self.ask(UserAdd(ANN, [("argon2id", "x")]))
 
         def go() -> None:
             with smtplib.SMTP("127.0.0.1", self.smtp) as client:
@@ -80,21 +94,19 @@ class OperationsTests(TestCase):
 
     async def test_one_id_follows_a_message_through_log_trace_and_queue(self) -> None:
         await self.send()
-        everything: dict[str, Any] = {"queue_ids": [], "domain": "", "sender": "", "state": None, "older_than": 0}
-        (row,) = await self.ask(command="queue.list", **everything, limit=10, after=0)
-        query = {"query": "<one@client.example>", "limit": 10, "back": 3600, "cursor": None, "seconds": 1}
-        (life,) = (await self.ask(command="trace", **query))["lives"]
+        (row,) = await self.ask(QueueList(limit=10))
+        (life,) = (await self.ask(Trace("<one@client.example>", 10, 3600)))["lives"]
         self.assertEqual(life["queue_id"], row["queue_id"])
         self.assertEqual((life["stored"], life["queued"], life["client"]["ip"]), (1, 1, "127.0.0.1"))
         events = [json.loads(line) for line in self.mail_log.read_text().splitlines()]
         (accepted,) = [event for event in events if event["event"] == "accepted"]
         self.assertEqual(accepted["queue_id"], row["queue_id"])
         self.assertEqual(accepted["session"], life["client"]["session"])
-        changed = await self.ask(command="queue.change", change="retry", **{**everything, "domain": "example.net"})
+        changed = await self.ask(QueueChangeRows(change=QueueChange.RETRY, domain="example.net"))
         self.assertIn(changed["changed"], (0, 1))
-        changed = await self.ask(command="queue.change", change="drop", **everything)
+        changed = await self.ask(QueueChangeRows(change=QueueChange.DROP))
         self.assertEqual(changed, {"changed": 1})
-        checked = await self.ask(command="verify", cursor=None, seconds=5)
+        checked = await self.ask(Verify(seconds=5))
         self.assertEqual(checked["recipients"], {"maildrop": 1, "dropped by an operator": 1})
         self.assertEqual((checked["cursor"], checked["flaws"]), (None, []))
 
@@ -116,7 +128,7 @@ class OperationsTests(TestCase):
         self.assertEqual(noop, b"250 2.0.0 OK\r\n")
 
     async def test_the_status_has_the_queue_runners_view(self) -> None:
-        status = await self.ask(command="status")
+        status = await self.ask(Status())
         self.assertEqual(status["next_hops"], [])
         self.assertEqual(status["listening"]["metrics"], [f"127.0.0.1:{self.metrics}"])
 
@@ -143,10 +155,10 @@ class OperationsTests(TestCase):
         self.assertIn("put into the maildrop", await self.away(show, "trace", "ann@example.test"))
 
     async def test_routing_is_explained_as_the_daemon_does_it(self) -> None:
-        await self.ask(command="domain.add", name="example.test", postmaster=["ann", "example.test"])
-        found = await self.ask(command="route.explain", address=["dave", "example.net"], sender=None)
+        await self.ask(DomainAdd("example.test", ANN))
+        found = await self.ask(RouteExplain(Address("dave", "example.net")))
         self.assertEqual(found["next_hops"][0]["next_hop"], "example.net")
-        found = await self.ask(command="route.explain", address=["nobody", "example.test"], sender=None)
+        found = await self.ask(RouteExplain(Address("nobody", "example.test")))
         self.assertEqual(found["ways"], 0)
 
     async def test_prometheus_is_answered(self) -> None:
@@ -164,8 +176,8 @@ class OperationsTests(TestCase):
     async def test_a_rotated_mail_log_goes_on_in_a_new_file(self) -> None:
         moved = self.mail_log.rename(self.mail_log.with_name("mail.log.1"))
         os.kill(os.getpid(), signal.SIGHUP)
-        await self.ask(command="status")
-        await self.ask(command="status")
+        await self.ask(Status())
+        await self.ask(Status())
         await self.send()
         self.assertIn('"started"', moved.read_text())
         self.assertIn('"accepted"', self.mail_log.read_text())

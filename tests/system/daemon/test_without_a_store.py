@@ -11,6 +11,7 @@ from emailsys.cli.tryout.round_trip import ALICE, BOB
 from emailsys.config.settings import StoreSettings
 from emailsys.interfaces import StoreMissing
 from emailsys.mail.address import Address
+from emailsys.ops.requests import Init, Status, UserList
 from emailsys.store.directory import cache
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
@@ -75,26 +76,26 @@ class MissingStoreTests(DaemonCase):
         daemon = self.started()
         await self.assert_all_wait("store of this system is missing")
         await self.assert_all_wait("store of this system is missing")
-        status = await self.ask(command="status")
+        status = await self.ask(Status())
         self.assertIn(f"there is no store in {self.state}", status["store"]["trouble"])
         self.assertEqual(self.critical(daemon), 1, "one line in ten minutes, not one for each recipient")
         self.patch(service_module, "TELL_EVERY", 0.0)
-        await self.ask(command="status")
+        await self.ask(Status())
         self.assertGreater(self.critical(daemon), 1)
         self.assertFalse((self.state / "mail.sqlite").exists())
-        answer = await self.away(self.raw, "user.list", "domain")
+        answer = await self.away(self.raw, UserList())
         self.assertEqual(answer["error"]["kind"], "missing")
         self.assertFalse((self.state / "mail.sqlite").exists())
 
     async def test_a_store_without_domains_refuses_nobody_for_good(self) -> None:
         """`emailsys init` makes the store, the running daemon serves it; RCPT hears 451 until a domain is added."""
         daemon = self.started()
-        self.assertIs((await self.ask(command="init"))["made"], True)
-        self.assertIs((await self.ask(command="init"))["made"], False)
+        self.assertIs((await self.ask(Init()))["made"], True)
+        self.assertIs((await self.ask(Init()))["made"], False)
         await self.assert_all_wait("no domain yet")
-        self.assertIn("no domain", (await self.ask(command="status"))["store"]["trouble"])
+        self.assertIn("no domain", (await self.ask(Status()))["store"]["trouble"])
         await self.accounts()
-        self.assertIsNone((await self.ask(command="status"))["store"]["trouble"])
+        self.assertIsNone((await self.ask(Status()))["store"]["trouble"])
         self.assertEqual(daemon.telemetry.counters["mail-taken-again"], 1)
         heard = await self.away(self.answers)
         codes = [answer[:3] for asked, answer in heard.items() if not asked.startswith("PASS")]
@@ -120,7 +121,7 @@ class MissingStoreTests(DaemonCase):
         self.started()
         await self.assert_all_wait("store of this system is missing")
         shutil.move(kept, self.state / "mail.sqlite")
-        self.assertIsNone((await self.ask(command="status"))["store"]["trouble"])
+        self.assertIsNone((await self.ask(Status()))["store"]["trouble"])
         heard = await self.away(self.answers)
         self.assertEqual((heard[f"<{BOB}>"][:3], heard["<nobody@example.test>"][:3]), ("250", "550"))
 
@@ -133,8 +134,8 @@ class MissingStoreTests(DaemonCase):
         path, kept = self.state / "mail.sqlite", self.state.with_name("kept.sqlite")
         shutil.move(path, kept)
         await self.assert_all_wait("store of this system is missing")
-        self.assertIn("mail.sqlite", (await self.ask(command="status"))["store"]["trouble"])
-        await self.ask(command="status")
+        self.assertIn("mail.sqlite", (await self.ask(Status()))["store"]["trouble"])
+        await self.ask(Status())
         self.assertEqual(self.critical(daemon), 2, "one line before the first domain, one since the store is gone")
         other = self.state.with_name("other")
         await self.away(make_other, other)

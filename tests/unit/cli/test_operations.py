@@ -22,6 +22,7 @@ from emailsys.interfaces import Fate, Settlement
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Client, Envelope, LocalRoute, Recipient, RemoteRoute
 from emailsys.mail.quantities import shown_size
+from emailsys.ops.requests import Trace
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
 from emailsys.telemetry import Telemetry
@@ -202,7 +203,7 @@ class RoutingTests(OperationsCase):
         self.assertEqual(len(self.told("route", "list")), 1)
         self.refused(Exit.DATA, "route", "set", "no host at all")
         said = self.refused(Exit.DATA, "route", "set", "a.example", "--tls", "none", "--implicit-tls")
-        self.assertIn("another policy where implicit_tls is true", said)
+        self.assertIn("another policy if implicit_tls is true", said)
         _, _, said = self.run_it("route", "set", "a.example", "--to", "odd.example", "--port", "465")
         self.assertIn("warning: route.implicit_tls: false; hosts await TLS", said)
         self.fine("route", "remove", "--to", "odd.example")
@@ -324,19 +325,24 @@ class LifeTests(OperationsCase):
         """In parts of a second each; what is found is told at the end, once."""
         queue_id = self.accept()
         parts = [
-            {"lives": [], "cursor": "7", "looked": 5000, "reached": "2026-01-02T03:04:05Z"},
-            {"lives": self.told("trace", queue_id), "cursor": None, "looked": 10, "reached": "2026-01-01T00:00:00Z"},
+            {"lives": [], "cursor": "7", "messages_read": 5000, "read_back_to": "2026-01-02T03:04:05Z"},
+            {
+                "lives": self.told("trace", queue_id),
+                "cursor": None,
+                "messages_read": 10,
+                "read_back_to": "2026-01-01T00:00:00Z",
+            },
         ]
         asked: list[Any] = []
 
-        def answer(where: Any, request: dict[str, Any]) -> Any:
+        def answer(where: Any, request: Trace) -> Any:
             asked.append(request)
             return parts[len(asked) - 1]
 
         self.patch(trace_command, "administer", answer)
         self.patch(output, "is_watched", lambda: True)
         _, out, err = self.run_it("trace", "dave@example.net", "--since", "3d")
-        self.assertEqual([request["cursor"] for request in asked], [None, "7"])
+        self.assertEqual([request.cursor for request in asked], [None, "7"])
         self.assertIn("5000 messages looked at, back to 2026-01-02", err)
         self.assertEqual(out.count(f"message {queue_id}"), 1)
 

@@ -19,8 +19,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from emailsys.interfaces import StoreFull
+from emailsys.mail.address import Address
 from emailsys.operations import IAccounts
-from emailsys.ops import control
+from emailsys.ops import control, requests
 from emailsys.ops.commands import Commands
 from emailsys.ops.control import (
     MAX_REQUEST_OCTETS,
@@ -33,10 +34,13 @@ from emailsys.ops.control import (
     bind_control,
     peer_uid,
 )
+from emailsys.ops.requests import Request
 from emailsys.ops.store_access import Hooks
 from emailsys.telemetry import Telemetry
 from tests.fakes.store.memory_store import MemoryStore
 
+ANN = Address("ann", "example.test")
+BOB = Address("bob", "example.test")
 UNBOUNDED = {"quota": None, "used": None}
 
 
@@ -55,20 +59,20 @@ class Case(SynchronousTestCase):
         assert isinstance(answer, dict)
         return answer
 
-    def result(self, **request: object) -> Any:
+    def result(self, request: Request) -> Any:
         answer = self.answer(request)
         self.assertIn("result", answer, answer)
         return answer["result"]
 
-    def error(self, **request: object) -> tuple[str, str]:
+    def error(self, request: object) -> tuple[str, str]:
         answer = self.answer(request)
         self.assertIn("error", answer, answer)
         return answer["error"]["kind"], answer["error"]["message"]
 
     def with_users(self) -> None:
-        self.result(command="domain.add", name="example.test", postmaster=["ann", "example.test"])
-        for name in ("ann", "bob"):
-            self.result(command="user.add", address=[name, "example.test"], credentials=[["argon2id", "secret"]])
+        self.result(requests.DomainAdd("example.test", ANN))
+        for address in (ANN, BOB):
+            self.result(requests.UserAdd(address, [("argon2id", "secret")]))
 
 
 class CommandTests(Case):
@@ -78,24 +82,24 @@ class CommandTests(Case):
         """The ordinary life of a small system."""
         self.with_users()
         self.assertEqual(
-            self.result(command="domain.list"),
+            self.result(requests.DomainList()),
             [{"name": "example.test", "postmaster": "ann@example.test", "users": 2, "octets": 0, **UNBOUNDED}],
         )
         self.assertEqual(
-            self.result(command="user.list", domain=None),
+            self.result(requests.UserList()),
             [
                 {"address": "ann@example.test", "enabled": True, "messages": 0, "octets": 0, **UNBOUNDED},
                 {"address": "bob@example.test", "enabled": True, "messages": 0, "octets": 0, **UNBOUNDED},
             ],
         )
-        self.result(command="user.remove", address=["bob", "example.test"], purge=False)
-        self.assertEqual(len(self.result(command="user.list", domain="example.test")), 1)
+        self.result(requests.UserRemove(BOB, False))
+        self.assertEqual(len(self.result(requests.UserList("example.test"))), 1)
 
     def test_a_password_and_a_login_that_is_switched_off_reach_the_account(self) -> None:
         """password, disable and enable."""
         self.with_users()
-        self.result(command="user.password", address=["bob", "example.test"], credentials=[["argon2id", "other"]])
-        self.result(command="user.enabled", address=["bob", "example.test"], enabled=False)
+        self.result(requests.UserPassword(BOB, [("argon2id", "other")]))
+        self.result(requests.UserEnabled(BOB, False))
         login = self.successResultOf(defer.Deferred.fromCoroutine(self.accounts.find_login(("bob", "example.test"))))
         assert login is not None
         self.assertEqual((login.secret("argon2id"), login.account.enabled), ("other", False))
@@ -103,16 +107,16 @@ class CommandTests(Case):
     def test_what_cannot_be_done_is_refused_with_the_reason(self) -> None:
         """A domain with users stays."""
         self.with_users()
-        kind, message = self.error(command="domain.remove", name="example.test")
+        kind, message = self.error(requests.DomainRemove("example.test"))
         self.assertEqual(kind, "refused")
         self.assertIn("users", message)
-        self.assertEqual(self.error(command="domain.remove", name="other.test")[0], "refused")
+        self.assertEqual(self.error(requests.DomainRemove("other.test"))[0], "refused")
 
     def test_each_answer_tells_which_store_it_is_from_where_that_is_not_the_default(self) -> None:
         """A command says so on stderr, whatever configuration it would have looked for itself."""
         url = "postgresql://mail@db.example/mail"
         self.commands = Commands(self.store, self.telemetry, Hooks(store=url))
-        for request in ({"command": "domain.list"}, {"command": "user.list", "domain": "no.test"}, {"command": 7}):
+        for request in (requests.DomainList(), requests.UserList("no.test"), {"command": 7}):
             self.assertEqual(self.answer(request)["store"], url)
 
     def test_a_malformed_request_is_told_field_and_what_is_allowed(self) -> None:
@@ -127,16 +131,16 @@ class CommandTests(Case):
             ({"credentials": [["argon2id"]]}, "credentials: found"),
             ({"more": 1}, "more: found a field that this command does not have"),
         ):
-            kind, message = self.error(**{**good, **change})
+            kind, message = self.error({**good, **change})
             self.assertEqual(kind, "malformed")
             self.assertTrue(message.startswith(expected), message)
         for name in ("", "foo bar", "-x", "a@b", "[192.0.2.1]", "x..y", "x.", "a\nb", "a" * 64, "under_score"):
-            kind, message = self.error(command="domain.add", name=name, postmaster=["a", "example.test"])
+            kind, message = self.error({"command": "domain.add", "name": name, "postmaster": ["a", "example.test"]})
             self.assertEqual((kind, message[:12]), ("malformed", "name: found "), name)
             self.assertIn("allowed: a domain name", message)
-        self.assertIn("purge", self.error(command="user.remove", address=["a", "b"], purge="yes")[1])
-        self.assertIn("domain", self.error(command="user.list", domain=5)[1])
-        self.assertIn("name", self.error(command="domain.remove")[1])
+        self.assertIn("purge", self.error({"command": "user.remove", "address": ["a", "b"], "purge": "yes"})[1])
+        self.assertIn("domain", self.error({"command": "user.list", "domain": 5})[1])
+        self.assertIn("name", self.error({"command": "domain.remove"})[1])
         others: tuple[object, ...] = (None, 5, [], "text")
         for request in others:
             self.assertEqual(self.answer(request)["error"]["kind"], "malformed")
@@ -148,7 +152,7 @@ class CommandTests(Case):
             raise StoreFull("the disk is full")
 
         self.patch(self.accounts, "list_users", full)
-        kind, message = self.error(command="user.list", domain=None)
+        kind, message = self.error(requests.UserList())
         self.assertEqual(kind, "busy")
         self.assertIn("the disk is full", message)
 
@@ -159,16 +163,16 @@ class CommandTests(Case):
             raise ZeroDivisionError("deep inside")
 
         self.patch(self.accounts, "list_users", broken)
-        kind, message = self.error(command="user.list", domain=None)
+        kind, message = self.error(requests.UserList())
         self.assertEqual(kind, "defect")
         self.assertNotIn("deep inside", message)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_the_status_comes_from_the_daemon(self) -> None:
         """Without a daemon there is none."""
-        self.assertEqual(self.result(command="status"), {"pid": 5})
+        self.assertEqual(self.result(requests.Status()), {"pid": 5})
         self.commands = Commands(self.store, self.telemetry)
-        self.assertEqual(self.error(command="status")[0], "malformed")
+        self.assertEqual(self.error(requests.Status())[0], "malformed")
 
 
 class ProtocolTests(Case):
@@ -353,24 +357,24 @@ class SocketTests(SynchronousTestCase):
         """A socket's name is limited to 108 octets by the kernel, a state folder is not."""
         self.folder = self.folder / ("d" * 100) / ("e" * 100)
         self.folder.mkdir(parents=True)
-        self.assertEqual(ask(self.serve(b'{"result":1}\n'), {"command": "status"}), {"result": 1})
+        self.assertEqual(ask(self.serve(b'{"result":1}\n'), requests.Status()), {"result": 1})
 
     def test_no_daemon_and_a_dead_one_are_the_same(self) -> None:
         """The command goes to the store itself then."""
         with self.assertRaises(NoDaemon):
-            ask(self.folder, {"command": "status"})
+            ask(self.folder, requests.Status())
         bind_control(self.folder).close()
         with self.assertRaises(NoDaemon):
-            ask(self.folder, {"command": "status"})
+            ask(self.folder, requests.Status())
 
     def test_a_daemon_that_breaks_off_or_babbles_is_told(self) -> None:
         """Never taken for success."""
         for octets in (b"", b"nonsense\n", b"[]\n"):
             with self.assertRaises(ControlFailed):
-                ask(self.serve(octets), {"command": "status"})
+                ask(self.serve(octets), requests.Status())
 
     def test_a_daemon_that_does_not_answer_is_not_waited_for_for_ever(self) -> None:
         """The command ends with a reason."""
         with bind_control(self.folder), self.assertRaises(ControlFailed) as caught:
-            ask(self.folder, {"command": "status"}, timeout=0.05)
+            ask(self.folder, requests.Status(), timeout=0.05)
         self.assertIn("did not answer within 0.05 seconds", str(caught.exception))

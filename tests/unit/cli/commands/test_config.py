@@ -9,6 +9,7 @@ from pathlib import Path
 from emailsys.config.exit_status import Exit
 from emailsys.config.loader import example
 from emailsys.ops import control
+from emailsys.ops.requests import Request, RouteList
 from tests.unit.cli.test_main import Case as CLICase
 
 
@@ -114,9 +115,9 @@ class ConfigTests(CLICase):
             {**route, "to": "b.example", "from": None, "certificate_name": "c.example", "implicit_tls": True},
         ]
 
-        def ask(folder: Path, request: dict[str, str]) -> dict[str, object]:
-            self.assertEqual((folder, request), (self.state, {"command": "route.list"}))
-            return {"result": rows}
+        def ask(folder: Path, request: Request) -> dict[str, object]:
+            self.assertEqual(folder, self.state)
+            return {"result": rows if request == RouteList() else {}}
 
         self.patch(control, "ask", ask)
         path = self.write('hostname = "mx.example.org"\n[[routing.routes]]\nhost = "d.example"\n')

@@ -22,6 +22,7 @@ from emailsys.cli.tryout.dialogue import Dialogue, DialogueFailed, Transcript, d
 from emailsys.cli.tryout.round_trip import ALICE, BOB, compose, stuffed
 from emailsys.cli.tryout.sample_commands import ready_made
 from emailsys.config.exit_status import Exit
+from emailsys.ops.requests import Status
 from emailsys.supervisor import FolderLock
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -225,7 +226,7 @@ class StartTests(SynchronousTestCase):
         self.assertEqual(caught.exception.status, Exit.CONFIG)
         self.assertIn("nonsense: found an unknown key", caught.exception.message)
         with self.assertRaises(Refused):
-            daemon.ask({"command": "status"})
+            daemon.ask(Status())
 
     def test_a_second_try_on_the_folder_names_the_process(self) -> None:
         """The first goes on."""

@@ -1,0 +1,370 @@
+"""Requests on the control socket: one frozen dataclass for each command, read from JSON and written as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar, Final, get_type_hints
+
+from emailsys.operations import QueueFilter
+from emailsys.ops.request_values import (
+    AliasName,
+    AnyText,
+    Change,
+    Credentials,
+    Cursor,
+    DomainName,
+    Flag,
+    Form,
+    LifeLimit,
+    MailAddress,
+    MailAddresses,
+    MailAddressesOrNone,
+    MailAddressOrNone,
+    MalformedRequest,
+    OctetsOrNone,
+    Policy,
+    Port,
+    RouteDomain,
+    RowId,
+    RowLimit,
+    Seconds,
+    SecretText,
+    State,
+    Text,
+    TextOrNone,
+    Texts,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request; its fields are checked when it is made.
+
+    @raise MalformedRequest: a field has a value that is not allowed.
+    """
+
+    #: The name of the command in the JSON object.
+    command: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for name, form in _forms(type(self)).items():
+            value = getattr(self, name)
+            if not form.is_valid(value):
+                raise form.error(name, value)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON object of this request."""
+        values = {name: form.encode(getattr(self, name)) for name, form in _forms(type(self)).items()}
+        return {"command": self.command, **values}
+
+
+# The forms of the fields of each kind, worked out when the first request of that kind is made.
+_FORMS: Final[dict[type[Request], dict[str, Form]]] = {}
+
+
+def _forms(kind: type[Request]) -> dict[str, Form]:
+    if kind not in _FORMS:
+        hints = get_type_hints(kind, include_extras=True)
+        _FORMS[kind] = {field.name: hints[field.name].__metadata__[0] for field in fields(kind)}
+    return _FORMS[kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Request):
+    """Describe the running daemon."""
+
+    command = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class Init(Request):
+    """Make an empty store if there is none."""
+
+    command = "init"
+
+
+@dataclass(frozen=True, slots=True)
+class DomainAdd(Request):
+    """Add a domain with its addresses postmaster and abuse."""
+
+    command = "domain.add"
+    name: DomainName
+    postmaster: MailAddress
+
+
+@dataclass(frozen=True, slots=True)
+class DomainList(Request):
+    """List the domains."""
+
+    command = "domain.list"
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRemove(Request):
+    """Remove a domain that has no users."""
+
+    command = "domain.remove"
+    name: Text
+
+
+@dataclass(frozen=True, slots=True)
+class DomainQuota(Request):
+    """Set the quota of a domain: 0 for none, None for the default."""
+
+    command = "domain.quota"
+    name: Text
+    octets: OctetsOrNone
+
+
+@dataclass(frozen=True, slots=True)
+class UserAdd(Request):
+    """Add an account."""
+
+    command = "user.add"
+    address: MailAddress
+    credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class UserList(Request):
+    """List the accounts of a domain, or all accounts."""
+
+    command = "user.list"
+    domain: TextOrNone = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserRemove(Request):
+    """Remove an account; with `purge` also the mail in its maildrop."""
+
+    command = "user.remove"
+    address: MailAddress
+    purge: Flag
+
+
+@dataclass(frozen=True, slots=True)
+class UserPassword(Request):
+    """Replace the credentials of an account."""
+
+    command = "user.password"
+    address: MailAddress
+    credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class UserEnabled(Request):
+    """Enable or disable the login of an account."""
+
+    command = "user.enabled"
+    address: MailAddress
+    enabled: Flag
+
+
+@dataclass(frozen=True, slots=True)
+class UserQuota(Request):
+    """Set the quota of an account: 0 for none, None for the default."""
+
+    command = "user.quota"
+    address: MailAddress
+    octets: OctetsOrNone
+
+
+@dataclass(frozen=True, slots=True)
+class AliasSet(Request):
+    """Replace the targets of an alias."""
+
+    command = "alias.set"
+    name: AliasName
+    targets: MailAddresses
+
+
+@dataclass(frozen=True, slots=True)
+class AliasAdd(Request):
+    """Add targets to an alias."""
+
+    command = "alias.add"
+    name: AliasName
+    targets: MailAddresses
+
+
+@dataclass(frozen=True, slots=True)
+class AliasRemove(Request):
+    """Remove targets from an alias; without targets, remove the alias."""
+
+    command = "alias.remove"
+    name: AliasName
+    targets: MailAddressesOrNone = None
+
+
+@dataclass(frozen=True, slots=True)
+class AliasList(Request):
+    """List the aliases of a domain, or all aliases."""
+
+    command = "alias.list"
+    domain: TextOrNone = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSet(Request):
+    """Set the route for a recipient domain and a sender domain, "" for every domain."""
+
+    command = "route.set"
+    host: Text
+    tls: Policy
+    port: Port = 25
+    recipient_domain: RouteDomain = ""
+    sender_domain: RouteDomain = ""
+    implicit_tls: Flag = False
+    certificate_name: AnyText = ""
+    username: AnyText = ""
+    password: SecretText = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRemove(Request):
+    """Remove the route for a recipient domain and a sender domain, "" for every domain."""
+
+    command = "route.remove"
+    recipient_domain: AnyText = ""
+    sender_domain: AnyText = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteList(Request):
+    """List the routes of the store."""
+
+    command = "route.list"
+
+
+@dataclass(frozen=True, slots=True)
+class RouteExplain(Request):
+    """Explain where mail for an address goes, from a sender or from any."""
+
+    command = "route.explain"
+    address: MailAddress
+    sender: MailAddressOrNone = None
+
+
+@dataclass(frozen=True, slots=True)
+class _QueueRequest(Request):
+    """A request about the queue rows for which every given condition holds; see `QueueFilter`."""
+
+    queue_ids: Texts = ()
+    domain: AnyText = ""
+    sender: AnyText = ""
+    state: State = None
+    older_than: Seconds = 0.0
+
+    @property
+    def rows(self) -> QueueFilter:
+        """The conditions, as the store takes them."""
+        return QueueFilter(self.queue_ids, self.domain, self.sender, self.state, self.older_than)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueList(_QueueRequest):
+    """List at most `limit` rows of the queue, those behind the row `after`."""
+
+    command = "queue.list"
+    limit: RowLimit = 100
+    after: RowId = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSummary(Request):
+    """Count the rows of the queue by recipient domain."""
+
+    command = "queue.summary"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueChangeRows(_QueueRequest):
+    """Retry, hold, release or drop rows of the queue."""
+
+    command = "queue.change"
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Trace(Request):
+    """Search for messages, for at most `seconds`; the next request continues at the answer's cursor.
+
+    `max_age` is in seconds, 0 for no limit.
+    """
+
+    command = "trace"
+    query: Text
+    limit: LifeLimit
+    max_age: Seconds = 0.0
+    cursor: Cursor = None
+    seconds: Seconds = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verify(Request):
+    """Check part of the store, for at most `seconds`; the next request continues at the answer's cursor."""
+
+    command = "verify"
+    cursor: Cursor = None
+    seconds: Seconds = 1.0
+
+
+REQUESTS: Final[dict[str, type[Request]]] = {
+    kind.command: kind
+    for kind in (
+        DomainAdd,
+        DomainList,
+        DomainRemove,
+        DomainQuota,
+        UserAdd,
+        UserList,
+        UserRemove,
+        UserPassword,
+        UserEnabled,
+        UserQuota,
+        AliasSet,
+        AliasAdd,
+        AliasRemove,
+        AliasList,
+        RouteSet,
+        RouteRemove,
+        RouteList,
+        RouteExplain,
+        QueueList,
+        QueueSummary,
+        QueueChangeRows,
+        Trace,
+        Verify,
+        Status,
+        Init,
+    )
+}
+
+
+def read_request(document: object) -> Request:
+    """Make the request that a JSON value describes.
+
+    @raise MalformedRequest: it is not an object with a known command and the fields of this command.
+    """
+    if not isinstance(document, dict):
+        raise MalformedRequest(f"found {type(document).__name__}; allowed: a JSON object with the field command")
+    given = dict(document)
+    name = given.pop("command", None)
+    kind = REQUESTS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise MalformedRequest(f"command: found {name!r}; allowed: {', '.join(REQUESTS)}")
+    values: dict[str, Any] = {}
+    forms = _forms(kind)
+    for field in fields(kind):
+        form = forms[field.name]
+        if field.name in given:
+            value = given.pop(field.name)
+            try:
+                values[field.name] = form.decode(value)
+            except (TypeError, ValueError):
+                raise form.error(field.name, value) from None
+        elif field.default is MISSING:
+            raise MalformedRequest(f"{field.name}: found nothing; allowed: {form.allowed}")
+    if given:
+        raise MalformedRequest(f"{min(map(str, given))}: found a field that this command does not have")
+    return kind(**values)
