@@ -26,12 +26,13 @@ LAW: Final[dict[str, frozenset[str]]] = {
     "operations": frozenset({"mail"}),
     "config": frozenset({"mail"}),
     "telemetry": frozenset(),
+    "upstream": frozenset(),
     "wire": frozenset({"mail"}),
-    "net": frozenset({"mail", "wire", "interfaces", "telemetry", SETTINGS}),
+    "net": frozenset({"mail", "wire", "interfaces", "telemetry", "upstream", SETTINGS}),
     "store": frozenset({"mail", "interfaces", "operations", "telemetry", SETTINGS}),
     "policy": frozenset({"mail", "interfaces", "operations", "telemetry", "passwords", SETTINGS}),
     "delivery": frozenset({"mail", "interfaces", "telemetry", SETTINGS}),
-    "client": frozenset({"mail", "wire", "net", "telemetry", SETTINGS, "config.values"}),
+    "client": frozenset({"mail", "wire", "net", "telemetry", "upstream", SETTINGS, "config.values"}),
     "ops": frozenset({"mail", "interfaces", "operations", "telemetry", SETTINGS}),
 }
 # These stand on top, each on those before it; nothing below imports them.

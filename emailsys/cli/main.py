@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 import threading
@@ -15,6 +14,7 @@ import click
 
 from emailsys import __version__
 from emailsys.config.exit_status import MEANING, Exit
+from emailsys.upstream import end_process, run_exit_functions
 
 PROGRAM: Final = "emailsys"
 #: The variable by which a shell asks for completions.
@@ -135,8 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if threading.active_count() == 1:
         # The interpreter would take apart what was imported, object by object, for 13 ms where Twisted was for 40; the
         # kernel takes all of it back at once.
-        atexit._run_exitfuncs()
-        os._exit(status)
+        run_exit_functions()
+        end_process(status)
     sys.exit(status)
 
 

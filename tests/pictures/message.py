@@ -10,7 +10,7 @@ from html import escape
 from typing import Final
 
 # Values, seams, the log and the composition root act at nearly every step.
-_EVERYWHERE: Final = frozenset({"mail", "config", "interfaces", "operations", "telemetry", "tap", "ops"})
+_EVERYWHERE: Final = frozenset({"mail", "config", "interfaces", "operations", "telemetry", "upstream", "tap", "ops"})
 # Pixels.
 _COLUMN: Final = 176
 _STEP: Final = 196

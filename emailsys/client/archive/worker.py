@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from emailsys.upstream import end_process
+
 if TYPE_CHECKING:
     from emailsys.client.archive.archive import Archive
     from emailsys.client.archive.deferred_index import Behind
@@ -56,7 +58,7 @@ def start(root: Path, now: Callable[[], datetime]) -> SecondProcess | None:
             _live(root, now, asked, answered)
         finally:
             # Nothing of what the first process wants done at its end is ours.
-            os._exit(0)
+            end_process(0)
     os.close(asked)
     os.close(answered)
     return SecondProcess(process, open(requests, "wb", buffering=0), open(answers, "rb"))

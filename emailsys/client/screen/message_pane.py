@@ -16,6 +16,7 @@ from textual.widgets.data_table import ColumnKey
 from emailsys.client.archive.values import Flag, Summary
 from emailsys.client.display.list_text import correspondent, letters, size, when
 from emailsys.client.text.terminal import safe_line
+from emailsys.upstream import measure_columns_again
 
 #: Messages that are asked for at once.
 PAGE: Final = 200
@@ -66,7 +67,7 @@ class MessagePane(DataTable[Text]):
         )
         column = self.columns[ColumnKey("subject")]
         column.width = max(self.size.width - others - 2 * self.cell_padding - self.scrollbar_size_vertical, 12)
-        self._require_update_dimensions = True
+        measure_columns_again(self)
         self.refresh(layout=True)
 
     @property

@@ -11,6 +11,8 @@ from twisted.internet.interfaces import IPushProducer, IReactorTime, IReadWriteD
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
+from emailsys.upstream import unsent
+
 # Seconds between two looks at what the kernel did not take yet.
 _LOOK_AGAIN: Final = 0.05
 # tcpi_bytes_acked in struct tcp_info (linux/tcp.h): what the peer has acknowledged so far.
@@ -39,30 +41,6 @@ def begin_writing(transport: Any) -> bool:
     # We collect what belongs together ourselves; Nagle's algorithm would hold the second write for 40 ms.
     transport.setTcpNoDelay(True)
     return bool(IReadWriteDescriptor.providedBy(transport))
-
-
-def write_at_once(transport: Any, octets: bytes) -> None:
-    """Give the socket what it takes now, in the clear, and the transport the rest.
-
-    To wait for the reactor's next round, two changes of its poll set included, costs more than all that was done for
-    these octets before. Where others wait already, or the socket has an error, that round is the place to go on.
-    """
-    if not (transport.dataBuffer or transport._tempDataBuffer):
-        written = transport.writeSomeData(octets)
-        if isinstance(written, int):
-            octets = octets[written:]
-    if octets:
-        transport.write(octets)
-
-
-def unsent(transport: Any) -> int:
-    """How many octets Twisted holds because the kernel did not take them yet; with TLS, as they were encrypted.
-
-    0 where that is not known. A TLS layer gathers small writes until the reactor's next turn; those are not counted.
-    """
-    # A TLS layer hands what it does not know itself to the transport below it.
-    held = getattr(transport, "dataBuffer", b"")
-    return len(held) - getattr(transport, "offset", 0) + getattr(transport, "_tempDataLen", 0)
 
 
 def progress(transport: Any) -> tuple[int, int]:

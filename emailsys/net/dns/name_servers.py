@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from emailsys.mail.reply import Reply
+from emailsys.upstream import SocketPerQuery
 
 # Seconds after which a question is asked again; with several name servers, each is asked before the next.
 _RETRIES: Final = (1, 2, 4, 8)
@@ -125,17 +126,19 @@ class _TCPFactory(client.DNSClientFactory):
         return protocol
 
 
-class _Resolver(client.Resolver):
+class _Resolver(SocketPerQuery, client.Resolver):
     """The stock one asks for ever where an answer is cut off over TCP too."""
 
     def __init__(self, servers: Sequence[tuple[str, int]], reactor: Any) -> None:
         super().__init__(servers=list(servers), timeout=_RETRIES, reactor=reactor)
         self.factory = _TCPFactory(self, reactor)
+        self._sockets = reactor
 
-    def _connectedProtocol(self, interface: str = "") -> dns.DNSDatagramProtocol:
+    @override
+    def open_socket(self, interface: str) -> dns.DNSDatagramProtocol:
         """A socket for one question, so that an answer must guess its port too."""
-        protocol = _Datagrams(self, reactor=self._reactor)
-        self._reactor.listenUDP(0, protocol, interface=interface, maxPacketSize=4096)
+        protocol = _Datagrams(self, reactor=self._sockets)
+        self._sockets.listenUDP(0, protocol, interface=interface, maxPacketSize=4096)
         return protocol
 
     @override

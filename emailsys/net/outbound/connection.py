@@ -19,13 +19,14 @@ from emailsys.mail.next_hop import Host, NextHop, TLSPolicy
 from emailsys.mail.reply import BROKEN_OFF, Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.base.failures import why
-from emailsys.net.base.socket_writes import begin_writing, write_at_once
+from emailsys.net.base.socket_writes import begin_writing
 from emailsys.net.outbound import state as states
 from emailsys.net.outbound.body import BodyFlow
 from emailsys.net.outbound.owner import Owner
 from emailsys.net.outbound.pending import Errand, Errands
 from emailsys.net.outbound.time_limits import ClientDeadline
 from emailsys.net.tls.server import TLSConfigError, describe
+from emailsys.upstream import write_at_once
 from emailsys.wire.smtp import client_events
 from emailsys.wire.smtp.client import SMTPClientSession
 from emailsys.wire.smtp.client_events import Ready, Settled, Step, Unusable

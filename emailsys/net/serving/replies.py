@@ -14,8 +14,9 @@ from twisted.internet.task import deferLater
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
-from emailsys.net.base.socket_writes import Outflow, begin_writing, taken, write_at_once
+from emailsys.net.base.socket_writes import Outflow, begin_writing, taken
 from emailsys.net.serving.turn_end import Turn
+from emailsys.upstream import write_at_once
 
 # Octets that wait to be acted on before reading from the peer pauses, and replies that wait before they are written.
 MAX_WAITING_OCTETS: Final = 64 * 1024

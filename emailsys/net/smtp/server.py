@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn
+from typing import Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.mail import smtp
@@ -15,15 +15,12 @@ from emailsys.net.serving.admission import TurnedAway
 from emailsys.net.serving.session_ids import session_names
 from emailsys.net.smtp.service import SMTPService
 from emailsys.net.smtp.transaction import SMTPReception
+from emailsys.upstream import NoStockDelivery, never_reached
 from emailsys.wire.smtp.order import Stage
 from emailsys.wire.smtp.server import Answer, Body, Command, Drop, Event
 
 
-def _never_reached(self: object, *arguments: object, **named: object) -> NoReturn:
-    raise RuntimeError("twisted.mail's own way of input and delivery is never taken")
-
-
-class ESMTPServer(SMTPReception):
+class ESMTPServer(NoStockDelivery, SMTPReception):
     """One SMTP session. Made by an ESMTPServerFactory.
 
     Of twisted.mail's protocol it keeps the frame: the dispatch to `do_X` and `ext_X`, `extensions`, `delivery` and its
@@ -132,13 +129,10 @@ class ESMTPServer(SMTPReception):
         self.reply(replies.CLOSING)
         self.close()
 
-    # Stock ways that would bypass ours
-    lineReceived = lineLengthExceeded = dataLineReceived = sendLine = _never_reached
-    state_COMMAND = state_DATA = state_AUTH = _never_reached
-    do_UNKNOWN = sendSyntaxError = sendCode = greeting = _never_reached
-    _cbFromValidate = _ebFromValidate = _cbToValidate = _ebToValidate = _never_reached
-    _messageHandled = _disconnect = _never_reached
-    _cbAnonymousAuthentication = _cbAuthenticated = _ebAuthenticated = _never_reached
+    # Stock ways that would bypass ours; the private ones are disabled by NoStockDelivery.
+    lineReceived = lineLengthExceeded = dataLineReceived = sendLine = never_reached
+    state_COMMAND = state_DATA = state_AUTH = never_reached
+    do_UNKNOWN = sendSyntaxError = sendCode = greeting = never_reached
 
 
 class ESMTPServerFactory(smtp.SMTPFactory):

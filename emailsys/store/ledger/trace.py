@@ -92,7 +92,7 @@ class Trace:
 def _extent(part: Any) -> Callable[[Connection], tuple[int, int, int]]:
     """How many messages a part has, the first id of them and when the first arrived."""
     asked = select(func.count(), func.min(part.c.message_id), func.min(part.c.arrived_at))
-    return lambda connection: connection.execute(asked).one()._tuple()
+    return lambda connection: tuple(connection.execute(asked).one())
 
 
 def _fits(query: str) -> Callable[[Any], Any]:

@@ -1,23 +1,25 @@
-"""twistd under coverage: the figures are saved before it ends itself by the signal that stopped it."""
+"""twistd under coverage: saves the figures before the process ends itself with the signal that stopped it."""
 
 from __future__ import annotations
 
+import os
+
 import coverage
-from twisted.application import app
 from twisted.scripts.twistd import run
 
-_end = app._exitWithSignal
+_kill = os.kill
 
 
-def _save_and_end(number: int) -> None:
+def _save_and_kill(process: int, number: int) -> None:
     measurement = coverage.Coverage.current()
-    if measurement is not None:
+    if measurement is not None and process == os.getpid():
         measurement.stop()
         measurement.save()
-    _end(number)
+    _kill(process, number)
 
 
-app._exitWithSignal = _save_and_end
+# After a signal has stopped the reactor, twistd sends the same signal to itself.
+os.kill = _save_and_kill
 
 if __name__ == "__main__":
     run()

@@ -26,6 +26,7 @@ from emailsys.client.archive import worker
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.writer import Keeper
 from emailsys.client.fetch.fetcher import Wanted
+from emailsys.upstream import end_process
 from tests.fakes.client.client_house import ClientHouse
 
 _CALLS = ("write", "fsync", "replace", "rename", "open", "unlink", "ftruncate", "utime")
@@ -42,7 +43,7 @@ def _die_at(step: int, mark: Path) -> None:
             count += 1
             if count == step:
                 mark.mkdir()
-                os._exit(_DIED)
+                end_process(_DIED)
             return call(*arguments, **named)
 
         return counted
@@ -98,9 +99,9 @@ def _fetch(folder: Path, name: str, port: int, keep: Keep, who: str, step: int |
             print(result, file=sys.stderr)
         if second is not None:
             second.close()
-        os._exit(0 if result.problem is None else 2)
+        end_process(0 if result.problem is None else 2)
     finally:
-        os._exit(3)
+        end_process(3)
 
 
 def _there(name: str, port: int) -> list[str]:

@@ -51,7 +51,6 @@ class MailReactorTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor = MailReactor()
-        self.addCleanup(self.reactor._poller.close)
         self.addCleanup(self.reactor.waker.connectionLost, None)
 
     def reader(self) -> tuple[Reader, socket.socket]:

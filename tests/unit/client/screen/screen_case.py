@@ -152,6 +152,15 @@ class Driver:
         self.case = case
         self.app = app
         self.pilot = pilot
+        #: The texts of the notifications so far.
+        self.toasts: list[str] = []
+        show = app.notify
+
+        def notify(message: str, **how: Any) -> None:
+            self.toasts.append(message)
+            show(message, **how)
+
+        case.patch(app, "notify", notify)
 
     @property
     def messages(self) -> Any:

@@ -16,6 +16,7 @@ from textual.widgets import Input
 
 from emailsys.client.archive.values import Flag, Place
 from tests.unit.client.screen.screen_case import Driver, ScreenCase
+from tests.upstream import screen_update
 
 SCREENS: Final = Path(__file__).parent / "screens"
 # Set to draw instead of to compare.
@@ -29,7 +30,7 @@ def drawn(app: Any) -> str:
     """What stands on the screen, without colours."""
     width, height = app.size
     console = Console(width=width, height=height, file=io.StringIO(), record=True, legacy_windows=False)
-    console.print(app.screen._compositor.render_update(full=True, screen_stack=app._background_screens))
+    console.print(screen_update(app))
     lines = [line.rstrip() for line in console.export_text(styles=False).split("\n")]
     return "\n".join(lines).rstrip("\n") + "\n"
 

@@ -6,7 +6,6 @@ import re
 
 from textual.containers import VerticalScroll
 from textual.widgets import Input, Static
-from textual.widgets._footer import FooterKey
 
 from emailsys.client.archive.values import INBOX, Addition, Flag, Place
 from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
@@ -246,7 +245,7 @@ class ReadingTests(ScreenCase):
         """As the help says: a click on Write opens a new message."""
 
         async def steps(driver: Driver) -> None:
-            (key,) = [one for one in driver.app.screen.query(FooterKey) if one.description == "Write"]
+            (key,) = [one for one in driver.app.screen.query("FooterKey") if "Write" in str(one.render())]
             await driver.pilot.click(key)
             await driver.until_screen("Composer")
             await driver.press("escape")

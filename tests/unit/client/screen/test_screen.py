@@ -188,7 +188,7 @@ class ProgramTests(ScreenCase):
             await driver.press("q")
             self.assertIs(driver.app.screen.focused, driver.messages)
             await driver.press("q")
-            await driver.until(lambda: driver.app._exit)
+            await driver.until(lambda: driver.app.return_code is not None)
 
         self.drive(steps)
         self.assertTrue(self.network.closed)

@@ -256,10 +256,10 @@ class WritingTests(ScreenCase):
         async def steps(driver: Driver) -> None:
             await driver.compose()
             await driver.press("ctrl+t")
-            await driver.until(lambda: any("To is empty" in one.message for one in driver.app._notifications))
+            await driver.until(lambda: any("To is empty" in one for one in driver.toasts))
             await driver.type("dora at example")
             await driver.press("ctrl+t")
-            await driver.until(lambda: any(one.message.startswith("To: ") for one in driver.app._notifications))
+            await driver.until(lambda: any(one.startswith("To: ") for one in driver.toasts))
             self.assertEqual(type(driver.app.screen).__name__, "Composer")
             await driver.press("escape")
             await driver.until_screen("MainScreen")

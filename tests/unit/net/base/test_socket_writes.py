@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.net.base.socket_writes import progress, taken, unsent
+from emailsys.net.base.socket_writes import progress, taken
+from emailsys.upstream import unsent
 from tests.dialogue.peers import LOOPBACK, MemoryPeer
 from tests.fakes.net.held_transport import Held
 from tests.fakes.net.pop3_house import LOGIN, SECOND, THIRD, POP3House

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReadWriteDescriptor, ITCPTransport
 from twisted.internet.task import Clock
-from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -298,10 +297,3 @@ class WritingTests(SynchronousTestCase):
     def test_an_error_is_left_to_the_reactor(self) -> None:
         _, transport = self.connected(ConnectionLost())
         self.assertEqual(transport._tempDataBuffer, [b"hello\r\n"])
-
-    def test_twisted_still_has_the_buffers_that_are_looked_at(self) -> None:
-        """An upgrade that renames them must not go unnoticed."""
-        descriptor = FileDescriptor(MemoryReactorClock())
-        descriptor.connected = 1
-        descriptor.write(b"waits")
-        self.assertEqual((descriptor.dataBuffer, descriptor._tempDataBuffer), (b"", [b"waits"]))

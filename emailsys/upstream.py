@@ -1,0 +1,114 @@
+"""Private names of Twisted, the standard library and Textual that emailsys depends on, all in one place.
+
+No other module uses a private name of another project; `tests/test_house.py` checks it. Each entry says why the public
+interface is not enough, and in which version the name was seen. `tests/unit/test_upstream.py` has a test for each
+name: when an upgrade changes one, that test fails first. The module imports none of these packages itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+#: Runs the functions registered with `atexit`. The standard library runs them only while the interpreter shuts down,
+#: and `emailsys.cli.main` skips that shutdown. Seen in CPython 3.11.
+run_exit_functions: Final[Callable[[], object]] = atexit._run_exitfuncs
+
+#: Ends the process at once with an exit status. The name is documented; its underscore is a warning: no cleanup runs.
+end_process: Final[Callable[[int], NoReturn]] = os._exit
+
+
+def write_at_once(transport: Any, octets: bytes) -> None:
+    """Write octets to the socket now, in the clear, and hand to the transport what the kernel does not accept.
+
+    A public `write` waits for the next round of the reactor and changes its poll set twice. That costs more than all
+    the work done for these octets before. Octets that already wait go first, so then the transport gets these too.
+
+    `_tempDataBuffer` holds the octets written since the last round; `dataBuffer` alone holds only older ones.
+    Seen in Twisted 26.10 (`twisted.internet.abstract.FileDescriptor`).
+    """
+    if not (transport.dataBuffer or transport._tempDataBuffer):
+        written = transport.writeSomeData(octets)
+        # On an error the reactor's next round ends the connection.
+        if isinstance(written, int):
+            octets = octets[written:]
+    if octets:
+        transport.write(octets)
+
+
+def unsent(transport: Any) -> int:
+    """Count the octets that Twisted holds because the kernel has not accepted them; under TLS, after encryption.
+
+    Returns 0 if the transport does not tell. Small writes that a TLS layer still gathers are not counted. A TLS layer
+    passes attributes it does not have on to the transport below it.
+
+    `_tempDataLen` is the length of `_tempDataBuffer`. Seen in Twisted 26.10
+    (`twisted.internet.abstract.FileDescriptor`).
+    """
+    held = getattr(transport, "dataBuffer", b"")
+    return len(held) - getattr(transport, "offset", 0) + getattr(transport, "_tempDataLen", 0)
+
+
+class UnloggedPoll:
+    """Mixin for `EPollReactor`: dispatch each event without a log context around it.
+
+    `EPollReactor.doPoll` offers no hook between the poll and the dispatch, so it is replaced as a whole.
+    Seen in Twisted 26.10 (`twisted.internet.epollreactor`, `twisted.internet.posixbase`).
+    """
+
+    _poller: Any
+    _selectables: dict[int, Any]
+    _doReadOrWrite: Callable[[Any, int, int], None]
+
+    def doPoll(self, timeout: float | None) -> None:
+        for descriptor, event in self._poller.poll(timeout, len(self._selectables)):
+            # An event handled earlier in this round may have closed this descriptor.
+            selectable = self._selectables.get(descriptor)
+            if selectable is not None:
+                self._doReadOrWrite(selectable, descriptor, event)
+
+
+class SocketPerQuery:
+    """Mixin for `twisted.names.client.Resolver`: the subclass opens the UDP socket of each query.
+
+    The stock method chooses a port by itself and builds a stock protocol, and no public method does either.
+    Seen in Twisted 26.10.
+    """
+
+    def _connectedProtocol(self, interface: str = "") -> Any:
+        return self.open_socket(interface)
+
+    @abstractmethod
+    def open_socket(self, interface: str) -> Any:
+        """Open a socket for one query and return its protocol, a `DNSDatagramProtocol`."""
+
+
+def never_reached(self: object, *arguments: object, **named: object) -> NoReturn:
+    """Stand in for a stock method that our code replaces.
+
+    @raise RuntimeError: always.
+    """
+    raise RuntimeError("the stock input and delivery path of twisted.mail is disabled")
+
+
+class NoStockDelivery:
+    """Mixin for `twisted.mail.smtp.ESMTP`: disable the private steps of its own delivery and authentication.
+
+    A stock step that ran by mistake would bypass our order of commands, so each one raises `RuntimeError`.
+    Seen in Twisted 26.10.
+    """
+
+    _cbFromValidate = _ebFromValidate = _cbToValidate = _ebToValidate = never_reached
+    _messageHandled = _disconnect = never_reached
+    _cbAnonymousAuthentication = _cbAuthenticated = _ebAuthenticated = never_reached
+
+
+def measure_columns_again(table: Any) -> None:
+    """Make a Textual `DataTable` compute its width again after the width of a column was set.
+
+    The table does this by itself only when rows or columns are added. Seen in Textual 8.2.
+    """
+    table._require_update_dimensions = True

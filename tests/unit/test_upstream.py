@@ -1,0 +1,139 @@
+"""The private names of other projects still mean what `emailsys.upstream` takes them to mean."""
+
+from __future__ import annotations
+
+import inspect
+import select
+import subprocess
+import sys
+from typing import Any
+from unittest import skipUnless
+
+from textual.widgets import DataTable
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.testing import MemoryReactorClock
+from twisted.mail import smtp
+from twisted.names import client
+from twisted.trial.unittest import SynchronousTestCase
+from typing_extensions import override
+
+from emailsys import upstream
+
+CHANGED = "has changed upstream: read its source, then emailsys/upstream.py"
+
+
+class ProcessEndTests(SynchronousTestCase):
+    """A command ends at once, but what asked to run at its end has run."""
+
+    def test_exit_functions_run_and_the_status_is_kept(self) -> None:
+        program = (
+            "import atexit\n"
+            "from emailsys.upstream import end_process, run_exit_functions\n"
+            "atexit.register(print, 'has run', flush=True)\n"
+            "run_exit_functions()\n"
+            "end_process(7)\n"
+        )
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        self.assertEqual((ended.stdout, ended.returncode), ("has run\n", 7), f"atexit {CHANGED}")
+
+
+class SlowDescriptor(FileDescriptor):
+    """Writes to a kernel that accepts three octets at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryReactorClock())
+        self.connected = 1
+        self.sent: list[bytes] = []
+
+    @override
+    def writeSomeData(self, data: bytes) -> int:
+        self.sent.append(data[:3])
+        return len(data[:3])
+
+
+class TransportBufferTests(SynchronousTestCase):
+    """Octets that wait in a transport of Twisted are seen there."""
+
+    def setUp(self) -> None:
+        self.transport = SlowDescriptor()
+
+    def test_octets_of_this_round_wait_in_the_list(self) -> None:
+        self.transport.write(b"waits")
+        self.assertEqual((self.transport.dataBuffer, self.transport._tempDataBuffer), (b"", [b"waits"]), CHANGED)
+        self.assertEqual(self.transport._tempDataLen, 5, CHANGED)
+        self.assertEqual(upstream.unsent(self.transport), 5)
+
+    def test_octets_of_an_earlier_round_wait_behind_an_offset(self) -> None:
+        self.transport.write(b"waits")
+        self.transport.doWrite()
+        self.assertEqual((self.transport.dataBuffer, self.transport.offset), (b"waits", 3), CHANGED)
+        self.assertEqual(upstream.unsent(self.transport), 2)
+
+    def test_new_octets_never_overtake_those_that_wait(self) -> None:
+        upstream.write_at_once(self.transport, b"hello")
+        upstream.write_at_once(self.transport, b"again")
+        self.assertEqual(self.transport.sent, [b"hel"])
+        self.transport.doWrite()
+        self.transport.doWrite()
+        self.transport.doWrite()
+        self.assertEqual(b"".join(self.transport.sent), b"helloagain")
+
+
+@skipUnless(hasattr(select, "epoll"), "this system has no epoll")
+class PollTests(SynchronousTestCase):
+    """The reactor of the daemon replaces one method of Twisted's epoll reactor."""
+
+    def test_the_names_of_the_poll_are_those_of_twisted(self) -> None:
+        from twisted.internet.epollreactor import EPollReactor
+
+        reactor: Any = EPollReactor()
+        self.addCleanup(reactor.waker.connectionLost, None)
+        self.assertIsInstance(reactor._poller, select.epoll, CHANGED)
+        self.assertIn(reactor.waker, reactor._selectables.values(), CHANGED)
+        self.assertEqual(list(inspect.signature(reactor._doReadOrWrite).parameters), ["selectable", "fd", "event"])
+
+    def test_the_stock_dispatch_has_the_three_steps_that_ours_has(self) -> None:
+        """If Twisted adds a step, ours must decide whether it needs that step too."""
+        from twisted.internet.epollreactor import EPollReactor
+
+        used = set(EPollReactor.doPoll.__code__.co_names)
+        known = {"_poller", "poll", "len", "_selectables", "_doReadOrWrite", "log", "callWithLogger"}
+        self.assertEqual(used - known, {"OSError", "errno", "EINTR", "KeyError"}, CHANGED)
+        self.assertEqual(known - used, set(), CHANGED)
+
+
+class ResolverTests(SynchronousTestCase):
+    """Each DNS query has a socket of our own making."""
+
+    def test_a_query_asks_for_its_socket(self) -> None:
+        class Opened(Exception):
+            pass
+
+        class Resolver(upstream.SocketPerQuery, client.Resolver):
+            def open_socket(self, interface: str) -> Any:
+                raise Opened(interface)
+
+        resolver = Resolver(servers=[("192.0.2.1", 53), ("2001:db8::1", 53)], reactor=MemoryReactorClock())
+        self.assertRaises(Opened, resolver.queryUDP, [])
+        self.assertIn("_connectedProtocol", vars(client.Resolver), CHANGED)
+
+
+class StockDeliveryTests(SynchronousTestCase):
+    """Twisted's own delivery is disabled step by step."""
+
+    def test_every_step_that_is_disabled_exists(self) -> None:
+        disabled = {name for name, value in vars(upstream.NoStockDelivery).items() if value is upstream.never_reached}
+        self.assertEqual(len(disabled), 9)
+        self.assertEqual({name for name in disabled if not hasattr(smtp.ESMTP, name)}, set(), CHANGED)
+
+
+class TableTests(SynchronousTestCase):
+    """The columns of the message list follow the width of the screen."""
+
+    def test_the_table_computes_its_width_again(self) -> None:
+        table: DataTable[str] = DataTable()
+        table._require_update_dimensions = False
+        upstream.measure_columns_again(table)
+        self.assertTrue(table._require_update_dimensions)
+        stock = inspect.getsource(DataTable._on_idle)
+        self.assertIn("if self._require_update_dimensions:", stock, CHANGED)
