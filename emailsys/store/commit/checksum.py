@@ -13,6 +13,10 @@ _SPREAD: Final = 0x9E3779B97F4A7C15
 _MASK: Final = (1 << 64) - 1
 
 
+#: `checksum` of a first piece, given its content and `body_id << 1 | dots`. It saves a call for each small message.
+first_checksum: Final = xxh3_64_digest
+
+
 def checksum(body_id: int, number: int, dots: bool, content: bytes) -> bytes:
     """XXH3 of a piece, 64 bits. The seed is where the piece belongs: another body's piece does not pass for this one.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 from array import array
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import IO, Any, Final
 
@@ -16,7 +16,7 @@ from zope.interface import implementer
 from emailsys.interfaces import Fate, IMaildrop, IMaildrops, MaildropInUse, MaildropLost, StoreDamaged, StoreError
 from emailsys.operations import EventKind
 from emailsys.store.body.bodies import CHANGED, MISSING, UNREADABLE, Rest
-from emailsys.store.commit.checksum import is_intact
+from emailsys.store.commit.checksum import first_checksum, is_intact
 from emailsys.store.commit.database import Database, Reactor
 from emailsys.store.commit.ids import id_text
 from emailsys.store.engine.base import padded
@@ -47,11 +47,17 @@ _AT_ONCE: Final = 5000
 def _select_messages(placeholder: str, count: int) -> str:
     names = ", ".join([placeholder] * count)
     return (
-        "SELECT d.row_id, d.prefix, d.message_id, d.octets, m.pieces, b.dots, b.content, b.checksum,"  # noqa: S608
-        " CASE WHEN b.checksum IS NULL THEN b.digest END"
+        "SELECT d.row_id, d.message_id, d.prefix, m.pieces, b.dots, b.content, b.checksum"  # noqa: S608
         " FROM maildrop d JOIN messages m ON m.message_id = d.message_id LEFT JOIN bodies b ON b.body_id = d.message_id"
         f" WHERE d.account_id = {placeholder} AND d.row_id IN ({names})"
     )
+
+
+def _digests(connection: Connection, body_ids: Sequence[int]) -> dict[int, bytes | None]:
+    """SHA-256 of first pieces, for those that were accepted before pieces had checksums."""
+    table = tables.bodies
+    found = connection.execute(select(table.c.body_id, table.c.digest).where(table.c.body_id.in_(body_ids)))
+    return {row.body_id: row.digest for row in found}
 
 
 class _Ready:
@@ -61,27 +67,35 @@ class _Ready:
 
     def __init__(
         self,
-        prefix: bytes,
-        body_id: int,
         octets: int,
+        digests: Mapping[int, bytes | None],
+        body_id: int,
+        prefix: bytes,
         count: int,
         dots: bool,
         content: bytes | None,
-        checksum: bytes | None,
-        digest: bytes | None,
+        stored: bytes | None,
     ) -> None:
+        """
+        @param octets: of the message with its prefix, as the snapshot has it.
+        @param digests: by the ids of bodies without a checksum.
+        """
         self.body_id = body_id
         self.count = count
         #: What is wrong with the first piece, "" for nothing.
         self.wrong = ""
         if content is None:
             self.wrong, content = MISSING, b""
-        elif not is_intact(body_id, 0, dots, content, checksum, digest):
+        elif stored is None:
+            if not is_intact(body_id, 0, dots, content, None, digests.get(body_id)):
+                self.wrong = CHANGED
+        elif first_checksum(content, body_id << 1 | dots) != stored:
             self.wrong = CHANGED
+        whole = len(prefix) + len(content)
         #: Octets of the pieces that are still in the store.
-        self.rest = octets - len(prefix) - len(content)
+        self.rest = octets - whole
         self.first: tuple[tuple[bytes, bool], ...]
-        if len(prefix) + len(content) <= PIECE_OCTETS:
+        if whole <= PIECE_OCTETS:
             self.first = ((prefix + content, bool(dots)),)
         else:
             self.first = ((bytes(prefix), False), (bytes(content), bool(dots)))
@@ -302,15 +316,19 @@ class Maildrop:
         self._next = index + 1
         if ready.wrong:
             raise self._database.damage.found(ready.body_id, ready.wrong.format(0))
-        rest = Rest(self._database, ready.body_id, ready.count, ready.rest)
-        rest.check_size()
-        await rest.read_ahead_if_suspect()
+        if ready.rest or ready.count > 1 or ready.body_id in self._database.damage.known:
+            rest = Rest(self._database, ready.body_id, ready.count, ready.rest)
+            rest.check_size()
+            await rest.read_ahead_if_suspect()
+        else:
+            rest = None
         for piece in ready.first:
             yield piece
-        for number in range(1, ready.count):
-            self._hold()
-            yield await rest.read(number)
-            self._heard_at = self._reactor.seconds()
+        if rest is not None:
+            for number in range(1, ready.count):
+                self._hold()
+                yield await rest.read(number)
+                self._heard_at = self._reactor.seconds()
         # Only who was given all of it comes here.
         self._fetched[self._ids[index]] = ready.body_id
 
@@ -334,17 +352,17 @@ class Maildrop:
         statement = _select_messages(self._database.engine.placeholder, len(row_ids))
         values = (self._account_id, *row_ids)
 
-        def fetch(connection: Connection) -> Sequence[tuple[int, _Ready]]:
+        def fetch(connection: Connection) -> tuple[Sequence[Any], Mapping[int, bytes | None]]:
             found = connection.exec_driver_sql(statement, values)
             cursor = found.cursor
             assert cursor is not None
-            # Compared with their checksums here, in the reader's thread.
-            rows = [(row_id, _Ready(*rest)) for row_id, *rest in cursor.fetchall()]
+            rows: Sequence[Any] = cursor.fetchall()
             found.close()
-            return rows
+            old = [row[1] for row in rows if row[-1] is None]
+            return rows, _digests(connection, old) if old else {}
 
         try:
-            read = await self._database.read("messages", fetch)
+            read, digests = await self._database.read("messages", fetch)
         except StoreDamaged as error:
             self._hold()
             if len(wanted) > 1:
@@ -353,8 +371,11 @@ class Maildrop:
             raise await self._unreadable(index, error) from error
         self._hold()
         self._ahead.clear()
-        for row_id, ready in read:
-            self._ahead[by_id[row_id]] = ready
+        # Checksums are compared on the reactor thread: 96 KiB take some 5 µs. Python code in a reader thread would cost
+        # both threads more than that in waits for the interpreter lock.
+        for row_id, *row in read:
+            number = by_id[row_id]
+            self._ahead[number] = _Ready(self._octets[number], digests, *row)
         if index not in self._ahead:
             raise StoreError("the message was removed by an administrator")
         return self._ahead.pop(index)
