@@ -14,8 +14,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from emailsys.config.settings import POP3Settings, Settings, SMTPSettings
 from emailsys.interfaces import IDirectory, IIntake
 from emailsys.mail.ip import is_loopback
-from emailsys.net.pop3.authorization import POP3Service
 from emailsys.net.pop3.server import POP3ServerFactory
+from emailsys.net.pop3.service import POP3Service
 from emailsys.net.serving.admission import Admission
 from emailsys.net.smtp.server import ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService

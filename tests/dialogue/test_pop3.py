@@ -83,7 +83,7 @@ class SocketTests(TestCase):
             assert peer.transport is not None
             peer.transport.abortConnection()
             for session in tuple(house.factory.sessions):
-                session.abort()
+                session.connection.abort()
             await port.stopListening()
             while house.factory.sessions:
                 await deferLater(reactor, 0)

@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.mail.address import Address
+from emailsys.mail.envelope import Recipient
 from emailsys.net.smtp.service import Kind
 from emailsys.wire.smtp.grammar import MailArguments
 from emailsys.wire.smtp.server import Answer, Body, Command, Drop, End, Event, Session
 from tests.fakes.net.smtp_house import SMTPHouse
 
+RECIPIENT = Recipient(Address("bob", "example.test"), ())
 # Octets of which most streams are made that break readers.
 TRICKY = st.sampled_from(
     (b"\r\n", b"\r", b"\n", b".", b"..", b"\r\n.", b"\r\n.\r", b".\r\n", b"a", b"\0", b"\xff", b"QUIT")
@@ -69,15 +72,15 @@ class Framing(SynchronousTestCase):
         session = Session(10**6, 100)
         session.feed(b"EHLO c\r\n")
         session.next_event()
-        session.mail_taken(MailArguments(None))
-        session.rcpt_taken()
+        session.begin_transaction(MailArguments(None))
+        session.transaction.recipients.append(RECIPIENT)
         return session
 
     @given(MESSAGES, st.lists(st.integers(0, 10**6), max_size=20))
     def test_what_is_stuffed_and_cut_anywhere_comes_out_whole(self, message: bytes, places: list[int]) -> None:
         on_wire = b"".join(b"." + line if line[:1] == b"." else line for line in lines_of(message)) + b".\r\nNOOP\r\n"
         session = self.session()
-        session.data_begins()
+        session.begin_data()
         pieces = []
         ends = []
         event: Event | None = None
@@ -118,7 +121,7 @@ class Framing(SynchronousTestCase):
         text = octets[: max(end, 0)] if end >= 0 else octets
         lawful = re.search(rb"\r(?!\n)|(?<!\r)\n", text) is None
         session = self.session()
-        session.data_begins()
+        session.begin_data()
         over = None
         for block in cut(octets, places):
             session.feed(block)
@@ -163,11 +166,11 @@ class Sessions(SynchronousTestCase):
             while (event := session.next_event()) is not None:
                 if isinstance(event, Command):
                     if event.verb == "MAIL":
-                        session.mail_taken(event.argument)
+                        session.begin_transaction(event.argument)
                     elif event.verb == "RCPT":
-                        session.rcpt_taken()
+                        session.transaction.recipients.append(RECIPIENT)
                     elif event.verb == "DATA":
-                        session.data_begins()
+                        session.begin_data()
                 else:
                     self.assertIsInstance(event, Answer | Body | Drop)
         self.assertLess(session.waiting, 12289)

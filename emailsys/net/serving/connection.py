@@ -1,10 +1,10 @@
-"""Drive one server session: octets in, one command at a time, and every way it can begin and end."""
+"""Server connection: feeds input to a protocol machine, runs one command at a time, and handles every ending."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
+from typing import Protocol as Structural
 
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
@@ -12,56 +12,83 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IHandshakeListener,
     IOpenSSLServerConnectionCreator,
+    IReactorTime,
     ISSLTransport,
 )
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
 from emailsys.net.base.coroutines import begin_and_tell
 from emailsys.net.serving.closing import Farewell
-from emailsys.net.serving.replies import MAX_WAITING_OCTETS, Outgoing
+from emailsys.net.serving.replies import MAX_WAITING_OCTETS, ReplyBuffer
+from emailsys.net.serving.turn_end import Turn
 
-# Commands acted on in one turn of the reactor, so that a peer that pipelines thousands does not hold up the others.
+# Commands run in one turn of the reactor: a peer that pipelines thousands does not delay the other connections.
 _COMMANDS_A_TURN: Final = 200
 
 EventT = TypeVar("EventT")
 EventT_co = TypeVar("EventT_co", covariant=True)
+EventT_contra = TypeVar("EventT_contra", contravariant=True)
 
 
-class Wire(Protocol[EventT_co]):
-    """A protocol session without I/O: octets become events."""
+class Wire(Structural[EventT_co]):
+    """A protocol machine without I/O: it turns octets into events."""
 
     @property
     def waiting(self) -> int:
-        """Octets fed and not yet taken."""
+        """Returns how many octets were fed and not read yet."""
 
     def feed(self, octets: bytes) -> None:
-        """Take octets from the peer."""
+        """Append octets from the peer."""
 
     def next_event(self) -> EventT_co | None:
-        """What the peer asks for next, None until more comes."""
+        """Returns the next event, None until more octets arrive."""
+
+
+class Dialogue(Structural[EventT_contra]):
+    """The server session behind a Connection, which calls these methods."""
+
+    def greet(self) -> None:
+        """Send the greeting. With implicit TLS, called after the handshake."""
+
+    def perform(self, event: EventT_contra) -> Coroutine[Any, Any, None] | None:
+        """Act on an event: immediately, or in the coroutine returned. The next event waits for its end."""
+
+    def failed(self, failure: Failure) -> None:
+        """Log a failure of any other method here, and reply. The connection may be lost already."""
+
+    def timed_out(self) -> None:
+        """End a connection whose peer was silent for `timeOut` seconds.
+
+        Send a reply and call `close`. If the peer does not read either, call `abort`.
+        """
+
+    def tls_began(self) -> None:
+        """Go on after the handshake that `start_tls` began."""
+
+    def ended(self, reason: Failure) -> None:
+        """Release what the session holds: the connection is lost."""
+
+
+def peer_host(transport: Any) -> str:
+    """Returns the peer's address as text, "" if it has none (a Unix socket)."""
+    return str(getattr(transport.getPeer(), "host", ""))
 
 
 @implementer(IHandshakeListener, IHalfCloseableProtocol)
-class Connection(Outgoing, Generic[EventT]):
-    """A server's end of a connection. A subclass gives `wire` and `perform`, and says how it greets and times out.
+class Connection(Protocol, TimeoutMixin, Generic[EventT]):
+    """The server end of one connection.
 
-    `perform` acts on one event at once and returns None, or returns a coroutine; the next event waits for its end.
-    Replies given to `send` go out in one write when the input is used up, or when something is waited for, and with
-    those of the other connections at the end of the reactor's turn. While the peer does not read, nothing is acted on.
-    No octet of a TLS handshake or from before it reaches `wire`. A peer that ends its side is answered what it has
-    asked for, then the connection ends.
+    Octets go to `wire`, its events to `dialogue`, one at a time. Replies passed to `send` are written together when the
+    input is used up or a command waits, with those of other connections at the end of the reactor's turn. While the
+    peer does not read, no event is acted on. Octets of a TLS handshake, or from before it, never reach `wire`. If the
+    peer ends its side, its earlier commands are still answered; then the connection is closed.
     """
 
-    wire: Wire[EventT]
-    #: Seconds of silence before the first `setTimeout` of the subclass; a whole command counts as speech, octets don't.
-    first_timeout: float = 300.0
-    close_timeout: float = 5.0
-    handshake_timeout: float = 30.0
-
-    #: Whether it is being closed, or gone: nothing more is acted on.
+    #: Whether the connection is being closed or is lost: no more events are acted on.
     closing = False
 
     _busy = False
@@ -73,64 +100,104 @@ class Connection(Outgoing, Generic[EventT]):
     _farewell: Farewell | None = None
     _handshake_call: IDelayedCall | None = None
     _next_turn: IDelayedCall | None = None
+    # A TCP, TLS or test transport, as in ReplyBuffer.
+    _transport: Any
 
-    # What a subclass says
+    def __init__(
+        self,
+        wire: Wire[EventT],
+        dialogue: Dialogue[EventT],
+        clock: IReactorTime,
+        turn: Turn,
+        *,
+        first_timeout: float = 300.0,
+        close_timeout: float = 5.0,
+        handshake_timeout: float = 30.0,
+    ) -> None:
+        """All times are seconds.
 
-    @abstractmethod
-    def greet(self) -> None:
-        """The connection is ready for the protocol's first words; with implicit TLS, after the handshake."""
+        @param first_timeout: silence allowed before the first `setTimeout` or `allow_silence`. A whole command ends
+            the silence, single octets do not.
+        @param close_timeout: time without progress after which a closing connection is aborted.
+        """
+        self.wire = wire
+        self.clock = clock
+        self.replies = replies = ReplyBuffer(clock, turn)
+        self.first_timeout = first_timeout
+        self.close_timeout = close_timeout
+        self.handshake_timeout = handshake_timeout
+        self._dialogue = dialogue
+        #: Append octets to the replies that are written together.
+        self.send = replies.send
+        #: Write the collected replies and wait until the transport accepts more.
+        #: @raise ConnectionLost: the connection is lost.
+        self.room = replies.room
 
-    @abstractmethod
-    def perform(self, event: EventT) -> Coroutine[Any, Any, None] | None:
-        """Act on an event."""
+    # For the session
 
-    @abstractmethod
-    def failed(self, failure: Failure) -> None:
-        """`perform` raised, or its coroutine did: log it and answer. The connection may be lost."""
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is lost: nothing can be sent, and no more input comes."""
+        return self.replies.lost
 
-    @abstractmethod
-    def timed_out(self) -> None:
-        """The peer was silent for `timeOut` seconds: say so, then `close`; or `abort` if it does not read either."""
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is active."""
+        return self.replies.secure
 
-    @abstractmethod
-    def tls_began(self) -> None:
-        """The handshake that `start_tls` asked for is done."""
-
-    @abstractmethod
-    def ended(self, reason: Failure) -> None:
-        """The connection is lost: let go of what the session holds."""
-
-    # What a subclass uses
+    @property
+    def choked(self) -> bool:
+        """Whether output waits for the peer to read."""
+        return self.replies.is_unread
 
     @property
     def peer_host(self) -> str:
-        """The peer's address in text form, "" where there is none (a Unix socket)."""
-        transport: Any = self.transport
-        return str(getattr(transport.getPeer(), "host", ""))
+        """The peer's address as text, "" if it has none (a Unix socket)."""
+        return peer_host(self.transport)
+
+    @property
+    def local_host(self) -> str:
+        """Our address as text, "" if there is none (a Unix socket)."""
+        return str(getattr(self._transport.getHost(), "host", ""))
 
     def allow_silence(self, seconds: float) -> None:
-        """The peer may be silent for so long, from the end of the command that is being acted on."""
+        """Set how many seconds the peer may be silent after the command in progress."""
         self.timeOut = seconds  # type: ignore[assignment]  # it takes any number
 
+    async def drained(self, heard: Callable[[], object]) -> None:
+        """Write the collected replies and wait until the kernel has accepted all of them.
+
+        The peer may pause for `timeOut` seconds at most.
+
+        @param heard: called whenever the peer has read more.
+        @raise ConnectionLost: the connection was lost first.
+        """
+
+        def progressed() -> None:
+            self.resetTimeout()
+            heard()
+
+        await self.replies.drained(progressed)
+
     def start_tls(self, context_factory: IOpenSSLServerConnectionCreator) -> None:
-        """Write what was collected and begin the handshake. The caller has emptied `wire`."""
-        self.flush()
+        """Write the collected replies and begin the handshake. The caller has emptied `wire`."""
+        self.replies.flush()
         if self._input_over:
-            # Nobody will shake hands; waiting for it would hold the connection for as long as a handshake may take.
+            # The peer cannot complete a handshake. Waiting would hold the connection for `handshake_timeout`.
             self.close()
             return
         self._await_handshake()
         self._transport.startTLS(context_factory)
 
     def close(self) -> None:
-        """Write what was collected and end the connection; abort it when the peer does not read it in time.
+        """Write the collected replies and close the connection; abort it if the peer does not read them in time.
 
-        Time is `close_timeout` without progress, and with it as long as a session may be silent. What the peer still
-        sends is read and dropped meanwhile.
+        The time is `close_timeout` without progress, and in all as long as a session may be silent. Input from the
+        peer is discarded meanwhile.
         """
         if self.closing:
             return
-        self.flush()
+        self.replies.flush()
         self.closing = True
         most = self.timeOut or self.first_timeout
         self.setTimeout(None)
@@ -140,12 +207,12 @@ class Connection(Outgoing, Generic[EventT]):
         farewell.begin(tls=self.secure or self._negotiating, input_over=self._input_over)
 
     def hurry(self) -> None:
-        """The daemon goes down: a connection that is being closed waits for its peer no longer than it must."""
+        """End a close that is in progress as soon as the kernel has all output: the daemon drains."""
         if self._farewell is not None:
             self._farewell.hurry()
 
     def abort(self) -> None:
-        """End the connection now, whatever was not sent yet."""
+        """End the connection immediately and discard unsent output."""
         self.closing = True
         self.setTimeout(None)
         if not self.lost:
@@ -153,27 +220,28 @@ class Connection(Outgoing, Generic[EventT]):
 
     @property
     def busy(self) -> bool:
-        """Whether a command is being acted on."""
+        """Whether a command is in progress."""
         return self._busy
 
-    # What the transport and the clock say
+    # Callbacks of the transport and the clock
 
     @override
     def connectionMade(self) -> None:
-        self._begin_sending()
+        self._transport = self.transport
+        self.replies.begin(self.transport, self.unchoke)
         self.setTimeout(self.first_timeout)
         if ISSLTransport.providedBy(self.transport):
             self._implicit_tls = True
             self._await_handshake()
         else:
-            self._speak(self.greet)
+            self._speak(self._dialogue.greet)
 
-    def _speak(self, words: Callable[[], None]) -> None:
+    def _speak(self, speech: Callable[[], None]) -> None:
         try:
-            words()
+            speech()
         except Exception:
-            self.failed(Failure())
-        self.flush()
+            self._dialogue.failed(Failure())
+        self.replies.flush()
 
     def _await_handshake(self) -> None:
         self._negotiating = True
@@ -186,13 +254,13 @@ class Connection(Outgoing, Generic[EventT]):
         if not self._negotiating or self.closing:
             return
         self._negotiating = False
-        self.secure = True
+        self.replies.secure = True
         self.setTimeout(self.timeOut)
-        self._speak(self.greet if self._implicit_tls else self.tls_began)
+        self._speak(self._dialogue.greet if self._implicit_tls else self._dialogue.tls_began)
 
     @override
     def dataReceived(self, data: bytes) -> None:
-        # RFC 3207 §4.2, RFC 2595 §4: what came in the clear after STARTTLS or STLS is not acted on.
+        # RFC 3207 §4.2, RFC 2595 §4: octets sent in the clear after STARTTLS or STLS are discarded.
         if self.closing or self._negotiating:
             if self._farewell is not None:
                 self._farewell.drop(data)
@@ -200,27 +268,27 @@ class Connection(Outgoing, Generic[EventT]):
         self.wire.feed(data)
         self._pump()
 
-    @override
     def unchoke(self) -> None:
-        self._choked = False
+        """Go on after a pause: the transport accepts output again."""
+        self.replies.paused = False
         if self.closing:
             return
         self.resetTimeout()
-        self._make_room()
+        self.replies.resume()
         self._pump()
 
     def _pump(self) -> None:
-        """Act on events until there are none, or one is waited for."""
+        """Act on events until there are no more, or one has to wait."""
         if self._pumping or self._busy:
-            self._measure_input()
+            self._limit_input()
             return
         self._pumping = True
         used_up = False
         left = _COMMANDS_A_TURN
         try:
-            while not (self._busy or self._choked or self.closing or self._negotiating):
+            while not (self._busy or self.replies.paused or self.closing or self._negotiating):
                 if not left:
-                    self._take_turns()
+                    self._continue_next_turn()
                     break
                 event = self.wire.next_event()
                 if event is None:
@@ -229,49 +297,49 @@ class Connection(Outgoing, Generic[EventT]):
                         self.close()
                     break
                 left -= 1
-                self._step(event)
+                self._act_on(event)
         finally:
             self._pumping = False
         if left < _COMMANDS_A_TURN:
             self.resetTimeout()
-        self.flush_soon()
+        self.replies.flush_soon()
         if used_up:
-            # What still waits is the beginning of a command.
+            # The octets left over are the beginning of a command.
             self._resume_reading()
         else:
-            self._measure_input()
+            self._limit_input()
 
-    def _step(self, event: EventT) -> None:
+    def _act_on(self, event: EventT) -> None:
         self._busy = True
         try:
-            coroutine = self.perform(event)
-            waits = coroutine is not None and begin_and_tell(coroutine, self._step_ended)
+            coroutine = self._dialogue.perform(event)
+            waits = coroutine is not None and begin_and_tell(coroutine, self._event_done)
         except Exception:
-            self._step_ended(Failure())
+            self._event_done(Failure())
             return
         if not waits:
             self._busy = False
         elif self._busy:
-            self.flush_soon()
+            self.replies.flush_soon()
 
-    def _step_ended(self, failure: Failure | None) -> None:
+    def _event_done(self, failure: Failure | None) -> None:
         self._busy = False
         if failure is not None and not (self.lost and failure.check(ConnectionLost)):
-            self.failed(failure)
+            self._dialogue.failed(failure)
         if not self._pumping and not self.lost:
-            # The clock of a silent peer starts when it was answered.
+            # The silence of the peer begins after its reply.
             self.resetTimeout()
             self._pump()
 
-    def _take_turns(self) -> None:
+    def _continue_next_turn(self) -> None:
         if self._next_turn is None:
-            self._next_turn = self.clock.callLater(0, self._turn_came)
+            self._next_turn = self.clock.callLater(0, self._next_turn_came)
 
-    def _turn_came(self) -> None:
+    def _next_turn_came(self) -> None:
         self._next_turn = None
         self._pump()
 
-    def _measure_input(self) -> None:
+    def _limit_input(self) -> None:
         if self.wire.waiting > MAX_WAITING_OCTETS:
             if not (self._reading_paused or self.closing):
                 self._reading_paused = True
@@ -294,13 +362,13 @@ class Connection(Outgoing, Generic[EventT]):
         if self._negotiating:
             return
         if self._busy and not self.choked:
-            # It waits for us, not we for it.
+            # The peer waits for our reply.
             self.setTimeout(self.timeOut)
             return
-        self.timed_out()
+        self._dialogue.timed_out()
 
     def readConnectionLost(self) -> None:
-        """The peer sends no more, and may still read (shutdown(2)): it hears what it has asked for, then we close."""
+        """Answer the commands received, then close: the peer has ended its side and may still read (shutdown(2))."""
         self._input_over = True
         if self._farewell is not None:
             self._farewell.input_over()
@@ -310,11 +378,11 @@ class Connection(Outgoing, Generic[EventT]):
             self._pump()
 
     def writeConnectionLost(self) -> None:
-        """Our side has ended, as `close` asked; the peer's is still to come."""
+        """Do nothing: `close` has ended our side, and the peer's end is still to come."""
 
     @override
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.lost = True
+        self.replies.lost = True
         self.closing = True
         self.setTimeout(None)
         if self._farewell is not None:
@@ -324,7 +392,7 @@ class Connection(Outgoing, Generic[EventT]):
                 call.cancel()
         self._farewell = self._handshake_call = self._next_turn = None
         try:
-            self.ended(reason)
+            self._dialogue.ended(reason)
         except Exception:
-            self.failed(Failure())
-        self._end_sending()
+            self._dialogue.failed(Failure())
+        self.replies.end()

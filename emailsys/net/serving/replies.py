@@ -1,54 +1,60 @@
-"""Send replies together, as fast as the peer reads them and no faster."""
+"""Output buffer of a server connection: replies are written together, no faster than the peer reads them."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
-from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
 from emailsys.net.base.socket_writes import Outflow, begin_writing, taken
 from emailsys.net.serving.turn_end import Turn
 from emailsys.upstream import write_at_once
 
-# Octets that wait to be acted on before reading from the peer pauses, and replies that wait before they are written.
+# Octets of unread commands at which reading from the peer pauses, and of replies at which the buffer is written.
 MAX_WAITING_OCTETS: Final = 64 * 1024
 
 
-class Outgoing(Protocol, TimeoutMixin):
-    """The half of a connection that speaks.
+class ReplyBuffer:
+    """The output of one connection.
 
-    Replies given to `send` go out in one write at `flush`, or at the end of the turn after `flush_soon`. What has more
-    to say than the peer reads waits for `room`.
+    Replies passed to `send` are written together by `flush`, or at the end of the reactor's turn after `flush_soon`.
+    A sender of more than the peer reads at once awaits `room`.
     """
 
-    clock: IReactorTime
-    turn: Turn
+    def __init__(self, clock: IReactorTime, turn: Turn) -> None:
+        self._clock = clock
+        self._turn = turn
+        #: Whether the connection is lost: nothing can be sent any more.
+        self.lost = False
+        #: Whether the output is encrypted.
+        self.secure = False
+        #: Whether the transport has asked for a pause.
+        self.paused = False
+        self._draining = False
+        self._can_write_at_once = False
+        self._will_flush = False
+        self._room: Deferred[None] | None = None
+        # A TCP, TLS or test transport: twisted.internet.interfaces has no name for all the methods used.
+        self._transport: Any = None
+        self._out: list[bytes] = []
+        self._out_octets = 0
 
-    #: Whether the connection is gone: nothing can be sent, nothing more will come.
-    lost = False
-    #: Whether what is sent is encrypted now.
-    secure = False
+    def begin(self, transport: Any, resumed: Callable[[], None]) -> None:
+        """Attach the transport of a new connection.
 
-    _choked = False
-    _draining = False
-    _writes_at_once = False
-    _flushes_soon = False
-    _room: Deferred[None] | None = None
-    # A TCP transport, one of TLS, or a test's: twisted.internet.interfaces has no name for all that is asked of it.
-    _transport: Any
-    _out: list[bytes]
-    _out_octets = 0
+        @param resumed: called when the transport accepts output again.
+        """
+        self._transport = transport
+        self._can_write_at_once = begin_writing(transport)
+        transport.registerProducer(Outflow(self.pause, resumed), True)
 
     def send(self, octets: bytes) -> None:
-        """Put octets behind the replies that go out together."""
+        """Append octets to the replies that are written together."""
         if self.lost:
             return
         self._out.append(octets)
@@ -57,91 +63,77 @@ class Outgoing(Protocol, TimeoutMixin):
             self.flush()
 
     def flush(self) -> None:
-        """Write the replies that were collected."""
+        """Write the collected replies."""
         if self._out:
-            self._flushes_soon = False
+            self._will_flush = False
             octets = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out = []
             self._out_octets = 0
-            if self._writes_at_once and not self.secure:
+            if self._can_write_at_once and not self.secure:
                 write_at_once(self._transport, octets)
             else:
                 self._transport.write(octets)
 
     def flush_soon(self) -> None:
-        """Write them at the end of the reactor's turn; at once where the transport gathers what it is given anyway."""
-        if self._out and not self._flushes_soon:
-            if self._writes_at_once and not self.secure:
-                self._flushes_soon = True
-                self.turn.at_end(self.flush)
+        """Write the collected replies at the end of the reactor's turn.
+
+        A TLS layer gathers small writes itself, so they are written to it immediately.
+        """
+        if self._out and not self._will_flush:
+            if self._can_write_at_once and not self.secure:
+                self._will_flush = True
+                self._turn.at_end(self.flush)
             else:
                 self.flush()
 
     async def room(self) -> None:
-        """Write what was collected and wait until the transport wants more.
+        """Write the collected replies and wait until the transport accepts more.
 
-        @raise ConnectionLost: it never will.
+        @raise ConnectionLost: the connection is lost.
         """
         self.flush()
         if self.lost:
             raise ConnectionLost
-        if self._choked:
+        if self.paused:
             self._room = Deferred()
             await self._room
 
-    async def drained(self, heard: Callable[[], object]) -> None:
-        """Write what was collected and wait until the kernel has all of it, `timeOut` seconds without progress at most.
+    async def drained(self, progressed: Callable[[], object]) -> None:
+        """Write the collected replies and wait until the kernel has accepted all of them.
 
-        @param heard: called whenever the peer has read on.
-        @raise ConnectionLost: it will not read it.
+        @param progressed: called whenever the peer has read more.
+        @raise ConnectionLost: the connection was lost first.
         """
-
-        def progressed() -> None:
-            self.resetTimeout()
-            heard()
-
         self.flush()
         self._draining = True
         try:
             if self.secure:
                 # The TLS layer gathers small writes until the next turn.
-                await deferLater(self.clock, 0)
-            await taken(self._transport, self.clock, lambda: self.lost, progressed)
+                await deferLater(self._clock, 0)
+            await taken(self._transport, self._clock, lambda: self.lost, progressed)
         finally:
             self._draining = False
         if self.lost:
             raise ConnectionLost
 
     @property
-    def choked(self) -> bool:
-        """Whether the peer does not read what was sent."""
-        return self._choked or self._draining
+    def is_unread(self) -> bool:
+        """Whether output waits for the peer to read."""
+        return self.paused or self._draining
 
-    # What the connection tells
+    def pause(self) -> None:
+        """Stop sending: the transport's buffer is full."""
+        self.paused = True
 
-    def _begin_sending(self) -> None:
-        """The transport is there."""
-        self._transport = self.transport
-        self._out = []
-        self._writes_at_once = begin_writing(self._transport)
-        self._transport.registerProducer(Outflow(self.choke, self.unchoke), True)
-
-    def _end_sending(self) -> None:
-        """The transport is gone."""
-        self._out = []
-        waiting, self._room = self._room, None
-        if waiting is not None:
-            waiting.errback(Failure(ConnectionLost("the peer has gone")))
-
-    def _make_room(self) -> None:
+    def resume(self) -> None:
+        """Let the sender that awaits `room` go on."""
         waiting, self._room = self._room, None
         if waiting is not None:
             waiting.callback(None)
 
-    def choke(self) -> None:
-        """The peer does not read: send no more."""
-        self._choked = True
-
-    @abstractmethod
-    def unchoke(self) -> None:
-        """The peer reads again."""
+    def end(self) -> None:
+        """Drop the output. A sender that awaits `room` gets ConnectionLost."""
+        self._out = []
+        waiting, self._room = self._room, None
+        if waiting is not None:
+            waiting.errback(Failure(ConnectionLost("the connection was lost")))

@@ -1,4 +1,4 @@
-"""An SMTP server session from greeting to end: each command to what acts on it, a reply for each (RFC 5321)."""
+"""SMTP server protocol and its factory: one Twisted protocol over a connection, a session and its transactions."""
 
 from __future__ import annotations
 
@@ -12,137 +12,229 @@ from typing_extensions import override
 
 from emailsys.mail import reply as replies
 from emailsys.net.serving.admission import TurnedAway
+from emailsys.net.serving.connection import Connection, peer_host
 from emailsys.net.serving.session_ids import session_names
+from emailsys.net.serving.shell import ConnectionShell
 from emailsys.net.smtp.service import SMTPService
-from emailsys.net.smtp.transaction import SMTPReception
+from emailsys.net.smtp.session import SMTPSession
+from emailsys.net.smtp.transaction import Reception
 from emailsys.upstream import NoStockDelivery, never_reached
+from emailsys.wire.sasl import Credentials, NeedsSecret
+from emailsys.wire.smtp.grammar import Chunk, MailArguments, RcptArguments
 from emailsys.wire.smtp.order import Stage
-from emailsys.wire.smtp.server import Answer, Body, Command, Drop, Event
+from emailsys.wire.smtp.server import Answer, Body, Command, Drop, Event, Session
 
 
-class ESMTPServer(NoStockDelivery, SMTPReception):
-    """One SMTP session. Made by an ESMTPServerFactory.
+class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
+    """One SMTP session as a Twisted protocol, made by an ESMTPServerFactory.
 
-    Of twisted.mail's protocol it keeps the frame: the dispatch to `do_X` and `ext_X`, `extensions`, `delivery` and its
-    interface, the portal of twisted.cred. Input, order, timing, delivery and errors are ours.
+    The frame of twisted.mail's protocol is kept: the dispatch to `do_X` and `ext_X`, `extensions`, the delivery
+    interface, and the portal of twisted.cred. `connection` does input, output and timing; `session` holds the client,
+    TLS and login; `reception` carries out the transactions.
     """
 
-    def __init__(self, service: SMTPService, session: str, sessions: set[ESMTPServer]) -> None:
-        """@param sessions: where it stands while it is connected."""
-        super().__init__(service, session)
+    def __init__(self, service: SMTPService, session_id: str, sessions: set[ESMTPServer]) -> None:
+        """@param sessions: contains this session while it is connected."""
+        limits = service.settings
+        self.host = service.hostname
+        self.service = service
+        self.wire = Session(limits.max_message_size, limits.max_recipients, limits.max_refusals, service.mechanisms)
+        self.connection = Connection(
+            self.wire,
+            self,
+            service.clock,
+            service.turn,
+            first_timeout=limits.command_timeout,
+            close_timeout=limits.close_timeout,
+            handshake_timeout=service.handshake_timeout,
+        )
+        self.session = SMTPSession(service, session_id, self.wire, self.connection)
+        self.reception = Reception(self.session)
         self._sessions = sessions
 
-    # The course of the session
+    # The course of the session, called by the connection
 
     @override
     def connectionMade(self) -> None:
         self._sessions.add(self)
-        self.service.admission.enter(self.peer_host)
+        self.service.admission.enter(peer_host(self.transport))
         super().connectionMade()
 
-    @override
+    def greet(self) -> None:
+        """Send the greeting."""
+        self.session.greet()
+
     def perform(self, event: Event) -> Coroutine[Any, Any, None] | None:
-        if self.is_late(event):
-            self.leave_late_message()
+        """Act on an event of the wire session."""
+        reception = self.reception
+        if reception.is_late(event):
+            reception.leave_late_message()
             return None
         if isinstance(event, Command):
-            step = self.lookupMethod(event.verb)(event.argument)
-        elif isinstance(event, Body):
-            step = self.take_body(event)
-        else:
-            assert isinstance(event, Answer | Drop)
-            self.reply(event.reply)
-            if isinstance(event, Drop):
-                self.event("smtp.dropped", ip=self.client.ip, why=event.reply.text)
-                self.close()
-            return None
-        return step
+            return self.lookupMethod(event.verb)(event.argument)
+        if isinstance(event, Body):
+            return reception.take_body(event)
+        assert isinstance(event, Answer | Drop)
+        session = self.session
+        session.reply(event.reply)
+        if isinstance(event, Drop):
+            session.event("smtp.dropped", ip=session.client.ip, why=event.reply.text)
+            self.connection.close()
+        return None
 
     @override
     def lookupMethod(self, command: str) -> Callable[[Any], Coroutine[Any, Any, None] | None]:
-        """What acts on a verb. The session lets only verbs pass that are here."""
+        """Returns the handler of an SMTP command. The wire session has already rejected unknown commands."""
         found: Callable[[Any], Coroutine[Any, Any, None] | None] | None = getattr(self, f"do_{command}", None)
         return found if found is not None else getattr(self, f"ext_{command}")
 
-    @override
     def failed(self, failure: Failure) -> None:
-        reply = self.reply_to(failure)
+        """Reply to a failure. Within a message the reply is sent at the message's end."""
+        reply = self.reception.reply_to(failure)
         if self.wire.in_body:
-            self.refuse_message(reply)
+            self.reception.refuse_message(reply)
             return
         if self.wire.stage is Stage.GREETED:
-            self.forget()
-        self.reply(reply)
+            self.reception.abandon()
+        self.session.reply(reply)
 
-    @override
     def timed_out(self) -> None:
-        self.event("smtp.timed_out", ip=self.client.ip)
-        if self.choked:
-            self.abort()
+        """End a session whose client was silent for too long."""
+        session, connection = self.session, self.connection
+        session.event("smtp.timed_out", ip=session.client.ip)
+        if connection.choked:
+            connection.abort()
             return
-        self.reply(replies.TIMED_OUT)
-        self.close()
+        session.reply(replies.TIMED_OUT)
+        connection.close()
+
+    def tls_began(self) -> None:
+        """Continue after the handshake of STARTTLS."""
+        self.session.tls_began()
 
     def go_away(self) -> None:
-        """The daemon goes down: say so, and close. Not to be called while a command is being acted on."""
-        self.reply(replies.SHUTTING_DOWN)
-        self.close()
+        """Send 421 and close the connection. Call only while no command is in progress."""
+        self.session.reply(replies.SHUTTING_DOWN)
+        self.connection.close()
 
-    @override
     def ended(self, reason: Failure) -> None:
+        """Release what the session holds, and log its end."""
+        session, reception = self.session, self.reception
+        peer = self.connection.peer_host
         self._sessions.discard(self)
-        self.service.admission.leave(self.peer_host)
-        self.forget()
-        self.log_out()
-        client = self.client
-        self.event(
+        self.service.admission.leave(peer)
+        reception.abandon()
+        session.log_out()
+        client = session.client
+        session.event(
             "smtp.end",
             service=self.service.kind.value,
-            # Not known yet where a handshake of TLS came to nothing.
-            ip=client.ip or self.peer_host,
+            # The client has no address yet if the TLS handshake failed.
+            ip=client.ip or peer,
             helo=client.helo,
-            accepted=self.accepted,
-            refused=self.refused,
+            accepted=reception.accepted,
+            refused=reception.refused,
         )
 
-    # The rest
+    # Greeting, TLS and login
+
+    @override
+    def extensions(self) -> dict[bytes, list[bytes] | None]:
+        return self.session.extensions()
+
+    @override
+    def listExtensions(self) -> bytes:
+        return b"\n".join(b" ".join((name, *(words or ()))) for name, words in self.extensions().items())
+
+    @override
+    def do_EHLO(self, name: str) -> None:
+        self.reception.abandon()
+        self.session.hello(name, extended=True)
+
+    @override
+    def do_HELO(self, name: str) -> None:
+        self.reception.abandon()
+        self.session.hello(name, extended=False)
+
+    @override
+    def ext_STARTTLS(self, rest: bytes) -> None:
+        self.reception.abandon()
+        self.session.start_tls()
+
+    @override
+    def ext_AUTH(self, step: Credentials | NeedsSecret) -> Coroutine[Any, Any, None]:
+        return self.session.authenticate(step)
+
+    # Transactions
+
+    @override
+    def validateFrom(self, helo: Any, origin: Any) -> Any:
+        return self.session.delivery.validateFrom(helo, origin)
+
+    @override
+    def validateTo(self, user: Any) -> Any:
+        return self.session.delivery.validateTo(user)
+
+    @override
+    def receivedHeader(self, helo: Any, origin: Any, recipients: Any) -> bytes:
+        field: bytes = self.session.delivery.receivedHeader(helo, origin, recipients)
+        return field
+
+    @override
+    def do_MAIL(self, arguments: MailArguments) -> Coroutine[Any, Any, None]:
+        return self.reception.mail(arguments)
+
+    @override
+    def do_RCPT(self, arguments: RcptArguments) -> Coroutine[Any, Any, None]:
+        return self.reception.rcpt(arguments)
+
+    @override
+    def do_DATA(self, rest: bytes) -> None:
+        self.reception.data()
+
+    def ext_BDAT(self, chunk: Chunk) -> None:
+        """RFC 3030 §2."""
+        self.reception.bdat()
 
     @override
     def do_RSET(self, rest: bytes) -> None:
-        self.forget()
-        self.reply(replies.FORGOTTEN)
+        self.reception.abandon()
+        self.session.reply(replies.FORGOTTEN)
+
+    # Other commands
 
     def do_NOOP(self, rest: bytes) -> None:
         """RFC 5321 §4.1.1.9."""
-        self.reply(replies.NOTHING_DONE)
+        self.session.reply(replies.NOTHING_DONE)
 
     def do_VRFY(self, rest: bytes) -> None:
-        """RFC 5321 §3.5.3: answered, but who has a mailbox is not told."""
-        self.reply(replies.NOT_VERIFIED)
+        """RFC 5321 §3.5.3: the reply does not reveal which mailboxes exist."""
+        self.session.reply(replies.NOT_VERIFIED)
 
     def do_HELP(self, rest: bytes) -> None:
-        """RFC 5321 §4.1.1.8: the commands that are there for this client at the moment."""
-        self.reply(replies.commands(name for name in ("STARTTLS", "AUTH") if name not in self.wire.closed))
+        """RFC 5321 §4.1.1.8: list the commands that this client may use at the moment."""
+        self.session.reply(replies.commands(name for name in ("STARTTLS", "AUTH") if name not in self.wire.closed))
 
     @override
     def do_QUIT(self, rest: bytes) -> None:
-        self.reply(replies.CLOSING)
-        self.close()
+        self.session.reply(replies.CLOSING)
+        self.connection.close()
 
-    # Stock ways that would bypass ours; the private ones are disabled by NoStockDelivery.
+    # Stock methods that would bypass the connection and the wire session. NoStockDelivery disables the private ones.
     lineReceived = lineLengthExceeded = dataLineReceived = sendLine = never_reached
     state_COMMAND = state_DATA = state_AUTH = never_reached
     do_UNKNOWN = sendSyntaxError = sendCode = greeting = never_reached
+    callLater = timeoutConnection = never_reached
 
 
 class ESMTPServerFactory(smtp.SMTPFactory):
-    """Makes SMTP sessions. For implicit TLS (port 465) wrap it in a TLSMemoryBIOFactory: the sessions notice."""
+    """Factory of SMTP sessions. For implicit TLS (port 465) wrap it in a TLSMemoryBIOFactory."""
 
-    protocol = ESMTPServer  # type: ignore[assignment]  # its sessions take more than nothing
+    protocol = ESMTPServer  # type: ignore[assignment]  # its sessions take arguments
     noisy = False
 
     def __init__(self, service: SMTPService, new_session: Callable[[], str] | None = None) -> None:
-        """@param new_session: gives each session the id that its log events bear."""
+        """@param new_session: returns the id of each new session, which its log events carry."""
         super().__init__(service.portal)
         self.service = service
         self.domain = service.hostname.encode("ascii")
@@ -156,20 +248,21 @@ class ESMTPServerFactory(smtp.SMTPFactory):
         too_many = service.admission.refusal(ip)
         if too_many is not None:
             service.telemetry.event("smtp.turned_away", service=service.kind.value, ip=ip, why=too_many.value)
-            words = replies.too_many_connections(too_many.value).encode()
-            return TurnedAway(service.admission, words, service.clock, service.settings.close_timeout)
+            refusal = replies.too_many_connections(too_many.value).encode()
+            return TurnedAway(service.admission, refusal, service.clock, service.settings.close_timeout)
         server = ESMTPServer(self.service, self._new_session(), self.sessions)
         server.factory = self
         server.portal = self.portal
         return server
 
     def drain(self) -> int:
-        """The daemon goes down: end the sessions that do nothing at the moment.
+        """End the idle sessions. The daemon calls this until no session is left.
 
         @return: how many sessions are left.
         """
         for session in tuple(self.sessions):
-            session.hurry()
-            if not (session.busy or session.closing or session.wire.in_body):
+            connection = session.connection
+            connection.hurry()
+            if not (connection.busy or connection.closing or session.wire.in_body):
                 session.go_away()
         return len(self.sessions)

@@ -1,15 +1,12 @@
-"""An SMTP session's standing: greeting, what EHLO offers, TLS, and who is logged in (RFC 3207, RFC 4954)."""
+"""SMTP session: the client, its TLS and login, the extensions offered and the commands open (RFC 3207, RFC 4954)."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import replace
 from typing import Any
 
 from twisted.cred.credentials import Anonymous, ICredentials
 from twisted.cred.error import LoginFailed
-from twisted.mail import smtp
-from typing_extensions import override
 
 from emailsys.interfaces import IDelivery, LoginBusy, StoreError
 from emailsys.mail import reply as replies
@@ -24,41 +21,31 @@ from emailsys.wire.sasl import Credentials, NeedsSecret
 from emailsys.wire.smtp.server import Event, Session
 
 
-class SMTPLogin(Connection[Event], smtp.ESMTP):
-    """What a client may do on this connection, and as whom."""
+class SMTPSession:
+    """The state of a session apart from its transactions."""
 
-    wire: Session
-    delivery: Any
-
-    def __init__(self, service: SMTPService, session: str) -> None:
-        """@param session: the id that all log events of this session bear."""
+    def __init__(self, service: SMTPService, session_id: str, wire: Session, connection: Connection[Event]) -> None:
+        """@param session_id: the id that all log events of this session carry."""
         self.service = service
-        self.session = session
-        self.clock = service.clock
-        self.turn = service.turn
-        self.host = service.hostname
-        self.first_timeout = service.settings.command_timeout
-        self.close_timeout = service.settings.close_timeout
-        self.handshake_timeout = service.handshake_timeout
-        limits = service.settings
-        self.wire = Session(limits.max_message_size, limits.max_recipients, limits.max_refusals, service.mechanisms)
-        self.client = Client(session, "")
-        self.delivery = None
-        self.authenticated = False
+        self.session_id = session_id
+        self.wire = wire
+        self.connection = connection
+        self.client = Client(session_id, "")
+        #: The IDelivery avatar of the client: that of its login, or the anonymous one after MAIL. None before.
+        self.delivery: Any = None
+        self.is_authenticated = False
         self._authentication = Authentication(service.portal, IDelivery, service.secrets)
 
-    # Replies and events
-
     def reply(self, reply: Reply) -> None:
-        """Put a reply behind those that go out together."""
-        self.send(reply.encode())
+        """Append a reply to those that are written together."""
+        self.connection.send(reply.encode())
 
     def event(self, name: str, /, **fields: object) -> None:
-        """Log what happened, with the session's id."""
-        self.service.telemetry.event(name, session=self.session, **fields)
+        """Log an event with the session's id."""
+        self.service.telemetry.event(name, session=self.session_id, **fields)
 
-    def speaker(self, smtputf8: bool) -> Client:
-        """The client as it sends a message."""
+    def sender_of(self, smtputf8: bool) -> Client:
+        """Returns the client as the sender of a message, with the message's transmission type."""
         if not smtputf8:
             return self.client
         # RFC 6531 §4.3: UTF8SMTP, UTF8SMTPS, UTF8SMTPA, UTF8SMTPSA.
@@ -66,42 +53,45 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
 
     # Greeting and extensions
 
-    @override
     def greet(self) -> None:
+        """Send the greeting."""
+        connection = self.connection
         self.client = replace(
             self.client,
-            ip=self.peer_host,
-            local_ip=str(getattr(self._transport.getHost(), "host", "")),
-            tls=describe(self.transport) if self.secure else None,
+            ip=connection.peer_host,
+            local_ip=connection.local_host,
+            tls=describe(connection.transport) if connection.secure else None,
         )
-        self._set_doors()
+        self._update_closed_commands()
         self.reply(replies.greeting(self.service.hostname))
 
     @property
     def may_log_in(self) -> bool:
-        """Whether logins are allowed as a submission connection stands: passwords travel under TLS only."""
-        return self.secure or (self.service.settings.plaintext_auth_on_loopback and is_loopback(self.client.ip))
+        """Whether a submission client may log in: passwords are accepted only under TLS, or on loopback if allowed."""
+        return self.connection.secure or (
+            self.service.settings.plaintext_auth_on_loopback and is_loopback(self.client.ip)
+        )
 
-    def _set_doors(self) -> None:
-        """Which commands are closed to this client at the moment."""
+    def _update_closed_commands(self) -> None:
+        """Tell the wire session which commands to refuse at the moment."""
         closed = self.wire.closed
         closed.clear()
-        if self.secure:
+        if self.connection.secure:
             closed["STARTTLS"] = replies.TLS_TWICE
         elif self.service.context_factory is None:
             closed["STARTTLS"] = replies.TLS_UNAVAILABLE
         if self.service.kind is Kind.RECEIVE:
             closed["AUTH"] = replies.AUTH_NOT_HERE
-        elif self.authenticated:
+        elif self.is_authenticated:
             closed["AUTH"] = replies.AUTH_TWICE
         elif self.may_log_in:
             closed["MAIL"] = replies.LOGIN_REQUIRED
         else:
             closed["MAIL"] = closed["AUTH"] = replies.TLS_REQUIRED
 
-    @override
     def extensions(self) -> dict[bytes, list[bytes] | None]:
-        # BINARYMIME is not among them: messages consist of lines.
+        """Returns the extensions that EHLO offers, by keyword, with their arguments."""
+        # BINARYMIME is not offered: messages consist of lines.
         offered: dict[bytes, list[bytes] | None] = {
             b"PIPELINING": None,
             b"SIZE": [b"%d" % self.service.settings.max_message_size],
@@ -118,72 +108,64 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
             offered[b"AUTH"] = [name.encode() for name in self.service.mechanisms]
         return offered
 
-    @override
-    def listExtensions(self) -> bytes:
-        return b"\n".join(b" ".join((name, *(words or ()))) for name, words in self.extensions().items())
+    def hello(self, name: str, extended: bool) -> None:
+        """Answer EHLO or HELO.
 
-    @abstractmethod
-    def forget(self) -> None:
-        """Forget the transaction, a message on its way too."""
-
-    @override
-    def do_EHLO(self, name: str) -> None:
-        self.forget()
-        self.client = replace(self.client, helo=name, protocol=self._protocol(extended=True))
-        self.reply(replies.hello(self.service.hostname, tuple(self.listExtensions().decode("ascii").split("\n"))))
-
-    @override
-    def do_HELO(self, name: str) -> None:
-        self.forget()
-        self.client = replace(self.client, helo=name, protocol=self._protocol(extended=False))
-        self.reply(replies.hello(self.service.hostname))
+        @param name: what the client calls itself.
+        @param extended: whether it was EHLO.
+        """
+        self.client = replace(self.client, helo=name, protocol=self._protocol(extended))
+        offered = self.extensions().items() if extended else ()
+        lines = tuple(b" ".join((keyword, *(arguments or ()))).decode("ascii") for keyword, arguments in offered)
+        self.reply(replies.hello(self.service.hostname, lines))
 
     def _protocol(self, extended: bool) -> str:
-        """The transmission type of RFC 3848."""
-        letters = ("S" if self.secure else "") + ("A" if self.authenticated else "")
+        """Returns the transmission type (RFC 3848)."""
+        letters = ("S" if self.connection.secure else "") + ("A" if self.is_authenticated else "")
         return f"ESMTP{letters}" if extended or letters else "SMTP"
 
     # TLS
 
-    @override
-    def ext_STARTTLS(self, rest: bytes) -> None:
-        """RFC 3207 §4: nothing that came before TLS counts, neither what was said nor what waits to be read."""
+    def start_tls(self) -> None:
+        """Begin TLS. All state from before it is discarded, unread input too (RFC 3207 §4)."""
         context_factory = self.service.context_factory
         assert context_factory is not None
-        self.forget()
         self.log_out()
         dropped = self.wire.restart()
         if dropped:
             self.event("smtp.plaintext_dropped", octets=dropped)
-        self.client = Client(self.session, self.client.ip, local_ip=self.client.local_ip)
+        self.client = Client(self.session_id, self.client.ip, local_ip=self.client.local_ip)
         self.reply(replies.TLS_READY)
-        self.start_tls(context_factory)
+        self.connection.start_tls(context_factory)
 
-    @override
     def tls_began(self) -> None:
-        self.client = replace(self.client, tls=describe(self.transport))
-        self._set_doors()
+        """Note the TLS parameters, and open the commands that need TLS."""
+        self.client = replace(self.client, tls=describe(self.connection.transport))
+        self._update_closed_commands()
 
     # Logins
 
     def log_out(self) -> None:
-        """End the login, a stranger's too."""
+        """End the login, an anonymous one too."""
         self.delivery = None
-        self.authenticated = False
+        self.is_authenticated = False
         self._authentication.log_out()
 
     async def _log_in(self, given: ICredentials | Credentials) -> bool:
-        """Get the avatar for credentials. Returns False if the peer is already gone."""
+        """Fetch the avatar for credentials.
+
+        @return: False if the connection was closed meanwhile.
+        """
         self.log_out()
-        self.delivery = await self._authentication.log_in(given, self.client, lambda: not self.closing)
+        self.delivery = await self._authentication.log_in(given, self.client, lambda: not self.connection.closing)
         return self.delivery is not None
 
-    async def become_stranger(self) -> None:
-        """Whoever says MAIL without a login is a stranger, where such may."""
+    async def log_in_anonymously(self) -> None:
+        """Fetch the anonymous avatar, for MAIL without a login on a service that allows it."""
         await self._log_in(Anonymous())
 
-    @override
-    async def ext_AUTH(self, step: Credentials | NeedsSecret) -> None:
+    async def authenticate(self, step: Credentials | NeedsSecret) -> None:
+        """Act on a step of an AUTH exchange: fetch the stored secret, or check the credentials (RFC 4954 §4)."""
         username = step.account if isinstance(step, NeedsSecret) else step.username
         try:
             if isinstance(step, NeedsSecret):
@@ -197,14 +179,14 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
             self.event("smtp.login_delayed", ip=self.client.ip, why=type(error).__name__)
             self.reply(replies.LOGIN_BUSY if isinstance(error, LoginBusy) else replies.LOGIN_UNCHECKED)
         else:
-            self.authenticated = True
+            self.is_authenticated = True
             account = self.delivery.account
             self.client = replace(
                 self.client,
                 account=None if account is None else account.address,
                 protocol=self._protocol(extended=True),
             )
-            self._set_doors()
+            self._update_closed_commands()
             self.event("smtp.login", ip=self.client.ip, account=self.client.account, tls=self.client.tls)
             self.reply(replies.LOGGED_IN)
 
@@ -213,4 +195,4 @@ class SMTPLogin(Connection[Event], smtp.ESMTP):
         self.reply(replies.LOGIN_FAILED)
         if self._authentication.failed():
             self.reply(replies.TOO_MANY_LOGINS)
-            self.close()
+            self.connection.close()

@@ -1,4 +1,4 @@
-"""Receive mail in an SMTP session: the envelope by policy, the message into the store, one reply at its end."""
+"""Mail transactions of an SMTP session: asks the policy about each address and stores the message (RFC 5321 §3.3)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
-from typing_extensions import override
 
 from emailsys.interfaces import NoDomains, StoreError, StoreFull, StoreMissing
 from emailsys.mail import reply as replies
@@ -16,40 +15,44 @@ from emailsys.mail.address import Address
 from emailsys.mail.envelope import Addressee, Arrival, Envelope, Recipient
 from emailsys.mail.reply import Reply
 from emailsys.net.smtp.incoming import IncomingMessage
-from emailsys.net.smtp.service import SMTPService
-from emailsys.net.smtp.session import SMTPLogin
-from emailsys.wire.smtp.grammar import Chunk, MailArguments, RcptArguments
+from emailsys.net.smtp.session import SMTPSession
+from emailsys.wire.smtp.grammar import MailArguments, RcptArguments
 from emailsys.wire.smtp.server import Body, End, Event
+from emailsys.wire.smtp.transaction import Transaction
 
-_NO_MAIL = MailArguments(None)
-# Octets a second: a message that comes so fast may take as long as it takes. Modems are faster; Postfix asks as much.
+# Octets a second. A message that arrives at this rate may take any time. Modems are faster; Postfix requires as much.
 LEAST_RATE: Final = 500
 
 
 def _shown(reverse_path: Address | None) -> object:
-    """A reverse-path as the log shows it."""
+    """Returns a reverse-path as the log shows it."""
     return "<>" if reverse_path is None else reverse_path
 
 
-class SMTPReception(SMTPLogin):
-    """The transactions of a session, one after the other."""
+class Reception:
+    """Carries out the transactions of a session, one after the other.
 
-    def __init__(self, service: SMTPService, session: str) -> None:
-        super().__init__(service, session)
-        self._mail = _NO_MAIL
-        self._recipients: list[Recipient] = []
+    The state of a transaction is `wire.transaction`. The message itself is here: its store object and its timing.
+    """
+
+    def __init__(self, session: SMTPSession) -> None:
+        self._session = session
+        self._connection = session.connection
+        self._wire = session.wire
+        self._service = session.service
+        # The transaction whose message is received. The wire session replaces its own when the message ends.
+        self._transaction = Transaction()
         self._message: IncomingMessage | None = None
-        # Why the message on its way will be refused, once its end has come.
-        self._refusal: Reply | None = None
-        # When it began, and its octets so far.
+        # The clock's time at the start of the message, None if no message is being received.
         self._began: float | None = None
         self._octets = 0
-        #: Messages that were accepted; senders, recipients and messages that were refused.
+        #: How many messages were accepted.
         self.accepted = 0
+        #: How many senders, recipients and messages were refused.
         self.refused = 0
 
     def reply_to(self, failure: Failure) -> Reply:
-        """The reply to a failure; one that nobody expected is logged."""
+        """Returns the reply to a failure, and logs the failure if it was not expected."""
         if failure.check(StoreFull):
             return replies.STORE_FULL
         if failure.check(NoDomains):
@@ -57,142 +60,130 @@ class SMTPReception(SMTPLogin):
         if failure.check(StoreMissing):
             return replies.STORE_MISSING
         if failure.check(StoreError):
-            self.event("smtp.store_failed", why=failure.getErrorMessage())
+            self._session.event("smtp.store_failed", why=failure.getErrorMessage())
         else:
-            self.service.telemetry.surprise("smtp", failure, session=self.session)
+            self._service.telemetry.surprise("smtp", failure, session=self._session.session_id)
         return replies.LOCAL_ERROR
 
-    @override
-    def forget(self) -> None:
-        self._mail = _NO_MAIL
-        self._recipients = []
-        self._refusal = None
+    def abandon(self) -> None:
+        """Abandon the message that is being received, if there is one."""
         self._began = None
         message, self._message = self._message, None
         if message is not None:
             message.abandon()
 
     def _refuse(self, reply: Reply, **what: object) -> None:
-        """Reply, and log that a sender, a recipient or a message was refused."""
+        """Send the refusal of a sender, a recipient or a message, and log it."""
         self.refused += 1
-        self.event("refused", ip=self.client.ip, reply=f"{reply.code} {reply.enhanced}", **what)
-        self.reply(reply)
+        session = self._session
+        session.event("refused", ip=session.client.ip, reply=f"{reply.code} {reply.enhanced}", **what)
+        session.reply(reply)
 
     # The envelope
 
-    @override
-    async def do_MAIL(self, arguments: MailArguments) -> None:
-        if self.delivery is None:
-            await self.become_stranger()
-        service = self.service
-        # Whatever size is declared: a disk that cannot take the largest message is one to look after, not to fill up.
+    async def mail(self, arguments: MailArguments) -> None:
+        """Act on MAIL."""
+        session, service = self._session, self._service
+        if session.delivery is None:
+            await session.log_in_anonymously()
+        # The declared size does not matter: a disk without room for the largest message needs the operator's attention.
         has_room = await service.intake.has_room(service.settings.max_message_size)
-        if self.closing:
-            # The delivery has gone with the connection.
+        if self._connection.closing:
+            # The avatar was released with the connection.
             return
         if not has_room:
             self._refuse(replies.STORE_FULL, sender=_shown(arguments.reverse_path))
             return
-        refusal = await self.validateFrom(self.client, arguments.reverse_path)
+        refusal = await session.delivery.validateFrom(session.client, arguments.reverse_path)
         if refusal is not None:
             self._refuse(refusal, sender=_shown(arguments.reverse_path))
             return
-        self._mail = arguments
-        self.wire.mail_taken(arguments)
-        self.reply(replies.SENDER_OK)
+        self._wire.begin_transaction(arguments)
+        session.reply(replies.SENDER_OK)
 
-    @override
-    async def do_RCPT(self, arguments: RcptArguments) -> None:
-        forward_path = arguments.forward_path
-        routes = await self.validateTo(Addressee(forward_path, self.client, self._mail.reverse_path))
+    async def rcpt(self, arguments: RcptArguments) -> None:
+        """Act on RCPT."""
+        session, transaction = self._session, self._wire.transaction
+        forward_path, reverse_path = arguments.forward_path, transaction.arguments.reverse_path
+        routes = await session.delivery.validateTo(Addressee(forward_path, session.client, reverse_path))
         if isinstance(routes, Reply):
-            self._refuse(routes, sender=_shown(self._mail.reverse_path), recipient=forward_path)
-            if routes.code >= 500 and not self._is_known and self.wire.refused():
-                self.event("smtp.dropped", ip=self.client.ip, why=replies.TOO_MANY_REFUSALS.text)
-                self.reply(replies.TOO_MANY_REFUSALS)
-                self.close()
+            self._refuse(routes, sender=_shown(reverse_path), recipient=forward_path)
+            if routes.code >= 500 and not self._is_known and self._wire.count_refusal():
+                session.event("smtp.dropped", ip=session.client.ip, why=replies.TOO_MANY_REFUSALS.text)
+                session.reply(replies.TOO_MANY_REFUSALS)
+                self._connection.close()
             return
-        self._recipients.append(Recipient(forward_path, tuple(routes), arguments.dsn))
-        self.wire.rcpt_taken()
-        self.reply(replies.RECIPIENT_OK)
+        transaction.recipients.append(Recipient(forward_path, tuple(routes), arguments.dsn))
+        session.reply(replies.RECIPIENT_OK)
 
     @property
     def _is_known(self) -> bool:
-        """Whether it is one who can be asked: those may have a long list of people who are gone."""
-        return self.authenticated or self.service.admission.is_exempt(self.client.ip)
-
-    @override
-    def validateFrom(self, helo: Any, origin: Any) -> Any:
-        return self.delivery.validateFrom(helo, origin)
-
-    @override
-    def validateTo(self, user: Any) -> Any:
-        return self.delivery.validateTo(user)
-
-    @override
-    def receivedHeader(self, helo: Any, origin: Any, recipients: Any) -> bytes:
-        field: bytes = self.delivery.receivedHeader(helo, origin, recipients)
-        return field
+        """Whether the client can be held to account. Its long list may contain many addresses that no longer exist."""
+        return self._session.is_authenticated or self._service.admission.is_exempt(self._session.client.ip)
 
     # The message
 
     def _begin_message(self) -> None:
-        service = self.service
+        service, session = self._service, self._session
+        transaction = self._transaction = self._wire.transaction
         incoming = service.intake.begin()
         arrived_at = service.now()
-        arrival = Arrival(incoming.queue_id, self._mail.reverse_path, arrived_at)
-        self._refusal = None
+        mail = transaction.arguments
+        arrival = Arrival(incoming.queue_id, mail.reverse_path, arrived_at)
         try:
-            trace = self.receivedHeader(self.speaker(self._mail.parameters.smtputf8), arrival, self._recipients)
+            sender = session.sender_of(mail.parameters.smtputf8)
+            trace = session.delivery.receivedHeader(sender, arrival, transaction.recipients)
         except Exception:
             incoming.abandon()
             raise
         self._message = IncomingMessage(incoming, service.head_rules, trace, arrived_at)
 
-    @override
-    def do_DATA(self, rest: bytes) -> None:
+    def data(self) -> None:
+        """Act on DATA."""
         self._begin_message()
         self._start_clock()
-        self.wire.data_begins()
-        self.allow_silence(self.service.settings.data_timeout)
-        self.reply(replies.SEND_MESSAGE)
+        self._wire.begin_data()
+        self._connection.allow_silence(self._service.settings.data_timeout)
+        self._session.reply(replies.SEND_MESSAGE)
 
-    def ext_BDAT(self, chunk: Chunk) -> None:
-        """RFC 3030 §2: the chunk itself follows as the body; what goes wrong here is told at its end."""
-        if self._message is None and self._refusal is None:
+    def bdat(self) -> None:
+        """Act on BDAT. Its chunk follows as Body events; a failure is reported at the chunk's end (RFC 3030 §2)."""
+        if self._began is None:
             self._start_clock()
             try:
                 self._begin_message()
             except Exception:
                 self.refuse_message(self.reply_to(Failure()))
-        self.allow_silence(self.service.settings.data_timeout)
+        self._connection.allow_silence(self._service.settings.data_timeout)
 
     def _start_clock(self) -> None:
-        self._began = self.clock.seconds()
+        self._began = self._service.clock.seconds()
         self._octets = 0
 
     def is_late(self, event: Event) -> bool:
-        """Whether the message on its way takes longer than any honest client needs, and this is not its end."""
+        """Whether the message takes longer than an honest client needs, and this event is not its end."""
         if self._began is None or (isinstance(event, Body) and event.end is End.MESSAGE):
             return False
-        allowed = self.service.settings.message_timeout + self._octets / LEAST_RATE
-        return self.clock.seconds() - self._began > allowed
+        allowed = self._service.settings.message_timeout + self._octets / LEAST_RATE
+        return self._service.clock.seconds() - self._began > allowed
 
     def leave_late_message(self) -> None:
-        """Say so, or why it would be refused in any case, and close: who holds a session so holds it no longer."""
-        self.event("smtp.too_slow", ip=self.client.ip, octets=self._octets)
-        self.reply(self._refusal or replies.TOO_SLOW)
-        self.close()
+        """Close the connection because its message takes too long: it must not occupy a session for ever."""
+        session = self._session
+        session.event("smtp.too_slow", ip=session.client.ip, octets=self._octets)
+        session.reply(self._transaction.refusal or replies.TOO_SLOW)
+        self._connection.close()
 
     def refuse_message(self, refusal: Reply) -> None:
-        """The message on its way cannot be accepted; what still comes of it is dropped."""
-        if self._refusal is None:
-            self._refusal = refusal
+        """Refuse the message that is being received. The rest of it is discarded."""
+        if self._transaction.refusal is None:
+            self._transaction.refusal = refusal
             message, self._message = self._message, None
             if message is not None:
                 message.abandon()
 
     def take_body(self, body: Body) -> Coroutine[Any, Any, None] | None:
+        """Store a piece of the message, and answer its end."""
         if body.refusal is not None:
             self.refuse_message(body.refusal)
         self._octets += len(body.octets)
@@ -220,7 +211,7 @@ class SMTPReception(SMTPLogin):
             self.refuse_message(self.reply_to(Failure()))
 
     async def _write_slowly(self, waiting: Deferred[None], end: End) -> None:
-        """The store asks us to pause: nothing more is read until it has room."""
+        """Wait until the store can accept more; nothing is read meanwhile."""
         await self._written(waiting)
         step = self._end_of(end)
         if step is not None:
@@ -230,31 +221,35 @@ class SMTPReception(SMTPLogin):
         if end is End.MESSAGE:
             return self._end_message()
         if end is End.CHUNK:
-            self.allow_silence(self.service.settings.command_timeout)
-            if self._refusal is not None:
-                # RFC 3030 §2: the transaction has failed, chunks that follow are dropped.
-                self.wire.transaction_over()
-                self._message_refused(self._refusal)
+            self._connection.allow_silence(self._service.settings.command_timeout)
+            refusal = self._transaction.refusal
+            if refusal is not None:
+                # RFC 3030 §2: the transaction has failed, and the chunks that follow are discarded.
+                self._wire.end_transaction()
+                self._message_refused(refusal)
             else:
-                self.reply(replies.CHUNK_TAKEN)
+                self._session.reply(replies.CHUNK_TAKEN)
         return None
 
     def _message_refused(self, refusal: Reply) -> None:
-        self._refuse(refusal, sender=_shown(self._mail.reverse_path), rcpts=len(self._recipients))
-        self.forget()
+        transaction = self._transaction
+        self._refuse(refusal, sender=_shown(transaction.arguments.reverse_path), rcpts=len(transaction.recipients))
+        self.abandon()
 
     async def _end_message(self) -> None:
-        self.allow_silence(self.service.settings.command_timeout)
+        session = self._session
+        self._connection.allow_silence(self._service.settings.command_timeout)
         if self._message is not None:
             waiting = self._write(self._message.finish)
             if waiting is not None:
                 await self._written(waiting)
         message = self._message
-        if message is None or self._refusal is not None:
-            if not self.lost:
-                self._message_refused(self._refusal or replies.LOCAL_ERROR)
+        refusal = self._transaction.refusal
+        if message is None or refusal is not None:
+            if not self._connection.lost:
+                self._message_refused(refusal or replies.LOCAL_ERROR)
             return
-        # From here on the commit takes its course, whether the client stays or not.
+        # From here on the commit is completed even if the client disconnects.
         self._message = None
         envelope = self._envelope(message)
         try:
@@ -263,9 +258,9 @@ class SMTPReception(SMTPLogin):
             self._message_refused(self.reply_to(Failure()))
             return
         self.accepted += 1
-        self.wire.accepted()
-        client = self.client
-        self.event(
+        self._wire.reset_refusals()
+        client = session.client
+        session.event(
             "accepted",
             queue_id=queue_id,
             sender=_shown(envelope.reverse_path),
@@ -275,20 +270,20 @@ class SMTPReception(SMTPLogin):
             tls=client.tls,
             account=client.account,
         )
-        self.forget()
-        # RFC 5321 §4.2.5: with this reply the message is ours.
-        self.reply(replies.queued(queue_id))
+        self.abandon()
+        # RFC 5321 §4.2.5: with this reply the responsibility for the message is ours.
+        session.reply(replies.queued(queue_id))
 
     def _envelope(self, message: IncomingMessage) -> Envelope:
-        mail = self._mail
-        recipients = tuple(self._recipients)
+        mail = self._transaction.arguments
+        recipients = tuple(self._transaction.recipients)
         asked = mail.parameters
         needs_utf8 = asked.smtputf8 and not (
             message.head_is_ascii
             and (mail.reverse_path is None or mail.reverse_path.is_ascii)
             and all(recipient.forward_path.is_ascii for recipient in recipients)
         )
-        client = self.speaker(asked.smtputf8)
+        client = self._session.sender_of(asked.smtputf8)
         if needs_utf8 is not asked.smtputf8:
             asked = replace(asked, smtputf8=needs_utf8)
         return Envelope(mail.reverse_path, recipients, message.arrived_at, asked, client, message.message_id)

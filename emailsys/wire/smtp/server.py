@@ -1,4 +1,4 @@
-"""An SMTP session as its server sees it: octets become events, in the order and within the limits of RFC 5321."""
+"""Server side of an SMTP session, without I/O: turns octets into events, in the order and limits of RFC 5321."""
 
 from __future__ import annotations
 
@@ -30,41 +30,42 @@ from emailsys.wire.smtp.grammar import (
     split_command,
 )
 from emailsys.wire.smtp.order import NO_ARGUMENT, NOT_IMPLEMENTED, OUT_OF_ORDER, PIPELINED, WEB_METHODS, Stage
+from emailsys.wire.smtp.transaction import Transaction
 
 # RFC 5321 §4.5.3.1.4, in octets, CRLF included.
 MAX_COMMAND_LINE: Final = 512
-# What extensions add. MAIL: SIZE 26 (RFC 1870 §3), BODY 17 (RFC 6152 §2), SMTPUTF8 10 (RFC 6531 §3.1), AUTH 500
+# Octets that extensions add. MAIL: SIZE 26 (RFC 1870 §3), BODY 17 (RFC 6152 §2), SMTPUTF8 10 (RFC 6531 §3.1), AUTH 500
 # (RFC 4954 §3), and by the lengths of their values RET 9 and ENVID 107; RCPT: NOTIFY 29 and ORCPT 507 (RFC 3461 §4).
 _LONGER_LINES: Final[Mapping[str, int]] = {
     "MAIL": MAX_COMMAND_LINE + 26 + 17 + 10 + 500 + 9 + 107,
     "RCPT": MAX_COMMAND_LINE + 29 + 507,
     "AUTH": MAX_AUTH_LINE,
 }
-# How many lines that are no commands, or not in their place, are answered between two transactions.
+# Invalid or out-of-order commands that are answered between two transactions.
 MAX_BAD_COMMANDS: Final = 20
 
 
 class Command(NamedTuple):
-    """The client asks for this, and may: the verb in upper case, its arguments as the grammar read them."""
+    """A command that is in order: the verb in upper case, and its parsed arguments."""
 
     verb: str
     argument: Any
 
 
 class Answer(NamedTuple):
-    """The session itself knows what to reply."""
+    """A reply that the session itself decided."""
 
     reply: Reply
 
 
 class Drop(NamedTuple):
-    """Reply and close the connection: this peer does not speak SMTP, or cannot be followed any more."""
+    """A reply after which the connection is closed: the peer does not speak SMTP, or sent too many bad commands."""
 
     reply: Reply
 
 
 class End(enum.Enum):
-    """What a piece of body ends."""
+    """What ends with a piece of a message."""
 
     NOTHING = enum.auto()
     CHUNK = enum.auto()
@@ -72,9 +73,10 @@ class End(enum.Enum):
 
 
 class Body(NamedTuple):
-    """A piece of the message. With a refusal the message is to be forgotten; the end of it still comes.
+    """A piece of the message.
 
-    An empty piece tells that the client still sends what is being dropped.
+    If there is a refusal, discard the message; its end still follows. An empty piece shows that the client is still
+    sending a message that is discarded.
     """
 
     octets: bytes
@@ -86,10 +88,10 @@ Event = Command | Answer | Drop | Body
 
 
 class Session:
-    """One session. Feed it octets; take its events one at a time, each after the one before was answered.
+    """One session. Feed it octets and take its events one at a time, each after the one before was answered.
 
-    What only its user can know is told to it: `mail_taken`, `rcpt_taken`, `refused`, `data_begins`, `transaction_over`,
-    `accepted`, `secret_found`, `restart`.
+    Its user calls `begin_transaction` after MAIL was accepted, adds accepted recipients to `transaction`, and calls
+    `begin_data` before the 354 reply. Between `next_event` and the next call of it, `transaction` is the current one.
     """
 
     def __init__(
@@ -101,7 +103,7 @@ class Session:
     ) -> None:
         """
         @param max_message_size: in octets, dots unstuffed.
-        @param max_refusals: how many 5xx are answered until a message is accepted; one more ends the session.
+        @param max_refusals: 5xx replies allowed until a message is accepted; one more ends the session.
         """
         self._lines = LineReader()
         self._max_message_size = max_message_size
@@ -116,87 +118,87 @@ class Session:
             "VRFY": self._vrfy,
             "AUTH": self._auth,
         }
-        #: Commands that are refused in any case at the moment, with the reply.
+        #: The commands that are refused at the moment whatever their arguments, with the reply.
         self.closed: dict[str, Reply] = {}
-        self.stage = Stage.CONNECTED
-        #: Whether the client said EHLO rather than HELO.
+        #: The current transaction, or the empty one that the next MAIL replaces.
+        self.transaction = Transaction()
+        self._greeted = False
+        #: Whether the client has sent EHLO rather than HELO.
         self.extended = False
         self._next: Callable[[], Event | None] = self._next_command
-        self._smtputf8 = False
-        self._recipients = 0
         self._bad_commands = 0
         self._refusals = 0
         self._left_over = 0
         self._exchange: Exchange | None = None
-        self._stuffed: StuffedMessage | None = None
-        self._chunked: ChunkedMessage | None = None
         self._chunk_last = False
         self._octets_to_skip = 0
         self._after_skip: Event = Answer(replies.MAIL_FIRST)
 
-    # What its user tells
+    # For its user
+
+    @property
+    def stage(self) -> Stage:
+        """How far the client has come."""
+        return self.transaction.stage if self._greeted else Stage.CONNECTED
 
     @property
     def waiting(self) -> int:
-        """Octets fed and not yet taken."""
+        """How many octets were fed and not read yet."""
         return self._lines.waiting
 
     @property
     def in_body(self) -> bool:
-        """Whether octets of a message are what is waited for."""
-        return self._stuffed is not None or (self._chunked is not None and self._chunked.wanted > 0)
+        """Whether the next octets belong to a message."""
+        return self.transaction.in_body
 
     def feed(self, octets: bytes) -> None:
-        """Take octets from the peer."""
+        """Append octets from the peer."""
         self._lines.feed(octets)
 
     def next_event(self) -> Event | None:
-        """What the peer asks for next, None until more comes."""
+        """Returns the next event, None until more octets arrive."""
         return self._next()
 
-    def mail_taken(self, arguments: MailArguments) -> None:
-        """A transaction has begun."""
-        self.stage = Stage.MAIL
+    def begin_transaction(self, arguments: MailArguments) -> None:
+        """Begin a transaction: the sender was accepted."""
+        self.transaction = Transaction(arguments)
         self._bad_commands = 0
-        self._smtputf8 = arguments.parameters.smtputf8
-        self._recipients = 0
 
-    def rcpt_taken(self) -> None:
-        """A recipient was accepted."""
-        self.stage = Stage.RCPT
-        self._recipients += 1
+    def begin_data(self) -> None:
+        """Read the message of DATA next."""
+        self.transaction.body = StuffedMessage(self._max_message_size)
+        self._next = self._next_stuffed
 
-    def refused(self) -> bool:
-        """A sender or recipient was refused for good. Whether that is one too many: who tries names ends here."""
+    def end_transaction(self) -> None:
+        """Abandon the current transaction. At the end of a message this is already done (RFC 5321 §4.1.1.4)."""
+        self.transaction = Transaction()
+        self._next = self._next_command
+
+    def count_refusal(self) -> bool:
+        """Count a permanently refused sender or recipient.
+
+        @return: whether there were too many: the client may be guessing addresses, and is disconnected.
+        """
         self._refusals += 1
         return self._refusals > self._max_refusals
 
-    def accepted(self) -> None:
-        """A message was accepted: whoever brings mail may err again."""
+    def reset_refusals(self) -> None:
+        """Begin the count of refusals again: a message was accepted."""
         self._refusals = 0
 
     def secret_found(self, secret: str | None) -> None:
-        """The answer to `Command("AUTH", NeedsSecret(...))`: the exchange goes on with the next event."""
+        """Continue the exchange after `Command("AUTH", NeedsSecret(...))`: its next step is the next event."""
         exchange = self._exchange
         assert exchange is not None
         self._next = lambda: self._counted(self._exchanged(lambda: exchange.know(secret)))
 
-    def data_begins(self) -> None:
-        """DATA was answered with 354: what follows is the message."""
-        self._stuffed = StuffedMessage(self._max_message_size)
-        self._next = self._next_stuffed
-
-    def transaction_over(self) -> None:
-        """The transaction is forgotten; at the end of a message that is so already (RFC 5321 §4.1.1.4)."""
-        if self.stage is not Stage.CONNECTED:
-            self.stage = Stage.GREETED
-        self._stuffed = self._chunked = None
-        self._next = self._next_command
-
     def restart(self) -> int:
-        """Forget all that was said and all that waits, as STARTTLS asks (RFC 3207 §4.2); how many octets that was."""
-        self.transaction_over()
-        self.stage = Stage.CONNECTED
+        """Discard the session's state and its unread input, as STARTTLS requires (RFC 3207 §4.2).
+
+        @return: how many octets were discarded.
+        """
+        self.end_transaction()
+        self._greeted = False
         self.extended = False
         self._exchange = None
         return self._lines.discard()
@@ -238,7 +240,7 @@ class Session:
         if argument and verb in NO_ARGUMENT:
             return self._refuse(replies.NO_PARAMETERS)
         if verb == "RSET":
-            self.transaction_over()
+            self.end_transaction()
         return Command(verb, argument)
 
     def _bad(self, refusal: Reply) -> Answer | Drop:
@@ -246,15 +248,15 @@ class Session:
         return Answer(refusal) if self._bad_commands < MAX_BAD_COMMANDS else Drop(replies.TOO_MANY_BAD_COMMANDS)
 
     def _behind(self, refusal: Reply) -> Answer | Drop:
-        """RCPT, DATA or BDAT out of order."""
+        """Refuse RCPT, DATA or BDAT out of order."""
         self._left_over += 1
         if self._left_over <= self._max_recipients + 1:
             return Answer(refusal)
         return self._refuse(refusal)
 
     def _refuse(self, refusal: Reply) -> Answer | Drop:
-        """An answer that counts where it is one for good."""
-        if refusal.code >= 500 and self.refused():
+        """Refuse a command, and count the refusal if it is permanent."""
+        if refusal.code >= 500 and self.count_refusal():
             return Drop(replies.TOO_MANY_REFUSALS)
         return Answer(refusal)
 
@@ -266,9 +268,9 @@ class Session:
             name = parse_hello(argument)
             if isinstance(name, Reply):
                 return Answer(name)
-            # RFC 5321 §4.1.4: EHLO within a transaction is RSET, too.
-            self.stage = Stage.GREETED
-            self.transaction_over()
+            # RFC 5321 §4.1.4: EHLO within a transaction also acts as RSET.
+            self._greeted = True
+            self.end_transaction()
             self.extended = verb == "EHLO"
             return Command(verb, name)
 
@@ -287,10 +289,11 @@ class Session:
         arguments = parse_rcpt(argument)
         if isinstance(arguments, Reply):
             return Answer(arguments)
-        # In the path or, by RFC 6533 §3, in ORCPT.
-        if not self._smtputf8 and not argument.isascii():
+        # UTF-8 may be in the path or in ORCPT (RFC 6533 §3).
+        transaction = self.transaction
+        if not transaction.arguments.parameters.smtputf8 and not argument.isascii():
             return Answer(replies.NEEDS_SMTPUTF8)
-        if self._recipients >= self._max_recipients:
+        if len(transaction.recipients) >= self._max_recipients:
             return Answer(replies.TOO_MANY_RECIPIENTS)
         return Command("RCPT", arguments)
 
@@ -340,13 +343,13 @@ class Session:
     # The message
 
     def _next_stuffed(self) -> Event | None:
-        message = self._stuffed
-        assert message is not None
+        message = self.transaction.body
+        assert isinstance(message, StuffedMessage)
         while self._lines.waiting:
             piece, rest = message.take(self._lines.take())
             if rest is not None:
                 self._lines.put_back(rest)
-                self.transaction_over()
+                self.end_transaction()
                 return Body(piece, End.MESSAGE, message.refusal)
             if piece or message.refusal is not None:
                 return Body(piece, End.NOTHING, message.refusal)
@@ -355,18 +358,19 @@ class Session:
     def _bdat(self, argument: bytes, refusal: Answer | Drop | None) -> Event | None:
         chunk = parse_bdat(argument)
         if chunk is None:
-            # Nobody can tell where the next command begins.
+            # Where the next command begins cannot be known.
             return Drop(replies.BDAT_SYNTAX)
         if refusal is not None:
-            # RFC 3030 §2: the octets are read and dropped all the same.
+            # RFC 3030 §2: the octets are read and discarded nevertheless.
             self._octets_to_skip = chunk.octets
             self._after_skip = refusal
             self._next = self._next_skipped
             return self._next_skipped()
-        if self._chunked is None:
-            self._chunked = ChunkedMessage(self._max_message_size)
-        self.stage = Stage.CHUNKS
-        self._chunked.begin_chunk(chunk.octets, chunk.last)
+        message = self.transaction.body
+        if message is None:
+            message = self.transaction.body = ChunkedMessage(self._max_message_size)
+        assert isinstance(message, ChunkedMessage)
+        message.begin_chunk(chunk.octets, chunk.last)
         self._chunk_last = chunk.last
         self._next = self._next_chunked
         return Command("BDAT", chunk)
@@ -380,14 +384,14 @@ class Session:
         return self._after_skip
 
     def _next_chunked(self) -> Event | None:
-        message = self._chunked
-        assert message is not None
+        message = self.transaction.body
+        assert isinstance(message, ChunkedMessage)
         while message.wanted == 0 or self._lines.waiting:
             piece = message.take(self._lines.take(message.wanted))
             if message.wanted == 0:
                 self._next = self._next_command
                 if self._chunk_last:
-                    self.transaction_over()
+                    self.end_transaction()
                 return Body(piece, End.MESSAGE if self._chunk_last else End.CHUNK, message.refusal)
             if piece or message.refusal is not None:
                 return Body(piece, End.NOTHING, message.refusal)

@@ -18,8 +18,8 @@ from zope.interface.verify import verifyObject
 
 from emailsys.config.settings import POP3Settings
 from emailsys.interfaces import LoginBusy
-from emailsys.net.pop3.authorization import POP3Service
 from emailsys.net.pop3.server import POP3Server, POP3ServerFactory
+from emailsys.net.pop3.service import POP3Service
 from emailsys.telemetry import Telemetry
 from tests.dialogue.peers import LOOPBACK, MemoryPeer
 from tests.fakes.store.memory_store import MemoryStore

@@ -16,8 +16,8 @@ from twisted.internet.task import deferLater
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from emailsys.config.settings import POP3Settings, SMTPSettings
-from emailsys.net.pop3.authorization import POP3Service
 from emailsys.net.pop3.server import POP3ServerFactory
+from emailsys.net.pop3.service import POP3Service
 from emailsys.net.smtp.server import ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.policy.access import Access

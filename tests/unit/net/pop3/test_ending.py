@@ -177,6 +177,6 @@ class EndingTests(SynchronousTestCase):
         transport.loseConnection = lambda: None
         self.assertEqual((house.factory.drain(), house.factory.drain()), (1, 1))
         self.assertEqual(peer.heard().count(b"goes down"), 1)
-        self.assertEqual(house.server._out, [])
+        self.assertEqual(house.server.connection.replies._out, [])
         house.clock.advance(6)
         self.assertTrue(peer.transport.aborted)

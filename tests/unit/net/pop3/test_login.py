@@ -40,7 +40,7 @@ class LoginTests(SynchronousTestCase):
         house.connect(tls=True).say(LOGIN)
         mind = house.logins.asked[1]
         self.assertEqual((mind.ip, mind.protocol), ("127.0.0.1", "POP3S"))
-        self.assertEqual(mind.session, house.server.session)
+        self.assertEqual(mind.session, house.server.authorization.session_id)
 
     def test_a_stranger_may_log_in_under_tls_only(self) -> None:
         house = POP3House()
@@ -199,6 +199,6 @@ class SurpriseTests(SynchronousTestCase):
         def broken() -> None:
             raise RuntimeError("bug")
 
-        house.server._authentication._logout = broken
+        house.server.authorization._authentication._logout = broken
         peer.lose()
         self.assertEqual(house.telemetry.counters["surprise"], 1)

@@ -17,8 +17,8 @@ from zope.interface.verify import verifyObject
 from emailsys.config.settings import POP3Settings, SMTPSettings
 from emailsys.interfaces import ISecrets, StoreError
 from emailsys.mail.address import parse
-from emailsys.net.pop3.authorization import POP3Service
 from emailsys.net.pop3.server import POP3ServerFactory
+from emailsys.net.pop3.service import POP3Service
 from emailsys.net.serving.authentication import MAX_FAILED_LOGINS
 from emailsys.net.smtp.server import ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService

@@ -41,14 +41,13 @@ class Lines:
         return line
 
 
-class Echo(Connection[bytes]):
+class Echo:
     """Says each line back; `wait` waits for `waiting`, `raise` raises, `later` raises in a coroutine."""
 
     def __init__(self) -> None:
-        self.wire = Lines()
-        self.clock: Clock = Clock()
-        self.turn = Turn(self.clock, Telemetry())
-        self.first_timeout = 100.0
+        self.clock = Clock()
+        turn = Turn(self.clock, Telemetry())
+        self.connection = Connection(Lines(), self, self.clock, turn, first_timeout=100.0)
         self.waiting: Deferred[None] = Deferred()
         self.failures: list[Failure] = []
         self.ends: list[Failure] = []
@@ -56,7 +55,7 @@ class Echo(Connection[bytes]):
         self.ending_fails = False
 
     def greet(self) -> None:
-        self.send(b"hello\r\n")
+        self.connection.send(b"hello\r\n")
         if self.greeting_fails:
             raise ValueError("greeting")
 
@@ -66,31 +65,31 @@ class Echo(Connection[bytes]):
         if event == b"later":
             return self._raise()
         if event == b"room":
-            return self.room()
+            return self.connection.room()
         if event == b"raise":
             raise ValueError("at once")
         if event == b"close":
-            self.close()
-        self.send(event + b"\r\n")
+            self.connection.close()
+        self.connection.send(event + b"\r\n")
         return None
 
     async def _wait(self, waiting: Deferred[None]) -> None:
         await waiting
-        self.send(b"waited\r\n")
+        self.connection.send(b"waited\r\n")
 
     async def _raise(self) -> None:
         raise ValueError("later")
 
     def failed(self, failure: Failure) -> None:
         self.failures.append(failure)
-        self.send(b"failed\r\n")
+        self.connection.send(b"failed\r\n")
 
     def timed_out(self) -> None:
-        self.send(b"too late\r\n")
-        self.close()
+        self.connection.send(b"too late\r\n")
+        self.connection.close()
 
     def tls_began(self) -> None:
-        self.send(b"tls\r\n")
+        self.connection.send(b"tls\r\n")
 
     def ended(self, reason: Failure) -> None:
         self.ends.append(reason)
@@ -105,22 +104,22 @@ class ConnectionTests(SynchronousTestCase):
         self.echo = Echo()
 
     def connect(self) -> MemoryPeer:
-        peer = MemoryPeer(self.echo, self.echo.clock)
+        peer = MemoryPeer(self.echo.connection, self.echo.clock)
         peer.heard()
         return peer
 
     def test_a_greeting_that_fails_is_told(self) -> None:
         self.echo.greeting_fails = True
-        self.assertEqual(MemoryPeer(self.echo, self.echo.clock).heard(), b"hello\r\nfailed\r\n")
+        self.assertEqual(MemoryPeer(self.echo.connection, self.echo.clock).heard(), b"hello\r\nfailed\r\n")
 
     def test_commands_behind_one_that_waits_are_answered_after_it(self) -> None:
         peer = self.connect()
         peer.say(b"a\r\nwait\r\nb\r\nc\r\n")
         self.assertEqual(peer.heard(), b"a\r\n")
-        self.assertTrue(self.echo.busy)
+        self.assertTrue(self.echo.connection.busy)
         self.echo.waiting.callback(None)
         self.assertEqual(peer.heard(), b"waited\r\nb\r\nc\r\n")
-        self.assertFalse(self.echo.busy)
+        self.assertFalse(self.echo.connection.busy)
 
     def test_a_failure_is_told_at_once_or_later_and_the_session_goes_on(self) -> None:
         peer = self.connect()
@@ -131,7 +130,7 @@ class ConnectionTests(SynchronousTestCase):
     def test_reading_pauses_while_64_kib_wait(self) -> None:
         peer = self.connect()
         peer.say(b"wait\r\n")
-        while self.echo.wire.waiting <= MAX_WAITING_OCTETS:
+        while self.echo.connection.wire.waiting <= MAX_WAITING_OCTETS:
             self.assertEqual(peer.transport.producerState, "producing")
             peer.say(b"x" * 998 + b"\r\n")
         self.assertEqual(peer.transport.producerState, "paused")
@@ -162,30 +161,30 @@ class ConnectionTests(SynchronousTestCase):
         peer = self.connect()
         peer.say(b"close\r\na\r\n")
         self.assertNotIn(b"a\r\n", peer.heard())
-        self.echo.dataReceived(b"b\r\n")
-        self.echo.close()
-        self.echo.abort()
+        self.echo.connection.dataReceived(b"b\r\n")
+        self.echo.connection.close()
+        self.echo.connection.abort()
         self.assertFalse(peer.transport.aborted)
         self.assertEqual(len(self.echo.ends), 1)
         self.assertEqual(self.echo.clock.getDelayedCalls(), [])
 
     def test_what_waits_for_room_ends_when_the_peer_goes(self) -> None:
         peer = self.connect()
-        self.echo.choke()
+        self.echo.connection.replies.pause()
         peer.say(b"room\r\n")
-        self.echo.unchoke()
+        self.echo.connection.unchoke()
         peer.say(b"room\r\na\r\n")
         self.assertEqual(peer.heard(), b"a\r\n")
         waiting = Deferred.fromCoroutine(self._room_when_choked())
         peer.lose()
         self.failureResultOf(waiting, ConnectionLost)
-        self.failureResultOf(Deferred.fromCoroutine(self.echo.room()), ConnectionLost)
-        self.echo.unchoke()
+        self.failureResultOf(Deferred.fromCoroutine(self.echo.connection.room()), ConnectionLost)
+        self.echo.connection.unchoke()
         self.assertEqual(self.echo.failures, [])
 
     async def _room_when_choked(self) -> None:
-        self.echo.choke()
-        await self.echo.room()
+        self.echo.connection.replies.pause()
+        await self.echo.connection.room()
 
     def test_a_command_that_ends_after_the_peer_has_gone_says_nothing(self) -> None:
         peer = self.connect()
@@ -202,15 +201,15 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_a_handshake_that_nobody_asked_for_changes_nothing(self) -> None:
         peer = self.connect()
-        self.echo.handshakeCompleted()
-        self.assertFalse(self.echo.secure)
+        self.echo.connection.handshakeCompleted()
+        self.assertFalse(self.echo.connection.secure)
         self.assertEqual(peer.heard(), b"")
 
     def test_a_silent_handshake_is_ended_by_its_own_time(self) -> None:
-        self.echo.first_timeout = 10.0
-        peer = MemoryPeer(self.echo, self.echo.clock)
+        self.echo.connection.first_timeout = 10.0
+        peer = MemoryPeer(self.echo.connection, self.echo.clock)
         peer.heard()
-        self.echo.start_tls(object())  # type: ignore[arg-type]
+        self.echo.connection.start_tls(object())  # type: ignore[arg-type]
         self.echo.clock.advance(29)
         self.assertFalse(peer.transport.aborted)
         self.echo.clock.advance(2)
@@ -247,14 +246,14 @@ class WritingTests(SynchronousTestCase):
 
     def connected(self, takes: int | Exception) -> tuple[Echo, Socket]:
         echo, transport = Echo(), Socket(takes)
-        echo.makeConnection(transport)
-        self.addCleanup(echo.connectionLost, Failure(ConnectionLost()))
+        echo.connection.makeConnection(transport)
+        self.addCleanup(echo.connection.connectionLost, Failure(ConnectionLost()))
         return echo, transport
 
     def test_what_the_socket_takes_is_sent_at_the_end_of_the_turn(self) -> None:
         echo, transport = self.connected(100)
-        echo.dataReceived(b"a\r\n")
-        echo.dataReceived(b"b\r\n")
+        echo.connection.dataReceived(b"a\r\n")
+        echo.connection.dataReceived(b"b\r\n")
         self.assertEqual(transport.sent, b"hello\r\n")
         echo.clock.advance(0)
         self.assertEqual(transport.sent, b"hello\r\na\r\nb\r\n")
@@ -262,34 +261,34 @@ class WritingTests(SynchronousTestCase):
 
     def test_what_is_said_before_a_wait_does_not_wait_for_its_end(self) -> None:
         echo, transport = self.connected(100)
-        echo.dataReceived(b"a\r\nwait\r\n")
+        echo.connection.dataReceived(b"a\r\nwait\r\n")
         echo.clock.advance(0)
         self.assertEqual(transport.sent, b"hello\r\na\r\n")
 
     def test_last_words_do_not_wait_for_the_end_of_the_turn(self) -> None:
         echo, transport = self.connected(100)
-        echo.dataReceived(b"a\r\nclose\r\n")
+        echo.connection.dataReceived(b"a\r\nclose\r\n")
         self.assertEqual(transport.sent, b"hello\r\na\r\n")
 
     def test_what_goes_through_tls_is_written_at_once(self) -> None:
         """The TLS layer gathers writes itself, until the reactor's next turn."""
         echo, transport = self.connected(100)
-        echo.secure = True
-        echo.dataReceived(b"a\r\n")
+        echo.connection.replies.secure = True
+        echo.connection.dataReceived(b"a\r\n")
         self.assertEqual(transport._tempDataBuffer, [b"a\r\n"])
 
     def test_the_turn_of_one_that_is_gone_is_passed_over(self) -> None:
         echo, transport = Echo(), Socket(100)
-        echo.makeConnection(transport)
-        echo.dataReceived(b"a\r\n")
-        echo.connectionLost(Failure(ConnectionLost()))
+        echo.connection.makeConnection(transport)
+        echo.connection.dataReceived(b"a\r\n")
+        echo.connection.connectionLost(Failure(ConnectionLost()))
         echo.clock.advance(0)
         self.assertEqual(transport.sent, b"hello\r\n")
 
     def test_the_rest_waits_and_nothing_overtakes_it(self) -> None:
         echo, transport = self.connected(3)
         for line in (b"a\r\n", b"b\r\n"):
-            echo.dataReceived(line)
+            echo.connection.dataReceived(line)
             echo.clock.advance(0)
         self.assertEqual(transport.sent, b"hel")
         self.assertEqual(b"".join(transport._tempDataBuffer), b"lo\r\na\r\nb\r\n")

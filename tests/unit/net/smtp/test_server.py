@@ -345,7 +345,7 @@ class Failures(SynchronousTestCase):
         def broken(octets: bytes) -> None:
             raise ZeroDivisionError("a bug")
 
-        server._message._incoming.write = broken
+        server.reception._message._incoming.write = broken
         peer.say(b"Subject: one\r\n\r\n.\r\nNOOP\r\n")
         self.assertEqual(codes(peer.heard()), [451, 250])
         self.assertEqual(len(house.telemetry.surprises), 1)
@@ -355,13 +355,13 @@ class Failures(SynchronousTestCase):
         house = SMTPHouse()
         peer = in_data(house)
         server: Any = peer.protocol
-        honest = server.take_body
+        honest = server.reception.take_body
 
         def broken(body: Any) -> None:
-            server.take_body = honest
+            server.reception.take_body = honest
             raise ZeroDivisionError("a bug")
 
-        server.take_body = broken
+        server.reception.take_body = broken
         peer.say(b"Subject: one\r\n\r\none\r\n")
         self.assertEqual(peer.heard(), b"")
         peer.say(b".\r\nNOOP\r\n")

@@ -224,4 +224,4 @@ class Envelopes(SynchronousTestCase):
         house = SMTPHouse()
         names = {house.server().session for _ in range(3)}
         self.assertEqual(len(names), 3)
-        self.assertIsInstance(house.server().client, Client)
+        self.assertIsInstance(house.server().session.client, Client)

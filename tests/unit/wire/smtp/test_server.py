@@ -4,7 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail import reply as replies
 from emailsys.mail.address import Address
-from emailsys.mail.envelope import MailParameters
+from emailsys.mail.envelope import MailParameters, Recipient
 from emailsys.mail.reply import Reply
 from emailsys.wire.sasl import Credentials
 from emailsys.wire.smtp.body import StuffedMessage
@@ -13,6 +13,7 @@ from emailsys.wire.smtp.order import Stage
 from emailsys.wire.smtp.server import Answer, Body, Command, Drop, End, Event, Session
 
 BOB = Address("bob", "example.test")
+RECIPIENT = Recipient(BOB, ())
 
 
 def session(stage: Stage = Stage.CONNECTED, limit: int = 1000, recipients: int = 1000) -> Session:
@@ -21,9 +22,9 @@ def session(stage: Stage = Stage.CONNECTED, limit: int = 1000, recipients: int =
         made.feed(b"EHLO client\r\n")
         made.next_event()
     if stage in (Stage.MAIL, Stage.RCPT):
-        made.mail_taken(MailArguments(None))
+        made.begin_transaction(MailArguments(None))
     if stage is Stage.RCPT:
-        made.rcpt_taken()
+        made.transaction.recipients.append(RECIPIENT)
     return made
 
 
@@ -122,19 +123,19 @@ class Order(SynchronousTestCase):
         made = session(Stage.MAIL, recipients=1000)
         for _ in range(1000):
             self.assertEqual(only(made, b"RCPT TO:<bob@example.test>\r\n"), Command("RCPT", RcptArguments(BOB)))
-            made.rcpt_taken()
+            made.transaction.recipients.append(RECIPIENT)
         self.assertEqual(only(made, b"RCPT TO:<bob@example.test>\r\n"), Answer(replies.TOO_MANY_RECIPIENTS))
-        made.transaction_over()
-        made.mail_taken(MailArguments(None))
+        made.end_transaction()
+        made.begin_transaction(MailArguments(None))
         self.assertEqual(only(made, b"RCPT TO:<bob@example.test>\r\n"), Command("RCPT", RcptArguments(BOB)))
 
     def test_smtputf8_counts_for_one_transaction(self) -> None:
         made = session(Stage.GREETED)
-        made.mail_taken(MailArguments(None, None, MailParameters(smtputf8=True)))
+        made.begin_transaction(MailArguments(None, None, MailParameters(smtputf8=True)))
         line = "RCPT TO:<j\u00fcrgen@b>\r\n".encode()
         self.assertEqual(only(made, line), Command("RCPT", RcptArguments(Address("j\u00fcrgen", "b"))))
-        made.transaction_over()
-        made.mail_taken(MailArguments(None))
+        made.end_transaction()
+        made.begin_transaction(MailArguments(None))
         self.assertEqual(only(made, line), Answer(replies.NEEDS_SMTPUTF8))
 
     def test_restart_forgets_all_that_waits_and_all_that_was_said(self) -> None:
@@ -172,7 +173,7 @@ class Logins(SynchronousTestCase):
 class Messages(SynchronousTestCase):
     def test_the_body_ends_at_crlf_dot_crlf_and_commands_go_on(self) -> None:
         made = session(Stage.RCPT)
-        made.data_begins()
+        made.begin_data()
         self.assertTrue(made.in_body)
         found = events(made, b"a\r\n..b\r\n.\r\nNOOP\r\n")
         self.assertEqual(found, [Body(b"a\r\n.b\r\n", End.MESSAGE), Command("NOOP", b"")])
@@ -181,7 +182,7 @@ class Messages(SynchronousTestCase):
 
     def test_pieces_come_as_they_are_and_tear_no_crlf(self) -> None:
         made = session(Stage.RCPT)
-        made.data_begins()
+        made.begin_data()
         self.assertEqual(events(made, b""), [])
         self.assertEqual(events(made, b"ab"), [Body(b"ab", End.NOTHING)])
         self.assertEqual(events(made, b"c\r"), [Body(b"c", End.NOTHING)])
@@ -193,7 +194,7 @@ class Messages(SynchronousTestCase):
 
     def test_a_refused_message_is_dropped_to_its_end_and_each_block_is_a_sign_of_life(self) -> None:
         made = session(Stage.RCPT, limit=10)
-        made.data_begins()
+        made.begin_data()
         self.assertEqual(events(made, b"0123456789a"), [Body(b"", End.NOTHING, replies.TOO_BIG)])
         for _ in range(100):
             self.assertEqual(events(made, b"a\nb\rc" * 10000), [Body(b"", End.NOTHING, replies.TOO_BIG)])
@@ -211,13 +212,13 @@ class Messages(SynchronousTestCase):
             b"\r\n.\n\r\n.\r\n": replies.BARE_LF,
         }.items():
             made = session(Stage.RCPT)
-            made.data_begins()
+            made.begin_data()
             self.assertEqual(events(made, octets)[-1], Body(b"", End.MESSAGE, refusal), octets)
 
     def test_the_limit_is_exact_and_stuffing_does_not_count(self) -> None:
         for octets, refused in ((b"..345678\r\n", False), (b"..3456789\r\n", False), (b"0123456789\r\n", True)):
             made = session(Stage.RCPT, limit=10)
-            made.data_begins()
+            made.begin_data()
             event = events(made, octets + b".\r\n")[-1]
             assert isinstance(event, Body)
             self.assertEqual(event.refusal is not None, refused, octets)
@@ -242,8 +243,8 @@ class BadCommands(SynchronousTestCase):
         made = session(Stage.GREETED)
         for _ in range(3):
             events(made, b"FOO\r\n" * 19)
-            made.mail_taken(MailArguments(None))
-            made.transaction_over()
+            made.begin_transaction(MailArguments(None))
+            made.end_transaction()
         self.assertEqual(events(made, b"FOO\r\n"), [Answer(replies.UNKNOWN_COMMAND)])
 
     def test_what_is_pipelined_behind_a_refused_mail_does_not_count(self) -> None:
@@ -275,15 +276,15 @@ class BadCommands(SynchronousTestCase):
 
     def test_those_that_policy_refused_are_counted_with_them(self) -> None:
         made = session(Stage.MAIL)
-        self.assertEqual([made.refused() for _ in range(60)], [False] * 60)
+        self.assertEqual([made.count_refusal() for _ in range(60)], [False] * 60)
         self.assertEqual(events(made, b"RCPT TO:<@>\r\n" * 41)[-1], Drop(replies.TOO_MANY_REFUSALS))
 
     def test_an_accepted_message_ends_the_count(self) -> None:
         """A list has subscribers who are gone; each of its messages may have some."""
         made = session(Stage.MAIL)
         for _ in range(5):
-            self.assertNotIn(True, [made.refused() for _ in range(100)])
-            made.accepted()
+            self.assertNotIn(True, [made.count_refusal() for _ in range(100)])
+            made.reset_refusals()
 
     def test_what_is_put_off_does_not_count(self) -> None:
         made = session(Stage.RCPT, recipients=1)

@@ -1,0 +1,154 @@
+"""TRANSACTION and UPDATE states of a POP3 session: its commands over the open maildrop (RFC 1939 §5, §6)."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from twisted.python.failure import Failure
+
+from emailsys.interfaces import IMaildrop, MaildropLost, StoreError
+from emailsys.mail.quantities import counted
+from emailsys.net.pop3.authorization import Authorization
+from emailsys.net.pop3.sending import send_listing, send_message
+
+# RFC 3206 §4, RFC 2449 §8: clients act on these response codes.
+TAKEN_OVER: Final = "[SYS/TEMP] another login took the maildrop over; nothing was removed"
+_NOT_REMOVED: Final = "[SYS/TEMP] some deleted messages not removed"
+
+
+class Transaction:
+    """What a client does with the maildrop that its login opened."""
+
+    def __init__(self, authorization: Authorization) -> None:
+        self._login = authorization
+        self._connection = authorization.connection
+        self._deleted = 0
+        #: How many messages were sent by RETR.
+        self.retrieved = 0
+        #: Whether the UPDATE state has begun. It then runs to its end and releases the maildrop itself.
+        self.updating = False
+
+    @property
+    def _maildrop(self) -> IMaildrop:
+        maildrop = self._login.maildrop
+        assert maildrop is not None
+        return maildrop
+
+    def summarize(self) -> None:
+        """Send +OK with the number of messages and their octets."""
+        sizes = self._maildrop.listMessages()
+        messages = counted(len(sizes) - sizes.count(0), "message")
+        self._login.reply(f"{messages} ({sum(sizes)} octets)".encode("ascii"))
+
+    def _find(self, number: int) -> int | None:
+        """Returns the index of a message; None if it does not exist or is deleted, after telling the client."""
+        try:
+            size = self._maildrop.listMessages(number - 1)
+        except (ValueError, IndexError):
+            self._login.refuse("no such message")
+            return None
+        if not size:
+            self._login.refuse(b"message %d is deleted" % number)
+            return None
+        return number - 1
+
+    def stat(self) -> None:
+        """Act on STAT."""
+        sizes = self._maildrop.listMessages()
+        self._login.reply(b"%d %d" % (len(sizes) - sizes.count(0), sum(sizes)))
+
+    def list_sizes(self, number: int | None) -> Coroutine[Any, Any, None] | None:
+        """Act on LIST."""
+        maildrop = self._maildrop
+        if number is not None:
+            index = self._find(number)
+            if index is not None:
+                self._login.reply(b"%d %d" % (number, maildrop.size_of(index)))
+            return None
+        lines = (b"%d %d\r\n" % entry for entry in enumerate(maildrop.listMessages(), 1) if entry[1])
+        return send_listing(self._connection, b"+OK sizes follow\r\n", lines)
+
+    def list_uids(self, number: int | None) -> Coroutine[Any, Any, None] | None:
+        """Act on UIDL."""
+        maildrop = self._maildrop
+        uidl = maildrop.getUidl
+        if number is not None:
+            index = self._find(number)
+            if index is not None:
+                self._login.reply(b"%d %b" % (number, uidl(index)))
+            return None
+        sizes = maildrop.listMessages()
+        lines = (b"%d %b\r\n" % (index + 1, uidl(index)) for index, size in enumerate(sizes) if size)
+        return send_listing(self._connection, b"+OK unique ids follow\r\n", lines)
+
+    def _may_read(self, index: int) -> bool:
+        """Returns whether a message may be sent.
+
+        RFC 6856 §5: a client that has not sent UTF8 gets no UTF-8 header unless the operator allows it.
+        """
+        login = self._login
+        if login.wire.utf8 or login.service.settings.serve_utf8_raw or not self._maildrop.needs_utf8(index):
+            return True
+        login.refuse("[UTF8] the message needs the UTF8 command before login")
+        return False
+
+    def retrieve(self, number: int) -> Coroutine[Any, Any, None] | None:
+        """Act on RETR."""
+        index = self._find(number)
+        if index is None or not self._may_read(index):
+            return None
+        self.retrieved += 1
+        maildrop = self._maildrop
+        return send_message(self._connection, maildrop, index, b"+OK %d octets\r\n" % maildrop.size_of(index))
+
+    def top(self, number: int, lines: int) -> Coroutine[Any, Any, None] | None:
+        """Act on TOP."""
+        index = self._find(number)
+        if index is None or not self._may_read(index):
+            return None
+        return send_message(self._connection, self._maildrop, index, b"+OK top of the message follows\r\n", lines)
+
+    def delete(self, number: int) -> None:
+        """Act on DELE."""
+        index = self._find(number)
+        if index is not None:
+            self._maildrop.deleteMessage(index)
+            self._deleted += 1
+            self._login.reply(b"message %d deleted" % number)
+
+    def reset(self) -> None:
+        """Act on RSET."""
+        self._maildrop.undeleteMessages()
+        self._deleted = 0
+        self.summarize()
+
+    async def update(self) -> None:
+        """Act on QUIT: remove the deleted messages, release the maildrop, and only then reply (RFC 1939 §6)."""
+        login, maildrop = self._login, self._maildrop
+        if self._deleted:
+            # A client that pipelines QUIT may not have read yet the messages that it deletes.
+            await self._connection.drained(maildrop.touch)
+        self.updating = True
+        failure: str | None = None
+        try:
+            if self._deleted:
+                await maildrop.sync()
+                login.event("pop3.removed", messages=self._deleted)
+        except MaildropLost:
+            login.event("pop3.taken_over")
+            failure = TAKEN_OVER
+        except StoreError as error:
+            login.event("pop3.store_failed", why=error)
+            failure = _NOT_REMOVED
+        except Exception:
+            login.service.telemetry.surprise("pop3.update", Failure(), session=login.session_id)
+            failure = _NOT_REMOVED
+        finally:
+            login.release()
+        login.event("pop3.end", retrieved=self.retrieved)
+        if failure is None:
+            login.reply(f"bye, {counted(self._deleted, 'message')} removed".encode("ascii"))
+        else:
+            login.refuse(failure)
+        self._connection.close()
