@@ -61,7 +61,10 @@ def check_state_folder(folder: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise StartupError(f"state folder {folder}: {error.strerror}", Exit.NO_PERMISSION) from None
+        raise StartupError(
+            f"state folder {folder}: {error.strerror}; try sudo, or name another folder with --state",
+            Exit.NO_PERMISSION,
+        ) from None
     if not stat.S_ISDIR(status.st_mode):
         raise StartupError(f"state folder {folder}: found a file; allowed: a folder", Exit.CANNOT_CREATE)
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -78,7 +81,7 @@ def check_state_folder(folder: Path) -> None:
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise StartupError(
             f"state folder {folder}: belongs to {_user_name(status.st_uid)}, and {_user_name(os.geteuid())} may not "
-            "write there; choose another one by --state",
+            "write there; try sudo, or name another folder by --state",
             Exit.NO_PERMISSION,
         )
 

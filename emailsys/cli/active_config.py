@@ -1,38 +1,44 @@
-"""Find the configuration in force: that of the daemon that runs on the state folder, else the one looked for."""
+"""The configuration in force: that of the running daemon, else the one that the search order finds."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from emailsys.cli.options import Places
-from emailsys.ops.control import ControlFailed, NoDaemon, ask
+from emailsys.cli.administer import by_daemon
+from emailsys.cli.options import Places, Refused
 from emailsys.ops.requests import Status
 
-# Seconds: who waits for a status does not want to wait for long.
-_PATIENCE = 10.0
+# Seconds to wait for a status.
+_TIMEOUT: Final = 10.0
 
 
-def running(where: Places) -> dict[str, Any] | None:
-    """What the daemon of the state folder tells of itself; None where none runs or answers."""
-    try:
-        answer = ask(where.folder, Status(), _PATIENCE)
-    except (NoDaemon, ControlFailed):
-        return None
-    result: dict[str, Any] | None = answer.get("result")
+def daemon_status(where: Places) -> dict[str, Any] | None:
+    """Return the status of the daemon on the state folder, None if no daemon runs there.
+
+    @raise Refused: a daemon runs but does not answer, or this user may not talk to it.
+    """
+    answer = by_daemon(where, Status(), _TIMEOUT)
+    result: dict[str, Any] | None = None if answer is None else answer.get("result")
     return result
 
 
 def in_force(where: Places) -> tuple[Places, str]:
-    """The places with the configuration in force, and in words whose it is.
+    """Return the places with the configuration in force, and a description of its origin.
 
-    A daemon may have been given a file that nobody would look for; one that is named here comes first all the same.
+    A daemon may use a file outside the search order. A file that the user names takes precedence over it.
     """
-    status = None if where.is_named else running(where)
+    status: dict[str, Any] | None = None
+    otherwise = "the embedded default, as no configuration was found and no daemon runs"
+    if not where.is_named:
+        try:
+            status = daemon_status(where)
+        except Refused as error:
+            otherwise = f"the embedded default, as no configuration was found and no daemon answered ({error.message})"
     if status is None:
-        return where, str(where.config or "the embedded default, as no configuration was found and no daemon runs")
+        return where, str(where.config or otherwise)
     config = status["config"]
     found = replace(where, config=None if config is None else Path(config))
-    whose = f"the configuration of the daemon that runs, process {status['pid']}"
-    return found, f"{config or 'the embedded default'}, {whose}"
+    origin = f"the configuration of the running daemon, process {status['pid']}"
+    return found, f"{config or 'the embedded default'}, {origin}"

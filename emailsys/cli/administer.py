@@ -1,26 +1,28 @@
-"""Carry out an administrative request: through the daemon where one runs, else directly on the store."""
+"""Administrative requests: sent to the running daemon, or carried out on the store if no daemon runs."""
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any, Final
 
 from emailsys.cli.options import NoStore, Places, Refused
 from emailsys.config.exit_status import Exit
+from emailsys.config.locations import SYSTEM_STATE
 from emailsys.ops.commands import BUSY, DEFECT, MISSING
 from emailsys.ops.control import ControlFailed, NoDaemon, ask
 from emailsys.ops.requests import DomainAdd, Request
 from emailsys.supervisor import check_state_folder, holder_of, make_state_folder
 
-# Seconds a daemon that has just been started gets to open its control socket.
+# Seconds that a daemon which has just been started gets to open its control socket.
 START_PATIENCE: Final = 5.0
-# What makes a store where there is none (decision 0023): all else would hide that the folder is the wrong one.
+# Requests that make a store if there is none (decision 0023). Any other would hide that the folder is the wrong one.
 _MAKES_A_STORE: Final = (DomainAdd,)
 _STATUS: Final = {BUSY: Exit.TEMPORARY, DEFECT: Exit.SOFTWARE}
 
 
 def administer(where: Places, request: Request) -> Any:
-    """The result of a request.
+    """Carry out a request and return its result.
 
     @raise Refused: it cannot be carried out.
     """
@@ -32,14 +34,24 @@ def administer(where: Places, request: Request) -> Any:
         where.announce(settings.store.url)
         create = isinstance(request, _MAKES_A_STORE)
         (make_state_folder if create else check_state_folder)(where.folder)
-        answer = carry_out(settings, request, create)
+        try:
+            answer = carry_out(settings, request, create)
+        except NoStore as error:
+            raise NoStore(error.message + system_store_hint(where)) from None
     return result_of(answer)
 
 
-def result_of(answer: dict[str, Any]) -> Any:
-    """The result in an answer.
+def system_store_hint(where: Places) -> str:
+    """Return a sentence on the system's own store if this user looked only at a personal default, else ""."""
+    if os.geteuid() == 0 or not where.state.is_default or not SYSTEM_STATE.is_dir():
+        return ""
+    return f" The system's own store is in {SYSTEM_STATE}: try sudo, or --state {SYSTEM_STATE}."
 
-    @raise Refused: it tells why there is none.
+
+def result_of(answer: dict[str, Any]) -> Any:
+    """Return the result in an answer.
+
+    @raise Refused: the answer has an error instead.
     """
     if "error" not in answer:
         return answer["result"]
@@ -49,12 +61,16 @@ def result_of(answer: dict[str, Any]) -> Any:
     raise Refused(message, _STATUS.get(kind, Exit.DATA))
 
 
-def by_daemon(where: Places, request: Request) -> dict[str, Any] | None:
-    """The answer of the daemon; None where none runs."""
+def by_daemon(where: Places, request: Request, timeout: float | None = None) -> dict[str, Any] | None:
+    """Return the daemon's answer, or None if no daemon runs. Waits for a daemon that is still starting.
+
+    @param timeout: seconds to wait for the answer; None for the default of `ask`.
+    @raise Refused: a daemon runs but does not answer, or this user may not talk to it.
+    """
     deadline = time.monotonic() + START_PATIENCE
     while True:
         try:
-            answer = ask(where.folder, request)
+            answer = ask(where.folder, request) if timeout is None else ask(where.folder, request, timeout)
         except NoDaemon:
             holder = holder_of(where.folder)
             if holder is None:
@@ -67,6 +83,6 @@ def by_daemon(where: Places, request: Request) -> dict[str, Any] | None:
         except ControlFailed as error:
             raise Refused(str(error), Exit.UNAVAILABLE) from None
         else:
-            # The daemon's own configuration may be another than the one that would be looked for here.
+            # The daemon may use another configuration than the one that this command would find.
             where.announce(answer.get("store"))
             return answer

@@ -115,7 +115,7 @@ class ControlProtocol(LineOnlyReceiver):
         uid = peer_uid(connection) if connection is not None else None
         if uid is not None and uid not in self._allowed:
             self._telemetry.event("control.refused", uid=uid)
-            self._refuse(f"user {uid} may not command this daemon")
+            self._refuse(f"user {uid} may not command this daemon; only root and the daemon's own user may")
 
     @override
     def lineReceived(self, line: bytes) -> None:
@@ -270,6 +270,10 @@ def ask(folder: Path, request: Request, timeout: float = ANSWER_TIMEOUT) -> Answ
                 connection.connect(name)
         except (FileNotFoundError, ConnectionRefusedError):
             raise NoDaemon(f"no daemon listens on {path}") from None
+        except PermissionError:
+            raise ControlFailed(
+                f"{path}: permission denied; only root and the daemon's own user may talk to it. Try sudo"
+            ) from None
         except OSError as error:
             raise ControlFailed(f"{path}: {error.strerror or error}") from None
         try:

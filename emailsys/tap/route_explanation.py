@@ -44,7 +44,7 @@ def explainer(settings: Settings, store: Routing) -> Explain:
             "sender": None if sender is None else str(sender),
             "steps": [{"depth": step.depth, "what": str(step)} for step in found.expansion.steps],
             "next_hops": [{"recipient": str(path), **_choice(choice)} for path, choice in found.next_hops],
-            "ways": len(found.expansion.routes),
+            "routes": len(found.expansion.routes),
         }
 
     return answer

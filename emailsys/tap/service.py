@@ -32,13 +32,12 @@ from emailsys.net.tls.server import ServerTLS, TLSConfigError
 from emailsys.ops.commands import MALFORMED, MISSING, Answer, Commands, error_answer
 from emailsys.ops.control import SOCKET_NAME, ControlFactory, ControlListener
 from emailsys.ops.mail_log import MailLog
-from emailsys.ops.request_values import MalformedRequest, time_field
+from emailsys.ops.request_values import MalformedRequest
 from emailsys.ops.requests import DomainAdd, Init, Request, Status, read_request
 from emailsys.ops.store_access import Hooks
 from emailsys.policy.hashing_threads import HashingThreads
 from emailsys.policy.login import build_portal
 from emailsys.policy.password_renewal import Renewal
-from emailsys.store.message.intake import ROOM
 from emailsys.store.open import DATABASE_NAME, Opening, Store, open_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
 from emailsys.tap.absence import Absence
@@ -46,6 +45,7 @@ from emailsys.tap.outbound import Outbound
 from emailsys.tap.route_explanation import explainer
 from emailsys.tap.secrets import SRS_SECRET, kept_secret
 from emailsys.tap.sessions import Sessions
+from emailsys.tap.status import StoreCondition, describe_daemon
 from emailsys.telemetry import Telemetry
 
 # Seconds that sessions get to finish what they do when the daemon is asked to end; systemd waits 90 before it kills.
@@ -58,8 +58,11 @@ CERTIFICATES_EVERY: Final = 86400.0
 # Allocations between two looks for garbage in cycles; Python's own 700 are a message or two.
 _COLLECT_EVERY: Final = 10_000
 
-# Next hops that `status` tells of, the busiest first.
-_NEXT_HOPS: Final = 20
+# What an operator does about files of the store that were removed or replaced under the daemon.
+_UNTRUSTED: Final = (
+    "The daemon reads and writes nothing there, and accepts no mail. Put the original file back, or stop the daemon, "
+    "restore a backup and start it again"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,9 @@ class Daemon(Service):
         self._renewal = LoopingCall(self.reload_certificates)
         self._watching = LoopingCall(lambda: Deferred.fromCoroutine(self._watch()).addErrback(self._surprised))
         self._renewal.clock = self._watching.clock = reactor
-        # Why no mail is taken, None where it is; and when the log was told last.
-        self._trouble: str | None = None
+        # Why no mail is accepted, None if it is; why the files of the store cannot be trusted; when it was last logged.
+        self._problem: str | None = None
+        self._untrusted: str | None = None
         self._told_at = 0.0
         self._began = 0.0
         self._mail_log: MailLog | None = None
@@ -233,23 +237,26 @@ class Daemon(Service):
         self.telemetry.surprise("store", failure)
 
     async def _watch(self) -> None:
-        """Look whether mail can be taken at all, and say in the log that it can't: at once, then once in a while."""
+        """Check whether mail can be accepted. Log a problem at once, then every TELL_EVERY seconds."""
         self._look_for_store()
-        trouble: str | None = None
+        problem: str | None = None
+        self._untrusted = None if self._store is None else self._store.database.why_untrusted()
         if self._store is None:
-            trouble = self._absence.why
+            problem = self._absence.why
+        elif self._untrusted is not None:
+            problem = f"{self._untrusted}. {_UNTRUSTED}"
         else:
             try:
                 await self._store.directory.default_domain()
             except StoreError as error:
-                trouble = str(error)
-        before, self._trouble = self._trouble, trouble
-        if trouble is None:
+                problem = str(error)
+        before, self._problem = self._problem, problem
+        if problem is None:
             if before is not None:
-                self.telemetry.event("mail-taken-again")
+                self.telemetry.event("intake-resumed")
         elif before is None or self._reactor.seconds() - self._told_at >= TELL_EVERY:
             self._told_at = self._reactor.seconds()
-            self.telemetry.alarm("mail-put-off", why=trouble)
+            self.telemetry.alarm("intake-suspended", why=problem)
 
     async def answer(self, request: object) -> Answer:
         """What the control socket answers: `init`, and with a store `Commands.answer`; without, `status`."""
@@ -334,42 +341,17 @@ class Daemon(Service):
         return {} if self._sessions is None else self._sessions.count()
 
     def status(self) -> Mapping[str, Any]:
-        """What `status` at the control socket answers; times in seconds, `disk` in octets."""
-        return {
-            "pid": os.getpid(),
-            "version": __version__,
-            "hostname": self.settings.hostname,
-            "state": str(self.settings.state),
-            "config": None if self.settings.source is None else str(self.settings.source),
-            "listening": dict(self._addresses),
-            "up": round(self._reactor.seconds() - self._began, 1),
-            "sessions": self._count_sessions(),
-            "next_hops": [
-                {
-                    "name": hop.name,
-                    "held": hop.held,
-                    "under_way": hop.under_way,
-                    "paused_until": time_field(hop.paused_until),
-                    "reason": hop.reason,
-                }
-                for hop in (self._outbound.runner.status()[:_NEXT_HOPS] if self._outbound is not None else ())
-            ],
-            "disk": self._disk(),
-            "store": {"where": self._where, "trouble": self._trouble},
-            "damaged": [] if self._store is None else self._store.database.damage.some(),
-            "counters": dict(self.telemetry.counters),
-        }
-
-    def _disk(self) -> Mapping[str, int] | None:
-        """What the disk has left for mail, and how much it must have for mail to be taken.
-
-        None where the disk is not seen from here.
-        """
-        free = self._store.database.engine.free_octets() if self._store is not None else None
-        if free is None:
-            return None
-        free = max(0, free)
-        return {"free": free, "wanted": int(ROOM * self.settings.smtp.max_message_size)}
+        """Return the status that the command `status` shows."""
+        return describe_daemon(
+            self.settings,
+            self.telemetry,
+            self._reactor.seconds() - self._began,
+            self._addresses,
+            self._count_sessions(),
+            None if self._outbound is None else self._outbound.runner,
+            self._store,
+            StoreCondition(self._where, self._problem, self._untrusted is not None),
+        )
 
     def _open_mail_log(self) -> None:
         monitoring = self.settings.monitoring

@@ -195,7 +195,7 @@ def warnings_of_store(where: Places, settings: Settings) -> Iterator[str]:
     from emailsys.store.look import trouble_of
 
     try:
-        trouble = ask(where.folder, Status()).get("result", {}).get("store", {}).get("trouble")
+        trouble = ask(where.folder, Status()).get("result", {}).get("store", {}).get("problem")
         rows = ask(where.folder, RouteList()).get("result", [])
     except NoDaemon:
         trouble, rows = trouble_of(settings.store, settings.state), []

@@ -122,5 +122,5 @@ def explain(where: Places, address: Address, sender: Address | None, as_json: bo
     for hop in found["next_hops"]:
         login = f", logged in as {hop['login']}" if hop["login"] else ""
         click.echo(f"{hop['recipient']} goes to {hop['next_hop']} (TLS {hop['tls']}{login}): {hop['why']}")
-    if not found["ways"]:
+    if not found["routes"]:
         click.echo("it would be refused: 550 5.1.1")

@@ -1,4 +1,4 @@
-"""The command that shows a running system on one screen."""
+"""The command `status`: the running system on one screen."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from emailsys.cli.active_config import running
-from emailsys.cli.administer import administer
+from emailsys.cli.active_config import daemon_status
+from emailsys.cli.administer import administer, system_store_hint
 from emailsys.cli.amounts import shown_span, shown_time
 from emailsys.cli.command_group import examples
 from emailsys.cli.options import NoStore, Places, Refused, as_json, places
@@ -21,9 +21,9 @@ emailsys status
 emailsys status --json | jq .daemon.sessions
 watch emailsys status
 """
-# Domains of the queue that the screen has room for.
+# Domains of the queue that are shown.
 _DOMAINS = 8
-# A disk with less than so many times what is wanted is nearly full: time to act, while mail comes in.
+# The disk is nearly full below this multiple of the required space: time to act, while mail is still accepted.
 _NEARLY_FULL = 10
 
 
@@ -31,79 +31,95 @@ _NEARLY_FULL = 10
 @as_json
 @places
 def status(where: Places, as_json: bool) -> int:
-    """Show the daemon, its services and sessions, the queue, and what was counted since its start.
+    """Show the daemon, its services and sessions, the queue, and the event counters since its start.
 
-    The exit status is 69 where no daemon runs, the queue being shown all the same, and where the daemon takes no mail.
+    The exit status is 69 if no daemon runs (the queue is shown all the same) or if the daemon accepts no mail.
     """
-    daemon = running(where)
+    daemon = daemon_status(where)
     queue: list[dict[str, Any]] | None = None
     try:
         queue = administer(where, QueueSummary())
     except NoStore as error:
         if daemon is None:
-            raise Refused(f"no daemon runs, and {error.message}", Exit.UNAVAILABLE) from None
+            raise Refused(_nothing_found(where, error), Exit.UNAVAILABLE) from None
     except Refused:
-        # A daemon in trouble tells of it below.
-        if daemon is None or _trouble(daemon) is None:
+        # The status below shows the daemon's problem.
+        if daemon is None or _problem(daemon) is None:
             raise
     if as_json:
         print_json({"daemon": daemon, "queue": queue})
     else:
         _show(daemon, queue)
-    return Exit.UNAVAILABLE if daemon is None or _trouble(daemon) is not None else Exit.OK
+    return Exit.UNAVAILABLE if daemon is None or _problem(daemon) is not None else Exit.OK
 
 
-def _trouble(daemon: dict[str, Any]) -> str | None:
-    """Why the daemon takes no mail, None where it does."""
-    trouble: str | None = daemon.get("store", {}).get("trouble")
-    return trouble
+def _nothing_found(where: Places, error: NoStore) -> str:
+    if system_store_hint(where):
+        return f"no daemon of yours runs.{system_store_hint(where)}"
+    return (
+        f"no daemon runs, and {error.message} If you have just started the daemon, wait a moment and ask again; "
+        "if it uses another state folder, name that folder."
+    )
+
+
+def _problem(daemon: dict[str, Any]) -> str | None:
+    """Return why the daemon accepts no mail, None if it does."""
+    problem: str | None = daemon.get("store", {}).get("problem")
+    return problem
 
 
 def _show(daemon: dict[str, Any] | None, queue: list[dict[str, Any]] | None) -> None:
     if daemon is None:
         click.echo("no daemon runs")
     else:
-        click.echo(
-            f"emailsys {daemon['version']} on {daemon['hostname']}, process {daemon['pid']}, "
-            f"up {shown_span(daemon['up'])}, state in {daemon['state']}, "
-            f"configuration {daemon['config'] or 'embedded'}"
-        )
-        trouble = _trouble(daemon)
-        if trouble is not None:
-            click.echo(f"NO MAIL IS TAKEN, senders hear 451 and come again: {trouble}")
-        for service, addresses in daemon["listening"].items():
-            sessions = daemon["sessions"].get(service)
-            count = "" if sessions is None else f"  {counted(sessions, 'session')}"
-            click.echo(f"  {service:<12}{', '.join(addresses)}{count}")
-        for hop in daemon.get("next_hops", ()):
-            if hop["paused_until"]:
-                click.echo(f"  {hop['name']} is left alone until {shown_time(hop['paused_until'])}: {hop['reason']}")
-        disk = daemon.get("disk")
-        if disk is not None:
-            click.echo(_told_disk(**disk))
-        for message in daemon.get("damaged", ()):
-            click.echo(f"  DAMAGED {message['queue_id']}: {message['what']} (emailsys verify finds all of them)")
-        counters = sorted(daemon["counters"].items(), key=lambda item: (-item[1], item[0]))
-        if counters:
-            click.echo("since the start: " + ", ".join(f"{name} {count}" for name, count in counters))
+        _show_daemon(daemon)
     if queue is None:
         return
-    totals = {state: sum(row[state] for row in queue) for state in ("waiting", "leased", "held")}
     if not queue:
         click.echo("queue: empty")
         return
+    totals = {state: sum(row[state] for row in queue) for state in ("waiting", "leased", "held")}
     click.echo("queue: " + ", ".join(f"{count} {state}" for state, count in totals.items()))
     for row in queue[:_DOMAINS]:
         click.echo(
             f"  {row['domain']:<32} {row['waiting']} waiting, {row['leased']} leased, {row['held']} held, "
-            f"the oldest of {shown_time(row['oldest'])}, due {shown_time(row['due'])}"
+            f"oldest {shown_time(row['oldest'])}, next attempt {shown_time(row['due'])}"
         )
     if len(queue) > _DOMAINS:
         click.echo(f"  and {len(queue) - _DOMAINS} more domains: emailsys queue summary")
 
 
-def _told_disk(free: int, wanted: int) -> str:
+def _show_daemon(daemon: dict[str, Any]) -> None:
+    click.echo(
+        f"emailsys {daemon['version']} on {daemon['hostname']}, process {daemon['pid']}, "
+        f"up {shown_span(daemon['uptime'])}, state in {daemon['state']}, "
+        f"configuration {daemon['config'] or 'embedded'}"
+    )
+    problem = _problem(daemon)
+    if problem is not None:
+        if daemon["store"].get("untrusted"):
+            click.echo("ALARM: files of the store were removed or replaced while the daemon uses them")
+        click.echo(f"NO MAIL IS ACCEPTED; senders are answered 451 and try again later: {problem}")
+    for service, addresses in daemon["listening"].items():
+        sessions = daemon["sessions"].get(service)
+        count = "" if sessions is None else f"  {counted(sessions, 'session')}"
+        click.echo(f"  {service:<12}{', '.join(addresses)}{count}")
+    for hop in daemon.get("next_hops", ()):
+        if hop["paused_until"]:
+            click.echo(f"  {hop['name']} is not tried until {shown_time(hop['paused_until'])}: {hop['reason']}")
+    disk = daemon.get("disk")
+    if disk is not None:
+        click.echo(_disk_line(**disk))
+    for message in daemon.get("damaged", ()):
+        click.echo(f"  DAMAGED {message['queue_id']}: {message['what']} (emailsys verify finds all of them)")
+    counters = sorted(daemon["counters"].items(), key=lambda item: (-item[1], item[0]))
+    if counters:
+        click.echo("events since the start: " + ", ".join(f"{name} {count}" for name, count in counters))
+
+
+def _disk_line(free: int, required: int) -> str:
+    """Describe the free disk space, both sizes in octets."""
     left = f"disk: {shown_size(free)} left for mail"
-    if free < wanted:
-        return f"{left}, FULL: mail is put off (452 4.3.1) until there are {shown_size(wanted)}"
-    return f"{left}, nearly full" if free < _NEARLY_FULL * wanted else left
+    if free < required:
+        return f"{left}, FULL: mail is answered with 452 4.3.1 until {shown_size(required)} are free"
+    return f"{left}, nearly full" if free < _NEARLY_FULL * required else left

@@ -155,6 +155,19 @@ def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path,
             r"250 2\.0\.0 .*queued as",
             ("ehlo localhost", f"auth plain {plain}", *outside),
         ),
+        Line(
+            "mail-account",
+            "add bob's account to the mail client of emailsys",
+            f"{emailsys} mail account add {BOB} --pop3 {HOST}:{ports['pop3s']} --smtp {HOST}:{ports['submission']} "
+            f"--ca-file {ca_file} --password-command {shlex.quote(f'echo {shlex.quote(passwords[BOB])}')}",
+            re.escape(f"added {BOB}"),
+        ),
+        Line(
+            "mail-fetch",
+            "fetch bob's mail; then `emailsys mail` shows it on a full screen",
+            f"{emailsys} mail fetch {BOB}",
+            r"[0-9]+ messages?",
+        ),
         Line("queue", "what waits in the queue, and why", f"{emailsys} queue list {state}", re.escape(CAROL)),
         Line(
             "trace",

@@ -74,7 +74,7 @@ class MissingStoreTests(SynchronousTestCase):
         self.assertEqual(list(self.daemon.state.glob("mail.sqlite*")), [])
         self.assertIn("there is no store in", self.command("status", status=69))
         self.assertIn("there is no store in", self.command("config", "check"))
-        self.assertIn("critical] mail-put-off", self.daemon.log)
+        self.assertIn("critical] intake-suspended", self.daemon.log)
         for path in kept.iterdir():
             shutil.move(path, self.daemon.state / path.name)
         self.assertIn("queue", self.command("status"))

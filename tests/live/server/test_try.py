@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import random
 import re
 import shutil
@@ -61,10 +62,15 @@ class Trial:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def typed_into(line: str, typed: list[str]) -> str:
+def typed_into(line: str, typed: list[str], home: Path) -> str:
     """Run a line of shell and type into it; standard input stays open, as a terminal's does, until it has ended."""
     process = subprocess.Popen(
-        ["/bin/sh", "-c", f"exec {line}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ["/bin/sh", "-c", f"exec {line}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        # The lines of the mail client add an account: not to those of whoever runs the tests.
+        env={**os.environ, **{f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CONFIG", "DATA", "STATE")}},
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -119,11 +125,11 @@ class ReadyMadeLineTests(SynchronousTestCase):
         trial = Trial()
         try:
             names = [line["name"] for line in trial.report["commands"]]
-            for program in ("telnet", "openssl", "curl", "swaks"):
+            for program in ("telnet", "openssl", "curl", "swaks", "mail"):
                 self.assertTrue(any(name.startswith(program) for name in names), names)
             for line in trial.report["commands"]:
                 self.assertIn(line["command"], trial.printed)
-                printed = typed_into(line["command"], line["typed"])
+                printed = typed_into(line["command"], line["typed"], trial.folder)
                 self.assertTrue(re.search(line["expect"], printed), f"{line['name']}: {line['command']}\n{printed}")
             ca = trial.folder / "state" / "try" / "certs" / "ca.pem"
             self.assertTrue(ca.is_file())

@@ -159,7 +159,7 @@ class OperationsTests(TestCase):
         found = await self.ask(RouteExplain(Address("dave", "example.net")))
         self.assertEqual(found["next_hops"][0]["next_hop"], "example.net")
         found = await self.ask(RouteExplain(Address("nobody", "example.test")))
-        self.assertEqual(found["ways"], 0)
+        self.assertEqual(found["routes"], 0)
 
     async def test_prometheus_is_answered(self) -> None:
         await self.send()

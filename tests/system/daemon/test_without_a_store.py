@@ -69,7 +69,7 @@ class MissingStoreTests(DaemonCase):
         self.assertIn(word, heard[f"<{BOB}>"])
 
     def critical(self, daemon: Daemon) -> int:
-        return daemon.telemetry.counters["mail-put-off"]
+        return daemon.telemetry.counters["intake-suspended"]
 
     async def test_mail_waits_and_no_store_is_made(self) -> None:
         """The folder may be one on which nothing is mounted: it stays without a store, however long the daemon runs."""
@@ -77,7 +77,7 @@ class MissingStoreTests(DaemonCase):
         await self.assert_all_wait("store of this system is missing")
         await self.assert_all_wait("store of this system is missing")
         status = await self.ask(Status())
-        self.assertIn(f"there is no store in {self.state}", status["store"]["trouble"])
+        self.assertIn(f"there is no store in {self.state}", status["store"]["problem"])
         self.assertEqual(self.critical(daemon), 1, "one line in ten minutes, not one for each recipient")
         self.patch(service_module, "TELL_EVERY", 0.0)
         await self.ask(Status())
@@ -93,10 +93,10 @@ class MissingStoreTests(DaemonCase):
         self.assertIs((await self.ask(Init()))["made"], True)
         self.assertIs((await self.ask(Init()))["made"], False)
         await self.assert_all_wait("no domain yet")
-        self.assertIn("no domain", (await self.ask(Status()))["store"]["trouble"])
+        self.assertIn("no domain", (await self.ask(Status()))["store"]["problem"])
         await self.accounts()
-        self.assertIsNone((await self.ask(Status()))["store"]["trouble"])
-        self.assertEqual(daemon.telemetry.counters["mail-taken-again"], 1)
+        self.assertIsNone((await self.ask(Status()))["store"]["problem"])
+        self.assertEqual(daemon.telemetry.counters["intake-resumed"], 1)
         heard = await self.away(self.answers)
         codes = [answer[:3] for asked, answer in heard.items() if not asked.startswith("PASS")]
         self.assertEqual(codes, ["250", "550", "250", "550", "550", "535"])
@@ -121,7 +121,7 @@ class MissingStoreTests(DaemonCase):
         self.started()
         await self.assert_all_wait("store of this system is missing")
         shutil.move(kept, self.state / "mail.sqlite")
-        self.assertIsNone((await self.ask(Status()))["store"]["trouble"])
+        self.assertIsNone((await self.ask(Status()))["store"]["problem"])
         heard = await self.away(self.answers)
         self.assertEqual((heard[f"<{BOB}>"][:3], heard["<nobody@example.test>"][:3]), ("250", "550"))
 
@@ -134,8 +134,10 @@ class MissingStoreTests(DaemonCase):
         path, kept = self.state / "mail.sqlite", self.state.with_name("kept.sqlite")
         shutil.move(path, kept)
         await self.assert_all_wait("store of this system is missing")
-        self.assertIn("mail.sqlite", (await self.ask(Status()))["store"]["trouble"])
-        await self.ask(Status())
+        store = (await self.ask(Status()))["store"]
+        self.assertIn("mail.sqlite", store["problem"])
+        self.assertIn("Put the original file back", store["problem"], "what it means, and what to do")
+        self.assertIs(store["untrusted"], True)
         self.assertEqual(self.critical(daemon), 2, "one line before the first domain, one since the store is gone")
         other = self.state.with_name("other")
         await self.away(make_other, other)

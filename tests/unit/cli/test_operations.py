@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from emailsys.cli import active_config, output
+from emailsys.cli import administer, output
 from emailsys.cli.amounts import octets_of, shown_span
 from emailsys.cli.commands import status as status_command
 from emailsys.cli.commands import trace as trace_command
@@ -288,10 +288,10 @@ class QueueTests(OperationsCase):
         config.write_text("[queue]\nfirst_retry = 7\n")
         named.touch()
         daemon = {"result": {"config": str(config), "pid": 4711}}
-        self.patch(active_config, "ask", lambda folder, request, timeout: daemon)
+        self.patch(administer, "ask", lambda folder, request, timeout: daemon)
         _, out, err = self.run_it("queue", "forecast", "--host-down", "3h", "--json")
         self.assertEqual(json.loads(out)[1]["after"], 7)
-        self.assertIn(f"by {config}, the configuration of the daemon that runs, process 4711", err)
+        self.assertIn(f"by {config}, the configuration of the running daemon, process 4711", err)
         steps = self.told("queue", "forecast", "--host-down", "3h", "--config", str(named))
         self.assertEqual(steps[1]["after"], 300)
 
@@ -375,21 +375,21 @@ class LifeTests(OperationsCase):
         for free, told in (
             (5 << 30, "disk: 5.0 GiB left for mail"),
             (100 << 20, "disk: 100 MiB left for mail, nearly full"),
-            (9 << 20, "disk: 9.0 MiB left for mail, FULL: mail is put off (452 4.3.1) until there are 75 MiB"),
+            (9 << 20, "disk: 9.0 MiB left for mail, FULL: mail is answered with 452 4.3.1 until 75 MiB are free"),
         ):
             daemon = {
                 "version": "1",
                 "hostname": "mx",
                 "pid": 7,
-                "up": 5,
+                "uptime": 5,
                 "state": "/s",
                 "config": None,
                 "listening": {},
                 "sessions": {},
                 "counters": {},
-                "disk": {"free": free, "wanted": 75 << 20},
+                "disk": {"free": free, "required": 75 << 20},
             }
-            self.patch(status_command, "running", lambda where, daemon=daemon: daemon)
+            self.patch(status_command, "daemon_status", lambda where, daemon=daemon: daemon)
             self.assertIn(f"\n{told}\n", self.fine("status"))
 
     def test_a_size_is_read_as_people_write_it(self) -> None:

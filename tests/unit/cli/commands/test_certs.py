@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.cli import active_config
+from emailsys.cli import administer
 from emailsys.cli.commands.certs import certs
 from emailsys.cli.options import Refused
 from emailsys.config import locations
@@ -72,9 +72,9 @@ class CertsCommandTests(SynchronousTestCase):
         self.assertIn(f"for mail.example.test and this machine's loopback names: from {config}", result.stderr)
         self.patch(locations, "SYSTEM_CONFIG", self.state / "none")
         daemon = {"result": {"config": config, "pid": 4711}}
-        self.patch(active_config, "ask", lambda folder, request, timeout: daemon)
+        self.patch(administer, "ask", lambda folder, request, timeout: daemon)
         result = self.run_command("renew")
-        self.assertIn(f"from {config}, the configuration of the daemon that runs, process 4711", result.stderr)
+        self.assertIn(f"from {config}, the configuration of the running daemon, process 4711", result.stderr)
         self.assertIn("localhost, 127.0.0.1, ::1, mail.example.test", result.stdout)
 
     def test_without_configuration_and_daemon_it_is_told_why_they_are_for_localhost_alone(self) -> None:
