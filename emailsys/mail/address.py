@@ -1,4 +1,4 @@
-"""Mail addresses: parsed once at the edge, then compared by key and printed by rule."""
+"""Mail addresses: parse, compare and print them (RFC 5321, RFC 6531)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Final
 
 import idna
 
-# RFC 6531 §3.3 lets UTF-8 into atoms, quoted strings and domains; we take neither C1 controls nor surrogates.
+# RFC 6531 §3.3 allows UTF-8 in atoms, quoted strings and domains. We accept neither C1 controls nor surrogates.
 _BEYOND_ASCII: Final = "\u00a0-\ud7ff\ue000-\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
 class _Patterns:
-    """RFC 5321 §4.1.2 Dot-string, Quoted-string (no control octets, in quoted pairs neither) and Domain."""
+    """RFC 5321 §4.1.2 Dot-string, Quoted-string and Domain. No control octets, not even in quoted pairs."""
 
     dot_atom: re.Pattern[str]
     quoted: re.Pattern[str]
@@ -39,7 +39,7 @@ _ASCII: Final = _patterns("")
 
 @lru_cache(maxsize=1)
 def _wide() -> _Patterns:
-    """Takes a while to compile, and most runs of a program see no such address."""
+    """Return the patterns with UTF-8. They compile slowly, and most programs never need them."""
     return _patterns(_BEYOND_ASCII)
 
 
@@ -51,22 +51,22 @@ _QUOTED_PAIR: Final = re.compile(r"\\(.)")
 # RFC 5321 §4.1.3 General-address-literal.
 _GENERAL_LITERAL: Final = re.compile(r"[A-Za-z0-9\-]*[A-Za-z0-9]:[!-Z^-~]+")
 
-# RFC 5321 §4.5.3.1.2, in octets as they stand on the wire.
+# RFC 5321 §4.5.3.1.2, in octets on the wire.
 MAX_DOMAIN: Final = 255
-#: RFC 5321 §4.5.3.1.3: a path has 256 octets at most, its angle brackets included.
+#: RFC 5321 §4.5.3.1.3: a path has at most 256 octets, including its angle brackets.
 MAX_PATH: Final = 256
 _MAX_LABEL: Final = 63
 
 
 class AddressSyntaxError(ValueError):
-    """The text is no mail address; the message says what is wrong with it, in words fit for a reply."""
+    """The text is not a mail address. The message names the fault and can be part of a reply."""
 
 
 @lru_cache(maxsize=4096)
 def domain_key(domain: str) -> str:
-    """The form in which domains are compared and stored: lower-case A-labels (RFC 5890), no trailing dot.
+    """Return the form in which domains are compared and stored: lower-case A-labels (RFC 5890).
 
-    Address literals keep their brackets. A name that IDNA refuses is compared in lower case as it stands.
+    Address literals keep their brackets. A name that IDNA rejects is only converted to lower case.
     """
     if domain.isascii():
         return domain.lower()
@@ -78,10 +78,10 @@ def domain_key(domain: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A mailbox, local part and domain, as RFC 5321 §4.1.2 means it.
+    """A mailbox of RFC 5321 §4.1.2: local part and domain.
 
-    The local part is the value, without quotes or backslashes; `str` quotes it again where it must. The domain is empty
-    only for bare <postmaster> (RFC 5321 §4.5.1).
+    The local part is stored without quotes and backslashes; `str` adds them where they are needed. The domain is empty
+    only for the bare address <postmaster> (RFC 5321 §4.5.1).
     """
 
     local: str
@@ -89,19 +89,19 @@ class Address:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What addresses of this system are compared by: local part and domain, both without case."""
+        """The key for comparing addresses of this system: local part and domain, both case-folded."""
         return _key(self.local, self.domain)
 
     @property
     def is_ascii(self) -> bool:
-        """Whether the address travels without SMTPUTF8 (RFC 6531)."""
+        """Whether the address can be sent without SMTPUTF8 (RFC 6531)."""
         return self.local.isascii() and self.domain.isascii()
 
     def __str__(self) -> str:
         return _written(self.local, self.domain)
 
 
-# An address is compared and printed several times on its way, and the next message is often from or for the same.
+# Each address is compared and printed several times, and the next message often has the same ones.
 @lru_cache(maxsize=4096)
 def _key(local: str, domain: str) -> tuple[str, str]:
     return unicodedata.normalize("NFC", local).casefold(), domain_key(domain)
@@ -116,13 +116,13 @@ def _written(local: str, domain: str) -> str:
 
 
 def is_domain(text: str) -> bool:
-    """Whether it is a domain name of RFC 5321 §4.1.2, U-labels of RFC 5890 among it, of lawful length."""
+    """Whether the text is a domain name of RFC 5321 §4.1.2 within its length limits; U-labels of RFC 5890 count."""
     if not _for(text).domain.fullmatch(text) or len(text) > MAX_DOMAIN:
         return False
     if text.isascii():
         return len(text) <= _MAX_LABEL or all(len(label) <= _MAX_LABEL for label in text.split("."))
     try:
-        # Refuses labels and names that are too long as A-labels, too.
+        # This also rejects labels and names that are too long as A-labels.
         idna.encode(text, uts46=True)
     except idna.IDNAError:
         return False
@@ -130,16 +130,16 @@ def is_domain(text: str) -> bool:
 
 
 def is_mail_domain(text: str) -> bool:
-    """Whether mail can have it as its domain: a domain name, and none that looks like an IPv4 address.
+    """Whether the text can be a mail domain: a domain name that does not look like an IPv4 address.
 
-    RFC 1123 §2.1: no host name has the form of one, as its last label is never a number; without brackets nobody
-    could tell the two apart.
+    RFC 1123 §2.1: the last label of a host name is never a number. Without brackets, a name such as 192.0.2.1 could be
+    an address.
     """
     return is_domain(text) and not text.rpartition(".")[2].isdecimal()
 
 
 def is_address_literal(text: str) -> bool:
-    """Whether it is an address literal of RFC 5321 §4.1.3, with its brackets: IPv4, IPv6 or of a general kind."""
+    """Whether the text is an address literal of RFC 5321 §4.1.3 with its brackets: IPv4, IPv6 or general."""
     if not (text.startswith("[") and text.endswith("]")) or len(text) > MAX_DOMAIN:
         return False
     inside = text[1:-1]
@@ -157,15 +157,14 @@ def is_address_literal(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Address:
-    """Read a Mailbox of RFC 5321 §4.1.2, with UTF-8 as RFC 6531 §3.3 has it.
+    """Parse a Mailbox of RFC 5321 §4.1.2, with UTF-8 (RFC 6531 §3.3), without angle brackets or source route.
 
-    Without angle brackets and source route. The local part may be a dot-string or a quoted string, the domain a name or
-    an address literal.
+    The local part may be a dot-string or a quoted string, the domain a name or an address literal.
 
-    A local part may have more than the 64 octets of RFC 5321 §4.5.3.1.1, which would rather have no limits: those of
-    reverse-paths that name their recipient (VERP, SRS) do.
+    A local part may exceed the 64 octets of RFC 5321 §4.5.3.1.1, which recommends to avoid limits. Reverse-paths that
+    contain their recipient (VERP, SRS) do exceed them.
 
-    @raise AddressSyntaxError: it is none, or is too long for a path, or it has control octets.
+    @raise AddressSyntaxError: the text is not an address, is too long for a path, or has control octets.
     """
     if (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))) > MAX_PATH - 2:
         raise AddressSyntaxError(f"path longer than {MAX_PATH} octets")

@@ -1,4 +1,4 @@
-"""What a sender asks of delivery status notifications: NOTIFY, ORCPT, RET and ENVID (RFC 3461), read and printed."""
+"""DSN requests of a sender: parse and print NOTIFY, ORCPT, RET and ENVID (RFC 3461)."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Final
 
 from emailsys.mail.address import Address
 
-# RFC 3461 §4: xchar is any printing ASCII character but "+" and "=".
+# RFC 3461 §4: xchar is any printable ASCII character except "+" and "=".
 _XTEXT: Final = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
 _HEXCHAR: Final = re.compile(r"\+([0-9A-F]{2})")
 _NOT_XCHAR: Final = re.compile(r"[^!-*,-<>-~]")
-# RFC 3461 §4.4: what the value stands for is printable ASCII with white space.
+# RFC 3461 §4.4: the decoded value is printable ASCII with white space.
 _PRINTABLE: Final = re.compile(r"[ -~]*")
 # RFC 3461 §4.2: an atom, registered by IANA.
 _ADDRESS_TYPE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+")
-# RFC 6533 §3: neither form of a utf-8 address has controls, "+" or "=" as themselves; "\x{HEX}" stands for a character.
+# RFC 6533 §3: a utf-8 address has no literal controls, "+" or "="; "\x{HEX}" is a character.
 _UTF8_ADDRESS: Final = re.compile(r"(?:[!-*,-<>-\[\]-~\u00a0-\ud7ff\ue000-\U0010ffff]|\\x\{[0-9A-F]{2,6}\})+")
 _EMBEDDED: Final = re.compile(r"\\x\{([0-9A-F]{2,6})\}")
 _NOT_IN_UTF8_XTEXT: Final = re.compile(r"[^!-*,-<>-\[\]-~]")
 _NOT_IN_UTF8_UNITEXT: Final = re.compile(r"[^!-*,-<>-\[\]-~\u00a0-\ud7ff\ue000-\U0010ffff]")
 
-# RFC 3461 §4.4 and §4.2, in characters as they stand in the command.
+# RFC 3461 §4.4 and §4.2, in characters of the command.
 MAX_ENVID: Final = 100
 MAX_ORCPT: Final = 500
 
 
 class DSNParameterError(ValueError):
-    """A parameter's value is malformed (501 5.5.4); the message says what is wrong, in words fit for a reply."""
+    """The value of a parameter is malformed (501 5.5.4). The message names the fault and can be part of a reply."""
 
 
 class Notify(enum.Flag):
-    """When the sender wants to hear of a recipient (RFC 3461 §4.1). No flag at all is NOTIFY=NEVER."""
+    """The events that the sender wants reports on (RFC 3461 §4.1). No flag at all is NOTIFY=NEVER."""
 
     NEVER = 0
     SUCCESS = 1
@@ -41,12 +41,12 @@ class Notify(enum.Flag):
     DELAY = 4
 
 
-# RFC 3461 §4.1: without the parameter a failure must be told, and a delay may.
+# RFC 3461 §4.1: without the parameter, a failure must be reported and a delay may be.
 DEFAULT_NOTIFY: Final = Notify.FAILURE | Notify.DELAY
 
 
 class Return(enum.Enum):
-    """How much of the message a failure returns (RFC 3461 §4.3)."""
+    """How much of the message a failure report returns (RFC 3461 §4.3)."""
 
     FULL = "FULL"
     HEADERS = "HDRS"
@@ -54,15 +54,15 @@ class Return(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class OriginalRecipient:
-    """The recipient as the sender's system knew it (RFC 3461 §4.2): the type in lower case, the address decoded."""
+    """The recipient as the sender specified it (RFC 3461 §4.2): type in lower case, address decoded."""
 
     address_type: str
     address: str
 
     def encode(self, unicode: bool = False) -> str:
-        """The value of ORCPT and of the Original-Recipient field.
+        """Return the value of ORCPT and of the Original-Recipient field.
 
-        @param unicode: whether UTF-8 may stand in it as it is (RFC 6533 §3, utf-8-addr-unitext); else it is escaped.
+        @param unicode: whether to write UTF-8 unescaped (RFC 6533 §3, utf-8-addr-unitext).
         """
         if self.address_type == "utf-8":
             outside = _NOT_IN_UTF8_UNITEXT if unicode else _NOT_IN_UTF8_XTEXT
@@ -72,13 +72,13 @@ class OriginalRecipient:
 
 @dataclass(frozen=True, slots=True)
 class MessageRequest:
-    """RET and ENVID of MAIL; None where the sender did not say."""
+    """RET and ENVID of MAIL, None if absent."""
 
     ret: Return | None = None
     envid: str | None = None
 
     def parameters(self) -> tuple[str, ...]:
-        """The parameters as a client passes them on (RFC 3461 §5.2.1)."""
+        """Return the parameters that a client passes on (RFC 3461 §5.2.1)."""
         given = []
         if self.ret is not None:
             given.append(f"RET={self.ret.value}")
@@ -89,31 +89,31 @@ class MessageRequest:
 
 @dataclass(frozen=True, slots=True)
 class RecipientRequest:
-    """NOTIFY and ORCPT of RCPT; None where the sender did not say."""
+    """NOTIFY and ORCPT of RCPT, None if absent."""
 
     notify: Notify | None = None
     orcpt: OriginalRecipient | None = None
 
     def wants(self, notice: Notify) -> bool:
-        """Whether a notice of that kind is due."""
+        """Whether the sender wants a notification of that kind."""
         return notice in (DEFAULT_NOTIFY if self.notify is None else self.notify)
 
     def relayed_from(self, forward_path: Address) -> RecipientRequest:
-        """The request with an ORCPT, made of the forward-path where the sender gave none (RFC 3461 §5.2.1 b)."""
+        """Return the request with an ORCPT: the given one, or the forward-path (RFC 3461 §5.2.1 b)."""
         if self.orcpt is not None:
             return self
         return RecipientRequest(self.notify, original_recipient(forward_path))
 
     def parameters(self, smtputf8: bool = False) -> tuple[str, ...]:
-        """The parameters as a client passes them on (RFC 3461 §5.2.1), without an ORCPT that became too long.
+        """Return the parameters that a client passes on (RFC 3461 §5.2.1), without an ORCPT that became too long.
 
-        @param smtputf8: whether UTF-8 may stand in them as it is.
+        @param smtputf8: whether to write UTF-8 unescaped.
         """
         given = []
         if self.notify is not None:
             given.append(f"NOTIFY={notify_value(self.notify)}")
         if self.orcpt is not None:
-            # An address that we escape, or name as the original recipient, may grow past the limit of RFC 3461 §4.2.
+            # An ORCPT that we escape or add ourselves may exceed the limit of RFC 3461 §4.2.
             value = self.orcpt.encode(smtputf8)
             if len(value) <= MAX_ORCPT:
                 given.append(f"ORCPT={value}")
@@ -125,19 +125,19 @@ NOTHING_ASKED_FOR_RECIPIENT: Final = RecipientRequest()
 
 
 def original_recipient(address: Address) -> OriginalRecipient:
-    """An address of ours as an original recipient."""
+    """Return an address of our own as an original recipient."""
     return OriginalRecipient("rfc822" if address.is_ascii else "utf-8", str(address))
 
 
 def encode_xtext(text: str) -> str:
-    """Printable ASCII as xtext."""
+    """Encode printable ASCII as xtext."""
     return _NOT_XCHAR.sub(lambda found: f"+{ord(found[0]):02X}", text)
 
 
 def decode_xtext(text: str) -> str:
-    """What an xtext stands for.
+    """Decode an xtext.
 
-    @raise DSNParameterError: it is none, or stands for what is not printable ASCII.
+    @raise DSNParameterError: the text is not xtext, or does not decode to printable ASCII.
     """
     if not _XTEXT.fullmatch(text):
         raise DSNParameterError("malformed xtext")
@@ -148,14 +148,14 @@ def decode_xtext(text: str) -> str:
 
 
 def notify_value(notify: Notify) -> str:
-    """NOTIFY's value."""
+    """Return the value of NOTIFY."""
     return ",".join(str(flag.name) for flag in notify) or "NEVER"
 
 
 def parse_notify(value: str) -> Notify:
-    """Read NOTIFY's value, without regard to case.
+    """Parse the value of NOTIFY, ignoring case.
 
-    @raise DSNParameterError: it is none.
+    @raise DSNParameterError: the value is malformed.
     """
     words = value.upper().split(",")
     if words == ["NEVER"]:
@@ -169,9 +169,9 @@ def parse_notify(value: str) -> Notify:
 
 
 def parse_ret(value: str) -> Return:
-    """Read RET's value, without regard to case.
+    """Parse the value of RET, ignoring case.
 
-    @raise DSNParameterError: it is none.
+    @raise DSNParameterError: the value is malformed.
     """
     try:
         return Return(value.upper())
@@ -180,9 +180,9 @@ def parse_ret(value: str) -> Return:
 
 
 def parse_envid(value: str) -> str:
-    """Read ENVID's value.
+    """Parse the value of ENVID.
 
-    @raise DSNParameterError: it is none, or too long.
+    @raise DSNParameterError: the value is malformed or too long.
     """
     if not value or len(value) > MAX_ENVID:
         raise DSNParameterError(f"ENVID has 1 to {MAX_ENVID} characters")
@@ -190,9 +190,9 @@ def parse_envid(value: str) -> str:
 
 
 def parse_orcpt(value: str) -> OriginalRecipient:
-    """Read ORCPT's value.
+    """Parse the value of ORCPT.
 
-    @raise DSNParameterError: it is none, or too long.
+    @raise DSNParameterError: the value is malformed or too long.
     """
     if len(value) > MAX_ORCPT:
         raise DSNParameterError(f"ORCPT has at most {MAX_ORCPT} characters")

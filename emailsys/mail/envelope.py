@@ -1,4 +1,4 @@
-"""The envelope of a message: who sent it, who shall have it, and how it came."""
+"""The envelope of a message: reverse-path, recipients with their routes, and the client that sent it."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ class BodyType(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class MailParameters:
-    """What a sender asks of a message: the parameters of MAIL that travel with it, from session to session.
+    """The parameters of MAIL that stay with a message from session to session.
 
-    They are read once, in `wire.smtp.grammar`. SIZE is not among them: each session has its own.
+    `wire.smtp.grammar` parses them once. SIZE is not among them, because each session computes its own.
     """
 
     body: BodyType = BodyType.SEVEN_BIT
-    #: In MAIL: whether it was declared. Behind that: whether header or addresses need it (RFC 6531).
+    #: In MAIL: whether it was declared. Later: whether the header or an address needs it (RFC 6531).
     smtputf8: bool = False
     #: RET and ENVID (RFC 3461).
     dsn: MessageRequest = NOTHING_ASKED
 
     def words(self, offered: Container[str], utf8: bool) -> tuple[str, ...]:
-        """The parameters as a client passes them on, as far as the server offers their extensions.
+        """Return the parameters that a client passes on, if the server offers their extensions.
 
-        @param utf8: whether the transaction is one of SMTPUTF8, because the message or an address needs it.
+        @param utf8: whether the transaction uses SMTPUTF8, because the message or an address needs it.
         """
         given: tuple[str, ...] = ()
-        # RFC 6531 §3.6: an internationalized message goes as 8BITMIME, which SMTPUTF8 servers offer.
+        # RFC 6531 §3.6: an internationalized message is sent as 8BITMIME, which every SMTPUTF8 server offers.
         if (utf8 or self.body is BodyType.EIGHT_BIT_MIME) and "8BITMIME" in offered:
             given += (f"BODY={BodyType.EIGHT_BIT_MIME.value}",)
         if utf8:
@@ -50,24 +50,24 @@ NO_PARAMETERS: Final = MailParameters()
 
 
 def own_parameters(octets: bytes, address: Address) -> MailParameters:
-    """The parameters of a message of our own that goes to that address."""
+    """Return the parameters of a message of our own to an address."""
     body = BodyType.SEVEN_BIT if octets.isascii() else BodyType.EIGHT_BIT_MIME
     return MailParameters(body, not address.is_ascii)
 
 
 @dataclass(frozen=True, slots=True)
 class LocalRoute:
-    """To the maildrop of an account of this system."""
+    """A route to the maildrop of a local account."""
 
     account_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteRoute:
-    """To another host; its next hop is looked up at each attempt.
+    """A route to another host. Its next hop is looked up at each delivery attempt.
 
-    `forwarded` tells that it was addressed to us, and an alias of ours sends it on: its reverse-path on the wire
-    becomes one of ours (SRS).
+    @ivar forwarded: whether an alias of this system forwards the message. Its reverse-path on the wire then becomes one
+        of ours (SRS).
     """
 
     forward_path: Address
@@ -79,7 +79,7 @@ Route = LocalRoute | RemoteRoute
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A forward-path as the client gave it, where its mail goes, and what the sender wants to hear of it."""
+    """A forward-path as the client sent it, with its routes and its DSN request."""
 
     forward_path: Address
     routes: tuple[Route, ...]
@@ -88,12 +88,14 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The other end of an SMTP session, as far as it is known at the moment.
+    """The client of an SMTP session, as far as it is known so far.
 
-    `ip` is the peer's address in text form; `helo` is what it called itself, None before EHLO or HELO.
-    `protocol` is a transmission type for the Received field (RFC 3848, RFC 6531): SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA,
-    UTF8SMTPSA ...
-    `tls` names version and cipher suite, None in the clear. `account` is the authenticated login's address.
+    @ivar ip: the address of the client in text form.
+    @ivar helo: the argument of EHLO or HELO, None before that.
+    @ivar protocol: the transmission type for the Received field (RFC 3848, RFC 6531): SMTP, ESMTP, ESMTPS, ESMTPA,
+        ESMTPSA, UTF8SMTPSA ...
+    @ivar tls: version and cipher suite, None without TLS.
+    @ivar account: the address of the authenticated account.
     """
 
     session: str
@@ -102,13 +104,13 @@ class Client:
     protocol: str = "SMTP"
     tls: str | None = None
     account: Address | None = None
-    #: Our end of the connection in text form: an address literal with it is ours (RFC 5321 §4.1.3). "" if not known.
+    #: Our address on this connection in text form, "" if unknown. Its literal is local (RFC 5321 §4.1.3).
     local_ip: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Addressee:
-    """A forward-path that a client asks for, not yet resolved; the fields are those of twisted.mail.smtp.User."""
+    """A forward-path of a client before it is resolved. The fields are those of `twisted.mail.smtp.User`."""
 
     dest: Address
     helo: Client
@@ -117,7 +119,7 @@ class Addressee:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A message on its way in: what its Received field tells (RFC 5321 §4.4)."""
+    """The arrival of a message: the contents of its Received field (RFC 5321 §4.4)."""
 
     queue_id: str
     reverse_path: Address | None
@@ -126,13 +128,13 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What a message is accepted with. The null reverse-path is None."""
+    """The envelope of an accepted message. The null reverse-path is None."""
 
     reverse_path: Address | None
     recipients: Sequence[Recipient]
     arrived_at: datetime
     parameters: MailParameters = NO_PARAMETERS
-    # Who brought it; None for a message of our own.
+    # The client that sent it, None for a message of our own.
     client: Client | None = None
-    # The value of its Message-ID field, "" where it has none or none that is printable ASCII.
+    # The value of its Message-ID field, "" if it has none or one that is not printable ASCII.
     message_id: str = ""

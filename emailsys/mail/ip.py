@@ -1,4 +1,4 @@
-"""Read the IP address of a peer or a host, in every spelling."""
+"""IP addresses of peers and hosts, parsed from every spelling."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def read_ip(text: str) -> IP | None:
-    """The address without a scope such as %eth0, an IPv4 one mapped into IPv6 as itself; None for what is none.
+    """Parse an IP address without its scope (%eth0); None if the text is not one. IPv4-mapped IPv6 becomes IPv4.
 
-    RFC 4291 §2.5.5.2: a socket for both families gives ::ffff:192.0.2.1 for 192.0.2.1.
+    RFC 4291 §2.5.5.2: a socket for both families reports 192.0.2.1 as ::ffff:192.0.2.1.
     """
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
@@ -22,6 +22,6 @@ def read_ip(text: str) -> IP | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether that address is this machine talking to itself; False for what is no address."""
+    """Whether the text is a loopback address; False if it is not an IP address."""
     address = read_ip(host)
     return address is not None and address.is_loopback

@@ -1,4 +1,4 @@
-"""Where a message goes next: the next hop as routing names it, and the hosts it turns out to be."""
+"""Next hops: the next hop that routing chooses, and the hosts that it resolves to."""
 
 from __future__ import annotations
 
@@ -12,51 +12,52 @@ SMTP_PORT = 25
 
 
 class TLSPolicy(enum.Enum):
-    """What a route asks of TLS."""
+    """The TLS policy of a route."""
 
-    #: Never asked for.
+    #: TLS is never used.
     NONE = "none"
-    #: Used where offered, whatever the certificate says (RFC 7435).
+    #: TLS is used if the host offers it, with any certificate (RFC 7435).
     OPPORTUNISTIC = "opportunistic"
-    #: No mail without it; the certificate may be anybody's.
+    #: TLS is required, with any certificate.
     REQUIRED = "required"
-    #: No mail without it, and the certificate must name the host (RFC 6125).
+    #: TLS is required, and the certificate must name the host (RFC 6125).
     VERIFIED = "verified"
 
     @property
     def insists(self) -> bool:
-        """Whether mail waits rather than goes in the clear."""
+        """Whether mail waits until TLS is possible, and is never sent in the clear."""
         return self in (TLSPolicy.REQUIRED, TLSPolicy.VERIFIED)
 
 
 @dataclass(frozen=True, slots=True)
 class HostLogin:
-    """How we log in at a smart host (RFC 4954)."""
+    """The login at a smart host (RFC 4954)."""
 
     username: str
     password: str = field(repr=False)
-    #: The password is a bearer token, for XOAUTH2.
+    #: Whether the password is a bearer token, for XOAUTH2.
     token: bool = False
-    #: It need not go by TLS: the host is this machine.
+    #: Whether the login may be sent without TLS, because the host is this machine.
     in_clear: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NextHop:
-    """What routing answers for a recipient.
+    """The next hop that routing chooses for a recipient.
 
-    `name` is a domain, a host name, or an address literal with its brackets. With `by_mx` its MX records are followed,
-    without it is the host itself (a smart host); a literal is always the host itself.
+    @ivar name: a domain, a host name, or an address literal with its brackets.
+    @ivar by_mx: whether to follow the MX records of `name`. Otherwise `name` is the host itself (a smart host), as an
+        address literal always is.
     """
 
     name: str
     port: int = SMTP_PORT
     by_mx: bool = True
     tls: TLSPolicy = TLSPolicy.OPPORTUNISTIC
-    #: TLS from the first octet on (RFC 8314 §3.3, port 465), not by STARTTLS.
+    #: Whether TLS begins with the first octet (RFC 8314 §3.3, port 465) instead of STARTTLS.
     implicit_tls: bool = False
     login: HostLogin | None = None
-    #: The name the certificate must bear where TLS is verified; "" for the host's own.
+    #: The name that a verified certificate must have; "" for the name of the host.
     certificate_name: str = ""
 
     def __str__(self) -> str:
@@ -66,7 +67,7 @@ class NextHop:
 
 @dataclass(frozen=True, slots=True)
 class HostRoute:
-    """Mail that goes to one named host: that for a domain, that from a domain, or with both empty all of it."""
+    """A route to one named host for mail to a domain or from a domain; for all mail if both are empty."""
 
     next_hop: NextHop
     recipient_domain: str = ""
@@ -75,14 +76,14 @@ class HostRoute:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One address of one host that takes mail for a next hop. `name` is as DNS gave it, "" for an address literal."""
+    """One address of a host that accepts mail for a next hop. `name` comes from DNS, "" for an address literal."""
 
     name: str
     address: str
     port: int = SMTP_PORT
 
     def __str__(self) -> str:
-        """As DSNs and the log name it: mx.example [192.0.2.1], with the port where it is not 25."""
+        """The host as DSNs and the log name it: mx.example [192.0.2.1], with the port if it is not 25."""
         literal = address_literal(self.address)
         shown = f"{self.name} {literal}" if self.name else literal
         return shown if self.port == SMTP_PORT else f"{shown}:{self.port}"

@@ -1,10 +1,10 @@
-"""Sizes and numbers of things as people read them."""
+"""Sizes and counts in a form for people."""
 
 from __future__ import annotations
 
 
 def shown_size(octets: int) -> str:
-    """Roughly how much."""
+    """Write a size in octets with a binary unit, rounded: "1.5 MiB"."""
     size = float(octets)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:
@@ -14,5 +14,5 @@ def shown_size(octets: int) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun, which takes an s but after 1."""
+    """Write a number with its noun in singular or plural."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,4 +1,4 @@
-"""Compose the messages that tell people that their maildrop, or their domain, is nearly full, and what to do."""
+"""Quota notices: messages that warn of a nearly full mailbox or domain and say what to do."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ _WIDTH: Final = 76
 
 @dataclass(frozen=True, slots=True)
 class NearlyFull:
-    """What is told, and to whom.
+    """The contents of a quota notice.
 
-    `octets` of `limit` are in use. `refused` tells that mail over the limit is refused for good, and not put off.
-    `unique` is a word of letters, digits and dots that no other message of the domain has.
+    @ivar address: the mailbox, or the domain as an address without local part.
+    @ivar octets: octets in use, of `limit`.
+    @ivar refused: whether mail over the limit is rejected permanently; otherwise its sender retries.
+    @ivar unique: letters, digits and dots that no other message of the domain has.
     """
 
     address: Address
@@ -31,51 +33,51 @@ class NearlyFull:
 
     @property
     def share(self) -> int:
-        """Percent, rounded down."""
+        """The share in use in percent, rounded down."""
         return 100 * self.octets // self.limit
 
 
 def compose(notice: NearlyFull) -> bytes:
-    """To the owner of a maildrop."""
-    outcome = _REFUSED if notice.refused else _PUT_OFF
+    """Compose the notice to the owner of a mailbox."""
+    outcome = _REFUSED if notice.refused else _DELAYED
     postmaster = _postmaster(notice)
     return _message(
         notice,
         f"Your mailbox is {notice.share} % full",
         f"The mailbox of {notice.address} holds {_figures(notice)}",
-        f"When it is full, nothing is lost that is in it already, but new mail for you will {outcome}",
-        "To make room, delete messages that you no longer need, the largest first. If your mail program fetches mail "
-        "and leaves it here as well, look in its settings for how long, and tell it to remove them after some "
-        "days.",
+        f"When it is full, the mail in it stays, but {outcome}",
+        "To make room, delete messages that you no longer need, the largest first. If your mail program leaves copies "
+        "of fetched mail on the server, change its settings so that it deletes them after some days.",
         f"If you need more room, write to {postmaster}.",
-        "You will not hear of this again, unless your mailbox has been emptier and fills up once more.",
+        "You will not receive this warning again, unless you make room and your mailbox fills up again.",
     )
 
 
 def compose_for_domain(notice: NearlyFull) -> bytes:
-    """To the postmaster of a domain, which is `notice.address`."""
-    outcome = _REFUSED if notice.refused else _PUT_OFF
+    """Compose the notice to the postmaster of the domain `notice.address`."""
+    outcome = _REFUSED if notice.refused else _DELAYED
     domain = notice.address.domain
     return _message(
         notice,
         f"The mailboxes of {domain} are {notice.share} % full",
         f"All mailboxes of {domain} together hold {_figures(notice)}",
-        f"When it is all used, nothing is lost that is in them already, but new mail for each will {outcome}",
-        f"To see who keeps how much: emailsys user list {domain}",
+        f"When they are full, the mail in them stays, but {outcome}",
+        f"To list the usage of each mailbox: emailsys user list {domain}",
         f"To give the domain more room: emailsys domain quota {domain} SIZE",
-        "You will not hear of this again, unless the mailboxes have been emptier and fill up once more.",
+        "You will not receive this warning again, unless room is made and the mailboxes fill up again.",
     )
 
 
-_REFUSED: Final = "be refused, and its senders will be told that it could not be delivered."
-_PUT_OFF: Final = (
-    "have to wait with its senders. If there is no room for days, they will be told that it could not be delivered."
+_REFUSED: Final = "new mail is rejected, and its senders are told that it could not be delivered."
+_DELAYED: Final = (
+    "new mail waits at its senders' mail systems. If there is no room for days, the senders are told that it could not "
+    "be delivered."
 )
 
 
 def _figures(notice: NearlyFull) -> str:
     octets, limit = shown_size(notice.octets), shown_size(notice.limit)
-    return f"{octets} of mail, and there is room for {limit}: {notice.share} % is used."
+    return f"{octets} of mail out of {limit}: {notice.share} % is used."
 
 
 def _postmaster(notice: NearlyFull) -> Address:
@@ -83,9 +85,9 @@ def _postmaster(notice: NearlyFull) -> Address:
 
 
 def _message(notice: NearlyFull, subject: str, *paragraphs: str) -> bytes:
-    """Lines ended by CRLF. 7-bit, unless the address is not: then it is a message of RFC 6532.
+    """Compose a message. Lines end with CRLF. A message for an address in UTF-8 is one of RFC 6532, any other is 7-bit.
 
-    RFC 3834 §5: Auto-Submitted tells programs not to answer it.
+    RFC 3834 §5: the field Auto-Submitted tells programs not to answer.
     """
     header = (
         f"From: Mail System <{_postmaster(notice)}>",

@@ -1,4 +1,4 @@
-"""SMTP replies: code, enhanced status code and text, and the table of those we give."""
+"""SMTP replies: code, enhanced status code and text, and the table of the replies that this system sends."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-# RFC 5321 §4.5.3.1.5: 512 octets with code and CRLF.
+# RFC 5321 §4.5.3.1.5: at most 512 octets, including code and CRLF.
 MAX_REPLY_LINE: Final = 512
-# What a reply may carry as it stands; the peer's own octets among it are escaped (log and terminal injection).
+# All other octets are escaped: a reply may quote the peer, which could inject them into logs and terminals.
 _UNPRINTABLE: Final = re.compile(r"[^\n -~]")
 
 
@@ -20,10 +20,9 @@ def _escaped(found: re.Match[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply of RFC 5321 §4.2 with an enhanced status code of RFC 3463, "" where none belongs.
+    """A reply of RFC 5321 §4.2 with an enhanced status code of RFC 3463, "" if it has none.
 
-    The text may hold line breaks; each line becomes a line of a multi-line reply. Control octets are escaped when
-    printed.
+    Line breaks in the text make a multi-line reply. `encode` escapes control octets.
     """
 
     code: int
@@ -32,11 +31,11 @@ class Reply:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether it is a 4xx or a 5xx."""
+        """Whether the code is 4xx or 5xx."""
         return self.code >= 400
 
     def encode(self) -> bytes:
-        """The reply as it goes over the wire, each line under 512 octets, the enhanced code on each (RFC 2034 §4)."""
+        """Encode the reply for the wire. Each line has at most 512 octets and the enhanced code (RFC 2034 §4)."""
         return _encoded(self.code, self.enhanced, self.text)
 
 
@@ -62,13 +61,13 @@ NOTHING_DONE: Final = Reply(250, "2.0.0", "OK")
 FORGOTTEN: Final = Reply(250, "2.0.0", "transaction forgotten")
 SENDER_OK: Final = Reply(250, "2.1.0", "sender OK")
 RECIPIENT_OK: Final = Reply(250, "2.1.5", "recipient OK")
-# RFC 5321 §3.5.3: VRFY is answered, nothing is told.
+# RFC 5321 §3.5.3: VRFY gets an answer that discloses nothing.
 NOT_VERIFIED: Final = Reply(252, "2.0.0", "not verified; send mail to find out")
 # RFC 3030 §2
 CHUNK_TAKEN: Final = Reply(250, "2.0.0", "chunk taken")
 SEND_MESSAGE: Final = Reply(354, "", "send the message, end it with a dot on a line by itself")
 
-# Not now.
+# Temporary failures.
 TIMED_OUT: Final = Reply(421, "4.4.2", "nothing heard for too long, closing")
 SHUTTING_DOWN: Final = Reply(421, "4.3.2", "the service is stopping, try again later")
 TOO_MANY_BAD_COMMANDS: Final = Reply(421, "4.7.0", "too many bad commands, closing")
@@ -79,7 +78,7 @@ LOCAL_ERROR: Final = Reply(451, "4.3.0", "local error, try again later")
 BROKEN_OFF: Final = Reply(451, "4.3.2", "the attempt was broken off here, as this service was stopping")
 MESSAGE_DAMAGED: Final = Reply(451, "4.3.0", "the message is damaged in the store here and held (emailsys verify)")
 OUTBOUND_OFF: Final = Reply(451, "4.3.2", "mail to other systems is switched off here (outbound.enabled)")
-# RFC 3463 §3.4, X.3.5: the system is not configured so that it can take the message.
+# RFC 3463 §3.4, X.3.5: the system is not configured to accept the message.
 STORE_MISSING: Final = Reply(
     451, "4.3.5", "the mail store of this system is missing; its operator has to bring it back, try again later"
 )
@@ -90,7 +89,7 @@ TLS_UNAVAILABLE: Final = Reply(454, "4.7.0", "TLS is not available")
 LOGIN_BUSY: Final = Reply(454, "4.7.0", "too many logins at the moment, try again later")
 LOGIN_UNCHECKED: Final = Reply(454, "4.7.0", "logins cannot be checked at the moment, try again later")
 
-# What was typed is no command, or not in its place.
+# Syntax errors, and commands out of sequence.
 UNKNOWN_COMMAND: Final = Reply(500, "5.5.1", "unknown command")
 EMPTY_LINE: Final = Reply(500, "5.5.2", "empty line; a command was expected")
 NOT_TEXT: Final = Reply(500, "5.5.2", "control octets in a command")
@@ -122,12 +121,12 @@ LOGIN_REQUIRED: Final = Reply(530, "5.7.0", "log in first (AUTH)")
 TLS_REQUIRED: Final = Reply(530, "5.7.0", "begin TLS first (STARTTLS)")
 LOGIN_FAILED: Final = Reply(535, "5.7.8", "login failed")
 
-# Who and to whom.
+# Senders and recipients.
 NO_SUCH_MAILBOX: Final = Reply(550, "5.1.1", "no such mailbox here")
 RELAY_DENIED: Final = Reply(550, "5.7.1", "no relay for you")
 # X.7.13 is "user account disabled" in the registry of RFC 5248.
 ACCOUNT_CLOSED: Final = Reply(550, "5.7.13", "the account was closed while you were logged in")
-# RFC 3463 §3.3: mailbox full; it may clear by itself, or is policy.
+# RFC 3463 §3.3: mailbox full, as a temporary condition or as a policy.
 MAILBOX_FULL_NOW: Final = Reply(452, "4.2.2", "the mailbox is full, try again later")
 MAILBOX_FULL: Final = Reply(552, "5.2.2", "the mailbox is full")
 SENDER_NOT_YOURS: Final = Reply(553, "5.7.1", "that sender address is not yours")
@@ -143,64 +142,67 @@ BARE_CR: Final = Reply(554, "5.6.0", "the message has CR alone; lines end with C
 
 
 def greeting(hostname: str) -> Reply:
-    """The first words on a connection."""
+    """Return the greeting of a connection."""
     return Reply(220, "", f"{hostname} ESMTP emailsys")
 
 
 def hello(hostname: str, extensions: tuple[str, ...] = ()) -> Reply:
-    """The reply to HELO, and with extensions that to EHLO (RFC 5321 §4.1.1.1)."""
+    """Return the reply to HELO, or with extensions that to EHLO (RFC 5321 §4.1.1.1)."""
     return Reply(250, "", "\n".join((hostname, *extensions)))
 
 
-def commands(beside: Iterable[str]) -> Reply:
-    """The commands there are (RFC 5321 §4.1.1.8).
+def commands(more: Iterable[str]) -> Reply:
+    """Return the reply to HELP: the available commands (RFC 5321 §4.1.1.8).
 
-    @param beside: those that not every client may use.
+    @param more: the commands that this client may use in addition.
     """
-    names = " ".join(("EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT", *beside))
+    names = " ".join(("EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT", *more))
     return Reply(214, "2.0.0", f"{names}; RFC 5321")
 
 
 def challenge(text: bytes) -> Reply:
-    """The server's challenge in an authentication exchange, base64."""
+    """Return a challenge of an authentication exchange (RFC 4954 §4).
+
+    @param text: the challenge in base64.
+    """
     return Reply(334, "", text.decode("ascii"))
 
 
 def unknown_mechanism(offered: Iterable[str]) -> Reply:
-    """The SASL mechanism is not among those that are offered."""
+    """Reject a SASL mechanism that is not offered."""
     return Reply(504, "5.5.4", f"mechanism not recognized; use {' or '.join(offered)}")
 
 
 def too_many_connections(why: str) -> Reply:
-    """In place of the greeting: this connection is one too many (RFC 5321 §3.8, 421)."""
+    """Reject a connection in place of the greeting (RFC 5321 §3.8, 421)."""
     return Reply(421, "4.7.0", f"{why}, try again later")
 
 
 def queued(queue_id: str) -> Reply:
-    """The message is on disk."""
+    """Accept a message, which is now on disk."""
     return Reply(250, "2.0.0", f"queued as {queue_id}")
 
 
 def bad_line(why: str) -> Reply:
-    """What came is no line of RFC 5321 §2.3.8."""
+    """Reject input that is not a line of RFC 5321 §2.3.8."""
     return Reply(500, "5.5.2", why)
 
 
 def bad_response(why: str) -> Reply:
-    """A response of an authentication exchange cannot be read (RFC 4954 §4)."""
+    """Reject a malformed response in an authentication exchange (RFC 4954 §4)."""
     return Reply(501, "5.5.2", why)
 
 
 def bad_parameter(why: str) -> Reply:
-    """The value of a parameter cannot be read."""
+    """Reject a malformed parameter value."""
     return Reply(501, "5.5.4", why)
 
 
 def bad_sender(why: str) -> Reply:
-    """The reverse-path is no address."""
+    """Reject a reverse-path that is not an address."""
     return Reply(501, "5.1.7", why)
 
 
 def bad_recipient(why: str) -> Reply:
-    """The forward-path is no address."""
+    """Reject a forward-path that is not an address."""
     return Reply(501, "5.1.3", why)

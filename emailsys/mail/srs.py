@@ -1,9 +1,9 @@
-"""The Sender Rewriting Scheme: a reverse-path of ours for mail we forward, from which its bounces find the way back.
+"""Sender Rewriting Scheme (SRS): rewrite the reverse-path of forwarded mail, and restore it for bounces.
 
-Mail that an alias sends on comes from our host, and SPF (RFC 7208) of the sender's domain does not know us. So the
-reverse-path becomes SRS0=hash=day=domain=local@ours. What another forwarder rewrote becomes
-SRS1=hash=forwarder=rest@ours, whose bounces go straight to that forwarder. The hash keeps others from relaying through
-us; the day ends a rewritten address some weeks later.
+An alias forwards mail from our host, which SPF (RFC 7208) of the sender's domain does not list. The reverse-path
+therefore becomes SRS0=hash=day=domain=local@ours. If another forwarder has already rewritten it, it becomes
+SRS1=hash=forwarder=rest@ours, and bounces go directly to that forwarder. The hash prevents others from relaying through
+us. The day makes a rewritten address expire after some weeks.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from typing import Final
 
 from emailsys.mail.address import Address, is_domain
 
-# A bounce may take as long as a queue gives up in, twice, and people go on holiday.
+# A bounce may take twice the lifetime of a message in a queue, plus a margin.
 MAX_AGE_DAYS: Final = 21
-# RFC 5321 §4.5.3.1.1. We take longer ones; others may not.
+# RFC 5321 §4.5.3.1.1. We accept longer ones, but other hosts may not.
 _MAX_LOCAL_PART: Final = 64
 # Two letters of base 32 for the day.
 _DAYS: Final = 1024
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-# Letters of base 32, five bits each. Case is lost on the way with some systems.
+# Letters of base 32, five bits each. Some systems do not preserve case.
 _HASH_LETTERS: Final = 6
 _SRS0: Final = re.compile(r"SRS0=([A-Z2-7]{6})=([A-Z2-7]{2})=([^=]+)=(.+)", re.IGNORECASE | re.DOTALL)
 _SRS1: Final = re.compile(r"SRS1=([A-Z2-7]{6})=([^=]+)=([=+\-].+)", re.IGNORECASE | re.DOTALL)
-# What others rewrote: they may separate by "+" and "-" too, and their hashes are theirs.
+# Addresses rewritten by others: "+" and "-" may be separators too, and we cannot check their hashes.
 _FOREIGN_SRS0: Final = re.compile(r"SRS0([=+\-].+)", re.IGNORECASE | re.DOTALL)
 _FOREIGN_SRS1: Final = re.compile(r"SRS1[=+\-][^=]+=([^=]+)=([=+\-].+)", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class SRS:
-    """Rewrites reverse-paths, and reads its own again.
+    """Rewrites reverse-paths and restores them.
 
-    @ivar secret: the key of the hashes, 16 octets or more; without it rewritten addresses cannot be forged.
-    @ivar domain: of ours, where rewritten addresses are.
+    @ivar secret: the key of the hashes, at least 16 octets. Without it nobody can forge a rewritten address.
+    @ivar domain: the local domain of rewritten addresses.
     """
 
     secret: bytes = field(repr=False)
     domain: str
 
     def rewrite(self, reverse_path: Address, day: int) -> Address:
-        """The reverse-path for forwarded mail; the given one where the new local part would be longer than is lawful.
+        """Return the reverse-path for forwarded mail; the original one if the new local part would be too long.
 
-        @param day: days since some fixed day.
+        @param day: days since a fixed day.
         """
         again = _FOREIGN_SRS1.fullmatch(reverse_path.local)
         first = _FOREIGN_SRS0.fullmatch(reverse_path.local)
@@ -59,13 +59,13 @@ class SRS:
             signed = f"{moment}={reverse_path.domain}={reverse_path.local}"
             local = f"SRS0={self._hash(signed)}={signed}"
         rewritten = Address(local, self.domain)
-        # Rather a failed SPF check than an address that hosts refuse.
+        # A failed SPF check is better than an address that hosts reject.
         if len(str(rewritten).removesuffix(f"@{self.domain}").encode()) > _MAX_LOCAL_PART:
             return reverse_path
         return rewritten
 
     def restore(self, forward_path: Address, day: int) -> Address | None:
-        """Where mail for a rewritten address goes; None where it is none of ours, forged or too old."""
+        """Return the original address of a rewritten one; None if it is not ours, forged or expired."""
         found = _SRS0.fullmatch(forward_path.local)
         if found is not None:
             digest, moment, domain, local = found.groups()

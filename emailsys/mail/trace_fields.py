@@ -1,4 +1,4 @@
-"""The fields that tell a message's way: Received, Return-Path, Delivered-To."""
+"""Trace fields of a message: Received, Return-Path, Delivered-To (RFC 5321 §4.4)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from emailsys.mail.ip import read_ip
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-# What may stand in the field as it came: a name that is nearly a domain ("my_host"), or an address literal.
+# Allowed in the field unchanged: a name that is nearly a domain ("my_host"), or an address literal.
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._\-]*[A-Za-z0-9])?|\[[A-Za-z0-9.:\-]+\]")
-# In a comment, neither control octets nor what ends or escapes it (RFC 5322 §3.2.2).
+# A comment has no control octets, parentheses or backslashes (RFC 5322 §3.2.2).
 _NOT_IN_COMMENT: Final = re.compile(r"[^!-'*-\[\]-~]")
 
 
 @lru_cache(maxsize=8)
 def _date_of_second(moment: datetime) -> str:
     offset = moment.strftime("%z") or "+0000"
-    # The names are not the locale's.
+    # RFC 5322 requires English names, whatever the locale.
     return (
         f"{_DAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year:04d} "
         f"{moment.hour:02d}:{moment.minute:02d}:{moment.second:02d} {offset[:5]}"
@@ -31,13 +31,13 @@ def _date_of_second(moment: datetime) -> str:
 
 
 def date_time(moment: datetime) -> str:
-    """A date-time of RFC 5322 §3.3; a moment without time zone counts as UTC."""
+    """Write a date-time of RFC 5322 §3.3. A moment without a time zone is taken as UTC."""
     return _date_of_second(moment.replace(microsecond=0))
 
 
 @lru_cache(maxsize=1024)
 def address_literal(ip: str) -> str:
-    """An IP address as RFC 5321 §4.1.3 writes it; what is no address is "[unknown]"."""
+    """Write an IP address as a literal of RFC 5321 §4.1.3; "[unknown]" if it is not an address."""
     address = read_ip(ip)
     if address is None:
         return "[unknown]"
@@ -50,15 +50,16 @@ def _from_clause(helo: str | None, ip: str) -> str:
     if helo is not None and len(helo) <= 255:
         if _PLAIN_NAME.fullmatch(helo):
             return f"from {helo} ({literal})"
-        # RFC 5321 §4.1.4: a bad name is no reason to refuse, and what is told here is for people.
+        # RFC 5321 §4.1.4: a bad name is no reason to reject the message. This comment is for people.
         return f"from {literal} (helo={_NOT_IN_COMMENT.sub('?', helo)})"
     return f"from {literal} ({literal})"
 
 
 def received(hostname: str, client: Client, arrival: Arrival, recipients: Sequence[Recipient]) -> bytes:
-    """The Received field of RFC 5321 §4.4, folded, with its final CRLF.
+    """Write the Received field of RFC 5321 §4.4, folded, with its final CRLF.
 
-    The forward-path is named only where there is one recipient: else it would tell each of the others (§7.2).
+    The forward-path is included only if there is exactly one recipient. Otherwise each recipient would learn of the
+    others (§7.2).
     """
     tls = f"\r\n\t({_NOT_IN_COMMENT.sub(' ', client.tls)})" if client.tls else ""
     named = ""
@@ -72,6 +73,6 @@ def received(hostname: str, client: Client, arrival: Arrival, recipients: Sequen
 
 
 def delivery_prefix(reverse_path: Address | None, forward_path: Address) -> bytes:
-    """What final delivery puts before a message, one for each recipient (RFC 5321 §4.4; RFC 9228 for Delivered-To)."""
+    """Write the fields that final delivery adds for a recipient (RFC 5321 §4.4; RFC 9228 for Delivered-To)."""
     sender = "" if reverse_path is None else str(reverse_path)
     return f"Return-Path: <{sender}>\r\nDelivered-To: {forward_path}\r\n".encode()

@@ -1,4 +1,4 @@
-"""A message on its way to another host: what is sent to whom, and how it ended for each recipient."""
+"""Outbound transmissions: a message for one next hop, and the outcome for each recipient."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emailsys.mail.reply import BROKEN_OFF, Reply
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A recipient, and what the sender wants to hear of it (RFC 3461 §4.1, §4.2)."""
+    """A recipient with its DSN request (RFC 3461 §4.1, §4.2)."""
 
     forward_path: Address
     dsn: RecipientRequest = NOTHING_ASKED_FOR_RECIPIENT
@@ -22,10 +22,10 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Transmission:
-    """A message and those of its recipients that go to one next hop.
+    """A message with those of its recipients that have the same next hop.
 
-    `octets` is its size with CRLF lines, not dot-stuffed. `pieces` begins to read the body anew: CRLF lines, cut
-    anywhere.
+    @ivar octets: its size with CRLF lines, without dot-stuffing.
+    @ivar pieces: starts to read the body from its beginning, in pieces of any size with CRLF lines.
     """
 
     queue_id: str
@@ -37,7 +37,7 @@ class Transmission:
 
 
 class OutcomeKind(enum.Enum):
-    """How an attempt ended for a recipient."""
+    """The kinds of outcome of a delivery attempt."""
 
     DELIVERED = "delivered"
     DELAYED = "delayed"
@@ -46,10 +46,11 @@ class OutcomeKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended for one recipient, and why.
+    """The outcome of a delivery attempt for one recipient.
 
-    `reply` is the remote host's where `from_remote`, else ours, which tells what we saw. `remote` and `tls` say whom we
-    spoke with and how, "" where nobody or in the clear.
+    @ivar reply: the reply of the remote host if `from_remote`, otherwise our own description of the result.
+    @ivar remote: the remote host, "" if there was no connection.
+    @ivar tls: version and cipher suite, "" without TLS.
     """
 
     kind: OutcomeKind
@@ -57,29 +58,29 @@ class Outcome:
     remote: str = ""
     tls: str = ""
     from_remote: bool = False
-    #: The reply to the end of the message was never seen: it may have been delivered (RFC 1047).
+    #: Whether the message may have been delivered, because the reply to its end was never received (RFC 1047).
     in_doubt: bool = False
-    #: The host speaks DSN (RFC 3461) and answers for notices from here on.
+    #: Whether the host supports DSN (RFC 3461) and is now responsible for notifications.
     takes_dsn: bool = False
-    #: Nothing was said of the message or the recipient: the host, or the way to it, is at fault.
+    #: Whether the fault lies with the host or the connection, not with the message or the recipient.
     host_at_fault: bool = False
-    #: What we have of the message is damaged: it waits for an operator, whatever host would take it.
+    #: Whether our copy of the message is damaged. It waits for an operator and is sent to no host.
     hold: bool = False
 
     @property
     def cut_short(self) -> bool:
-        """Whether we gave the attempt up ourselves because the system stops, before anybody can have had the message:
-        it counts for nothing."""
+        """Whether a shutdown ended the attempt before a host could have received the message. Such an attempt does not
+        count."""
         return self.reply == BROKEN_OFF and not self.in_doubt
 
     @property
     def may_try_elsewhere(self) -> bool:
-        """Whether another host of the next hop may be asked at once (RFC 5321 §5.1), without doubling the message."""
+        """Whether another host of the next hop may be tried now (RFC 5321 §5.1) without sending a duplicate."""
         return not (self.in_doubt or self.hold) and (self.host_at_fault or self.kind is OutcomeKind.DELAYED)
 
 
 def kind_of(reply: Reply) -> OutcomeKind:
-    """What a reply means for a recipient: 2xx, 5xx, and anything else is delayed."""
+    """Return the kind of outcome for a reply: 2xx is delivered, 5xx failed, anything else delayed."""
     if 200 <= reply.code < 300:
         return OutcomeKind.DELIVERED
     return OutcomeKind.FAILED if 500 <= reply.code < 600 else OutcomeKind.DELAYED

@@ -1,1 +1,1 @@
-"""Delivery status notifications: the report, its text, the composed message."""
+"""Delivery status notifications: report, text for people, composed message."""

@@ -1,4 +1,4 @@
-"""Compose a delivery status notification: multipart/report of RFC 6522 and RFC 3464, with UTF-8 by RFC 6533."""
+"""Delivery status notification: a multipart/report of RFC 6522 and RFC 3464, in UTF-8 by RFC 6533."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from emailsys.mail.reply import Reply
 from emailsys.mail.trace_fields import date_time
 
 _WIDTH: Final = 76
-# RFC 5322 §2.1.1: a line has at most 998 octets; a word of a field's value is cut well below that.
+# RFC 5322 §2.1.1: a line has at most 998 octets. A word of a field is cut well below that.
 _WORD: Final = re.compile(" *[^ ]{1,400}")
 _MAX_DIAGNOSTIC: Final = 4000
 _MAX_SUBJECT: Final = 200
@@ -29,16 +29,16 @@ _MTA_NAME: Final = re.compile(r"\[[^\]]*\]|[^ :]+")
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A notification and what its envelope must say; its reverse-path is the null one (RFC 3461 §6.1)."""
+    """A notification and the parameters of its envelope. Its reverse-path is null (RFC 3461 §6.1)."""
 
     octets: bytes
     parameters: MailParameters
 
 
 def compose(report: Report) -> Notification:
-    """The notification, lines ended by CRLF.
+    """Compose the notification. Lines end with CRLF.
 
-    RFC 3834 §5 and RFC 3464: Auto-Submitted tells programs not to answer it.
+    RFC 3834 §5, RFC 3464: the field Auto-Submitted tells programs not to answer.
     """
     header = header_of(report.original)
     parts = [_text_part(report, header), _status_part(report)]
@@ -58,7 +58,7 @@ def compose(report: Report) -> Notification:
         f'Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary="{boundary}"',
     ]
     if not all(part.isascii() for part in parts):
-        # RFC 2045 §6.4: what has a part of 8 bits says so itself.
+        # RFC 2045 §6.4: a multipart with an 8-bit part must declare 8bit itself.
         fields.append("Content-Transfer-Encoding: 8bit")
     octets = "\r\n".join(fields).encode() + b"\r\n\r\n"
     delimiter = b"--" + boundary.encode("ascii")
@@ -69,7 +69,7 @@ def compose(report: Report) -> Notification:
 
 
 def header_of(original: bytes) -> bytes:
-    """The header section at the beginning of a message; where that does not end it, the lines that are complete."""
+    """Return the header section of a message. If its end is missing, return its complete lines."""
     end = header_end(original)
     if end is None:
         end = original.rfind(b"\r\n") + 2 if b"\r\n" in original else 0
@@ -77,7 +77,7 @@ def header_of(original: bytes) -> bytes:
 
 
 def _boundary(unique: str, parts: Sequence[bytes]) -> str:
-    """A boundary that no part has (RFC 2046 §5.1.1)."""
+    """Return a boundary that no part contains (RFC 2046 §5.1.1)."""
     number = 0
     # RFC 2046 §5.1.1: at most 70 characters.
     stem = unique[:50]
@@ -98,7 +98,7 @@ def _text_part(report: Report, header: bytes) -> bytes:
 
 
 def _original_subject(header: bytes) -> str:
-    """The Subject as people read it, "" where there is none."""
+    """Return the decoded Subject, "" if there is none."""
     found = _SUBJECT.search(header)
     if found is None:
         return ""
@@ -111,7 +111,7 @@ def _original_subject(header: bytes) -> str:
 
 
 def _field(name: str, value: str) -> str:
-    """A field of a status report, folded, with its CRLF; no word of the value becomes a line of its own choosing."""
+    """Write a field of a status report, folded, with its CRLF. No value can add a line of its own."""
     line = f"{name}:"
     lines = []
     for word in _WORD.findall(f" {printable(value)}"):
@@ -132,7 +132,7 @@ def _status_part(report: Report) -> bytes:
     groups += [_recipient_fields(recipient, report.queue_id, unicode) for recipient in report.recipients]
     octets = "\r\n".join(groups).encode()
     if unicode:
-        # RFC 6533 §4: with UTF-8 in it the report has a type of its own.
+        # RFC 6533 §4: a report that contains UTF-8 has its own media type.
         return b"Content-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + octets
     return b"Content-Type: message/delivery-status\r\n\r\n" + octets
 
@@ -151,7 +151,7 @@ def _recipient_fields(recipient: RecipientReport, queue_id: str, unicode: bool) 
     if recipient.orcpt is not None:
         address_type, address = recipient.orcpt.address_type, recipient.orcpt.address
         if address_type == "utf-8":
-            # RFC 6533 §4: here the address stands in UTF-8 or in the escaped form.
+            # RFC 6533 §4: the address is written in UTF-8 or in its escaped form.
             address = recipient.orcpt.encode(unicode).partition(";")[2]
         fields += _field("Original-Recipient", f"{address_type}; {address}")
     kind = "rfc822" if recipient.forward_path.is_ascii else "utf-8"
@@ -159,7 +159,7 @@ def _recipient_fields(recipient: RecipientReport, queue_id: str, unicode: bool) 
     fields += _field("Action", recipient.action.value)
     fields += _field("Status", recipient.status)
     if recipient.remote is not None:
-        # RFC 3464 §2.3.5, §2.1.2: for "dns" it is the name of the host or its address literal, and nothing else.
+        # RFC 3464 §2.3.5, §2.1.2: after "dns" only the name of the host or its address literal is allowed.
         fields += _field("Remote-MTA", f"dns; {_mta_name(recipient.remote)}")
     if recipient.reply is not None:
         fields += _field("Diagnostic-Code", _diagnostic(recipient.reply, recipient.remote is not None))
@@ -176,7 +176,7 @@ def _mta_name(remote: str) -> str:
 
 
 def _diagnostic(reply: Reply, remote: bool) -> str:
-    """RFC 3464 §2.3.6: the remote's words as they came; ours under a type of our own."""
+    """Write a Diagnostic-Code (RFC 3464 §2.3.6): a remote reply as received, our own reply under our own type."""
     text = reply.text.replace("\n", " ")[:_MAX_DIAGNOSTIC].encode("ascii", "backslashreplace").decode("ascii")
     words = " ".join(filter(None, (reply.enhanced, text)))
     return f"smtp; {reply.code} {words}" if remote else f"x-emailsys; {words}"
@@ -191,7 +191,7 @@ def _original_part(report: Report, header: bytes) -> bytes:
     elif content.isascii():
         kind = b"text/rfc822-headers"
     else:
-        # RFC 6522 §4: a broken header is made legal 7-bit text, which goes everywhere.
+        # RFC 6522 §4: a malformed header becomes legal 7-bit text, which every host accepts.
         kind = b"text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable"
         content = quopri.encodestring(content.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
     encoding = b"" if content.isascii() else b"Content-Transfer-Encoding: 8bit\r\n"

@@ -1,4 +1,4 @@
-"""Report on some recipients of a message: the values from which a delivery status notification is composed."""
+"""Report on recipients of a message: the values from which a delivery status notification is composed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXPIRED_STATUS: Final = "4.4.7"
 
 
 class Action(enum.Enum):
-    """What became of a recipient (RFC 3464 §2.3.3)."""
+    """The result for a recipient (RFC 3464 §2.3.3)."""
 
     FAILED = "failed"
     DELAYED = "delayed"
@@ -35,12 +35,14 @@ _CLASSES: Final = {Action.FAILED: "5", Action.DELAYED: "4"}
 
 @dataclass(frozen=True, slots=True)
 class RecipientReport:
-    """What is told of one recipient.
+    """The report on one recipient.
 
-    `reply` is the last word on it and `remote` the host that said so, a name with its address behind it or an address
-    literal; None where the word is ours. `expired` tells that we tried as long as we may, `in_doubt` that it may have
-    arrived all the same, as the reply to the end of the message was never seen (RFC 1047). `will_retry_until` belongs
-    to a delay.
+    @ivar reply: the last reply for the recipient.
+    @ivar remote: the host that sent the reply: a name followed by its address, or an address literal. None if the reply
+        is our own.
+    @ivar expired: whether delivery was tried for as long as the configuration allows.
+    @ivar in_doubt: whether the message may have arrived, because the reply to its end was never received (RFC 1047).
+    @ivar will_retry_until: when delivery attempts end; only for a delay.
     """
 
     forward_path: Address
@@ -55,14 +57,14 @@ class RecipientReport:
 
     @property
     def status(self) -> str:
-        """The enhanced status code; it agrees with the action whatever the other side said."""
+        """The enhanced status code. Its class agrees with the action, whatever class the remote host sent."""
         if self.expired:
             return EXPIRED_STATUS
         return self._with_class(_CLASSES.get(self.action, "2"))
 
     @property
-    def meant(self) -> str:
-        """The code whose meaning is explained: the last word's own, also where time ran out."""
+    def explained_status(self) -> str:
+        """The status code to explain to the sender: that of the last reply, even if the delivery time expired."""
         return self._with_class(_CLASSES.get(self.action, "2"))
 
     def _with_class(self, first: str) -> str:
@@ -74,14 +76,14 @@ class RecipientReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that a notification is made of.
+    """The contents of a notification.
 
-    @ivar action: the one that all recipients have.
-    @ivar reverse_path: whom it is for.
-    @ivar unique: a word of letters, digits and dots that no other notification has, for Message-ID and boundary.
-    @ivar original: the beginning of the message, or all of it.
-    @ivar whole: whether it is all, and is to be returned; else only its header is.
-    @ivar parameters: what the sender asked of the message that it is about.
+    @ivar action: the action that all recipients have in common.
+    @ivar reverse_path: the address that receives the notification.
+    @ivar unique: letters, digits and dots that no other notification has, for Message-ID and boundary.
+    @ivar original: the beginning of the original message, or all of it.
+    @ivar whole: whether `original` is complete and is returned; otherwise only its header is returned.
+    @ivar parameters: what the sender requested for the original message.
     """
 
     hostname: str

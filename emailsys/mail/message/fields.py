@@ -1,4 +1,4 @@
-"""Read header fields of strangers: encoded words, parameters, dates; nothing in them raises."""
+"""Values of header fields: encoded words, parameters, dates. Malformed input never raises."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from urllib.parse import unquote_to_bytes
 
 from emailsys.mail.message.transfer_encoding import decode_charset, text_codec
 
-# RFC 2047 §2, lenient: blanks inside the text occur in practice. The charset may bear a language (RFC 2231 §5).
+# RFC 2047 §2, lenient: the text may have blanks. The charset may have a language suffix (RFC 2231 §5).
 _WORD: Final = re.compile(r"=\?([^?\s]{1,80})\?([bBqQ])\?([^?\r\n]*)\?=")
 _BETWEEN: Final = re.compile(r"[ \t\r\n]*")
 _NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/]")
 _FOLD: Final = re.compile(r"\r?\n(?=[ \t])")
-# RFC 2045 §5.1, lenient: what stands before "=" is a name, and a value without quotes goes to the next semicolon.
+# RFC 2045 §5.1, lenient: any text before "=" is a name, and an unquoted value ends at the next semicolon.
 _PARAMETER: Final = re.compile(r'[ \t\r\n;]*([^=; \t\r\n]+)[ \t\r\n]*=[ \t\r\n]*(?:"((?:[^"\\]|\\.)*)"?|([^;]*))', re.S)
 _SECTION: Final = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*)?")
 _NAMED: Final = frozenset({"name", "filename"})
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.S)
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+\-]+/[a-z0-9!#$&^_.+\-]+")
-# What is looked at of one structured field, in characters. No honest one comes near.
+# Characters of one structured field that are parsed. Real fields are much shorter.
 MAX_STRUCTURED: Final = 65_536
 
 
 def field_text(octets: bytes) -> str:
-    """A field's value as text: UTF-8 (RFC 6532), and else Windows-1252, which old programs write; unfolded."""
+    """Decode and unfold a field value: UTF-8 (RFC 6532), otherwise Windows-1252, which old programs write."""
     try:
         text = octets.decode("utf-8")
     except UnicodeDecodeError:
@@ -45,10 +45,10 @@ def _word_octets(encoding: str, text: str) -> bytes:
 
 
 def decode_words(text: str) -> str:
-    """Text with its encoded words (RFC 2047) decoded. What cannot be decoded stays or shows U+FFFD.
+    """Decode the encoded words in a text (RFC 2047). Undecodable words stay, undecodable octets become U+FFFD.
 
-    Blanks between two encoded words vanish (§6.2). The octets of neighbours in one charset are joined first: many
-    programs cut a character in two.
+    Blanks between two encoded words are removed (§6.2). Adjacent words in one charset are joined before decoding,
+    because many programs split a character between them.
     """
     if "=?" not in text:
         return text
@@ -79,7 +79,7 @@ def decode_words(text: str) -> str:
 
 
 def without_comments(text: str) -> str:
-    """A structured field's value with each comment (RFC 5322 §3.2.2) as one blank; quoted strings stay."""
+    """Replace each comment in a structured value (RFC 5322 §3.2.2) by one blank. Quoted strings stay."""
     if "(" not in text:
         return text
     kept: list[str] = []
@@ -107,7 +107,10 @@ def without_comments(text: str) -> str:
 
 
 def _joined(sections: dict[int, tuple[str, bool]]) -> str:
-    """A parameter's value from its sections (RFC 2231 §3, §4.1), each with whether it is percent-encoded."""
+    """Join the sections of a parameter value (RFC 2231 §3, §4.1).
+
+    @param sections: the value of each, and whether it is percent-encoded.
+    """
     charset = ""
     octets = b""
     for number, (value, encoded) in sorted(sections.items()):
@@ -121,9 +124,11 @@ def _joined(sections: dict[int, tuple[str, bool]]) -> str:
 
 
 def parse_parameters(text: str) -> dict[str, str]:
-    """The parameters of Content-Type and Content-Disposition, names in lower case (RFC 2045 §5.1, RFC 2231).
+    """Parse the parameters of Content-Type or Content-Disposition (RFC 2045 §5.1, RFC 2231). Names are in lower case.
 
-    @param text: what follows the first semicolon. Of parameters that are there twice the first counts.
+    The first of several parameters with one name counts.
+
+    @param text: the text after the first semicolon.
     """
     plain: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[str, bool]]] = {}
@@ -133,30 +138,30 @@ def parse_parameters(text: str) -> dict[str, str]:
         if name is None:
             continue
         if name[2] is None and name[3] is None:
-            # Encoded words do not belong here (RFC 2047 §5), but many programs write file names so; a boundary may
-            # look like one.
+            # Encoded words are not allowed here (RFC 2047 §5), but many programs write file names in them. A boundary
+            # may only look like one.
             plain.setdefault(name[1], decode_words(value) if name[1] in _NAMED else value)
         else:
             sections.setdefault(name[1], {}).setdefault(int(name[2] or 0), (value, name[3] is not None))
-    # RFC 2231 §4: the extended form is the better one where both are there.
+    # RFC 2231 §4: prefer the extended form if both are present.
     return plain | {name: _joined(parts) for name, parts in sections.items()}
 
 
 def parse_value(text: str) -> tuple[str, dict[str, str]]:
-    """A structured value with parameters: what stands before the first semicolon in lower case, and the parameters."""
+    """Parse a structured value: the text before the first semicolon in lower case, and the parameters."""
     value, _, rest = without_comments(text).partition(";")
     return value.strip().lower(), parse_parameters(rest)
 
 
 def is_media_type(text: str) -> bool:
-    """Whether it is a type and subtype of RFC 2045 §5.1, in lower case."""
+    """Whether the text is a type and subtype of RFC 2045 §5.1 in lower case."""
     return len(text) <= 255 and _MEDIA_TYPE.fullmatch(text) is not None
 
 
 def parse_date(text: str) -> datetime | None:
-    """A date-time of RFC 5322 §3.3 and its obsolete forms, in UTC; None for what is none or out of range."""
+    """Parse a date-time of RFC 5322 §3.3 or an obsolete form to UTC; None if it is malformed or out of range."""
     try:
-        # -0000 says that the zone is not known: then UTC is as good as any.
+        # -0000 means that the zone is unknown. UTC is then the best choice.
         moment = parsedate_to_datetime(text[:200])
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
@@ -167,5 +172,5 @@ _MESSAGE_ID: Final = re.compile(r"<([^<>\s]{1,500})>")
 
 
 def message_ids(text: str) -> list[str]:
-    """The message ids of Message-ID, In-Reply-To or References, in order, without their brackets (RFC 5322 §3.6.4)."""
+    """Return the ids in Message-ID, In-Reply-To or References without brackets, in order (RFC 5322 §3.6.4)."""
     return list(dict.fromkeys(_MESSAGE_ID.findall(text[:MAX_STRUCTURED])))

@@ -1,13 +1,13 @@
-"""Read the header section of a message, and do to it the little that a mail server may."""
+"""Header sections: find their end, count hops, and make the few changes that a mail server may make."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-# RFC 5322 §2.2: a field's name is printable ASCII without colon; a line that begins with white space continues it.
+# RFC 5322 §2.2: a field name is printable ASCII without colon. A line that begins with white space continues a field.
 _FIELD_LINE: Final = re.compile(rb"(?:[!-9;-~]+[ \t]*:|[ \t])")
-# RFC 5322 §3.6.4, folding before the value as some do; what is longer than a line of that standard is nobody's.
+# RFC 5322 §3.6.4, with the folding before the value that some programs add. A longer value is ignored.
 _MESSAGE_ID: Final = re.compile(
     rb"^message-id[ \t]*:(?:[ \t]|\r\n[ \t])*([!-~]{1,998})(?:[ \t]|\r\n[ \t])*\r\n", re.IGNORECASE | re.MULTILINE
 )
@@ -15,10 +15,10 @@ _RESULTS: Final = re.compile(rb"^authentication-results[ \t]*:((?:[^\r]|\r\n[ \t
 
 
 def header_end(octets: bytes, start: int = 0) -> int | None:
-    """Where the header section ends: before its first empty line (RFC 5322 §2.1). None if there is none yet.
+    """Return the end of the header section: the position of its first empty line (RFC 5322 §2.1), None if missing.
 
     @param octets: the beginning of a message.
-    @param start: up to where it is known that no empty line begins.
+    @param start: no empty line begins before this position.
     """
     if octets.startswith(b"\r\n"):
         return 0
@@ -27,7 +27,7 @@ def header_end(octets: bytes, start: int = 0) -> int | None:
 
 
 def fields_end(octets: bytes) -> int:
-    """Where the header section of a message without empty line ends: before its first line that is no field."""
+    """Return the end of the header section of a message without an empty line: its first line that is not a field."""
     if octets[:1] in (b" ", b"\t"):
         return 0
     at = 0
@@ -48,15 +48,15 @@ def _has_field(lowered: bytes, name: bytes) -> bool:
 
 
 def message_id_of(head: bytes) -> str:
-    """The value of the Message-ID field, with its angle brackets; "" where there is none, or none that is printable."""
-    # To look for every line's beginning with letters of either case costs more than all else that is done to a head.
+    """Return the Message-ID with its angle brackets; "" if it is missing or not printable."""
+    # A case-insensitive search at each line costs more than all other work on a header section.
     begins = head.lower().find(b"message-id")
     found = None if begins < 0 else _MESSAGE_ID.search(head, begins)
     return found[1].decode("ascii") if found is not None else ""
 
 
 def count_received(head: bytes) -> int:
-    """How many Received fields there are: the hops of the message so far (RFC 5321 §6.3)."""
+    """Count the Received fields: the hops of the message so far (RFC 5321 §6.3)."""
     lowered = _lines_lowered(head)
     count = lowered.count(b"\nreceived:")
     if b"\nreceived " in lowered or b"\nreceived\t" in lowered:
@@ -65,7 +65,7 @@ def count_received(head: bytes) -> int:
 
 
 def missing_fields(head: bytes, date: str, message_id: str) -> bytes:
-    """The Date and Message-ID fields that a submitted message lacks (RFC 6409 §8.2, §8.3), to be put before it.
+    """Return the Date and Message-ID fields that a submitted message lacks (RFC 6409 §8.2, §8.3), to be prepended.
 
     @param date: a date-time of RFC 5322 §3.3.
     @param message_id: without angle brackets.
@@ -80,13 +80,13 @@ def missing_fields(head: bytes, date: str, message_id: str) -> bytes:
 
 
 def _without_comments(value: bytes) -> bytes:
-    """A field's value with comments (RFC 5322 §3.2.2) and folding as blanks; quoted strings stay."""
+    """Replace comments (RFC 5322 §3.2.2) and folding in a value by blanks. Quoted strings stay."""
     kept = bytearray()
     depth = 0
     quoted = False
     octets = iter(value)
     for octet in octets:
-        if octet == 0x5C:  # backslash: the next octet means itself
+        if octet == 0x5C:  # Backslash: the next octet is literal.
             following = next(octets, None)
             if depth == 0 and following is not None:
                 kept.append(following)
@@ -105,16 +105,16 @@ def _without_comments(value: bytes) -> bytes:
 
 
 def _authserv_id(value: bytes) -> str:
-    """Whose results an Authentication-Results field says it has (RFC 8601 §2.2)."""
+    """Return the authserv-id of an Authentication-Results field (RFC 8601 §2.2)."""
     plain = _without_comments(value).strip()
     name = plain[1:].partition(b'"')[0] if plain.startswith(b'"') else re.split(rb"[\s;]", plain, maxsplit=1)[0]
     return name.decode("utf-8", "replace").lower().rstrip(".")
 
 
 def without_results_of(head: bytes, authserv_id: str) -> bytes:
-    """The head without Authentication-Results fields that claim to be this system's (RFC 8601 §5).
+    """Remove the Authentication-Results fields that claim to come from this system (RFC 8601 §5).
 
-    Only we may say what we found; a field of another system stays.
+    Fields of other systems stay.
     """
     if b"\nauthentication-results" not in _lines_lowered(head):
         return head

@@ -1,4 +1,4 @@
-"""Mailboxes of From, To and the like: a display name and an address (RFC 5322 §3.4)."""
+"""Mailboxes of From, To and similar fields: display name and address (RFC 5322 §3.4)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from emailsys.mail.address import Address, AddressSyntaxError, parse
 from emailsys.mail.message.fields import MAX_STRUCTURED, decode_words
 
-# RFC 5322 §3.2.3 atext and blanks: a display name of these needs no quotes.
+# RFC 5322 §3.2.3, atext and blanks: a display name with only these characters needs no quotes.
 _PHRASE: Final = re.compile(r"[\w!#$%&'*+\-/=?^`{|}~ ]+")
 _BLANKS: Final = re.compile(r"\s+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -18,7 +18,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """A display name, "" where there is none, and an address. `str` is how a person reads and writes it."""
+    """A display name, "" if there is none, and an address. `str` gives the form that people read and write."""
 
     name: str
     address: Address
@@ -35,7 +35,10 @@ class Mailbox:
 
 @dataclass(slots=True)
 class _Piece:
-    """What stands between two commas. `outside` has quoted strings with their quotes, comments taken out."""
+    """The text between two commas: `inside` and outside of angle brackets.
+
+    `outside` keeps the quotes of quoted strings and has no comments.
+    """
 
     outside: str = ""
     inside: str | None = None
@@ -43,7 +46,7 @@ class _Piece:
 
 
 def _pieces(text: str) -> Iterator[_Piece]:
-    """Cut an address list at its commas, and at a group's colon and semicolon (RFC 5322 §3.4)."""
+    """Split an address list at commas, and at the colon and semicolon of a group (RFC 5322 §3.4)."""
     piece = _Piece()
     into: list[str] = []
     depth = 0
@@ -86,7 +89,7 @@ def _pieces(text: str) -> Iterator[_Piece]:
             yield end()
             piece = _Piece()
         elif character == ":" and not angle and piece.inside is None and "@" not in into:
-            # A group's name: what follows are its members.
+            # The name of a group. Its members follow.
             into.clear()
             piece = _Piece()
         else:
@@ -95,13 +98,13 @@ def _pieces(text: str) -> Iterator[_Piece]:
 
 
 def _name(outside: str) -> str:
-    """A display name without its quotes, on one line."""
+    """Return a display name on one line, without its quotes."""
     text = re.sub(r'"((?:[^"\\]|\\.)*)"?', lambda found: re.sub(r"\\(.)", r"\1", found[1]), outside)
     return _BLANKS.sub(" ", text).strip()
 
 
 def _address(text: str) -> Address:
-    """An address as lists have it: a source route (RFC 5322 §4.4) is dropped, blanks around "@" and dots too."""
+    """Parse an address of a list. A source route (RFC 5322 §4.4) and blanks around "@" and dots are dropped."""
     text = text.strip()
     if text.startswith("@") and ":" in text:
         text = text.partition(":")[2]
@@ -111,9 +114,9 @@ def _address(text: str) -> Address:
 
 
 def parse_mailboxes(text: str) -> list[Mailbox]:
-    """What a person wrote: mailboxes with commas between them, groups too.
+    """Parse mailboxes that a person typed: separated by commas, also in groups.
 
-    @raise AddressSyntaxError: one of them is none; the message quotes it.
+    @raise AddressSyntaxError: one of them is malformed. The message quotes it.
     """
     if _CONTROL.search(text):
         raise AddressSyntaxError("control characters in an address")
@@ -133,7 +136,10 @@ def parse_mailboxes(text: str) -> list[Mailbox]:
 
 
 def read_mailboxes(text: str) -> list[Mailbox]:
-    """The mailboxes of a stranger's field (unfolded, not yet decoded), names decoded; what is none is left out."""
+    """Parse the mailboxes of a received field. Names are decoded, malformed mailboxes are left out.
+
+    @param text: the field unfolded, but not decoded.
+    """
     found = []
     for piece in _pieces(text):
         try:

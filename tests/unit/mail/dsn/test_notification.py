@@ -1,4 +1,4 @@
-"""A notification is a proper multipart/report, true in its fields, and readable by who never heard of SMTP."""
+"""A notification is a valid multipart/report, and a person who knows nothing of SMTP can read it."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def recipient(path: str = "bob@away.test", action: Action = Action.FAILED, **mor
 
 
 def report(*recipients: RecipientReport, **more: object) -> Report:
-    told = recipients or (recipient(),)
+    reported = recipients or (recipient(),)
     made = Report(
         hostname="mail.home.test",
         queue_id="Q1",
         unique="Q1.1",
-        action=told[0].action,
+        action=reported[0].action,
         reverse_path=parse("alice@home.test"),
-        recipients=told,
+        recipients=reported,
         arrived_at=ARRIVED,
         made_at=ARRIVED + timedelta(hours=1),
         original=MESSAGE,
@@ -55,12 +55,12 @@ def parts(about: Report) -> list[EmailMessage]:
 
 
 def groups(about: Report) -> list[Message[str, str]]:
-    """The groups of fields of the second part: the message's, then one for each recipient."""
+    """The groups of fields in the second part: that of the message, then one for each recipient."""
     return cast("list[Message[str, str]]", parts(about)[1].get_payload())
 
 
 class Composing(SynchronousTestCase):
-    def test_its_header_says_what_it_is(self) -> None:
+    def test_the_header_declares_a_delivery_status_report(self) -> None:
         notice = parsed(report())
         self.assertEqual(notice.get_content_type(), "multipart/report")
         self.assertEqual(notice.get_param("report-type"), "delivery-status")
@@ -72,7 +72,7 @@ class Composing(SynchronousTestCase):
         self.assertEqual(notice["Date"], "Thu, 01 Jan 2026 10:00:00 +0000")
         self.assertEqual(notice.defects, [])
 
-    def test_its_lines_end_with_crlf_and_none_is_too_long(self) -> None:
+    def test_lines_end_with_crlf_and_none_is_too_long(self) -> None:
         octets = compose(report(recipient(reply=Reply(554, "5.7.1", "x" * 5000 + "\ny" * 50)))).octets
         self.assertEqual(octets.count(b"\n"), octets.count(b"\r\n"))
         self.assertEqual(octets.count(b"\r"), octets.count(b"\r\n"))
@@ -116,8 +116,8 @@ class Composing(SynchronousTestCase):
         )
         self.assertEqual(carol["Final-Recipient"], "rfc822; carol@away.test")
 
-    def test_our_own_words_are_not_given_out_as_the_remotes(self) -> None:
-        # RFC 3464 §2.3.5: a name or an address literal, and nothing else.
+    def test_our_own_reply_is_not_shown_as_one_of_the_remote_host(self) -> None:
+        # RFC 3464 §2.3.5: only a name or an address literal.
         for remote, name in (
             ("mx.away.test [192.0.2.1]:2525", "mx.away.test"),
             ("[192.0.2.1]", "[192.0.2.1]"),
@@ -171,7 +171,7 @@ class Returning(SynchronousTestCase):
         self.assertNotIn(b"8bit", compose(report()).octets)
 
     def test_a_header_of_eight_bits_is_returned_as_seven(self) -> None:
-        """RFC 6522 §4; so the notice reaches a sender behind a host that takes 7 bits alone."""
+        """RFC 6522 §4: the notification can then reach a sender behind a host that accepts only 7-bit mail."""
         header = b"Subject: Gr\xfc\xdfe = " + b"x" * 80 + b"\r\nFrom: a\r\n\r\n"
         about = report(original=header)
         self.assertIs(compose(about).parameters.body, BodyType.SEVEN_BIT)
@@ -214,82 +214,82 @@ class Wording(SynchronousTestCase):
     def text(self, about: Report) -> str:
         return " ".join(str(parts(about)[0].get_content()).split())
 
-    def test_a_failure_says_who_why_and_what_to_do(self) -> None:
+    def test_a_failure_names_recipient_reason_and_next_step(self) -> None:
         text = self.text(report())
         for words in (
             "could not be delivered to this address: bob@away.test",
-            "Look for a typing mistake in the part before the @",
+            "Check the part before the @ for typing mistakes",
             "The mail system mx.away.test said: 550 5.1.1 no such user",
             "with the subject: Grüße",
             "We will not try again",
-            "Our number for your message is Q1",
+            "the queue ID of your message: Q1",
         ):
             self.assertIn(words, text)
 
     def test_a_failure_after_days_says_how_long_we_tried(self) -> None:
         late = replace(report(recipient(expired=True, reply=Reply(451, "4.4.1", "no answer"), remote=None)))
         text = self.text(replace(late, made_at=ARRIVED + timedelta(days=5)))
-        self.assertIn("although we tried again and again for 5 days", text)
+        self.assertIn("although we kept trying for 5 days", text)
         self.assertIn("could not be reached", text)
 
-    def test_a_delay_asks_for_nothing(self) -> None:
+    def test_a_delay_requires_no_action(self) -> None:
         end = ARRIVED + timedelta(days=5)
         late = recipient(action=Action.DELAYED, reply=Reply(451, "4.4.1", "no answer"), will_retry_until=end)
         text = self.text(report(late, late))
-        self.assertIn("You need not send your message again", text)
+        self.assertIn("You do not need to send your message again", text)
         self.assertIn("waiting for 1 hour and has not reached these 2 addresses yet", text)
-        self.assertIn("We go on trying for 4 days more", text)
-        self.assertNotIn("We go on trying", self.text(report(replace(late, will_retry_until=None))))
+        self.assertIn("We will keep trying for another 4 days", text)
+        self.assertNotIn("We will keep trying", self.text(report(replace(late, will_retry_until=None))))
 
-    def test_successes_are_worded_as_what_they_are(self) -> None:
+    def test_each_kind_of_success_has_its_own_words(self) -> None:
         said = {
-            Action.DELIVERED: "was put into the mailbox of this address: bob@away.test",
-            Action.RELAYED: "That system does not tell whether",
-            Action.EXPANDED: "was passed on to all who stand behind it",
+            Action.DELIVERED: "was delivered to this address: bob@away.test",
+            Action.RELAYED: "That system does not report the final delivery",
+            Action.EXPANDED: "was passed on to all recipients behind it",
         }
         for action, words in said.items():
             self.assertIn(words, self.text(report(recipient(action=action, reply=None))))
 
     def test_a_subject_that_cannot_be_decoded_does_no_harm(self) -> None:
         for raw in (b"=?no-such-charset?q?x?=", b"=?utf-8?b?!?=", b"\xff\xfe", b"a\r\n\tb", b""):
-            self.assertIn("Our number", self.text(report(original=b"Subject: " + raw + b"\r\n\r\n")))
+            self.assertIn("the queue ID", self.text(report(original=b"Subject: " + raw + b"\r\n\r\n")))
         self.assertNotIn("with the subject", self.text(report(original=b"From: x\r\n\r\n")))
 
     def test_every_status_has_a_meaning(self) -> None:
         self.assertIn("mailbox is full", meaning("4.2.2"))
-        self.assertIn("as a rule of its own", meaning("5.7.509"))
-        self.assertIn("takes no mail at all", meaning("5.1.10"))
+        self.assertIn("A rule of the other mail system", meaning("5.7.509"))
+        self.assertIn("accepts no mail at all", meaning("5.1.10"))
         self.assertIn("not valid", meaning("5.1.11"))
-        self.assertIn("what was said stands below", meaning("5.0.0"))
+        self.assertIn("The exact answer follows", meaning("5.0.0"))
 
-    def test_what_is_no_fault_of_the_recipients_is_not_laid_at_its_door(self) -> None:
-        """Our own words are explained by the same table: TLS, a login, a refused sender, a host that is no SMTP."""
+    def test_the_recipient_is_not_blamed_for_faults_of_others(self) -> None:
+        """The same table explains our own replies: TLS, a login, a rejected sender, a host that speaks no SMTP."""
         for status, words in (
             ("4.7.5", "encrypted connection"),
             ("4.7.10", "encrypted connection"),
             ("4.7.11", "encrypted connection"),
-            ("4.7.4", "wants a login"),
-            ("5.7.8", "wants a login"),
+            ("4.7.4", "requires a login"),
+            ("5.7.8", "requires a login"),
             ("5.1.7", "your own address"),
             ("5.1.8", "your own address"),
             ("4.5.0", "did not understand each other"),
             ("5.5.3", "too many recipients"),
-            ("4.3.0", "a trouble of its own"),
-            ("5.3.4", "larger than the other mail system takes"),
-            ("5.2.0", "wrong with the recipient's mailbox"),
+            ("4.3.0", "a problem that only its administrator can fix"),
+            ("5.3.4", "larger than the other mail system accepts"),
+            ("5.2.0", "a problem with the recipient's mailbox"),
             ("5.1.6", "has moved"),
         ):
             self.assertIn(words, meaning(status), status)
 
-    def test_who_may_have_it_all_the_same_is_told(self) -> None:
-        """RFC 1047: the host took all of it and fell silent."""
+    def test_a_recipient_that_may_have_the_message_is_named(self) -> None:
+        """RFC 1047: the host received the whole message and sent no answer."""
         lost = Reply(451, "4.4.2", "connection lost")
         for action in (Action.FAILED, Action.DELAYED):
             doubtful = recipient(action=action, reply=lost, remote=None, expired=True, in_doubt=True)
-            self.assertIn("It may have arrived all the same", self.text(report(doubtful)))
-            self.assertNotIn("It may have arrived", self.text(report(replace(doubtful, in_doubt=False))))
+            self.assertIn("The message may have arrived", self.text(report(doubtful)))
+            self.assertNotIn("The message may have arrived", self.text(report(replace(doubtful, in_doubt=False))))
 
-    def test_spans_are_said_in_their_largest_unit(self) -> None:
+    def test_durations_are_written_in_their_largest_unit(self) -> None:
         spans = [30, 60, 7199, 7200, 86400, 5 * 86400]
         said = [duration(timedelta(seconds=seconds)) for seconds in spans]
         self.assertEqual(said, ["less than a minute", "1 minute", "1 hour", "2 hours", "1 day", "5 days"])
