@@ -139,8 +139,7 @@ class UserMailbox:
         """Remove a draft that was sent: the message is in the outbox or in Sent now."""
         summary = self.archive.get(key)
         if summary.place.folder == DRAFTS:
-            self.archive.delete([summary.key])
-            self.archive.delete([summary.key])
+            self.archive.purge([summary.key])
 
     def queue(self, account: Account, draft: Draft, hold: float = 0.0, notices: Notices | None = None) -> str:
         """Build a draft and put it into the outbox, on disk when this returns its key.

@@ -12,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from emailsys.client.archive.values import KeepsMail
-    from emailsys.client.archive.worker import SecondProcess
+    from emailsys.client.archive.worker import WorkerProcess
     from emailsys.client.mailbox import UserMailbox
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class Session:
         self.folder = folder
         #: Whether lists number their messages, so that a number stands for a key.
         self.numbered: list[str] | None = None
-        self._second: SecondProcess | None = None
+        self._worker: WorkerProcess | None = None
         self._at_the_end = ExitStack()
 
     @cached_property
@@ -48,33 +48,33 @@ class Session:
         return UserMailbox(Folders(accounts_file(), archive_folder(), state_folder()), _now)
 
     def start_archive_worker(self) -> None:
-        """Let a second process keep what a fetch brings; call it before anything large is imported.
+        """Start the worker process that stores fetched mail. Call this before the large imports.
 
-        A session that goes on, line by line or on the screen, has none.
+        The interactive shell and the full screen have no worker.
         """
         if self.run is run_once:
             from emailsys.client.archive.worker import start
             from emailsys.client.base.locations import archive_folder
 
-            self._second = start(archive_folder(), _now)
+            self._worker = start(archive_folder(), _now)
 
     def fetch_store(self) -> KeepsMail:
-        """What keeps the mail of a fetch: the second process, if there is one."""
-        if self._second is None:
+        """The store of a fetch: the worker process if there is one, else the archive of this process."""
+        if self._worker is None:
             self.mailbox.archive.refresh()
             return self.mailbox.archive
-        from emailsys.client.archive.worker import SecondStore
+        from emailsys.client.archive.worker import WorkerArchive
 
         mailbox = self.mailbox
-        store = SecondStore(self._second, mailbox.folders.archive, mailbox.now, lambda: mailbox.archive)
+        store = WorkerArchive(self._worker, mailbox.folders.archive, mailbox.now, lambda: mailbox.archive)
         self._at_the_end.callback(store.close)
         return store
 
     def close(self) -> None:
         """Close what was opened."""
         self._at_the_end.close()
-        if self._second is not None:
-            self._second.close()
+        if self._worker is not None:
+            self._worker.close()
         if "mailbox" in self.__dict__:
             self.mailbox.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace as changed
@@ -11,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from emailsys.client.archive.deferred_index import Behind
+from emailsys.client.archive.changes import Changes
 from emailsys.client.archive.files import is_message, new_key, remove_parts, speaking_of_the_disk
 from emailsys.client.archive.index import Index, note_of, speaking_of_the_index
 from emailsys.client.archive.lock import WriteLock
@@ -19,7 +20,7 @@ from emailsys.client.archive.marks import Marks
 from emailsys.client.archive.people import find
 from emailsys.client.archive.query import parse_query
 from emailsys.client.archive.reconcile import Progress, catch_up, folder_path, rebuild
-from emailsys.client.archive.staging import Spooling
+from emailsys.client.archive.staging import Staging, make_staging_folder
 from emailsys.client.archive.values import (
     STANDARD_FOLDERS,
     TRASH,
@@ -32,7 +33,7 @@ from emailsys.client.archive.values import (
     Place,
     Summary,
 )
-from emailsys.client.archive.writer import Keeper
+from emailsys.client.archive.writer import Writer
 from emailsys.client.base.folders import make_folder, make_folders, sync_folder
 from emailsys.client.text.file_names import safe_name
 from emailsys.mail.message.mailboxes import Mailbox
@@ -65,8 +66,9 @@ class Archive:
             self._lock = WriteLock(root / _LOCK)
         with speaking_of_the_disk(), speaking_of_the_index(), self._lock.held():
             self._index = self._open_index()
-            self._keeper = Keeper(root, self._index)
-            self._spooling = Spooling(root)
+            make_staging_folder(root)
+            self._changes = Changes(root, self._index)
+            self._staging = Staging(root)
             if self._index.is_new:
                 rebuild(root, self._index)
             else:
@@ -90,7 +92,7 @@ class Archive:
 
     def close(self) -> None:
         """Close the index. The files need no closing."""
-        self._spooling.close()
+        self._staging.close()
         self._index.close()
         self._lock.close()
 
@@ -208,12 +210,15 @@ class Archive:
         """
         for place in {addition.place for addition in additions}:
             self._folder(place)
-        with self._spooling.spooled(additions, self._now()) as waiting, self._writing():
-            return self._keeper.keep(waiting)
+        with self.writer() as writer:
+            return writer.add(additions)
 
-    def behind(self, seconds: Callable[[], float]) -> Behind:
-        """Keep messages in numbers, for one thread. @param seconds: a clock that only goes on."""
-        return Behind(self._spooling, self._keeper, self._writing, self._now, seconds)
+    def writer(self, seconds: Callable[[], float] = time.monotonic) -> Writer:
+        """A writer of many batches, for one thread, which updates the index after them.
+
+        @param seconds: a monotonic clock.
+        """
+        return Writer(self._root, self._index, self._staging, self._writing, self._now, seconds)
 
     def known(self, sources: Iterable[str]) -> dict[str, str]:
         """Those of the sources whose messages are here, with their keys."""
@@ -225,7 +230,7 @@ class Archive:
     def replace(self, key: str, octets: bytes) -> None:
         """Put other octets in a message's place, at once or not at all (drafts)."""
         with self._writing():
-            self._keeper.replace(self.get(key).key, octets, self._now())
+            self._changes.replace(self.get(key).key, octets, self._now())
 
     # Reading
 
@@ -294,7 +299,7 @@ class Archive:
 
     def _mark(self, keys: Iterable[str], change: Callable[[Marks], Marks]) -> None:
         with self._writing():
-            self._keeper.mark([one.key for one in self._each(keys)], change)
+            self._changes.mark([one.key for one in self._each(keys)], change)
 
     def set_flags(self, keys: Iterable[str], add: Flag = Flag.NONE, remove: Flag = Flag.NONE) -> None:
         """Set and clear flags; on disk when this returns."""
@@ -333,7 +338,7 @@ class Archive:
             found = self._each(keys)
             if place.folder == TRASH:
                 self._remember_places(found)
-            self._keeper.move([(one.key, place) for one in found])
+            self._changes.move([(one.key, place) for one in found])
 
     def _remember_places(self, found: Iterable[Summary]) -> None:
         by_folder: dict[str, list[str]] = {}
@@ -342,7 +347,7 @@ class Archive:
                 by_folder.setdefault(one.place.folder, []).append(one.key)
         for folder, keys in by_folder.items():
             noted = {_WAS_IN: folder}
-            self._keeper.mark(keys, lambda marks, noted=noted: changed(marks, note={**(marks.note or {}), **noted}))  # type: ignore[misc]
+            self._changes.mark(keys, lambda marks, noted=noted: changed(marks, note={**(marks.note or {}), **noted}))  # type: ignore[misc]
 
     def was_in(self, key: str) -> str | None:
         """The folder that a message lay in before it went to Trash; None where that is not known, or no more."""
@@ -358,8 +363,13 @@ class Archive:
             self._remember_places(found)
             for _key, place in trashed:
                 make_folder(folder_path(self._root, place))
-            self._keeper.move(trashed)
-            self._keeper.remove([one.key for one in found if one.place.folder == TRASH])
+            self._changes.move(trashed)
+            self._changes.remove([one.key for one in found if one.place.folder == TRASH])
+
+    def purge(self, keys: Iterable[str]) -> None:
+        """Delete messages permanently, whatever folder they are in."""
+        with self._writing():
+            self._changes.remove([one.key for one in self._each(keys)])
 
     def empty_trash(self, account: str, before: datetime | None = None) -> int:
         """Remove what is in Trash for good, or what arrived before a moment; returns how many messages that was."""
@@ -369,7 +379,7 @@ class Archive:
                 WHERE f.account = ? AND f.name = ? AND m.arrived < ?""",
                 (account, TRASH, _MOST if before is None else before.timestamp()),
             ).fetchall()
-            self._keeper.remove([row[0] for row in rows])
+            self._changes.remove([row[0] for row in rows])
         return len(rows)
 
     # The index

@@ -121,3 +121,17 @@ class Journal:
         """Keep only these."""
         if entries or self.path.exists():
             rewrite(self.path, b"".join(_line(key, marks) for key, marks in entries.items()))
+
+
+def append_marks(root: Path, entries: Iterable[tuple[str, str, Marks]]) -> None:
+    """Append marks to the journals of their accounts. They are on disk when this returns.
+
+    @param root: the store's folder.
+    @param entries: account, key, and marks of each message.
+    @raise ArchiveError: a journal was not written.
+    """
+    by_account: dict[str, list[tuple[str, Marks]]] = {}
+    for account, key, marks in entries:
+        by_account.setdefault(account, []).append((key, marks))
+    for account, marked in by_account.items():
+        Journal(root / account).append(marked)

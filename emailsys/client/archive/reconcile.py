@@ -37,7 +37,7 @@ def folder_path(root: Path, place: Place) -> Path:
     return root / place.account / place.folder
 
 
-def stamp(folder: Path) -> int:
+def folder_stamp(folder: Path) -> int:
     """What changes when a name comes into the folder or leaves it."""
     return folder.stat().st_mtime_ns
 
@@ -70,7 +70,7 @@ def _message_names(folder: Path) -> set[str]:
 
 
 @dataclass(slots=True)
-class _Changes:
+class _Differences:
     """What differs between files and index."""
 
     added: list[tuple[Place, str]] = field(default_factory=list)
@@ -78,8 +78,8 @@ class _Changes:
     stamps: dict[Place, int] = field(default_factory=dict)
 
 
-def _compare(root: Path, index: Index, everything: bool) -> _Changes:
-    changes = _Changes()
+def _compare(root: Path, index: Index, everything: bool) -> _Differences:
+    changes = _Differences()
     known: dict[Place, int] = {
         Place(account, name): seen
         for account, name, seen in index.connection.execute("SELECT account, name, seen FROM folders")
@@ -89,7 +89,7 @@ def _compare(root: Path, index: Index, everything: bool) -> _Changes:
         there.add(place)
         folder = folder_path(root, place)
         # The stamp first: a file that comes while the names are read makes the next comparison read them again.
-        seen = stamp(folder)
+        seen = folder_stamp(folder)
         if not everything and known.get(place) == seen:
             continue
         changes.stamps[place] = seen
@@ -169,7 +169,9 @@ def catch_up(root: Path, index: Index, everything: bool = False, progress: Progr
     return done
 
 
-def _enter(root: Path, index: Index, changes: _Changes, journals: dict[str, Journal], progress: Progress | None) -> int:
+def _enter(
+    root: Path, index: Index, changes: _Differences, journals: dict[str, Journal], progress: Progress | None
+) -> int:
     """Enter the added files, in batches; those of keys that are missing elsewhere were moved."""
     taken = {row[0] for row in index.connection.execute("SELECT key FROM messages")} - changes.missing.keys()
     # A message that comes anew may have marks from before (it came back from somewhere).

@@ -1,4 +1,4 @@
-"""Messages written and synced before they have a name that counts: anybody may do that, without the store's lock."""
+"""Staging of new messages: written and synced under temporary names, without the store's lock."""
 
 from __future__ import annotations
 
@@ -12,16 +12,26 @@ from typing import Final
 from emailsys.client.archive.files import Spool, Syncing, file_name, new_key, speaking_of_the_disk, spool_at
 from emailsys.client.archive.index_entry import heading_of
 from emailsys.client.archive.marks import NO_MARKS, Marks
-from emailsys.client.archive.parts import Parts
+from emailsys.client.archive.parts import Parts, remove_unowned
 from emailsys.client.archive.values import Addition, Place
+from emailsys.client.base.folders import make_folder
 
-#: The folder, in that of the store, of messages that have no name yet.
+#: The folder of staged messages below the store's folder.
 ARRIVING: Final = ".arriving"
 
 
+def make_staging_folder(root: Path) -> None:
+    """Create the staging folder, and remove what dead writers left there.
+
+    @raise OSError: the folder cannot be made or read.
+    """
+    make_folder(root / ARRIVING)
+    remove_unowned(root / ARRIVING)
+
+
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A message whose octets are on disk, under a name that does not count yet."""
+class Staged:
+    """A message whose octets are on disk under a temporary name."""
 
     key: str
     place: Place
@@ -31,28 +41,32 @@ class Waiting:
     marks: Marks = NO_MARKS
 
 
-class Spooling:
-    """Writes into a folder of the store's own. Several threads may use one; close it at the end."""
+class Staging:
+    """Writes messages to the staging folder. Any thread may use it. Close it at the end."""
 
     def __init__(self, root: Path) -> None:
-        """@param root: of the store, which has that folder."""
-        # Not in the messages' folders, which would seem changed to whoever compares them with the index.
+        """@param root: the store's folder, in which `make_staging_folder` was called."""
+        # A separate folder: a temporary file in a message folder would make it differ from the index.
         self._parts = Parts(root / ARRIVING)
         self._syncing = Syncing()
 
     def close(self) -> None:
-        """End what syncs."""
+        """End the threads that sync, and release the temporary names."""
         self._syncing.close()
         self._parts.close()
 
     @contextmanager
-    def spooled(self, additions: Sequence[Addition], now: datetime) -> Iterator[list[Waiting]]:
-        """Write and sync all of them; what was not named at the end is dropped."""
-        waiting: list[Waiting] = []
+    def staged(self, additions: Sequence[Addition], now: datetime) -> Iterator[list[Staged]]:
+        """Write and sync messages. At the end of the context, those without a final name are removed.
+
+        @param now: the time of arrival of messages that have none.
+        @raise ArchiveError: a message could not be written.
+        """
+        staged: list[Staged] = []
         try:
             for addition in additions:
                 key = new_key(addition.source)
-                # The time of the file is that of arrival: the index takes it from there.
+                # The index reads the time of arrival from the file's modification time.
                 arrived = addition.arrived or now
                 heading = heading_of(addition.octets, arrived)
                 name = file_name(key, heading.date, heading.sender, heading.subject)
@@ -60,10 +74,10 @@ class Spooling:
                 if addition.flags or addition.tags or addition.note is not None:
                     marks = Marks(addition.flags, tuple(sorted(set(addition.tags))), addition.note)
                 spool = spool_at(self._parts.new_path(), addition.octets, arrived)
-                waiting.append(Waiting(key, addition.place, name, len(addition.octets), spool, marks))
+                staged.append(Staged(key, addition.place, name, len(addition.octets), spool, marks))
             with speaking_of_the_disk():
-                self._syncing.sync([one.spool for one in waiting])
-            yield waiting
+                self._syncing.sync([one.spool for one in staged])
+            yield staged
         finally:
-            for one in waiting:
+            for one in staged:
                 one.spool.drop()

@@ -1,4 +1,4 @@
-"""A second process that keeps what a fetch brings in the local store, while the first one speaks to the servers."""
+"""Worker process of a fetch: writes messages to the local store while the first process talks to the servers."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ from emailsys.upstream import end_process
 
 if TYPE_CHECKING:
     from emailsys.client.archive.archive import Archive
-    from emailsys.client.archive.deferred_index import Behind
-    from emailsys.client.archive.staging import Spooling, Waiting
+    from emailsys.client.archive.staging import Staged, Staging
     from emailsys.client.archive.values import Addition
+    from emailsys.client.archive.writer import Writer
 
-# Octets that a pipe holds: as many as Linux gives without asking for more rights.
-_PIPE: Final = 1024 * 1024
-# What is asked: see `serve`.
+# Capacity of the request pipe in octets: Linux's limit for unprivileged processes.
+_PIPE_OCTETS: Final = 1024 * 1024
+# Requests: see `serve`.
 _OPEN: Final = "open"
 _ACCOUNT: Final = "account"
 _KNOWN: Final = "known"
-_KEEP: Final = "keep"
+_ADD: Final = "add"
 _NAME: Final = "name"
-# Seconds without a request after which there is time for the index. Between two batches of a fetch it is less.
-_IDLE: Final = 0.05
-# Fewer messages wait for the second process.
-_WORTH_WRITING: Final = 16
+# Seconds without a request before the index is written. Batches of a running fetch follow each other faster.
+_IDLE_SECONDS: Final = 0.05
+# Smaller batches wait for the worker instead of being staged by this process.
+_MIN_STAGED: Final = 16
 
 
-def start(root: Path, now: Callable[[], datetime]) -> SecondProcess | None:
-    """Split the second process off; None where there is no fork, no second processor, or a thread that it would lack.
+def start(root: Path, now: Callable[[], datetime]) -> WorkerProcess | None:
+    """Fork the worker process. Return None without `fork` or a second processor, or if other threads are running.
 
-    Call it before the large imports: what is not there yet need not be copied, and both import at the same time.
+    Call it before the large imports: less memory is copied, and both processes import at the same time.
 
-    @param root: of the store, and `now` of its clock, as Archive has them.
+    @param root: the store's folder.
+    @param now: the current moment, with time zone.
     """
     if sys.platform in ("win32", "darwin") or (os.cpu_count() or 1) < 2 or threading.active_count() > 1:
-        # macOS has libraries that do not survive a fork.
+        # Some libraries of macOS do not survive a fork.
         return None
     root = root.absolute()
     asked, requests = os.pipe()
@@ -55,26 +56,26 @@ def start(root: Path, now: Callable[[], datetime]) -> SecondProcess | None:
         try:
             os.close(requests)
             os.close(answers)
-            _live(root, now, asked, answered)
+            _run_worker(root, now, asked, answered)
         finally:
-            # Nothing of what the first process wants done at its end is ours.
+            # Exit handlers belong to the first process.
             end_process(0)
     os.close(asked)
     os.close(answered)
-    return SecondProcess(process, open(requests, "wb", buffering=0), open(answers, "rb"))
+    return WorkerProcess(process, open(requests, "wb", buffering=0), open(answers, "rb"))
 
 
 def _widen(pipe: int) -> None:
-    """Let a batch fit into a pipe, so that the first process need not write it piece by piece."""
+    """Enlarge a pipe to hold a whole batch, so that the first process writes it in one piece."""
     if sys.platform == "linux":
         import fcntl
 
         with suppress(OSError):
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_OCTETS)
 
 
-def _live(root: Path, now: Callable[[], datetime], asked: int, answered: int) -> None:
-    # A session of its own: neither Ctrl-C nor the end of the terminal is meant for it; it ends when nobody asks.
+def _run_worker(root: Path, now: Callable[[], datetime], asked: int, answered: int) -> None:
+    # In its own session the worker gets neither Ctrl-C nor SIGHUP. It ends when the request pipe closes.
     os.setsid()
     os.chdir("/")
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -82,83 +83,84 @@ def _live(root: Path, now: Callable[[], datetime], asked: int, answered: int) ->
         os.dup2(nowhere, descriptor)
     from emailsys.client.archive.archive import Archive
 
-    def is_asked(seconds: float) -> bool:
+    def has_request(seconds: float) -> bool:
         return bool(select.select([asked], [], [], seconds)[0])
 
-    with open(asked, "rb", _PIPE) as requests, open(answered, "wb", 0) as answers:
-        serve(lambda: Archive(root, now), requests, answers, is_asked)
+    with open(asked, "rb", _PIPE_OCTETS) as requests, open(answered, "wb", 0) as answers:
+        serve(lambda: Archive(root, now), requests, answers, has_request)
 
 
 def serve(
-    opened: Callable[[], Archive], asked: BinaryIO, answered: BinaryIO, is_asked: Callable[[float], bool]
+    opened: Callable[[], Archive], asked: BinaryIO, answered: BinaryIO, has_request: Callable[[float], bool]
 ) -> None:
-    """Do what is asked until nobody asks any more: the first process has ended, however that came.
+    """Serve requests until the first process closes the pipe or dies.
 
-    A request is a line of JSON, and the answer is one: null for what cannot be done. ["open", null] opens the store,
-    which else the first of the others does, and has no answer; ["account", NAME] makes an account's folders: true;
-    ["known", [SOURCE, ...]] is answered by those that are kept, with their keys; ["keep", [[account, folder, source,
-    octets], ...]] has the messages behind it, and is answered by their keys when they are on disk under their names;
-    ["name", [[account, folder, key, name, octets, path], ...]] does the same for messages that are on disk already.
-    The next request follows the answer; where none comes for a while, and at the end, what was named is entered into
-    the index.
+    Each request and each answer is a line of JSON. The answer is null if the request failed. Requests:
 
-    @param answered: without a buffer.
-    @param is_asked: waits so many seconds for a request, or for the end of them.
+    - ["open", null] opens the store. It has no answer. Other requests open the store too, if it is not open.
+    - ["account", NAME] makes an account's folders. Answer: true.
+    - ["known", [SOURCE, ...]] looks up sources. Answer: an object with the key of each source that is stored.
+    - ["add", [[account, folder, source, octets], ...]], followed by the octets of the messages. Answer: the keys,
+      once the messages are on disk under their final names.
+    - ["name", [[account, folder, key, name, octets, path], ...]] names staged messages. Answer: the keys.
+
+    The client sends the next request after the answer. Named messages are written to the index when no request
+    arrives for 50 ms, when much is queued, and at the end.
+
+    @param answered: an unbuffered file.
+    @param has_request: waits up to that many seconds; returns whether a request or the end of the pipe can be read.
     """
-    with ExitStack() as open_until_the_end:
+    with ExitStack() as resources:
         archive: Archive | None = None
-        behind: Behind | None = None
+        writer: Writer | None = None
         while True:
-            if behind is not None and behind.is_holding and (behind.is_due or not is_asked(_IDLE)):
-                behind.enter()
+            if writer is not None and writer.has_lock and (writer.is_flush_due or not has_request(_IDLE_SECONDS)):
+                writer.flush()
             head = asked.readline()
             if not head.endswith(b"\n"):
                 break
             verb, what = json.loads(head)
-            additions = _additions(what, asked) if verb == _KEEP else ()
+            additions = _additions(what, asked) if verb == _ADD else ()
             if additions is None:
                 break
-            if archive is None or behind is None:
+            if archive is None or writer is None:
                 archive = opened()
-                open_until_the_end.callback(archive.close)
-                behind = archive.behind(time.monotonic)
+                resources.callback(archive.close)
+                writer = resources.enter_context(archive.writer(time.monotonic))
             if verb != _OPEN:
                 with suppress(OSError):
-                    # Where nobody hears it any more there is nothing more to be read either.
-                    answered.write(json.dumps(_answer(archive, behind, verb, what, additions)).encode() + b"\n")
-        if behind is not None and behind.is_holding:
-            behind.enter()
+                    # If the first process is dead, the next read finds the end of the pipe.
+                    answered.write(json.dumps(_answer(archive, writer, verb, what, additions)).encode() + b"\n")
 
 
-def _answer(archive: Archive, behind: Behind, verb: str, what: Any, additions: Sequence[Addition]) -> Any:
+def _answer(archive: Archive, writer: Writer, verb: str, what: Any, additions: Sequence[Addition]) -> Any:
     from emailsys.client.archive.values import ArchiveError
 
     try:
-        if verb == _KEEP:
-            return behind.add_many(additions)
+        if verb == _ADD:
+            return writer.add(additions)
         if verb == _NAME:
-            return behind.name([_waiting(*row) for row in what])
-        if behind.is_holding:
-            behind.enter()
+            return writer.name([_staged(*row) for row in what])
+        writer.flush()
         if verb == _KNOWN:
             return archive.known(what)
         archive.add_account(what)
         return True
     except ArchiveError:
-        # The first process tries the same, and hears why it cannot be done.
+        # The first process repeats the request itself, and gets the exception.
         return None
 
 
-def _waiting(account: str, folder: str, key: str, name: str, octets: int, path: str) -> Waiting:
+def _staged(account: str, folder: str, key: str, name: str, octets: int, path: str) -> Staged:
     from emailsys.client.archive.files import Spool
-    from emailsys.client.archive.staging import Waiting
+    from emailsys.client.archive.staging import Staged
     from emailsys.client.archive.values import Place
 
-    return Waiting(key, Place(account, folder), name, octets, Spool(path))
+    return Staged(key, Place(account, folder), name, octets, Spool(path))
 
 
 def _additions(rows: Sequence[Any], asked: BinaryIO) -> Sequence[Addition] | None:
-    """The messages of a batch; None where the first process died in the middle of it."""
+    """Read the messages of a batch. Return None if the first process died in the middle of it."""
     from emailsys.client.archive.values import Addition, Place
 
     additions = []
@@ -170,25 +172,25 @@ def _additions(rows: Sequence[Any], asked: BinaryIO) -> Sequence[Addition] | Non
     return additions
 
 
-class SecondProcess:
-    """The first process's view of the second. Its methods may be called from any thread.
+class WorkerProcess:
+    """Client of the worker process. Any thread may call its methods.
 
-    They give None where it has died or could not. What it had kept by then has the same source when it is kept again,
-    and is there once.
+    A method returns None if the worker died or the request failed. The caller can then add the same messages itself:
+    a source is stored only once.
     """
 
     def __init__(self, process: int, requests: BinaryIO, answers: BinaryIO) -> None:
-        """@param requests: without a buffer."""
-        #: Its id.
+        """@param requests: an unbuffered file."""
+        #: Process id of the worker.
         self.process = process
         self._requests = requests
         self._answers = answers
-        self._one_at_a_time = threading.Lock()
+        self._request_lock = threading.Lock()
         self._is_gone = False
 
     def open(self) -> None:
-        """Let it open the store by the time that something is to be done there."""
-        with self._one_at_a_time:
+        """Tell the worker to open the store, and do not wait for it."""
+        with self._request_lock:
             self._ask(_OPEN, None)
 
     def add_account(self, account: str) -> bool | None:
@@ -203,34 +205,34 @@ class SecondProcess:
 
     @property
     def is_busy(self) -> bool:
-        """Whether somebody waits for an answer."""
-        return self._one_at_a_time.locked()
+        """Whether a thread is waiting for an answer."""
+        return self._request_lock.locked()
 
     @property
     def is_gone(self) -> bool:
-        """Whether it has died or was closed."""
+        """Whether the worker died or was closed."""
         return self._is_gone
 
-    def add_many(self, additions: Sequence[Addition]) -> list[str] | None:
-        """As `Archive.add_many`, for messages with a source and nothing else; they are in the index later."""
+    def add(self, additions: Sequence[Addition]) -> list[str] | None:
+        """As `Writer.add`. Of each addition only octets, place, and source are used."""
         rows = [(one.place.account, one.place.folder, one.source, len(one.octets)) for one in additions]
-        keys: list[str] | None = self._answer(_KEEP, rows, [one.octets for one in additions])
+        keys: list[str] | None = self._answer(_ADD, rows, [one.octets for one in additions])
         return keys
 
-    def name(self, waiting: Sequence[Waiting]) -> list[str] | None:
-        """Name messages that are on disk already, without marks; they are in the index later."""
+    def name(self, staged: Sequence[Staged]) -> list[str] | None:
+        """As `Writer.name`, for messages without marks."""
         rows = [
             (one.place.account, one.place.folder, one.key, one.name, one.octets, os.path.abspath(one.spool.path))
-            for one in waiting
+            for one in staged
         ]
         keys: list[str] | None = self._answer(_NAME, rows)
         if keys is not None:
-            for one in waiting:
+            for one in staged:
                 one.spool.give_away()
         return keys
 
     def _answer(self, verb: str, what: Any, messages: Sequence[bytes] = ()) -> Any:
-        with self._one_at_a_time:
+        with self._request_lock:
             self._ask(verb, what, messages)
             try:
                 return None if self._is_gone else json.loads(self._answers.readline())
@@ -249,35 +251,36 @@ class SecondProcess:
             self._is_gone = True
 
     def close(self) -> None:
-        """Let it end, which takes it as long as the index does; nobody waits for that. May be called twice."""
-        with self._one_at_a_time:
+        """Let the worker end after it has written the index, and do not wait for it. May be called twice."""
+        with self._request_lock:
             self._is_gone = True
             with suppress(OSError):
                 self._requests.close()
             self._answers.close()
 
 
-class SecondStore:
-    """The local store as a fetch needs it, kept by a second process; what that cannot do, this one does.
+class WorkerArchive:
+    """The local store during a fetch, written by the worker process. If the worker fails, this process writes.
 
-    While the second has its hands full, this one writes and syncs messages too, and the second names them: it alone
-    gives names, so that neither need look for those of the other.
+    While the worker is busy, this process stages messages too, and the worker names them. Only the worker names
+    messages, so that neither process has to read folders for names of the other.
     """
 
     def __init__(
-        self, second: SecondProcess, root: Path, now: Callable[[], datetime], opened: Callable[[], Archive]
+        self, worker: WorkerProcess, root: Path, now: Callable[[], datetime], opened: Callable[[], Archive]
     ) -> None:
         """
-        @param root: of the store, and `now` of its clock, as the second process has them.
-        @param opened: gives this process's view of the store, once that is needed.
+        @param root: the store's folder, as the worker has it.
+        @param now: the current moment, with time zone.
+        @param opened: opens the store in this process, or returns the open one.
         """
-        self._second = second
+        self._worker = worker
         self._root = root
         self._now = now
         self._opened = opened
         self._opening = threading.Lock()
-        self._spooling: Spooling | None = None
-        second.open()
+        self._staging: Staging | None = None
+        worker.open()
 
     def _own(self) -> Archive:
         with self._opening:
@@ -285,33 +288,33 @@ class SecondStore:
 
     def add_account(self, account: str) -> None:
         """As `Archive.add_account`."""
-        if self._second.add_account(account) is None:
+        if self._worker.add_account(account) is None:
             self._own().add_account(account)
 
     def known(self, sources: Iterable[str]) -> dict[str, str]:
         """As `Archive.known`."""
         asked = [*sources]
-        found = self._second.known(asked)
+        found = self._worker.known(asked)
         return self._own().known(asked) if found is None else found
 
     def add_many(self, additions: Sequence[Addition]) -> list[str]:
-        """As `Archive.add_many`; the index comes behind."""
-        if self._second.is_busy and len(additions) >= _WORTH_WRITING and not self._second.is_gone:
-            with self._own_spooling().spooled(additions, self._now()) as waiting:
-                keys = self._second.name(waiting)
+        """As `Archive.add_many`, but the worker writes the index later."""
+        if self._worker.is_busy and len(additions) >= _MIN_STAGED and not self._worker.is_gone:
+            with self._own_staging().staged(additions, self._now()) as staged:
+                keys = self._worker.name(staged)
         else:
-            keys = self._second.add_many(additions)
+            keys = self._worker.add(additions)
         return self._own().add_many(additions) if keys is None else keys
 
-    def _own_spooling(self) -> Spooling:
+    def _own_staging(self) -> Staging:
         with self._opening:
-            if self._spooling is None:
-                from emailsys.client.archive.staging import Spooling
+            if self._staging is None:
+                from emailsys.client.archive.staging import Staging
 
-                self._spooling = Spooling(self._root)
-            return self._spooling
+                self._staging = Staging(self._root)
+            return self._staging
 
     def close(self) -> None:
-        """End what this process has begun."""
-        if self._spooling is not None:
-            self._spooling.close()
+        """Close this process's staging. The worker has its own `close`."""
+        if self._staging is not None:
+            self._staging.close()

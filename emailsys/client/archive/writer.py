@@ -1,70 +1,141 @@
-"""Put messages into the local store, move and remove them: files first, then the index."""
+"""The writer of new messages: staged without the lock, named under it, and indexed after that."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
-from emailsys.client.archive.files import write_whole
-from emailsys.client.archive.index import Entry, Index
-from emailsys.client.archive.index_entry import facts_of
-from emailsys.client.archive.marks import Journal, Marks
-from emailsys.client.archive.parts import remove_unowned
-from emailsys.client.archive.reconcile import folder_path, read_entry, record_journal, record_stamp, stamp
-from emailsys.client.archive.staging import ARRIVING, Waiting
-from emailsys.client.archive.values import ArchiveError, Place
-from emailsys.client.base.folders import make_folder, sync_folders
+from emailsys.client.archive.index import Index
+from emailsys.client.archive.marks import Journal, append_marks
+from emailsys.client.archive.reconcile import folder_path, folder_stamp, read_entry, record_journal, record_stamp
+from emailsys.client.archive.staging import Staged, Staging
+from emailsys.client.archive.values import Addition, Place
+from emailsys.client.base.folders import sync_folders
+
+# Limits of the index queue while other processes wait for the lock: messages, octets, and seconds.
+_MAX_QUEUED: Final = 1_000
+_MAX_QUEUED_OCTETS: Final = 16 * 1024 * 1024
+_MAX_LOCK_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
-class Unentered:
-    """Messages that have their names, and are not in the index yet; and their folders as they are with them."""
+class _IndexQueue:
+    """Named messages that are not in the index yet, and the stamps of their folders after the naming."""
 
-    messages: dict[str, Waiting] = field(default_factory=dict)
+    messages: dict[str, Staged] = field(default_factory=dict)
     stamps: dict[Place, int] = field(default_factory=dict)
     octets: int = 0
 
 
-class Keeper:
-    """The steps that change files. Whoever calls holds the write lock.
+class Writer:
+    """Adds messages for one thread. Leaving its context flushes the index queue.
 
-    What is on disk is done, whatever becomes of the index. If the index cannot be written, the next writer finds that
-    folders or journals differ from it.
+    The writer holds the store's write lock from the first message that it names until `flush`. Other processes that
+    write or open the store wait for that, and then see all of its messages. A named message is durable even if the
+    index fails: the lock then tells its next holder to compare files and index.
     """
 
-    def __init__(self, root: Path, index: Index) -> None:
-        """@raise OSError: the folder of what is being written cannot be made."""
-        self._root = root
-        make_folder(root / ARRIVING)
-        remove_unowned(root / ARRIVING)
-        self._index = index
-
-    def keep(self, waiting: Sequence[Waiting]) -> list[str]:
-        """Name them and enter them into the index."""
-        unentered = Unentered()
-        self.name(waiting, unentered)
-        self.enter(unentered)
-        return [one.key for one in waiting]
-
-    def name(self, waiting: Iterable[Waiting], unentered: Unentered) -> None:
-        """Name them: from then on they are there. Marks are on disk before that.
-
-        @param unentered: what was named under the same lock; these are added.
-        @raise OSError: none of these is there, and whoever holds the lock next is to compare files and index.
+    def __init__(
+        self,
+        root: Path,
+        index: Index,
+        staging: Staging,
+        lock: Callable[[], AbstractContextManager[None]],
+        now: Callable[[], datetime],
+        seconds: Callable[[], float],
+    ) -> None:
         """
-        keys = [one.key for one in waiting]
-        here = {*self._index.which_are_here(keys), *unentered.messages}
-        fresh = {one.key: one for one in reversed([*waiting]) if one.key not in here}
-        self._journal((one.place.account, one.key, one.marks) for one in fresh.values() if not one.marks.is_empty)
+        @param lock: holds the write lock over an index that agrees with the files.
+        @param seconds: a monotonic clock.
+        """
+        self._root = root
+        self._index = index
+        self._staging = staging
+        self._lock = lock
+        self._now = now
+        self._seconds = seconds
+        self._held = ExitStack()
+        self._queue = _IndexQueue()
+        # When the lock was taken; None while it is not held.
+        self._locked_at: float | None = None
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.flush()
+
+    @property
+    def has_lock(self) -> bool:
+        """Whether other processes wait for `flush`."""
+        return self._locked_at is not None
+
+    @property
+    def is_flush_due(self) -> bool:
+        """Whether the index queue is full, or the lock has been held for a second."""
+        return self._locked_at is not None and (
+            len(self._queue.messages) >= _MAX_QUEUED
+            or self._queue.octets >= _MAX_QUEUED_OCTETS
+            or self._seconds() - self._locked_at >= _MAX_LOCK_SECONDS
+        )
+
+    def add(self, additions: Sequence[Addition]) -> list[str]:
+        """Write, sync and name messages. Return their keys once files and folders are on disk.
+
+        @raise ArchiveError: none of these messages was added.
+        """
+        with self._staging.staged(additions, self._now()) as staged:
+            return self.name(staged)
+
+    def name(self, staged: Sequence[Staged]) -> list[str]:
+        """Name staged messages. Return their keys once the folders are on disk.
+
+        Spools of messages that the store already had are removed too.
+
+        @raise ArchiveError: none of these messages was added.
+        """
+        queue, locked_at = self._queue, self._locked_at
+        self._queue, self._locked_at = _IndexQueue(), None
+        # If naming fails, the lock is released as dirty: its next holder compares files and index.
+        with self._held.pop_all() as held:
+            if locked_at is None:
+                held.enter_context(self._lock())
+                locked_at = self._seconds()
+            self._name(staged, queue)
+            self._held = held.pop_all()
+        for one in staged:
+            one.spool.drop()
+        self._queue, self._locked_at = queue, locked_at
+        return [one.key for one in staged]
+
+    def flush(self) -> None:
+        """Write the queued messages to the index, and release the lock. Does nothing without the lock."""
+        if self._locked_at is None:
+            return
+        queue, self._queue, self._locked_at = self._queue, _IndexQueue(), None
+        with self._held.pop_all():
+            self._write_index(queue)
+
+    def _name(self, staged: Sequence[Staged], queue: _IndexQueue) -> None:
+        """Give messages that are new their final names. Marks are on disk before the names.
+
+        @raise OSError: no message was named.
+        """
+        known = {*self._index.which_are_here([one.key for one in staged]), *queue.messages}
+        fresh = {one.key: one for one in reversed(staged) if one.key not in known}
+        append_marks(
+            self._root, ((one.place.account, one.key, one.marks) for one in fresh.values() if not one.marks.is_empty)
+        )
         folders = {place: folder_path(self._root, place) for place in {one.place for one in fresh.values()}}
-        # A file that somebody else has put there since is to be found: the stamp of no folder is 0.
-        strange = {
-            place for place, seen in unentered.stamps.items() if place in folders and stamp(folders[place]) != seen
+        # Another program added a file since our last name: stamp 0 makes the next comparison read the folder.
+        changed_by_others = {
+            place for place, stamp in queue.stamps.items() if place in folders and folder_stamp(folders[place]) != stamp
         }
         paths = {place: str(folder) for place, folder in folders.items()}
         named: list[str] = []
@@ -75,124 +146,26 @@ class Keeper:
                 named.append(target)
             sync_folders(folders.values())
         except OSError:
-            # Nobody was told that they are there.
+            # No caller has been told that these messages were added.
             for path in named:
                 with suppress(OSError):
                     os.unlink(path)
             raise
-        unentered.messages |= fresh
-        unentered.octets += sum(one.octets for one in fresh.values())
-        unentered.stamps |= {place: 0 if place in strange else stamp(folder) for place, folder in folders.items()}
+        queue.messages |= fresh
+        queue.octets += sum(one.octets for one in fresh.values())
+        queue.stamps |= {
+            place: 0 if place in changed_by_others else folder_stamp(folder) for place, folder in folders.items()
+        }
 
-    def enter(self, unentered: Unentered) -> None:
-        """Enter into the index what was named. It is kept, whatever becomes of the index: that is compared with the
-        files later."""
+    def _write_index(self, queue: _IndexQueue) -> None:
+        """Add the queue to the index. Errors of SQLite are ignored: a later comparison with the files repairs them."""
         entries = [
             entry
-            for one in unentered.messages.values()
+            for one in queue.messages.values()
             if (entry := read_entry(self._root, one.place, one.name, one.key, one.marks)) is not None
         ]
         with suppress(sqlite3.Error), self._index.transaction() as connection:
             self._index.insert(connection, entries)
-            for place, seen in unentered.stamps.items():
-                record_stamp(self._index, connection, place, seen)
+            for place, stamp in queue.stamps.items():
+                record_stamp(self._index, connection, place, stamp)
                 record_journal(connection, place.account, Journal(self._root / place.account).size())
-
-    def replace(self, key: str, octets: bytes, now: datetime) -> None:
-        """Other octets under the same key."""
-        location = self._index.location(key)
-        assert location is not None
-        place, name = location
-        marks = self._index.marks([key])[key]
-        before = read_entry(self._root, place, name, key, marks)
-        # Out of the index first: the name of the file stays, so only a file that is not there is read again.
-        with self._index.transaction() as connection:
-            self._index.remove(connection, key, before.facts if before is not None else None)
-        entry = before
-        try:
-            write_whole(folder_path(self._root, place) / name, octets)
-            entry = Entry(key, place, name, len(octets), now, facts_of(octets, now), marks)
-        except ArchiveError:
-            # The old octets, or the new ones where only the folder could not be synced.
-            entry = read_entry(self._root, place, name, key, marks)
-            raise
-        finally:
-            with suppress(sqlite3.Error), self._index.transaction() as connection:
-                self._index.insert(connection, [entry] if entry is not None else [])
-                self._seen(connection, {place})
-
-    def mark(self, keys: Sequence[str], change: Callable[[Marks], Marks]) -> None:
-        """Change marks: the journal first."""
-        before = self._index.marks(keys)
-        after = {key: change(marks) for key, marks in before.items()}
-        after = {key: marks for key, marks in after.items() if marks != before[key]}
-        self._journal((self._place(key).account, key, marks) for key, marks in after.items())
-        with suppress(sqlite3.Error), self._index.transaction() as connection:
-            for key, marks in after.items():
-                self._index.mark(connection, key, marks)
-            self._journals_seen(connection)
-
-    def move(self, moves: Sequence[tuple[str, Place]]) -> None:
-        """Give messages other folders. Marks go with them into another account's journal, before the file."""
-        marks = self._index.marks([key for key, _ in moves])
-        moves = [(key, place) for key, place in moves if self._place(key) != place]
-        self._journal(
-            (place.account, key, marks[key])
-            for key, place in moves
-            if self._place(key).account != place.account and not marks[key].is_empty
-        )
-        touched: set[Place] = set()
-        names: dict[str, str] = {}
-        for key, place in moves:
-            location = self._index.location(key)
-            assert location is not None
-            old, name = location
-            os.replace(folder_path(self._root, old) / name, folder_path(self._root, place) / name)
-            names[key] = name
-            touched |= {old, place}
-        # The new names before the loss of the old ones: a message may be there twice for a moment, never not at all.
-        sync_folders([folder_path(self._root, place) for _, place in moves])
-        sync_folders([folder_path(self._root, place) for place in touched])
-        with suppress(sqlite3.Error), self._index.transaction() as connection:
-            for key, place in moves:
-                self._index.relocate(connection, key, place, names[key])
-            self._seen(connection, touched)
-            self._journals_seen(connection)
-
-    def remove(self, keys: Sequence[str]) -> None:
-        """Remove messages for good, and their words from the index: they are in the files, which are read first."""
-        touched: set[Place] = set()
-        # If this ends in the middle, the index still has what is gone, and is compared with the files.
-        with self._index.transaction() as connection:
-            for key in keys:
-                location = self._index.location(key)
-                assert location is not None
-                place, name = location
-                entry = read_entry(self._root, place, name, key, Marks())
-                self._index.remove(connection, key, entry.facts if entry is not None else None)
-                with suppress(FileNotFoundError):
-                    os.unlink(folder_path(self._root, place) / name)
-                touched.add(place)
-            sync_folders([folder_path(self._root, place) for place in touched])
-            self._seen(connection, touched)
-
-    def _place(self, key: str) -> Place:
-        location = self._index.location(key)
-        assert location is not None
-        return location[0]
-
-    def _journal(self, entries: Iterable[tuple[str, str, Marks]]) -> None:
-        by_account: dict[str, list[tuple[str, Marks]]] = {}
-        for account, key, marks in entries:
-            by_account.setdefault(account, []).append((key, marks))
-        for account, marked in by_account.items():
-            Journal(self._root / account).append(marked)
-
-    def _seen(self, connection: sqlite3.Connection, places: Iterable[Place]) -> None:
-        for place in places:
-            record_stamp(self._index, connection, place, stamp(folder_path(self._root, place)))
-            record_journal(connection, place.account, Journal(self._root / place.account).size())
-
-    def _journals_seen(self, connection: sqlite3.Connection) -> None:
-        for (account,) in connection.execute("SELECT DISTINCT account FROM folders").fetchall():
-            record_journal(connection, account, Journal(self._root / account).size())

@@ -231,8 +231,7 @@ class Outbox:
         if copy and not self._archive.known([_copy_of(job)]):
             self._archive.move([job.key], Place(job.account, SENT))
         else:
-            self._archive.delete([job.key])
-            self._archive.delete([job.key])
+            self._archive.purge([job.key])
 
     def copy_to_sent(self, job: Job) -> None:
         """Some have got it: a copy into Sent, once, while the message waits for the others."""

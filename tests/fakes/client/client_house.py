@@ -17,7 +17,7 @@ from emailsys.client.accounts.secrets import Secrets
 from emailsys.client.accounts.values import Account, SecretKind, SecretSource, Security, Server
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.values import INBOX, Place
-from emailsys.client.archive.worker import SecondProcess, SecondStore
+from emailsys.client.archive.worker import WorkerArchive, WorkerProcess
 from emailsys.client.base.threads import threads_of
 from emailsys.client.fetch.fetcher import Fetcher, Progress
 from emailsys.client.send.outbox import Outbox
@@ -28,7 +28,7 @@ from emailsys.mail.address import parse
 class ClientHouse:
     """Archive, fetcher, outbox and sender over one folder, and a clock that a test sets. Close it at the end."""
 
-    def __init__(self, reactor: Any, folder: Path | None = None, second: SecondProcess | None = None) -> None:
+    def __init__(self, reactor: Any, folder: Path | None = None, second: WorkerProcess | None = None) -> None:
         self.reactor = reactor
         self.folder = folder or Path(tempfile.mkdtemp(prefix="emailsys-client-"))
         self.time = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -41,7 +41,7 @@ class ClientHouse:
         store = (
             self.archive
             if second is None
-            else SecondStore(second, self.folder / "mail", self.now, lambda: self.archive)
+            else WorkerArchive(second, self.folder / "mail", self.now, lambda: self.archive)
         )
         self.fetcher = Fetcher(store, CommandsSecrets(), self.state, self.now, self.progress.append)
         self.outbox = Outbox(self.archive, self.state, self.now)

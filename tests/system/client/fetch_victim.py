@@ -24,7 +24,7 @@ from twisted.internet.selectreactor import SelectReactor
 from emailsys.client.accounts.values import Keep, KeepKind
 from emailsys.client.archive import worker
 from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.writer import Keeper
+from emailsys.client.archive.writer import Writer
 from emailsys.client.fetch.fetcher import Wanted
 from emailsys.upstream import end_process
 from tests.fakes.client.client_house import ClientHouse
@@ -54,7 +54,7 @@ def _die_at(step: int, mark: Path) -> None:
 
     TCPStream.send = dying(TCPStream.send)  # type: ignore[method-assign]
     # Between the names and the index there is no call that changes anything on disk.
-    Keeper.enter = dying(Keeper.enter)  # type: ignore[method-assign]
+    Writer._write_index = dying(Writer._write_index)  # type: ignore[method-assign]
 
 
 def _second(folder: Path, step: int | None, is_busy: bool) -> Any:
@@ -62,17 +62,17 @@ def _second(folder: Path, step: int | None, is_busy: bool) -> Any:
     serve = worker.serve
 
     def dying(
-        opened: Callable[[], Archive], asked: BinaryIO, answered: BinaryIO, is_asked: Callable[[float], bool]
+        opened: Callable[[], Archive], asked: BinaryIO, answered: BinaryIO, has_request: Callable[[float], bool]
     ) -> None:
         if step is not None:
             _die_at(step, folder / "died")
-        serve(opened, asked, answered, is_asked)
+        serve(opened, asked, answered, has_request)
 
     worker.serve = dying
     second = worker.start(folder / "mail", lambda: datetime(2026, 3, 1, tzinfo=UTC))
     if is_busy:
-        worker._WORTH_WRITING = 1  # type: ignore[misc]
-        worker.SecondProcess.is_busy = True  # type: ignore[assignment, method-assign]
+        worker._MIN_STAGED = 1  # type: ignore[misc]
+        worker.WorkerProcess.is_busy = True  # type: ignore[assignment, method-assign]
     return second
 
 

@@ -11,8 +11,10 @@ from typing import Final
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.client.archive.archive import Archive
+from emailsys.client.archive.changes import Changes
 from emailsys.client.archive.files import key_of
 from emailsys.client.archive.values import (
+    DRAFTS,
     INBOX,
     SENT,
     STANDARD_FOLDERS,
@@ -176,7 +178,7 @@ class Folders(ArchiveCase):
         """Else each message that comes would have all names in the folder read."""
         self.keep(message())
         before = (self.root / ME / INBOX).stat().st_mtime_ns
-        with self.archive._spooling.spooled([Addition(message("two"), IN)], NOW):
+        with self.archive._staging.staged([Addition(message("two"), IN)], NOW):
             self.assertEqual((self.root / ME / INBOX).stat().st_mtime_ns, before)
 
     def test_a_folder_of_ones_own_is_made_renamed_and_removed(self) -> None:
@@ -247,6 +249,19 @@ class Moving(ArchiveCase):
         self.archive.delete([key])
         self.assertRaises(NoSuchMessage, self.archive.get, key)
         self.assertFalse(path.exists())
+
+    def test_purging_removes_a_message_of_any_folder_in_one_step(self) -> None:
+        """A crash can never leave it in Trash: it is not moved there first."""
+        draft, gone = self.keep(message("draft", "secret"), Place(ME, DRAFTS)), self.keep(message(), Place(ME, TRASH))
+        path = self.archive.path(draft)
+        moved: list[object] = []
+        self.patch(Changes, "move", lambda *given: moved.append(given))
+        self.archive.purge([draft, gone])
+        self.assertEqual(moved, [])
+        self.assertFalse(path.exists())
+        for key in (draft, gone):
+            self.assertRaises(NoSuchMessage, self.archive.get, key)
+        self.assertEqual(self.indexed("secret"), 0)
 
     def indexed(self, word: str) -> int:
         """How many messages the search index has that word of, in Trash or no longer there at all."""

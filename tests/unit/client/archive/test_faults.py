@@ -188,11 +188,8 @@ class FaultTests(ArchiveCase):
         fresh = Counter((one.octets, IN, Flag.NONE, ()) for one in additions)
 
         def work(archive: Archive) -> None:
-            behind = archive.behind(lambda: 0.0)
-            try:
-                behind.add_many(additions)
-            finally:
-                behind.enter()
+            with archive.writer(lambda: 0.0) as writer:
+                writer.add(additions)
 
         self.each_fault(work, lambda before: before + fresh)
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.files import rewrite, spool_at
 from emailsys.client.archive.parts import Parts
-from emailsys.client.archive.staging import ARRIVING, Spooling
+from emailsys.client.archive.staging import ARRIVING, Staging
 from emailsys.client.archive.values import Addition, ArchiveError, Place
 from emailsys.client.base.process_lock import Claim, Claimed
 from tests.unit.client.archive.test_archive import IN, ME, NOW, ArchiveCase, message
@@ -25,11 +25,11 @@ _WRITER: Final = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from emailsys.client.archive.staging import Spooling
+from emailsys.client.archive.staging import Staging
 from emailsys.client.archive.values import Addition
 from tests.unit.client.archive.test_archive import IN, message
 additions = [Addition(message(), IN, arrived=datetime(1999, 12, 31, tzinfo=UTC))]
-with Spooling(Path(sys.argv[1])).spooled(additions, datetime.now(UTC)):
+with Staging(Path(sys.argv[1])).staged(additions, datetime.now(UTC)):
     print("spooled", flush=True)
     sys.stdin.read()
 """
@@ -57,10 +57,10 @@ class UnfinishedMessages(ArchiveCase):
 
     def test_old_mail_is_taken_in_while_other_commands_open_the_store(self) -> None:
         addition = Addition(message(), IN, arrived=_LONG_AGO)
-        with self.archive._spooling.spooled([addition], NOW) as waiting:
+        with self.archive._staging.staged([addition], NOW) as staged:
             self.opened()
-            with self.archive._writing():
-                self.archive._keeper.keep(waiting)
+            with self.archive.writer() as writer:
+                writer.name(staged)
         self.assertEqual(self.archive.list(IN)[0].subject, "one")
 
     def test_the_message_of_another_process_is_left_while_it_lives_and_removed_once_it_is_killed(
@@ -79,11 +79,11 @@ class UnfinishedMessages(ArchiveCase):
         process.communicate()
         self.opened()
         self.assertEqual(self.parts(), [])
-        spooling = Spooling(self.root)
-        with spooling.spooled([Addition(message(), IN)], NOW):
+        staging = Staging(self.root)
+        with staging.staged([Addition(message(), IN)], NOW):
             self.assertEqual(len(self.parts()), 2)
-        spooling.close()
-        spooling.close()
+        staging.close()
+        staging.close()
         self.assertEqual(self.parts(), [])
 
     def test_the_parts_of_older_versions_are_nobodys(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from emailsys.client.archive.files import new_key
 from emailsys.client.archive.values import Addition, ArchiveFull, NoSuchFolder, Place
-from emailsys.client.archive.worker import SecondProcess, SecondStore, serve
+from emailsys.client.archive.worker import WorkerArchive, WorkerProcess, serve
 from tests.unit.client.archive.test_archive import IN, ME, ArchiveCase, message
 
 _CHECKOUT: Final = str(Path(__file__).resolve().parents[4])
@@ -24,10 +24,10 @@ _PROGRAM: Final = """
 import json, os, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from emailsys.client.archive import worker as second_process
+from emailsys.client.archive import worker
 os.cpu_count = lambda: int(sys.argv[2])
 now = lambda: datetime(2026, 11, 23, 12, tzinfo=UTC)
-second = second_process.start(Path(sys.argv[1]), now)
+second = worker.start(Path(sys.argv[1]), now)
 if second is None:
     print(json.dumps(None))
     sys.exit()
@@ -37,14 +37,14 @@ place = Place("me@example.test", "Inbox")
 second.open()
 made = second.add_account(place.account)
 additions = [Addition(b"Subject: %d\\r\\n\\r\\ntext\\r\\n" % n, place, str(n)) for n in range(40)]
-kept = second.add_many(additions)
-refused = second.add_many([Addition(b"text\\r\\n", Place("me@example.test", "Nowhere"), "lost")])
-again = second.add_many(additions[:1])
+kept = second.add(additions)
+refused = second.add([Addition(b"text\\r\\n", Place("me@example.test", "Nowhere"), "lost")])
+again = second.add(additions[:1])
 known = second.known(["0", "none"])
 second.close()
 second.close()
 os.waitpid(second.process, 0)
-after = second.add_many(additions)
+after = second.add(additions)
 archive = Archive(Path(sys.argv[1]), now)
 there = archive.list(place)
 print(json.dumps([made, kept, sorted(one.key for one in there), refused, again, after, known]))
@@ -57,17 +57,17 @@ _ORPHAN: Final = """
 import os, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from emailsys.client.archive import writer as keeping
-from emailsys.client.archive import worker as second_process
-enter = keeping.Keeper.enter
+from emailsys.client.archive import worker
+from emailsys.client.archive.writer import Writer
+write_index = Writer._write_index
 ended, alive = os.pipe()
 def late(*given):
     os.close(alive)
     os.read(ended, 1)
-    enter(*given)
-keeping.Keeper.enter = late
+    write_index(*given)
+Writer._write_index = late
 os.cpu_count = lambda: 2
-second = second_process.start(Path(sys.argv[1]), lambda: datetime(2026, 11, 23, 12, tzinfo=UTC))
+second = worker.start(Path(sys.argv[1]), lambda: datetime(2026, 11, 23, 12, tzinfo=UTC))
 second._requests.write({asked})
 os.write(1, second._answers.readline())
 os._exit(0)
@@ -76,7 +76,7 @@ os._exit(0)
 
 def _asked(additions: list[Addition], folder: str = "Inbox") -> bytes:
     """As the first process asks for messages to be kept."""
-    head = ["keep", [[ME, folder, one.source, len(one.octets)] for one in additions]]
+    head = ["add", [[ME, folder, one.source, len(one.octets)] for one in additions]]
     return json.dumps(head).encode() + b"\n" + b"".join(one.octets for one in additions)
 
 
@@ -88,9 +88,9 @@ def fetched(count: int) -> list[Addition]:
 class ServingTests(ArchiveCase):
     """What the second process does with what it is handed."""
 
-    def answers(self, asked: bytes, is_asked: Callable[[float], bool] = lambda seconds: True) -> list[object]:
+    def answers(self, asked: bytes, has_request: Callable[[float], bool] = lambda seconds: True) -> list[object]:
         said = io.BytesIO()
-        serve(self.opened, io.BytesIO(asked), said, is_asked)
+        serve(self.opened, io.BytesIO(asked), said, has_request)
         return [json.loads(line) for line in said.getvalue().splitlines()]
 
     def test_batches_are_kept_and_answered_by_their_keys(self) -> None:
@@ -112,63 +112,63 @@ class ServingTests(ArchiveCase):
         """In the midst of a fetch the answers come first."""
         indexed: list[int] = []
 
-        def is_asked(seconds: float) -> bool:
+        def has_request(seconds: float) -> bool:
             indexed.append(len(self.archive.list(IN)))
             return len(indexed) != 2
 
-        self.answers(b"".join(_asked([one]) for one in fetched(4)), is_asked)
+        self.answers(b"".join(_asked([one]) for one in fetched(4)), has_request)
         # After the second batch nobody asked for a while: then the lock was given back.
         self.assertEqual(indexed, [0, 0, 2, 2])
         self.assertEqual(len(self.archive.list(IN)), 4)
 
 
-class BehindTests(ArchiveCase):
+class WriterTests(ArchiveCase):
     """Messages are named first, and entered into the index behind that."""
 
     def setUp(self) -> None:
         super().setUp()
         self.seconds = 0.0
-        self.behind = self.opened().behind(lambda: self.seconds)
+        self.writer = self.opened().writer(lambda: self.seconds)
 
     def files(self) -> list[str]:
         return sorted(path.name for path in (self.root / ME / "Inbox").iterdir())
 
     def test_what_is_named_is_on_disk_and_in_the_index_once_it_was_entered(self) -> None:
-        keys = self.behind.add_many(fetched(3))
+        keys = self.writer.add(fetched(3))
         self.assertEqual((len(self.files()), self.archive.list(IN)), (3, []))
-        self.behind.enter()
+        self.writer.flush()
         self.assertEqual(sorted(one.key for one in self.archive.list(IN)), sorted(keys))
         self.assertEqual(len(self.archive.search("hello")), 3)
-        self.assertFalse(self.behind.is_holding)
+        self.assertFalse(self.writer.has_lock)
 
     def test_the_same_source_is_kept_once_before_and_after_it_was_entered(self) -> None:
-        first = self.behind.add_many(fetched(2))
-        self.assertEqual(self.behind.add_many([*fetched(2), *fetched(3)])[:2], first)
-        self.behind.enter()
-        self.assertEqual(self.behind.add_many(fetched(1)), first[:1])
-        self.behind.enter()
+        first = self.writer.add(fetched(2))
+        self.assertEqual(self.writer.add([*fetched(2), *fetched(3)])[:2], first)
+        self.writer.flush()
+        self.assertEqual(self.writer.add(fetched(1)), first[:1])
+        self.writer.flush()
         self.assertEqual(len(self.archive.list(IN)), 3)
         self.assertEqual(len(self.files()), 3)
-        self.assertFalse(self.behind.is_holding, "what was here already is waited for by nobody")
+        self.assertFalse(self.writer.has_lock, "what was here already is waited for by nobody")
 
     def test_others_wait_a_second_at_most_or_a_thousand_messages(self) -> None:
-        self.behind.add_many(fetched(1))
-        self.assertFalse(self.behind.is_due)
+        self.writer.add(fetched(1))
+        self.assertFalse(self.writer.is_flush_due)
         self.seconds = 0.9
-        self.behind.add_many(fetched(2))
-        self.assertFalse(self.behind.is_due)
+        self.writer.add(fetched(2))
+        self.assertFalse(self.writer.is_flush_due)
         self.seconds = 1.0
-        self.assertTrue(self.behind.is_due)
-        self.behind.enter()
-        self.behind.add_many(fetched(1002))
-        self.assertTrue(self.behind.is_due)
-        self.behind.enter()
-        self.behind.add_many([Addition(b"x" * 16 * 1024 * 1024, IN, "large")])
-        self.assertTrue(self.behind.is_due)
-        self.behind.enter()
+        self.assertTrue(self.writer.is_flush_due)
+        self.writer.flush()
+        self.writer.add(fetched(1002))
+        self.assertTrue(self.writer.is_flush_due)
+        self.writer.flush()
+        self.writer.add([Addition(b"x" * 16 * 1024 * 1024, IN, "large")])
+        self.assertTrue(self.writer.is_flush_due)
+        self.writer.flush()
 
     def test_a_disk_that_is_full_in_the_midst_takes_nothing_of_what_was_named_before(self) -> None:
-        before = self.behind.add_many(fetched(2))
+        before = self.writer.add(fetched(2))
         original = os.replace
         calls: list[object] = []
 
@@ -179,51 +179,51 @@ class BehindTests(ArchiveCase):
             original(*given)
 
         replacing = self.patch(os, "replace", full)
-        self.assertRaises(ArchiveFull, self.behind.add_many, fetched(5))
+        self.assertRaises(ArchiveFull, self.writer.add, fetched(5))
         replacing.restore()
-        self.assertFalse(self.behind.is_holding)
+        self.assertFalse(self.writer.has_lock)
         self.assertEqual(len(self.files()), 2)
         # The next one that writes compares files and index.
         self.archive.refresh()
         self.assertEqual(sorted(one.key for one in self.archive.list(IN)), sorted(before))
-        self.assertEqual(len(self.behind.add_many(fetched(5))), 5)
-        self.behind.enter()
+        self.assertEqual(len(self.writer.add(fetched(5))), 5)
+        self.writer.flush()
         self.assertEqual(len(self.archive.list(IN)), 5)
 
     def test_a_file_that_somebody_puts_there_meanwhile_is_found_later(self) -> None:
-        self.behind.add_many(fetched(1))
+        self.writer.add(fetched(1))
         (self.root / ME / "Inbox" / "theirs.eml").write_bytes(message("theirs"))
         os.utime(self.root / ME / "Inbox", (1, 1))
-        self.behind.add_many(fetched(2))
-        self.behind.enter()
+        self.writer.add(fetched(2))
+        self.writer.flush()
         self.archive.refresh()
         self.assertIn("theirs", [one.subject for one in self.archive.list(IN)])
 
     def test_a_file_that_goes_away_before_it_was_entered_is_not_in_the_index(self) -> None:
-        self.behind.add_many(fetched(2))
+        self.writer.add(fetched(2))
         (self.root / ME / "Inbox" / self.files()[0]).unlink()
-        self.behind.enter()
+        self.writer.flush()
         self.assertEqual(len(self.archive.list(IN)), 1)
 
 
 class SecondTests(ArchiveCase):
     """How the first process uses the second."""
 
-    def second(self, answer: bytes) -> tuple[SecondProcess, Path]:
+    def second(self, answer: bytes) -> tuple[WorkerProcess, Path]:
         """A second process that says that, and what it was asked."""
         said, asked = Path(self.mktemp()), Path(self.mktemp())
         said.write_bytes(answer)
-        second = SecondProcess(0, asked.open("wb", 0), said.open("rb"))
+        second = WorkerProcess(0, asked.open("wb", 0), said.open("rb"))
         self.addCleanup(second.close)
         return second, asked
 
-    def store(self, answer: bytes) -> tuple[SecondStore, Path]:
+    def store(self, answer: bytes) -> tuple[WorkerArchive, Path]:
         second, asked = self.second(answer)
-        store = SecondStore(second, self.root, self.archive._now, lambda: self.archive)
+        store = WorkerArchive(second, self.root, self.archive._now, lambda: self.archive)
         self.addCleanup(store.close)
         return store, asked
 
-    def test_what_is_asked_is_done_by_the_second_process(self) -> None:
+    def test_what_has_request_is_done_by_the_second_process(self) -> None:
         store, asked = self.store(b'true\n{"pop3:0": "a key"}\n["another"]\n')
         store.add_account("new@example.test")
         self.assertEqual(store.known(["pop3:0"]), {"pop3:0": "a key"})
@@ -255,7 +255,7 @@ class SecondTests(ArchiveCase):
 
     def test_what_the_second_process_has_no_time_to_write_the_first_writes_and_the_second_names(self) -> None:
         store, asked = self.store(b'["a key"]\n')
-        self.patch(SecondProcess, "is_busy", True)
+        self.patch(WorkerProcess, "is_busy", True)
         self.assertEqual(store.add_many(fetched(16)), ["a key"])
         self.assertEqual(self.archive.list(IN), [])
         said = io.BytesIO()
@@ -267,16 +267,16 @@ class SecondTests(ArchiveCase):
 
     def test_what_was_written_for_a_second_that_died_is_kept_all_the_same_and_leaves_nothing(self) -> None:
         store, _asked = self.store(b"")
-        self.patch(SecondProcess, "is_busy", True)
+        self.patch(WorkerProcess, "is_busy", True)
         self.assertEqual(store.add_many(fetched(16))[0], new_key("pop3:0"))
         self.assertEqual(len(self.archive.list(IN)), 16)
         self.assertEqual([*(self.root / ".arriving").glob(".*.part")], [])
 
     def test_a_few_messages_wait_for_the_second_process(self) -> None:
         store, asked = self.store(b'["a key"]\n')
-        self.patch(SecondProcess, "is_busy", True)
+        self.patch(WorkerProcess, "is_busy", True)
         store.add_many(fetched(15))
-        self.assertIn(b'"keep"', asked.read_bytes())
+        self.assertIn(b'"add"', asked.read_bytes())
 
     def test_why_something_cannot_be_kept_is_heard_from_the_first(self) -> None:
         store, _asked = self.store(b"null\n")
@@ -286,7 +286,7 @@ class SecondTests(ArchiveCase):
     def test_a_second_process_that_hears_nothing_any_more_is_done_without(self) -> None:
         reading, writing = os.pipe()
         os.close(reading)
-        second = SecondProcess(0, os.fdopen(writing, "wb", 0), io.BytesIO(b"true\n"))
+        second = WorkerProcess(0, os.fdopen(writing, "wb", 0), io.BytesIO(b"true\n"))
         self.addCleanup(second.close)
         self.assertIsNone(second.add_account(ME))
 
