@@ -181,7 +181,7 @@ class UserMailbox:
         found = []
         for key in keys:
             summary = self.archive.get(key)
-            target = folder or self.archive.was_in(summary.key) or INBOX
+            target = folder or self.archive.folder_before_trash(summary.key) or INBOX
             self.archive.move([summary.key], Place(summary.place.account, target))
             found.append(self.archive.get(summary.key))
         return found

@@ -11,7 +11,7 @@ from twisted.internet.threads import blockingCallFromThread
 from emailsys.client.accounts.secrets import Prompt, Secrets
 from emailsys.client.accounts.values import Account, Server
 from emailsys.client.base.threads import threads_of, until_cancelled
-from emailsys.client.fetch.values import Fetched, Progress
+from emailsys.client.fetch.values import FetchResult, Progress
 from emailsys.client.mailbox import UserMailbox
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class MailTransfer:
             )
         return self._sender
 
-    async def fetch(self, accounts: Sequence[Account]) -> Sequence[Fetched]:
+    async def fetch(self, accounts: Sequence[Account]) -> Sequence[FetchResult]:
         """Fetch what is new of some accounts side by side."""
         from emailsys.client.fetch.fetcher import Fetcher
 

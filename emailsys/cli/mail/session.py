@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from emailsys.client.archive.values import KeepsMail
+    from emailsys.client.archive.values import FetchStore
     from emailsys.client.archive.worker import WorkerProcess
     from emailsys.client.mailbox import UserMailbox
 
@@ -58,7 +58,7 @@ class Session:
 
             self._worker = start(archive_folder(), _now)
 
-    def fetch_store(self) -> KeepsMail:
+    def fetch_store(self) -> FetchStore:
         """The store of a fetch: the worker process if there is one, else the archive of this process."""
         if self._worker is None:
             self.mailbox.archive.refresh()

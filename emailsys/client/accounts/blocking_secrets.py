@@ -12,7 +12,7 @@ from emailsys.client.accounts.values import Account, AccountError, Server
 T = TypeVar("T")
 
 
-class SecretsInPlace(Protocol):
+class BlockingSecrets(Protocol):
     """What a fetch asks. Any thread may call it."""
 
     def get(self, account: Account, server: Server) -> str:
@@ -35,12 +35,12 @@ class _Done(Generic[T]):
         return self._value
 
 
-def in_place(function: Callable[[], T]) -> _Done[T]:
+def run_here(function: Callable[[], T]) -> _Done[T]:
     """An `InThread` that calls where it is called."""
     return _Done(function())
 
 
-def to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:
+def run_to_completion(coroutine: Coroutine[Any, Any, T]) -> T:
     """What a coroutine returns that has nothing to wait for."""
     try:
         coroutine.send(None)
@@ -51,12 +51,12 @@ def to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("it waits for something")
 
 
-class CommandsSecrets:
+class CommandSecrets:
     """The secrets of a command: who has to be asked is asked by the thread that wants to know, one at a time."""
 
     def __init__(self, prompt: Prompt | None = None) -> None:
         """@param prompt: a coroutine that waits for nothing but the person."""
-        self._secrets = Secrets(in_place, prompt)
+        self._secrets = Secrets(run_here, prompt)
         self._one_at_a_time = Lock()
         self._ahead: dict[tuple[str, str], str | AccountError] = {}
 
@@ -66,9 +66,9 @@ class CommandsSecrets:
             found = self._ahead.pop((account.name, str(server)), None)
             if isinstance(found, AccountError):
                 raise found
-            return to_its_end(self._secrets.find(account, server)) if found is None else found
+            return run_to_completion(self._secrets.find(account, server)) if found is None else found
 
-    def get_ahead(self, account: Account, server: Server) -> None:
+    def prefetch(self, account: Account, server: Server) -> None:
         """Find what `get` will be asked for next: the main thread is the one that Ctrl-C reaches at a prompt."""
         try:
             found: str | AccountError = self.get(account, server)

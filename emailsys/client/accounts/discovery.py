@@ -16,7 +16,7 @@ from emailsys.client.accounts.autoconfig import MAX_OCTETS, servers_of
 from emailsys.client.accounts.https_document import get
 from emailsys.client.accounts.toml_reader import PORTS
 from emailsys.client.accounts.values import Auth, Security, Server
-from emailsys.client.base.gather import all_or_first_error
+from emailsys.client.base.gather import gather_or_raise
 from emailsys.mail.address import Address, domain_key, is_domain
 
 #: A document by its URL, None where there is none.
@@ -105,7 +105,7 @@ class Discovery:
             return (known, _guess(address, domain))
         if not self._network or not is_domain(domain):
             return (_guess(address, domain),)
-        by_document, by_service = await all_or_first_error(
+        by_document, by_service = await gather_or_raise(
             [
                 Deferred.fromCoroutine(self._autoconfig(address, domain)),
                 Deferred.fromCoroutine(self._services(address, domain)),
@@ -132,7 +132,7 @@ class Discovery:
     async def _services(self, address: Address, domain: str) -> Found | None:
         found: dict[str, list[Server]] = {"pop3": [], "smtp": []}
         elsewhere: set[str] = set()
-        answers = await all_or_first_error(
+        answers = await gather_or_raise(
             [Deferred.fromCoroutine(_awaited(self._look_up(f"{name}.{domain}"))) for name, _, _ in _SERVICES]
         )
         for (_, protocol, security), records in zip(_SERVICES, answers, strict=True):

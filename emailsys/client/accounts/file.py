@@ -14,7 +14,7 @@ from emailsys.client.accounts.values import Account, AccountError, SecretKind, S
 from emailsys.client.archive.files import rewrite
 from emailsys.client.archive.values import ArchiveError
 from emailsys.client.base.folders import make_folder
-from emailsys.client.base.process_lock import Claim, Claimed
+from emailsys.client.base.process_lock import LockTaken, ProcessLock
 
 _MODE = 0o600
 
@@ -123,9 +123,9 @@ class AccountsFile:
     def _change(self, change: Callable[[str], str], expected: Mapping[str, Account | None]) -> None:
         try:
             make_folder(self.path.parent)
-            claim = Claim(self.path.with_suffix(".lock"))
-        except Claimed as claimed:
-            raise AccountError(f"{claimed} is changing {self.path} now; try again") from claimed
+            lock = ProcessLock(self.path.with_suffix(".lock"))
+        except LockTaken as taken:
+            raise AccountError(f"{taken} is changing {self.path} now; try again") from taken
         except OSError as error:
             raise AccountError(f"{self.path.parent}: {error.strerror}") from error
         try:
@@ -145,7 +145,7 @@ class AccountsFile:
         except ArchiveError as error:
             raise AccountError(str(error)) from error
         finally:
-            claim.release()
+            lock.release()
 
 
 def _absolute(server: Server | None) -> Server | None:

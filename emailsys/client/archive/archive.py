@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from emailsys.client.archive.changes import Changes
-from emailsys.client.archive.files import is_message, new_key, remove_parts, speaking_of_the_disk
-from emailsys.client.archive.index import Index, note_of, speaking_of_the_index
+from emailsys.client.archive.files import is_message, new_key, remove_parts, translated_disk_errors
+from emailsys.client.archive.index import Index, note_of, translated_index_errors
 from emailsys.client.archive.lock import WriteLock
 from emailsys.client.archive.marks import Marks
 from emailsys.client.archive.people import find
@@ -61,10 +61,10 @@ class Archive:
         """
         self._root = root
         self._now = now
-        with speaking_of_the_disk():
+        with translated_disk_errors():
             make_folder(root)
             self._lock = WriteLock(root / _LOCK)
-        with speaking_of_the_disk(), speaking_of_the_index(), self._lock.held():
+        with translated_disk_errors(), translated_index_errors(), self._lock.held():
             self._index = self._open_index()
             make_staging_folder(root)
             self._changes = Changes(root, self._index)
@@ -99,7 +99,7 @@ class Archive:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Hold the write lock over an index that agrees with the files."""
-        with speaking_of_the_disk(), speaking_of_the_index(), self._lock.held():
+        with translated_disk_errors(), translated_index_errors(), self._lock.held():
             catch_up(self._root, self._index, everything=self._lock.is_dirty)
             self._lock.is_dirty = False
             # If what follows fails half-way, or the process dies, the next writer compares files and index.
@@ -121,7 +121,7 @@ class Archive:
 
     def folders(self, account: str | None = None) -> Sequence[FolderCount]:
         """The folders of one account or of all, standard ones first, with counts."""
-        with speaking_of_the_index():
+        with translated_index_errors():
             rows = self._index.connection.execute(
                 """SELECT account, name, (SELECT count(*) FROM messages m WHERE m.folder = f.folder),
                 (SELECT count(*) FROM messages m WHERE m.folder = f.folder AND m.flags & 1 = 0)
@@ -183,7 +183,7 @@ class Archive:
             raise ArchiveError(f"{place.folder} is a folder every account has")
 
     def _is_there(self, place: Place) -> bool:
-        with speaking_of_the_index():
+        with translated_index_errors():
             row = self._index.connection.execute(
                 "SELECT 1 FROM folders WHERE account = ? AND name = ?", (place.account, place.folder)
             ).fetchone()
@@ -223,8 +223,8 @@ class Archive:
     def known(self, sources: Iterable[str]) -> dict[str, str]:
         """Those of the sources whose messages are here, with their keys."""
         keys = {source: new_key(source) for source in sources}
-        with speaking_of_the_index():
-            here = self._index.which_are_here([*keys.values()])
+        with translated_index_errors():
+            here = self._index.existing_keys([*keys.values()])
         return {source: key for source, key in keys.items() if key in here}
 
     def replace(self, key: str, octets: bytes) -> None:
@@ -236,7 +236,7 @@ class Archive:
 
     def get(self, key: str) -> Summary:
         """The message whose key begins so. @raise NoSuchMessage: there is none, or several."""
-        with speaking_of_the_index():
+        with translated_index_errors():
             found = self._index.summaries("m.key >= ? AND m.key < ?", (key, f"{key}~"), 2) if key else []
         if len(found) != 1:
             raise NoSuchMessage(f"{'more than one' if found else 'no'} message {key!r}")
@@ -260,7 +260,7 @@ class Archive:
 
     def path(self, key: str) -> Path:
         """Its file. @raise NoSuchMessage: there is none."""
-        with speaking_of_the_index():
+        with translated_index_errors():
             location = self._index.location(self.get(key).key)
         if location is None:
             raise NoSuchMessage(f"no message {key!r}")
@@ -268,7 +268,7 @@ class Archive:
 
     def list(self, place: Place, limit: int = 100, below: int | None = None) -> Sequence[Summary]:
         """Messages of a folder, the newest first. @param below: only those whose `order` is smaller (the next page)."""
-        with speaking_of_the_index():
+        with translated_index_errors():
             return self._index.summaries(
                 "m.folder = (SELECT folder FROM folders WHERE account = ? AND name = ?) AND m.id < ?",
                 (place.account, place.folder, _MOST if below is None else below),
@@ -282,17 +282,17 @@ class Archive:
 
         @raise BadQuery: with what is wrong.
         """
-        with speaking_of_the_index():
+        with translated_index_errors():
             return self._index.found(parse_query(query, self._now()), account, limit, below)
 
     def thread(self, key: str) -> Sequence[Summary]:
         """The conversation a message belongs to, the oldest first."""
-        with speaking_of_the_index():
+        with translated_index_errors():
             return self._index.summaries("m.thread = ?", (self.get(key).thread,), 1_000, oldest_first=True)
 
     def people(self, typed: str, limit: int = 8) -> Sequence[Mailbox]:
         """Whom the beginning of a name or an address may mean: those written to first, then those mail came from."""
-        with speaking_of_the_index():
+        with translated_index_errors():
             return find(self._index.connection, typed, limit)
 
     # Marks
@@ -315,7 +315,7 @@ class Archive:
 
     def tags(self) -> dict[str, int]:
         """All tags in use, each with how many messages bear it."""
-        with speaking_of_the_index():
+        with translated_index_errors():
             return dict(
                 self._index.connection.execute("SELECT tag, count(*) FROM tags JOIN messages USING (key) GROUP BY tag")
             )
@@ -326,7 +326,7 @@ class Archive:
 
     def note(self, key: str) -> Mapping[str, Any] | None:
         """The note that goes with a message."""
-        with speaking_of_the_index():
+        with translated_index_errors():
             return note_of(self._index.connection, self.get(key).key)
 
     # Moving
@@ -349,7 +349,7 @@ class Archive:
             noted = {_WAS_IN: folder}
             self._changes.mark(keys, lambda marks, noted=noted: changed(marks, note={**(marks.note or {}), **noted}))  # type: ignore[misc]
 
-    def was_in(self, key: str) -> str | None:
+    def folder_before_trash(self, key: str) -> str | None:
         """The folder that a message lay in before it went to Trash; None where that is not known, or no more."""
         folder = (self.note(key) or {}).get(_WAS_IN)
         place = Place(self.get(key).place.account, str(folder))
@@ -391,7 +391,7 @@ class Archive:
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """Make the index anew from the files; returns the number of messages. `progress` is told done and all."""
-        with speaking_of_the_disk(), speaking_of_the_index(), self._lock.held():
+        with translated_disk_errors(), translated_index_errors(), self._lock.held():
             return rebuild(self._root, self._index, progress)
 
 

@@ -30,7 +30,7 @@ _MAX_SENDER: Final = 40
 
 
 @contextmanager
-def speaking_of_the_disk() -> Iterator[None]:
+def translated_disk_errors() -> Iterator[None]:
     """Turn what the operating system refuses into ArchiveError, a full disk into ArchiveFull."""
     try:
         yield
@@ -89,7 +89,7 @@ class Spool:
         seconds = moment.timestamp()
         os.utime(self._descriptor if os.utime in os.supports_fd else self.path, (seconds, seconds))
 
-    def hand_to_disk(self) -> None:
+    def start_writeback(self) -> None:
         """Let the disk begin with what was written, and do not wait for it.
 
         A file system that allocates late would begin in `sync`, and write its journal anew for each file. Where many
@@ -113,7 +113,7 @@ class Spool:
         os.replace(self.path, path)
         self._is_named = True
 
-    def give_away(self) -> None:
+    def mark_named(self) -> None:
         """Another process has named it, or dropped it."""
         self._is_named = True
 
@@ -136,20 +136,20 @@ def spool_at(path: str, octets: bytes, arrived: datetime | None = None) -> Spool
     @raise ArchiveError: the folder is not there or cannot be written.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    with speaking_of_the_disk():
+    with translated_disk_errors():
         spool = Spool(path, os.open(path, flags, 0o600))
         try:
             spool.write(octets)
             if arrived is not None:
                 spool.date(arrived)
-            spool.hand_to_disk()
+            spool.start_writeback()
         except BaseException:
             spool.drop()
             raise
     return spool
 
 
-class Syncing:
+class SyncThreads:
     """Several syncs at once, which share the commits of the file system's journal."""
 
     def __init__(self) -> None:
@@ -206,7 +206,7 @@ def rewrite(path: Path, octets: bytes) -> None:
 
     A writer that died may have left an unfinished file, which is removed first.
     """
-    with speaking_of_the_disk():
+    with translated_disk_errors():
         remove_parts(path.parent, _part_prefix(path))
     write_whole(path, octets)
 
@@ -215,7 +215,7 @@ def write_whole(path: Path, octets: bytes) -> None:
     """Put octets in a file's place, at once or not at all, synced."""
     spool = spool_at(os.path.join(path.parent, f"{_part_prefix(path)}{secrets.token_hex(8)}{PART}"), octets)
     try:
-        with speaking_of_the_disk():
+        with translated_disk_errors():
             spool.sync()
             spool.name(path)
             sync_folder(path.parent)

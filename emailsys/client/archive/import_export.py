@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.files import speaking_of_the_disk, write_whole
+from emailsys.client.archive.files import translated_disk_errors, write_whole
 from emailsys.client.archive.marks import flags_of, letters
 from emailsys.client.archive.values import Addition, ArchiveError, Flag, Place
 from emailsys.client.base.folders import make_folder, sync_folder
@@ -33,7 +33,7 @@ _CRLF: Final = re.compile(rb"\r\n")
 Progress = Callable[[int], None]
 
 
-class Importing:
+class Importer:
     """Takes mail from other programs' files into one folder.
 
     Each message has a source, which is the same when it is imported again: what is here already is not taken in twice.
@@ -52,7 +52,7 @@ class Importing:
         #: Messages that were here already.
         self.here = 0
 
-    def take_eml(self, paths: Sequence[Path]) -> None:
+    def import_eml(self, paths: Sequence[Path]) -> None:
         """Take in files of one message each, octet by octet. A folder stands for its .eml files."""
 
         def additions() -> Iterator[Addition]:
@@ -63,7 +63,7 @@ class Importing:
 
         self._keep(additions())
 
-    def take_maildir(self, path: Path) -> None:
+    def import_maildir(self, path: Path) -> None:
         """Take in a maildir's cur and new, with flags. @raise ArchiveError: it is no maildir."""
         if not (path / "cur").is_dir():
             raise ArchiveError(f"{path} is no maildir: it has no folder cur")
@@ -80,7 +80,7 @@ class Importing:
 
         self._keep(additions())
 
-    def take_mbox(self, path: Path) -> None:
+    def import_mbox(self, path: Path) -> None:
         """Take in an mbox file. Lines keep the ends they have there. @raise ArchiveError: it is no mbox."""
 
         def additions() -> Iterator[Addition]:
@@ -101,7 +101,7 @@ class Importing:
     def _keep(self, additions: Iterable[Addition]) -> None:
         waiting: list[Addition] = []
         octets = 0
-        with speaking_of_the_disk():
+        with translated_disk_errors():
             for addition in additions:
                 if octets >= _BATCH_OCTETS or len(waiting) >= _BATCH:
                     self._flush(waiting)
@@ -171,7 +171,7 @@ def export_eml(archive: Archive, keys: Iterable[str], folder: Path) -> int:
         while path.exists():
             number += 1
             path = folder / numbered(source.name, number)
-        with speaking_of_the_disk():
+        with translated_disk_errors():
             make_folder(folder)
         write_whole(path, octets)
         count += 1
@@ -181,7 +181,7 @@ def export_eml(archive: Archive, keys: Iterable[str], folder: Path) -> int:
 def export_mbox(archive: Archive, keys: Iterable[str], path: Path) -> int:
     """Append messages to an mbox file, quoted as mboxrd, with LF line ends as mbox programs want them; synced."""
     count = 0
-    with speaking_of_the_disk(), path.open("ab") as file:
+    with translated_disk_errors(), path.open("ab") as file:
         for key in keys:
             summary = archive.get(key)
             octets = _FROM.sub(rb">\1", _CRLF.sub(b"\n", archive.octets(key)))
@@ -199,7 +199,7 @@ def export_mbox(archive: Archive, keys: Iterable[str], path: Path) -> int:
 
 def export_maildir(archive: Archive, keys: Iterable[str], path: Path) -> int:
     """Put messages into a maildir, which is made if it is not there: into cur, with their flags; synced."""
-    with speaking_of_the_disk():
+    with translated_disk_errors():
         for name in ("tmp", "new", "cur"):
             make_folder(path / name)
     count = 0
@@ -208,9 +208,9 @@ def export_maildir(archive: Archive, keys: Iterable[str], path: Path) -> int:
         octets = archive.octets(key)
         name = f"{int(summary.date.timestamp())}.{secrets.token_hex(8)}.emailsys:2,{letters(summary.flags)}"
         write_whole(path / "tmp" / name, octets)
-        with speaking_of_the_disk():
+        with translated_disk_errors():
             os.rename(path / "tmp" / name, path / "cur" / name)
         count += 1
-    with speaking_of_the_disk():
+    with translated_disk_errors():
         sync_folder(path / "cur")
     return count

@@ -274,7 +274,7 @@ class Index:
         row = self.connection.execute(f"SELECT f.account, f.name, m.name {_FROM} WHERE m.key = ?", (key,)).fetchone()
         return None if row is None else (Place(row[0], row[1]), row[2])
 
-    def which_are_here(self, keys: Sequence[str]) -> set[str]:
+    def existing_keys(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that belong to messages."""
         rows = self.connection.execute(
             "SELECT key FROM messages WHERE key IN (SELECT value FROM json_each(?))", (json.dumps(keys),)
@@ -350,7 +350,7 @@ def note_of(connection: sqlite3.Connection, key: str) -> Mapping[str, Any] | Non
 
 
 @contextmanager
-def speaking_of_the_index() -> Iterator[None]:
+def translated_index_errors() -> Iterator[None]:
     """Turn SQLite's errors into ArchiveError."""
     try:
         yield

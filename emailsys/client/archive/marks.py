@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from emailsys.client.archive.files import rewrite, speaking_of_the_disk
+from emailsys.client.archive.files import rewrite, translated_disk_errors
 from emailsys.client.archive.values import Flag
 from emailsys.client.base.folders import sync_folder
 
@@ -85,7 +85,7 @@ class Journal:
     def append(self, entries: Iterable[tuple[str, Marks]]) -> None:
         """Add entries; on disk when this returns. @raise ArchiveError: none of them counts."""
         octets = b"".join(_line(key, marks) for key, marks in entries)
-        with speaking_of_the_disk():
+        with translated_disk_errors():
             is_new = not self.path.exists()
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
             try:

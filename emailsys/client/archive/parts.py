@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from emailsys.client.archive.files import PART, speaking_of_the_disk
-from emailsys.client.base.process_lock import Claim, Claimed
+from emailsys.client.archive.files import PART, translated_disk_errors
+from emailsys.client.base.process_lock import LockTaken, ProcessLock
 
 _OWNER: Final = ".owner"
 # The name of a writer, and the number of the part; parts of older versions have no number.
@@ -27,7 +27,7 @@ def _owner_path(folder: Path, writer: str) -> Path:
 class Parts:
     """Names for the unfinished messages of one writer, in a folder that all writers of a store share.
 
-    The claim on the writer's own file keeps others from removing them. The kernel gives it back when the process dies,
+    The lock on the writer's own file keeps others from removing them. The kernel gives it back when the process dies,
     so no clock and no date of a file decides.
     """
 
@@ -35,36 +35,36 @@ class Parts:
         """@param folder: exists by the time of the first name."""
         self._folder = folder
         self._numbers = itertools.count(1)
-        self._claiming = threading.Lock()
-        self._claim: Claim | None = None
+        self._guard = threading.Lock()
+        self._lock: ProcessLock | None = None
         self._prefix = ""
 
     def new_path(self) -> str:
         """A path that no file has. @raise ArchiveError: the folder is not there or cannot be written."""
-        with self._claiming:
-            if self._claim is None:
-                with speaking_of_the_disk():
-                    self._claim = self._claimed()
+        with self._guard:
+            if self._lock is None:
+                with translated_disk_errors():
+                    self._lock = self._new_lock()
         return f"{self._prefix}{next(self._numbers)}{PART}"
 
-    def _claimed(self) -> Claim:
+    def _new_lock(self) -> ProcessLock:
         while True:
             if not self._folder.is_dir():
                 # The store was removed, and does not come back by this.
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._folder))
             writer = secrets.token_hex(8)
             # If another process is removing the file that was just made, the next name is as good.
-            with suppress(Claimed):
-                claim = Claim(_owner_path(self._folder, writer))
+            with suppress(LockTaken):
+                lock = ProcessLock(_owner_path(self._folder, writer))
                 self._prefix = f"{self._folder}{os.sep}.{writer}."
-                return claim
+                return lock
 
     def close(self) -> None:
         """Give up the names: all of them are finished or dropped. May be called twice."""
-        with self._claiming:
-            claim, self._claim = self._claim, None
-            if claim is not None:
-                claim.remove()
+        with self._guard:
+            lock, self._lock = self._lock, None
+            if lock is not None:
+                lock.remove()
 
 
 def remove_unowned(folder: Path) -> None:
@@ -76,10 +76,10 @@ def remove_unowned(folder: Path) -> None:
             by_writer.setdefault(found[1], []).append(name)
     for writer, names in by_writer.items():
         # What cannot be removed now is removed later.
-        with suppress(Claimed, OSError):
-            claim = Claim(_owner_path(folder, writer))
+        with suppress(LockTaken, OSError):
+            lock = ProcessLock(_owner_path(folder, writer))
             for name in names:
                 if name.endswith(PART):
                     with suppress(OSError):
                         os.unlink(folder / name)
-            claim.remove()
+            lock.remove()

@@ -176,7 +176,7 @@ def parse_query(text: str, now: datetime) -> Query:
     return query
 
 
-def misread(text: str) -> str:
+def unknown_field_warning(text: str) -> str:
     """What a person should know of a search: what looks like a field, is none, and is searched for as words.
 
     @return: a sentence, "" where there is nothing to be said. "Re:" and "http://example.org" are words to anybody.

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from emailsys.client.archive.files import Spool, Syncing, file_name, new_key, speaking_of_the_disk, spool_at
+from emailsys.client.archive.files import Spool, SyncThreads, file_name, new_key, spool_at, translated_disk_errors
 from emailsys.client.archive.index_entry import heading_of
 from emailsys.client.archive.marks import NO_MARKS, Marks
 from emailsys.client.archive.parts import Parts, remove_unowned
@@ -48,7 +48,7 @@ class Staging:
         """@param root: the store's folder, in which `make_staging_folder` was called."""
         # A separate folder: a temporary file in a message folder would make it differ from the index.
         self._parts = Parts(root / ARRIVING)
-        self._syncing = Syncing()
+        self._syncing = SyncThreads()
 
     def close(self) -> None:
         """End the threads that sync, and release the temporary names."""
@@ -75,7 +75,7 @@ class Staging:
                     marks = Marks(addition.flags, tuple(sorted(set(addition.tags))), addition.note)
                 spool = spool_at(self._parts.new_path(), addition.octets, arrived)
                 staged.append(Staged(key, addition.place, name, len(addition.octets), spool, marks))
-            with speaking_of_the_disk():
+            with translated_disk_errors():
                 self._syncing.sync([one.spool for one in staged])
             yield staged
         finally:

@@ -121,7 +121,7 @@ class Addition:
     arrived: datetime | None = None
 
 
-class KeepsMail(Protocol):
+class FetchStore(Protocol):
     """What a fetch asks of the local store, with the methods of Archive. Any thread may call them; they block."""
 
     def add_account(self, account: str) -> None:

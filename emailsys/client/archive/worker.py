@@ -228,7 +228,7 @@ class WorkerProcess:
         keys: list[str] | None = self._answer(_NAME, rows)
         if keys is not None:
             for one in staged:
-                one.spool.give_away()
+                one.spool.mark_named()
         return keys
 
     def _answer(self, verb: str, what: Any, messages: Sequence[bytes] = ()) -> Any:

@@ -127,7 +127,7 @@ class Writer:
 
         @raise OSError: no message was named.
         """
-        known = {*self._index.which_are_here([one.key for one in staged]), *queue.messages}
+        known = {*self._index.existing_keys([one.key for one in staged]), *queue.messages}
         fresh = {one.key: one for one in reversed(staged) if one.key not in known}
         append_marks(
             self._root, ((one.place.account, one.key, one.marks) for one in fresh.values() if not one.marks.is_empty)

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 T = TypeVar("T")
 
 
-async def all_or_first_error(waiting: Iterable[Deferred[T]]) -> list[T]:
+async def gather_or_raise(waiting: Iterable[Deferred[T]]) -> list[T]:
     """The results in order. @raise Exception: the first one that any of them raises, at once."""
     try:
         return await gatherResults(waiting, consumeErrors=True)
@@ -21,7 +21,7 @@ async def all_or_first_error(waiting: Iterable[Deferred[T]]) -> list[T]:
         raise failure.value from None
 
 
-async def all_to_their_end(coroutines: Iterable[Coroutine[Deferred[Any], Any, T]]) -> list[T]:
+async def gather_all(coroutines: Iterable[Coroutine[Deferred[Any], Any, T]]) -> list[T]:
     """The results in order, when all have ended. @raise Exception: the first in order that any of them raised."""
     outcomes = await DeferredList([Deferred.fromCoroutine(one) for one in coroutines], consumeErrors=True)
     results: list[T] = []

@@ -10,7 +10,7 @@ from pathlib import Path
 from emailsys.client.base.folders import make_folder
 
 
-class Claimed(Exception):
+class LockTaken(Exception):
     """Somebody else has it; `holder` is the id of that process, 0 if unknown."""
 
     def __init__(self, holder: int) -> None:
@@ -32,7 +32,7 @@ def _take(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _claimed(path: Path) -> int:
+def _locked_file(path: Path) -> int:
     """The descriptor of a file whose lock we hold."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
@@ -41,7 +41,7 @@ def _claimed(path: Path) -> int:
         os.lseek(descriptor, 0, os.SEEK_SET)
         said = os.read(descriptor, 20).strip()
         os.close(descriptor)
-        raise Claimed(int(said) if said.isdigit() else 0) from None
+        raise LockTaken(int(said) if said.isdigit() else 0) from None
     return descriptor
 
 
@@ -52,22 +52,22 @@ def _is_still(descriptor: int, path: Path) -> bool:
         return False
 
 
-class Claim:
+class ProcessLock:
     """A claim that is held until `release` or `remove`, or until the process ends."""
 
     def __init__(self, path: Path) -> None:
         """Take it. What counts is the lock on the file.
 
-        @raise Claimed: somebody has it, this very process perhaps.
+        @raise LockTaken: somebody has it, this very process perhaps.
         @raise OSError: the file cannot be made.
         """
         make_folder(path.parent)
         self._path = path
-        self._descriptor = _claimed(path)
+        self._descriptor = _locked_file(path)
         while not _is_still(self._descriptor, path):
             # Its last holder has removed the file meanwhile: a lock on that one keeps nobody off.
             os.close(self._descriptor)
-            self._descriptor = _claimed(path)
+            self._descriptor = _locked_file(path)
         # The number is for people. A full disk that has no room for it does not undo the lock.
         with suppress(OSError):
             os.ftruncate(self._descriptor, 0)

@@ -21,7 +21,7 @@ _MAX_BATCH_OCTETS: Final = 32 * 1024 * 1024
 
 
 @dataclass(slots=True)
-class Arriving:
+class IncomingMessage:
     """A message that is being read from a server."""
 
     number: int
@@ -42,14 +42,14 @@ class Arriving:
 
 
 #: Keeps messages and records them, in a thread, beside others; returns their keys when all is on disk.
-Keep = Callable[[Sequence[Arriving]], Sequence[str]]
+Keep = Callable[[Sequence[IncomingMessage]], Sequence[str]]
 
 
 @dataclass(slots=True, eq=False)
 class _Batch:
     """Messages that are being kept; they are, once there are keys."""
 
-    arrived: Sequence[Arriving]
+    arrived: Sequence[IncomingMessage]
     keys: Sequence[str] | None = None
 
 
@@ -58,13 +58,13 @@ def in_a_thread(work: Callable[[], None]) -> None:
     Thread(target=work, name="keep").start()
 
 
-class Intake:
+class BatchQueue:
     """A queue before the disk. While batches are kept in threads, the next one gathers. Close it at the end."""
 
     def __init__(
         self,
         keep: Keep,
-        kept: Callable[[Sequence[Arriving], Sequence[str]], None],
+        kept: Callable[[Sequence[IncomingMessage], Sequence[str]], None],
         begin: Callable[[Callable[[], None]], None] = in_a_thread,
     ) -> None:
         """
@@ -76,13 +76,13 @@ class Intake:
         self._kept = kept
         self._changed = Condition()
         self._begin = begin
-        self._waiting: list[Arriving] = []
+        self._waiting: list[IncomingMessage] = []
         self._octets = 0
         self._batches: list[_Batch] = []
         self._busy = 0
         self._failure: BaseException | None = None
 
-    def add(self, arrived: Arriving) -> None:
+    def add(self, arrived: IncomingMessage) -> None:
         """Keep a message that is complete; waits while many octets wait.
 
         @raise Exception: what `keep` raised for an earlier one; nothing more is kept.
@@ -119,8 +119,8 @@ class Intake:
             self._batches.append(batch)
             self._begin(partial(self._work, batch))
 
-    def _next(self) -> list[Arriving]:
-        batch: list[Arriving] = []
+    def _next(self) -> list[IncomingMessage]:
+        batch: list[IncomingMessage] = []
         octets = 0
         for arrived in self._waiting[:_MAX_BATCH]:
             batch.append(arrived)

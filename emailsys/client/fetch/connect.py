@@ -23,7 +23,7 @@ def expected(server: Server, *, verify: bool = True) -> ExpectedServer:
     return ExpectedServer(server.host, server.ca_file, verify=verify, fingerprint=server.fingerprint if verify else "")
 
 
-def not_in_the_clear(server: Server) -> str:
+def cleartext_refusal(server: Server) -> str:
     """Why no password goes to that server."""
     return f'{server} is on another machine, and the password would go there in the clear: use TLS (security = "tls")'
 
@@ -48,17 +48,17 @@ def connect_pop3(stream: Stream, server: Server, *, verify: bool = True) -> POP3
         raise Unreachable(str(error), certificate=getattr(error, "certificate", False)) from error
     if tls is None and not is_loopback(client.peer_host):
         client.close()
-        raise Unreachable(not_in_the_clear(server))
+        raise Unreachable(cleartext_refusal(server))
     return client
 
 
 def login_pop3(client: POP3Client, server: Server, secret: str) -> None:
     """Log in. @raise POP3Refused: by the server. @raise POP3Lost: the connection is gone."""
-    client.say_utf8()
+    client.enable_utf8()
     if server.auth is Auth.TOKEN:
         client.login_by_token(server.username, secret)
     else:
         client.login(server.username, secret)
     if not client.capabilities.offered or not client.pipelining:
         # Some servers tell of PIPELINING after the login only.
-        client.look()
+        client.query_capabilities()

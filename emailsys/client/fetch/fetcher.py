@@ -10,27 +10,27 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from emailsys.client.accounts.blocking_secrets import SecretsInPlace
+from emailsys.client.accounts.blocking_secrets import BlockingSecrets
 from emailsys.client.accounts.values import Account, Server
-from emailsys.client.archive.values import ArchiveError, KeepsMail
-from emailsys.client.base.process_lock import Claim, Claimed
+from emailsys.client.archive.values import ArchiveError, FetchStore
+from emailsys.client.base.process_lock import LockTaken, ProcessLock
 from emailsys.client.fetch.journal import FetchedIds
 from emailsys.client.fetch.login import open_maildrop, pop3_of
 from emailsys.client.fetch.pop3 import POP3Lost, POP3Refused
-from emailsys.client.fetch.session import Round, Tally, headers, listing
+from emailsys.client.fetch.session import FetchCounts, MaildropSession, headers, listing
 from emailsys.client.fetch.stream import OpenStreams
-from emailsys.client.fetch.threads import side_by_side
+from emailsys.client.fetch.threads import run_in_threads
 from emailsys.client.fetch.values import (
     EVERYTHING_NEW,
-    Fetched,
     FetchError,
+    FetchOptions,
+    FetchResult,
     Progress,
+    ServerMessage,
     Stage,
-    Waiting,
-    Wanted,
 )
 
-__all__ = ["FetchError", "Fetched", "Fetcher", "Progress", "Stage", "Waiting", "Wanted"]
+__all__ = ["FetchError", "FetchOptions", "FetchResult", "Fetcher", "Progress", "ServerMessage", "Stage"]
 
 # How often a session is begun anew in which nothing came, and seconds before that.
 _FRUITLESS: Final = 2
@@ -44,7 +44,7 @@ _LONGEST_WAIT: Final = 900.0
 class _Reports:
     """Tells of progress, but not a thousand times a second. Any thread may report."""
 
-    def __init__(self, account: str, tally: Tally, tell: Callable[[Progress], None]) -> None:
+    def __init__(self, account: str, tally: FetchCounts, tell: Callable[[Progress], None]) -> None:
         self._account = account
         self._tally = tally
         self._tell = tell
@@ -65,15 +65,15 @@ class _Reports:
 class _AccountFetch:
     """One account's fetch, over as many sessions as it takes."""
 
-    def __init__(self, fetcher: Fetcher, account: Account, wanted: Wanted, ids: FetchedIds) -> None:
+    def __init__(self, fetcher: Fetcher, account: Account, wanted: FetchOptions, ids: FetchedIds) -> None:
         self._fetcher = fetcher
         self._account = account
         self._wanted = wanted
         self._ids = ids
-        self._tally = Tally()
+        self._tally = FetchCounts()
         self._report = _Reports(account.name, self._tally, fetcher.tell)
 
-    def run(self) -> Fetched:
+    def run(self) -> FetchResult:
         try:
             self._ids.load()
             self._fetcher.store.add_account(self._account.name)
@@ -105,7 +105,7 @@ class _AccountFetch:
         fetcher = self._fetcher
         self._report(Stage.CONNECTING, str(self._account.pop3))
         client = open_maildrop(fetcher.streams.new(), self._account, fetcher.secrets)
-        Round(
+        MaildropSession(
             client, self._account, self._wanted, fetcher.store, self._ids, self._tally, fetcher.now, self._report
         ).run()
 
@@ -118,10 +118,10 @@ class _AccountFetch:
             return f"the server would not give the message {uid}: {reason}"
         return f"the server would not give {len(refused)} messages, such as {uid}: {reason}"
 
-    def _result(self, problem: str | None, advice: str, transient: bool) -> Fetched:
+    def _result(self, problem: str | None, advice: str, transient: bool) -> FetchResult:
         tally = self._tally
         self._report(Stage.FAILED if problem else Stage.DONE, problem or "")
-        return Fetched(
+        return FetchResult(
             self._account.name,
             tuple(tally.keys),
             tally.octets,
@@ -139,8 +139,8 @@ class Fetcher:
 
     def __init__(
         self,
-        store: KeepsMail,
-        secrets: SecretsInPlace,
+        store: FetchStore,
+        secrets: BlockingSecrets,
         state: Path,
         now: Callable[[], datetime],
         progress: Callable[[Progress], None] = lambda progress: None,
@@ -166,30 +166,30 @@ class Fetcher:
         """Hang up, now and for good: what is complete by then is kept. Any thread may call it."""
         self.streams.hang_up()
 
-    def fetch(self, account: Account, wanted: Wanted = EVERYTHING_NEW) -> Fetched:
+    def fetch(self, account: Account, wanted: FetchOptions = EVERYTHING_NEW) -> FetchResult:
         """Fetch one account's new messages into its Inbox. Never raises for what servers, disks or people do."""
         try:
             server = pop3_of(account)
         except FetchError as error:
-            return Fetched(account.name, problem=str(error), advice=error.advice)
+            return FetchResult(account.name, problem=str(error), advice=error.advice)
         ids = self._ids(server)
         try:
-            claim = Claim(ids.claim_path)
-        except Claimed as claimed:
-            said = f"{claimed} is fetching the mail of {account.name} now"
-            return Fetched(account.name, problem=said, advice="wait until it is done", transient=True)
+            lock = ProcessLock(ids.lock_path)
+        except LockTaken as taken:
+            said = f"{taken} is fetching the mail of {account.name} now"
+            return FetchResult(account.name, problem=said, advice="wait until it is done", transient=True)
         except OSError as error:
-            return Fetched(account.name, problem=f"{error.filename or self._state}: {error.strerror}")
+            return FetchResult(account.name, problem=f"{error.filename or self._state}: {error.strerror}")
         try:
             return _AccountFetch(self, account, wanted, ids).run()
         finally:
-            claim.release()
+            lock.release()
 
-    def fetch_all(self, accounts: Sequence[Account], wanted: Wanted = EVERYTHING_NEW) -> Sequence[Fetched]:
+    def fetch_all(self, accounts: Sequence[Account], wanted: FetchOptions = EVERYTHING_NEW) -> Sequence[FetchResult]:
         """Fetch accounts side by side; results in their order. Ctrl-C stops all."""
-        return side_by_side([partial(self.fetch, account, wanted) for account in accounts], self.stop)
+        return run_in_threads([partial(self.fetch, account, wanted) for account in accounts], self.stop)
 
-    def preview(self, account: Account, lines: int = 0, limit: int = 100) -> Sequence[Waiting]:
+    def preview(self, account: Account, lines: int = 0, limit: int = 100) -> Sequence[ServerMessage]:
         """What is on the server, the latest first, each with header and so many lines (TOP); nothing is fetched.
 
         @param limit: of so many messages.
@@ -210,7 +210,7 @@ class Fetcher:
         finally:
             client.close()
         return [
-            Waiting(message.uid, message.octets, found.get(message.uid, b""), message.uid in ids)
+            ServerMessage(message.uid, message.octets, found.get(message.uid, b""), message.uid in ids)
             for message in reversed(messages)
         ]
 
@@ -218,8 +218,8 @@ class Fetcher:
         self,
         accounts: Sequence[Account],
         seconds: float,
-        fetched: Callable[[Fetched], None],
-        wanted: Wanted = EVERYTHING_NEW,
+        fetched: Callable[[FetchResult], None],
+        wanted: FetchOptions = EVERYTHING_NEW,
     ) -> None:
         """Fetch again and again, each account so many seconds after its last fetch ended, until stopped by Ctrl-C or
         otherwise.
@@ -239,7 +239,7 @@ class Fetcher:
                 if not self.streams.pause(wait):
                     return
 
-        side_by_side([partial(watch_one, account) for account in accounts], self.stop)
+        run_in_threads([partial(watch_one, account) for account in accounts], self.stop)
 
     def _ids(self, server: Server) -> FetchedIds:
         return FetchedIds(self._state / "fetched", server.host, server.username)

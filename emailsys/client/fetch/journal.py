@@ -48,7 +48,7 @@ class FetchedIds:
         self._named = False
 
     @property
-    def claim_path(self) -> Path:
+    def lock_path(self) -> Path:
         """The file of the claim on this maildrop."""
         return self._path.with_suffix(".lock")
 

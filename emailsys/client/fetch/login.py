@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from emailsys.client.accounts.blocking_secrets import SecretsInPlace
+from emailsys.client.accounts.blocking_secrets import BlockingSecrets
 from emailsys.client.accounts.values import Account, AccountError, Server
 from emailsys.client.fetch.connect import Unreachable, connect_pop3, login_pop3
 from emailsys.client.fetch.pop3 import POP3Client, POP3Lost, POP3Refused
@@ -43,7 +43,7 @@ def refused_login(server: Server, refused: POP3Refused, forget: Callable[[Server
     return FetchError(said, LOGIN_ADVICE)
 
 
-def open_maildrop(stream: Stream, account: Account, secrets: SecretsInPlace) -> POP3Client:
+def open_maildrop(stream: Stream, account: Account, secrets: BlockingSecrets) -> POP3Client:
     """A session that has logged in. Blocks.
 
     @raise FetchError: it cannot be had.

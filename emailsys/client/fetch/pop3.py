@@ -69,14 +69,14 @@ class POP3Client:
         if not answer.ok:
             raise POP3Lost(f"{self._host} serves nobody now: {answer.text or 'no reason given'}")
 
-    def look(self) -> Capabilities:
+    def query_capabilities(self) -> Capabilities:
         """Ask for capabilities (RFC 2449). A server that has no CAPA offers none."""
         answer = self.ask(commands.capa())
         self.capabilities = commands.capabilities(answer.lines) if answer.ok else Capabilities()
         self._session.pipelining = "PIPELINING" in self.capabilities
         return self.capabilities
 
-    def say_utf8(self) -> None:
+    def enable_utf8(self) -> None:
         """Ask for messages of SMTPUTF8 as they are (RFC 6856 §2), where that is offered."""
         if "UTF8" in self.capabilities:
             self.ask(commands.utf8())
@@ -265,7 +265,7 @@ def connect(
         if tls is not None:
             client.begin_tls(tls)
         client.greet()
-        client.look()
+        client.query_capabilities()
         if stls is not None:
             if client.capabilities.offered and "STLS" not in client.capabilities:
                 raise POP3Lost(f"{shown} offers no STLS, and nothing is asked of it in the clear")
@@ -273,7 +273,7 @@ def connect(
                 client.start_tls(stls)
             except POP3Refused as refused:
                 raise POP3Lost(f"{shown} refuses STLS: {refused.answer.text}") from refused
-            client.look()
+            client.query_capabilities()
     except BaseException:
         client.close()
         raise

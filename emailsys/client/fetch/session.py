@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Final
 
 from emailsys.client.accounts.values import Account, Keep, KeepKind
-from emailsys.client.archive.values import INBOX, Addition, KeepsMail, Place
-from emailsys.client.fetch.batches import Arriving, Intake
+from emailsys.client.archive.values import INBOX, Addition, FetchStore, Place
+from emailsys.client.fetch.batches import BatchQueue, IncomingMessage
 from emailsys.client.fetch.journal import FetchedIds, numbered_ids
 from emailsys.client.fetch.pop3 import POP3Client, POP3Lost
-from emailsys.client.fetch.values import Stage, Waiting, Wanted
+from emailsys.client.fetch.values import FetchOptions, ServerMessage, Stage
 from emailsys.wire.pop3.client import Piece
 from emailsys.wire.pop3.client_commands import dele, retr, top
 
@@ -24,7 +24,7 @@ _DAY: Final = 86400
 
 
 @dataclass(slots=True)
-class Tally:
+class FetchCounts:
     """What has come of fetching an account so far, over all its sessions."""
 
     keys: list[str] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Tally:
     octets: int = 0
     deleted: int = 0
     on_server: int = 0
-    too_big: list[Waiting] = field(default_factory=list)
+    too_big: list[ServerMessage] = field(default_factory=list)
     #: What the server would not give, by unique id or, where it has none, by its number; and why.
     refused: dict[str, str] = field(default_factory=dict)
     #: Messages that are wanted, those that are here already among them, and their octets as the server told them.
@@ -63,7 +63,7 @@ def headers(client: POP3Client, messages: Sequence[Listed], lines: int) -> dict[
     if client.capabilities.offered and "TOP" not in client.capabilities:
         return {}
     found: dict[str, bytes] = {}
-    arriving = (Arriving(message.number, message.uid) for message in messages)
+    arriving = (IncomingMessage(message.number, message.uid) for message in messages)
     one = next(arriving, None)
     for event in client.events(top(message.number, lines) for message in messages):
         assert one is not None
@@ -75,17 +75,17 @@ def headers(client: POP3Client, messages: Sequence[Listed], lines: int) -> dict[
     return found
 
 
-class Round:
+class MaildropSession:
     """One session. What is here is recorded in `ids` and counted in `tally`, however the session ends."""
 
     def __init__(
         self,
         client: POP3Client,
         account: Account,
-        wanted: Wanted,
-        store: KeepsMail,
+        wanted: FetchOptions,
+        store: FetchStore,
         ids: FetchedIds,
-        tally: Tally,
+        tally: FetchCounts,
         now: Callable[[], datetime],
         report: Callable[[Stage], None],
     ) -> None:
@@ -154,14 +154,14 @@ class Round:
         too_big = [message for message in chosen if message.octets > limit]
         shown = headers(self._client, too_big[-_MOST_PREVIEWS:], 0)
         self._tally.too_big = [
-            Waiting(message.uid, message.octets, shown.get(message.uid, b"")) for message in reversed(too_big)
+            ServerMessage(message.uid, message.octets, shown.get(message.uid, b"")) for message in reversed(too_big)
         ]
         return [message for message in chosen if message.octets <= limit]
 
     # Fetching
 
     def _fetch(self, chosen: Sequence[Listed]) -> None:
-        intake = Intake(self._keep, self._kept)
+        intake = BatchQueue(self._keep, self._kept)
         try:
             try:
                 self._retrieve(chosen, intake)
@@ -173,14 +173,14 @@ class Round:
         finally:
             intake.close()
 
-    def _retrieve(self, chosen: Sequence[Listed], intake: Intake) -> None:
+    def _retrieve(self, chosen: Sequence[Listed], intake: BatchQueue) -> None:
         tally = self._tally
         expected = iter(chosen)
-        arriving: Arriving | None = None
+        arriving: IncomingMessage | None = None
         for event in self._client.events(retr(message.number) for message in chosen):
             if arriving is None:
                 message = next(expected)
-                arriving = Arriving(message.number, message.uid)
+                arriving = IncomingMessage(message.number, message.uid)
             if event.octets:
                 arriving.take(event.octets)
                 tally.octets += len(event.octets)
@@ -193,7 +193,7 @@ class Round:
                 tally.refused[arriving.uid] = event.answer.text or "no reason given"
             arriving = None
 
-    def _keep(self, batch: Sequence[Arriving]) -> Sequence[str]:
+    def _keep(self, batch: Sequence[IncomingMessage]) -> Sequence[str]:
         """Written, synced and renamed by the archive, then recorded. In a thread."""
         place = Place(self._account.name, INBOX)
         additions = [Addition(arrived.whole(), place, self._source + arrived.uid) for arrived in batch]
@@ -201,7 +201,7 @@ class Round:
         self._ids.add((arrived.uid for arrived in batch), int(self._now().timestamp()))
         return keys
 
-    def _kept(self, batch: Sequence[Arriving], keys: Sequence[str]) -> None:
+    def _kept(self, batch: Sequence[IncomingMessage], keys: Sequence[str]) -> None:
         self._tally.keys.extend(keys)
         self._tally.done.update(arrived.uid for arrived in batch)
         self._report(Stage.FETCHING)

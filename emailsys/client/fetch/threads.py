@@ -29,7 +29,7 @@ class _Call(Thread):
             self.error = error
 
 
-def side_by_side(functions: Sequence[Callable[[], T]], stop: Callable[[], None]) -> list[T]:
+def run_in_threads(functions: Sequence[Callable[[], T]], stop: Callable[[], None]) -> list[T]:
     """The results in order, when all have ended.
 
     @param stop: makes them end soon. Called when this thread is interrupted, which raises when they have ended.

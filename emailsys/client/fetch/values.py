@@ -36,7 +36,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class ServerMessage:
     """A message on the server. `header` is its header section, and so many lines of its body as were asked for."""
 
     uid: str
@@ -46,7 +46,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class FetchOptions:
     """Which messages are fetched and what becomes of those on the server; the defaults are the account's settings.
 
     `uids` names messages, whatever their size and whether they were fetched before. `max_octets` of 0 is no limit.
@@ -59,11 +59,11 @@ class Wanted:
     newest: int | None = None
 
 
-EVERYTHING_NEW = Wanted()
+EVERYTHING_NEW = FetchOptions()
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchResult:
     """What came of fetching one account. `keys` are those of the archive. `too_big` were left on the server.
 
     `problem` is None if all went well, else what failed and why, in words; what was fetched before that is safe.
@@ -75,7 +75,7 @@ class Fetched:
     octets: int = 0
     deleted: int = 0
     on_server: int = 0
-    too_big: tuple[Waiting, ...] = ()
+    too_big: tuple[ServerMessage, ...] = ()
     problem: str | None = None
     advice: str = ""
     transient: bool = False

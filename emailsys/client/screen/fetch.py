@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from emailsys.client.display.list_text import counted
-from emailsys.client.fetch.values import Fetched, Progress, Stage
+from emailsys.client.fetch.values import FetchResult, Progress, Stage
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.program import MailProgram
@@ -52,7 +52,7 @@ class FetchAction:
         self._screen.tell(f"{words}: {done} of {of} messages" if of else words)
         self._screen.progress(done, of)
 
-    def _report(self, results: Sequence[Fetched]) -> None:
+    def _report(self, results: Sequence[FetchResult]) -> None:
         number = sum(len(one.keys) for one in results)
         what = counted(number, "new ") if number else "no new mail"
         big = sum(len(one.too_big) for one in results)

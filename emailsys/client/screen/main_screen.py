@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 from textual.binding import BindingType
 
-from emailsys.client.archive.query import misread
+from emailsys.client.archive.query import unknown_field_warning
 from emailsys.client.archive.values import DRAFTS, OUTBOX, BadQuery, Flag, Summary
 from emailsys.client.display.list_text import weight
 from emailsys.client.display.message import Attached, all_headers, attachments, save_attachment, view
@@ -133,7 +133,7 @@ class MainScreen(Panes):
                 return
             try:
                 await self.show(SearchList(query))
-                self.tell(misread(query), error=bool(misread(query)))
+                self.tell(unknown_field_warning(query), error=bool(unknown_field_warning(query)))
             except BadQuery as error:
                 self.tell(str(error), error=True)
             self.set_focus(self.messages)

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from twisted.internet.defer import Deferred
 
 from emailsys.client.accounts.values import Account
-from emailsys.client.fetch.values import Fetched, Progress
+from emailsys.client.fetch.values import FetchResult, Progress
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.online import MailTransfer
 from emailsys.client.send.sender import SendProgress, Sent
@@ -20,7 +20,7 @@ T = TypeVar("T")
 class MailNetwork(Protocol):
     """What the screen asks of the network. Coroutines of asyncio; a cancelled one hangs up."""
 
-    async def fetch(self, accounts: Sequence[Account], tell: Callable[[Progress], None]) -> Sequence[Fetched]:
+    async def fetch(self, accounts: Sequence[Account], tell: Callable[[Progress], None]) -> Sequence[FetchResult]:
         """Fetch accounts side by side, and tell how far it is."""
         ...
 
@@ -60,7 +60,7 @@ class TwistedNetwork:
         deferred = Deferred.fromCoroutine(coroutine)
         return await deferred.asFuture(asyncio.get_running_loop())
 
-    async def fetch(self, accounts: Sequence[Account], tell: Callable[[Progress], None]) -> Sequence[Fetched]:
+    async def fetch(self, accounts: Sequence[Account], tell: Callable[[Progress], None]) -> Sequence[FetchResult]:
         """Fetch accounts side by side, and tell how far it is."""
         self._fetching = tell
         return await self._await(self._transfer.fetch(accounts))

@@ -22,11 +22,11 @@ from emailsys.client.archive.values import (
     Place,
     Summary,
 )
-from emailsys.client.base.process_lock import Claim, Claimed
+from emailsys.client.base.process_lock import LockTaken, ProcessLock
 from emailsys.client.compose.message_builder import Composed
 from emailsys.client.send.note import Notices, OutboxNote, Refusal, note_from
 
-__all__ = ["Claimed", "Job", "Notices", "Outbox", "Queued", "Refusal", "State", "Stopped"]
+__all__ = ["Job", "LockTaken", "Notices", "Outbox", "Queued", "Refusal", "State", "StopResult"]
 
 _PAGE: Final = 500
 
@@ -66,7 +66,7 @@ class Queued:
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
+class StopResult:
     """Whether a message could be stopped, and in words what became of it; `draft` is its key in Drafts."""
 
     stopped: bool
@@ -83,7 +83,7 @@ class Job:
     path: Path
     octets: int
     note: OutboxNote
-    claim: Claim
+    lock: ProcessLock
 
 
 class Outbox:
@@ -92,7 +92,7 @@ class Outbox:
     def __init__(self, archive: Archive, state: Path, now: Callable[[], datetime]) -> None:
         """@param state: such as `places.state_folder()`."""
         self._archive = archive
-        self._claims = state / "outbox"
+        self._locks = state / "outbox"
         self._now = now
 
     # What a person does
@@ -126,7 +126,7 @@ class Outbox:
             raise NoSuchMessage(f"message {key!r} is not in the outbox but in {summary.place.folder}")
         return self._queued(summary)
 
-    def stop(self, key: str) -> Stopped:
+    def stop(self, key: str) -> StopResult:
         """Take a message back into Drafts, if it was not begun to be sent. Says plainly what can still be stopped.
 
         @raise NoSuchMessage: no message bears that key.
@@ -134,55 +134,55 @@ class Outbox:
         summary = self._archive.get(key)
         key = summary.key
         if summary.place.folder == SENT:
-            return Stopped(False, "it was sent, and mail that was sent cannot be called back")
+            return StopResult(False, "it was sent, and mail that was sent cannot be called back")
         if summary.place.folder != OUTBOX:
-            return Stopped(False, f"it does not wait to be sent: it is in {summary.place.folder}")
+            return StopResult(False, f"it does not wait to be sent: it is in {summary.place.folder}")
         try:
-            claim = self._claim(key)
-        except Claimed as claimed:
-            return Stopped(False, f"{claimed} is sending it now: it cannot be stopped any more")
+            lock = self._lock(key)
+        except LockTaken as taken:
+            return StopResult(False, f"{taken} is sending it now: it cannot be stopped any more")
         try:
             return self._take_back(key)
         finally:
-            claim.remove()
+            lock.remove()
 
-    def _take_back(self, key: str) -> Stopped:
+    def _take_back(self, key: str) -> StopResult:
         summary = self._archive.get(key)
         note = note_from(self._archive.note(key))
         if summary.place.folder != OUTBOX or (note is not None and note.sent):
-            return Stopped(False, "it has just been sent, and mail that was sent cannot be called back")
+            return StopResult(False, "it has just been sent, and mail that was sent cannot be called back")
         # In this order: a message that names those of Bcc is never in the outbox.
         self._archive.move([key], Place(summary.place.account, DRAFTS))
         if note is None:
-            return Stopped(True, "nobody sends it any more; it is in Drafts", key)
+            return StopResult(True, "nobody sends it any more; it is in Drafts", key)
         hidden = _unnamed(self._archive.octets(key), [str(address) for address in note.waiting])
         if hidden:
             self._archive.replace(key, f"Bcc: {', '.join(hidden)}\r\n".encode() + self._archive.octets(key))
         self._archive.set_note(key, None)
         if note.accepted:
             names = ", ".join(str(address) for address in note.accepted)
-            return Stopped(True, f"{names} got it already; nobody else does. It is in Drafts", key)
+            return StopResult(True, f"{names} got it already; nobody else does. It is in Drafts", key)
         if note.begun:
-            return Stopped(
+            return StopResult(
                 True,
                 "the last attempt broke off, and the server may have it; there is no further one. It is in Drafts",
                 key,
             )
-        return Stopped(True, "nothing of it was sent; it is in Drafts", key)
+        return StopResult(True, "nothing of it was sent; it is in Drafts", key)
 
     def retry(self, key: str) -> None:
         """Let a refused or held message go with the next flush.
 
-        @raise NoSuchMessage: it is not in an outbox. @raise Claimed: it is being sent.
+        @raise NoSuchMessage: it is not in an outbox. @raise LockTaken: it is being sent.
         """
         key = self.get(key).key
-        claim = self._claim(key)
+        lock = self._lock(key)
         try:
             note = note_from(self._archive.note(key))
             if note is not None:
                 self._write(key, note.changed(stuck=False, due=self._now().timestamp(), refusals=()))
         finally:
-            claim.remove()
+            lock.remove()
 
     # What the sender does
 
@@ -195,25 +195,25 @@ class Outbox:
         return self.get(key).due.timestamp()
 
     def begin(self, key: str) -> Job | None:
-        """Claim a message for sending; from now on it cannot be stopped. None: there is nothing to send any more.
+        """Lock a message for sending. From now on it cannot be stopped. Return None if there is nothing left to send.
 
-        @raise Claimed: another program is sending it.
+        @raise LockTaken: another program is sending it.
         @raise NoSuchMessage: it is gone.
         """
-        claim = self._claim(key)
+        lock = self._lock(key)
         try:
             summary = self._archive.get(key)
             note = note_from(self._archive.note(key))
             if summary.place.folder != OUTBOX or note is None:
-                claim.remove()
+                lock.remove()
                 return None
             path = self._archive.path(key)
-            job = Job(summary.key, summary.place.account, path, path.stat().st_size, note, claim)
+            job = Job(summary.key, summary.place.account, path, path.stat().st_size, note, lock)
             if not note.sent:
                 # On disk before the first octet goes: if we die, it may have been sent.
                 self.write(job, note.changed(begun=True, attempts=note.attempts + 1))
         except BaseException:
-            claim.release()
+            lock.release()
             raise
         return job
 
@@ -224,9 +224,9 @@ class Outbox:
 
     def end(self, job: Job) -> None:
         """Let go of it. May be called twice."""
-        job.claim.remove()
+        job.lock.remove()
 
-    def put_away(self, job: Job, copy: bool) -> None:
+    def finish(self, job: Job, copy: bool) -> None:
         """It is sent: into Sent, or away for good."""
         if copy and not self._archive.known([_copy_of(job)]):
             self._archive.move([job.key], Place(job.account, SENT))
@@ -265,7 +265,7 @@ class Outbox:
                 last_problem=problem,
             )
         due = datetime.fromtimestamp(note.due, UTC)
-        sending = self._is_claimed(summary.key)
+        sending = self._is_locked(summary.key)
         if sending:
             state = State.SENDING
         elif note.stuck:
@@ -291,18 +291,18 @@ class Outbox:
     def _write(self, key: str, note: OutboxNote) -> None:
         self._archive.set_note(key, note.as_note())
 
-    def _claim_path(self, key: str) -> Path:
-        return self._claims / f"{key}.lock"
+    def _lock_path(self, key: str) -> Path:
+        return self._locks / f"{key}.lock"
 
-    def _claim(self, key: str) -> Claim:
-        return Claim(self._claim_path(key))
+    def _lock(self, key: str) -> ProcessLock:
+        return ProcessLock(self._lock_path(key))
 
-    def _is_claimed(self, key: str) -> bool:
-        if not self._claim_path(key).exists():
+    def _is_locked(self, key: str) -> bool:
+        if not self._lock_path(key).exists():
             return False
         try:
-            self._claim(key).release()
-        except Claimed:
+            self._lock(key).release()
+        except LockTaken:
             return True
         return False
 

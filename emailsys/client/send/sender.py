@@ -13,8 +13,8 @@ from emailsys.client.accounts.secrets import Secrets
 from emailsys.client.accounts.values import Account, AccountError, Auth, Server
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.values import ArchiveError
-from emailsys.client.base.gather import all_to_their_end
-from emailsys.client.base.process_lock import Claimed
+from emailsys.client.base.gather import gather_all
+from emailsys.client.base.process_lock import LockTaken
 from emailsys.client.base.threads import InThread, threads_of
 from emailsys.client.fetch.connect import Unreachable
 from emailsys.client.fetch.login import CERTIFICATE_ADVICE, LOGIN_ADVICE
@@ -117,8 +117,8 @@ class Sender:
             if left > 0:
                 await deferLater(self._reactor, left)
             job = await self._begin(key)
-        except Claimed as claimed:
-            return Sent(key, account.name, problem=f"{claimed} is sending it now", waits=True)
+        except LockTaken as taken:
+            return Sent(key, account.name, problem=f"{taken} is sending it now", waits=True)
         except ArchiveError as error:
             return Sent(key, account.name, problem=str(error))
         except OSError as error:
@@ -135,12 +135,12 @@ class Sender:
 
     async def flush(self, accounts: Sequence[Account]) -> Sequence[Sent]:
         """Send all that is due, accounts side by side, over one connection each."""
-        results = await all_to_their_end(self._flush(account) for account in accounts)
+        results = await gather_all(self._flush(account) for account in accounts)
         return [sent for of_account in results for sent in of_account]
 
     async def close(self) -> None:
         """Say goodbye to servers."""
-        await all_to_their_end(dialer.close(_GRACE) for dialer in self._dialers.values())
+        await gather_all(dialer.close(_GRACE) for dialer in self._dialers.values())
         self._dialers.clear()
 
     async def _flush(self, account: Account) -> list[Sent]:
@@ -154,18 +154,18 @@ class Sender:
         return results
 
     async def _begin(self, key: str) -> Job | None:
-        """Claim it. Whoever lists the outbox holds a claim for a moment."""
+        """Lock a message for sending. Listing the outbox holds its lock for a moment, so try again."""
         for _attempt in range(_TRIES):
             try:
                 return await self._in_thread(lambda: self._outbox.begin(key))
-            except Claimed:
+            except LockTaken:
                 await deferLater(self._reactor, _SHORTLY)
         return await self._in_thread(lambda: self._outbox.begin(key))
 
     async def _attempt(self, account: Account, job: Job) -> Sent:
         if job.note.sent:
             # The program ended between the server's last word and this.
-            await self._in_thread(lambda: self._outbox.put_away(job, account.copy_to_sent))
+            await self._in_thread(lambda: self._outbox.finish(job, account.copy_to_sent))
             accepted = tuple(str(address) for address in job.note.accepted)
             return Sent(job.key, account.name, accepted, reply="it was accepted before")
         try:
@@ -182,7 +182,7 @@ class Sender:
         """In a thread."""
         self._outbox.write(job, settlement.note)
         if settlement.note.sent:
-            self._outbox.put_away(job, account.copy_to_sent)
+            self._outbox.finish(job, account.copy_to_sent)
         elif settlement.note.accepted and account.copy_to_sent:
             self._outbox.copy_to_sent(job)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from emailsys.client.accounts.values import Auth, Security, Server
 from emailsys.client.base.threads import InThread, threads_of
-from emailsys.client.fetch.connect import Unreachable, expected, not_in_the_clear
+from emailsys.client.fetch.connect import Unreachable, cleartext_refusal, expected
 from emailsys.mail.ip import is_loopback
 from emailsys.mail.next_hop import Host, HostLogin, NextHop, TLSPolicy
 from emailsys.net.tls.client import ClientTLS
@@ -50,7 +50,7 @@ async def hosts_of(
         ) from error
     addresses = list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
     if server.security is Security.NONE and not all(is_loopback(address) for address in addresses):
-        raise Unreachable(not_in_the_clear(server))
+        raise Unreachable(cleartext_refusal(server))
     return [Host(server.host, address, server.port) for address in addresses]
 
 

@@ -105,7 +105,7 @@ def _leave(client: POP3Client) -> None:
         return
 
 
-async def look_at_pop3(reactor: Any, server: Server) -> TrialResult:
+async def probe_pop3(reactor: Any, server: Server) -> TrialResult:
     """Connect to a POP3 server and look what it offers, without a login."""
     trial = _Trial(reactor, server)
     await trial.reach()

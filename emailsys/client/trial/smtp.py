@@ -18,7 +18,7 @@ from emailsys.client.fetch.connect import Unreachable
 from emailsys.client.fetch.login import CERTIFICATE_ADVICE, LOGIN_ADVICE
 from emailsys.client.fetch.pop3 import CONNECT_TIMEOUT
 from emailsys.client.send.submission import hosts_of, next_hop_of, tls_for
-from emailsys.client.trial.pop3 import look_at_pop3
+from emailsys.client.trial.pop3 import probe_pop3
 from emailsys.client.trial.result import TrialResult, shown_fingerprint
 from emailsys.config.settings import OutboundSettings, OutboundTimeouts
 from emailsys.mail.next_hop import Host
@@ -82,7 +82,7 @@ class _Visit(Factory):
             self.done.callback(None)
 
 
-async def look_at_smtp(reactor: Any, server: Server) -> TrialResult:
+async def probe_smtp(reactor: Any, server: Server) -> TrialResult:
     """Connect to a submission server and look what it offers, without a login."""
     return await _visit(reactor, server, None)
 
@@ -153,14 +153,14 @@ async def _connected(reactor: Any, server: Server, secret: str | None, host: Hos
 # Both
 
 
-async def first_that_answers(reactor: Any, protocol: str, servers: Sequence[Server]) -> list[TrialResult]:
+async def first_working_server(reactor: Any, protocol: str, servers: Sequence[Server]) -> list[TrialResult]:
     """Look at one server after the other until one answers as it should; that one's result is the last.
 
     @param protocol: pop3 or smtp.
     """
     results: list[TrialResult] = []
     for server in servers:
-        look = look_at_pop3 if protocol == "pop3" else look_at_smtp
+        look = probe_pop3 if protocol == "pop3" else probe_smtp
         results.append(await look(reactor, server))
         if results[-1].problem is None:
             break

@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.internet.protocol import ServerFactory
 
-from emailsys.client.accounts.blocking_secrets import CommandsSecrets
+from emailsys.client.accounts.blocking_secrets import CommandSecrets
 from emailsys.client.accounts.secrets import Secrets
 from emailsys.client.accounts.values import Account, SecretKind, SecretSource, Security, Server
 from emailsys.client.archive.archive import Archive
@@ -43,7 +43,7 @@ class ClientHouse:
             if second is None
             else WorkerArchive(second, self.folder / "mail", self.now, lambda: self.archive)
         )
-        self.fetcher = Fetcher(store, CommandsSecrets(), self.state, self.now, self.progress.append)
+        self.fetcher = Fetcher(store, CommandSecrets(), self.state, self.now, self.progress.append)
         self.outbox = Outbox(self.archive, self.state, self.now)
         self.sender = Sender(reactor, self.archive, self.outbox, self.secrets, self.now, self.sending.append)
         self._ports: list[Any] = []

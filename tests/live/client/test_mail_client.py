@@ -14,9 +14,9 @@ from twisted.trial.unittest import TestCase
 
 from emailsys.client.accounts.values import Account, Keep, KeepKind, SecretKind, SecretSource, Security, Server
 from emailsys.client.compose.message_builder import Composed
-from emailsys.client.fetch.fetcher import Wanted
+from emailsys.client.fetch.fetcher import FetchOptions
 from emailsys.client.trial.pop3 import try_pop3
-from emailsys.client.trial.smtp import first_that_answers, try_smtp
+from emailsys.client.trial.smtp import first_working_server, try_smtp
 from emailsys.mail.address import parse
 from tests.fakes.client.client_house import ClientHouse
 from tests.live.programs.daemon import Daemon, User, shared
@@ -58,7 +58,7 @@ class MailClientTests(TestCase):
         key = self.client.outbox.put(account.name, message)
         sent = await self.client.sender.send(account, key)
         self.assertIsNone(sent.problem)
-        result = await deferToThread(self.client.fetcher.fetch, account, Wanted(keep=Keep(KeepKind.DELETE)))
+        result = await deferToThread(self.client.fetcher.fetch, account, FetchOptions(keep=Keep(KeepKind.DELETE)))
         self.assertIsNone(result.problem)
         (fetched,) = self.client.messages(account.name)
         self.assertTrue(fetched.endswith(octets))
@@ -110,5 +110,7 @@ class MailClientTests(TestCase):
     async def test_servers_are_tried_until_one_answers(self) -> None:
         account = self.account(self.user, Security.TLS)
         assert account.pop3 is not None
-        results = await first_that_answers(reactor, "pop3", [replace(account.pop3, port=1), account.pop3, account.pop3])
+        results = await first_working_server(
+            reactor, "pop3", [replace(account.pop3, port=1), account.pop3, account.pop3]
+        )
         self.assertEqual([result.problem is None for result in results], [False, True])

@@ -15,7 +15,7 @@ from twisted.trial.unittest import TestCase
 
 from emailsys import pki
 from emailsys.client.accounts.values import Account, Keep, KeepKind, SecretKind, SecretSource, Security, Server
-from emailsys.client.fetch.fetcher import Wanted
+from emailsys.client.fetch.fetcher import FetchOptions
 from emailsys.mail.address import parse
 from tests.fakes.client.client_house import ClientHouse, numbered
 from tests.live.programs.dovecot import Dovecot, why_not
@@ -51,17 +51,17 @@ class DovecotTests(TestCase):
             "alice", address, pop3=Server("localhost", port, security, "alice", secret=secret, ca_file=self.ca)
         )
 
-    async def fetch(self, security: Security, wanted: Wanted) -> None:
+    async def fetch(self, security: Security, wanted: FetchOptions) -> None:
         account = self.account(security)
         result = await deferToThread(self.client.fetcher.fetch, account, wanted)
         self.assertIsNone(result.problem)
         self.assertEqual(self.client.messages(), sorted(numbered(50)))
 
     async def test_messages_are_fetched_once_by_implicit_tls_and_stay(self) -> None:
-        await self.fetch(Security.TLS, Wanted())
+        await self.fetch(Security.TLS, FetchOptions())
         result = await deferToThread(self.client.fetcher.fetch, self.account(Security.TLS))
         self.assertEqual((result.keys, result.on_server, result.problem), ((), 50, None))
 
     async def test_messages_are_fetched_by_stls_and_deleted(self) -> None:
-        await self.fetch(Security.STARTTLS, Wanted(keep=Keep(KeepKind.DELETE)))
+        await self.fetch(Security.STARTTLS, FetchOptions(keep=Keep(KeepKind.DELETE)))
         self.assertEqual([path for path in self.server.maildir.rglob("*.test*") if path.is_file()], [])

@@ -25,7 +25,7 @@ from emailsys.client.accounts.values import Keep, KeepKind
 from emailsys.client.archive import worker
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.writer import Writer
-from emailsys.client.fetch.fetcher import Wanted
+from emailsys.client.fetch.fetcher import FetchOptions
 from emailsys.upstream import end_process
 from tests.fakes.client.client_house import ClientHouse
 
@@ -94,7 +94,7 @@ def _fetch(folder: Path, name: str, port: int, keep: Keep, who: str, step: int |
         account = house.account(name, pop3=port)
         if step is not None and who != "second":
             _die_at(step, folder / "died")
-        result = house.fetcher.fetch(account, Wanted(keep=keep))
+        result = house.fetcher.fetch(account, FetchOptions(keep=keep))
         if result.problem is not None:
             print(result, file=sys.stderr)
         if second is not None:

@@ -13,8 +13,8 @@ from twisted.trial.unittest import TestCase
 
 from emailsys.client.accounts.values import Account, Keep, KeepKind
 from emailsys.client.archive.values import ArchiveFull
-from emailsys.client.base.process_lock import Claim
-from emailsys.client.fetch.fetcher import Fetched, FetchError, Stage, Wanted
+from emailsys.client.base.process_lock import ProcessLock
+from emailsys.client.fetch.fetcher import FetchError, FetchOptions, FetchResult, Stage
 from emailsys.client.fetch.journal import FetchedIds
 from tests.fakes.client.client_house import ClientHouse, numbered
 from tests.fakes.net.pop3_house import FIRST, SECOND, THIRD, POP3House
@@ -83,8 +83,8 @@ class FetchCase(TestCase):
         self.port = self.client.listen(self.house.factory)
         self.account = self.client.account(pop3=self.port)
 
-    async def fetch(self, wanted: Wanted | None = None, account: Account | None = None) -> Fetched:
-        return await deferToThread(self.client.fetcher.fetch, account or self.account, wanted or Wanted())
+    async def fetch(self, wanted: FetchOptions | None = None, account: Account | None = None) -> FetchResult:
+        return await deferToThread(self.client.fetcher.fetch, account or self.account, wanted or FetchOptions())
 
     def scripted(self, **answers: Any) -> tuple[Script, Account]:
         """A server by script, and an account there."""
@@ -126,13 +126,13 @@ class FetchTests(FetchCase):
         self.assertEqual(len(self.client.messages()), 3)
 
     async def test_messages_are_deleted_there_only_where_that_is_asked(self) -> None:
-        result = await self.fetch(Wanted(keep=DELETE))
+        result = await self.fetch(FetchOptions(keep=DELETE))
         self.assertEqual((result.deleted, result.on_server), (3, 0))
         self.assertEqual(self.house.bodies(), [])
         self.assertEqual(len(self.client.messages()), 3)
 
     async def test_messages_are_deleted_so_many_days_after_the_fetch(self) -> None:
-        keep = Wanted(keep=Keep(KeepKind.DAYS, 7))
+        keep = FetchOptions(keep=Keep(KeepKind.DAYS, 7))
         await self.fetch(keep)
         self.client.pass_days(6.9)
         self.house.store.put(self.house.alice, b"Subject: later\r\n\r\n")
@@ -143,26 +143,26 @@ class FetchTests(FetchCase):
 
     async def test_messages_over_the_limit_stay_and_show_their_header(self) -> None:
         self.house.store.put(self.house.alice, b"Subject: big\r\n\r\n" + b"x" * 70 + b"\r\n")
-        result = await self.fetch(Wanted(max_octets=80, keep=DELETE))
+        result = await self.fetch(FetchOptions(max_octets=80, keep=DELETE))
         (big,) = [one for one in result.too_big if b"big" in one.header]
         self.assertEqual((big.header, big.octets), (b"Subject: big\r\n\r\n", 88))
         self.assertIn(b"Subject: big\r\n\r\n" + b"x" * 70 + b"\r\n", self.house.bodies())
-        result = await self.fetch(Wanted(uids=frozenset({big.uid})))
+        result = await self.fetch(FetchOptions(uids=frozenset({big.uid})))
         self.assertEqual(len(result.keys), 1)
 
     async def test_the_newest_ones_alone_may_be_fetched(self) -> None:
-        await self.fetch(Wanted(newest=1))
+        await self.fetch(FetchOptions(newest=1))
         self.assertEqual(self.client.messages(), [THIRD])
 
     async def test_the_server_is_previewed_without_fetching(self) -> None:
-        await self.fetch(Wanted(newest=1))
+        await self.fetch(FetchOptions(newest=1))
         shown = await deferToThread(self.client.fetcher.preview, self.account, lines=1)
         self.assertEqual([one.fetched for one in shown], [True, False, False])
         self.assertEqual(shown[1].header, b"Subject: two\r\n\r\nline 1\r\n")
         self.assertEqual(len(self.client.messages()), 1)
 
     async def test_progress_is_told_from_the_first_step_to_the_last(self) -> None:
-        await self.fetch(Wanted(keep=DELETE))
+        await self.fetch(FetchOptions(keep=DELETE))
         stages = [one.stage for one in self.client.progress]
         self.assertEqual(list(dict.fromkeys(stages)), list(Stage)[:5])
         self.assertEqual((self.client.progress[-1].messages, self.client.progress[-1].all_messages), (3, 3))
@@ -206,7 +206,7 @@ class TroubleTests(FetchCase):
     async def test_two_fetches_of_one_maildrop_do_not_collide(self) -> None:
         assert self.account.pop3 is not None
         ids = FetchedIds(self.client.state / "fetched", "127.0.0.1", self.account.pop3.username)
-        claim = Claim(ids.claim_path)
+        claim = ProcessLock(ids.lock_path)
         result = await self.fetch()
         self.assertIn("is fetching the mail of alice now", str(result.problem))
         claim.release()
@@ -219,11 +219,11 @@ class TroubleTests(FetchCase):
             raise ArchiveFull("the disk is full") from OSError(errno.ENOSPC, "full")
 
         self.patch(self.client.archive, "add_many", full)
-        result = await self.fetch(Wanted(keep=DELETE))
+        result = await self.fetch(FetchOptions(keep=DELETE))
         self.assertIn("the disk is full", str(result.problem))
         self.assertEqual(len(self.house.bodies()), 3)
         self.patch(self.client.archive, "add_many", whole)
-        self.assertEqual(len((await self.fetch(Wanted(keep=DELETE))).keys), 3)
+        self.assertEqual(len((await self.fetch(FetchOptions(keep=DELETE))).keys), 3)
         self.assertEqual(self.house.bodies(), [])
 
     async def test_a_broken_connection_is_taken_up_where_it_broke(self) -> None:
@@ -248,7 +248,7 @@ class TroubleTests(FetchCase):
         script, account = self.scripted(
             UIDL=b"+OK\r\n1 a\r\n.\r\n", LIST=b"+OK\r\n1 10\r\n.\r\n", RETR=b"+OK\r\nSubject: half\r\n"
         )
-        fetching = Deferred.fromCoroutine(self.fetch(Wanted(keep=DELETE), account))
+        fetching = Deferred.fromCoroutine(self.fetch(FetchOptions(keep=DELETE), account))
         while b"RETR 1" not in script.heard:
             await _turn()
         await _turn()
@@ -264,7 +264,7 @@ class TroubleTests(FetchCase):
             RETR_1=b"-ERR cannot be read\r\n",
             RETR_2=b"+OK\r\nSubject: 2\r\n\r\n.\r\n",
         )
-        result = await self.fetch(Wanted(keep=DELETE), account)
+        result = await self.fetch(FetchOptions(keep=DELETE), account)
         self.assertEqual(len(result.keys), 1)
         self.assertIn("cannot be read", str(result.problem))
         self.assertNotIn(b"DELE 1", script.heard)
@@ -277,7 +277,7 @@ class TroubleTests(FetchCase):
             LIST=b"+OK\r\n1 10\r\n2 10\r\n.\r\n",
             RETR_1=b"+OK\r\nSubject: 1\r\n\r\n.\r\n",
         )
-        result = await self.fetch(Wanted(keep=DELETE), account)
+        result = await self.fetch(FetchOptions(keep=DELETE), account)
         self.assertEqual((len(result.keys), result.deleted, result.on_server), (1, 1, 1))
         self.assertIn("would not give the message number 2: it has no unique id (UIDL)", str(result.problem))
         self.assertNotIn(b"DELE 2", script.heard)
@@ -289,7 +289,7 @@ class TroubleTests(FetchCase):
             RETR=b"+OK\r\nx\r\n.\r\n",
             QUIT=b"-ERR some messages were not removed\r\n",
         )
-        result = await self.fetch(Wanted(keep=DELETE), account)
+        result = await self.fetch(FetchOptions(keep=DELETE), account)
         self.assertEqual(result.deleted, 0)
         self.assertIn("not removed", str(result.problem))
 
@@ -328,7 +328,7 @@ class WatchTests(FetchCase):
     """Fetching again and again."""
 
     async def test_new_mail_is_fetched_as_it_comes_until_it_is_stopped(self) -> None:
-        results: list[Fetched] = []
+        results: list[FetchResult] = []
         watching = deferToThread(self.client.fetcher.watch, [self.account], 0.01, results.append)
         while not results:
             await _turn()

@@ -10,9 +10,9 @@ from twisted.trial.unittest import TestCase
 
 from emailsys.client.accounts.values import Account
 from emailsys.client.archive.values import DRAFTS, OUTBOX, SENT, NoSuchMessage
-from emailsys.client.base.process_lock import Claim
+from emailsys.client.base.process_lock import ProcessLock
 from emailsys.client.compose.message_builder import Composed
-from emailsys.client.send.outbox import Claimed, Notices, State
+from emailsys.client.send.outbox import LockTaken, Notices, State
 from emailsys.client.send.sender import Sent
 from emailsys.config.settings import SMTPSettings
 from emailsys.mail.address import parse
@@ -190,7 +190,7 @@ class UndoTests(SendCase):
         stopped = self.client.outbox.stop(key)
         self.assertFalse(stopped.stopped)
         self.assertIn("cannot be stopped any more", stopped.words)
-        self.assertRaises(Claimed, self.client.outbox.begin, key)
+        self.assertRaises(LockTaken, self.client.outbox.begin, key)
         self.client.outbox.end(job)
 
     async def test_what_was_sent_cannot_be_called_back(self) -> None:
@@ -209,11 +209,11 @@ class UndoTests(SendCase):
 
     def test_a_claim_on_a_file_that_was_removed_keeps_nobody_off(self) -> None:
         path = self.client.state / "outbox" / "x.lock"
-        first = Claim(path)
+        first = ProcessLock(path)
         path.unlink()
-        second = Claim(path)
-        self.assertRaises(Claimed, Claim, path)
+        second = ProcessLock(path)
+        self.assertRaises(LockTaken, ProcessLock, path)
         first.release()
         second.release()
         second.release()
-        Claim(path).release()
+        ProcessLock(path).release()

@@ -17,9 +17,9 @@ from emailsys.config.exit_status import Exit
 if TYPE_CHECKING:
     from emailsys.client.accounts.secrets import Prompt
     from emailsys.client.accounts.values import Account
-    from emailsys.client.archive.values import KeepsMail
+    from emailsys.client.archive.values import FetchStore
     from emailsys.client.fetch.fetcher import Fetcher
-    from emailsys.client.fetch.values import Fetched, Progress
+    from emailsys.client.fetch.values import FetchResult, Progress
 
 
 def _chosen(session: Session, names: Sequence[str]) -> list[Account]:
@@ -39,20 +39,20 @@ def _octets_of(size: str) -> int:
 
 def _fetcher(
     session: Session,
-    store: KeepsMail,
+    store: FetchStore,
     accounts: Sequence[Account],
     prompt: Prompt,
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Fetcher:
     """What fetches those accounts, with what their servers want to hear."""
-    from emailsys.client.accounts.blocking_secrets import CommandsSecrets
+    from emailsys.client.accounts.blocking_secrets import CommandSecrets
     from emailsys.client.fetch.fetcher import Fetcher
 
     mailbox = session.mailbox
-    secrets = CommandsSecrets(prompt)
+    secrets = CommandSecrets(prompt)
     for account in accounts:
         if account.pop3 is not None:
-            secrets.get_ahead(account, account.pop3)
+            secrets.prefetch(account, account.pop3)
     return Fetcher(store, secrets, mailbox.folders.state, mailbox.now, progress)
 
 
@@ -92,17 +92,17 @@ def fetch(
     if not watch:
         session.start_archive_worker()
     from emailsys.cli.mail.progress_bars import ProgressBars
-    from emailsys.client.fetch.values import Wanted
+    from emailsys.client.fetch.values import FetchOptions
 
     chosen = _chosen(session, accounts)
-    wanted = Wanted(
+    wanted = FetchOptions(
         frozenset(uids) if uids else None,
         _octets_of(max_size) if max_size is not None else None,
         keep_of(keep) if keep is not None else None,
         newest,
     )
 
-    def again(result: Fetched) -> None:
+    def again(result: FetchResult) -> None:
         if as_json and (result.keys or result.problem):
             print_json(fetched_fields(result))
         if result.keys or result.problem:
@@ -124,7 +124,7 @@ def fetch(
     return max((tell_fetched(one) for one in results), default=Exit.OK)
 
 
-def fetched_fields(result: Fetched) -> dict[str, Any]:
+def fetched_fields(result: FetchResult) -> dict[str, Any]:
     """What came of a fetch, as JSON has it."""
     return {
         "account": result.account,
@@ -138,7 +138,7 @@ def fetched_fields(result: Fetched) -> dict[str, Any]:
     }
 
 
-def tell_fetched(result: Fetched) -> int:
+def tell_fetched(result: FetchResult) -> int:
     """Say what came of a fetch; the exit status."""
     from emailsys.client.display.list_text import counted, weight
 

@@ -41,7 +41,7 @@ def import_(
 
     Messages that were imported before are not taken in again. If an import is cut short, repeat the command.
     """
-    from emailsys.client.archive.import_export import Importing
+    from emailsys.client.archive.import_export import Importer
     from emailsys.client.archive.values import ArchiveError
     from emailsys.client.display.list_text import counted
 
@@ -54,16 +54,16 @@ def import_(
             told.append(number)
             tell(f"{counted(number)} so far. {_GOES_ON}")
 
-    importing = Importing(session.mailbox.archive, place, progress)
+    importing = Importer(session.mailbox.archive, place, progress)
     try:
         for path in paths:
             match form or _form_of(path):
                 case "maildir":
-                    importing.take_maildir(path)
+                    importing.import_maildir(path)
                 case "mbox":
-                    importing.take_mbox(path)
+                    importing.import_mbox(path)
                 case _:
-                    importing.take_eml([path])
+                    importing.import_eml([path])
     except KeyboardInterrupt:
         tell(f"{counted(importing.added)} taken into {into} so far. {_GOES_ON}")
         raise

@@ -99,12 +99,12 @@ def search(
     emailsys mail search 'from:alice has:attachment newer:30d'
     emailsys mail search --keys tag:invoice | emailsys mail move - --to Archive
     """
-    from emailsys.client.archive.query import misread
+    from emailsys.client.archive.query import unknown_field_warning
 
     name = session.mailbox.accounts_file.find(account).name if account is not None else None
     text = " ".join(query)
     found = session.mailbox.archive.search(text, name, limit)
-    if warning := misread(text):
+    if warning := unknown_field_warning(text):
         tell(f"warning: {warning}")
     _print(session, found, as_json, only_keys, "nothing found", True)
 

@@ -29,7 +29,7 @@ from emailsys.client.accounts.values import (
     Security,
     Server,
 )
-from emailsys.client.base.process_lock import Claim
+from emailsys.client.base.process_lock import ProcessLock
 from emailsys.mail.address import parse
 
 T = TypeVar("T")
@@ -166,7 +166,7 @@ auth = "none"\nfingerprint = "12"\n[accounts."b d"]\n[accounts.third]\n"""
 
     def test_two_programs_do_not_change_the_file_at_once(self) -> None:
         self.file.put(WORK)
-        claim = Claim(self.path.with_suffix(".lock"))
+        claim = ProcessLock(self.path.with_suffix(".lock"))
         self.assertIn("is changing", str(self.assertRaises(AccountError, self.file.put, WORK)))
         claim.release()
 

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.client.accounts.blocking_secrets import CommandsSecrets, to_its_end
+from emailsys.client.accounts.blocking_secrets import CommandSecrets, run_to_completion
 from emailsys.client.accounts.values import Account, AccountError, Auth, SecretKind, SecretSource, Security, Server
 from emailsys.mail.address import parse
 
@@ -22,7 +22,7 @@ class SecretsInPlaceTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.asked: list[str] = []
-        self.secrets = CommandsSecrets(self.prompt)
+        self.secrets = CommandSecrets(self.prompt)
 
     async def prompt(self, text: str) -> str:
         self.asked.append(text)
@@ -35,7 +35,7 @@ class SecretsInPlaceTests(SynchronousTestCase):
 
     def test_a_person_is_asked_ahead_and_once(self) -> None:
         alice = account("alice", SecretKind.PROMPT)
-        self.secrets.get_ahead(*alice)
+        self.secrets.prefetch(*alice)
         self.assertEqual(len(self.asked), 1)
         self.assertEqual([self.secrets.get(*alice), self.secrets.get(*alice)], ["typed 1", "typed 1"])
         self.assertEqual(len(self.asked), 1)
@@ -47,9 +47,9 @@ class SecretsInPlaceTests(SynchronousTestCase):
         self.assertEqual(self.secrets.get(owner, server), "typed 2")
 
     def test_what_cannot_be_found_ahead_is_told_when_it_is_wanted(self) -> None:
-        nobody = CommandsSecrets()
+        nobody = CommandSecrets()
         alice = account("alice", SecretKind.PROMPT)
-        nobody.get_ahead(*alice)
+        nobody.prefetch(*alice)
         self.assertRaises(AccountError, nobody.get, *alice)
 
     def test_without_a_login_nobody_is_asked(self) -> None:
@@ -60,4 +60,4 @@ class SecretsInPlaceTests(SynchronousTestCase):
         async def waits() -> None:
             await Deferred()
 
-        self.assertRaises(AssertionError, to_its_end, waits())
+        self.assertRaises(AssertionError, run_to_completion, waits())

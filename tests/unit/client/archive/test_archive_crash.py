@@ -13,7 +13,7 @@ from typing import Any, Final
 from twisted.python.monkey import MonkeyPatcher
 
 from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.import_export import Importing
+from emailsys.client.archive.import_export import Importer
 from emailsys.client.archive.values import Addition, ArchiveError, ArchiveFull, Flag, Place
 from tests.unit.client.archive.test_archive import IN, ME, NOW, ArchiveCase, message
 
@@ -48,8 +48,8 @@ _ADDING: Final = """
 store.add_many([Addition(message(str(n)), IN, f"s{n}", Flag.FLAGGED, ("t",)) for n in range(3)])
 """
 _IMPORTING: Final = """
-from emailsys.client.archive.import_export import Importing
-Importing(store, IN).take_mbox(Path(sys.argv[1]).parent / "mbox")
+from emailsys.client.archive.import_export import Importer
+Importer(store, IN).import_mbox(Path(sys.argv[1]).parent / "mbox")
 """
 _MOVING: Final = """
 store.move([one.key for one in store.list(IN)], Place(ME, "Archive"))
@@ -110,8 +110,8 @@ class Killed(ArchiveCase):
         def check(archive: Archive) -> None:
             self.assertEqual([*archive._root.rglob(".*.part")], [])
             before = len(archive.list(IN))
-            importing = Importing(archive, IN)
-            importing.take_mbox(archive._root.parent / "mbox")
+            importing = Importer(archive, IN)
+            importing.import_mbox(archive._root.parent / "mbox")
             self.assertEqual((importing.here, importing.added), (before, 3 - before))
             self.assertEqual(sorted(one.subject for one in archive.search("hello")), ["0", "1", "1"])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.import_export import Importing
+from emailsys.client.archive.import_export import Importer
 from emailsys.client.archive.index import Index
 from emailsys.client.archive.values import TRASH, Addition, ArchiveError, Flag, Place
 from tests.unit.client.archive.test_archive import IN, ME, NOW, ArchiveCase, message
@@ -197,7 +197,7 @@ class FaultTests(ArchiveCase):
         mbox = self.root.parent / "mbox"
         mbox.write_bytes(b"".join(b"From x\n" + message(name) + b"\n" for name in ("a", "b", "b")))
         fresh = Counter((message(name), IN, Flag.NONE, ()) for name in ("a", "b", "b"))
-        self.each_fault(lambda archive: Importing(archive, IN).take_mbox(mbox), lambda before: before + fresh)
+        self.each_fault(lambda archive: Importer(archive, IN).import_mbox(mbox), lambda before: before + fresh)
 
     def test_marks_are_set_or_not(self) -> None:
         def done(before: Counter[Message]) -> Counter[Message]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.import_export import (
-    Importing,
+    Importer,
     export_eml,
     export_maildir,
     export_mbox,
@@ -27,10 +27,10 @@ class Exchange(ArchiveCase):
         folder.mkdir()
         return folder
 
-    def take_mbox(self, path: Path) -> int:
+    def import_mbox(self, path: Path) -> int:
         """Import an mbox file; returns how many messages were added."""
-        importing = Importing(self.archive, IN)
-        importing.take_mbox(path)
+        importing = Importer(self.archive, IN)
+        importing.import_mbox(path)
         return importing.added
 
     def all_octets(self, archive: Archive) -> list[bytes]:
@@ -45,11 +45,11 @@ class Exchange(ArchiveCase):
         self.assertEqual(len(list(folder.glob("*.eml"))), 4)
         self.archive.delete(keys)
         paths = [path for path in sorted(folder.glob("*.eml")) if "(2)" not in path.name]
-        importing = Importing(self.archive, IN)
-        importing.take_eml(paths)
+        importing = Importer(self.archive, IN)
+        importing.import_eml(paths)
         self.assertEqual((importing.added, importing.here, self.all_octets(self.archive)), (3, 0, before))
-        importing = Importing(self.archive, IN)
-        importing.take_eml([folder])
+        importing = Importer(self.archive, IN)
+        importing.import_eml([folder])
         self.assertEqual((importing.added, importing.here), (1, 3), "two files of the same octets are two messages")
 
     def test_a_maildir_keeps_its_flags_and_is_taken_in_once(self) -> None:
@@ -62,12 +62,12 @@ class Exchange(ArchiveCase):
         (folder / "box" / "new" / ".x").write_bytes(b"hidden")
         self.archive.delete([key])
         for counts in ((2, 0), (0, 2)):
-            importing = Importing(self.archive, IN)
-            importing.take_maildir(folder / "box")
+            importing = Importer(self.archive, IN)
+            importing.import_maildir(folder / "box")
             self.assertEqual((importing.added, importing.here), counts)
         found = {one.subject: one.flags for one in self.archive.list(IN)}
         self.assertEqual(found, {"one": Flag.SEEN | Flag.ANSWERED, "new": Flag.NONE})
-        self.assertRaises(ArchiveError, Importing(self.archive, IN).take_maildir, folder)
+        self.assertRaises(ArchiveError, Importer(self.archive, IN).import_maildir, folder)
 
     def test_an_mbox_keeps_lines_that_begin_with_from(self) -> None:
         text = "From me to you\r\n>From them\r\n\r\nFrom: x"
@@ -81,25 +81,25 @@ class Exchange(ArchiveCase):
             [octets for _, octets in found], [message(text=text).replace(b"\r\n", b"\n"), b"Subject: no line end\n"]
         )
         self.assertEqual(found[0][0], self.archive.get(key).date)
-        self.assertEqual(self.take_mbox(path), 2)
+        self.assertEqual(self.import_mbox(path), 2)
 
     def test_mboxes_of_other_programs_are_read(self) -> None:
         path = self.folder() / "mbox"
         path.write_bytes(
             b"From x\r\nStatus: RO\r\n\r\nbody\r\n\r\nFrom y Mon Nov  3 10:00:00 2025\nSubject: y\n\nz\nFrom z\n"
         )
-        self.assertEqual(self.take_mbox(path), 2)
+        self.assertEqual(self.import_mbox(path), 2)
         self.assertEqual({one.flags for one in self.archive.list(IN)}, {Flag.SEEN, Flag.NONE})
         path.write_bytes(b"Subject: no mbox\n\n")
-        self.assertRaises(ArchiveError, self.take_mbox, path)
-        self.assertRaises(ArchiveError, self.take_mbox, Path(os.devnull))
+        self.assertRaises(ArchiveError, self.import_mbox, path)
+        self.assertRaises(ArchiveError, self.import_mbox, Path(os.devnull))
 
     def test_many_messages_are_kept_in_portions(self) -> None:
         path = self.folder() / "mbox"
         path.write_bytes(b"From x\nSubject: y\n\nz\n\n" * 501)
         told: list[int] = []
-        importing = Importing(self.archive, IN, told.append)
-        importing.take_mbox(path)
+        importing = Importer(self.archive, IN, told.append)
+        importing.import_mbox(path)
         self.assertEqual((importing.added, told, self.archive.folders()[0].messages), (501, [500], 501))
 
     def test_an_import_that_is_cut_short_goes_on_where_it_stopped(self) -> None:
@@ -119,12 +119,12 @@ class Exchange(ArchiveCase):
                 original(source, target)
 
             replacing = self.patch(os, "replace", stopping)
-            importing = Importing(self.archive, IN)
-            self.assertRaises(raised, importing.take_mbox, path)
+            importing = Importer(self.archive, IN)
+            self.assertRaises(raised, importing.import_mbox, path)
             replacing.restore()
             self.assertEqual(importing.added + importing.here, 500 * (number + 1))
-        importing = Importing(self.archive, IN)
-        importing.take_mbox(path)
+        importing = Importer(self.archive, IN)
+        importing.import_mbox(path)
         self.assertEqual(importing.added + importing.here, 1200)
         subjects = Counter(one.subject for one in self.archive.list(IN, 2000))
         self.assertEqual(subjects, Counter({str(number): 2 for number in range(600)}))

@@ -15,7 +15,7 @@ from emailsys.client.archive.files import rewrite, spool_at
 from emailsys.client.archive.parts import Parts
 from emailsys.client.archive.staging import ARRIVING, Staging
 from emailsys.client.archive.values import Addition, ArchiveError, Place
-from emailsys.client.base.process_lock import Claim, Claimed
+from emailsys.client.base.process_lock import LockTaken, ProcessLock
 from tests.unit.client.archive.test_archive import IN, ME, NOW, ArchiveCase, message
 
 _CHECKOUT: Final = str(Path(__file__).resolve().parents[4])
@@ -140,11 +140,11 @@ class UnfinishedMessages(ArchiveCase):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         writing = self.patch(os, "write", full)
-        claim = Claim(path)
+        claim = ProcessLock(path)
         writing.restore()
-        self.assertRaises(Claimed, Claim, path)
+        self.assertRaises(LockTaken, ProcessLock, path)
         claim.remove()
-        Claim(path).remove()
+        ProcessLock(path).remove()
         self.assertFalse(path.exists())
 
     def test_an_archive_that_is_closed_gives_its_names_back(self) -> None:

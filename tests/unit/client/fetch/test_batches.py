@@ -9,7 +9,7 @@ from threading import Event
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.client.archive.values import ArchiveFull
-from emailsys.client.fetch.batches import Arriving, Intake
+from emailsys.client.fetch.batches import BatchQueue, IncomingMessage
 
 
 class IntakeTests(SynchronousTestCase):
@@ -19,19 +19,19 @@ class IntakeTests(SynchronousTestCase):
         self.begun: list[Callable[[], None]] = []
         self.kept: list[list[int]] = []
         self.full = False
-        self.intake = Intake(self.keep, self.tell, self.begun.append)
+        self.intake = BatchQueue(self.keep, self.tell, self.begun.append)
 
-    def keep(self, batch: Sequence[Arriving]) -> Sequence[str]:
+    def keep(self, batch: Sequence[IncomingMessage]) -> Sequence[str]:
         if self.full:
             raise ArchiveFull("full")
         return [one.uid for one in batch]
 
-    def tell(self, batch: Sequence[Arriving], keys: Sequence[str]) -> None:
+    def tell(self, batch: Sequence[IncomingMessage], keys: Sequence[str]) -> None:
         self.kept.append([one.number for one in batch])
 
     def arrive(self, first: int, last: int) -> None:
         for number in range(first, last):
-            self.intake.add(Arriving(number, str(number), [b"x"], 1))
+            self.intake.add(IncomingMessage(number, str(number), [b"x"], 1))
 
     def end(self, at: int) -> None:
         self.begun.pop(at)()
@@ -69,11 +69,11 @@ class IntakeTests(SynchronousTestCase):
     def test_what_waits_is_dropped_at_the_end_and_what_is_being_kept_is_kept(self) -> None:
         go_on = Event()
 
-        def keep(batch: Sequence[Arriving]) -> Sequence[str]:
+        def keep(batch: Sequence[IncomingMessage]) -> Sequence[str]:
             go_on.wait(30)
             return [one.uid for one in batch]
 
-        self.intake = Intake(keep, self.tell)
+        self.intake = BatchQueue(keep, self.tell)
         self.arrive(0, 10)
         with ThreadPoolExecutor(1) as other:
             closing = other.submit(self.intake.close)
@@ -86,14 +86,14 @@ class IntakeTests(SynchronousTestCase):
         """A disk that is slower than the server does not fill the memory."""
         go_on = Event()
 
-        def keep(batch: Sequence[Arriving]) -> Sequence[str]:
+        def keep(batch: Sequence[IncomingMessage]) -> Sequence[str]:
             go_on.wait(30)
             return [one.uid for one in batch]
 
-        slow = Intake(keep, self.tell)
+        slow = BatchQueue(keep, self.tell)
         self.addCleanup(slow.close)
         with ThreadPoolExecutor(1) as reader:
-            large = Arriving(1, "large", [b""], 20 * 1024 * 1024)
+            large = IncomingMessage(1, "large", [b""], 20 * 1024 * 1024)
             reading = reader.submit(slow.add, large)
             self.assertRaises(TimeoutError, reading.result, 0.05)
             go_on.set()

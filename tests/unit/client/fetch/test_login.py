@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.client.accounts.blocking_secrets import CommandsSecrets
+from emailsys.client.accounts.blocking_secrets import CommandSecrets
 from emailsys.client.accounts.values import Account, SecretKind, SecretSource, Security, Server
 from emailsys.client.fetch.login import open_maildrop
 from emailsys.client.fetch.values import FetchError
@@ -24,7 +24,7 @@ class OpeningTests(SynchronousTestCase):
     def refused(self, server: Server, *heard: bytes) -> tuple[str, ScriptedStream]:
         stream = ScriptedStream(*heard)
         account = Account("alice", ALICE, pop3=server)
-        error = self.assertRaises(FetchError, open_maildrop, is_a_stream(stream), account, CommandsSecrets())
+        error = self.assertRaises(FetchError, open_maildrop, is_a_stream(stream), account, CommandSecrets())
         return str(error), stream
 
     def test_without_a_password_nobody_is_called(self) -> None:
@@ -47,6 +47,6 @@ class OpeningTests(SynchronousTestCase):
         stream = ScriptedStream(*answers)
         stream.peer_host = "192.0.2.1"
         account = Account("alice", ALICE, pop3=replace(server, host="pop.test"))
-        error = self.assertRaises(FetchError, open_maildrop, is_a_stream(stream), account, CommandsSecrets())
+        error = self.assertRaises(FetchError, open_maildrop, is_a_stream(stream), account, CommandSecrets())
         self.assertIn("in the clear", str(error))
         self.assertEqual((stream.said, stream.steps[-1]), (b"CAPA\r\n", "close"))

@@ -92,9 +92,9 @@ class ConnectionTests(SynchronousTestCase):
             self.assertEqual(self.stream.granted, POP3Timeouts().login)
 
     def test_utf8_is_asked_for_where_it_is_offered(self) -> None:
-        self.connected(b"+OK\r\n").say_utf8()
+        self.connected(b"+OK\r\n").enable_utf8()
         self.assertEqual(self.stream.said, b"UTF8\r\n")
-        self.connected(capa=b"-ERR\r\n").say_utf8()
+        self.connected(capa=b"-ERR\r\n").enable_utf8()
         self.assertEqual(self.stream.said, b"")
 
     def test_ids_and_sizes_are_asked_for_together(self) -> None:

@@ -17,7 +17,7 @@ from emailsys.client.accounts.values import Account, SecretKind, SecretSource, S
 from emailsys.client.archive.values import INBOX, Addition, Flag, Place, Summary
 from emailsys.client.compose.draft import Attachment, Draft
 from emailsys.client.compose.message_builder import build
-from emailsys.client.fetch.values import Fetched, Progress, Stage
+from emailsys.client.fetch.values import FetchResult, Progress, Stage
 from emailsys.client.mailbox import Folders, UserMailbox
 from emailsys.client.screen.app import MailApp
 from emailsys.client.send.sender import SendProgress, Sent
@@ -61,13 +61,13 @@ class PostalFake:
         #: Set to hold what is being sent.
         self.gate: asyncio.Event | None = None
 
-    async def fetch(self, accounts: Sequence[Account], tell: Callable[[Progress], None]) -> Sequence[Fetched]:
+    async def fetch(self, accounts: Sequence[Account], tell: Callable[[Progress], None]) -> Sequence[FetchResult]:
         """What waits comes into the first account."""
         first, *others = accounts
         tell(Progress(first.name, Stage.FETCHING, 1, len(self.waiting), 10, 20))
         keys = self._mailbox.archive.add_many([Addition(one, Place(first.name, INBOX)) for one in self.waiting])
         self.waiting = []
-        return [Fetched(first.name, tuple(keys), problem=self.problem), *(Fetched(one.name) for one in others)]
+        return [FetchResult(first.name, tuple(keys), problem=self.problem), *(FetchResult(one.name) for one in others)]
 
     async def send(self, account: Account, key: str, tell: Callable[[SendProgress], None]) -> Sent:
         """It is taken, once the gate is open."""
