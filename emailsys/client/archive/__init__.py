@@ -1,1 +1,1 @@
-"""The local store of the client: one .eml a message, and an index that can be made anew from the files."""
+"""Local message store of the client: one .eml file per message, and an index that can be rebuilt from the files."""

@@ -1,4 +1,4 @@
-"""The local store as the rest of the client sees it."""
+"""Public interface of the local store."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ from emailsys.client.base.folders import make_folder, make_folders, sync_folder
 from emailsys.client.text.file_names import safe_name
 from emailsys.mail.message.mailboxes import Mailbox
 
-#: The file of the index below the store's folder.
+#: File name of the index in the store's folder.
 INDEX: Final = "index.sqlite"
 _LOCK: Final = ".lock"
-# In the note of a message that went to Trash: where it lay before.
+# Key in the note of a message in Trash: the folder it came from.
 _WAS_IN: Final = "was_in"
 
 
 class Archive:
-    """All accounts' messages below one folder. Every method may be called from any thread and blocks until done.
+    """The messages of all accounts, below one folder. Any thread may call any method; methods block until done.
 
-    Several processes may have the same folder open. All methods that write raise ArchiveError (ArchiveFull for a full
-    disk) and then have changed nothing that can be seen.
+    Several processes may have the same folder open. Methods that write raise ArchiveError, or ArchiveFull if the disk
+    is full. After an error, no change is visible.
     """
 
     def __init__(self, root: Path, now: Callable[[], datetime]) -> None:
-        """Open the store at `root`, which is made if it is not there (mode 0700).
+        """Open the store at `root`. Create the folder, mode 0700, if it does not exist.
 
-        An index that is not there, is damaged or of another version is made anew from the files.
+        If the index is missing, damaged, or of another version, it is rebuilt from the files.
 
         @param now: the current moment, with time zone.
         """
@@ -91,18 +91,18 @@ class Archive:
             return Index(path)
 
     def close(self) -> None:
-        """Close the index. The files need no closing."""
+        """Close the index, the lock file, and the staging threads."""
         self._staging.close()
         self._index.close()
         self._lock.close()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Hold the write lock over an index that agrees with the files."""
+        """Hold the write lock, after the index has been brought up to date with the files."""
         with translated_disk_errors(), translated_index_errors(), self._lock.held():
             catch_up(self._root, self._index, everything=self._lock.is_dirty)
             self._lock.is_dirty = False
-            # If what follows fails half-way, or the process dies, the next writer compares files and index.
+            # If the body fails or the process dies, the next writer compares files and index.
             try:
                 yield
             except BaseException:
@@ -112,15 +112,15 @@ class Archive:
     # Folders
 
     def add_account(self, account: str) -> None:
-        """Make the standard folders of an account; does nothing where they are."""
+        """Create the standard folders of an account that do not exist yet."""
         self._add_folders([Place(account, folder) for folder in STANDARD_FOLDERS])
 
     def accounts(self) -> Sequence[str]:
-        """The accounts that have folders."""
+        """Return the accounts that have folders, sorted."""
         return sorted({count.place.account for count in self.folders()})
 
     def folders(self, account: str | None = None) -> Sequence[FolderCount]:
-        """The folders of one account or of all, standard ones first, with counts."""
+        """Return the folders of one account or of all, with message counts, standard folders first."""
         with translated_index_errors():
             rows = self._index.connection.execute(
                 """SELECT account, name, (SELECT count(*) FROM messages m WHERE m.folder = f.folder),
@@ -133,14 +133,14 @@ class Archive:
         return [FolderCount(Place(row[0], row[1]), row[2], row[3]) for row in rows]
 
     def add_folder(self, place: Place) -> None:
-        """Make a folder; does nothing where it is. @raise ArchiveError: the name cannot be a folder's."""
+        """Create a folder if it does not exist. @raise ArchiveError: the name is not a valid folder name."""
         self._add_folders([place])
 
     def _add_folders(self, places: Sequence[Place]) -> None:
         for name in {name for place in places for name in (place.account, place.folder)}:
             if safe_name(name, max_octets=120) != name:
                 raise ArchiveError(f"{name!r} cannot be the name of a folder")
-        if all(map(self._is_there, places)):
+        if all(map(self._has_folder, places)):
             return
         with self._writing():
             make_folders(folder_path(self._root, place) for place in places)
@@ -149,8 +149,8 @@ class Archive:
                     self._index.folder(connection, place)
 
     def rename_folder(self, place: Place, name: str) -> None:
-        """Rename a folder of one's own. @raise ArchiveError: it is a standard one, or the name is taken or no name."""
-        self._own_folder(place)
+        """Rename a custom folder. @raise ArchiveError: the folder is standard, or the name is taken or invalid."""
+        self._require_custom_folder(place)
         if safe_name(name, max_octets=120) != name or name in STANDARD_FOLDERS:
             raise ArchiveError(f"{name!r} cannot be the name of a folder of one's own")
         with self._writing():
@@ -165,8 +165,8 @@ class Archive:
                 )
 
     def remove_folder(self, place: Place) -> None:
-        """Remove a folder of one's own. @raise ArchiveError: it is a standard one, or it is not empty."""
-        self._own_folder(place)
+        """Remove a custom folder. @raise ArchiveError: the folder is standard or not empty."""
+        self._require_custom_folder(place)
         with self._writing():
             folder = folder_path(self._root, place)
             if any(map(is_message, os.listdir(folder))):
@@ -177,39 +177,38 @@ class Archive:
             with self._index.transaction() as connection:
                 connection.execute("DELETE FROM folders WHERE account = ? AND name = ?", (place.account, place.folder))
 
-    def _own_folder(self, place: Place) -> None:
-        self._folder(place)
+    def _require_custom_folder(self, place: Place) -> None:
+        self._require_folder(place)
         if place.folder in STANDARD_FOLDERS:
             raise ArchiveError(f"{place.folder} is a folder every account has")
 
-    def _is_there(self, place: Place) -> bool:
+    def _has_folder(self, place: Place) -> bool:
         with translated_index_errors():
             row = self._index.connection.execute(
                 "SELECT 1 FROM folders WHERE account = ? AND name = ?", (place.account, place.folder)
             ).fetchone()
         return row is not None and folder_path(self._root, place).is_dir()
 
-    def _folder(self, place: Place) -> None:
-        """@raise NoSuchFolder: there is none."""
-        if not self._is_there(place):
+    def _require_folder(self, place: Place) -> None:
+        """@raise NoSuchFolder: the account has no such folder."""
+        if not self._has_folder(place):
             raise NoSuchFolder(f"{place.account} has no folder {place.folder!r}")
 
-    # Keeping
+    # Adding
 
     def add(self, addition: Addition) -> str:
-        """Keep one message; returns its key once file and folder are on disk."""
+        """Add one message. Return its key once file and folder are on disk."""
         return self.add_many([addition])[0]
 
     def add_many(self, additions: Sequence[Addition]) -> list[str]:
-        """Keep messages in one go, much faster than one by one; returns once all files and folders are on disk.
+        """Add messages in one batch, much faster than one by one. Return once all files and folders are on disk.
 
-        The keys are in the same order; a source that is kept already gives the key of the message that is there.
-
-        @raise NoSuchFolder: and nothing is kept.
-        @raise ArchiveFull: and nothing is kept.
+        @return: the keys, in the same order. A source that is already stored gives the key of its message.
+        @raise NoSuchFolder: nothing was added.
+        @raise ArchiveFull: nothing was added.
         """
         for place in {addition.place for addition in additions}:
-            self._folder(place)
+            self._require_folder(place)
         with self.writer() as writer:
             return writer.add(additions)
 
@@ -221,21 +220,21 @@ class Archive:
         return Writer(self._root, self._index, self._staging, self._writing, self._now, seconds)
 
     def known(self, sources: Iterable[str]) -> dict[str, str]:
-        """Those of the sources whose messages are here, with their keys."""
+        """Return the sources whose messages are stored, with their keys."""
         keys = {source: new_key(source) for source in sources}
         with translated_index_errors():
             here = self._index.existing_keys([*keys.values()])
         return {source: key for source, key in keys.items() if key in here}
 
     def replace(self, key: str, octets: bytes) -> None:
-        """Put other octets in a message's place, at once or not at all (drafts)."""
+        """Replace a message's octets atomically. Drafts use this."""
         with self._writing():
             self._changes.replace(self.get(key).key, octets, self._now())
 
     # Reading
 
     def get(self, key: str) -> Summary:
-        """The message whose key begins so. @raise NoSuchMessage: there is none, or several."""
+        """Return the message whose key has that prefix. @raise NoSuchMessage: no message has it, or several have."""
         with translated_index_errors():
             found = self._index.summaries("m.key >= ? AND m.key < ?", (key, f"{key}~"), 2) if key else []
         if len(found) != 1:
@@ -243,12 +242,12 @@ class Archive:
         return found[0]
 
     def _each(self, keys: Iterable[str]) -> Sequence[Summary]:
-        """The messages of the keys, each once."""
+        """Return the messages of the keys, without duplicates."""
         found = {one.key: one for one in map(self.get, keys)}
         return [*found.values()]
 
     def octets(self, key: str) -> bytes:
-        """The message, exactly as it came. @raise NoSuchMessage: there is none, or its file went away."""
+        """Return a message exactly as it was received. @raise NoSuchMessage: the message or its file does not exist."""
         for _attempt in range(2):
             try:
                 return self.path(key).read_bytes()
@@ -259,7 +258,7 @@ class Archive:
         raise NoSuchMessage(f"the file of message {key!r} is not there")
 
     def path(self, key: str) -> Path:
-        """Its file. @raise NoSuchMessage: there is none."""
+        """Return the path of a message's file. @raise NoSuchMessage: there is no such message."""
         with translated_index_errors():
             location = self._index.location(self.get(key).key)
         if location is None:
@@ -267,7 +266,10 @@ class Archive:
         return folder_path(self._root, location[0]) / location[1]
 
     def list(self, place: Place, limit: int = 100, below: int | None = None) -> Sequence[Summary]:
-        """Messages of a folder, the newest first. @param below: only those whose `order` is smaller (the next page)."""
+        """List the messages of a folder, newest first.
+
+        @param below: list only messages with a smaller `order`: the next page.
+        """
         with translated_index_errors():
             return self._index.summaries(
                 "m.folder = (SELECT folder FROM folders WHERE account = ? AND name = ?) AND m.id < ?",
@@ -278,20 +280,21 @@ class Archive:
     def search(
         self, query: str, account: str | None = None, limit: int = 100, below: int | None = None
     ) -> Sequence[Summary]:
-        """Messages that the query finds, the newest first; those in Trash only where a folder is named.
+        """Search messages, newest first. Trash is searched only if the query names a folder.
 
-        @raise BadQuery: with what is wrong.
+        @param below: find only messages with a smaller `order`: the next page.
+        @raise BadQuery: the query is invalid; the message says why.
         """
         with translated_index_errors():
-            return self._index.found(parse_query(query, self._now()), account, limit, below)
+            return self._index.search(parse_query(query, self._now()), account, limit, below)
 
     def thread(self, key: str) -> Sequence[Summary]:
-        """The conversation a message belongs to, the oldest first."""
+        """Return the conversation of a message, oldest first, at most 1,000 messages."""
         with translated_index_errors():
             return self._index.summaries("m.thread = ?", (self.get(key).thread,), 1_000, oldest_first=True)
 
     def people(self, typed: str, limit: int = 8) -> Sequence[Mailbox]:
-        """Whom the beginning of a name or an address may mean: those written to first, then those mail came from."""
+        """Complete a name or an address: people you wrote to come first, then people who wrote to you."""
         with translated_index_errors():
             return find(self._index.connection, typed, limit)
 
@@ -302,11 +305,11 @@ class Archive:
             self._changes.mark([one.key for one in self._each(keys)], change)
 
     def set_flags(self, keys: Iterable[str], add: Flag = Flag.NONE, remove: Flag = Flag.NONE) -> None:
-        """Set and clear flags; on disk when this returns."""
+        """Set and clear flags. They are on disk when this returns."""
         self._mark(keys, lambda marks: changed(marks, flags=(marks.flags | add) & ~remove))
 
     def set_tags(self, keys: Iterable[str], add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
-        """Add and remove tags; on disk when this returns. @raise ArchiveError: a tag is not one word."""
+        """Add and remove tags. They are on disk when this returns. @raise ArchiveError: a tag is not one word."""
         wanted, unwanted = set(add), set(remove)
         for tag in wanted:
             if not tag or len(tag) > 100 or not tag.isprintable() or " " in tag:
@@ -314,14 +317,14 @@ class Archive:
         self._mark(keys, lambda marks: changed(marks, tags=tuple(sorted({*marks.tags, *wanted} - unwanted))))
 
     def tags(self) -> dict[str, int]:
-        """All tags in use, each with how many messages bear it."""
+        """Return all tags in use, with the number of their messages."""
         with translated_index_errors():
             return dict(
                 self._index.connection.execute("SELECT tag, count(*) FROM tags JOIN messages USING (key) GROUP BY tag")
             )
 
     def set_note(self, key: str, note: Mapping[str, Any] | None) -> None:
-        """Put another note to a message, or take it away; on disk when this returns."""
+        """Replace or remove the note of a message. The change is on disk when this returns."""
         self._mark([key], lambda marks: changed(marks, note=note))
 
     def note(self, key: str) -> Mapping[str, Any] | None:
@@ -332,8 +335,8 @@ class Archive:
     # Moving
 
     def move(self, keys: Iterable[str], place: Place) -> None:
-        """Move messages to a folder, of another account too; on disk when this returns."""
-        self._folder(place)
+        """Move messages to a folder, also of another account. The move is on disk when this returns."""
+        self._require_folder(place)
         with self._writing():
             found = self._each(keys)
             if place.folder == TRASH:
@@ -350,13 +353,13 @@ class Archive:
             self._changes.mark(keys, lambda marks, noted=noted: changed(marks, note={**(marks.note or {}), **noted}))  # type: ignore[misc]
 
     def folder_before_trash(self, key: str) -> str | None:
-        """The folder that a message lay in before it went to Trash; None where that is not known, or no more."""
+        """Return the folder a message was in before Trash, or None if it is unknown or no longer exists."""
         folder = (self.note(key) or {}).get(_WAS_IN)
         place = Place(self.get(key).place.account, str(folder))
-        return place.folder if folder is not None and self._is_there(place) else None
+        return place.folder if folder is not None and self._has_folder(place) else None
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Move messages to their account's Trash; those that are there go for good."""
+        """Move messages to their account's Trash. Messages already in Trash are deleted permanently."""
         with self._writing():
             found = self._each(keys)
             trashed = [(one.key, Place(one.place.account, TRASH)) for one in found if one.place.folder != TRASH]
@@ -372,7 +375,7 @@ class Archive:
             self._changes.remove([one.key for one in self._each(keys)])
 
     def empty_trash(self, account: str, before: datetime | None = None) -> int:
-        """Remove what is in Trash for good, or what arrived before a moment; returns how many messages that was."""
+        """Delete the messages in Trash permanently, or those that arrived before a moment. Return their number."""
         with self._writing():
             rows = self._index.connection.execute(
                 """SELECT key FROM messages m JOIN folders f USING (folder)
@@ -385,15 +388,18 @@ class Archive:
     # The index
 
     def refresh(self) -> None:
-        """Take in what changed among the files behind the index's back."""
+        """Bring the index up to date with files that other programs changed."""
         with self._writing():
             pass
 
     def rebuild(self, progress: Progress | None = None) -> int:
-        """Make the index anew from the files; returns the number of messages. `progress` is told done and all."""
+        """Rebuild the index from the files. Return the number of messages.
+
+        @param progress: called with the number of files that are done, and of all files.
+        """
         with translated_disk_errors(), translated_index_errors(), self._lock.held():
             return rebuild(self._root, self._index, progress)
 
 
-# Above every number of a message.
+# Larger than every `order`.
 _MOST: Final = 1 << 62

@@ -1,4 +1,4 @@
-"""Files of the local store: written, synced, renamed, and the folder synced; names that people can read."""
+"""Files of the local store: durable writes and readable file names."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from emailsys.client.base.folders import sync_folder
 from emailsys.client.text.file_names import safe_name
 
 _NAMED: Final = re.compile(r".*\.([a-z2-7]{16})\.eml", re.S)
-#: The end of an unfinished file's name, which begins with a dot.
+#: Suffix of an unfinished file's name, which begins with a dot.
 PART: Final = ".part"
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-# More threads cost more than they bring.
+# More threads are slower.
 _SYNCING_THREADS: Final = 8
 _MAX_SUBJECT: Final = 90
 _MAX_SENDER: Final = 40
@@ -31,7 +31,7 @@ _MAX_SENDER: Final = 40
 
 @contextmanager
 def translated_disk_errors() -> Iterator[None]:
-    """Turn what the operating system refuses into ArchiveError, a full disk into ArchiveFull."""
+    """Translate OSError into ArchiveError, or into ArchiveFull if the disk is full."""
     try:
         yield
     except OSError as refused:
@@ -41,26 +41,26 @@ def translated_disk_errors() -> Iterator[None]:
 
 
 def new_key(source: str | None) -> str:
-    """The key of a new message: of a source always the same, else random; 80 bits."""
+    """Return the key of a new message, 80 bits: derived from its source, or random without one."""
     octets = hashlib.sha256(source.encode()).digest()[:10] if source is not None else secrets.token_bytes(10)
     return b32encode(octets).decode("ascii").lower()
 
 
 def key_of(name: str) -> str | None:
-    """The key that a file name bears."""
+    """Return the key in a file name, or None."""
     found = _NAMED.fullmatch(name)
     return found[1] if found else None
 
 
 def file_name(key: str, date: datetime, sender: str, subject: str) -> str:
-    """A name that tells a person what is in the file, sorts by date, and bears the key."""
-    who = safe_name(sender, "unknown", _MAX_SENDER)
-    what = safe_name(subject.replace("/", "-"), "no subject", _MAX_SUBJECT)
-    return f"{date.astimezone(UTC):%Y-%m-%d %H%M} {who} - {what}.{key}.eml"
+    """Return a readable file name that starts with the date and contains the key."""
+    author = safe_name(sender, "unknown", _MAX_SENDER)
+    title = safe_name(subject.replace("/", "-"), "no subject", _MAX_SUBJECT)
+    return f"{date.astimezone(UTC):%Y-%m-%d %H%M} {author} - {title}.{key}.eml"
 
 
 def with_key(name: str, key: str) -> str:
-    """A file name from elsewhere, with a key."""
+    """Insert a key into the name of a file that another program made."""
     stem = name.removesuffix(".eml")
     old = key_of(name)
     if old is not None:
@@ -69,38 +69,38 @@ def with_key(name: str, key: str) -> str:
 
 
 class Spool:
-    """A message on its way to the disk: a hidden file, until it is named."""
+    """A hidden temporary file that holds a message until it gets its final name."""
 
     def __init__(self, path: str, descriptor: int = -1) -> None:
-        """@param descriptor: open for writing; below zero where all is written and synced already."""
+        """@param descriptor: open for writing; negative if the file is already written and synced."""
         self.path = path
         self._descriptor = descriptor
-        # Or gone, or another's: then there is nothing to drop any more, either.
+        # True also if the file is gone or belongs to another process: `drop` has nothing to remove.
         self._is_named = False
 
     def write(self, octets: bytes) -> None:
-        """Add octets. @raise OSError: not all of them are there."""
+        """Append octets. @raise OSError: not all octets were written."""
         view = memoryview(octets)
         while view:
             view = view[os.write(self._descriptor, view) :]
 
     def date(self, moment: datetime) -> None:
-        """Give the file the time of that moment."""
+        """Set the modification time."""
         seconds = moment.timestamp()
         os.utime(self._descriptor if os.utime in os.supports_fd else self.path, (seconds, seconds))
 
     def start_writeback(self) -> None:
-        """Let the disk begin with what was written, and do not wait for it.
+        """Start writing to disk what was written so far, without waiting for it.
 
-        A file system that allocates late would begin in `sync`, and write its journal anew for each file. Where many
-        files were handed over, the first sync waits for all of them: a thousand take a fifth of the time.
+        A file system with delayed allocation would start in `sync`, and commit its journal once per file. After
+        writeback of many files has started, the first sync waits for all of them: 1,000 take a fifth of the time.
         """
         if sys.platform == "linux" and self._descriptor >= 0:
-            # What is not needed in memory any more is written back at once.
+            # Linux writes pages back at once when they are no longer needed in memory.
             os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def sync(self) -> None:
-        """Return when the octets are on disk; nothing can be written afterwards."""
+        """Sync and close the file. Return when the octets are on disk."""
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             try:
@@ -109,16 +109,16 @@ class Spool:
                 os.close(descriptor)
 
     def name(self, path: str | Path) -> None:
-        """Give it the name under which it counts; what bore that name is replaced. @raise OSError: it has not."""
+        """Rename the file to its final name, and replace a file of that name. @raise OSError: it was not renamed."""
         os.replace(self.path, path)
         self._is_named = True
 
     def mark_named(self) -> None:
-        """Another process has named it, or dropped it."""
+        """Record that another process has named or removed the file."""
         self._is_named = True
 
     def drop(self) -> None:
-        """Forget the message. Does nothing after it was named or dropped."""
+        """Remove the temporary file. Does nothing after it was named or removed."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -129,11 +129,11 @@ class Spool:
 
 
 def spool_at(path: str, octets: bytes, arrived: datetime | None = None) -> Spool:
-    """A spool with all of a message.
+    """Write a message to a new temporary file.
 
-    @param path: a name that no file has.
-    @param arrived: the time of the file, else now.
-    @raise ArchiveError: the folder is not there or cannot be written.
+    @param path: no file of that name exists.
+    @param arrived: the modification time; None for now.
+    @raise ArchiveError: the folder does not exist or is not writable.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     with translated_disk_errors():
@@ -150,26 +150,26 @@ def spool_at(path: str, octets: bytes, arrived: datetime | None = None) -> Spool
 
 
 class SyncThreads:
-    """Several syncs at once, which share the commits of the file system's journal."""
+    """Threads that sync files in parallel, so that files share commits of the file system's journal."""
 
     def __init__(self) -> None:
-        # Imports logging, which whoever only writes a file does without.
+        # This imports logging. Callers that only write a file avoid that cost.
         from concurrent.futures import ThreadPoolExecutor
 
         self._threads = ThreadPoolExecutor(_SYNCING_THREADS, thread_name_prefix="sync")
 
     def sync(self, spools: Sequence[Spool]) -> None:
-        """Return when all of them are on disk. @raise OSError: one is not."""
+        """Sync spools. Return when all are on disk. @raise OSError: a sync failed."""
         if len(spools) < 4:
             _sync_each(spools)
             return
-        # A share for each thread: to hand over message by message costs more than to sync it, on a fast disk.
+        # One share per thread: on a fast disk, a task for each message costs more than its sync.
         shares = [spools[first::_SYNCING_THREADS] for first in range(_SYNCING_THREADS)]
         for _done in self._threads.map(_sync_each, shares):
             pass
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         self._threads.shutdown()
 
 
@@ -179,12 +179,12 @@ def _sync_each(spools: Sequence[Spool]) -> None:
 
 
 def is_message(name: str) -> bool:
-    """Whether a file of that name is a message."""
+    """Whether a file name is that of a message."""
     return name.endswith(".eml") and not name.startswith(".")
 
 
 def is_part(name: str) -> bool:
-    """Whether a file of that name is unfinished."""
+    """Whether a file name is that of an unfinished file."""
     return name.startswith(".") and name.endswith(PART)
 
 
@@ -193,7 +193,7 @@ def _part_prefix(path: Path) -> str:
 
 
 def remove_parts(folder: Path, prefix: str = ".") -> None:
-    """Remove unfinished files. Call it only while no other process can be writing them."""
+    """Remove unfinished files. Call this only while no other process can be writing them."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(prefix) and entry.name.endswith(PART):
@@ -202,9 +202,9 @@ def remove_parts(folder: Path, prefix: str = ".") -> None:
 
 
 def rewrite(path: Path, octets: bytes) -> None:
-    """As `write_whole`, for a caller whose lock keeps others from writing this file.
+    """Replace a file as `write_whole` does. The caller's lock keeps other processes from writing it.
 
-    A writer that died may have left an unfinished file, which is removed first.
+    Unfinished files that dead writers left are removed first.
     """
     with translated_disk_errors():
         remove_parts(path.parent, _part_prefix(path))
@@ -212,7 +212,7 @@ def rewrite(path: Path, octets: bytes) -> None:
 
 
 def write_whole(path: Path, octets: bytes) -> None:
-    """Put octets in a file's place, at once or not at all, synced."""
+    """Replace a file's content atomically, and sync file and folder. @raise ArchiveError: it was not replaced."""
     spool = spool_at(os.path.join(path.parent, f"{_part_prefix(path)}{secrets.token_hex(8)}{PART}"), octets)
     try:
         with translated_disk_errors():

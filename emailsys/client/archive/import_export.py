@@ -1,4 +1,4 @@
-"""Messages in and out of the local store: .eml files, mbox files, maildirs."""
+"""Import and export of messages: .eml files, mbox files, and maildirs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from emailsys.client.base.folders import make_folder, sync_folder
 from emailsys.client.text.file_names import numbered
 from emailsys.mail.trace_fields import date_time
 
-# Octets that are kept together: many small messages share their syncs, memory stays bounded.
+# Limits of a batch in octets and messages: small messages share syncs, and memory stays bounded.
 _BATCH_OCTETS: Final = 16 << 20
 _BATCH: Final = 500
 _ENVELOPE: Final = re.compile(rb"From [^\r\n]*\r?\n")
-# mboxrd: ">" before each line that begins with "From " behind any number of ">".
+# mboxrd quotes lines that start with "From ", or with ">" characters and "From ", by another ">".
 _QUOTED_FROM: Final = re.compile(rb"^>(>*From )", re.M)
 _FROM: Final = re.compile(rb"^(>*From )", re.M)
 _CRLF: Final = re.compile(rb"\r\n")
@@ -34,26 +34,26 @@ Progress = Callable[[int], None]
 
 
 class Importer:
-    """Takes mail from other programs' files into one folder.
+    """Imports mail of other programs into one folder.
 
-    Each message has a source, which is the same when it is imported again: what is here already is not taken in twice.
-    So the same import, repeated after it was cut short, goes on where it stopped.
+    A message that is imported again has the same source, and is not added twice. An interrupted import can therefore
+    be repeated, and continues where it stopped.
     """
 
     def __init__(self, archive: Archive, place: Place, progress: Progress | None = None) -> None:
-        """@param progress: called with the number of messages so far, after each portion but the last of a file."""
+        """@param progress: called with the number of messages so far, after each batch but the last."""
         self._archive = archive
         self._place = place
         self._progress = progress
-        # Two files with the same octets are two messages.
+        # Counts equal messages: two files with the same octets are two messages.
         self._copies: Counter[bytes] = Counter()
-        #: Messages that were taken in.
+        #: Number of messages that were added.
         self.added = 0
-        #: Messages that were here already.
-        self.here = 0
+        #: Number of messages that were already stored.
+        self.already_stored = 0
 
     def import_eml(self, paths: Sequence[Path]) -> None:
-        """Take in files of one message each, octet by octet. A folder stands for its .eml files."""
+        """Import files that contain one message each, unchanged. A folder stands for its .eml files."""
 
         def additions() -> Iterator[Addition]:
             for path in paths:
@@ -61,10 +61,10 @@ class Importer:
                     arrived = datetime.fromtimestamp(file.stat().st_mtime, UTC)
                     yield self._addition(file.read_bytes(), Flag.SEEN, arrived)
 
-        self._keep(additions())
+        self._add(additions())
 
     def import_maildir(self, path: Path) -> None:
-        """Take in a maildir's cur and new, with flags. @raise ArchiveError: it is no maildir."""
+        """Import `cur` and `new` of a maildir, with flags. @raise ArchiveError: the path is not a maildir."""
         if not (path / "cur").is_dir():
             raise ArchiveError(f"{path} is no maildir: it has no folder cur")
 
@@ -78,10 +78,10 @@ class Importer:
                         source = f"maildir:{self._place.account}:{path.name}:{unique}"
                         yield Addition(file.read_bytes(), self._place, source, flags_of(info), arrived=arrived)
 
-        self._keep(additions())
+        self._add(additions())
 
     def import_mbox(self, path: Path) -> None:
-        """Take in an mbox file. Lines keep the ends they have there. @raise ArchiveError: it is no mbox."""
+        """Import an mbox file. Line ends stay as they are. @raise ArchiveError: the file is not an mbox."""
 
         def additions() -> Iterator[Addition]:
             for moment, octets in mbox_messages(path):
@@ -89,7 +89,7 @@ class Importer:
                 seen = Flag.SEEN if status is not None and b"R" in status[1] else Flag.NONE
                 yield self._addition(octets, seen, moment)
 
-        self._keep(additions())
+        self._add(additions())
 
     def _addition(self, octets: bytes, flags: Flag, arrived: datetime | None) -> Addition:
         digest = hashlib.sha256(octets).digest()[:16]
@@ -98,33 +98,33 @@ class Importer:
         source = f"import:{where}:{digest.hex()}:{self._copies[digest]}"
         return Addition(octets, self._place, source, flags, arrived=arrived)
 
-    def _keep(self, additions: Iterable[Addition]) -> None:
-        waiting: list[Addition] = []
+    def _add(self, additions: Iterable[Addition]) -> None:
+        batch: list[Addition] = []
         octets = 0
         with translated_disk_errors():
             for addition in additions:
-                if octets >= _BATCH_OCTETS or len(waiting) >= _BATCH:
-                    self._flush(waiting)
-                    waiting, octets = [], 0
+                if octets >= _BATCH_OCTETS or len(batch) >= _BATCH:
+                    self._flush(batch)
+                    batch, octets = [], 0
                     if self._progress is not None:
-                        self._progress(self.added + self.here)
-                waiting.append(addition)
+                        self._progress(self.added + self.already_stored)
+                batch.append(addition)
                 octets += len(addition.octets)
-            self._flush(waiting)
+            self._flush(batch)
 
-    def _flush(self, waiting: Sequence[Addition]) -> None:
-        known = self._archive.known(one.source for one in waiting if one.source is not None)
-        fresh = [one for one in waiting if one.source not in known]
+    def _flush(self, batch: Sequence[Addition]) -> None:
+        known = self._archive.known(one.source for one in batch if one.source is not None)
+        fresh = [one for one in batch if one.source not in known]
         if fresh:
             self._archive.add_many(fresh)
         self.added += len(fresh)
-        self.here += len(waiting) - len(fresh)
+        self.already_stored += len(batch) - len(fresh)
 
 
 def mbox_messages(path: Path) -> Iterator[tuple[datetime | None, bytes]]:
-    """The messages of an mbox file, with the date of the line before each where it has one.
+    """Iterate over the messages of an mbox file, each with the date of its From line, or None.
 
-    A message begins at "From " after an empty line or at the beginning; ">From " is unquoted as mboxrd has it.
+    A message starts with a "From " line at the beginning or after an empty line. ">From " is unquoted as in mboxrd.
     """
     lines: list[bytes] = []
     moment: datetime | None = None
@@ -145,14 +145,14 @@ def mbox_messages(path: Path) -> Iterator[tuple[datetime | None, bytes]]:
 
 
 def _unquoted(lines: list[bytes]) -> bytes:
-    # The empty line before the next message is the mbox's, not the message's.
+    # The empty line before the next From line is part of the mbox format, not of the message.
     if lines and lines[-1] in (b"\n", b"\r\n"):
         lines = lines[:-1]
     return _QUOTED_FROM.sub(rb"\1", b"".join(lines))
 
 
 def _envelope_date(line: bytes) -> datetime | None:
-    # asctime: "From someone@example.org Mon Nov  3 10:00:00 2025", the time in UTC.
+    # In the format of asctime, in UTC: "From someone@example.org Mon Nov  3 10:00:00 2025".
     words = line.decode("ascii", "replace").split()
     try:
         weekday, month, day, time, year = words[-5:]
@@ -162,7 +162,7 @@ def _envelope_date(line: bytes) -> datetime | None:
 
 
 def export_eml(archive: Archive, keys: Iterable[str], folder: Path) -> int:
-    """Write each message into a folder as a file of its own, octet by octet; nothing is overwritten."""
+    """Write each message unchanged to a file of its own. Existing files are never overwritten."""
     count = 0
     for key in keys:
         source = archive.path(key)
@@ -179,7 +179,7 @@ def export_eml(archive: Archive, keys: Iterable[str], folder: Path) -> int:
 
 
 def export_mbox(archive: Archive, keys: Iterable[str], path: Path) -> int:
-    """Append messages to an mbox file, quoted as mboxrd, with LF line ends as mbox programs want them; synced."""
+    """Append messages to an mbox file, and sync it. Lines are quoted as in mboxrd and end with LF."""
     count = 0
     with translated_disk_errors(), path.open("ab") as file:
         for key in keys:
@@ -187,7 +187,7 @@ def export_mbox(archive: Archive, keys: Iterable[str], path: Path) -> int:
             octets = _FROM.sub(rb">\1", _CRLF.sub(b"\n", archive.octets(key)))
             if not octets.endswith(b"\n"):
                 octets += b"\n"
-            # date_time's names are not the locale's.
+            # `date_time` uses English names in every locale.
             _, day, month, year, time, _ = date_time(summary.date).split(" ")
             weekday = date_time(summary.date)[:3]
             file.write(f"From MAILER-DAEMON {weekday} {month} {day:>2} {time} {year}\n".encode() + octets + b"\n")
@@ -198,7 +198,7 @@ def export_mbox(archive: Archive, keys: Iterable[str], path: Path) -> int:
 
 
 def export_maildir(archive: Archive, keys: Iterable[str], path: Path) -> int:
-    """Put messages into a maildir, which is made if it is not there: into cur, with their flags; synced."""
+    """Write messages with their flags to `cur` of a maildir, and sync it. Create the maildir if necessary."""
     with translated_disk_errors():
         for name in ("tmp", "new", "cur"):
             make_folder(path / name)

@@ -1,4 +1,4 @@
-"""The index of the local store: one SQLite file that may be thrown away at any time."""
+"""Index of the local store: one SQLite file that can be deleted and rebuilt at any time."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from emailsys.client.archive.index_entry import Facts
 from emailsys.client.archive.marks import Marks
 from emailsys.client.archive.query import Query
 from emailsys.client.archive.values import ORDER_BITS, TRASH, ArchiveError, Flag, Place, Summary, order_of
-from emailsys.client.archive.word_index import checksum, enter_words, forget_words
+from emailsys.client.archive.word_index import add_words, checksum, remove_words
 
-# A change here makes every index anew when it is next opened.
+# Increment it to rebuild every index when it is next opened.
 _VERSION: Final = 2
 # Seconds to wait for another process's transaction.
 _BUSY: Final = 30.0
@@ -58,7 +58,7 @@ _FROM: Final = "FROM messages m JOIN folders f USING (folder)"
 
 
 def summary(row: Sequence[Any]) -> Summary:
-    """A row of SUMMARY as a value."""
+    """Convert a row of SUMMARY."""
     return Summary(
         key=row[1],
         order=row[0],
@@ -79,7 +79,7 @@ def summary(row: Sequence[Any]) -> Summary:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message to be put into the index."""
+    """A message to index."""
 
     key: str
     place: Place
@@ -91,7 +91,7 @@ class Entry:
 
 
 class Index:
-    """The SQLite file, with a connection for each thread. Whoever writes holds the store's write lock."""
+    """The SQLite file, with one connection per thread. Callers that write hold the store's write lock."""
 
     def __init__(self, path: Path) -> None:
         """@raise sqlite3.DatabaseError: the file is damaged."""
@@ -99,21 +99,21 @@ class Index:
         self._threads = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._guard = threading.Lock()
-        #: Whether it was made just now, or is to be made anew because it is another version's.
+        #: Whether the index is empty or of another version, and has to be rebuilt.
         self.is_new = self.connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """This thread's connection."""
+        """The connection of the current thread."""
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
         if connection is None:
             connection = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA journal_mode = WAL")
-            # Lost commits are found again by comparing with the files; the file itself stays whole.
+            # A power cut may lose commits, which the comparison with the files restores; the file stays valid.
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA cache_size = -32768")
             connection.execute("PRAGMA temp_store = MEMORY")
-            # In pages of 4 KiB. A checkpoint waits for the disk, and whoever fetches waits for it.
+            # In pages of 4 KiB. A checkpoint waits for the disk and delays a fetch, so it should be rare.
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
             with self._guard:
                 self._connections.append(connection)
@@ -121,7 +121,7 @@ class Index:
         return connection
 
     def close(self) -> None:
-        """Close every thread's connection."""
+        """Close the connections of all threads."""
         with self._guard:
             for connection in self._connections:
                 connection.close()
@@ -130,7 +130,7 @@ class Index:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing."""
+        """Run a transaction: commit at the end, roll back after an exception."""
         connection = self.connection
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -142,7 +142,7 @@ class Index:
             raise
 
     def clear(self, connection: sqlite3.Connection) -> None:
-        """Make all tables anew, empty, within a transaction."""
+        """Drop all tables and create them empty, within a transaction."""
         for name in _NAMES:
             connection.execute(f"DROP TABLE IF EXISTS {name}")
         for statement in _TABLES.split(";\n"):
@@ -151,7 +151,7 @@ class Index:
         connection.execute(f"PRAGMA user_version = {_VERSION}")
 
     def folder(self, connection: sqlite3.Connection, place: Place) -> int:
-        """The number of a folder, which is entered if it is new."""
+        """Return the number of a folder. Add the folder if it is new."""
         row = connection.execute(
             "SELECT folder FROM folders WHERE account = ? AND name = ?", (place.account, place.folder)
         ).fetchone()
@@ -163,9 +163,9 @@ class Index:
         return int(row[0])
 
     def insert(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
-        """Enter messages whose keys are not there yet: a few statements for all of them."""
+        """Index messages with new keys, with a few statements for all of them."""
         folders = {place: self.folder(connection, place) for place in {entry.place for entry in entries}}
-        # FTS5 writes a segment each time a number is smaller than the last one.
+        # In order of number: FTS5 starts a new segment when a number is smaller than the previous one.
         numbered = self._numbered(connection, entries)
         threads = _threads(connection, numbered)
         connection.executemany(
@@ -191,14 +191,14 @@ class Index:
                 for number, entry in numbered
             ],
         )
-        enter_words(connection, [(number, entry.facts) for number, entry in numbered])
+        add_words(connection, [(number, entry.facts) for number, entry in numbered])
         for _number, entry in numbered:
             if not entry.marks.is_empty:
                 self.mark(connection, entry.key, entry.marks)
         people.note(connection, ((entry.place, entry.facts) for entry in entries))
 
     def _numbered(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[tuple[int, Entry]]:
-        """The entries with numbers that were never used, in their order: that of the dates."""
+        """Give entries numbers that were never used, and sort them by number, which is by date."""
         wanted = [order_of(entry.facts.date) | zlib.crc32(entry.key.encode()) >> 12 for entry in entries]
         ids = json.dumps(wanted)
         rows = connection.execute(
@@ -226,7 +226,7 @@ class Index:
         return number
 
     def mark(self, connection: sqlite3.Connection, key: str, marks: Marks) -> None:
-        """Record all of a message's marks."""
+        """Replace the marks of a message."""
         connection.execute("UPDATE messages SET flags = ? WHERE key = ?", (int(marks.flags), key))
         connection.execute("DELETE FROM tags WHERE key = ?", (key,))
         connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", [(tag, key) for tag in marks.tags])
@@ -236,27 +236,29 @@ class Index:
             connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, json.dumps(marks.note)))
 
     def remove(self, connection: sqlite3.Connection, key: str, facts: Facts | None) -> None:
-        """Forget a message. @param facts: None where its file is gone: its words stay in the search index then,
-        unreachable, until it is made anew."""
+        """Remove a message from the index.
+
+        @param facts: None if its file is gone. Then its words stay in the search index, unreachable, until a rebuild.
+        """
         row = connection.execute("DELETE FROM messages WHERE key = ? RETURNING id, checksum", (key,)).fetchone()
         if row is None:
             return
         if facts is not None and checksum(facts) == row[1]:
-            forget_words(connection, row[0], facts)
+            remove_words(connection, row[0], facts)
         else:
             connection.execute("INSERT OR IGNORE INTO gone VALUES (?)", (row[0],))
         connection.execute("DELETE FROM tags WHERE key = ?", (key,))
         connection.execute("DELETE FROM notes WHERE key = ?", (key,))
 
     def relocate(self, connection: sqlite3.Connection, key: str, place: Place, name: str) -> None:
-        """A message has another folder or file name."""
+        """Change the folder and file name of a message."""
         folder = self.folder(connection, place)
         connection.execute("UPDATE messages SET folder = ?, name = ? WHERE key = ?", (folder, name, key))
 
     # Reading
 
     def marks(self, keys: Sequence[str]) -> dict[str, Marks]:
-        """The marks of messages; of those that are not there, none."""
+        """Return the marks of messages by key, without unknown keys."""
         found: dict[str, Marks] = {}
         for key in keys:
             row = self.connection.execute(
@@ -270,34 +272,34 @@ class Index:
         return found
 
     def location(self, key: str) -> tuple[Place, str] | None:
-        """Where a message's file is: folder and name."""
+        """Return folder and file name of a message, or None."""
         row = self.connection.execute(f"SELECT f.account, f.name, m.name {_FROM} WHERE m.key = ?", (key,)).fetchone()
         return None if row is None else (Place(row[0], row[1]), row[2])
 
     def existing_keys(self, keys: Sequence[str]) -> set[str]:
-        """Those of the keys that belong to messages."""
+        """Return the keys that are in the index."""
         rows = self.connection.execute(
             "SELECT key FROM messages WHERE key IN (SELECT value FROM json_each(?))", (json.dumps(keys),)
         )
         return {key for (key,) in rows}
 
     def locations(self, place: Place) -> dict[str, str]:
-        """The messages of a folder: file names with keys."""
+        """Return the file names in a folder, each with the key."""
         rows = self.connection.execute(
             f"SELECT m.name, m.key {_FROM} WHERE f.account = ? AND f.name = ?", (place.account, place.folder)
         )
         return dict(rows.fetchall())
 
     def summaries(self, where: str, values: Sequence[Any], limit: int, oldest_first: bool = False) -> list[Summary]:
-        """Messages that a condition over m (messages) and f (folders) holds for, the newest first."""
+        """Select messages by an SQL condition on m (messages) and f (folders), newest first."""
         direction = "ASC" if oldest_first else "DESC"
         rows = self.connection.execute(
             f"SELECT {SUMMARY} {_FROM} WHERE {where} ORDER BY m.id {direction} LIMIT ?", (*values, limit)
         )
         return [summary(row) for row in rows]
 
-    def found(self, query: Query, account: str | None, limit: int, below: int | None) -> list[Summary]:
-        """Messages that a search finds, the newest first."""
+    def search(self, query: Query, account: str | None, limit: int, below: int | None) -> list[Summary]:
+        """Search messages, newest first."""
         conditions = list(query.conditions)
         values = list(query.values)
         number = "words.rowid" if query.match else "m.id"
@@ -313,7 +315,7 @@ class Index:
             values.append(TRASH)
         tables = _FROM
         if query.match:
-            # The words lead, already in order of date: the search stops at the limit.
+            # The words are scanned first, already in order of date, so that the search stops at the limit.
             tables = "FROM words CROSS JOIN messages m ON m.id = words.rowid JOIN folders f USING (folder)"
             conditions.insert(0, "words MATCH ?")
             values.insert(0, query.match)
@@ -325,23 +327,23 @@ class Index:
 
 
 def _threads(connection: sqlite3.Connection, numbered: Sequence[tuple[int, Entry]]) -> dict[int, int]:
-    """The conversation of each new message, by its number; conversations that meet become one."""
+    """Return the conversation of each new message, by number. Conversations that share a message are merged."""
     by_account: dict[str, list[tuple[int, list[str]]]] = {}
     for number, entry in numbered:
         ids = [one for one in (entry.facts.message_id, *entry.facts.references) if one]
         by_account.setdefault(entry.place.account, []).append((number, ids))
     threads: dict[int, int] = {}
     for account, messages in by_account.items():
-        found = Conversations(connection, account, {one for _, ids in messages for one in ids})
+        conversations = Conversations(connection, account, {one for _, ids in messages for one in ids})
         for number, ids in messages:
-            found.enter(number, ids)
-        found.write()
-        threads |= {number: found.of(number, ids) for number, ids in messages}
+            conversations.add(number, ids)
+        conversations.write()
+        threads |= {number: conversations.of(number, ids) for number, ids in messages}
     return threads
 
 
 def note_of(connection: sqlite3.Connection, key: str) -> Mapping[str, Any] | None:
-    """The note of a message."""
+    """Return the note of a message, or None."""
     row = connection.execute("SELECT note FROM notes WHERE key = ?", (key,)).fetchone()
     if row is None:
         return None
@@ -351,7 +353,7 @@ def note_of(connection: sqlite3.Connection, key: str) -> Mapping[str, Any] | Non
 
 @contextmanager
 def translated_index_errors() -> Iterator[None]:
-    """Turn SQLite's errors into ArchiveError."""
+    """Translate SQLite's errors into ArchiveError."""
     try:
         yield
     except sqlite3.Error as refused:

@@ -1,4 +1,4 @@
-"""What the index keeps of a message: read from its octets, once."""
+"""Extraction of what the index stores about a message."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from emailsys.mail.message.fields import decode_words, message_ids, parse_date
 from emailsys.mail.message.mailboxes import Mailbox, read_mailboxes
 from emailsys.mail.message.mime import Field, Part, parse, read_fields
 
-# Characters of a message's text that can be searched, and that lists show.
+# Limits in characters: text that is indexed, text shown in lists, and one header field.
 _SEARCHED: Final = 100_000
 _PREVIEW: Final = 120
 _FIELD: Final = 1_000
-# A Date beyond that many days after the arrival is a wrong clock or a lie to stay on top of the list.
-_AHEAD: Final = timedelta(days=1)
+# A Date later than this after the arrival is ignored: a wrong clock, or an attempt to stay on top of the list.
+_MAX_AHEAD: Final = timedelta(days=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# Scripts without blanks between words are searched character by character.
+# Scripts without spaces between words are indexed character by character.
 _UNSPACED: Final = re.compile(
     "[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]"
 )
@@ -29,7 +29,7 @@ _UNSPACED: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """What a message's file is named after."""
+    """The header fields in a message's file name."""
 
     date: datetime
     subject: str
@@ -38,7 +38,7 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Facts(Heading):
-    """A message as the index knows it. `words` are the texts that are searched."""
+    """What the index stores about a message. The `_words` fields are the texts for the search."""
 
     recipients: str
     preview: str
@@ -55,23 +55,25 @@ class Facts(Heading):
 
 
 def spaced(text: str) -> str:
-    """Text whose words can be found: a blank around each character of scripts that have none between words."""
+    """Put spaces around each character of scripts that have no spaces between words, so that they can be found."""
     return text if text.isascii() else _UNSPACED.sub(r" \g<0> ", text)
 
 
 def one_line(text: str, most: int = _FIELD) -> str:
-    """Text on one line, and not too long."""
+    """Return text on one line, cut to a number of characters."""
     text = text[: most * 4]
     if text.isprintable() and "  " not in text:
-        # No blank but the space, no lone surrogate: most are so.
+        # The common case: no whitespace but single spaces, no lone surrogates.
         return text.strip()[:most]
-    # `split` takes for blanks what \s does, in a fifth of the time.
+    # `split` splits at the same characters as \s, in a fifth of the time.
     return " ".join(text.split())[:most].encode("utf-8", "replace").decode()
 
 
 def text_parts(root: Part) -> list[Part]:
-    """The parts that are the message's text: of alternatives the plain one, if there is one, else the last that can
-    be shown (RFC 2046 §5.1.4)."""
+    """Return the parts that are the message's text.
+
+    Of alternatives that is the plain text, or else the last one that can be shown (RFC 2046 §5.1.4).
+    """
     found: list[Part] = []
     waiting = [root]
     while waiting:
@@ -89,15 +91,15 @@ def text_parts(root: Part) -> list[Part]:
 
 
 def plain_text(part: Part, most: int) -> str:
-    """A text part as plain text."""
+    """Return a text part as plain text, cut to a number of characters."""
     text = part.text()[0]
     return html_to_text(text[: most * 10])[:most] if part.content_type == "text/html" else text[:most]
 
 
-# The same people write again and again; a field is at most MAX_STRUCTURED characters, hence not many of them.
+# The same people write repeatedly. The cache is small: a field has at most MAX_STRUCTURED characters.
 @lru_cache(maxsize=512)
 def _people(*texts: str) -> tuple[str, str, tuple[Mailbox, ...]]:
-    """The mailboxes of some fields: as lists show them, as they are searched, and as they are."""
+    """Parse address fields. Return text for lists, text for the search, and the mailboxes."""
     shown: list[str] = []
     words: list[str] = []
     people: list[Mailbox] = []
@@ -118,13 +120,13 @@ def _text_of(first: Mapping[str, Field], name: str) -> str:
 
 
 def _first(fields: Sequence[Field]) -> Mapping[str, Field]:
-    """The first field of each name, in lower case."""
+    """Return the first field of each name, by lower-case name."""
     return {one.name.lower(): one for one in reversed(fields)}
 
 
 def _heading(first: Mapping[str, Field], arrived: datetime) -> Heading:
     date = parse_date(_text_of(first, "date")) or arrived
-    if not _EPOCH <= date <= arrived + _AHEAD:
+    if not _EPOCH <= date <= arrived + _MAX_AHEAD:
         date = arrived
     return Heading(
         date.astimezone(UTC), one_line(decode_words(_text_of(first, "subject"))), _people(_text_of(first, "from"))[0]
@@ -132,12 +134,12 @@ def _heading(first: Mapping[str, Field], arrived: datetime) -> Heading:
 
 
 def heading_of(octets: bytes, arrived: datetime) -> Heading:
-    """Date, subject and sender as `facts_of` tells them; the body is not read."""
+    """Read date, subject, and sender as `facts_of` does, without the body."""
     return _heading(_first(read_fields(octets)), arrived)
 
 
 def facts_of(octets: bytes, arrived: datetime) -> Facts:
-    """Read a message; whatever it is, there is an answer."""
+    """Read a message. Never raises, whatever the octets are."""
     root = parse(octets)
     first = _first(root.fields)
     heading = _heading(first, arrived)

@@ -1,4 +1,4 @@
-"""One writer at a time, over all threads and processes; and whether the last one ended well."""
+"""Write lock of the store across threads and processes, which records whether its last holder crashed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Final
 
 _CLEAN: Final = b"0"
 _WRITING: Final = b"1"
-# Seconds between two tries on Windows, whose locks cannot be waited for without an end.
+# Seconds between two attempts on Windows, which has no blocking lock without a time limit.
 _PAUSE: Final = 0.05
 
 
-def _take(descriptor: int) -> None:
+def _lock(descriptor: int) -> None:
     if sys.platform == "win32":
         import msvcrt
 
@@ -35,7 +35,7 @@ def _take(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
-def _give_back(descriptor: int) -> None:
+def _unlock(descriptor: int) -> None:
     if sys.platform == "win32":
         import msvcrt
 
@@ -48,27 +48,27 @@ def _give_back(descriptor: int) -> None:
 
 
 class WriteLock:
-    """The right to change files and index. A crash releases it; the next holder learns of the crash."""
+    """Lock for changes of files and index. If its holder crashes, the lock is released and the next holder is told."""
 
     def __init__(self, path: Path) -> None:
         self._threads = threading.RLock()
         self._depth = 0
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        #: Whether a writer before us went away in the midst of it: the files are to be compared with the index.
+        #: Whether the last holder crashed while writing. Then files and index have to be compared.
         self.is_dirty = False
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Wait for the lock and hold it; may be nested in one thread."""
+        """Wait for the lock and hold it. Calls may be nested in one thread."""
         with self._threads:
             if self._depth == 0:
-                _take(self._descriptor)
+                _lock(self._descriptor)
                 try:
                     os.lseek(self._descriptor, 0, os.SEEK_SET)
                     self.is_dirty = os.read(self._descriptor, 1) == _WRITING
                     self._write(_WRITING)
                 except BaseException:
-                    _give_back(self._descriptor)
+                    _unlock(self._descriptor)
                     raise
             self._depth += 1
             try:
@@ -76,18 +76,18 @@ class WriteLock:
             finally:
                 self._depth -= 1
                 if self._depth == 0:
-                    # What was done is done; without the mark the next writer only compares once more.
+                    # The changes are durable. If this write fails, the next writer only compares once more.
                     with suppress(OSError):
                         if not self.is_dirty:
                             self._write(_CLEAN)
-                    _give_back(self._descriptor)
+                    _unlock(self._descriptor)
 
     def _write(self, state: bytes) -> None:
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         os.write(self._descriptor, state)
 
     def close(self) -> None:
-        """Let go of the file; may be called twice."""
+        """Close the lock file. May be called twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Flags, tags and notes on disk: a journal for each account, one JSON object a line, the last one of a key counts."""
+"""Flags, tags, and notes on disk: one journal per account, one JSON object per line. The last line of a key counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LETTERS: Final = {Flag.SEEN: "S", Flag.ANSWERED: "R", Flag.FLAGGED: "F", Flag.F
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """All that is known of a message beyond its octets."""
+    """Flags, tags, and note of a message."""
 
     flags: Flag = Flag.NONE
     tags: tuple[str, ...] = ()
@@ -27,21 +27,21 @@ class Marks:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to be written."""
+        """Whether the message has no flags, tags, or note."""
         return not self.flags and not self.tags and self.note is None
 
 
-#: Those of most messages.
+#: The marks of a new message.
 NO_MARKS: Final = Marks()
 
 
 def letters(flags: Flag) -> str:
-    """The flags as maildir writes them, in ASCII order."""
+    """Return the flags as maildir's letters, in ASCII order."""
     return "".join(sorted(letter for flag, letter in _LETTERS.items() if flags & flag))
 
 
 def flags_of(text: str) -> Flag:
-    """The flags that maildir's letters stand for; others are passed over."""
+    """Return the flags of maildir's letters. Unknown letters are ignored."""
     flags = Flag.NONE
     for flag, letter in _LETTERS.items():
         if letter in text:
@@ -65,25 +65,25 @@ def _entry(line: bytes) -> tuple[str, Marks] | None:
             flags_of(str(entry.get("flags", ""))), tags, note if isinstance(note, dict) else None
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        # A line torn by a crash: what it would have said was never confirmed.
+        # The line was torn by a crash: its writer never reported success.
         return None
 
 
 class Journal:
-    """The journal of one account. Only the holder of the write lock writes."""
+    """The journal of one account. Only the holder of the write lock appends or compacts."""
 
     def __init__(self, account: Path) -> None:
         self.path = account / _NAME
 
     def size(self) -> int:
-        """Octets so far."""
+        """Return the size in octets, 0 without a file."""
         try:
             return self.path.stat().st_size
         except FileNotFoundError:
             return 0
 
     def append(self, entries: Iterable[tuple[str, Marks]]) -> None:
-        """Add entries; on disk when this returns. @raise ArchiveError: none of them counts."""
+        """Append entries. They are on disk when this returns. @raise ArchiveError: no entry was appended."""
         octets = b"".join(_line(key, marks) for key, marks in entries)
         with translated_disk_errors():
             is_new = not self.path.exists()
@@ -108,7 +108,7 @@ class Journal:
                 sync_folder(self.path.parent)
 
     def read(self, start: int = 0) -> Iterator[tuple[str, Marks]]:
-        """The entries from a position that a line begins at, in order."""
+        """Read the entries in order. @param start: the position of the beginning of a line, in octets."""
         try:
             octets = self.path.read_bytes()[start:]
         except FileNotFoundError:
@@ -118,7 +118,7 @@ class Journal:
                 yield entry
 
     def compact(self, entries: Mapping[str, Marks]) -> None:
-        """Keep only these."""
+        """Rewrite the journal with these entries only."""
         if entries or self.path.exists():
             rewrite(self.path, b"".join(_line(key, marks) for key, marks in entries.items()))
 

@@ -1,4 +1,4 @@
-"""Names of unfinished messages, which their writer owns while it lives; and the removal of those without an owner."""
+"""Names of unfinished message files, and removal of those whose writer died."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emailsys.client.archive.files import PART, translated_disk_errors
 from emailsys.client.base.process_lock import LockTaken, ProcessLock
 
 _OWNER: Final = ".owner"
-# The name of a writer, and the number of the part; parts of older versions have no number.
+# The writer's name and the number of the part. Older versions wrote no number.
 _OWNED: Final = re.compile(r"\.([0-9a-f]+)(?:\.[0-9]+)?(?:\.part|\.owner)")
 
 
@@ -27,12 +27,12 @@ def _owner_path(folder: Path, writer: str) -> Path:
 class Parts:
     """Names for the unfinished messages of one writer, in a folder that all writers of a store share.
 
-    The lock on the writer's own file keeps others from removing them. The kernel gives it back when the process dies,
-    so no clock and no date of a file decides.
+    A lock on the writer's own file keeps other processes from removing its messages. The kernel releases the lock when
+    the process dies, so neither clocks nor file dates matter.
     """
 
     def __init__(self, folder: Path) -> None:
-        """@param folder: exists by the time of the first name."""
+        """@param folder: must exist when the first name is made."""
         self._folder = folder
         self._numbers = itertools.count(1)
         self._guard = threading.Lock()
@@ -40,7 +40,7 @@ class Parts:
         self._prefix = ""
 
     def new_path(self) -> str:
-        """A path that no file has. @raise ArchiveError: the folder is not there or cannot be written."""
+        """Return an unused path. @raise ArchiveError: the folder does not exist or is not writable."""
         with self._guard:
             if self._lock is None:
                 with translated_disk_errors():
@@ -50,17 +50,17 @@ class Parts:
     def _new_lock(self) -> ProcessLock:
         while True:
             if not self._folder.is_dir():
-                # The store was removed, and does not come back by this.
+                # The store was removed. Making its folder here would bring it back.
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._folder))
             writer = secrets.token_hex(8)
-            # If another process is removing the file that was just made, the next name is as good.
+            # Another process may be removing the new file as unowned; then try another name.
             with suppress(LockTaken):
                 lock = ProcessLock(_owner_path(self._folder, writer))
                 self._prefix = f"{self._folder}{os.sep}.{writer}."
                 return lock
 
     def close(self) -> None:
-        """Give up the names: all of them are finished or dropped. May be called twice."""
+        """Release the names after all files were named or removed. May be called twice."""
         with self._guard:
             lock, self._lock = self._lock, None
             if lock is not None:
@@ -68,14 +68,14 @@ class Parts:
 
 
 def remove_unowned(folder: Path) -> None:
-    """Remove the unfinished messages of writers that are dead. @raise OSError: the folder cannot be read."""
+    """Remove the unfinished messages of dead writers. @raise OSError: the folder cannot be read."""
     by_writer: dict[str, list[str]] = {}
     for name in os.listdir(folder):
         found = _OWNED.fullmatch(name)
         if found is not None:
             by_writer.setdefault(found[1], []).append(name)
     for writer, names in by_writer.items():
-        # What cannot be removed now is removed later.
+        # Files that cannot be removed now are removed at a later start.
         with suppress(LockTaken, OSError):
             lock = ProcessLock(_owner_path(folder, writer))
             for name in names:

@@ -1,4 +1,4 @@
-"""Whom the person wrote to and who wrote to the person: what addresses are completed from."""
+"""Address book for completion: the people the user wrote to, and the people who wrote to the user."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from emailsys.client.archive.values import DRAFTS, OUTBOX, SENT, TRASH, Place
 from emailsys.mail.address import AddressSyntaxError, parse
 from emailsys.mail.message.mailboxes import Mailbox
 
-#: `words` has what may be typed, a blank before each beginning; `written` how many messages went there; `last` the
-#: moment of the latest message either way, in seconds.
+#: `words` are the texts that can be typed, each after a space. `written` is the number of messages sent there. `last`
+#: is the moment of the latest message in either direction, in seconds since 1970.
 TABLE: Final = """CREATE TABLE people (id TEXT PRIMARY KEY, address TEXT NOT NULL, name TEXT NOT NULL,
     words TEXT NOT NULL, written INTEGER NOT NULL, last INTEGER NOT NULL) WITHOUT ROWID"""
 _NAME: Final = 200
 _WORD: Final = re.compile(r"[^\W_]+")
-# What stands between the addresses of a field and around them; a person who types them means no part of a name.
+# Separators of addresses in a field: they are not part of a name.
 _AROUND: Final = re.compile(r"[\s\"<>(),;]+")
 
 
 def _folded(text: str) -> str:
-    """Text as it is compared: without case, without accents."""
+    """Fold text for comparison: remove case and accents."""
     if text.isascii():
         return text.lower()
     return "".join(one for one in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(one))
@@ -39,9 +39,9 @@ def _words(mailbox: Mailbox, name: str) -> str:
 
 
 def note(connection: sqlite3.Connection, kept: Iterable[tuple[Place, Facts]]) -> None:
-    """Count the people of messages that come into the store: recipients of what was sent, senders of all else.
+    """Count the people of new messages: the recipients of sent messages, the senders of all others.
 
-    Drafts name people by half, and what is in Trash when the index is made anew was not wanted.
+    Drafts are skipped because their addresses may be incomplete. Messages in Trash are skipped in a rebuild.
     """
     found: dict[str, tuple[Mailbox, int, int]] = {}
     for place, facts in kept:
@@ -68,9 +68,9 @@ def note(connection: sqlite3.Connection, kept: Iterable[tuple[Place, Facts]]) ->
 
 
 def find(connection: sqlite3.Connection, typed: str, limit: int) -> list[Mailbox]:
-    """People of whose name or address each typed word begins a word; first whom one wrote to most, then the latest.
+    """Find people whose name or address has words that start with each typed word.
 
-    Nothing typed finds nobody.
+    The people the user wrote to most come first, then the most recent. Empty text finds nothing.
     """
     words = [word for word in _AROUND.split(_folded(typed)) if word]
     if not words:
@@ -90,9 +90,9 @@ def find(connection: sqlite3.Connection, typed: str, limit: int) -> list[Mailbox
 
 
 def find_in_file(index: Path, typed: str, limit: int) -> Sequence[Mailbox]:
-    """The same from an index that somebody else may have open: nothing is written, nobody is waited for.
+    """Find people in an index file that other processes may have open. Never writes, waits 0.1 s at most.
 
-    @raise sqlite3.Error: there is no index, or none of this version.
+    @raise sqlite3.Error: there is no index of this version.
     """
     with closing(sqlite3.connect(f"{index.absolute().as_uri()}?mode=ro", uri=True, timeout=0.1)) as connection:
         return find(connection, typed, limit)

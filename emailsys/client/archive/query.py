@@ -1,6 +1,6 @@
-"""The search language: words, "phrases", field:value, -not; turned into conditions of the index.
+"""Parser of the search language: words, "phrases", field:value, -not.
 
-from: to: subject: text: file:    words of those places; prefixes count ("from:ali")
+from: to: subject: text: file:    words in those fields; prefixes match ("from:ali")
 has:attachment  has:tag           before:2026-03  after:2026-03-01  newer:7d  older:1y
 tag:invoice  folder:Sent  account:a@example.org  is:unread read flagged answered forwarded trash
 larger:2M  smaller:100k
@@ -53,9 +53,9 @@ FIELDS: Final = (
 
 @dataclass(slots=True)
 class Query:
-    """A search as the index takes it: what words must match (FTS5), and conditions with their values.
+    """A search for the index: an FTS5 expression, and SQL conditions with their values.
 
-    `least` and `most` bound the numbers of the messages: their dates.
+    `least` and `most` are bounds of the message numbers, which sort by date.
     """
 
     match: str = ""
@@ -76,7 +76,7 @@ def _phrase(text: str, prefix: bool) -> str:
 
 
 def _moment(value: str, now: datetime, name: str) -> datetime:
-    """The first moment of a year, month or day, in the time zone of `now`; or so long ago."""
+    """Parse a date or an age. A year, month, or day gives its first moment in the time zone of `now`."""
     if age := _AGE.fullmatch(value):
         return now - timedelta(hours=int(age[1]) * _HOURS[age[2]])
     if value == "today":
@@ -108,7 +108,7 @@ def _dated(query: Query, negated: bool, name: str, value: str, now: datetime) ->
 
 
 def _listed(query: Query, negated: bool, name: str, value: str) -> None:
-    """Conditions that name one of a few values."""
+    """Add a condition of `has:` or `is:`."""
     if name == "has" and value in ("attachment", "attachments", "file"):
         query._add(negated, "m.attachments > 0")
     elif name == "has" and value in ("tag", "tags"):
@@ -143,7 +143,7 @@ def _field(query: Query, negated: bool, name: str, value: str, now: datetime) ->
 
 
 def parse_query(text: str, now: datetime) -> Query:
-    """Read a search. All its terms must hold. @raise BadQuery: with the term that cannot be understood."""
+    """Parse a search. A message must match all terms. @raise BadQuery: a term is invalid; the message names it."""
     query = Query()
     wanted: list[str] = []
     unwanted: list[str] = []
@@ -161,8 +161,8 @@ def parse_query(text: str, now: datetime) -> Query:
         if name and name not in _COLUMNS:
             _field(query, negated, name, value, now)
         elif _WORD.search(value):
-            # A phrase and a word mean themselves; "word*" and a field's word also what begins so. One letter alone
-            # begins too much to be of use.
+            # Phrases and plain words match exactly; "word*" and words of address fields also match as prefixes.
+            # A prefix of one letter would match too much.
             prefix = value.endswith("*") or (name in ("from", "to", "cc", "file", "attachment"))
             prefix = prefix and len(value.rstrip("*")) > 1
             phrase = _phrase(value.rstrip("*"), prefix and found[3] is None)
@@ -177,18 +177,18 @@ def parse_query(text: str, now: datetime) -> Query:
 
 
 def unknown_field_warning(text: str) -> str:
-    """What a person should know of a search: what looks like a field, is none, and is searched for as words.
+    """Return a warning if a search contains terms that look like fields but are searched as words.
 
-    @return: a sentence, "" where there is nothing to be said. "Re:" and "http://example.org" are words to anybody.
+    @return: the warning, or "". "Re:" and "http://example.org" give none.
     """
     from difflib import get_close_matches
 
-    told = []
+    warnings = []
     for found in _TERM.finditer(text):
         name = (found[2] or "").lower()
         value = found[3] if found[3] is not None else found[4]
         if name and name not in FIELDS and value and not value.startswith("//"):
             near = get_close_matches(name, FIELDS, n=1)
             meant = f"did you mean {near[0]}:?" if near else f"there are {', '.join(f'{field}:' for field in FIELDS)}"
-            told.append(f"{name}: is no field, {name}:{value} is searched for as words; {meant}")
-    return "; ".join(dict.fromkeys(told))
+            warnings.append(f"{name}: is not a field, so {name}:{value} is searched as words; {meant}")
+    return "; ".join(dict.fromkeys(warnings))

@@ -1,4 +1,4 @@
-"""Make the index agree with the files: after a crash, after somebody moved files, or from nothing."""
+"""Comparison of files and index: updates the index after a crash or foreign changes, or rebuilds it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from emailsys.client.archive.marks import Journal, Marks
 from emailsys.client.archive.values import Place
 from emailsys.client.base.folders import sync_folder
 
-# Messages read before they are entered together, in order of date.
+# Messages per transaction of the index.
 _BATCH: Final = 1_000
 
 Progress = Callable[[int, int], None]
 
 
 def places(root: Path) -> Iterator[Place]:
-    """The folders there are."""
+    """Iterate over the folders on disk."""
     for account in sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != "."):
         for entry in sorted(os.scandir(root / account), key=lambda entry: entry.name):
             if entry.is_dir() and entry.name[0] != ".":
@@ -33,17 +33,17 @@ def places(root: Path) -> Iterator[Place]:
 
 
 def folder_path(root: Path, place: Place) -> Path:
-    """Where a folder is."""
+    """Return the path of a folder."""
     return root / place.account / place.folder
 
 
 def folder_stamp(folder: Path) -> int:
-    """What changes when a name comes into the folder or leaves it."""
+    """Return a value that changes when a file name is added to the folder or removed from it."""
     return folder.stat().st_mtime_ns
 
 
 def read_entry(root: Path, place: Place, name: str, key: str, marks: Marks) -> Entry | None:
-    """A message file as the index wants it; None if it went away."""
+    """Read a message file for the index. Return None if the file is gone."""
     try:
         with open(f"{root}{os.sep}{place.account}{os.sep}{place.folder}{os.sep}{name}", "rb", buffering=0) as file:
             octets = file.read()
@@ -54,9 +54,9 @@ def read_entry(root: Path, place: Place, name: str, key: str, marks: Marks) -> E
 
 
 def _message_names(folder: Path) -> set[str]:
-    """The names of the messages in a folder; unfinished files are removed.
+    """Return the file names of the messages in a folder, and remove unfinished files.
 
-    Only the holder of the write lock writes into the folders of messages, and we hold it: their writer died.
+    Only the holder of the write lock writes to message folders, and that is us: the writers of those files are dead.
     """
     names = set()
     with os.scandir(folder) as entries:
@@ -71,7 +71,7 @@ def _message_names(folder: Path) -> set[str]:
 
 @dataclass(slots=True)
 class _Differences:
-    """What differs between files and index."""
+    """Differences between files and index."""
 
     added: list[tuple[Place, str]] = field(default_factory=list)
     missing: dict[str, tuple[Place, str]] = field(default_factory=dict)
@@ -88,7 +88,7 @@ def _compare(root: Path, index: Index, everything: bool) -> _Differences:
     for place in places(root):
         there.add(place)
         folder = folder_path(root, place)
-        # The stamp first: a file that comes while the names are read makes the next comparison read them again.
+        # The stamp is read first: if a file is added meanwhile, the next comparison reads the folder again.
         seen = folder_stamp(folder)
         if not everything and known.get(place) == seen:
             continue
@@ -102,8 +102,8 @@ def _compare(root: Path, index: Index, everything: bool) -> _Differences:
     return changes
 
 
-def _named(root: Path, index: Index, place: Place, name: str, taken: set[str]) -> tuple[str, str]:
-    """Name and key of a file that the index does not have under that name; a file without a key of its own gets one."""
+def _name_with_key(root: Path, index: Index, place: Place, name: str, taken: set[str]) -> tuple[str, str]:
+    """Return name and key of a file that is new to the index. A file without a unique key is renamed and gets one."""
     key = key_of(name)
     if key is not None and key not in taken:
         taken.add(key)
@@ -123,28 +123,30 @@ def _journal_from(connection: sqlite3.Connection, account: str) -> int:
 
 
 def record_journal(connection: sqlite3.Connection, account: str, size: int) -> None:
-    """The index knows the account's journal up to there."""
+    """Record in the index up to which octet it has read an account's journal."""
     connection.execute("INSERT OR REPLACE INTO journals VALUES (?, ?)", (account, size))
 
 
 def record_stamp(index: Index, connection: sqlite3.Connection, place: Place, seen: int) -> None:
-    """The index knows the folder as it was then."""
+    """Record in the index the folder stamp that it is up to date with."""
     folder = index.folder(connection, place)
     connection.execute("UPDATE folders SET seen = ? WHERE folder = ?", (seen, folder))
 
 
 def catch_up(root: Path, index: Index, everything: bool = False, progress: Progress | None = None) -> int:
-    """Enter what is new, forget what is gone, follow what moved, read the journals on. The write lock is held.
+    """Update the index: add new files, remove missing ones, follow moved ones, and read the journals further.
 
-    @param everything: look into all folders, not only into those that changed since.
-    @return: how many files were read.
+    The caller holds the write lock.
+
+    @param everything: compare all folders, not only those whose stamp changed.
+    @return: the number of new files.
     """
     journals = {account: Journal(root / account) for account in {place.account for place in places(root)}}
     read_from = {account: _journal_from(index.connection, account) for account in journals}
     sizes = {account: journal.size() for account, journal in journals.items()}
     new_marks: dict[str, Marks] = {}
     for account, journal in journals.items():
-        # Of a journal that was to be written anew: see `_message_names`.
+        # Unfinished rewrites of journals: see `_message_names`.
         remove_parts(root / account)
         if sizes[account] != read_from[account]:
             start = read_from[account] if sizes[account] > read_from[account] else 0
@@ -152,7 +154,7 @@ def catch_up(root: Path, index: Index, everything: bool = False, progress: Progr
     changes = _compare(root, index, everything)
     if not new_marks and not changes.stamps and not changes.missing:
         return 0
-    done = _enter(root, index, changes, journals, progress)
+    done = _index_added(root, index, changes, journals, progress)
     with index.transaction() as connection:
         for key, marks in new_marks.items():
             index.mark(connection, key, marks)
@@ -169,12 +171,12 @@ def catch_up(root: Path, index: Index, everything: bool = False, progress: Progr
     return done
 
 
-def _enter(
+def _index_added(
     root: Path, index: Index, changes: _Differences, journals: dict[str, Journal], progress: Progress | None
 ) -> int:
-    """Enter the added files, in batches; those of keys that are missing elsewhere were moved."""
+    """Index the added files in batches. If a file's key is missing elsewhere, the file was moved."""
     taken = {row[0] for row in index.connection.execute("SELECT key FROM messages")} - changes.missing.keys()
-    # A message that comes anew may have marks from before (it came back from somewhere).
+    # A file that comes back to the store may have marks from before.
     all_marks: dict[str, Marks] = {}
     for account in {place.account for place, _ in changes.added}:
         all_marks |= dict(journals[account].read())
@@ -183,7 +185,7 @@ def _enter(
     for place, old_name in changes.added:
         done += 1
         try:
-            name, key = _named(root, index, place, old_name, taken)
+            name, key = _name_with_key(root, index, place, old_name, taken)
         except OSError:
             continue
         if key in changes.missing:
@@ -208,7 +210,7 @@ def _enter(
 
 
 def rebuild(root: Path, index: Index, progress: Progress | None = None) -> int:
-    """Make the index anew from files and journals, and the journals no longer than needed. The write lock is held."""
+    """Rebuild the index from files and journals, and compact the journals. The caller holds the write lock."""
     with index.transaction() as connection:
         index.clear(connection)
     count = catch_up(root, index, everything=True, progress=progress)

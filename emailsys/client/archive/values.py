@@ -1,4 +1,4 @@
-"""What the local store speaks of: folders, flags, summaries of messages, and how it refuses."""
+"""Values and exceptions of the local store."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ DRAFTS: Final = "Drafts"
 OUTBOX: Final = "Outbox"
 ARCHIVE: Final = "Archive"
 TRASH: Final = "Trash"
-#: The folders every account has, in the order in which they are shown; a person's own ones follow by name.
+#: The folders of every account, in display order. Custom folders follow by name.
 STANDARD_FOLDERS: Final = (INBOX, DRAFTS, OUTBOX, SENT, ARCHIVE, TRASH)
 
-# A message's number is its date in seconds, then so many bits that make it unique: by number is by date.
+# A message's number is its date in seconds, followed by bits that make it unique. Numbers sort by date.
 ORDER_BITS: Final = 20
 
 
 def order_of(moment: datetime) -> int:
-    """The least number of a message of that second or later; of moments before 1970, 0."""
+    """Return the smallest number of messages of that second or later; 0 for moments before 1970."""
     return max(int(moment.timestamp()), 0) << ORDER_BITS
 
 
 class Flag(enum.IntFlag):
-    """What was done with a message; the letters of the journal are those of maildir where it has one."""
+    """Flags of a message. The journal writes maildir's letters."""
 
     NONE = 0
     SEEN = 1
@@ -37,15 +37,15 @@ class Flag(enum.IntFlag):
 
 
 class ArchiveError(Exception):
-    """The local store could not do it; nothing was lost. The message is fit to be shown."""
+    """An operation of the local store failed; nothing was lost. The message can be shown to the user."""
 
 
 class ArchiveFull(ArchiveError):
-    """The disk is full; what was being written is gone, what was there before is whole."""
+    """The disk is full. The new data was discarded; earlier data is intact."""
 
 
 class NoSuchMessage(ArchiveError):
-    """No message bears that key, or more than one begins with it."""
+    """No message has that key, or several keys have that prefix."""
 
 
 class NoSuchFolder(ArchiveError):
@@ -53,7 +53,7 @@ class NoSuchFolder(ArchiveError):
 
 
 class BadQuery(ArchiveError):
-    """The search cannot be understood; the message names the word."""
+    """The search is invalid. The message names the term."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class FolderCount:
-    """A folder with how many messages it has, and how many of them were not read."""
+    """A folder, with the numbers of its messages and of its unread messages."""
 
     place: Place
     messages: int
@@ -75,11 +75,13 @@ class FolderCount:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A message as lists show it. The texts are decoded and on one line, but not safe for a terminal: see `reading`.
+    """A message as lists show it. Its texts are decoded and on one line, but not safe for a terminal.
 
-    `key` names the message for good, through moves and rebuilds. `order` sorts by date and pages lists; it may change
-    when the index is made anew. `date` is the Date field's moment, else that of arrival, in UTC. `octets` is the size
-    of the file. `thread` is the same number for all messages of a conversation.
+    - `key` identifies the message permanently, through moves and rebuilds.
+    - `order` sorts by date and pages lists. It may change when the index is rebuilt.
+    - `date` is the moment of the Date field, or else of the arrival, in UTC.
+    - `octets` is the size of the file.
+    - `thread` is the same number for all messages of a conversation.
     """
 
     key: str
@@ -99,17 +101,18 @@ class Summary:
 
     @property
     def is_unread(self) -> bool:
-        """Whether nobody has read it yet."""
+        """Whether the message has not been read."""
         return not self.flags & Flag.SEEN
 
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """A message to be kept.
+    """A message to add.
 
-    `source` names where it came from, for example "pop3:host:user:uidl": a message of the same source is kept once,
-    whatever crashed in between, as long as its file is there. `note` is a JSON object that goes with the message, on
-    disk before it (the outbox keeps its envelope there). `arrived` is None for now.
+    - `source` names the origin, for example "pop3:host:user:uidl". While its file exists, a message of the same source
+      is not added again, even after a crash.
+    - `note` is a JSON object that is on disk before the message. The outbox stores its envelope there.
+    - `arrived` is the time of arrival, None for now.
     """
 
     octets: bytes
@@ -122,16 +125,16 @@ class Addition:
 
 
 class FetchStore(Protocol):
-    """What a fetch asks of the local store, with the methods of Archive. Any thread may call them; they block."""
+    """The methods of Archive that a fetch calls. Any thread may call them; they block."""
 
     def add_account(self, account: str) -> None:
-        """Make the standard folders of an account."""
+        """Create the standard folders of an account that do not exist yet."""
         ...
 
     def known(self, sources: Iterable[str]) -> dict[str, str]:
-        """Those of the sources whose messages are here, with their keys."""
+        """Return the sources whose messages are stored, with their keys."""
         ...
 
     def add_many(self, additions: Sequence[Addition]) -> list[str]:
-        """Keep messages; returns their keys once all files and folders are on disk."""
+        """Add messages. Return their keys once all files and folders are on disk."""
         ...

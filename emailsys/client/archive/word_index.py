@@ -1,4 +1,4 @@
-"""The words of messages in the index: entered for search, many messages by one statement, and taken out again."""
+"""Full-text index of messages: adds the words of a batch with one statement, and removes them again."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Final
 
 from emailsys.client.archive.index_entry import Facts
 
-# Of each message the number, then begin and length of each text in `texts`.
-_ENTER: Final = """INSERT INTO words (rowid, subject, sender, recipients, body, attachments)
+# `places`: for each message its number, then the position and length of each text in `texts`.
+_INSERT: Final = """INSERT INTO words (rowid, subject, sender, recipients, body, attachments)
 SELECT json_extract(value, '$[0]'),
     CAST(substr(:texts, json_extract(value, '$[1]'), json_extract(value, '$[2]')) AS TEXT),
     CAST(substr(:texts, json_extract(value, '$[3]'), json_extract(value, '$[4]')) AS TEXT),
@@ -22,7 +22,7 @@ FROM json_each(:places)"""
 
 
 def _texts(facts: Facts) -> tuple[str, str, str, str, str]:
-    """In the order of the table's columns."""
+    """Return the texts in the order of the table's columns."""
     return (
         facts.subject_words,
         facts.sender_words,
@@ -33,12 +33,12 @@ def _texts(facts: Facts) -> tuple[str, str, str, str, str]:
 
 
 def checksum(facts: Facts) -> int:
-    """What tells whether a message's words are those that were entered, 32 bits."""
+    """Return a 32-bit checksum of the words, which shows whether they are the indexed ones."""
     return zlib.crc32("\0".join(_texts(facts)).encode())
 
 
-def forget_words(connection: sqlite3.Connection, number: int, facts: Facts) -> None:
-    """Take the words of a message out again. They have to be exactly those that were entered: see `checksum`."""
+def remove_words(connection: sqlite3.Connection, number: int, facts: Facts) -> None:
+    """Remove the words of a message. They must be exactly the indexed ones: see `checksum`."""
     connection.execute(
         """INSERT INTO words (words, rowid, subject, sender, recipients, body, attachments)
         VALUES ('delete', ?, ?, ?, ?, ?, ?)""",
@@ -46,10 +46,10 @@ def forget_words(connection: sqlite3.Connection, number: int, facts: Facts) -> N
     )
 
 
-def enter_words(connection: sqlite3.Connection, messages: Sequence[tuple[int, Facts]]) -> None:
-    """Enter the words of messages, by number.
+def add_words(connection: sqlite3.Connection, messages: Sequence[tuple[int, Facts]]) -> None:
+    """Index the words of messages, by number.
 
-    By one statement, which other threads need not wait for: all texts go in as one, with the positions of each.
+    One statement takes all texts as one string with positions, so that other threads run meanwhile.
     """
     pieces: list[bytes] = []
     rows: list[list[int]] = []
@@ -63,4 +63,4 @@ def enter_words(connection: sqlite3.Connection, messages: Sequence[tuple[int, Fa
             row += (at, len(octets))
             at += len(octets)
         rows.append(row)
-    connection.execute(_ENTER, {"places": json.dumps(rows), "texts": b"".join(pieces)})
+    connection.execute(_INSERT, {"places": json.dumps(rows), "texts": b"".join(pieces)})

@@ -1,1 +1,1 @@
-"""What the rooms of the client share: locks between processes, threads, folders, locations of files."""
+"""Shared modules of the client: process locks, threads, folders, and file locations."""

@@ -1,4 +1,4 @@
-"""Folders made and synced, so that a crash loses no name in them."""
+"""Durable creation of folders, and sync of the names in them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when the names in a folder are on disk. Windows has no such thing and needs none."""
+    """Sync the names in a folder to disk. Does nothing on Windows, which cannot and need not sync folders."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -19,12 +19,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, mode 0700, each synced into the one above."""
+    """Create a folder and its parents, mode 0700, and sync each parent."""
     make_folders([folder])
 
 
 def make_folders(folders: Iterable[Path]) -> None:
-    """Make folders and those above them, mode 0700; each folder above is synced once."""
+    """Create folders and their parents, mode 0700, and sync each parent once."""
     fresh = [folder for folder in folders if not folder.is_dir()]
     for folder in fresh:
         make_folders([folder.parent])
@@ -33,6 +33,6 @@ def make_folders(folders: Iterable[Path]) -> None:
 
 
 def sync_folders(folders: Iterable[Path]) -> None:
-    """Sync each of the folders once."""
+    """Sync each folder once."""
     for folder in set(folders):
         sync_folder(folder)

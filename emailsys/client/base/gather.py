@@ -1,4 +1,4 @@
-"""Await several things that go on side by side."""
+"""Concurrent waiting for several Deferreds or coroutines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 async def gather_or_raise(waiting: Iterable[Deferred[T]]) -> list[T]:
-    """The results in order. @raise Exception: the first one that any of them raises, at once."""
+    """Return the results in order. @raise Exception: the first failure, as soon as it happens."""
     try:
         return await gatherResults(waiting, consumeErrors=True)
     except FirstError as first:
@@ -22,11 +22,11 @@ async def gather_or_raise(waiting: Iterable[Deferred[T]]) -> list[T]:
 
 
 async def gather_all(coroutines: Iterable[Coroutine[Deferred[Any], Any, T]]) -> list[T]:
-    """The results in order, when all have ended. @raise Exception: the first in order that any of them raised."""
+    """Wait until all have ended, and return the results in order. @raise Exception: the first failure in order."""
     outcomes = await DeferredList([Deferred.fromCoroutine(one) for one in coroutines], consumeErrors=True)
     results: list[T] = []
-    for fine, outcome in outcomes:
-        if not fine:
+    for is_success, outcome in outcomes:
+        if not is_success:
             cast(Failure, outcome).raiseException()
         results.append(outcome)
     return results

@@ -1,4 +1,4 @@
-"""Where the client keeps its things: accounts, mail and state, by the rules of the operating system."""
+"""Default locations of accounts, mail, and state, by the conventions of the operating system."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _NAME: Final = "emailsys"
 
 
 def accounts_file() -> Path:
-    """mail.toml: below $XDG_CONFIG_HOME/emailsys, or what the system has in its place."""
+    """Return the path of mail.toml: in $XDG_CONFIG_HOME/emailsys, or the system's equivalent."""
     return platformdirs.user_config_path(_NAME, appauthor=False) / "mail.toml"
 
 
 def archive_folder() -> Path:
-    """The local store: below $XDG_DATA_HOME/emailsys."""
+    """Return the folder of the local store: in $XDG_DATA_HOME/emailsys, or the system's equivalent."""
     return platformdirs.user_data_path(_NAME, appauthor=False) / "mail"
 
 
 def state_folder() -> Path:
-    """What was fetched and what is under way: below $XDG_STATE_HOME/emailsys."""
+    """Return the folder of fetch journals and locks: in $XDG_STATE_HOME/emailsys, or the system's equivalent."""
     return platformdirs.user_state_path(_NAME, appauthor=False) / "mail"

@@ -1,4 +1,4 @@
-"""One at a time: a claim on an account or a message, held by one program, given back by the kernel if that dies."""
+"""File lock of one process on an account or a message. The kernel releases it when the process dies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emailsys.client.base.folders import make_folder
 
 
 class LockTaken(Exception):
-    """Somebody else has it; `holder` is the id of that process, 0 if unknown."""
+    """Another process, or this one, holds the lock. `holder` is its process id, 0 if unknown."""
 
     def __init__(self, holder: int) -> None:
         super().__init__(f"process {holder}" if holder else "another program")
@@ -19,11 +19,11 @@ class LockTaken(Exception):
 
 
 def _take(descriptor: int) -> None:
-    """@raise OSError: it is taken."""
+    """@raise OSError: the lock is taken."""
     if sys.platform == "win32":
         import msvcrt
 
-        # Far behind what is written: a locked octet cannot be read.
+        # Far beyond the written octets: on Windows, a locked octet cannot be read.
         os.lseek(descriptor, 4096, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
     else:
@@ -33,7 +33,7 @@ def _take(descriptor: int) -> None:
 
 
 def _locked_file(path: Path) -> int:
-    """The descriptor of a file whose lock we hold."""
+    """Open and lock a file. @raise LockTaken: the lock is held."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
         _take(descriptor)
@@ -53,40 +53,40 @@ def _is_still(descriptor: int, path: Path) -> bool:
 
 
 class ProcessLock:
-    """A claim that is held until `release` or `remove`, or until the process ends."""
+    """A lock that is held until `release` or `remove`, or until the process ends."""
 
     def __init__(self, path: Path) -> None:
-        """Take it. What counts is the lock on the file.
+        """Take the lock. The lock on the file counts, not the file's existence.
 
-        @raise LockTaken: somebody has it, this very process perhaps.
-        @raise OSError: the file cannot be made.
+        @raise LockTaken: another process or this one holds it.
+        @raise OSError: the file cannot be created.
         """
         make_folder(path.parent)
         self._path = path
         self._descriptor = _locked_file(path)
         while not _is_still(self._descriptor, path):
-            # Its last holder has removed the file meanwhile: a lock on that one keeps nobody off.
+            # The last holder has removed this file. Others would lock a new file of that name.
             os.close(self._descriptor)
             self._descriptor = _locked_file(path)
-        # The number is for people. A full disk that has no room for it does not undo the lock.
+        # The process id is for messages only. The lock holds even if the disk is full.
         with suppress(OSError):
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             os.write(self._descriptor, b"%d\n" % os.getpid())
 
     def release(self) -> None:
-        """Give it back. May be called twice."""
+        """Release the lock. May be called twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
 
     def remove(self) -> None:
-        """Remove the file and give the claim back. A process that waits for this file finds it removed."""
-        # While the lock is held: afterwards the file may be another holder's.
+        """Remove the file and release the lock. May be called twice."""
+        # While the lock is held: after its release, the file may belong to another holder.
         with suppress(OSError):
             os.unlink(self._path)
         self.release()
         if os.name == "nt":
-            # Windows removes no open file, that of another holder neither.
+            # Windows cannot remove an open file; this attempt fails if another holder has opened it.
             with suppress(OSError):
                 os.unlink(self._path)

@@ -1,4 +1,4 @@
-"""Run what blocks in a thread, and await it."""
+"""Awaitable blocking calls in threads of the reactor."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ T = TypeVar("T")
 
 
 class InThread(Protocol):
-    """Calls a function where blocking does no harm."""
+    """Calls a blocking function in a thread."""
 
     def __call__(self, function: Callable[[], T]) -> Awaitable[T]: ...
 
 
 def threads_of(reactor: Any) -> InThread:
-    """The threads of a reactor, which has to run. A call goes on to its end, though nobody waits for it any more."""
+    """Return an `InThread` on the threads of a running reactor. A cancelled call still runs to its end."""
 
     def in_thread(function: Callable[[], T]) -> Deferred[T]:
         return deferToThreadPool(reactor, reactor.getThreadPool(), function)
@@ -27,7 +27,7 @@ def threads_of(reactor: Any) -> InThread:
 
 
 async def until_cancelled(in_thread: InThread, work: Callable[[], T], stop: Callable[[], None]) -> T:
-    """Await work that blocks. @param stop: makes it end soon; called when nobody waits for it any more."""
+    """Await blocking work. @param stop: makes the work end soon; called if the wait is cancelled."""
     try:
         return await in_thread(work)
     except BaseException:

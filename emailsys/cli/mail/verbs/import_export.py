@@ -74,12 +74,12 @@ def import_(
         print_json(
             {
                 "messages": importing.added,
-                "here_already": importing.here,
+                "here_already": importing.already_stored,
                 "account": place.account,
                 "folder": place.folder,
             }
         )
-    here = f"; {counted(importing.here)} imported before" if importing.here else ""
+    here = f"; {counted(importing.already_stored)} imported before" if importing.already_stored else ""
     tell(f"{counted(importing.added)} taken into {into}{here}")
 
 

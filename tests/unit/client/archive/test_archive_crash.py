@@ -112,7 +112,7 @@ class Killed(ArchiveCase):
             before = len(archive.list(IN))
             importing = Importer(archive, IN)
             importing.import_mbox(archive._root.parent / "mbox")
-            self.assertEqual((importing.here, importing.added), (before, 3 - before))
+            self.assertEqual((importing.already_stored, importing.added), (before, 3 - before))
             self.assertEqual(sorted(one.subject for one in archive.search("hello")), ["0", "1", "1"])
 
         self.die_at_each_step(_IMPORTING, prepare, check)

@@ -47,10 +47,12 @@ class Exchange(ArchiveCase):
         paths = [path for path in sorted(folder.glob("*.eml")) if "(2)" not in path.name]
         importing = Importer(self.archive, IN)
         importing.import_eml(paths)
-        self.assertEqual((importing.added, importing.here, self.all_octets(self.archive)), (3, 0, before))
+        self.assertEqual((importing.added, importing.already_stored, self.all_octets(self.archive)), (3, 0, before))
         importing = Importer(self.archive, IN)
         importing.import_eml([folder])
-        self.assertEqual((importing.added, importing.here), (1, 3), "two files of the same octets are two messages")
+        self.assertEqual(
+            (importing.added, importing.already_stored), (1, 3), "two files of the same octets are two messages"
+        )
 
     def test_a_maildir_keeps_its_flags_and_is_taken_in_once(self) -> None:
         folder = self.folder()
@@ -64,7 +66,7 @@ class Exchange(ArchiveCase):
         for counts in ((2, 0), (0, 2)):
             importing = Importer(self.archive, IN)
             importing.import_maildir(folder / "box")
-            self.assertEqual((importing.added, importing.here), counts)
+            self.assertEqual((importing.added, importing.already_stored), counts)
         found = {one.subject: one.flags for one in self.archive.list(IN)}
         self.assertEqual(found, {"one": Flag.SEEN | Flag.ANSWERED, "new": Flag.NONE})
         self.assertRaises(ArchiveError, Importer(self.archive, IN).import_maildir, folder)
@@ -122,9 +124,9 @@ class Exchange(ArchiveCase):
             importing = Importer(self.archive, IN)
             self.assertRaises(raised, importing.import_mbox, path)
             replacing.restore()
-            self.assertEqual(importing.added + importing.here, 500 * (number + 1))
+            self.assertEqual(importing.added + importing.already_stored, 500 * (number + 1))
         importing = Importer(self.archive, IN)
         importing.import_mbox(path)
-        self.assertEqual(importing.added + importing.here, 1200)
+        self.assertEqual(importing.added + importing.already_stored, 1200)
         subjects = Counter(one.subject for one in self.archive.list(IN, 2000))
         self.assertEqual(subjects, Counter({str(number): 2 for number in range(600)}))
