@@ -75,7 +75,7 @@ async def send(reactor: Any, port: int, arguments: argparse.Namespace) -> None:
     seconds, used = time.perf_counter() - began, cpu() - used
     each = used / arguments.messages * 1e6
     rate = arguments.messages / seconds
-    print(f"{arguments.messages} messages of {len(body)} octets: {rate:.0f}/s, {each:.0f} s CPU each")
+    print(f"{arguments.messages} messages of {len(body)} octets: {rate:.0f}/s, {each:.0f} µs CPU each")
     await dialer.close(5.0)
 
 

@@ -131,7 +131,7 @@ def measure(pid: int, port: int, users: Sequence[tuple[str, str]], given: argpar
         spent = process.cpu_seconds(pid) - spent
         print(
             f"RETR of {given.octets} octets, {len(users)} connections, {depth} at a time: {fetched / seconds:,.0f}/s, "
-            f"server CPU {1e6 * spent / fetched:.0f} s each, {process.resident(pid):.0f} MiB in memory"
+            f"server CPU {1e6 * spent / fetched:.0f} µs each, {process.resident(pid):.0f} MiB in memory"
         )
         for session in sessions:
             session.leave()

@@ -33,7 +33,7 @@ def main() -> None:
         spent = process.cpu_seconds(daemon.pid) - before
         print(f"{given.octets} octets, {given.connections} connections: {figures}")
         each = 1e6 * spent / len(figures.latencies)
-        print(f"server CPU {each:.0f} s a message, {process.resident(daemon.pid):.0f} MiB in memory")
+        print(f"server CPU {each:.0f} µs a message, {process.resident(daemon.pid):.0f} MiB in memory")
     finally:
         daemon.close()
 
