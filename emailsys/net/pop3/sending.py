@@ -47,7 +47,7 @@ async def send_message(
             if cutter is not None:
                 piece = cutter.cut(piece)
             connection.send(stuffer.stuff(piece, dotted))
-            if connection.choked:
+            if connection.is_blocked:
                 await connection.room()
                 # A client that reads a long message is not silent: nobody may take its maildrop over.
                 maildrop.touch()
@@ -83,6 +83,6 @@ async def send_listing(connection: Connection[Any], status: bytes, lines: Iterat
     connection.send(status)
     while chunk := b"".join(islice(lines, _LINES_AT_ONCE)):
         connection.send(chunk)
-        if connection.choked:
+        if connection.is_blocked:
             await connection.room()
     connection.send(b".\r\n")

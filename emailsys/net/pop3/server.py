@@ -17,9 +17,9 @@ from emailsys.net.pop3.authorization import Authorization
 from emailsys.net.pop3.sending import CutShort
 from emailsys.net.pop3.service import POP3Service
 from emailsys.net.pop3.transaction import TAKEN_OVER, Transaction
-from emailsys.net.serving.admission import TurnedAway
+from emailsys.net.serving.admission import RefusedConnection
 from emailsys.net.serving.connection import Connection, peer_host
-from emailsys.net.serving.session_ids import session_names
+from emailsys.net.serving.session_ids import session_ids
 from emailsys.net.serving.shell import ConnectionShell
 from emailsys.upstream import never_reached
 from emailsys.wire.pop3.server import Command, Event, POP3Session, Refusal, Response
@@ -126,7 +126,7 @@ class POP3Server(ConnectionShell, pop3.POP3):
         """End a session whose client was silent for too long, without the UPDATE state (RFC 1939 §3)."""
         login = self.authorization
         login.event("pop3.closed", why="silence")
-        if self.connection.choked:
+        if self.connection.is_blocked:
             self.connection.abort()
             return
         login.refuse("silent for too long; nothing was removed" if login.maildrop else "no login in time")
@@ -248,16 +248,16 @@ class POP3ServerFactory(ServerFactory):
         """@param new_session: returns the id of each new session, which its log events carry."""
         self.service = service
         self.sessions: set[POP3Server] = set()
-        self._new_session = new_session if new_session is not None else session_names()
+        self._new_session = new_session if new_session is not None else session_ids()
 
     @override
-    def buildProtocol(self, addr: IAddress | None) -> POP3Server | TurnedAway:  # type: ignore[override]  # no TypeVar
+    def buildProtocol(self, addr: IAddress | None) -> POP3Server | RefusedConnection:  # type: ignore[override]  # no TypeVar
         service, ip = self.service, str(getattr(addr, "host", ""))
         too_many = service.admission.refusal(ip)
         if too_many is not None:
-            service.telemetry.event("pop3.turned_away", ip=ip, why=too_many.value)
+            service.telemetry.event("pop3.connection_refused", ip=ip, why=too_many.value)
             refusal = b"-ERR [SYS/TEMP] %b\r\n" % too_many.value.encode()
-            return TurnedAway(service.admission, refusal, service.clock, service.settings.close_timeout)
+            return RefusedConnection(service.admission, refusal, service.clock, service.settings.close_timeout)
         server = POP3Server(self.service, self._new_session(), self.sessions)
         server.factory = self  # type: ignore[assignment]  # upstream calls it None
         return server

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReacto
 from emailsys.config.settings import POP3Settings
 from emailsys.interfaces import ISecrets
 from emailsys.net.serving.admission import Admission
-from emailsys.net.serving.turn_end import Turn
+from emailsys.net.serving.turn_end import TurnEnd
 from emailsys.telemetry import Telemetry
 from emailsys.wire.sasl import MECHANISMS, Mechanisms
 
@@ -41,6 +41,6 @@ class POP3Service:
     mechanisms: Mechanisms = field(default_factory=lambda: MECHANISMS)
 
     @cached_property
-    def turn(self) -> Turn:
+    def turn(self) -> TurnEnd:
         """The end of the reactor's turn, when the sessions write their replies."""
-        return Turn(self.clock, self.telemetry)
+        return TurnEnd(self.clock, self.telemetry)

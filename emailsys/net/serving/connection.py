@@ -22,9 +22,9 @@ from typing_extensions import override
 from zope.interface import implementer
 
 from emailsys.net.base.coroutines import begin_and_tell
-from emailsys.net.serving.closing import Farewell
+from emailsys.net.serving.closing import GracefulClose
 from emailsys.net.serving.replies import MAX_WAITING_OCTETS, ReplyBuffer
-from emailsys.net.serving.turn_end import Turn
+from emailsys.net.serving.turn_end import TurnEnd
 
 # Commands run in one turn of the reactor: a peer that pipelines thousands does not delay the other connections.
 _COMMANDS_A_TURN: Final = 200
@@ -97,7 +97,7 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
     _negotiating = False
     _implicit_tls = False
     _reading_paused = False
-    _farewell: Farewell | None = None
+    _graceful_close: GracefulClose | None = None
     _handshake_call: IDelayedCall | None = None
     _next_turn: IDelayedCall | None = None
     # A TCP, TLS or test transport, as in ReplyBuffer.
@@ -108,7 +108,7 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
         wire: Wire[EventT],
         dialogue: Dialogue[EventT],
         clock: IReactorTime,
-        turn: Turn,
+        turn: TurnEnd,
         *,
         first_timeout: float = 300.0,
         close_timeout: float = 5.0,
@@ -146,9 +146,9 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
         return self.replies.secure
 
     @property
-    def choked(self) -> bool:
+    def is_blocked(self) -> bool:
         """Whether output waits for the peer to read."""
-        return self.replies.is_unread
+        return self.replies.is_blocked
 
     @property
     def peer_host(self) -> str:
@@ -203,13 +203,15 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
         self.setTimeout(None)
         self._resume_reading()
         self._transport.unregisterProducer()
-        self._farewell = farewell = Farewell(self._transport, self.clock, self.close_timeout, most, self.abort)
-        farewell.begin(tls=self.secure or self._negotiating, input_over=self._input_over)
+        self._graceful_close = closing = GracefulClose(
+            self._transport, self.clock, self.close_timeout, most, self.abort
+        )
+        closing.begin(tls=self.secure or self._negotiating, input_over=self._input_over)
 
     def hurry(self) -> None:
         """End a close that is in progress as soon as the kernel has all output: the daemon drains."""
-        if self._farewell is not None:
-            self._farewell.hurry()
+        if self._graceful_close is not None:
+            self._graceful_close.hurry()
 
     def abort(self) -> None:
         """End the connection immediately and discard unsent output."""
@@ -228,7 +230,7 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
     @override
     def connectionMade(self) -> None:
         self._transport = self.transport
-        self.replies.begin(self.transport, self.unchoke)
+        self.replies.begin(self.transport, self.resume)
         self.setTimeout(self.first_timeout)
         if ISSLTransport.providedBy(self.transport):
             self._implicit_tls = True
@@ -262,13 +264,13 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
     def dataReceived(self, data: bytes) -> None:
         # RFC 3207 §4.2, RFC 2595 §4: octets sent in the clear after STARTTLS or STLS are discarded.
         if self.closing or self._negotiating:
-            if self._farewell is not None:
-                self._farewell.drop(data)
+            if self._graceful_close is not None:
+                self._graceful_close.drop(data)
             return
         self.wire.feed(data)
         self._pump()
 
-    def unchoke(self) -> None:
+    def resume(self) -> None:
         """Go on after a pause: the transport accepts output again."""
         self.replies.paused = False
         if self.closing:
@@ -361,7 +363,7 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
     def timeoutConnection(self) -> None:
         if self._negotiating:
             return
-        if self._busy and not self.choked:
+        if self._busy and not self.is_blocked:
             # The peer waits for our reply.
             self.setTimeout(self.timeOut)
             return
@@ -370,8 +372,8 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
     def readConnectionLost(self) -> None:
         """Answer the commands received, then close: the peer has ended its side and may still read (shutdown(2))."""
         self._input_over = True
-        if self._farewell is not None:
-            self._farewell.input_over()
+        if self._graceful_close is not None:
+            self._graceful_close.input_over()
         elif self._negotiating:
             self.abort()
         else:
@@ -385,12 +387,12 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
         self.replies.lost = True
         self.closing = True
         self.setTimeout(None)
-        if self._farewell is not None:
-            self._farewell.cancel()
+        if self._graceful_close is not None:
+            self._graceful_close.cancel()
         for call in (self._handshake_call, self._next_turn):
             if call is not None and call.active():
                 call.cancel()
-        self._farewell = self._handshake_call = self._next_turn = None
+        self._graceful_close = self._handshake_call = self._next_turn = None
         try:
             self._dialogue.ended(reason)
         except Exception:

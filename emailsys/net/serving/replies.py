@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from emailsys.net.base.socket_writes import Outflow, begin_writing, taken
-from emailsys.net.serving.turn_end import Turn
+from emailsys.net.serving.turn_end import TurnEnd
 from emailsys.upstream import write_at_once
 
 # Octets of unread commands at which reading from the peer pauses, and of replies at which the buffer is written.
@@ -26,7 +26,7 @@ class ReplyBuffer:
     A sender of more than the peer reads at once awaits `room`.
     """
 
-    def __init__(self, clock: IReactorTime, turn: Turn) -> None:
+    def __init__(self, clock: IReactorTime, turn: TurnEnd) -> None:
         self._clock = clock
         self._turn = turn
         #: Whether the connection is lost: nothing can be sent any more.
@@ -117,7 +117,7 @@ class ReplyBuffer:
             raise ConnectionLost
 
     @property
-    def is_unread(self) -> bool:
+    def is_blocked(self) -> bool:
         """Whether output waits for the peer to read."""
         return self.paused or self._draining
 

@@ -1,4 +1,4 @@
-"""Name the sessions of a service: the id that all log events of one session bear."""
+"""Session ids: every log event of a session carries its id."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import secrets
 from collections.abc import Callable
 
 
-def session_names() -> Callable[[], str]:
-    """A source of session ids: a random start for each process, then a count."""
+def session_ids() -> Callable[[], str]:
+    """Returns a source of session ids: a random prefix of the source, then a count."""
     start = secrets.token_hex(3)
     count = itertools.count(1)
     return lambda: f"{start}-{next(count)}"

@@ -11,9 +11,9 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from emailsys.mail import reply as replies
-from emailsys.net.serving.admission import TurnedAway
+from emailsys.net.serving.admission import RefusedConnection
 from emailsys.net.serving.connection import Connection, peer_host
-from emailsys.net.serving.session_ids import session_names
+from emailsys.net.serving.session_ids import session_ids
 from emailsys.net.serving.shell import ConnectionShell
 from emailsys.net.smtp.service import SMTPService
 from emailsys.net.smtp.session import SMTPSession
@@ -102,7 +102,7 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
         """End a session whose client was silent for too long."""
         session, connection = self.session, self.connection
         session.event("smtp.timed_out", ip=session.client.ip)
-        if connection.choked:
+        if connection.is_blocked:
             connection.abort()
             return
         session.reply(replies.TIMED_OUT)
@@ -112,7 +112,7 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
         """Continue after the handshake of STARTTLS."""
         self.session.tls_began()
 
-    def go_away(self) -> None:
+    def shut_down(self) -> None:
         """Send 421 and close the connection. Call only while no command is in progress."""
         self.session.reply(replies.SHUTTING_DOWN)
         self.connection.close()
@@ -240,16 +240,16 @@ class ESMTPServerFactory(smtp.SMTPFactory):
         self.domain = service.hostname.encode("ascii")
         self.timeout = int(service.settings.command_timeout)
         self.sessions: set[ESMTPServer] = set()
-        self._new_session = new_session if new_session is not None else session_names()
+        self._new_session = new_session if new_session is not None else session_ids()
 
     @override
-    def buildProtocol(self, addr: IAddress | None) -> ESMTPServer | TurnedAway:
+    def buildProtocol(self, addr: IAddress | None) -> ESMTPServer | RefusedConnection:
         service, ip = self.service, str(getattr(addr, "host", ""))
         too_many = service.admission.refusal(ip)
         if too_many is not None:
-            service.telemetry.event("smtp.turned_away", service=service.kind.value, ip=ip, why=too_many.value)
+            service.telemetry.event("smtp.connection_refused", service=service.kind.value, ip=ip, why=too_many.value)
             refusal = replies.too_many_connections(too_many.value).encode()
-            return TurnedAway(service.admission, refusal, service.clock, service.settings.close_timeout)
+            return RefusedConnection(service.admission, refusal, service.clock, service.settings.close_timeout)
         server = ESMTPServer(self.service, self._new_session(), self.sessions)
         server.factory = self
         server.portal = self.portal
@@ -264,5 +264,5 @@ class ESMTPServerFactory(smtp.SMTPFactory):
             connection = session.connection
             connection.hurry()
             if not (connection.busy or connection.closing or session.wire.in_body):
-                session.go_away()
+                session.shut_down()
         return len(self.sessions)

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IReacto
 from emailsys.config.settings import SMTPSettings
 from emailsys.interfaces import IIntake, ISecrets
 from emailsys.net.serving.admission import Admission
-from emailsys.net.serving.turn_end import Turn
+from emailsys.net.serving.turn_end import TurnEnd
 from emailsys.net.smtp.incoming import HeadRules
 from emailsys.telemetry import Telemetry
 from emailsys.wire.sasl import MECHANISMS, Mechanisms
@@ -59,9 +59,9 @@ class SMTPService:
     mechanisms: Mechanisms = field(default_factory=lambda: MECHANISMS)
 
     @cached_property
-    def turn(self) -> Turn:
+    def turn(self) -> TurnEnd:
         """When its sessions speak."""
-        return Turn(self.clock, self.telemetry)
+        return TurnEnd(self.clock, self.telemetry)
 
     @cached_property
     def head_rules(self) -> HeadRules:

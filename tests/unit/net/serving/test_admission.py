@@ -1,4 +1,4 @@
-"""One client does not shut out the others: so many connections in all, so many from one address."""
+"""Connection limits: one client cannot lock out the others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.net.serving.admission import Admission, TooMany, TurnedAway
+from emailsys.net.serving.admission import Admission, RefusedConnection, TooMany
 from tests.dialogue.peers import STRANGER, MemoryTransport
 
 ONE, OTHER = "192.0.2.7", "192.0.2.8"
@@ -20,29 +20,29 @@ def filled(admission: Admission, *ips: str) -> Admission:
 
 
 class AdmissionTests(SynchronousTestCase):
-    """Who may come in."""
+    """Which connections are admitted."""
 
     def test_an_address_at_its_limit_is_refused_and_others_are_not(self) -> None:
         admission = filled(Admission(0, 2), ONE, ONE)
         self.assertIs(admission.refusal(ONE), TooMany.FROM_ADDRESS)
         self.assertIsNone(admission.refusal(OTHER))
 
-    def test_who_leaves_makes_room(self) -> None:
+    def test_a_connection_that_ends_makes_room(self) -> None:
         admission = filled(Admission(0, 2), ONE, ONE)
         admission.leave(ONE)
         self.assertIsNone(admission.refusal(ONE))
         filled(admission, ONE)
         self.assertIs(admission.refusal(ONE), TooMany.FROM_ADDRESS)
 
-    def test_nothing_is_remembered_of_who_has_left(self) -> None:
-        """Else each address of a botnet would stay in memory for as long as the daemon runs."""
+    def test_nothing_is_kept_of_addresses_without_connections(self) -> None:
+        """Otherwise each address of a botnet would stay in memory until the daemon stops."""
         admission = filled(Admission(10, 2), ONE, ONE, OTHER)
         for ip in (ONE, OTHER, ONE):
             admission.leave(ip)
         self.assertEqual(admission._from, {})
 
     def test_a_network_of_ipv6_counts_as_one_address(self) -> None:
-        """Whoever has one address of it has 2**64."""
+        """A client with one address of the network can use all 2**64."""
         admission = filled(Admission(0, 2), "2001:db8::1", "2001:db8::ffff:1%eth0")
         self.assertIs(admission.refusal("2001:db8::2"), TooMany.FROM_ADDRESS)
         self.assertIsNone(admission.refusal("2001:db8:0:1::2"))
@@ -60,7 +60,7 @@ class AdmissionTests(SynchronousTestCase):
         self.assertIs(admission.refusal(OTHER), TooMany.FROM_ADDRESS)
 
     def test_the_last_tenth_is_kept_for_this_machine(self) -> None:
-        """An operator can look even while somebody takes all connections there are."""
+        """An operator can connect even while a client uses all other connections."""
         admission = filled(Admission(20), *[f"192.0.2.{host}" for host in range(18)])
         self.assertIs(admission.refusal("198.51.100.1"), TooMany.IN_ALL)
         filled(admission, "127.0.0.1", "127.0.0.1")
@@ -70,24 +70,24 @@ class AdmissionTests(SynchronousTestCase):
         filled(Admission(), *[ONE] * 1000, "")
 
 
-class TurnedAwayTests(SynchronousTestCase):
-    """What becomes of one too many."""
+class RefusedConnectionTests(SynchronousTestCase):
+    """A connection over a limit is refused with a reply."""
 
     def turn_away(self, admission: Admission, clock: Clock, peer: IPv4Address = STRANGER) -> MemoryTransport:
         transport = MemoryTransport(peer)
-        turned_away = TurnedAway(admission, b"421 no\r\n", clock, 5.0)
-        turned_away.makeConnection(transport)
-        self.addCleanup(turned_away.connectionLost)
+        refused = RefusedConnection(admission, b"421 no\r\n", clock, 5.0)
+        refused.makeConnection(transport)
+        self.addCleanup(refused.connectionLost)
         return transport
 
-    def test_it_hears_why_and_is_closed(self) -> None:
+    def test_it_receives_the_reason_and_is_closed(self) -> None:
         clock = Clock()
         transport = self.turn_away(Admission(), clock)
         self.assertEqual(transport.value(), b"421 no\r\n")
         self.assertTrue(transport.disconnecting)
         self.assertFalse(transport.aborted)
 
-    def test_a_handshake_that_does_not_come_about_is_not_waited_for(self) -> None:
+    def test_an_incomplete_handshake_is_aborted(self) -> None:
         clock = Clock()
         transport = self.turn_away(Admission(), clock)
         clock.advance(4.9)
@@ -95,25 +95,25 @@ class TurnedAwayTests(SynchronousTestCase):
         clock.advance(0.1)
         self.assertTrue(transport.aborted)
 
-    def test_once_it_is_gone_nothing_is_left_of_it(self) -> None:
+    def test_a_lost_connection_leaves_no_timer(self) -> None:
         clock = Clock()
-        turned_away = TurnedAway(Admission(), b"421 no\r\n", clock, 5.0)
-        turned_away.makeConnection(MemoryTransport())
-        turned_away.connectionLost()
+        refused = RefusedConnection(Admission(), b"421 no\r\n", clock, 5.0)
+        refused.makeConnection(MemoryTransport())
+        refused.connectionLost()
         self.assertEqual(clock.getDelayedCalls(), [])
 
-    def test_a_flood_of_them_is_aborted_without_a_word(self) -> None:
-        """To tell each of them costs what the limit is there to save."""
+    def test_a_flood_is_aborted_without_replies(self) -> None:
+        """A reply to each would use the resources that the limit protects."""
         clock, admission = Clock(), Admission()
         told = [self.turn_away(admission, clock) for _ in range(101)]
         self.assertEqual([transport.aborted for transport in told], [False] * 100 + [True])
         self.assertEqual(told[-1].value(), b"")
 
-    def test_those_that_were_told_make_room_for_others(self) -> None:
+    def test_an_ended_refusal_makes_room_for_another(self) -> None:
         clock, admission = Clock(), Admission()
         for _ in range(300):
-            turned_away = TurnedAway(admission, b"421 no\r\n", clock, 5.0)
+            refused = RefusedConnection(admission, b"421 no\r\n", clock, 5.0)
             transport = MemoryTransport()
-            turned_away.makeConnection(transport)
-            turned_away.connectionLost()
+            refused.makeConnection(transport)
+            refused.connectionLost()
             self.assertEqual(transport.value(), b"421 no\r\n")

@@ -1,4 +1,4 @@
-"""A mechanism that asks for a stored secret in mid-exchange runs over SMTP and POP3, and is registered in one table."""
+"""A SASL mechanism that needs a stored secret in mid-exchange works over SMTP and POP3 from one table entry."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SECRET: Final = "5ec7e7"
 
 
 def proof_of(secret: str, nonces: bytes) -> bytes:
-    """What client and server both compute, each for itself."""
+    """Returns the proof that client and server both compute."""
     return hmac.new(secret.encode(), nonces, hashlib.sha256).hexdigest().encode()
 
 
@@ -62,7 +62,7 @@ TABLE: Final = {**MECHANISMS, "TEST-PROOF": proof}
 
 @implementer(ISecrets)
 class HeldSecrets:
-    """Secrets that come when a test says so, or not at all."""
+    """A store of secrets that answers when the test releases it."""
 
     def __init__(self, secrets: StoredSecrets) -> None:
         self._secrets = secrets
@@ -80,7 +80,7 @@ class HeldSecrets:
 
 
 class Protocol:
-    """How one protocol words what both have in common."""
+    """The replies of one protocol to the same events."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ def line(octets: bytes) -> bytes:
 
 
 class MidExchange(SynchronousTestCase):
-    """Neither protocol knows the mechanism; each is given a table that has it."""
+    """Neither protocol knows the mechanism. Each gets a table that contains it."""
 
     def setUp(self) -> None:
         self.store = MemoryStore()
@@ -161,7 +161,7 @@ class MidExchange(SynchronousTestCase):
         )
 
     def begin(self, protocol: Protocol, first: bytes = b",alice@example.test,n1") -> MemoryPeer:
-        """A client that has its nonces."""
+        """Returns a client after the exchange of nonces."""
         peer = protocol.connect()
         peer.say(b"AUTH test-proof " + line(first))
         self.assertEqual(peer.heard(), protocol.challenged(b"n1-server"))
@@ -278,7 +278,7 @@ class MidExchange(SynchronousTestCase):
             self.assertTrue(peer.heard().startswith(protocol.logged_in))
 
     def test_without_secrets_no_proof_holds(self) -> None:
-        """A service that gives no secret out refuses all, and fails nobody's session."""
+        """A service without stored secrets refuses every proof, and its sessions go on."""
         service = SMTPService(
             Kind.SUBMISSION,
             build_portal(

@@ -1,4 +1,4 @@
-"""How a connection ends whose peer reads slowly, or not at all, or still sends."""
+"""Closing a connection whose peer reads slowly, does not read, or still sends."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.net.serving.closing import MAX_DROPPED_OCTETS, Farewell
+from emailsys.net.serving.closing import MAX_DROPPED_OCTETS, GracefulClose
 from tests.dialogue.peers import LOOPBACK, MemoryPeer
 from tests.fakes.net.held_transport import Held, Layer
 from tests.fakes.net.pop3_house import POP3House
 from tests.fakes.net.smtp_house import SMTPHouse
 
 
-class FarewellTests(SynchronousTestCase):
-    """What follows the last reply: 5 seconds without progress, 60 in all."""
+class GracefulCloseTests(SynchronousTestCase):
+    """After the last reply: 5 seconds without progress, 60 seconds in total."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -24,8 +24,8 @@ class FarewellTests(SynchronousTestCase):
     def abort(self) -> None:
         self.aborts.append(self.clock.seconds())
 
-    def farewell(self, transport: object) -> Farewell:
-        return Farewell(transport, self.clock, 5.0, 60.0, self.abort)
+    def farewell(self, transport: object) -> GracefulClose:
+        return GracefulClose(transport, self.clock, 5.0, 60.0, self.abort)
 
     def test_a_peer_that_reads_on_is_not_aborted_until_it_took_too_long(self) -> None:
         held = Held(1_000_000)
@@ -75,7 +75,7 @@ class FarewellTests(SynchronousTestCase):
         self.assertEqual(self.aborts, [0.0])
 
     def test_a_close_that_the_kernel_cannot_carry_out_becomes_an_abort(self) -> None:
-        """Its own buffer is full: the peer takes nothing, and the descriptor would be ours for good."""
+        """The kernel's buffer is full and the peer does not read: the descriptor would stay open for ever."""
         held = Held(0)
         self.farewell(held).begin(tls=False, input_over=False)
         self.clock.advance(5)
@@ -88,7 +88,7 @@ class FarewellTests(SynchronousTestCase):
         self.farewell(held).begin(tls=False, input_over=True)
         self.assertEqual(held.asked, ["close"])
 
-    def test_tls_says_goodbye_and_waits_for_the_peers(self) -> None:
+    def test_tls_sends_close_notify_and_waits_for_the_peers(self) -> None:
         held = Held(0)
         farewell = self.farewell(Layer(held))
         farewell.begin(tls=True, input_over=False)
@@ -101,8 +101,8 @@ class FarewellTests(SynchronousTestCase):
         self.farewell(Layer(held)).begin(tls=True, input_over=True)
         self.assertEqual(held.asked, ["close_notify", "close below TLS"])
 
-    def test_a_peer_that_owes_only_its_goodbye_of_tls_keeps_what_the_kernel_has(self) -> None:
-        """An abort would take it back from there."""
+    def test_a_missing_close_notify_does_not_discard_what_the_kernel_has(self) -> None:
+        """An abort would discard the output in the kernel."""
         held = Held(1000)
         self.farewell(Layer(held)).begin(tls=True, input_over=False)
         held.takes(1000)
@@ -110,13 +110,13 @@ class FarewellTests(SynchronousTestCase):
         self.assertEqual(held.asked, ["close_notify", "close below TLS"])
         self.assertEqual(self.aborts, [])
 
-    def test_a_daemon_that_goes_down_closes_what_the_kernel_has_all_of(self) -> None:
+    def test_a_drain_closes_connections_whose_output_the_kernel_has(self) -> None:
         for unsent, asked in ((0, ["close"]), (1, [])):
             held = Held(unsent)
             self.farewell(held).hurry()
             self.assertEqual(held.asked, asked)
 
-    def test_a_farewell_that_was_cancelled_does_nothing(self) -> None:
+    def test_a_cancelled_close_does_nothing(self) -> None:
         farewell = self.farewell(Held(1))
         farewell.cancel()
         farewell.cancel()
@@ -137,7 +137,7 @@ class StayingPeer(MemoryPeer):
 
 
 class SessionTests(SynchronousTestCase):
-    """The last words of sessions whose peers go on sending."""
+    """The last replies of sessions whose peers go on sending."""
 
     def setUp(self) -> None:
         self.house = SMTPHouse()
@@ -146,7 +146,7 @@ class SessionTests(SynchronousTestCase):
         self.peer.heard()
 
     def ending_is_heard(self, last_words: bytes) -> None:
-        """Our side has ended behind the last reply, what comes then is dropped, and the peer's end is ours."""
+        """Our side ends after the last reply, later input is discarded, and the peer's end closes the connection."""
         self.assertTrue(self.peer.heard().endswith(last_words))
         self.assertTrue(self.peer.server_ended)
         self.assertFalse(self.peer.lost)
@@ -191,7 +191,7 @@ class SessionTests(SynchronousTestCase):
         self.peer.say(block)
         self.assertTrue(self.peer.transport.aborted)
 
-    def test_a_daemon_that_goes_down_does_not_wait_for_it(self) -> None:
+    def test_a_drain_does_not_wait_for_the_peer(self) -> None:
         self.assertEqual(self.house.factory.drain(), 1)
         self.assertTrue(self.peer.heard().startswith(b"421 4.3.2 "))
         self.assertFalse(self.peer.lost)

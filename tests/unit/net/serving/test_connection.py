@@ -1,4 +1,4 @@
-"""The pump of every server session: one command at a time, replies together, and every way it can end."""
+"""Server connections: one command at a time, replies written together, and every kind of ending."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from zope.interface import implementer
 
 from emailsys.net.serving.connection import Connection
 from emailsys.net.serving.replies import MAX_WAITING_OCTETS
-from emailsys.net.serving.turn_end import Turn
+from emailsys.net.serving.turn_end import TurnEnd
 from emailsys.telemetry import Telemetry
 from emailsys.wire.lines import Flaw, LineReader
 from tests.dialogue.peers import MemoryPeer
 
 
 class Lines:
-    """A session of lines, each an event."""
+    """A protocol machine whose events are lines."""
 
     def __init__(self) -> None:
         self._lines = LineReader()
@@ -42,11 +42,11 @@ class Lines:
 
 
 class Echo:
-    """Says each line back; `wait` waits for `waiting`, `raise` raises, `later` raises in a coroutine."""
+    """Sends each line back. `wait` awaits `waiting`, `raise` raises, `later` raises in a coroutine."""
 
     def __init__(self) -> None:
         self.clock = Clock()
-        turn = Turn(self.clock, Telemetry())
+        turn = TurnEnd(self.clock, Telemetry())
         self.connection = Connection(Lines(), self, self.clock, turn, first_timeout=100.0)
         self.waiting: Deferred[None] = Deferred()
         self.failures: list[Failure] = []
@@ -98,7 +98,7 @@ class Echo:
 
 
 class ConnectionTests(SynchronousTestCase):
-    """A connection and its peer in memory."""
+    """A connection and its peer, both in memory."""
 
     def setUp(self) -> None:
         self.echo = Echo()
@@ -172,14 +172,14 @@ class ConnectionTests(SynchronousTestCase):
         peer = self.connect()
         self.echo.connection.replies.pause()
         peer.say(b"room\r\n")
-        self.echo.connection.unchoke()
+        self.echo.connection.resume()
         peer.say(b"room\r\na\r\n")
         self.assertEqual(peer.heard(), b"a\r\n")
         waiting = Deferred.fromCoroutine(self._room_when_choked())
         peer.lose()
         self.failureResultOf(waiting, ConnectionLost)
         self.failureResultOf(Deferred.fromCoroutine(self.echo.connection.room()), ConnectionLost)
-        self.echo.connection.unchoke()
+        self.echo.connection.resume()
         self.assertEqual(self.echo.failures, [])
 
     async def _room_when_choked(self) -> None:
