@@ -1,1 +1,1 @@
-"""Octets to protocol events and back, without I/O."""
+"""Protocols without I/O: octets to events and back."""

@@ -1,4 +1,4 @@
-"""Cut a stream of octets into CRLF lines; name what is wrong with those that are none."""
+"""Line reader: cuts a stream of octets into CRLF lines, and names the flaws of malformed lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 
 
 class Flaw(enum.Enum):
-    """Why a line cannot be acted on. The text is for a reply, after its code."""
+    """Why a line is rejected. The text goes into the reply, after the code."""
 
     TOO_LONG = "line too long"
     LF_ALONE = "line ended by LF alone; use CRLF (s_client -crlf)"
@@ -14,11 +14,11 @@ class Flaw(enum.Enum):
 
 
 class LineReader:
-    """Octets as they come, taken out again as lines or as blocks.
+    """A buffer of octets that is read as lines or as blocks.
 
-    It never holds more than one limit of an unfinished line: an over-long line is dropped as it comes and is
-    reported once, as `Flaw.TOO_LONG`, when it ends. What was fed and not yet taken stays until it is asked for;
-    `waiting` tells how much that is, so that the caller can stop reading from the peer.
+    It never holds more of an unfinished line than the limit allows. An over-long line is discarded as it arrives, and
+    reported once, as `Flaw.TOO_LONG`, at its end. Unread octets stay in the buffer. `waiting` is their number, so that
+    the caller can stop reading from the peer.
     """
 
     __slots__ = ("_buffer", "_fed", "_fed_octets", "_position", "_skipping")
@@ -27,23 +27,23 @@ class LineReader:
         self._buffer = b""
         self._position = 0
         self._skipping = False
-        # Joined only when something is taken: a peer that sends octet by octet while a command is in flight
-        # must not cost a copy of the buffer each time.
+        # Joined only when the buffer is read: while a command is in progress, a peer that sends octet by octet must not
+        # cost a copy of the buffer each time.
         self._fed: list[bytes] = []
         self._fed_octets = 0
 
     @property
     def waiting(self) -> int:
-        """How many octets were fed and not yet taken."""
+        """How many octets were fed and not read yet."""
         return len(self._buffer) - self._position + self._fed_octets
 
     def feed(self, octets: bytes) -> None:
-        """Take octets from the peer."""
+        """Append octets from the peer."""
         if self._fed or self._position < len(self._buffer):
             self._fed.append(octets)
             self._fed_octets += len(octets)
         else:
-            # Nearly always: a peer that waits for its answer, or begins a block of its own.
+            # The usual case: the peer waits for each reply, or begins a new block.
             self._buffer = octets
             self._position = 0
 
@@ -54,9 +54,9 @@ class LineReader:
         self._fed_octets = 0
 
     def next_line(self, limit: int) -> bytes | Flaw | None:
-        """The next line without its CRLF, or what is wrong with it, or None until more comes.
+        """Returns the next line without its CRLF, or its flaw; None until more octets arrive.
 
-        A line ends at LF in any case, so that a peer that sends LF alone gets its answer.
+        Every LF ends a line, so that a peer that sends LF alone gets a reply.
 
         @param limit: the longest line allowed, in octets, CRLF included.
         """
@@ -82,7 +82,7 @@ class LineReader:
         return line
 
     def take(self, most: int | None = None) -> bytes:
-        """All that waits, or at most so many octets of it, whatever they are. Not to be called inside a line."""
+        """Remove and return all unread octets, or at most `most` of them. Do not call within a line."""
         if self._fed:
             self._gather()
         start = self._position
@@ -95,7 +95,7 @@ class LineReader:
         return self._buffer[start : self._position]
 
     def put_back(self, octets: bytes) -> None:
-        """Return the end of what `take` gave, to be taken again first."""
+        """Put the end of what `take` returned back in front of the unread octets."""
         if octets:
             if self._fed:
                 self._gather()
@@ -103,7 +103,10 @@ class LineReader:
             self._position = 0
 
     def discard(self) -> int:
-        """Forget all that waits, a half line too; how many octets that was (STARTTLS, STLS)."""
+        """Discard all unread octets, an unfinished line too, as STARTTLS and STLS require.
+
+        @return: how many octets were discarded.
+        """
         octets = self.waiting
         self._buffer = b""
         self._position = 0

@@ -15,11 +15,11 @@ AnswerT = TypeVar("AnswerT")
 
 
 class SaslSyntaxError(ValueError):
-    """A response is not what the mechanism asks for; the message says why, in words fit for a reply."""
+    """A response is not what the mechanism requires; the message says why, in words that fit into a reply."""
 
 
 class SaslCancelled(Exception):
-    """The client gave up the exchange with a line of "*" (RFC 4954 §4, RFC 5034 §4)."""
+    """The client cancelled the exchange with a line of "*" (RFC 4954 §4, RFC 5034 §4)."""
 
 
 class Challenge(bytes):

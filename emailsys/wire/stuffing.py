@@ -1,4 +1,4 @@
-"""Double the dots that begin lines of a text that comes in pieces, or halve them (RFC 1939 §3, RFC 5321 §4.5.2)."""
+"""Dot-stuffing of a text that is sent or received in pieces (RFC 1939 §3, RFC 5321 §4.5.2)."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Final
 _DOT: Final = 0x2E
 _LF: Final = 0x0A
 _CRLF: Final = b"\r\n"
-# In one pass: a stuffed dot, or with its group the end. RFC 5321 §4.1.1.4: CRLF.CRLF ends it, nothing else.
+# Matches a stuffed dot, or with its group the end of the text. Only CRLF.CRLF ends it (RFC 5321 §4.1.1.4).
 _DOT_LINE: Final = re.compile(rb"\r\n\.(\r\n)?")
 
 
 class Stuffer:
-    """A text with CRLF lines, on its way to a peer. The pieces may be cut anywhere, within a CRLF too."""
+    """Stuffs a text with CRLF lines. The pieces may be cut anywhere, within a CRLF too."""
 
     __slots__ = ("_tail",)
 
     def __init__(self) -> None:
-        # The last two octets that were given: whether the next one begins a line.
+        # The last two octets of the text so far: they decide whether the next octet begins a line.
         self._tail = _CRLF
 
     def stuff(self, piece: bytes, dotted: bool = True) -> bytes:
-        """The next piece, as it goes over the wire.
+        """Returns the next piece, stuffed.
 
-        @param dotted: False where it is known that no line inside the piece begins with a dot, which saves a search;
-            the beginning of the piece is looked at in any case.
+        @param dotted: False if it is known that no line inside the piece begins with a dot, which saves a search. The
+            beginning of the piece is examined in either case.
         """
         if not piece:
             return piece
@@ -40,24 +40,25 @@ class Stuffer:
         return stuffed
 
     def end(self) -> bytes:
-        """The line of a single dot, after the CRLF that the last line may lack."""
+        """Returns the line of a single dot, preceded by a CRLF if the last line lacks one."""
         return b".\r\n" if self._tail == _CRLF else b"\r\n.\r\n"
 
 
 class Unstuffer:
-    """A text with CRLF lines, on its way from a peer, up to the line of a single dot."""
+    """Unstuffs a text with CRLF lines, up to the line of a single dot."""
 
     __slots__ = ("_at_start", "_held")
 
     def __init__(self) -> None:
-        # The first line may be a dot, or begin with one: as if a CRLF stood before it.
+        # The first line may also be a dot or begin with one, so a CRLF is imagined before it.
         self._held = _CRLF
         self._at_start = True
 
     def take(self, block: bytes) -> tuple[bytes, bytes | None]:
-        """Take octets from the peer; give those of the text, dots unstuffed, and what follows the end.
+        """Read octets from the peer.
 
-        What follows is None until the end was seen. A CRLF is never torn between two pieces.
+        @return: the next piece of the text, unstuffed, which never ends within a CRLF; and the octets after the end of
+            the text, None until the end was read.
         """
         block = self._held + block
         at = 2 if self._at_start else 0
@@ -69,7 +70,7 @@ class Unstuffer:
                 return b"".join(pieces), block[end:]
             left = len(block) - end
             if left == 0 or (left == 1 and block[end] == 0x0D):
-                # The end, perhaps; else a stuffed dot.
+                # This may be the end or a stuffed dot.
                 keep = match.start()
                 break
             pieces.append(block[at : match.start() + 2])

@@ -1,1 +1,1 @@
-"""The POP3 server: sessions, logins, and messages on their way out."""
+"""POP3 server: protocol, login, commands over the maildrop, and sending of messages."""

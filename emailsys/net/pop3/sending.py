@@ -1,4 +1,4 @@
-"""Send messages and long listings to a POP3 client, no faster than it reads (RFC 1939 §3, §5)."""
+"""Sending of messages and long listings to a POP3 client, no faster than it reads (RFC 1939 §3, §5)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from emailsys.net.serving.connection import Connection
 from emailsys.wire.pop3.top import TopCutter
 from emailsys.wire.stuffing import Stuffer
 
-# Lines of a listing that are joined at once: about 64 KiB, a millisecond of work.
+# Lines of a listing that are joined in one step: about 64 KiB, a millisecond of work.
 _LINES_AT_ONCE: Final = 4096
 
 
 class CutShort(Exception):
-    """A message failed after its status line was sent: only the end of the connection can tell the client so."""
+    """A message failed after its status line was sent. Only closing the connection can tell the client."""
 
 
 async def send_message(
@@ -26,22 +26,22 @@ async def send_message(
 ) -> None:
     """Send the status line, the message byte-stuffed, and the final dot.
 
-    Nothing is sent before the store gave the first piece. A message that is short of octets never gets its final
-    dot: a client would take it for whole, and delete it.
+    Nothing is sent before the store has returned the first piece. An incomplete message never gets its final dot: the
+    client would consider it complete, and delete it.
 
-    @param lines: of the body, as TOP asks for; None for all.
-    @raise StoreDamaged: the message is not what was accepted; nothing was sent, not even the status line.
-    @raise CutShort: the message failed half-way; its cause says why.
+    @param lines: the lines of the body to send, for TOP; None for all.
+    @raise StoreDamaged: the message is not what was accepted. Nothing was sent, not even the status line.
+    @raise CutShort: the message failed after its beginning was sent. The exception's cause says why.
     """
     stuffer = Stuffer()
     cutter = None if lines is None else TopCutter(lines)
     octets = maildrop.size_of(index)
-    begun = False
+    has_begun = False
     pieces = maildrop.pieces(index)
     try:
         async for piece, dotted in pieces:
-            if not begun:
-                begun = True
+            if not has_begun:
+                has_begun = True
                 connection.send(status)
             octets -= len(piece)
             if cutter is not None:
@@ -49,7 +49,7 @@ async def send_message(
             connection.send(stuffer.stuff(piece, dotted))
             if connection.is_blocked:
                 await connection.room()
-                # A client that reads a long message is not silent: nobody may take its maildrop over.
+                # A client that reads a long message is not silent: another login must not take its maildrop over.
                 maildrop.touch()
             if cutter is not None and cutter.done:
                 break
@@ -57,29 +57,32 @@ async def send_message(
         await _close(pieces)
         raise
     except Exception as error:
-        if begun:
+        if has_begun:
             raise CutShort(str(error)) from error
         raise
     if cutter is not None and cutter.done:
         await _close(pieces)
-    elif octets and begun:
-        raise CutShort(f"the store is short of {octets} octets")
+    elif octets and has_begun:
+        raise CutShort(f"the store lacks {octets} octets of the message")
     elif octets:
-        raise StoreDamaged(f"the store has nothing of {octets} octets")
-    elif not begun:
+        raise StoreDamaged(f"the store lacks all {octets} octets of the message")
+    elif not has_begun:
         connection.send(status)
     connection.send(stuffer.end())
 
 
 async def _close(pieces: Any) -> None:
-    """End a generator that was left early, so that it lets go of what it holds now and not when it is collected."""
+    """Close a generator that was left early, so that it releases its resources now and not when it is collected."""
     close = getattr(pieces, "aclose", None)
     if close is not None:
         await close()
 
 
 async def send_listing(connection: Connection[Any], status: bytes, lines: Iterator[bytes]) -> None:
-    """Send a status line, lines that have their CRLF, and the final dot."""
+    """Send a status line, the lines of a listing, and the final dot.
+
+    @param lines: each with its CRLF.
+    """
     connection.send(status)
     while chunk := b"".join(islice(lines, _LINES_AT_ONCE)):
         connection.send(chunk)

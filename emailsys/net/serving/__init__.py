@@ -1,1 +1,1 @@
-"""What the SMTP and POP3 servers share: admission, one connection, its replies and its end."""
+"""Parts shared by the SMTP and POP3 servers: connection limits, connections, replies, logins and closing."""

@@ -1,1 +1,1 @@
-"""The SMTP server: sessions, logins, transactions, and the message that comes in."""
+"""SMTP server: protocol, session, login, transactions and the message received."""

@@ -1,4 +1,4 @@
-"""Bring a message into the store: its head read and completed, then its pieces, then one commit."""
+"""Incoming message: checks and completes its header section, then passes its pieces to the store."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ from emailsys.mail.message.headers import (
 from emailsys.mail.reply import Reply
 from emailsys.mail.trace_fields import date_time
 
-# A header section is gathered in memory before anything is stored; real ones have a few KiB, long lists of recipients
-# tens of KiB.
+# Octets of a header section, which is held in memory until it is complete. Real ones have a few KiB, with long lists of
+# recipients tens of KiB.
 MAX_HEAD: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class HeadRules:
-    """What is done to the head of every message of a service.
+    """How a service checks and changes the header section of each message.
 
-    `hostname` is also the authserv-id (RFC 8601 §2.5). `complete`: add missing Date and Message-ID (RFC 6409 §8).
+    `hostname` is also the authserv-id (RFC 8601 §2.5). If `complete` is true, a missing Date and Message-ID are added
+    (RFC 6409 §8).
     """
 
     hostname: str
@@ -40,7 +41,7 @@ class HeadRules:
 
 
 class IncomingMessage:
-    """A message on its way from a client into the store. It ends in `commit` or `abandon`."""
+    """A message that is being received from a client. It ends with `commit` or `abandon`."""
 
     __slots__ = (
         "_gathered",
@@ -54,22 +55,22 @@ class IncomingMessage:
     )
 
     def __init__(self, incoming: IIncoming, rules: HeadRules, trace: bytes, arrived_at: datetime) -> None:
-        """@param trace: the Received field, which goes before all else."""
+        """@param trace: the Received field, which is put in front of the message."""
         self._incoming: IIncoming | None = incoming
         self._rules = rules
         self._gathered = b""
         self._head_done = False
         self.trace = trace
         self.arrived_at = arrived_at
-        #: Whether the header section has no octet above 127; known once it was written.
+        #: Whether the header section is ASCII. Valid once the header section was written.
         self.head_is_ascii = True
-        #: The value of its Message-ID field, "" where there is none; known likewise.
+        #: The value of the Message-ID field, "" if there is none. Valid at the same time.
         self.message_id = ""
 
     def write(self, octets: bytes) -> Deferred[None] | Reply | None:
-        """Take the next octets.
+        """Append the next octets.
 
-        @return: a Deferred to wait for, which may fail with StoreError; or why the message is refused.
+        @return: a Deferred to wait for, which may fail with StoreError; or the reply that refuses the message; or None.
         """
         assert self._incoming is not None
         if self._head_done:
@@ -77,8 +78,8 @@ class IncomingMessage:
         self._gathered += octets
         end = header_end(self._gathered, len(self._gathered) - len(octets))
         if (len(self._gathered) if end is None else end) > MAX_HEAD:
-            # A text without header, perhaps. Its whole lines are looked at only here, so that it makes no difference
-            # how the message was cut on its way.
+            # Perhaps a text without a header section. Its lines are examined only here, so that the result does not
+            # depend on how the message was cut into segments.
             lines, line_end, _ = self._gathered[:MAX_HEAD].rpartition(b"\r\n")
             end = fields_end(lines + line_end)
             if end == len(lines + line_end):
@@ -105,14 +106,14 @@ class IncomingMessage:
         return self._incoming.write(b"".join((self.trace, added, kept, gathered[end:])))
 
     def finish(self) -> Deferred[None] | Reply | None:
-        """The last octets were written: where there was no empty line, that is only known now."""
+        """End the message. If it has no empty line, its header section is written only now."""
         return None if self._head_done else self._write_head(fields_end(self._gathered))
 
     async def commit(self, envelope: Envelope) -> tuple[str, int]:
-        """Return once the message is on disk.
+        """Store the message, and return once it is on disk.
 
-        @return: its queue id, and its octets as they are stored.
-        @raise StoreError: nothing was accepted.
+        @return: its queue id, and its size in the store, in octets.
+        @raise StoreError: the message was not stored.
         """
         incoming, self._incoming = self._incoming, None
         assert incoming is not None
@@ -120,7 +121,7 @@ class IncomingMessage:
         return incoming.queue_id, incoming.octets
 
     def abandon(self) -> None:
-        """Forget the message, unless its commit has begun: that is never called off."""
+        """Discard the message. Does nothing once its commit has begun, which is never cancelled."""
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             incoming.abandon()

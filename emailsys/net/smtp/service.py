@@ -1,4 +1,4 @@
-"""What the sessions of one SMTP service share: its kind, its limits, and the seams to policy and store."""
+"""What the sessions of an SMTP service share: its kind, its limits, and the interfaces to policy and store."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from emailsys.wire.sasl import MECHANISMS, Mechanisms
 
 
 class Kind(enum.Enum):
-    """For whom a port is. Whether TLS is implicit (submissions, port 465) the session sees at its transport."""
+    """Whom a port serves. The session detects implicit TLS (submissions, port 465) from its transport."""
 
-    #: Port 25: mail from strangers for this system, no logins (RFC 5321).
+    #: Port 25: mail for this system from unauthenticated clients; no logins (RFC 5321).
     RECEIVE = "smtp"
-    #: Ports 587 and 465: mail of this system's users, TLS and login required (RFC 6409, RFC 8314).
+    #: Ports 587 and 465: mail from this system's users; TLS and login are required (RFC 6409, RFC 8314).
     SUBMISSION = "submission"
 
 
@@ -35,13 +35,14 @@ def _utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class SMTPService:
-    """What all sessions of an SMTP service share.
+    """What all sessions of an SMTP service share. Times are seconds.
 
-    `portal` logs in Anonymous, UsernamePassword and ProvenName credentials of octets, with a Client as the mind, and
-    gives IDelivery avatars. `secrets` answers the SASL mechanisms that need a stored one; None gives them none.
-    `hostname` is what we call ourselves, in replies, Received fields and as authserv-id.
-    `context_factory` is what STARTTLS begins TLS with, None for no STARTTLS. Services may have their `admission` in
-    common. Times are seconds.
+    - `portal` logs in Anonymous, UsernamePassword and ProvenName credentials of octets, with a Client as the mind, and
+      returns IDelivery avatars.
+    - `secrets` serves the SASL mechanisms that need a stored secret; None provides none.
+    - `hostname` is our name in replies and Received fields, and our authserv-id.
+    - `context_factory` is used by STARTTLS; None disables STARTTLS.
+    - `admission` may be shared by several services.
     """
 
     kind: Kind
@@ -60,10 +61,10 @@ class SMTPService:
 
     @cached_property
     def turn(self) -> TurnEnd:
-        """When its sessions speak."""
+        """The end of the reactor's turn, when the sessions write their replies."""
         return TurnEnd(self.clock, self.telemetry)
 
     @cached_property
     def head_rules(self) -> HeadRules:
-        """What is done to the head of a message that comes this way."""
+        """How this service checks and changes header sections."""
         return HeadRules(self.hostname, self.settings.max_received_fields, complete=self.kind is Kind.SUBMISSION)

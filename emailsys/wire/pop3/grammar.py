@@ -1,4 +1,4 @@
-"""Read one line of a POP3 client as a command with its arguments (RFC 1939 §9, RFC 2449 §4)."""
+"""Grammar of POP3 commands: parses a line into a command and its arguments (RFC 1939 §9, RFC 2449 §4)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import stringprep
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-#: RFC 2449 §4: a command line has at most 255 octets, CRLF included; AUTH's own too (RFC 5034 §4).
+#: Octets of a command line, CRLF included (RFC 2449 §4); of AUTH too (RFC 5034 §4).
 MAX_COMMAND_LINE: Final = 255
 
-# 2**64 has 20 digits; fetchmail asks for 99999999 lines, others for the largest number they know.
+# 2**64 has 20 digits. fetchmail requests 99999999 lines of TOP, other clients their largest integer.
 _MAX_DIGITS: Final = 20
 
-# What a browser sends, or a page in a browser that was told to POST here.
+# Lines of an HTTP request: a web page can make a browser send one to this port.
 _HTTP: Final = re.compile(
     rb"(?:[A-Z]{3,8} \S+ HTTP/\d|(?:Host|User-Agent|Accept|Content-[A-Za-z]+|Origin|Referer|Connection): )",
     re.IGNORECASE,
 )
 
-# RFC 4013 §2.3: what SASLprep prohibits beside the control characters of ASCII.
+# Characters that SASLprep prohibits (RFC 4013 §2.3), except the control characters of ASCII.
 _PROHIBITED: Final = (
     stringprep.in_table_c12,
     stringprep.in_table_c21_c22,
@@ -37,11 +37,11 @@ Arguments = tuple[Argument, ...]
 
 
 class POP3SyntaxError(ValueError):
-    """The line is no command of ours; the message says why, in words fit for a reply."""
+    """The line is not a valid command. The message says why, in words that fit into a reply."""
 
 
 class Verb(NamedTuple):
-    """A command that we have: its name, when it may come, and how its arguments are read."""
+    """A known command: its name, the states that allow it, and the parser of its arguments."""
 
     name: str
     before_login: bool
@@ -51,7 +51,7 @@ class Verb(NamedTuple):
 
 
 def number(text: bytes) -> int | None:
-    """A decimal number, ASCII digits only: int() takes signs, underlines and Unicode digits."""
+    """Parse a decimal number of ASCII digits. int() would accept signs, underscores and Unicode digits."""
     return int(text) if text.isdigit() and len(text) <= _MAX_DIGITS else None
 
 
@@ -80,7 +80,10 @@ def _mechanism(text: bytes) -> Arguments | None:
 
 
 def _credential(text: bytes) -> Arguments | None:
-    """RFC 1939 §7: PASS has one argument, spaces and all; RFC 6856 §2.2: it must be UTF-8, and clean by SASLprep."""
+    """Parse the argument of USER or PASS.
+
+    Spaces belong to it (RFC 1939 §7). It must be UTF-8 without prohibited characters (RFC 6856 §2.2).
+    """
     if not text:
         return None
     try:
@@ -90,7 +93,7 @@ def _credential(text: bytes) -> Arguments | None:
     if any(ord(octet) < 32 or ord(octet) == 127 for octet in decoded):
         raise POP3SyntaxError("control characters are not allowed")
     if not decoded.isascii() and any(table(letter) for letter in decoded for table in _PROHIBITED):
-        # Non-ASCII spaces (C.1.2) are mapped to a space by RFC 4013 §2.1; nobody types them on purpose.
+        # RFC 4013 §2.1 maps non-ASCII spaces (C.1.2) to a space. Here they are prohibited: users type them by mistake.
         raise POP3SyntaxError("characters that SASLprep prohibits")
     return (text,)
 
@@ -118,20 +121,20 @@ _VERBS: Final = {
 
 
 def looks_like_http(line: bytes) -> bool:
-    """Whether a browser is speaking: nothing it says may be acted on."""
+    """Returns whether a line comes from a browser, whose input must not be acted on."""
     return _HTTP.match(line) is not None
 
 
 def read_command(line: bytes) -> tuple[Verb, Arguments]:
-    """The command that a line asks for, in any case, and its arguments.
+    """Parse a command line. The command may be in upper or lower case.
 
-    @raise POP3SyntaxError: there is no such command, or its arguments are wrong.
+    @raise POP3SyntaxError: the command is unknown, or its arguments are invalid.
     """
     word, _, text = line.partition(b" ")
     verb = _VERBS.get(word) or _VERBS.get(word.upper())
     if verb is None:
         raise POP3SyntaxError("unknown command")
-    # A space too many at the end does no harm, but in a password it counts.
+    # A trailing space is ignored, except in a password, to which it belongs.
     arguments = verb.read(text if verb.name == "PASS" else text.rstrip(b" "))
     if arguments is None:
         raise POP3SyntaxError(f"usage: {verb.usage}")

@@ -1,4 +1,4 @@
-"""The order of a POP3 session: octets of a client become commands, each only where it may come (RFC 1939 §4 to §6)."""
+"""Server side of a POP3 session, without I/O: turns octets into commands that are in order (RFC 1939 §4 to §6)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from emailsys.wire.lines import Flaw, LineReader
 from emailsys.wire.pop3.grammar import MAX_COMMAND_LINE, Arguments, POP3SyntaxError, looks_like_http, read_command
 from emailsys.wire.sasl import MAX_AUTH_LINE
 
-# How many lines that are no commands are answered before the connection is closed.
+# Invalid commands that are answered before the connection is closed.
 MAX_BAD_COMMANDS: Final = 10
-# How many commands may come before the login. Programs need ten; with more of them one could stay for ever, none being
-# silence.
+# Commands allowed before login. Programs need ten. Without a limit a client could stay for ever, because each command
+# ends the silence that the login timeout measures.
 MAX_COMMANDS_BEFORE_LOGIN: Final = 100
 
 
 class State(enum.Enum):
-    """Where a session stands. EXCHANGE is AUTHORIZATION while AUTH waits for the client's next line."""
+    """State of a session. EXCHANGE is AUTHORIZATION while AUTH waits for the client's next line."""
 
     AUTHORIZATION = "AUTHORIZATION"
     EXCHANGE = "EXCHANGE"
@@ -25,7 +25,7 @@ class State(enum.Enum):
 
 
 class Command(NamedTuple):
-    """Act on this: the name in upper case, and its arguments as far as they are numbers, parsed."""
+    """A command that is in order: the name in upper case, and the arguments, numbers parsed."""
 
     verb: str
     arguments: Arguments
@@ -38,14 +38,14 @@ class Response(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Answer `-ERR text`; `last` asks to close the connection after it."""
+    """A reply `-ERR text`. If `last` is true, the connection is closed after it."""
 
     text: str
     last: bool = False
 
 
 class Hangup(NamedTuple):
-    """Close the connection without a word, for that reason."""
+    """The connection must be closed without a reply, for this reason."""
 
     reason: str
 
@@ -56,8 +56,8 @@ Event = Command | Response | Refusal | Hangup
 class POP3Session:
     """One client's session, without I/O.
 
-    The caller acts on one event before it asks for the next, and tells what came of it: `user`, `begin_exchange`,
-    `end_exchange`, `log_in`, `begin_tls`.
+    The caller acts on each event before it requests the next. It sets `user` and `utf8`, and calls `begin_exchange`,
+    `end_exchange`, `log_in` and `begin_tls` when these things happen.
     """
 
     __slots__ = ("_bad_commands", "_before_login", "_lines", "secure", "state", "user", "utf8")
@@ -67,38 +67,41 @@ class POP3Session:
         self._bad_commands = 0
         self._before_login = 0
         self.state = State.AUTHORIZATION
-        #: Whether TLS is on: STLS is no more in order (RFC 2595 §4).
+        #: Whether TLS is active: STLS is then out of order (RFC 2595 §4).
         self.secure = False
-        #: The name that USER gave and PASS has not used yet.
+        #: The name of the last USER, until PASS uses it.
         self.user: bytes | None = None
         #: Whether the client has sent UTF8 (RFC 6856 §2.1).
         self.utf8 = False
 
     @property
     def waiting(self) -> int:
-        """Octets fed and not yet taken."""
+        """How many octets were fed and not read yet."""
         return self._lines.waiting
 
     def feed(self, octets: bytes) -> None:
-        """Take octets from the client."""
+        """Append octets from the client."""
         self._lines.feed(octets)
 
     def begin_exchange(self) -> None:
-        """AUTH was answered with a challenge: the next line is a response."""
+        """Read the next line as a response: AUTH was answered with a challenge."""
         self.state = State.EXCHANGE
 
     def end_exchange(self) -> None:
-        """The exchange is over, whatever its outcome."""
+        """End the exchange, whatever its outcome."""
         self.state = State.AUTHORIZATION
 
     def log_in(self) -> None:
-        """The maildrop is open."""
+        """Enter the TRANSACTION state: the maildrop is open."""
         self.state = State.TRANSACTION
         self.user = None
         self._bad_commands = 0
 
     def begin_tls(self) -> int:
-        """Forget all that came in the clear (RFC 2595 §4), and what it set; how many octets waited."""
+        """Discard all state and unread input from before TLS (RFC 2595 §4).
+
+        @return: how many octets were discarded.
+        """
         self.secure = True
         self.state = State.AUTHORIZATION
         self.user = None
@@ -106,7 +109,7 @@ class POP3Session:
         return self._lines.discard()
 
     def next_event(self) -> Event | None:
-        """What to do next, None until more octets come."""
+        """Returns the next event, None until more octets arrive."""
         if self.state is State.EXCHANGE:
             line = self._lines.next_line(MAX_AUTH_LINE)
             if line is None:

@@ -1,24 +1,24 @@
-"""Cut a message that comes in pieces after its header and so many lines of its body (RFC 1939 §7, TOP)."""
+"""TOP: cuts a message, which arrives in pieces, after its header and some lines of its body (RFC 1939 §7)."""
 
 from __future__ import annotations
 
 
 class TopCutter:
-    """What TOP sends of a message with CRLF lines. The pieces may be cut anywhere."""
+    """Returns the part of a message that TOP sends. The message has CRLF lines, and its pieces may be cut anywhere."""
 
     __slots__ = ("_in_header", "_left", "_tail", "done")
 
     def __init__(self, lines: int) -> None:
-        """@param lines: how many lines of the body, 0 or more; a header without body is sent whole."""
+        """@param lines: the number of body lines, 0 or more. A header without a body is sent whole."""
         self._left = lines
         self._in_header = True
-        # The last octets of the header so far; an empty header ends with the very first CRLF.
+        # The last octets of the header so far. An empty header ends with the first CRLF of the message.
         self._tail = b"\n"
-        #: Whether the rest of the message is not wanted.
+        #: Whether the rest of the message is not needed.
         self.done = False
 
     def cut(self, piece: bytes) -> bytes:
-        """What of the next piece is to be sent."""
+        """Returns the part of the next piece that is sent."""
         start = 0
         if self._in_header:
             window = self._tail + piece
@@ -40,7 +40,7 @@ class TopCutter:
 
 
 def _after_line(piece: bytes, start: int, lines: int) -> int:
-    """Where that many lines after `start` end. Found by halves: a loop over the lines would take milliseconds."""
+    """Returns the end of that many lines after `start`, by bisection: a loop over lines would take milliseconds."""
     low, high = start, len(piece)
     while high - low > 1:
         middle = (low + high) // 2

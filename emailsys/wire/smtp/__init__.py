@@ -1,1 +1,1 @@
-"""SMTP without I/O: grammar, order of commands and message bodies, for the server's side and the client's."""
+"""SMTP without I/O: grammar, order of commands and message bodies, for server and client."""

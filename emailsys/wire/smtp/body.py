@@ -1,4 +1,4 @@
-"""Take a message out of the stream: dot-stuffed lines of DATA, counted chunks of BDAT."""
+"""Message readers: dot-stuffed lines of DATA (RFC 5321 §4.5.2), counted chunks of BDAT (RFC 3030)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from emailsys.wire.stuffing import Unstuffer
 
 
 class _Message:
-    """What both ways have in common: the limit, and that lines end with CRLF."""
+    """Checks of both readers: the size limit, and that lines end with CRLF."""
 
     __slots__ = ("_limit", "_line_ends", "octets", "refusal")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # Notes which kinds of line ends it meets, several times faster than any search for a lone CR or LF.
+        # Records the kinds of line ends it reads, several times faster than a search for a lone CR or LF.
         self._line_ends = io.IncrementalNewlineDecoder(None, False)
-        #: How many octets the message has so far.
+        #: The size of the message so far, in octets.
         self.octets = 0
-        #: Why the message cannot be accepted; the rest of it is then read and dropped.
+        #: The reply that refuses the message. The rest of the message is then read and discarded.
         self.refusal: Reply | None = None
 
     def _checked(self, piece: bytes) -> bytes:
-        """The piece if it may be part of the message, else nothing. It holds each CRLF whole."""
+        """Returns the piece, or nothing if the message is refused. The piece must not end within a CRLF."""
         if self.refusal is not None:
             return b""
         self.octets += len(piece)
@@ -40,31 +40,32 @@ class _Message:
 
 
 class StuffedMessage(_Message):
-    """The message after DATA."""
+    """Reader of the message after DATA."""
 
     __slots__ = ("_unstuffer",)
 
     def __init__(self, limit: int) -> None:
-        """@param limit: the largest message, in octets."""
+        """@param limit: the size limit of the message, in octets."""
         super().__init__(limit)
         self._unstuffer = Unstuffer()
 
     def take(self, block: bytes) -> tuple[bytes, bytes | None]:
-        """Take octets from the peer; give those of the message, dots unstuffed, and what follows the end of data.
+        """Read octets from the peer.
 
-        What follows is None until the end was seen. A CRLF is never torn between two pieces.
+        @return: the next piece of the message, unstuffed, which never ends within a CRLF; and the octets after the end
+            of data, None until the end was read.
         """
         piece, rest = self._unstuffer.take(block)
         return self._checked(piece), rest
 
 
 class ChunkedMessage(_Message):
-    """The message after BDAT, RFC 3030."""
+    """Reader of a message in BDAT chunks (RFC 3030)."""
 
     __slots__ = ("_chunk_last", "_chunk_left", "_held", "_last_two")
 
     def __init__(self, limit: int) -> None:
-        """@param limit: the largest message, in octets."""
+        """@param limit: the size limit of the message, in octets."""
         super().__init__(limit)
         self._held = b""
         self._last_two = b""
@@ -73,23 +74,26 @@ class ChunkedMessage(_Message):
 
     @property
     def wanted(self) -> int:
-        """How many octets of the chunk are still to come."""
+        """How many octets of the chunk are missing."""
         return self._chunk_left
 
     def begin_chunk(self, octets: int, last: bool) -> None:
-        """A BDAT command was given."""
+        """Begin the chunk of a BDAT command."""
         self._chunk_left = octets
         self._chunk_last = last
         if self.refusal is None and self.octets + octets > self._limit:
             self.refusal = replies.TOO_BIG
 
     def take(self, block: bytes) -> bytes:
-        """Take octets of the chunk, at most as many as are wanted; give those of the message that are certain."""
+        """Read octets of the chunk, at most `wanted`.
+
+        @return: the next piece of the message. A CR at its end is held back until the octet after it is known.
+        """
         self._chunk_left -= len(block)
         block = self._held + block
         self._held = b""
         if self._chunk_left == 0 and self._chunk_last:
-            # Without BINARYMIME a message consists of lines: the last one is ended where the client left it open.
+            # Without BINARYMIME a message consists of lines. If the last line has no end, one is added.
             if block.endswith(b"\r"):
                 self.refusal = self.refusal or replies.BARE_CR
             elif (block or self._last_two) and not (self._last_two + block[-2:]).endswith(b"\r\n"):

@@ -1,4 +1,4 @@
-"""Read SMTP commands: a line becomes a verb and its arguments, or the reply that says what is wrong with it."""
+"""Grammar of SMTP commands: parses a line into a verb and its arguments, or into the reply that rejects it."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from emailsys.mail.dsn_request import (
 from emailsys.mail.envelope import NO_PARAMETERS, BodyType, MailParameters
 from emailsys.mail.reply import Reply
 
-# Control octets in a command; a tab is white space to people, so it counts as that.
+# Control octets in a command. A tab is accepted as white space, which people take it for.
 _CONTROL: Final = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]")
 
-# RFC 5321 §4.1.2: a path in angle brackets, ">" within quotes not ending it. White space after the colon is what people
-# type; after the path come parameters.
+# RFC 5321 §4.1.2: a path in angle brackets, which a quoted ">" does not end, then parameters. White space after the
+# colon is accepted because people type it.
 _PATH: Final = rb"[ \t]*<((?:[^\">]|\"(?:[^\"\\]|\\.)*\")*)>(?:[ \t]+(.*))?"
 _MAIL: Final = re.compile(rb"FROM:" + _PATH, re.IGNORECASE | re.DOTALL)
 _RCPT: Final = re.compile(rb"TO:" + _PATH, re.IGNORECASE | re.DOTALL)
-# RFC 5321 §4.1.2 A-d-l: read, and ignored (§3.6.1, appendix F.2).
+# RFC 5321 §4.1.2 A-d-l: parsed and ignored (§3.6.1, appendix F.2).
 _SOURCE_ROUTE: Final = re.compile(r"@[^@,: ]+(?:,@[^@,: ]+)*:")
-# RFC 5321 §4.1.2 esmtp-param; RFC 6531 §3.3 lets UTF-8 into values.
+# RFC 5321 §4.1.2 esmtp-param. RFC 6531 §3.3 allows UTF-8 in values.
 _PARAMETER: Final = re.compile(rb"([A-Za-z0-9][A-Za-z0-9\-]*)(?:=([!-<>-~\x80-\xff]+))?")
 # RFC 1870 §6.1: up to 20 digits.
 _SIZE: Final = re.compile(rb"[0-9]{1,20}")
@@ -48,30 +48,30 @@ _MAX_HELLO: Final = 255
 
 
 class MailArguments(NamedTuple):
-    """What MAIL says: the reverse-path, None for the null one, and its parameters."""
+    """Arguments of MAIL: the reverse-path, None for the null reverse-path, and the parameters."""
 
     reverse_path: Address | None
-    #: What the client thinks the message has, in octets; an estimate (RFC 1870 §6.2).
+    #: The message size that the client declares, in octets: an estimate (RFC 1870 §6.2).
     size: int | None = None
     parameters: MailParameters = NO_PARAMETERS
 
 
 class RcptArguments(NamedTuple):
-    """What RCPT says: the forward-path, whose domain is empty for bare <postmaster>, and its parameters."""
+    """Arguments of RCPT: the forward-path and the parameters. A bare <postmaster> has an empty domain."""
 
     forward_path: Address
     dsn: RecipientRequest = NOTHING_ASKED_FOR_RECIPIENT
 
 
 class Chunk(NamedTuple):
-    """What BDAT says: the octets that follow, and whether they are the last."""
+    """Arguments of BDAT: the number of octets that follow, and whether this is the last chunk."""
 
     octets: int
     last: bool
 
 
 def split_command(line: bytes) -> tuple[str, bytes] | Reply:
-    """The verb in upper case, and the rest without the white space around it (RFC 5321 §2.4, §4.1.1)."""
+    """Returns the verb in upper case, and the rest without surrounding white space (RFC 5321 §2.4, §4.1.1)."""
     if _CONTROL.search(line):
         return replies.NOT_TEXT
     verb, _, rest = line.partition(b" ")
@@ -83,7 +83,10 @@ def split_command(line: bytes) -> tuple[str, bytes] | Reply:
 
 
 def parse_hello(argument: bytes) -> str | Reply:
-    """What the client calls itself: one word, be it a domain or not (RFC 5321 §4.1.4 forbids refusing bad names)."""
+    """Returns the name of the client, one word.
+
+    It need not be a domain: RFC 5321 §4.1.4 forbids refusing a client for its name.
+    """
     name = argument.decode("utf-8", "replace")
     if not name or len(argument) > _MAX_HELLO or " " in name or "\t" in name:
         return replies.HELLO_SYNTAX
@@ -91,7 +94,7 @@ def parse_hello(argument: bytes) -> str | Reply:
 
 
 def _parameters(text: bytes | None) -> dict[bytes, bytes | None] | Reply:
-    """Parameters by upper-case keyword."""
+    """Returns the parameters by upper-case keyword."""
     found: dict[bytes, bytes | None] = {}
     for word in text.split() if text else ():
         match = _PARAMETER.fullmatch(word)
@@ -105,11 +108,11 @@ def _parameters(text: bytes | None) -> dict[bytes, bytes | None] | Reply:
 
 
 def _without_route(path: bytes) -> str:
-    """The mailbox of a path.
+    """Returns the mailbox of a path.
 
-    @raise AddressSyntaxError: it is too long or not UTF-8, or the source route is malformed.
+    @raise AddressSyntaxError: the path is too long or not UTF-8, or its source route is malformed.
     """
-    # RFC 5321 §4.5.3.1.3: angle brackets and source route count.
+    # RFC 5321 §4.5.3.1.3: the limit includes the angle brackets and the source route.
     if len(path) > MAX_PATH - 2:
         raise AddressSyntaxError(f"path longer than {MAX_PATH} octets")
     try:
@@ -125,7 +128,7 @@ def _without_route(path: bytes) -> str:
 
 
 def parse_mail(argument: bytes) -> MailArguments | Reply:
-    """What follows MAIL (RFC 5321 §4.1.1.2) with SIZE, BODY, SMTPUTF8, RET, ENVID; AUTH is read and ignored."""
+    """Parse the arguments of MAIL (RFC 5321 §4.1.1.2): SIZE, BODY, SMTPUTF8, RET and ENVID. AUTH is ignored."""
     match = _MAIL.fullmatch(argument)
     if match is None:
         return replies.MAIL_SYNTAX
@@ -161,12 +164,12 @@ def _with_mail_parameters(reverse_path: Address | None, text: bytes) -> MailArgu
                 return replies.BAD_PARAMETER_VALUE
             body = _BODY_TYPES[value.upper()]
         elif keyword == b"SMTPUTF8":
-            # RFC 6531 §3.4: it has no value.
+            # RFC 6531 §3.4: the parameter has no value.
             if value is not None:
                 return replies.BAD_PARAMETER_VALUE
             smtputf8 = True
         elif keyword == b"AUTH":
-            # RFC 4954 §5: we trust nobody's word for who sent it first, and may then treat it as AUTH=<>.
+            # RFC 4954 §5: no client is trusted to name the original sender, so any value is treated as AUTH=<>.
             if value is None or (value != b"<>" and not _XTEXT.fullmatch(value)):
                 return replies.BAD_PARAMETER_VALUE
         elif keyword in (b"RET", b"ENVID"):
@@ -185,9 +188,9 @@ def _with_mail_parameters(reverse_path: Address | None, text: bytes) -> MailArgu
 
 
 def _text(value: bytes | None) -> str:
-    """A parameter's value.
+    """Returns a parameter's value.
 
-    @raise DSNParameterError: there is none, or it is not UTF-8.
+    @raise DSNParameterError: the value is missing or not UTF-8.
     """
     if value is None:
         raise DSNParameterError("a parameter without its value")
@@ -198,7 +201,7 @@ def _text(value: bytes | None) -> str:
 
 
 def parse_rcpt(argument: bytes) -> RcptArguments | Reply:
-    """What follows RCPT (RFC 5321 §4.1.1.3) with NOTIFY and ORCPT (RFC 3461)."""
+    """Parse the arguments of RCPT (RFC 5321 §4.1.1.3): NOTIFY and ORCPT (RFC 3461)."""
     match = _RCPT.fullmatch(argument)
     if match is None:
         return replies.RCPT_SYNTAX
@@ -236,6 +239,6 @@ def _recipient_request(parameters: dict[bytes, bytes | None]) -> RecipientReques
 
 
 def parse_bdat(argument: bytes) -> Chunk | None:
-    """What follows BDAT (RFC 3030 §2), None where it cannot be read."""
+    """Parse the arguments of BDAT (RFC 3030 §2). Returns None if they are malformed."""
     match = _CHUNK.fullmatch(argument)
     return None if match is None else Chunk(int(match[1]), match[2] is not None)

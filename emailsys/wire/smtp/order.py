@@ -1,4 +1,4 @@
-"""The order of SMTP commands: which is refused at which stage, and which are none of ours (RFC 5321 §4.1.4)."""
+"""Order of SMTP commands: which are refused at which stage, and which are not implemented (RFC 5321 §4.1.4)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from emailsys.mail.reply import Reply
 
 
 class Stage(enum.Enum):
-    """How far the client has come."""
+    """How far the client has progressed."""
 
     CONNECTED = enum.auto()
     GREETED = enum.auto()
-    #: MAIL was taken, no recipient yet.
+    #: MAIL was accepted, no recipient yet.
     MAIL = enum.auto()
-    #: At least one recipient was taken.
+    #: At least one recipient was accepted.
     RCPT = enum.auto()
     #: The message has begun with BDAT.
     CHUNKS = enum.auto()
 
 
-# Which command is out of order at which stage (RFC 5321 §4.1.4, RFC 3030 §2, RFC 3207 §4, RFC 4954 §4).
+# The stages at which a command is out of order (RFC 5321 §4.1.4, RFC 3030 §2, RFC 3207 §4, RFC 4954 §4).
 _TWICE: Final = dict.fromkeys((Stage.MAIL, Stage.RCPT, Stage.CHUNKS), replies.MAIL_TWICE)
 _WITHIN: Final = dict.fromkeys((Stage.MAIL, Stage.RCPT, Stage.CHUNKS), replies.IN_TRANSACTION)
 _BEFORE_MAIL: Final = {Stage.CONNECTED: replies.HELLO_FIRST, Stage.GREETED: replies.MAIL_FIRST}
@@ -42,10 +42,10 @@ OUT_OF_ORDER: Final[Mapping[str, Mapping[Stage, Reply]]] = {
     "HELP": {},
     "QUIT": {},
 }
-# Commands of standards that we do not implement, to tell them from nonsense (RFC 5321 §4.2.4).
+# Standard commands that are not implemented. Their reply differs from that to an unknown command (RFC 5321 §4.2.4).
 NOT_IMPLEMENTED: Final = frozenset({"EXPN", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL"})
-# A browser that was made to POST to this port: what follows would be read as commands.
+# HTTP methods: a web page can make a browser send to this port, and the body would be read as commands.
 WEB_METHODS: Final = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE"})
-# Out of order they are most often pipelined behind a MAIL that was refused: as many as the message has recipients.
+# Commands that are out of order mostly because they were pipelined after a refused MAIL, one for each recipient.
 PIPELINED: Final = frozenset({"RCPT", "DATA", "BDAT"})
 NO_ARGUMENT: Final = frozenset({"DATA", "RSET", "QUIT", "STARTTLS"})

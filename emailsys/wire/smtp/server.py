@@ -138,7 +138,7 @@ class Session:
 
     @property
     def stage(self) -> Stage:
-        """How far the client has come."""
+        """How far the client has progressed."""
         return self.transaction.stage if self._greeted else Stage.CONNECTED
 
     @property

@@ -33,7 +33,7 @@ class Transaction:
 
     @property
     def stage(self) -> Stage:
-        """How far the client has come, which decides what commands are in order."""
+        """How far the client has progressed, which decides the commands in order."""
         if not self._begun:
             return Stage.GREETED
         if isinstance(self.body, ChunkedMessage):
