@@ -49,8 +49,8 @@ MUTANTS: Final = (
         (
             (
                 "emailsys/store/engine/sqlite.py",
-                "    def doubt(self) -> None:\n        self._proven = False\n",
-                "    def doubt(self) -> None:\n        return\n",
+                "    def revoke_proof(self) -> None:\n        self._proven = False\n",
+                "    def revoke_proof(self) -> None:\n        return\n",
             ),
         ),
         ("failed_sync",),

@@ -33,7 +33,7 @@ from emailsys.store.maildrop.maildrop import Maildrops
 from emailsys.store.maintenance.retention import Retention
 from emailsys.store.maintenance.sweeper import RESERVE_OCTETS, Sweeper
 from emailsys.store.message.intake import Intake
-from emailsys.store.queue.leases import Queue, give_back_leased, note_interrupted
+from emailsys.store.queue.leases import Queue, record_interrupted, return_leases
 from emailsys.store.queue.operations import QueueOperations
 from emailsys.store.schema import tables
 from emailsys.store.schema.columns import of_seconds
@@ -66,7 +66,7 @@ class Opening:
     create: bool = False
 
 
-AS_A_DAEMON: Final = Opening()
+DEFAULT_OPENING: Final = Opening()
 
 
 class Store:
@@ -96,7 +96,7 @@ class Store:
         self.routes = Routes(changes, self.directory)
         warnings = QuotaWarnings(database, now, settings.quota_warning, settings.refuse_over_quota)
         self.quotas = Quotas(changes, reactor, telemetry, settings.default_quota, warnings)
-        self.intake = Intake(database, telemetry, settings.max_waiting_octets, now, self.quotas.stored)
+        self.intake = Intake(database, telemetry, settings.max_waiting_octets, now, self.quotas.count_delivered)
         self.queue = Queue(database, self.sweeper, now)
         self.queue_operations = QueueOperations(database, self.sweeper, now)
         self.trace = Trace(database)
@@ -120,7 +120,7 @@ def open_store(
     state: Path,
     reactor: Reactor,
     telemetry: Telemetry,
-    opening: Opening = AS_A_DAEMON,
+    opening: Opening = DEFAULT_OPENING,
 ) -> Store:
     """Open the store, upgrading it first; blocks for some milliseconds, longer for an upgrade.
 
@@ -144,7 +144,7 @@ def open_on(
     settings: StoreSettings,
     reactor: Reactor,
     telemetry: Telemetry,
-    opening: Opening = AS_A_DAEMON,
+    opening: Opening = DEFAULT_OPENING,
 ) -> Store:
     """Open the store on an engine, which is closed with it. The rest is as for `open_store`."""
     try:
@@ -166,7 +166,7 @@ def open_on(
     except engine.errors as error:
         _give_up(engine)
         why = "; ".join(line.strip() for line in str(getattr(error, "orig", error)).splitlines())
-        raise StoreError(f"the store {engine.shown} cannot be opened: {why}") from error
+        raise StoreError(f"the store {engine.location} cannot be opened: {why}") from error
     except StoreMissing:
         # Nothing was written. A daemon that waits for its store comes here again and again.
         engine.close()
@@ -186,7 +186,7 @@ def open_on(
 
 def _give_up(engine: Engine) -> None:
     # A commit may have failed: what SQLite finds in its log is not to be taken for durable, and not to be emptied.
-    engine.doubt()
+    engine.revoke_proof()
     engine.close()
 
 
@@ -231,7 +231,7 @@ def _prepare(
     connection = engine.connect_writer()
     try:
         prepare_schema(engine, connection, telemetry, create=opening.create, backed_up=opening.backed_up)
-        with engine.alone(), connection.begin():
+        with engine.commit_lock(), connection.begin():
             commits = tables.commits
             known = connection.execute(
                 select(commits.c.writer, commits.c.last_id).where(commits.c.node == locks.node)
@@ -271,5 +271,5 @@ def _give_back_leases(connection: Connection, locks: KernelLocks | AdvisoryLocks
             dead[node] = node == locks.node or not locks.is_node_alive(node)
         if dead[node]:
             rows = connection.execute(select(queue).where(queue.c.lease == lease)).mappings().all()
-            note_interrupted(connection, rows, ids.make, now)
-            give_back_leased(connection, queue.c.lease == lease, [row[queue.c.row_id] for row in rows], now)
+            record_interrupted(connection, rows, ids.make, now)
+            return_leases(connection, queue.c.lease == lease, [row[queue.c.row_id] for row in rows], now)

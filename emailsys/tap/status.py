@@ -64,7 +64,7 @@ def describe_daemon(
             "problem": condition.problem,
             "untrusted": condition.untrusted,
         },
-        "damaged": [] if store is None else store.database.damage.some(),
+        "damaged": [] if store is None else store.database.damage.first_known(),
         "counters": dict(telemetry.counters),
     }
 

@@ -192,13 +192,13 @@ def warnings_of_store(where: Places, settings: Settings) -> Iterator[str]:
     from emailsys.config.consistency import odd_route
     from emailsys.ops.control import ControlFailed, NoDaemon, ask
     from emailsys.ops.requests import RouteList, Status
-    from emailsys.store.look import trouble_of
+    from emailsys.store.check import find_problem
 
     try:
         trouble = ask(where.folder, Status()).get("result", {}).get("store", {}).get("problem")
         rows = ask(where.folder, RouteList()).get("result", [])
     except NoDaemon:
-        trouble, rows = trouble_of(settings.store, settings.state), []
+        trouble, rows = find_problem(settings.store, settings.state), []
     except ControlFailed:
         return
     if trouble is not None:

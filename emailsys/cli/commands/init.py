@@ -45,7 +45,7 @@ def _make(where: Places) -> dict[str, Any]:
     from emailsys.store.open import Store
 
     async def shown(store: Store) -> str:
-        return store.database.engine.shown
+        return store.database.engine.location
 
     settings = where.settings()
     where.announce(settings.store.url)

@@ -17,7 +17,7 @@ MISSING = "piece {} of its body is missing"
 UNREADABLE = "piece {} of its body cannot be read"
 
 
-def is_named(connection: Connection, message_id: int) -> bool:
+def is_referenced(connection: Connection, message_id: int) -> bool:
     """Whether a maildrop or queue row still names the message: else it may have been swept."""
     return any(
         connection.execute(select(table.c.row_id).where(table.c.message_id == message_id).limit(1)).scalar() is not None
@@ -36,7 +36,7 @@ def piece_of(connection: Connection, body_id: int, number: int) -> Any:
     ).one_or_none()
 
 
-class Rest:
+class LaterPieces:
     """The pieces of a body after the first."""
 
     def __init__(self, database: Database, body_id: int, pieces: int, octets: int) -> None:
@@ -58,7 +58,7 @@ class Rest:
         if self._left and self._pieces <= 1:
             raise self._wrong_size()
 
-    async def read_ahead_if_suspect(self) -> None:
+    async def verify_if_damaged(self) -> None:
         """Where the message is known to be damaged, read it to its end before any of it is given: else each client
         would be cut off at the same place again, and never come to the messages behind it.
 
@@ -69,7 +69,7 @@ class Rest:
             for number in range(1, self._pieces):
                 await self.read(number)
             self._left = self._octets
-            damage.mended(self._body_id)
+            damage.clear(self._body_id)
 
     async def read(self, number: int) -> tuple[bytes, bool]:
         """The next piece and whether a line of it may begin with a dot, read in a transaction of its own.
@@ -84,7 +84,7 @@ class Rest:
         def fetch(connection: Connection) -> tuple[bytes, bool, str]:
             found = piece_of(connection, body_id, number)
             if found is None:
-                if is_named(connection, body_id):
+                if is_referenced(connection, body_id):
                     return b"", False, MISSING
                 raise StoreError("the message is gone")
             content, dots = bytes(found.content), bool(found.dots)
@@ -93,13 +93,13 @@ class Rest:
         try:
             content, dots, wrong = await self._database.read("piece", fetch)
         except StoreDamaged as error:
-            raise damage.found(body_id, UNREADABLE.format(number)) from error
+            raise damage.report(body_id, UNREADABLE.format(number)) from error
         if wrong:
-            raise damage.found(body_id, wrong.format(number))
+            raise damage.report(body_id, wrong.format(number))
         self._left -= len(content)
         if self._left < 0 or (self._left and number == self._pieces - 1):
             raise self._wrong_size()
         return content, dots
 
     def _wrong_size(self) -> StoreDamaged:
-        return self._database.damage.found(self._body_id, "the octets of its pieces are not those of its row")
+        return self._database.damage.report(self._body_id, "the octets of its pieces are not those of its row")

@@ -72,7 +72,7 @@ async def first_id(database: Database, column: Any, least: int) -> int | None:
     return await read_or_damaged(database, "first-id", lambda connection: connection.execute(asked).scalar())
 
 
-async def named_elsewhere(database: Database, column: Any, least: int, below: int) -> Sequence[int]:
+async def ids_in_other_tables(database: Database, column: Any, least: int, below: int) -> Sequence[int]:
     """Messages that other tables than the column's have from an id on, below another; those that can be read."""
     found: set[int] = set()
     for other in _IDS:

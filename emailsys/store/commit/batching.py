@@ -1,4 +1,4 @@
-"""Gather calls of one kind while others are under way, so that many cost a store thread one statement and one hop."""
+"""Batcher: many calls of one kind become one call in a store thread, with one statement and one thread switch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from twisted.python.failure import Failure
 A = TypeVar("A")
 R = TypeVar("R")
 
-#: What the thread calls for all that was gathered: a result for each, in their order.
+#: The function that a store thread calls with all items of a batch. Returns one result for each, in the same order.
 Work = Callable[[Connection, Sequence[A]], Sequence[R]]
 
 
 class Batch(Generic[A, R]):
-    """What is gathered; closed as soon as the thread has it. Its length is how many ask."""
+    """Items for one call, closed when the store thread begins. Its length is the number of callers."""
 
     def __init__(self, work: Work[A, R], most: int) -> None:
         self._work = work
@@ -29,7 +29,7 @@ class Batch(Generic[A, R]):
         self.done: list[Deferred[R]] = []
 
     def add(self, item: A, done: Deferred[R]) -> bool:
-        """Whether it still went in."""
+        """Add an item. Returns whether the batch was still open and not full."""
         with self._lock:
             if self._sealed or len(self.items) >= self._most:
                 return False
@@ -41,80 +41,81 @@ class Batch(Generic[A, R]):
         return len(self.items)
 
     def __call__(self, connection: Connection) -> Sequence[R]:
-        """In the thread; again where the store tries again, with the same items."""
+        """Close the batch and do the work, in the store thread. A repeated call works on the same items."""
         with self._lock:
             self._sealed = True
         return self._work(connection, self.items)
 
 
-#: How the thread is given a batch to call: `Database.run` or `Database.read`.
+#: The function that passes a batch to a store thread, such as `Database.run` or `Database.read`.
 Start = Callable[[Batch[A, R]], "Deferred[Sequence[R]]"]
 
 
-class Gathering(Generic[A, R]):
-    """Asks for many what is asked one by one. Called in the reactor's thread.
+class Batcher(Generic[A, R]):
+    """Gathers items into batches. All methods are called in the reactor thread.
 
-    What comes while a batch is under way goes into the next one, which begins when that has ended, or when it is full.
+    Items that arrive while a batch is in progress go into the next one. That starts when the batch before it ends, or
+    when it is full.
     """
 
     def __init__(self, start: Start[A, R], work: Work[A, R], most: int) -> None:
-        """@param most: items that one call of `work` is given."""
+        """@param most: the highest number of items for one call of `work`."""
         self._start = start
         self._work = work
         self._most = most
         self._open: Batch[A, R] | None = None
-        self._waits = False
-        self._under_way = 0
+        self._is_waiting = False
+        self._in_progress = 0
 
-    def ask(self, item: A) -> Deferred[R]:
-        """The result for one item; a failure is its own, not that of its neighbours."""
+    def submit(self, item: A) -> Deferred[R]:
+        """Submit an item. The Deferred fires with its result, or with a failure that this item alone caused."""
         done: Deferred[R] = Deferred()
         if self._open is None or not self._open.add(item, done):
             self._begin_waiting()
             self._open = Batch(self._work, self._most)
             self._open.add(item, done)
-            self._waits = True
-            if not self._under_way:
+            self._is_waiting = True
+            if not self._in_progress:
                 self._begin_waiting()
         return done
 
     def _begin_waiting(self) -> None:
-        if self._waits and self._open is not None:
-            self._waits = False
+        if self._is_waiting and self._open is not None:
+            self._is_waiting = False
             self._begin(self._open)
 
     def _begin(self, batch: Batch[A, R]) -> None:
-        self._under_way += 1
+        self._in_progress += 1
         begun = self._start(batch)
         _ = begun.addCallbacks(
             lambda results: self._answer(batch, results), lambda failure: self._failed(batch, failure)
         )
 
     def _answer(self, batch: Batch[A, R], results: Sequence[R]) -> None:
-        self._forget(batch)
+        self._close(batch)
         for done, result in zip(batch.done, results, strict=True):
-            # Who asked may have been cancelled meanwhile.
+            # The caller may have cancelled the Deferred.
             if not done.called:
                 done.callback(result)
         self._ended()
 
     def _failed(self, batch: Batch[A, R], failure: Failure) -> None:
-        self._forget(batch)
+        self._close(batch)
         if len(batch.items) == 1:
             if not batch.done[0].called:
                 batch.done[0].errback(failure)
         else:
             for item, done in zip(batch.items, batch.done, strict=True):
-                alone: Batch[A, R] = Batch(self._work, 1)
-                alone.add(item, done)
-                self._begin(alone)
+                single: Batch[A, R] = Batch(self._work, 1)
+                single.add(item, done)
+                self._begin(single)
         self._ended()
 
-    def _forget(self, batch: Batch[A, R]) -> None:
+    def _close(self, batch: Batch[A, R]) -> None:
         if self._open is batch:
             self._open = None
 
     def _ended(self) -> None:
-        self._under_way -= 1
-        if not self._under_way:
+        self._in_progress -= 1
+        if not self._in_progress:
             self._begin_waiting()

@@ -1,4 +1,4 @@
-"""Checksums of the pieces of bodies: a fast one for each read, SHA-256 for `verify` and for what came before it."""
+"""Checksums of body pieces: a fast one for each read; SHA-256 for `verify` and for pieces without the fast one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 
 from xxhash import xxh3_64_digest
 
-# An odd number near 2^64 divided by the golden ratio: it keeps the seeds of one body's pieces apart from those of the
-# next bodies, whose ids follow.
+# An odd number near 2^64 divided by the golden ratio. It keeps the seeds of one body's pieces apart from those of
+# bodies with the following ids.
 _SPREAD: Final = 0x9E3779B97F4A7C15
 _MASK: Final = (1 << 64) - 1
 
@@ -18,7 +18,7 @@ first_checksum: Final = xxh3_64_digest
 
 
 def checksum(body_id: int, number: int, dots: bool, content: bytes) -> bytes:
-    """XXH3 of a piece, 64 bits. The seed is where the piece belongs: another body's piece does not pass for this one.
+    """Compute the 64-bit XXH3 of a piece. The seed is its position, so that a piece of another body never matches.
 
     @param number: 0 for the first piece.
     @param dots: the flag that is stored with the piece.
@@ -29,13 +29,13 @@ def checksum(body_id: int, number: int, dots: bool, content: bytes) -> bytes:
 def is_intact(
     body_id: int, number: int, dots: bool, content: bytes, stored: bytes | None, digest: bytes | None
 ) -> bool:
-    """Whether a piece is what was accepted.
+    """Whether a piece is the one that was accepted.
 
-    @param stored: its checksum; None in what was accepted before revision 0005 of the store.
-    @param digest: its SHA-256, which is looked at where there is no checksum; None in what release 0.1 has accepted,
-        which cannot be checked.
+    @param stored: the checksum in the store. None if the piece was accepted before revision 0005 of the schema.
+    @param digest: the SHA-256 in the store, compared if there is no checksum. None if release 0.1 accepted the piece:
+        such a piece cannot be checked and counts as intact.
     """
     if stored is not None:
-        # As in `checksum`: a call more would be a tenth of what this costs for a small message.
+        # The same as `checksum`. Calling it would add a tenth to the cost for a small message.
         return xxh3_64_digest(content, (body_id + number * _SPREAD << 1 | dots) & _MASK) == stored
     return digest is None or sha256(content).digest() == digest

@@ -1,4 +1,4 @@
-"""Messages whose bodies were found damaged: told in the log, counted, and remembered until the daemon ends."""
+"""Register of damaged messages: each is logged once and remembered until the daemon ends."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from emailsys.interfaces import StoreDamaged
 from emailsys.store.commit.ids import id_text
 from emailsys.telemetry import Telemetry
 
-# Messages that are remembered; a store with more is past being told of one by one.
-_MOST: Final = 10_000
-_SHOWN: Final = 20
+# Messages that are remembered, and messages that `status` lists.
+_REMEMBERED: Final = 10_000
+_LISTED: Final = 20
 
 
 class Damage:
-    """What is known of damage. All methods are called in the reactor's thread."""
+    """The damaged messages that were found. All methods are called in the reactor thread."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
@@ -24,23 +24,23 @@ class Damage:
 
     @property
     def known(self) -> Mapping[int, str]:
-        """Messages, by their ids, with what is wrong."""
+        """Descriptions of the damage by message id."""
         return self._known
 
-    def some(self) -> Sequence[Mapping[str, str]]:
-        """For `status`: the first of them."""
-        return [{"queue_id": id_text(number), "what": what} for number, what in islice(self._known.items(), _SHOWN)]
+    def first_known(self) -> Sequence[Mapping[str, str]]:
+        """List the first damaged messages, for `status`."""
+        return [{"queue_id": id_text(number), "what": what} for number, what in islice(self._known.items(), _LISTED)]
 
-    def found(self, message_id: int, what: str) -> StoreDamaged:
-        """Tell the log, once for each message. Returns the exception to raise.
+    def report(self, message_id: int, what: str) -> StoreDamaged:
+        """Log the damage, once for each message. Returns the exception to raise.
 
         @param what: such as "piece 0 of its body is missing".
         """
-        if message_id not in self._known and len(self._known) < _MOST:
+        if message_id not in self._known and len(self._known) < _REMEMBERED:
             self._known[message_id] = what
             self._telemetry.event("message.damaged", queue_id=id_text(message_id), what=what)
         return StoreDamaged(f"message {id_text(message_id)} is damaged: {what}")
 
-    def mended(self, message_id: int) -> None:
-        """The message was read whole, or is gone."""
+    def clear(self, message_id: int) -> None:
+        """Forget a message that was read completely, or that is deleted."""
         self._known.pop(message_id, None)

@@ -1,4 +1,4 @@
-"""Named transactions, as Deferreds: writes in group commits, reads on their own threads, and a bound on what waits."""
+"""Transactions as Deferreds: group commits on writer threads, reads on reader threads, a limit on waiting octets."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from emailsys.telemetry import Telemetry
 
 T = TypeVar("T")
 
-# The hard bound, as a multiple of the one at which reading pauses: past it a message is refused.
-_HARD_BOUND: Final = 2
-# Seconds without a write after which the engine tidies up (SQLite: the WAL is emptied).
+# Hard limit on waiting octets, as a multiple of the limit at which reading pauses. Beyond it, messages are refused.
+_HARD_LIMIT: Final = 2
+# Seconds without a write after which the engine does its housekeeping (SQLite: it empties the WAL).
 IDLE_AFTER: Final = 2.0
 
 
-class IdleCall(Protocol):
-    """A call that was put off."""
+class DelayedCall(Protocol):
+    """A scheduled call, as `Reactor.callLater` returns it."""
 
     def cancel(self) -> Any:
-        """Do not make it."""
+        """Cancel the call."""
 
 
 class Reactor(Protocol):
-    """What the store needs of a reactor; `offline` has one for commands without a network."""
+    """The part of a reactor that the store needs. `offline` implements it for commands without a network."""
 
     def callFromThread(self, callable: Callable[..., Any], *args: object, **kwargs: object) -> None:
-        """Call it in the reactor's thread."""
+        """Call the function in the reactor thread."""
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kwargs: object) -> Any:
-        """Call it after so many seconds."""
+        """Call the function after a delay in seconds."""
 
     def seconds(self) -> float:
-        """A clock that never goes back."""
+        """Return the time of a monotonic clock, in seconds."""
 
 
 class Database:
-    """The way to the rows. All methods are called in the reactor's thread."""
+    """Access to the database. All methods are called in the reactor thread."""
 
     def __init__(
         self,
@@ -60,7 +60,9 @@ class Database:
         idle_after: float = IDLE_AFTER,
     ) -> None:
         """
-        @param max_waiting_octets: of bodies that may wait for their commit before `crowded` asks for a pause.
+        @param max_waiting_octets: octets of bodies that may wait for their commit before `backpressure` asks for a
+            pause.
+        @param idle_after: seconds without a write until the engine's housekeeping.
         """
         self.engine = engine
         self.ids = ids
@@ -71,36 +73,37 @@ class Database:
         self._paused: list[Deferred[None]] = []
         self._inbox = Inbox()
         self._closing = False
-        self._cut_off: str | None = None
+        self._blocked: str | None = None
         self._untrusted: str | None = None
-        #: Messages that were found damaged.
+        #: The damaged messages that were found.
         self.damage = Damage(telemetry)
         self._readers = Readers(engine, reactor.callFromThread)
         self._writers = [
-            Writer(number, engine, ids, self._inbox, self._report, self._surprise, idle_after)
+            Writer(number, engine, ids, self._inbox, self._report, self._log_unexpected, idle_after)
             for number in range(engine.writers)
         ]
-        # How many group commits there were, and how many jobs they held.
+        # Counts of group commits and of the jobs in them.
         self.batches = 0
         self.committed = 0
         for writer in self._writers:
             writer.thread.start()
 
     def run(self, description: str, function: Callable[[Connection], T]) -> Deferred[T]:
-        """Call the function in the next write transaction; fires with its result when that is on disk.
+        """Call the function in the next write transaction. The Deferred fires with its result after the commit.
 
-        An exception of its own undoes only what it did. It may be called more than once, and so changes nothing else.
+        If the function raises an exception, only its own changes are undone. It may be called more than once, so it
+        must have no other effects.
 
-        @raise StoreError: (in the Deferred) nothing was changed, or, after a lost connection, perhaps it was.
+        @raise StoreError: (in the Deferred) nothing was changed; after a lost connection, that is not certain.
         """
         return self._put(Call(description, function))
 
     def upkeep(self, description: str, function: Callable[[Connection], T]) -> Deferred[T]:
-        """Call the function between two group commits, outside a transaction, while nobody else writes."""
+        """Call the function between two group commits, outside a transaction, while no other thread writes."""
         return self._put(Upkeep(description, function))
 
     def read(self, description: str, function: Callable[[Connection], T]) -> Deferred[T]:
-        """Call the function on a reading connection; each of its statements sees the store as it is then."""
+        """Call the function on a reader connection. Each of its statements is a transaction of its own."""
         if self._closing:
             return fail(StoreError(f"{description}: the store is closing"))
         return self._readers.read(function).addErrback(self._read_failed)
@@ -108,18 +111,18 @@ class Database:
     def insert(self, rows: Rows) -> Deferred[None]:
         """Insert rows with the next group commit.
 
-        @raise StoreFull: (in the Deferred) too much waits already.
+        @raise StoreFull: (in the Deferred) too many octets wait for their commit.
         """
-        if self._waiting_octets + rows.octets > self._max_waiting * _HARD_BOUND:
+        if self._waiting_octets + rows.octets > self._max_waiting * _HARD_LIMIT:
             return fail(StoreFull("too many messages wait for the disk"))
         return self._put(rows)
 
     def stage(self, rows: Rows) -> Deferred[None]:
-        """Insert pieces of a large body, at most 1 MiB of them with one group commit."""
+        """Insert a piece of a large body. One group commit contains at most 1 MiB of pieces."""
         return self._put(rows, piece=True)
 
-    def crowded(self) -> Deferred[None] | None:
-        """None, or if too much waits a Deferred that fires when it no longer does."""
+    def backpressure(self) -> Deferred[None] | None:
+        """Return None, or a Deferred if too many octets wait for their commit. It fires when fewer wait."""
         if self._waiting_octets <= self._max_waiting:
             return None
         paused: Deferred[None] = Deferred()
@@ -130,38 +133,39 @@ class Database:
         """The reactor's clock."""
         return self._reactor.seconds()
 
-    def cut_off(self, why: str | None) -> None:
-        """Take no more writes, for that reason; None: take them again."""
-        if why != self._cut_off:
-            self._cut_off = why
-            self._telemetry.event("store-cut-off" if why is not None else "store-back", why=why)
+    def block_writes(self, reason: str | None) -> None:
+        """Refuse all writes with a reason. None allows them again."""
+        if reason != self._blocked:
+            self._blocked = reason
+            event = "store-writes-resumed" if reason is None else "store-writes-blocked"
+            self._telemetry.event(event, why=reason)
 
     def why_untrusted(self) -> str | None:
-        """As `Engine.why_untrusted`; each change is an event."""
+        """Return `Engine.why_untrusted`, and log each change."""
         why = self.engine.why_untrusted()
-        self._tell_trust(why)
+        self._log_trust(why)
         return why
 
-    def _tell_trust(self, why: str | None) -> None:
+    def _log_trust(self, why: str | None) -> None:
         if why != self._untrusted:
             self._untrusted = why
             self._telemetry.event("store-untrusted" if why is not None else "store-trusted", why=why)
 
     def _read_failed(self, failure: Failure) -> Failure:
         if failure.check(StoreUntrusted):
-            self._tell_trust(str(failure.value))
+            self._log_trust(str(failure.value))
         return failure
 
     @property
     def waiting_octets(self) -> int:
-        """Octets of bodies that wait for their commit."""
+        """The octets of bodies that wait for their commit."""
         return self._waiting_octets
 
     def _put(self, job: Job, piece: bool = False) -> Deferred[Any]:
         if self._closing:
             return fail(StoreError(f"{job.name}: the store is closing"))
-        if self._cut_off is not None:
-            return fail(StoreError(f"{job.name}: {self._cut_off}"))
+        if self._blocked is not None:
+            return fail(StoreError(f"{job.name}: {self._blocked}"))
         self._waiting_octets += job.octets
         if piece and isinstance(job, Rows):
             self._inbox.put_piece(job)
@@ -172,7 +176,7 @@ class Database:
     def _report(self, outcomes: Sequence[Outcome]) -> None:
         self._reactor.callFromThread(self._settle, outcomes)
 
-    def _surprise(self, where: str, failure: Failure) -> None:
+    def _log_unexpected(self, where: str, failure: Failure) -> None:
         self._reactor.callFromThread(self._telemetry.surprise, where, failure)
 
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
@@ -183,8 +187,8 @@ class Database:
         for job, result in outcomes:
             self._waiting_octets -= job.octets
             if isinstance(result, Failure) and result.check(StoreUntrusted):
-                self._tell_trust(str(result.value))
-            # The caller may have been cancelled; the commit was not.
+                self._log_trust(str(result.value))
+            # The caller cancelled the Deferred, but not the commit.
             if job.done.called:
                 continue
             if isinstance(result, Failure):
@@ -198,7 +202,7 @@ class Database:
                     waiting.callback(None)
 
     async def close(self) -> None:
-        """Commit what waits, then end the threads and close the files. Called once."""
+        """Commit all waiting jobs, end the threads and close the files. Call once."""
         self._closing = True
         self._inbox.close()
         threads = self._readers.close() + [writer.thread for writer in self._writers]

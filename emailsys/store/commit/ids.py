@@ -1,4 +1,4 @@
-"""Make 63-bit ids that grow with time, unique over nodes and restarts, and print them."""
+"""Generator of 63-bit ids that grow with time and are unique across nodes and restarts, and their text form."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _PAIRS: Final = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 
 
 def node_of(number: int) -> int:
-    """The node that made an id."""
+    """Return the number of the node that made an id."""
     return (number >> _SEQUENCE_BITS) & (NODES - 1)
 
 
 def id_text(number: int) -> str:
-    """An id in 14 characters of Crockford's base 32 in lower case: no two ids alike, in their order."""
+    """Format an id as 14 lower-case characters of Crockford's base 32. Texts sort as their ids do."""
     return (
         _PAIRS[number >> 60]
         + _PAIRS[(number >> 50) & 1023]
@@ -35,7 +35,7 @@ def id_text(number: int) -> str:
 
 
 def id_number(text: str) -> int | None:
-    """The id of a text that `id_text` made, whatever its case; None for another."""
+    """Parse a text made by `id_text`, in either case. Returns None for any other text."""
     number = 0
     if len(text) != _TEXT_LENGTH:
         return None
@@ -48,35 +48,38 @@ def id_number(text: str) -> int | None:
 
 
 def first_id_at(microseconds: int) -> int:
-    """The least id that can have been made at that time or later; microseconds since 1970."""
+    """Return the lowest id that can have been made at or after a time.
+
+    @param microseconds: since 1970, UTC.
+    """
     return max(0, microseconds // 1000 - _EPOCH_MS) << _NODE_BITS + _SEQUENCE_BITS
 
 
 class IdSource:
-    """Ids of one node, from any thread. Each is above every earlier one, whatever the clock does."""
+    """Source of ids for one node, callable from any thread. Ids always increase, even if the clock goes back."""
 
     def __init__(self, node: int, last_id: int, now: Callable[[], float]) -> None:
         """
-        @param node: 0 to 1023, held by this process alone.
-        @param last_id: the highest id that this node ever committed, 0 for none.
+        @param node: 0 to 1023. No other process uses the number at the same time.
+        @param last_id: the highest id that this node ever committed, or 0.
         @param now: seconds since 1970.
         """
         self.node = node
         self._now = now
         self._lock = threading.Lock()
-        # The next sequence number follows `last_id`'s millisecond, so that nothing of that millisecond is used twice.
+        # Ids start in the millisecond after that of `last_id`, so that no sequence number is used twice.
         self._millisecond = (last_id >> (_NODE_BITS + _SEQUENCE_BITS)) + 1 if last_id else 0
         self._sequence = -1
 
     def make(self) -> int:
-        """The next id."""
+        """Return the next id."""
         with self._lock:
             millisecond = int(self._now() * 1000) - _EPOCH_MS
             if millisecond > self._millisecond:
                 self._millisecond = millisecond
                 self._sequence = 0
             else:
-                # The same millisecond, or the clock went back: count on, borrowing from the future if need be.
+                # Same millisecond, or the clock went back: keep counting, into later milliseconds if necessary.
                 self._sequence += 1
                 if self._sequence >> _SEQUENCE_BITS:
                     self._millisecond += 1

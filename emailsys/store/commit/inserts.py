@@ -1,4 +1,4 @@
-"""Insert the rows of messages, parents before children, each piece of a body with its digest and checksum."""
+"""INSERT statements for messages: parents before children, each body piece with its digest and checksum."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from emailsys.store.engine.base import Engine
 from emailsys.store.schema import tables
 from emailsys.store.schema.rows import BodyRow, PieceRow
 
-# Beyond 2047 octets at once hashlib gives the interpreter lock away; to get it back beside a busy reactor takes longer
-# than to hash a small message.
-_AT_ONCE: Final = 2047
-_SMALL: Final = 16 * 1024
+# Octets for one update. hashlib releases the interpreter lock for more than 2047 octets, and getting it back from a
+# busy reactor thread takes longer than hashing a small message.
+_UPDATE_OCTETS: Final = 2047
+# Octets up to which the lock is kept.
+_SMALL_OCTETS: Final = 16 * 1024
 
 
 def _digest(content: bytes) -> bytes:
-    if len(content) > _SMALL:
+    if len(content) > _SMALL_OCTETS:
         return sha256(content).digest()
     digest = sha256()
-    for start in range(0, len(content), _AT_ONCE):
-        digest.update(content[start : start + _AT_ONCE])
+    for start in range(0, len(content), _UPDATE_OCTETS):
+        digest.update(content[start : start + _UPDATE_OCTETS])
     return digest.digest()
 
 
-# Here, in the writer's thread: a large piece holds nobody up.
+# Hashing happens in the writer thread, so that a large piece never blocks the reactor.
 
 
 def _first_pieces(rows: Sequence[BodyRow]) -> list[BodyRow]:

@@ -1,4 +1,4 @@
-"""What is asked of the store's writers: rows to insert, or a function to call, in a transaction or outside any."""
+"""Jobs for the writer threads, and the inbox from which they take batches."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from typing_extensions import override
 
 from emailsys.store.schema.rows import BodyRow, MaildropRow, MessageRow, PieceRow, RemoteRow, StagedRow
 
-# Octets of bodies in one commit: a larger one would make the small messages behind it wait (measured: one of 100 MiB
-# stalls them for half a second, one of 1 MiB for 19 ms).
+# Octets of bodies in one commit. A larger commit delays the small messages behind it (measured: 100 MiB delay them for
+# half a second, 1 MiB for 19 ms).
 BATCH_OCTETS: Final = 1024 * 1024
 
-# A batch for so many shows that many write at once; for so many it is not worth while to wait for more.
-_COMPANY: Final = 3
-_PLENTY: Final = 64
-# Seconds between two looks whether more came, and how often that is looked at.
-_STEP: Final = 0.0005
-_STEPS: Final = 6
+# If the last batch had this many callers, many clients write at once, and a short wait makes the next batch larger.
+# With the second number of callers, waiting for more is not worth while.
+_MANY_CALLERS: Final = 3
+_ENOUGH_CALLERS: Final = 64
+# Seconds between two checks of whether more jobs arrived, and the number of checks.
+_WAIT_STEP: Final = 0.0005
+_WAIT_STEPS: Final = 6
 
 
 class Job:
-    """One thing to commit; `done` fires when it is on disk, with the job's result."""
+    """One unit of work for a writer. `done` fires with its result when the commit is on disk."""
 
     __slots__ = ("done", "name", "octets")
 
     @property
-    def company(self) -> int:
-        """How many have asked for it."""
+    def caller_count(self) -> int:
+        """The number of callers that wait for the job."""
         return 1
 
     def __init__(self, name: str, octets: int = 0) -> None:
@@ -55,14 +56,14 @@ class Rows(Job):
         self.messages: list[MessageRow] = []
         self.maildrop: list[MaildropRow] = []
         self.queue: list[RemoteRow] = []
-        # The body whose row in `staged` goes, because its message is complete.
+        # The body to delete from `staged` because its message is complete.
         self.unstage: int | None = None
 
 
 class Call(Job):
-    """A function of the transaction's connection. It may be called again after a failed batch.
+    """A function to call with the transaction's connection. It may be called again after a failed batch.
 
-    One that has a length was gathered for so many.
+    If the function has a length, that is its number of callers (see `batching.Batch`).
     """
 
     __slots__ = ("function",)
@@ -73,21 +74,21 @@ class Call(Job):
 
     @property
     @override
-    def company(self) -> int:
+    def caller_count(self) -> int:
         return len(self.function) if isinstance(self.function, Sized) else 1
 
 
 class Upkeep(Call):
-    """A function that runs between two batches, outside any transaction, while nobody else writes."""
+    """A function to call between two batches, outside any transaction, while no other thread or process writes."""
 
     __slots__ = ()
 
 
 class Inbox:
-    """The jobs that wait, between the reactor's thread and the writers'."""
+    """Queue of jobs between the reactor thread and the writer threads."""
 
     def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
-        """@param sleep: lets a writer's thread wait for so many seconds."""
+        """@param sleep: blocks a writer thread for a number of seconds."""
         self._sleep = sleep
         self._changed = threading.Condition()
         self._jobs: deque[Job] = deque()
@@ -96,33 +97,38 @@ class Inbox:
         self._last = 0
 
     def put(self, job: Job) -> None:
-        """Let a job wait."""
+        """Add a job."""
         with self._changed:
             self._jobs.append(job)
             self._changed.notify()
 
     def put_piece(self, job: Rows) -> None:
-        """Let a piece of a large body wait; pieces are written by the first writer alone, in their order."""
+        """Add a piece of a large body. Only the first writer takes pieces, in their order."""
         with self._changed:
             self._pieces.append(job)
-            # The first writer must hear of it, whoever else waits.
+            # `notify` could wake another writer, which takes no pieces.
             self._changed.notify_all()
 
     def close(self) -> None:
-        """What waits is still to be taken; then the writers end."""
+        """Close the inbox. Writers take the jobs that are left, then end."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
 
     def take(self, pieces: bool, timeout: float | None) -> list[Job] | None:
-        """The next batch: what waits, up to the octets of one. [] after `timeout` seconds of rest, None at the end."""
+        """Wait for the next batch: all waiting jobs, up to `BATCH_OCTETS` of bodies.
+
+        @param pieces: whether to take pieces of large bodies, too.
+        @param timeout: seconds, or None to wait without limit.
+        @return: an empty list after the timeout, None if the inbox is closed and empty.
+        """
         with self._changed:
             while not self._jobs and not (pieces and self._pieces):
                 if self._closing:
                     return None
                 if not self._changed.wait(timeout):
                     return []
-        self._let_more_come()
+        self._wait_for_more()
         with self._changed:
             batch: list[Job] = []
             octets = 0
@@ -136,27 +142,27 @@ class Inbox:
                     break
                 octets += job.octets
                 batch.append(self._jobs.popleft())
-            # At least one piece each time, so that small messages do not starve the large.
+            # At least one piece goes into each batch, so that small messages never starve large ones.
             first = True
             while pieces and self._pieces and (first or octets + self._pieces[0].octets <= BATCH_OCTETS):
                 octets += self._pieces[0].octets
                 batch.append(self._pieces.popleft())
                 first = False
-            self._last = sum(job.company for job in batch)
+            self._last = sum(job.caller_count for job in batch)
             return batch
 
-    def _let_more_come(self) -> None:
-        """Where the last batch shows that many write at once, wait while more of them arrive, a few milliseconds.
+    def _wait_for_more(self) -> None:
+        """If the last batch had many callers, wait up to a few milliseconds while more jobs arrive.
 
-        A commit costs as much for one message as for thirty, and beside a writer at work the reactor's thread, which
-        brings the messages, is slower. Who writes alone is not kept waiting.
+        A commit costs as much for one message as for thirty, and a working writer slows down the reactor thread, which
+        brings the messages. A single client never waits.
         """
-        if self._last < _COMPANY:
+        if self._last < _MANY_CALLERS:
             return
         seen = 0
-        for _ in range(_STEPS):
-            came = sum(job.company for job in tuple(self._jobs))
-            if came <= seen or came >= _PLENTY:
+        for _ in range(_WAIT_STEPS):
+            waiting = sum(job.caller_count for job in tuple(self._jobs))
+            if waiting <= seen or waiting >= _ENOUGH_CALLERS:
                 return
-            seen = came
-            self._sleep(_STEP)
+            seen = waiting
+            self._sleep(_WAIT_STEP)

@@ -1,4 +1,4 @@
-"""Read from the store in a few threads of its own, so that no read waits for a commit."""
+"""Reader threads: reads never wait for a commit."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from emailsys.store.engine.base import Engine, StoreUntrusted, Verdict, refusal
+from emailsys.store.engine.base import Engine, StoreUntrusted, Verdict, store_error
 
-# Each has a connection, with a page cache of about 1 MiB on SQLite.
+# Threads. Each has a connection, with a page cache of about 1 MiB on SQLite.
 READERS: Final = 3
 
 _Read = tuple[Callable[[Connection], Any], "Deferred[Any]"]
 
 
 class Readers:
-    """Threads that start when there is work for them. Each statement is a transaction of its own."""
+    """Reader threads, started on demand. Each statement is a transaction of its own."""
 
     def __init__(self, engine: Engine, call_from_thread: Callable[..., object]) -> None:
         self._engine = engine
@@ -30,7 +30,7 @@ class Readers:
         self._busy = 0
 
     def read(self, function: Callable[[Connection], Any]) -> Deferred[Any]:
-        """Call the function in one of the threads. Called in the reactor's thread."""
+        """Call the function in one of the threads. Called in the reactor thread."""
         done: Deferred[Any] = Deferred()
         self._busy += 1
         if self._busy > len(self._threads) and len(self._threads) < READERS:
@@ -41,7 +41,7 @@ class Readers:
         return done
 
     def close(self) -> list[threading.Thread]:
-        """Let the threads end after what waits; returns them."""
+        """Let the threads end after all waiting reads. Returns the threads."""
         for _ in self._threads:
             self._waiting.put(None)
         return self._threads
@@ -56,22 +56,22 @@ class Readers:
     def _work(self) -> None:
         connection: Connection | None = None
         while True:
-            asked = self._waiting.get()
-            if asked is None:
+            read = self._waiting.get()
+            if read is None:
                 break
-            function, done = asked
+            function, done = read
             result: Any = None
-            # A connection that was lost while it rested costs the reader nothing: reading twice harms nobody. A page
-            # may be damaged in the connection's cache alone.
-            for last in (False, True):
+            # Try a second time on a new connection: reading twice is harmless. The first one may have been lost while
+            # idle, or a page may be damaged only in its cache.
+            for is_last in (False, True):
                 try:
                     if connection is None:
                         connection = self._engine.connect_reader()
                     with self._engine.reading(connection):
                         result = function(connection)
                         connection.rollback()
-                    # Files that are not those of the store hold no answer, not even "unknown".
-                    self._engine.trusted_lately()
+                    # Files that are not those of the store give no valid answer, not even "unknown".
+                    self._engine.raise_if_untrusted_cached()
                     break
                 except StoreUntrusted:
                     result = Failure()
@@ -82,11 +82,11 @@ class Readers:
                     verdict = self._engine.verdict(error)
                     self._drop(connection)
                     connection = None
-                    if last or verdict not in (Verdict.LOST, Verdict.DAMAGED):
-                        result = Failure(refusal(error, verdict))
+                    if is_last or verdict not in (Verdict.LOST, Verdict.DAMAGED):
+                        result = Failure(store_error(error, verdict))
                         break
                 except Exception:
-                    # The function's own refusal.
+                    # Raised by the function itself.
                     result = Failure()
                     break
             self._call_from_thread(self._done, done, result)

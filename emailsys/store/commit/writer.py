@@ -1,4 +1,4 @@
-"""Commit jobs in groups: all that arrived while the last commit ran goes into the next."""
+"""Writer threads and group commit: all jobs that arrive during one commit go into the next."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from emailsys.interfaces import StoreError, StoreFull
 from emailsys.store.commit.ids import IdSource
 from emailsys.store.commit.inserts import MessageInserts
 from emailsys.store.commit.jobs import BATCH_OCTETS, Call, Inbox, Job, Rows, Upkeep
-from emailsys.store.engine.base import Engine, StoreUntrusted, Verdict, refusal
+from emailsys.store.engine.base import Engine, StoreUntrusted, Verdict, store_error
 from emailsys.store.schema import tables
 
-# Seconds between two attempts to reach the database again, and after how many a commit in doubt is given up: then the
-# peer hears 451 and may send again, which RFC 1047 allows and nothing can avoid.
+# Seconds between two attempts to reach the database again, and seconds after which a commit in doubt is given up. The
+# client then gets 451 and may send a duplicate, which nothing can prevent (RFC 1047).
 _REOPEN_EVERY: Final = 0.2
 _GIVE_UP_AFTER: Final = 30.0
 
 
 class Outcome(NamedTuple):
-    """A job and its result, a Failure where it failed."""
+    """A job and its result, which is a Failure if the job failed."""
 
     job: Job
     result: Any
 
 
 class Writer:
-    """One thread that writes, with a connection of its own."""
+    """A writer thread with its own connection."""
 
     def __init__(
         self,
@@ -40,62 +40,64 @@ class Writer:
         ids: IdSource,
         inbox: Inbox,
         report: Callable[[Sequence[Outcome]], None],
-        surprise: Callable[[str, Failure], None],
+        log_unexpected: Callable[[str, Failure], None],
         idle_after: float,
     ) -> None:
         """
-        @param number: 0 for the one that writes pieces and does the upkeep.
-        @param report: called in this thread, once for each batch.
-        @param surprise: called in this thread with what nobody waits for.
-        @param idle_after: seconds without work after which the engine may tidy up.
+        @param number: 0 for the writer that also writes pieces of large bodies and runs upkeep jobs.
+        @param report: called in the writer thread, once for each batch.
+        @param log_unexpected: called in the writer thread with exceptions that no caller waits for.
+        @param idle_after: seconds without work after which `Engine.tidy_when_idle` is called.
         """
         self._number = number
         self._engine = engine
         self._ids = ids
         self._inbox = inbox
         self._report = report
-        self._surprise = surprise
+        self._log_unexpected = log_unexpected
         self._idle_after = idle_after
         self._connection: Connection | None = None
         self._inserts = MessageInserts(engine)
-        self._mark = update(tables.commits).where(tables.commits.c.node == ids.node, tables.commits.c.writer == number)
-        self._marked = select(tables.commits.c.last_id).where(
+        self._update_mark = update(tables.commits).where(
+            tables.commits.c.node == ids.node, tables.commits.c.writer == number
+        )
+        self._select_mark = select(tables.commits.c.last_id).where(
             tables.commits.c.node == ids.node, tables.commits.c.writer == number
         )
         if engine.locks_rows:
-            # A lost COMMIT may still be under way: its lock on the row makes the look wait for its end.
-            self._marked = self._marked.with_for_update()
+            # A lost COMMIT may still be running. Its lock on the row makes the query wait until it ends.
+            self._select_mark = self._select_mark.with_for_update()
         self.thread = threading.Thread(target=self._work, name=f"store-writer-{number}", daemon=True)
 
     def _work(self) -> None:
-        rested = True
+        is_idle = True
         while True:
-            batch = self._inbox.take(self._number == 0, None if rested else self._idle_after)
+            batch = self._inbox.take(self._number == 0, None if is_idle else self._idle_after)
             if batch is None:
                 break
             try:
                 if batch:
-                    rested = False
+                    is_idle = False
                     self._report(self._upkeep(batch[0]) if isinstance(batch[0], Upkeep) else self._commit(batch))
                 else:
-                    rested = True
-                    self._rest()
+                    is_idle = True
+                    self._tidy_when_idle()
             except BaseException:
-                # Nobody's job may wait for ever because of a defect of ours.
+                # An unexpected exception must not leave callers without an answer.
                 failure = Failure()
                 self._discard()
-                self._surprise("store-writer", failure)
+                self._log_unexpected("store-writer", failure)
                 self._report([Outcome(job, Failure(StoreError("the store failed"))) for job in batch])
-        self._rest()
+        self._tidy_when_idle()
         self._close()
 
-    def _rest(self) -> None:
+    def _tidy_when_idle(self) -> None:
         if self._connection is None:
             return
         try:
-            self._engine.idle(self._connection)
+            self._engine.tidy_when_idle(self._connection)
         except Exception:
-            self._surprise("store-idle", Failure())
+            self._log_unexpected("store-idle", Failure())
             self._discard()
 
     def _connected(self) -> Connection:
@@ -103,20 +105,23 @@ class Writer:
             self._connection = self._engine.connect_writer()
         return self._connection
 
-    def _trusted(self, connection: Connection) -> None:
-        """@raise StoreUntrusted: the store's files are no longer what they were; what was committed is saved."""
+    def _check_files(self, connection: Connection) -> None:
+        """Check the store's files. If they changed, checkpoint what was committed before raising.
+
+        @raise StoreUntrusted: the files of the store were removed or replaced.
+        """
         try:
-            self._engine.trusted()
+            self._engine.raise_if_untrusted()
         except StoreUntrusted:
             try:
                 self._engine.save_log(connection)
             except Exception:
-                self._surprise("store-save-log", Failure())
+                self._log_unexpected("store-save-log", Failure())
             raise
 
     def _discard(self) -> None:
-        """Give the connection up after an error."""
-        self._engine.doubt()
+        """Discard the connection after an error."""
+        self._engine.revoke_proof()
         self._close()
 
     def _close(self) -> None:
@@ -126,63 +131,63 @@ class Writer:
                 connection.invalidate()
                 connection.close()
             except Exception:
-                self._surprise("store-close", Failure())
+                self._log_unexpected("store-close", Failure())
 
     def _upkeep(self, job: Upkeep) -> list[Outcome]:
         try:
             connection = self._connected()
-            with self._engine.alone():
-                self._trusted(connection)
+            with self._engine.commit_lock():
+                self._check_files(connection)
                 result = job.function(connection)
                 self._engine.after_batch(connection, BATCH_OCTETS)
-                self._trusted(connection)
+                self._check_files(connection)
         except StoreUntrusted as error:
             return [Outcome(job, Failure(error))]
         except Exception as error:
             self._discard()
-            return [Outcome(job, Failure(refusal(error, self._engine.verdict(error))))]
+            return [Outcome(job, Failure(store_error(error, self._engine.verdict(error))))]
         return [Outcome(job, result)]
 
     def _commit(self, batch: Sequence[Job], again: bool = True) -> list[Outcome]:
-        """One transaction for all; each job's outcome.
+        """Commit a batch in one transaction. Returns the outcome of each job.
 
-        @param again: whether a connection that was lost while it rested may be replaced by a new one.
+        @param again: whether to try again on a new connection if this one was lost before COMMIT.
         """
         mark = 0
         outcomes: list[Outcome] = []
         committing = False
         try:
             connection = self._connected()
-            with self._engine.alone():
-                self._trusted(connection)
+            with self._engine.commit_lock():
+                self._check_files(connection)
                 octets = sum(job.octets for job in batch)
-                if octets and not self._engine.takes(connection, octets):
-                    raise StoreFull("full: what is left of the disk is kept for deleting")
+                if octets and not self._engine.has_room(connection, octets):
+                    raise StoreFull("full: the free space that is left on the disk is reserved for deleting mail")
                 connection.begin()
                 outcomes = self._write(connection, batch)
                 # Above every id of the batch, in the same commit.
                 mark = self._ids.make()
-                connection.execute(self._mark.values(last_id=mark))
+                connection.execute(self._update_mark.values(last_id=mark))
                 committing = True
                 self._engine.commit(connection)
                 committing = False
-                # A file without its name takes commits as before, and is gone with this process.
-                self._trusted(connection)
-                self._tidy(connection, octets)
+                # A removed file still accepts commits, but is lost when this process ends.
+                self._check_files(connection)
+                self._after_commit(connection, octets)
         except Exception as error:
             if again and not committing and self._verdict(error) is Verdict.LOST and self._engine.over_network:
-                # COMMIT was never sent: that nothing was changed is certain.
+                # COMMIT was not sent, so certainly nothing was changed.
                 self._discard()
                 return self._commit(batch, again=False)
             return self._failed(batch, error, mark if committing else 0, outcomes)
         return outcomes
 
-    def _tidy(self, connection: Connection, octets: int) -> None:
-        """The commit stands, whatever happens here."""
+    def _after_commit(self, connection: Connection, octets: int) -> None:
+        """Run the engine's housekeeping after a commit. A failure here does not affect the commit."""
         try:
             self._engine.after_batch(connection, octets)
         except Exception:
-            self._surprise("store-checkpoint", Failure())
+            self._log_unexpected("store-checkpoint", Failure())
             self._discard()
 
     def _write(self, connection: Connection, batch: Sequence[Job]) -> list[Outcome]:
@@ -190,9 +195,9 @@ class Writer:
         self._inserts.insert(connection, rows)
         complete = [job.unstage for job in rows if job.unstage is not None]
         if complete:
-            left = connection.execute(tables.staged.delete().where(tables.staged.c.body_id.in_(complete)))
-            if left.rowcount != len(complete):
-                # Whoever took a process for dead has given its pieces to the sweeper: they may be gone.
+            deleted = connection.execute(tables.staged.delete().where(tables.staged.c.body_id.in_(complete)))
+            if deleted.rowcount != len(complete):
+                # Another process assumed that this one had ended, and gave its pieces to the sweeper.
                 raise StoreError("pieces of the message were swept")
         outcomes = [Outcome(job, None) for job in rows]
         for job in batch:
@@ -205,7 +210,7 @@ class Writer:
         try:
             result = job.function(connection)
         except self._engine.errors:
-            # The transaction may be gone with it: let the batch fail and its members be tried singly.
+            # The error may have ended the transaction. Let the batch fail; its jobs are tried one by one.
             raise
         except Exception:
             failure = Failure()
@@ -215,9 +220,10 @@ class Writer:
         return Outcome(job, result)
 
     def _failed(self, batch: Sequence[Job], error: Exception, mark: int, done: list[Outcome]) -> list[Outcome]:
-        """
-        @param mark: not 0 if COMMIT was under way.
-        @param done: the outcomes if the commit took place after all.
+        """Handle a failed batch: find out whether it was committed, else try its jobs one by one or refuse them.
+
+        @param mark: the mark of the commit if COMMIT was sent, else 0.
+        @param done: the outcomes to return if the commit succeeded nevertheless.
         """
         verdict = self._verdict(error)
         if mark or verdict in (Verdict.LOST, Verdict.DAMAGED):
@@ -225,22 +231,22 @@ class Writer:
         else:
             self._roll_back()
         if mark:
-            committed = self._look(mark)
+            committed = self._is_committed(mark)
             if committed:
                 return done
             if committed is None:
                 verdict = Verdict.LOST
         if len(batch) > 1 and verdict in (Verdict.REFUSED, Verdict.FULL, Verdict.DAMAGED):
             return [outcome for job in batch for outcome in self._commit([job])]
-        refused = refusal(error, verdict)
+        refused = store_error(error, verdict)
         return [Outcome(job, Failure(refused)) for job in batch]
 
     def _verdict(self, error: Exception) -> Verdict:
         if isinstance(error, StoreUntrusted):
-            # To try the members singly would find the same files.
+            # Trying the jobs one by one would meet the same files.
             return Verdict.BUSY
         if isinstance(error, StoreError):
-            # Our own refusal: the connection is as good as before.
+            # Raised by this module: the connection is still usable.
             return Verdict.FULL if isinstance(error, StoreFull) else Verdict.REFUSED
         return self._engine.verdict(error)
 
@@ -249,31 +255,31 @@ class Writer:
             if self._connection is not None:
                 self._connection.rollback()
         except Exception:
-            self._surprise("store-rollback", Failure())
+            self._log_unexpected("store-rollback", Failure())
             self._discard()
 
-    def _look(self, mark: int) -> bool | None:
-        """Whether the commit that bears the mark is on disk; None if the database did not come back to prove it.
+    def _is_committed(self, mark: int) -> bool | None:
+        """Look up a commit by its mark. Returns None if the database did not return in time to prove the answer.
 
-        Called without a connection: only a new one can prove anything.
+        Called without a connection, because only a new connection can prove what is on disk.
         """
         waited = 0.0
         while True:
             try:
                 connection = self._connected()
-                with self._engine.alone():
-                    found = connection.execute(self._marked).scalar()
-                    if not self._engine.is_proof(connection):
+                with self._engine.commit_lock():
+                    found = connection.execute(self._select_mark).scalar()
+                    if not self._engine.can_prove_commits(connection):
                         raise StoreError("the database cannot prove that its commits are on disk")
                     connection.rollback()
-                    self._trusted(connection)
+                    self._check_files(connection)
                 return bool(found == mark)
             except StoreUntrusted:
                 return None
             except Exception:
                 self._discard()
                 if waited >= _GIVE_UP_AFTER:
-                    self._surprise("store-in-doubt", Failure())
+                    self._log_unexpected("store-in-doubt", Failure())
                     return None
                 time.sleep(_REOPEN_EVERY)
                 waited += _REOPEN_EVERY

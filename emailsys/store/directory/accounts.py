@@ -20,7 +20,7 @@ from emailsys.mail.quantities import counted
 from emailsys.operations import AdminError, DomainRow, IAccounts, UserRow
 from emailsys.store.directory.cache import ROLES
 from emailsys.store.directory.changes import Changes, find_domain
-from emailsys.store.ledger.endings import end_in_maildrop, end_some
+from emailsys.store.ledger.endings import end_oldest, end_where
 from emailsys.store.schema.columns import of_seconds
 from emailsys.store.schema.tables import accounts, addresses, credentials, domains, maildrop
 
@@ -173,7 +173,7 @@ class Accounts:
             if mail and not purge:
                 raise AdminError(f"{address} has {counted(mail, 'message')}; --purge deletes the mail, too")
             # What has come since the last step.
-            end_in_maildrop(connection, drop, Fate.DROPPED, self._microseconds(), _PURGED)
+            end_where(connection, drop, Fate.DROPPED, self._microseconds(), _PURGED)
             connection.execute(delete(credentials).where(credentials.c.account_id == account.account_id))
             own = (addresses.c.domain_id == account.domain_id) & (addresses.c.local_key == account.local_key)
             connection.execute(delete(addresses).where(own, addresses.c.local_key.not_in(ROLES)))
@@ -189,7 +189,7 @@ class Accounts:
 
         def some(connection: Connection) -> int:
             account_id, now = _removable(connection, address).account_id, self._microseconds()
-            return end_some(connection, placeholder, account_id, _PURGED_AT_ONCE, Fate.DROPPED, now, _PURGED)
+            return end_oldest(connection, placeholder, account_id, _PURGED_AT_ONCE, Fate.DROPPED, now, _PURGED)
 
         while await self._changes.database.run("purge", some) == _PURGED_AT_ONCE:
             self._purged()

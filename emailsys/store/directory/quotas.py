@@ -71,7 +71,7 @@ class Quotas:
         self._clock = clock
         self._warnings = warnings
         # Warnings under way.
-        self.warning: set[Deferred[None]] = set()
+        self.pending_warnings: set[Deferred[None]] = set()
         self._changes = changes
         self._reactor = reactor
         self._telemetry = telemetry
@@ -116,8 +116,8 @@ class Quotas:
         if full:
             self._telemetry.event("quota-nearly-full", of=counted.name, octets=counted.octets, limit=counted.limit)
         warning = Deferred.fromCoroutine(self._tell(number, counted, counted.usage, full))
-        self.warning.add(warning)
-        _ = warning.addBoth(lambda _: self.warning.discard(warning))
+        self.pending_warnings.add(warning)
+        _ = warning.addBoth(lambda _: self.pending_warnings.discard(warning))
 
     async def _tell(self, number: int, counted: _Counted, usage: Usage, full: bool) -> None:
         address = counted.address
@@ -137,7 +137,7 @@ class Quotas:
         except Exception:
             self._telemetry.surprise("quota-warning", Failure())
 
-    def stored(self, rows: Sequence[MaildropRow]) -> None:
+    def count_delivered(self, rows: Sequence[MaildropRow]) -> None:
         """Maildrop rows were committed: what was counted before them grows by them."""
         if not self._accounts:
             return

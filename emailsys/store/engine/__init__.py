@@ -1,1 +1,1 @@
-"""Database engines: SQLite and PostgreSQL behind one base class, the SQLite files and their locks."""
+"""Database engines: SQLite and PostgreSQL behind one base class, the files of SQLite and their locks."""

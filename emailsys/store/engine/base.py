@@ -1,4 +1,4 @@
-"""What the two database engines have in common, and where they differ: connecting, locking, and what an error means."""
+"""Base class of the database engines: connections, locks, the meaning of errors, fast INSERT statements."""
 
 from __future__ import annotations
 
@@ -16,80 +16,80 @@ from emailsys.interfaces import StoreDamaged, StoreError, StoreFull
 
 T = TypeVar("T")
 
-# How many rows one INSERT takes, largest first. A statement is one call into the engine and so gives the interpreter
-# lock away once; with one call a row, a busy reactor thread makes each of them wait (decision 0011).
+# Rows in one INSERT, largest first. Each statement releases the interpreter lock once. With one statement a row, a busy
+# reactor thread would delay every row (decision 0011).
 _ROWS_AT_ONCE: Final = (32, 16, 8, 4, 2, 1)
 
 
 class Verdict(enum.Enum):
-    """What an error of the engine says about the transaction it ended."""
+    """The meaning of an engine error for its transaction."""
 
-    # One statement could not be done; nothing was changed; without it the others may pass.
+    # A statement failed, and nothing was changed. Without it, the other jobs may succeed.
     REFUSED = "refused"
-    # The disk or its quota is full; nothing was changed; a smaller one may pass.
+    # The disk or its quota is full, and nothing was changed. A smaller transaction may succeed.
     FULL = "full"
-    # Someone else holds the database; nothing was changed; trying again at once would wait as long again.
+    # Another process locks the database, and nothing was changed. An immediate retry would wait just as long.
     BUSY = "busy"
-    # A page of the database cannot be read for what it was; nothing was changed; what needs other pages may pass.
+    # A page of the database is damaged, and nothing was changed. Statements that need other pages may succeed.
     DAMAGED = "damaged"
-    # The connection is of no use any more; at COMMIT the outcome is not known.
+    # The connection is unusable. If COMMIT was sent, its outcome is unknown.
     LOST = "lost"
 
 
-_KINDS: Final[Mapping[Verdict, type[StoreError]]] = {Verdict.FULL: StoreFull, Verdict.DAMAGED: StoreDamaged}
+_EXCEPTIONS: Final[Mapping[Verdict, type[StoreError]]] = {Verdict.FULL: StoreFull, Verdict.DAMAGED: StoreDamaged}
 
 
 class StoreUntrusted(StoreError):
-    """The files of the store were removed or replaced while they were open: see `Engine.why_untrusted`."""
+    """The files of the store were removed or replaced while they were open. See `Engine.why_untrusted`."""
 
 
-def told(error: Exception) -> str:
-    """An error in one line, without the statement and its values that SQLAlchemy adds: they may be somebody's."""
+def error_text(error: Exception) -> str:
+    """Describe an error in one line, without the statement and values that SQLAlchemy adds: they may be private."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return f"{type(cause).__name__}: {' '.join(str(cause).split())}"
 
 
-def refusal(error: Exception, verdict: Verdict) -> StoreError:
-    """What a caller hears of an engine's error."""
+def store_error(error: Exception, verdict: Verdict) -> StoreError:
+    """Return the StoreError that tells a caller about an engine error."""
     if isinstance(error, StoreError):
         return error
-    kind = _KINDS.get(verdict, StoreError)
-    refused = kind(f"{verdict.value}: {told(error)}")
+    exception = _EXCEPTIONS.get(verdict, StoreError)
+    refused = exception(f"{verdict.value}: {error_text(error)}")
     refused.__cause__ = error
     return refused
 
 
-def padded(rows: Sequence[T]) -> list[T]:
-    """The rows, the last one repeated until their number is a power of two: a driver keeps few statements prepared.
+def pad_to_power_of_two(rows: Sequence[T]) -> list[T]:
+    """Repeat the last row until the number of rows is a power of two, so that the driver prepares few statements.
 
-    Only for statements that may meet a row twice.
+    Only for statements in which a row may occur twice.
     """
     length = 1 << (len(rows) - 1).bit_length()
     return [*rows, *list(rows[-1:]) * (length - len(rows))]
 
 
-def no_store(where: str) -> str:
-    """What an operator is told who names a place without a store."""
-    return f"there is no store in {where}. Run `emailsys init` to make one, or name the state folder with --state."
+def no_store_text(where: str) -> str:
+    """Return the error text for a place that has no store."""
+    return f"there is no store in {where}. Run `emailsys init` to create one, or name the state folder with --state."
 
 
 class Inserts:
-    """Many rows into one table, in statements of 32 rows and of the lesser powers of two."""
+    """INSERT statements for one table, with 32 rows and with each smaller power of two."""
 
     def __init__(self, table: Table, verb: str, placeholder: str) -> None:
         """
-        @param verb: INSERT INTO, or what the engine has for it.
-        @param placeholder: the driver's sign for a parameter.
+        @param verb: INSERT INTO, or the engine's variant of it.
+        @param placeholder: the driver's placeholder for a parameter.
         """
         columns = ", ".join(column.name for column in table.columns)
         row = "(" + ", ".join([placeholder] * len(table.columns)) + ")"
-        # Names of tables and columns of our own schema; values go as parameters.
+        # Only names from the schema are formatted into the statement. Values are parameters.
         self._statements = tuple(
             (count, f"{verb} {table.name} ({columns}) VALUES {', '.join([row] * count)}") for count in _ROWS_AT_ONCE
         )
 
     def insert(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert rows, each with a value for every column in the table's order."""
+        """Insert rows. Each has a value for every column, in the order of the table (see `schema.rows`)."""
         start = 0
         for count, statement in self._statements:
             while len(rows) - start >= count:
@@ -99,120 +99,124 @@ class Inserts:
 
 
 class Engine(ABC):
-    """A database: how to connect to it, and what is peculiar to it. Its methods are called in store threads."""
+    """A database engine. Its methods are called in store threads."""
 
-    # How many threads write.
+    # Number of writer threads.
     writers: int = 1
-    # Whether rows can be locked (FOR UPDATE), as several writers need.
+    # Whether rows can be locked (FOR UPDATE), which several writers need.
     locks_rows: bool = False
-    # Whether a connection may be lost while nothing is wrong with the database.
+    # Whether a connection may be lost although the database is healthy.
     over_network: bool = False
     _verb: str = "INSERT INTO"
     placeholder: str = "?"
-    # What the engine and its driver raise; anything else is the caller's own.
+    # Exceptions of the engine and its driver. Callers raise all others.
     errors: tuple[type[Exception], ...] = (SQLAlchemyError, OSError)
-    #: The file or URL it is opened on, as an operator knows it; without a password.
-    shown: str
+    #: The file or URL of the database, without a password.
+    location: str
 
     @abstractmethod
     def connect_writer(self) -> Connection:
-        """A connection whose transactions write. What it finds committed is on disk.
+        """Open a connection for writing. Every commit that it finds is on disk.
 
         @raise StoreUntrusted: see `why_untrusted`.
         """
 
     @abstractmethod
     def connect_reader(self) -> Connection:
-        """A connection on which each statement is a transaction of its own."""
+        """Open a connection for reading. Each statement is a transaction of its own."""
 
-    def is_proof(self, connection: Connection) -> bool:
-        """Whether what a new connection that writes finds committed is on disk. Called inside a transaction."""
+    def can_prove_commits(self, connection: Connection) -> bool:
+        """Whether commits that a new writer connection finds are on disk. Call inside a transaction."""
         return True
 
     def reading(self, connection: Connection) -> AbstractContextManager[None]:
-        """Held around each use of a connection that reads."""
+        """Return the context manager for each use of a reader connection."""
         return nullcontext()
 
     def close_reader(self, connection: Connection) -> None:
-        """Close a connection that reads, whatever state it is in."""
+        """Close a reader connection in any state."""
         try:
             connection.invalidate()
             connection.close()
-        except Exception:  # noqa: S110 - it was broken already; nothing of it is needed
+        except Exception:  # noqa: S110 - the connection is already broken
             pass
 
-    def doubt(self) -> None:  # noqa: B027
-        """Call before a connection that writes is given up after an error.
+    def revoke_proof(self) -> None:  # noqa: B027
+        """Forget that commits are proven. Call before discarding a writer connection after an error.
 
-        Nothing that is found afterwards proves a commit, until `connect_writer` has returned again.
+        Until `connect_writer` returns again, no result of a query proves a commit.
         """
 
     def inserts(self, table: Table) -> Inserts:
-        """The fast way into a table."""
+        """Return the INSERT statements for a table."""
         return Inserts(table, self._verb, self.placeholder)
 
     def why_untrusted(self) -> str | None:
-        """Why nothing that this engine reads or commits may be believed; None while there is no such reason.
+        """Return why reads and commits of this engine cannot be trusted, or None if they can.
 
-        Cheap, and callable in any thread. While there is a reason all answers are temporary failures: files that were
-        removed or replaced under a running daemon hold no mail that a restart would find.
+        Fast, and callable in any thread. While there is a reason, all answers are temporary failures: after a restart,
+        mail in removed or replaced files would be lost.
         """
         return None
 
-    def trusted_lately(self) -> None:
-        """As `trusted`, for readers: what happened in the last tenth of a second may be missed.
+    def raise_if_untrusted_cached(self) -> None:
+        """Like `raise_if_untrusted`, for readers. May miss a change in the last tenth of a second.
 
         @raise StoreUntrusted: `why_untrusted` has a reason.
         """
-        self.trusted()
+        self.raise_if_untrusted()
 
-    def trusted(self) -> None:
+    def raise_if_untrusted(self) -> None:
         """@raise StoreUntrusted: `why_untrusted` has a reason."""
         why = self.why_untrusted()
         if why is not None:
             raise StoreUntrusted(why)
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Held around each group commit and each checkpoint where only one process may write."""
+    def commit_lock(self) -> AbstractContextManager[None]:
+        """Return the lock to hold around each group commit and checkpoint, if only one process may write."""
         return nullcontext()
 
     def commit(self, connection: Connection) -> None:
-        """Make the transaction durable."""
+        """Commit the transaction durably."""
         connection.commit()
 
     @abstractmethod
     def verdict(self, error: Exception) -> Verdict:
-        """What an error of this engine's driver means."""
+        """Classify an error of this engine or its driver."""
 
     def after_batch(self, connection: Connection, octets: int) -> None:  # noqa: B027
-        """Housekeeping that is due after a commit, of bodies with so many octets, still inside `alone`."""
+        """Do the housekeeping after a commit. Call inside `commit_lock`.
 
-    def save_log(self, connection: Connection) -> None:  # noqa: B027
-        """Bring what was committed to where a restart finds it, if that can be done while `why_untrusted` has a reason.
-
-        Call outside a transaction, inside `alone`.
+        @param octets: of the committed bodies.
         """
 
-    def idle(self, connection: Connection) -> None:  # noqa: B027
-        """Housekeeping for when nothing has come for a while; takes `alone` itself."""
+    def save_log(self, connection: Connection) -> None:  # noqa: B027
+        """Copy committed data to where a restart finds it, if that is possible while `why_untrusted` has a reason.
 
-    def vacuum(self, connection: Connection, reserve: int, go_on: Callable[[], bool]) -> bool:
-        """Give free pages back, in one transaction, keeping `reserve` octets of them; whether there are more.
+        Call outside a transaction, inside `commit_lock`.
+        """
 
-        @param go_on: asked after each page, a page being a millisecond's work or less.
+    def tidy_when_idle(self, connection: Connection) -> None:  # noqa: B027
+        """Do the housekeeping after a time without writes. Acquires `commit_lock` itself."""
+
+    def vacuum(self, connection: Connection, reserve: int, has_time: Callable[[], bool]) -> bool:
+        """Return free pages to the file system, in one transaction. Returns whether there are more.
+
+        @param reserve: octets of free pages to keep.
+        @param has_time: called after each page. A page takes a millisecond or less.
         """
         return False
 
-    def takes(self, connection: Connection, octets: int) -> bool:
-        """Whether bodies of so many octets may be written; asked outside a transaction, inside `alone`.
+    def has_room(self, connection: Connection, octets: int) -> bool:
+        """Whether the disk has room for bodies. Call outside a transaction, inside `commit_lock`.
 
-        The last of a disk is kept for deleting, which needs room, too: else a full store could not be emptied.
+        Deleting needs some room, too. It is reserved, because otherwise a full store could not be emptied.
         """
         return True
 
     def free_octets(self) -> int | None:
-        """How much more mail the disk takes; None where that can't be seen from here."""
+        """Return the octets of mail for which the disk has room. None if that cannot be determined here."""
         return None
 
     def close(self) -> None:  # noqa: B027
-        """Release what the engine itself holds, after its connections."""
+        """Release the engine's own resources. Call after closing all connections."""

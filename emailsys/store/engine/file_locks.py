@@ -1,4 +1,4 @@
-"""Kernel locks between processes of one machine: the commit lock, and byte-range locks that a crash releases."""
+"""File locks between processes on one machine: the commit lock, and byte-range locks that a crash releases."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Final
 # struct flock of Linux on 64 bits: l_type, l_whence, l_start, l_len, l_pid (0 for OFD locks).
 _FLOCK: Final = struct.Struct("hhqqi4x")
 
-# Seconds: how long another process may have a database alone, and between two looks.
+# Seconds that another process may hold a database exclusively, and seconds between two attempts.
 _SHARE_WITHIN: Final = 10.0
 _SHARE_EVERY: Final = 0.005
 
-# File systems over a network, whose locks and shared memory SQLite's WAL can't rely on (sqlite.org/wal.html, §1).
+# Network file systems: SQLite's WAL cannot rely on their locks and shared memory (sqlite.org/wal.html, §1).
 _NETWORK_FILE_SYSTEMS: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "ncpfs", "afs", "9p", "virtiofs", "davfs"}
     | {"ceph", "lustre", "gfs", "gfs2", "ocfs2", "beegfs", "glusterfs", "gpfs", "pvfs2"}
@@ -36,9 +36,10 @@ _NETWORK_FILE_SYSTEMS: Final = frozenset(
 
 
 def network_file_system(path: Path, mounts: str | None = None) -> str | None:
-    """The type of the network file system a path lies on, None for a local one.
+    """Return the type of the network file system that contains a path. None for a local file system.
 
-    @param mounts: text like /proc/self/mounts; read from there by default. Where that is missing nothing is refused.
+    @param mounts: text in the format of /proc/self/mounts, which is read by default. If that file is missing, the file
+        system counts as local.
     """
     if mounts is None:
         try:
@@ -53,14 +54,14 @@ def network_file_system(path: Path, mounts: str | None = None) -> str | None:
             continue
         point = fields[1].encode("ascii", "surrogateescape").decode("unicode_escape")
         inside = target == point or target.startswith(point.rstrip("/") + "/")
-        # A later mount on the same point covers the earlier one.
+        # A later mount on the same mount point hides the earlier one.
         if inside and len(point) >= best:
             best, kind = len(point), fields[2]
     return kind if kind in _NETWORK_FILE_SYSTEMS else None
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable: a new file is not on disk before its directory is."""
+    """Make the names in a directory durable. A new file is durable only after its directory is synced."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -69,9 +70,9 @@ def sync_directory(path: Path) -> None:
 
 
 def make_directory(path: Path, mode: int = 0o700) -> None:
-    """Make a directory where it is missing, and those above it by the umask; new names are on disk when this returns.
+    """Create a directory durably if it is missing. Missing parents get permissions by the umask.
 
-    @raise OSError: it cannot be made.
+    @raise OSError: it cannot be created.
     """
     if path.is_dir():
         return
@@ -85,11 +86,11 @@ def _open(path: Path) -> int:
 
 
 class CommitLock:
-    """One writer at a time over all processes and threads: held around each group commit and each checkpoint."""
+    """Lock for one writer across all processes and threads, held around each group commit and each checkpoint."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = _open(path)
-        # The kernel takes all threads that use one open file for one holder.
+        # For the kernel, all threads that use one open file are the same holder.
         self._threads = threading.Lock()
 
     def __enter__(self) -> None:
@@ -107,29 +108,29 @@ class CommitLock:
             self._threads.release()
 
     def close(self) -> None:
-        """Release it for good."""
+        """Close the lock file."""
         os.close(self._descriptor)
 
 
 class SQLiteFileLock:
-    """SQLite's own lock on a database file, taken from outside, by an open file of ours.
+    """SQLite's own lock on a database file, held through a separate open file.
 
-    Every SQLite connection in WAL mode shares that lock, and the last one that closes tries to take it alone: then it
-    checkpoints the log and removes it. A lock of an open file (OFD) excludes even the connections of this process.
+    Every SQLite connection in WAL mode shares this lock. The last one that closes tries to make it exclusive, then
+    checkpoints the log and removes it. An open file description lock (OFD) excludes connections of this process, too.
     """
 
     def __init__(self, descriptor: int) -> None:
-        """@param descriptor: the database file, open for reading and writing."""
+        """@param descriptor: of the database file, open for reading and writing."""
         self._descriptor = descriptor
 
     def _set(self, kind: int) -> None:
-        # SHARED_FIRST and SHARED_SIZE of SQLite's os.h; they are part of its file format.
+        # SHARED_FIRST and SHARED_SIZE in SQLite's os.h. They are part of its file format.
         fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, 0x40000002, 510, 0))
 
     def share(self) -> None:
-        """From now on no connection that closes takes itself for the last one.
+        """Share the lock. From now on, no closing connection is the last one.
 
-        @raise OSError: another process has had the file alone for too long.
+        @raise OSError: another process has held the file exclusively for 10 seconds.
         """
         until = time.monotonic() + _SHARE_WITHIN
         while True:
@@ -137,13 +138,13 @@ class SQLiteFileLock:
                 self._set(fcntl.F_RDLCK)
                 return
             except (BlockingIOError, PermissionError):
-                # A connection closes as the last one, in another process.
+                # In another process, the last connection is closing.
                 if time.monotonic() >= until:
                     raise
                 time.sleep(_SHARE_EVERY)
 
-    def try_alone(self) -> bool:
-        """Whether nobody else has the database open; until the next call nobody can open it, either."""
+    def try_exclusive(self) -> bool:
+        """Try to lock exclusively. If this succeeds, no connection is open, and none can be until the next call."""
         try:
             self._set(fcntl.F_WRLCK)
         except (BlockingIOError, PermissionError):
@@ -151,12 +152,12 @@ class SQLiteFileLock:
         return True
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self._set(fcntl.F_UNLCK)
 
 
 class ByteLocks:
-    """Exclusive locks on single bytes of a file, between open files, in one process too; a crash ends them."""
+    """Exclusive locks on single bytes of a file, also against other open files of this process. A crash ends them."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = _open(path)
@@ -165,7 +166,7 @@ class ByteLocks:
         fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, offset, 1, 0))
 
     def try_lock(self, offset: int) -> bool:
-        """Whether the lock is ours now. This object's own lock is no hindrance: it asks again and gets it."""
+        """Try to lock a byte. Returns whether this object holds the lock now, also if it did before."""
         try:
             self._set(fcntl.F_WRLCK, offset)
         except (BlockingIOError, PermissionError):
@@ -173,17 +174,17 @@ class ByteLocks:
         return True
 
     def unlock(self, offset: int) -> None:
-        """Release one; after `close` there is nothing left to release."""
+        """Release a byte. Does nothing after `close`."""
         if self._descriptor >= 0:
             self._set(fcntl.F_UNLCK, offset)
 
     def is_locked(self, offset: int) -> bool:
-        """Whether another open file holds it."""
+        """Whether another open file holds the lock of a byte."""
         asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
         found = fcntl.fcntl(self._descriptor, fcntl.F_OFD_GETLK, asked)
         return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
 
     def close(self) -> None:
-        """Release all."""
+        """Release all locks and close the file."""
         descriptor, self._descriptor = self._descriptor, -1
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""The files of a SQLite store: whether their names still lead to the files that were opened."""
+"""Watch on the files of a SQLite store: whether their names still lead to the files that were opened."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import time
 from pathlib import Path
 from typing import Final
 
-# What a file is, besides its name: device, inode, link count.
+# Device, inode and link count of a file.
 _Identity = tuple[int, int, int]
 
-# SQLite's own names for the log and for the index of the log, which processes share.
-_BESIDE: Final = ("-wal", "-shm")
+# SQLite's suffixes for the log and for the shared index of the log.
+_SUFFIXES: Final = ("-wal", "-shm")
 
-# Seconds between two looks on behalf of readers: each look gives the interpreter lock away several times, which costs a
-# busy process more than the read itself. A connection that was opened before keeps reading the true store.
-_LOOK_EVERY: Final = 0.1
+# Seconds between two checks for readers. Each check releases the interpreter lock several times, which costs a busy
+# process more than the read itself. A connection that is already open keeps reading the original files.
+_CHECK_EVERY: Final = 0.1
 
 
 def _identity(status: os.stat_result) -> _Identity:
@@ -23,32 +23,32 @@ def _identity(status: os.stat_result) -> _Identity:
 
 
 class StoreFiles:
-    """The database file, the log, the index of the log, and the files whose locks other processes look for.
+    """The database file, the log, the index of the log, and the lock files.
 
-    Each file stays open here, so that its inode number is not given to another file. For the database file that is an
-    ordinary descriptor: closing it drops the locks of all SQLite connections of this process, so it is closed last.
+    Each file stays open here, so that its inode number cannot be reused. The descriptor of the database file is an
+    ordinary one: closing it drops the locks of all SQLite connections of this process, so it is closed last.
     """
 
     def __init__(self, path: Path, create: bool = True) -> None:
         """
         @param path: the database file.
-        @param create: whether it is made, with mode 0600, where it is missing.
+        @param create: whether to create it, with mode 0600, if it is missing.
         @raise OSError: it cannot be opened.
         """
         self.path = path
         self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
         self._held: list[int] = []
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
         self._last: str | None = None
         self._expected: dict[str, _Identity] = {str(path): _identity(os.fstat(self.descriptor))}
 
     def watch_log(self) -> None:
-        """From now on the log and its index must stay what they are. Call when a writer is connected, once or again."""
-        for suffix in _BESIDE:
+        """Watch the log and its index. Call when a writer is connected; repeated calls are harmless."""
+        for suffix in _SUFFIXES:
             self.watch(self.path.with_name(self.path.name + suffix))
 
     def watch(self, path: Path) -> None:
-        """From now on this file must stay what it is, too."""
+        """Watch one more file."""
         name = str(path)
         if name not in self._expected:
             # O_PATH: closing an ordinary descriptor of the index would drop SQLite's locks on it.
@@ -57,15 +57,15 @@ class StoreFiles:
             self._expected[name] = _identity(os.fstat(descriptor))
 
     def why_untrusted(self) -> str | None:
-        """What happened to the files, None while nothing did. A call of stat for each; may be called in any thread."""
-        self._last = self._look(tuple(self._expected))
+        """Return what happened to the files, or None. Takes one stat call for each; callable in any thread."""
+        self._last = self._check(tuple(self._expected))
         return self._last
 
     def why_database_untrusted(self) -> str | None:
-        """The same, for the database file alone."""
-        return self._look((str(self.path),))
+        """Like `why_untrusted`, for the database file only."""
+        return self._check((str(self.path),))
 
-    def _look(self, names: tuple[str, ...]) -> str | None:
+    def _check(self, names: tuple[str, ...]) -> str | None:
         for name in names:
             expected = self._expected[name]
             try:
@@ -78,15 +78,15 @@ class StoreFiles:
                 return f"{name} had {expected[2]} names when it was opened, and has {found[2]} now"
         return None
 
-    def why_untrusted_lately(self) -> str | None:
-        """As `why_untrusted`, but nothing is looked at again for a moment after all was well."""
+    def why_untrusted_cached(self) -> str | None:
+        """Like `why_untrusted`, but a result without a problem is reused for a tenth of a second."""
         now = time.monotonic()
-        if self._last is not None or now - self._looked_at >= _LOOK_EVERY:
-            self._looked_at = now
+        if self._last is not None or now - self._checked_at >= _CHECK_EVERY:
+            self._checked_at = now
             return self.why_untrusted()
         return self._last
 
     def close(self) -> None:
-        """Close all. Call after the last SQLite connection of this process was closed."""
+        """Close all files. Call after closing the last SQLite connection of this process."""
         for descriptor in (*self._held, self.descriptor):
             os.close(descriptor)

@@ -1,4 +1,4 @@
-"""The connections that read from one engine, so that all of them can be closed at once."""
+"""Registry of the reader connections of an engine, which can close all of them at once."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-# Seconds to wait for reads that are under way. A read that takes longer, on a disk that does not answer, keeps its
-# connection; the connection is closed when the read ends.
+# Seconds to wait for reads in progress. A read that takes longer, on a disk that does not answer, keeps its connection.
+# The connection is closed when the read ends.
 _WAIT: Final = 10.0
 
 
 class ReaderGate:
-    """Registers connections, and lets a connection be used only while it is registered. Callable in any thread."""
+    """Registers connections. A connection can be used only while it is registered. Callable in any thread."""
 
     def __init__(self) -> None:
-        # A lock for each, which nobody contends for: threads that met at one lock would hand it, and the
-        # interpreter's, to one another at each read.
+        # One lock for each connection, so that threads never contend. With one shared lock, threads would pass it and
+        # the interpreter lock to one another at each read.
         self._open: dict[Connection, threading.Lock] = {}
 
     def add(self, connection: Connection) -> None:
@@ -31,7 +31,7 @@ class ReaderGate:
     def reading(self, connection: Connection) -> Iterator[None]:
         """Use a connection.
 
-        @raise ConnectionResetError: it was closed by `close_all`.
+        @raise ConnectionResetError: `close_all` has closed the connection.
         """
         lock = self._open.get(connection)
         if lock is not None:
@@ -42,11 +42,11 @@ class ReaderGate:
         raise ConnectionResetError("the connection was closed because the store's log is being checked")
 
     def drop(self, connection: Connection) -> None:
-        """Forget a connection that its owner closes."""
+        """Unregister a connection that its owner closes."""
         self._open.pop(connection, None)
 
     def close_all(self) -> None:
-        """Close every registered connection once the read that it is used for has ended."""
+        """Close every registered connection, after its read in progress."""
         closing, self._open = self._open, {}
         until = time.monotonic() + _WAIT
         for connection, lock in closing.items():

@@ -1,4 +1,4 @@
-"""PostgreSQL as the store uses it, through psycopg 3: several writers, rows locked, nothing to checkpoint."""
+"""PostgreSQL engine, through psycopg 3: several writers, row locks, no checkpoints."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ _DISK_FULL: Final = "53100"
 # data_corrupted, index_corrupted
 _DAMAGED: Final = ("XX001", "XX002")
 _LOCK_NOT_AVAILABLE: Final = "55P03"
-# What libpq is told where the URL says nothing else. A server that went without a word, by a cut network or a power
-# cut, would else be waited for as long as the kernel has patience, which is a quarter of an hour for what was sent and
-# two hours for what was not: seconds of silence, of pauses between three questions, milliseconds without an answer.
+# Defaults for libpq; the URL overrides them. After a network or power failure the kernel would wait for the server for
+# 15 minutes (unanswered data) or two hours (silence). Keepalive values are seconds, `tcp_user_timeout` is milliseconds.
 _OPTIONS: Final[Mapping[str, str | int]] = {
     "application_name": "emailsys",
     "connect_timeout": 10,
@@ -32,7 +31,7 @@ _OPTIONS: Final[Mapping[str, str | int]] = {
 
 
 class Postgres(Engine):
-    """One database of a server."""
+    """A database on a PostgreSQL server."""
 
     writers = 2
     locks_rows = True
@@ -43,7 +42,7 @@ class Postgres(Engine):
         """
         @raise StoreError: the driver is not installed.
         """
-        self.shown = url.render_as_string(hide_password=True)
+        self.location = url.render_as_string(hide_password=True)
         options = {name: value for name, value in _OPTIONS.items() if name not in url.query}
         try:
             self._writer = create_engine(url, poolclass=NullPool, connect_args=options)
@@ -57,16 +56,16 @@ class Postgres(Engine):
     @override
     def connect_writer(self) -> Connection:
         connection = self._writer.connect()
-        # A server may be set to answer before its commit is on disk; we never do.
+        # A server may be configured to confirm commits before they are on disk. This store never allows that.
         if connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "off":
             connection.exec_driver_sql("SET synchronous_commit = on")
         connection.commit()
         return connection
 
     @override
-    def is_proof(self, connection: Connection) -> bool:
-        # A server that failed to sync its log ends at once. When it takes writes again, it has replayed the log and
-        # synced a checkpoint (decision 0022).
+    def can_prove_commits(self, connection: Connection) -> bool:
+        # A server that failed to sync its log stops at once. Before it accepts writes again, it replays the log and
+        # syncs a checkpoint (decision 0022).
         asked = "SELECT NOT pg_is_in_recovery() AND current_setting('fsync') = 'on'"
         return bool(connection.exec_driver_sql(asked).scalar())
 
@@ -79,7 +78,7 @@ class Postgres(Engine):
         cause = error.orig if isinstance(error, DBAPIError) else error
         state = getattr(cause, "sqlstate", None)
         if state is None:
-            # psycopg gives no SQLSTATE to what the server never saw: a lost connection, or a value it can't send.
+            # psycopg sets no SQLSTATE if the server was not involved: a lost connection, or a value it cannot send.
             lost = type(cause).__name__ in ("OperationalError", "InterfaceError") or not isinstance(error, DBAPIError)
             return Verdict.LOST if lost else Verdict.REFUSED
         if state == _DISK_FULL:

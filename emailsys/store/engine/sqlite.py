@@ -1,16 +1,17 @@
-"""SQLite as the store uses it: WAL on every connection, one writer, checkpoints by the holder of the commit lock.
+"""SQLite engine: WAL mode, one writer, checkpoints by the holder of the commit lock.
 
-Settings, and why:
+Settings and their reasons:
 
- - `journal_mode=WAL`, `synchronous=FULL`: a commit is on disk when it returns; readers never wait for writers.
- - `wal_autocheckpoint=0`: a checkpoint and a commit never overlap (before 3.51.3 that could corrupt the database);
-   whoever holds the commit lock checkpoints, after a batch when 8 MiB of the WAL are in use, truncating it when idle.
- - `journal_size_limit` 16 MiB: a WAL that grew is cut when it begins anew.
- - `page_size` 16 KiB, `auto_vacuum=INCREMENTAL`: chosen at creation; the latter can't be switched on later.
- - `secure_delete=OFF`: octets of deleted mail stay in free pages until they are used again or the file shrinks. On,
-   each deleted body would be written once more, twice with the WAL (190 ms for 100 MiB, against 2). Who must not leave
-   traces on the disk encrypts it.
- - `foreign_keys=ON` is no default of SQLite.
+ - `journal_mode=WAL`, `synchronous=FULL`: a commit is on disk when it returns, and readers never wait for writers.
+ - `wal_autocheckpoint=0`: a checkpoint and a commit never overlap (before SQLite 3.51.3 that could corrupt the
+   database). The holder of the commit lock checkpoints: after a batch if 8 MiB of the WAL are in use; when idle, it
+   also truncates the WAL.
+ - `journal_size_limit` 16 MiB: a larger WAL is truncated when SQLite restarts it.
+ - `page_size` 16 KiB, `auto_vacuum=INCREMENTAL`: set at creation. The latter cannot be enabled later.
+ - `secure_delete=OFF`: deleted mail stays in free pages until they are reused or the file shrinks. With ON, each
+   deleted body would be overwritten, twice with the WAL (100 MiB: 190 ms instead of 2 ms). If you must not leave
+   traces on the disk, encrypt the disk.
+ - `foreign_keys=ON` is not the default of SQLite.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sqlalchemy.exc import DBAPIError
 from typing_extensions import override
 
 from emailsys.interfaces import StoreError, StoreMissing
-from emailsys.store.engine.base import Engine, StoreUntrusted, Verdict, no_store
+from emailsys.store.engine.base import Engine, StoreUntrusted, Verdict, no_store_text
 from emailsys.store.engine.file_locks import CommitLock, SQLiteFileLock, network_file_system, sync_directory
 from emailsys.store.engine.files import StoreFiles
 from emailsys.store.engine.gate import ReaderGate
@@ -36,33 +37,33 @@ from emailsys.store.engine.wal import WalGauge
 
 _MIB: Final = 1024 * 1024
 PAGE_OCTETS: Final = 16 * 1024
-# From here on a batch is followed by a checkpoint; past the second figure one that waits for readers, so that the WAL
-# begins anew.
+# Octets of the WAL in use from which a batch is followed by a checkpoint. From the second value on, the checkpoint
+# waits for readers, so that SQLite restarts the WAL.
 CHECKPOINT_OCTETS: Final = 8 * _MIB
 RESTART_OCTETS: Final = 16 * _MIB
-# The WAL is measured when about so much was written, each batch counted with what it adds to its bodies.
+# Octets written between two measurements of the WAL, and octets that a batch adds to its bodies.
 _MEASURE_EVERY: Final = _MIB
 _BATCH_OCTETS: Final = 64 * 1024
-# What is left of the disk for deleting: as much as the WAL may grow to.
+# Octets of the disk that are reserved for deleting: as many as the WAL may have.
 SPARE_OCTETS: Final = RESTART_OCTETS
-# Milliseconds: how long a restart waits for readers, and a writer for a process that does not know the commit lock.
+# Milliseconds that a restart of the WAL waits for readers, and that a writer waits for other programs.
 _RESTART_WAIT_MS: Final = 20
 _BUSY_WAIT_MS: Final = 10_000
 
-# How long a connection that starts to write waits for readers before it leaves the log as it is.
+# Milliseconds that a new writer waits for readers before it leaves the log unchanged.
 _EMPTY_WAIT_MS: Final = 500
 
-# Each of these commits a change even where it changes nothing.
-_CREATION: Final = f"PRAGMA page_size={PAGE_OCTETS}; PRAGMA auto_vacuum=INCREMENTAL;"
-_EVERY: Final = (
+# Each of these statements commits a change even if it changes nothing.
+_CREATION_PRAGMAS: Final = f"PRAGMA page_size={PAGE_OCTETS}; PRAGMA auto_vacuum=INCREMENTAL;"
+_PRAGMAS: Final = (
     "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0; "
     f"PRAGMA journal_size_limit={RESTART_OCTETS}; PRAGMA secure_delete=OFF; PRAGMA temp_store=MEMORY; "
     f"PRAGMA busy_timeout={_BUSY_WAIT_MS};"
 )
-_WRITER: Final = "PRAGMA cache_size=-6000; PRAGMA journal_mode=WAL;"
-_READER: Final = "PRAGMA cache_size=-1000; PRAGMA query_only=ON;"
+_WRITER_PRAGMAS: Final = "PRAGMA cache_size=-6000; PRAGMA journal_mode=WAL;"
+_READER_PRAGMAS: Final = "PRAGMA cache_size=-1000; PRAGMA query_only=ON;"
 
-_CONNECTING: Final[dict[str, Any]] = {
+_CONNECT_OPTIONS: Final[dict[str, Any]] = {
     "timeout": _BUSY_WAIT_MS / 1000,
     "isolation_level": None,
     "check_same_thread": False,
@@ -70,63 +71,66 @@ _CONNECTING: Final[dict[str, Any]] = {
 
 
 class SQLite(Engine):
-    """One file and the locks beside it."""
+    """A SQLite database file with its lock files."""
 
-    # A row that fails ends the whole transaction, so no statement needs a journal of its own to be undone alone.
+    # A failed row ends the whole transaction, so no statement needs its own rollback journal.
     _verb = "INSERT OR FAIL INTO"
     errors = (*Engine.errors, sqlite3.Error)
 
     def __init__(self, path: Path, create: bool = True) -> None:
         """
-        @param path: the database; its folder must exist.
-        @param create: whether it is made, with mode 0600, where it is missing.
-        @raise StoreMissing: it is missing, and not to be made.
-        @raise StoreError: it can't be opened, or lies on a network file system.
+        @param path: the database file. Its folder must exist.
+        @param create: whether to create the file, with mode 0600, if it is missing.
+        @raise StoreMissing: the file is missing and must not be created.
+        @raise StoreError: the file cannot be opened, or is on a network file system.
         """
         kind = network_file_system(path.parent)
         if kind is not None:
             raise StoreError(
-                f"{path} lies on {kind}, a network file system, where SQLite can lose mail: use a local disk"
+                f"{path} is on {kind}, a network file system, where SQLite can lose mail. Use a local disk."
             )
         self.path = path
-        self.shown = str(path)
+        self.location = str(path)
         try:
             self._files = StoreFiles(path, create)
             lock = path.with_name(path.name + ".commit-lock")
             self._lock = CommitLock(lock)
             self._files.watch(lock)
         except FileNotFoundError:
-            raise StoreMissing(no_store(str(path.parent))) from None
+            raise StoreMissing(no_store_text(str(path.parent))) from None
         except OSError as error:
             raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
         self._unmeasured = 0
         self._gauge = WalGauge(path.with_name(path.name + "-wal"))
         self._gate = ReaderGate()
         self._file_lock = SQLiteFileLock(self._files.descriptor)
-        # Whether all that SQLite takes for committed is on disk; changed inside the commit lock, but for `doubt`.
+        # Whether every commit that SQLite finds is on disk. Changed inside the commit lock, except by
+        # `revoke_proof`.
         self._proven = False
-        # Whether the database file may lack pages of the log that SQLite takes for copied.
+        # Whether the database file may lack pages that SQLite believes it has copied from the log.
         self._copies_doubtful = False
         self._writer: SQLAlchemyEngine = create_engine("sqlite://", creator=self._open_writer, poolclass=NullPool)
         self._reader: SQLAlchemyEngine = create_engine("sqlite://", creator=self._open_reader, poolclass=NullPool)
         event.listen(self._writer, "begin", _begin_immediate)
 
     def _open_writer(self) -> sqlite3.Connection:
-        raw: sqlite3.Connection = sqlite3.connect(self.path, **_CONNECTING)
+        raw: sqlite3.Connection = sqlite3.connect(self.path, **_CONNECT_OPTIONS)
         try:
-            # Counting opens the log, and undoes a creation that was cut short.
+            # Counting pages opens the log and rolls back an interrupted creation.
             if raw.execute("PRAGMA page_count").fetchone() == (0,):
-                raw.executescript(_CREATION)
-            raw.executescript(_EVERY + _WRITER)
+                raw.executescript(_CREATION_PRAGMAS)
+            raw.executescript(_PRAGMAS + _WRITER_PRAGMAS)
         except BaseException:
             raw.close()
             raise
         return raw
 
     def _open_reader(self) -> sqlite3.Connection:
-        raw: sqlite3.Connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, **_CONNECTING)
+        raw: sqlite3.Connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode=ro", uri=True, **_CONNECT_OPTIONS
+        )
         try:
-            raw.executescript(_READER + _EVERY)
+            raw.executescript(_READER_PRAGMAS + _PRAGMAS)
         except BaseException:
             raw.close()
             raise
@@ -135,13 +139,13 @@ class SQLite(Engine):
     @override
     def connect_writer(self) -> Connection:
         with self._lock:
-            self.trusted()
+            self.raise_if_untrusted()
             connection: Connection = self._writer.connect() if self._proven else self._prove()
             try:
-                # The first connection makes the WAL; its name must be durable before the first commit is called so.
+                # The first connection creates the WAL. Its name must be durable before the first commit is reported.
                 sync_directory(self.path.parent)
                 self._files.watch_log()
-                self.trusted()
+                self.raise_if_untrusted()
             except BaseException:
                 connection.close()
                 raise
@@ -149,21 +153,21 @@ class SQLite(Engine):
 
     @override
     def connect_reader(self) -> Connection:
-        # Connecting makes a log where there is none.
-        self.trusted()
+        # Connecting creates a log if there is none.
+        self.raise_if_untrusted()
         if not self._proven:
             self.connect_writer().close()
         connection: Connection = self._reader.connect()
         self._gate.add(connection)
         try:
-            # Where a name led elsewhere meanwhile, this is a connection to another store.
-            self.trusted()
+            # If a file was replaced in between, this is a connection to another store.
+            self.raise_if_untrusted()
         except StoreUntrusted:
             self.close_reader(connection)
             raise
         if not self._proven:
             self.close_reader(connection)
-            raise ConnectionResetError("a commit failed while the connection was opened")
+            raise ConnectionResetError("a commit failed while the connection was being opened")
         return connection
 
     @override
@@ -176,27 +180,27 @@ class SQLite(Engine):
         return self._gate.reading(connection)
 
     @override
-    def doubt(self) -> None:
+    def revoke_proof(self) -> None:
         self._proven = False
-        # A connection opened from now on builds the index of the log anew, from the log: none of ours may be left.
+        # SQLite rebuilds the index from the log on disk only if no connection of this process is left.
         self._gate.close_all()
 
     def _prove(self) -> Connection:
-        """Connect, and see to it that what SQLite takes for committed is on disk; inside the commit lock.
+        """Connect, and make sure that every commit that SQLite finds is on disk. Call inside the commit lock.
 
         Decision 0022 has the reasons.
 
-        @raise Exception: it is not, or that cannot be known.
+        @raise Exception: a commit may not be on disk.
         """
-        alone = self._file_lock.try_alone()
-        if alone:
+        is_exclusive = self._file_lock.try_exclusive()
+        if is_exclusive:
             try:
                 self._gauge.write_again()
             finally:
-                # SQLite makes a new database alone. What the log holds is on disk: whoever closes as the last one may
-                # copy it.
+                # SQLite needs an exclusive lock to create a database. The log is on disk, so the last connection that
+                # closes may copy it.
                 self._file_lock.release()
-            # SQLite reads the log from its start, by checksums, and then copies all of it.
+            # SQLite reads the log from its start, verifies its checksums, and then copies all of it.
             self._copies_doubtful = False
         else:
             self._file_lock.share()
@@ -204,7 +208,7 @@ class SQLite(Engine):
         try:
             self._file_lock.share()
             with _raw(connection) as raw:
-                if not alone:
+                if not is_exclusive:
                     raw.execute("BEGIN IMMEDIATE")
                     try:
                         self._gauge.write_again()
@@ -212,7 +216,7 @@ class SQLite(Engine):
                         raw.execute("ROLLBACK")
                 self._empty(connection)
             if self._copies_doubtful:
-                raise StoreError(f"another process has {self.path} open, and a checkpoint failed: end that process")
+                raise StoreError(f"a checkpoint failed while another process has {self.path} open. End that process.")
         except BaseException:
             connection.close()
             raise
@@ -223,12 +227,12 @@ class SQLite(Engine):
         try:
             self._checkpoint(connection, "TRUNCATE", _EMPTY_WAIT_MS)
         except sqlite3.Error as error:
-            # The log is on disk and stays as it is where readers hold it, or where the file cannot grow.
+            # The log is on disk. It stays unchanged if readers use it or the database file cannot grow.
             if self.verdict(error) is Verdict.LOST:
                 raise
 
     def watch(self, path: Path) -> None:
-        """The store is to be trusted only while that file, too, is the one that its name leads to now."""
+        """Watch one more file. The store is untrusted if the file is removed or replaced."""
         self._files.watch(path)
 
     @override
@@ -236,13 +240,13 @@ class SQLite(Engine):
         return self._files.why_untrusted()
 
     @override
-    def trusted_lately(self) -> None:
-        why = self._files.why_untrusted_lately()
+    def raise_if_untrusted_cached(self) -> None:
+        why = self._files.why_untrusted_cached()
         if why is not None:
             raise StoreUntrusted(why)
 
     @override
-    def alone(self) -> AbstractContextManager[None]:
+    def commit_lock(self) -> AbstractContextManager[None]:
         return self._lock
 
     @override
@@ -276,7 +280,7 @@ class SQLite(Engine):
             self._checkpoint(connection, "PASSIVE")
 
     @override
-    def idle(self, connection: Connection) -> None:
+    def tidy_when_idle(self, connection: Connection) -> None:
         if self.why_untrusted() is not None:
             with self._lock:
                 self.save_log(connection)
@@ -286,7 +290,7 @@ class SQLite(Engine):
 
     @override
     def save_log(self, connection: Connection) -> None:
-        # A log that lost its name goes with its last descriptor: what was acknowledged must be in the file before.
+        # A removed log disappears with its last descriptor. Before, acknowledged commits must be in the database file.
         if self._files.why_database_untrusted() is None:
             self._checkpoint(connection, "PASSIVE")
 
@@ -297,33 +301,33 @@ class SQLite(Engine):
                 raw.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
             except sqlite3.Error as error:
                 if self.verdict(error) is Verdict.LOST:
-                    # A checkpoint that readers cut short counts its pages as copied before they are synced.
+                    # SQLite counts pages of a partial checkpoint as copied before they are synced.
                     self._copies_doubtful = True
                 raise
             finally:
                 raw.execute(f"PRAGMA busy_timeout={_BUSY_WAIT_MS}")
 
     @override
-    def vacuum(self, connection: Connection, reserve: int, go_on: Callable[[], bool]) -> bool:
+    def vacuum(self, connection: Connection, reserve: int, has_time: Callable[[], bool]) -> bool:
         with _raw(connection) as raw:
             (free,) = raw.execute("PRAGMA freelist_count").fetchone()
             spare = int(free) - reserve // PAGE_OCTETS
             if spare <= 0:
                 return False
             raw.execute("BEGIN IMMEDIATE")
-            # One page a statement: a free one at the end of the file goes for nothing, but for each that has to be
-            # moved SQLite looks through the free list, a millisecond where that lists some GiB.
+            # One page in each statement. A free page at the end of the file costs almost nothing. To move a page,
+            # SQLite searches the free list, which takes a millisecond if that holds some GiB.
             while spare > 0:
                 raw.execute("PRAGMA incremental_vacuum(1)")
                 spare -= 1
-                if not go_on():
+                if not has_time():
                     break
             raw.execute("COMMIT")
             return spare > 0
 
     @override
-    def takes(self, connection: Connection, octets: int) -> bool:
-        # Once for the WAL; and once for the file, together with what waits in the WAL for a checkpoint.
+    def has_room(self, connection: Connection, octets: int) -> bool:
+        # Bodies need room in the WAL and in the database file. The file also needs room for the uncopied WAL.
         free = self.free_octets() - octets
         if free < 0 or free >= RESTART_OCTETS + octets:
             return free >= 0
@@ -339,7 +343,7 @@ class SQLite(Engine):
     @override
     def close(self) -> None:
         if self._proven and self.why_untrusted() is None:
-            # SQLite's own last connection empties the log and removes it: one file is the store then.
+            # SQLite's last connection empties and removes the log, so that the store is a single file.
             with suppress(sqlite3.Error, OSError), self._lock:
                 self._file_lock.release()
                 self._open_writer().close()
@@ -354,7 +358,7 @@ def _begin_immediate(connection: Connection) -> None:
 
 @contextmanager
 def _raw(connection: Connection) -> Iterator[sqlite3.Connection]:
-    """The driver's connection, outside any transaction."""
+    """Provide the driver's connection, outside any transaction."""
     raw = connection.connection.driver_connection
     assert isinstance(raw, sqlite3.Connection)
     assert not raw.in_transaction

@@ -1,7 +1,7 @@
-"""A SQLite WAL seen from outside: how much of it is in use, and writing that again (sqlite.org/fileformat2.html, §4).
+"""Direct access to the WAL of SQLite: its octets in use, and rewriting them (sqlite.org/fileformat2.html, §4).
 
-The file's size says nothing: a WAL that begins anew is overwritten from its start. The frames in use are those that
-bear the salts of the header. No lock of SQLite lies on this file, so that opening and closing it here harms none.
+The size of the file means nothing, because SQLite restarts a WAL by overwriting it from its start. The frames in use
+have the salts of the header. SQLite holds no locks on this file, so opening and closing it here releases none.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Final
 
 _HEADER: Final = 32
 _FRAME_HEADER: Final = 24
-# Octets that one call writes again.
+# Octets that one system call rewrites.
 _PORTION: Final = 1024 * 1024
 
 
 class WalGauge:
-    """The octets in use of one WAL."""
+    """Measures and rewrites a WAL."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
 
     def octets(self) -> int:
-        """0 where the WAL is empty or missing."""
+        """Return the octets of the frames in use: 0 if the WAL is empty or missing."""
         if self._descriptor is not None and os.fstat(self._descriptor).st_nlink == 0:
             self.close()
         if self._descriptor is None:
@@ -48,10 +48,10 @@ class WalGauge:
         return low * frame
 
     def write_again(self) -> None:
-        """Write what is in use again, the same octets in the same place, and sync it.
+        """Rewrite the octets in use in their place, and sync the file.
 
-        After a sync that failed, Linux takes the pages for clean: they are read back from memory, and no later sync
-        writes them. Writing makes them dirty again. Call while nobody else writes to the log.
+        After a failed sync, Linux considers the pages clean: reads return them from memory, and no later sync writes
+        them. Rewriting makes them dirty again. Call while no other thread or process writes to the log.
 
         @raise OSError: the log cannot be made durable.
         """

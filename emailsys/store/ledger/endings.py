@@ -9,14 +9,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, insert, literal, select
 
 from emailsys.interfaces import Fate
-from emailsys.store.engine.base import padded
+from emailsys.store.engine.base import pad_to_power_of_two
 from emailsys.store.schema.tables import maildrop, reclaim, settled
 
 # Rows that one statement names.
 _ROWS_AT_ONCE: Final = 256
 
 
-def end_in_maildrop(connection: Connection, which: Any, fate: Fate, now: int, words: str) -> int:
+def end_where(connection: Connection, which: Any, fate: Fate, now: int, words: str) -> int:
     """Returns how many rows there were.
 
     @param which: the rows, as a condition on `maildrop`.
@@ -53,7 +53,7 @@ def _statements(placeholder: str, count: int) -> tuple[str, str, str]:
     )
 
 
-def end_rows(
+def end_by_ids(
     connection: Connection, placeholder: str, account_id: int, row_ids: Sequence[int], fate: Fate, now: int, words: str
 ) -> int:
     """The same for rows of one account, by their ids, as fast as it goes: others wait for the end of this transaction.
@@ -63,7 +63,7 @@ def end_rows(
     ended = 0
     for start in range(0, len(row_ids), _ROWS_AT_ONCE):
         part = row_ids[start : start + _ROWS_AT_ONCE]
-        named = padded(part)
+        named = pad_to_power_of_two(part)
         here = (account_id, *named)
         free, settle, remove = _statements(placeholder, len(named))
         connection.exec_driver_sql(free, here)
@@ -72,7 +72,7 @@ def end_rows(
     return ended
 
 
-def end_some(
+def end_oldest(
     connection: Connection,
     placeholder: str,
     account_id: int,
@@ -90,4 +90,4 @@ def end_some(
     if before is not None:
         oldest = oldest.where(maildrop.c.row_id < before)
     row_ids = connection.execute(oldest.order_by(maildrop.c.row_id).limit(most)).scalars().all()
-    return end_rows(connection, placeholder, account_id, row_ids, fate, now, words)
+    return end_by_ids(connection, placeholder, account_id, row_ids, fate, now, words)

@@ -14,8 +14,8 @@ from zope.interface import implementer
 
 from emailsys.interfaces import Fate, StoreDamaged
 from emailsys.operations import Checked, Flaw, IVerification
-from emailsys.store.body.bodies import MISSING, UNREADABLE, is_named, piece_of
-from emailsys.store.body.gaps import ABOVE, first_id, first_readable, named_elsewhere, read_or_damaged
+from emailsys.store.body.bodies import MISSING, UNREADABLE, is_referenced, piece_of
+from emailsys.store.body.gaps import ABOVE, first_id, first_readable, ids_in_other_tables, read_or_damaged
 from emailsys.store.commit.checksum import is_intact
 from emailsys.store.commit.database import Database
 from emailsys.store.commit.ids import id_text
@@ -31,7 +31,7 @@ _ID_BITS: Final = 63
 _MAILDROP: Final = "maildrop"
 _QUEUE: Final = "queue"
 # The queue id of a flaw that is no message's, or nobody can say whose.
-NOBODY: Final = "-"
+NO_MESSAGE: Final = "-"
 
 T = TypeVar("T")
 
@@ -136,12 +136,12 @@ class Verification:
                 what = (
                     "what other tables have of it cannot be read" if table != settled.name else f"row {number} cannot"
                 )
-                tally.flaws.append(Flaw(id_text(number) if table != settled.name else NOBODY, what))
+                tally.flaws.append(Flaw(id_text(number) if table != settled.name else NO_MESSAGE, what))
             return number
         readable = await first_readable(database, column, least)
-        hit = [] if table == settled.name else await named_elsewhere(database, column, least, readable or ABOVE)
+        hit = [] if table == settled.name else await ids_in_other_tables(database, column, least, readable or ABOVE)
         tally.flaws += [Flaw(id_text(message_id), f"its row in {table} cannot be read") for message_id in hit] or [
-            Flaw(NOBODY, f"rows of {table} cannot be read, and nothing tells which")
+            Flaw(NO_MESSAGE, f"rows of {table} cannot be read, and nothing tells which")
         ]
         return None if readable is None else readable - 1
 
@@ -156,7 +156,9 @@ class Verification:
                 wrong.append(UNREADABLE.format(number))
                 continue
             if piece is None:
-                if not await self._database.read("verify-again", lambda connection: is_named(connection, message_id)):
+                if not await self._database.read(
+                    "verify-again", lambda connection: is_referenced(connection, message_id)
+                ):
                     # Deleted since we looked.
                     return octets, []
                 wrong.append(MISSING.format(number))

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, text, update
 from twisted.internet.defer import Deferred
 
 from emailsys.interfaces import StoreError
-from emailsys.store.commit.database import Database, IdleCall, Reactor
+from emailsys.store.commit.database import Database, DelayedCall, Reactor
 from emailsys.store.commit.ids import NODES
-from emailsys.store.engine.base import Engine, told
+from emailsys.store.engine.base import Engine, error_text
 from emailsys.store.engine.file_locks import ByteLocks
 from emailsys.store.schema import tables
 
@@ -22,7 +22,7 @@ _NODE_LOCKS: Final = 1
 # Seconds between two looks whether the lock connection, and with it this node's number, is still ours.
 _LOOK_EVERY: Final = 5.0
 # Milliseconds in which a backend of ours that outlived its connection has to end (PostgreSQL 14 and newer wait).
-_GHOST_ENDS_WITHIN: Final = 2000
+_STALE_BACKEND_TIMEOUT_MS: Final = 2000
 
 
 class NodeTaken(StoreError):
@@ -92,7 +92,7 @@ class AdvisoryLocks:
         self._held: set[int] = set()
         # The server's process for the connection that has the number, and since when there is that process.
         self._backend: Any = None
-        self._next: IdleCall | None = None
+        self._next: DelayedCall | None = None
         self.node = -1
         self.node = self._thread.submit(self._ask, _alive).result()
 
@@ -104,7 +104,7 @@ class AdvisoryLocks:
                     "SELECT pg_terminate_backend(pid, :wait) FROM pg_stat_activity"
                     " WHERE pid = :pid AND backend_start = :since"
                 ),
-                {"pid": self._backend.pid, "since": self._backend.since, "wait": _GHOST_ENDS_WITHIN},
+                {"pid": self._backend.pid, "since": self._backend.since, "wait": _STALE_BACKEND_TIMEOUT_MS},
             )
         asked = text("SELECT pg_try_advisory_lock(:kind, :node)")
         for node in [self.node] if self.node >= 0 else range(NODES):
@@ -136,7 +136,7 @@ class AdvisoryLocks:
             except Exception as error:
                 self._drop()
                 if last:
-                    raise StoreError(f"the lock connection is lost: {told(error)}") from error
+                    raise StoreError(f"the lock connection is lost: {error_text(error)}") from error
         return None
 
     def watch(self, database: Database) -> None:
@@ -155,7 +155,7 @@ class AdvisoryLocks:
         error = future.exception()
         # Where the server is not there, writes find that out themselves.
         if error is None or isinstance(error, NodeTaken):
-            self.database.cut_off(None if error is None else str(error))
+            self.database.block_writes(None if error is None else str(error))
         self._next = self._reactor.callLater(_LOOK_EVERY, self._look)
 
     def _drop(self) -> None:

@@ -15,12 +15,12 @@ from zope.interface import implementer
 
 from emailsys.interfaces import Fate, IMaildrop, IMaildrops, MaildropInUse, MaildropLost, StoreDamaged, StoreError
 from emailsys.operations import EventKind
-from emailsys.store.body.bodies import CHANGED, MISSING, UNREADABLE, Rest
+from emailsys.store.body.bodies import CHANGED, MISSING, UNREADABLE, LaterPieces
 from emailsys.store.commit.checksum import first_checksum, is_intact
 from emailsys.store.commit.database import Database, Reactor
 from emailsys.store.commit.ids import id_text
-from emailsys.store.engine.base import padded
-from emailsys.store.ledger.endings import end_rows
+from emailsys.store.engine.base import pad_to_power_of_two
+from emailsys.store.ledger.endings import end_by_ids
 from emailsys.store.ledger.events import Event
 from emailsys.store.maildrop.locks import MaildropLocks
 from emailsys.store.maintenance.sweeper import Sweeper
@@ -60,7 +60,7 @@ def _digests(connection: Connection, body_ids: Sequence[int]) -> dict[int, bytes
     return {row.body_id: row.digest for row in found}
 
 
-class _Ready:
+class _FirstPiece:
     """A message that was read: its first octets in one or two pieces, and how many pieces are still in the store."""
 
     __slots__ = ("body_id", "count", "first", "rest", "wrong")
@@ -135,7 +135,7 @@ class Maildrops:
         """
         if account_id in self._holders:
             holder = self._holders[account_id]
-            if holder is None or not holder.may_be_taken(self._reactor.seconds() - self._takeover_after):
+            if holder is None or not holder.can_be_taken_over(self._reactor.seconds() - self._takeover_after):
                 raise MaildropInUse()
             holder.lose()
         self._holders[account_id] = None
@@ -169,13 +169,13 @@ class Maildrops:
         """The time, since 1970."""
         return of_seconds(self._now())
 
-    def tell_fetched(self, connection: Connection, fetched: Sequence[tuple[int, int]], now: int) -> None:
+    def record_fetched(self, connection: Connection, fetched: Sequence[tuple[int, int]], now: int) -> None:
         """Note that messages, by row and message, were fetched and left where they are."""
         make = self._database.ids.make
         events = [Event(message_id, EventKind.FETCHED, row_id) for row_id, message_id in fetched]
         self._events.insert(connection, [event.row(make(), now) for event in events])
 
-    def deleted(self) -> None:
+    def wake_sweeper(self) -> None:
         """Bodies may have become free."""
         self._sweeper.wake()
 
@@ -232,22 +232,22 @@ class Maildrop:
         self._released = False
         self._syncing = False
         # Whether a message was ever marked as deleted.
-        self._marked = False
+        self._has_deletions = False
         # Messages of which all was read, by their rows; told to the ledger by `sync`.
         self._fetched: dict[int, int] = {}
         # Messages read ahead, and the one after the last that was asked for.
-        self._ahead: dict[int, _Ready] = {}
+        self._ahead: dict[int, _FirstPiece] = {}
         # Whether to read ahead: no more, once that has met a page that cannot be read.
         self._reads_ahead = True
         self._next = 0
 
-    def _checked(self, index: int) -> int:
+    def _valid_index(self, index: int) -> int:
         """Indices come from a peer: what -1 would mean to a Python list is no message."""
         if not 0 <= index < len(self._ids):
             raise ValueError("no such message")
         return index
 
-    def may_be_taken(self, heard_before: float) -> bool:
+    def can_be_taken_over(self, heard_before: float) -> bool:
         """Whether its session has said nothing since, and no delete is under way."""
         return self._heard_at <= heard_before and not self._syncing
 
@@ -256,21 +256,21 @@ class Maildrop:
         self._lost = True
         self._ahead.clear()
 
-    def _hold(self) -> None:
+    def _raise_if_lost(self) -> None:
         if self._lost or self._released:
             raise MaildropLost()
 
     def listMessages(self, i: int | None = None) -> Any:
         """Octets of a message, or of all: 0 for a deleted one."""
         if i is None:
-            if not self._marked:
+            if not self._has_deletions:
                 return self._octets.tolist()
             return [0 if flag & _DELETED else size for size, flag in zip(self._octets, self._flags, strict=True)]
-        return 0 if self._flags[self._checked(i)] & _DELETED else self._octets[i]
+        return 0 if self._flags[self._valid_index(i)] & _DELETED else self._octets[i]
 
     def getMessage(self, index: int) -> Deferred[IO[bytes]]:
         """A file of the message; past 1 MiB it lies on disk."""
-        return Deferred.fromCoroutine(self._file(self._checked(index)))
+        return Deferred.fromCoroutine(self._file(self._valid_index(index)))
 
     async def _file(self, index: int) -> IO[bytes]:
         file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=1024 * 1024)  # noqa: SIM115 - the caller closes it
@@ -281,12 +281,12 @@ class Maildrop:
 
     def getUidl(self, index: int) -> bytes:
         """The id of the row, which is never made twice (RFC 1939 §7)."""
-        return id_text(self._ids[self._checked(index)]).encode()
+        return id_text(self._ids[self._valid_index(index)]).encode()
 
     def deleteMessage(self, index: int) -> None:
         """In memory, until `sync`."""
-        self._flags[self._checked(index)] |= _DELETED
-        self._marked = True
+        self._flags[self._valid_index(index)] |= _DELETED
+        self._has_deletions = True
 
     def undeleteMessages(self) -> None:
         """What was not synced comes back."""
@@ -296,11 +296,11 @@ class Maildrop:
 
     def size_of(self, index: int) -> int:
         """The octets of a message, deleted or not."""
-        return self._octets[self._checked(index)]
+        return self._octets[self._valid_index(index)]
 
     def needs_utf8(self, index: int) -> bool:
         """Whether it is an SMTPUTF8 message."""
-        return bool(self._flags[self._checked(index)] & _UTF8)
+        return bool(self._flags[self._valid_index(index)] & _UTF8)
 
     async def pieces(self, index: int) -> AsyncIterator[tuple[bytes, bool]]:
         """The message in pieces, each with whether a line of it may begin with a dot.
@@ -308,31 +308,31 @@ class Maildrop:
         @raise MaildropLost: another session took over.
         @raise StoreDamaged: what comes next is not what was accepted.
         """
-        self._checked(index)
-        self._hold()
+        self._valid_index(index)
+        self._raise_if_lost()
         ready = self._ahead.pop(index, None)
         if ready is None:
             ready = await self._read(index)
         self._next = index + 1
         if ready.wrong:
-            raise self._database.damage.found(ready.body_id, ready.wrong.format(0))
+            raise self._database.damage.report(ready.body_id, ready.wrong.format(0))
         if ready.rest or ready.count > 1 or ready.body_id in self._database.damage.known:
-            rest = Rest(self._database, ready.body_id, ready.count, ready.rest)
+            rest = LaterPieces(self._database, ready.body_id, ready.count, ready.rest)
             rest.check_size()
-            await rest.read_ahead_if_suspect()
+            await rest.verify_if_damaged()
         else:
             rest = None
         for piece in ready.first:
             yield piece
         if rest is not None:
             for number in range(1, ready.count):
-                self._hold()
+                self._raise_if_lost()
                 yield await rest.read(number)
                 self._heard_at = self._reactor.seconds()
         # Only who was given all of it comes here.
         self._fetched[self._ids[index]] = ready.body_id
 
-    def _wanted(self, index: int) -> list[int]:
+    def _indices_to_read(self, index: int) -> list[int]:
         """Which messages one read shall bring: this one and, where they are fetched in order, those after it."""
         wanted = [index]
         if index == self._next and self._reads_ahead:
@@ -345,10 +345,10 @@ class Maildrop:
                     wanted.append(after)
         return wanted
 
-    async def _read(self, index: int) -> _Ready:
-        wanted = self._wanted(index)
+    async def _read(self, index: int) -> _FirstPiece:
+        wanted = self._indices_to_read(index)
         by_id = {self._ids[number]: number for number in wanted}
-        row_ids = padded(list(by_id))
+        row_ids = pad_to_power_of_two(list(by_id))
         statement = _select_messages(self._database.engine.placeholder, len(row_ids))
         values = (self._account_id, *row_ids)
 
@@ -364,18 +364,18 @@ class Maildrop:
         try:
             read, digests = await self._database.read("messages", fetch)
         except StoreDamaged as error:
-            self._hold()
+            self._raise_if_lost()
             if len(wanted) > 1:
                 self._reads_ahead = False
                 return await self._read(index)
             raise await self._unreadable(index, error) from error
-        self._hold()
+        self._raise_if_lost()
         self._ahead.clear()
         # Checksums are compared on the reactor thread: 96 KiB take some 5 µs. Python code in a reader thread would cost
         # both threads more than that in waits for the interpreter lock.
         for row_id, *row in read:
             number = by_id[row_id]
-            self._ahead[number] = _Ready(self._octets[number], digests, *row)
+            self._ahead[number] = _FirstPiece(self._octets[number], digests, *row)
         if index not in self._ahead:
             raise StoreError("the message was removed by an administrator")
         return self._ahead.pop(index)
@@ -389,14 +389,14 @@ class Maildrop:
             message_id = await self._database.read("message-id", lambda connection: connection.execute(asked).scalar())
         except StoreDamaged:
             message_id = None
-        return error if message_id is None else self._database.damage.found(message_id, UNREADABLE.format(0))
+        return error if message_id is None else self._database.damage.report(message_id, UNREADABLE.format(0))
 
     def sync(self) -> Deferred[None]:
         """Delete for good, in one commit; fires when that is on disk, or fails with MaildropLost or StoreError."""
         return Deferred.fromCoroutine(self._sync())
 
     async def _sync(self) -> None:
-        self._hold()
+        self._raise_if_lost()
         gone = [index for index, flag in enumerate(self._flags) if flag & (_DELETED | _PURGED) == _DELETED]
         row_ids = [self._ids[index] for index in gone]
         deleted = set(row_ids)
@@ -415,7 +415,7 @@ class Maildrop:
             self._flags[index] |= _PURGED
         self._fetched.clear()
         if gone:
-            self._maildrops.deleted()
+            self._maildrops.wake_sweeper()
 
     def _write(self, connection: Connection, row_ids: Sequence[int], kept: Sequence[tuple[int, int]], now: int) -> None:
         if self._fence:
@@ -428,9 +428,9 @@ class Maildrop:
         placeholder, account_id = self._database.engine.placeholder, self._account_id
         for fetched, words in ((True, _FETCHED), (False, _NOT_FETCHED)):
             ended = [row_id for row_id in row_ids if (row_id in self._fetched) is fetched]
-            end_rows(connection, placeholder, account_id, ended, Fate.DELETED, now, words)
+            end_by_ids(connection, placeholder, account_id, ended, Fate.DELETED, now, words)
         for start in range(0, len(kept), _AT_ONCE):
-            self._maildrops.tell_fetched(connection, kept[start : start + _AT_ONCE], now)
+            self._maildrops.record_fetched(connection, kept[start : start + _AT_ONCE], now)
 
     def touch(self) -> None:
         """The client has just spoken."""

@@ -8,11 +8,11 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from emailsys.interfaces import StoreError
-from emailsys.store.commit.database import IdleCall, Reactor
+from emailsys.store.commit.database import DelayedCall, Reactor
 from emailsys.telemetry import Telemetry
 
 
-class Chore(ABC):
+class MaintenanceTask(ABC):
     """Something that has to be done now and then. One step is under way at a time, none before `start`."""
 
     def __init__(self, name: str, reactor: Reactor, telemetry: Telemetry, pause: float, rest: float) -> None:
@@ -26,7 +26,7 @@ class Chore(ABC):
         self._telemetry = telemetry
         self._pause = pause
         self._rest = rest
-        self._next: IdleCall | None = None
+        self._next: DelayedCall | None = None
         self._resting = False
         self._stepping: Deferred[None] | None = None
         self._stopped = True

@@ -12,8 +12,8 @@ from emailsys.config.settings import StoreSettings
 from emailsys.interfaces import Fate
 from emailsys.store.commit.database import Database, Reactor
 from emailsys.store.commit.ids import first_id_at
-from emailsys.store.ledger.endings import end_some
-from emailsys.store.maintenance.periodic import Chore
+from emailsys.store.ledger.endings import end_oldest
+from emailsys.store.maintenance.periodic import MaintenanceTask
 from emailsys.store.schema.columns import SECOND, of_seconds
 from emailsys.store.schema.tables import accounts, events, maildrop, messages, settled
 from emailsys.telemetry import Telemetry
@@ -32,7 +32,7 @@ _FEWER: Final = (
 )
 
 
-class Retention(Chore):
+class Retention(MaintenanceTask):
     """Works while there is something to forget, rests otherwise."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Retention(Chore):
         words, placeholder = "kept for as long as this system keeps mail", self._database.engine.placeholder
         ended = await self._database.run(
             "expire",
-            lambda connection: end_some(
+            lambda connection: end_oldest(
                 connection, placeholder, account_id, _ROWS, Fate.EXPIRED, now, words, before=before
             ),
         )

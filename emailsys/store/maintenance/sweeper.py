@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from emailsys.interfaces import StoreDamaged
 from emailsys.store.commit.database import Database, Reactor
-from emailsys.store.maintenance.periodic import Chore
+from emailsys.store.maintenance.periodic import MaintenanceTask
 from emailsys.store.schema.tables import bodies, body_pieces, maildrop, messages, queue, reclaim, settled
 from emailsys.telemetry import Telemetry
 
@@ -31,7 +31,7 @@ RESERVE_OCTETS: Final = 16 * 1024 * 1024
 _SWEEP_LOCK: Final = 2
 
 
-class Sweeper(Chore):
+class Sweeper(MaintenanceTask):
     """Sweeps while there is something to sweep, rests otherwise. It never has a body in hand that a row still names."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Sweeper(Chore):
         if await self._database.read("reclaim-look", self._anything):
             try:
                 for message_id in await self._database.run("reclaim", self._sweep):
-                    self._database.damage.mended(message_id)
+                    self._database.damage.clear(message_id)
             except StoreDamaged as error:
                 self._leave_alone(error)
             return True
@@ -82,7 +82,7 @@ class Sweeper(Chore):
         elif len(self._in_hand) == 1 and len(self._left_alone) < _MOST_LEFT_ALONE:
             self._at_once = _MESSAGES
             self._left_alone.update(self._in_hand)
-            _ = self._database.damage.found(self._in_hand[0], "its body cannot be deleted")
+            _ = self._database.damage.report(self._in_hand[0], "its body cannot be deleted")
         else:
             raise error
 

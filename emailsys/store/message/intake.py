@@ -133,7 +133,7 @@ class Incoming:
         if self._outstanding >= _OUTSTANDING_OCTETS:
             self._paused = Deferred()
             return self._paused
-        return intake.database.crowded()
+        return intake.database.backpressure()
 
     def _take_held(self) -> bytes:
         held = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)

@@ -14,15 +14,15 @@ from emailsys.interfaces import NO_WAY, IQueue, Notice, PutOff, QueueRow, Settle
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import RecipientRequest, parse_notify, parse_orcpt
 from emailsys.operations import EventKind
-from emailsys.store.body.bodies import CHANGED, MISSING, UNREADABLE, Rest
-from emailsys.store.commit.batching import Gathering
+from emailsys.store.body.bodies import CHANGED, MISSING, UNREADABLE, LaterPieces
+from emailsys.store.commit.batching import Batcher
 from emailsys.store.commit.checksum import is_intact
 from emailsys.store.commit.database import Database
 from emailsys.store.commit.ids import id_text
 from emailsys.store.ledger.events import Event
 from emailsys.store.maintenance.sweeper import Sweeper
-from emailsys.store.queue.postponement import Delayed, Due, PuttingOff, in_parts
-from emailsys.store.queue.settlements import Settling
+from emailsys.store.queue.postponement import Delayed, Due, Postponement, chunks
+from emailsys.store.queue.settlements import Settlements
 from emailsys.store.schema import parameters
 from emailsys.store.schema.columns import moment, of_seconds, reverse_path
 from emailsys.store.schema.tables import NEVER, bodies, events, messages, queue
@@ -67,9 +67,9 @@ class Queue:
     def __init__(self, database: Database, sweeper: Sweeper, now: Callable[[], float] = time.time) -> None:
         self._database = database
         self._now = now
-        self._settling = Settling(database, sweeper, now)
-        self._putting_off = PuttingOff(database)
-        self._beginnings: Gathering[int, _Beginning | None] = Gathering(
+        self._settlements = Settlements(database, sweeper, now)
+        self._postponement = Postponement(database)
+        self._beginnings: Batcher[int, _Beginning | None] = Batcher(
             lambda read: database.read("beginnings", read), _read_beginnings, _BEGINNINGS_AT_ONCE
         )
 
@@ -86,17 +86,17 @@ class Queue:
             told: list[Delayed] = []
             for _ in range(_LOOKS):
                 rows = connection.execute(due_rows(now, limit - len(taken))).mappings().all()
-                note_interrupted(connection, [row for row in rows if row[queue.c.lease] is not None], make, now)
+                record_interrupted(connection, [row for row in rows if row[queue.c.lease] is not None], make, now)
                 due = Due(rows, later)
-                told += self._putting_off.record(connection, due, now)
-                for some in in_parts([row[queue.c.row_id] for row in due.taken]):
+                told += self._postponement.record(connection, due, now)
+                for some in chunks([row[queue.c.row_id] for row in due.taken]):
                     connection.execute(
                         update(queue)
                         .where(queue.c.row_id.in_(some))
                         .values(state="leased", lease=lease, due_at=now + of_seconds(seconds))
                     )
                 taken += [_queue_row(row, lease) for row in due.taken]
-                if not due.later or len(taken) >= limit:
+                if not due.postponed or len(taken) >= limit:
                     break
             return taken, told
 
@@ -112,7 +112,7 @@ class Queue:
         def prolong(connection: Connection) -> set[tuple[int, int]]:
             held: set[tuple[int, int]] = set()
             for lease, row_ids in _by_lease(rows).items():
-                for some in in_parts(row_ids):
+                for some in chunks(row_ids):
                     found = connection.execute(
                         update(queue)
                         .where(queue.c.row_id.in_(some), queue.c.lease == lease)
@@ -127,7 +127,7 @@ class Queue:
 
     async def settle(self, settlements: Sequence[Settlement], notices: Sequence[Notice] = ()) -> int:
         """Record attempts in one commit, with the notices; returns for how many the lease still held."""
-        return await self._settling.settle(settlements, notices)
+        return await self._settlements.settle(settlements, notices)
 
     async def release(self, rows: Sequence[QueueRow]) -> None:
         """Give leased rows back without an attempt: they are due at once."""
@@ -135,7 +135,7 @@ class Queue:
 
         def give_back(connection: Connection) -> None:
             for lease, row_ids in _by_lease(rows).items():
-                give_back_leased(connection, queue.c.lease == lease, row_ids, now)
+                return_leases(connection, queue.c.lease == lease, row_ids, now)
 
         await self._database.run("release", give_back)
 
@@ -159,10 +159,10 @@ class Queue:
             raise StoreError("the recipient is settled; its message may be gone")
         message_id, pieces, content, octets, wrong = found
         if wrong:
-            raise self._database.damage.found(message_id, wrong.format(0))
-        rest = Rest(self._database, message_id, pieces, octets)
+            raise self._database.damage.report(message_id, wrong.format(0))
+        rest = LaterPieces(self._database, message_id, pieces, octets)
         rest.check_size()
-        await rest.read_ahead_if_suspect()
+        await rest.verify_if_damaged()
         yield content
         for number in range(1, pieces):
             content, _dots = await rest.read(number)
@@ -170,7 +170,7 @@ class Queue:
 
     async def _beginning(self, row: QueueRow) -> _Beginning | None:
         try:
-            return await self._beginnings.ask(row.row_id)
+            return await self._beginnings.submit(row.row_id)
         except StoreDamaged:
             # It may be another message of those that were read at once.
             pass
@@ -178,7 +178,7 @@ class Queue:
         try:
             [found] = await self._database.read("beginning", lambda connection: _read_beginnings(connection, alone))
         except StoreDamaged as error:
-            raise self._database.damage.found(row.message_id, UNREADABLE.format(0)) from error
+            raise self._database.damage.report(row.message_id, UNREADABLE.format(0)) from error
         return found
 
 
@@ -220,7 +220,7 @@ def due_rows(now: int, limit: int) -> Select[Any]:
     )
 
 
-def note_interrupted(connection: Connection, rows: Sequence[Any], make: Callable[[], int], now: int) -> None:
+def record_interrupted(connection: Connection, rows: Sequence[Any], make: Callable[[], int], now: int) -> None:
     """Tell of recipients whose lease has ended without a word of who had it: they may be on their way twice (RFC 1047).
 
     @param rows: mappings with the columns message_id, row_id, forward_local and forward_domain of the queue.
@@ -239,13 +239,13 @@ def note_interrupted(connection: Connection, rows: Sequence[Any], make: Callable
         connection.execute(insert(events), [event.row(make(), now)._asdict() for event in told])
 
 
-def give_back_leased(connection: Connection, ours: Any, row_ids: Sequence[int], now: int) -> int:
+def return_leases(connection: Connection, ours: Any, row_ids: Sequence[int], now: int) -> int:
     """End leases without an attempt; returns how many there were.
 
     @param ours: which leases, as a condition.
     """
     changed = 0
-    for some in in_parts(row_ids):
+    for some in chunks(row_ids):
         here = queue.c.row_id.in_(some) & ours
         changed += connection.execute(
             update(queue).where(here, queue.c.state == "leased").values(state="waiting", lease=None, due_at=now)

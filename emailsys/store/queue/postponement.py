@@ -12,7 +12,7 @@ from emailsys.interfaces import PutOff, Way
 from emailsys.mail.address import Address
 from emailsys.operations import EventKind
 from emailsys.store.commit.database import Database
-from emailsys.store.engine.base import padded
+from emailsys.store.engine.base import pad_to_power_of_two
 from emailsys.store.ledger.events import Event
 from emailsys.store.schema.columns import microseconds, moment
 from emailsys.store.schema.tables import NEVER, events, messages, queue
@@ -33,12 +33,12 @@ class Due:
         #: Those to be leased.
         self.taken: list[Any] = []
         #: Those put off, each with how and until when, in microseconds since 1970.
-        self.later: list[tuple[Any, PutOff, int]] = []
+        self.postponed: list[tuple[Any, PutOff, int]] = []
         #: Their lease ran out while an operator waited to hold them.
-        self.stopped: list[int] = []
+        self.to_hold: list[int] = []
         for row in rows:
             if row[queue.c.state] == "holding":
-                self.stopped.append(row[queue.c.row_id])
+                self.to_hold.append(row[queue.c.row_id])
                 continue
             put_off = later.get((row[messages.c.reverse_domain], row[queue.c.forward_domain])) if later else None
             due_at = None
@@ -48,10 +48,10 @@ class Due:
             if put_off is None or due_at is None:
                 self.taken.append(row)
             else:
-                self.later.append((row, put_off, microseconds(due_at)))
+                self.postponed.append((row, put_off, microseconds(due_at)))
 
 
-class PuttingOff:
+class Postponement:
     """Who writes that down."""
 
     def __init__(self, database: Database) -> None:
@@ -64,15 +64,15 @@ class PuttingOff:
 
         @param now: microseconds since 1970.
         """
-        for some in in_parts(due.stopped):
+        for some in chunks(due.to_hold):
             connection.execute(
                 update(queue).where(queue.c.row_id.in_(some)).values(state="held", lease=None, due_at=NEVER)
             )
-        for start in range(0, len(due.later), _DATES_AT_ONCE):
-            self._redate(connection, due.later[start : start + _DATES_AT_ONCE])
+        for start in range(0, len(due.postponed), _DATES_AT_ONCE):
+            self._reschedule(connection, due.postponed[start : start + _DATES_AT_ONCE])
         told: list[Delayed] = []
         happened = []
-        for row, put_off, _ in due.later:
+        for row, put_off, _ in due.postponed:
             if put_off.reply:
                 message_id = row[messages.c.message_id]
                 to = Address(row[queue.c.forward_local], row[queue.c.forward_domain])
@@ -83,17 +83,17 @@ class PuttingOff:
         self._events.insert(connection, happened)
         return told
 
-    def _redate(self, connection: Connection, later: Sequence[tuple[Any, PutOff, int]]) -> None:
+    def _reschedule(self, connection: Connection, later: Sequence[tuple[Any, PutOff, int]]) -> None:
         values: list[Any] = []
-        rows = padded(later)
+        rows = pad_to_power_of_two(later)
         for row, put_off, due_at in rows:
             tried = 1 if put_off.reply else 0
             values += (row[queue.c.row_id], due_at, tried, put_off.reply, put_off.remote)
-        connection.exec_driver_sql(redating(self._placeholder, len(rows)), tuple(values))
+        connection.exec_driver_sql(reschedule_statement(self._placeholder, len(rows)), tuple(values))
 
 
 @lru_cache(maxsize=16)
-def redating(placeholder: str, count: int) -> str:
+def reschedule_statement(placeholder: str, count: int) -> str:
     """The statement that gives so many rows their dates, and counts the attempts among them: one statement, for each is
     one turn with the interpreter lock (decision 0011), and one host's rows lie among those of others.
 
@@ -113,7 +113,7 @@ def redating(placeholder: str, count: int) -> str:
     )
 
 
-def in_parts(row_ids: Sequence[int]) -> Iterable[Sequence[int]]:
+def chunks(row_ids: Sequence[int]) -> Iterable[Sequence[int]]:
     """As many at a time as one statement names."""
     for start in range(0, len(row_ids), _ROWS_AT_ONCE):
         yield row_ids[start : start + _ROWS_AT_ONCE]

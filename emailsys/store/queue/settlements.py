@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from emailsys.interfaces import Notice, Settlement
 from emailsys.operations import EventKind
-from emailsys.store.commit.batching import Gathering
+from emailsys.store.commit.batching import Batcher
 from emailsys.store.commit.database import Database
 from emailsys.store.commit.inserts import MessageInserts
 from emailsys.store.commit.jobs import Rows
@@ -28,7 +28,7 @@ _ATTEMPTS_AT_ONCE: Final = 100
 # A settlement, and when it was made, in microseconds since 1970.
 _Attempt = tuple[Settlement, int]
 
-_REDATE: Final = (
+_RESCHEDULE: Final = (
     update(queue)
     .where(queue.c.row_id == bindparam("row"))
     .values(
@@ -58,7 +58,7 @@ _NOW: Final = (
 )
 
 
-class Settling:
+class Settlements:
     """Who writes down how attempts ended."""
 
     def __init__(self, database: Database, sweeper: Sweeper, now: Callable[[], float]) -> None:
@@ -69,7 +69,7 @@ class Settling:
         self._messages = MessageInserts(engine)
         self._settled, self._events = engine.inserts(settled), engine.inserts(events)
         self._reclaim = engine.inserts(reclaim)
-        self._gathering: Gathering[Sequence[_Attempt], int] = Gathering(
+        self._batcher: Batcher[Sequence[_Attempt], int] = Batcher(
             lambda record: database.run("settle", record), self._record, _ATTEMPTS_AT_ONCE
         )
 
@@ -80,7 +80,7 @@ class Settling:
         now = of_seconds(self._now())
         attempts = [(settlement, now) for settlement in settlements]
         if not notices:
-            count = await self._gathering.ask(attempts)
+            count = await self._batcher.submit(attempts)
         else:
             make = self._database.ids.make
             rows = Rows("notices", sum(len(notice.body) for notice in notices))
@@ -104,7 +104,7 @@ class Settling:
         held = [(s, row, now) for (s, row), now in zip(marked, times, strict=True) if row is not None]
         if ended := [(s, now) for s, _, now in held if s.due_at is None]:
             self._end(connection, ended)
-        self._redate(connection, held)
+        self._reschedule(connection, held)
         make = self._database.ids.make
         told = [event.row(make(), now) for event, now in _events(held)]
         if told:
@@ -139,7 +139,7 @@ class Settling:
             ],
         )
 
-    def _redate(self, connection: Connection, held: Sequence[tuple[Settlement, Any, int]]) -> None:
+    def _reschedule(self, connection: Connection, held: Sequence[tuple[Settlement, Any, int]]) -> None:
         values = []
         for settlement, row, _ in held:
             if settlement.due_at is None:
@@ -157,7 +157,7 @@ class Settling:
                 }
             )
         if values:
-            connection.execute(_REDATE, values)
+            connection.execute(_RESCHEDULE, values)
 
 
 def _held(connection: Connection, settlements: Sequence[Settlement]) -> list[tuple[Settlement, Any]]:

@@ -19,7 +19,7 @@ from typing import Final
 from sqlalchemy import Connection, inspect, text
 
 from emailsys.interfaces import StoreError, StoreMissing
-from emailsys.store.engine.base import Engine, no_store, told
+from emailsys.store.engine.base import Engine, error_text, no_store_text
 from emailsys.store.engine.file_locks import sync_directory
 from emailsys.store.engine.sqlite import SQLite
 from emailsys.store.schema import tables as schema
@@ -45,11 +45,13 @@ def prepare_schema(
     @raise StoreMissing: the database is empty, and is to stay so.
     @raise StoreError: it is of a later release, it is not backed up, or a migration failed; then nothing was changed.
     """
-    with engine.alone():
+    with engine.commit_lock():
         with connection.begin():
             found = _revision(engine, connection)
             if found is None and not create:
-                raise StoreMissing(no_store(str(engine.path.parent) if isinstance(engine, SQLite) else engine.shown))
+                raise StoreMissing(
+                    no_store_text(str(engine.path.parent) if isinstance(engine, SQLite) else engine.location)
+                )
             if found is None:
                 _create(engine, connection)
         if found is None or found == schema.REVISION:
@@ -100,7 +102,7 @@ def upgrade(
     versions: tuple[Path, ...] = (),
     backed_up: bool = False,
 ) -> None:
-    """Migrate, inside `engine.alone()`: all revisions up to the target in one transaction, after a backup.
+    """Migrate, inside `engine.commit_lock()`: all revisions up to the target in one transaction, after a backup.
 
     @param found: the present revision, None for an empty database.
     @param versions: further folders of revisions, for tests.
@@ -144,7 +146,7 @@ def upgrade(
                     raise StoreError(f"it would leave {len(broken)} rows without their parents")
     except Exception as error:
         raise StoreError(
-            f"the upgrade from revision {found} to {target} failed, and nothing was changed: {told(error)}; the "
+            f"the upgrade from revision {found} to {target} failed, and nothing was changed: {error_text(error)}; the "
             "release before goes on with the store"
         ) from error
 
@@ -192,6 +194,6 @@ def back_up(path: Path, connection: Connection, revision: str) -> Path:
         partial.unlink(missing_ok=True)
         raise StoreError(
             f"the store cannot be backed up before its upgrade from revision {revision}, and nothing was changed: "
-            f"{told(error)}; the copy needs as much room as {path}"
+            f"{error_text(error)}; the copy needs as much room as {path}"
         ) from error
     return kept

@@ -70,8 +70,8 @@ class FaultySQLite(SQLite):
                 self.after = fault
 
     @override
-    def idle(self, connection: Connection) -> None:
-        super().idle(connection)
+    def tidy_when_idle(self, connection: Connection) -> None:
+        super().tidy_when_idle(connection)
         if self.rested is not None:
             self.rested()
 

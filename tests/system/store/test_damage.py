@@ -163,11 +163,11 @@ class DamageCase(MailCase):
         which = "WHERE number = 2"
         await self.change(f"UPDATE body_pieces SET content = {self.flipped(1)} {which}")
         await self.given(maildrop.pieces(0))
-        self.assertEqual(len(self.store.database.damage.some()), 1)
+        self.assertEqual(len(self.store.database.damage.first_known()), 1)
         mended = self.flipped(1).replace("'X'", "'c'")
         await self.change(f"UPDATE body_pieces SET content = {mended} {which}")
         self.assertTrue((await self.fetch(maildrop, 0)).endswith(LARGE))
-        self.assertEqual(self.store.database.damage.some(), [])
+        self.assertEqual(self.store.database.damage.first_known(), [])
 
 
 class SQLiteDamageTests(DamageCase, SQLiteCase):
@@ -230,7 +230,7 @@ class PageTests(MailCase, SQLiteCase):
             else:
                 self.assertEqual(octets, texts[sent.index(row.queue_id)])
         self.assertEqual(refused, set(damaged))
-        self.assertEqual({entry["queue_id"] for entry in self.store.database.damage.some()}, set(damaged))
+        self.assertEqual({entry["queue_id"] for entry in self.store.database.damage.first_known()}, set(damaged))
         flaws = await self.flaws()
         self.assertEqual(set(flaws), set(damaged))
         await self.store.queue.settle([Settlement(row) for row in rows])

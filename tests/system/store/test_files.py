@@ -127,7 +127,7 @@ class LostFilesTests(FaultyCase):
     async def test_an_error_while_files_are_lost_opens_no_other_files(self) -> None:
         alice = await self.begin()
         self.file().rename(self.file(".away"))
-        self.disk.doubt()
+        self.disk.revoke_proof()
         await self.refused_all(alice)
         self.assertFalse(self.file().exists())
 

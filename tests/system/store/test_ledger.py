@@ -14,7 +14,7 @@ from emailsys.operations import AdminError, EventKind, QueueFilter, RowState
 from emailsys.store.directory import accounts as account_administration
 from emailsys.store.open import open_store
 from emailsys.store.queue.leases import due_rows
-from emailsys.store.queue.postponement import redating
+from emailsys.store.queue.postponement import reschedule_statement
 from emailsys.telemetry import Telemetry
 from tests.contract.engines import WALL, ClockedReactor, PostgreSQLCase, SQLiteCase, opening_by
 from tests.contract.mail import ALICE, BOB, MailCase, envelope, local, remote
@@ -299,7 +299,7 @@ class LedgerCase(MailCase):
         values = (1, 2, 1, "451 4.4.1 down", "mx.example") * 128
 
         def explain(connection: Connection) -> str:
-            asked = f"{verb} {redating(engine.placeholder, 128)}"
+            asked = f"{verb} {reschedule_statement(engine.placeholder, 128)}"
             return "\n".join(str(tuple(row)) for row in connection.exec_driver_sql(asked, values).all())
 
         plan = str(await self.store.database.read("explain", explain))

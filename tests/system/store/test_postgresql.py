@@ -231,7 +231,7 @@ class PostgreSQLTests(PostgreSQLCase, MailCase):
         await self.send(b"x\r\n", envelope(local(alice)))
         self.assertEqual(await self.count(alice), 1)
         counters = self.store.intake.telemetry.counters
-        self.assertEqual((counters["store-cut-off"], counters["store-back"]), (1, 1))
+        self.assertEqual((counters["store-writes-blocked"], counters["store-writes-resumed"]), (1, 1))
 
     async def test_what_the_server_still_holds_for_a_connection_that_was_cut_is_no_stranger(self) -> None:
         """It would keep number and maildrops of this node for hours, until the server's own patience ends."""
@@ -243,7 +243,7 @@ class PostgreSQLTests(PostgreSQLCase, MailCase):
         self.addCleanup(ghost.invalidate)
         await self.looked()
         await self.send(b"x\r\n", envelope(local(alice)))
-        self.assertEqual(self.store.intake.telemetry.counters["store-cut-off"], 0)
+        self.assertEqual(self.store.intake.telemetry.counters["store-writes-blocked"], 0)
         other = self.second_node()
         self.assertNotEqual(self.store.database.ids.node, other.database.ids.node)
         self.assertEqual(await self.count(alice, other), 1)

@@ -72,7 +72,7 @@ class ProofTests(FaultyCase):
     async def test_a_store_that_was_killed_is_written_again_before_it_is_read(self) -> None:
         alice, _bob = await self.users()
         octets = WalGauge(self.log).octets()
-        self.disk.doubt()
+        self.disk.revoke_proof()
         await self.store.close()
         written = self.writing_again()
         self.store = self.open_faulty()
@@ -110,7 +110,7 @@ class ProofTests(FaultyCase):
         alice, _bob = await self.users()
         self.disk.open_gate.clear()
         reading = self.store.database.read("slow", lambda connection: self.disk.open_gate.wait(30))
-        self.disk.doubt()
+        self.disk.revoke_proof()
         self.disk.open_gate.set()
         await reading
         await self.send(b"x\r\n", envelope(local(alice)))

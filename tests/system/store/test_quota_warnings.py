@@ -30,7 +30,7 @@ class QuotaWarningsContract(MailCase):
 
     async def told(self) -> None:
         """What follows the commit has come to its end."""
-        for warning in tuple(self.store.quotas.warning):
+        for warning in tuple(self.store.quotas.pending_warnings):
             await warning
 
     async def notices(self, account: Account, subject: bytes = b"Subject: Your mailbox is") -> list[bytes]:
@@ -83,7 +83,7 @@ class QuotaWarningsContract(MailCase):
         await self.deliver(alice, 91 * KIB)
         other = self.other()
         await other.quotas.usage(alice.account_id)
-        self.assertEqual(other.quotas.warning, set())
+        self.assertEqual(other.quotas.pending_warnings, set())
         await other.close()
         self.assertEqual(len(await self.notices(alice)), 1)
 
@@ -133,7 +133,7 @@ class QuotaWarningsContract(MailCase):
         telemetry = Telemetry()
         other = self.other(telemetry, quota_warning=False)
         await other.quotas.usage(alice.account_id)
-        for warning in tuple(other.quotas.warning):
+        for warning in tuple(other.quotas.pending_warnings):
             await warning
         await other.close()
         self.assertEqual(telemetry.counters["quota-nearly-full"], 1)
@@ -142,10 +142,10 @@ class QuotaWarningsContract(MailCase):
     async def test_who_has_no_quota_is_never_warned(self) -> None:
         _alice, bob = await self.users()
         await self.deliver(bob, 500 * KIB)
-        self.assertEqual(self.store.quotas.warning, set())
+        self.assertEqual(self.store.quotas.pending_warnings, set())
         await self.store.quotas.set_quota(BOB, 0)
         await self.deliver(bob, 1)
-        self.assertEqual(self.store.quotas.warning, set())
+        self.assertEqual(self.store.quotas.pending_warnings, set())
 
     async def test_the_postmaster_is_told_of_a_domain_that_is_nearly_full_once_until_it_was_emptier(self) -> None:
         """Whoever brought it there: the message that passes 90 % is bob's, alice is postmaster."""
@@ -166,7 +166,7 @@ class QuotaWarningsContract(MailCase):
         # Neither a restart nor a second node tells it again.
         other = self.other()
         await other.quotas.usage(bob.account_id)
-        self.assertEqual(other.quotas.warning, set())
+        self.assertEqual(other.quotas.pending_warnings, set())
         await other.close()
         self.assertEqual(len(await self.notices(alice, about_all)), 1)
         await self.empty(bob)

@@ -195,7 +195,7 @@ class UpgradeContract(MailCase):
         self.addCleanup(engine.close)
         connection = engine.connect_writer()
         self.addCleanup(connection.close)
-        with engine.alone():
+        with engine.commit_lock():
             migrate.upgrade(engine, connection, Telemetry(), None)
         self.assertEqual(shape(connection), made)
         self.assertEqual(connection.exec_driver_sql("SELECT number FROM generation").scalar(), 1)
@@ -228,7 +228,7 @@ class UpgradeContract(MailCase):
         self.assertEqual([name for name, (count, _) in before.items() if count == 0], [])
         connection = engine.connect_writer()
         self.addCleanup(connection.close)
-        with engine.alone():
+        with engine.commit_lock():
             migrate.upgrade(engine, connection, Telemetry(), "0005", "0006", self.versions(SECOND), backed_up=True)
         self.assertEqual(rows(connection), before)
         self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "0006")
@@ -243,7 +243,7 @@ class UpgradeContract(MailCase):
         """What 0001 has written is there after 0002, digests compared, and the ledger accounts for each row."""
         engine = self.fresh_engine()
         connection = engine.connect_writer()
-        with engine.alone():
+        with engine.commit_lock():
             migrate.upgrade(engine, connection, Telemetry(), None, "0001")
         with connection.begin():
             for statement, values in FIRST_ROWS:
@@ -289,7 +289,7 @@ class UpgradeContract(MailCase):
         """What is said where the store does not take a migration."""
         engine = self.store.database.engine
         steps = ("0005", "0006", self.versions(migration), backed_up)
-        with engine.alone():
+        with engine.commit_lock():
             return str(self.assertRaises(StoreError, migrate.upgrade, engine, connection, Telemetry(), *steps))
 
     async def test_an_upgrade_that_fails_half_way_changes_nothing_and_says_so(self) -> None:
@@ -331,7 +331,7 @@ class SQLiteUpgradeTests(SQLiteCase, UpgradeContract):
         before = await self.store.database.read("rows", rows)
         connection = engine.connect_writer()
         self.addCleanup(connection.close)
-        with engine.alone():
+        with engine.commit_lock():
             migrate.upgrade(engine, connection, Telemetry(), "0005", "0006", self.versions(SECOND))
         kept = SQLite(self.state / f"{DATABASE_NAME}.before-upgrade-from-0005")
         self.addCleanup(kept.close)

@@ -12,7 +12,7 @@ from emailsys.config.settings import StoreSettings
 from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.mail.address import Address
 from emailsys.operations import AdminError, UserRow
-from emailsys.store.look import trouble_of
+from emailsys.store.check import find_problem
 from emailsys.store.offline import run_offline
 from emailsys.store.open import DATABASE_NAME, Store
 from emailsys.telemetry import Telemetry
@@ -103,7 +103,7 @@ class OpenTests(SynchronousTestCase):
             error = self.assertRaises(StoreMissing, run_offline, settings, self.state, users, Telemetry())
             self.assertIn(f"there is no store in {self.state.absolute()}. Run `emailsys init`", str(error))
             self.assertEqual(list(self.state.parent.rglob(f"{self.state.name}/**/{DATABASE_NAME}")), before)
-            self.assertIn("there is no store", str(trouble_of(settings, self.state)))
+            self.assertIn("there is no store", str(find_problem(settings, self.state)))
         self.assertEqual(run_offline(settings, self.state, users, Telemetry(), create=True), [])
         self.assertEqual(run_offline(settings, self.state, users, Telemetry()), [])
 
@@ -112,13 +112,13 @@ class OpenTests(SynchronousTestCase):
         settings, path = StoreSettings(), self.state / DATABASE_NAME
         run_offline(settings, self.state, users, Telemetry(), create=True)
         before = path.read_bytes()
-        self.assertIn("no domain has been added", str(trouble_of(settings, self.state)))
+        self.assertIn("no domain has been added", str(find_problem(settings, self.state)))
         self.assertEqual(path.read_bytes(), before)
         run_offline(settings, self.state, add_alice, Telemetry())
-        self.assertIsNone(trouble_of(settings, self.state))
-        self.assertIsNone(trouble_of(StoreSettings(url="postgresql://mail@127.0.0.1:1/mail"), self.state))
+        self.assertIsNone(find_problem(settings, self.state))
+        self.assertIsNone(find_problem(StoreSettings(url="postgresql://mail@127.0.0.1:1/mail"), self.state))
         path.write_bytes(b"this is no database, whatever it is called\n" * 100)
-        self.assertIn("not a database", str(trouble_of(settings, self.state)))
+        self.assertIn("not a database", str(find_problem(settings, self.state)))
 
     def test_neither_alembic_nor_a_postgresql_driver_is_loaded_for_sqlite(self) -> None:
         script = (

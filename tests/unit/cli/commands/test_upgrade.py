@@ -23,7 +23,7 @@ def make_earlier(engine: Engine) -> None:
     """A store of an earlier release."""
     connection = engine.connect_writer()
     try:
-        with engine.alone():
+        with engine.commit_lock():
             migrate.upgrade(engine, connection, Telemetry(), None, "0002")
     finally:
         connection.close()

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.interfaces import StoreError
-from emailsys.store.commit.batching import Gathering
+from emailsys.store.commit.batching import Batcher
 
 
 class Thread:
@@ -35,7 +35,7 @@ class Thread:
                 done.callback(result)
 
 
-class GatheringTests(SynchronousTestCase):
+class BatcherTests(SynchronousTestCase):
     def setUp(self) -> None:
         engine = create_engine("sqlite://")
         self.addCleanup(engine.dispose)
@@ -43,7 +43,7 @@ class GatheringTests(SynchronousTestCase):
         self.addCleanup(connection.close)
         self.thread = Thread(connection)
         self.asked: list[list[int]] = []
-        self.gathering: Gathering[int, str] = Gathering(self.thread.start, self._work, 3)
+        self.batcher: Batcher[int, str] = Batcher(self.thread.start, self._work, 3)
 
     def _work(self, connection: Connection, items: Sequence[int]) -> Sequence[str]:
         self.asked.append(list(items))
@@ -52,32 +52,32 @@ class GatheringTests(SynchronousTestCase):
         return [f"message {item}" for item in items]
 
     def test_what_is_asked_before_the_thread_begins_goes_together(self) -> None:
-        answers = [self.gathering.ask(number) for number in (1, 2, 3)]
+        answers = [self.batcher.submit(number) for number in (1, 2, 3)]
         self.thread.work()
         self.assertEqual(self.asked, [[1, 2, 3]])
         self.assertEqual([self.successResultOf(a) for a in answers], ["message 1", "message 2", "message 3"])
 
     def test_no_more_go_together_than_the_bound_says(self) -> None:
-        answers = [self.gathering.ask(number) for number in (1, 2, 3, 4)]
+        answers = [self.batcher.submit(number) for number in (1, 2, 3, 4)]
         self.thread.work()
         self.thread.work()
         self.assertEqual(self.asked, [[1, 2, 3], [4]])
         self.assertEqual(self.successResultOf(answers[3]), "message 4")
 
     def test_what_comes_after_the_thread_began_is_asked_anew(self) -> None:
-        first = self.gathering.ask(1)
+        first = self.batcher.submit(1)
         [(function, done)] = self.thread.waiting
         self.thread.waiting = []
         with create_engine("sqlite://").connect() as connection:
             result = function(connection)
-        second = self.gathering.ask(2)
+        second = self.batcher.submit(2)
         done.callback(result)
         self.thread.work()
         self.assertEqual(self.asked, [[1], [2]])
         self.assertEqual((self.successResultOf(first), self.successResultOf(second)), ("message 1", "message 2"))
 
     def test_one_that_fails_does_not_take_its_neighbours_with_it(self) -> None:
-        answers = [self.gathering.ask(number) for number in (1, 13, 2)]
+        answers = [self.batcher.submit(number) for number in (1, 13, 2)]
         self.thread.work()
         self.thread.work()
         self.failureResultOf(answers[1], StoreError)
@@ -86,19 +86,19 @@ class GatheringTests(SynchronousTestCase):
         )
 
     def test_who_was_cancelled_leaves_the_others_their_answer(self) -> None:
-        cancelled, other = self.gathering.ask(1), self.gathering.ask(2)
+        cancelled, other = self.batcher.submit(1), self.batcher.submit(2)
         _ = cancelled.addErrback(lambda _: None)
         cancelled.cancel()
         self.thread.work()
         self.assertEqual(self.successResultOf(other), "message 2")
 
     def test_what_is_asked_while_the_thread_works_waits_for_its_end_and_goes_together(self) -> None:
-        first = self.gathering.ask(1)
+        first = self.batcher.submit(1)
         [(function, done)] = self.thread.waiting
         self.thread.waiting = []
         with create_engine("sqlite://").connect() as connection:
             result = function(connection)
-        others = [self.gathering.ask(number) for number in (2, 3)]
+        others = [self.batcher.submit(number) for number in (2, 3)]
         self.assertEqual(self.thread.waiting, [])
         done.callback(result)
         self.thread.work()
@@ -106,12 +106,12 @@ class GatheringTests(SynchronousTestCase):
         self.assertEqual([self.successResultOf(a) for a in (first, *others)], [f"message {n}" for n in (1, 2, 3)])
 
     def test_a_full_batch_does_not_wait_for_the_one_before_it(self) -> None:
-        _ = self.gathering.ask(1)
+        _ = self.batcher.submit(1)
         [(function, _)] = self.thread.waiting
         self.thread.waiting = []
         with create_engine("sqlite://").connect() as connection:
             function(connection)
         for number in (2, 3, 4, 5):
-            _ = self.gathering.ask(number)
+            _ = self.batcher.submit(number)
         self.thread.work()
         self.assertEqual(self.asked, [[1], [2, 3, 4]])

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.store.engine.base import padded
+from emailsys.store.engine.base import pad_to_power_of_two
 
 
-class PaddedTests(SynchronousTestCase):
+class PaddingTests(SynchronousTestCase):
     """One statement a power of two."""
 
     def test_the_last_row_is_repeated_up_to_a_power_of_two(self) -> None:
         for count, length in ((1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (200, 256)):
             rows = list(range(count))
-            self.assertEqual(padded(rows), rows + [count - 1] * (length - count))
+            self.assertEqual(pad_to_power_of_two(rows), rows + [count - 1] * (length - count))
 
     def test_no_row_stays_no_row(self) -> None:
-        self.assertEqual(padded([]), [])
+        self.assertEqual(pad_to_power_of_two([]), [])

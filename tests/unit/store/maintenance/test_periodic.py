@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
 
 from emailsys.interfaces import StoreError
-from emailsys.store.maintenance.periodic import Chore
+from emailsys.store.maintenance.periodic import MaintenanceTask
 from emailsys.telemetry import Telemetry
 from tests.contract.engines import ClockedReactor
 
@@ -16,7 +16,7 @@ from tests.contract.engines import ClockedReactor
 PAUSE = 0.125
 
 
-class Weeding(Chore):
+class Weeding(MaintenanceTask):
     """So many steps of work, then none; a step may last or fail."""
 
     def __init__(self, clock: Clock, telemetry: Telemetry, work: int) -> None:
@@ -37,7 +37,7 @@ class Weeding(Chore):
         return self.work > 0
 
 
-class Chores(SynchronousTestCase):
+class MaintenanceTaskTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.telemetry = Telemetry()

@@ -9,22 +9,22 @@ from pathlib import Path
 
 from emailsys.config.settings import StoreSettings
 from emailsys.store.directory.cache import NO_DOMAINS
-from emailsys.store.engine.base import no_store
+from emailsys.store.engine.base import no_store_text
 from emailsys.store.open import sqlite_path
 
 
-def trouble_of(settings: StoreSettings, state: Path) -> str | None:
+def find_problem(settings: StoreSettings, state: Path) -> str | None:
     """What is wrong with a SQLite store, None where nothing is, or where it can't be seen from here."""
     path = sqlite_path(settings.url, state)
     if path is None:
         return None
     if not path.exists():
-        return no_store(str(path.parent))
+        return no_store_text(str(path.parent))
     try:
         with closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
             if not tables:
-                return no_store(str(path.parent))
+                return no_store_text(str(path.parent))
             if "domains" in tables and connection.execute("SELECT 1 FROM domains LIMIT 1").fetchone() is None:
                 return NO_DOMAINS
     except sqlite3.Error as error:
