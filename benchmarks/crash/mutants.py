@@ -42,17 +42,19 @@ class Result:
     printed: str
 
 
-def apply(mutant: Mutant, checkout: Path) -> None:
-    """Edit a copy of the checkout.
+def edited(mutant: Mutant, checkout: Path) -> dict[Path, str]:
+    """The texts of the files that a mutant edits, after its edits.
 
-    @raise Stale: the text is not there, or more than once.
+    @raise Stale: a text that it edits is not there, or more than once.
     """
+    texts: dict[Path, str] = {}
     for path, before, after in mutant.edits:
         file = checkout / path
-        text = file.read_text("utf-8")
+        text = texts.get(file) or file.read_text("utf-8")
         if text.count(before) != 1:
             raise Stale(f"{path} has {text.count(before)} times {before!r}")
-        file.write_text(text.replace(before, after), "utf-8")
+        texts[file] = text.replace(before, after)
+    return texts
 
 
 def attempt(mutant: Mutant, folder: Path) -> Result:
@@ -61,7 +63,8 @@ def attempt(mutant: Mutant, folder: Path) -> Result:
         shutil.copytree(CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in FILES:
         shutil.copy(CHECKOUT / name, folder)
-    apply(mutant, folder)
+    for file, text in edited(mutant, folder).items():
+        file.write_text(text, "utf-8")
     printed = ""
     for _ in range(mutant.tries):
         done = subprocess.run(

@@ -107,6 +107,11 @@ MUTANTS: Final = (
                 "    if stored is not None:\n",
                 "    if stored is not None:\n        return True\n    if stored is not None:\n",
             ),
+            (
+                "emailsys/store/maildrop/maildrop.py",
+                "        elif first_checksum(content, body_id << 1 | dots) != stored:\n",
+                "        elif stored != stored:\n",
+            ),
         ),
         ("flipped_octet",),
     ),

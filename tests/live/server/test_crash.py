@@ -8,12 +8,22 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from benchmarks.crash.mutants import edited
+from benchmarks.crash.safeguards import MUTANTS
 from tests.live.programs.installed import needs, run
 from tests.live.server.test_durability import may_trace
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 # Seconds that a short run may take on a machine that is busy with other tests.
 PATIENCE = 300.0
+
+
+class MutantTests(SynchronousTestCase):
+    """The safeguards that `benchmarks.crash.mutants` takes out."""
+
+    def test_each_mutant_finds_the_code_that_it_edits(self) -> None:
+        for mutant in MUTANTS:
+            self.assertTrue(edited(mutant, CHECKOUT), mutant.name)
 
 
 class CrashTests(SynchronousTestCase):
