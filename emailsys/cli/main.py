@@ -1,4 +1,4 @@
-"""The console program: its commands by name, imported when they are called; and how each ends."""
+"""Console program `emailsys`: command table, lazy imports and exit statuses."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _EPILOG: Final = "\b\nExit statuses (sysexits.h):\n" + "\n".join(
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by name and one line each, so that help imports none of them.
+    """A command group that imports a command only when it is called; the help needs no imports.
 
-    @param lazy: for each command the module, a colon, the attribute; and its line of help.
+    @param lazy: for each command "module:attribute" and its line of help.
     """
 
     def __init__(self, *arguments: Any, lazy: Mapping[str, tuple[str, str]], **options: Any) -> None:
@@ -36,11 +36,11 @@ class LazyGroup(click.Group):
         self._lazy = lazy
 
     def lines_of_help(self) -> dict[str, str]:
-        """The commands by name, each with its line of help."""
+        """Return the line of help of each command, by name."""
         return {name: text for name, (_, text) in self._lazy.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order in which people need them."""
+        """Return the names in the order in which people need them."""
         return list(self._lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -59,25 +59,25 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in self._lazy.items()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read what stands before the command; an option of a command's own is told where it belongs."""
+        """Parse the options before the command; if one belongs behind it, the error says so."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             if error.possibilities:
                 raise
             where = f"{ctx.command_path} COMMAND {error.option_name}"
-            raise click.UsageError(f"{error.message} Options of a command stand behind it: {where}", ctx) from None
+            raise click.UsageError(f"{error.message} Write the options of a command behind it: {where}", ctx) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command, or say which one may have been meant."""
+        """Find a command, or suggest the one that may have been meant."""
         name = args[0] if args else ""
         if name not in self._lazy and not name.startswith("-"):
             import difflib
 
             near = difflib.get_close_matches(name, self._lazy, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(self._lazy)}."
+            hint = f" Did you mean {near[0]!r}?" if near else f" Commands: {', '.join(self._lazy)}."
             raise click.UsageError(f"No command {name!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -92,27 +92,30 @@ class LazyGroup(click.Group):
         ),
         "try": (
             "emailsys.cli.tryout.command:try_it",
-            "See it work: a message goes through a system of its own, on loopback.",
+            "See it work: start a private system on loopback and send a message through it.",
         ),
         "serve": (
             "emailsys.cli.commands.serve:serve",
-            "Run the daemon in the foreground; `twistd emailsys` is its twin.",
+            "Run the daemon in the foreground; `twistd emailsys` runs it in the background.",
         ),
-        "init": ("emailsys.cli.commands.init:init", "Make an empty store; the daemon makes none by itself."),
+        "init": ("emailsys.cli.commands.init:init", "Create an empty store; the daemon never creates one by itself."),
         "domain": ("emailsys.cli.commands.domain:domain", "Add, list and remove domains."),
         "user": ("emailsys.cli.commands.user:user", "Add, list, change and remove the accounts of a domain."),
-        "alias": ("emailsys.cli.commands.alias:alias", "Set, list and remove names that stand for others."),
-        "route": ("emailsys.cli.commands.route:route", "Set, list and explain which way mail leaves."),
-        "queue": ("emailsys.cli.commands.queue:queue", "Show and change what waits for other hosts."),
-        "trace": ("emailsys.cli.commands.trace:trace", "Tell where a message is and what became of it."),
+        "alias": (
+            "emailsys.cli.commands.alias:alias",
+            "Set, list and remove aliases: names that forward to other addresses.",
+        ),
+        "route": ("emailsys.cli.commands.route:route", "Set, list, remove and explain routes for outbound mail."),
+        "queue": ("emailsys.cli.commands.queue:queue", "Show and change the queue of outbound mail."),
+        "trace": ("emailsys.cli.commands.trace:trace", "Show the history of a message and where it is now."),
         "status": ("emailsys.cli.commands.status:status", "Show the running system on one screen."),
-        "verify": ("emailsys.cli.commands.verify:verify", "Check the ledger and the bodies over the whole store."),
-        "upgrade": ("emailsys.cli.commands.upgrade:upgrade", "Bring the store to the schema of this release."),
+        "verify": ("emailsys.cli.commands.verify:verify", "Check that no accepted message is lost or changed."),
+        "upgrade": ("emailsys.cli.commands.upgrade:upgrade", "Upgrade the store to the schema of this release."),
         "config": (
             "emailsys.cli.commands.config:config",
-            "Print an example configuration, check one, show what is in force.",
+            "Print an example configuration, check a file, show the settings in force.",
         ),
-        "certs": ("emailsys.cli.commands.certs:certs", "Make and show the certificates of the development CA."),
+        "certs": ("emailsys.cli.commands.certs:certs", "Create, renew and show certificates of the development CA."),
         "completion": ("emailsys.cli.commands.completion:completion", "Print the completion script of a shell."),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -122,26 +125,26 @@ class LazyGroup(click.Group):
 def program() -> None:
     """A mail system: SMTP, submission, a durable store, POP3 and TLS.
 
-    To see it work: emailsys try
+    See it work in half a minute: emailsys try
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the program and end the process with a status of sysexits.h."""
+    """Run the program and exit with a status of sysexits.h."""
     status = run(arguments)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
     if threading.active_count() == 1:
-        # The interpreter would take apart what was imported, object by object, for 13 ms where Twisted was for 40; the
-        # kernel takes all of it back at once.
+        # The interpreter takes 13 ms (40 ms with Twisted) to free all imported objects one by one. The kernel frees
+        # them at once.
         run_exit_functions()
         end_process(status)
     sys.exit(status)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status; errors are told on stderr, in one line each."""
+    """Run a command and return its exit status. Errors go to stderr, one line each."""
     if ASKED_BY_A_SHELL in os.environ:
         from emailsys.cli.completion_answers import offer
 
@@ -153,7 +156,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def told_status(call: Callable[[], Any]) -> int:
-    """Call a command of click and return its exit status; errors are told on stderr, in one line each."""
+    """Call a click command and return its exit status. Errors go to stderr, one line each."""
     try:
         ended = call()
     except click.UsageError as error:
@@ -167,7 +170,7 @@ def told_status(call: Callable[[], Any]) -> int:
         click.echo("", err=True)
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # Who reads our output has had enough (`| head`): nothing is wrong, and nothing more can be said.
+        # The reader of our output has closed the pipe (`| head`). This is not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
     except Exception as error:
@@ -198,7 +201,8 @@ def _told(error: Exception) -> int:
     if os.environ.get("EMAILSYS_TRACEBACK"):
         raise error
     click.echo(
-        f"{PROGRAM}: unexpected {type(error).__name__}: {error} (EMAILSYS_TRACEBACK=1 shows where; please report it)",
+        f"{PROGRAM}: unexpected {type(error).__name__}: {error}. Please report it, with the output under "
+        "EMAILSYS_TRACEBACK=1",
         err=True,
     )
     return Exit.SOFTWARE

@@ -1,4 +1,4 @@
-"""The options that all commands share: --state and --config, addresses, --json; and how a refusal is told."""
+"""Options and parameter types that all commands share: --state, --config, --json, addresses; and refusals."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from emailsys.config.settings import Settings
 
 
-# In what click keeps of a command: the store that was told.
+# Key in the click context: the store that was already announced.
 _TOLD: Final = "emailsys.store"
 
 
 class Refused(click.ClickException):
-    """A command that cannot be carried out; the message says why and what to do."""
+    """The command cannot be carried out. The message says why and what to do."""
 
     def __init__(self, message: str, status: Exit = Exit.DATA) -> None:
         super().__init__(message)
         self.status = status
 
     def show(self, file: Any = None) -> None:
-        """One line on stderr."""
+        """Print one line to stderr."""
         click.echo(f"emailsys: {self.message}", err=True)
 
 
 class NoStore(Refused):
-    """There is no store: neither here nor with the daemon that runs."""
+    """There is no store: neither here nor in the running daemon."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, Exit.NO_INPUT)
@@ -48,7 +48,7 @@ class Places:
 
     state: StateChoice
     config: Path | None
-    # Whether the file was named, by --config or $EMAILSYS_CONFIG, and not looked for.
+    # Whether --config or $EMAILSYS_CONFIG named the file.
     is_named: bool = False
 
     @property
@@ -57,16 +57,16 @@ class Places:
         return self.state.folder
 
     def settings(self) -> Settings:
-        """What the configuration says.
+        """Read the configuration.
 
-        @raise ConfigError: it is wrong.
+        @raise ConfigError: the configuration is wrong.
         """
         from emailsys.config.loader import load
 
         return load(self.config, self.folder)
 
     def announce(self, url: str | None = None) -> None:
-        """Say on stderr which store is used, where it is not the default one: once in a command.
+        """Print to stderr which store is used if that is not the default one, once in a command.
 
         @param url: the `store.url` of the configuration in force.
         """
@@ -79,13 +79,17 @@ class Places:
 
 
 def places(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command --state and --config, and hand it the Places first."""
+    """Add --state and --config to a command; its first argument is the Places."""
 
-    @click.option("--state", metavar="DIR", help="State folder; else $EMAILSYS_STATE, else the default of this user.")
+    @click.option(
+        "--state",
+        metavar="DIR",
+        help="State folder. Default: $EMAILSYS_STATE, /var/lib/emailsys (root), ~/.local/state/emailsys (others).",
+    )
     @click.option(
         "--config",
         metavar="FILE",
-        help="Configuration; else $EMAILSYS_CONFIG, /etc/emailsys/emailsys.toml, DIR/emailsys.toml.",
+        help="Configuration. Default: the first of $EMAILSYS_CONFIG, /etc/emailsys/emailsys.toml, DIR/emailsys.toml.",
     )
     @wraps(function)
     def command(*arguments: Any, state: str | None, config: str | None, **options: Any) -> Any:
@@ -95,7 +99,7 @@ def places(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def choose_places(state: str | None, config: str | None) -> Places:
-    """The places, from the options and the environment."""
+    """Choose the places by the options and the environment."""
     choice = choose_state(state, os.environ, os.geteuid() == 0)
     is_named = bool(config or os.environ.get("EMAILSYS_CONFIG"))
     return Places(choice, find_config(config, os.environ, choice.folder), is_named)

@@ -1,4 +1,4 @@
-"""The exit statuses of every command, by the numbers of sysexits.h."""
+"""Exit statuses of all commands, numbered as in sysexits.h."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 
 
 class Exit(enum.IntEnum):
-    """How a command ended; `emailsys --help` lists these."""
+    """The exit status of a command."""
 
     OK = 0
     FAILED = 1
@@ -25,20 +25,21 @@ class Exit(enum.IntEnum):
     INTERRUPTED = 130
 
 
+# What `emailsys --help` says of each.
 MEANING: dict[Exit, str] = {
-    Exit.OK: "done",
-    Exit.FAILED: "it was tried and did not hold (try), is not known (trace), or is not as it should be (verify)",
+    Exit.OK: "success",
+    Exit.FAILED: "the check failed (try, verify), or nothing was found (trace)",
     Exit.USAGE: "the command line is wrong",
-    Exit.DATA: "what was asked for cannot be done with these domains and accounts, or with this message",
-    Exit.NO_INPUT: "the message, folder or file that was named is not there",
+    Exit.DATA: "the request cannot be carried out with these domains, accounts or messages",
+    Exit.NO_INPUT: "the store, or the message, folder or file that was named, does not exist",
     Exit.NO_USER: "the user or group to run as does not exist",
     Exit.UNAVAILABLE: "the daemon, a mail server or an address is not available, or the state folder is in use",
-    Exit.SOFTWARE: "a defect of emailsys; please report it",
-    Exit.OS: "the operating system refused",
-    Exit.CANNOT_CREATE: "the state folder or a file cannot be made",
-    Exit.IO: "reading or writing failed",
-    Exit.TEMPORARY: "the store is busy or full, or a mail server cannot be reached now; try again",
-    Exit.NO_PERMISSION: "not allowed for this user",
+    Exit.SOFTWARE: "unexpected exception in emailsys; please report it",
+    Exit.OS: "the operating system refused a request",
+    Exit.CANNOT_CREATE: "the state folder or a file cannot be created",
+    Exit.IO: "reading or writing a file failed",
+    Exit.TEMPORARY: "the store is busy or full, or a mail server cannot be reached now; try again later",
+    Exit.NO_PERMISSION: "this user does not have permission",
     Exit.CONFIG: "the configuration, the accounts or a certificate are wrong",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
 }

@@ -15,8 +15,8 @@ from emailsys.ops.requests import AliasAdd, AliasList, AliasRemove, AliasSet, Re
 
 _EXAMPLES: Final = """
 emailsys alias set sales@example.org alice@example.org bob@elsewhere.example
-emailsys alias set @example.org alice@example.org      the catch-all: names that nobody has
-emailsys alias add sales@example.org carol@example.org       one more
+emailsys alias set @example.org alice@example.org            the catch-all: mail for names that do not exist
+emailsys alias add sales@example.org carol@example.org       one more target
 emailsys alias list example.org
 emailsys alias remove sales@example.org bob@elsewhere.example
 emailsys alias remove sales@example.org
@@ -24,12 +24,12 @@ emailsys alias remove sales@example.org
 
 
 class NameType(click.ParamType[Address]):
-    """An address of this system, or @domain for its catch-all."""
+    """Parameter type: an address of this system, or @domain for its catch-all."""
 
     name = "name"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
-        """An Address, with an empty local part for a catch-all."""
+        """Return the Address; a catch-all has an empty local part."""
         if isinstance(value, str) and value.startswith("@"):
             if not is_domain(value[1:]):
                 self.fail(f"{value!r} names no domain", param, ctx)
@@ -42,7 +42,7 @@ NAME = NameType()
 
 @click.group(cls=Verbs, epilog=examples(_EXAMPLES))
 def alias() -> None:
-    """Set, list and remove aliases: names that stand for others, here or elsewhere."""
+    """Set, list and remove aliases: addresses whose mail goes to other addresses, on this system or elsewhere."""
 
 
 _name = click.argument("name", type=NAME)
@@ -50,8 +50,8 @@ _name = click.argument("name", type=NAME)
 
 def _change(where: Places, request: Request, as_json: bool) -> None:
     row = administer(where, request)
-    stands = f"{row['name']} stands for {', '.join(row['targets'])}" if row["targets"] else f"removed {row['name']}"
-    print_done(row, as_json, stands)
+    done = f"{row['name']} goes to {', '.join(row['targets'])}" if row["targets"] else f"removed {row['name']}"
+    print_done(row, as_json, done)
 
 
 def _add_command(name: str, kind: type[AliasSet | AliasAdd], text: str) -> None:
@@ -66,10 +66,8 @@ def _add_command(name: str, kind: type[AliasSet | AliasAdd], text: str) -> None:
         _change(where, kind(name, targets), as_json)
 
 
-_add_command(
-    "set", AliasSet, "Let NAME stand for all TARGETs, and no longer for what it stood for. @domain is its catch-all."
-)
-_add_command("add", AliasAdd, "Add TARGETs to those that NAME has.")
+_add_command("set", AliasSet, "Send mail for NAME to TARGETs only. @DOMAIN is the catch-all of a domain.")
+_add_command("add", AliasAdd, "Send mail for NAME to TARGETs, too.")
 
 
 @alias.command("remove")
@@ -78,7 +76,7 @@ _add_command("add", AliasAdd, "Add TARGETs to those that NAME has.")
 @as_json
 @places
 def remove(where: Places, name: Address, targets: tuple[Address, ...], as_json: bool) -> None:
-    """Let NAME no longer stand for TARGETs; without any, remove the alias."""
+    """Remove TARGETs from the alias NAME. Without any TARGET, remove the alias itself."""
     _change(where, AliasRemove(name, targets or None), as_json)
 
 
@@ -87,8 +85,8 @@ def remove(where: Places, name: Address, targets: tuple[Address, ...], as_json: 
 @as_json
 @places
 def list_(where: Places, domain: str | None, as_json: bool) -> None:
-    """List the aliases, of DOMAIN or of all."""
+    """List the aliases of DOMAIN, or of all domains."""
     rows = administer(where, AliasList(domain))
     if not as_json:
         rows = [{"name": row["name"], "targets": ", ".join(row["targets"])} for row in rows]
-    print_rows(rows, as_json, "no aliases yet: emailsys alias set NAME TARGET...")
+    print_rows(rows, as_json, "no aliases yet; add one with: emailsys alias set NAME TARGET...")

@@ -1,4 +1,4 @@
-"""The commands for certificates: make, show and renew those of the development CA, show those of the configuration."""
+"""The commands for certificates: create, renew and show those of the development CA, show the configured ones."""
 
 from __future__ import annotations
 
@@ -12,19 +12,31 @@ import click
 
 from emailsys import pki
 from emailsys.cli.active_config import in_force
-from emailsys.cli.command_group import Verbs
+from emailsys.cli.command_group import Verbs, examples
 from emailsys.cli.options import Places, Refused, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.config.exit_status import Exit
 
-#: Where the development CA lies, below the state folder.
+#: The folder of the development CA, in the state folder.
 CERTS_FOLDER: Final = "certs"
 
 
-@click.group(cls=Verbs, invoke_without_command=True)
+_EXAMPLES: Final = """
+emailsys certs init            create missing certificates, for the hostname of the configuration
+emailsys certs show            the development CA and the configured certificates, with their expiry
+emailsys certs renew
+emailsys certs recipe
+"""
+
+
+@click.group(cls=Verbs, epilog=examples(_EXAMPLES), invoke_without_command=True)
 @click.pass_context
 def certs(context: click.Context) -> None:
-    """Make and show the certificates of the development CA. Alone, it does what `certs init` does."""
+    """Create, renew and show certificates of the development CA. Without a command, do what `certs init` does.
+
+    The development CA is for tests: no other machine trusts it. For a public server, name certificates of a public
+    CA under [[tls.certificates]] in the configuration.
+    """
     if context.invoked_subcommand is None:
         context.invoke(init)
 
@@ -33,7 +45,7 @@ def certs(context: click.Context) -> None:
 @as_json
 @places
 def init(where: Places, as_json: bool) -> None:
-    """Make the CA and its server certificates as far as they are lacking or near their end, and show them."""
+    """Create the CA and its server certificates if they are missing or expire soon, and show them."""
     _ensure(where, as_json, renew=False)
 
 
@@ -41,7 +53,7 @@ def init(where: Places, as_json: bool) -> None:
 @as_json
 @places
 def renew(where: Places, as_json: bool) -> None:
-    """Issue the server certificates anew, before their time; CA and keys stay."""
+    """Issue new server certificates now. The CA and the keys stay the same."""
     _ensure(where, as_json, renew=True)
 
 
@@ -49,19 +61,19 @@ def renew(where: Places, as_json: bool) -> None:
 @as_json
 @places
 def show(where: Places, as_json: bool) -> None:
-    """Show the development CA, its server certificates and those that the configuration names."""
+    """Show the development CA, its server certificates and the certificates of the configuration."""
     where.announce()
     folder = where.folder / CERTS_FOLDER
     paths = [path for path in (folder / "ca.pem", *sorted(folder.glob("server-*.pem"))) if path.is_file()]
     paths += [files.chain for files in where.settings().tls.certificates]
     if not paths:
-        raise Refused("no certificates yet: emailsys certs init")
+        raise Refused("no certificates yet; create some with: emailsys certs init")
     _show(paths, as_json)
 
 
 @certs.command("recipe")
 def recipe() -> None:
-    """Print the recipe by which the development certificates are made, and on stderr where it lies."""
+    """Print the recipe of the development certificates; its path goes to stderr."""
     try:
         path = pki.recipe_path()
         text = path.read_text("utf-8")
@@ -73,7 +85,7 @@ def recipe() -> None:
 
 def _ensure(where: Places, as_json: bool, renew: bool) -> None:
     where.announce()
-    hostname, told = _hostname(where)
+    hostname, origin = _hostname(where)
     try:
         made = pki.ensure_development_ca(where.folder / CERTS_FOLDER, [hostname], renew=renew)
     except pki.PKIError as error:
@@ -81,20 +93,20 @@ def _ensure(where: Places, as_json: bool, renew: bool) -> None:
     for path in made.written:
         click.echo(f"emailsys: wrote {path}", err=True)
     if made.written:
-        click.echo("emailsys: a daemon that runs reads them at SIGHUP, and once a day", err=True)
-    click.echo(f"emailsys: for {hostname} and this machine's loopback names: {told}", err=True)
+        click.echo("emailsys: a running daemon reads them at SIGHUP, and once a day", err=True)
+    click.echo(f"emailsys: for {hostname} and this machine's loopback names: {origin}", err=True)
     _show([made.authority, *(files.chain for files in made.certificates)], as_json)
 
 
 def _hostname(where: Places) -> tuple[str, str]:
-    """The name that server certificates have to bear, and in words where it is from."""
-    where, whose = in_force(where)
+    """Return the name for server certificates, and a description of its origin."""
+    where, origin = in_force(where)
     settings = where.settings()
     if settings.tls.certificates:
-        whose += "; the daemon serves the certificates that it names, not these"
+        origin += "; the daemon serves the certificates that it names, not these"
     elif where.config is None:
-        whose += "; --config FILE names one"
-    return settings.hostname, f"from {whose}"
+        origin += "; --config FILE names one"
+    return settings.hostname, f"from {origin}"
 
 
 def _show(paths: Sequence[Path], as_json: bool) -> None:
@@ -122,7 +134,7 @@ def _as_text(facts: pki.CertificateFacts, now: datetime) -> str:
     rows = (
         ("subject", facts.subject),
         ("issuer", facts.issuer),
-        ("names", ", ".join(facts.names) or "none: it is an authority"),
+        ("names", ", ".join(facts.names) or "none: this is a CA"),
         ("key", facts.key),
         ("valid", f"{facts.not_before:%Y-%m-%d} to {facts.not_after:%Y-%m-%d} ({state})"),
         ("serial", facts.serial),

@@ -11,9 +11,10 @@ from emailsys.config.exit_status import Exit
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of SHELL.
+    """Print the completion script of SHELL. Save it where the shell looks for completions.
 
     \b
+    Examples:
     bash:  emailsys completion bash > ~/.local/share/bash-completion/completions/emailsys
     zsh:   emailsys completion zsh > ~/.zfunc/_emailsys
     fish:  emailsys completion fish > ~/.config/fish/completions/emailsys.fish

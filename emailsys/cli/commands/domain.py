@@ -19,14 +19,14 @@ from emailsys.ops.requests import DomainAdd, DomainList, DomainQuota, DomainRemo
 _EXAMPLES: Final = """
 emailsys domain add example.org --postmaster alice@example.org
 emailsys domain list
-emailsys domain quota example.org 50GiB          all maildrops of the domain together; none lifts it
+emailsys domain quota example.org 50GiB          all its maildrops together; `none` removes the quota
 emailsys domain remove example.org
 """
 
 
 @click.group(cls=Verbs, epilog=examples(_EXAMPLES))
 def domain() -> None:
-    """Add, list and remove domains: those whose mail belongs to this system."""
+    """Add, list and remove the domains for which this system receives mail."""
 
 
 @domain.command("add")
@@ -35,38 +35,41 @@ def domain() -> None:
     "--postmaster",
     type=ADDRESS,
     metavar="ADDRESS",
-    help="Who gets the mail for postmaster and abuse at this domain; asked for on a terminal.",
+    help="Receives the mail for postmaster and abuse at this domain. On a terminal, you are asked for it.",
 )
 @as_json
 @places
 def add(where: Places, name: str, postmaster: Address | None, as_json: bool) -> None:
     """Add a domain, with its addresses postmaster and abuse (RFC 5321 §4.5.1, RFC 2142).
 
-    Where there is no store yet, one is made, as by `emailsys init`.
+    If there is no store yet, this creates one, as `emailsys init` does.
     """
     if not is_mail_domain(name):
-        raise click.BadParameter(f"{name!r} is no domain; such are example.org, grün.example", param_hint="'NAME'")
+        raise click.BadParameter(
+            f"{name!r} is not a domain name; examples: example.org, grün.example", param_hint="'NAME'"
+        )
     if postmaster is None:
         if not sys.stdin.isatty():
             raise Refused(
-                f"postmaster@{name} and abuse@{name} need someone who reads them: give --postmaster ADDRESS", Exit.USAGE
+                f"somebody must read the mail for postmaster@{name} and abuse@{name}: add --postmaster ADDRESS",
+                Exit.USAGE,
             )
-        question = f"Who reads mail to postmaster@{name} and abuse@{name}?"
+        question = f"Address that receives mail for postmaster@{name} and abuse@{name}:"
         postmaster = click.prompt(question, type=ADDRESS, prompt_suffix=" ")
     administer(where, DomainAdd(name, postmaster))
     added = {"name": name, "postmaster": str(postmaster)}
-    print_done(added, as_json, f"added {name}; postmaster and abuse go to {postmaster}")
+    print_done(added, as_json, f"added {name}; mail for postmaster and abuse goes to {postmaster}")
 
 
 @domain.command("list")
 @as_json
 @places
 def list_(where: Places, as_json: bool) -> None:
-    """List the domains, in the order in which they were added, with what their maildrops hold together."""
+    """List the domains in the order in which they were added, with the size of their mail and their quota."""
     rows = administer(where, DomainList())
     if not as_json:
         rows = [{**row, "used": shown_share(row["used"])} for row in rows]
-    print_rows(rows, as_json, "no domains yet: emailsys domain add NAME")
+    print_rows(rows, as_json, "no domains yet; add one with: emailsys domain add NAME")
 
 
 @domain.command("remove")
@@ -74,7 +77,7 @@ def list_(where: Places, as_json: bool) -> None:
 @as_json
 @places
 def remove(where: Places, name: str, as_json: bool) -> None:
-    """Remove a domain; refused while it has users."""
+    """Remove a domain. The domain must not have users."""
     administer(where, DomainRemove(name))
     print_done({"removed": name}, as_json, f"removed {name}")
 
@@ -85,7 +88,7 @@ def remove(where: Places, name: str, as_json: bool) -> None:
 @as_json
 @places
 def quota(where: Places, name: str, size: str, as_json: bool) -> None:
-    """Bound all maildrops of a domain together: SIZE such as 50GiB, or `none`."""
+    """Limit the mail in all maildrops of a domain together. SIZE is a size such as 50GiB, or `none`."""
     octets = quota_octets(size)
     administer(where, DomainQuota(name, octets))
     print_done({"name": name, "quota": octets}, as_json, f"the quota of {name} is {size}")

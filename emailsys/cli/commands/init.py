@@ -1,4 +1,4 @@
-"""The command that makes a store."""
+"""The command `init`: create a store."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ emailsys init --json | jq .made
 @as_json
 @places
 def init(where: Places, as_json: bool) -> None:
-    """Make an empty store where there is none; nothing happens to one that is there.
+    """Create an empty store. If there is a store already, nothing changes.
 
-    The daemon makes no store by itself: a disk that is not mounted would look like a new system, and all its mail
-    would bounce. Until there is a store the daemon puts mail off with 451, and it serves a new one at once. `emailsys
-    domain add` makes a store, too.
+    The daemon never creates a store by itself: if a disk is not mounted, an empty store would make all mail bounce.
+    Without a store, the daemon answers 451 and senders try again later. It uses a new store at once. `emailsys domain
+    add` creates a store, too.
     """
     answer = by_daemon(where, Init())
     made = _make(where) if answer is None else result_of(answer)
     if made["made"]:
-        told = f"made an empty store, {made['store']}; it takes mail from the first domain on: emailsys domain add NAME"
+        done = f"created an empty store, {made['store']}; now add a domain: emailsys domain add NAME"
     else:
-        told = f"there is a store already, {made['store']}; nothing was changed"
-    print_done(made, as_json, told)
+        done = f"there is a store already, {made['store']}; nothing was changed"
+    print_done(made, as_json, done)
 
 
 def _make(where: Places) -> dict[str, Any]:

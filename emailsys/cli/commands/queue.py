@@ -1,4 +1,4 @@
-"""The commands for the queue: what waits for other hosts, and what an operator does about it."""
+"""The commands for the queue of outbound mail: list, show, retry, hold, release, drop, forecast."""
 
 from __future__ import annotations
 
@@ -22,38 +22,46 @@ from emailsys.operations import QueueChange, RowState
 from emailsys.ops.requests import QueueChangeRows, QueueList, QueueSummary, Trace
 
 _EXAMPLES: Final = """
-emailsys queue summary                          how much waits, by recipient domain
-emailsys queue list --domain example.org        what waits for one domain, and why
+emailsys queue summary                          how much mail waits, by recipient domain
+emailsys queue list --domain example.org        mail that waits for one domain, and why
 emailsys queue list --older-than 4h --status waiting
-emailsys queue show 0d1x2y3z4a5b6c              one message with all that happened
-emailsys queue retry --domain example.org       try again now: the host is back
-emailsys queue hold --sender news@example.net   stop a flood; release lets it go on
-emailsys queue release --all                    what is held is tried again, now
-emailsys queue drop 0d1x2y3z4a5b6c              throw a message away; nobody is told
-emailsys queue forecast --host-down 3h          what the schedule would do
+emailsys queue show 0d1x2y3z4a5b6c              one message with its history
+emailsys queue retry --domain example.org       try again now, for example when the host is back
+emailsys queue hold --sender news@example.net   stop a flood; `release` resumes it
+emailsys queue release --all                    try held mail again, now
+emailsys queue drop 0d1x2y3z4a5b6c              discard a message without a bounce
+emailsys queue forecast --host-down 3h          attempts, warning and bounce for a host that is down for 3 hours
 """
 
 
 @click.group(cls=Verbs, epilog=examples(_EXAMPLES))
 def queue() -> None:
-    """Show and change the queue: mail that waits for other hosts."""
+    """Show and change the queue: outbound mail that waits for delivery."""
 
 
 _STATES: Final = tuple(state.value for state in RowState)
 
 
 def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that choose rows, and hand it the request's fields as `chosen`."""
+    """Add the options that choose rows to a command; it receives the fields of the request as `chosen`."""
 
     @click.argument("ids", nargs=-1, metavar="[QUEUE_ID]...")
-    @click.option("--domain", metavar="NAME", default="", help="Recipients in that domain.")
-    @click.option("--sender", metavar="ADDRESS", default="", help="From that address or domain; <> for bounces.")
+    @click.option("--domain", metavar="NAME", default="", help="Only recipients in this domain.")
+    @click.option(
+        "--sender", metavar="ADDRESS", default="", help="Only mail from this address or domain; <> means bounces."
+    )
     @click.option(
         "--status",
         type=click.Choice(_STATES),
-        help="Rows in that state; leased: it is being sent. (--state is the folder.)",
+        help="Only rows in this state; leased means that delivery is in progress. (--state names the folder.)",
     )
-    @click.option("--older-than", type=DURATION, metavar="TIME", default=0.0, help="Accepted that long ago: 90m, 4h.")
+    @click.option(
+        "--older-than",
+        type=DURATION,
+        metavar="TIME",
+        default=0.0,
+        help="Only mail accepted at least this long ago: 90m, 4h.",
+    )
     @wraps(function)
     def command(
         *arguments: Any,
@@ -65,8 +73,10 @@ def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
         **options: Any,
     ) -> Any:
         if options.get("state") in _STATES:
-            # --state is the state folder, in each command of the program.
-            raise click.UsageError(f"--state names the state folder; rows by their state: --status {options['state']}")
+            # In every command, --state is the state folder.
+            raise click.UsageError(
+                f"--state names the state folder. To choose rows by their state, use --status {options['state']}"
+            )
         chosen = {
             "queue_ids": ids,
             "domain": domain,
@@ -81,18 +91,20 @@ def _filters(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @queue.command("list")
 @_filters
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 100_000), help="At most so many rows.")
+@click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(1, 100_000), help="Maximum number of rows."
+)
 @as_json
 @places
 def list_(where: Places, chosen: dict[str, Any], limit: int, as_json: bool) -> None:
-    """List recipients that wait, in the order in which their mail was accepted."""
+    """List the recipients in the queue, in the order in which their mail was accepted."""
     rows = administer(where, QueueList(**chosen, limit=limit))
     if as_json:
         print_json(rows)
         return
-    print_rows([_listed(row) for row in rows], False, "nothing waits that fits")
+    print_rows([_listed(row) for row in rows], False, "no row of the queue matches")
     if len(rows) == limit:
-        click.echo(f"only the first {limit} are shown; --limit N shows more", err=True)
+        click.echo(f"only the first {limit} rows are shown; --limit N shows more", err=True)
 
 
 def _listed(row: dict[str, Any]) -> dict[str, Any]:
@@ -114,12 +126,12 @@ def _listed(row: dict[str, Any]) -> dict[str, Any]:
 @as_json
 @places
 def show(where: Places, queue_id: str, as_json: bool) -> None:
-    """Show one message of the queue: its recipients that wait, and all that happened to it."""
+    """Show one message of the queue: its recipients that wait, and its history."""
     rows = administer(where, QueueList((queue_id,), limit=1000))
     lives = administer(where, Trace(queue_id, 1))["lives"]
     if not rows:
-        known = "; it is not in the queue any more: emailsys trace " + queue_id if lives else ""
-        raise Refused(f"no message {queue_id} waits{known}")
+        known = f"; its history is known: emailsys trace {queue_id}" if lives else ""
+        raise Refused(f"no message {queue_id} is in the queue{known}")
     if as_json:
         print_json({"waiting": rows, "life": lives[0] if lives else None})
         return
@@ -133,7 +145,7 @@ def show(where: Places, queue_id: str, as_json: bool) -> None:
 @as_json
 @places
 def summary(where: Places, as_json: bool) -> None:
-    """Show how much waits, by recipient domain, the most first."""
+    """Show how much mail waits, by recipient domain, the most first."""
     rows = administer(where, QueueSummary())
     if not as_json:
         rows = [{**row, "oldest": shown_time(row["oldest"]), "due": shown_time(row["due"])} for row in rows]
@@ -141,57 +153,57 @@ def summary(where: Places, as_json: bool) -> None:
 
 
 def _add_change(change: str, done: str, text: str, warning: str = "") -> None:
-    """Give the group a command that changes the rows it is told.
+    """Add a command to the group that changes the chosen rows.
 
-    @param done: what has been done to them, for the last line.
-    @param warning: what is to be confirmed before, on a terminal or by --yes; "" for none.
+    @param done: the participle for the last line.
+    @param warning: the warning to confirm, on a terminal or with --yes; "" for none.
     """
 
     @_filters
-    @click.option("--all", "everything", is_flag=True, help="All of the queue.")
+    @click.option("--all", "everything", is_flag=True, help="Every row of the queue.")
     @as_json
     @places
     def command(where: Places, chosen: dict[str, Any], everything: bool, as_json: bool, yes: bool = False) -> None:
         if not everything and not any(chosen.values()):
-            raise click.UsageError("Say which: QUEUE_IDs, --domain, --sender, --status, --older-than, or --all.")
+            raise click.UsageError("Choose rows: QUEUE_IDs, --domain, --sender, --status, --older-than, or --all.")
         if warning and not yes:
             if not sys.stdin.isatty():
-                raise Refused(f"{warning} Say --yes", Exit.USAGE)
+                raise Refused(f"{warning} Confirm with --yes", Exit.USAGE)
             click.confirm(f"{warning} {change.capitalize()} it?", abort=True, err=True)
         answer = administer(where, QueueChangeRows(**chosen, change=QueueChange(change)))
         count = answer["changed"]
         print_done(answer, as_json, f"{count} {'recipient' if count == 1 else 'recipients'} {done}")
 
     if warning:
-        command = click.option("--yes", is_flag=True, help="Do not ask.")(command)
+        command = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")(command)
     queue.command(change, help=text)(command)
 
 
-_add_change("retry", "due now", "Try again now what waits for its next attempt.")
-_add_change("hold", "held", "Try no more until it is released. What is being sent at this moment ends first.")
-_add_change("release", "released", "Let what is held be tried again, now.")
+_add_change("retry", "due now", "Try again now instead of at the next scheduled attempt.")
+_add_change("hold", "held", "Stop attempts until the rows are released. A delivery in progress is not interrupted.")
+_add_change("release", "released", "Release held rows and try them again now.")
 _add_change(
     "drop",
     "dropped",
-    "Throw mail away. Neither sender nor recipient is told; the ledger keeps that it was dropped.",
-    "Dropped mail does not come back, and nobody is told.",
+    "Discard mail. No bounce is sent; the history of the message records that it was dropped.",
+    "Dropped mail cannot be restored, and its sender gets no bounce.",
 )
 
 
 @queue.command("forecast")
-@click.option("--host-down", type=DURATION, metavar="TIME", required=True, help="How long the host stays away: 3h, 6d.")
+@click.option("--host-down", type=DURATION, metavar="TIME", required=True, help="How long the host is down: 3h, 6d.")
 @as_json
 @places
 def forecast(where: Places, host_down: float, as_json: bool) -> None:
-    """Show what would happen to a message accepted now for a host that is down: attempts, warning, bounce.
+    """Show the attempts, the warning and the bounce for a message accepted now if its host is down for TIME.
 
-    It is the real schedule with the settings in force, run ahead of time without its jitter.
+    This is the real schedule with the settings in force, without its random jitter.
     """
     from emailsys.cli.active_config import in_force
     from emailsys.delivery.schedule import forecast as foretell
 
-    where, whose = in_force(where)
-    click.echo(f"emailsys: by {whose}", err=True)
+    where, origin = in_force(where)
+    click.echo(f"emailsys: by {origin}", err=True)
     began = datetime.now(UTC).replace(microsecond=0)
     settings = where.settings().queue
     steps = [

@@ -1,4 +1,4 @@
-"""The commands for routes: which way mail leaves."""
+"""The commands for routes of outbound mail."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from emailsys.mail.next_hop import TLSPolicy
 from emailsys.ops.requests import RouteExplain, RouteList, RouteRemove, RouteSet
 
 _EXAMPLES: Final = """
-emailsys route set smtp.provider.example --port 587 --tls verified --username me   all mail, by a smart host
+emailsys route set smtp.provider.example --port 587 --tls verified --username me   all mail, through a smart host
 emailsys route set mx.partner.example --to partner.example                         mail for one domain
 emailsys route set out.example --from news.example                                 mail from one domain
 emailsys route list
@@ -29,11 +29,13 @@ emailsys route remove --to partner.example
 
 @click.group(cls=Verbs, epilog=examples(_EXAMPLES))
 def route() -> None:
-    """Set, list, remove and explain routes: mail that goes to a named host, not by MX."""
+    """Set, list, remove and explain routes: mail that goes to a named host instead of the MX hosts of its domain."""
 
 
-_to = click.option("--to", "recipient_domain", metavar="DOMAIN", default="", help="Mail for that domain.")
-_from = click.option("--from", "sender_domain", metavar="DOMAIN", default="", help="Mail from that domain.")
+_to = click.option(
+    "--to", "recipient_domain", metavar="DOMAIN", default="", help="Only mail for this recipient domain."
+)
+_from = click.option("--from", "sender_domain", metavar="DOMAIN", default="", help="Only mail from this sender domain.")
 
 
 @route.command("set")
@@ -46,18 +48,22 @@ _from = click.option("--from", "sender_domain", metavar="DOMAIN", default="", he
     type=click.Choice([policy.value for policy in TLSPolicy]),
     default=TLSPolicy.OPPORTUNISTIC.value,
     show_default=True,
-    help="verified: no mail without TLS to a host whose certificate bears its name.",
+    help="opportunistic: TLS if offered; required: no mail without TLS; verified: TLS with a valid certificate.",
 )
-@click.option("--implicit-tls", is_flag=True, help="TLS from the first octet on, as on port 465.")
-@click.option("--certificate-name", metavar="NAME", default="", help="What its certificate must say, else HOST.")
-@click.option("--username", metavar="NAME", default="", help="Log in there; the password is asked for.")
+@click.option("--implicit-tls", is_flag=True, help="Start TLS with the first octet, as on port 465.")
+@click.option(
+    "--certificate-name", metavar="NAME", default="", help="The name that the certificate must have. Default: HOST."
+)
+@click.option(
+    "--username", metavar="NAME", default="", help="Log in to HOST with this name; you are asked for the password."
+)
 @password_options
 @as_json
 @places
 def set_(where: Places, host: str, username: str, source: Source, as_json: bool, **options: Any) -> None:
-    """Send mail to HOST: that for a domain, that from a domain, or without --to and --from all of it.
+    """Send outbound mail to HOST: mail for a domain (--to), from a domain (--from), or all mail.
 
-    The password goes into the store as it is. A route of the configuration names a file instead (password_file).
+    The store keeps the password in clear text. A route in the configuration names a file instead (password_file).
     """
     password = ask_password(source, Address(username, host)) if username else ""
     options["tls"] = TLSPolicy(options["tls"])
@@ -68,7 +74,7 @@ def set_(where: Places, host: str, username: str, source: Source, as_json: bool,
 
 
 def settings_of(row: dict[str, Any]) -> RouteSettings:
-    """A route of the store, from the answer that has it, as the configuration would say it."""
+    """Return a route of the store, as listed in an answer, as settings."""
     return RouteSettings(
         host=row["host"],
         port=row["port"],
@@ -89,9 +95,9 @@ def _which(to: str, sender: str) -> str:
 @as_json
 @places
 def list_(where: Places, as_json: bool) -> None:
-    """List the routes of the store; those of the configuration file are shown by `emailsys config show`."""
+    """List the routes of the store. `emailsys config show` shows those of the configuration file."""
     rows = administer(where, RouteList())
-    print_rows(rows, as_json, "no routes: mail for others goes by MX")
+    print_rows(rows, as_json, "no routes: outbound mail goes to the MX hosts of its domain")
 
 
 @route.command("remove")
@@ -100,7 +106,7 @@ def list_(where: Places, as_json: bool) -> None:
 @as_json
 @places
 def remove(where: Places, recipient_domain: str, sender_domain: str, as_json: bool) -> None:
-    """Remove the route for these domains; without --to and --from the one for all mail."""
+    """Remove the route for these domains; without --to and --from, the route for all mail."""
     administer(where, RouteRemove(recipient_domain, sender_domain))
     removed = {"removed": {"to": recipient_domain or None, "from": sender_domain or None}}
     print_done(removed, as_json, f"removed the route for {_which(recipient_domain, sender_domain)}")
@@ -108,11 +114,11 @@ def remove(where: Places, recipient_domain: str, sender_domain: str, as_json: bo
 
 @route.command("explain")
 @click.argument("address", type=ADDRESS)
-@click.option("--from", "sender", type=ADDRESS, metavar="ADDRESS", help="The sender: routes may depend on its domain.")
+@click.option("--from", "sender", type=ADDRESS, metavar="ADDRESS", help="The sender; routes may depend on its domain.")
 @as_json
 @places
 def explain(where: Places, address: Address, sender: Address | None, as_json: bool) -> None:
-    """Tell step by step where mail for ADDRESS would go now, and why."""
+    """Explain step by step where mail for ADDRESS would go now, and why."""
     found = administer(where, RouteExplain(address, sender))
     if as_json:
         print_json(found)
@@ -123,4 +129,4 @@ def explain(where: Places, address: Address, sender: Address | None, as_json: bo
         login = f", logged in as {hop['login']}" if hop["login"] else ""
         click.echo(f"{hop['recipient']} goes to {hop['next_hop']} (TLS {hop['tls']}{login}): {hop['why']}")
     if not found["routes"]:
-        click.echo("it would be refused: 550 5.1.1")
+        click.echo("mail for this address would be refused: 550 5.1.1")

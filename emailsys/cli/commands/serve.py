@@ -1,4 +1,4 @@
-"""The command `serve`: the daemon in the foreground, with its log on stderr."""
+"""The command `serve`: the daemon in the foreground, logging to stderr."""
 
 from __future__ import annotations
 
@@ -6,18 +6,31 @@ import sys
 
 import click
 
+from emailsys.cli.command_group import examples
 
-@click.command()
-@click.option("--state", metavar="DIR", help="State folder; else $EMAILSYS_STATE, else the default of this user.")
+_EXAMPLES = """
+emailsys serve                                   loopback only, ports 2525, 2587, 2465, 2110 and 2995
+emailsys serve --config /etc/emailsys/emailsys.toml
+emailsys serve --state /srv/mail --config test.toml
+"""
+
+
+@click.command(epilog=examples(_EXAMPLES))
+@click.option(
+    "--state",
+    metavar="DIR",
+    help="State folder. Default: $EMAILSYS_STATE, /var/lib/emailsys (root), ~/.local/state/emailsys (others).",
+)
 @click.option(
     "--config",
     metavar="FILE",
-    help="Configuration; else $EMAILSYS_CONFIG, /etc/emailsys/emailsys.toml, DIR/emailsys.toml.",
+    help="Configuration. Default: the first of $EMAILSYS_CONFIG, /etc/emailsys/emailsys.toml, DIR/emailsys.toml.",
 )
 def serve(state: str | None, config: str | None) -> None:
-    """Run the daemon in the foreground and log to stderr, until SIGTERM or Ctrl-C.
+    """Run the daemon in the foreground until SIGTERM or Ctrl-C. It logs to stderr.
 
-    `twistd emailsys` takes the same options and does the same in the background. SIGHUP reads renewed certificates.
+    `twistd emailsys` takes the same options and runs the daemon in the background. SIGHUP makes the daemon read
+    renewed certificates and reopen its mail log.
     """
     from emailsys.tap import install_reactor
 

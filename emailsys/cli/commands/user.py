@@ -1,4 +1,4 @@
-"""The commands for the accounts of a domain."""
+"""The commands for accounts."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from emailsys.mail.address import Address
 from emailsys.ops.requests import UserAdd, UserEnabled, UserList, UserPassword, UserQuota, UserRemove
 
 _EXAMPLES: Final = """
-emailsys user add alice@example.org                                       asks for the password
+emailsys user add alice@example.org                                       you are asked for the password
 emailsys user add bob@example.org --password-stdin < file
 emailsys user add carol@example.org --password-command 'pass show mail/carol'
 emailsys user list example.org
 emailsys user password alice@example.org
-emailsys user quota bob@example.org 2GiB                                  none lifts it; default: the configuration's
+emailsys user quota bob@example.org 2GiB                                  or `none`, or `default`
 emailsys user disable bob@example.org                                     no login; mail is still received
 emailsys user enable bob@example.org
-emailsys user remove bob@example.org --purge                              with the mail in the maildrop
+emailsys user remove bob@example.org --purge                              also the mail in the maildrop
 """
 
 
 @click.group(cls=Verbs, epilog=examples(_EXAMPLES))
 def user() -> None:
-    """Add, list, change and remove accounts: each has a login and a maildrop."""
+    """Add, list, change and remove accounts. Each account has a login and a maildrop."""
 
 
 @user.command("add")
@@ -40,9 +40,9 @@ def user() -> None:
 @as_json
 @places
 def add(where: Places, address: Address, source: Source, as_json: bool) -> None:
-    """Add an account. The password is asked for, or read by one of the options; never an argument."""
+    """Add an account. You are asked for its password, or name a source for it; it is never an argument."""
     if source.asks:
-        # Nobody wants to type a password twice for a domain that is not there.
+        # Check the domain before the user types a password twice.
         administer(where, UserList(address.domain))
     credentials = credentials_of(ask_password(source, address))
     administer(where, UserAdd(address, credentials))
@@ -54,20 +54,20 @@ def add(where: Places, address: Address, source: Source, as_json: bool) -> None:
 @as_json
 @places
 def list_(where: Places, domain: str | None, as_json: bool) -> None:
-    """List the accounts, of DOMAIN or of all, with what their maildrops hold and how full they are."""
+    """List the accounts of DOMAIN, or of all domains, with the size of their mail and their quota."""
     rows = administer(where, UserList(domain))
     if not as_json:
         rows = [{**row, "used": shown_share(row["used"])} for row in rows]
-    print_rows(rows, as_json, "no users yet: emailsys user add ADDRESS")
+    print_rows(rows, as_json, "no users yet; add one with: emailsys user add ADDRESS")
 
 
 @user.command("remove")
 @click.argument("address", type=ADDRESS)
-@click.option("--purge", is_flag=True, help="Remove the mail in the maildrop, too; there is no way back.")
+@click.option("--purge", is_flag=True, help="Also delete the mail in the maildrop. This cannot be undone.")
 @as_json
 @places
 def remove(where: Places, address: Address, purge: bool, as_json: bool) -> None:
-    """Remove an account; refused while its maildrop has mail, unless --purge is given."""
+    """Remove an account. If its maildrop has mail, --purge is required."""
     administer(where, UserRemove(address, purge))
     print_done({"removed": str(address)}, as_json, f"removed {address}")
 
@@ -78,7 +78,7 @@ def remove(where: Places, address: Address, purge: bool, as_json: bool) -> None:
 @as_json
 @places
 def password(where: Places, address: Address, source: Source, as_json: bool) -> None:
-    """Change the password of an account; the old one stops working at once."""
+    """Change the password of an account. The old password stops working at once."""
     credentials = credentials_of(ask_password(source, address))
     administer(where, UserPassword(address, credentials))
     print_done({"address": str(address)}, as_json, f"changed the password of {address}")
@@ -95,10 +95,10 @@ def _switch(enabled: bool, done: str) -> Callable[..., Any]:
     return command
 
 
-user.command("disable", help="Forbid an account to log in; its mail is still received and kept.")(
+user.command("disable", help="Forbid the login of an account. Its mail is still received and kept.")(
     _switch(False, "disabled")
 )
-user.command("enable", help="Let a disabled account log in again.")(_switch(True, "enabled"))
+user.command("enable", help="Allow the login of a disabled account again.")(_switch(True, "enabled"))
 
 
 @user.command("quota")
@@ -107,7 +107,10 @@ user.command("enable", help="Let a disabled account log in again.")(_switch(True
 @as_json
 @places
 def quota(where: Places, address: Address, size: str, as_json: bool) -> None:
-    """Bound the maildrop of an account: SIZE such as 2GiB, `none`, or `default` for what the configuration says."""
+    """Limit the mail in the maildrop of an account.
+
+    SIZE is a size such as 2GiB, `none`, or `default` for store.default_quota of the configuration.
+    """
     octets = quota_octets(size)
     administer(where, UserQuota(address, octets))
     print_done({"address": str(address), "quota": octets}, as_json, f"the quota of {address} is {size}")

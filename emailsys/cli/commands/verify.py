@@ -1,4 +1,4 @@
-"""The command that checks the ledger and the bodies over the whole store."""
+"""The command `verify`: check the ledger and the bodies of the whole store."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from emailsys.config.exit_status import Exit
 from emailsys.mail.quantities import shown_size
 from emailsys.ops.requests import Verify
 
-# Seconds of one request: the daemon goes on with its mail in any case, this is for the progress on the screen.
+# Seconds of one request, so that progress can be shown. The daemon handles mail meanwhile.
 _PART = 2.0
 _EXAMPLES = """
-emailsys verify                    beside the daemon, or while none runs
+emailsys verify                    works with and without a running daemon
 emailsys verify --json | jq .flaws
 """
-# Flaws that are shown one by one.
+# Flaws that are printed.
 _SHOWN = 100
 
 
@@ -29,9 +29,9 @@ _SHOWN = 100
 @as_json
 @places
 def verify(where: Places, as_json: bool) -> int:
-    """Check that every accepted recipient is in exactly one place, and every body is what was accepted.
+    """Check that every accepted recipient is in exactly one place and that every body is unchanged.
 
-    It runs beside the daemon, in short steps. The exit status is 1 where something is wrong.
+    The check runs in short steps while the daemon works. The exit status is 1 if it finds a flaw.
     """
     cursor: str | None = None
     messages, octets = 0, 0
@@ -54,14 +54,14 @@ def verify(where: Places, as_json: bool) -> int:
         print_json(report)
     else:
         counted = "1 message" if messages == 1 else f"{messages} messages"
-        click.echo(f"{counted}; bodies of {octets} octets read and compared with their digests")
+        click.echo(f"{counted}; {octets} octets of bodies read and compared with their digests")
         for place, count in sorted(recipients.items()):
             click.echo(f"  {count:>8}  {_PLACES.get(place, place)}")
         for flaw in flaws[:_SHOWN]:
             click.echo(f"FLAW {flaw['queue_id']}: {flaw['what']}")
         if len(flaws) > _SHOWN:
-            click.echo(f"and {len(flaws) - _SHOWN} more: --json has all")
-        click.echo("all is well" if not flaws else f"{len(flaws)} flaws")
+            click.echo(f"and {len(flaws) - _SHOWN} more; --json prints all")
+        click.echo("no flaws found" if not flaws else f"{len(flaws)} flaws")
     return Exit.FAILED if flaws else Exit.OK
 
 

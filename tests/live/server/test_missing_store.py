@@ -88,7 +88,7 @@ class MissingStoreTests(SynchronousTestCase):
         shutil.rmtree(self.daemon.state)
         self.daemon.start()
         self.assert_all_wait()
-        self.assertIn("made an empty store", self.command("init"))
+        self.assertIn("created an empty store", self.command("init"))
         self.assertIn("there is a store already", self.command("init"))
         self.assert_all_wait()
         self.assertIn("no domain has been added", self.command("status", status=69))

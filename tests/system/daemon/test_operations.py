@@ -151,7 +151,7 @@ class OperationsTests(TestCase):
         ):
             self.assertIn(words, text)
         self.assertEqual(json.loads(await self.away(show, "status", "--json"))["daemon"]["pid"], os.getpid())
-        self.assertIn("all is well", await self.away(show, "verify"))
+        self.assertIn("no flaws found", await self.away(show, "verify"))
         self.assertIn("put into the maildrop", await self.away(show, "trace", "ann@example.test"))
 
     async def test_routing_is_explained_as_the_daemon_does_it(self) -> None:

@@ -138,14 +138,16 @@ class ProgramTests(Case):
     def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(self) -> None:
         """Status 64."""
         self.assertIn("Did you mean 'user'?", self.refused(Exit.USAGE, "usr"))
-        self.assertIn("There are: mail, try, serve", self.refused(Exit.USAGE, "zzz"))
+        self.assertIn("Commands: mail, try, serve", self.refused(Exit.USAGE, "zzz"))
         self.refused(Exit.USAGE, "--nonsense")
         self.refused(Exit.USAGE, "user", "nonsense")
 
     def test_an_option_before_its_command_is_told_where_it_belongs(self) -> None:
         """`emailsys --state DIR queue list`, as many programs take it."""
         err = self.refused(Exit.USAGE, "--state", "x", "queue", "list")
-        self.assertIn("No such option '--state'. Options of a command stand behind it: emailsys COMMAND --state", err)
+        self.assertIn(
+            "No such option '--state'. Write the options of a command behind it: emailsys COMMAND --state", err
+        )
 
     def test_the_process_ends_with_the_status_and_all_that_was_printed(self) -> None:
         """main is what the console program calls; it ends the process at once."""
@@ -227,9 +229,9 @@ class AccountTests(Case):
     def test_a_question_is_asked_only_where_its_answer_can_be_used(self) -> None:
         """A mistyped domain is told before anybody is asked for a postmaster or, twice, for a password."""
         err = self.refused(Exit.USAGE, "domain", "add", "exa mple", typed="alice@example.org\n")
-        self.assertIn("'exa mple' is no domain", err)
+        self.assertIn("'exa mple' is not a domain name", err)
         err = self.refused(Exit.USAGE, "domain", "add", "127.0.0.1", "--postmaster", "ann@127.0.0.1")
-        self.assertIn("'127.0.0.1' is no domain; such are example.org", err)
+        self.assertIn("'127.0.0.1' is not a domain name; examples: example.org", err)
         self.fine("init")
         err = self.refused(Exit.DATA, "user", "add", "alice@exmple.org", typed="")
         self.assertIn("there is no domain exmple.org", err)

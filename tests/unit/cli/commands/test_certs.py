@@ -104,7 +104,9 @@ class CertsCommandTests(SynchronousTestCase):
 
     def test_show_without_certificates_says_how_to_make_them(self) -> None:
         """And makes none."""
-        self.assertEqual(self.refused("show"), (Exit.DATA, "no certificates yet: emailsys certs init"))
+        self.assertEqual(
+            self.refused("show"), (Exit.DATA, "no certificates yet; create some with: emailsys certs init")
+        )
         self.assertFalse(self.folder.exists())
 
     def test_a_damaged_authority_is_told_in_one_line(self) -> None:

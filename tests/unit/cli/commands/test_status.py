@@ -43,7 +43,8 @@ class StatusTests(Case):
             listener = bind_control(self.state)
             listener.setblocking(True)
             with listener:
-                for result in (DAEMON, []):
+                results: tuple[Any, ...] = (DAEMON, [])
+                for result in results:
                     connection, _ = listener.accept()
                     with connection:
                         connection.makefile("rb").readline()
