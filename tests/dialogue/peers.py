@@ -1,4 +1,4 @@
-"""The far ends of connections that scripts are played over: in memory, and over a real socket."""
+"""Clients that play scripts: over a connection in memory, and over a real socket."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOOPBACK_6 = IPv6Address("TCP", "::1", 40000)
 
 
 class MemoryHandle(SSL.Connection):
-    """What a TLS transport gives for its OpenSSL connection, as far as we ask it."""
+    """The OpenSSL connection of a TLS transport, with the methods that the server calls."""
 
     def __init__(self) -> None:
         """There is no connection behind it."""
@@ -43,7 +43,7 @@ class MemoryHandle(SSL.Connection):
 
 @implementer(ITLSTransport, ITCPTransport)
 class MemoryTransport(StringTransport):
-    """A transport in memory that notes what is asked of it; TLS is taken on trust, octets stay plain."""
+    """A transport in memory that records the calls to it. TLS is only pretended: octets stay plain."""
 
     def __init__(self, peer: IAddress = STRANGER, tls: bool = False) -> None:
         super().__init__(hostAddress=IPv4Address("TCP", "192.0.2.1", 25), peerAddress=peer, lenient=True)
@@ -128,19 +128,19 @@ class MemoryPeer:
         return bool(self.transport.disconnecting or self.transport.disconnected)
 
     def lose(self, reason: Exception | None = None) -> None:
-        """The connection is gone, as the server sees it."""
+        """Lose the connection, as the server sees it."""
         self.lost = True
         self.transport.connected = False
         self.protocol.connectionLost(Failure(reason if reason is not None else error.ConnectionLost()))
 
     def say(self, octets: bytes) -> None:
-        """Send one segment. While the server has paused reading it waits, as it would in the kernel."""
+        """Send one segment. While the server has paused reading, it waits, as it would in the kernel."""
         if not self.lost:
             self._held.append(octets)
         self._settle()
 
     def heard(self) -> bytes:
-        """All that the server has sent and nobody has read yet."""
+        """Returns all that the server has sent and the test has not read yet."""
         self._settle()
         unread, self._unread = self._unread, b""
         return unread

@@ -30,13 +30,13 @@ Actions = Mapping[str, Callable[[str], None]]
 
 
 class Peer(Protocol):
-    """What a script is played against: the far end of a connection to a server."""
+    """The client that plays a script against a server."""
 
     async def send(self, octets: bytes) -> None:
         """Send one segment."""
 
     async def line(self) -> bytes | None:
-        """The server's next line without CRLF; None once it has closed. Fails where a line will not come."""
+        """Returns the server's next line without CRLF; None once it has closed. Fails if no line arrives."""
 
     async def silence(self) -> None:
         """Fail if the server has sent more."""
@@ -69,7 +69,7 @@ class Script:
 
     @property
     def needs_clock(self) -> bool:
-        """Whether time must pass, which only a peer with a clock of its own can do."""
+        """Whether the script advances time, which only a peer with its own clock can do."""
         return any(step.kind == "--" and step.text.startswith("advance") for step in self.steps)
 
 
@@ -87,20 +87,20 @@ def parse(name: str, text: str) -> Script:
 
 
 def scripts_in(folder: Path) -> Iterator[Script]:
-    """The scripts of a folder, files named after the sentence they show."""
+    """Returns the scripts of a folder. Each file is named after the behaviour that it shows."""
     for path in sorted(folder.glob("*.txt")):
         yield parse(path.stem, path.read_text("utf-8"))
 
 
 def octets(step: Step) -> bytes:
-    """What a C step sends."""
+    """Returns the octets that a C step sends."""
     if step.kind == "C>":
         return step.text.encode("latin-1").decode("unicode_escape").encode("latin-1")
     return step.text.encode("utf-8") + b"\r\n"
 
 
 def matches(pattern: str, line: bytes | None) -> bool:
-    """Whether a line is what an S step asks for."""
+    """Returns whether a line matches an S step."""
     if line is None:
         return False
     parts = (re.escape(part.encode("utf-8")) for part in pattern.split("..."))

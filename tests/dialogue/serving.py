@@ -32,14 +32,14 @@ _FLAGS = {"8bit": "eight_bit", "utf8": "smtputf8"}
 
 
 def shown(outcome: Outcome) -> str:
-    """An outcome as scripts write it."""
+    """Returns an outcome as scripts write it."""
     doubt = "!" if outcome.in_doubt else ""
     words = (f"{doubt}{outcome.kind.value}", str(outcome.reply.code), outcome.reply.enhanced, outcome.reply.text)
     return " ".join(word for word in words if word)
 
 
 class Play:
-    """One script under way."""
+    """One script that is being played."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -64,7 +64,7 @@ class Play:
         return self._server
 
     def run(self) -> None:
-        """Play it to its end."""
+        """Play the script to its end."""
         said = b""
         for step in self._script.steps:
             if step.kind in ("S:", "S>"):

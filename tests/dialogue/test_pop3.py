@@ -23,7 +23,7 @@ GUARDED = POP3Settings()
 
 
 def actions(house: POP3House) -> Actions:
-    """What POP3 scripts do beside talking."""
+    """The actions of POP3 scripts other than sending and reading."""
     others: list[MemoryPeer] = []
 
     def another(_: str) -> None:
@@ -42,7 +42,7 @@ def actions(house: POP3House) -> Actions:
 
 
 class MemoryTests(TestCase):
-    """Over transports in memory, time by a clock of ours; TLS is taken on trust, by any context."""
+    """Over transports in memory, with a test clock. TLS is only pretended."""
 
     async def play_open(self, script: Script) -> None:
         await self.play(script, POP3House(OPEN, object()), LOOPBACK)

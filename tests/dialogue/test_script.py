@@ -1,4 +1,4 @@
-"""The script runner itself: what it lets pass, and what it does not."""
+"""The script runner itself: what it accepts and what it rejects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.dialogue.script import matches, parse, play
 
 
 class Parrot(LineReceiver):
-    """Says back what it hears, closes at BYE."""
+    """Sends each line back, and closes at BYE."""
 
     def connectionMade(self) -> None:
         self.sendLine(b"hello")

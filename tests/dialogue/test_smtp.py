@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 
 
 def settings_of(script: Script) -> SMTPSettings:
-    """What a script asks for with `-- with name=value`."""
+    """Returns the settings that a script requests with `-- with name=value`."""
     limits: dict[str, Any] = {}
     for step in script.steps:
         if step.kind == "--" and step.text.startswith("with "):
@@ -35,7 +35,7 @@ def settings_of(script: Script) -> SMTPSettings:
 
 
 def actions(house: SMTPHouse) -> Actions:
-    """What SMTP scripts do beside talking."""
+    """The actions of SMTP scripts other than sending and reading."""
     store = house.store
 
     def accepted(text: str) -> None:
@@ -87,7 +87,7 @@ def actions(house: SMTPHouse) -> Actions:
 
 
 class MemoryTests(TestCase):
-    """Over transports in memory, time by a clock of ours."""
+    """Over transports in memory, with a test clock."""
 
     async def play(self, script: Script, kind: Kind, peer: IAddress) -> None:
         house = SMTPHouse(kind, settings_of(script))
@@ -151,5 +151,5 @@ for case in (MemoryTests, SocketTests):
     add_tests(case, scripts("smtp_receive"), case.play_receive)
     add_tests(case, scripts("smtp_guarded"), case.play_guarded)
     add_tests(case, scripts("smtp_submission"), case.play_submission)
-# Those that let time pass, or send what a TLS engine would not take.
+# Scripts that advance time, or send what a TLS engine would reject.
 add_tests(MemoryTests, scripts("smtp_memory"), MemoryTests.play_receive)

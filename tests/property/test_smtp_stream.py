@@ -1,4 +1,4 @@
-"""However a stream is cut and whatever it holds, the same message arrives and nothing breaks."""
+"""A stream yields the same message wherever it is cut, and no input breaks a session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from emailsys.wire.smtp.server import Answer, Body, Command, Drop, End, Event, S
 from tests.fakes.net.smtp_house import SMTPHouse
 
 RECIPIENT = Recipient(Address("bob", "example.test"), ())
-# Octets of which most streams are made that break readers.
+# Octets that most often break readers.
 TRICKY = st.sampled_from(
     (b"\r\n", b"\r", b"\n", b".", b"..", b"\r\n.", b"\r\n.\r", b".\r\n", b"a", b"\0", b"\xff", b"QUIT")
 )
@@ -57,13 +57,13 @@ PHRASES = st.sampled_from(
 
 
 def cut(octets: bytes, places: Sequence[int]) -> list[bytes]:
-    """The octets cut at these places."""
+    """Returns the octets cut at these places."""
     at = sorted({place % (len(octets) + 1) for place in places} | {0, len(octets)})
     return [octets[start:end] for start, end in itertools.pairwise(at)]
 
 
 def lines_of(message: bytes) -> list[bytes]:
-    """Its lines, which end at CRLF and nowhere else."""
+    """Returns the lines of a message, which end only at CRLF."""
     return [line + b"\r\n" for line in message.split(b"\r\n")[:-1]]
 
 

@@ -236,11 +236,11 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
             self._implicit_tls = True
             self._await_handshake()
         else:
-            self._speak(self._dialogue.greet)
+            self._call_and_flush(self._dialogue.greet)
 
-    def _speak(self, speech: Callable[[], None]) -> None:
+    def _call_and_flush(self, step: Callable[[], None]) -> None:
         try:
-            speech()
+            step()
         except Exception:
             self._dialogue.failed(Failure())
         self.replies.flush()
@@ -258,7 +258,7 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
         self._negotiating = False
         self.replies.secure = True
         self.setTimeout(self.timeOut)
-        self._speak(self._dialogue.greet if self._implicit_tls else self._dialogue.tls_began)
+        self._call_and_flush(self._dialogue.greet if self._implicit_tls else self._dialogue.tls_began)
 
     @override
     def dataReceived(self, data: bytes) -> None:

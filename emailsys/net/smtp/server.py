@@ -68,7 +68,7 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
         """Act on an event of the wire session."""
         reception = self.reception
         if reception.is_late(event):
-            reception.leave_late_message()
+            reception.close_late_message()
             return None
         if isinstance(event, Command):
             return self.lookupMethod(event.verb)(event.argument)

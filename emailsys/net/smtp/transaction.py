@@ -167,7 +167,7 @@ class Reception:
         allowed = self._service.settings.message_timeout + self._octets / LEAST_RATE
         return self._service.clock.seconds() - self._began > allowed
 
-    def leave_late_message(self) -> None:
+    def close_late_message(self) -> None:
         """Close the connection because its message takes too long: it must not occupy a session for ever."""
         session = self._session
         session.event("smtp.too_slow", ip=session.client.ip, octets=self._octets)
@@ -190,7 +190,7 @@ class Reception:
         if body.octets and self._message is not None:
             waiting = self._write(self._message.write, body.octets)
             if waiting is not None:
-                return self._write_slowly(waiting, body.end)
+                return self._write_and_wait(waiting, body.end)
         return self._end_of(body.end)
 
     def _write(self, write: Callable[..., Deferred[None] | Reply | None], *octets: bytes) -> Deferred[None] | None:
@@ -210,7 +210,7 @@ class Reception:
         except Exception:
             self.refuse_message(self.reply_to(Failure()))
 
-    async def _write_slowly(self, waiting: Deferred[None], end: End) -> None:
+    async def _write_and_wait(self, waiting: Deferred[None], end: End) -> None:
         """Wait until the store can accept more; nothing is read meanwhile."""
         await self._written(waiting)
         step = self._end_of(end)

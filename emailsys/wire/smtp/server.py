@@ -128,7 +128,7 @@ class Session:
         self._next: Callable[[], Event | None] = self._next_command
         self._bad_commands = 0
         self._refusals = 0
-        self._left_over = 0
+        self._pipelined_refusals = 0
         self._exchange: Exchange | None = None
         self._chunk_last = False
         self._octets_to_skip = 0
@@ -190,7 +190,7 @@ class Session:
         """Continue the exchange after `Command("AUTH", NeedsSecret(...))`: its next step is the next event."""
         exchange = self._exchange
         assert exchange is not None
-        self._next = lambda: self._counted(self._exchanged(lambda: exchange.know(secret)))
+        self._next = lambda: self._count_refusal_of(self._exchange_step(lambda: exchange.know(secret)))
 
     def restart(self) -> int:
         """Discard the session's state and its unread input, as STARTTLS requires (RFC 3207 §4.2).
@@ -210,47 +210,48 @@ class Session:
         if line is None:
             return None
         if isinstance(line, Flaw):
-            return self._bad(replies.bad_line(line.value))
+            return self._reject(replies.bad_line(line.value))
         command = split_command(line)
         if isinstance(command, Reply):
-            return self._bad(command)
+            return self._reject(command)
         verb, argument = command
         if len(line) > MAX_COMMAND_LINE - 2 and len(line) > _LONGER_LINES.get(verb, MAX_COMMAND_LINE) - 2:
-            return self._bad(replies.bad_line(Flaw.TOO_LONG.value))
+            return self._reject(replies.bad_line(Flaw.TOO_LONG.value))
         out_of_order = OUT_OF_ORDER.get(verb)
         if out_of_order is None:
             if verb in WEB_METHODS:
                 return Drop(replies.NO_WEB_SERVER)
-            return self._bad(replies.NOT_IMPLEMENTED if verb in NOT_IMPLEMENTED else replies.UNKNOWN_COMMAND)
+            return self._reject(replies.NOT_IMPLEMENTED if verb in NOT_IMPLEMENTED else replies.UNKNOWN_COMMAND)
         if verb == "MAIL":
-            self._left_over = 0
+            self._pipelined_refusals = 0
         refusal = out_of_order.get(self.stage)
         if refusal is not None and verb not in PIPELINED:
-            return self._bad(refusal)
+            return self._reject(refusal)
         if verb == "BDAT":
-            return self._bdat(argument, None if refusal is None else self._behind(refusal))
+            return self._bdat(argument, None if refusal is None else self._refuse_pipelined(refusal))
         if refusal is not None:
-            return self._behind(refusal)
+            return self._refuse_pipelined(refusal)
         refusal = self.closed.get(verb)
         if refusal is not None:
             return self._refuse(refusal)
         parse = self._parse.get(verb)
         if parse is not None:
-            return self._counted(parse(argument))
+            return self._count_refusal_of(parse(argument))
         if argument and verb in NO_ARGUMENT:
             return self._refuse(replies.NO_PARAMETERS)
         if verb == "RSET":
             self.end_transaction()
         return Command(verb, argument)
 
-    def _bad(self, refusal: Reply) -> Answer | Drop:
+    def _reject(self, refusal: Reply) -> Answer | Drop:
+        """Refuse an invalid or out-of-order command, and end the session after too many of them."""
         self._bad_commands += 1
         return Answer(refusal) if self._bad_commands < MAX_BAD_COMMANDS else Drop(replies.TOO_MANY_BAD_COMMANDS)
 
-    def _behind(self, refusal: Reply) -> Answer | Drop:
-        """Refuse RCPT, DATA or BDAT out of order."""
-        self._left_over += 1
-        if self._left_over <= self._max_recipients + 1:
+    def _refuse_pipelined(self, refusal: Reply) -> Answer | Drop:
+        """Refuse RCPT, DATA or BDAT out of order. As many as one message can have do not count as refusals."""
+        self._pipelined_refusals += 1
+        if self._pipelined_refusals <= self._max_recipients + 1:
             return Answer(refusal)
         return self._refuse(refusal)
 
@@ -260,7 +261,7 @@ class Session:
             return Drop(replies.TOO_MANY_REFUSALS)
         return Answer(refusal)
 
-    def _counted(self, event: Event) -> Event:
+    def _count_refusal_of(self, event: Event) -> Event:
         return self._refuse(event.reply) if type(event) is Answer else event
 
     def _hello(self, verb: str) -> Callable[[bytes], Event]:
@@ -280,7 +281,7 @@ class Session:
         arguments = parse_mail(argument)
         if isinstance(arguments, Reply):
             return Answer(arguments)
-        # RFC 1870 §6.1: the estimate alone is enough to refuse.
+        # RFC 1870 §6.1: the declared size alone justifies the refusal.
         if arguments.size is not None and arguments.size > self._max_message_size:
             return Answer(replies.TOO_BIG)
         return Command("MAIL", arguments)
@@ -312,7 +313,7 @@ class Session:
         if exchange is None:
             return Answer(replies.unknown_mechanism(self._mechanisms))
         self._exchange = exchange
-        return self._exchanged(lambda: exchange.start(initial.strip() or None))
+        return self._exchange_step(lambda: exchange.start(initial.strip() or None))
 
     def _next_response(self) -> Event | None:
         line = self._lines.next_line(MAX_AUTH_LINE)
@@ -325,12 +326,12 @@ class Session:
             self._next = self._next_command
             # RFC 4954 §4: 5.5.6 is "authentication exchange line is too long".
             return Answer(Reply(500, "5.5.6" if line is Flaw.TOO_LONG else "5.5.2", line.value))
-        return self._counted(self._exchanged(lambda: exchange.respond(line)))
+        return self._count_refusal_of(self._exchange_step(lambda: exchange.respond(line)))
 
-    def _exchanged(self, go_on: Callable[[], Step]) -> Event:
+    def _exchange_step(self, next_step: Callable[[], Step]) -> Event:
         self._next = self._next_command
         try:
-            step = go_on()
+            step = next_step()
         except SaslCancelled:
             return Answer(replies.AUTH_CANCELLED)
         except SaslSyntaxError as error:

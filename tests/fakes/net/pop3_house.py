@@ -1,4 +1,4 @@
-"""A POP3 service over the store in memory: two accounts, three messages, and a portal that can be held."""
+"""A POP3 service over a store in memory: two accounts, three messages, and a portal that can be delayed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOGIN = b"USER alice@example.test\r\nPASS secret\r\n"
 
 @implementer(IRealm, ICredentialsChecker)
 class MemoryLogins:
-    """Checker and realm in one: passwords in the clear, maildrops of a MemoryStore.
+    """Checker and realm in one: plaintext passwords, maildrops of a MemoryStore.
 
     `hold` makes every check wait for `held` to be fired; `busy` refuses it; `asked` records the names and the minds;
     `opened` the maildrops that were handed out.
@@ -98,7 +98,7 @@ class POP3House:
         context_factory: Any = None,
         clock: Any = None,
     ) -> None:
-        """@param context_factory: what STLS uses; in memory any object will do."""
+        """@param context_factory: used by STLS. In memory, any object will do."""
         self.clock = clock if clock is not None else Clock()
         self.store = MemoryStore()
         self.alice = self.store.seed_account("alice@example.test")
@@ -147,5 +147,5 @@ class POP3House:
         return peer
 
     def bodies(self) -> list[bytes]:
-        """What alice's maildrop holds now."""
+        """Returns the messages in alice's maildrop."""
         return [row.octets for row in self.store.drops.get(self.alice.account_id, ())]

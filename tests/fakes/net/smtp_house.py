@@ -1,4 +1,4 @@
-"""An SMTP service with its neighbours in memory: a store, a policy of a few lines, a clock, events kept in a list."""
+"""An SMTP service over fakes: a store in memory, a small policy, a test clock and a list of log events."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class Events(Telemetry):
         self.surprises.append(failure.value)
 
     def of(self, name: str) -> list[dict[str, object]]:
-        """The fields of all events of that name."""
+        """Returns the fields of all events with this name."""
         return [fields for given, fields in self.lines if given == name]
 
 
 @implementer(IDelivery)
 class Delivery:
-    """Accounts of the store get mail, others are unknown or remote. Each call can be made to wait or to fail."""
+    """A policy: accounts of the store receive mail, other addresses are unknown or remote. Calls can wait or fail."""
 
     def __init__(self, house: SMTPHouse, account: Account | None) -> None:
         self._house = house
@@ -127,12 +127,12 @@ class Checker:
 
 
 class TakenOnTrust:
-    """A context factory for transports that only pretend."""
+    """A context factory for transports that only pretend TLS."""
 
 
 @dataclass
 class SMTPHouse:
-    """A service and what it stands on. alice and bob of example.test have accounts; their password is PASSWORD.
+    """A service and its fakes. alice and bob of example.test have accounts with the password PASSWORD.
 
     `waits` holds, by name of a step (login, stranger, validateFrom, validateTo), a Deferred that it waits for once;
     `raises` an exception that it raises once.
@@ -171,7 +171,7 @@ class SMTPHouse:
         self.factory = ESMTPServerFactory(self.service)
 
     async def pass_by(self, step: str) -> None:
-        """A step of the policy: it waits and fails where a test says so."""
+        """Take one step of the policy, which waits or fails if the test requests it."""
         waiting = self.waits.pop(step, None)
         if waiting is not None:
             await waiting
@@ -180,11 +180,11 @@ class SMTPHouse:
             raise error
 
     def limit(self, **limits: Any) -> None:
-        """Other settings from the next connection on."""
+        """Change settings, from the next connection on."""
         self.factory.service = replace(self.service, settings=replace(self.settings, **limits))
 
     def server(self) -> ESMTPServer:
-        """A session that is not connected yet."""
+        """Returns a session that is not connected yet."""
         server = self.factory.buildProtocol(None)
         assert isinstance(server, ESMTPServer)
         return server
@@ -195,11 +195,11 @@ class SMTPHouse:
 
     @property
     def messages(self) -> list[StoredMessage]:
-        """All that was accepted."""
+        """The accepted messages."""
         return self.store.messages
 
     def body(self) -> bytes:
-        """The last message that was accepted, without the Received field."""
+        """Returns the last accepted message, without the Received field."""
         body = self.messages[-1].body
         end = body.index(b"\r\n")
         while body[end + 2 : end + 3] == b"\t":

@@ -1,4 +1,4 @@
-"""Lines are cut at CRLF, and what is no line is named."""
+"""The line reader cuts lines at CRLF and names the flaws of malformed lines."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,7 +13,7 @@ def reader(*pieces: bytes) -> LineReader:
 
 
 class Lines(SynchronousTestCase):
-    def test_lines_are_given_without_crlf_one_at_a_time(self) -> None:
+    def test_lines_are_returned_without_crlf_one_at_a_time(self) -> None:
         lines = reader(b"EHLO a\r\nNOOP\r\nQU")
         self.assertEqual([lines.next_line(512) for _ in range(3)], [b"EHLO a", b"NOOP", None])
         lines.feed(b"IT\r")
@@ -34,7 +34,7 @@ class Lines(SynchronousTestCase):
         lines = reader(b"a" * 510 + b"\r\n" + b"a" * 511 + b"\r\n")
         self.assertEqual([lines.next_line(512) for _ in range(2)], [b"a" * 510, Flaw.TOO_LONG])
 
-    def test_an_overlong_line_is_dropped_as_it_comes_and_named_once(self) -> None:
+    def test_an_overlong_line_is_discarded_as_it_arrives_and_named_once(self) -> None:
         lines = LineReader()
         for _ in range(1000):
             lines.feed(b"a" * 65536)
@@ -62,7 +62,7 @@ class Lines(SynchronousTestCase):
         lines.next_line(512)
         self.assertEqual(lines.take(), b"b")
 
-    def test_discarding_forgets_half_lines_and_overlong_ones(self) -> None:
+    def test_discard_removes_unfinished_and_overlong_lines(self) -> None:
         lines = reader(b"STARTTLS\r\nNOOP\r\nNO")
         lines.next_line(512)
         self.assertEqual(lines.discard(), 8)

@@ -1,4 +1,4 @@
-"""PLAIN and LOGIN give credentials, and nothing lax is taken for base64."""
+"""PLAIN and LOGIN yield credentials, and base64 is decoded strictly."""
 
 import base64
 
@@ -18,12 +18,12 @@ class Plain(SynchronousTestCase):
         got = begun(b"plain").start(base64.b64encode(b"\0alice@example.test\0secret"))
         self.assertEqual(got, Credentials(b"alice@example.test", b"secret"))
 
-    def test_without_one_an_empty_challenge_asks_for_it(self) -> None:
+    def test_without_an_initial_response_an_empty_challenge_requests_it(self) -> None:
         exchange = begun(b"PLAIN")
         self.assertEqual(exchange.start(None), b"")
         self.assertEqual(exchange.respond(base64.b64encode(b"\0a\0b")), Credentials(b"a", b"b"))
 
-    def test_the_identity_to_act_as_is_told(self) -> None:
+    def test_the_authorization_identity_is_returned(self) -> None:
         for octets, itself in ((b"\0a\0b", True), (b"A\0a\0b", True), (b"root\0a\0b", False)):
             got = begun(b"PLAIN").start(base64.b64encode(octets))
             assert isinstance(got, Credentials)
@@ -36,7 +36,7 @@ class Plain(SynchronousTestCase):
 
 
 class Login(SynchronousTestCase):
-    def test_it_asks_for_name_and_password_without_a_trailing_nul(self) -> None:
+    def test_the_prompts_for_name_and_password_have_no_trailing_nul(self) -> None:
         exchange = begun(b"Login")
         self.assertEqual(exchange.start(None), b"VXNlcm5hbWU6")
         self.assertEqual(exchange.respond(b"YWxpY2U="), b"UGFzc3dvcmQ6")
@@ -58,7 +58,7 @@ class Common(SynchronousTestCase):
             exchange.start(None)
             self.assertRaises(SaslCancelled, exchange.respond, b"*")
 
-    def test_base64_is_taken_strictly(self) -> None:
+    def test_base64_is_decoded_strictly(self) -> None:
         for text in (b"YQ", b"YQ=", b"Y!Q==", b"YQ==YQ==", b" YQ==", b"YQ==\0", b"====", b"Y", b"\xff\xff\xff\xff"):
             self.assertRaises(SaslSyntaxError, decode_base64, text)
         self.assertEqual(decode_base64(b"YQ=="), b"a")

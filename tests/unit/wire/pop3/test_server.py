@@ -1,4 +1,4 @@
-"""POP3 without a socket: grammar, order, framing, and what RETR and TOP make of a message."""
+"""POP3 without I/O: grammar, order of commands, framing, and the output of RETR and TOP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from emailsys.wire.stuffing import Stuffer
 
 
 class GrammarTests(SynchronousTestCase):
-    """One line, one command."""
+    """Each line is one command."""
 
     def assertRefused(self, line: bytes, text: str) -> None:
         error = self.assertRaises(POP3SyntaxError, read_command, line)
@@ -35,7 +35,7 @@ class GrammarTests(SynchronousTestCase):
             verb, arguments = read_command(line)
             self.assertEqual((verb.name, arguments), ("RETR", (3,)))
 
-    def test_optional_arguments_may_lack(self) -> None:
+    def test_optional_arguments_may_be_missing(self) -> None:
         self.assertEqual(read_command(b"LIST")[1], ())
         self.assertEqual(read_command(b"LIST 2")[1], (2,))
         self.assertEqual(read_command(b"UIDL ")[1], ())
@@ -49,7 +49,7 @@ class GrammarTests(SynchronousTestCase):
         for line in (b"STAT 1", b"QUIT now", b"AUTH PLAIN a b", b"AUTH PLAIN  a", b"USER", b"PASS", b"PASS "):
             self.assertRefused(line, f"usage: {line.split()[0].decode()}")
 
-    def test_what_is_no_command_of_ours_is_unknown(self) -> None:
+    def test_other_commands_are_unknown(self) -> None:
         for line in (b"", b" ", b"LAST", b"APOP a b", b"RPOP x", b"XTND", b"\xff\xfe", b"RETR\t1"):
             self.assertRefused(line, "unknown command")
 
@@ -64,7 +64,7 @@ class GrammarTests(SynchronousTestCase):
         self.assertRefused(b"USER a\x7fb", "control characters")
         self.assertRefused("USER a\u202eb".encode(), "SASLprep")
 
-    def test_a_browser_is_known_by_its_words(self) -> None:
+    def test_a_browser_is_recognized(self) -> None:
         for line in (b"GET / HTTP/1.1", b"POST http://x/ HTTP/1.0", b"Host: x", b"content-type: text/plain"):
             self.assertTrue(looks_like_http(line), line)
         for line in (b"GET", b"USER host: x", b"STAT", b"POST office"):
@@ -72,7 +72,7 @@ class GrammarTests(SynchronousTestCase):
 
 
 class SessionTests(SynchronousTestCase):
-    """Which event comes out of which octets, in which state."""
+    """The events of a session in each of its states."""
 
     def setUp(self) -> None:
         self.session = POP3Session()
@@ -96,12 +96,12 @@ class SessionTests(SynchronousTestCase):
         for line in before:
             self.assertIsInstance(self.ask(line + b"\r\n"), Refusal, line)
 
-    def test_pass_wants_user_first(self) -> None:
+    def test_pass_requires_user(self) -> None:
         self.assertEqual(self.ask(b"PASS x\r\n"), Refusal("USER first"))
         self.session.user = b"alice"
         self.assertEqual(self.ask(b"PASS x\r\n"), Command("PASS", (b"x",)))
 
-    def test_tls_begins_once_and_forgets_all(self) -> None:
+    def test_tls_begins_once_and_discards_all_state(self) -> None:
         self.session.user = b"alice"
         self.session.utf8 = True
         self.assertEqual(self.ask(b"STLS\r\nUSER eve\r\nPA"), Command("STLS", ()))
@@ -136,19 +136,19 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(self.session.next_event(), Refusal("NOOP is not allowed before login"))
         self.assertIsNone(self.session.next_event())
 
-    def test_lf_alone_and_cr_alone_are_refused_by_name(self) -> None:
+    def test_lf_alone_and_cr_alone_are_named_in_the_refusal(self) -> None:
         self.assertEqual(self.ask(b"CAPA\n"), Refusal("line ended by LF alone; use CRLF (s_client -crlf)"))
         self.assertEqual(self.ask(b"CA\rPA\r\n"), Refusal("CR alone inside a line; lines end with CRLF"))
 
-    def test_a_browser_is_hung_up_on(self) -> None:
+    def test_a_browser_is_disconnected(self) -> None:
         self.assertEqual(self.ask(b"GET / HTTP/1.1\r\n"), Hangup("speaks HTTP"))
 
-    def test_too_many_bad_commands_are_the_last(self) -> None:
+    def test_too_many_bad_commands_end_the_session(self) -> None:
         for _ in range(MAX_BAD_COMMANDS - 1):
             self.assertEqual(self.ask(b"nonsense\r\n"), Refusal("unknown command"))
         self.assertEqual(self.ask(b"nonsense\r\n"), Refusal("unknown command; too many bad commands", last=True))
 
-    def test_a_login_wipes_the_slate(self) -> None:
+    def test_a_login_resets_the_count_of_bad_commands(self) -> None:
         for _ in range(MAX_BAD_COMMANDS - 1):
             self.ask(b"nonsense\r\n")
         self.session.log_in()
@@ -156,13 +156,13 @@ class SessionTests(SynchronousTestCase):
 
 
 def stuffed(*pieces: bytes, dotted: bool = True) -> bytes:
-    """What goes over the wire."""
+    """Returns the message as it is sent."""
     stuffer = Stuffer()
     return b"".join(stuffer.stuff(piece, dotted) for piece in pieces) + stuffer.end()
 
 
-class StrangerTests(SynchronousTestCase):
-    """Nobody holds a session for ever without logging in, by commands that are all in order."""
+class UnauthenticatedClientTests(SynchronousTestCase):
+    """An unauthenticated client cannot occupy a session for ever, even with valid commands."""
 
     def events(self, session: POP3Session, octets: bytes) -> list[Event]:
         session.feed(octets)
@@ -171,13 +171,13 @@ class StrangerTests(SynchronousTestCase):
             found.append(event)
         return found
 
-    def test_a_hundred_commands_without_a_login_are_enough(self) -> None:
+    def test_after_a_hundred_commands_without_a_login_the_session_ends(self) -> None:
         for line in (b"CAPA\r\n", b"USER alice\r\n", b"AUTH PLAIN\r\n", b"UTF8\r\n"):
             session = POP3Session()
             self.assertEqual({type(event) for event in self.events(session, line * 100)}, {Command})
             self.assertEqual(self.events(session, line), [Refusal("too many commands before login", last=True)])
 
-    def test_tls_begins_no_new_count(self) -> None:
+    def test_tls_does_not_reset_the_count(self) -> None:
         session = POP3Session()
         self.events(session, b"CAPA\r\n" * 100)
         session.begin_tls()
@@ -192,7 +192,7 @@ class StrangerTests(SynchronousTestCase):
 
 
 class StuffingTests(SynchronousTestCase):
-    """Dots at line starts, wherever the pieces are cut."""
+    """Dots at line starts are stuffed wherever the pieces are cut."""
 
     def test_the_first_line_may_begin_with_a_dot(self) -> None:
         self.assertEqual(stuffed(b".a\r\n"), b"..a\r\n.\r\n")
@@ -223,7 +223,7 @@ class StuffingTests(SynchronousTestCase):
 
 
 def top(message: bytes, lines: int, size: int = 10_000) -> bytes:
-    """What TOP gives of a message that comes in pieces of that size."""
+    """Returns what TOP sends of a message that arrives in pieces of this size."""
     cutter = TopCutter(lines)
     taken = b""
     for start in range(0, len(message), size):
@@ -234,7 +234,7 @@ def top(message: bytes, lines: int, size: int = 10_000) -> bytes:
 
 
 class TopTests(SynchronousTestCase):
-    """Header, blank line, so many lines."""
+    """TOP sends the header, the blank line and the requested number of lines."""
 
     message = b"A: 1\r\nB: 2\r\n\r\none\r\ntwo\r\n\r\nfour\r\n"
 

@@ -1,4 +1,4 @@
-"""A line becomes a verb and arguments, or the reply that says what is wrong."""
+"""A line is parsed into a verb and arguments, or into the reply that rejects it."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -27,14 +27,14 @@ class Commands(SynchronousTestCase):
         self.assertEqual(split_command(b"noop\tx"), ("NOOP", b"x"))
         self.assertEqual(split_command(b"QUIT"), ("QUIT", b""))
 
-    def test_control_octets_and_nothing_are_refused(self) -> None:
+    def test_control_octets_and_empty_lines_are_refused(self) -> None:
         for octet in (0, 7, 8, 11, 12, 27, 31, 127):
             self.assertEqual(split_command(b"NOOP %c" % octet), replies.NOT_TEXT)
         self.assertEqual(split_command(b""), replies.EMPTY_LINE)
         self.assertEqual(split_command(b"  \t"), replies.EMPTY_LINE)
         self.assertEqual(split_command(b" NOOP"), replies.UNKNOWN_COMMAND)
 
-    def test_octets_beyond_ascii_are_no_verb(self) -> None:
+    def test_non_ascii_octets_are_not_a_verb(self) -> None:
         command = split_command("NO\u00d6P".encode())
         assert not isinstance(command, Reply)
         self.assertNotEqual(command[0], "NOOP")
@@ -46,7 +46,7 @@ class Hello(SynchronousTestCase):
             self.assertEqual(parse_hello(name.encode()), name)
         self.assertEqual(parse_hello(b"\xff"), "\ufffd")
 
-    def test_no_word_two_words_and_endless_words_are_not(self) -> None:
+    def test_no_word_two_words_and_overlong_words_are_not(self) -> None:
         for name in (b"", b"two words", b"two\twords", b"a" * 256):
             self.assertEqual(parse_hello(name), replies.HELLO_SYNTAX)
 
@@ -84,7 +84,7 @@ class Mail(SynchronousTestCase):
         for text in ("NOTIFY=NEVER", "HOLDFOR=1", "X"):
             self.assertEqual(parse_mail(f"FROM:<> {text}".encode()), replies.UNKNOWN_PARAMETER, text)
 
-    def test_the_senders_wishes_for_notices(self) -> None:
+    def test_dsn_parameters_of_mail(self) -> None:
         """RFC 3461 §4.3, §4.4."""
         self.assertEqual(
             parse_mail(b"FROM:<> ret=hdrs ENVID=QQ+2B1 SIZE=5"),
@@ -94,7 +94,7 @@ class Mail(SynchronousTestCase):
             parse_mail(b"FROM:<> RET=FULL"), MailArguments(None, None, MailParameters(dsn=MessageRequest(Return.FULL)))
         )
 
-    def test_malformed_wishes_are_refused_with_501_5_5_4(self) -> None:
+    def test_malformed_dsn_parameters_are_refused_with_501_5_5_4(self) -> None:
         for text in (
             "RET",
             "RET=ALL",
@@ -112,12 +112,12 @@ class Mail(SynchronousTestCase):
     def test_parameters_need_a_blank_before_them(self) -> None:
         self.assertEqual(parse_mail(b"FROM:<a@b>SIZE=1"), replies.MAIL_SYNTAX)
 
-    def test_angle_brackets_within_quotes_are_the_addresss(self) -> None:
+    def test_quoted_angle_brackets_belong_to_the_address(self) -> None:
         self.assertEqual(parse_mail(b'FROM:<"a> b<"@c> SIZE=1'), MailArguments(Address("a> b<", "c"), 1))
         self.assertEqual(parse_mail(b'FROM:<"a\\"> b"@c>'), MailArguments(Address('a"> b', "c")))
         self.assertEqual(parse_mail(b'FROM:<"a> b@c>'), replies.MAIL_SYNTAX)
 
-    def test_letters_beyond_ascii_need_smtputf8(self) -> None:
+    def test_non_ascii_addresses_need_smtputf8(self) -> None:
         path = "FROM:<j\u00fcrgen@b>".encode()
         self.assertEqual(parse_mail(path), replies.NEEDS_SMTPUTF8)
         self.assertEqual(
@@ -125,13 +125,13 @@ class Mail(SynchronousTestCase):
             MailArguments(Address("j\u00fcrgen", "b"), None, MailParameters(smtputf8=True)),
         )
 
-    def test_source_routes_are_dropped_and_must_be_routes(self) -> None:
+    def test_source_routes_are_ignored_and_must_be_well_formed(self) -> None:
         self.assertEqual(parse_mail(b"FROM:<@a,@b.c:carol@elsewhere.test>"), MailArguments(CAROL))
         for path in (b"@a", b"@a,b:carol@c", b"@:carol@c", b"@a,:carol@c"):
             self.assertEqual(parse_mail(b"FROM:<%b>" % path), replies.bad_sender("malformed source route"))
 
-    def test_a_hopeless_path_is_refused_in_no_time(self) -> None:
-        """Grammar that backtracks for seconds would stop all other sessions."""
+    def test_a_malformed_path_is_refused_without_backtracking(self) -> None:
+        """A grammar that backtracks for seconds would stop all other sessions."""
         for octets in (b'"', b'"\\', b"@a,", b"a.", b"=", b"<", b'<"a"'):
             for form in (b"FROM:<%b>", b"FROM:%b", b"FROM:<> %b", b"FROM:<x%b"):
                 self.assertIsInstance(parse_mail(form % (octets * 6000)), Reply)
@@ -143,7 +143,7 @@ class Rcpt(SynchronousTestCase):
         self.assertEqual(parse_rcpt(b"to: <postMaster>"), RcptArguments(Address("postMaster", "")))
         self.assertEqual(parse_rcpt(b"TO:<a@b>  "), RcptArguments(Address("a", "b")))
 
-    def test_what_the_sender_wants_to_hear_of_a_recipient(self) -> None:
+    def test_dsn_parameters_of_rcpt(self) -> None:
         """RFC 3461 §4.1, §4.2; RFC 6533 §3."""
         self.assertEqual(
             parse_rcpt(b"TO:<carol@elsewhere.test> notify=success,DELAY ORCPT=RFC822;c+2Bx@b"),
@@ -154,7 +154,7 @@ class Rcpt(SynchronousTestCase):
             RcptArguments(CAROL, RecipientRequest(Notify.NEVER, OriginalRecipient("utf-8", "j\u00fc@b"))),
         )
 
-    def test_malformed_wishes_are_refused_with_501_5_5_4(self) -> None:
+    def test_malformed_dsn_parameters_are_refused_with_501_5_5_4(self) -> None:
         for text in (
             "NOTIFY",
             "NOTIFY=",
@@ -174,17 +174,17 @@ class Rcpt(SynchronousTestCase):
         self.assertEqual(parse_rcpt(b"TO:<a@b> RET=FULL"), replies.UNKNOWN_PARAMETER)
         self.assertEqual(parse_rcpt(b"TO:<a@b> ="), replies.BAD_PARAMETER_VALUE)
 
-    def test_what_is_no_address_is_refused_in_words(self) -> None:
+    def test_a_malformed_address_is_refused_with_the_reason(self) -> None:
         self.assertEqual(parse_rcpt(b"TO:<>"), replies.bad_recipient("address without @domain"))
         self.assertEqual(parse_rcpt(b"TO:<\xff@b>"), replies.bad_recipient("address is not UTF-8"))
         self.assertEqual(parse_rcpt(b"TO a@b"), replies.RCPT_SYNTAX)
 
 
 class Bdat(SynchronousTestCase):
-    def test_a_count_and_perhaps_last(self) -> None:
+    def test_a_count_and_optionally_last(self) -> None:
         self.assertEqual(parse_bdat(b"0"), Chunk(0, False))
         self.assertEqual(parse_bdat(b"86000  last"), Chunk(86000, True))
 
-    def test_anything_else_is_none(self) -> None:
+    def test_anything_else_is_malformed(self) -> None:
         for text in (b"", b"LAST", b"+1", b"-1", b"1 2", b"1LAST", b"1 LAST x", b"1" * 21, "\u0661".encode()):
             self.assertIsNone(parse_bdat(text))

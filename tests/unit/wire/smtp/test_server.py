@@ -1,4 +1,4 @@
-"""A session gives events in order and within limits, whatever is fed to it."""
+"""A session turns any input into events, in order and within limits."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -62,8 +62,8 @@ class Lines(SynchronousTestCase):
         too_long = Answer(Reply(500, "5.5.2", "line too long"))
         self.assertEqual(events(made, b"\r\nNOOP\r\n"), [too_long, Command("NOOP", b"")])
 
-    def test_a_command_line_has_its_octets_and_not_one_more(self) -> None:
-        """512 with CRLF (RFC 5321 §4.5.3.1.4), and more where an extension says so."""
+    def test_the_limits_of_command_lines_are_exact(self) -> None:
+        """512 octets with CRLF (RFC 5321 §4.5.3.1.4), and more for the parameters of extensions."""
         too_long = Answer(Reply(500, "5.5.2", "line too long"))
         for stage, beginning, most in (
             (Stage.GREETED, b"NOOP ", 512),
@@ -78,8 +78,8 @@ class Lines(SynchronousTestCase):
                 self.assertNotEqual(only(session(stage), line), too_long)
                 self.assertEqual(only(session(stage), line[:-2] + b"A\r\n"), too_long)
 
-    def test_the_longest_lawful_commands_are_taken(self) -> None:
-        """Every extension's parameter at its full length, the paths too."""
+    def test_the_longest_valid_commands_are_accepted(self) -> None:
+        """All parameters and paths at their maximum length."""
         domain = b".".join([b"d" * 63, b"d" * 63, b"d" * 61])
         path = b"l" * 64 + b"@" + domain
         self.assertEqual(len(path), 254)
@@ -90,7 +90,7 @@ class Lines(SynchronousTestCase):
         rcpt = b"RCPT TO:<%b> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;%b\r\n" % (path, b"o" * 493)
         self.assertIsInstance(only(session(Stage.MAIL), rcpt), Command)
 
-    def test_a_browser_is_dropped_and_bdat_without_a_count_too(self) -> None:
+    def test_a_browser_is_disconnected_and_bdat_without_a_count_too(self) -> None:
         self.assertEqual(only(session(), b"POST / HTTP/1.1\r\n"), Drop(replies.NO_WEB_SERVER))
         self.assertEqual(only(session(), b"BDAT x\r\n"), Drop(replies.BDAT_SYNTAX))
 
@@ -119,7 +119,7 @@ class Order(SynchronousTestCase):
         made.closed["MAIL"] = replies.LOGIN_REQUIRED
         self.assertEqual(only(made, b"MAIL FROM:<>\r\n"), Answer(replies.LOGIN_REQUIRED))
 
-    def test_recipients_over_the_limit_are_put_off(self) -> None:
+    def test_recipients_over_the_limit_are_refused_temporarily(self) -> None:
         made = session(Stage.MAIL, recipients=1000)
         for _ in range(1000):
             self.assertEqual(only(made, b"RCPT TO:<bob@example.test>\r\n"), Command("RCPT", RcptArguments(BOB)))
@@ -138,7 +138,7 @@ class Order(SynchronousTestCase):
         made.begin_transaction(MailArguments(None))
         self.assertEqual(only(made, line), Answer(replies.NEEDS_SMTPUTF8))
 
-    def test_restart_forgets_all_that_waits_and_all_that_was_said(self) -> None:
+    def test_restart_discards_unread_input_and_all_state(self) -> None:
         made = session(Stage.RCPT)
         made.feed(b"NOOP\r\nNO")
         self.assertEqual(made.restart(), 8)
@@ -147,7 +147,7 @@ class Order(SynchronousTestCase):
 
 
 class Logins(SynchronousTestCase):
-    def test_an_exchange_is_carried_on_until_there_are_credentials(self) -> None:
+    def test_an_exchange_goes_on_until_it_yields_credentials(self) -> None:
         made = session(Stage.GREETED)
         self.assertEqual(only(made, b"auth login\r\n"), Answer(replies.challenge(b"VXNlcm5hbWU6")))
         self.assertEqual(only(made, b"YQ==\r\n"), Answer(replies.challenge(b"UGFzc3dvcmQ6")))
@@ -180,7 +180,7 @@ class Messages(SynchronousTestCase):
         self.assertFalse(made.in_body)
         self.assertEqual(made.stage, Stage.GREETED)
 
-    def test_pieces_come_as_they_are_and_tear_no_crlf(self) -> None:
+    def test_pieces_arrive_as_sent_and_never_end_within_a_crlf(self) -> None:
         made = session(Stage.RCPT)
         made.begin_data()
         self.assertEqual(events(made, b""), [])
@@ -192,7 +192,7 @@ class Messages(SynchronousTestCase):
         self.assertEqual(events(made, b"\r\n.\r"), [])
         self.assertEqual(events(made, b"\n"), [Body(b"\r\n", End.MESSAGE)])
 
-    def test_a_refused_message_is_dropped_to_its_end_and_each_block_is_a_sign_of_life(self) -> None:
+    def test_a_refused_message_is_discarded_to_its_end_and_each_block_is_an_event(self) -> None:
         made = session(Stage.RCPT, limit=10)
         made.begin_data()
         self.assertEqual(events(made, b"0123456789a"), [Body(b"", End.NOTHING, replies.TOO_BIG)])
@@ -231,7 +231,7 @@ class Messages(SynchronousTestCase):
 
 
 class BadCommands(SynchronousTestCase):
-    def test_so_many_end_the_session(self) -> None:
+    def test_too_many_end_the_session(self) -> None:
         for line in (b"FOO", b"ETRN", b"", b"NOOP\0", b"a" * 3000, b"NOOP\n", b"MAIL FROM:<a@b>", b"AUTH PLAIN"):
             made = session()
             line = line if line.endswith(b"\n") else line + b"\r\n"
@@ -239,7 +239,7 @@ class BadCommands(SynchronousTestCase):
             self.assertEqual({type(event) for event in found}, {Answer}, line)
             self.assertEqual(events(made, line), [Drop(replies.TOO_MANY_BAD_COMMANDS)], line)
 
-    def test_a_transaction_begins_the_count_anew(self) -> None:
+    def test_a_transaction_resets_the_count(self) -> None:
         made = session(Stage.GREETED)
         for _ in range(3):
             events(made, b"FOO\r\n" * 19)
@@ -253,7 +253,7 @@ class BadCommands(SynchronousTestCase):
         self.assertEqual(found, [Answer(replies.MAIL_FIRST)] * 1002)
 
     def test_a_hundred_refusals_without_a_message_end_the_session(self) -> None:
-        """Who tries names costs, whatever the names look like."""
+        """A client that guesses addresses is disconnected, even if the addresses are malformed."""
         for line, stage in (
             (b"RCPT TO:<@>\r\n", Stage.MAIL),
             (b"MAIL FROM:<@>\r\n", Stage.GREETED),
@@ -274,32 +274,32 @@ class BadCommands(SynchronousTestCase):
         found = events(made, b"MAIL FROM:<>\r\n" * 101)
         self.assertEqual(found[99:], [Answer(replies.LOGIN_REQUIRED), Drop(replies.TOO_MANY_REFUSALS)])
 
-    def test_those_that_policy_refused_are_counted_with_them(self) -> None:
+    def test_refusals_by_policy_are_counted_too(self) -> None:
         made = session(Stage.MAIL)
         self.assertEqual([made.count_refusal() for _ in range(60)], [False] * 60)
         self.assertEqual(events(made, b"RCPT TO:<@>\r\n" * 41)[-1], Drop(replies.TOO_MANY_REFUSALS))
 
-    def test_an_accepted_message_ends_the_count(self) -> None:
-        """A list has subscribers who are gone; each of its messages may have some."""
+    def test_an_accepted_message_resets_the_count(self) -> None:
+        """Each message of a mailing list may have some recipients that no longer exist."""
         made = session(Stage.MAIL)
         for _ in range(5):
             self.assertNotIn(True, [made.count_refusal() for _ in range(100)])
             made.reset_refusals()
 
-    def test_what_is_put_off_does_not_count(self) -> None:
+    def test_temporary_refusals_do_not_count(self) -> None:
         made = session(Stage.RCPT, recipients=1)
         found = events(made, b"RCPT TO:<bob@example.test>\r\n" * 1000)
         self.assertEqual(found, [Answer(replies.TOO_MANY_RECIPIENTS)] * 1000)
 
-    def test_more_than_a_message_has_recipients_cannot_be_left_over_of_it(self) -> None:
-        """RCPT for ever without any MAIL is no pipelining."""
+    def test_pipelined_refusals_beyond_the_recipient_limit_count(self) -> None:
+        """Endless RCPT without any MAIL is not pipelining."""
         for line in (b"RCPT TO:<bob@example.test>\r\n", b"DATA\r\n", b"BDAT 1\r\nx"):
             made = session(Stage.GREETED, recipients=200)
             found = events(made, line * (201 + 101))
             self.assertEqual(found[-2:], [Answer(replies.MAIL_FIRST), Drop(replies.TOO_MANY_REFUSALS)], line)
             self.assertEqual(len(found), 201 + 101)
 
-    def test_each_refused_mail_has_its_own(self) -> None:
+    def test_each_refused_mail_has_its_own_pipelined_commands(self) -> None:
         made = session(Stage.GREETED, recipients=200)
         for _ in range(20):
             made.feed(b"MAIL FROM:<>\r\n")
@@ -307,7 +307,7 @@ class BadCommands(SynchronousTestCase):
             found = events(made, b"RCPT TO:<bob@example.test>\r\n" * 200 + b"DATA\r\n")
             self.assertEqual(found, [Answer(replies.MAIL_FIRST)] * 201)
 
-    def test_recipients_that_are_no_addresses_are_no_bad_commands(self) -> None:
+    def test_malformed_recipients_are_not_bad_commands(self) -> None:
         made = session(Stage.MAIL)
         self.assertEqual({type(event) for event in events(made, b"RCPT TO:<bob>\r\n" * 100)}, {Answer})
 
@@ -330,20 +330,20 @@ class Chunks(SynchronousTestCase):
         self.assertEqual(events(made, b"\r"), [])
         self.assertEqual(events(made, b"\n"), [Body(b"\r\n", End.MESSAGE)])
 
-    def test_crlf_may_be_torn_between_chunks(self) -> None:
+    def test_crlf_may_be_split_between_chunks(self) -> None:
         made = session(Stage.RCPT)
         found = events(made, b"BDAT 2\r\na\rBDAT 1\r\n\nBDAT 0 LAST\r\n")
         pieces = [event.octets for event in found if isinstance(event, Body)]
         self.assertEqual(pieces, [b"a", b"\r\n", b""])
         self.assertEqual(found[-1], Body(b"", End.MESSAGE))
 
-    def test_a_last_line_left_open_is_ended_and_counted(self) -> None:
+    def test_a_missing_last_crlf_is_added_and_counted(self) -> None:
         made = session(Stage.RCPT, limit=4)
         self.assertEqual(events(made, b"BDAT 2 LAST\r\nab")[-1], Body(b"ab\r\n", End.MESSAGE))
         made = session(Stage.RCPT, limit=3)
         self.assertEqual(events(made, b"BDAT 2 LAST\r\nab")[-1], Body(b"", End.MESSAGE, replies.TOO_BIG))
 
-    def test_an_announced_size_over_the_limit_refuses_at_once(self) -> None:
+    def test_a_chunk_size_over_the_limit_refuses_immediately(self) -> None:
         made = session(Stage.RCPT, limit=10)
         found = events(made, b"BDAT 99999999999999999999\r\nabc")
         self.assertEqual(found[1:], [Body(b"", End.NOTHING, replies.TOO_BIG)])
@@ -351,7 +351,7 @@ class Chunks(SynchronousTestCase):
             self.assertEqual(events(made, b"a" * 65536), [Body(b"", End.NOTHING, replies.TOO_BIG)])
             self.assertEqual(made.waiting, 0)
 
-    def test_a_chunk_out_of_order_is_read_and_dropped(self) -> None:
+    def test_a_chunk_out_of_order_is_read_and_discarded(self) -> None:
         made = session(Stage.GREETED)
         self.assertEqual(events(made, b"BDAT 10 LAST\r\n"), [])
         self.assertEqual(events(made, b"QUIT\r\n"), [Body(b"", End.NOTHING)])
