@@ -1,1 +1,1 @@
-Mail client: deletes nothing on a server before it is on disk here; says when a message has no usable unique id.
+Mail client: deletes nothing on a server before it is on your disk; says if a message has no usable unique id.

@@ -1,1 +1,1 @@
-Mail client: an outbox keeps what could not be sent; --hold leaves time to stop a message.
+Mail client: an outbox keeps messages that could not be sent; --hold leaves time to stop a message.

@@ -1,1 +1,1 @@
-Mail client: text of others cannot control the terminal; reading a message opens no network connection.
+Mail client: text in a message cannot control the terminal; reading a message opens no network connection.

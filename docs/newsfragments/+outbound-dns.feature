@@ -1,1 +1,1 @@
-Outbound: a truncated or forged answer of a name server is never taken for a failure of the recipient.
+Outbound: a truncated or forged DNS answer is never treated as a failure of the recipient.

@@ -1,1 +1,1 @@
-Outbound: what may arrive twice, after a lost connection or a crash, is marked in "emailsys trace".
+Outbound: a message that may arrive twice, after a lost connection or a crash, is marked in "emailsys trace".

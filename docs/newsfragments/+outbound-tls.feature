@@ -1,1 +1,1 @@
-Outbound: TLS is opportunistic, required or verified, for everything or for one route.
+Outbound: TLS is opportunistic, required or verified, for all mail or for one route.

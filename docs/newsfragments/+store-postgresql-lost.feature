@@ -1,1 +1,1 @@
-Store: a PostgreSQL server that vanishes is given up after 25 seconds; a node that lost its number takes no mail.
+Store: if a PostgreSQL server stops answering, the daemon gives up after 25 seconds and connects again; a node that lost its number accepts no mail.

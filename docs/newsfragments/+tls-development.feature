@@ -1,1 +1,1 @@
-TLS: a development CA makes certificates for trying out; "emailsys certs" shows and renews them.
+TLS: a development CA creates certificates for trials; "emailsys certs" shows and renews them.

@@ -41,9 +41,10 @@ class DeployingTests(SynchronousTestCase):
     def test_the_configuration_of_the_guide_is_one(self) -> None:
         """Its keys are the loader's."""
         guide = (DOCS / "deploying.md").read_text("utf-8")
-        begin = guide.index("    hostname =")
+        found = re.search(r"(?ms)^cat > /etc/emailsys/emailsys\.toml <<'END'\n(.*?)^END$", guide)
+        assert found is not None
         path = Path(self.mktemp()).absolute()
-        path.write_text(guide[begin : guide.index("\nThe certificate comes", begin)].replace("\n    ", "\n").lstrip())
+        path.write_text(found[1])
         settings = load(path, path.parent)
         self.assertEqual((settings.hostname, settings.user), ("mail.example.org", "emailsys"))
         self.assertEqual(len(settings.tls.certificates), 1)

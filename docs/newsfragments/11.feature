@@ -1,1 +1,0 @@
-`emailsys mail import` does not take in again what it took in before, from maildirs, mbox files and .eml files alike. An import that was cut short says how to go on, and the same command goes on where it stopped.

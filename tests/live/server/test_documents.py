@@ -1,0 +1,182 @@
+"""Documents hold when they are followed: each command block is typed by root on a copy of this machine."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from typing import Final
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.live.programs.command_blocks import CHECKOUT, Block, commands, unfenced
+from tests.live.programs.command_blocks import blocks as blocks_of
+from tests.live.programs.installed import needs
+from tests.live.programs.sandbox import type_blocks, why_not
+
+# docs/user-guide.md shows settings of other mail programs, and tests/live/client runs its commands.
+DOCUMENTS: Final = [
+    "README.md",
+    "certs/README.md",
+    "benchmarks/crash/README.md",
+    *(f"docs/{path.name}" for path in sorted((CHECKOUT / "docs").glob("*.md")) if path.name != "user-guide.md"),
+]
+# A certificate for mail.example.org as certbot leaves one, from an authority that this machine trusts.
+CERTIFICATE: Final = r"""
+(
+  cd /root
+  printf 'hostname = "mail.example.org"\n' > ca.toml
+  command emailsys certs init --state "$HOME/ca" --config ca.toml
+  lineage=/etc/letsencrypt/live/mail.example.org
+  mkdir -p "$lineage"
+  install -m 600 ca/certs/server-ecdsa.key "$lineage/privkey.pem"
+  cat ca/certs/server-ecdsa.pem ca/certs/ca.pem > "$lineage/fullchain.pem"
+  cp ca/certs/ca.pem /usr/local/share/ca-certificates/example.crt
+  update-ca-certificates > /dev/null 2>&1
+)
+"""
+ACCOUNTS: Final = """
+printf 'bob@example.org correct horse battery\\ncarol@example.org another password\\n' > accounts.txt
+"""
+OLD_MAIL: Final = r"""
+mkdir -p /srv/old/alice/Maildir/cur /srv/old/alice/Maildir/new
+for name in cur/1 cur/2 new/3; do
+  printf 'From: old@elsewhere.example\nSubject: %s\n\n.A dot, and a line.\n' "$name" > "/srv/old/alice/Maildir/$name"
+done
+"""
+# A password that is wrong, by both protocols, before fail2ban reads the log.
+GUESSES: Final = r"""
+for url in smtp://localhost:587 pop3://localhost:110; do
+  curl --silent --insecure --ssl-reqd --user alice@example.org:guess "$url" || true
+done
+"""
+# The machine is a new one: its daemon has no store, and mail waits.
+LOSS: Final = "systemctl stop emailsys; rm -r /var/lib/emailsys; systemctl start emailsys"
+# A daemon in another terminal.
+START: Final = r"""
+useradd --system emailsys
+sed -i 's/^#\(hostname\|user\|group\) /\1 /' /etc/emailsys/emailsys.toml
+emailsys serve
+"""
+PASSWORDS: Final = r"""
+echo 'correct horse battery' > bob.password
+printf '#!/bin/sh\necho another password\n' > /usr/local/bin/pass
+chmod +x /usr/local/bin/pass
+"""
+MESSAGE: Final = r"""
+printf 'Subject: x\n\nA line.\n' | curl --silent --crlf --mail-from '<>' --mail-rcpt alice@example.org \
+    --upload-file - smtp://localhost:25
+"""
+# A second account, and a certificate that this machine trusts.
+TRUST: Final = r"""
+echo 'correct horse battery' | emailsys user add bob@example.org --password-stdin
+cp /var/lib/emailsys/certs/ca.pem /usr/local/share/ca-certificates/example.crt
+update-ca-certificates > /dev/null 2>&1
+"""
+
+
+def run(document: str) -> list[Block]:
+    """The blocks of a document that a test types."""
+    return [block for block in commands(document) if not block.reason]
+
+
+def first(blocks: list[Block], words: str) -> int:
+    """The index of the first block with these words."""
+    return next(index for index, block in enumerate(blocks) if words in block.text)
+
+
+class DocumentTests(SynchronousTestCase):
+    """One test for each document."""
+
+    if why_not():
+        skip = why_not()
+
+    @needs("nft", "logrotate", "fail2ban-regex", "sqlite3", "swaks", "curl")
+    def test_the_guide_to_deploying(self) -> None:
+        """From the firewall to uninstalling; what the commands print is looked at where the text tells of it."""
+        blocks = run("docs/deploying.md")
+        restoring = first(blocks, "systemctl stop emailsys")
+        before = {
+            first(blocks, "RENEWED_LINEAGE=/etc"): CERTIFICATE,
+            first(blocks, "fail2ban-regex"): GUESSES,
+            restoring: LOSS,
+            first(blocks, "accounts.txt"): ACCOUNTS,
+            first(blocks, "/srv/old/alice"): OLD_MAIL,
+        }
+        printed = type_blocks(blocks, before)
+        self.assertRegex(printed, r"Lines: \d+ lines, 0 ignored, 2 matched")
+        self.assertRegex(printed, r"(?m)^bob@example\.org +yes +0")
+        restored = printed[printed.index(f"@@@ docs/deploying.md:{blocks[restoring].line}") :]
+        self.assertRegex(restored, r"(?m)^ +2  in a maildrop$")
+
+    @needs("sqlite3", "curl")
+    def test_the_reference_of_operation(self) -> None:
+        """Each block finds what the blocks before it have made."""
+        blocks = run("docs/operations.md")
+        before = {
+            0: "cd /srv/sandbox/source",
+            first(blocks, "emailsys init"): START,
+            first(blocks, "bob.password"): PASSWORDS,
+            first(blocks, "emailsys trace"): MESSAGE,
+            first(blocks, "VACUUM"): "mkdir /backup",
+        }
+        printed = type_blocks(blocks, before)
+        self.assertIn("all is well", printed)
+
+    def test_the_development_certificates(self) -> None:
+        """Everything is made by the first command."""
+        install = "python3 -m venv certs && . certs/bin/activate && pip install -q /srv/sandbox/source"
+        self.assertIn("server-ecdsa", type_blocks(run("certs/README.md"), {0: install}))
+
+    @needs("swaks", "curl", "jq")
+    def test_the_readme(self) -> None:
+        """In a clone, from the trial to the mail client."""
+        blocks = run("README.md")
+        before = {
+            0: "git clone -q /srv/sandbox/source emailsys && cd emailsys",
+            1: ". .venv/bin/activate",
+            first(blocks, "emailsys mail account add"): TRUST,
+        }
+        # This machine has no keyring, which would keep the password that is typed.
+        added = "emailsys mail account add alice@example.org"
+        kept = f"{added} --password-command 'echo correct horse battery'"
+        type_blocks(blocks, before, [(added, kept)])
+
+    def test_what_is_not_run_says_why(self) -> None:
+        """A handful of blocks at most."""
+        marked = {
+            (document, block.text.split()[0]): block.reason
+            for document in DOCUMENTS
+            for block in commands(document)
+            if block.reason
+        }
+        self.assertEqual(
+            marked,
+            {
+                ("README.md", "python3"): ".ci/run runs this line, and it takes minutes",
+                ("benchmarks/crash/README.md", ".venv/bin/python"): (
+                    "each takes minutes; tests/live/server/test_crash.py and .ci/run make short runs"
+                ),
+                ("docs/benchmarks.md", ".venv/bin/python"): "each is a load test; most take minutes",
+                ("docs/deploying.md", "certbot"): "a certificate authority must reach the machine by its public name",
+            },
+        )
+
+    def test_the_programs_that_are_not_run_exist(self) -> None:
+        """The modules that `python -m` names in marked blocks."""
+        named = {
+            name
+            for document in DOCUMENTS
+            for block in commands(document)
+            if block.reason
+            for name in re.findall(r"python -m (\S+)", block.text)
+        }
+        self.assertGreater(len(named), 20)
+        missing = [name for name in sorted(named) if find_spec(name) is None]
+        self.assertEqual(missing, [])
+
+    def test_no_block_escapes(self) -> None:
+        """Commands stand in fences that are marked `sh`; an indented block would not be run."""
+        for document in DOCUMENTS:
+            self.assertEqual(unfenced(document), [], document)
+            others = [block.text for block in blocks_of(document) if block.language != "sh"]
+            self.assertEqual([text for text in others if re.search(r"(?m)^(?:\$ )?emailsys [a-z]", text)], [], document)
