@@ -1,4 +1,4 @@
-"""What a POP3 session sends: whole, exact, and no faster than the peer reads."""
+"""POP3 output is complete, exact, and sent no faster than the peer reads."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SendingTests(SynchronousTestCase):
         self.assertEqual(answered, 1000)
 
     def test_a_message_goes_no_faster_than_the_peer_reads(self) -> None:
-        """20 MiB, a dot at every line: at most a piece of it waits at any time."""
+        """20 MiB with a dot at every line start: at most one piece waits at any time."""
         house = POP3House()
         body = b"".join(b".%078d\r\n" % n for n in range(20 * 1024 * 1024 // 81))
         house.store.put(house.alice, body)
@@ -71,7 +71,7 @@ class SendingTests(SynchronousTestCase):
         slow = SlowTransport(peer)
         for _ in range(2000):
             peer.say(b"RETR 4\r\nLIST\r\nRETR 1\r\n" * 10)
-        # What it sends after we stopped reading waits on its side; here that is the test's own list.
+        # Input that the server does not read waits on the client's side: here in a list of the test.
         held = sum(len(piece) for piece in peer._held)
         self.assertLess(slow.most, 2 * 256 * 1024)
         self.assertLess(house.server.wire.waiting, 2 * MAX_WAITING_OCTETS)
@@ -119,7 +119,7 @@ class SendingTests(SynchronousTestCase):
             self.assertTrue(lines[100_000].startswith(b"100000 "))
             self.assertLess(slow.most, 3 * MAX_WAITING_OCTETS)
 
-    def test_serving_utf8_raw_is_the_operators_choice(self) -> None:
+    def test_the_operator_may_allow_raw_utf8(self) -> None:
         house = POP3House(POP3Settings(plaintext_auth_on_loopback=True, serve_utf8_raw=True))
         peer = house.login()
         peer.say(b"RETR 3\r\n")
@@ -139,7 +139,7 @@ class SendingTests(SynchronousTestCase):
         house.logins.opened[0].pieces = pieces
 
     def test_a_message_that_breaks_off_never_gets_its_final_dot(self) -> None:
-        """A client would take it for whole, and delete it."""
+        """A client would consider it complete, and delete it."""
         for error, surprises in ((StoreError("disk"), 0), (ValueError("bug"), 1), (MaildropLost(), 0), (None, 0)):
             house = POP3House()
             peer = house.login()
@@ -172,7 +172,7 @@ class SendingTests(SynchronousTestCase):
         )
 
     def test_a_message_found_damaged_half_way_ends_the_connection_without_its_dot(self) -> None:
-        """A client must not take it for whole. At the first piece it is told, and the session goes on."""
+        """The client must not consider it complete. If its first piece is damaged, -ERR is sent."""
         house = POP3House()
         for first in ((b"Subject: x\r\n\r\n",), ()):
             peer = house.login()

@@ -1,4 +1,4 @@
-"""What is left of twisted.mail's POP3: each stock attribute is ours, or is in a list that says why it may stay."""
+"""Every attribute that POP3Server inherits from twisted.mail is overridden or listed with its reason."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.net.pop3.server import POP3Server
 from tests.fakes.net.pop3_house import POP3House
 
-# Stock code that stays, since nothing of ours calls it: a test below replaces each of these by a trap.
+# Stock code that nothing calls. A test below replaces each of these by a trap.
 UNREACHED: Final = frozenset(
     {
-        # The input pump: `dataReceived` is ours.
+        # Input: `dataReceived` is overridden.
         "lineReceived",
         "lineLengthExceeded",
         "state_COMMAND",
@@ -24,13 +24,13 @@ UNREACHED: Final = frozenset(
         "_unblock",
         "_longOperation",
         "_coiterate",
-        # Verbs that wire.pop3.grammar does not have.
+        # Commands that wire.pop3.grammar does not have.
         "do_APOP",
         "do_LAST",
         "do_RPOP",
         "generateMagic",
         "authenticateUserAPOP",
-        # The portal is asked by net.serving.authentication, which is told the mind.
+        # net.serving.authentication calls the portal, with the mind.
         "authenticateUserPASS",
         "_cbMailbox",
         "_ebMailbox",
@@ -40,12 +40,12 @@ UNREACHED: Final = frozenset(
         "_sendMessageContent",
         "transformChunk",
         "finishedFileTransfer",
-        # The transport's producer is net.serving.connection's.
+        # The transport's producer is that of net.serving.replies.
         "stopProducing",
     }
 )
 
-# Values: of the code above, or None until the session sets its own.
+# Values that only the code above reads, or that a session never sets.
 UNUSED_VALUES: Final = frozenset(
     {
         "AUTH_CMDS",
@@ -68,7 +68,7 @@ UNUSED_VALUES: Final = frozenset(
 
 
 def stock_attributes() -> set[str]:
-    """What pop3.POP3 and its line receiver bring, without what every protocol has."""
+    """Returns the attributes of pop3.POP3 and its line receiver, without those of every protocol."""
     names: set[str] = set()
     for owner in (pop3.POP3, LineOnlyReceiver):
         names |= {name for name in vars(owner) if not name.startswith("__")}
@@ -76,13 +76,13 @@ def stock_attributes() -> set[str]:
 
 
 def is_ours(name: str) -> bool:
-    """Whether the class that answers for that name is one of emailsys."""
+    """Returns whether an attribute is defined by a class of emailsys."""
     owner = next(owner for owner in POP3Server.__mro__ if name in vars(owner))
     return owner.__module__.startswith("emailsys.")
 
 
 class StockTests(SynchronousTestCase):
-    """A new Twisted that brings a new do_X, or a name of ours that is mistyped, is seen here."""
+    """A new do_X in Twisted, or a misspelled override, fails here."""
 
     def test_every_stock_attribute_is_ours_or_has_its_reason(self) -> None:
         left = {name for name in stock_attributes() if not is_ours(name)}
@@ -93,7 +93,7 @@ class StockTests(SynchronousTestCase):
         self.assertEqual((UNREACHED | UNUSED_VALUES) - known, set())
 
     def test_what_is_said_to_be_unreached_is_unreached(self) -> None:
-        """Every trap stays shut while a client says all that there is to say, and much that there is not."""
+        """No trap is reached while a client sends every command, and many invalid ones."""
 
         def trap(name: str) -> Callable[..., Any]:
             def reached(*args: object, **kwargs: object) -> None:

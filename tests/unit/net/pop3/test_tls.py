@@ -1,4 +1,4 @@
-"""POP3 under TLS in earnest: OpenSSL on both sides, octets carried in memory."""
+"""POP3 under real TLS: OpenSSL on both sides, octets carried in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.fakes.net.pop3_house import LOGIN, POP3House
 
 
 class Listener(Protocol):
-    """A client that keeps what it hears."""
+    """A client that keeps what it receives."""
 
     def __init__(self) -> None:
         self.heard = b""
@@ -40,7 +40,7 @@ class TLSTests(SynchronousTestCase):
         )
 
     def connect(self, tls: bool = True) -> tuple[Listener, IOPump]:
-        """A client of the TLS port, which speaks TLS or does not, and what carries the octets."""
+        """Returns a client of the TLS port, with or without TLS, and the pump that carries the octets."""
         client = Listener()
         clock = self.house.clock
         server = TLSMemoryBIOFactory(self.context, False, self.house.factory, clock).buildProtocol(None)
@@ -79,13 +79,13 @@ class TLSTests(SynchronousTestCase):
         wire = client.heard.partition(b"+OK %d octets\r\n" % len(body))[2]
         self.assertEqual(wire, body.replace(b".", b"..") + b".\r\n+OK bye, 0 messages removed\r\n")
 
-    def test_the_login_is_told_what_tls_was_negotiated(self) -> None:
+    def test_the_login_is_given_the_negotiated_tls(self) -> None:
         client, pump = self.connect()
         self.talk(client, pump, LOGIN)
         self.assertRegex(self.house.logins.asked[1].tls, r"^TLSv1\.3 TLS_")
         self.assertIn("tls='TLSv1.3", "\n".join(self.house.log.lines))
 
-    def test_a_peer_that_does_not_shake_hands_is_dropped_in_time(self) -> None:
+    def test_a_peer_without_a_handshake_is_disconnected_in_time(self) -> None:
         silent, pump = self.connect(tls=False)
         self.assertEqual(len(self.house.factory.sessions), 1)
         self.house.clock.advance(31)

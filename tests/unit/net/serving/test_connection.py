@@ -108,7 +108,7 @@ class ConnectionTests(SynchronousTestCase):
         peer.heard()
         return peer
 
-    def test_a_greeting_that_fails_is_told(self) -> None:
+    def test_a_failed_greeting_is_reported(self) -> None:
         self.echo.greeting_fails = True
         self.assertEqual(MemoryPeer(self.echo.connection, self.echo.clock).heard(), b"hello\r\nfailed\r\n")
 
@@ -121,7 +121,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(peer.heard(), b"waited\r\nb\r\nc\r\n")
         self.assertFalse(self.echo.connection.busy)
 
-    def test_a_failure_is_told_at_once_or_later_and_the_session_goes_on(self) -> None:
+    def test_a_failure_is_reported_and_the_session_goes_on(self) -> None:
         peer = self.connect()
         peer.say(b"raise\r\nlater\r\na\r\n")
         self.assertEqual(peer.heard(), b"failed\r\nfailed\r\na\r\n")
@@ -138,7 +138,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(peer.transport.producerState, "producing")
         self.assertEqual(peer.heard().count(b"\r\n"), 1 + 66)
 
-    def test_time_spent_by_us_is_not_held_against_the_peer(self) -> None:
+    def test_the_servers_own_delay_does_not_count_as_silence(self) -> None:
         peer = self.connect()
         peer.say(b"wait\r\n")
         self.echo.clock.pump([99, 99, 99])
@@ -150,7 +150,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(peer.heard(), b"too late\r\n")
         self.assertTrue(peer.lost)
 
-    def test_octets_that_make_no_command_do_not_stop_the_clock(self) -> None:
+    def test_octets_without_a_whole_command_count_as_silence(self) -> None:
         peer = self.connect()
         for _ in range(4):
             peer.say(b"x")
@@ -168,7 +168,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(len(self.echo.ends), 1)
         self.assertEqual(self.echo.clock.getDelayedCalls(), [])
 
-    def test_what_waits_for_room_ends_when_the_peer_goes(self) -> None:
+    def test_a_sender_that_waits_for_room_fails_at_a_disconnect(self) -> None:
         peer = self.connect()
         self.echo.connection.replies.pause()
         peer.say(b"room\r\n")
@@ -186,7 +186,7 @@ class ConnectionTests(SynchronousTestCase):
         self.echo.connection.replies.pause()
         await self.echo.connection.room()
 
-    def test_a_command_that_ends_after_the_peer_has_gone_says_nothing(self) -> None:
+    def test_a_command_that_ends_after_a_disconnect_sends_nothing(self) -> None:
         peer = self.connect()
         peer.say(b"wait\r\na\r\n")
         peer.lose()
@@ -194,12 +194,12 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(peer.heard(), b"")
         self.assertEqual(self.echo.failures, [])
 
-    def test_a_session_that_cannot_end_in_order_is_told(self) -> None:
+    def test_a_failure_at_the_end_of_a_session_is_reported(self) -> None:
         self.echo.ending_fails = True
         self.connect().lose()
         self.assertEqual(len(self.echo.failures), 1)
 
-    def test_a_handshake_that_nobody_asked_for_changes_nothing(self) -> None:
+    def test_an_unexpected_handshake_changes_nothing(self) -> None:
         peer = self.connect()
         self.echo.connection.handshakeCompleted()
         self.assertFalse(self.echo.connection.secure)
@@ -219,7 +219,7 @@ class ConnectionTests(SynchronousTestCase):
 
 @implementer(IReadWriteDescriptor, ITCPTransport)
 class Socket(StringTransport):  # type: ignore[misc]  # what a connection asks of them
-    """A TCP transport whose socket takes `takes` octets at once, or has failed; what was given to the reactor waits."""
+    """A TCP transport whose socket accepts `takes` octets or has failed. The rest waits for the reactor."""
 
     def __init__(self, takes: int | Exception) -> None:
         super().__init__()
@@ -229,7 +229,7 @@ class Socket(StringTransport):  # type: ignore[misc]  # what a connection asks o
         self._tempDataBuffer: list[bytes] = []
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Not seen here."""
+        """Do nothing."""
 
     def writeSomeData(self, data: bytes) -> int | Exception:
         if isinstance(self.takes, Exception):
@@ -242,7 +242,7 @@ class Socket(StringTransport):  # type: ignore[misc]  # what a connection asks o
 
 
 class WritingTests(SynchronousTestCase):
-    """A reply goes to the socket when the turn ends; what that does not take waits for the reactor's next round."""
+    """Replies go to the socket at the end of the turn. What it does not accept waits for the reactor."""
 
     def connected(self, takes: int | Exception) -> tuple[Echo, Socket]:
         echo, transport = Echo(), Socket(takes)
@@ -259,13 +259,13 @@ class WritingTests(SynchronousTestCase):
         self.assertEqual(transport.sent, b"hello\r\na\r\nb\r\n")
         self.assertEqual(transport._tempDataBuffer, [])
 
-    def test_what_is_said_before_a_wait_does_not_wait_for_its_end(self) -> None:
+    def test_replies_before_a_wait_are_sent_before_its_end(self) -> None:
         echo, transport = self.connected(100)
         echo.connection.dataReceived(b"a\r\nwait\r\n")
         echo.clock.advance(0)
         self.assertEqual(transport.sent, b"hello\r\na\r\n")
 
-    def test_last_words_do_not_wait_for_the_end_of_the_turn(self) -> None:
+    def test_the_last_reply_does_not_wait_for_the_end_of_the_turn(self) -> None:
         echo, transport = self.connected(100)
         echo.connection.dataReceived(b"a\r\nclose\r\n")
         self.assertEqual(transport.sent, b"hello\r\na\r\n")
@@ -277,7 +277,7 @@ class WritingTests(SynchronousTestCase):
         echo.connection.dataReceived(b"a\r\n")
         self.assertEqual(transport._tempDataBuffer, [b"a\r\n"])
 
-    def test_the_turn_of_one_that_is_gone_is_passed_over(self) -> None:
+    def test_a_lost_connection_writes_nothing_at_the_end_of_the_turn(self) -> None:
         echo, transport = Echo(), Socket(100)
         echo.connection.makeConnection(transport)
         echo.connection.dataReceived(b"a\r\n")
@@ -285,7 +285,7 @@ class WritingTests(SynchronousTestCase):
         echo.clock.advance(0)
         self.assertEqual(transport.sent, b"hello\r\n")
 
-    def test_the_rest_waits_and_nothing_overtakes_it(self) -> None:
+    def test_unsent_octets_stay_in_order(self) -> None:
         echo, transport = self.connected(3)
         for line in (b"a\r\n", b"b\r\n"):
             echo.connection.dataReceived(line)

@@ -1,4 +1,4 @@
-"""An SMTP session waits, hurries, fails and ends as it should: what no text script can show."""
+"""SMTP sessions: pipelining, backpressure, failures and lost connections, which text scripts cannot show."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LOGIN = b"AUTH PLAIN AGFsaWNlQGV4YW1wbGUudGVzdABzZWNyZXQ=\r\n"
 
 
 def codes(octets: bytes) -> list[int]:
-    """The codes of the replies, one a reply."""
+    """Returns the codes of the replies, one for each reply."""
     return [int(line[:3]) for line in octets.split(b"\r\n") if line[3:4] == b" "]
 
 
 def greeted(house: SMTPHouse, **named: Any) -> MemoryPeer:
-    """A client that has said EHLO."""
+    """Returns a client that has sent EHLO."""
     peer = house.connect(**named)
     peer.say(b"EHLO client\r\n")
     peer.heard()
@@ -32,7 +32,7 @@ def greeted(house: SMTPHouse, **named: Any) -> MemoryPeer:
 
 
 def in_data(house: SMTPHouse, **named: Any) -> MemoryPeer:
-    """A client that has got its 354."""
+    """Returns a client that has received its 354."""
     peer = greeted(house, **named)
     peer.say(ENVELOPE + b"DATA\r\n")
     assert codes(peer.heard()) == [250, 250, 354]
@@ -40,14 +40,14 @@ def in_data(house: SMTPHouse, **named: Any) -> MemoryPeer:
 
 
 class Fakes(SynchronousTestCase):
-    def test_the_fakes_keep_to_their_interfaces(self) -> None:
+    def test_the_fakes_provide_their_interfaces(self) -> None:
         house = SMTPHouse()
         verifyObject(IDelivery, Delivery(house, None))
         verifyObject(IIntake, house.store.intake)
 
 
 class Order(SynchronousTestCase):
-    def test_what_is_pipelined_waits_for_the_answer_before(self) -> None:
+    def test_pipelined_commands_wait_for_the_reply_before(self) -> None:
         house = SMTPHouse()
         for step in ("validateFrom", "validateTo"):
             waiting: Deferred[None] = Deferred()
@@ -100,7 +100,7 @@ class Order(SynchronousTestCase):
         self.assertEqual(house.telemetry.counters["accepted"], 1)
         self.assertEqual(house.telemetry.surprises, [])
 
-    def test_a_connection_lost_while_policy_thinks_is_no_surprise(self) -> None:
+    def test_a_connection_lost_while_the_policy_waits_is_not_an_error(self) -> None:
         for step in ("stranger", "validateFrom", "validateTo"):
             house = SMTPHouse()
             waiting: Deferred[None] = Deferred()
@@ -112,7 +112,7 @@ class Order(SynchronousTestCase):
             self.assertEqual(house.telemetry.surprises, [])
             self.assertEqual(house.messages, [])
 
-    def test_a_connection_lost_while_the_store_looks_for_room_is_none_either(self) -> None:
+    def test_a_connection_lost_while_the_store_checks_for_room_is_not_an_error(self) -> None:
         house = SMTPHouse()
         waiting: Deferred[bool] = Deferred()
 
@@ -126,8 +126,8 @@ class Order(SynchronousTestCase):
         waiting.callback(True)
         self.assertEqual(house.telemetry.surprises, [])
 
-    def test_a_disk_too_small_for_the_largest_message_takes_none(self) -> None:
-        """A small SIZE is no way to the last octets of a disk."""
+    def test_a_disk_without_room_for_the_largest_message_accepts_none(self) -> None:
+        """A small SIZE does not give access to the last octets of a disk."""
         house = SMTPHouse()
         asked: list[int] = []
 
@@ -173,7 +173,7 @@ class Bounds(SynchronousTestCase):
         self.assertEqual(codes(peer.heard()), [250])
         self.assertEqual(house.body().count(b"a" * 10000), 20)
 
-    def test_a_client_that_reads_no_replies_is_not_answered_for_ever(self) -> None:
+    def test_a_client_that_reads_no_replies_is_paused(self) -> None:
         house = SMTPHouse()
         peer = greeted(house)
         assert peer.transport.producer is not None
@@ -217,8 +217,8 @@ class Bounds(SynchronousTestCase):
                 peer.say(message[start : start + block])
             self.assertEqual(codes(peer.heard()), [552], block)
 
-    def test_a_claim_to_be_ours_behind_a_line_that_is_no_field_is_removed_too(self) -> None:
-        """However the head was cut on its way."""
+    def test_forged_authentication_results_after_an_invalid_line_are_removed_too(self) -> None:
+        """The result does not depend on how the header section was cut into segments."""
         claim = b"Authentication-Results: mx.example.test; dkim=pass\r\n"
         for strange in (b"From bob Mon Jan 1\r\n", b"nonsense\r\n"):
             for blocks in ([strange + claim + b"Subject: x\r\n\r\n"], [strange, claim, b"Subject: x\r\n\r\n"]):
@@ -228,8 +228,8 @@ class Bounds(SynchronousTestCase):
                     peer.say(block)
                 self.assertEqual(house.body(), strange + b"Subject: x\r\n\r\n")
 
-    def test_a_slow_client_hears_that_its_message_is_too_big_and_not_that_it_was_silent(self) -> None:
-        """A 421 would make it try again for days."""
+    def test_a_slow_client_with_a_too_big_message_gets_552_and_not_421(self) -> None:
+        """After 421 the client would retry for days."""
         for begin, end in ((b"DATA\r\n", b"\r\n.\r\n"), (b"BDAT 2000 LAST\r\n", b""), (b"RSET\r\nBDAT 2000\r\n", b"")):
             house = SMTPHouse(settings=SMTPSettings(max_message_size=1000))
             peer = greeted(house)
@@ -301,7 +301,7 @@ class Failures(SynchronousTestCase):
             self.assertEqual(len(house.telemetry.surprises), surprises)
             self.assertEqual(house.messages, [])
 
-    def test_a_write_that_fails_is_told_at_the_end_once(self) -> None:
+    def test_a_failed_write_is_reported_once_at_the_end(self) -> None:
         for error, reply in ((StoreFull("full"), b"452 4.3.1 "), (StoreError("locked"), b"451 4.3.0 ")):
             house = SMTPHouse()
             peer = in_data(house)
@@ -326,7 +326,7 @@ class Failures(SynchronousTestCase):
         peer.say(b"Subject: one\r\n.\r\n")
         self.assertEqual(codes(peer.heard()), [452])
 
-    def test_a_message_that_cannot_begin_is_put_off(self) -> None:
+    def test_a_message_that_cannot_begin_is_refused_temporarily(self) -> None:
         house = SMTPHouse()
         house.broken_trace = ZeroDivisionError("a bug")
         peer = greeted(house)
@@ -337,7 +337,7 @@ class Failures(SynchronousTestCase):
         self.assertEqual(house.store.abandoned, 2)
         self.assertEqual(len(house.telemetry.surprises), 2)
 
-    def test_a_write_that_raises_at_once_is_a_surprise_told_at_the_end(self) -> None:
+    def test_an_unexpected_exception_of_a_write_is_reported_at_the_end(self) -> None:
         house = SMTPHouse()
         peer = in_data(house)
         server: Any = peer.protocol
@@ -351,7 +351,7 @@ class Failures(SynchronousTestCase):
         self.assertEqual(len(house.telemetry.surprises), 1)
         self.assertEqual(house.store.abandoned, 1)
 
-    def test_a_surprise_within_a_body_is_answered_at_its_end(self) -> None:
+    def test_an_unexpected_exception_within_a_body_is_answered_at_its_end(self) -> None:
         house = SMTPHouse()
         peer = in_data(house)
         server: Any = peer.protocol

@@ -1,4 +1,4 @@
-"""Of twisted.mail's SMTP server nothing is left in the way that was not looked at."""
+"""Every attribute that ESMTPServer inherits from twisted.mail is overridden or justified."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.net.smtp.server import ESMTPServer
 from tests.fakes.net.smtp_house import SMTPHouse
 
-# What ours takes from upstream, and why it may.
+# Attributes taken from Twisted, and the reason why this is safe.
 JUSTIFIED: Final = {
     # Set by makeConnection and the factory.
     "transport": "the connection",
@@ -21,17 +21,17 @@ JUSTIFIED: Final = {
     "logPrefix": "a name for Twisted's own log",
     "noisy": "read by nothing but stock do_DATA",
     # Time.
-    "timeOut": "TimeoutMixin's, which we use",
+    "timeOut": "TimeoutMixin's, never set: time limits are those of the connection",
     "timeout": "read by nothing but stock connectionMade",
-    "setTimeout": "TimeoutMixin's, over our callLater",
-    "resetTimeout": "TimeoutMixin's, over our callLater",
-    "_TimeoutMixin__timedOut": "calls our timeoutConnection",
+    "setTimeout": "TimeoutMixin's, whose callLater is disabled",
+    "resetTimeout": "TimeoutMixin's, whose callLater is disabled",
+    "_TimeoutMixin__timedOut": "never scheduled: callLater is disabled",
     "_TimeoutMixin__timeoutCall": "TimeoutMixin's",
-    # The frame that is kept.
+    # Attributes of the frame that is kept.
     "host": "a property that makes octets of the host name",
-    "delivery": "the avatar",
-    "authenticated": "whether somebody is logged in",
-    # Data that only stock methods read, none of which is left.
+    "delivery": "only stock methods read it; the avatar is the session's",
+    "authenticated": "only stock methods read it",
+    # Data that only stock methods read, all of which are overridden.
     "MAX_LENGTH": "stock dataReceived",
     "_buffer": "stock dataReceived",
     "delimiter": "stock dataReceived and sendLine",
@@ -71,7 +71,7 @@ STOCK_WAYS: Final = (
 
 class Stock(SynchronousTestCase):
     def test_what_is_not_overridden_is_justified(self) -> None:
-        """An upgrade of Twisted that adds a way past our input pump must be seen."""
+        """An upgrade of Twisted that adds a method which bypasses the connection must be noticed."""
         left = set()
         for name in dir(smtp.ESMTP):
             owner = next(owner for owner in ESMTPServer.__mro__ if name in vars(owner))

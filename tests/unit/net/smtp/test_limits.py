@@ -1,4 +1,4 @@
-"""An SMTP session does not put up with everything: messages that never end, names tried one after the other."""
+"""Limits of an SMTP session: messages that never end, and clients that guess addresses."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tests.fakes.net.smtp_house import SMTPHouse
 from tests.unit.net.smtp.test_server import ENVELOPE, LOGIN, codes, greeted, in_data
 
 
-class Patience(SynchronousTestCase):
-    """Who takes too long or tries too much is left, with a word."""
+class Limits(SynchronousTestCase):
+    """A client that is too slow or guesses too often is disconnected after a reply."""
 
     def trickle(self, peer: MemoryPeer, octets: bytes, every: float, times: int) -> int:
-        """Send these octets again and again; how often it went well."""
-        for went in range(times):
+        """Send these octets repeatedly. Returns how often it succeeded before a disconnect."""
+        for sent in range(times):
             peer.clock.advance(every)
             peer.say(octets)
             if peer.lost:
-                return went
+                return sent
         return times
 
-    def test_one_octet_now_and_then_does_not_hold_a_session_for_days(self) -> None:
+    def test_single_octets_do_not_hold_a_session_for_days(self) -> None:
         house = SMTPHouse()
         peer = in_data(house)
         self.assertEqual(self.trickle(peer, b"x", 179.0, 1000), 3600 // 179)
@@ -41,8 +41,8 @@ class Patience(SynchronousTestCase):
         peer.say(b".\r\n")
         self.assertEqual(codes(peer.heard()), [250])
 
-    def test_a_message_whose_end_comes_late_is_accepted_all_the_same(self) -> None:
-        """All of it is here: to refuse it now would only have it sent again."""
+    def test_a_message_whose_end_comes_late_is_accepted(self) -> None:
+        """The whole message has arrived: after a refusal the client would send it again."""
         house = SMTPHouse()
         peer = in_data(house)
         self.assertEqual(self.trickle(peer, b"x", 179.0, 20), 20)
@@ -50,7 +50,7 @@ class Patience(SynchronousTestCase):
         peer.say(b"\r\n.\r\n")
         self.assertEqual(codes(peer.heard()), [250])
 
-    def test_chunks_and_what_is_said_between_them_have_no_more_time(self) -> None:
+    def test_chunks_and_the_commands_between_them_get_no_extra_time(self) -> None:
         for words in (b"BDAT 1\r\nx", b"NOOP\r\n"):
             house = SMTPHouse()
             peer = greeted(house)
@@ -58,15 +58,15 @@ class Patience(SynchronousTestCase):
             self.assertEqual(self.trickle(peer, words, 299.0, 1000), 3600 // 299)
             self.assertTrue(peer.heard().endswith(b"421 4.4.2 the message comes too slowly, closing\r\n"), words)
 
-    def test_a_message_that_is_refused_in_any_case_hears_why(self) -> None:
-        """421 alone would have it tried again."""
+    def test_a_late_message_that_was_refused_gets_the_refusal(self) -> None:
+        """After 421 the client would send it again."""
         house = SMTPHouse()
         peer = in_data(house)
         peer.say(b"a\nb\r\n")
         self.trickle(peer, b"x", 179.0, 1000)
         self.assertEqual(peer.heard(), b"554 5.6.0 the message has LF alone; lines end with CRLF\r\n")
 
-    def test_time_counts_anew_for_the_next_message(self) -> None:
+    def test_the_time_of_the_next_message_is_measured_separately(self) -> None:
         house = SMTPHouse()
         peer = in_data(house)
         for _ in range(3):
@@ -75,23 +75,23 @@ class Patience(SynchronousTestCase):
             self.assertEqual(codes(peer.heard()), [250, 250, 250, 354])
 
     def names(self, house: SMTPHouse, count: int, **named: Any) -> tuple[MemoryPeer, list[int]]:
-        """Ask for so many names that nobody has; the client, and the codes it heard."""
+        """Send RCPT for unknown recipients. Returns the client and the reply codes."""
         peer = greeted(house, **named)
         peer.say(b"MAIL FROM:<carol@elsewhere.test>\r\n" + b"RCPT TO:<nobody@example.test>\r\n" * count)
         return peer, codes(peer.heard())
 
-    def test_who_tries_names_is_left_after_a_hundred(self) -> None:
+    def test_a_client_that_guesses_addresses_is_disconnected_after_a_hundred(self) -> None:
         house = SMTPHouse()
         peer, heard = self.names(house, 150)
         self.assertEqual(heard, [250] + [550] * 101 + [421])
         self.assertTrue(peer.lost)
         self.assertEqual(house.telemetry.counters["smtp.dropped"], 1)
 
-    def test_how_many_is_the_operators_choice(self) -> None:
+    def test_the_operator_sets_the_limit(self) -> None:
         house = SMTPHouse(settings=SMTPSettings(max_refusals=10))
         self.assertEqual(self.names(house, 150)[1], [250] + [550] * 11 + [421])
 
-    def test_a_list_with_many_who_are_gone_is_taken_message_by_message(self) -> None:
+    def test_a_mailing_list_with_many_unknown_recipients_is_accepted(self) -> None:
         house = SMTPHouse()
         peer, _ = self.names(house, 90)
         for _ in range(3):
@@ -100,7 +100,7 @@ class Patience(SynchronousTestCase):
             self.assertEqual(codes(peer.heard()), [250, 354, 250, 250] + [550] * 90)
         self.assertEqual(len(house.messages), 3)
 
-    def test_this_machine_and_those_who_are_logged_in_may_have_any_number(self) -> None:
+    def test_loopback_and_authenticated_clients_have_no_limit(self) -> None:
         _, heard = self.names(SMTPHouse(), 150, peer=LOOPBACK)
         self.assertEqual(heard, [250] + [550] * 150)
         house = SMTPHouse(Kind.SUBMISSION)

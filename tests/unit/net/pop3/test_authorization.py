@@ -1,4 +1,4 @@
-"""POP3 before the maildrop is open: who may log in, when, and what is told."""
+"""AUTHORIZATION state of POP3: logins, TLS, and their replies and log events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.fakes.net.pop3_house import LOGIN, POP3House
 
 
 class LoginTests(SynchronousTestCase):
-    """Before the maildrop is open."""
+    """Logins before the maildrop is open."""
 
     def test_password_is_never_logged(self) -> None:
         house = POP3House()
@@ -35,14 +35,14 @@ class LoginTests(SynchronousTestCase):
         self.assertIn(b"-ERR [AUTH]", peer.heard())
         self.assertEqual([line for line in house.log.lines if "\n" in line or "\r" in line], [])
 
-    def test_the_mind_tells_who_asks(self) -> None:
+    def test_the_mind_describes_the_client(self) -> None:
         house = POP3House()
         house.connect(tls=True).say(LOGIN)
         mind = house.logins.asked[1]
         self.assertEqual((mind.ip, mind.protocol), ("127.0.0.1", "POP3S"))
         self.assertEqual(mind.session, house.server.authorization.session_id)
 
-    def test_a_stranger_may_log_in_under_tls_only(self) -> None:
+    def test_a_remote_client_may_log_in_only_under_tls(self) -> None:
         house = POP3House()
         peer = house.connect(STRANGER)
         peer.say(LOGIN)
@@ -139,7 +139,7 @@ class LoginTests(SynchronousTestCase):
             house.clock.advance(31)
             self.assertEqual(peer.transport.aborted, peer_is_late)
 
-    def test_octets_in_the_clear_during_the_handshake_are_dropped(self) -> None:
+    def test_plaintext_octets_during_the_handshake_are_discarded(self) -> None:
         house = POP3House(context_factory=object())
         peer = house.connect()
         peer.say(b"STLS\r\nUSER alice@example.test\r\n")
@@ -166,8 +166,8 @@ class LoginTests(SynchronousTestCase):
         self.assertEqual(loggedout, [True])
 
 
-class SurpriseTests(SynchronousTestCase):
-    """An exception that nobody expected."""
+class UnexpectedExceptionTests(SynchronousTestCase):
+    """An unexpected exception."""
 
     def test_it_is_logged_once_answered_and_the_session_goes_on(self) -> None:
         house = POP3House()

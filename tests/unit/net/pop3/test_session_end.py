@@ -1,4 +1,4 @@
-"""How a POP3 session ends, and what is deleted by then."""
+"""The end of a POP3 session, and which messages it deletes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.fakes.net.pop3_house import FIRST, LOGIN, SECOND, THIRD, POP3House
 from tests.fakes.net.slow_peer import SlowTransport
 
 
-class EndingTests(SynchronousTestCase):
+class SessionEndTests(SynchronousTestCase):
     """How a session ends, and what is deleted by then."""
 
     def test_the_reply_to_quit_waits_for_the_commit(self) -> None:
@@ -34,7 +34,7 @@ class EndingTests(SynchronousTestCase):
         again.say(LOGIN)
         self.assertIn(b"+OK 3 messages", again.heard())
 
-    def test_a_commit_that_fails_is_told_and_removes_nothing(self) -> None:
+    def test_a_failed_commit_is_reported_and_removes_nothing(self) -> None:
         for error, surprises in ((StoreError("disk"), 0), (RuntimeError("bug"), 1)):
             house = POP3House()
             peer = house.login()
@@ -59,7 +59,7 @@ class EndingTests(SynchronousTestCase):
         self.assertEqual(house.bodies(), [SECOND, THIRD])
 
     def test_a_quit_that_was_not_reached_deletes_nothing(self) -> None:
-        """The client pipelined DELE and QUIT behind a RETR, and was gone before QUIT's turn came."""
+        """The client pipelined DELE and QUIT after RETR, and disconnected before QUIT was processed."""
         house = POP3House()
         house.store.put(house.alice, b"x" * 1_000_000 + b"\r\n")
         peer = house.login()
@@ -96,7 +96,7 @@ class EndingTests(SynchronousTestCase):
         second.say(b"DELE 2\r\nQUIT\r\n")
         self.assertEqual(house.bodies(), [FIRST, THIRD])
 
-    def test_a_session_that_speaks_is_not_taken_over(self) -> None:
+    def test_an_active_session_is_not_taken_over(self) -> None:
         house = POP3House()
         house.store.clock = house.clock
         first = house.login()
@@ -143,7 +143,7 @@ class EndingTests(SynchronousTestCase):
         house.clock.advance(0.1)
         self.assertEqual(aborted, [True])
 
-    def test_nothing_is_left_on_the_clock_when_a_session_has_ended(self) -> None:
+    def test_an_ended_session_leaves_no_timer(self) -> None:
         house = POP3House()
         for ending in (b"QUIT\r\n", b""):
             peer = house.login()
@@ -153,7 +153,7 @@ class EndingTests(SynchronousTestCase):
             self.assertEqual(house.clock.getDelayedCalls(), [])
             self.assertEqual(house.factory.sessions, set())
 
-    def test_a_daemon_that_goes_down_tells_its_idle_sessions_and_waits_for_the_others(self) -> None:
+    def test_a_drain_tells_idle_sessions_and_waits_for_the_others(self) -> None:
         house = POP3House()
         idle = house.login()
         busy = house.connect()

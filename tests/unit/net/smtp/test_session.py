@@ -1,4 +1,4 @@
-"""Who a client is, how a session ends, and what is told of it."""
+"""SMTP sessions: TLS and login of the client, the end of the session, and its log events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.fakes.net.smtp_house import SMTPHouse
 from tests.unit.net.smtp.test_server import LOGIN, codes, greeted, in_data
 
 
-class Standing(SynchronousTestCase):
+class ClientState(SynchronousTestCase):
     def test_plain_logins_are_for_loopback_only_and_only_where_the_config_says_so(self) -> None:
         for allowed, peer, offered in (
             (True, LOOPBACK, True),
@@ -33,7 +33,7 @@ class Standing(SynchronousTestCase):
             self.assertEqual(codes(client.heard()), [235 if offered else 530])
 
     def test_help_names_what_the_client_may_use_now_and_no_more(self) -> None:
-        """The receive port has no logins, and a login needs TLS first: a person who reads HELP is not led astray."""
+        """The receive port has no logins, and logins need TLS: HELP must not name unusable commands."""
 
         def offered(kind: Kind, tls: bool) -> bytes:
             client = SMTPHouse(kind).connect(tls=tls)
@@ -67,7 +67,7 @@ class Standing(SynchronousTestCase):
         self.assertNotIn(b"250-STARTTLS", heard)
         self.assertIn(b"454 4.7.0 ", heard)
 
-    def test_policy_learns_who_asks(self) -> None:
+    def test_the_policy_is_given_the_client(self) -> None:
         house = SMTPHouse(Kind.SUBMISSION)
         client = greeted(house, tls=True)
         client.say(LOGIN)
@@ -75,7 +75,7 @@ class Standing(SynchronousTestCase):
         self.assertEqual((mind.ip, mind.helo, mind.protocol), ("192.0.2.7", "client", "ESMTPS"))
         self.assertEqual(mind.tls, "TLSv1.3 TLS_AES_256_GCM_SHA384")
 
-    def test_too_many_logins_at_once_are_put_off(self) -> None:
+    def test_too_many_simultaneous_logins_are_refused_temporarily(self) -> None:
         for error in (LoginBusy(), StoreError("locked")):
             house = SMTPHouse(Kind.SUBMISSION)
             house.raises["login"] = error
@@ -84,7 +84,7 @@ class Standing(SynchronousTestCase):
             self.assertEqual(codes(client.heard()), [454, 235])
             self.assertEqual(house.telemetry.surprises, [])
 
-    def test_a_login_that_ends_after_the_peer_has_gone_is_given_back(self) -> None:
+    def test_a_login_that_ends_after_a_disconnect_is_released(self) -> None:
         house = SMTPHouse(Kind.SUBMISSION)
         waiting: Deferred[None] = Deferred()
         house.waits["login"] = waiting
@@ -95,7 +95,7 @@ class Standing(SynchronousTestCase):
         waiting.callback(None)
         self.assertEqual(house.logged_out, 1)
 
-    def test_a_stranger_is_logged_out_at_the_end(self) -> None:
+    def test_an_unauthenticated_client_is_logged_out_at_the_end(self) -> None:
         house = SMTPHouse()
         client = in_data(house)
         client.lose()
@@ -151,7 +151,7 @@ class Endings(SynchronousTestCase):
         house.store.let_go()
         self.assertEqual(codes(client.heard()), [250])
 
-    def test_who_left_within_the_handshake_of_tls_is_named(self) -> None:
+    def test_a_client_that_disconnects_in_the_handshake_is_logged(self) -> None:
         house = SMTPHouse(Kind.SUBMISSION)
         client = MemoryPeer(house.server(), house.clock)
         client.lose()
@@ -181,14 +181,14 @@ class Endings(SynchronousTestCase):
         writing.say(b"two\r\n.\r\n")
         self.assertEqual(codes(writing.heard()), [250])
         self.assertEqual(codes(committing.heard()), [250])
-        # Asked again and again until all have gone, it says so only once.
+        # drain() is called until no session is left, and 421 is sent only once.
         self.assertEqual([house.factory.drain(), house.factory.drain()], [2, 2])
         self.assertEqual(codes(writing.heard()), [421])
         self.assertEqual(codes(committing.heard()), [421])
         self.assertEqual(house.factory.drain(), 0)
         self.assertEqual(len(house.messages), 2)
 
-    def test_what_happened_is_told_in_one_event_each(self) -> None:
+    def test_each_occurrence_is_one_log_event(self) -> None:
         house = SMTPHouse()
         client = in_data(house)
         client.say(b"one\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<nobody@example.test>\r\nQUIT\r\n")
@@ -211,7 +211,7 @@ class Endings(SynchronousTestCase):
 
 
 class Envelopes(SynchronousTestCase):
-    def test_the_store_gets_the_routes_that_policy_gave(self) -> None:
+    def test_the_store_gets_the_routes_of_the_policy(self) -> None:
         house = SMTPHouse()
         client = in_data(house)
         client.say(b"one\r\n.\r\n")
@@ -220,7 +220,7 @@ class Envelopes(SynchronousTestCase):
         self.assertEqual(envelope.recipients, (Recipient(parse("bob@example.test"), (LocalRoute(bob.account_id),)),))
         self.assertEqual(envelope.arrived_at, house.store.now())
 
-    def test_a_session_has_a_name_of_its_own(self) -> None:
+    def test_a_session_has_its_own_id(self) -> None:
         house = SMTPHouse()
         names = {house.server().session for _ in range(3)}
         self.assertEqual(len(names), 3)
