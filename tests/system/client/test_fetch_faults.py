@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from emailsys.client.archive.values import ArchiveError
-from emailsys.client.fetch.fetcher import FetchError, Wanted
+from emailsys.client.fetch.fetcher import FetchError, FetchOptions
 from tests.fakes.client.client_house import ClientHouse
 from tests.fakes.net.pop3_house import FIRST, SECOND, THIRD, POP3House
 from tests.system.client.test_fetch import DELETE
@@ -81,7 +81,7 @@ class FetchFaultTests(TestCase):
             heal, met = self.failing(*fault)
             kept = deleted = 0
             try:
-                result = await deferToThread(client.fetcher.fetch, account, Wanted(keep=DELETE))
+                result = await deferToThread(client.fetcher.fetch, account, FetchOptions(keep=DELETE))
                 kept, deleted = len(result.keys), result.deleted
                 if not met:
                     self.assertEqual((result.problem, kept, deleted), (None, 3, 3), fault)
@@ -94,7 +94,7 @@ class FetchFaultTests(TestCase):
             self.assertGreaterEqual(len(here), kept, f"{fault}: said to be kept")
             self.assertEqual(3 - len(there), deleted, f"{fault}: said to be deleted on the server")
             self.assertEqual(sorted({*here, *there}), wanted, f"{fault}: lost")
-            again = await deferToThread(client.fetcher.fetch, account, Wanted(keep=DELETE))
+            again = await deferToThread(client.fetcher.fetch, account, FetchOptions(keep=DELETE))
             self.assertIsNone(again.problem, fault)
             client.archive.refresh()
             self.assertEqual((client.messages(), server.bodies()), (wanted, []), f"{fault}: fetched once more")
