@@ -1,4 +1,4 @@
-"""A person's desk: accounts, local store and outbox put together, and what is done with them without a network."""
+"""The user's mailbox: accounts, local archive and outbox, with every operation that needs no network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where the desk's things lie: the accounts file, the local store's folder, and that of the state."""
+    """Paths of one mailbox: the accounts file, the archive folder, and the state folder."""
 
     accounts: Path
     archive: Path
@@ -31,7 +31,10 @@ class Folders:
 
 
 class UserMailbox:
-    """Everything is opened when it is first asked for. Methods that read or write block: call them from a thread."""
+    """Accounts, archive and outbox of one user, each opened on first use.
+
+    Methods that read or write block. Call them from a thread.
+    """
 
     def __init__(self, folders: Folders, now: Callable[[], datetime]) -> None:
         """@param now: the current moment, with time zone."""
@@ -40,13 +43,13 @@ class UserMailbox:
 
     @cached_property
     def accounts_file(self) -> AccountsFile:
-        """mail.toml."""
+        """The accounts file, mail.toml."""
         return AccountsFile(self.folders.accounts)
 
     @cached_property
     def archive(self) -> Archive:
-        """The local store."""
-        # A fetch may leave it to another process.
+        """The local archive of messages."""
+        # Imported here: a fetch may leave the archive to a second process and never load it.
         from emailsys.client.archive.archive import Archive
         from emailsys.client.base.folders import make_folder
 
@@ -55,13 +58,13 @@ class UserMailbox:
 
     @cached_property
     def outbox(self) -> Outbox:
-        """What waits to be sent."""
+        """The messages that wait to be sent."""
         from emailsys.client.send.outbox import Outbox
 
         return Outbox(self.archive, self.folders.state, self.now)
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the archive if it was opened."""
         archive = self.__dict__.get("archive")
         if archive is not None:
             archive.close()
@@ -69,63 +72,64 @@ class UserMailbox:
     # Accounts
 
     def accounts(self) -> list[Account]:
-        """All accounts, in the order of the file. @raise AccountError: the file is wrong."""
+        """Return all accounts in the order of the file. @raise AccountError: the file is invalid."""
         return list(self.accounts_file.load().values())
 
     def account(self, name: str | None = None) -> Account:
-        """The account of that name or address, by default the default one; its folders are made.
+        """Return an account by name or address, and create its folders.
 
-        @raise AccountError: there is none.
+        @param name: None for the default account.
+        @raise AccountError: no such account exists.
         """
-        found = self.named(name)
+        found = self.find_account(name)
         self.archive.add_account(found.name)
         return found
 
-    def named(self, name: str | None = None) -> Account:
-        """The same, and no folder is made."""
+    def find_account(self, name: str | None = None) -> Account:
+        """Return an account by name or address, as `account` does, without creating its folders."""
         found = self.accounts_file.find(name) if name is not None else self.accounts_file.default()
         if found is None:
-            raise AccountError("there is no account yet: emailsys mail account add you@example.org")
+            raise AccountError("There is no account yet. Add one: emailsys mail account add you@example.org")
         return found
 
     def account_for(self, summary: Summary) -> Account:
-        """The account in whose folders a message lies, else the default one."""
+        """Return the account that owns a message's folder, or the default account if that one was removed."""
         accounts = self.accounts_file.load()
         return accounts[summary.place.account] if summary.place.account in accounts else self.account()
 
-    def mine(self) -> list[Mailbox]:
-        """The person's own mailboxes, of all accounts."""
+    def own_mailboxes(self) -> list[Mailbox]:
+        """Return the user's own name and address in each account."""
         return [sender_mailbox(account) for account in self.accounts()]
 
     # Writing
 
     def blank(self, account: Account) -> Draft:
-        """An empty draft from that account."""
+        """Return an empty draft from an account."""
         from emailsys.client.compose.draft import Draft
 
         return Draft(sender=sender_mailbox(account), text="")
 
     def reply(self, summary: Summary, to_all: bool = False) -> Draft:
-        """An answer to a message."""
+        """Return a draft that answers a message."""
         from emailsys.client.compose.answer import reply
 
-        mine = [one.address for one in self.mine()]
+        mine = [one.address for one in self.own_mailboxes()]
         return reply(self.archive.octets(summary.key), sender_mailbox(self.account_for(summary)), mine, to_all)
 
     def forward(self, summary: Summary, inline: bool = False) -> Draft:
-        """A message passed on."""
+        """Return a draft that forwards a message: as an attachment, or with its text if `inline`."""
         from emailsys.client.compose.answer import forward
 
         return forward(self.archive.octets(summary.key), sender_mailbox(self.account_for(summary)), inline)
 
     def save_draft(self, account: Account, draft: Draft, key: str | None = None) -> str:
-        """Save a draft, in place of the one with that key; returns the key."""
+        """Save a draft and return its key. @param key: the saved draft to replace."""
         from emailsys.client.compose.draft_files import save_draft
 
         return save_draft(self.archive, account.name, draft, self.now(), key)
 
     def open_draft(self, key: str) -> Draft:
-        """Go on with a draft, or with any other message as a new one: what that says is made safe for a terminal."""
+        """Open a draft, or any other message as a new draft. Text of other messages is made safe for a terminal."""
         from emailsys.client.compose.draft_files import open_draft
         from emailsys.client.text.terminal import safe_line, safe_text
 
@@ -136,27 +140,30 @@ class UserMailbox:
         return draft
 
     def delete_sent_draft(self, key: str) -> None:
-        """Remove a draft that was sent: the message is in the outbox or in Sent now."""
+        """Delete a draft for good. Call after its message was put into the outbox."""
         summary = self.archive.get(key)
         if summary.place.folder == DRAFTS:
             self.archive.purge([summary.key])
 
     def queue(self, account: Account, draft: Draft, hold: float = 0.0, notices: Notices | None = None) -> str:
-        """Build a draft and put it into the outbox, on disk when this returns its key.
+        """Build a message from a draft, put it into the outbox and return its key. It is on disk on return.
 
-        @param hold: seconds in which nobody sends it.
-        @raise ComposeError: it cannot be built.
+        @param hold: seconds before the message may be sent.
+        @raise ComposeError: the draft is incomplete or has an invalid field.
         """
         from emailsys.client.compose.message_builder import build
 
         return self.put(account, build(draft, self.now()), hold, notices)
 
     def put(self, account: Account, message: Composed, hold: float = 0.0, notices: Notices | None = None) -> str:
-        """Put a message that is ready into the outbox."""
+        """Put a finished message into the outbox, and return its key."""
         return self.outbox.put(account.name, message, hold=hold, notices=notices)
 
     def people(self, typed: str, limit: int = 8) -> list[Mailbox]:
-        """Whom the beginning of a name or an address may mean, the likeliest first; names fit for the terminal."""
+        """Return up to `limit` correspondents whose name or address starts with `typed`, the most likely first.
+
+        Names are safe for a terminal.
+        """
         from emailsys.client.text.terminal import safe_line
         from emailsys.mail.message.mailboxes import Mailbox
 
@@ -165,19 +172,22 @@ class UserMailbox:
     # Handling
 
     def delete(self, keys: Iterable[str]) -> list[tuple[str, Place]]:
-        """Move messages to Trash, those in Trash go for good; returns where each was before.
+        """Move messages to Trash; delete those that are in Trash for good. Return each key with its former folder.
 
-        @raise ArchiveError: one waits in an outbox, where it has to be stopped first.
+        @raise ArchiveError: a message is in the outbox and must be stopped first.
         """
         found = [self.archive.get(key) for key in keys]
         for one in found:
             if one.place.folder == OUTBOX:
-                raise ArchiveError(f"{one.key} waits to be sent; stop it first, which makes it a draft")
+                raise ArchiveError(
+                    f"{one.key} is in the outbox. Stop it first, which makes it a draft: "
+                    f"emailsys mail outbox stop {one.key}"
+                )
         self.archive.delete([one.key for one in found])
         return [(one.key, one.place) for one in found]
 
     def undelete(self, keys: Sequence[str], folder: str | None = None) -> list[Summary]:
-        """Move messages out of Trash: into `folder`, else to where each was, else into Inbox."""
+        """Move messages out of Trash: into `folder`, or else to their former folder, or else into Inbox."""
         found = []
         for key in keys:
             summary = self.archive.get(key)
@@ -187,19 +197,19 @@ class UserMailbox:
         return found
 
     def mark_handled(self, key: str, flag: Flag) -> None:
-        """Mark a message as answered or forwarded; nothing happens where it has gone meanwhile."""
+        """Mark a message as answered or forwarded. Does nothing if the message was deleted."""
         try:
             self.archive.set_flags([key], add=flag | Flag.SEEN)
         except ArchiveError:
             return
 
     def is_draft(self, summary: Summary) -> bool:
-        """Whether opening it means going on to write it."""
+        """Whether the message is in Drafts."""
         return summary.place.folder == DRAFTS
 
 
 def sender_mailbox(account: Account) -> Mailbox:
-    """How an account names its owner in From."""
+    """Return the name and address of an account for the From field."""
     from emailsys.mail.message.mailboxes import Mailbox
 
     return Mailbox(account.display_name, account.address)

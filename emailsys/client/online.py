@@ -1,4 +1,4 @@
-"""What a desk does over the network: fetch, send, try an account; one object for the whole program."""
+"""Transfer of mail over the network: fetching and sending for a user's mailbox."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _ThreadSecrets:
-    """Secrets for a thread beside the reactor, in whose thread the person is asked."""
+    """Secrets for worker threads. The prompt runs in the reactor thread."""
 
     def __init__(self, reactor: Any, secrets: Secrets) -> None:
         self._reactor = reactor
@@ -27,7 +27,7 @@ class _ThreadSecrets:
         self._asking: list[Deferred[str]] = []
 
     def get(self, account: Account, server: Server) -> str:
-        """The password or token. @raise AccountError: there is none; the message says what to do."""
+        """Return the password or token. @raise AccountError: it is not available; the message says what to do."""
         begin: Any = self._begin
         found: str = blockingCallFromThread(self._reactor, begin, account, server)
         return found
@@ -37,18 +37,21 @@ class _ThreadSecrets:
         self._asking.append(asked)
         return asked
 
-    def give_up(self) -> None:
-        """Ask nobody any more. In the reactor's thread."""
+    def cancel(self) -> None:
+        """Cancel all prompts. Call in the reactor thread."""
         for asked in self._asking:
             asked.cancel()
 
     def refused(self, server: Server) -> None:
-        """The server did not take it: ask anew next time."""
+        """Discard the secret that a server refused, so that the next login asks for it again."""
         self._reactor.callFromThread(self._secrets.refused, server)
 
 
 class MailTransfer:
-    """Fetches and sends for a desk. Its methods are coroutines for `Deferred.fromCoroutine` on a running reactor."""
+    """Fetches and sends mail for a mailbox.
+
+    The coroutines are for `Deferred.fromCoroutine` on a running reactor.
+    """
 
     def __init__(
         self,
@@ -59,9 +62,9 @@ class MailTransfer:
         sending: Callable[[SendProgress], None] = lambda progress: None,
     ) -> None:
         """
-        @param prompt: asks the person for a password.
-        @param fetching: is told how far a fetch is.
-        @param sending: is told how much of a message is on its way.
+        @param prompt: asks the user for a password.
+        @param fetching: callback with the progress of a fetch.
+        @param sending: callback with the progress of a message that is being sent.
         """
         self.mailbox = mailbox
         self.reactor = reactor
@@ -71,7 +74,7 @@ class MailTransfer:
         self._sender: Sender | None = None
 
     def sender(self) -> Sender:
-        """What sends."""
+        """Return the sender; create it on first use."""
         from emailsys.client.send.sender import Sender
 
         if self._sender is None:
@@ -82,7 +85,7 @@ class MailTransfer:
         return self._sender
 
     async def fetch(self, accounts: Sequence[Account]) -> Sequence[FetchResult]:
-        """Fetch what is new of some accounts side by side."""
+        """Fetch new mail from several accounts at the same time."""
         from emailsys.client.fetch.fetcher import Fetcher
 
         mailbox = self.mailbox
@@ -95,20 +98,20 @@ class MailTransfer:
 
         def stop() -> None:
             fetcher.stop()
-            secrets.give_up()
+            secrets.cancel()
 
         return await until_cancelled(threads_of(self.reactor), lambda: fetcher.fetch_all(accounts), stop)
 
     async def send(self, account: Account, key: str) -> Sent:
-        """Send a message of the outbox when its hold is over."""
+        """Send a message from the outbox when its hold time is over."""
         return await self.sender().send(account, key)
 
     async def flush(self, accounts: Sequence[Account]) -> Sequence[Sent]:
-        """Send all that is due."""
+        """Send all messages in the outbox that are due."""
         return await self.sender().flush(accounts)
 
     async def close(self) -> None:
-        """Say goodbye to servers."""
+        """Close the connections to servers with QUIT."""
         sender, self._sender = self._sender, None
         if sender is not None:
             await sender.close()

@@ -1,4 +1,4 @@
-"""A plain session line by line, for slow terminals and screen readers: verbs without `emailsys mail` before them."""
+"""Line-by-line mail shell for slow terminals and screen readers, with the verbs of `emailsys mail`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from emailsys.client.base.folders import make_folder
 from emailsys.client.compose.completion import last_address_start
 from emailsys.mail.message.mailboxes import Mailbox
 
-#: What people type of habit, and what is meant.
+#: Short names of verbs that users of mutt and mailx know.
 _SHORT: Final = {
     "l": "list",
     "s": "show",
@@ -38,20 +38,20 @@ _SHORT: Final = {
     "q": "quit",
     "exit": "quit",
 }
-#: The verbs that write to somebody, with how many words come before the recipients; None where these need an option.
+#: Verbs that take recipients, with the number of arguments before these; None if recipients need an option.
 _KEYS_BEFORE_RECIPIENTS: Final = {"send": 0, "compose": 0, "reply": None, "forward": 1}
 _RECIPIENTS: Final = ("--to", "-T", "--cc", "-c", "--bcc", "-b")
 _NUMBERS: Final = re.compile(r"\d{1,6}(?:-\d{1,6})?")
 _OWN: Final = {
-    "cd": "cd FOLDER: list another folder from now on",
-    "next": "show the next message of the list",
-    "help": "help [VERB]: what there is",
-    "quit": "leave",
+    "cd": "cd FOLDER: Change to another folder, which `list` then lists.",
+    "next": "Show the next message of the list.",
+    "help": "help [VERB]: List all verbs, or explain one.",
+    "quit": "Leave the shell.",
 }
 
 
 class Completions(Completer):
-    """Completes verbs at the beginning, folders after cd and --to, people where a verb that writes wants recipients."""
+    """Completes verbs at the start of a line, then folders or recipients, whichever the verb takes."""
 
     def __init__(
         self,
@@ -90,14 +90,14 @@ class Completions(Completer):
 
 
 def _is_recipient_position(words: list[str], keys_before: int | None) -> bool:
-    """Whether a recipient may follow these words of a verb that writes."""
+    """Whether the next word of a command may be a recipient."""
     if words[-1].startswith("-"):
         return words[-1] in _RECIPIENTS
     return keys_before is not None and len(words) > keys_before
 
 
 class Shell:
-    """Reads lines and has the verbs carried out; a number means a message of the last list."""
+    """Reads lines and runs the verbs in them. A number stands for a message of the last list."""
 
     def __init__(
         self,
@@ -112,12 +112,15 @@ class Shell:
         sink: Output | None = None,
     ) -> None:
         """
-        @param execute: carries a verb out, tells its errors, returns its exit status.
-        @param verbs: each with a line of help.
-        @param change_folder: makes a folder the one that `list` lists; returns its full name, "" where there is none.
-        @param people: whom the beginning of a name or an address may mean, the likeliest first.
-        @param history: the file that lines are remembered in.
-        @param source: where keys come from; None for the terminal.
+        @param execute: runs a verb, prints its errors and returns its exit status.
+        @param verbs: each verb with its line of help.
+        @param change_folder: sets the folder that `list` lists; returns its full name, or "" if it does not exist.
+        @param folders: returns the names of all folders.
+        @param people: returns the correspondents that a prefix matches, the most likely first.
+        @param say: prints a line.
+        @param history: file that keeps the lines of earlier sessions; None to keep them in memory only.
+        @param source: where keys are read from; None for the terminal.
+        @param sink: where the prompt is drawn; None for the terminal.
         """
         self._execute = execute
         self._verbs = verbs
@@ -139,8 +142,8 @@ class Shell:
         )
 
     def run(self) -> None:
-        """Until the person leaves."""
-        self._say("The verbs of `emailsys mail`, without these words. help lists them, quit leaves.")
+        """Read and run lines until the user leaves."""
+        self._say("Type a verb of `emailsys mail`, for example: list. `help` lists all verbs, `quit` leaves.")
         while True:
             try:
                 line = self._session.prompt(f"mail{' ' + self._folder if self._folder else ''}> ")
@@ -152,11 +155,11 @@ class Shell:
                 return
 
     def do(self, line: str) -> bool:
-        """Carry one line out. @return: whether to go on."""
+        """Run one line. @return: False if the user wants to leave."""
         try:
             words = shlex.split(line)
         except ValueError as error:
-            self._say(f"not understood: {error}")
+            self._say(f"The line cannot be read: {error}. Close each quotation mark, or write \\ before it.")
             return True
         if not words:
             return True
@@ -190,4 +193,4 @@ class Shell:
             return
         for name, text in {**self._verbs, **_OWN}.items():
             self._say(f"{name}: {text.partition(': ')[2] if text.startswith(name) else text}")
-        self._say("A number means a message of the last list: `3` shows it, `reply 3`, `delete 2-5`.")
+        self._say("A number stands for a message of the last list: `3` shows it. Also: `reply 3`, `delete 2-5`.")

@@ -1,4 +1,4 @@
-"""Draw the full screen of the mail client with some mail in it."""
+"""Picture of the mail client's full screen with sample mail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from emailsys.client.screen.app import MailApp
 from emailsys.client.screen.picture import picture
 from emailsys.mail.address import parse
 from emailsys.mail.message.mailboxes import Mailbox
-from tests.unit.client.screen.screen_case import PostalFake, account
+from tests.unit.client.screen.screen_case import FakeNetwork, account
 
 NOW = datetime(2026, 3, 9, 12, 0, tzinfo=UTC)
 ALICE = Mailbox("Alice Adams", parse("alice@example.org"))
@@ -44,7 +44,7 @@ MAIL = (
 
 
 def fill(mailbox: UserMailbox) -> None:
-    """Two accounts, and mail."""
+    """Add two accounts and sample mail."""
     for name in ("alice", "work"):
         mailbox.accounts_file.put(account(name))
         mailbox.archive.add_account(name)
@@ -59,8 +59,8 @@ def fill(mailbox: UserMailbox) -> None:
 
 
 async def _screen(mailbox: UserMailbox, theme: str) -> str:
-    """The screen with the first message open."""
-    app = MailApp(mailbox, lambda _: PostalFake(mailbox), theme)
+    """Return the picture with the first message open."""
+    app = MailApp(mailbox, lambda _: FakeNetwork(mailbox), theme)
     async with app.run_test(size=(104, 32)) as pilot:
         main = app.screen_stack[-1]
         while not main.query_one("#messages").row_count:  # type: ignore[attr-defined]
@@ -73,7 +73,7 @@ async def _screen(mailbox: UserMailbox, theme: str) -> str:
 
 
 def draw() -> str:
-    """The picture, in the dark theme."""
+    """Return the picture in the dark theme."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         mailbox = UserMailbox(Folders(folder / "mail.toml", folder / "mail", folder / "state"), lambda: NOW)

@@ -1,1 +1,1 @@
-"""The commands of a person who reads and writes mail: `emailsys mail`."""
+"""Commands of the mail client: `emailsys mail`."""

@@ -1,4 +1,4 @@
-"""Add an account: find its servers, get its password, try it, and only then write it down."""
+"""Account setup: find the servers, get the password, test both servers, and only then save the account."""
 
 from __future__ import annotations
 
@@ -47,15 +47,18 @@ class AccountSetup:
         self._options = options
 
     def run(self) -> int:
-        """The exit status."""
+        """Add the account, and return the exit status."""
         from emailsys.client.accounts.secrets import Secrets
         from emailsys.client.base.threads import threads_of
 
         mailbox = self._session.mailbox
         if (name := self._options["name"] or str(self._address)) in mailbox.accounts_file.load():
-            raise Refused(f"there is an account {name} already; remove it first, or give this one a --name")
+            raise Refused(
+                f"There is already an account {name}. Give this one another --name, "
+                f"or remove the other one: emailsys mail account remove {name}"
+            )
         source, secret = self._secret()
-        # What the options say is read, and refused, before anybody is asked.
+        # Options are checked before any server is contacted.
         base = self._base(source)
         ended: dict[str, Any] = {}
 
@@ -84,25 +87,25 @@ class AccountSetup:
             tell(trial_text(result))
         if added:
             self._session.mailbox.archive.add_account(account.name)
-            tell(f"added {account.name}; next: emailsys mail fetch {account.name}")
+            tell(f"Added the account {account.name}. To fetch its mail: emailsys mail fetch {account.name}")
         else:
-            tell("not added; mend what is wrong, or add it all the same with --force")
+            tell("The account was not added. Correct the problem, or use --force to add it anyway.")
         if self._as_json:
             print_json({"added": added, "account": account_fields(account), "trials": list(map(trial_fields, results))})
         return Exit.OK if added else Exit.UNAVAILABLE
 
     def _secret(self) -> tuple[SecretSource, str | None]:
-        """Where the password will come from, and what it is where it was given now."""
+        """Return the source of the password, and the password itself if it was entered now."""
         from emailsys.client.accounts.values import SecretKind, SecretSource
 
         options = self._options
         if sum(bool(options[name]) for name in ("password_stdin", "password_command", "token_command", "ask")) > 1:
-            raise Refused("give one of --password-stdin, --password-command, --token-command and --ask", Exit.USAGE)
+            raise Refused("Use only one of --password-stdin, --password-command, --token-command and --ask", Exit.USAGE)
         if command := options["password_command"] or options["token_command"]:
             try:
                 return SecretSource(SecretKind.COMMAND, tuple(shlex.split(command))), None
             except ValueError as error:
-                raise Refused(f"{command!r}: {error}", Exit.USAGE) from None
+                raise Refused(f"The command {command!r} cannot be parsed: {error}", Exit.USAGE) from None
         kind = SecretKind.PROMPT if options["ask"] else SecretKind.KEYRING
         if options["password_stdin"]:
             line = sys.stdin.buffer.readline().decode("utf-8", "replace")
@@ -112,12 +115,13 @@ class AccountSetup:
         if sys.stdin.isatty():
             return SecretSource(kind), click.prompt(f"Password for {self._address}", hide_input=True, err=True)
         raise Refused(
-            "no terminal to ask for the password: use --password-stdin, --password-command CMD or --ask --no-network",
+            "There is no terminal to ask for the password. "
+            "Use --password-stdin, --password-command CMD, or --ask --no-network.",
             Exit.USAGE,
         )
 
     def _base(self, source: SecretSource) -> Account:
-        """The account as far as the options make it."""
+        """Return the account with the settings of the options. Servers that no option names are None."""
         from emailsys.client.accounts.values import Account
 
         options = self._options
@@ -132,7 +136,7 @@ class AccountSetup:
         )
 
     async def _candidates(self, reactor: Any, source: SecretSource, account: Account) -> list[Account]:
-        """Accounts that may work, the most likely first."""
+        """Return accounts with all combinations of discovered servers, the most likely first."""
         from emailsys.client.accounts.discovery import Discovery
         from emailsys.client.accounts.values import Auth
 
@@ -142,7 +146,7 @@ class AccountSetup:
         wanted = [name for name, server in (("pop3", pop3), ("smtp", smtp)) if server is None]
         if any(options[name] != "none" for name in wanted):
             found = await Discovery(reactor, network=not options["no_network"]).discover(self._address)
-            tell(f"settings from {found[0].source}")
+            tell(f"Found the settings: {found[0].source}")
             if found[0].advice:
                 tell(found[0].advice)
         candidates = []
@@ -168,7 +172,7 @@ class AccountSetup:
         return candidates
 
     def _server(self, protocol: str, source: SecretSource) -> Server | None:
-        """The server that an option names."""
+        """Return the server that --pop3 or --smtp names, or None."""
         from emailsys.client.accounts.values import (
             POP3_PORT,
             POP3S_PORT,
@@ -185,12 +189,14 @@ class AccountSetup:
         if not colon or named.endswith("]"):
             host, digits = named, ""
         if digits and not (digits.isascii() and digits.isdigit() and 0 < int(digits) < 65536):
-            raise Refused(f"--{protocol} {named!r}: {digits!r} is no port", Exit.USAGE)
+            raise Refused(
+                f"--{protocol} {named!r}: {digits!r} is not a port. Write a number from 1 to 65535.", Exit.USAGE
+            )
         ports = (POP3S_PORT, POP3_PORT) if protocol == "pop3" else (SUBMISSIONS_PORT, SUBMISSION_PORT)
         chosen = self._options[f"{protocol}_security"]
         security = Security(chosen) if chosen else Security.TLS
         if not chosen and digits and (int(digits) % 1000 in (ports[1] % 1000, 525)):
-            # 587 and 110, and the like of them above 1000, speak TLS when they are asked to.
+            # Ports 587 and 110, and unprivileged ports such as 2587 and 2525, offer STARTTLS.
             security = Security.STARTTLS
         port = int(digits) if digits else ports[security is not Security.TLS]
         return self._completed(Server(host.strip("[]"), port, security), source)
@@ -212,8 +218,9 @@ class AccountSetup:
         )
 
     async def _keep_secret(self, account: Account, secrets: Secrets, secret: str | None) -> Account:
-        """Put the password into the keyring; where there is none, it will be asked for in each run."""
+        """Save the password in the keyring. If there is no keyring, set the account to ask for it in each run."""
         from emailsys.client.accounts.values import AccountError, SecretKind, SecretSource
+        from emailsys.client.display.problem_text import problem_text
 
         if secret is None or self._options["ask"]:
             return account
@@ -222,7 +229,8 @@ class AccountSetup:
                 if server is not None:
                     await secrets.keep(account, server, secret)
         except AccountError as error:
-            tell(f"{error}; the password will be asked for in each run, or use --password-command CMD")
+            advice = "each run will ask for the password. To avoid that, use --password-command CMD."
+            tell(problem_text(str(error), advice))
             asked = SecretSource(SecretKind.PROMPT)
             return replace(
                 account,
@@ -235,7 +243,7 @@ class AccountSetup:
 async def _first_that_works(
     reactor: Any, candidates: Sequence[Account], secrets: Secrets
 ) -> tuple[Account, Sequence[TrialResult]]:
-    """The first account whose servers both take it; else the first of all, with what was wrong there."""
+    """Return the first account that both servers accept, or else the first one, with its test results."""
     first: tuple[Account, Sequence[TrialResult]] | None = None
     for candidate in candidates:
         results = await try_account(reactor, candidate, secrets)

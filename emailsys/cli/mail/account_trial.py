@@ -1,4 +1,4 @@
-"""Trial of an account's two servers, and an account, as lines for people and as JSON."""
+"""Account tests: test both servers of an account, and print accounts and test results as text and JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def account_fields(one: Account) -> dict[str, Any]:
-    """An account as JSON has it, without secrets."""
+    """Return the JSON fields of an account, without secrets."""
     return {
         "name": one.name,
         "address": str(one.address),
@@ -40,7 +40,7 @@ def _server_fields(server: Server | None) -> dict[str, Any] | None:
 
 
 async def try_account(reactor: Any, one: Account, secrets: Secrets) -> list[TrialResult]:
-    """Try both servers of an account."""
+    """Test both servers of an account."""
     from emailsys.client.trial.pop3 import try_pop3
     from emailsys.client.trial.smtp import try_smtp
 
@@ -53,7 +53,7 @@ async def try_account(reactor: Any, one: Account, secrets: Secrets) -> list[Tria
 
 
 def trial_fields(result: TrialResult) -> dict[str, Any]:
-    """How trying a server went, as JSON has it."""
+    """Return the JSON fields of a server test."""
     return {
         "protocol": result.protocol,
         "server": str(result.server),
@@ -67,16 +67,16 @@ def trial_fields(result: TrialResult) -> dict[str, Any]:
 
 
 def trial_text(result: TrialResult) -> str:
-    """How trying a server went, on a line or two."""
+    """Return the result of a server test as one line, and if it failed, as up to three."""
     from emailsys.client.display.list_text import counted
     from emailsys.client.text.terminal import safe_text
 
     if result.problem is None:
-        waiting = f", {counted(result.messages)} there" if result.messages is not None else ""
-        return safe_text(f"{result.protocol} {result.server}: fine{waiting} ({result.tls or 'no TLS'})")
+        waiting = f", {counted(result.messages)} on the server" if result.messages is not None else ""
+        return safe_text(f"{result.protocol} {result.server}: OK{waiting} ({result.tls or 'no TLS'})")
     lines = [f"{result.protocol} {result.server}: {result.problem}"]
     if result.advice:
         lines.append(f"  {result.advice}")
     if result.fingerprint:
-        lines.append(f"  fingerprint of its certificate: {result.fingerprint}")
+        lines.append(f"  SHA-256 fingerprint of its certificate: {result.fingerprint}")
     return safe_text("\n".join(lines))

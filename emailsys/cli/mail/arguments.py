@@ -1,4 +1,4 @@
-"""How the command line names accounts, folders and messages; what is asked for in the same way by many verbs."""
+"""Arguments and options that the mail verbs share: accounts, folders, messages and recipients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from emailsys.client.archive.values import Place, Summary
     from emailsys.mail.message.mailboxes import Mailbox
 
-# So many addresses are offered by a shell.
+# Maximum number of addresses that shell completion offers.
 _OFFERED: Final = 20
 _NUMBERS: Final = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
 
@@ -46,7 +46,7 @@ def _folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 
 
 def complete_people(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Addresses from the index of the local store, which is only read: completing must not wait for a fetch."""
+    """Complete addresses from the archive's index. The index is opened read-only, so that a fetch cannot delay it."""
     from emailsys.client.archive.archive import INDEX
     from emailsys.client.archive.people import find_in_file
     from emailsys.client.base.locations import archive_folder
@@ -61,32 +61,44 @@ def complete_people(ctx: click.Context, param: click.Parameter, incomplete: str)
     return [
         CompletionItem(f"{incomplete[:begin]}{one.address}", help=safe_line(one.name))
         for one in found
-        # The shell prints it.
+        # The shell prints the address, so it must be safe for a terminal.
         if safe_line(str(one.address)) == str(one.address)
     ]
 
 
 account_option = click.option(
-    "-a", "--account", metavar="ACCOUNT", shell_complete=_accounts, help="By name or address; else the default one."
+    "-a",
+    "--account",
+    metavar="ACCOUNT",
+    shell_complete=_accounts,
+    help="Account, by name or address. Default: the default account.",
+)
+all_accounts_option = click.option(
+    "-a",
+    "--account",
+    metavar="ACCOUNT",
+    shell_complete=_accounts,
+    help="Account, by name or address. Default: all accounts.",
 )
 account_arguments = click.argument("accounts", nargs=-1, shell_complete=_accounts)
 
 
 def folder_argument(name: str, **options: Any) -> Callable[[Any], Any]:
-    """A folder: its name, or ACCOUNT/FOLDER."""
+    """Return an argument for a folder: its name, or ACCOUNT/FOLDER."""
     return click.argument(name, shell_complete=_folders, **options)
 
 
-#: One message.
+#: The key of one message.
 key_argument = click.argument("key")
-#: Messages; "-" reads their keys from standard input.
+#: The keys of messages. "-" reads keys from standard input.
 keys_argument = click.argument("keys", nargs=-1, required=True)
 
 
 def place_of(session: Session, folder: str | None, account: str | None) -> Place:
-    """A folder as a person names it: `Sent`, or `work/Sent`; letters count alike in either case.
+    """Find a folder by the name that the user typed: `Sent` or `work/Sent`, in upper or lower case.
 
-    @raise NoSuchFolder: the account has none of that name.
+    @param folder: None for the current folder of the session.
+    @raise NoSuchFolder: the account has no such folder.
     """
     from emailsys.client.archive.values import NoSuchFolder, Place
 
@@ -101,13 +113,13 @@ def place_of(session: Session, folder: str | None, account: str | None) -> Place
     alike = [name for name in names if name.lower() == folder.lower()]
     if len(alike) == 1:
         return Place(owner, alike[0])
-    raise NoSuchFolder(f"{owner} has no folder {folder!r}; it has: {', '.join(names)}")
+    raise NoSuchFolder(f"The account {owner} has no folder {folder!r}. It has: {', '.join(names)}")
 
 
 def messages_of(session: Session, keys: Sequence[str]) -> list[Summary]:
-    """The messages of those keys, each once, in order.
+    """Return the messages with these keys, each once, in order.
 
-    @raise NoSuchMessage: there is none, or the beginning of a key is that of several.
+    @raise NoSuchMessage: no message has such a key, or the beginning of a key is ambiguous.
     """
     found = {}
     for word in keys:
@@ -118,10 +130,10 @@ def messages_of(session: Session, keys: Sequence[str]) -> list[Summary]:
 
 
 def message_of(session: Session, key: str) -> Summary:
-    """The one message. @raise NoSuchMessage: there is none."""
+    """Return the message with this key. @raise NoSuchMessage: no message has it, or it is ambiguous."""
     found = messages_of(session, [key])
     if len(found) != 1:
-        raise Refused("one message is wanted", Exit.USAGE)
+        raise Refused(f"{key} names {len(found)} messages. Name exactly one.", Exit.USAGE)
     return found[0]
 
 
@@ -130,29 +142,32 @@ def _from_stdin() -> list[str]:
 
 
 def _listed(session: Session, word: str) -> list[str]:
-    """A number or a range of the last list, where lists are numbered; else a key."""
+    """Return the keys for a number or a range of the last list, if lists are numbered; or else the key itself."""
     numbers = _NUMBERS.fullmatch(word)
     if session.numbered is None or numbers is None:
         return [word.lower()]
     first, last = int(numbers[1]), int(numbers[2] or numbers[1])
     if not 1 <= first <= last <= len(session.numbered):
-        raise Refused(f"the last list has no number {word}", Exit.NO_INPUT)
+        raise Refused(
+            f"The last list has no number {word}: it has {len(session.numbered)} messages. To list messages: list",
+            Exit.NO_INPUT,
+        )
     return session.numbered[first - 1 : last]
 
 
 def keep_of(text: str) -> Keep:
-    """What becomes of fetched messages on the server: leave, delete, or so many days."""
+    """Parse --keep: leave, delete, or the number of days that fetched messages stay on the server."""
     from emailsys.client.accounts.values import Keep, KeepKind
 
     if text in ("leave", "delete"):
         return Keep(KeepKind(text))
     if text.isascii() and text.isdigit() and 1 <= int(text) <= 3650:
         return Keep(KeepKind.DAYS, int(text))
-    raise Refused(f"{text!r}: write leave, delete, or a number of days", Exit.USAGE)
+    raise Refused(f"--keep {text!r}: write leave, delete, or a number of days from 1 to 3650", Exit.USAGE)
 
 
 def people(name: str, texts: tuple[str, ...]) -> list[Mailbox]:
-    """The mailboxes that a person wrote."""
+    """Parse the mailboxes of an option. @param name: the option, for the error message."""
     from emailsys.mail.address import AddressSyntaxError
     from emailsys.mail.message.mailboxes import parse_mailboxes
 

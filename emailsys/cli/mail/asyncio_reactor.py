@@ -1,4 +1,4 @@
-"""Twisted's reactor on asyncio's event loop, as the interactive programs need it."""
+"""Twisted's asyncio reactor for the interactive programs: the full screen and the shell."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from emailsys.config.exit_status import Exit
 
 @contextmanager
 def reactor_on(loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
-    """Twisted's reactor on an event loop that somebody else runs.
+    """Install and start Twisted's reactor on an event loop that the caller runs.
 
-    @raise Refused: another reactor is installed in this process already.
+    @raise Refused: this process already has another reactor.
     """
     from twisted.internet import asyncioreactor, error
 
     try:
         asyncioreactor.install(loop)
     except error.ReactorAlreadyInstalledError:
-        raise Refused("another reactor runs in this process", Exit.SOFTWARE) from None
+        raise Refused("This process already has another Twisted reactor. Start a new one.", Exit.SOFTWARE) from None
     from twisted.internet import reactor as the_reactor
 
     reactor: Any = the_reactor
-    # Ctrl-C belongs to the program on the screen.
+    # The interactive program handles Ctrl-C itself.
     reactor.startRunning(installSignalHandlers=False)
     try:
         yield reactor
     finally:
         reactor.fireSystemEvent("shutdown")
-        # Its threads end, then it stops the loop.
+        # The reactor joins its threads, then stops the loop.
         loop.run_forever()
         loop.close()

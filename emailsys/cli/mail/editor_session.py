@@ -1,4 +1,4 @@
-"""Write a draft in the person's own editor; the text outlives a crash of either program."""
+"""Editor session: write a draft in the user's own editor, without losing text in a crash."""
 
 from __future__ import annotations
 
@@ -30,16 +30,19 @@ def write(
     queued: Callable[[], None] = lambda: None,
     **send_options: Any,
 ) -> int:
-    """Let the person write, then do what is chosen; the exit status.
+    """Open the editor, then send, save or delete the draft as the user chooses. Return the exit status.
 
-    @param key: of the draft in Drafts that this goes on with.
+    @param key: the saved draft to continue; None for a new message.
     @param queued: called when the message is in the outbox.
     """
     from emailsys.client.compose.draft import ComposeError
     from emailsys.client.compose.warnings import warnings
 
     if not sys.stdin.isatty():
-        raise Refused("there is no terminal for an editor; use: emailsys mail send, or --body TEXT", Exit.USAGE)
+        raise Refused(
+            "There is no terminal for the editor. Use --body TEXT or --stdin, or write with: emailsys mail send",
+            Exit.USAGE,
+        )
     sheet = _EditorFile(session.mailbox.folders.state / "editing")
     try:
         again = True
@@ -53,7 +56,7 @@ def write(
                 for one in warnings(draft):
                     tell(f"warning: {one}")
             again = False
-            chosen = click.prompt("[s]end, [e]dit, keep as a [d]raft, or [q]uit without it?", err=True, default="s")
+            chosen = click.prompt("[s]end, [e]dit, save as [d]raft, or [q]uit and delete?", err=True, default="s")
             match chosen[:1].lower():
                 case "s":
                     try:
@@ -63,12 +66,12 @@ def write(
                 case "e":
                     again = True
                 case "d":
-                    tell(f"kept as the draft {key}")
+                    tell(f"Saved as the draft {key}. To continue: emailsys mail draft edit {key}")
                     return Exit.OK
                 case "q":
                     if key is not None:
                         session.mailbox.archive.delete([key])
-                    tell("it is in Trash")
+                    tell(f"The draft is in Trash. To restore it: emailsys mail undelete {key}")
                     return Exit.FAILED
     finally:
         sheet.remove()
@@ -94,14 +97,17 @@ def _send(
 
 
 class _EditorFile:
-    """The file that the editor has open; if anything crashes, what was written is in it."""
+    """The file that the editor opens. It keeps the text if the editor or this program crashes."""
 
     def __init__(self, folder: Path) -> None:
         make_folder(folder)
         self._path = folder / f"{secrets.token_hex(4)}.txt"
 
     def edit(self, draft: Draft) -> Draft | None:
-        """The draft as it was left; None where it could not be understood and the person wants to mend it."""
+        """Run the editor, and return the edited draft. Returns None if it is invalid and the user edits it again.
+
+        @raise Refused: the text is invalid and the user gives up. The file remains.
+        """
         from emailsys.client.compose.draft import ComposeError
         from emailsys.client.compose.editor_text import from_text, to_text
 
@@ -113,13 +119,13 @@ class _EditorFile:
             edited = from_text(self._path.read_text("utf-8", "replace"), draft, Path.cwd())
         except ComposeError as error:
             tell(str(error))
-            if click.confirm("Mend it in the editor?", default=True, err=True):
+            if click.confirm("Correct it in the editor?", default=True, err=True):
                 return None
             kept, self._path = self._path, self._path.with_suffix(".gone")
-            raise Refused(f"what you wrote is kept in {kept}", Exit.DATA) from None
+            raise Refused(f"The message was not sent. Your text is kept in {kept}", Exit.DATA) from None
         self._path.unlink()
         return edited
 
     def remove(self) -> None:
-        """Remove the file; what was in it is a draft now."""
+        """Remove the file. Its text is saved as a draft."""
         self._path.unlink(missing_ok=True)

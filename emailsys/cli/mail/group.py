@@ -1,4 +1,4 @@
-"""The command group `emailsys mail`: its verbs by name, imported when they are called; alone, the full screen."""
+"""Command group `emailsys mail`: verbs that are imported on demand, and the full screen if no verb is given."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from emailsys.cli.main import LazyGroup
 from emailsys.cli.options import Refused
 from emailsys.config.exit_status import Exit
 
-# Objects made between two looks for garbage in cycles. Nearly all that a verb imports lives to its end: at the 700 that
-# Python begins with, looking through it again and again takes a tenth of the start, and of a fetch.
+# Allocations between two garbage collections. Nearly all objects that a verb imports live until it ends: with Python's
+# default of 700, collections take a tenth of the start and of a fetch.
 _BETWEEN_COLLECTIONS: Final = 20_000
 
 _ROOM: Final = "emailsys.cli.mail"
 
 _EPILOG: Final = """\b
-Begin with an account, then look around:
+To begin, add an account:
   emailsys mail account add alice@example.org
   emailsys mail fetch
   emailsys mail
@@ -33,10 +33,10 @@ In scripts:
 
 
 class MailGroup(LazyGroup):
-    """The group; what the rooms of the client refuse is told in one line, with a status of sysexits.h."""
+    """The command group. Errors of the mail client become one line and an exit status of sysexits.h."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a verb."""
+        """Run a verb, and translate the errors of the mail client."""
         try:
             return super().invoke(ctx)
         except Exception as error:
@@ -47,7 +47,7 @@ class MailGroup(LazyGroup):
 
 
 def refused_by(error: Exception) -> Refused | None:
-    """What an error of the client means for a command; None for what nobody expected."""
+    """Translate an error of the mail client for a command. Returns None for an unexpected exception."""
     if "emailsys.client" not in sys.modules:
         return None
     from emailsys.client.accounts.values import AccountError
@@ -69,8 +69,11 @@ def refused_by(error: Exception) -> Refused | None:
         case ComposeError():
             return Refused(str(error), Exit.DATA)
         case FetchError():
-            advice = f"; {error.advice}" if error.advice else ""
-            return Refused(f"{error}{advice}", Exit.TEMPORARY if error.transient else Exit.UNAVAILABLE)
+            from emailsys.client.display.problem_text import problem_text
+
+            return Refused(
+                problem_text(str(error), error.advice), Exit.TEMPORARY if error.transient else Exit.UNAVAILABLE
+            )
     return None
 
 
@@ -79,58 +82,64 @@ def refused_by(error: Exception) -> Refused | None:
     cls=MailGroup,
     invoke_without_command=True,
     lazy={
-        "account": (f"{_ROOM}.verbs.accounts:account", "Add, list, show, try and remove the accounts you fetch from."),
+        "account": (f"{_ROOM}.verbs.accounts:account", "Add, list, show, test and remove mail accounts."),
         "fetch": (
             f"{_ROOM}.verbs.fetch:fetch",
-            "Fetch new mail of all accounts, or of some; again and again: --watch.",
+            "Fetch new mail from all accounts, or from some; with --watch, repeatedly.",
         ),
-        "waiting": (f"{_ROOM}.verbs.fetch:waiting", "Look at what is on the server, without fetching it."),
+        "waiting": (f"{_ROOM}.verbs.fetch:waiting", "List the messages on the server without fetching them."),
         "list": (f"{_ROOM}.verbs.lists:list_", "List the messages of a folder."),
-        "search": (f"{_ROOM}.verbs.lists:search", "Find messages: words, from:, subject:, has:attachment, before: ..."),
+        "search": (
+            f"{_ROOM}.verbs.lists:search",
+            "Search messages: words, from:, subject:, has:attachment, before: ...",
+        ),
         "thread": (f"{_ROOM}.verbs.lists:thread", "List the conversation that a message belongs to."),
         "show": (f"{_ROOM}.verbs.views:show", "Show a message as text."),
-        "structure": (f"{_ROOM}.verbs.views:structure", "Show the parts a message is made of, and every defect."),
+        "structure": (f"{_ROOM}.verbs.views:structure", "Show the MIME parts of a message, and its defects."),
         "headers": (f"{_ROOM}.verbs.views:headers", "Show all header fields of a message."),
-        "raw": (f"{_ROOM}.verbs.views:raw", "Print a message exactly as it came."),
+        "raw": (f"{_ROOM}.verbs.views:raw", "Print a message exactly as it was received."),
         "attachments": (f"{_ROOM}.verbs.views:attachments", "List the attachments of a message."),
         "save": (f"{_ROOM}.verbs.views:save", "Save attachments into a folder."),
-        "send": (f"{_ROOM}.verbs.composition:send", "Send a message made of options and standard input."),
-        "compose": (f"{_ROOM}.verbs.composition:compose", "Write a message in your editor, then send or keep it."),
-        "reply": (f"{_ROOM}.verbs.composition:reply", "Answer a message."),
-        "forward": (f"{_ROOM}.verbs.composition:forward", "Pass a message on."),
-        "draft": (f"{_ROOM}.verbs.drafts:draft", "List, save, go on with and send drafts."),
-        "outbox": (f"{_ROOM}.verbs.outbox:outbox", "See what waits to be sent; stop it, or send it now."),
+        "send": (f"{_ROOM}.verbs.composition:send", "Send a message from options and standard input."),
+        "compose": (
+            f"{_ROOM}.verbs.composition:compose",
+            "Write a message in your editor, then send it or save a draft.",
+        ),
+        "reply": (f"{_ROOM}.verbs.composition:reply", "Reply to a message."),
+        "forward": (f"{_ROOM}.verbs.composition:forward", "Forward a message."),
+        "draft": (f"{_ROOM}.verbs.drafts:draft", "List, edit and send drafts."),
+        "outbox": (f"{_ROOM}.verbs.outbox:outbox", "List, stop and send messages that wait in the outbox."),
         "sendmail": (
             f"{_ROOM}.verbs.sendmail:sendmail",
-            "Send a finished message from standard input, as /usr/sbin/sendmail.",
+            "Send a finished message from standard input, like /usr/sbin/sendmail.",
         ),
-        "flag": (f"{_ROOM}.verbs.marks:flag", "Mark messages: read, unread, flagged, answered ..."),
-        "tag": (f"{_ROOM}.verbs.marks:tag", "Add tags to messages, take them off, list them."),
+        "flag": (f"{_ROOM}.verbs.marks:flag", "Mark messages as read, unread, flagged, answered ..."),
+        "tag": (f"{_ROOM}.verbs.marks:tag", "Add, remove and list tags."),
         "move": (f"{_ROOM}.verbs.marks:move", "Move messages to another folder."),
-        "delete": (f"{_ROOM}.verbs.marks:delete", "Move messages to Trash; what is in Trash goes for good."),
-        "undelete": (f"{_ROOM}.verbs.marks:undelete", "Bring messages back out of Trash."),
-        "folder": (f"{_ROOM}.verbs.folders:folder", "List, add, rename, remove folders; empty Trash."),
-        "import": (f"{_ROOM}.verbs.import_export:import_", "Take in maildirs, mbox files and .eml files."),
-        "export": (f"{_ROOM}.verbs.import_export:export", "Write messages out as a maildir, an mbox or .eml files."),
-        "reindex": (f"{_ROOM}.verbs.import_export:reindex", "Make the index anew from the files."),
-        "shell": (f"{_ROOM}.verbs.shell:shell", "A plain session line by line, for slow terminals and screen readers."),
+        "delete": (f"{_ROOM}.verbs.marks:delete", "Move messages to Trash, or delete those in Trash for good."),
+        "undelete": (f"{_ROOM}.verbs.marks:undelete", "Restore messages from Trash."),
+        "folder": (f"{_ROOM}.verbs.folders:folder", "List, add, rename and remove folders; empty Trash."),
+        "import": (f"{_ROOM}.verbs.import_export:import_", "Import messages from maildirs, mbox files and .eml files."),
+        "export": (f"{_ROOM}.verbs.import_export:export", "Export messages as a maildir, an mbox file or .eml files."),
+        "reindex": (f"{_ROOM}.verbs.import_export:reindex", "Rebuild the index from the message files."),
+        "shell": (f"{_ROOM}.verbs.shell:shell", "Open a line-by-line shell, for slow terminals and screen readers."),
     },
     epilog=_EPILOG,
 )
-@click.option("--theme", type=click.Choice(["dark", "light"]), help="Colours of the full screen; F3 changes them.")
+@click.option("--theme", type=click.Choice(["dark", "light"]), help="Colours of the full screen. F3 switches them.")
 @click.option(
     "--hold",
     type=click.FloatRange(0, 86_400),
     default=0.0,
     metavar="SECONDS",
-    help="In the full screen, hold each message so long before it is sent, so that it can be stopped.",
+    help="In the full screen, wait this long before each message is sent; z stops it.",
 )
 @click.pass_context
 def mail(ctx: click.Context, theme: str | None, hold: float) -> Any:
-    """Read and write mail. Alone, it opens the full screen; each verb works in scripts, too.
+    """Read and write mail. Without a verb, open the full screen.
 
-    Mail is kept in one .eml file a message, exactly as it came. Data goes to standard output, messages go to standard
-    error; every verb but raw and shell takes --json. A message is named by its KEY, of which the beginning is enough.
+    Each message is kept in one .eml file, exactly as it was received. Verbs print data to standard output and messages
+    to standard error. Every verb except raw and shell accepts --json. KEY names a message; its beginning is enough.
     """
     gc.set_threshold(_BETWEEN_COLLECTIONS, 20)
     from emailsys.cli.mail.session import Session
@@ -140,7 +149,10 @@ def mail(ctx: click.Context, theme: str | None, hold: float) -> Any:
         ctx.call_on_close(ctx.obj.close)
     if ctx.invoked_subcommand is None:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            raise Refused("the full screen needs a terminal; see: emailsys mail --help", Exit.USAGE)
+            raise Refused(
+                "The full screen needs a terminal. In scripts, use a verb; to list the verbs: emailsys mail --help",
+                Exit.USAGE,
+            )
         from emailsys.cli.mail.screen import open_screen
 
         return open_screen(ctx.obj, theme, hold)

@@ -1,4 +1,4 @@
-"""Put a message into the outbox and send it, and say what can still be stopped."""
+"""Sending from the command line: put a message into the outbox, send it, and report the outcome."""
 
 from __future__ import annotations
 
@@ -22,17 +22,23 @@ if TYPE_CHECKING:
 
 
 def sending_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--hold, --later, --notify and --json."""
+    """Give a verb --hold, --later, --notify and --json."""
     for option in (
         click.option(
-            "--hold", type=click.FloatRange(0, 86_400), default=0.0, help="Wait so many seconds; Ctrl-C stops."
+            "--hold",
+            type=click.FloatRange(0, 86_400),
+            default=0.0,
+            metavar="SECONDS",
+            help="Wait before sending. Ctrl-C stops the message.",
         ),
-        click.option("--later", is_flag=True, help="Leave it in the outbox; `emailsys mail outbox send` sends it."),
+        click.option(
+            "--later", is_flag=True, help="Put the message into the outbox. `emailsys mail outbox send` sends it."
+        ),
         click.option(
             "--notify",
             multiple=True,
             type=click.Choice(["success", "failure", "delay", "never"]),
-            help="Ask the servers for delivery notifications.",
+            help="Request delivery status notifications (RFC 3461). Repeatable.",
         ),
         click.option("--json", "as_json", is_flag=True, help="Print JSON, one document."),
     ):
@@ -51,9 +57,14 @@ def queue_and_send(
     as_json: bool = False,
     queued: Callable[[], None] = lambda: None,
 ) -> int:
-    """Put a message into the outbox, call `queued`, send it, and tell how that ended; the exit status.
+    """Put a message into the outbox, send it, report the outcome, and return the exit status.
 
-    Where the network cannot be had it stays in the outbox.
+    If the network is down, the message stays in the outbox.
+
+    @param hold: seconds to wait before sending.
+    @param later: do not send now.
+    @param notify: the delivery status notifications to request.
+    @param queued: called when the message is in the outbox.
     """
     from emailsys.client.send.outbox import Notices
 
@@ -61,13 +72,19 @@ def queue_and_send(
     key = session.mailbox.put(account, message, hold, notices)
     queued()
     if later:
-        tell(f"{key} waits in the outbox: emailsys mail outbox send; to stop it: emailsys mail outbox stop {key}")
+        tell(
+            f"{key} waits in the outbox. To send it: emailsys mail outbox send. "
+            f"To stop it: emailsys mail outbox stop {key}"
+        )
         if as_json:
             print_json({"key": key, "message_id": message.message_id, "waits": True})
         return Exit.OK
     try:
         if hold:
-            tell(f"held for {hold:g} seconds; Ctrl-C stops it, or elsewhere: emailsys mail outbox stop {key}")
+            tell(
+                f"The message is on hold for {hold:g} seconds. To stop it, press Ctrl-C, "
+                f"or run in another terminal: emailsys mail outbox stop {key}"
+            )
         sent = _send(session, account, key)
     except KeyboardInterrupt:
         with _sigint_ignored():
@@ -96,7 +113,7 @@ def _send(session: Session, account: Account, key: str) -> Sent:
 
 @contextmanager
 def _sigint_ignored() -> Iterator[None]:
-    """A second Ctrl-C must not keep the first one from being carried out."""
+    """Ignore SIGINT, so that a second Ctrl-C cannot interrupt the work of the first one."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -105,7 +122,7 @@ def _sigint_ignored() -> Iterator[None]:
 
 
 def sent_fields(sent: Sent) -> dict[str, Any]:
-    """How sending ended, as JSON has it."""
+    """Return the JSON fields of a delivery outcome."""
     return {
         "key": sent.key,
         "account": sent.account,
@@ -120,20 +137,23 @@ def sent_fields(sent: Sent) -> dict[str, Any]:
 
 
 def tell_sent(sent: Sent) -> int:
-    """Say how sending ended; the exit status."""
+    """Print the outcome of a delivery attempt, and return the exit status."""
+    from emailsys.client.display.problem_text import problem_text
+
     if sent.accepted:
-        tell(f"sent to {', '.join(sent.accepted)}: the server has taken it, it cannot be stopped any more")
+        tell(f"Sent to {', '.join(sent.accepted)}. The server has accepted the message; it can no longer be stopped.")
     for refusal in sent.refusals:
-        tell(f"{refusal.address} {'refused' if refusal.permanent else 'not taken yet'}: {refusal.reply}")
+        verdict = "refused" if refusal.permanent else "not accepted yet"
+        tell(f"{refusal.address}: {verdict} by the server: {refusal.reply}")
     if sent.problem is None:
         return Exit.OK
     if sent.problem not in [refusal.reply for refusal in sent.refusals]:
-        tell(f"{sent.problem}{'; ' + sent.advice if sent.advice else ''}")
+        tell(problem_text(sent.problem, sent.advice))
     if sent.in_doubt:
-        tell("the server may have taken it before the connection broke: it may arrive twice")
+        tell("The server may have accepted the message before the connection broke, so it may arrive twice.")
     if sent.waits:
-        tell(f"it waits in the outbox as {sent.key}: emailsys mail outbox send")
+        tell(f"The message waits in the outbox as {sent.key}. To try again: emailsys mail outbox send")
         return Exit.TEMPORARY
     if sent.refusals:
-        tell(f"it stays in the outbox; to mend it as a draft: emailsys mail outbox stop {sent.key}")
+        tell(f"The message stays in the outbox. To turn it into a draft: emailsys mail outbox stop {sent.key}")
     return Exit.UNAVAILABLE

@@ -1,4 +1,4 @@
-"""Bars on the terminal that show how far a fetch or a large message is, and that make room for a question."""
+"""Progress bars on the terminal for a fetch and for sending a large message."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from emailsys.client.fetch.values import Progress
     from emailsys.client.send.sender import SendProgress
 
-# A message of so many octets or more has a bar.
+# Messages of at least this size, in octets, get a progress bar.
 _LARGE: Final = 256 << 10
-# Seconds between two drawings.
+# Minimum time between two redraws, in seconds.
 _BETWEEN: Final = 0.1
 
 
 class ProgressBars:
-    """Nothing is drawn before there is progress, and only when there is: a keyring may ask for its own password first.
+    """Progress bars on standard error. They are drawn only if standard error is a terminal.
 
-    Where standard error is no terminal nothing is drawn at all.
+    Nothing is drawn before the first progress, because a keyring may ask for its own password until then.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class ProgressBars:
         self._at_the_end.close()
 
     def fetching(self, progress: Progress) -> None:
-        """How far the fetch of an account is."""
+        """Show the progress of an account's fetch."""
         if not self._wanted:
             return
         from emailsys.client.display.list_text import weight
@@ -70,7 +70,7 @@ class ProgressBars:
         self._draw(done)
 
     def sending(self, progress: SendProgress) -> None:
-        """How much of a message is on its way."""
+        """Show how much of a message was sent."""
         if not self._wanted or progress.all_octets < _LARGE:
             return
         from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
@@ -83,7 +83,7 @@ class ProgressBars:
         self._draw(done)
 
     async def ask_secret(self, text: str) -> Any:
-        """Ask the person, with the bars out of the way."""
+        """Ask for a password. The bars are hidden meanwhile."""
         if self._drawn is not None:
             self._drawn.stop()
         answer = await ask_secret(text)
@@ -96,7 +96,7 @@ class ProgressBars:
             from rich.console import Console
             from rich.progress import Progress as Drawn
 
-            # A thread that drew again and again would draw over questions.
+            # Rich's refresh thread would draw over the password prompt.
             self._drawn = Drawn(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
             self._at_the_end.enter_context(self._drawn)
         return self._drawn

@@ -1,4 +1,4 @@
-"""Print what strangers wrote without letting it reach the terminal as anything but text."""
+"""Output of the mail verbs: JSON, tables and messages in which untrusted text is safe for a terminal."""
 
 from __future__ import annotations
 
@@ -15,26 +15,29 @@ from emailsys.cli.output import print_rows
 if TYPE_CHECKING:
     from emailsys.client.archive.values import Flag, Summary
 
-# JSON escapes C0 controls; a terminal acts on C1 controls too, and text can be reordered or hidden by the others.
+# JSON itself escapes C0 controls only. Terminals also act on C1 controls, and the others reorder or hide text.
 _IN_JSON: Final = re.compile(
     "[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
 
 def _escaped(found: re.Match[str]) -> str:
-    # RFC 8259 §7: beyond the first plane by two surrogates.
+    # RFC 8259 §7: characters above U+FFFF are escaped as a surrogate pair.
     units = found[0].encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document; what a terminal may act on is escaped."""
+    """Print one JSON document. Characters that a terminal may act on are escaped."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     click.echo(_IN_JSON.sub(_escaped, text))
 
 
 def print_safe_rows(rows: Sequence[Mapping[str, Any]], empty: str) -> None:
-    """Print rows as a table, or with tabs between columns where a program reads them."""
+    """Print rows: as a table on a terminal, or else with tabs between columns.
+
+    @param empty: the message if there are no rows.
+    """
     from emailsys.client.text.terminal import safe_line
 
     safe = [{name: safe_line(v) if isinstance(v, str) else v for name, v in row.items()} for row in rows]
@@ -42,21 +45,21 @@ def print_safe_rows(rows: Sequence[Mapping[str, Any]], empty: str) -> None:
 
 
 def tell(text: str) -> None:
-    """A line for the person, on standard error."""
+    """Print a message for the user to standard error."""
     from emailsys.client.text.terminal import safe_text
 
     click.echo(safe_text(text), err=True)
 
 
 def flag_names(flags: Flag) -> list[str]:
-    """The flags by name."""
+    """Return the names of flags."""
     from emailsys.client.archive.values import Flag
 
     return [flag.name.lower() for flag in Flag if flag.name and flag & flags]
 
 
 def summary_fields(summary: Summary) -> dict[str, Any]:
-    """A message as JSON has it."""
+    """Return the JSON fields of a message."""
     return {
         "key": summary.key,
         "account": summary.place.account,
@@ -76,7 +79,7 @@ def summary_fields(summary: Summary) -> dict[str, Any]:
 
 
 def summary_row(summary: Summary, now: datetime, with_folder: bool = False) -> dict[str, Any]:
-    """A message as a line of a table."""
+    """Return the table row of a message."""
     from emailsys.client.display.list_text import SHORT_KEY, correspondent, letters, size, when
 
     row: dict[str, Any] = {

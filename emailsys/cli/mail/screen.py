@@ -1,4 +1,4 @@
-"""Run the full-screen program."""
+"""Start of the full-screen program."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from emailsys.config.exit_status import Exit
 
 
 def open_screen(session: Session, theme: str | None, hold: float = 0.0) -> int:
-    """`emailsys mail` alone."""
-    # Nothing that imports a reactor may come before the reactor is installed.
+    """Run the full screen, and return the exit status. @param hold: seconds before each message is sent."""
+    # The asyncio reactor must be installed before any import of a reactor.
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     with reactor_on(loop) as reactor:
@@ -21,7 +21,7 @@ def open_screen(session: Session, theme: str | None, hold: float = 0.0) -> int:
 
         mailbox = session.mailbox
         mailbox.account()
-        # On a screen that is drawn over, a keyring's question could be neither read nor answered.
+        # Unlock the keyring now: its prompt could not be used while the full screen is drawn.
         unlock(mailbox.accounts())
         app = MailApp(mailbox, lambda app: TwistedNetwork(mailbox, reactor, app.ask_secret), theme, hold)
         loop.run_until_complete(app.run_async())

@@ -1,4 +1,4 @@
-"""Ask the person at the terminal for a password or token."""
+"""Prompt for a password or token on the terminal."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import click
 
 
 async def ask_secret(text: str) -> Any:
-    """What was typed, unseen. None where nobody is there to be asked.
+    """Ask for a secret without echo. Blocks the reactor, because a command has nothing else to do meanwhile.
 
-    The reactor stands still meanwhile: a command has nothing else to do.
+    @raise AccountError: standard input is not a terminal.
     """
     if not sys.stdin.isatty():
         from emailsys.client.accounts.values import AccountError
 
         raise AccountError(
-            "there is no terminal to ask at; keep the password in the keyring, or name a command that prints it: "
+            "there is no terminal to ask for the password. Save it in the keyring, or set a command that prints it: "
             "emailsys mail account add ... --password-command CMD"
         )
     return click.prompt(text.rstrip(": "), hide_input=True, err=True)

@@ -1,4 +1,4 @@
-"""What the verbs of one run share: the desk, and how a coroutine is run on a reactor."""
+"""Session of the mail commands: the user's mailbox, and running coroutines on a reactor."""
 
 from __future__ import annotations
 
@@ -16,32 +16,35 @@ if TYPE_CHECKING:
     from emailsys.client.mailbox import UserMailbox
 
 T = TypeVar("T")
-#: Work that needs a reactor, and is handed it.
+#: A coroutine function that gets the reactor.
 Work = Callable[[Any], Coroutine[Any, Any, T]]
 
 
 class Runner(Protocol):
-    """Runs work on a reactor until it is done. @raise KeyboardInterrupt: the person ended it; it was cancelled."""
+    """Runs work on a reactor until it ends. @raise KeyboardInterrupt: the user pressed Ctrl-C, and it was cancelled."""
 
     def __call__(self, work: Work[T]) -> T: ...
 
 
 class Session:
-    """One run of the program, or of the line by line session."""
+    """One run of a command, or of the mail shell."""
 
     def __init__(self, run: Runner | None = None, folder: str = "Inbox") -> None:
-        """@param run: None for the default reactor, which runs once."""
+        """
+        @param run: runs coroutines; None for the default reactor, which can run only once.
+        @param folder: the folder that `list` shows by default.
+        """
         self.run: Runner = run if run is not None else run_once
         #: The folder that `list` shows by default.
         self.folder = folder
-        #: Whether lists number their messages, so that a number stands for a key.
+        #: In the mail shell: the keys of the last list, so that a number stands for a key. None in other commands.
         self.numbered: list[str] | None = None
         self._worker: WorkerProcess | None = None
         self._at_the_end = ExitStack()
 
     @cached_property
     def mailbox(self) -> UserMailbox:
-        """Accounts and mail of this user."""
+        """The mailbox of this user, opened on first use."""
         from emailsys.client.base.locations import accounts_file, archive_folder, state_folder
         from emailsys.client.mailbox import Folders, UserMailbox
 
@@ -71,7 +74,7 @@ class Session:
         return store
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the mailbox and the worker process, if they were opened."""
         self._at_the_end.close()
         if self._worker is not None:
             self._worker.close()
@@ -84,14 +87,16 @@ def _now() -> datetime:
 
 
 def pass_session(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Hand a verb the Session first."""
+    """Decorate a verb that takes the Session as its first argument."""
     return click.make_pass_decorator(Session)(function)
 
 
 def run_once(work: Work[T]) -> T:
-    """Run work on the default reactor, which cannot be run again in this process.
+    """Run work on the default reactor. The reactor cannot run again in this process.
 
-    Ctrl-C cancels the work and waits for it to end.
+    Ctrl-C cancels the work and waits until it has ended.
+
+    @raise KeyboardInterrupt: the user pressed Ctrl-C.
     """
     from twisted.internet import reactor as the_reactor
     from twisted.internet.defer import Deferred
@@ -123,7 +128,7 @@ def run_once(work: Work[T]) -> T:
 
 
 def result_of(outcome: Any) -> Any:
-    """What a Deferred ended with. @raise KeyboardInterrupt: it was cancelled."""
+    """Return the result of a Deferred, or raise its exception. @raise KeyboardInterrupt: it was cancelled."""
     from twisted.internet.defer import CancelledError
     from twisted.python.failure import Failure
 

@@ -1,1 +1,1 @@
-"""Composing: what a person writes becomes a message that every mail program understands."""
+"""Composition of messages: drafts, replies, attachments, and their encoding as MIME."""

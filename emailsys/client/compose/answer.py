@@ -1,4 +1,4 @@
-"""Reply to a message, or pass it on."""
+"""Replies and forwarded messages."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from emailsys.mail.message.fields import message_ids, parse_date
 from emailsys.mail.message.mailboxes import Mailbox, read_mailboxes
 from emailsys.mail.message.mime import Part, parse
 
-# "Re" in the languages whose programs translate it.
+# "Re" and "Fwd" in the languages whose mail programs translate them.
 _ANSWERED: Final = re.compile(r"^\s*(?:(?:re|aw|sv|vs|antw|odp|ynt|回复|答复)(?:\[\d+\])?\s*[:\uff1a]\s*)+", re.I)
 _PASSED_ON: Final = re.compile(r"^\s*(?:fwd?|wg|tr|rv|enc|vl|vb|转发)\s*[:\uff1a]", re.I)
 _MOST_QUOTED: Final = 200_000
-# RFC 5322 §3.6.4 sets no limit; the first and the last ones hold a conversation together.
+# RFC 5322 §3.6.4 sets no limit. The first and the last references are enough to keep a conversation together.
 _MOST_REFERENCES: Final = 50
 _SHOWN: Final = ("From", "Date", "Subject", "To", "Cc")
 
 
 def message_text(root: Part) -> str:
-    """The message's text, of HTML as text; safe for a terminal, as it is written on and sent on."""
+    """Return the text of a message, with HTML converted. It is safe for a terminal, because the user edits it there."""
     return safe_text("\n".join(plain_text(part, _MOST_QUOTED).strip("\n") for part in text_parts(root)))
 
 
 def quoted(text: str) -> str:
-    """Each line with "> " before it, without the signature (RFC 3676 §4.3, §4.5)."""
+    """Prefix each line with "> ", and omit the signature (RFC 3676 §4.3, §4.5)."""
     text = re.split(r"^-- $", text, maxsplit=1, flags=re.M)[0].rstrip()
     return "\n".join((">" if line.startswith(">") or not line else "> ") + line for line in text.split("\n"))
 
@@ -42,16 +42,18 @@ def _references(root: Part) -> tuple[str | None, list[str]]:
     chain = [*(one for one in before if one not in own), *own]
     if len(chain) > _MOST_REFERENCES:
         chain = [chain[0], *chain[-(_MOST_REFERENCES - 1) :]]
-    # What cannot be written as a message id is left out.
+    # References that cannot be written as a message id are left out.
     chain = [one for one in chain if one.isascii() and one.isprintable()]
     return (chain[-1] if own and chain and chain[-1] == own[0] else None), chain
 
 
 def reply(octets: bytes, sender: Mailbox, mine: Sequence[Address] = (), to_all: bool = False) -> Draft:
-    """An answer: to Reply-To or From, with `to_all` to everybody else, too; quoted, in the same conversation.
+    """Return a draft that answers a message in the same conversation and quotes its text.
 
-    @param mine: the addresses of the person who answers, who are not answered to. A message of one's own is answered
-        to those it went to.
+    The answer goes to Reply-To, or else to From. An answer to the user's own message goes to its recipients.
+
+    @param mine: the user's own addresses, which get no copy.
+    @param to_all: send the answer to all other recipients as well.
     """
     root = parse(octets)
     own = {one.key for one in (*mine, sender.address)}
@@ -79,7 +81,10 @@ def reply(octets: bytes, sender: Mailbox, mine: Sequence[Address] = (), to_all: 
 
 
 def forward(octets: bytes, sender: Mailbox, inline: bool = False) -> Draft:
-    """Pass a message on: whole, as an attachment; or `inline`, its text below a line, with its attachments."""
+    """Return a draft that forwards a message.
+
+    @param inline: put its text below a line and attach its files. Else the whole message is one attachment.
+    """
     root = parse(octets)
     subject = safe_line(root.decoded_of("subject")).strip()
     if not _PASSED_ON.match(subject):

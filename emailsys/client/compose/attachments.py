@@ -1,4 +1,4 @@
-"""Files as attachments: their type is told by name and content."""
+"""Attachments from files, with the media type detected from name and content."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from emailsys.client.compose.draft import Attachment, ComposeError
 
-# The first octets by which a content is known whatever its name says.
+# First octets that identify a content, whatever the name says.
 _MAGIC: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -25,7 +25,7 @@ OCTETS: Final = "application/octet-stream"
 
 
 def type_of(name: str, octets: bytes) -> str:
-    """The media type of a file. The content wins over the name where it is known; text must be text."""
+    """Return the media type of a file. A known content overrides the name. A text type requires UTF-8 text."""
     for magic, content_type in _MAGIC:
         if octets.startswith(magic):
             return content_type
@@ -41,7 +41,7 @@ def type_of(name: str, octets: bytes) -> str:
         return "text/plain" if is_text and octets else OCTETS
     if guessed.startswith("text/") and not is_text:
         return OCTETS
-    # Python takes saved web pages (.mht) for messages, too.
+    # Python's mimetypes also maps saved web pages (.mht) to message/rfc822.
     if guessed.startswith(("multipart/", "message/")) and not name.lower().endswith(".eml"):
         return OCTETS
     return guessed
@@ -56,9 +56,11 @@ def _is_utf8(octets: bytes) -> bool:
 
 
 def attach(path: Path, content_id: str | None = None) -> Attachment:
-    """A file as an attachment. @raise ComposeError: it cannot be read."""
+    """Read a file as an attachment. @raise ComposeError: the file cannot be read."""
     try:
         octets = path.expanduser().read_bytes()
     except OSError as refused:
-        raise ComposeError(f"cannot attach {path}: {refused.strerror}") from refused
+        raise ComposeError(
+            f"Cannot attach {path}: {refused.strerror}. Check the path and its permissions."
+        ) from refused
     return Attachment(path.name, octets, type_of(path.name, octets), content_id)

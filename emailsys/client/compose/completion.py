@@ -1,4 +1,4 @@
-"""What of an address list is being typed: which part completion replaces, and whether it needs any."""
+"""Completion in an address list: where the last address starts, and whether it is complete."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from emailsys.mail.message.mailboxes import parse_mailboxes
 
 
 def last_address_start(text: str) -> int:
-    """Where the last mailbox of an address list begins: after the last comma that is not within quotes."""
+    """Return the offset of the last mailbox in an address list: after the last comma outside quotation marks."""
     begin = 0
     quoted = escaped = False
     for at, character in enumerate(text):
@@ -23,7 +23,7 @@ def last_address_start(text: str) -> int:
 
 
 def is_whole(text: str) -> bool:
-    """Whether it is an address already, with a domain that has a dot: what is offered then may be a longer one."""
+    """Whether the text is one complete address with a dot in its domain."""
     try:
         found = parse_mailboxes(text)
     except AddressSyntaxError:

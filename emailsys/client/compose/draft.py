@@ -1,4 +1,4 @@
-"""A message while it is being written: plain values, no octets yet."""
+"""Draft of a message: the values that a user edits, before they are encoded."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from emailsys.mail.message.mailboxes import Mailbox
 
 
 class ComposeError(ValueError):
-    """The message cannot be made so; the text says what is wrong and is fit to be shown."""
+    """A draft cannot become a message. The text says what is wrong and is safe to show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that goes with a message. `content_id` (without brackets) makes it an inline image of the HTML part."""
+    """A file attached to a message. With a `content_id` (without brackets) it is an inline image of the HTML part."""
 
     name: str
     octets: bytes
@@ -23,9 +23,11 @@ class Attachment:
 
 @dataclass(slots=True)
 class Draft:
-    """What a person writes. Of `text`, `html` and `markdown`, Markdown makes both others; HTML alone gets its text
-    alternative. `in_reply_to` and `references` hold message ids without angle brackets; `message_id` is made when the
-    message is built, unless it is given.
+    """A message that is being written.
+
+    If `markdown` is set, text and HTML are made from it. If only `html` is set, a text alternative is added.
+    `in_reply_to` and `references` hold message ids without angle brackets. If `message_id` is None, one is made when
+    the message is built.
     """
 
     sender: Mailbox | None = None
@@ -40,11 +42,11 @@ class Draft:
     attachments: list[Attachment] = field(default_factory=list)
     in_reply_to: str | None = None
     references: list[str] = field(default_factory=list)
-    #: Further fields, name and value; those that we make ourselves are refused.
+    #: Other header fields, as name and value. Fields that the client makes itself are rejected.
     fields: list[tuple[str, str]] = field(default_factory=list)
     message_id: str | None = None
 
     @property
     def body(self) -> str:
-        """What a person edits: Markdown, else text, else HTML."""
+        """The text that the user edits: Markdown, or else plain text, or else HTML."""
         return next((one for one in (self.markdown, self.text, self.html) if one is not None), "")

@@ -1,4 +1,4 @@
-"""Unfinished messages on disk: saved whole or not at all, with their Bcc, and found again after a crash."""
+"""Drafts on disk: saved atomically, with their Bcc recipients, so that they survive a crash."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emailsys.client.compose.reopened_draft import draft_of
 
 
 def draft_octets(draft: Draft, now: datetime) -> bytes:
-    """A draft as a message, which other mail programs can open, too. @raise ComposeError: an address is none."""
+    """Encode a draft as a message that other mail programs can open. @raise ComposeError: an address is invalid."""
     written_as = "markdown" if draft.markdown is not None else "html" if draft.text is None and draft.html else ""
     marked = replace(draft, fields=[*draft.fields, (FORMAT_FIELD, written_as)]) if written_as else draft
     message_id = draft.message_id or new_message_id(draft.sender.address if draft.sender else None, now)
@@ -21,9 +21,10 @@ def draft_octets(draft: Draft, now: datetime) -> bytes:
 
 
 def save_draft(archive: Archive, account: str, draft: Draft, now: datetime, key: str | None = None) -> str:
-    """Save into Drafts, in place of the message with that key if there is one; returns the key.
+    """Save a draft into the folder Drafts, and return its key.
 
-    @raise ArchiveError: what was saved before is still there.
+    @param key: the saved draft to replace.
+    @raise ArchiveError: the draft was not saved. The previous version remains.
     """
     octets = draft_octets(draft, now)
     if key is None:
@@ -33,5 +34,5 @@ def save_draft(archive: Archive, account: str, draft: Draft, now: datetime, key:
 
 
 def open_draft(archive: Archive, key: str) -> Draft:
-    """Go on with a saved draft."""
+    """Open a message of the archive as a draft."""
     return draft_of(archive.octets(key))

@@ -1,4 +1,4 @@
-"""A draft as text for a person's own editor, and back."""
+"""Text form of a draft for the user's own editor: writing and parsing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from emailsys.mail.address import AddressSyntaxError
 from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes
 
 _LINE: Final = re.compile(r"([!-9;-~]+)[ \t]*:[ \t]*(.*)")
-# An attachment that the draft has already: its number and, for the person, its name.
+# An existing attachment of the draft: its number and, for the reader, its name.
 _PRESENT: Final = re.compile(r"#(\d{1,4})\b.*")
 
 
 def to_text(draft: Draft) -> str:
-    """Header lines, an empty line, the body. "Attach: PATH" adds a file; taking out "Attach: #1 ..." removes one."""
+    """Write a draft as header lines, an empty line and the body.
+
+    A line "Attach: PATH" adds a file. To remove an attachment, the user deletes its line "Attach: #1 ...".
+    """
 
     def people(mailboxes: list[Mailbox]) -> str:
         return ", ".join(map(str, mailboxes))
@@ -50,10 +53,11 @@ def _people(name: str, value: str) -> list[Mailbox]:
 
 
 def from_text(text: str, draft: Draft, folder: Path) -> Draft:
-    """The draft as it was edited; what the text does not show (the conversation it belongs to) is kept.
+    """Parse the edited text of a draft.
 
-    @param folder: what relative paths of attachments start from.
-    @raise ComposeError: a line above the first empty one is not understood, or a file cannot be read.
+    @param draft: the draft before editing. Values that the text does not show, such as its conversation, stay.
+    @param folder: base of relative attachment paths.
+    @raise ComposeError: a line above the first empty line is invalid, or a file cannot be read.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     head, _, body = ("", "", text[1:]) if text.startswith("\n") else text.partition("\n\n")
@@ -67,7 +71,10 @@ def from_text(text: str, draft: Draft, folder: Path) -> Draft:
             continue
         found = _LINE.fullmatch(line)
         if found is None:
-            raise ComposeError(f"not understood above the first empty line: {line.strip()[:80]!r}")
+            raise ComposeError(
+                f"The line {line.strip()[:80]!r} is not a header field. "
+                "Write NAME: VALUE, or put an empty line before the text of the message."
+            )
         name, value = found[1], found[2].strip()
         match name.lower():
             case "from":
@@ -95,7 +102,7 @@ def from_text(text: str, draft: Draft, folder: Path) -> Draft:
     elif written_as == "text":
         edited.text = body
     else:
-        raise ComposeError(f"Format: {written_as!r} is none of text, markdown, html")
+        raise ComposeError(f"Format: {written_as!r} is not a format. Write text, markdown or html.")
     return edited
 
 
@@ -103,7 +110,7 @@ def _attach(draft: Draft, edited: Draft, value: str, folder: Path) -> None:
     if present := _PRESENT.fullmatch(value):
         number = int(present[1])
         if not 1 <= number <= len(draft.attachments):
-            raise ComposeError(f"Attach: there is no attachment #{number}")
+            raise ComposeError(f"Attach: the draft has no attachment #{number}. Write the path of a file instead.")
         edited.attachments.append(draft.attachments[number - 1])
     elif value:
         edited.attachments.append(attach(folder / Path(value).expanduser()))

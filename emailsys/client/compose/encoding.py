@@ -1,4 +1,4 @@
-"""Choose a transfer encoding by content, and encode: 7bit where it is safe, else what is shorter."""
+"""Transfer encoding by content: 7bit if it is safe, or else the shorter of quoted-printable and base64."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LONGEST: Final = 78
 _ANY_LONGER: Final = re.compile(rb"[^\r\n]{%d}" % (_LONGEST + 1))
 # RFC 5322 §2.1.1, RFC 5321 §4.5.3.1.6.
 _TOO_LONG: Final = re.compile(rb"[^\r\n]{999}")
-# Lines that begin so are changed by programs that keep mail in mbox files.
+# Programs that keep mail in mbox files change lines that begin with "From ".
 _FROM: Final = re.compile(rb"^From ", re.M)
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n|\x00")
 _BASE64_LINE: Final = 57
@@ -30,7 +30,7 @@ def _shorter(printable: bytes, octets: bytes) -> tuple[str, bytes]:
 
 
 def with_crlf(text: str) -> str:
-    """Text with CRLF line ends and one at its end, unless it is empty."""
+    """Convert line ends to CRLF. Text that is not empty gets one at its end."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text and not text.endswith("\n"):
         text += "\n"
@@ -38,17 +38,17 @@ def with_crlf(text: str) -> str:
 
 
 def encode_text(text: str) -> tuple[str, bytes]:
-    """Text in UTF-8: the name of the encoding, and the body with CRLF lines."""
+    """Encode text in UTF-8. Return the name of the encoding, and the body with CRLF lines."""
     octets = with_crlf(text).encode("utf-8", "replace")
     if octets.isascii() and b"\x00" not in octets and not _ANY_LONGER.search(octets) and not _FROM.search(octets):
         return "7bit", octets
-    # Line by line: then no line end is encoded, and no soft break stands where it does not count.
+    # istext=True encodes line by line: no line end is encoded, and no soft line break is superfluous.
     printable = binascii.b2a_qp(octets.replace(b"\r\n", b"\n"), istext=True).replace(b"\n", b"\r\n")
     return _shorter(_FROM.sub(b"=46rom ", printable), octets)
 
 
 def encode_file(octets: bytes, content_type: str) -> tuple[str, bytes]:
-    """A file, octet by octet the same after decoding. Text stays readable, with its line ends encoded."""
+    """Encode a file so that decoding gives the same octets. Text stays readable, with its line ends encoded."""
     if content_type.startswith("text/"):
         printable = binascii.b2a_qp(octets, istext=False).replace(b"\n", b"\r\n")
         return _shorter(_FROM.sub(b"=46rom ", printable), octets)
@@ -56,7 +56,10 @@ def encode_file(octets: bytes, content_type: str) -> tuple[str, bytes]:
 
 
 def encode_message(octets: bytes) -> tuple[str, bytes] | None:
-    """A message inside a message, which must not be encoded (RFC 2046 §5.2.1); None if it cannot travel as it is."""
+    """Return the encoding and body of an embedded message, which must stay unencoded (RFC 2046 §5.2.1).
+
+    Returns None if the message has bare CR or LF, NUL, or a line over 998 octets, and cannot be sent unencoded.
+    """
     octets = octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     if _BARE.search(octets) or _TOO_LONG.search(octets):
         return None

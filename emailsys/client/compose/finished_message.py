@@ -1,4 +1,4 @@
-"""A message that another program wrote (sendmail's pipe, an .eml file), made ready to be sent as it is."""
+"""Finished messages from other programs (sendmail's standard input, .eml files), completed for sending."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from emailsys.mail.message.mime import parse_header
 from emailsys.mail.trace_fields import date_time
 
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
-# RFC 5322 §3.6.3: Bcc is taken out; so is what only a server adds.
+# RFC 5322 §3.6.3: Bcc is removed. Return-Path is removed because only the final server adds it.
 _REMOVED: Final = re.compile(rb"^(?:resent-)?(?:bcc|return-path)[ \t]*:(?:[^\r]|\r\n[ \t])*\r\n", re.I | re.M)
 
 
@@ -30,12 +30,14 @@ def ready(
     from_header: bool = False,
     reverse_path: Address | None = None,
 ) -> Composed:
-    """Line ends become CRLF, Bcc goes, From, Date and Message-ID come where they lack; nothing else changes.
+    """Complete a finished message for sending.
 
-    @param sender: for From where the message has none.
-    @param from_header: whether To, Cc and Bcc name the recipients (sendmail -t), besides `recipients`.
+    Line ends become CRLF, Bcc is removed, and missing From, Date and Message-ID are added. Nothing else changes.
+
+    @param sender: for From if the message has none.
+    @param from_header: take recipients from To, Cc and Bcc (sendmail -t), in addition to `recipients`.
     @param reverse_path: None for the address of From (sendmail -f sets it).
-    @raise ComposeError: nobody to send it to, or an address is none.
+    @raise ComposeError: there is no recipient, or an address is invalid.
     """
     octets = _LINE_END.sub(b"\r\n", octets)
     if not octets.endswith(b"\r\n"):
@@ -51,13 +53,13 @@ def ready(
                     except ValueError as wrong:
                         raise ComposeError(f"{one.name}: {wrong}") from None
     if not people:
-        raise ComposeError("the message has no recipient")
+        raise ComposeError("The message has no recipient. Add one to To, Cc or Bcc, or name it on the command line.")
     end = header_end(octets)
     if end is None:
         end = fields_end(octets)
     head, body = octets[:end], octets[end:]
     if not body.startswith(b"\r\n"):
-        # The text begins without an empty line before it.
+        # The empty line between header and text is missing.
         body = b"\r\n" + body
     head = _REMOVED.sub(b"", head)
     if root.first("from") is None:

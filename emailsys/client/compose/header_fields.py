@@ -1,4 +1,4 @@
-"""Write header fields: folded, encoded where they must be, and never more than the one field."""
+"""Encoding of header fields: folding, encoded words and parameters, without header injection."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from emailsys.client.compose.draft import ComposeError
 from emailsys.mail.address import Address, AddressSyntaxError, domain_key, parse
 from emailsys.mail.message.mailboxes import Mailbox
 
-# RFC 5322 §2.1.1: 78 is what a line should have at most, 998 what it may.
+# RFC 5322 §2.1.1: a line should have at most 78 characters, and must have at most 998.
 _LINE: Final = 78
 _LONGEST_WORD: Final = 900
-# Everything that could end a line or make it unreadable; lone surrogates cannot be written at all.
+# Characters that could end a line or make it unreadable, and lone surrogates, which cannot be encoded.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _PHRASE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?: [A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*")
 _FIELD_NAME: Final = re.compile(r"[!-9;-~]{1,70}")
 _MESSAGE_ID: Final = re.compile(r"[!-;=?-~]{1,500}")
 _PLAIN_VALUE: Final = re.compile(r"[ !#-\[\]-~]*")
-# RFC 2231 §3: a value is cut into sections, so that a line stays short.
+# RFC 2231 §3: a long value is split into sections, so that lines stay short.
 _SECTION: Final = 50
 _QUOTED_PIECE: Final = re.compile(r"(?:%[0-9A-F]{2}|[^%]){1,16}")
 _CHARSET: Final = "utf-8''"
 
 
 def on_one_line(text: str) -> str:
-    """Text without line ends and other control characters: a header cannot be broken out of."""
+    """Replace line ends and other control characters by blanks, so that text cannot start another header field."""
     return _CONTROL.sub(" ", text).strip(" ")
 
 
 def _encoded(text: str, used: int) -> str:
-    """Text as encoded words (RFC 2047), folded; `used` characters of the first line are taken."""
+    """Encode text as folded encoded words (RFC 2047). @param used: characters before it on the first line."""
     return Header(text, "utf-8", maxlinelen=76, header_name="x" * max(used - 2, 1)).encode(linesep="\r\n")
 
 
 def _folded(text: str, used: int) -> str:
-    """ASCII text folded at blanks; unfolding gives the same text."""
+    """Fold ASCII text at blanks. Unfolding gives the same text."""
     out: list[str] = []
     width = used
     for word in re.findall(r"^ *[^ ]*| +[^ ]+", text):
@@ -51,7 +51,7 @@ def _folded(text: str, used: int) -> str:
 
 
 def unstructured(name: str, text: str) -> bytes:
-    """A field of free text, as Subject is."""
+    """Encode a field of free text, such as Subject."""
     text = on_one_line(text)
     if not text.isascii() or "=?" in text or max(map(len, text.split(" "))) > _LONGEST_WORD:
         return f"{name}: {_encoded(text, len(name) + 2)}\r\n".encode("ascii")
@@ -59,14 +59,14 @@ def unstructured(name: str, text: str) -> bytes:
 
 
 def wire_address(address: Address) -> Address:
-    """An address as it is sent: checked, and the domain in A-labels, which every server takes.
+    """Check an address, and convert its domain to A-labels, which every server accepts.
 
-    @raise ComposeError: it is none.
+    @raise ComposeError: the address is invalid.
     """
     try:
         address = parse(str(address))
     except AddressSyntaxError as wrong:
-        raise ComposeError(f"{on_one_line(str(address))!r} is no address: {wrong}") from None
+        raise ComposeError(f"{on_one_line(str(address))!r} is not a mail address: {wrong}") from None
     return address if address.domain.isascii() else Address(address.local, domain_key(address.domain))
 
 
@@ -84,7 +84,7 @@ def _mailbox(mailbox: Mailbox) -> str:
 
 
 def mailboxes(name: str, people: Sequence[Mailbox]) -> bytes:
-    """A field of mailboxes; an address beyond ASCII stands in UTF-8 (RFC 6532)."""
+    """Encode a field of mailboxes, such as To. An internationalized address is written in UTF-8 (RFC 6532)."""
     out = f"{name}: "
     width = len(out)
     for number, person in enumerate(people):
@@ -103,10 +103,10 @@ def mailboxes(name: str, people: Sequence[Mailbox]) -> bytes:
 
 
 def message_ids(name: str, ids: Sequence[str]) -> bytes:
-    """A field of message ids, one on each line after the first. @raise ComposeError: one is none."""
+    """Encode a field of message ids, each on its own line. @raise ComposeError: a message id is invalid."""
     for one in ids:
         if not _MESSAGE_ID.fullmatch(one):
-            raise ComposeError(f"{on_one_line(one)[:80]!r} is no message id")
+            raise ComposeError(f"{on_one_line(one)[:80]!r} is not a message id")
     return (f"{name}: " + "\r\n ".join(f"<{one}>" for one in ids) + "\r\n").encode("ascii")
 
 
@@ -114,7 +114,7 @@ def _parameter(name: str, value: str) -> list[str]:
     value = _CONTROL.sub("_", value)
     if _PLAIN_VALUE.fullmatch(value) and len(value) <= _SECTION and "=?" not in value:
         return [f'{name}="{value}"']
-    # RFC 2231 §4: percent-encoded; no sequence is cut in two.
+    # RFC 2231 §4: percent-encoded. A section never ends within a percent sequence.
     pieces = _QUOTED_PIECE.findall(quote(value, safe=""))
     if len(pieces) == 1:
         return [f"{name}*=utf-8''{pieces[0]}"]
@@ -122,7 +122,7 @@ def _parameter(name: str, value: str) -> list[str]:
 
 
 def structured(name: str, value: str, **parameters: str) -> bytes:
-    """A field with parameters, as Content-Type is (RFC 2045 §5.1, RFC 2231)."""
+    """Encode a field with parameters, such as Content-Type (RFC 2045 §5.1, RFC 2231)."""
     text = f"{name}: {value}"
     for key, one in parameters.items():
         for piece in _parameter(key, one):
@@ -131,12 +131,17 @@ def structured(name: str, value: str, **parameters: str) -> bytes:
 
 
 def checked_name(name: str) -> str:
-    """A field's name. @raise ComposeError: it cannot be one, or is one that is made here."""
+    """Check and return the name of a header field.
+
+    @raise ComposeError: the name is invalid, or the client makes this field itself.
+    """
     lowered = name.lower()
     if not _FIELD_NAME.fullmatch(name):
-        raise ComposeError(f"{on_one_line(name)[:80]!r} cannot be the name of a header field")
+        raise ComposeError(
+            f"{on_one_line(name)[:80]!r} is not the name of a header field. Use printable ASCII without blanks."
+        )
     if lowered in _OURS or lowered.startswith(("content-", "resent-")):
-        raise ComposeError(f"the field {name} is not set by hand")
+        raise ComposeError(f"The header field {name} cannot be set by hand: the mail client writes it.")
     return name
 
 

@@ -1,4 +1,4 @@
-"""mailto: links as drafts (RFC 6068)."""
+"""Drafts from mailto: links (RFC 6068)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes
 
 
 def _decoded(text: str) -> str:
-    # RFC 6068 §5: "+" means itself here.
+    # RFC 6068 §5: "+" stands for itself, not for a blank.
     return unquote_to_bytes(text).decode("utf-8", "replace")
 
 
@@ -20,18 +20,20 @@ def _people(text: str) -> list[Mailbox]:
     try:
         return parse_mailboxes(on_one_line(text))
     except AddressSyntaxError as wrong:
-        raise ComposeError(f"the link names somebody who has no address: {wrong}") from None
+        raise ComposeError(f"The mailto: link has an invalid address: {wrong}") from None
 
 
 def draft_of_link(link: str) -> Draft:
-    """A draft of a link. Only To, Cc, Bcc, Subject, In-Reply-To and the body are taken from it (§4): a link of a
-    stranger attaches no files and sets no other fields.
+    """Return a draft from a mailto: link.
 
-    @raise ComposeError: it is no mailto link, or names what is no address.
+    Only To, Cc, Bcc, Subject, In-Reply-To and the body are used (RFC 6068 §4). An untrusted link cannot attach files
+    or set other header fields.
+
+    @raise ComposeError: the text is not a mailto: link, or an address in it is invalid.
     """
     scheme, colon, rest = link.strip().partition(":")
     if not colon or scheme.lower() != "mailto":
-        raise ComposeError("this is no mailto: link")
+        raise ComposeError(f"{link.strip()[:80]!r} is not a mailto: link")
     people, _, query = rest.partition("#")[0].partition("?")
     draft = Draft(to=_people(_decoded(people)))
     for pair in query.replace("&amp;", "&").split("&"):

@@ -1,4 +1,4 @@
-"""Make a message of a draft: octets with CRLF lines, and the envelope it is sent with."""
+"""Message builder: turns a draft into octets with CRLF lines and an envelope."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from emailsys.mail.message.fields import is_media_type
 from emailsys.mail.message.mailboxes import Mailbox
 from emailsys.mail.trace_fields import date_time
 
-#: How a draft on disk tells what its text was written as.
+#: Header field of a draft on disk that records its format: markdown or html.
 FORMAT_FIELD: Final = "X-Emailsys-Format"
 
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A message ready to be sent. `octets` never names those of Bcc; `recipients` does, each address once.
+    """A message ready to be sent.
 
-    `eight_bit` asks for 8BITMIME (only a forwarded message can need it), `smtputf8` for SMTPUTF8 (an address beyond
-    ASCII). `message_id` is without angle brackets.
+    `octets` has no Bcc field. `recipients` includes the Bcc recipients and has each address once. `message_id` is
+    without angle brackets. `eight_bit` requires 8BITMIME, which only a forwarded message can need. `smtputf8` requires
+    SMTPUTF8 for internationalized addresses.
     """
 
     octets: bytes
@@ -41,7 +42,7 @@ class Composed:
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A part that is ready: its MIME fields and its body."""
+    """An encoded MIME part: header fields and body."""
 
     head: bytes
     body: bytes
@@ -53,7 +54,7 @@ class _Node:
 
 def _multipart(subtype: str, nodes: Sequence[_Node], **parameters: str) -> _Node:
     octets = [node.octets for node in nodes]
-    # "=_" occurs neither in base64 nor in quoted-printable (RFC 2045 §6.7); in 7bit text it is looked for.
+    # "=_" occurs neither in base64 nor in quoted-printable (RFC 2045 §6.7). Unencoded parts are searched for it.
     boundary = f"=_{secrets.token_hex(12)}"
     while any(boundary.encode() in one for one in octets):
         boundary = f"=_{secrets.token_hex(12)}"
@@ -118,7 +119,7 @@ def _body(draft: Draft) -> _Node:
 
 
 def message(draft: Draft, sender: Mailbox | None, message_id: str, now: datetime, with_bcc: bool) -> bytes:
-    """The octets of a draft. @raise ComposeError: a field cannot be written."""
+    """Encode a draft as octets. @raise ComposeError: a header field is invalid."""
     out = header_fields.unstructured("Date", date_time(now))
     if sender is not None:
         out += header_fields.mailboxes("From", [sender])
@@ -139,7 +140,7 @@ def message(draft: Draft, sender: Mailbox | None, message_id: str, now: datetime
 
 
 def new_message_id(sender: Address | None, now: datetime) -> str:
-    """A message id that nobody else makes (RFC 5322 §3.6.4), without angle brackets."""
+    """Return a globally unique message id (RFC 5322 §3.6.4), without angle brackets."""
     domain = header_fields.wire_address(sender).domain if sender is not None else ""
     return f"{now:%Y%m%d%H%M%S}.{secrets.token_hex(10)}@{domain if domain.isascii() and domain else 'localhost'}"
 
@@ -147,14 +148,14 @@ def new_message_id(sender: Address | None, now: datetime) -> str:
 def build(draft: Draft, now: datetime) -> Composed:
     """Build the message.
 
-    @param now: the moment for the Date field, with time zone.
-    @raise ComposeError: no sender, no recipient, or a field that cannot be written.
+    @param now: the time for the Date field, with time zone.
+    @raise ComposeError: the sender or every recipient is missing, or a header field is invalid.
     """
     if draft.sender is None:
-        raise ComposeError("the message has no sender")
+        raise ComposeError("The message has no sender. Add an address to From.")
     recipients = unique(one.address for one in (*draft.to, *draft.cc, *draft.bcc))
     if not recipients:
-        raise ComposeError("the message has no recipient")
+        raise ComposeError("The message has no recipient. Add one to To, Cc or Bcc.")
     message_id = draft.message_id or new_message_id(draft.sender.address, now)
     octets = message(draft, draft.sender, message_id, now, with_bcc=False)
     reverse_path = header_fields.wire_address(draft.sender.address)
@@ -170,5 +171,5 @@ def build(draft: Draft, now: datetime) -> Composed:
 
 
 def unique(addresses: Iterable[Address]) -> tuple[Address, ...]:
-    """Addresses as they are sent, each once, in order."""
+    """Return each address once, in order, in the form in which it is sent."""
     return tuple({one.key: one for one in map(header_fields.wire_address, addresses)}.values())

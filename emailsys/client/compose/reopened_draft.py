@@ -1,4 +1,4 @@
-"""A draft of a message that exists: an unfinished one, one to be sent again, an .eml file."""
+"""Drafts from existing messages: saved drafts, messages to send again, and .eml files."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from emailsys.mail.message.mime import Part, parse
 
 
 def as_attachment(part: Part) -> Attachment:
-    """A part of a message as an attachment to another one."""
+    """Return a part of a message as an attachment for another message."""
     octets = part.decoded()[0] if part.is_leaf else part.raw
     name = part.name or ("message.eml" if part.is_message else "attachment")
     return Attachment(name, octets, part.content_type, part.content_id or None)
 
 
 def body_and_files(root: Part) -> tuple[Part | None, Part | None, list[Part]]:
-    """The first text and the first HTML that are the message's body, and all leaves that go with it."""
+    """Return the text part and the HTML part of the message's body, and all other leaves."""
     text: Part | None = None
     html: Part | None = None
     files: list[Part] = []
@@ -36,7 +36,7 @@ def body_and_files(root: Part) -> tuple[Part | None, Part | None, list[Part]]:
 
 
 def draft_of(octets: bytes) -> Draft:
-    """Take a message as a draft, with Bcc where it has one. Its Message-ID and Date are not taken over."""
+    """Return a draft with the content of a message, including Bcc, but without its Message-ID and Date."""
     root = parse(octets)
     text, html, files = body_and_files(root)
     draft = Draft(

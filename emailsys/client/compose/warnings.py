@@ -1,4 +1,4 @@
-"""What a person may have overlooked in a message that is about to be sent."""
+"""Warnings before a message is sent: missing attachment, empty subject, empty text."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 from emailsys.client.compose.draft import Draft
 from emailsys.client.text.html import html_to_text
 
-# How people say that they attach something: English, German, French, Spanish, Portuguese, Italian, Dutch, the
-# Scandinavian languages, Polish, Russian, Chinese, Japanese.
+# Words for attachments in English, German, French, Spanish, Portuguese, Italian, Dutch, the Scandinavian languages,
+# Polish, Russian, Chinese and Japanese.
 _MENTIONS_FILES: Final = re.compile(
     r"\b(?:attach(?:ed|ing|ment|ments)|enclosed|anhang|angehängt|anbei|beigefügt|pi[eè]ces? jointes?|ci-joint\w*|"
     r"adjunt[oa]s?|anexos?|em anexo|allegat[oi]|in allegato|bijlagen?|bijgevoegd|bifoga\w*|vedlagt|vedhæftet|"
@@ -20,14 +20,14 @@ _QUOTED: Final = re.compile(r"^(?:>.*|-- )$", re.M)
 
 
 def _own_words(draft: Draft) -> str:
-    """What the person wrote: no quotes, no signature, nothing below a forwarded message's line."""
+    """Return the user's own text, without quotes, signature and forwarded messages."""
     text = draft.markdown or draft.text or (html_to_text(draft.html) if draft.html else "")
     text = re.split(r"^-- ?$|^-{5,} ?Forwarded message", text, maxsplit=1, flags=re.M)[0]
     return _QUOTED.sub("", text)
 
 
 def warnings(draft: Draft) -> list[str]:
-    """An attachment that is spoken of and not there, an empty subject, an empty text; in words to be shown."""
+    """Return warnings to show: a mentioned but missing attachment, an empty subject, an empty message."""
     found = []
     own = _own_words(draft)
     if not draft.attachments and (word := _MENTIONS_FILES.search(f"{draft.subject}\n{own}")):

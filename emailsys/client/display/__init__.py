@@ -1,1 +1,1 @@
-"""Messages as people see them: one message, a line of a list."""
+"""Presentation of messages to the user: a whole message, or one line of a list."""

@@ -1,4 +1,4 @@
-"""A message at a glance: what a line of a list has room for."""
+"""Text of a message list: sizes, dates, flags and correspondents in the width of a column."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Final
 
 from emailsys.client.archive.values import DRAFTS, OUTBOX, SENT, Flag, Summary
 
-#: How much of a key is shown; 40 bits tell the messages of a lifetime apart.
+#: Characters of a key that are shown: 40 bits, which are enough to distinguish the messages of a lifetime.
 SHORT_KEY: Final = 8
 # Characters of a name in a list.
 _NAME: Final = 30
-# Days after which a date needs its year.
+# Days after which a date is shown with its year.
 _NEEDS_YEAR: Final = 300
-# Not those of the locale: the rest of the program speaks English.
+# English in every locale, as the rest of the program.
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def size(octets: int) -> str:
-    """Octets as people read them in a column: 999, 4.1k, 12M."""
+    """Format octets for a column: 999, 4.1k, 12M."""
     if octets < 1000:
         return str(octets)
     amount = float(octets)
@@ -30,7 +30,7 @@ def size(octets: int) -> str:
 
 
 def weight(octets: int) -> str:
-    """Octets in a sentence: 999 octets, 4.1 KiB, 12 MiB."""
+    """Format octets for a sentence: 999 octets, 4.1 KiB, 12 MiB."""
     if octets < 1000:
         return "1 octet" if octets == 1 else f"{octets} octets"
     short = size(octets)
@@ -38,12 +38,12 @@ def weight(octets: int) -> str:
 
 
 def counted(messages: int, which: str = "") -> str:
-    """So many messages, in words."""
+    """Format a number of messages: "1 message", "1,200 new messages"."""
     return f"1 {which}message" if messages == 1 else f"{messages:,} {which}messages"
 
 
 def when(date: datetime, now: datetime) -> str:
-    """A date in the person's own time, short: the time for today, day and month within a year."""
+    """Format a date in the time zone of `now`: the time if today, day and month within 300 days, or the full date."""
     local = date.astimezone(now.tzinfo)
     if local.date() == now.date():
         return f"{local:%H:%M}"
@@ -53,7 +53,7 @@ def when(date: datetime, now: datetime) -> str:
 
 
 def letters(flags: Flag) -> str:
-    """N for new, F flagged, r answered, f forwarded: as mutt has them."""
+    """Format flags as letters: N unread, ! flagged, r answered, f forwarded."""
     shown = "" if flags & Flag.SEEN else "N"
     return shown + "".join(
         letter for flag, letter in ((Flag.FLAGGED, "!"), (Flag.ANSWERED, "r"), (Flag.FORWARDED, "f")) if flags & flag
@@ -61,7 +61,7 @@ def letters(flags: Flag) -> str:
 
 
 def correspondent(summary: Summary) -> str:
-    """The other side by name: who wrote it, or to whom it goes. Not safe for a terminal."""
+    """Return the sender's name, or the recipient's for Sent, Drafts and the outbox. Not safe for a terminal."""
     if summary.place.folder in (SENT, DRAFTS, OUTBOX):
         return f"To: {_short(summary.recipients) or '-'}"
     return _short(summary.sender) or "-"

@@ -1,4 +1,4 @@
-"""A message as a person reads it: safe for a terminal, whatever its sender put into it."""
+"""View of a message: header fields, text and attachments, all safe for a terminal."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from emailsys.client.text.terminal import safe_line, safe_text
 from emailsys.mail.message.mime import Part, parse
 from emailsys.mail.message.structure import Row, structure
 
-#: The fields that are shown first, in this order.
+#: The header fields that are shown by default, in this order.
 SHOWN_FIELDS: Final = ("From", "Reply-To", "To", "Cc", "Bcc", "Date", "Subject")
-# Characters of one part that are shown; the whole is in the raw message and can be saved.
+# Characters shown of one part. The raw message has all of them and can be saved.
 MAX_SHOWN: Final = 2_000_000
 _MAX_FIELD: Final = 4_000
 _MAX_DEFECTS: Final = 50
@@ -25,9 +25,10 @@ _MAX_DEFECTS: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A file that came with a message: `number` as the structure numbers parts; `name` is safe for disk and terminal.
+    """An attachment of a received message.
 
-    `octets` is its size when it is decoded.
+    `number` is the part number in the structure. `name` is safe for the disk and the terminal. `octets` is the
+    decoded size.
     """
 
     number: str
@@ -38,13 +39,13 @@ class Attached:
     part: Part
 
     def content(self) -> bytes:
-        """The decoded octets; of a message inside, as it came."""
+        """Return the decoded octets, or the raw octets of an embedded message."""
         return self.part.raw if not self.part.is_leaf else self.part.decoded()[0]
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A message as it is shown. All texts are safe for a terminal."""
+    """A message ready to be shown. All text is safe for a terminal."""
 
     headers: tuple[tuple[str, str], ...]
     body: str
@@ -74,7 +75,7 @@ def _attached(part: Part) -> Attached:
 
 
 def attachments_of(root: Part) -> list[Attached]:
-    """All that goes with a message: attachments, pictures within its text, messages inside (as one file each)."""
+    """Return all attachments of a parsed message, with inline images, and with embedded messages as one file each."""
     found: list[Attached] = []
     waiting = [root]
     while waiting:
@@ -89,22 +90,24 @@ def attachments_of(root: Part) -> list[Attached]:
 
 
 def attachments(octets: bytes) -> list[Attached]:
-    """All that goes with a message."""
+    """Return all attachments of a message."""
     return attachments_of(parse(octets))
 
 
 def save_attachment(attached: Attached, folder: Path, name: str | None = None) -> Path:
-    """Write it into a folder under its safe name, with a number if that is taken: nothing is ever overwritten.
+    """Write an attachment into a folder under its safe name, and return the path.
 
-    @param name: another name, made safe too.
-    @raise OSError: it cannot be written; nothing is left.
+    Never overwrites a file: if the name exists, a number is added to it.
+
+    @param name: another name, which is made safe as well.
+    @raise OSError: the file cannot be written. No partial file remains.
     """
     wanted = safe_name(name if name is not None else attached.name)
     number = 1
     while True:
         path = folder / (wanted if number == 1 else numbered(wanted, number))
         try:
-            # Neither follows a link that lies there nor writes into a file that does.
+            # These flags never follow an existing link and never write into an existing file.
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
             descriptor = os.open(path, flags, 0o600)
         except FileExistsError:
@@ -134,7 +137,7 @@ def _body(root: Part, html: bool) -> tuple[str, list[str]]:
             text = html_to_text(text)
         pieces.append(text.strip("\n"))
         if left:
-            defects.append(f"part {part.number}: too long to be shown whole")
+            defects.append(f"part {part.number}: too long to be shown completely; save the message to read all of it")
     return "\n\n".join(piece for piece in pieces if piece), defects
 
 
@@ -144,7 +147,7 @@ def _html_first(root: Part) -> list[Part]:
 
 
 def view(octets: bytes, html: bool = False) -> View:
-    """Make a message readable. @param html: show the HTML form, as text, where there is one."""
+    """Return the view of a message. @param html: convert the HTML part to text, if the message has one."""
     root = parse(octets)
     headers = [
         (name, safe_line(value[:_MAX_FIELD])) for name in SHOWN_FIELDS if (value := root.decoded_of(name).strip())
@@ -163,17 +166,17 @@ def view(octets: bytes, html: bool = False) -> View:
 
 
 def all_headers(octets: bytes) -> Sequence[tuple[str, str]]:
-    """Every header field in order, decoded and safe for a terminal."""
+    """Return every header field in order, decoded and safe for a terminal."""
     return [(safe_line(one.name), safe_line(one.decoded)) for one in parse(octets).fields]
 
 
 def raw(octets: bytes) -> str:
-    """The message as it came, safe for a terminal: UTF-8 where it is, other octets as U+FFFD."""
+    """Return the unparsed message, safe for a terminal. Octets that are not UTF-8 become U+FFFD."""
     return safe_text(octets.decode("utf-8", "replace"))
 
 
 def safe_structure(octets: bytes) -> list[Row]:
-    """The structure with all texts safe for a terminal."""
+    """Return the MIME structure of a message with all text safe for a terminal."""
     return [
         Row(
             row.number,

@@ -1,1 +1,1 @@
-"""The full-screen mail program, on Textual."""
+"""Full-screen mail client, built on Textual."""

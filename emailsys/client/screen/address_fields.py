@@ -1,4 +1,4 @@
-"""The fields To, Cc and Bcc: people are offered while one types."""
+"""Input fields for To, Cc and Bcc, with suggestions from earlier correspondence."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from emailsys.mail.message.mailboxes import Mailbox
 
 
 class AddressField(Vertical):
-    """A line to type addresses into; below it, over what is there, those that may be meant."""
+    """An input line for addresses, with a list of suggestions that opens below it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in OFFERED]
 
     def __init__(self, name: str, text: str, find: Callable[[str], Sequence[Mailbox]]) -> None:
         """
-        @param name: the id of the line.
-        @param find: whom the beginning of a name or an address may mean; called in a thread.
+        @param name: the id of the input line.
+        @param find: returns the correspondents that a prefix matches. It is called in a thread.
         """
         super().__init__(classes="address")
         self._line = SafeInput(text, id=name, compact=True)
@@ -46,11 +46,11 @@ class AddressField(Vertical):
 
     @property
     def is_offering(self) -> bool:
-        """Whether people are offered now."""
+        """Whether the suggestions are open."""
         return bool(self._found)
 
     def dismiss(self) -> None:
-        """Offer nobody any more, until something is typed."""
+        """Close the suggestions until the user types again."""
         self._show((), False)
 
     def _typed(self) -> str:
@@ -58,7 +58,7 @@ class AddressField(Vertical):
         return before[last_address_start(before) :]
 
     def on_input_changed(self) -> None:
-        """Look again for every letter; an older look is dropped."""
+        """Search again after each keystroke, and cancel the search before it."""
         if self._line.has_focus:
             self.run_worker(self._look(self._typed()), group="offers", exclusive=True)
 
@@ -66,7 +66,7 @@ class AddressField(Vertical):
         try:
             found = await asyncio.to_thread(self._find, typed)
         except ArchiveError:
-            # What is typed by hand needs no index.
+            # The user can type an address without suggestions.
             found = ()
         if typed == self._typed():
             self._show([one for one in found if str(one) != typed], is_whole(typed))
@@ -75,32 +75,32 @@ class AddressField(Vertical):
         self._found = found
         self._offers.clear_options()
         self._offers.add_options(Option(Text(str(one), no_wrap=True, overflow="ellipsis")) for one in found)
-        # Where an address stands already, the Tab that leads to the next field must not make it another one.
+        # If the address is complete, Tab must go to the next field and not replace the address.
         self._offers.highlighted = None if typed_is_whole or not found else 0
         self._offers.display = bool(found)
 
     @override
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
-        """The keys are those of the offers only while there are any."""
+        """Enable the keys of the suggestions only while these are open."""
         if action == "take_offer":
             return self._offers.highlighted is not None
         return self.is_offering or not action.startswith("offer_")
 
     def action_offer_next(self) -> None:
-        """One down."""
+        """Move to the next suggestion."""
         self._offers.action_cursor_down()
 
     def action_offer_previous(self) -> None:
-        """One up."""
+        """Move to the previous suggestion."""
         self._offers.action_cursor_up()
 
     def action_take_offer(self) -> None:
-        """The one under the cursor."""
+        """Insert the highlighted suggestion."""
         if self._offers.highlighted is not None:
             self._take(self._found[self._offers.highlighted])
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter takes what is offered; with nobody offered it goes to the next field."""
+        """Insert the highlighted suggestion on Enter, or go to the next field if there is none."""
         event.stop()
         if self._offers.highlighted is not None:
             self.action_take_offer()
@@ -108,12 +108,12 @@ class AddressField(Vertical):
             self.screen.focus_next()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """A click."""
+        """Insert the suggestion that was clicked."""
         event.stop()
         self._take(self._found[event.option_index])
 
     def on_descendant_blur(self, event: events.DescendantBlur) -> None:
-        """Whoever writes elsewhere wants to see what is there."""
+        """Close the suggestions when the field loses the focus: they cover the fields below."""
         self.dismiss()
 
     def _take(self, mailbox: Mailbox) -> None:

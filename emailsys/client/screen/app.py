@@ -1,4 +1,4 @@
-"""The full-screen program as it runs: its look and its first screen."""
+"""Textual application of `emailsys mail`: style and first screen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from emailsys.client.screen.stylesheet import STYLESHEET
 
 
 class MailApp(MailProgram):
-    """`emailsys mail`."""
+    """The full-screen mail client."""
 
     TITLE = "emailsys mail"
     CSS = STYLESHEET
@@ -18,10 +18,10 @@ class MailApp(MailProgram):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (90, "-wide")]
 
     def on_mount(self) -> None:
-        """The one screen that everything else lies on."""
+        """Open the main screen. All other screens open above it."""
         self.push_screen(MainScreen(self.mailbox, self))
 
     @override
     async def action_quit(self) -> None:
-        """Ctrl-Q."""
+        """Leave on Ctrl-Q."""
         self.exit()

@@ -1,4 +1,4 @@
-"""The screen on which a message is written; what is written is saved as a draft every few seconds."""
+"""Composer screen: write one message, which is saved as a draft every few seconds."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ from emailsys.client.text.terminal import safe_line
 from emailsys.mail.address import AddressSyntaxError
 from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
 
-# Seconds between two saves of what is being written.
+# Seconds between two automatic saves.
 SAVE_EVERY: Final = 5.0
 _PEOPLE: Final = ("to", "cc", "bcc")
 
 
 class AttachmentList(OptionList):
-    """The files that go with the message."""
+    """The list of attachments."""
 
     BINDINGS: ClassVar[list[BindingType]] = [key.binding() for key in ATTACHED]
 
     def action_detach(self) -> None:
-        """Take the one under the cursor off."""
+        """Remove the highlighted attachment."""
         screen = self.screen
         if isinstance(screen, Composer) and self.highlighted is not None:
             screen.detach(self.highlighted)
 
 
 class MarkedCheckbox(Checkbox):
-    """A box whose state is seen without colours, too: Textual tells the two apart by colour alone."""
+    """A checkbox that shows its state without colours. Textual's own one differs only in colour."""
 
     BUTTON_INNER = " "
 
@@ -68,14 +68,14 @@ class MarkedCheckbox(Checkbox):
 
 
 class Composer(Screen[tuple[Account, Draft, str] | None]):
-    """Write one message. It ends with the account, the draft and its key in Drafts if it is to be sent, else None."""
+    """Write one message. The result is account, draft and the draft's key to send it, or None to leave."""
 
     BINDINGS: ClassVar[list[BindingType]] = [key.binding(priority=True) for key in COMPOSING]
 
     def __init__(
         self, mailbox: UserMailbox, accounts: Sequence[Account], account: Account, draft: Draft, key: str | None
     ) -> None:
-        """@param key: of the draft in Drafts that this goes on with."""
+        """@param key: the saved draft to continue; None for a new message."""
         super().__init__()
         self._mailbox = mailbox
         self._accounts = list(accounts)
@@ -88,7 +88,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
     @override
     def compose(self) -> ComposeResult:
         draft = self._draft
-        yield Static("Write a message", classes="bar")
+        yield Static("New message", classes="bar")
         with Vertical(id="fields"):
             senders = [(str(sender_mailbox(one)), one.name) for one in self._accounts]
             with Horizontal(classes="field"):
@@ -103,27 +103,27 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
                 yield SafeInput(draft.subject, id="subject", compact=True)
         yield AttachmentList(id="attachments", markup=False)
         yield SafeTextArea(draft.body, id="body", soft_wrap=True)
-        yield MarkedCheckbox("Markdown: sent as text and HTML", draft.markdown is not None, id="markdown", compact=True)
+        yield MarkedCheckbox("Markdown: send as text and HTML", draft.markdown is not None, id="markdown", compact=True)
         yield Footer()
 
     def on_mount(self) -> None:
-        """Begin where something is missing."""
+        """Focus the first empty field."""
         self._show_attachments()
         first = "#to" if not self._draft.to else "#subject" if not self._draft.subject else "#body"
         self.query_one(first).focus()
         self._saved = self._as_text()
         self.set_interval(SAVE_EVERY, self._save_if_changed)
 
-    # What is written
+    # Content
 
     def _as_text(self) -> str:
         return to_text(self._read(lenient=True))
 
     def _read(self, lenient: bool = False) -> Draft:
-        """The draft as the fields have it.
+        """Return the draft with the content of the fields.
 
-        @param lenient: leave out what is no address (yet), instead of refusing it.
-        @raise ComposeError: a field holds what is no address.
+        @param lenient: skip invalid or unfinished addresses.
+        @raise ComposeError: an address is invalid.
         """
         people: dict[str, list[Mailbox]] = {}
         for name in _PEOPLE:
@@ -166,7 +166,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         shown.display = bool(self._draft.attachments)
 
     def detach(self, number: int) -> None:
-        """Take an attachment off."""
+        """Remove an attachment by its index from 0."""
         self._draft.attachments = [one for at, one in enumerate(self._draft.attachments) if at != number]
         self._show_attachments()
 
@@ -192,12 +192,12 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
     # Keys
 
     async def action_save(self) -> None:
-        """Keep it as a draft."""
+        """Save the draft."""
         if await self._save():
-            self.notify("kept as a draft", markup=False)
+            self.notify("Draft saved.", markup=False)
 
     async def action_close(self) -> None:
-        """Leave; what was changed is kept as a draft."""
+        """Close an open list, or else leave the screen. Changes are saved as a draft."""
         sender = self.query_one("#from", Select)
         if sender.expanded:
             sender.expanded = False
@@ -209,33 +209,35 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         if self._as_text() != self._saved:
             if not await self._save():
                 return
-            self.app.notify("kept as a draft: it is in the folder Drafts", markup=False)
+            self.app.notify("Draft saved in the folder Drafts.", markup=False)
         self.dismiss(None)
 
     def action_send(self) -> None:
-        """Send it, after a question where something may be forgotten."""
+        """Send the message. If it has warnings, ask first."""
         self.run_worker(self._send(), exclusive=True, group="send")
 
     async def _send(self) -> None:
         try:
             draft = self._read()
             if not (draft.to or draft.cc or draft.bcc):
-                raise ComposeError("nobody to send it to: To is empty")
+                raise ComposeError("The message has no recipient. Add one to To, Cc or Bcc.")
         except ComposeError as error:
             self.notify(str(error), severity="error", markup=False)
             return
         found = warnings(draft)
-        if found and not await self.app.push_screen_wait(ConfirmDialog(f"{'; '.join(found)}. Send it all the same?")):
+        if found and not await self.app.push_screen_wait(ConfirmDialog(f"Warning: {'; '.join(found)}. Send anyway?")):
             return
         if await self._save() and self._key is not None:
             self.dismiss((self._chosen_account(), draft, self._key))
 
     def action_attach(self) -> None:
-        """Ask for a file."""
+        """Ask for a file, and attach it."""
         self.run_worker(self._ask_file(), exclusive=True, group="attach")
 
     async def _ask_file(self) -> None:
-        name = await self.app.push_screen_wait(InputDialog("Attach which file?", hint="a path; ~ is your home"))
+        name = await self.app.push_screen_wait(
+            InputDialog("File to attach", hint="Enter a path. ~ is your home folder.")
+        )
         if not name:
             return
         try:
@@ -247,7 +249,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         self._show_attachments()
 
     async def action_editor(self) -> None:
-        """Write in the person's own editor."""
+        """Edit the message in the user's own editor: $VISUAL, $EDITOR, or else vi or notepad."""
         command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
         folder = self._mailbox.folders.state / "editing"
         make_folder(folder)
@@ -258,19 +260,23 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         arguments = [*shlex.split(command), str(path)]
         try:
             with self.app.suspend():
-                # Nothing else is to happen while the terminal is lent.
+                # Blocks on purpose: the editor owns the terminal, and the screen must not draw.
                 subprocess.run(arguments, check=False)  # noqa: S603, ASYNC221
         except SuspendNotSupported:
-            # No terminal that could be lent: editors with a window of their own need none.
+            # The terminal cannot be released, for example in a browser. Editors with their own window do not need it.
             await asyncio.to_thread(
                 subprocess.run, arguments, check=False, stdin=subprocess.DEVNULL, stdout=sys.__stderr__
             )
         except OSError as error:
-            self.notify(f"{command}: {error.strerror}", severity="error", markup=False)
+            self.notify(
+                f"Cannot run the editor {command}: {error.strerror}. Set $VISUAL or $EDITOR to another one.",
+                severity="error",
+                markup=False,
+            )
         try:
             edited = from_text(path.read_text("utf-8", "replace"), draft, Path.cwd())
         except ComposeError as error:
-            self.notify(f"{error}; what you wrote is in {path}", severity="error", markup=False, timeout=20)
+            self.notify(f"Your text is kept in {path}. {error}", severity="error", markup=False, timeout=20)
             return
         path.unlink()
         self._show(edited)

@@ -1,4 +1,4 @@
-"""The small windows of the full screen: a question, a choice, a confirmation, the help, a text to be read."""
+"""Dialogs of the full screen: input, choice, confirmation, text, and actions for a selection."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from emailsys.client.screen.text_fields import SafeInput
 
 
 class InputDialog(ModalScreen[str | None]):
-    """Ask for one line; None where the person leaves."""
+    """Ask for one line of text. The result is None if the user cancels."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
 
     def __init__(self, title: str, value: str = "", hint: str = "", secret: bool = False) -> None:
         super().__init__()
@@ -36,15 +36,15 @@ class InputDialog(ModalScreen[str | None]):
                 yield Label(self._hint, markup=False, classes="hint")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter: that is the answer."""
+        """Return the text on Enter."""
         self.dismiss(event.value)
 
 
 class ChoiceDialog(ModalScreen[int | None]):
-    """Let one of several lines be chosen; its number from 0, or None."""
+    """Choose one of several lines. The result is its index from 0, or None if the user cancels."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "dismiss(None)", "Leave"),
+        Binding("escape,q", "dismiss(None)", "Cancel"),
         Binding("j", "move(1)", show=False),
         Binding("k", "move(-1)", show=False),
     ]
@@ -62,11 +62,11 @@ class ChoiceDialog(ModalScreen[int | None]):
                 yield Label(self._hint, markup=False, classes="hint")
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter or a click: that one."""
+        """Return the index of the line on Enter or a click."""
         self.dismiss(event.option_index)
 
     def action_move(self, by: int) -> None:
-        """Up or down with mutt's keys."""
+        """Move up or down with mutt's keys, j and k."""
         options = self.query_one(OptionList)
         if by > 0:
             options.action_cursor_down()
@@ -75,7 +75,7 @@ class ChoiceDialog(ModalScreen[int | None]):
 
 
 class ConfirmDialog(ModalScreen[bool]):
-    """A question that is answered with yes or no."""
+    """Ask a question with the answers yes and no."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "dismiss(True)", "Yes"),
@@ -95,15 +95,15 @@ class ConfirmDialog(ModalScreen[bool]):
                 yield Button("No (n)", id="no")
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Clicked, or Enter on it."""
+        """Return the answer of the button."""
         self.dismiss(event.button.id == "yes")
 
 
 class TextDialog(ModalScreen[None]):
-    """A text to be read."""
+    """Show a text that can be scrolled."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,V", "dismiss(None)", "Leave"),
+        Binding("escape,q,question_mark,V", "dismiss(None)", "Close"),
         Binding("j", "scroll(1)", show=False),
         Binding("k", "scroll(-1)", show=False),
         Binding("space", "page(1)", show=False),
@@ -122,35 +122,36 @@ class TextDialog(ModalScreen[None]):
                 yield Static(self._text, markup=False)
 
     def on_mount(self) -> None:
-        """Keys scroll at once."""
+        """Focus the text, so that keys scroll it."""
         self.query_one(VerticalScroll).focus()
 
     def action_scroll(self, by: int) -> None:
-        """A line up or down."""
+        """Scroll by lines."""
         self.query_one(VerticalScroll).scroll_relative(y=by, animate=False)
 
     def action_page(self, by: int) -> None:
-        """A page up or down, as in a message."""
+        """Scroll by pages."""
         text = self.query_one(VerticalScroll)
         text.scroll_relative(y=by * text.size.height, animate=False)
 
 
 class SelectionDialog(ModalScreen[str | None]):
-    """Wait for the key that is meant for several messages; its action, or None."""
+    """Wait for the key of an action for all selected messages. The result is the action, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,semicolon", "dismiss(None)", "Leave"),
+        Binding("escape,q,semicolon", "dismiss(None)", "Cancel"),
         *(Binding(key.keys, f"dismiss('{key.action}')", key.help) for key in FOR_ALL),
     ]
 
-    def __init__(self, of_what: str) -> None:
+    def __init__(self, subject: str) -> None:
+        """@param subject: what the action applies to, such as "3 messages"."""
         super().__init__()
-        self._of_what = of_what
+        self._subject = subject
 
     @override
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Label(f"For {self._of_what}:", markup=False, classes="title")
+            yield Label(f"Action for {self._subject}", markup=False, classes="title")
             yield Static(_keys_text(FOR_ALL), markup=False)
 
 
@@ -163,13 +164,13 @@ def _keys_text(keys: Sequence[Key]) -> Text:
 
 
 def help_text() -> Text:
-    """All keys with what they do."""
+    """Return the help: all keys with their actions."""
     text = Text()
     for title, keys in SECTIONS:
         text.append(f"{title}\n", "bold")
         text.append(_keys_text(keys))
         text.append("\n")
     text.append(
-        "The mouse works, too: click a folder, a message, a key in the bottom line; the wheel scrolls.\n", "italic"
+        "With the mouse: click a folder, a message, or a key in the bottom line; scroll with the wheel.\n", "italic"
     )
     return text

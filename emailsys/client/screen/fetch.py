@@ -1,4 +1,4 @@
-"""Fetching from the full screen, with its progress in the line at the bottom."""
+"""Fetch action of the full screen, with progress in the status line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from emailsys.client.display.list_text import counted
+from emailsys.client.display.problem_text import problem_text
 from emailsys.client.fetch.values import FetchResult, Progress, Stage
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.panes import Panes
@@ -13,7 +14,7 @@ from emailsys.client.screen.program import MailProgram
 
 
 class FetchAction:
-    """Fetches all accounts, once at a time."""
+    """Fetches mail for all accounts. Only one fetch runs at a time."""
 
     def __init__(self, mailbox: UserMailbox, app: MailProgram, screen: Panes) -> None:
         self._mailbox = mailbox
@@ -23,17 +24,20 @@ class FetchAction:
         self._busy = False
 
     async def fetch(self) -> None:
-        """Fetch, and say what came."""
+        """Fetch new mail, and show the result."""
         if self._busy:
-            self._screen.tell("fetching already")
+            self._screen.tell("Mail is already being fetched.")
             return
         accounts = [one for one in await asyncio.to_thread(self._mailbox.accounts) if one.pop3 is not None]
         if not accounts:
-            self._screen.tell("there is no account to fetch: emailsys mail account add you@example.org", error=True)
+            self._screen.tell(
+                "There is no account to fetch from. Leave, and add one: emailsys mail account add you@example.org",
+                error=True,
+            )
             return
         self._busy = True
         self._progress.clear()
-        self._screen.tell("fetching ...")
+        self._screen.tell("Fetching mail ...")
         self._screen.progress(0, None)
         try:
             results = await self._app.network.fetch(accounts, self._tell)
@@ -54,10 +58,9 @@ class FetchAction:
 
     def _report(self, results: Sequence[FetchResult]) -> None:
         number = sum(len(one.keys) for one in results)
-        what = counted(number, "new ") if number else "no new mail"
+        what = counted(number, "new ") if number else "No new mail"
         big = sum(len(one.too_big) for one in results)
-        self._screen.tell(f"{what}{f'; {big} left on the server for their size' if big else ''}")
+        self._screen.tell(f"{what}.{f' {counted(big)} too large, left on the server.' if big else ''}")
         for one in results:
             if one.problem is not None:
-                advice = f"; {one.advice}" if one.advice else ""
-                self._screen.tell(f"{one.account}: {one.problem}{advice}", error=True)
+                self._screen.tell(f"{one.account}: {problem_text(one.problem, one.advice)}", error=True)

@@ -1,4 +1,4 @@
-"""The pane of accounts and folders, with how many messages are not read."""
+"""Folder pane: the tree of accounts and folders, with unread counts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from emailsys.client.text.terminal import safe_line
 
 
 class FolderPane(Tree[Place]):
-    """Accounts, and below each its folders."""
+    """A tree of accounts, each with its folders."""
 
     class Chosen(Message):
-        """The person chose a folder."""
+        """Message: the user chose a folder."""
 
         def __init__(self, place: Place) -> None:
             super().__init__()
@@ -30,7 +30,7 @@ class FolderPane(Tree[Place]):
         self._current: Place | None = None
 
     def show(self, counts: Sequence[FolderCount], current: Place | None) -> None:
-        """Show folders; the tree is made anew only where there are others than before."""
+        """Show folders and their counts. The tree is rebuilt only if folders were added or removed."""
         if [one.place for one in counts] == [one.place for one in self._shown]:
             by_place = {one.place: one for one in counts}
             for account in self.root.children:
@@ -48,7 +48,7 @@ class FolderPane(Tree[Place]):
             self.root.expand()
             self._current = None
         self._shown = list(counts)
-        # The person may be on the way to another one.
+        # Leave the cursor alone if the folder is the same: the user may be moving to another one.
         if current != self._current:
             self._current = current
             self.point_at(current)
@@ -56,7 +56,7 @@ class FolderPane(Tree[Place]):
     def point_at(self, place: Place | None) -> None:
         """Move the cursor to a folder."""
         if self.last_line < 0:
-            # Asking for the last line has the lines counted; without it no node knows its own.
+            # Reading last_line makes Textual number the lines. Without it no node knows its line.
             return
         for account in self.root.children:
             for node in account.children:
@@ -64,7 +64,7 @@ class FolderPane(Tree[Place]):
                     self.move_cursor(node)
 
     def on_tree_node_selected(self, event: Tree.NodeSelected[Place]) -> None:
-        """Enter or a click."""
+        """Report the folder on Enter or a click."""
         event.stop()
         if event.node.data is not None:
             self.post_message(self.Chosen(event.node.data))

@@ -1,4 +1,4 @@
-"""The keys of the full screen: one table makes the bindings and the help."""
+"""Key table of the full screen, from which the bindings and the help are made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from textual.binding import Binding
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key, what it does, and how the help says so. `footer` is its name in the bottom line, "" for none."""
+    """A key with its action and its help text. `footer` is its name in the bottom line, "" if it is not shown there."""
 
     keys: str
     action: str
@@ -19,11 +19,11 @@ class Key:
 
     @property
     def shown(self) -> str:
-        """The key as a person reads it."""
+        """The name of the key for the help."""
         return ", ".join(_SHOWN.get(key, key) for key in self.keys.split(","))
 
     def binding(self, priority: bool = False) -> Binding:
-        """The binding for Textual."""
+        """Return the Textual binding."""
         return Binding(
             self.keys,
             self.action,
@@ -62,80 +62,80 @@ _SHOWN: Final = {
 MOVING: Final = (
     Key("j", "next", "next message"),
     Key("k", "previous", "previous message"),
-    Key("tab", "next_unread", "next message that is not read"),
+    Key("tab", "next_unread", "next unread message"),
     Key("equals_sign", "first", "first message of the list"),
-    Key("asterisk", "last", "last message that is shown"),
-    Key("enter", "open", "open the message; go on with a draft", "Open"),
-    Key("space", "page_down", "a page further down, then the next message"),
-    Key("minus", "page_up", "a page back up"),
-    Key("i,escape", "to_list", "back to the list; ends a search"),
+    Key("asterisk", "last", "last message that is loaded"),
+    Key("enter", "open", "open the message, or continue the draft", "Open"),
+    Key("space", "page_down", "page down; at the end, the next message"),
+    Key("minus", "page_up", "page up"),
+    Key("i,escape", "to_list", "back to the list; from a search, back to the folder"),
     Key("c", "to_folders", "choose a folder", "Folder"),
     Key("f6", "next_pane", "next pane: folders, list, message"),
 )
 READING: Final = (
-    Key("h", "headers", "all header fields, or the usual ones"),
-    Key("H", "html", "the HTML form as text, or the plain text"),
-    Key("V", "structure", "the parts the message is made of, and its defects"),
-    Key("v", "attachments", "attachments: save them", "Files"),
-    Key("C", "conversation", "the conversation of the message"),
+    Key("h", "headers", "show all header fields, or the usual ones"),
+    Key("H", "html", "show the HTML part as text, or the plain text"),
+    Key("V", "structure", "show the MIME parts of the message, and its defects"),
+    Key("v", "attachments", "list and save attachments", "Files"),
+    Key("C", "conversation", "show the conversation of the message"),
     Key("slash", "search", "search: words, from:, subject:, has:attachment ...", "Search"),
 )
 WRITING: Final = (
     Key("m", "compose", "write a message", "Write"),
-    Key("r", "reply", "answer the sender", "Reply"),
-    Key("g", "reply_all", "answer everybody"),
-    Key("f", "forward", "pass the message on", "Forward"),
-    Key("e", "edit", "write a message anew from this one; go on with a draft"),
-    Key("dollar_sign", "flush", "send what waits in the outbox"),
-    Key("z", "stop", "stop the message that is being held"),
+    Key("r", "reply", "reply to the sender", "Reply"),
+    Key("g", "reply_all", "reply to all"),
+    Key("f", "forward", "forward the message", "Forward"),
+    Key("e", "edit", "write a new message from this one, or continue the draft"),
+    Key("dollar_sign", "flush", "send the messages in the outbox"),
+    Key("z", "stop", "stop the message that is on hold"),
 )
 HANDLING: Final = (
-    Key("d", "delete", "to Trash; in Trash for good; in the outbox: stop it", "Delete"),
-    Key("u", "undelete", "bring back what was deleted or moved last, or out of Trash"),
+    Key("d", "delete", "move to Trash; in Trash delete; in the outbox stop", "Delete"),
+    Key("u", "undelete", "undo the last delete or move; restore from Trash"),
     Key("s", "move", "move to another folder"),
     Key("a", "archive", "move to the folder Archive"),
-    Key("F", "flag", "flag it, or take the flag off"),
-    Key("N", "unread", "mark it as not read, or as read"),
-    Key("Y", "tag", "its tags: +add -remove"),
+    Key("F", "flag", "flag or unflag"),
+    Key("N", "unread", "mark as unread or read"),
+    Key("Y", "tag", "change tags: +add -remove"),
 )
 SELECTING: Final = (
-    Key("t", "select", "select the message, or not any more (what mutt calls tagging)"),
-    Key("T", "select_found", "select what a search finds in the list"),
-    Key("ctrl+t", "unselect_found", "unselect what a search finds"),
-    Key("semicolon", "for_all", "the next key is for all that are selected"),
+    Key("t", "select", "select or unselect (mutt calls this tagging)"),
+    Key("T", "select_found", "select the messages of the list that match a search"),
+    Key("ctrl+t", "unselect_found", "unselect the messages that match a search"),
+    Key("semicolon", "for_all", "apply the next key to all selected messages"),
 )
 PROGRAM: Final = (
-    Key("G", "fetch", "fetch new mail of all accounts", "Fetch"),
-    Key("f3", "theme", "dark or light"),
-    Key("question_mark", "help", "this help", "Help"),
-    Key("q", "quit", "back to the list; from there, leave", "Quit"),
+    Key("G", "fetch", "fetch new mail from all accounts", "Fetch"),
+    Key("f3", "theme", "switch between dark and light"),
+    Key("question_mark", "help", "show this help", "Help"),
+    Key("q", "quit", "back to the list; from the list, leave", "Quit"),
 )
 COMPOSING: Final = (
-    Key("ctrl+t", "send", "send it", "Send"),
-    Key("ctrl+s", "save", "keep it as a draft and go on writing", "Save draft"),
+    Key("ctrl+t", "send", "send the message", "Send"),
+    Key("ctrl+s", "save", "save a draft and continue writing", "Save draft"),
     Key("ctrl+o", "attach", "attach a file", "Attach"),
-    Key("f4", "editor", "write in your own editor", "Editor"),
-    Key("escape", "close", "leave; it is kept as a draft", "Leave"),
+    Key("f4", "editor", "edit in your own editor", "Editor"),
+    Key("escape", "close", "leave, and save a draft", "Leave"),
 )
 OFFERED: Final = (
-    Key("down", "offer_next", "in To, Cc, Bcc: the next one of the addresses that are offered"),
-    Key("up", "offer_previous", "the one before"),
-    Key("tab", "take_offer", "take it; Enter and a click do so, too; Esc wants none"),
+    Key("down", "offer_next", "in To, Cc, Bcc: next suggestion"),
+    Key("up", "offer_previous", "in To, Cc, Bcc: previous suggestion"),
+    Key("tab", "take_offer", "accept the suggestion (also Enter or a click); Esc refuses it"),
 )
-ATTACHED: Final = (Key("delete", "detach", "in the list of attachments: take it off"),)
+ATTACHED: Final = (Key("delete", "detach", "in the list of attachments: remove the attachment"),)
 
 SECTIONS: Final = (
-    ("Moving", MOVING),
-    ("Reading", READING),
-    ("Writing", WRITING),
-    ("Handling", HANDLING),
-    ("Several messages at once", SELECTING),
+    ("Move around", MOVING),
+    ("Read", READING),
+    ("Write and send", WRITING),
+    ("Delete, move and mark", HANDLING),
+    ("Select several messages", SELECTING),
     ("Program", PROGRAM),
-    ("While writing", COMPOSING + OFFERED + ATTACHED),
+    ("While you write a message", COMPOSING + OFFERED + ATTACHED),
 )
-# A terminal of 80 columns cuts the bottom line: the key that shows all others comes first.
+# A terminal of 80 columns cuts the bottom line off, so the help key comes first.
 MAIN: Final = tuple(
     sorted(MOVING + READING + WRITING + HANDLING + SELECTING + PROGRAM, key=lambda key: key.action != "help")
 )
-#: What the key after ; may be.
+#: The keys that may follow ";".
 FOR_ALL: Final = tuple(key for key in MAIN if key.action in {*(one.action for one in HANDLING), "forward", "select"})

@@ -1,4 +1,4 @@
-"""What the list of messages shows: a folder, a search, or a conversation; page by page."""
+"""Sources of the message list: a folder, a search or a conversation, read page by page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.values import Place, Summary
 from emailsys.client.screen.message_pane import PAGE
 
-# More than any list has: all of it.
+# A limit larger than any list.
 _ALL: Final = 1 << 30
 
 
@@ -30,29 +30,29 @@ class FolderList:
         return archive.list(self.place, PAGE, below)
 
     def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
-        """What a search finds among all of its messages; "" finds all."""
-        # Naming the folder is what makes a search look into Trash.
+        """Return the messages of the folder that match a query; "" matches all."""
+        # A search includes Trash only if it names the folder.
         found = archive.search(f'folder:"{self.place.folder}" {query}', self.place.account, _ALL)
         return [one for one in found if one.place == self.place]
 
 
 @dataclass(frozen=True, slots=True)
 class SearchList:
-    """What a search finds, in all accounts."""
+    """The messages that match a search, in all accounts."""
 
     query: str
 
     @property
     def title(self) -> str:
         """What the bar says."""
-        return f"search: {self.query}"
+        return f"Search: {self.query}"
 
     def page(self, archive: Archive, below: int | None) -> Sequence[Summary]:
         """The newest, or those below a number."""
         return archive.search(self.query, None, PAGE, below)
 
     def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
-        """What a search finds among all that was found; "" finds all."""
+        """Return the messages of this search that also match a second query; "" matches all."""
         closed = f'{self.query}"' if self.query.count('"') % 2 else self.query
         return archive.search(f"{closed} {query}", None, _ALL)
 
@@ -66,14 +66,14 @@ class ConversationList:
     @property
     def title(self) -> str:
         """What the bar says."""
-        return "conversation"
+        return "Conversation"
 
     def page(self, archive: Archive, below: int | None) -> Sequence[Summary]:
-        """All of them."""
+        """Return all messages as the only page."""
         return archive.thread(self.key) if below is None else []
 
     def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
-        """What a search finds among the messages of the conversation; "" finds all."""
+        """Return the messages of the conversation that match a query; "" matches all."""
         messages = archive.thread(self.key)
         keys = {one.key for one in archive.search(query, None, _ALL)} if query else {one.key for one in messages}
         return [one for one in messages if one.key in keys]

@@ -1,4 +1,4 @@
-"""The main screen: its keys, and what each does with the message under the cursor."""
+"""Main screen: the panes, and the action of each key on the current message or the selection."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from emailsys.client.screen.parts_text import parts_text
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.selection_actions import SelectionActions
 
-#: What is done with messages: the one under the cursor, or all that are selected.
+#: An action on messages: the current one, or all that are selected.
 Work = Callable[[Sequence[Summary]], Coroutine[Any, Any, None]]
 
 _SEARCH_HINT: Final = 'words, "phrases", from:, subject:, has:attachment, is:unread, tag:, before:2026-03, newer:7d'
 
 
 class MainScreen(Panes):
-    """The panes with their keys."""
+    """The panes with the actions of all keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         key.binding(priority=key.keys in ("tab", "enter", "space")) for key in MAIN
@@ -48,13 +48,13 @@ class MainScreen(Panes):
         self._selection_actions = SelectionActions(mailbox, self)
 
     def on_message_pane_chosen(self) -> None:
-        """A click."""
+        """Open the message that was clicked."""
         self.action_open()
 
     # Reading
 
     def action_open(self) -> None:
-        """Open the message, or what has the focus."""
+        """Open the current message, or the current folder if the folder pane has the focus."""
         pane = self.query_one(FolderPane)
         if self.focused is pane:
             pane.action_select_cursor()
@@ -78,17 +78,17 @@ class MainScreen(Panes):
         self.reader.show(summary.key, seen, all_headers(octets) if self._every_header else seen.headers)
 
     def action_headers(self) -> None:
-        """All header fields, or the usual ones."""
+        """Switch between all header fields and the usual ones."""
         self._every_header = not self._every_header
         self.with_current(self._read)
 
     def action_html(self) -> None:
-        """The HTML form as text, or the plain text."""
+        """Switch between the HTML part, as text, and the plain text."""
         self._html = not self._html
         self.with_current(self._read)
 
     def action_structure(self) -> None:
-        """The parts of the message."""
+        """Show the MIME structure of the message."""
 
         async def show(summary: Summary) -> None:
             octets = await asyncio.to_thread(self.mailbox.archive.octets, summary.key)
@@ -97,34 +97,32 @@ class MainScreen(Panes):
         self.with_current(show)
 
     def action_attachments(self) -> None:
-        """Choose one and save it."""
+        """Let the user choose an attachment, and save it."""
 
         async def choose(summary: Summary) -> None:
             octets = await asyncio.to_thread(self.mailbox.archive.octets, summary.key)
             found = await asyncio.to_thread(attachments, octets)
             if not found:
-                self.tell("no attachments")
+                self.tell("The message has no attachments.")
                 return
             lines = [f"{one.number}  {one.name}  {one.content_type}, {weight(one.octets)}" for one in found]
-            number = await self.app.push_screen_wait(ChoiceDialog("Attachments", lines, "Enter saves it"))
+            number = await self.app.push_screen_wait(ChoiceDialog("Attachments", lines, "Press Enter to save."))
             if number is None:
                 return
             downloads = Path.home() / "Downloads"
             folder = str(downloads if downloads.is_dir() else Path.cwd())
-            where = await self.app.push_screen_wait(
-                InputDialog(f"Save {found[number].name} into which folder?", folder)
-            )
+            where = await self.app.push_screen_wait(InputDialog(f"Folder to save {found[number].name} in", folder))
             if where:
-                self.tell(f"saved {await asyncio.to_thread(_save, found[number], where)}")
+                self.tell(f"Saved as {await asyncio.to_thread(_save, found[number], where)}.")
 
         self.with_current(choose)
 
     def action_conversation(self) -> None:
-        """List the conversation."""
+        """List the conversation of the current message."""
         self.with_current(lambda summary: self.show(ConversationList(summary.key), summary.key))
 
     def action_search(self) -> None:
-        """Ask for a search."""
+        """Ask for a query, and list the messages that match it."""
 
         async def search() -> None:
             before = self.shown.query if isinstance(self.shown, SearchList) else ""
@@ -143,41 +141,41 @@ class MainScreen(Panes):
     # Writing
 
     def action_compose(self) -> None:
-        """Write a message."""
+        """Write a new message."""
         self.work(self._outbox_actions.compose, "writing")
 
     def action_reply(self) -> None:
-        """Answer the sender."""
+        """Reply to the sender."""
         self.with_current(lambda summary: self._outbox_actions.answer(summary, False))
 
     def action_reply_all(self) -> None:
-        """Answer everybody."""
+        """Reply to the sender and all recipients."""
         self.with_current(lambda summary: self._outbox_actions.answer(summary, True))
 
     def action_forward(self) -> None:
-        """Pass it on."""
+        """Forward the message."""
         self._with_one(self._outbox_actions.forward)
 
     def action_edit(self) -> None:
-        """Write anew from this one."""
+        """Write a new message from this one, or continue a draft."""
         self.with_current(self._outbox_actions.edit)
 
     def action_flush(self) -> None:
-        """Send what waits."""
+        """Send the messages in the outbox."""
         self.work(self._outbox_actions.flush, "sending")
 
     def action_stop(self) -> None:
-        """Stop what is held."""
+        """Stop the message that is on hold."""
         self.work(self._outbox_actions.stop)
 
     # Handling
 
     def _with_one(self, work: Work) -> None:
-        """Do with the message under the cursor what can be done with several."""
+        """Apply an action for several messages to the current one."""
         self.with_current(lambda summary: work([summary]))
 
     def action_delete(self) -> None:
-        """To Trash."""
+        """Move the message to Trash. In the outbox, stop it; in Trash, delete it for good."""
         self._with_one(self._delete)
 
     async def _delete(self, summaries: Sequence[Summary]) -> None:
@@ -187,57 +185,57 @@ class MainScreen(Panes):
         await self._message_actions.delete([one for one in summaries if one.place.folder != OUTBOX])
 
     def action_undelete(self) -> None:
-        """Back out of Trash."""
+        """Restore the message from Trash, or undo the last delete or move."""
         current = self.messages.current
         self.work(lambda: self._message_actions.undelete([current] if current is not None else []))
 
     def action_move(self) -> None:
-        """To another folder."""
+        """Move the message to another folder."""
         self._with_one(self._message_actions.move)
 
     def action_archive(self) -> None:
-        """To the folder Archive."""
+        """Move the message to the folder Archive."""
         self._with_one(self._message_actions.archive)
 
     def action_flag(self) -> None:
-        """Flagged, or not."""
+        """Flag or unflag the message."""
         self._with_one(self._toggle_flag)
 
     async def _toggle_flag(self, summaries: Sequence[Summary]) -> None:
         await self._message_actions.toggle(summaries, Flag.FLAGGED)
 
     def action_unread(self) -> None:
-        """Not read, or read."""
+        """Mark the message as unread or read."""
         self._with_one(self._toggle_read)
 
     async def _toggle_read(self, summaries: Sequence[Summary]) -> None:
         await self._message_actions.toggle(summaries, Flag.SEEN)
 
     def action_tag(self) -> None:
-        """Tags."""
+        """Change the tags of the message."""
         self._with_one(self._message_actions.tag)
 
     # Several messages at once
 
     def action_select(self) -> None:
-        """Select it and go on to the next one, as mutt does."""
+        """Select or unselect the message, and go to the next one, as mutt does."""
         if self.messages.current is None:
-            self.tell("there is no message")
+            self.tell("The list is empty.")
             return
         self._with_one(self._selection_actions.toggle)
         if self.messages.cursor_row + 1 < len(self.messages.summaries):
             self.move_by(1)
 
     def action_select_found(self) -> None:
-        """Select what a search finds."""
+        """Select the messages that match a search."""
         self.work(lambda: self._selection_actions.by_search(True))
 
     def action_unselect_found(self) -> None:
-        """Unselect what a search finds."""
+        """Unselect the messages that match a search."""
         self.work(lambda: self._selection_actions.by_search(False))
 
     def action_for_all(self) -> None:
-        """Wait for the key that is meant for all that are selected."""
+        """Apply the action of the next key to all selected messages."""
         works: dict[str, Work] = {
             "delete": self._delete,
             "undelete": self._message_actions.undelete,
@@ -259,15 +257,15 @@ class MainScreen(Panes):
         self.work(self._fetch_action.fetch, "fetching")
 
     def action_theme(self) -> None:
-        """Dark or light."""
+        """Switch between the dark and the light theme."""
         self.mail_app.change_theme()
 
     def action_help(self) -> None:
-        """All keys."""
+        """Show all keys."""
         self.app.push_screen(TextDialog("Keys", help_text()))
 
     def action_quit(self) -> None:
-        """From the message to the list; from there, out."""
+        """Go back to the list; from the list, leave the program."""
         if self.focused is not self.messages:
             self.set_focus(self.messages)
             return
@@ -275,7 +273,7 @@ class MainScreen(Panes):
         async def leave() -> None:
             held = self._outbox_actions.held
             if held is not None and not await self.app.push_screen_wait(
-                ConfirmDialog("A message is not sent yet; it stays in the outbox. Leave?")
+                ConfirmDialog("A message is not sent yet. It stays in the outbox if you leave. Leave?")
             ):
                 return
             self.app.exit()

@@ -1,4 +1,4 @@
-"""Moving and marking messages from the full screen: the one under the cursor, or all that are selected."""
+"""Message actions of the full screen: delete, move, flag and tag the current message or the selection."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from emailsys.client.text.terminal import safe_line
 
 
 class MessageActions:
-    """What is done with messages that stay on the desk."""
+    """Deletes, moves, flags and tags messages, and undoes the last delete or move."""
 
     def __init__(self, mailbox: UserMailbox, screen: Panes) -> None:
         self._mailbox = mailbox
         self._screen = screen
-        #: What was deleted or moved together, the latest last: where each was.
+        #: Undo stack: for each delete or move, the keys with their former folders.
         self._moved: list[list[tuple[str, Place]]] = []
 
     async def _gone(self, summaries: Iterable[Summary], words: str) -> None:
-        """These are not in the list any more."""
+        """Remove messages from the list, and show what happened to them."""
         keys = {one.key for one in summaries}
         screen = self._screen
         if screen.shown is not None:
@@ -46,87 +46,90 @@ class MessageActions:
         if screen.messages.summaries:
             await screen.count()
         else:
-            # What was not loaded yet may follow.
+            # Messages that were not loaded yet may follow.
             await screen.reload()
 
     async def delete(self, summaries: Sequence[Summary]) -> None:
-        """To Trash; what is there goes for good, after a question."""
+        """Move messages to Trash. Delete those in Trash for good, after a question."""
         trashed = [one for one in summaries if one.place.folder == TRASH]
         staying = [one for one in summaries if one.place.folder != TRASH]
         if staying:
             self._moved.append(await asyncio.to_thread(self._mailbox.delete, [one.key for one in staying]))
-            await self._gone(staying, f"{_moved(staying)} to Trash: u brings {_them(staying)} back")
+            await self._gone(staying, f"{_moved(staying)} to Trash. u brings {_them(staying)} back.")
         if not trashed:
             return
-        question = ConfirmDialog(f"Remove {_which(trashed)} for good? There is no way back.")
+        question = ConfirmDialog(f"Delete {_which(trashed)} for good? This cannot be undone.")
         if await self._screen.app.push_screen_wait(question):
             await asyncio.to_thread(self._mailbox.delete, [one.key for one in trashed])
-            await self._gone(trashed, "gone for good")
+            await self._gone(trashed, f"{_counted(trashed)} deleted for good.")
 
     async def undelete(self, summaries: Sequence[Summary]) -> None:
-        """Those of the messages that are in Trash; where none is, what was deleted or moved last."""
+        """Restore the messages that are in Trash. If none is, undo the last delete or move."""
         trashed = [one for one in summaries if one.place.folder == TRASH]
         if trashed:
             found = await asyncio.to_thread(self._mailbox.undelete, [one.key for one in trashed])
             places = sorted({one.place.folder for one in found})
-            await self._gone(trashed, f"{_they_are(trashed)} in {' and '.join(places)} again")
+            await self._gone(trashed, f"{_moved(trashed)} back to {' and '.join(places)}.")
             return
         if not self._moved:
-            self._screen.tell("nothing was deleted or moved")
+            self._screen.tell("There is nothing to undo: no message was deleted or moved.")
             return
         back = await asyncio.to_thread(self._put_back, self._moved.pop())
-        self._screen.tell(f"{_they_are(back)} in {' and '.join(sorted({one.folder for one in back}))} again")
+        self._screen.tell(f"{_moved(back)} back to {' and '.join(sorted({one.folder for one in back}))}.")
         await self._screen.reload()
 
     def _put_back(self, moved: Sequence[tuple[str, Place]]) -> list[Place]:
-        """Move messages to where they were; returns the place of each. @raise ArchiveError: none is there any more."""
+        """Move messages back to their former folders, and return these.
+
+        @raise ArchiveError: all of the messages were deleted for good.
+        """
         by_place: dict[Place, list[str]] = {}
         for key, place in moved:
             try:
                 by_place.setdefault(place, []).append(self._mailbox.archive.get(key).key)
             except NoSuchMessage:
-                # Removed for good meanwhile, here or by another program.
+                # Deleted for good since then, here or by another program.
                 continue
         for place, keys in by_place.items():
             self._mailbox.archive.move(keys, place)
         back = [place for place, keys in by_place.items() for _ in keys]
         if not back:
-            raise ArchiveError("what was deleted or moved last is gone for good")
+            raise ArchiveError("The last delete or move cannot be undone: its messages were deleted for good.")
         return back
 
     async def move(self, summaries: Sequence[Summary]) -> None:
-        """To a folder that is chosen."""
+        """Move messages to a folder that the user chooses."""
         counts = await asyncio.to_thread(self._mailbox.archive.folders)
         origins = {one.place for one in summaries}
         places = [one.place for one in counts if {one.place} != origins and one.place.folder != OUTBOX]
         places.sort(key=lambda place: place.account not in {one.account for one in origins})
         lines = [safe_line(f"{place.account} · {place.folder}") for place in places]
-        title = f"Move {_which(summaries)} to which folder?"
+        title = f"Folder to move {_which(summaries)} to"
         number = await self._screen.app.push_screen_wait(ChoiceDialog(title, lines))
         if number is not None:
             await self._to(summaries, [places[number]] * len(summaries))
 
     async def archive(self, summaries: Sequence[Summary]) -> None:
-        """Each to the folder Archive of its account."""
+        """Move each message to the folder Archive of its account."""
         await self._to(summaries, [Place(one.place.account, ARCHIVE) for one in summaries])
 
     async def _to(self, summaries: Sequence[Summary], places: Sequence[Place]) -> None:
         if any(one.place.folder == OUTBOX for one in summaries):
-            raise ArchiveError(f"{_they_are(summaries)} waiting to be sent; d stops that and makes a draft")
+            raise ArchiveError("Messages in the outbox cannot be moved. Press d to stop them, which makes them drafts.")
         moves = [(one, place) for one, place in zip(summaries, places, strict=True) if one.place != place]
         folders = " and ".join(sorted({place.folder for place in places}))
         if not moves:
-            self._screen.tell(f"{_they_are(summaries)} in {folders}")
+            self._screen.tell(f"{_counted(summaries)} already in {folders}.")
             return
         for place in dict.fromkeys(place for _, place in moves):
             keys = [one.key for one, target in moves if target == place]
             await asyncio.to_thread(self._mailbox.archive.move, keys, place)
         gone = [one for one, _ in moves]
         self._moved.append([(one.key, one.place) for one in gone])
-        await self._gone(gone, f"{_moved(gone)} to {folders}: u brings {_them(gone)} back")
+        await self._gone(gone, f"{_moved(gone)} to {folders}. u brings {_them(gone)} back.")
 
     async def toggle(self, summaries: Sequence[Summary], flag: Flag) -> None:
-        """Set a flag where one of them does not bear it; where all do, clear it."""
+        """Set a flag on all messages, or clear it if all have it."""
         keys = [one.key for one in summaries]
         if all(one.flags & flag for one in summaries):
             await asyncio.to_thread(self._mailbox.archive.set_flags, keys, Flag.NONE, flag)
@@ -135,18 +138,18 @@ class MessageActions:
         await self._screen.renew(keys)
 
     async def tag(self, summaries: Sequence[Summary]) -> None:
-        """Add and take off tags."""
+        """Ask for tags, and add or remove them."""
         known = await asyncio.to_thread(self._mailbox.archive.tags)
-        hint = f"+add -remove; in use: {', '.join(sorted(known)) or 'none yet'}"
+        hint = f"Write +NAME to add, -NAME to remove. In use: {', '.join(sorted(known)) or 'none yet'}"
         common = set.intersection(*(set(one.tags) for one in summaries))
-        title = "Tags" if len(summaries) == 1 else f"Tags that all {len(summaries):,} have"
+        title = "Tags" if len(summaries) == 1 else f"Tags of all {len(summaries):,} messages"
         answer = await self._screen.app.push_screen_wait(InputDialog(title, " ".join(sorted(common)), hint))
         if answer is None:
             return
         words = answer.replace("#", " ").split()
         signed = [word for word in words if word[0] in "+-"]
         plain = {word for word in words if word[0] not in "+-"}
-        # The line shows the tags that are there: those that were taken out of it are meant to go.
+        # The line shows the present tags: the user removes a tag by deleting its word.
         add = plain | {word[1:] for word in signed if word[0] == "+"}
         remove = (common - plain) | {word[1:] for word in signed if word[0] == "-"}
         keys = [one.key for one in summaries]
@@ -158,13 +161,13 @@ def _them(several: Sequence[object]) -> str:
     return "it" if len(several) == 1 else "them"
 
 
-def _they_are(several: Sequence[object]) -> str:
-    return "it is" if len(several) == 1 else "they are"
-
-
 def _which(several: Sequence[object]) -> str:
-    return "it" if len(several) == 1 else counted(len(several))
+    return "the message" if len(several) == 1 else counted(len(several))
+
+
+def _counted(several: Sequence[object]) -> str:
+    return "Message" if len(several) == 1 else counted(len(several))
 
 
 def _moved(several: Sequence[object]) -> str:
-    return "moved" if len(several) == 1 else f"{counted(len(several))} moved"
+    return f"{_counted(several)} moved"

@@ -1,4 +1,4 @@
-"""The pane of messages: a page at a time, the next one when the cursor comes near the end."""
+"""Message pane: the list of messages, loaded page by page as the cursor comes near the end."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from emailsys.client.display.list_text import correspondent, letters, size, when
 from emailsys.client.text.terminal import safe_line
 from emailsys.upstream import measure_columns_again
 
-#: Messages that are asked for at once.
+#: Messages on one page.
 PAGE: Final = 200
-# So many lines before the end the next page is asked for.
+# The next page is loaded when the cursor is this many lines before the end.
 _NEAR: Final = 40
 
 
@@ -34,18 +34,18 @@ _COLUMNS: Final = (
 )
 
 
-# The least and the greatest width of the names.
+# Minimum and maximum width of the column of names.
 _NAMES: Final = (10, 24)
 
 
 class MessagePane(DataTable[Text]):
-    """Messages, one a line."""
+    """A table of messages, one on each line."""
 
     class WantMore(Message):
-        """The cursor comes near the end of what is shown."""
+        """Message: the cursor is near the end of the loaded list."""
 
     class Chosen(Message):
-        """A click: open it."""
+        """Message: the user clicked on a line."""
 
     def __init__(self) -> None:
         super().__init__(id="messages", cursor_type="row", zebra_stripes=False, show_row_labels=False)
@@ -54,12 +54,12 @@ class MessagePane(DataTable[Text]):
         self._complete = True
 
     def on_mount(self) -> None:
-        """The columns."""
+        """Add the columns."""
         for key, title, width in _COLUMNS:
             self.add_column(title, key=key, width=width)
 
     def on_resize(self) -> None:
-        """Names have a fifth, the subject has what the others leave."""
+        """Fit the columns: names get a fifth of the width, the subject gets the rest."""
         names = self.columns[ColumnKey("from")]
         names.width = min(max(self.size.width // 5, _NAMES[0]), _NAMES[1])
         others = sum(
@@ -83,7 +83,7 @@ class MessagePane(DataTable[Text]):
         row: int = 0,
         selected: AbstractSet[str] = frozenset(),
     ) -> None:
-        """Show other messages, with the cursor on that of `key` where it is among them, else on `row`."""
+        """Replace the list. The cursor goes to the message `key`, or to `row` if the list does not have it."""
         self._selected = frozenset(selected)
         self.clear()
         self.summaries = []
@@ -92,20 +92,20 @@ class MessagePane(DataTable[Text]):
         self.move_cursor(row=rows[0] if rows else min(row, max(len(self.summaries) - 1, 0)), animate=False)
 
     def append(self, page: Sequence[Summary], now: datetime) -> None:
-        """Show further messages below those that are there."""
+        """Add a page at the end of the list."""
         self._complete = len(page) < PAGE
         self.summaries += page
         for one in page:
             self.add_row(*_cells(one, now, one.key in self._selected), key=one.key)
 
     def show_selected(self, selected: AbstractSet[str], now: datetime) -> None:
-        """Show which messages are selected."""
+        """Mark the selected messages."""
         changed = self._selected ^ selected
         self._selected = frozenset(selected)
         self.update([one for one in self.summaries if one.key in changed], now)
 
     def update(self, summaries: Iterable[Summary], now: datetime) -> None:
-        """Show messages as they are now; those that are not in the list stay out of it."""
+        """Redraw messages with their new flags and tags. Messages that are not in the list are ignored."""
         new = {one.key: one for one in summaries}
         for number, one in enumerate(self.summaries):
             if (summary := new.get(one.key)) is not None:
@@ -115,7 +115,7 @@ class MessagePane(DataTable[Text]):
                     self.update_cell(summary.key, column, cell)
 
     def drop(self, keys: AbstractSet[str]) -> None:
-        """Take messages off the list; the cursor stays on its line, or on that of the next message that stays."""
+        """Remove messages from the list. The cursor stays on its line, or goes to the next message that remains."""
         row = sum(one.key not in keys for one in self.summaries[: self.cursor_row])
         for key in [one.key for one in self.summaries if one.key in keys]:
             self.remove_row(key)
@@ -124,7 +124,7 @@ class MessagePane(DataTable[Text]):
         self._want_more_near(self.cursor_row)
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
-        """Ask for more in time."""
+        """Load the next page before the cursor reaches the end."""
         self._want_more_near(event.cursor_row)
 
     def _want_more_near(self, row: int) -> None:
@@ -133,7 +133,7 @@ class MessagePane(DataTable[Text]):
             self.post_message(self.WantMore())
 
     def on_click(self, event: events.Click) -> None:
-        """A click on a line opens it; the table moves its cursor there first."""
+        """Report a click on a line. The table has moved its cursor there before."""
         if event.style.meta.get("row", -1) >= 0:
             self.post_message(self.Chosen())
 

@@ -1,4 +1,4 @@
-"""How the full screen reaches the servers: Twisted's coroutines on the event loop that Textual runs on."""
+"""Network access of the full screen: Twisted's coroutines on Textual's asyncio event loop."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ T = TypeVar("T")
 
 
 class MailNetwork(Protocol):
-    """What the screen asks of the network. Coroutines of asyncio; a cancelled one hangs up."""
+    """Network operations of the screen, as asyncio coroutines. Cancelling one closes its connection."""
 
     async def fetch(self, accounts: Sequence[Account], tell: Callable[[Progress], None]) -> Sequence[FetchResult]:
-        """Fetch accounts side by side, and tell how far it is."""
+        """Fetch from several accounts at the same time. @param tell: callback with the progress."""
         ...
 
     async def send(self, account: Account, key: str, tell: Callable[[SendProgress], None]) -> Sent:
-        """Send a message of the outbox when its hold is over."""
+        """Send a message from the outbox when its hold time is over. @param tell: callback with the progress."""
         ...
 
     async def flush(self, accounts: Sequence[Account]) -> Sequence[Sent]:
-        """Send all that is due."""
+        """Send all messages in the outbox that are due."""
         ...
 
     async def close(self) -> None:
-        """Say goodbye to servers."""
+        """Close the connections to servers."""
         ...
 
 
 class TwistedNetwork:
-    """The real one. The reactor must be twisted.internet.asyncioreactor's, on the loop that runs."""
+    """Network operations over Twisted. The reactor must be an asyncioreactor on the running event loop."""
 
     def __init__(self, mailbox: UserMailbox, reactor: Any, ask: Callable[[str], Awaitable[str]]) -> None:
-        """@param ask: a coroutine of asyncio that asks the person for a password."""
+        """@param ask: an asyncio coroutine that asks the user for a password."""
         self._fetching: Callable[[Progress], None] = lambda progress: None
         self._sending: Callable[[SendProgress], None] = lambda progress: None
 
@@ -61,19 +61,19 @@ class TwistedNetwork:
         return await deferred.asFuture(asyncio.get_running_loop())
 
     async def fetch(self, accounts: Sequence[Account], tell: Callable[[Progress], None]) -> Sequence[FetchResult]:
-        """Fetch accounts side by side, and tell how far it is."""
+        """Fetch from several accounts at the same time. @param tell: callback with the progress."""
         self._fetching = tell
         return await self._await(self._transfer.fetch(accounts))
 
     async def send(self, account: Account, key: str, tell: Callable[[SendProgress], None]) -> Sent:
-        """Send a message of the outbox when its hold is over."""
+        """Send a message from the outbox when its hold time is over. @param tell: callback with the progress."""
         self._sending = tell
         return await self._await(self._transfer.send(account, key))
 
     async def flush(self, accounts: Sequence[Account]) -> Sequence[Sent]:
-        """Send all that is due."""
+        """Send all messages in the outbox that are due."""
         return await self._await(self._transfer.flush(accounts))
 
     async def close(self) -> None:
-        """Say goodbye to servers."""
+        """Close the connections to servers."""
         await self._await(self._transfer.close())

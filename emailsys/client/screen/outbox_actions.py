@@ -1,4 +1,4 @@
-"""Writing and sending from the full screen: compose, answer, pass on; queue, send, stop."""
+"""Outbox actions of the full screen: write, reply, forward, send, and stop messages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from emailsys.client.accounts.values import Account, AccountError
 from emailsys.client.archive.values import ArchiveError, Flag, Summary
 from emailsys.client.compose.draft import ComposeError, Draft
+from emailsys.client.display.problem_text import problem_text
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.composer import Composer
 from emailsys.client.screen.panes import Panes
@@ -16,27 +17,27 @@ from emailsys.client.send.sender import SendProgress, Sent
 
 
 class OutboxActions:
-    """What leaves the desk. Its coroutines run in workers of the main screen."""
+    """Writes and sends messages. The coroutines run in workers of the main screen."""
 
     def __init__(self, mailbox: UserMailbox, app: MailProgram, screen: Panes) -> None:
         self._mailbox = mailbox
         self._app = app
         self._screen = screen
-        #: The key of the message that is being held, or sent.
+        #: The key of the message that is on hold or being sent.
         self.held: str | None = None
 
     async def compose(self) -> None:
-        """A message from nothing."""
+        """Write a new message."""
         account = await asyncio.to_thread(self._account, self._screen.account_name)
         await self._write(account, self._mailbox.blank(account))
 
     async def answer(self, summary: Summary, to_all: bool) -> None:
-        """An answer."""
+        """Write a reply."""
         draft = await asyncio.to_thread(self._mailbox.reply, summary, to_all)
         await self._write(self._mailbox.account_for(summary), draft, origins=[summary.key], flag=Flag.ANSWERED)
 
     async def forward(self, summaries: Sequence[Summary]) -> None:
-        """The messages passed on in one."""
+        """Forward messages as attachments of one new message."""
         drafts = await asyncio.to_thread(lambda: [self._mailbox.forward(one) for one in summaries])
         draft = drafts[0]
         draft.attachments = [file for one in drafts for file in one.attachments]
@@ -44,7 +45,7 @@ class OutboxActions:
         await self._write(self._mailbox.account_for(summaries[0]), draft, origins=keys, flag=Flag.FORWARDED)
 
     async def edit(self, summary: Summary) -> None:
-        """Go on with a draft; of any other message, a new one like it."""
+        """Continue a draft, or write a new message from any other one."""
         draft = await asyncio.to_thread(self._mailbox.open_draft, summary.key)
         key = summary.key if self._mailbox.is_draft(summary) else None
         await self._write(self._mailbox.account_for(summary), draft, key)
@@ -78,19 +79,19 @@ class OutboxActions:
         try:
             queued = await asyncio.to_thread(put)
         except (ComposeError, ArchiveError) as error:
-            self._screen.tell(f"{error}; what you wrote is in Drafts", error=True)
+            self._screen.tell(f"The message was not sent; it is kept in Drafts. {error}", error=True)
             await self._screen.reload()
             return
         await self._screen.reload()
         self._screen.run_worker(self.send(chosen, queued), group="sending")
 
     async def send(self, account: Account, key: str) -> None:
-        """Send a message of the outbox when its hold is over."""
+        """Send a message from the outbox when its hold time is over."""
         self.held = key
         if self._app.hold:
-            self._screen.tell(f"held for {self._app.hold:g} seconds: z stops it")
+            self._screen.tell(f"The message is on hold for {self._app.hold:g} seconds. Press z to stop it.")
         else:
-            self._screen.tell("sending ...")
+            self._screen.tell("Sending ...")
         try:
             sent = await self._app.network.send(account, key, self._progress)
         finally:
@@ -105,30 +106,32 @@ class OutboxActions:
 
     def _report(self, sent: Sent) -> None:
         if sent.problem is None:
-            self._screen.tell(f"sent to {', '.join(sent.accepted)}; it cannot be stopped any more")
+            self._screen.tell(f"Sent to {', '.join(sent.accepted)}. It can no longer be stopped.")
             return
         stopped = not sent.waits and not sent.refusals and not sent.accepted
-        words = f"{sent.problem}{'; ' + sent.advice if sent.advice else ''}"
+        words = problem_text(sent.problem, sent.advice)
         if sent.in_doubt:
-            words += "; the server may have taken it: it may arrive twice"
-        self._screen.tell(words if stopped else f"{words}; it waits in the outbox, $ tries again", error=not stopped)
+            words = problem_text(words, "The server may already have accepted it, so it may arrive twice.")
+        if not stopped:
+            words = problem_text(words, "The message waits in the outbox; $ tries again.")
+        self._screen.tell(words, error=not stopped)
 
     async def flush(self) -> None:
-        """Send all that is due."""
+        """Send all messages in the outbox that are due."""
         accounts = await asyncio.to_thread(self._mailbox.accounts)
-        self._screen.tell("sending what waits ...")
+        self._screen.tell("Sending the messages in the outbox ...")
         results = await self._app.network.flush(accounts)
         if not results:
-            self._screen.tell("nothing waits to be sent")
+            self._screen.tell("No message is waiting to be sent.")
         for sent in results:
             self._report(sent)
         await self._screen.reload()
 
     async def stop(self, key: str | None = None) -> None:
-        """Take a message back into Drafts, that of `key` or the one that is held."""
+        """Stop a message and move it to Drafts. @param key: None for the message that is on hold."""
         wanted = key or self.held
         if wanted is None:
-            self._screen.tell("nothing is being held")
+            self._screen.tell("No message is on hold.")
             return
         try:
             stopped = await asyncio.to_thread(self._mailbox.outbox.stop, wanted)

@@ -1,4 +1,4 @@
-"""The three panes of the main screen: what they show, and how one moves among them."""
+"""Panes of the main screen: folders, list and reader, with the keys that move among them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from emailsys.client.screen.reader_pane import ReaderPane
 from emailsys.client.screen.selection import Selection
 from emailsys.client.text.terminal import safe_line, safe_text
 
-# Seconds between two looks for what other programs did with the mail.
+# Seconds between two checks for changes that other programs made in the archive.
 _LOOK_EVERY: Final = 15.0
 
 
 class Panes(Screen[None]):
-    """Folders on the left, messages on the right, below them the one that is read."""
+    """Folders on the left, the list on the right, and the open message below the list."""
 
     def __init__(self, mailbox: UserMailbox, app: MailProgram) -> None:
         super().__init__()
@@ -54,19 +54,21 @@ class Panes(Screen[None]):
             yield ProgressBar(show_eta=False)
         yield Footer()
 
-    # What is shown
+    # Content
 
     @property
     def messages(self) -> MessagePane:
+        """The list of messages."""
         return self.query_one(MessagePane)
 
     @property
     def reader(self) -> ReaderPane:
+        """The pane of the open message."""
         return self.query_one(ReaderPane)
 
     @property
     def account_name(self) -> str | None:
-        """The account that is looked at."""
+        """The account of the current folder; None at the start."""
         return self.folder.account if self.folder is not None else None
 
     def on_mount(self) -> None:
@@ -88,36 +90,38 @@ class Panes(Screen[None]):
         await self.reload()
 
     async def show(self, shown: ListSource, key: str | None = None) -> None:
+        """Show another list. @param key: the message that gets the cursor."""
         page = await asyncio.to_thread(shown.page, self.mailbox.archive, None)
         self.shown = shown
         if isinstance(shown, FolderList):
             self.folder = shown.place
         self.messages.show(page, self.mailbox.now(), key, selected=self.selection.of(shown))
         self.reader.close()
-        self.tell("Enter opens a message, ? shows all keys" if page else "no messages here")
+        self.tell("Press Enter to open a message, ? for all keys." if page else "There are no messages here.")
         await self.count()
 
     async def reload(self) -> None:
-        """Show what is there now, with the cursor where it was."""
+        """Read the list again, and keep the cursor where it is."""
         if self.shown is None:
             return
         page = await asyncio.to_thread(self.shown.page, self.mailbox.archive, None)
         shown = self.messages
         current = shown.current
-        # More than a page was scrolled through: leave the place of the person who reads there.
+        # If several pages are loaded and the first is unchanged, keep them: the user may read far below.
         if len(shown.summaries) <= len(page) or page[: len(shown.summaries)] != shown.summaries[: len(page)]:
             selected = self.selection.of(self.shown)
             shown.show(page, self.mailbox.now(), current.key if current else None, shown.cursor_row, selected)
         await self.count()
 
     async def count(self) -> None:
+        """Update the counts of all folders."""
         counts = await asyncio.to_thread(self.mailbox.archive.folders)
         self.query_one(FolderPane).show(counts, self.folder)
         self._unread = sum(one.unread for one in counts if one.place == self.folder)
         self.show_title()
 
     def show_title(self) -> None:
-        """What the list is, how many are not read, how many are selected."""
+        """Show the name of the list, with the numbers of unread and selected messages."""
         if self.shown is None:
             return
         selected = len(self.selection.of(self.shown))
@@ -129,7 +133,7 @@ class Panes(Screen[None]):
         self.query_one("#bar", Static).update(Text(safe_line(" · ".join(words))))
 
     async def renew(self, keys: Iterable[str]) -> None:
-        """Show messages as they are now."""
+        """Update messages in the list after their flags or tags changed."""
         loaded = {one.key for one in self.messages.summaries}
         wanted = [key for key in keys if key in loaded]
         now = await asyncio.to_thread(lambda: [self.mailbox.archive.get(key) for key in wanted])
@@ -137,32 +141,32 @@ class Panes(Screen[None]):
         await self.count()
 
     async def on_message_pane_want_more(self) -> None:
-        """The next page."""
+        """Load the next page."""
         if self.shown is not None and self.messages.summaries:
             below = self.messages.summaries[-1].order
             page = await asyncio.to_thread(self.shown.page, self.mailbox.archive, below)
             self.messages.append(page, self.mailbox.now())
 
     def on_folder_pane_chosen(self, event: FolderPane.Chosen) -> None:
-        """Another folder."""
+        """Show the folder that was chosen."""
         self.query_one(FolderPane).remove_class("asked")
         self.set_focus(self.messages)
         self.work(lambda: self.show(FolderList(event.place)))
 
     def tell(self, words: str, error: bool = False) -> None:
-        """Say something in the line at the bottom; an error as a note, too."""
+        """Show text in the status line, and an error also as a notification."""
         self.query_one("#said", Label).update(Text(safe_line(words)))
         if error:
             self.notify(safe_text(words), severity="error", markup=False, timeout=10)
 
     def progress(self, done: float | None, of: float | None) -> None:
-        """Show how far something is; None hides the bar."""
+        """Show the progress bar. @param done: None hides the bar. @param of: None if the total is unknown."""
         bar = self.query_one(ProgressBar)
         bar.set_class(done is not None, "busy")
         bar.update(total=of or None, progress=done or 0)
 
     def work(self, work: Callable[[], Coroutine[Any, Any, None]], group: str = "actions") -> None:
-        """Do something, and tell what is refused."""
+        """Run an action in a worker, and show its errors."""
 
         async def told() -> None:
             try:
@@ -175,23 +179,25 @@ class Panes(Screen[None]):
         self.run_worker(told(), group=group)
 
     def with_current(self, work: Callable[[Summary], Coroutine[Any, Any, None]]) -> None:
+        """Run an action on the current message."""
         current = self.messages.current
         if current is None:
-            self.tell("there is no message")
+            self.tell("The list is empty.")
             return
         self.work(lambda: work(current))
 
     # Moving
 
     def action_next(self) -> None:
-        """One down; the message that is read changes with it."""
+        """Go to the next message. If a message is open, open the next one."""
         self.move_by(1)
 
     def action_previous(self) -> None:
-        """One up."""
+        """Go to the previous message."""
         self.move_by(-1)
 
     def move_by(self, by: int) -> None:
+        """Move the cursor by lines, in the list or in the folder pane."""
         pane = self.query_one(FolderPane)
         if self.focused is pane:
             pane.action_cursor_down() if by > 0 else pane.action_cursor_up()
@@ -199,8 +205,9 @@ class Panes(Screen[None]):
         self.go(self.messages.cursor_row + by)
 
     def go(self, row: int) -> None:
+        """Move the cursor to a line of the list. If a message is open, open the new one."""
         if not 0 <= row < len(self.messages.summaries):
-            self.tell("no further message")
+            self.tell("There are no more messages.")
             return
         reading = self.focused is self.reader
         self.messages.move_cursor(row=row, animate=False)
@@ -208,25 +215,25 @@ class Panes(Screen[None]):
             self.messages.post_message(MessagePane.Chosen())
 
     def action_next_unread(self) -> None:
-        """Below the cursor first, then from the top."""
+        """Go to the next unread message, and after the last one start again at the top."""
         rows = self.messages.summaries
         here = self.messages.cursor_row
         for row in [*range(here + 1, len(rows)), *range(here + 1)]:
             if row < len(rows) and rows[row].is_unread:
                 self.go(row)
                 return
-        self.tell("nothing is unread here")
+        self.tell("There are no unread messages here.")
 
     def action_first(self) -> None:
-        """To the top."""
+        """Go to the first message."""
         self.go(0)
 
     def action_last(self) -> None:
-        """To the last one that is shown."""
+        """Go to the last message that is loaded."""
         self.go(len(self.messages.summaries) - 1)
 
     def action_page_down(self) -> None:
-        """In the message; at its end, the next one."""
+        """Scroll a page down. At the end of a message, open the next one."""
         if self.focused is not self.reader:
             self.messages.action_page_down()
         elif self.reader.at_end:
@@ -235,25 +242,25 @@ class Panes(Screen[None]):
             self.reader.scroll_page_down(animate=False)
 
     def action_page_up(self) -> None:
-        """In the message or the list."""
+        """Scroll a page up in the message or the list."""
         if self.focused is self.reader:
             self.reader.scroll_page_up(animate=False)
         else:
             self.messages.action_page_up()
 
     def action_to_list(self) -> None:
-        """From the message to the list; from what was found to the folder."""
+        """Go from the message to the list, or from a search to its folder."""
         if self.focused is self.messages and not isinstance(self.shown, FolderList) and self.folder is not None:
             folder = self.folder
             self.work(lambda: self.show(FolderList(folder)))
         self.set_focus(self.messages)
 
     def action_to_folders(self) -> None:
-        """To the folders, which a narrow screen shows only then."""
+        """Go to the folder pane. A narrow screen shows it only on request."""
         pane = self.query_one(FolderPane)
         pane.add_class("asked")
         self.set_focus(pane)
 
     def action_next_pane(self) -> None:
-        """Round."""
+        """Go to the next pane, and from the last one to the first."""
         self.focus_next()

@@ -1,4 +1,4 @@
-"""The parts of a message as a text to be read."""
+"""Text of a message's MIME structure for the full screen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from emailsys.client.display.message import safe_structure
 
 
 def parts_text(octets: bytes) -> Text:
-    """A line a part: number, type, charset, encoding, sizes, overhead, links; below it its defects."""
+    """Return one line for each part: number, type, charset, encoding, sizes, overhead and links; then its defects."""
     text = Text()
     for row in safe_structure(octets):
         text.append(f"{'  ' * min(row.level, 20)}{row.number} ", "bold")

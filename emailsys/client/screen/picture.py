@@ -1,4 +1,4 @@
-"""A picture of the full screen as SVG that loads nothing from anywhere."""
+"""SVG picture of the full screen that loads no external resources."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from textual.app import App
 
 _FONT_FACE: Final = re.compile(r"@font-face\s*\{.*?\}\s*", re.S)
 _COMMENT: Final = re.compile(r"<!--.*?-->\s*", re.S)
-# A run of characters: its place and width, and what it says.
+# A run of characters: position, width, and text between leading and trailing blanks.
 _TEXT: Final = re.compile(
     r'(<text[^>]*? x=")([\d.]+)("[^>]*? textLength=")([\d.]+)("[^>]*>)((?:&#160;)*)(.*?)((?:&#160;)*)(</text>)'
 )
 _BLANK: Final = len("&#160;")
-# Width of a character in Rich's picture.
+# Width of a character in Rich's SVG.
 _WIDTH: Final = 12.2
 
 
 def _without_margins(found: re.Match[str]) -> str:
-    """Programs that draw SVG differ in what they make of blanks at the ends of a text: there are none, then."""
+    """Remove leading and trailing blanks from a run of text, because SVG viewers render them differently."""
     start, x, between, length, end, before, words, after, close = found.groups()
     if not words:
         return ""
@@ -28,7 +28,7 @@ def _without_margins(found: re.Match[str]) -> str:
 
 
 def picture(app: App[Any], title: str = "emailsys mail") -> str:
-    """The screen as it is now. The fonts that Textual would load from the web are the reader's own monospaced ones."""
+    """Return the current screen as SVG. It uses local monospaced fonts in place of those that Textual loads."""
     svg = _COMMENT.sub("", _FONT_FACE.sub("", app.export_screenshot(title=title)))
     svg = _TEXT.sub(_without_margins, svg)
     return svg.replace("Fira Code, monospace", "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace").replace(

@@ -1,4 +1,4 @@
-"""What every part of the full-screen program may ask of it: the theme, passwords, and what reaches the servers."""
+"""Base of the full-screen program: theme, password prompt and network, for use by all screens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _THEME_FILE: Final = "theme"
 
 
 class MailProgram(App[None]):
-    """The program without its screens, which know it."""
+    """The program without its screens. The screens import this module, so it must not import them."""
 
     def __init__(
         self,
@@ -30,9 +30,9 @@ class MailProgram(App[None]):
         hold: float = 0.0,
     ) -> None:
         """
-        @param postal: makes what reaches the servers, when the event loop runs.
-        @param theme: "dark" or "light"; None for the one that was used last.
-        @param hold: seconds that each message is held before it is sent, so that it can be stopped.
+        @param network: creates the network access. It is called when the event loop runs.
+        @param theme: "dark" or "light"; None for the last one used.
+        @param hold: seconds that each message is on hold before it is sent, during which it can be stopped.
         """
         super().__init__()
         self.mailbox = mailbox
@@ -45,29 +45,29 @@ class MailProgram(App[None]):
 
     @property
     def network(self) -> MailNetwork:
-        """What reaches the servers."""
+        """The network access, created on first use."""
         if self._network is None:
             self._network = self._make_network(self)
         return self._network
 
     async def on_unmount(self) -> None:
-        """Say goodbye to servers."""
+        """Close the connections to servers."""
         if self._network is not None:
             await self._network.close()
 
     async def ask_secret(self, text: str) -> str:
-        """Ask for a password. @raise AccountError: the person does not want to give it."""
+        """Ask for a password. @raise AccountError: the user cancelled."""
         answered: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
 
         def done(answer: str | None) -> None:
             if not answered.done():
                 answered.set_result(answer)
 
-        # By way of the program's own queue: what asks is a callback of the reactor, outside every screen.
+        # call_later runs the prompt in the program's own queue. The caller is a reactor callback without a screen.
         self.call_later(self.push_screen, InputDialog(text, secret=True), done)
         answer = await answered
         if answer is None:
-            raise AccountError("no password was given")
+            raise AccountError("No password was entered. Try again, and enter the password.")
         return answer
 
     # The theme
@@ -79,7 +79,7 @@ class MailProgram(App[None]):
         return name if name in {one.name for one in THEMES} else THEMES[0].name
 
     def change_theme(self) -> None:
-        """Dark to light, light to dark; kept for next time."""
+        """Switch between dark and light, and save the choice for the next start."""
         self.theme = next(one.name for one in THEMES if one.name != self.theme)
         with suppress(OSError):
             make_folder(self.mailbox.folders.state)

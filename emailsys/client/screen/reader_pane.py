@@ -1,4 +1,4 @@
-"""The pane that shows a message."""
+"""Reader pane: shows one message."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from emailsys.client.display.message import View
 
 
 class ReaderPane(VerticalScroll):
-    """Header fields, text, attachments, defects."""
+    """Shows header fields, attachments, text and defects of a message."""
 
     def __init__(self) -> None:
         super().__init__(id="reader")
-        #: The key of the message that is shown; None for none.
+        #: The key of the open message; None if no message is open.
         self.key: str | None = None
 
     @override
@@ -27,20 +27,20 @@ class ReaderPane(VerticalScroll):
         yield Static("", markup=False, id="text")
 
     def show(self, key: str, view: View, headers: Sequence[tuple[str, str]]) -> None:
-        """Show a message from its beginning."""
+        """Show the beginning of a message."""
         self.key = key
         self.add_class("open")
         self.query_one("#text", Static).update(_text(view, headers))
         self.scroll_home(animate=False)
 
     def close(self) -> None:
-        """Show none: the list has all the room."""
+        """Close the message, so that the list gets the whole height."""
         self.key = None
         self.remove_class("open")
 
     @property
     def at_end(self) -> bool:
-        """Whether the last line is seen."""
+        """Whether the last line is visible."""
         return self.scroll_offset.y >= self.max_scroll_y
 
 

@@ -1,4 +1,4 @@
-"""Selecting several messages, for which the next key then does its work: mutt's tags."""
+"""Selection actions of the full screen: select messages, and apply a key to all of them (mutt's tagging)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from emailsys.client.screen.dialogs import InputDialog, SelectionDialog
 from emailsys.client.screen.list_sources import FolderList, ListSource
 from emailsys.client.screen.panes import Panes
 
-_HINT: Final = "as in a search: words, from:, subject:, is:unread, older:30d; a dot alone means all"
+_HINT: Final = "Search terms: words, from:, subject:, is:unread, older:30d. A single dot matches all."
 _ALL: Final = "."
 
 
 class SelectionActions:
-    """What the keys for selecting do."""
+    """Selects and unselects messages, and asks for an action on them."""
 
     def __init__(self, mailbox: UserMailbox, screen: Panes) -> None:
         self._mailbox = mailbox
@@ -26,17 +26,17 @@ class SelectionActions:
         self._selection = screen.selection
 
     async def toggle(self, summaries: Sequence[Summary]) -> None:
-        """Select messages, or unselect them where all of them are selected."""
+        """Select messages, or unselect them if all of them are selected."""
         if (shown := self._screen.shown) is not None:
             keys = {one.key for one in summaries}
             self._change(self._selection.of(shown), keys, not keys <= self._selection.of(shown))
 
     async def by_search(self, select: bool) -> None:
-        """Select or unselect what a search finds within the list, also beyond the lines that are loaded."""
+        """Select or unselect the messages of the list that match a search, including those that are not loaded."""
         shown = self._screen.shown
         if shown is None:
             return
-        title = "Select which messages?" if select else "Unselect which messages?"
+        title = "Select messages that match" if select else "Unselect messages that match"
         query = await self._screen.app.push_screen_wait(InputDialog(title, hint=_HINT))
         if not query:
             return
@@ -51,7 +51,7 @@ class SelectionActions:
         changing = keys - selected if select else keys & selected
         self._change(selected, changing, select)
         done = "selected" if select else "unselected"
-        self._screen.tell(f"{counted(len(changing))} {done}" if keys else "nothing here matches")
+        self._screen.tell(f"{counted(len(changing))} {done}." if keys else "No message in this list matches.")
 
     def _change(self, selected: set[str], keys: set[str], select: bool) -> None:
         if select:
@@ -62,23 +62,24 @@ class SelectionActions:
         self._screen.show_title()
 
     def ask_action(self, then: Callable[[str, Sequence[Summary]], Coroutine[Any, Any, None]]) -> None:
-        """Ask for the key that is meant for all selected messages, and hand on its action and them.
+        """Ask for a key, and call `then` with its action and the selected messages.
 
-        It asks at once, not in a worker: who types ahead must not have the key taken for the message under the cursor.
+        The dialog opens immediately, not in a worker: if the user types ahead, the next key must not apply to the
+        current message.
         """
         shown = self._screen.shown
         if shown is None or not self._selection.of(shown):
-            self._screen.tell("nothing is selected: t selects a message, T what a search finds")
+            self._screen.tell("No message is selected. t selects the current message, T those that match a search.")
             return
 
         async def act(action: str) -> None:
             found = await asyncio.to_thread(self._there, shown)
-            # What went elsewhere meanwhile is selected no more.
+            # Messages that were moved or deleted since they were selected leave the selection.
             self._selection.of(shown).intersection_update({one.key for one in found})
             if found:
                 await then(action, found)
             else:
-                self._screen.tell("what was selected is not here any more")
+                self._screen.tell("The selected messages are no longer in this list.")
 
         def asked(action: str | None) -> None:
             if action is not None:

@@ -1,4 +1,4 @@
-"""How the full screen is laid out and coloured."""
+"""Style sheet of the full screen: layout and colours."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The fields one writes in: whatever is put into them, by a draft, a paste or an editor, none of it moves the terminal.
+"""Text fields that make control characters from drafts, pastes and editors visible.
 
-Textual hands control characters on to the terminal as they are.
+Textual itself passes control characters on to the terminal.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from emailsys.client.text.terminal import show_controls
 
 
 class SafeInput(Input):
-    """One line."""
+    """A line of text without control characters."""
 
     def validate_value(self, value: str) -> str:
-        """What stands in the line; Textual asks by this name."""
+        """Replace control characters. Textual calls this method by its name whenever the value changes."""
         return show_controls(value.replace("\n", " ").replace("\t", " "))
 
 
 class SafeTextArea(TextArea):
-    """Several lines. The text stays as it is; only what is seen of it is made safe."""
+    """A multi-line text. The text itself is unchanged; control characters are replaced only on the screen."""
 
     @override
     def get_line(self, line_index: int) -> Text:
-        """A line as it is seen."""
+        """Return a line as it is drawn."""
         seen = super().get_line(line_index)
         seen.plain = show_controls(seen.plain)
         return seen

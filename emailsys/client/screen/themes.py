@@ -1,4 +1,4 @@
-"""The dark and the light theme of the full screen."""
+"""Dark and light themes of the full screen."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Text from untrusted senders made safe: for a terminal, as file names, out of HTML."""
+"""Sanitizing of untrusted text: for the terminal, as file names, and from HTML to plain text."""

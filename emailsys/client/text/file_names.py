@@ -1,4 +1,4 @@
-"""Names from strangers made safe as file names, on every system."""
+"""Safe file names, on every operating system, from names that senders chose."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import unicodedata
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 
-# What some file system refuses or takes for something else. Format characters (bidirectional overrides among them)
-# are taken out by category: "exe.gpj" must not read as "jpg.exe".
+# Characters that some file system rejects or interprets. Format characters, such as bidirectional overrides, are
+# removed by category: "exe.gpj" must not be displayed as "jpg.exe".
 _REFUSED: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f]')
 _MAYBE_PATH: Final = re.compile(r"[/\\:\x00]")
 _BLANKS: Final = re.compile(r"\s+")
-# Names that Windows keeps for devices, with any extension.
+# Names that Windows reserves for devices, with any extension.
 _DEVICES: Final = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\..*)?", re.I)
 _INVISIBLE: Final = frozenset({"Cf", "Co", "Cs", "Cn", "Cc", "Zl", "Zp"})
-#: The longest name made here, in octets; file systems allow 255, and a suffix must fit.
+#: Longest name returned, in octets. File systems allow 255, and a suffix must fit.
 MAX_OCTETS: Final = 180
 
 
@@ -24,11 +24,15 @@ def _shortened(text: str, octets: int) -> str:
 
 
 def safe_name(text: str, fallback: str = "attachment", max_octets: int = MAX_OCTETS) -> str:
-    """One path component: no separators, no control or invisible characters, no device, neither hidden nor "..".
+    """Return one safe path component.
 
-    The extension survives shortening.
+    The result has no separators and no control or invisible characters. It is not a device name, not a hidden file
+    and not "..". Shortening keeps the extension.
+
+    @param fallback: the name if nothing safe is left of `text`.
+    @param max_octets: the longest result, in octets of UTF-8.
     """
-    # Some programs send whole paths.
+    # Some mail programs send whole paths.
     if _MAYBE_PATH.search(text):
         text = PureWindowsPath(PurePosixPath(text.replace("\x00", "")).name).name or text
     if not text.isascii():
@@ -49,6 +53,6 @@ def safe_name(text: str, fallback: str = "attachment", max_octets: int = MAX_OCT
 
 
 def numbered(name: str, number: int) -> str:
-    """The same name with a number before its extension: "a.pdf" becomes "a (2).pdf"."""
+    """Insert a number before the extension of a name: "a.pdf" becomes "a (2).pdf"."""
     stem, dot, extension = name.rpartition(".")
     return f"{stem} ({number}).{extension}" if dot and stem else f"{name} ({number})"

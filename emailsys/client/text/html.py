@@ -1,7 +1,7 @@
-"""HTML of strangers as plain text: in one pass, nothing loaded, nothing run, and no input takes long.
+"""Conversion of untrusted HTML to plain text, in one pass of linear time that loads and runs nothing.
 
-The standard library's html.parser takes quadratic time over some broken markup in the versions of Python we support;
-the libraries that turn HTML into text stand on it, or on a C parser with a large surface.
+The standard library's html.parser takes quadratic time for some broken markup in the Python versions we support.
+Libraries that convert HTML to text depend on it, or on a C parser with a large attack surface.
 """
 
 from __future__ import annotations
@@ -27,51 +27,51 @@ _BLOCK: Final = _PARAGRAPH | {
     *("address", "article", "aside", "body", "caption", "center", "dd", "div", "dt", "fieldset", "figure", "footer"),
     *("form", "header", "li", "main", "nav", "section", "tr"),
 }
-# Links that lead somewhere a person may want to go.
+# Schemes of links that are shown.
 _LINK: Final = re.compile(r"(?:https?|mailto|ftp|tel):", re.I)
-# Elements that may be open at once; deeper ones are shown as text of the last.
+# Elements that may be open at the same time. Text of deeper ones is shown as text of the last.
 _MAX_DEPTH: Final = 500
-# Quotes and lists within each other that show as such.
+# Nested quotes and lists that get a prefix.
 _MAX_PREFIXES: Final = 12
-# Characters after which a quote in a tag is taken for a stray one.
+# Characters after which an unclosed quotation mark in a tag is ignored.
 _MAX_QUOTED: Final = 4_000
 
 
 def _unescaped(text: str) -> str:
-    # Python refuses to read numbers of thousands of digits.
+    # Python raises ValueError for numbers of thousands of digits.
     return unescape(_LONG_REFERENCE.sub("\ufffd", text)) if "&" in text else text
 
 
 class _Writer:
-    """The text so far, line by line, each with the prefix of the quotes and lists it stands in."""
+    """Output buffer: finished lines, each with the prefix of its enclosing quotes and lists."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.prefixes: list[str] = []
-        #: The line being written, in pieces: joining them each time would take quadratic time.
+        #: The current line, in pieces: joining them each time would take quadratic time.
         self.pieces: list[str] = []
         self._blank_due = False
         self._last_prefix = ""
 
     @property
     def has_text(self) -> bool:
-        """Whether something stands on the line."""
+        """Whether the current line has text."""
         return any(piece.strip() for piece in self.pieces[-8:])
 
     def put(self, text: str) -> None:
-        """Text as it is, without line ends."""
+        """Append text unchanged. It must have no line ends."""
         if text:
             self.pieces.append(text)
 
     def text(self, text: str) -> None:
-        """Running text: blanks are one blank."""
+        """Append running text, with each run of white space as one blank."""
         text = _BLANKS.sub(" ", text)
         if not self.pieces or self.pieces[-1].endswith(" "):
             text = text.removeprefix(" ")
         self.put(text)
 
     def end_line(self, keep_empty: bool = False) -> None:
-        """What follows begins a line."""
+        """Finish the current line."""
         line = "".join(self.pieces).rstrip()
         self.pieces = []
         if line or keep_empty:
@@ -83,7 +83,7 @@ class _Writer:
             self.lines.append((prefix + line).rstrip())
 
     def paragraph(self) -> None:
-        """What follows stands apart."""
+        """Finish the current line, and separate the next one by an empty line."""
         self.end_line()
         self._blank_due = True
 
@@ -108,7 +108,7 @@ class _Conversion:
             self._text(html[at:start])
             if html.startswith("<!--", start):
                 end = html.find("-->", start + 4)
-                # A comment that never ends: a browser hides all the rest.
+                # A browser hides everything after a comment that never ends.
                 at = len(html) if end < 0 else end + 3
             elif html.startswith(("<!", "<?"), start):
                 end = html.find(">", start)
@@ -143,12 +143,12 @@ class _Conversion:
             self._out.text(text)
 
     def _tag(self, name: str, attributes: str, html: str, after: int) -> int:
-        """Act on a tag. Returns where to read on."""
+        """Process a tag, and return the offset of what follows it."""
         if name.startswith("/"):
             self._close(name[1:])
             return after
         if name in _RAW:
-            # Their content is no markup; only their own end tag ends them.
+            # The content of these elements is not markup. Only their own end tag ends them.
             found = re.compile(f"</{name}", re.I).search(html, after)
             end = len(html) if found is None else html.find(">", found.end()) + 1 or len(html)
             if name == "textarea" and found is not None:
@@ -177,7 +177,7 @@ class _Conversion:
         return after
 
     def _is_in_item(self) -> bool:
-        """Whether an item of the innermost list is open: the next item ends it."""
+        """Whether an item of the innermost list is open. The next item closes it."""
         nearest = next((one for one in reversed(self._stack[-20:]) if one in ("li", "ul", "ol")), "")
         return nearest == "li"
 
@@ -237,7 +237,7 @@ class _Conversion:
             link, begin = self._link
             self._link = None
             shown = "".join(out.pieces[begin:]).strip()
-            # A link that reads as what it leads to needs no number.
+            # A link whose text is its own target needs no number.
             if link.removeprefix("mailto:").rstrip("/") != shown.rstrip("/"):
                 number = self._links.setdefault(link, len(self._links) + 1)
                 out.text(f" [{number}]" if shown else f"[{number}]")
@@ -255,9 +255,9 @@ class _Conversion:
 
 
 def _tag_end(html: str, at: int) -> int:
-    """Where the tag ends whose attributes begin at `at`: at a ">" outside quotes; -1 if nowhere.
+    """Return the offset of the ">" that ends a tag, or -1. A ">" in quotation marks does not count if they are closed.
 
-    Where a quote never ends, at the next ">" at all.
+    @param at: offset of the tag's attributes.
     """
     position = at
     while True:
@@ -274,8 +274,9 @@ def _tag_end(html: str, at: int) -> int:
 
 
 def html_to_text(html: str) -> str:
-    """The text of an HTML document or piece: paragraphs, lists, quotes, tables cell by cell, links as numbered notes.
+    """Convert an HTML document or fragment to text.
 
-    What is hidden, scripts and styles are left out. The result is not yet safe for a terminal.
+    Keeps paragraphs, lists, quotes and table cells, and lists links as numbered notes at the end. Omits hidden
+    elements, scripts and styles. The result is not yet safe for a terminal.
     """
     return _Conversion().convert(html)

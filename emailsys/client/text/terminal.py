@@ -1,4 +1,4 @@
-"""Text of strangers made safe for a terminal: nothing in it that one acts on, reorders or hides."""
+"""Untrusted text made safe for a terminal: control, bidirectional and invisible characters are replaced."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import re
 import unicodedata
 from typing import Final
 
-# C0 but for tab and line feed, DEL, C1: what terminals act on. Then what reorders text or hides in it, and lone
-# surrogates, which cannot be printed at all.
+# C0 except tab and line feed, DEL, and C1: terminals act on these. Then characters that reorder text or are
+# invisible, and lone surrogates, which cannot be printed.
 _UNSAFE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-# Those of them that nobody types: marks of direction and joiners are part of how some scripts are written.
+# The unsafe characters except direction marks and joiners, which users of some scripts type.
 _UNTYPED: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u206f\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _LINE_ENDS: Final = re.compile(r"[\t\n\u2028\u2029]+")
-# More combining characters on one than any script needs: they would climb over other lines.
+# More than four combining characters on one character would be drawn over other lines. No script needs so many.
 _COMBINING: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f"
 _PILED: Final = re.compile(f"([{_COMBINING}]{{4}})[{_COMBINING}]+")
-# What joins pictures into one: terminals do not agree on how wide the one is, and what follows it would stand askew.
+# The joiner between emoji. Terminals disagree on the width of a joined emoji, which would shift the rest of the line.
 _JOINED: Final = re.compile("\u200d(?=[\u2190-\u2bff\U0001f000-\U0001faff])")
 
 
 def _visible(found: re.Match[str]) -> str:
-    """A character that must not reach the terminal, as one that may: ^[ is the picture U+241B."""
+    """Replace an unsafe character: ESC, for example, becomes its control picture U+241B."""
     code = ord(found[0])
     if code < 0x20:
         return chr(0x2400 + code)
@@ -35,16 +35,16 @@ def _visible(found: re.Match[str]) -> str:
 
 
 def safe_text(text: str) -> str:
-    """Text of a stranger with nothing in it that a terminal acts on; lines and tabs stay."""
+    """Make untrusted text safe for a terminal. Keeps line ends and tabs."""
     text = _UNSAFE.sub(_visible, text.replace("\r\n", "\n"))
     return text if text.isascii() else _JOINED.sub("", _PILED.sub(r"\1", text))
 
 
 def safe_line(text: str) -> str:
-    """The same on one line, without tabs."""
+    """Make untrusted text safe for one line of a terminal, without line ends and tabs."""
     return safe_text(_LINE_ENDS.sub(" ", text.replace("\r", " ")))
 
 
 def show_controls(text: str) -> str:
-    """Text that is being written, with what a terminal acts on made visible, character for character."""
+    """Make control characters in the user's own text visible, one character for each, so that positions stay."""
     return text if text.isprintable() else _UNTYPED.sub(lambda found: _visible(found) or "\ufffd", text)

@@ -72,7 +72,7 @@ class KeyringTests(SynchronousTestCase):
     def test_a_keyring_that_keeps_nothing_is_found_out(self) -> None:
         """`keyring --disable` leaves the null backend, which takes every password and has none."""
         self.use("keyring.backends.null.Keyring")
-        self.assertIn("took it, and has it not; the password will be asked for in each run", self.add().stderr)
+        self.assertIn("took it, and has it not; each run will ask for the password", self.add().stderr)
 
     def test_a_system_without_a_keyring_is_told_what_to_do(self) -> None:
         """No backend, or one that is not there."""

@@ -89,7 +89,7 @@ class VerbTests(Case):
         )
         assert process.stderr is not None
         told = process.stderr.readline()
-        self.assertIn(b"Ctrl-C stops it", told)
+        self.assertIn(b"press Ctrl-C", told)
         # The reactor takes signals once it runs: asked again until it does.
         deadline = time.monotonic() + PATIENCE
         while process.poll() is None and time.monotonic() < deadline:
@@ -157,7 +157,7 @@ class InteractiveTests(Case):
         try:
             expect(b"mail> ")
             for line, answer in (
-                (f"send {self.user.address} -s Shell -m 'line by line'", b"cannot be stopped"),
+                (f"send {self.user.address} -s Shell -m 'line by line'", b"no longer be stopped"),
                 ("fetch", b"1 new message"),
                 ("list", b"Shell"),
                 ("1", b"line by line"),

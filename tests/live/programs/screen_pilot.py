@@ -34,7 +34,7 @@ async def write_send_fetch(app: Any, to: str) -> dict[str, Any]:
         app.screen.query_one("#subject").value = "By the full screen"
         app.screen.query_one("#body").text = "From key to wire."
         await pilot.press("ctrl+t")
-        await until(pilot, lambda: "cannot be stopped" in str(main.query_one("#said").visual))
+        await until(pilot, lambda: "no longer be stopped" in str(main.query_one("#said").visual))
         await pilot.press("G")
         await until(pilot, lambda: main.messages.summaries)
         await pilot.press("enter")

@@ -1,1 +1,1 @@
-"""The verbs of `emailsys mail`."""
+"""Verbs of `emailsys mail`."""

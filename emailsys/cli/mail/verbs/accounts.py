@@ -1,4 +1,4 @@
-"""The verbs for accounts: add one by its address, list, show, try and remove them."""
+"""Verbs for accounts: add, list, show, default, remove and test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Verbs)
 def account() -> None:
-    """Add, list, show, try and remove the accounts that mail is fetched from and sent with.
+    """Add, list, show, test and remove mail accounts.
 
     \b
     emailsys mail account add alice@example.org
@@ -33,32 +33,40 @@ def account() -> None:
 
 @account.command("add")
 @click.argument("address", type=ADDRESS)
-@click.option("--name", help="What you call it, and its folders; by default the address.")
-@click.option("--display-name", default="", metavar="NAME", help="Your name, as others see it.")
-@click.option("--pop3", metavar="HOST[:PORT]", help="By default it is found from the address; `none` for none.")
-@click.option("--smtp", metavar="HOST[:PORT]", help="By default it is found from the address; `none` for none.")
-@click.option("--pop3-security", type=click.Choice(["tls", "starttls", "none"]), help="By default as the port is.")
-@click.option("--smtp-security", type=click.Choice(["tls", "starttls", "none"]), help="By default as the port is.")
-@click.option("--username", help="The login; by default the address.")
-@click.option("--ca-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Authorities to trust.")
-@click.option("--fingerprint", metavar="SHA256", help="Trust the certificate with this fingerprint, and no other.")
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input; it goes to the keyring.")
-@click.option("--password-command", metavar="CMD", help="A command that prints the password, run each time.")
-@click.option("--token-command", metavar="CMD", help="A command that prints a token for XOAUTH2, run each time.")
-@click.option("--ask", is_flag=True, help="Ask for the password in each run; it is kept nowhere.")
+@click.option("--name", help="Name of the account and of its folder. Default: the address.")
+@click.option("--display-name", default="", metavar="NAME", help="Your name for the From field.")
+@click.option("--pop3", metavar="HOST[:PORT]", help="POP3 server, or none. Default: found from the address.")
+@click.option("--smtp", metavar="HOST[:PORT]", help="SMTP server, or none. Default: found from the address.")
+@click.option("--pop3-security", type=click.Choice(["tls", "starttls", "none"]), help="Default: depends on the port.")
+@click.option("--smtp-security", type=click.Choice(["tls", "starttls", "none"]), help="Default: depends on the port.")
+@click.option("--username", help="User name for the login. Default: the address.")
 @click.option(
-    "--keep", default="leave", show_default=True, help="leave, delete, or days that fetched mail stays there."
+    "--ca-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="PEM file of the CAs to trust."
+)
+@click.option("--fingerprint", metavar="SHA256", help="Trust only the certificate with this fingerprint.")
+@click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input, and save it in the keyring."
+)
+@click.option("--password-command", metavar="CMD", help="Command that prints the password. It is run for each login.")
+@click.option("--token-command", metavar="CMD", help="Command that prints an XOAUTH2 token. It is run for each login.")
+@click.option("--ask", is_flag=True, help="Ask for the password in each run, and never save it.")
+@click.option(
+    "--keep",
+    default="leave",
+    show_default=True,
+    metavar="HOW",
+    help="Fetched mail on the server: leave, delete, or the number of days to leave it.",
 )
 @click.option("--max-size", metavar="SIZE", help="Leave larger messages on the server: 500k, 2M.")
-@click.option("--no-network", is_flag=True, help="Ask nobody for settings, and do not try them.")
-@click.option("--force", is_flag=True, help="Add it even if trying it fails.")
-@click.option("--default", "as_default", is_flag=True, help="Make it the account that is used where none is named.")
+@click.option("--no-network", is_flag=True, help="Do not look up settings, and do not test the servers.")
+@click.option("--force", is_flag=True, help="Add the account even if the test fails.")
+@click.option("--default", "as_default", is_flag=True, help="Make it the default account.")
 @as_json
 @pass_session
 def add(session: Session, address: Address, force: bool, as_default: bool, as_json: bool, **options: Any) -> int:
-    """Add an account. Its servers are found from the address, then tried: what fails is said, and why.
+    """Add an account: find its servers from the address, and test the login on both.
 
-    The password goes into the keyring of the system, never into a file, unless a command prints it.
+    The password is saved in the system's keyring, never in a file. With --password-command it is not saved at all.
 
     \b
     emailsys mail account add alice@example.org
@@ -74,10 +82,11 @@ def add(session: Session, address: Address, force: bool, as_default: bool, as_js
 @as_json
 @pass_session
 def list_(session: Session, as_json: bool) -> None:
-    """List the accounts.
+    """List all accounts.
 
     \b
     emailsys mail account list
+    emailsys mail account list --json
     """
     default = session.mailbox.accounts_file.default()
     rows = [
@@ -93,7 +102,7 @@ def list_(session: Session, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        print_safe_rows(rows, "no account yet: emailsys mail account add you@example.org")
+        print_safe_rows(rows, "There is no account yet. Add one: emailsys mail account add you@example.org")
 
 
 @account.command("show")
@@ -101,7 +110,7 @@ def list_(session: Session, as_json: bool) -> None:
 @as_json
 @pass_session
 def show(session: Session, name: str | None, as_json: bool) -> None:
-    """Show the settings of an account; no password is ever shown.
+    """Show the settings of an account, without passwords. Default: the default account.
 
     \b
     emailsys mail account show work
@@ -120,7 +129,7 @@ def show(session: Session, name: str | None, as_json: bool) -> None:
 @as_json
 @pass_session
 def default(session: Session, name: str, as_json: bool) -> None:
-    """Make an account the one that is used where none is named.
+    """Make an account the default account, which verbs use if you name none.
 
     \b
     emailsys mail account default work
@@ -129,16 +138,16 @@ def default(session: Session, name: str, as_json: bool) -> None:
     session.mailbox.accounts_file.set_default(found.name)
     if as_json:
         print_json({"account": found.name, "default": True})
-    tell(f"{found.name} is the default now")
+    tell(f"{found.name} is now the default account.")
 
 
 @account.command("remove")
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @as_json
 @pass_session
 def remove(session: Session, name: str, yes: bool, as_json: bool) -> None:
-    """Remove an account, and its password from the keyring. The mail that was fetched stays where it is.
+    """Remove an account, and its password from the keyring. The fetched mail stays on disk.
 
     \b
     emailsys mail account remove work
@@ -147,8 +156,8 @@ def remove(session: Session, name: str, yes: bool, as_json: bool) -> None:
     from emailsys.client.base.threads import threads_of
 
     found = session.mailbox.account(name)
-    if not yes and not click.confirm(f"Remove the account {found.name}? Its mail stays.", err=True):
-        raise Refused("nothing was removed", Exit.FAILED)
+    if not yes and not click.confirm(f"Remove the account {found.name}? Its mail stays on disk.", err=True):
+        raise Refused("The account was not removed.", Exit.FAILED)
     session.mailbox.accounts_file.remove(found.name)
 
     async def forget(reactor: Any) -> None:
@@ -160,7 +169,7 @@ def remove(session: Session, name: str, yes: bool, as_json: bool) -> None:
     session.run(forget)
     if as_json:
         print_json({"account": found.name, "removed": True})
-    tell(f"{found.name} is removed; its mail stays in {session.mailbox.folders.archive / found.name}")
+    tell(f"Removed the account {found.name}. Its mail stays in {session.mailbox.folders.archive / found.name}")
 
 
 @account.command("test")
@@ -168,7 +177,7 @@ def remove(session: Session, name: str, yes: bool, as_json: bool) -> None:
 @as_json
 @pass_session
 def test(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
-    """Try accounts: connect, TLS, login, at both servers; nothing is fetched or sent. By default all accounts.
+    """Test accounts: connection, TLS and login on both servers. Nothing is fetched or sent. Default: all accounts.
 
     \b
     emailsys mail account test
@@ -180,7 +189,7 @@ def test(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
 
     chosen = [session.mailbox.account(name) for name in accounts] or session.mailbox.accounts()
     if not chosen:
-        raise Refused("there is no account yet: emailsys mail account add you@example.org", Exit.CONFIG)
+        raise Refused("There is no account yet. Add one: emailsys mail account add you@example.org", Exit.CONFIG)
 
     async def work(reactor: Any) -> list[tuple[Account, TrialResult]]:
         secrets = Secrets(threads_of(reactor), ask_secret)

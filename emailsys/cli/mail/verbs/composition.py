@@ -1,4 +1,4 @@
-"""The verbs that write: send from options and standard input; compose, reply and forward in an editor."""
+"""Verbs that write messages: send, compose, reply and forward."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MessageOptions:
-    """What options say of a message."""
+    """The header fields and attachments that the options set."""
 
     to: tuple[str, ...]
     cc: tuple[str, ...]
@@ -44,7 +44,7 @@ def _mailboxes(*names: str, help: str) -> Callable[[Any], Any]:
 
 
 def draft_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a verb the options of a message, and hand it the Words."""
+    """Give a verb the options of a message, and pass it the MessageOptions as `words`."""
 
     def command(*arguments: Any, **options: Any) -> Any:
         words = MessageOptions(**{name: options.pop(name) for name in MessageOptions.__dataclass_fields__})
@@ -54,22 +54,26 @@ def draft_options(function: Callable[..., Any]) -> Callable[..., Any]:
     wrapped: Callable[..., Any] = command
     wrapped.__click_params__ = list(getattr(function, "__click_params__", []))  # type: ignore[attr-defined]
     for option in (
-        click.option("--field", "fields", multiple=True, metavar="'NAME: VALUE'", help="Another header field."),
-        click.option("--inline", multiple=True, metavar="ID=FILE", help='A picture that the HTML shows as "cid:ID".'),
-        click.option("-A", "--attach", multiple=True, type=click.Path(path_type=Path), help="A file to go with it."),
-        click.option("-s", "--subject", help="The subject."),
-        click.option("--reply-to", help="Where answers should go."),
-        click.option("--from", "sender", metavar="MAILBOX", help="Another name or address than the account's."),
-        _mailboxes("-b", "--bcc", help="Recipients whom nobody sees."),
-        _mailboxes("-c", "--cc", help="Further recipients."),
-        _mailboxes("-T", "--to", help="Recipients; several with commas between."),
+        click.option("--field", "fields", multiple=True, metavar="NAME:VALUE", help="Add a header field. Repeatable."),
+        click.option(
+            "--inline", multiple=True, metavar="ID=FILE", help='Add an image that the HTML shows as "cid:ID".'
+        ),
+        click.option(
+            "-A", "--attach", multiple=True, type=click.Path(path_type=Path), help="Attach a file. Repeatable."
+        ),
+        click.option("-s", "--subject", help="Subject of the message."),
+        click.option("--reply-to", metavar="MAILBOX", help="Address for replies."),
+        click.option("--from", "sender", metavar="MAILBOX", help="Sender. Default: name and address of the account."),
+        _mailboxes("-b", "--bcc", help="Recipients that the other recipients do not see."),
+        _mailboxes("-c", "--cc", help="Recipients of a copy."),
+        _mailboxes("-T", "--to", help="Recipients, separated by commas."),
     ):
         wrapped = option(wrapped)
     return wrapped
 
 
 def apply(words: MessageOptions, draft: Draft) -> None:
-    """Put what options say into a draft."""
+    """Apply the options to a draft."""
     from emailsys.client.compose.attachments import attach
 
     draft.to += people("--to", words.to)
@@ -95,7 +99,7 @@ def apply(words: MessageOptions, draft: Draft) -> None:
 
 
 def account_of(session: Session, account: str | None, words: MessageOptions) -> Account:
-    """The account that --account names, else the one that has the address of --from, else the default one."""
+    """Return the account of --account, or else the one with the address of --from, or else the default account."""
     if account is None and words.sender is not None:
         senders = {one.address.key for one in people("--from", (words.sender,))}
         for one in session.mailbox.accounts():
@@ -105,16 +109,16 @@ def account_of(session: Session, account: str | None, words: MessageOptions) -> 
 
 
 def send_draft(session: Session, account: Account, draft: Draft, **send_options: Any) -> int:
-    """Warn of what may be forgotten, then send."""
+    """Print the warnings of a draft, then send it. On a terminal, ask first if there are warnings."""
     from emailsys.client.compose.message_builder import build
     from emailsys.client.compose.warnings import warnings
 
     found = warnings(draft)
     for one in found:
-        tell(f"warning: {one}")
-    if found and sys.stdin.isatty() and not click.confirm("Send it all the same?", err=True):
+        tell(f"Warning: {one}")
+    if found and sys.stdin.isatty() and not click.confirm("Send anyway?", err=True):
         key = session.mailbox.save_draft(account, draft)
-        tell(f"kept as the draft {key}")
+        tell(f"Saved as the draft {key}. To continue: emailsys mail draft edit {key}")
         return Exit.FAILED
     return queue_and_send(session, account, build(draft, session.mailbox.now()), **send_options)
 
@@ -122,15 +126,19 @@ def send_draft(session: Session, account: Account, draft: Draft, **send_options:
 @click.command()
 @click.argument("recipients", nargs=-1, shell_complete=complete_people)
 @draft_options
-@click.option("-m", "--body", metavar="TEXT", help="The text; by default it is read from standard input.")
-@click.option("--markdown", "form", flag_value="markdown", help="The text is Markdown: it is sent as text and HTML.")
-@click.option("--html", "form", flag_value="html", help="The text is HTML: it is sent with a text alternative.")
+@click.option("-m", "--body", metavar="TEXT", help="Text of the message. Default: read from standard input.")
+@click.option("--markdown", "form", flag_value="markdown", help="The text is Markdown. Send it as text and HTML.")
+@click.option("--html", "form", flag_value="html", help="The text is HTML. Add a plain text alternative.")
 @click.option("--eml", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path), metavar="FILE",
-              help="Send a finished message as it is; Bcc is taken out.")  # fmt: skip
-@click.option("-t", "from_header", is_flag=True, help="As sendmail: a message on standard input names its recipients.")
-@click.option("-i", "ignore_dots", is_flag=True, help="As sendmail: a line of a dot alone does not end the message.")
-@click.option("-f", "reverse_path", metavar="ADDRESS", help="The address that reports of failure go to.")
-@click.option("--draft", "as_draft", is_flag=True, help="Keep it as a draft; nothing is sent.")
+              help="Send a finished message, without its Bcc field; - reads standard input.")  # fmt: skip
+@click.option(
+    "-t", "from_header", is_flag=True, help="Like sendmail: take recipients from To, Cc and Bcc of the input."
+)
+@click.option(
+    "-i", "ignore_dots", is_flag=True, help="Like sendmail: a line with a single dot does not end the message."
+)
+@click.option("-f", "reverse_path", metavar="ADDRESS", help="Envelope sender, which gets the delivery failures.")
+@click.option("--draft", "as_draft", is_flag=True, help="Save a draft; do not send.")
 @account_option
 @sending_options
 @pass_session
@@ -148,7 +156,7 @@ def send(
     account: str | None,
     **send_options: Any,
 ) -> int:
-    """Send a message. RECIPIENTS are added to --to; a mailto: link is taken apart.
+    """Send a message. RECIPIENTS are addresses in addition to --to, or a mailto: link.
 
     \b
     echo "See you at eight." | emailsys mail send bob@example.org -s Tonight
@@ -177,7 +185,7 @@ def send(
     apply(words, draft)
     if body is None:
         if sys.stdin.isatty():
-            tell("Write the message; end it with Ctrl-D on a line of its own.")
+            tell("Write the message. To end it, press Ctrl-D on an empty line.")
         body = sys.stdin.buffer.read().decode("utf-8", "replace").replace("\r\n", "\n")
     draft.text, draft.html, draft.markdown = None, None, None
     setattr(draft, form or "text", body)
@@ -196,15 +204,15 @@ def _keep(session: Session, account: Account, draft: Draft, as_json: bool) -> in
         print_json({"key": key, "account": account.name, "folder": "Drafts"})
     else:
         click.echo(key)
-    tell(f"kept as a draft; go on with it: emailsys mail draft edit {key}")
+    tell(f"Saved as a draft. To continue: emailsys mail draft edit {key}")
     return Exit.OK
 
 
 @click.command()
 @click.argument("recipients", nargs=-1, shell_complete=complete_people)
 @draft_options
-@click.option("--markdown", "form", flag_value="markdown", help="Write Markdown: it is sent as text and HTML.")
-@click.option("--html", "form", flag_value="html", help="Write HTML: it is sent with a text alternative.")
+@click.option("--markdown", "form", flag_value="markdown", help="Write Markdown. Send it as text and HTML.")
+@click.option("--html", "form", flag_value="html", help="Write HTML. Add a plain text alternative.")
 @account_option
 @sending_options
 @pass_session
@@ -216,9 +224,9 @@ def compose(
     account: str | None,
     **send_options: Any,
 ) -> int:
-    """Write a message in $VISUAL or $EDITOR, then send it, keep it as a draft, or drop it.
+    """Write a message in $VISUAL or $EDITOR, then send it, save a draft, or delete it.
 
-    Above the first empty line stand the header fields; "Attach: FILE" adds a file.
+    The editor shows the header fields, an empty line, and the text. To attach a file, add a line "Attach: FILE".
 
     \b
     emailsys mail compose
@@ -246,7 +254,7 @@ def compose(
 
 def _answer_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("-m", "--body", metavar="TEXT", help="The text; without it your editor is opened."),
+        click.option("-m", "--body", metavar="TEXT", help="Text of the message. Default: open your editor."),
         click.option("--stdin", "from_stdin", is_flag=True, help="Read the text from standard input."),
     ):
         function = option(function)
@@ -255,16 +263,17 @@ def _answer_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @key_argument
-@click.option("--all", "to_all", is_flag=True, help="To everybody who got it, too.")
+@click.option("--all", "to_all", is_flag=True, help="Reply to all other recipients as well.")
 @_answer_options
 @draft_options
 @sending_options
 @pass_session
 def reply(session: Session, key: str, to_all: bool, **rest: Any) -> int:
-    """Answer a message, in the same conversation, its text quoted.
+    """Reply to a message in the same conversation, and quote its text.
 
     \b
     emailsys mail reply KEY
+    emailsys mail reply KEY --all
     echo "Thanks, I'll be there." | emailsys mail reply KEY --stdin
     """
     from emailsys.client.archive.values import Flag
@@ -276,16 +285,17 @@ def reply(session: Session, key: str, to_all: bool, **rest: Any) -> int:
 @click.command()
 @key_argument
 @click.argument("recipients", nargs=-1, shell_complete=complete_people)
-@click.option("--as-text", is_flag=True, help="Its text below yours, not the whole message as an attachment.")
+@click.option("--as-text", is_flag=True, help="Put the message's text below yours instead of attaching the message.")
 @_answer_options
 @draft_options
 @sending_options
 @pass_session
 def forward(session: Session, key: str, recipients: tuple[str, ...], as_text: bool, **rest: Any) -> int:
-    """Pass a message on: whole, as an attachment, or as text.
+    """Forward a message as an attachment, or with --as-text as text.
 
     \b
     emailsys mail forward KEY carol@example.org --body "For your files."
+    emailsys mail forward KEY carol@example.org --as-text
     """
     from emailsys.client.archive.values import Flag
 

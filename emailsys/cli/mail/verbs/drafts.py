@@ -1,4 +1,4 @@
-"""The verbs for drafts: list them, go on with one, send one."""
+"""Verbs for drafts: list, edit and send."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Verbs)
 def draft() -> None:
-    """List, go on with and send drafts. New ones: emailsys mail send --draft, or compose.
+    """List, edit and send drafts. To write a new one, use `emailsys mail compose` or `emailsys mail send --draft`.
 
     \b
     emailsys mail draft list
@@ -50,7 +50,7 @@ def list_(ctx: click.Context, session: Session, account: str | None, as_json: bo
 @sending_options
 @pass_session
 def edit(session: Session, key: str, **send_options: Any) -> int:
-    """Go on with a draft in your editor.
+    """Continue a draft in your editor.
 
     \b
     emailsys mail draft edit KEY
@@ -67,7 +67,7 @@ def edit(session: Session, key: str, **send_options: Any) -> int:
 @sending_options
 @pass_session
 def send(session: Session, key: str, **send_options: Any) -> int:
-    """Send a draft as it is.
+    """Send a draft unchanged.
 
     \b
     emailsys mail draft send KEY
@@ -86,5 +86,8 @@ def send(session: Session, key: str, **send_options: Any) -> int:
 def _draft_of(session: Session, key: str) -> Summary:
     summary = message_of(session, key)
     if not session.mailbox.is_draft(summary):
-        raise Refused(f"{summary.key} is not in Drafts but in {summary.place.folder}", Exit.DATA)
+        raise Refused(
+            f"{summary.key} is in {summary.place.folder}, not in Drafts. To list drafts: emailsys mail draft list",
+            Exit.DATA,
+        )
     return summary

@@ -1,4 +1,4 @@
-"""The verbs that ask the POP3 servers: fetch mail, and look at what waits there."""
+"""Verbs for POP3 servers: fetch and waiting."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 def _chosen(session: Session, names: Sequence[str]) -> list[Account]:
     if names:
-        return [session.mailbox.named(name) for name in names]
+        return [session.mailbox.find_account(name) for name in names]
     found = [one for one in session.mailbox.accounts() if one.pop3 is not None]
     if not found:
-        raise Refused("there is no account to fetch: emailsys mail account add you@example.org", Exit.CONFIG)
+        raise Refused(
+            "There is no account to fetch from. Add one: emailsys mail account add you@example.org", Exit.CONFIG
+        )
     return found
 
 
@@ -44,7 +46,7 @@ def _fetcher(
     prompt: Prompt,
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Fetcher:
-    """What fetches those accounts, with what their servers want to hear."""
+    """Return a fetcher. All passwords are requested first, in the main thread, where Ctrl-C reaches the prompt."""
     from emailsys.client.accounts.blocking_secrets import CommandSecrets
     from emailsys.client.fetch.fetcher import Fetcher
 
@@ -58,14 +60,29 @@ def _fetcher(
 
 @click.command()
 @account_arguments
-@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Fetch repeatedly until Ctrl-C.")
 @click.option(
-    "--every", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds between, with --watch."
+    "--every",
+    type=click.FloatRange(1),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --watch: time between two fetches.",
 )
-@click.option("--uid", "uids", multiple=True, metavar="UID", help="This message, whatever its size; see `waiting`.")
-@click.option("--newest", type=click.IntRange(1), help="So many of the latest new ones only.")
-@click.option("--max-size", metavar="SIZE", help="Leave larger ones on the server: 500k, 2M; 0 for no limit.")
-@click.option("--keep", metavar="HOW", help="leave, delete, or days on the server; by default as the account says.")
+@click.option(
+    "--uid",
+    "uids",
+    multiple=True,
+    metavar="UID",
+    help="Fetch only this message, whatever its size. Repeatable. `emailsys mail waiting` lists the UIDs.",
+)
+@click.option("--newest", type=click.IntRange(1), metavar="NUMBER", help="Fetch only the latest new messages.")
+@click.option("--max-size", metavar="SIZE", help="Leave larger messages on the server: 500k, 2M; 0 for no limit.")
+@click.option(
+    "--keep",
+    metavar="HOW",
+    help="Fetched mail on the server: leave, delete, or the number of days to leave it. Default: as the account says.",
+)
 @as_json
 @pass_session
 def fetch(
@@ -79,10 +96,10 @@ def fetch(
     keep: str | None,
     as_json: bool,
 ) -> int:
-    """Fetch new mail of all accounts side by side, or of some.
+    """Fetch new mail from all accounts at the same time, or from ACCOUNTS.
 
-    What is fetched is on disk here before anything is deleted there. With --watch and --json each fetch that brought
-    something prints a document of its own.
+    Each message is on disk here before it is deleted on the server. With --watch and --json, each fetch with new mail
+    or an error prints a JSON document of its own.
 
     \b
     emailsys mail fetch
@@ -112,7 +129,7 @@ def fetch(
     with ProgressBars() as bars:
         fetcher = _fetcher(session, store, chosen, bars.ask_secret, bars.fetching)
         if watch:
-            tell(f"watching {', '.join(one.name for one in chosen)}; Ctrl-C ends it")
+            tell(f"Watching {', '.join(one.name for one in chosen)}. Press Ctrl-C to stop.")
             try:
                 fetcher.watch(chosen, every, again, wanted)
             except KeyboardInterrupt:
@@ -125,7 +142,7 @@ def fetch(
 
 
 def fetched_fields(result: FetchResult) -> dict[str, Any]:
-    """What came of a fetch, as JSON has it."""
+    """Return the JSON fields of a fetch result."""
     return {
         "account": result.account,
         "keys": list(result.keys),
@@ -139,8 +156,9 @@ def fetched_fields(result: FetchResult) -> dict[str, Any]:
 
 
 def tell_fetched(result: FetchResult) -> int:
-    """Say what came of a fetch; the exit status."""
+    """Print the result of a fetch, and return the exit status."""
     from emailsys.client.display.list_text import counted, weight
+    from emailsys.client.display.problem_text import problem_text
 
     number = len(result.keys)
     what = counted(number, "new ") if number else "no new mail"
@@ -148,21 +166,28 @@ def tell_fetched(result: FetchResult) -> int:
         tell(f"{result.account}: {what}{f', {weight(result.octets)}' if number else ''}")
     if result.too_big:
         largest = ", ".join(f"{one.uid} ({weight(one.octets)})" for one in result.too_big[:5])
-        tell(f"{result.account}: left on the server for their size: {largest}; emailsys mail fetch --uid UID")
+        tell(f"{result.account}: too large, left on the server: {largest}. To fetch one: emailsys mail fetch --uid UID")
     if result.problem is None:
         return Exit.OK
-    tell(f"{result.account}: {result.problem}{'; ' + result.advice if result.advice else ''}")
+    tell(f"{result.account}: {problem_text(result.problem, result.advice)}")
     return Exit.TEMPORARY if result.transient else Exit.UNAVAILABLE
 
 
 @click.command()
 @account_option
-@click.option("-n", "--limit", type=click.IntRange(1), default=50, show_default=True, help="So many of the latest.")
-@click.option("--lines", type=click.IntRange(0), default=0, help="With so many lines of each body, in JSON.")
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="Maximum number of messages, from the latest.",
+)
+@click.option("--lines", type=click.IntRange(0), default=0, help="With --json: lines of each body to preview.")
 @as_json
 @pass_session
 def waiting(session: Session, account: str | None, limit: int, lines: int, as_json: bool) -> None:
-    """Look at what is on the server: size, sender and subject; nothing is fetched or deleted.
+    """List the messages on the server with size, sender and subject. Nothing is fetched or deleted.
 
     \b
     emailsys mail waiting
@@ -191,4 +216,4 @@ def waiting(session: Session, account: str | None, limit: int, lines: int, as_js
     if as_json:
         print_json(rows)
     else:
-        print_safe_rows(rows, "nothing is on the server")
+        print_safe_rows(rows, "There are no messages on the server.")

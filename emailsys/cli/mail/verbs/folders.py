@@ -1,11 +1,11 @@
-"""The verbs for folders: list, add, rename, remove, and Trash emptied."""
+"""Verbs for folders: list, add, rename, remove and empty-trash."""
 
 from __future__ import annotations
 
 import click
 
 from emailsys.cli.command_group import Verbs
-from emailsys.cli.mail.arguments import account_option, folder_argument, place_of
+from emailsys.cli.mail.arguments import account_option, all_accounts_option, folder_argument, place_of
 from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
@@ -23,11 +23,11 @@ def folder() -> None:
 
 
 @folder.command("list")
-@account_option
+@all_accounts_option
 @as_json
 @pass_session
 def list_(session: Session, account: str | None, as_json: bool) -> None:
-    """List the folders of all accounts, or of one, with how many messages they have and how many are unread.
+    """List folders with their numbers of messages and unread messages. Default: the folders of all accounts.
 
     \b
     emailsys mail folder list
@@ -48,7 +48,7 @@ def list_(session: Session, account: str | None, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        print_safe_rows(rows, "no account yet: emailsys mail account add you@example.org")
+        print_safe_rows(rows, "There is no account yet. Add one: emailsys mail account add you@example.org")
 
 
 @folder.command("add")
@@ -57,7 +57,7 @@ def list_(session: Session, account: str | None, as_json: bool) -> None:
 @as_json
 @pass_session
 def add(session: Session, name: str, account: str | None, as_json: bool) -> None:
-    """Make a folder.
+    """Add a folder to an account.
 
     \b
     emailsys mail folder add Projects
@@ -69,7 +69,7 @@ def add(session: Session, name: str, account: str | None, as_json: bool) -> None
     session.mailbox.archive.add_folder(place)
     if as_json:
         print_json({"account": place.account, "folder": place.folder})
-    tell(f"{place.account} has the folder {name}")
+    tell(f"The account {place.account} now has the folder {name}.")
 
 
 @folder.command("rename")
@@ -79,7 +79,7 @@ def add(session: Session, name: str, account: str | None, as_json: bool) -> None
 @as_json
 @pass_session
 def rename(session: Session, name: str, new: str, account: str | None, as_json: bool) -> None:
-    """Rename a folder of one's own.
+    """Rename a folder that you added.
 
     \b
     emailsys mail folder rename Projects Plans
@@ -88,7 +88,7 @@ def rename(session: Session, name: str, new: str, account: str | None, as_json: 
     session.mailbox.archive.rename_folder(place, new)
     if as_json:
         print_json({"account": place.account, "folder": new, "was": place.folder})
-    tell(f"{name} is {new} now")
+    tell(f"Renamed the folder {place.folder} to {new}.")
 
 
 @folder.command("remove")
@@ -97,7 +97,7 @@ def rename(session: Session, name: str, new: str, account: str | None, as_json: 
 @as_json
 @pass_session
 def remove(session: Session, name: str, account: str | None, as_json: bool) -> None:
-    """Remove a folder of one's own, which must be empty.
+    """Remove an empty folder that you added.
 
     \b
     emailsys mail folder remove Plans
@@ -106,17 +106,17 @@ def remove(session: Session, name: str, account: str | None, as_json: bool) -> N
     session.mailbox.archive.remove_folder(place)
     if as_json:
         print_json({"account": place.account, "removed": place.folder})
-    tell(f"{name} is removed")
+    tell(f"Removed the folder {place.folder}.")
 
 
 @folder.command("empty-trash")
 @account_option
-@click.option("--days", type=click.IntRange(0), help="Only what came more than so many days ago.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--days", type=click.IntRange(0), metavar="DAYS", help="Delete only messages older than this.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @as_json
 @pass_session
 def empty_trash(session: Session, account: str | None, days: int | None, yes: bool, as_json: bool) -> None:
-    """Remove for good what is in Trash.
+    """Delete the messages in Trash for good.
 
     \b
     emailsys mail folder empty-trash
@@ -127,10 +127,10 @@ def empty_trash(session: Session, account: str | None, days: int | None, yes: bo
     from emailsys.client.display.list_text import counted
 
     owner = session.mailbox.account(account).name
-    if not yes and not click.confirm(f"Remove what is in {owner}/Trash for good?", err=True):
-        raise Refused("nothing was removed", Exit.FAILED)
+    if not yes and not click.confirm(f"Delete the messages in {owner}/Trash for good?", err=True):
+        raise Refused("No message was deleted.", Exit.FAILED)
     before = None if days is None else session.mailbox.now() - timedelta(days=days)
     number = session.mailbox.archive.empty_trash(owner, before)
     if as_json:
         print_json({"account": owner, "gone": number})
-    tell(f"{counted(number)} gone for good")
+    tell(f"{counted(number)} deleted for good.")

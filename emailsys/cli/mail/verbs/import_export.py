@@ -1,4 +1,4 @@
-"""The verbs that take mail in from files, give it out, and make the index anew."""
+"""Verbs for files: import, export and reindex."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
 from emailsys.config.exit_status import Exit
 
-_GOES_ON: Final = "If the import is cut short, give the same command again: it goes on where it stopped."
+_RESUMES: Final = "If the import is interrupted, repeat the command. It continues where it stopped."
 
 
 def _form_of(path: Path) -> str:
@@ -25,21 +25,21 @@ def _form_of(path: Path) -> str:
 
 @click.command("import")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--to", "folder", default="Inbox", show_default=True, metavar="FOLDER", help="Folder to put them into.")
+@click.option("--to", "folder", default="Inbox", show_default=True, metavar="FOLDER", help="Folder to import into.")
 @account_option
-@click.option("--form", type=click.Choice(["maildir", "mbox", "eml"]), help="By default it is seen from the content.")
+@click.option("--form", type=click.Choice(["maildir", "mbox", "eml"]), help="Default: detected from the content.")
 @as_json
 @pass_session
 def import_(
     session: Session, paths: tuple[Path, ...], folder: str, account: str | None, form: str | None, as_json: bool
 ) -> None:
-    """Take in maildirs, mbox files, .eml files, or folders of .eml files. The messages stay octet for octet.
+    """Import messages from maildirs, mbox files, .eml files, or folders of .eml files, octet for octet.
 
     \b
     emailsys mail import ~/Maildir
     emailsys mail import old.mbox --to Archive
 
-    Messages that were imported before are not taken in again. If an import is cut short, repeat the command.
+    Messages that were imported before are skipped. If an import is interrupted, repeat the command.
     """
     from emailsys.client.archive.import_export import Importer
     from emailsys.client.archive.values import ArchiveError
@@ -52,7 +52,7 @@ def import_(
     def progress(number: int) -> None:
         if not told:
             told.append(number)
-            tell(f"{counted(number)} so far. {_GOES_ON}")
+            tell(f"{counted(number)} imported so far. {_RESUMES}")
 
     importing = Importer(session.mailbox.archive, place, progress)
     try:
@@ -65,11 +65,11 @@ def import_(
                 case _:
                     importing.import_eml([path])
     except KeyboardInterrupt:
-        tell(f"{counted(importing.added)} taken into {into} so far. {_GOES_ON}")
+        tell(f"{counted(importing.added)} imported into {into} so far. {_RESUMES}")
         raise
     except ArchiveError as error:
-        kept = f"{counted(importing.added)} taken into {into} before that"
-        raise type(error)(f"{error}; {kept}. {_GOES_ON}") from error
+        kept = f"{counted(importing.added)} imported into {into} before that"
+        raise type(error)(f"{error}; {kept}. {_RESUMES}") from error
     if as_json:
         print_json(
             {
@@ -79,8 +79,8 @@ def import_(
                 "folder": place.folder,
             }
         )
-    here = f"; {counted(importing.already_stored)} imported before" if importing.already_stored else ""
-    tell(f"{counted(importing.added)} taken into {into}{here}")
+    here = f" Skipped {counted(importing.already_stored)} imported before." if importing.already_stored else ""
+    tell(f"{counted(importing.added)} imported into {into}.{here}")
 
 
 @click.command()
@@ -88,7 +88,9 @@ def import_(
 @click.argument("target", type=click.Path(path_type=Path))
 @folder_argument("folder", required=False)
 @account_option
-@click.option("--key", "keys", multiple=True, help='Only these messages; "-" reads keys from standard input.')
+@click.option(
+    "--key", "keys", multiple=True, help='Export only this message. Repeatable. "-" reads keys from standard input.'
+)
 @as_json
 @pass_session
 def export(
@@ -100,7 +102,7 @@ def export(
     keys: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Write the messages of FOLDER (by default Inbox), or some, to TARGET. An mbox is appended to.
+    """Export the messages of FOLDER (default: Inbox), or those of --key, to TARGET. An existing mbox is extended.
 
     \b
     emailsys mail export mbox archive.mbox Archive
@@ -111,7 +113,7 @@ def export(
 
     archive = session.mailbox.archive
     if keys and folder is not None:
-        raise Refused("name a folder or messages, not both", Exit.USAGE)
+        raise Refused("Name a FOLDER or use --key, but not both.", Exit.USAGE)
     if keys:
         chosen = [one.key for one in messages_of(session, keys)]
     else:
@@ -125,14 +127,14 @@ def export(
     number = write(archive, chosen, target.expanduser())
     if as_json:
         print_json({"messages": number, "target": str(target)})
-    tell(f"{counted(number)} written to {target}")
+    tell(f"{counted(number)} exported to {target}.")
 
 
 @click.command()
 @as_json
 @pass_session
 def reindex(session: Session, as_json: bool) -> None:
-    """Make the index anew from the files. Flags and tags stay.
+    """Rebuild the index from the message files. Flags and tags are kept.
 
     \b
     emailsys mail reindex
@@ -142,4 +144,4 @@ def reindex(session: Session, as_json: bool) -> None:
     number = session.mailbox.archive.rebuild()
     if as_json:
         print_json({"messages": number})
-    tell(f"the index has {counted(number)}")
+    tell(f"The index has {counted(number)}.")

@@ -1,4 +1,4 @@
-"""The verbs that list messages: of a folder, of a search, of a conversation."""
+"""Verbs that list messages: list, search and thread."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emailsys.cli.mail.arguments import account_option, folder_argument, key_argument, message_of, place_of
+from emailsys.cli.mail.arguments import (
+    account_option,
+    all_accounts_option,
+    folder_argument,
+    key_argument,
+    message_of,
+    place_of,
+)
 from emailsys.cli.mail.safe_output import print_json, print_safe_rows, summary_fields, summary_row, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import as_json
@@ -15,8 +22,10 @@ from emailsys.cli.options import as_json
 if TYPE_CHECKING:
     from emailsys.client.archive.values import Summary
 
-_limit = click.option("-n", "--limit", type=click.IntRange(1), default=100, show_default=True, help="So many at most.")
-_keys = click.option("--keys", "only_keys", is_flag=True, help="Print the keys alone, one a line.")
+_limit = click.option(
+    "-n", "--limit", type=click.IntRange(1), default=100, show_default=True, help="Maximum number of messages."
+)
+_keys = click.option("--keys", "only_keys", is_flag=True, help="Print only the keys, one on each line.")
 
 
 def _print(
@@ -42,7 +51,7 @@ def _print(
 @click.command("list")
 @folder_argument("folder", required=False)
 @account_option
-@click.option("-u", "--unread", is_flag=True, help="Only those that nobody has read.")
+@click.option("-u", "--unread", is_flag=True, help="List only unread messages.")
 @_limit
 @_keys
 @as_json
@@ -56,9 +65,9 @@ def list_(
     only_keys: bool,
     as_json: bool,
 ) -> None:
-    """List the messages of FOLDER, the newest first; by default of Inbox.
+    """List the messages of FOLDER, the newest first. Default: Inbox.
 
-    FOLDER is a name, or ACCOUNT/NAME. The letters say: N not read, ! flagged, r answered, f forwarded.
+    FOLDER is a name, or ACCOUNT/NAME. The flags are N unread, ! flagged, r answered, f forwarded.
 
     \b
     emailsys mail list
@@ -72,12 +81,12 @@ def list_(
         found = archive.search(f'is:unread folder:"{place.folder}"', place.account, limit)
     else:
         found = archive.list(place, limit)
-    _print(session, found, as_json, only_keys, f"no messages in {place.account}/{place.folder}", False)
+    _print(session, found, as_json, only_keys, f"There are no messages in {place.account}/{place.folder}.", False)
 
 
 @click.command()
 @click.argument("query", nargs=-1, required=True)
-@account_option
+@all_accounts_option
 @_limit
 @_keys
 @as_json
@@ -85,16 +94,18 @@ def list_(
 def search(
     session: Session, query: tuple[str, ...], account: str | None, limit: int, only_keys: bool, as_json: bool
 ) -> None:
-    """Find messages, the newest first; all words of QUERY must hold. Put quotes round it where a word begins with "-".
+    """Search for messages, and list them, the newest first. A message must match every term of QUERY.
+
+    Put QUERY into quotes if a term begins with "-".
 
     \b
-    from: to: cc: subject: text: file:     words of those places
-    "two words"  -not  start*              phrases, what must not be, beginnings
-    has:attachment has:tag tag:NAME        what goes with a message
-    is:unread is:flagged is:answered       what was done with it
-    before:2026-03 after:2026-03-09        dates; newer:7d older:1y
+    from: to: cc: subject: text: file:     words in that place
+    "two words"  -not  start*              a phrase, an excluded word, a prefix
+    has:attachment has:tag tag:NAME        attachments and tags
+    is:unread is:flagged is:answered       flags
+    before:2026-03 after:2026-03-09        dates; also newer:7d older:1y
     larger:2M smaller:100k                 sizes
-    folder:Sent                            where it lies; Trash is searched only so
+    folder:Sent                            a folder; Trash is searched only this way
     \b
     emailsys mail search 'from:alice has:attachment newer:30d'
     emailsys mail search --keys tag:invoice | emailsys mail move - --to Archive
@@ -105,8 +116,8 @@ def search(
     text = " ".join(query)
     found = session.mailbox.archive.search(text, name, limit)
     if warning := unknown_field_warning(text):
-        tell(f"warning: {warning}")
-    _print(session, found, as_json, only_keys, "nothing found", True)
+        tell(f"Warning: {warning}")
+    _print(session, found, as_json, only_keys, "No message matches.", True)
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""The verbs that mark and move messages: flag, tag, move, delete, undelete."""
+"""Verbs that mark and move messages: flag, tag, move, delete and undelete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FLAGS: Final = ("read", "unread", "flagged", "unflagged", "answered", "unanswer
 @as_json
 @pass_session
 def flag(session: Session, mark: str, keys: tuple[str, ...], as_json: bool) -> None:
-    """Mark messages as read, unread, flagged, unflagged and so on.
+    """Mark messages as read, unread, flagged, unflagged, and so on.
 
     \b
     emailsys mail flag flagged KEY
@@ -40,7 +40,7 @@ def flag(session: Session, mark: str, keys: tuple[str, ...], as_json: bool) -> N
     )
     if as_json:
         print_json({"keys": found, "marked": mark})
-    tell(f"{counted(len(found))} marked {mark}")
+    tell(f"{counted(len(found))} marked as {mark}.")
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -48,7 +48,7 @@ def flag(session: Session, mark: str, keys: tuple[str, ...], as_json: bool) -> N
 @as_json
 @pass_session
 def tag(session: Session, words: tuple[str, ...], as_json: bool) -> None:
-    """Add tags (+NAME) to messages, take them off (-NAME); with no words, list the tags in use.
+    """Add tags (+NAME) to messages, or remove them (-NAME). Without arguments, list the tags in use.
 
     \b
     emailsys mail tag +invoice KEY KEY
@@ -63,18 +63,18 @@ def tag(session: Session, words: tuple[str, ...], as_json: bool) -> None:
         if as_json:
             print_json(rows)
         else:
-            print_safe_rows(rows, "no tags yet: emailsys mail tag +NAME KEY")
+            print_safe_rows(rows, "There are no tags yet. Add one: emailsys mail tag +NAME KEY")
         return
     add = [word[1:] for word in words if word.startswith("+")]
     remove = [word[1:] for word in words if word.startswith("-") and word != "-"]
     keys = [word for word in words if word == "-" or not word.startswith(("+", "-"))]
     if not (add or remove) or not keys:
-        raise Refused("name tags, with + or - before them, and messages", Exit.USAGE)
+        raise Refused("Name tags, each with + or - before it, and messages: emailsys mail tag +NAME KEY", Exit.USAGE)
     found = [one.key for one in messages_of(session, keys)]
     archive.set_tags(found, add, remove)
     if as_json:
         print_json({"keys": found, "added": add, "removed": remove})
-    tell(f"{counted(len(found))} tagged")
+    tell(f"Changed the tags of {counted(len(found))}.")
 
 
 @click.command()
@@ -84,7 +84,7 @@ def tag(session: Session, words: tuple[str, ...], as_json: bool) -> None:
 @as_json
 @pass_session
 def move(session: Session, keys: tuple[str, ...], folder: str, account: str | None, as_json: bool) -> None:
-    """Move messages to another folder; by default of the account they lie in.
+    """Move messages to another folder. Default: a folder of the account they are in.
 
     \b
     emailsys mail move KEY --to Archive
@@ -99,29 +99,32 @@ def move(session: Session, keys: tuple[str, ...], folder: str, account: str | No
         owner = account if account is not None or "/" in folder else one.place.account
         target = targets.setdefault(one.place.account, place_of(session, folder, owner))
         if OUTBOX in (one.place.folder, target.folder):
-            raise Refused("messages go in and out of the outbox by send, and by `emailsys mail outbox stop`")
+            raise Refused(
+                "Messages cannot be moved into or out of the outbox. To put one in: emailsys mail send --later. "
+                "To take one out: emailsys mail outbox stop KEY"
+            )
     for source, target in targets.items():
         session.mailbox.archive.move([one.key for one in found if one.place.account == source], target)
     if as_json:
         print_json(_places(session, [one.key for one in found]))
-    tell(f"{counted(len(found))} moved to {folder}")
+    tell(f"{counted(len(found))} moved to {folder}.")
 
 
 def _places(session: Session, keys: Sequence[str]) -> list[dict[str, str]]:
-    """Where messages are now, as JSON has it."""
+    """Return the current folders of messages as JSON fields."""
     places = [(key, session.mailbox.archive.get(key).place) for key in keys]
     return [{"key": key, "account": place.account, "folder": place.folder} for key, place in places]
 
 
 @click.command()
 @keys_argument
-@click.option("--for-good", is_flag=True, help="Not by way of Trash; there is no way back.")
+@click.option("--for-good", is_flag=True, help="Delete without Trash. This cannot be undone.")
 @as_json
 @pass_session
 def delete(session: Session, keys: tuple[str, ...], for_good: bool, as_json: bool) -> None:
-    """Move messages to Trash. Those that are there already go for good.
+    """Move messages to Trash. Messages that are already in Trash are deleted for good.
 
-    On the server nothing changes: what is deleted there is a setting of the account (keep).
+    Nothing changes on the server. The setting `keep` of the account decides when mail is deleted there.
 
     \b
     emailsys mail delete KEY KEY
@@ -140,19 +143,20 @@ def delete(session: Session, keys: tuple[str, ...], for_good: bool, as_json: boo
     if as_json:
         print_json({"trashed": [key for key in found if key not in gone], "gone": gone})
     if len(gone) < len(found):
-        back = "brings it back" if len(found) - len(gone) == 1 else "brings them back"
-        tell(f"{counted(len(found) - len(gone))} moved to Trash; emailsys mail undelete KEY {back}")
+        tell(f"{counted(len(found) - len(gone))} moved to Trash. To restore: emailsys mail undelete KEY")
     if gone:
-        tell(f"{counted(len(gone))} gone for good")
+        tell(f"{counted(len(gone))} deleted for good.")
 
 
 @click.command()
 @keys_argument
-@click.option("--to", "folder", metavar="FOLDER", help="Where to; by default where it was, else Inbox.")
+@click.option(
+    "--to", "folder", metavar="FOLDER", help="Folder to restore to. Default: the former folder, or else Inbox."
+)
 @as_json
 @pass_session
 def undelete(session: Session, keys: tuple[str, ...], folder: str | None, as_json: bool) -> None:
-    """Bring messages back out of Trash, each to the folder it was in.
+    """Restore messages from Trash, each to its former folder.
 
     \b
     emailsys mail undelete KEY
@@ -163,9 +167,9 @@ def undelete(session: Session, keys: tuple[str, ...], folder: str | None, as_jso
     found = messages_of(session, keys)
     for one in found:
         if one.place.folder != TRASH:
-            raise Refused(f"{one.key} is not in Trash but in {one.place.folder}")
+            raise Refused(f"{one.key} is in {one.place.folder}, not in Trash. To list Trash: emailsys mail list Trash")
     back = session.mailbox.undelete([one.key for one in found], folder)
     if as_json:
         print_json(_places(session, [one.key for one in back]))
     for one in back:
-        tell(f"{one.key} is in {one.place.account}/{one.place.folder} again")
+        tell(f"{one.key} restored to {one.place.account}/{one.place.folder}.")

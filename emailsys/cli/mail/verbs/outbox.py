@@ -1,4 +1,4 @@
-"""The verbs for the outbox: what waits, stop it, send it now."""
+"""Verbs for the outbox: list, stop, retry and send."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from emailsys.cli.command_group import Verbs
-from emailsys.cli.mail.arguments import account_arguments, account_option, key_argument, message_of
+from emailsys.cli.mail.arguments import account_arguments, all_accounts_option, key_argument, message_of
 from emailsys.cli.mail.outgoing import sent_fields, tell_sent
 from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
 from emailsys.cli.mail.secret_prompt import ask_secret
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.group(cls=Verbs, invoke_without_command=True)
 @click.pass_context
 def outbox(ctx: click.Context) -> None:
-    """See what waits to be sent; stop it, or send it now.
+    """List, stop and send the messages that wait in the outbox.
 
     \b
     emailsys mail outbox
@@ -34,11 +34,13 @@ def outbox(ctx: click.Context) -> None:
 
 
 @outbox.command("list")
-@account_option
+@all_accounts_option
 @as_json
 @pass_session
 def list_(session: Session, account: str | None, as_json: bool) -> None:
-    """List what waits: held (can be stopped), waiting (can be stopped), sending (too late), refused (mend or stop).
+    """List the messages in the outbox with their states.
+
+    You can stop a message that is held, waiting or refused. You cannot stop one that is sending.
 
     \b
     emailsys mail outbox list
@@ -81,7 +83,7 @@ def list_(session: Session, account: str | None, as_json: bool) -> None:
             }
             for one in found
         ],
-        "nothing waits to be sent",
+        "The outbox is empty.",
     )
 
 
@@ -90,7 +92,7 @@ def list_(session: Session, account: str | None, as_json: bool) -> None:
 @as_json
 @pass_session
 def stop(session: Session, key: str, as_json: bool) -> int:
-    """Take a message back into Drafts, unless it is being sent or was sent already.
+    """Stop a message, and move it to Drafts. A message that is being sent or was sent cannot be stopped.
 
     \b
     emailsys mail outbox stop KEY
@@ -107,7 +109,7 @@ def stop(session: Session, key: str, as_json: bool) -> int:
 @as_json
 @pass_session
 def retry(session: Session, key: str, as_json: bool) -> None:
-    """Let a refused or held message go with the next `outbox send`.
+    """Make a refused or held message due, so that the next `outbox send` sends it.
 
     \b
     emailsys mail outbox retry KEY && emailsys mail outbox send
@@ -116,7 +118,7 @@ def retry(session: Session, key: str, as_json: bool) -> None:
     session.mailbox.outbox.retry(summary.key)
     if as_json:
         print_json({"key": summary.key, "account": summary.place.account, "waits": True})
-    tell("it goes with the next: emailsys mail outbox send")
+    tell("The message is due. To send it now: emailsys mail outbox send")
 
 
 @outbox.command("send")
@@ -124,7 +126,7 @@ def retry(session: Session, key: str, as_json: bool) -> None:
 @as_json
 @pass_session
 def send(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
-    """Send all that is due, of all accounts or of some.
+    """Send all messages that are due, from all accounts or from ACCOUNTS.
 
     \b
     emailsys mail outbox send
@@ -134,7 +136,7 @@ def send(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
 
     chosen = [session.mailbox.account(name) for name in accounts] or session.mailbox.accounts()
     if not chosen:
-        raise Refused("there is no account yet: emailsys mail account add you@example.org", Exit.CONFIG)
+        raise Refused("There is no account yet. Add one: emailsys mail account add you@example.org", Exit.CONFIG)
 
     async def work(reactor: Any) -> Sequence[Sent]:
         transfer = MailTransfer(session.mailbox, reactor, ask_secret)
@@ -147,5 +149,5 @@ def send(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
     if as_json:
         print_json([sent_fields(one) for one in results])
     if not results:
-        tell("nothing waits to be sent")
+        tell("No message is due.")
     return max((tell_sent(one) for one in results), default=Exit.OK)

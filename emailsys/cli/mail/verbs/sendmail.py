@@ -1,4 +1,4 @@
-"""Send a finished message from standard input, with the options of /usr/sbin/sendmail."""
+"""Verb `sendmail`: send a finished message from standard input, with the options of /usr/sbin/sendmail."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ def send_ready(
     display_name: str | None = None,
     **send_options: Any,
 ) -> int:
-    """Send a message that is written already.
+    """Send a finished message.
 
-    @param from_header: whether its header names recipients.
-    @param dots: whether a line of a dot alone ends it.
+    @param from_header: take recipients from its To, Cc and Bcc.
+    @param dots: whether a line with a single dot ends the message.
+    @param display_name: name for From if the message has no From field.
     """
     from emailsys.client.compose.finished_message import ready
     from emailsys.client.mailbox import sender_mailbox
@@ -58,10 +59,10 @@ def send_ready(
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("recipients", nargs=-1)
-@click.option("-t", "from_header", is_flag=True, help="To, Cc and Bcc name the recipients.")
-@click.option("-i", "ignore_dots", is_flag=True, help="A line of a dot alone does not end the message; also -oi.")
-@click.option("-f", "-r", "reverse_path", metavar="ADDRESS", help="The address that reports of failure go to.")
-@click.option("-F", "display_name", metavar="NAME", help="The name for From, where the message has none.")
+@click.option("-t", "from_header", is_flag=True, help="Take the recipients from To, Cc and Bcc.")
+@click.option("-i", "ignore_dots", is_flag=True, help="A line with a single dot does not end the message. Also: -oi.")
+@click.option("-f", "-r", "reverse_path", metavar="ADDRESS", help="Envelope sender, which gets the delivery failures.")
+@click.option("-F", "display_name", metavar="NAME", help="Name for From, if the message has no From field.")
 @account_option
 @sending_options
 @pass_session
@@ -75,8 +76,10 @@ def sendmail(
     account: str | None,
     **send_options: Any,
 ) -> int:
-    """Send a message from standard input, as programs call /usr/sbin/sendmail. Other options of it (-oem, -odb, -bm,
-    -B8BITMIME) are taken and do nothing. -f also chooses the account, where it is the address of one.
+    """Send a message from standard input. The options are those of /usr/sbin/sendmail.
+
+    Its other options (-oem, -odb, -bm, -B8BITMIME) are accepted and ignored. If -f is the address of an account, the
+    message is sent with that account.
 
     \b
     emailsys mail sendmail -t -i < message.eml

@@ -1,4 +1,4 @@
-"""The verb `shell`: a session line by line, each line a verb of `emailsys mail`."""
+"""Verb `shell`: a line-by-line shell in which each line is a verb of `emailsys mail`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ T = TypeVar("T")
 @click.command()
 @pass_session
 def shell(session: Session) -> int:
-    """Open a plain session: one line, one answer, nothing redrawn. For slow terminals and screen readers.
+    """Open a line-by-line shell, which never redraws the screen. For slow terminals and screen readers.
 
     \b
+    emailsys mail shell
     mail> list
     mail> 3
     mail> reply 3
@@ -35,9 +36,9 @@ def shell(session: Session) -> int:
     from emailsys.client.base.locations import state_folder
 
     if session.numbered is not None:
-        raise Refused("this is the shell already", Exit.USAGE)
+        raise Refused("The mail shell is already open. Type a verb, for example: list", Exit.USAGE)
     if not sys.stdin.isatty():
-        raise Refused("the shell needs a terminal", Exit.USAGE)
+        raise Refused("The mail shell needs a terminal. In scripts, use a verb: emailsys mail --help", Exit.USAGE)
     loop = asyncio.new_event_loop()
     with reactor_on(loop) as reactor:
         from emailsys.client.shell import Shell
@@ -59,7 +60,7 @@ def shell(session: Session) -> int:
 
 
 class LoopRunner:
-    """Runs work again and again on a loop that stands still in between."""
+    """Runs coroutines, one after the other, on an event loop that stops in between."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, reactor: Any) -> None:
         self._loop = loop
@@ -81,14 +82,14 @@ class LoopRunner:
 
 
 def execute(session: Session, words: list[str]) -> int:
-    """Carry out a verb; its errors are told, and nothing ends the session."""
+    """Run a verb, print its errors, and return its exit status. No error ends the shell."""
     from emailsys.cli.main import told_status
 
     return told_status(lambda: mail.main(args=words, prog_name="mail", standalone_mode=False, obj=session))
 
 
 def change_folder(session: Session, name: str) -> str:
-    """Make a folder the one that `list` lists; its full name, or "" where there is none."""
+    """Set the folder that `list` lists. Returns its full name, or "" if it does not exist."""
     try:
         place = place_of(session, name, None)
     except Exception as error:
@@ -102,7 +103,7 @@ def change_folder(session: Session, name: str) -> str:
 
 
 def folder_names(session: Session) -> Iterable[str]:
-    """The folders of the default account, and those of the others with their account."""
+    """Return the folders of the default account by name, and those of other accounts as ACCOUNT/FOLDER."""
     counts = session.mailbox.archive.folders()
     default = session.mailbox.account().name
     return [

@@ -1,4 +1,4 @@
-"""The verbs that show one message: as text, its structure, its fields, its octets, its attachments."""
+"""Verbs that show one message: show, structure, headers, raw, attachments and save."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from emailsys.config.exit_status import Exit
 
 @click.command()
 @key_argument
-@click.option("--html", is_flag=True, help="The HTML form, as text, where the message has one.")
-@click.option("--all-headers", "every", is_flag=True, help="All header fields, not only the usual ones.")
-@click.option("--keep-unread", is_flag=True, help="Do not mark it as read.")
+@click.option("--html", is_flag=True, help="Show the HTML part as text, if the message has one.")
+@click.option("--all-headers", "every", is_flag=True, help="Show all header fields, not only the usual ones.")
+@click.option("--keep-unread", is_flag=True, help="Do not mark the message as read.")
 @as_json
 @pass_session
 def show(session: Session, key: str, html: bool, every: bool, keep_unread: bool, as_json: bool) -> None:
     """Show a message as text, and mark it as read.
 
-    Nothing in it reaches the terminal but text; nothing is loaded from the network.
+    The output is safe for a terminal. Nothing is loaded from the network.
 
     \b
     emailsys mail show KEY
@@ -79,8 +79,10 @@ def show(session: Session, key: str, html: bool, every: bool, keep_unread: bool,
 @as_json
 @pass_session
 def structure(session: Session, key: str, as_json: bool) -> None:
-    """Show the MIME parts of a message: type, charset, encoding, octets as sent and decoded, what encoding costs,
-    which pictures the HTML shows, and every defect.
+    """Show the MIME parts of a message, and its defects.
+
+    For each part: type, charset, encoding, raw and decoded octets, overhead of the encoding, and the images that the
+    HTML shows.
 
     \b
     emailsys mail structure KEY
@@ -109,7 +111,7 @@ def structure(session: Session, key: str, as_json: bool) -> None:
             }
             for row in rows
         ],
-        "no parts",
+        "The message has no parts.",
     )
     for row in rows:
         for defect in row.defects:
@@ -140,7 +142,7 @@ def headers(session: Session, key: str, as_json: bool) -> None:
 @key_argument
 @pass_session
 def raw(session: Session, key: str) -> None:
-    """Print a message as it came: octet for octet into a pipe or a file, made safe on a terminal.
+    """Print a message exactly as it was received. On a terminal, unsafe characters are replaced.
 
     \b
     emailsys mail raw KEY > message.eml
@@ -159,7 +161,7 @@ def raw(session: Session, key: str) -> None:
 @as_json
 @pass_session
 def attachments(session: Session, key: str, as_json: bool) -> None:
-    """List the attachments of a message: part, name, type, size.
+    """List the attachments of a message with part number, name, type and size.
 
     \b
     emailsys mail attachments KEY
@@ -174,7 +176,7 @@ def attachments(session: Session, key: str, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        print_safe_rows(rows, "no attachments")
+        print_safe_rows(rows, "The message has no attachments.")
 
 
 @click.command()
@@ -185,13 +187,13 @@ def attachments(session: Session, key: str, as_json: bool) -> None:
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
-    help="Folder to save into; by default this one.",
+    help="Folder to save in. Default: the current folder.",
 )
 @click.option("--stdout", "to_stdout", is_flag=True, help="Write the octets of one attachment to standard output.")
 @as_json
 @pass_session
 def save(session: Session, key: str, which: tuple[str, ...], folder: Path, to_stdout: bool, as_json: bool) -> None:
-    """Save attachments: all, or those named by part number or name. Nothing is ever overwritten.
+    """Save attachments: all, or those that you name by part number or file name. Never overwrites a file.
 
     \b
     emailsys mail save KEY --to ~/Downloads
@@ -205,13 +207,16 @@ def save(session: Session, key: str, which: tuple[str, ...], folder: Path, to_st
     for word in which:
         if not any(word in (one.number, one.name) for one in found):
             there = ", ".join(f"{one.number} {one.name}" for one in found) or "none"
-            raise Refused(f"the message has no attachment {word!r}; it has: {there}", Exit.NO_INPUT)
+            raise Refused(f"The message has no attachment {word!r}. It has: {there}", Exit.NO_INPUT)
     chosen = [one for one in found if not which or one.number in which or one.name in which]
     if not chosen:
-        raise Refused("the message has no attachments", Exit.NO_INPUT)
+        raise Refused(f"The message {key} has no attachments.", Exit.NO_INPUT)
     if to_stdout:
         if len(chosen) != 1:
-            raise Refused("--stdout takes one attachment: name it", Exit.USAGE)
+            raise Refused(
+                f"--stdout writes one attachment, but {len(chosen)} were chosen. Name one by its part number.",
+                Exit.USAGE,
+            )
         _to_stdout(chosen[0].content())
         return
     folder = folder.expanduser()

@@ -1,4 +1,4 @@
-"""A desk in the environment, and the verbs of `emailsys mail` run on it."""
+"""Base case of tests of `emailsys mail`: a mailbox in the environment, and its verbs run on it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Terminal(io.StringIO):
 
 
 class Case(SynchronousTestCase):
-    """A desk of its own in the environment; alice's Inbox has First and, with a file and HTML, Second."""
+    """A mailbox of its own. Alice's Inbox has First and Second; Second has an attachment and HTML."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
@@ -56,7 +56,7 @@ class Case(SynchronousTestCase):
         return self.mailbox.archive.add(Addition(build(draft, NOW).octets, Place("alice", "Inbox")))
 
     def run_it(self, *words: str, typed: str | bytes = b"") -> tuple[int, bytes, str]:
-        """Exit status, what a pipe would get, what the person is told."""
+        """Run a verb. Return its exit status, standard output as a pipe gets it, and standard error."""
         out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
         stdin: io.TextIOBase = Terminal(typed) if isinstance(typed, str) else io.TextIOWrapper(io.BytesIO(typed))
         self.patch(sys, "stdin", stdin)

@@ -1,4 +1,4 @@
-"""The verbs of `emailsys mail`: what they print, what they do to the store, how they end."""
+"""Verbs of `emailsys mail`: output, effect on the archive, exit status."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ CHECKOUT = Path(__file__).resolve().parents[4]
 
 
 class ProgramTests(Case):
-    """The group as a whole."""
+    """The command group."""
 
     def test_help_is_quick_and_imports_neither_a_reactor_nor_textual(self) -> None:
-        """A process of its own: help is printed, and the heavy packages are not there."""
+        """A separate process prints the help without importing the heavy packages."""
         script = (
-            # What measures coverage of this process has imported some of them before.
+            # Under coverage, this process may already have imported some of them.
             "import sys; before = set(sys.modules);"
             "from emailsys.cli.main import run; status = run(['mail', '--help']);"
             "heavy = {'twisted', 'textual', 'prompt_toolkit', 'sqlite3', 'sqlalchemy', 'rich'};"
@@ -38,7 +38,7 @@ class ProgramTests(Case):
             self.assertIn(word, done.stdout)
 
     def test_every_verb_has_help(self) -> None:
-        """`emailsys mail VERB --help` says more than its line in the list."""
+        """`emailsys mail VERB --help` has more text than the list of verbs."""
         from emailsys.cli.mail.group import mail
 
         for name, line in mail.lines_of_help().items():
@@ -47,7 +47,7 @@ class ProgramTests(Case):
             self.assertTrue(line.endswith("."), line)
 
     def test_every_verb_shows_an_example_and_takes_json(self) -> None:
-        """Two do not: one that prints the octets that came, one that is a session."""
+        """Every verb has --json except raw, which prints octets, and shell, which is interactive."""
         from emailsys.cli.mail.group import mail
 
         def verbs(group: click.Group, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -69,7 +69,7 @@ class ProgramTests(Case):
                 self.assertEqual("--json" in shown, words[0] not in ("raw", "shell"), words)
 
     def test_what_a_verb_did_is_told_to_programs_too(self) -> None:
-        """The documents of the verbs that change something."""
+        """Every verb that changes something prints the change as a JSON document."""
         key, other = self.first, self.second
         self.assertEqual(self.json("flag", "flagged", key), {"keys": [key], "marked": "flagged"})
         self.assertEqual(self.json("tag", "+a", "-b", key), {"keys": [key], "added": ["a"], "removed": ["b"]})
@@ -89,15 +89,15 @@ class ProgramTests(Case):
         self.assertEqual(self.json("outbox", "retry", waiting), {"key": waiting, "account": "work", "waits": True})
 
     def test_without_a_terminal_the_full_screen_says_so(self) -> None:
-        """In a script `emailsys mail` alone is a mistake of the command line."""
+        """In a script, `emailsys mail` without a verb is a usage error."""
         self.assertIn("needs a terminal", self.refused(Exit.USAGE))
 
     def test_a_verb_that_is_not_there_gets_a_suggestion(self) -> None:
-        """`serach` is `search`."""
+        """For `serach` the error suggests `search`."""
         self.assertIn("'search'", self.refused(Exit.USAGE, "serach", "x"))
 
     def test_without_an_account_each_verb_says_how_to_add_one(self) -> None:
-        """Status 78, and the command."""
+        """Exit status 78, and the error shows the command."""
         for name in ("alice", "work"):
             self.mailbox.accounts_file.remove(name)
         for words in (("list",), ("fetch",), ("send", "x@example.org", "-m", "x"), ("outbox", "send")):
@@ -105,10 +105,10 @@ class ProgramTests(Case):
 
 
 class ListingTests(Case):
-    """list, search, thread."""
+    """The verbs list, search and thread."""
 
     def test_a_list_is_a_table_for_pipes_and_a_document_for_programs(self) -> None:
-        """Tabs between columns; JSON has the whole key and the date."""
+        """A pipe gets tabs between columns; JSON has the whole key and the date."""
         lines = self.fine("list").splitlines()
         self.assertEqual(lines[0].split("\t")[:3], ["key", "flags", "date"])
         self.assertEqual(len(lines), 3)
@@ -120,11 +120,11 @@ class ListingTests(Case):
         self.assertEqual(self.json("list", "work/Inbox"), [])
 
     def test_a_folder_that_is_not_there_is_named_with_those_that_are(self) -> None:
-        """Status 66."""
+        """Exit status 66, and the error lists the existing folders."""
         self.assertIn("Inbox, Drafts, Outbox", self.refused(Exit.NO_INPUT, "list", "Nowhere"))
 
     def test_a_search_gives_keys_to_the_next_verb(self) -> None:
-        """search --keys | tag +x - : the tag is on disk."""
+        """`search --keys` piped into `tag +x -` writes the tag to disk."""
         keys = self.fine("search", "has:attachment", "--keys")
         self.assertEqual(keys.split(), [self.second])
         self.fine("tag", "+plan", "-", typed=keys.encode())
@@ -136,7 +136,7 @@ class ListingTests(Case):
         self.assertIn("a date is written", self.refused(Exit.USAGE, "search", "before:never"))
 
     def test_what_looks_like_a_field_and_is_none_is_told(self) -> None:
-        """It is searched for as words all the same; the nearest field is offered, else all of them."""
+        """The words are searched for anyway. The warning suggests the nearest field, or lists all fields."""
         for query, told in (("fron:bob", "did you mean from:?"), ("x foo:bar", "there are from:, to:,")):
             status, out, err = self.run_it("search", query, "--json")
             self.assertEqual((status, query.split()[-1] in err and told in err), (0, True), err)
@@ -145,11 +145,11 @@ class ListingTests(Case):
             self.assertEqual(self.run_it("search", query, "--json")[2], "")
 
     def test_a_conversation_is_listed(self) -> None:
-        """The message alone, until it is answered."""
+        """A message is a conversation of one until it is answered."""
         self.assertEqual([one["key"] for one in self.json("thread", self.first[:10])], [self.first])
 
     def test_json_of_a_stranger_cannot_reach_the_terminal(self) -> None:
-        """C1 controls and bidirectional overrides are escaped; the document says the same."""
+        """JSON escapes C1 controls and bidirectional overrides, and its values are unchanged."""
         octets = "Subject: a\x9b31mb\u202ec\x7f\U000e0041d\r\nFrom: x@example.org\r\n\r\n".encode()
         key = self.mailbox.archive.add(Addition(octets, Place("alice", "Inbox")))
         _, out, _ = self.run_it("search", "from:x", "--json")
@@ -158,10 +158,10 @@ class ListingTests(Case):
 
 
 class ReadingTests(Case):
-    """show, structure, headers, raw, attachments, save."""
+    """The verbs show, structure, headers, raw, attachments and save."""
 
     def test_showing_marks_as_read_unless_told_otherwise(self) -> None:
-        """The text, the attachment under its safe name, JSON with the same."""
+        """`show` prints the text and the attachment under its safe name, and JSON has the same."""
         shown = self.fine("show", self.second, "--keep-unread")
         self.assertIn("the text of Second", shown)
         self.assertIn("plan.txt, text/plain, 6 octets]", shown)
@@ -173,7 +173,7 @@ class ReadingTests(Case):
         self.assertIn("Message-ID:", self.fine("show", self.first, "--all-headers"))
 
     def test_the_structure_has_sizes_and_overhead(self) -> None:
-        """Every part, in JSON with numbers."""
+        """The structure lists every part, in JSON with numbers."""
         rows = self.json("structure", self.second)
         types = [row["content_type"] for row in rows]
         self.assertEqual(types[0], "multipart/mixed")
@@ -182,13 +182,15 @@ class ReadingTests(Case):
         self.assertIn("overhead", self.fine("structure", self.second).splitlines()[0])
 
     def test_raw_is_octet_for_octet(self) -> None:
-        """What a pipe gets is what came."""
+        """A pipe gets exactly the octets that were received."""
         _, out, _ = self.run_it("raw", self.second)
         self.assertEqual(out, self.mailbox.archive.octets(self.second))
         self.assertIn(["Subject", "Second"], self.json("headers", self.second))
 
     def test_attachments_are_saved_under_safe_names_and_overwrite_nothing(self) -> None:
-        """Twice gives two files; one goes to standard output; a name that is not there is told with those that are."""
+        """Saving twice gives two files, and --stdout writes one attachment. The error for an unknown name lists the
+        known ones.
+        """
         self.assertEqual([one["name"] for one in self.json("attachments", self.second)], ["plan.txt"])
         target = self.folder / "out"
         first = self.fine("save", self.second, "--to", str(target)).strip()
@@ -200,16 +202,16 @@ class ReadingTests(Case):
         self.refused(Exit.NO_INPUT, "save", self.first)
 
     def test_a_key_that_is_nobodys_is_no_input(self) -> None:
-        """Status 66 for each verb that takes one."""
+        """Every verb that takes a key exits with status 66 for an unknown one."""
         for verb in ("show", "raw", "structure", "headers", "attachments", "thread", "reply", "delete"):
             self.assertIn("no message", self.refused(Exit.NO_INPUT, verb, "zzzzzzz"))
 
 
 class HandlingTests(Case):
-    """flag, move, delete, undelete, folder."""
+    """The verbs flag, move, delete, undelete and folder."""
 
     def test_messages_are_marked_moved_deleted_and_brought_back(self) -> None:
-        """Each step is on disk when the verb ends."""
+        """Each change is on disk when the verb ends."""
         self.fine("flag", "flagged", self.first, self.second)
         self.assertTrue(self.mailbox.archive.get(self.first).flags & Flag.FLAGGED)
         self.fine("flag", "unflagged", self.first)
@@ -227,8 +229,9 @@ class HandlingTests(Case):
         self.refused(Exit.NO_INPUT, "show", self.second)
 
     def test_what_is_brought_back_goes_where_it_was(self) -> None:
-        """Mail to oneself to Inbox or Sent, a draft to Drafts; marks stay. Where that is not known, or not there any
-        more, it is Inbox. A new index remembers it."""
+        """Mail returns to Inbox, Sent or Drafts with its flags, or to Inbox if its folder is unknown or removed. A
+        rebuilt index still knows the folder.
+        """
         path = Path(self.mktemp())
         path.write_bytes(b"From: Alice <alice@example.org>\r\nTo: alice@example.org\r\nSubject: oneself\r\n\r\nx\r\n")
         self.fine("folder", "add", "Projects")
@@ -252,13 +255,13 @@ class HandlingTests(Case):
         self.assertEqual(self.place(key), "Inbox")
 
     def test_the_outbox_is_no_folder_to_move_from(self) -> None:
-        """What waits there is stopped, not moved or deleted."""
+        """A message in the outbox can be stopped, but not moved or deleted."""
         key = self.json("send", "dora@example.org", "-s", "x", "-m", "x", "--later")["key"]
         self.assertIn("outbox stop", self.refused(Exit.DATA, "move", key, "--to", "Archive"))
-        self.assertIn("stop it first", self.refused(Exit.IO, "delete", key))
+        self.assertIn("Stop it first", self.refused(Exit.IO, "delete", key))
 
     def test_folders_are_made_renamed_and_removed(self) -> None:
-        """Standard ones stay; Trash is emptied after a question."""
+        """Standard folders cannot be removed. Trash is emptied after a question."""
         self.fine("folder", "add", "Projects")
         self.fine("folder", "rename", "Projects", "Plans")
         names = [one["folder"] for one in self.json("folder", "list", "-a", "alice")]
@@ -272,10 +275,10 @@ class HandlingTests(Case):
 
 
 class ExchangeTests(Case):
-    """import, export, reindex."""
+    """The verbs import, export and reindex."""
 
     def test_what_is_exported_comes_back_octet_for_octet(self) -> None:
-        """By maildir and .eml files exactly; an mbox has the same messages."""
+        """A maildir and .eml files keep every octet; an mbox keeps the messages."""
         before = {self.mailbox.archive.octets(key) for key in (self.first, self.second)}
         for form, target in (("maildir", "Maildir"), ("eml", "files"), ("mbox", "all.mbox")):
             path = str(self.folder / target)
@@ -292,7 +295,9 @@ class ExchangeTests(Case):
         self.refused(Exit.USAGE, "export", "eml", "x", "Inbox", "--key", self.first)
 
     def test_an_import_that_stops_says_how_to_go_on(self) -> None:
-        """A full disk, or Ctrl-C; and what was imported before is counted apart."""
+        """After a full disk or Ctrl-C, the message says how to continue. Messages imported before are counted
+        separately.
+        """
         path = self.folder / "mbox"
         path.write_bytes(b"".join(b"From x\nSubject: %d\n\nz\n\n" % number for number in range(1001)))
         original = os.replace
@@ -307,10 +312,11 @@ class ExchangeTests(Case):
         replacing = self.patch(os, "replace", stopping)
         said = self.refused(Exit.CANNOT_CREATE, "import", str(path))
         replacing.restore()
-        self.assertIn("500 messages taken into alice/Inbox before that", said)
-        self.assertIn("give the same command again", said)
+        self.assertIn("500 messages imported into alice/Inbox before that", said)
+        self.assertIn("repeat the command", said)
         told = self.json("import", str(path))
         self.assertEqual((told["messages"], told["here_already"]), (501, 500))
         self.assertIn(
-            "0 messages taken into alice/Inbox; 1,001 messages imported before", self.run_it("import", str(path))[2]
+            "0 messages imported into alice/Inbox. Skipped 1,001 messages imported before.",
+            self.run_it("import", str(path))[2],
         )

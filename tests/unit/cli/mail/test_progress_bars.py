@@ -1,4 +1,4 @@
-"""Bars of progress on a terminal: they come with the first progress and make room for a question."""
+"""Progress bars: drawn at the first progress, and hidden during a password prompt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.cli.mail.mail_case import Terminal
 
 
 class BarTests(SynchronousTestCase):
-    """What stands on standard error."""
+    """The output on standard error."""
 
     def setUp(self) -> None:
         self.patch(sys, "stdin", Terminal("secret\n"))
@@ -25,14 +25,14 @@ class BarTests(SynchronousTestCase):
         self.bars = self.enterContext(ProgressBars())
 
     def test_nothing_is_drawn_while_a_server_is_called_and_its_password_is_looked_for(self) -> None:
-        """A keyring may ask for its own password then, and its question is to be read."""
+        """Nothing is drawn over the prompt of a keyring."""
         self.bars.fetching(Progress("work", Stage.CONNECTING, note="pop.example.org:995"))
         self.assertEqual(self.error.getvalue(), "")
         self.bars.fetching(Progress("work", Stage.FETCHING, 1, 2, 424, 848))
         self.assertIn("424 octets fetching", self.error.getvalue())
 
     def test_a_question_stands_on_a_line_of_its_own(self) -> None:
-        """The bar is taken away before, and is there again after."""
+        """The bar is removed before the prompt and drawn again after it."""
         self.bars.fetching(Progress("work", Stage.FETCHING, 1, 2, 424, 848))
         asked: list[str] = []
 
@@ -43,7 +43,7 @@ class BarTests(SynchronousTestCase):
         self.patch(sys.modules["emailsys.cli.mail.progress_bars"], "ask_secret", ask)
         answer = self.successResultOf(Deferred.fromCoroutine(self.bars.ask_secret("Password: ")))
         self.assertEqual(answer, "secret")
-        # The cursor is shown again, and the line of the bar erased.
+        # Escape sequences: show the cursor, and erase the line of the bar.
         self.assertIn("\x1b[?25h", asked[0])
         self.assertTrue(asked[0].endswith("\x1b[2K"), asked)
         self.bars.fetching(Progress("work", Stage.DONE, 2, 2, 848, 848))

@@ -1,4 +1,4 @@
-"""What a person writes becomes a message that says exactly that, to exactly those it is meant for."""
+"""A composed message has exactly the content and the recipients of its draft."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PNG: Final = b"\x89PNG\r\n\x1a\n" + bytes(200)
 
 
 def written(**named: object) -> Draft:
-    """A draft from Alice to Bob."""
+    """Return a draft from Alice to Bob."""
     draft = Draft(sender=ALICE, to=[BOB], subject="one", text="hello\n")
     for name, value in named.items():
         setattr(draft, name, value)
@@ -42,12 +42,12 @@ def written(**named: object) -> Draft:
 
 
 def built(**named: object) -> Composed:
-    """That draft as a message."""
+    """Return that draft as a message."""
     return build(written(**named), NOW)
 
 
 def types(octets: bytes) -> list[str]:
-    """The types of all parts in order."""
+    """Return the media types of all parts in order."""
     return [part.content_type for part in parse(octets).walk()]
 
 
@@ -262,7 +262,7 @@ class Answering(SynchronousTestCase):
 
 class Links(SynchronousTestCase):
     def test_a_link_is_a_draft(self) -> None:
-        """RFC 6068 §6."""
+        """The examples of RFC 6068 §6 become drafts."""
         draft = draft_of_link(
             "mailto:a@b.test,c%2Bd@e.test?cc=x@y.test&subject=caf%C3%A9+1&body=one%0D%0Atwo&to=z@z.test"
         )
@@ -333,7 +333,7 @@ class Overlooked(SynchronousTestCase):
 
 class Ready(SynchronousTestCase):
     def test_a_pipe_names_its_recipients(self) -> None:
-        """sendmail -t."""
+        """`sendmail -t` takes the recipients from the header."""
         composed = ready(
             b"To: a@x.test\nBcc: b@x.test,\n c@x.test\nSubject: hi\n\nhello\nBcc: stays", ALICE, NOW, from_header=True
         )

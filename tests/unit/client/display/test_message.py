@@ -1,4 +1,4 @@
-"""A message is read on a terminal and its files are saved, and nothing in it does anything else."""
+"""A message can be read on a terminal and its attachments saved, without any other effect."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Showing(SynchronousTestCase):
     def test_what_hides_or_reorders_text_is_taken_out(self) -> None:
         self.assertEqual(safe_text("a\u202egpj.exe\u200b\ufeff\x9b1m\x7f\r\nb\tc"), "agpj.exe\ufffd1m\u2421\nb\tc")
         self.assertEqual(safe_text("Z" + "\u0300" * 50), "Z" + "\u0300" * 4)
-        # Terminals do not agree on the width of joined pictures; letters of Persian keep their joiner.
+        # Terminals disagree on the width of joined emoji. Persian letters keep their joiner.
         self.assertEqual(safe_text("\U0001f468\u200d\U0001f469 \u0645\u200d"), "\U0001f468\U0001f469 \u0645\u200d")
         self.assertEqual(safe_line("a\r\nb\tc\u2028d"), "a  b c d")
         self.assertEqual(safe_text("\ud800"), "\ufffd")
@@ -67,7 +67,7 @@ class Showing(SynchronousTestCase):
         self.assertEqual(view(b"just text\r\n", html=True).body, "just text")
 
     def test_of_alternatives_without_plain_text_the_last_that_can_be_shown_is(self) -> None:
-        """RFC 2046 §5.1.4."""
+        """RFC 2046 §5.1.4: the last alternative that can be shown is shown."""
         parts = [(b"text/enriched", b"poor"), (b"text/html", b"<p>rich</p>"), (b"text/calendar", b"BEGIN")]
         body = b"".join(b"--b\r\nContent-Type: " + kind + b"\r\n\r\n" + text + b"\r\n" for kind, text in parts)
         head = b"From: x@y.org\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n"
@@ -182,6 +182,6 @@ class HTML(SynchronousTestCase):
         self.assertLessEqual(len(html_to_text("<blockquote>" * 400 + "deep").split("\n")[-1]), 30)
 
     def test_no_input_takes_long(self) -> None:
-        """Each is a megabyte of what makes careless parsers quadratic: they would take minutes here."""
+        """Each input is a megabyte that takes a quadratic parser minutes."""
         for piece in ("<a '", "<b>x", "<", "<!--", "<td>x", "<li>x", "<a href='http://a'>x</a>", "</p>", "<pre>\n"):
             html_to_text(piece * (1_000_000 // len(piece)))

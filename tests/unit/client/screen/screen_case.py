@@ -1,4 +1,4 @@
-"""A desk with mail on it, and the full screen driven by its pilot."""
+"""Base case of tests of the full screen: a mailbox with mail, and a driver of the program."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from emailsys.mail.address import parse
 from emailsys.mail.message.mailboxes import Mailbox
 
 NOW = datetime(2026, 3, 9, 12, 0, tzinfo=UTC)
-#: Seconds after which what was waited for is taken not to come.
+#: Seconds after which waiting for a condition fails.
 PATIENCE = 20.0
 BOB = Mailbox("Bob", parse("bob@example.org"))
 ALICE = Mailbox("Alice", parse("alice@example.org"))
@@ -33,24 +33,24 @@ T = TypeVar("T")
 
 
 F = TypeVar("F", bound=Callable[..., Any])
-#: The actions of the keys that some test shows.
+#: The actions of keys that tests cover.
 TRIED: set[str] = set()
 
 
 def tries(*actions: str) -> Callable[[F], F]:
-    """This test shows what these keys do."""
+    """Record that a test covers the keys of these actions."""
     TRIED.update(actions)
     return lambda function: function
 
 
 def account(name: str) -> Account:
-    """An account whose servers nobody asks."""
+    """Return an account whose servers are never contacted."""
     server = Server("localhost", 995, username=f"{name}@example.org", secret=SecretSource(SecretKind.PROMPT))
     return Account(name, parse(f"{name}@example.org"), name.capitalize(), server, replace(server, port=465))
 
 
-class PostalFake:
-    """A post office without a network: what is sent leaves the outbox, what waits is put into the Inbox."""
+class FakeNetwork:
+    """A network without servers: sent mail leaves the outbox, and waiting mail goes into the Inbox."""
 
     def __init__(self, mailbox: UserMailbox) -> None:
         self._mailbox = mailbox
@@ -58,11 +58,11 @@ class PostalFake:
         self.sent: list[str] = []
         self.problem: str | None = None
         self.closed = False
-        #: Set to hold what is being sent.
+        #: Blocks sending until it is set; None to send immediately.
         self.gate: asyncio.Event | None = None
 
     async def fetch(self, accounts: Sequence[Account], tell: Callable[[Progress], None]) -> Sequence[FetchResult]:
-        """What waits comes into the first account."""
+        """Put the waiting mail into the first account."""
         first, *others = accounts
         tell(Progress(first.name, Stage.FETCHING, 1, len(self.waiting), 10, 20))
         keys = self._mailbox.archive.add_many([Addition(one, Place(first.name, INBOX)) for one in self.waiting])
@@ -70,7 +70,7 @@ class PostalFake:
         return [FetchResult(first.name, tuple(keys), problem=self.problem), *(FetchResult(one.name) for one in others)]
 
     async def send(self, account: Account, key: str, tell: Callable[[SendProgress], None]) -> Sent:
-        """It is taken, once the gate is open."""
+        """Accept the message when the gate is open."""
         if self.gate is not None:
             await self.gate.wait()
         if self.problem is not None:
@@ -84,19 +84,19 @@ class PostalFake:
         return Sent(key, account.name, queued[key].recipients)
 
     async def flush(self, accounts: Sequence[Account]) -> Sequence[Sent]:
-        """All of it."""
+        """Send all messages."""
         by_name = {one.name: one for one in accounts}
         return [
             await self.send(by_name[one.account], one.key, lambda progress: None) for one in self._mailbox.outbox.list()
         ]
 
     async def close(self) -> None:
-        """The program is left."""
+        """Record that the program closed the network."""
         self.closed = True
 
 
 class ScreenCase(SynchronousTestCase):
-    """The accounts alice and work; alice's Inbox has Third (unread), Second (an attachment, HTML), First."""
+    """The accounts alice and work. Alice's Inbox has Third (unread), Second (attachment, HTML) and First."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
@@ -108,7 +108,7 @@ class ScreenCase(SynchronousTestCase):
         self.mailbox.accounts_file.put(account("work"))
         for name in ("alice", "work"):
             self.mailbox.archive.add_account(name)
-        self.network = PostalFake(self.mailbox)
+        self.network = FakeNetwork(self.mailbox)
         self.first = self.arrive("First", 3, Flag.SEEN)
         self.second = self.arrive("Second", 2, Flag.SEEN, html="<p>the <b>HTML</b> form</p>", attached=True)
         self.third = self.arrive("Third", 1)
@@ -125,7 +125,7 @@ class ScreenCase(SynchronousTestCase):
         return self.mailbox.archive.add(Addition(octets, Place("alice", INBOX), flags=flags))
 
     def drive(self, steps: Callable[[Driver], Awaitable[T]], hold: float = 0.0, size: tuple[int, int] = (110, 34)) -> T:
-        """Run the program, and the steps in it."""
+        """Start the program, and run the steps of a test in it."""
 
         async def run() -> T:
             app = MailApp(self.mailbox, lambda _: self.network, hold=hold)
@@ -137,16 +137,16 @@ class ScreenCase(SynchronousTestCase):
         return asyncio.run(run())
 
     def place(self, key: str) -> str:
-        """In which folder a message lies."""
+        """Return the folder of a message."""
         return self.mailbox.archive.get(key).place.folder
 
     def subjects(self, folder: str, name: str = "alice") -> list[str]:
-        """What lies in a folder, the newest first."""
+        """Return the subjects in a folder, the newest first."""
         return [one.subject for one in self.mailbox.archive.list(Place(name, folder))]
 
 
 class Driver:
-    """What a test does with the program."""
+    """The actions of a test on the program."""
 
     def __init__(self, case: ScreenCase, app: MailApp, pilot: Pilot[Any]) -> None:
         self.case = case
@@ -169,32 +169,32 @@ class Driver:
 
     @property
     def reader(self) -> Any:
-        """The pane that shows a message."""
+        """The pane of the open message."""
         return self.app.screen_stack[1].query_one("#reader")
 
     @property
     def read(self) -> str:
-        """The text of the message that is shown."""
+        """The text of the open message."""
         return str(self.reader.query_one("#text").visual)
 
     @property
     def said(self) -> str:
-        """The line at the bottom."""
+        """The text of the status line."""
         return str(self.app.screen_stack[1].query_one("#said", Label).visual)
 
     @property
     def current(self) -> Summary:
-        """The message under the cursor."""
+        """The current message."""
         found: Summary = self.messages.current
         return found
 
     async def press(self, *keys: str) -> None:
-        """Keys, one by one."""
+        """Press keys, one by one."""
         for key in keys:
             await self.pilot.press(key)
 
     async def type(self, text: str) -> None:
-        """Text into the field that has the focus."""
+        """Type text into the focused field."""
         focused = self.app.screen.focused
         if isinstance(focused, TextArea):
             focused.insert(text)
@@ -204,7 +204,7 @@ class Driver:
         await self.pilot.pause()
 
     async def compose(self, to: str = "", subject: str = "", body: str = "") -> None:
-        """A new message in its window, with what is given in its fields."""
+        """Open a new message, and fill in its fields."""
         await self.press("m")
         await self.until_screen("Composer")
         if to:
@@ -214,7 +214,7 @@ class Driver:
                 self.fill(field, text)
 
     def fill(self, field: str, text: str) -> None:
-        """Text instead of what stands in a field of the window on top."""
+        """Replace the text of a field on the current screen."""
         found = self.app.screen.query_one(field)
         if isinstance(found, TextArea):
             found.text = text
@@ -223,14 +223,16 @@ class Driver:
             found.value = text
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until something is so; threads and workers take their time."""
+        """Wait until a condition is true, while threads and workers run."""
         deadline = asyncio.get_running_loop().time() + PATIENCE
         while not condition():
             if asyncio.get_running_loop().time() > deadline:
-                self.case.fail(f"it does not come to that; said: {self.said!r}, screen: {self.app.screen}")
+                self.case.fail(
+                    f"the condition never became true; status line: {self.said!r}, screen: {self.app.screen}"
+                )
             await self.pilot.pause()
 
     async def until_screen(self, name: str) -> None:
-        """Wait for a window."""
+        """Wait until a screen is open."""
         await self.until(lambda: type(self.app.screen).__name__ == name)
         await self.pilot.pause()

@@ -1,4 +1,4 @@
-"""The full screen completes addresses: what is taken is whom the message goes to."""
+"""Completion of addresses in the full screen: the message goes to the suggestion that was accepted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.client.screen.screen_case import ALICE, NOW, Driver, ScreenCase,
 
 
 class CompletionTests(ScreenCase):
-    """Alice wrote to Börje Brown; Bob wrote to her, and so did one whose name would turn the line round."""
+    """Alice wrote to Börje Brown. Bob wrote to her, and so did a sender with a bidirectional override in the name."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -48,7 +48,7 @@ class CompletionTests(ScreenCase):
 
     @tries("take_offer")
     def test_whom_one_wrote_to_comes_before_who_wrote(self) -> None:
-        """bo, Tab: the message goes to the address that was completed, without typing it."""
+        """After "bo" and Tab, the message goes to the completed address."""
 
         async def steps(driver: Driver) -> list[str]:
             await driver.compose()
@@ -64,7 +64,7 @@ class CompletionTests(ScreenCase):
 
     @tries("offer_next", "offer_previous")
     def test_another_offer_is_chosen_and_a_second_address_follows(self) -> None:
-        """↓ ↓ ↑ Enter takes the second one; after its comma the next one is completed, by part of the host's name."""
+        """↓ ↓ ↑ Enter accepts the second suggestion. After its comma, part of a host name completes another one."""
 
         async def steps(driver: Driver) -> list[str]:
             await driver.compose()
@@ -84,7 +84,7 @@ class CompletionTests(ScreenCase):
         self.assertEqual(second, "borje@example.net")
 
     def test_a_name_with_a_comma_is_quoted_and_turns_no_line_round(self) -> None:
-        """The stranger's name loses what a terminal acts on; what is typed after the quoted comma is one address."""
+        """The name is quoted and loses its control characters. Text after the quoted comma is one address."""
 
         async def steps(driver: Driver) -> list[str]:
             await driver.compose()
@@ -98,7 +98,7 @@ class CompletionTests(ScreenCase):
         self.assertEqual(self.drive(steps), ["boris@example.com", "bob@example.org"])
 
     def test_esc_wants_none_and_tab_leads_on(self) -> None:
-        """Esc closes the offers, not the message; then Tab goes to Cc, and what was typed stays."""
+        """Esc closes the suggestions, not the message. Tab then goes to Cc, and the typed text stays."""
 
         async def steps(driver: Driver) -> None:
             await driver.compose()
@@ -118,7 +118,7 @@ class CompletionTests(ScreenCase):
         self.drive(steps)
 
     def test_a_whole_address_is_not_made_another_one(self) -> None:
-        """borje@example.ne is somebody else's: Tab leaves it, ↓ and Tab take the longer one."""
+        """Tab leaves the complete address borje@example.ne alone; ↓ and Tab accept the longer one."""
 
         async def steps(driver: Driver) -> None:
             await driver.compose()
@@ -135,7 +135,7 @@ class CompletionTests(ScreenCase):
         self.drive(steps)
 
     def test_without_an_index_one_types_by_hand(self) -> None:
-        """The store cannot be read: nobody is offered, nothing is said, the message can be written."""
+        """If the index cannot be read, there are no suggestions and no error, and the message can be written."""
 
         async def steps(driver: Driver) -> None:
             await driver.compose()

@@ -1,7 +1,7 @@
-"""The full screen as it looks, line by line, on the least terminal and on a large one.
+"""Pictures of the full screen, line by line, on the smallest supported terminal and on a large one.
 
-What is expected lies in `screens/`. Where the screen is meant to look otherwise, this draws them anew; read the
-difference before it is committed: `EMAILSYS_DRAW_SCREENS=1 trial tests.unit.client.screen.test_pictures`
+The expected pictures are in `screens/`. After an intended change, draw them again and read the diff before you commit:
+`EMAILSYS_DRAW_SCREENS=1 trial tests.unit.client.screen.test_pictures`
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from tests.unit.client.screen.screen_case import Driver, ScreenCase
 from tests.upstream import screen_update
 
 SCREENS: Final = Path(__file__).parent / "screens"
-# Set to draw instead of to compare.
+# Environment variable: draw the expected pictures before comparing.
 _DRAW: Final = "EMAILSYS_DRAW_SCREENS"
-# So many looks at a screen that is not as it should be.
+# Maximum number of comparisons, 0.05 seconds apart, until the screen must be as expected.
 _PATIENCE: Final = 60
 SIZES: Final = ((80, 24), (200, 60))
 
 
 def drawn(app: Any) -> str:
-    """What stands on the screen, without colours."""
+    """Return the text on the screen, without colours."""
     width, height = app.size
     console = Console(width=width, height=height, file=io.StringIO(), record=True, legacy_windows=False)
     console.print(screen_update(app))
@@ -36,7 +36,7 @@ def drawn(app: Any) -> str:
 
 
 class PictureTests(ScreenCase):
-    """Alice's Inbox as ScreenCase has it, in each size."""
+    """Alice's Inbox of ScreenCase, in each terminal size."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -49,6 +49,8 @@ class PictureTests(ScreenCase):
         width, height = driver.app.size
         path = SCREENS / f"{name}-{width}x{height}.txt"
         if os.environ.get(_DRAW):
+            # Wait until everything is drawn: the footer comes last.
+            await driver.pilot.pause(1.0)
             SCREENS.mkdir(exist_ok=True)
             path.write_text(drawn(driver.app), "utf-8")
         expected = path.read_text("utf-8")
@@ -60,7 +62,7 @@ class PictureTests(ScreenCase):
         self.assertEqual(found.split("\n"), expected.split("\n"), path.name)
 
     def test_the_list_and_a_message(self) -> None:
-        """A small screen shows the folders when they are asked for, a large one always."""
+        """A small screen shows the folder pane on request, a large one always."""
 
         async def steps(driver: Driver) -> None:
             await driver.until(lambda: len(driver.messages.summaries) == 3)
@@ -75,7 +77,7 @@ class PictureTests(ScreenCase):
             self.drive(steps, size=size)
 
     def test_windows(self) -> None:
-        """The help, the structure, two choices, a question, and which key is meant for all that are selected."""
+        """Help, structure, attachments, move, search, and the actions for the selection look as expected."""
 
         async def steps(driver: Driver) -> None:
             await driver.until(lambda: len(driver.messages.summaries) == 3)
@@ -101,7 +103,7 @@ class PictureTests(ScreenCase):
             self.drive(steps, size=size)
 
     def test_writing(self) -> None:
-        """An answer, with somebody offered for Cc."""
+        """A reply with a suggestion for Cc looks as expected."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("equals_sign", "r")

@@ -1,4 +1,4 @@
-"""The full screen, moving and reading: each key's effect is seen on disk or in what goes out."""
+"""The full screen, moving and reading: each key has its effect on disk or on the sent mail."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
 
 
 class MovingTests(ScreenCase):
-    """Which message is meant."""
+    """The keys that choose a message."""
 
     @tries("next", "previous", "first", "last")
     def test_mutts_keys_move_the_cursor_and_delete_takes_what_is_under_it(self) -> None:
-        """j and k, = and *: the message that d moves to Trash is the one that the cursor came to."""
+        """After j, k, = and *, d moves the message under the cursor to Trash."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("asterisk", "k", "d")
@@ -30,7 +30,7 @@ class MovingTests(ScreenCase):
 
     @tries("next_unread")
     def test_tab_goes_to_what_nobody_has_read(self) -> None:
-        """From the last message round to the unread first one."""
+        """From the last message, Tab goes to the unread first one."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("asterisk", "tab", "enter")
@@ -40,7 +40,7 @@ class MovingTests(ScreenCase):
         self.assertFalse(self.mailbox.archive.get(self.third).is_unread)
 
     def test_the_list_has_all_the_room_until_a_message_is_open(self) -> None:
-        """The lower pane comes with the message and goes with it; a search names no unread messages of a folder."""
+        """The reader pane opens and closes with the message. The title of a search has no unread count."""
 
         async def steps(driver: Driver) -> None:
             await driver.until(lambda: "1 unread" in str(driver.app.screen.query_one("#bar", Static).visual))
@@ -56,13 +56,13 @@ class MovingTests(ScreenCase):
             driver.app.screen.query_one(Input).value = "subject:first"
             await driver.press("enter")
             await driver.until(lambda: [one.subject for one in driver.messages.summaries] == ["First"])
-            self.assertEqual(str(driver.app.screen.query_one("#bar", Static).visual), "search: subject:first")
+            self.assertEqual(str(driver.app.screen.query_one("#bar", Static).visual), "Search: subject:first")
 
         self.drive(steps)
 
     @tries("open", "to_list")
     def test_opening_marks_as_read_on_disk(self) -> None:
-        """Enter shows the text; i goes back to the list."""
+        """Enter shows the text and marks it as read; i goes back to the list."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("enter")
@@ -76,7 +76,7 @@ class MovingTests(ScreenCase):
 
     @tries("page_down", "page_up")
     def test_space_reads_on_into_the_next_message(self) -> None:
-        """Page by page to the end of a message, then the next one; - goes back up."""
+        """Space scrolls to the end and opens the next message; - scrolls back."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("enter")
@@ -93,7 +93,7 @@ class MovingTests(ScreenCase):
 
     @tries("to_folders")
     def test_another_folder_is_chosen_with_the_keyboard(self) -> None:
-        """c, down to Archive, Enter: what d deletes then lay in Archive."""
+        """After c, the cursor keys and Enter, d deletes a message of Archive."""
         self.mailbox.archive.move([self.first], Place("alice", "Archive"))
 
         async def steps(driver: Driver) -> None:
@@ -106,7 +106,7 @@ class MovingTests(ScreenCase):
 
     @tries("next_pane")
     def test_f6_goes_round_the_panes(self) -> None:
-        """From the message to the folders; in the folders Enter opens the one under the cursor."""
+        """F6 goes from the message to the folders, where Enter opens a folder."""
         self.mailbox.archive.move([self.first], Place("alice", "Drafts"))
 
         async def steps(driver: Driver) -> None:
@@ -118,7 +118,7 @@ class MovingTests(ScreenCase):
         self.drive(steps)
 
     def test_a_folder_and_a_message_are_chosen_with_the_mouse(self) -> None:
-        """A click on a message opens it, a click on a folder lists it."""
+        """A click on a message opens it, and a click on a folder lists it."""
 
         async def steps(driver: Driver) -> None:
             await driver.pilot.click("#messages", offset=(10, 1))
@@ -130,7 +130,7 @@ class MovingTests(ScreenCase):
         self.assertFalse(self.mailbox.archive.get(self.third).is_unread)
 
     def test_a_long_folder_comes_page_by_page(self) -> None:
-        """The second page is read when the cursor comes near the end of the first."""
+        """The second page is loaded when the cursor comes near the end of the first."""
         for number in range(230):
             self.arrive(f"Number {number}", 5 + number, Flag.SEEN)
 
@@ -142,7 +142,7 @@ class MovingTests(ScreenCase):
         self.drive(steps)
 
     def test_a_narrow_screen_shows_the_folders_when_they_are_asked_for(self) -> None:
-        """On 60 columns the list has the whole width."""
+        """On 60 columns the list has the whole width until c is pressed."""
 
         async def steps(driver: Driver) -> None:
             folders = driver.app.screen.query_one("#folders")
@@ -154,11 +154,11 @@ class MovingTests(ScreenCase):
 
 
 class ReadingTests(ScreenCase):
-    """What is shown of a message."""
+    """The keys that show a message."""
 
     @tries("headers", "html")
     def test_headers_and_html_are_shown_and_hidden(self) -> None:
-        """h shows Message-ID, H the HTML form; each key again takes it back."""
+        """h shows Message-ID, and H shows the HTML part. A second press goes back."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("j", "enter")
@@ -175,7 +175,7 @@ class ReadingTests(ScreenCase):
 
     @tries("structure")
     def test_the_structure_names_every_part(self) -> None:
-        """V: types, sizes and what encoding costs."""
+        """V shows types, sizes and the overhead of the encoding."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("j", "V")
@@ -190,7 +190,7 @@ class ReadingTests(ScreenCase):
 
     @tries("attachments")
     def test_an_attachment_is_saved_where_the_person_says(self) -> None:
-        """v, Enter, a folder: the file has the octets that were sent."""
+        """v, Enter and a folder save a file with the octets that were sent."""
         target = self.folder / "saved"
 
         async def steps(driver: Driver) -> None:
@@ -200,14 +200,14 @@ class ReadingTests(ScreenCase):
             await driver.until_screen("InputDialog")
             driver.app.screen.query_one(Input).value = str(target)
             await driver.press("enter")
-            await driver.until(lambda: (target / "plan.txt").is_file() and "saved" in driver.said)
+            await driver.until(lambda: (target / "plan.txt").is_file() and "Saved" in driver.said)
 
         self.drive(steps)
         self.assertEqual((target / "plan.txt").read_bytes(), b"a plan")
 
     @tries("conversation")
     def test_a_conversation_is_listed_over_its_folders(self) -> None:
-        """C: the message and its answer in Sent; i leads back to the folder."""
+        """C lists the message and its answer in Sent; i goes back to the folder."""
         summary = self.mailbox.archive.get(self.third)
         key = self.mailbox.queue(self.mailbox.account("alice"), self.mailbox.reply(summary))
         self.mailbox.archive.move([key], Place("alice", "Sent"))
@@ -221,7 +221,7 @@ class ReadingTests(ScreenCase):
         self.drive(steps)
 
     def test_the_help_is_read_a_page_at_a_time_and_left(self) -> None:
-        """Space and -, as in a message; j and k by lines. On 80 columns and 24 lines all of it can be reached."""
+        """Space and - scroll by pages, j and k by lines. All of the help can be reached on 80 x 24."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("question_mark")
@@ -242,7 +242,7 @@ class ReadingTests(ScreenCase):
         self.drive(steps, size=(80, 24))
 
     def test_a_key_in_the_bottom_line_can_be_clicked(self) -> None:
-        """As the help says: a click on Write opens a new message."""
+        """A click on Write opens a new message, as the help says."""
 
         async def steps(driver: Driver) -> None:
             (key,) = [one for one in driver.app.screen.query("FooterKey") if "Write" in str(one.render())]
@@ -255,7 +255,7 @@ class ReadingTests(ScreenCase):
 
     @tries("search")
     def test_a_search_finds_and_what_is_found_can_be_handled(self) -> None:
-        """/ has:attachment, then a: the message is in Archive."""
+        """After the search has:attachment, a moves the message to Archive."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("slash")
@@ -279,7 +279,7 @@ class ReadingTests(ScreenCase):
         self.drive(steps)
 
     def test_nothing_a_stranger_wrote_is_taken_for_markup_or_reaches_the_terminal(self) -> None:
-        """Brackets stay brackets, an escape sequence becomes visible characters."""
+        """Brackets stay brackets, and an escape sequence becomes visible characters."""
         octets = (
             b"From: x@example.org\r\nSubject: [bold]not[/bold] \x1b[2J\r\nDate: Mon, 9 Mar 2026 12:30:00 +0000\r\n\r\n"
             b"[link=file:///etc/passwd]here[/link] \x1b]0;title\x07\r\n"

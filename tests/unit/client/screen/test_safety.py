@@ -1,4 +1,4 @@
-"""A stranger's message in the full screen: nothing of it does to the terminal what it says."""
+"""A hostile message in the full screen: none of its control characters reaches the terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from textual.widgets import Input, TextArea
 from emailsys.client.archive.values import DRAFTS, Addition, Flag, Place
 from tests.unit.client.screen.screen_case import Driver, ScreenCase
 
-# A window's title, a colour, a device control string, a reset; C1, backspace, an override, a tag character.
+# Window title, colour, device control string, reset, C1, backspace, bidirectional override, tag character.
 ATTACK = "\x1b]0;taken\x07\x1b[31mred\x9b31m\x1bPq\x9c\x08\x7f\x1bc\u202e\U000e0041"
 WORD = b"=?utf-8?b?" + b64encode(ATTACK.encode()) + b"?="
 RAW = ATTACK.encode()
@@ -30,12 +30,12 @@ MESSAGE = b"\r\n".join(
         b"--b--",
     ]
 )
-# What must not be among the characters of the screen.
+# Characters that must not be on the screen.
 ACTED_ON = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\U000e0041]")
 
 
 class SafetyTests(ScreenCase):
-    """Each screen is looked at as it is drawn."""
+    """Each screen is examined as it is drawn."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -45,18 +45,18 @@ class SafetyTests(ScreenCase):
         self.seen: list[str] = []
 
     async def look(self, driver: Driver) -> None:
-        """Take down what is on the screen."""
+        """Record the text on the screen."""
         await driver.pilot.pause(0.05)
         self.seen.append(driver.app.export_screenshot())
 
     def assert_nothing_was_done(self, screens: int) -> None:
         self.assertEqual(len(self.seen), screens)
         self.assertEqual([ACTED_ON.findall(one) for one in self.seen], [[]] * screens)
-        # The attack was on each of them, as text.
+        # Each screen showed the attack as text.
         self.assertEqual([one for one in self.seen if "taken" not in one], [])
 
     def test_reading_it_in_every_way_does_nothing_to_the_terminal(self) -> None:
-        """The list, the text, all headers, HTML, the structure, the attachments, the conversation, the move."""
+        """List, text, headers, HTML, structure, attachments, conversation and move show it safely."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("slash")
@@ -77,7 +77,7 @@ class SafetyTests(ScreenCase):
                 await driver.press("escape")
                 await driver.until_screen("MainScreen")
             await driver.press("C")
-            await driver.until(lambda: "conversation" in str(driver.app.screen.query_one("#bar").render()))
+            await driver.until(lambda: "Conversation" in str(driver.app.screen.query_one("#bar").render()))
             await self.look(driver)
             await driver.press("d")
             await driver.until(lambda: self.place(self.key) == "Trash")
@@ -86,7 +86,7 @@ class SafetyTests(ScreenCase):
         self.assert_nothing_was_done(8)
 
     def test_answering_it_or_writing_anew_from_it_does_nothing_either(self) -> None:
-        """r, g, f, e, and a draft that another program made: the fields show what is in them, as text."""
+        """After r, g, f and e, and in a foreign draft, the fields show control characters as text."""
 
         async def steps(driver: Driver) -> None:
             await driver.until(lambda: self.key in [one.key for one in driver.messages.summaries])
@@ -113,7 +113,7 @@ class SafetyTests(ScreenCase):
         self.assert_nothing_was_done(5)
 
     def test_what_is_pasted_does_nothing_to_the_terminal(self) -> None:
-        """Into a line and into the text."""
+        """Control characters pasted into a line or into the text are made visible."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("m")

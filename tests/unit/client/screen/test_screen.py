@@ -1,4 +1,4 @@
-"""The full screen, handling mail, and the program as a whole: each key's effect is seen on disk or in what goes out."""
+"""The full screen, message actions and the program: each key has its effect on disk or on the sent mail."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.unit.client.screen.screen_case import TRIED, Driver, ScreenCase, trie
 
 
 class HandlingTests(ScreenCase):
-    """What becomes of a message that stays."""
+    """The keys that move and mark messages."""
 
     @tries("delete", "undelete")
     def test_deleting_goes_to_trash_first(self) -> None:
-        """d moves, u brings back; d in Trash asks, then removes the file."""
+        """d moves to Trash, and u restores. In Trash, d asks and then removes the file."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("d")
@@ -42,7 +42,7 @@ class HandlingTests(ScreenCase):
         self.assertEqual(list((self.folder / "mail" / "alice" / "Trash").glob("*.eml")), [])
 
     def test_what_lies_in_trash_comes_back_by_the_same_key(self) -> None:
-        """u on a message in Trash."""
+        """u restores a message that is in Trash."""
         self.mailbox.delete([self.first])
 
         async def steps(driver: Driver) -> None:
@@ -55,13 +55,13 @@ class HandlingTests(ScreenCase):
 
     @tries("move")
     def test_a_message_is_moved_to_a_folder_that_is_chosen(self) -> None:
-        """s, the folder's line, Enter."""
+        """s, the line of the folder and Enter move the message."""
         self.mailbox.archive.add_folder(Place("alice", "Projects"))
 
         async def steps(driver: Driver) -> None:
             await driver.press("s")
             await driver.until_screen("ChoiceDialog")
-            # Drafts, Sent, Archive, Trash, Projects: neither where it lies nor the outbox.
+            # Drafts, Sent, Archive, Trash and Projects: neither its own folder nor the outbox.
             await driver.press("j", "j", "j", "j", "enter")
             await driver.until(lambda: self.place(self.third) == "Projects")
 
@@ -69,7 +69,7 @@ class HandlingTests(ScreenCase):
 
     @tries("archive")
     def test_one_key_archives(self) -> None:
-        """a: the file lies in the folder Archive."""
+        """a moves the file into the folder Archive."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("a")
@@ -80,7 +80,7 @@ class HandlingTests(ScreenCase):
 
     @tries("flag", "unread")
     def test_marks_are_set_and_cleared(self) -> None:
-        """F flags, F again takes it off; N marks what was read as unread."""
+        """F flags, and a second F unflags. N marks a read message as unread."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("j", "F")
@@ -95,7 +95,7 @@ class HandlingTests(ScreenCase):
 
     @tries("tag")
     def test_tags_are_added_and_taken_off(self) -> None:
-        """Y shows those that are there; what is taken out of the line goes, +word comes."""
+        """Y shows the tags. Deleting a word removes the tag, and +word adds one."""
         self.mailbox.archive.set_tags([self.third], ["old"])
 
         async def steps(driver: Driver) -> None:
@@ -109,7 +109,7 @@ class HandlingTests(ScreenCase):
         self.drive(steps)
 
     def test_deleting_in_the_outbox_makes_a_draft(self) -> None:
-        """d on what waits to be sent stops it."""
+        """d stops a message in the outbox and makes it a draft."""
         draft = self.mailbox.reply(self.mailbox.archive.get(self.third))
         self.mailbox.queue(self.mailbox.account("alice"), draft, hold=3600.0)
 
@@ -128,7 +128,7 @@ class ProgramTests(ScreenCase):
 
     @tries("fetch")
     def test_fetching_brings_mail_into_the_list(self) -> None:
-        """G: what waited is on disk and in the list; a failure is told with its reason."""
+        """After G, waiting mail is on disk and in the list. A failure is shown with its reason."""
         self.network.waiting = [self.octets("Fresh")]
         self.network.problem = "the other half did not come"
 
@@ -142,7 +142,7 @@ class ProgramTests(ScreenCase):
 
     @tries("theme")
     def test_the_theme_is_kept_for_next_time(self) -> None:
-        """F3: light now, and when the program is opened again."""
+        """F3 switches to the light theme, also for the next start."""
 
         async def steps(driver: Driver) -> str:
             before = driver.app.theme
@@ -159,7 +159,7 @@ class ProgramTests(ScreenCase):
 
     @tries("help")
     def test_the_help_names_every_key(self) -> None:
-        """? shows the table that the bindings are made of."""
+        """? shows the key table from which the bindings are made."""
 
         async def steps(driver: Driver) -> str:
             await driver.press("question_mark")
@@ -177,7 +177,7 @@ class ProgramTests(ScreenCase):
 
     @tries("quit")
     def test_q_goes_back_and_then_leaves(self) -> None:
-        """From a message to the list, from the list out; the servers hear goodbye."""
+        """q goes from a message to the list, and from the list out. The network is closed."""
 
         async def steps(driver: Driver) -> None:
             await driver.compose("dora@example.org", "x", "x")
@@ -194,7 +194,7 @@ class ProgramTests(ScreenCase):
         self.assertTrue(self.network.closed)
 
     def test_a_picture_of_the_screen_loads_nothing(self) -> None:
-        """The SVG shows the list and names no address of the web but its own namespace."""
+        """The SVG shows the list and has no web address except its own namespace."""
 
         async def steps(driver: Driver) -> str:
             await driver.press("j", "enter")
@@ -210,7 +210,7 @@ class ProgramTests(ScreenCase):
             self.assertIn(word, text)
 
     def test_without_an_account_it_says_how_to_add_one(self) -> None:
-        """The screen opens, and the line at the bottom tells the command."""
+        """The screen opens, and the status line shows the command."""
         for name in ("alice", "work"):
             self.mailbox.accounts_file.remove(name)
 
@@ -223,7 +223,7 @@ class ProgramTests(ScreenCase):
         asyncio.run(run())
 
     def test_every_key_of_the_help_is_tried(self) -> None:
-        """A key that is added to the table without a test fails here."""
+        """A key without a test fails here."""
         for name in ("address_fields", "reading", "selection_actions", "writing"):
             import_module(f"tests.unit.client.screen.test_{name}")
         self.assertEqual({key.action for _, keys in SECTIONS for key in keys} - TRIED, set())

@@ -1,4 +1,4 @@
-"""The full screen, several messages at once: what is selected, and that the next key is for all of it."""
+"""The full screen, selections: the next key applies to all selected messages."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
 
 
 class SelectingTests(ScreenCase):
-    """The Inbox has Third (unread), Second, First, the newest first."""
+    """The Inbox has Third (unread), Second and First, the newest first."""
 
     def marked(self, driver: Driver) -> list[str]:
-        """The subjects whose lines bear the star."""
+        """Return the subjects of the lines that have a star."""
         return [
             one.subject
             for one in driver.messages.summaries
@@ -28,7 +28,7 @@ class SelectingTests(ScreenCase):
 
     @tries("select", "for_all")
     def test_what_is_selected_is_deleted_together_and_comes_back_together(self) -> None:
-        """t, t: the cursor goes on by itself; ;d moves both files to Trash, u brings both back."""
+        """t selects and moves the cursor on. ;d moves both files to Trash, and u restores both."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("t", "t")
@@ -46,7 +46,7 @@ class SelectingTests(ScreenCase):
         self.assertEqual(self.subjects("Trash"), [])
 
     def test_selecting_again_takes_it_back(self) -> None:
-        """t on what is selected; without a selection ; says so and d is for the message under the cursor."""
+        """A second t unselects. Without a selection, ; says so, and d applies to the current message."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("t", "k")
@@ -54,7 +54,7 @@ class SelectingTests(ScreenCase):
             await driver.press("t")
             await driver.until(lambda: self.marked(driver) == [])
             await driver.press("semicolon")
-            await driver.until(lambda: "nothing is selected" in driver.said)
+            await driver.until(lambda: "No message is selected" in driver.said)
             await driver.press("d")
             await driver.until(lambda: self.place(self.second) == "Trash")
 
@@ -62,7 +62,7 @@ class SelectingTests(ScreenCase):
         self.assertEqual(self.subjects("Inbox"), ["Third", "First"])
 
     def test_the_selection_can_be_left_as_it_is(self) -> None:
-        """Esc after ; does nothing to anything."""
+        """Esc after ; changes nothing."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("t")
@@ -75,14 +75,14 @@ class SelectingTests(ScreenCase):
         self.assertEqual(len(self.subjects("Inbox")), 3)
 
     def test_who_types_ahead_means_all_too(self) -> None:
-        """;d in one go: the d is never taken for the message under the cursor alone."""
+        """In a fast ;d, d never applies to the current message alone."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("t", "t")
             await driver.until(lambda: len(self.marked(driver)) == 2)
             main: Any = driver.app.screen
             main.action_for_all()
-            # Nothing was awaited: whatever key is next goes there.
+            # No await until here, so the next key goes to the dialog.
             self.assertEqual(type(driver.app.screen).__name__, "SelectionDialog")
             await driver.press("d")
             await driver.until(lambda: self.subjects("Trash") == ["Third", "Second"])
@@ -92,7 +92,7 @@ class SelectingTests(ScreenCase):
 
     @tries("select_found", "unselect_found")
     def test_what_a_search_finds_is_selected_beyond_the_lines_that_are_loaded(self) -> None:
-        """T number, Ctrl-T subject:7, ;a: the files of 229 messages lie in Archive, two pages of them."""
+        """T number, Ctrl-T subject:7 and ;a move the files of 229 messages, two pages, to Archive."""
         for number in range(230):
             self.arrive(f"Number {number}", 5 + number, Flag.SEEN)
 
@@ -100,7 +100,7 @@ class SelectingTests(ScreenCase):
             await self.ask(driver, "T", "number")
             await driver.until(lambda: "230 selected" in str(driver.app.screen.query_one("#bar", Static).visual))
             await self.ask(driver, "ctrl+t", "subject:7")
-            await driver.until(lambda: driver.said == "1 message unselected")
+            await driver.until(lambda: driver.said == "1 message unselected.")
             await self.for_all(driver, "a")
             await driver.until(lambda: len(self.subjects("Inbox")) == 4)
             await driver.until(lambda: len(driver.messages.summaries) == 4)
@@ -117,7 +117,7 @@ class SelectingTests(ScreenCase):
         await driver.until_screen("MainScreen")
 
     def test_a_dot_selects_all_of_the_list_and_nothing_elsewhere(self) -> None:
-        """T . in the Inbox leaves the Archive alone; a search that makes no sense is told."""
+        """T . in the Inbox leaves Archive alone. An invalid search is reported."""
         self.mailbox.archive.move([self.first], Place("alice", "Archive"))
 
         async def steps(driver: Driver) -> None:
@@ -132,7 +132,7 @@ class SelectingTests(ScreenCase):
         self.assertEqual(self.place(self.first), "Archive")
 
     def test_flags_are_set_on_all_and_then_cleared_on_all(self) -> None:
-        """;F where one bears the flag already, ;F again; ;N marks what is not read as read."""
+        """;F flags all if one is unflagged, and a second ;F unflags all. ;N marks unread messages as read."""
         self.mailbox.archive.set_flags([self.second], Flag.FLAGGED)
 
         def flags(flag: Flag) -> list[bool]:
@@ -156,7 +156,7 @@ class SelectingTests(ScreenCase):
         self.drive(steps)
 
     def test_tags_that_all_have_are_shown_and_changed(self) -> None:
-        """;Y shows what they have in common; what only one bears stays."""
+        """;Y shows the common tags. A tag that only one message has stays."""
         self.mailbox.archive.set_tags([self.second, self.third], ["common"])
         self.mailbox.archive.set_tags([self.third], ["own"])
 
@@ -174,7 +174,7 @@ class SelectingTests(ScreenCase):
         self.drive(steps)
 
     def test_messages_of_two_folders_are_moved_and_each_goes_back_to_its_own(self) -> None:
-        """In what a search found: ;s into Projects, u back into Inbox and Archive."""
+        """After a search, ;s moves to Projects, and u back to Inbox and Archive."""
         self.mailbox.archive.move([self.first], Place("alice", "Archive"))
         self.mailbox.archive.add_folder(Place("alice", "Projects"))
 
@@ -196,7 +196,7 @@ class SelectingTests(ScreenCase):
         self.assertEqual([self.place(key) for key in (self.third, self.first)], ["Inbox", "Archive"])
 
     def test_several_are_passed_on_in_one_message(self) -> None:
-        """;f: each whole, as an attachment; all bear the mark when it went."""
+        """;f attaches each whole message, and marks all as forwarded after sending."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("t", "t")
@@ -215,7 +215,7 @@ class SelectingTests(ScreenCase):
         self.assertEqual(flags, [True, True])
 
     def test_each_list_keeps_its_own_selection(self) -> None:
-        """To Archive and back: the star is where it was, and ;t takes all stars off."""
+        """The star is still there after a visit to Archive, and ;t removes all stars."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("t")
@@ -231,7 +231,7 @@ class SelectingTests(ScreenCase):
         self.drive(steps)
 
     def test_what_waits_to_be_sent_is_stopped_together_and_not_moved(self) -> None:
-        """In the outbox ;a is refused, ;d makes drafts of both."""
+        """In the outbox, ;a is rejected, and ;d makes both messages drafts."""
         for key in (self.third, self.second):
             draft = self.mailbox.reply(self.mailbox.archive.get(key))
             self.mailbox.queue(self.mailbox.account("alice"), draft, hold=3600.0)
@@ -242,7 +242,7 @@ class SelectingTests(ScreenCase):
             await self.ask(driver, "T", ".")
             await driver.until(lambda: len(self.marked(driver)) == 2)
             await self.for_all(driver, "a")
-            await driver.until(lambda: "waiting to be sent" in driver.said)
+            await driver.until(lambda: "outbox cannot be moved" in driver.said)
             await self.for_all(driver, "d")
             await driver.until(lambda: len(self.subjects("Drafts")) == 2)
 
@@ -250,7 +250,7 @@ class SelectingTests(ScreenCase):
         self.assertEqual(self.subjects("Outbox"), [])
 
     def test_in_trash_all_come_back_or_go_for_good(self) -> None:
-        """;u brings two back; ;d asks once and removes two files."""
+        """;u restores two messages. ;d asks once and removes two files."""
         self.mailbox.delete([self.first, self.second, self.third])
 
         async def steps(driver: Driver) -> None:
@@ -271,7 +271,7 @@ class SelectingTests(ScreenCase):
         self.assertEqual(list((self.folder / "mail" / "alice" / "Trash").glob("*.eml")), [])
 
     def test_what_was_removed_by_another_program_is_not_waited_for(self) -> None:
-        """u after the deleted messages went for good elsewhere says so."""
+        """If another program deleted the messages for good, u says so."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("t", "t")
@@ -281,14 +281,14 @@ class SelectingTests(ScreenCase):
             self.mailbox.archive.delete([self.third])
             await driver.press("u")
             await driver.until(lambda: self.place(self.second) == "Inbox")
-            await driver.until(lambda: "in Inbox again" in driver.said)
+            await driver.until(lambda: "moved back to Inbox" in driver.said)
             await driver.press("u")
-            await driver.until(lambda: driver.said == "nothing was deleted or moved")
+            await driver.until(lambda: "nothing to undo" in driver.said)
 
         self.drive(steps)
 
     def test_in_a_conversation_only_its_own_messages_are_selected(self) -> None:
-        """C, T: the answer is found among the two that belong together; a dot takes both."""
+        """After C and T, the search applies to the two messages of the conversation; a dot selects both."""
         answer = self.mailbox.reply(self.mailbox.archive.get(self.third))
         key = self.mailbox.queue(self.mailbox.account("alice"), answer)
         self.mailbox.archive.move([key], Place("alice", "Sent"))

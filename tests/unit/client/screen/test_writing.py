@@ -1,4 +1,4 @@
-"""The full screen, writing: each key's effect is seen on disk or in what goes out."""
+"""The full screen, writing: each key has its effect on disk or on the sent mail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
 
 
 class WritingTests(ScreenCase):
-    """What goes out."""
+    """The keys that write and send messages."""
 
     async def _send(self, driver: Driver) -> None:
         await driver.press("ctrl+t")
@@ -27,7 +27,9 @@ class WritingTests(ScreenCase):
 
     @tries("compose", "send", "attach", "detach")
     def test_a_message_is_written_with_attachments_and_sent(self) -> None:
-        """m, recipient, subject, text, two files, one taken off again, Ctrl-T: Sent has it, Drafts nothing."""
+        """m, the fields, two attachments, one of them removed, and Ctrl-T: the message is in Sent, and no draft
+        remains.
+        """
         keep, drop = self.folder / "keep.txt", self.folder / "drop.txt"
         keep.write_bytes(b"kept")
         drop.write_bytes(b"dropped")
@@ -49,7 +51,7 @@ class WritingTests(ScreenCase):
             await driver.press("delete")
             await driver.until(lambda: attachments.option_count == 1)
             await self._send(driver)
-            await driver.until(lambda: self.network.sent and "cannot be stopped" in driver.said)
+            await driver.until(lambda: self.network.sent and "no longer be stopped" in driver.said)
 
         self.drive(steps)
         draft = self._outbox_actions()
@@ -60,7 +62,7 @@ class WritingTests(ScreenCase):
         self.assertEqual(self.subjects("Sent"), ["Files"])
 
     def test_whether_it_is_markdown_is_seen_without_colours(self) -> None:
-        """The box is empty, and has its cross when Space was pressed on it."""
+        """The checkbox is empty, and has an X after Space."""
 
         async def steps(driver: Driver) -> None:
             await driver.compose()
@@ -77,7 +79,7 @@ class WritingTests(ScreenCase):
 
     @tries("reply")
     def test_an_answer_goes_to_the_sender_in_the_same_conversation(self) -> None:
-        """r: quoted, Re:, In-Reply-To; the message that was answered bears the mark."""
+        """r writes a quoted "Re:" with In-Reply-To, and marks the original as answered."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("r")
@@ -95,7 +97,7 @@ class WritingTests(ScreenCase):
 
     @tries("reply_all")
     def test_an_answer_to_everybody_leaves_oneself_out(self) -> None:
-        """g: bob and carol, not alice."""
+        """g writes to Bob and Carol, but not to Alice."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("g")
@@ -110,7 +112,7 @@ class WritingTests(ScreenCase):
 
     @tries("forward")
     def test_a_message_is_passed_on_whole(self) -> None:
-        """f: an attachment of type message/rfc822 with the octets that came."""
+        """f attaches the message as message/rfc822 with the octets that were received."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("f")
@@ -126,7 +128,7 @@ class WritingTests(ScreenCase):
 
     @tries("edit")
     def test_a_message_is_written_anew_from_an_old_one(self) -> None:
-        """e: the same recipients, subject and attachment, as a draft of its own."""
+        """e opens a new draft with the same recipients, subject and attachment."""
 
         async def steps(driver: Driver) -> None:
             await driver.press("j", "e")
@@ -141,7 +143,7 @@ class WritingTests(ScreenCase):
 
     @tries("save", "close")
     def test_what_is_not_finished_is_kept_and_gone_on_with(self) -> None:
-        """Ctrl-S and Esc keep one draft, not two; Enter on it in Drafts goes on with it."""
+        """Ctrl-S and Esc save one draft, not two. In Drafts, Enter continues it."""
 
         async def steps(driver: Driver) -> None:
             await driver.compose(subject="Half")
@@ -163,7 +165,7 @@ class WritingTests(ScreenCase):
         self.drive(steps)
 
     def test_what_is_written_is_saved_without_being_asked(self) -> None:
-        """The interval's save: a crash after it loses nothing."""
+        """The automatic save keeps the text through a crash."""
 
         async def steps(driver: Driver) -> None:
             await driver.compose(body="do not lose this")
@@ -174,7 +176,7 @@ class WritingTests(ScreenCase):
 
     @tries("editor")
     def test_the_persons_own_editor_gets_the_text_and_gives_it_back(self) -> None:
-        """F4 runs $VISUAL on a file; fields and text come back changed, and the file is gone."""
+        """F4 runs $VISUAL on a file. The edited fields and text return, and the file is removed."""
         script = self.folder / "editor.py"
         script.write_text(
             "import sys, pathlib\n"
@@ -197,7 +199,7 @@ class WritingTests(ScreenCase):
 
     @tries("flush")
     def test_what_waits_in_the_outbox_is_sent(self) -> None:
-        """$ after a failure: the message goes, and is in Sent."""
+        """$ after a failure sends the message, which is then in Sent."""
         self.network.problem = "the server cannot be reached"
 
         async def steps(driver: Driver) -> None:
@@ -215,14 +217,14 @@ class WritingTests(ScreenCase):
 
     @tries("stop")
     def test_a_message_that_is_held_can_be_stopped(self) -> None:
-        """z: it is a draft again, and was never sent."""
+        """z makes the message a draft, and it is never sent."""
 
         async def steps(driver: Driver) -> None:
             self.network.gate = asyncio.Event()
             await driver.press("r")
             await driver.until_screen("Composer")
             await self._send(driver)
-            await driver.until(lambda: "z stops it" in driver.said)
+            await driver.until(lambda: "z to stop it" in driver.said)
             self.assertEqual([one.state for one in self.mailbox.outbox.list()], [State.HELD])
             await driver.press("z")
             await driver.until(lambda: self.subjects("Drafts") == ["Re: Third"])
@@ -234,7 +236,7 @@ class WritingTests(ScreenCase):
         self.assertEqual(self.subjects("Outbox"), [])
 
     def test_a_forgotten_attachment_is_asked_about(self) -> None:
-        """The text speaks of one: n goes back to writing, y sends it all the same."""
+        """If the text mentions a missing attachment, n goes back to writing, and y sends anyway."""
 
         async def steps(driver: Driver) -> None:
             await driver.compose("dora@example.org", "Report", "The report is attached.")
@@ -251,12 +253,12 @@ class WritingTests(ScreenCase):
         self.drive(steps)
 
     def test_what_is_no_address_is_named_and_nothing_is_sent(self) -> None:
-        """The window stays, with what was written."""
+        """The composer stays open with its text."""
 
         async def steps(driver: Driver) -> None:
             await driver.compose()
             await driver.press("ctrl+t")
-            await driver.until(lambda: any("To is empty" in one for one in driver.toasts))
+            await driver.until(lambda: any("has no recipient" in one for one in driver.toasts))
             await driver.type("dora at example")
             await driver.press("ctrl+t")
             await driver.until(lambda: any(one.startswith("To: ") for one in driver.toasts))
@@ -268,7 +270,7 @@ class WritingTests(ScreenCase):
         self.assertEqual(self.subjects("Outbox"), [])
 
     def test_another_account_writes_in_its_own_name(self) -> None:
-        """From is chosen among the person's accounts; the copy goes into that account's Sent."""
+        """From chooses an account, and the copy goes into its Sent."""
 
         async def steps(driver: Driver) -> None:
             await driver.compose("dora@example.org", "From work", "Hello.")

@@ -1,4 +1,4 @@
-"""The verbs of `emailsys mail` that write, those for accounts, and the session line by line."""
+"""Verbs of `emailsys mail` that write messages, verbs for accounts, and the mail shell."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ READY = (
 
 
 class WritingTests(Case):
-    """send, sendmail, reply, forward, draft, outbox, up to the outbox."""
+    """The verbs send, sendmail, reply, forward, draft and outbox, up to the outbox."""
 
     def queued(self, document: Any) -> Any:
-        """The draft, and the envelope, of what was put into the outbox."""
+        """Return the draft and the envelope of the message in the outbox."""
         one = self.mailbox.outbox.get(document["key"])
         return self.mailbox.open_draft(one.key), one.sender, set(one.recipients)
 
     def test_a_message_of_options_and_standard_input(self) -> None:
-        """Recipients from three options, a file, Markdown, another field."""
+        """Recipients from three options, an attachment, Markdown and another header field are in the message."""
         file = self.folder / "a.pdf"
         file.write_bytes(b"%PDF-1.4")
         document = self.json(
@@ -48,21 +48,21 @@ class WritingTests(Case):
         self.assertIn(b"X-Ticket: 7\r\n", self.mailbox.archive.octets(document["key"]))
 
     def test_from_chooses_the_account(self) -> None:
-        """--from with the address of another account sends by that one."""
+        """--from with the address of another account sends with that account."""
         document = self.json(
             "send", "d@example.org", "--from", "Me <work@example.org>", "-s", "x", "-m", "x", "--later"
         )
         self.assertEqual(self.mailbox.outbox.get(document["key"]).account, "work")
 
     def test_a_mailto_link_is_taken_apart(self) -> None:
-        """Its subject and text, and no attachment."""
+        """A mailto: link sets subject and text, but attaches no file."""
         document = self.json("send", "mailto:d@example.org?subject=Hi%20there&body=Yes&attach=/etc/passwd", "--later")
         draft, _, recipients = self.queued(document)
         self.assertEqual((recipients, draft.subject, draft.body.strip()), ({"d@example.org"}, "Hi there", "Yes"))
         self.assertEqual(draft.attachments, [])
 
     def test_sendmails_pipe(self) -> None:
-        """-t takes recipients from the header and Bcc out; a lone dot ends it unless -i or -oi is given."""
+        """-t takes recipients from the header and removes Bcc. Without -i or -oi, a single dot ends the message."""
         for words, more in ((("sendmail", "-t", "-oem"), False), (("sendmail", "-t", "-oi"), True),
                             (("send", "-t", "-i"), True)):  # fmt: skip
             document = self.json(*words, "-f", "work@example.org", "--later", typed=READY)
@@ -76,7 +76,7 @@ class WritingTests(Case):
         self.refused(Exit.USAGE, "sendmail", "-f", "not an address", "--later", "d@example.org", typed=READY)
 
     def test_a_finished_file_is_sent_as_it_is(self) -> None:
-        """--eml: to those who are named, else to those of its header."""
+        """--eml sends a message to the named recipients, or else to those of its header."""
         path = self.folder / "ready.eml"
         path.write_bytes(READY)
         _, _, recipients = self.queued(self.json("send", "--eml", str(path), "other@example.org", "--later"))
@@ -85,7 +85,9 @@ class WritingTests(Case):
         self.assertEqual(recipients, {"dora@example.org", "eve@example.org"})
 
     def test_answers_and_passing_on(self) -> None:
-        """Quoted, in the conversation; the original is marked; forward has the whole message."""
+        """A reply quotes the message in its conversation and marks it as answered. A forward attaches the whole
+        message.
+        """
         draft, _, recipients = self.queued(self.json("reply", self.first, "-m", "Thanks.", "--later"))
         self.assertEqual((draft.subject, recipients), ("Re: First", {"bob@example.org"}))
         self.assertTrue(draft.body.startswith("Thanks."))
@@ -94,10 +96,10 @@ class WritingTests(Case):
         draft, _, _ = self.queued(self.json("forward", self.second, "d@example.org", "-m", "See.", "--later"))
         self.assertEqual(draft.attachments[0].octets, self.mailbox.archive.octets(self.second))
         self.assertTrue(self.mailbox.archive.get(self.second).flags & Flag.FORWARDED)
-        self.assertIn("no terminal for an editor", self.refused(Exit.USAGE, "reply", self.first))
+        self.assertIn("no terminal for the editor", self.refused(Exit.USAGE, "reply", self.first))
 
     def test_drafts_are_kept_gone_on_with_and_sent(self) -> None:
-        """The editor is the person's own; what was sent is no draft any more."""
+        """A draft opens in the user's own editor. After it is sent, it is no longer a draft."""
         key = self.fine("send", "--draft", "d@example.org", "-s", "Half", "-m", "text").strip()
         self.assertEqual([one["key"] for one in self.json("draft", "list")], [key])
         script = self.folder / "editor.py"
@@ -113,7 +115,7 @@ class WritingTests(Case):
         self.refused(Exit.DATA, "draft", "send", self.first)
 
     def test_composing_in_an_editor_asks_what_to_do(self) -> None:
-        """q puts it into Trash, nothing is lost; s sends."""
+        """q moves the draft to Trash, so that nothing is lost; s sends it."""
         os.environ["VISUAL"] = "true"
         status, _, _ = self.run_it("compose", "d@example.org", "-s", "Never", typed="q\n")
         self.assertEqual((status, self.subjects("Trash")), (Exit.FAILED, ["Never"]))
@@ -121,7 +123,7 @@ class WritingTests(Case):
         self.assertEqual((self.subjects("Outbox"), self.subjects("Drafts")), (["Sent later"], []))
 
     def test_what_waits_can_be_stopped_and_is_told_so(self) -> None:
-        """outbox lists it, stop makes a draft of it; once more there is nothing to stop."""
+        """`outbox` lists the message, and `outbox stop` makes it a draft. A second stop fails."""
         key = self.json("send", "d@example.org", "-s", "Wait", "-m", "x", "--hold", "100", "--later")["key"]
         waiting = self.json("outbox", "list")
         self.assertEqual([(one["key"], one["state"]) for one in waiting], [(key, "held")])
@@ -130,14 +132,14 @@ class WritingTests(Case):
         self.assertEqual(self.json("outbox", "list"), [])
 
     def test_a_forgotten_attachment_is_told(self) -> None:
-        """In a script as a warning; at a terminal n keeps it as a draft."""
+        """A script gets a warning. On a terminal, the answer n saves a draft."""
         words = ("send", "d@example.org", "-s", "Report", "-m", "The report is attached.", "--later")
         self.assertIn("nothing is attached", self.run_it(*words)[2])
         self.assertEqual(self.run_it(*words, typed="n\n")[0], Exit.FAILED)
         self.assertEqual(self.subjects("Drafts"), ["Report"])
 
     def test_mistakes_are_named(self) -> None:
-        """Each with its status; nothing is put into the outbox."""
+        """Each mistake has its exit status, and nothing is put into the outbox."""
         for status, words in (
             (Exit.USAGE, ("send", "not an address", "-m", "x")),
             (Exit.USAGE, ("send", "d@example.org", "-m", "x", "--inline", "logo")),
@@ -151,10 +153,10 @@ class WritingTests(Case):
 
 
 class AccountTests(Case):
-    """account add (without a network), list, show, default, remove."""
+    """The verbs account add (without a network), list, show, default and remove."""
 
     def add(self, *words: str) -> tuple[int, str]:
-        """Run `account add` on a clock in place of a reactor: nothing is asked of a network."""
+        """Run `account add` on a clock in place of a reactor, without a network."""
 
         def at_once(work: Any) -> Any:
             ended: list[Any] = []
@@ -169,7 +171,7 @@ class AccountTests(Case):
             return execute(session, ["account", "add", *words]), err.getvalue()
 
     def test_an_account_is_written_without_its_password(self) -> None:
-        """Ports tell the kind of TLS; the command stands in the file, no secret does."""
+        """The port decides the kind of TLS. The file has the password command, but no secret."""
         status, said = self.add(
             "new@example.org", "--name", "new", "--pop3", "pop.example.org:110", "--smtp", "smtp.example.org",
             "--password-command", "echo secret", "--keep", "7", "--max-size", "2M", "--no-network",
@@ -184,7 +186,7 @@ class AccountTests(Case):
         self.assertIn("pop3.host = pop.example.org", self.fine("account", "show", "new"))
 
     def test_a_known_providers_settings_need_no_network(self) -> None:
-        """The address alone; a token command makes it XOAUTH2."""
+        """The address is enough. A token command selects XOAUTH2."""
         status, said = self.add("someone@gmail.com", "--token-command", "get-token", "--no-network")
         self.assertEqual(status, 0, said)
         shown = self.json("account", "show", "someone@gmail.com")
@@ -192,7 +194,7 @@ class AccountTests(Case):
         self.assertEqual(shown["smtp"]["auth"], "token")
 
     def test_an_account_that_only_sends(self) -> None:
-        """--pop3 none: it has no server to fetch from, and fetch says so."""
+        """With `--pop3 none`, fetch says that the account has no server to fetch from."""
         status, said = self.add(
             "out@example.org", "--pop3", "none", "--smtp", "host", "--password-command", "true", "--no-network"
         )
@@ -200,13 +202,13 @@ class AccountTests(Case):
         self.assertIsNone(self.json("account", "show", "out@example.org")["pop3"])
 
     def test_the_default_is_changed_and_named(self) -> None:
-        """account list says which one it is."""
+        """`account list` shows the default account."""
         self.fine("account", "default", "work")
         rows = {one["account"]: one["default"] for one in self.json("account", "list")}
         self.assertEqual(rows, {"alice": False, "work": True})
 
     def test_impossible_options_are_refused_before_anything_is_asked(self) -> None:
-        """Status 64 for ports, sizes, keeps and two sources of a password; 65 for a name that is taken."""
+        """Invalid ports, sizes, --keep and two password sources exit with 64; a name that is taken exits with 65."""
         base = ("account", "add", "n@example.org", "--password-command", "true", "--no-network")
         for words in (
             ("--pop3", "host:0", "--smtp", "host"),
@@ -219,7 +221,7 @@ class AccountTests(Case):
 
 
 class ShellTests(Case):
-    """The line by line session, without its editor."""
+    """The mail shell, without its line editor."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -234,7 +236,7 @@ class ShellTests(Case):
         return status, out.getvalue(), err.getvalue()
 
     def test_a_number_means_a_message_of_the_last_list(self) -> None:
-        """list, then show 1, flag 1-2; a number that is not there is told."""
+        """After `list`, `show 1` and `flag 1-2` work. An unknown number is an error."""
         _, out, _ = self.do("list")
         self.assertTrue(out.startswith("no\tflags"))
         numbered = list(self.inner.numbered or [])
@@ -246,13 +248,13 @@ class ShellTests(Case):
         self.assertEqual(self.do("show", "9")[0], Exit.NO_INPUT)
 
     def test_an_error_does_not_end_the_session(self) -> None:
-        """It is told, with its status, and the next verb works."""
+        """The error and its exit status are reported, and the next verb works."""
         self.assertEqual(self.do("frobnicate")[0], Exit.USAGE)
         self.assertEqual(self.do("search", "before:never")[0], Exit.USAGE)
         self.assertEqual(self.do("list")[0], 0)
 
     def test_another_folder_is_listed_from_then_on(self) -> None:
-        """cd Archive; one that is not there changes nothing."""
+        """`cd Archive` changes the folder; an unknown folder changes nothing."""
         self.fine("move", self.first, "--to", "Archive")
         self.assertEqual(change_folder(self.inner, "archive"), "alice/Archive")
         self.assertIn("First", self.do("list")[1])
