@@ -1,4 +1,4 @@
-"""The commands for the configuration: print an example, check a file, show what is in force."""
+"""The commands for the configuration: print an example, check a file, show the settings in force."""
 
 from __future__ import annotations
 
@@ -10,24 +10,32 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 import click
 
-from emailsys.cli.command_group import Verbs
+from emailsys.cli.command_group import Verbs, examples
 from emailsys.cli.options import Places, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.config.exit_status import Exit
 from emailsys.config.settings import Settings
 
+_EXAMPLES: Final = """
+emailsys config example > /etc/emailsys/emailsys.toml
+emailsys config check                  the configuration in force
+emailsys config check new.toml
+emailsys config show --json | jq .queue
+"""
 
-@click.group(cls=Verbs)
+
+@click.group(cls=Verbs, epilog=examples(_EXAMPLES))
 def config() -> None:
-    """Print an example configuration, check one, show what is in force."""
+    """Print an example configuration, check a file, show the settings in force."""
 
 
 @config.command("example")
 def example() -> None:
-    """Print a commented configuration with the defaults, to be kept as /etc/emailsys/emailsys.toml."""
+    """Print a commented configuration with all defaults. Save it as /etc/emailsys/emailsys.toml and edit it."""
     from emailsys.config.loader import example
 
     click.echo(example(), nl=False)
@@ -37,14 +45,14 @@ def example() -> None:
 @as_json
 @places
 def show(where: Places, as_json: bool) -> None:
-    """Print the settings in force, as TOML or JSON; on stderr, where they come from."""
+    """Print the settings in force, as TOML or JSON. Their origin goes to stderr."""
     from emailsys.cli.active_config import in_force
     from emailsys.config.toml_text import render
 
-    where, whose = in_force(where)
+    where, origin = in_force(where)
     settings = where.settings()
     where.announce(settings.store.url)
-    click.echo(f"emailsys: from {whose}", err=True)
+    click.echo(f"emailsys: from {origin}", err=True)
     text = render(settings)
     if as_json:
         print_json(tomllib.loads(text))
@@ -57,11 +65,12 @@ def show(where: Places, as_json: bool) -> None:
 @as_json
 @places
 def check(where: Places, file: Path | None, as_json: bool) -> int:
-    """Check FILE, or the configuration in force, with its certificates, addresses, user and state folder.
+    """Check FILE, or the configuration in force, including its certificates, addresses, user and state folder.
 
-    Where the daemon runs, the routes that its store keeps are looked at, too.
+    If the daemon runs, the command also checks the routes in its store.
 
-    Each error names the file, the key, what was found and what is allowed. The status is 78 where there are any.
+    Each error names the file, the key, the value that was found and what is allowed. With errors, the exit status is
+    78; warnings do not change it.
     """
     from emailsys.cli.active_config import in_force
     from emailsys.config.loader import ConfigError
@@ -73,7 +82,7 @@ def check(where: Places, file: Path | None, as_json: bool) -> int:
     try:
         settings = where.settings()
     except ConfigError as error:
-        # Each of them names the file already.
+        # Each problem names the file already.
         problems, warnings = error.problems, []
     else:
         where.announce(settings.store.url)
@@ -90,7 +99,7 @@ def check(where: Places, file: Path | None, as_json: bool) -> int:
 
 
 def problems_of(settings: Settings) -> Iterator[str]:
-    """What keeps these settings from working on this machine."""
+    """Yield what prevents these settings from working on this machine."""
     from emailsys.net.tls.client import client_context
     from emailsys.net.tls.context import TLSConfigError
     from emailsys.net.tls.files import read_pair
@@ -130,38 +139,38 @@ def problems_of(settings: Settings) -> Iterator[str]:
 
 
 def _missing(settings: Settings) -> Iterator[str]:
-    """Programs and folders that are not there."""
+    """Yield packages and folders that are missing."""
     if settings.monitoring.metrics_listen and find_spec("prometheus_client") is None:
-        yield "monitoring.metrics_listen: needs prometheus-client: pip install prometheus-client"
+        yield "monitoring.metrics_listen: requires prometheus-client; install it: pip install prometheus-client"
     if settings.store.url is not None and settings.store.url.startswith("postgresql") and find_spec("psycopg") is None:
-        yield "store.url: PostgreSQL needs psycopg: pip install 'psycopg[binary]'"
+        yield "store.url: PostgreSQL requires psycopg; install it: pip install 'psycopg[binary]'"
     log = settings.monitoring.mail_log
     if log is not None and not log.parent.is_dir():
-        yield f'monitoring.mail_log: found "{log}"; allowed: a file in a folder that is there'
+        yield f'monitoring.mail_log: found "{log}"; allowed: a file in an existing folder'
 
 
 def warnings_of(settings: Settings, from_file: bool) -> Iterator[str]:
-    """What works, but is seldom meant."""
+    """Yield settings that work but are probably a mistake."""
     from emailsys.config.consistency import oddities
     from emailsys.supervisor import expand, listens_of
 
     if not from_file:
         return
     if "." not in settings.hostname:
-        yield f"hostname: {settings.hostname!r} is no full name; other servers want one such as mail.example.org"
+        yield f"hostname: {settings.hostname!r} is not a full host name, such as mail.example.org"
     ports = [port for _, listen in listens_of(settings) for _, port in expand(listen.addresses, False)]
     if not ports:
-        yield "listen: no service listens anywhere"
+        yield "listen: no service has an address; the daemon receives nothing"
     elif settings.user is None and min(ports) < 1024:
-        yield "user: none; ports below 1024 need root to start, and the daemon would then keep running as root"
+        yield "user: not set; ports below 1024 require root, and without a user the daemon keeps running as root"
     if not settings.tls.certificates:
-        yield "tls.certificates: none; the development CA is used, which no other machine trusts"
+        yield "tls.certificates: none; the daemon uses its development CA, which no other machine trusts"
     yield from _of_certificates(settings)
     yield from oddities(settings.queue, settings.routing, settings.outbound)
 
 
 def _of_certificates(settings: Settings) -> Iterator[str]:
-    """Certificates that are right in themselves, but not for this host or for its user."""
+    """Yield certificates that are valid, but not for this host name or not readable by the user of the daemon."""
     from emailsys.net.tls.context import TLSConfigError
     from emailsys.net.tls.files import read_pair
     from emailsys.supervisor import StartupError, find_identity, may_read
@@ -170,24 +179,24 @@ def _of_certificates(settings: Settings) -> Iterator[str]:
         pairs = [read_pair(files, datetime.now(UTC)) for files in settings.tls.certificates]
         identity = find_identity(settings.user, settings.group)
     except (TLSConfigError, StartupError):
-        # They are told as problems.
+        # `problems_of` reports these.
         return
     if pairs and not any(pair.covers(settings.hostname.lower()) for pair in pairs):
         yield f"tls.certificates: none is for {settings.hostname} (hostname); clients that check the name refuse it"
     for number, files in enumerate(settings.tls.certificates, start=1):
         here = f"tls.certificates[{number}]"
         if files.key.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-            yield f"{here}.key: {files.key} is open to every user of this machine: chmod o= it"
+            yield f"{here}.key: {files.key} is open to every user of this machine; close it: chmod o= {files.key}"
         if identity is None or os.geteuid() != 0:
             continue
         for path in (files.chain, files.key):
             if not may_read(identity, path):
-                yield f"{here}: {identity.name} cannot read {path}; renewed certificates will not be served"
+                yield f"{here}: {identity.name} cannot read {path}; the daemon will not serve renewed certificates"
 
 
 def warnings_of_store(where: Places, settings: Settings) -> Iterator[str]:
-    """What is wrong with the store, and the same of the routes that the running daemon's store keeps: each that never
-    counts, or is seldom meant."""
+    """Yield the problem of the store, and routes in the running daemon's store that are never used or probably a
+    mistake."""
     from emailsys.cli.commands.route import settings_of
     from emailsys.config.consistency import odd_route
     from emailsys.ops.control import ControlFailed, NoDaemon, ask
@@ -195,19 +204,19 @@ def warnings_of_store(where: Places, settings: Settings) -> Iterator[str]:
     from emailsys.store.check import find_problem
 
     try:
-        trouble = ask(where.folder, Status()).get("result", {}).get("store", {}).get("problem")
+        problem = ask(where.folder, Status()).get("result", {}).get("store", {}).get("problem")
         rows = ask(where.folder, RouteList()).get("result", [])
     except NoDaemon:
-        trouble, rows = find_problem(settings.store, settings.state), []
+        problem, rows = find_problem(settings.store, settings.state), []
     except ControlFailed:
         return
-    if trouble is not None:
-        yield trouble
+    if problem is not None:
+        yield problem
     first = {(route.recipient_domain, route.sender_domain) for route in settings.routing.routes}
     for row in rows:
-        here = f"route from {row['from'] or 'anybody'} to {row['to'] or 'all others'}"
+        here = f"route from {row['from'] or 'any domain'} to {row['to'] or 'any domain'}"
         if (row["to"] or "", row["from"] or "") in first:
-            yield f"{here}: never used, the configuration has one for the same domains"
+            yield f"{here}: never used; the configuration has a route for the same domains"
         yield from odd_route(here, settings_of(row))
 
 

@@ -167,7 +167,7 @@ def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path,
             "mail-fetch",
             "fetch bob's mail; then `emailsys mail` shows it on a full screen",
             f"{emailsys} mail fetch {BOB}",
-            r"[0-9]+ messages?",
+            r"[0-9]+ (?:new )?messages?",
         ),
         Line("queue", "what waits in the queue, and why", f"{emailsys} queue list {state}", re.escape(CAROL)),
         Line(

@@ -60,16 +60,16 @@ class Queue(Reading):
 
     def test_an_interval_that_would_have_to_shrink_is_refused(self) -> None:
         said = self.problems('[queue]\nmax_retry = "1m"\nfirst_pause = "1h"\n')
-        self.assertIn('queue.max_retry: found "1m"; allowed: a duration from queue.first_retry ("5m") on', said)
-        self.assertIn('queue.max_pause: found "15m"; allowed: a duration from queue.first_pause ("1h") on', said)
+        self.assertIn('queue.max_retry: found "1m"; allowed: a duration of at least queue.first_retry ("5m")', said)
+        self.assertIn('queue.max_pause: found "15m"; allowed: a duration of at least queue.first_pause ("1h")', said)
 
     def test_a_schedule_that_is_seldom_meant_is_told(self) -> None:
         settings = self.read('[queue]\ngive_up_after = "1m"\nretry_growth = 1\nmax_deliveries = 5\n')
         told = list(oddities(settings.queue, settings.routing, settings.outbound))
         for words in (
-            'queue.warn_after: "4h" is not before give_up_after, "1m": nobody is told of a delay',
-            'queue.give_up_after: "1m"; RFC 5321 asks for 4 to 5 days',
-            'queue.first_retry: "5m" is not before give_up_after, "1m"',
+            'queue.warn_after: "4h" is not less than give_up_after, "1m"; senders get no warning of a delay',
+            'queue.give_up_after: "1m"; RFC 5321 recommends 4 to 5 days',
+            'queue.first_retry: "5m" is not less than give_up_after, "1m"',
             "queue.retry_growth: 1; the intervals do not grow",
             "queue.max_per_next_hop: 20 is above max_deliveries, 5",
         ):
@@ -147,7 +147,7 @@ class Routing(Reading):
         with self.assertRaises(ConfigError) as caught:
             self.read(text, folder)
         said = str(caught.exception)
-        self.assertIn('routing.routes[1].tls: found "none"; allowed: another policy where implicit_tls is true', said)
+        self.assertIn('routing.routes[1].tls: found "none"; allowed: another policy if implicit_tls is true', said)
         self.assertIn("routing.routes[2]: found the same domains as routing.routes[1]; allowed: one route", said)
         self.assertIn("routing.routes[2].password_file: found ", said)
 
@@ -161,13 +161,13 @@ class Routing(Reading):
         settings = self.read(networks + routes + others, self.folder())
         told = list(oddities(settings.queue, settings.routing, settings.outbound))
         for words in (
-            "routing.trusted_networks: 0.0.0.0/0; all of its hosts may send to anybody",
-            'routing.routes[1].tls: "opportunistic"; the password may go over the network in the clear',
-            'routing.routes[1].certificate_name: it is looked at only with tls = "verified"',
-            "routing.routes[1].implicit_tls: false; hosts await TLS from the first octet on port 465",
+            "routing.trusted_networks: 0.0.0.0/0; all its hosts may send to any address",
+            'routing.routes[1].tls: "opportunistic"; the password may cross the network without encryption',
+            'routing.routes[1].certificate_name: it has no effect without tls = "verified"',
+            "routing.routes[1].implicit_tls: false; hosts expect TLS from the first octet on port 465",
             "routing.routes[1].password_file: ",
-            'outbound.source_ipv6: never used with address_order = "ipv4-only"',
-            'outbound.timeouts: RFC 5321 asks for more in final ("1m")',
+            'outbound.source_ipv6: has no effect with address_order = "ipv4-only"',
+            'outbound.timeouts: RFC 5321 requires more in final ("1m")',
         ):
             self.assertTrue(any(line.startswith(words) for line in told), (words, told))
         self.assertEqual(len(told), 7, told)

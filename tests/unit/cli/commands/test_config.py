@@ -41,11 +41,11 @@ class ConfigTests(CLICase):
         os.environ["EMAILSYS_CONFIG"] = path
         status, out, err = self.run_it("config", "check")
         self.assertEqual((status, out), (0, f"{path}: ok\n"))
-        for warning in ("hostname: 'mx' is no full name", "user: none", "tls.certificates: none"):
+        for warning in ("hostname: 'mx' is not a full host name", "user: not set", "tls.certificates: none"):
             self.assertIn(f"{path}: warning: {warning}", err)
         self.assertFalse(self.state.exists())
         nothing = self.write("[listen]\nsmtp = []\nsubmission = []\nsubmissions = []\npop3 = []\npop3s = []\n")
-        self.assertIn("no service listens anywhere", self.run_it("config", "check", nothing)[2])
+        self.assertIn("no service has an address", self.run_it("config", "check", nothing)[2])
 
     def test_all_that_is_wrong_is_told_with_file_and_key(self) -> None:
         """Certificates, user, addresses and state folder too; nothing is made."""
@@ -75,7 +75,9 @@ class ConfigTests(CLICase):
         self.assertNotIn("tls.certificates", right)
         if os.geteuid() == 0:
             right = self.run_it("config", "check", self.write(f'user = "nobody"\n{text}'))[2]
-            self.assertIn(f"tls.certificates[1]: nobody cannot read {key}; renewed certificates", right)
+            self.assertIn(
+                f"tls.certificates[1]: nobody cannot read {key}; the daemon will not serve renewed certificates", right
+            )
 
     def test_what_outbound_mail_needs_of_the_machine_is_looked_at(self) -> None:
         """Addresses, authorities, the folder of the log."""
@@ -90,7 +92,7 @@ class ConfigTests(CLICase):
             'outbound.source_ipv4: found "192.0.2.1"; this machine cannot listen there',
             f"outbound.ca_file: {authorities}: holds no certificate of an authority",
             "monitoring.mail_log: found ",
-            'warning: queue.warn_after: "144h" is not before give_up_after',
+            'warning: queue.warn_after: "144h" is not less than give_up_after',
         ):
             self.assertTrue(any(line.startswith(f"{path}: {expected}") for line in lines), (expected, lines))
 
@@ -105,7 +107,7 @@ class ConfigTests(CLICase):
         path = self.write('hostname = "mx"\n[listen]\nsmtp = ["127.0.0.1:2525"]\n')
         told = json.loads(self.fine("config", "check", path, "--json"))
         self.assertEqual((told["ok"], told["problems"]), (True, []))
-        self.assertIn(f"{path}: warning: hostname: 'mx' is no full name", told["warnings"][0])
+        self.assertIn(f"{path}: warning: hostname: 'mx' is not a full host name", told["warnings"][0])
 
     def test_the_routes_of_the_store_are_looked_at_where_the_daemon_runs(self) -> None:
         """They come after those of the file, and may be as odd."""
@@ -126,10 +128,10 @@ class ConfigTests(CLICase):
         self.assertEqual(
             [line.partition(";")[0] for line in found],
             [
-                "route from anybody to all others: never used, the configuration has one for the same domains",
-                'route from anybody to all others.tls: "opportunistic"',
-                "route from anybody to all others.implicit_tls: false",
-                'route from anybody to b.example.certificate_name: it is looked at only with tls = "verified"',
+                "route from any domain to any domain: never used",
+                'route from any domain to any domain.tls: "opportunistic"',
+                "route from any domain to any domain.implicit_tls: false",
+                'route from any domain to b.example.certificate_name: it has no effect without tls = "verified"',
             ],
         )
 
@@ -142,7 +144,7 @@ class ConfigTests(CLICase):
         )
         for mode, warned in ((0o604, True), (0o600, False)):
             secret.chmod(mode)
-            self.assertEqual("can be read by others; chmod 600" in self.run_it("config", "check", path)[2], warned)
+            self.assertEqual("is readable by other users; chmod 600" in self.run_it("config", "check", path)[2], warned)
         for nothing in ("", "\n", "two\nlines\n"):
             secret.write_text(nothing)
             self.assertIn("holds a password on one line", self.refused(Exit.CONFIG, "config", "check", path))
