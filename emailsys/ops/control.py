@@ -1,4 +1,4 @@
-"""The control socket of the state folder: a line of JSON asks, a line of JSON answers."""
+"""Control socket in the state folder: one line of JSON for each request and each answer."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from emailsys.ops.requests import Request
 from emailsys.telemetry import Telemetry
 
 SOCKET_NAME: Final = "control.sock"
-# Octets of a request or an answer: a list of 100,000 users is about 10 MiB.
+# Octets. A list of 100,000 users is about 10 MiB.
 MAX_REQUEST_OCTETS: Final = 64 * 1024
 MAX_ANSWER_OCTETS: Final = 256 * 1024 * 1024
-# Seconds the command line waits for an answer; `user remove --purge` of a large maildrop takes the longest.
+# Seconds that a command waits for an answer; `user remove --purge` of a large maildrop takes the longest.
 ANSWER_TIMEOUT: Final = 120.0
-# Seconds without accepting after accept() has failed.
+# Seconds until the next accept() after one has failed.
 ACCEPT_AGAIN_AFTER: Final = 1.0
-# sun_path of sockaddr_un holds 108 octets on Linux, 104 on BSD and macOS, the final NUL counted.
+# sun_path of sockaddr_un holds 108 octets on Linux, 104 on BSD and macOS, including the final NUL.
 _MAX_PATH_OCTETS: Final = 103
 _PEER_CREDENTIALS: Final = struct.Struct("3i")
 
 
 class Answering(Protocol):
-    """Carries requests out, as `emailsys.ops.commands.Commands` does."""
+    """An object that carries out requests, such as `emailsys.ops.commands.Commands`."""
 
     async def answer(self, request: object) -> Answer:
-        """The answer to a request; nothing is raised."""
+        """Return the answer to a request. Never raises."""
 
 
 @contextmanager
 def _short_path(path: Path) -> Iterator[str]:
-    """A socket's name that fits into sockaddr_un: one by a link in the temporary folder where the path is too long."""
+    """Yield a path that fits into sockaddr_un. If the path is too long, it leads through a temporary symbolic link."""
     if len(os.fsencode(path)) <= _MAX_PATH_OCTETS:
         yield str(path)
         return
@@ -62,9 +62,9 @@ def _short_path(path: Path) -> Iterator[str]:
 
 
 def bind_control(folder: Path) -> socket.socket:
-    """The listening socket, mode 0600, for one who holds the lock of the state folder: a socket left there is removed.
+    """Return the listening socket, mode 0600. The caller holds the lock of the state folder; an old socket is removed.
 
-    @raise OSError: it cannot be made.
+    @raise OSError: the socket cannot be created.
     """
     path = folder / SOCKET_NAME
     with suppress(FileNotFoundError):
@@ -72,7 +72,7 @@ def bind_control(folder: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.setblocking(False)
-        # The mode comes from the umask, so that the socket is never open to others, not even before a chmod.
+        # The umask sets the mode: with a chmod, the socket would be open to others for a moment.
         before = os.umask(0o177)
         try:
             with _short_path(path) as name:
@@ -87,7 +87,7 @@ def bind_control(folder: Path) -> socket.socket:
 
 
 def peer_uid(connection: socket.socket) -> int | None:
-    """The user at the other end, None where the system does not tell (it is then the socket's mode that protects)."""
+    """Return the user at the other end, None if the system does not tell; then the mode of the socket protects it."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return None
@@ -96,7 +96,7 @@ def peer_uid(connection: socket.socket) -> int | None:
 
 
 class ControlProtocol(LineOnlyReceiver):
-    """One connection of a command: requests are answered in the order they came."""
+    """A connection to the control socket. Requests are answered in the order in which they arrive."""
 
     delimiter = b"\n"
     MAX_LENGTH = MAX_REQUEST_OCTETS
@@ -143,7 +143,7 @@ class ControlProtocol(LineOnlyReceiver):
 
     def _surprise(self, failure: Failure) -> None:
         self._telemetry.surprise("control", failure)
-        self._refuse("an unexpected error; the daemon's log has it")
+        self._refuse("unexpected exception; see the daemon's log")
 
     def _refuse(self, message: str) -> None:
         self._refused = True
@@ -158,7 +158,7 @@ class ControlProtocol(LineOnlyReceiver):
 
 
 def _parsed(line: bytes) -> object:
-    """The request of a line; what is no JSON is given on as its text, which no command takes."""
+    """Return the JSON value of a line. Invalid JSON is returned as text, which is not a valid request."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
@@ -166,9 +166,9 @@ def _parsed(line: bytes) -> object:
 
 
 class ControlFactory(protocol.ServerFactory):
-    """Connections to the control socket.
+    """Makes the connections to the control socket.
 
-    @param allowed: the users who may command the daemon, beside the one it runs as and root.
+    @param allowed: users who may command the daemon, besides root and the user it runs as.
     """
 
     noisy = False
@@ -189,8 +189,8 @@ class ControlFactory(protocol.ServerFactory):
 class ControlListener:
     """Accepts connections on the control socket.
 
-    Not Twisted's port for Unix sockets: that one makes the socket writable for everybody, under the name it was bound
-    by, which for a long path is gone by then.
+    Twisted's port for Unix sockets cannot be used: it makes the socket writable for everybody, by the name it was bound
+    to, and for a long path that name no longer exists.
     """
 
     def __init__(self, listener: socket.socket, factory: ControlFactory, reactor: Any) -> None:
@@ -199,12 +199,12 @@ class ControlListener:
         self._reactor = reactor
 
     def start(self) -> None:
-        """Accept from now on."""
+        """Start to accept connections."""
         self._factory.doStart()
         self._reactor.addReader(self)
 
     def stop(self) -> None:
-        """Accept no more; connections go on. Does nothing the second time."""
+        """Stop accepting; open connections continue. A second call does nothing."""
         if self._listener.fileno() >= 0:
             self._reactor.removeReader(self)
             self._listener.close()
@@ -217,7 +217,7 @@ class ControlListener:
         try:
             connection, _ = self._listener.accept()
         except BlockingIOError:
-            # The peer has gone again.
+            # The peer has closed the connection already.
             return
         except OSError:
             self._rest()
@@ -225,14 +225,14 @@ class ControlListener:
         with connection:
             connection.setblocking(False)
             try:
-                # The transport has a descriptor of its own, a copy.
+                # The transport duplicates the descriptor.
                 self._reactor.adoptStreamConnection(connection.fileno(), socket.AF_UNIX, self._factory)
             except OSError:
-                # The reactor would take the exception for the end of this socket, and of all commands with it.
+                # On an exception, the reactor would drop this socket, and no command could be sent any more.
                 self._rest()
 
     def _rest(self) -> None:
-        """No descriptor is left, most likely. The socket stays ready to accept, and the reactor would spin."""
+        """Pause after a failed accept(), usually for lack of descriptors: the reactor would call again at once."""
         self._reactor.removeReader(self)
         self._reactor.callLater(ACCEPT_AGAIN_AFTER, self._again)
 
@@ -248,19 +248,19 @@ class ControlListener:
 
 
 class NoDaemon(Exception):
-    """Nobody listens on the control socket."""
+    """No process listens on the control socket."""
 
 
 class ControlFailed(Exception):
-    """The daemon is there, but the conversation with it broke; the message says how."""
+    """The daemon runs, but the request failed on the socket. The message says how."""
 
 
 def ask(folder: Path, request: Request, timeout: float = ANSWER_TIMEOUT) -> Answer:
-    """Ask the daemon of a state folder, blocking; the answer is that of `Commands.answer`.
+    """Send a request to the daemon of a state folder and return the answer of `Commands.answer`. Blocks.
 
     @param timeout: seconds to wait for the answer.
-    @raise NoDaemon: none runs there.
-    @raise ControlFailed: it may not be asked, or the conversation broke.
+    @raise NoDaemon: no daemon runs there.
+    @raise ControlFailed: this user has no permission, or the daemon does not answer.
     """
     path = folder / SOCKET_NAME
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -288,5 +288,5 @@ def ask(folder: Path, request: Request, timeout: float = ANSWER_TIMEOUT) -> Answ
         except ValueError:
             raise ControlFailed(f"{path}: the daemon closed the connection without an answer") from None
     if not isinstance(answer, dict):
-        raise ControlFailed(f"{path}: found {answer!r} for an answer")
+        raise ControlFailed(f"{path}: the daemon answered {answer!r}, which is not a JSON object")
     return answer

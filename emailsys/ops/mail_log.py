@@ -1,4 +1,4 @@
-"""Write events to a file of their own, a line each, and open it anew when it was rotated."""
+"""Mail log: a file with one event per line, reopened after rotation."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from emailsys.telemetry import json_line, plain_line
 
 
 class MailLog:
-    """The file; what cannot be written to it is still in the daemon's own log."""
+    """The log file. Events that cannot be written to it are still in the daemon's own log."""
 
     def __init__(self, path: Path, form: LogFormat, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        """@raise OSError: it cannot be opened."""
+        """@raise OSError: the file cannot be opened."""
         self._path = path
         self._json = form is LogFormat.JSON
         self._now = now
@@ -25,7 +25,7 @@ class MailLog:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
     def write(self, name: str, fields: Mapping[str, object]) -> None:
-        """One event, in one write, so that lines of several processes do not mix."""
+        """Write an event in one system call, so that lines of several processes do not mix."""
         if self._descriptor < 0:
             return
         at = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -37,16 +37,16 @@ class MailLog:
             return
 
     def reopen(self) -> None:
-        """The file was moved away: go on in a new one.
+        """Open the file again after it was renamed.
 
-        @raise OSError: it cannot be opened; then the old one stays in use.
+        @raise OSError: it cannot be opened; the old file stays in use.
         """
         fresh = self._open()
         self.close()
         self._descriptor = fresh
 
     def close(self) -> None:
-        """Write no more."""
+        """Close the file; later events are ignored."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

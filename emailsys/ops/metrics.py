@@ -1,4 +1,4 @@
-"""Tell Prometheus how the daemon is: events, sessions, the queue, the store."""
+"""Metrics for Prometheus: events, sessions, queue and store."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from typing_extensions import override
 from emailsys.operations import DomainQueue, IQueueOperations
 from emailsys.telemetry import Telemetry
 
-# Seconds for which the queue is not counted anew: counting reads all of it. Where that takes long, as with a million
-# rows, it is done less often, so that it takes a fiftieth of one reader's time.
+# Minimum seconds between two counts of the queue, because a count reads every row. After a slow count, as with a
+# million rows, the wait is 50 times its duration, so that counting takes a fiftieth of one reader's time.
 _COUNT_EVERY: Final = 15.0
 _COUNT_SHARE: Final = 50.0
 _CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
@@ -27,10 +27,10 @@ _CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the figures come from.
+    """The sources of the figures.
 
-    `sessions` counts those of each service, `up` is in seconds, `store` gives commits, messages committed, octets that
-    wait for their commit, and octets free on the disk, None where that is not seen from here.
+    `sessions` counts the sessions of each service. `up` is in seconds. `store` returns the number of commits, the jobs
+    in them, the octets that wait for a commit, and the free octets of the disk (None if the disk is not local).
     """
 
     telemetry: Telemetry
@@ -41,7 +41,7 @@ class Sources:
 
 
 class _Snapshot:
-    """The figures of one moment, as prometheus-client collects them."""
+    """The figures at one moment, as prometheus-client collects them."""
 
     def __init__(self, sources: Sources, queue: Sequence[DomainQueue]) -> None:
         self._sources = sources
@@ -49,7 +49,7 @@ class _Snapshot:
 
     def collect(self) -> Iterator[Metric]:
         sources = self._sources
-        yield GaugeMetricFamily("emailsys_up_seconds", "Since the daemon was started.", value=sources.up())
+        yield GaugeMetricFamily("emailsys_up_seconds", "Time since the start of the daemon.", value=sources.up())
         events = CounterMetricFamily("emailsys_events", "Events of the mail log, by name.", labels=["event"])
         for name, count in sorted(sources.telemetry.counters.items()):
             events.add_metric([name], count)
@@ -63,32 +63,36 @@ class _Snapshot:
             rows.add_metric([state], sum(getattr(row, state) for row in self._queue))
         yield rows
         yield GaugeMetricFamily(
-            "emailsys_queue_domains", "Recipient domains for which mail waits.", value=len(self._queue)
+            "emailsys_queue_domains", "Recipient domains with mail in the queue.", value=len(self._queue)
         )
         oldest = min((row.oldest.timestamp() for row in self._queue), default=0.0)
         yield GaugeMetricFamily(
-            "emailsys_queue_oldest_timestamp_seconds", "When the oldest waiting mail arrived; 0 for none.", value=oldest
+            "emailsys_queue_oldest_timestamp_seconds",
+            "Arrival time of the oldest mail in the queue; 0 if it is empty.",
+            value=oldest,
         )
         commits, committed, waiting, free = sources.store()
         yield CounterMetricFamily("emailsys_store_commits", "Group commits.", value=commits)
-        yield CounterMetricFamily("emailsys_store_jobs", "What these commits held.", value=committed)
-        yield GaugeMetricFamily("emailsys_store_waiting_octets", "Of bodies that wait for their commit.", value=waiting)
+        yield CounterMetricFamily("emailsys_store_jobs", "Jobs in these commits.", value=committed)
+        yield GaugeMetricFamily(
+            "emailsys_store_waiting_octets", "Octets of bodies that wait for a commit.", value=waiting
+        )
         if free is not None:
-            yield GaugeMetricFamily("emailsys_store_free_octets", "On the disk of the store.", value=free)
+            yield GaugeMetricFamily("emailsys_store_free_octets", "Free octets on the disk of the store.", value=free)
 
 
 class Metrics:
-    """Gathers what one scrape answers."""
+    """Collects the metrics for one scrape."""
 
     def __init__(self, sources: Sources, seconds: Callable[[], float]) -> None:
-        """@param seconds: a clock that never goes back."""
+        """@param seconds: a monotonic clock."""
         self._sources = sources
         self._seconds = seconds
         self._queue: Sequence[DomainQueue] = ()
         self._count_again_at = float("-inf")
 
     async def text(self) -> bytes:
-        """In the text format of Prometheus.
+        """Return the metrics in the text format of Prometheus.
 
         @raise StoreError: the queue cannot be counted now.
         """
@@ -135,7 +139,7 @@ class _MetricsPage(Resource):
 
 
 def metrics_site(sources: Sources, reactor: Any) -> Site:
-    """The factory of the HTTP listener. It keeps no log of its own."""
+    """Return the factory of the HTTP listener, which writes no access log."""
     site = Site(_MetricsPage(Metrics(sources, reactor.seconds), sources.telemetry), reactor=reactor)
     site.noisy = False
     site.displayTracebacks = False

@@ -1,1 +1,1 @@
-"""The command `try`: a mail system on loopback, one message through it, and commands to go on from there."""
+"""The command `try`: a private mail system on loopback, a test message, and sample commands."""

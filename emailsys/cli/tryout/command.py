@@ -1,4 +1,4 @@
-"""The command `try`: a mail system of its own on loopback, one message through it, and lines to go on from."""
+"""The command `try`: start a private mail system on loopback, send a message through it, print sample commands."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import click
 
+from emailsys.cli.command_group import examples
 from emailsys.cli.options import Refused, choose_places
 from emailsys.cli.password import credentials_of
 from emailsys.cli.tryout.daemon_process import RunningDaemon
@@ -31,36 +32,46 @@ from emailsys.ops.requests import DomainAdd, DomainList, UserAdd, UserList, User
 FOLDER_NAME: Final = "try"
 LOCK_NAME: Final = "try.lock"
 CONFIG_NAME: Final = "emailsys.toml"
-# The services with their ports above the base; 2000 gives the ports of the embedded default.
+# Offset of each service from the base port; base 2000 gives the ports of the embedded default.
 PORTS: Final[Mapping[str, int]] = {"smtp": 525, "submission": 587, "submissions": 465, "pop3": 110, "pop3s": 995}
 DEFAULT_BASE: Final = 2000
-# How far above its own number a service looks for a free port.
+# Number of ports that are tried for each service.
 _TRIES: Final = 200
-# No letters and digits that look alike; 16 of these 31 are 79 bits.
+# Without letters and digits that look alike; 16 of these 31 characters are 79 bits.
 _PASSWORD_ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"  # noqa: S105
 
 
 class _Ended(Exception):
-    """A signal asks to end."""
+    """A signal requests the end."""
 
 
-@click.command("try")
-@click.option("--state", metavar="DIR", help="State folder; `try` has a folder of its own below it, DIR/try.")
-@click.option("--once", is_flag=True, help="End after the round trip; the status is 0 only if all of it held.")
+_EXAMPLES: Final = """
+emailsys try                  runs until Ctrl-C, and prints commands to paste into a terminal
+emailsys try --once           for CI: the exit status tells whether it works
+emailsys try --once --json | jq .queue_id
+"""
+
+
+@click.command("try", epilog=examples(_EXAMPLES))
+@click.option("--state", metavar="DIR", help="State folder; everything is kept in DIR/try.")
+@click.option(
+    "--once", is_flag=True, help="End after the test message; the exit status is 0 only if every check passed."
+)
 @click.option(
     "--ports",
     "base",
     type=click.IntRange(1024, 64000),
     default=DEFAULT_BASE,
     show_default=True,
-    help="Take the ports BASE+525, +587, +465, +110 and +995, or the next free ones.",
+    help="Use the ports BASE+525, +587, +465, +110 and +995, or the next free ones.",
     metavar="BASE",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the text.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 def try_it(state: str | None, once: bool, base: int, as_json: bool) -> int:
-    """See it work: start a daemon on loopback, send alice's message to bob, fetch it, compare the octets.
+    """See it work: start a private mail system on loopback and send a message through it.
 
-    It needs no root, no DNS and no free standard port, and leaves nothing outside its state folder.
+    alice submits a message over STARTTLS, bob fetches it over POP3S, and every octet is compared. You need neither
+    root nor DNS nor free standard ports. Nothing is written outside the state folder.
     """
     from emailsys.supervisor import FolderLock, make_state_folder
 
@@ -74,7 +85,7 @@ def try_it(state: str | None, once: bool, base: int, as_json: bool) -> int:
         return _run(folder, base, once, as_json)
     except DialogueFailed as error:
         raise Refused(
-            f"the round trip failed: {error}; the daemon's log is {folder / 'daemon.log'}", Exit.FAILED
+            f"the test message failed: {error}. The daemon's log is {folder / 'daemon.log'}", Exit.FAILED
         ) from None
     finally:
         lock.release()
@@ -106,16 +117,16 @@ def _run(folder: Path, base: int, once: bool, as_json: bool) -> int:
         sys.stdout.flush()
         if not once:
             if not as_json:
-                click.echo("\nThe system stays up. Ctrl-C ends it.", err=True)
+                click.echo("\nThe system keeps running. Press Ctrl-C to end it.", err=True)
             daemon.wait()
-            raise Refused(f"the daemon has ended; its log is {folder / 'daemon.log'}", Exit.UNAVAILABLE)
+            raise Refused(f"the daemon has ended unexpectedly; its log is {folder / 'daemon.log'}", Exit.UNAVAILABLE)
     except _Ended:
-        click.echo("\nending the daemon", err=True)
+        click.echo("\nstopping the daemon", err=True)
         if once:
             return Exit.INTERRUPTED
     finally:
         for number, _ in previous:
-            # From here on a second Ctrl-C would leave the daemon behind.
+            # A second Ctrl-C during shutdown would leave the daemon running.
             signal.signal(number, signal.SIG_IGN)
         daemon.stop()
         for number, handler in previous:
@@ -128,7 +139,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _write(path: Path, octets: bytes) -> None:
-    """Write a file with mode 0600 whole: passwords stand in most of them."""
+    """Write a file atomically with mode 0600: most of these files contain passwords."""
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -137,11 +148,11 @@ def _write(path: Path, octets: bytes) -> None:
 
 
 def free_ports(base: int) -> dict[str, int]:
-    """For each service its port above the base, or the next that nobody listens on, on any loopback address.
+    """Return a port for each service: its offset above the base, or the next port that is free on loopback.
 
-    @raise Refused: there is none in reach.
+    @raise Refused: no port is free.
     """
-    # No service takes another one's own port.
+    # A service never takes the preferred port of another.
     taken = {base + offset for offset in PORTS.values()}
     ports: dict[str, int] = {}
     for service, offset in PORTS.items():
@@ -176,11 +187,11 @@ def _configuration(folder: Path, ports: Mapping[str, int]) -> bytes:
     from emailsys.config.toml_text import render
 
     listens: dict[str, Any] = {f"{service}_listen": Listen(((HOST, port),)) for service, port in ports.items()}
-    return b"# Written anew by each `emailsys try`.\n" + render(replace(embedded(folder), **listens)).encode()
+    return b"# Overwritten by each `emailsys try`.\n" + render(replace(embedded(folder), **listens)).encode()
 
 
 def kept_passwords(path: Path) -> tuple[dict[str, str], bool]:
-    """The passwords of alice and bob, from the last `try` or new; and whether they are new."""
+    """Return the passwords of alice and bob, from the last run or new, and whether they are new."""
     try:
         kept = json.loads(path.read_bytes())
         return {address: str(kept[address]) for address in (ALICE, BOB)}, False
@@ -195,20 +206,20 @@ def _new_password() -> str:
 
 
 def _make_store(folder: Path) -> None:
-    """Do what `emailsys init` does, in the folder that is this command's own."""
+    """Create a store in the private folder, as `emailsys init` does."""
     from emailsys.cli.direct_access import on_the_store
     from emailsys.config.loader import embedded
     from emailsys.store.open import Store
     from emailsys.telemetry import Telemetry
 
     async def nothing(store: Store) -> None:
-        """That it was made is all."""
+        """Opening the store creates it."""
 
     on_the_store(embedded(folder), nothing, Telemetry(), create=True)
 
 
 def prepare_accounts(daemon: RunningDaemon, passwords: Mapping[str, str], are_new: bool) -> None:
-    """Make what is lacking of the domain and the two accounts, and give them the passwords where these are new."""
+    """Add the domain and the two accounts if they are missing, and set new passwords."""
     if not any(row["name"] == "example.test" for row in daemon.ask(DomainList())):
         daemon.ask(DomainAdd("example.test", Address(*ALICE.split("@"))))
     there = {row["address"] for row in daemon.ask(UserList())}
@@ -240,8 +251,8 @@ def _as_text(lines: list[Line]) -> str:
     parts: list[str] = []
     for line in lines:
         parts += [f"# {line.name}: {line.about}", line.command]
-        # Without indentation: it can be pasted as it is.
-        parts += ["# once connected, type or paste:", *line.typed] if line.typed else []
+        # Without indentation, so that it can be pasted.
+        parts += ["# after connecting, type or paste:", *line.typed] if line.typed else []
         parts.append("")
     return "\n".join(parts)
 
@@ -257,34 +268,34 @@ def _tell(
     once: bool,
 ) -> None:
     colours = {"C": "cyan", "S": "green", "*": "yellow"}
-    click.echo("C is what the client says, S what the server answers, * a remark.\n")
+    click.echo("C: the client, S: the server, *: a comment.\n")
     for number, transcript in enumerate(trip.transcripts, start=1):
         click.secho(f"{number}. {transcript.title}", bold=True)
         for who, text in transcript.lines:
             click.echo(f"   {click.style(who, fg=colours[who])}  {text}")
         click.echo()
-    click.secho("3. The octets are the same", bold=True)
+    click.secho("3. The message is unchanged", bold=True)
     click.echo(
-        f"   {len(trip.message)} octets were submitted; bob has all of them, unchanged, after "
+        f"   All {len(trip.message)} octets that alice submitted arrived unchanged. The system added "
         f"{len(trip.fetched) - len(trip.message)} octets\n"
-        f"   of header fields that the system put in front: {', '.join(trip.in_front)}.\n"
-        f"   saved as        {folder / 'message.eml'}\n"
-        f"   in the store    {folder / 'mail.sqlite'}, message {trip.queue_id}\n"
-        f"   in the log      grep {trip.queue_id} {folder / 'daemon.log'}\n"
-        f"   all this took   {seconds:.1f} s\n"
+        f"   of header fields in front of them: {', '.join(trip.in_front)}.\n"
+        f"   message         {folder / 'message.eml'}\n"
+        f"   store           {folder / 'mail.sqlite'}, message {trip.queue_id}\n"
+        f"   log             grep {trip.queue_id} {folder / 'daemon.log'}\n"
+        f"   time            {seconds:.1f} s\n"
     )
-    click.secho("4. Settings for a mail program on this machine", bold=True)
+    click.secho("4. Settings for your mail program on this machine", bold=True)
     click.echo(
         f"   incoming  POP3, {HOST}, port {ports['pop3s']}, SSL/TLS, normal password\n"
         f"   outgoing  SMTP, {HOST}, port {ports['submission']}, STARTTLS, normal password"
         f"  (or port {ports['submissions']}, SSL/TLS)\n"
         f"   accounts  {ALICE}  {passwords[ALICE]}\n"
         f"             {BOB}    {passwords[BOB]}\n"
-        f"   trust     {ca}  (the development CA; import it as an authority)\n"
+        f"   trust     {ca}  (the development CA; import it as a certificate authority)\n"
     )
-    click.secho("5. Lines to paste into a terminal", bold=True)
+    click.secho("5. Commands to paste into a terminal", bold=True)
     if once:
-        click.echo("   Without --once the system stays up, and they are printed here.")
+        click.echo("   Run `emailsys try` without --once: the system keeps running, and the commands are printed here.")
         return
     click.echo(_as_text(lines).rstrip())
-    click.echo(f"\nThe same lines are in {folder / 'commands.txt'}; for programs, {folder / 'commands.json'}.")
+    click.echo(f"\nThe same commands are in {folder / 'commands.txt'}, and as JSON in {folder / 'commands.json'}.")

@@ -1,4 +1,4 @@
-"""A daemon in a process of its own, which `try` starts, asks and ends."""
+"""The daemon process that `try` starts, sends requests to and stops."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from emailsys.config.exit_status import Exit
 from emailsys.ops.control import ControlFailed, NoDaemon, ask
 from emailsys.ops.requests import Request, Status
 
-# Seconds: a start takes half of one; the rest is for slow machines.
+# Seconds. A start takes half a second; the rest is for slow machines.
 START_PATIENCE: Final = 30.0
-# Longer than the daemon's own bound for draining.
+# Seconds; longer than the daemon may take to drain.
 STOP_PATIENCE: Final = 15.0
 _POLL: Final = 0.02
 
@@ -24,7 +24,7 @@ _POLL: Final = 0.02
 class RunningDaemon:
     """The daemon of a state folder.
 
-    @param log: the file its log is appended to.
+    @param log: the file to which its log is appended.
     """
 
     def __init__(self, folder: Path, config: Path, log: Path) -> None:
@@ -35,18 +35,18 @@ class RunningDaemon:
 
     @property
     def pid(self) -> int:
-        """Its process; 0 before the start."""
+        """The process id; 0 before the start."""
         return self._process.pid if self._process is not None else 0
 
     def start(self) -> None:
-        """Start it and return when it serves.
+        """Start the daemon and return when it serves.
 
-        @raise Refused: it does not start; the message is its own.
+        @raise Refused: it does not start; the message is the last line of its log.
         """
         command = [sys.executable, "-m", "emailsys", "serve", "--state", str(self._folder)]
         begin = self._log.stat().st_size if self._log.exists() else 0
         with open(os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
-            # A session of its own: Ctrl-C at the terminal comes to us alone, and we end the daemon in order.
+            # In a new session, Ctrl-C at the terminal reaches only this process, which stops the daemon gracefully.
             self._process = subprocess.Popen(  # noqa: S603 (our own program)
                 [*command, "--config", str(self._config)],
                 stdin=subprocess.DEVNULL,
@@ -59,7 +59,7 @@ class RunningDaemon:
             status = self._process.poll()
             if status is not None:
                 said = self._log.read_bytes()[begin:].decode("utf-8", "replace").strip().splitlines()
-                reason = said[-1] if said else f"it ended with status {status}"
+                reason = said[-1] if said else f"it exited with status {status}"
                 known = status in set(Exit) and status != 0
                 raise Refused(f"the daemon does not start: {reason}", Exit(status) if known else Exit.SOFTWARE)
             if time.monotonic() > deadline:
@@ -75,9 +75,9 @@ class RunningDaemon:
             return False
 
     def ask(self, request: Request) -> Any:
-        """Ask it for something.
+        """Send a request and return its result.
 
-        @raise Refused: it says no.
+        @raise Refused: the daemon does not answer, or refuses.
         """
         try:
             answer = ask(self._folder, request)
@@ -88,12 +88,12 @@ class RunningDaemon:
         return answer["result"]
 
     def wait(self) -> int:
-        """Wait for its end; the exit status."""
+        """Wait for the daemon to exit; return its exit status."""
         assert self._process is not None
         return self._process.wait()
 
     def stop(self) -> None:
-        """Ask it to end, and wait; a daemon that does not is killed."""
+        """Stop the daemon and wait; kill it after STOP_PATIENCE."""
         if self._process is None:
             return
         self._process.terminate()

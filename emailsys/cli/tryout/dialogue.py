@@ -1,4 +1,4 @@
-"""Speak SMTP or POP3 over a blocking socket, check each reply, and keep what was said."""
+"""SMTP and POP3 dialogues over a blocking socket, with checked replies and a transcript."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-# RFC 5321 §4.5.3.1.5 allows reply lines of 512 octets; more than this is no mail server.
+# RFC 5321 §4.5.3.1.5 allows reply lines of 512 octets; no mail server sends this many.
 _MAX_LINE: Final = 64 * 1024
 
 
 class DialogueFailed(Exception):
-    """The other end did not say what it should; the message has both sides."""
+    """The server did not answer as expected. The message quotes both sides."""
 
 
 @dataclass(slots=True)
 class Transcript:
-    """What was said, as pairs of who and what: C the client, S the server, and * a remark."""
+    """The lines of a dialogue, each with its speaker: C the client, S the server, * a comment."""
 
     title: str
     lines: list[tuple[str, str]] = field(default_factory=list)
 
     def note(self, text: str) -> None:
-        """A remark between the lines."""
+        """Add a comment."""
         self.lines.append(("*", text))
 
 
@@ -40,9 +40,9 @@ class Dialogue:
     def start_tls(self, context: ssl.SSLContext, name: str) -> None:
         """Negotiate TLS and check the certificate for that name.
 
-        @raise DialogueFailed: the certificate is not good, or there is no common cipher suite.
+        @raise DialogueFailed: the certificate is not valid, or there is no common cipher suite.
         """
-        # What came before the handshake is forgotten (RFC 3207 §4.2).
+        # Everything received before the handshake is discarded (RFC 3207 §4.2).
         self._input.close()
         try:
             secure = context.wrap_socket(self._socket, server_hostname=name)
@@ -59,26 +59,26 @@ class Dialogue:
         self._input = secure.makefile("rb")
 
     def say(self, text: str, shown: str | None = None) -> None:
-        """Send a line; `shown` stands in the transcript for one with a secret."""
+        """Send a line; the transcript has `shown` in place of a line with a secret."""
         self._transcript.lines.append(("C", text if shown is None else shown))
         self._socket.sendall(text.encode("utf-8") + b"\r\n")
 
     def send(self, octets: bytes, shown: str) -> None:
-        """Send octets as they are; the transcript has a remark for them."""
+        """Send octets unchanged; the transcript has the comment `shown`."""
         self._transcript.note(shown)
         self._socket.sendall(octets)
 
     def line(self) -> bytes:
-        """The next line, without its CRLF."""
+        """Return the next line without its CRLF."""
         line = self._input.readline(_MAX_LINE)
         if not line.endswith(b"\r\n"):
-            raise DialogueFailed(f"the server ended the connection after {self._last()!r}")
+            raise DialogueFailed(f"the server closed the connection after {self._last()!r}")
         return line[:-2]
 
     def reply(self, code: str) -> str:
-        """The reply of an SMTP server, all its lines; it must have that code.
+        """Return all lines of an SMTP reply, which must have the given code.
 
-        @raise DialogueFailed: it has another.
+        @raise DialogueFailed: the code is another.
         """
         lines: list[str] = []
         while True:
@@ -88,27 +88,27 @@ class Dialogue:
             if line[3:4] != "-":
                 break
         if not line.startswith(code):
-            raise DialogueFailed(f"after {self._last()!r} the server said {line!r}; {code} was due")
+            raise DialogueFailed(f"after {self._last()!r} the server answered {line!r}; expected {code}")
         return "\n".join(lines)
 
     def ask(self, text: str, code: str, shown: str | None = None) -> str:
-        """Say a line and take the reply, which must have that code."""
+        """Send a line and return the reply, which must have the given code."""
         self.say(text, shown)
         return self.reply(code)
 
     def ok(self) -> str:
-        """The status line of a POP3 server, which must be +OK.
+        """Return the status line of a POP3 server, which must be +OK.
 
-        @raise DialogueFailed: it is not.
+        @raise DialogueFailed: the status is not +OK.
         """
         line = self.line().decode("utf-8", "replace")
         self._transcript.lines.append(("S", line))
         if not line.startswith("+OK"):
-            raise DialogueFailed(f"after {self._last()!r} the server said {line!r}; +OK was due")
+            raise DialogueFailed(f"after {self._last()!r} the server answered {line!r}; expected +OK")
         return line
 
     def body(self) -> bytes:
-        """A multi-line response up to its dot, unstuffed (RFC 1939 §3), with CRLF after each line."""
+        """Return a multi-line response without dot-stuffing (RFC 1939 §3), each line with CRLF."""
         lines: list[bytes] = []
         while (line := self.line()) != b".":
             lines.append(line[1:] if line.startswith(b".") else line)
@@ -118,17 +118,17 @@ class Dialogue:
         return next((text for who, text in reversed(self._transcript.lines) if who == "C"), "connecting")
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._input.close()
         self._socket.close()
 
 
 @contextmanager
 def dialogue(host: str, port: int, transcript: Transcript, timeout: float = 10.0) -> Iterator[Dialogue]:
-    """Connect, and hang up at the end.
+    """Connect, and close the connection at the end.
 
     @param timeout: seconds for each wait.
-    @raise DialogueFailed: nobody answers, or an answer does not come in time.
+    @raise DialogueFailed: the server does not answer, or not in time.
     """
     try:
         speaker = Dialogue(socket.create_connection((host, port), timeout), transcript)

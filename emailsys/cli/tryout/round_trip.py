@@ -1,4 +1,4 @@
-"""One message through a running system: submitted as alice, fetched as bob, compared octet by octet."""
+"""Round trip of one message: submitted by alice, fetched by bob, compared octet by octet."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FIELD_NAME: Final = re.compile(rb"[!-9;-~]+:")
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
-    """What came of it."""
+    """The result of a round trip."""
 
     queue_id: str
     message: bytes
@@ -37,7 +37,7 @@ class RoundTrip:
 
 
 def compose(now: datetime) -> bytes:
-    """A message with what goes wrong in mail: lines that begin with a dot, an attachment of all 256 octets."""
+    """Compose a message with what often breaks: lines that begin with a dot, an attachment with all 256 octets."""
     message = EmailMessage(policy=policy.SMTP)
     message["From"] = ALICE
     message["To"] = BOB
@@ -45,8 +45,8 @@ def compose(now: datetime) -> bytes:
     message["Date"] = format_datetime(now)
     message["Message-ID"] = make_msgid(domain="example.test")
     message.set_content(
-        "Hello Bob,\n\nthis message went through a whole mail system on this machine.\n"
-        ".A line that begins with a dot, and one that is nothing else:\n.\n\nAlice\n",
+        "Hello Bob,\n\nthis message went through a complete mail system on this machine.\n"
+        ".A line that begins with a dot, and one that is only a dot:\n.\n\nAlice\n",
         cte="7bit",
     )
     message.add_attachment(
@@ -56,7 +56,7 @@ def compose(now: datetime) -> bytes:
 
 
 def stuffed(message: bytes) -> bytes:
-    """A message of CRLF lines as DATA sends it, with the dot at the end (RFC 5321 §4.5.2)."""
+    """Return a message of CRLF lines as DATA sends it, with the final dot (RFC 5321 §4.5.2)."""
     return re.sub(rb"(?m)^\.", b"..", message) + b".\r\n"
 
 
@@ -65,8 +65,8 @@ def go_round(
 ) -> RoundTrip:
     """Submit a message, fetch it and compare.
 
-    @param ports: by the services' names; submission and pop3s are used.
-    @raise DialogueFailed: a step went wrong, or the octets differ.
+    @param ports: by name of service; submission and pop3s are used.
+    @raise DialogueFailed: a step failed, or the octets differ.
     """
     context = ssl.create_default_context(cafile=str(ca))
     message = compose(now)
@@ -94,11 +94,11 @@ def _submit(
     server.ask("DATA", "354")
     server.send(stuffed(message), f"the message, {len(message)} octets, and a dot")
     accepted = server.reply("250")
-    transcript.note("it is in bob's maildrop, and on disk, before that 250 was sent")
+    transcript.note("before it sent this 250, the server put the message into bob's maildrop, on disk")
     server.ask("QUIT", "221")
     queued = _QUEUED.search(accepted)
     if queued is None:
-        raise DialogueFailed(f"the server accepted the message without an id: {accepted!r}")
+        raise DialogueFailed(f"the server accepted the message without a queue id: {accepted!r}")
     return queued[1]
 
 
@@ -113,7 +113,7 @@ def _fetch(
     server.ok()
     server.say("STAT")
     count = _COUNT.match(server.ok())
-    # The newest is ours, unless somebody else has written to bob in this very moment.
+    # The newest message is this one, unless another message for bob has just arrived.
     for number in range(int(count[1]) if count else 0, 0, -1):
         server.say(f"RETR {number}")
         server.ok()
@@ -127,9 +127,9 @@ def _fetch(
 
 
 def _names_in_front(message: bytes, fetched: bytes) -> tuple[str, ...]:
-    """The names of the fields that the system put in front; all else must be what was submitted."""
+    """Return the names of the header fields that the system added; the rest must equal what was submitted."""
     if not fetched.endswith(message):
-        raise DialogueFailed("what bob fetched does not end with the octets that alice submitted")
+        raise DialogueFailed("the message that bob fetched does not end with the octets that alice submitted")
     front = fetched[: len(fetched) - len(message)]
     names: list[str] = []
     for line in front.split(b"\r\n")[:-1]:
@@ -137,7 +137,7 @@ def _names_in_front(message: bytes, fetched: bytes) -> tuple[str, ...]:
         if name is not None:
             names.append(name[0][:-1].decode("ascii"))
         elif not line.startswith((b" ", b"\t")):
-            raise DialogueFailed(f"in front of the message stands {line!r}, which is no header field")
+            raise DialogueFailed(f"the system added {line!r}, which is not a header field")
     if "Received" not in names:
-        raise DialogueFailed("the system put no Received field in front of the message")
+        raise DialogueFailed("the system added no Received field")
     return tuple(names)

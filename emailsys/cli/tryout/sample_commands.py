@@ -1,4 +1,4 @@
-"""Lines to paste into a terminal, made for one running system: telnet, openssl, curl, swaks, our own commands."""
+"""Sample commands for the running system: telnet, openssl, curl, swaks, emailsys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from emailsys.cli.tryout.round_trip import ALICE, BOB, HOST
 
-#: Somebody on a system that is not there (RFC 2606).
+#: A recipient on a system that does not exist (RFC 2606).
 CAROL: Final = "carol@elsewhere.example"
 RSA_SUITE: Final = "ECDHE-RSA-AES256-GCM-SHA384"
 ECDSA_SUITE: Final = "ECDHE-ECDSA-AES128-GCM-SHA256"
@@ -22,7 +22,7 @@ ECDSA_SUITE: Final = "ECDHE-ECDSA-AES128-GCM-SHA256"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A command, what is typed into it line by line once connected, and a regular expression its output matches."""
+    """A command, the lines to type after it has connected, and a regular expression that its output matches."""
 
     name: str
     about: str
@@ -31,12 +31,12 @@ class Line:
     typed: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """As a JSON object."""
+        """Return this as a JSON object."""
         return asdict(self)
 
 
 def _program() -> str:
-    """This program, as a shell calls it: the script where it was installed, else the module."""
+    """Return this program as a shell command: the installed script, else the module."""
     script = Path(sys.executable).with_name("emailsys")
     if os.access(script, os.X_OK):
         return shlex.quote(str(script))
@@ -44,14 +44,14 @@ def _program() -> str:
 
 
 def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path, message: Path) -> list[Line]:
-    """The lines, in the order in which one tries them.
+    """Return the commands in the order in which to try them.
 
-    @param message: a file with a message, for the programs that send one.
+    @param message: the file of a message to send.
     """
     ca_file = shlex.quote(str(ca))
     trust = f"-CAfile {ca_file} -verify_return_error -servername {HOST}"
     client = "openssl s_client -crlf -quiet"
-    # -quiet would hide which cipher suite was negotiated, -brief tells it.
+    # -quiet hides the negotiated cipher suite; -brief shows it.
     brief = "openssl s_client -brief -tls1_2"
     plain = base64.b64encode(f"\0{ALICE}\0{passwords[ALICE]}".encode()).decode()
     user = shlex.quote(f"{ALICE}:{passwords[ALICE]}")
@@ -76,35 +76,35 @@ def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path,
     return [
         Line(
             "telnet-smtp",
-            "a message from the outside, typed by hand",
+            "receive a message from another system, typed by hand",
             f"telnet 127.0.0.1 {ports['smtp']}",
             r"250 2\.0\.0 .*queued as",
             ("ehlo localhost", *letter),
         ),
         Line(
             "telnet-pop3",
-            "bob's maildrop; the password goes in the clear, which loopback may",
+            "open bob's maildrop without TLS, which is allowed only on loopback",
             f"telnet 127.0.0.1 {ports['pop3']}",
             r"(?s)\+OK [0-9]+ [0-9]+.*\+OK",
             login,
         ),
         Line(
             "openssl-submission",
-            "submission with STARTTLS",
+            "submit a message with STARTTLS",
             f"{client} -starttls smtp -connect {HOST}:{ports['submission']} {trust}",
             r"250 2\.0\.0 .*queued as",
             ("ehlo localhost", f"auth plain {plain}", *letter),
         ),
         Line(
             "openssl-submissions",
-            "submission over TLS from the first octet",
+            "submit a message over TLS from the first octet",
             f"{client} -connect {HOST}:{ports['submissions']} {trust}",
             r"250 2\.0\.0 .*queued as",
             ("ehlo localhost", f"auth plain {plain}", *letter),
         ),
         Line(
             "openssl-pop3s",
-            "bob's maildrop over TLS",
+            "open bob's maildrop over TLS",
             f"{client} -connect {HOST}:{ports['pop3s']} {trust}",
             r"(?s)\+OK [0-9]+ [0-9]+.*\+OK",
             login,
@@ -117,32 +117,32 @@ def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path,
         ),
         Line(
             "openssl-ecdsa",
-            "TLS 1.2 with the ECDSA certificate, both of them at once on one port",
+            "TLS 1.2 with the ECDSA certificate, on the same port",
             f"{brief} -cipher {ECDSA_SUITE} -connect {HOST}:{ports['pop3s']} {trust} </dev/null",
             rf"Ciphersuite: {ECDSA_SUITE}",
         ),
         Line(
             "curl-send",
-            "curl submits a message",
+            "submit a message with curl",
             f"curl -v --cacert {ca_file} --ssl-reqd --user {user} --mail-from {ALICE} --mail-rcpt {BOB} "
             f"--upload-file {shlex.quote(str(message))} smtp://{HOST}:{ports['submission']}",
             r"250 2\.0\.0 .*queued as",
         ),
         Line(
             "curl-list",
-            "curl lists bob's maildrop",
+            "list bob's maildrop with curl",
             f"curl --cacert {ca_file} --user {owner} pop3s://{HOST}:{ports['pop3s']}",
             r"(?m)^1 [0-9]+",
         ),
         Line(
             "curl-fetch",
-            "curl fetches bob's first message",
+            "fetch bob's first message with curl",
             f"curl --cacert {ca_file} --user {owner} pop3s://{HOST}:{ports['pop3s']}/1",
             r"(?m)^Received: ",
         ),
         Line(
             "swaks",
-            "swaks submits a message",
+            "submit a message with swaks",
             f"swaks --server {HOST} --port {ports['submission']} --tls --tls-verify --tls-ca-path {ca_file} "
             f"--auth PLAIN --auth-user {ALICE} --auth-password {shlex.quote(passwords[ALICE])} "
             f"--from {ALICE} --to {BOB}",
@@ -150,7 +150,7 @@ def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path,
         ),
         Line(
             "openssl-outside",
-            "a message for another system; here nothing leaves the machine, so that it waits in the queue",
+            "submit a message for another system; `try` sends nothing out, so it waits in the queue",
             f"{client} -connect {HOST}:{ports['submissions']} {trust}",
             r"250 2\.0\.0 .*queued as",
             ("ehlo localhost", f"auth plain {plain}", *outside),
@@ -169,10 +169,15 @@ def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path,
             f"{emailsys} mail fetch {BOB}",
             r"[0-9]+ (?:new )?messages?",
         ),
-        Line("queue", "what waits in the queue, and why", f"{emailsys} queue list {state}", re.escape(CAROL)),
+        Line(
+            "queue",
+            "list the queue, with the reason why mail waits",
+            f"{emailsys} queue list {state}",
+            re.escape(CAROL),
+        ),
         Line(
             "trace",
-            "the life of a message, from its acceptance on",
+            "show the history of a message",
             f"{emailsys} trace {state} {CAROL}",
             r"switched off here",
         ),

@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.live.programs.daemon import PATIENCE
 from tests.live.programs.installed import needs, run
 
-STAYS_UP = "The system stays up"
+STAYS_UP = "The system keeps running"
 
 
 def command(state: Path, *options: str) -> list[str]:
@@ -99,7 +99,7 @@ class OnceTests(SynchronousTestCase):
         first = run(command(state, "--once")).stdout.decode()
         print(f"\ntry --once: {time.monotonic() - began:.1f} s")
         report = json.loads((state / "try" / "commands.json").read_text())
-        for words in ("The octets are the same", report["queue_id"], *report["passwords"].values()):
+        for words in ("The message is unchanged", report["queue_id"], *report["passwords"].values()):
             self.assertIn(words, first)
         fetched = (state / "try" / "message.eml").read_bytes()
         self.assertTrue(fetched.endswith((state / "try" / "submitted.eml").read_bytes()))

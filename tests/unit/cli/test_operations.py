@@ -205,7 +205,7 @@ class RoutingTests(OperationsCase):
         said = self.refused(Exit.DATA, "route", "set", "a.example", "--tls", "none", "--implicit-tls")
         self.assertIn("another policy if implicit_tls is true", said)
         _, _, said = self.run_it("route", "set", "a.example", "--to", "odd.example", "--port", "465")
-        self.assertIn("warning: route.implicit_tls: false; hosts await TLS", said)
+        self.assertIn("warning: route.implicit_tls: false; hosts expect TLS", said)
         self.fine("route", "remove", "--to", "odd.example")
         self.refused(Exit.DATA, "route", "set", "a.example", "--to", "no domain")
 

@@ -60,7 +60,7 @@ class DialogueTests(SynchronousTestCase):
             speaker.ask("RCPT TO:<x@y>", "250")
         self.assertEqual(
             str(caught.exception),
-            "after 'RCPT TO:<x@y>' the server said '550 5.1.1 no such mailbox here'; 250 was due",
+            "after 'RCPT TO:<x@y>' the server answered '550 5.1.1 no such mailbox here'; expected 250",
         )
         with self.assertRaises(DialogueFailed):
             speaker.ok()
@@ -71,7 +71,7 @@ class DialogueTests(SynchronousTestCase):
             speaker, _ = self.connect(sent)
             with self.assertRaises(DialogueFailed) as caught:
                 speaker.reply("220")
-            self.assertIn("ended the connection after 'connecting'", str(caught.exception))
+            self.assertIn("closed the connection after 'connecting'", str(caught.exception))
 
     def test_a_message_comes_back_unstuffed(self) -> None:
         """RFC 1939 §3."""
