@@ -50,8 +50,8 @@ def actions(house: SMTPHouse) -> Actions:
     def envelope(text: str) -> None:
         given = house.messages[-1].envelope
         sender = f"<{given.reverse_path or ''}>"
-        told = " ".join((sender, *(str(recipient.forward_path) for recipient in given.recipients)))
-        assert told == text, told
+        described = " ".join((sender, *(str(recipient.forward_path) for recipient in given.recipients)))
+        assert described == text, described
 
     def count(text: str) -> None:
         assert len(house.messages) == int(text), house.messages

@@ -144,7 +144,7 @@ class Authorization:
         if self._refuse_without_tls():
             return
         self.wire.user = name
-        self.reply(b"now PASS")
+        self.reply(b"send PASS")
 
     def password(self, password: bytes) -> Coroutine[Any, Any, None]:
         """Act on PASS."""

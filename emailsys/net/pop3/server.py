@@ -129,7 +129,7 @@ class POP3Server(ConnectionShell, pop3.POP3):
         if self.connection.is_blocked:
             self.connection.abort()
             return
-        login.refuse("silent for too long; nothing was removed" if login.maildrop else "no login in time")
+        login.refuse("idle for too long; nothing was removed" if login.maildrop else "login timed out")
         self.connection.close()
 
     def tls_began(self) -> None:
@@ -271,6 +271,6 @@ class POP3ServerFactory(ServerFactory):
             connection = session.connection
             connection.hurry()
             if not (connection.busy or connection.closing):
-                session.failResponse("[SYS/TEMP] the server goes down; nothing was removed")
+                session.failResponse("[SYS/TEMP] the server is shutting down; nothing was removed")
                 connection.close()
         return len(self.sessions)

@@ -111,7 +111,7 @@ class LoginTests(SynchronousTestCase):
         house.logins.hold = True
         peer = house.connect()
         peer.say(LOGIN + b"STAT\r\n")
-        self.assertTrue(peer.heard().endswith(b"+OK now PASS\r\n"))
+        self.assertTrue(peer.heard().endswith(b"+OK send PASS\r\n"))
         peer.say(b"QUIT\r\n")
         self.assertEqual(peer.heard(), b"")
         house.logins.held[0].callback(None)

@@ -161,13 +161,13 @@ class SessionEndTests(SynchronousTestCase):
         busy.say(LOGIN)
         busy.heard()
         self.assertEqual(house.factory.drain(), 2)
-        self.assertIn(b"-ERR [SYS/TEMP] the server goes down", idle.heard())
+        self.assertIn(b"-ERR [SYS/TEMP] the server is shutting down", idle.heard())
         self.assertTrue(idle.lost)
         self.assertEqual(busy.heard(), b"")
         house.logins.held[0].callback(None)
         self.assertIn(b"+OK 3 messages", busy.heard())
         self.assertEqual(house.factory.drain(), 1)
-        self.assertIn(b"goes down", busy.heard())
+        self.assertIn(b"shutting down", busy.heard())
         self.assertEqual(house.factory.sessions, set())
 
     def test_a_session_that_is_closing_is_told_once(self) -> None:
@@ -176,7 +176,7 @@ class SessionEndTests(SynchronousTestCase):
         transport: Any = peer.transport
         transport.loseConnection = lambda: None
         self.assertEqual((house.factory.drain(), house.factory.drain()), (1, 1))
-        self.assertEqual(peer.heard().count(b"goes down"), 1)
+        self.assertEqual(peer.heard().count(b"shutting down"), 1)
         self.assertEqual(house.server.connection.replies._out, [])
         house.clock.advance(6)
         self.assertTrue(peer.transport.aborted)

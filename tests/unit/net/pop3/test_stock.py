@@ -117,6 +117,6 @@ class StockTests(SynchronousTestCase):
         self.assertTrue(peer.heard().endswith(b"-ERR line too long\r\n+OK bye, 0 messages removed\r\n"))
         silent = house.login()
         house.clock.advance(601)
-        self.assertIn(b"-ERR silent for too long", silent.heard())
+        self.assertIn(b"-ERR idle for too long", silent.heard())
         house.login().lose()
         self.assertEqual(house.telemetry.counters["surprise"], 0)
