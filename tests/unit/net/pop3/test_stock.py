@@ -9,7 +9,10 @@ from twisted.mail import pop3
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.net.pop3.authorization import Authorization
 from emailsys.net.pop3.server import POP3Server
+from emailsys.net.pop3.transaction import Transaction
+from emailsys.net.serving.connection import Connection
 from tests.fakes.net.pop3_house import POP3House
 
 # Stock code that nothing calls. A test below replaces each of these by a trap.
@@ -120,3 +123,12 @@ class StockTests(SynchronousTestCase):
         self.assertIn(b"-ERR idle for too long", silent.heard())
         house.login().lose()
         self.assertEqual(house.telemetry.counters["surprise"], 0)
+
+    def test_the_protocol_is_a_shell_over_its_parts(self) -> None:
+        """The connection, the login and the maildrop's commands are objects, not base classes of the protocol."""
+        house = POP3House()
+        house.connect()
+        self.assertFalse(isinstance(house.server, Connection | Authorization | Transaction))
+        self.assertIsInstance(house.server.connection, Connection)
+        self.assertIsInstance(house.server.authorization, Authorization)
+        self.assertIsInstance(house.server.transaction, Transaction)

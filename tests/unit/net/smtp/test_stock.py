@@ -7,7 +7,10 @@ from typing import Final
 from twisted.mail import smtp
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.net.serving.connection import Connection
 from emailsys.net.smtp.server import ESMTPServer
+from emailsys.net.smtp.session import SMTPSession
+from emailsys.net.smtp.transaction import Reception
 from tests.fakes.net.smtp_house import SMTPHouse
 
 # Attributes taken from Twisted, and the reason why this is safe.
@@ -57,6 +60,8 @@ STOCK_WAYS: Final = (
     "state_COMMAND",
     "state_DATA",
     "state_AUTH",
+    "callLater",
+    "timeoutConnection",
     "_messageHandled",
     "_disconnect",
     "_cbFromValidate",
@@ -91,3 +96,11 @@ class Stock(SynchronousTestCase):
         self.assertIsInstance(house.server(), smtp.ESMTP)
         self.assertIs(house.server().portal, house.service.portal)
         self.assertEqual(house.server().host, b"mx.example.test")
+
+    def test_the_protocol_is_a_shell_over_its_parts(self) -> None:
+        """The connection and the session are objects of their own, not base classes of the protocol."""
+        server = SMTPHouse().server()
+        self.assertFalse(isinstance(server, Connection | SMTPSession | Reception))
+        self.assertIsInstance(server.connection, Connection)
+        self.assertIsInstance(server.session, SMTPSession)
+        self.assertIsInstance(server.reception, Reception)
