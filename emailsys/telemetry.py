@@ -1,4 +1,4 @@
-"""The mail log and the counters: one event a fact, with the id that follows a message or a session."""
+"""Mail log and counters: one event for each fact, with the id of its message or session."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatTime,
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-# Characters of a field's value that are shown: an address of RFC 5321 fits; a peer's own words may be 9 KiB long.
+# Characters of a field that are logged. An address of RFC 5321 fits; a text from a peer may have 9 KiB.
 _MOST: Final = 1000
 _PLAIN: Final = re.compile(r"[A-Za-z0-9@.:/<>+\-_=\[\]]+")
 _PLAIN_WORDS: Final = re.compile(r"[A-Za-z0-9@.:/<>+\-_=\[\] ]+")
 
 
 def _shown(value: object) -> str:
-    """A field's value as the log shows it: text that is not plain goes through repr, so that a peer writes no lines."""
+    """Format a field value. Text that is not plain is quoted by repr, so that a peer cannot add lines to the log."""
     if type(value) is int or value is None:
         return str(value)
     text = value if isinstance(value, str) else str(value)
@@ -30,9 +30,9 @@ def _shown(value: object) -> str:
 
 
 def plain_line(name: str, fields: Mapping[str, object]) -> str:
-    """An event as people read it: its name, then its fields as key=value."""
+    """Format an event for people: its name, then its fields as key=value."""
     line = " ".join([name, *[f"{key}={value}" for key, value in fields.items()]])
-    # Nearly always that is it: no value is empty, long, or has a blank or anything else that wants quoting.
+    # Nearly always no value needs quoting: none is empty or long, or has a blank or another special character.
     if (
         len(line) <= _MOST
         and line.count(" ") == len(fields)
@@ -44,19 +44,19 @@ def plain_line(name: str, fields: Mapping[str, object]) -> str:
 
 
 def json_line(name: str, fields: Mapping[str, object]) -> str:
-    """An event as programs read it: a JSON object, with the name as `event`. Numbers and null stay what they are."""
-    told = {
+    """Format an event for programs: a JSON object with the name as `event`. Numbers and null keep their type."""
+    values = {
         key: value if value is None or isinstance(value, bool | int | float) else str(value)
         for key, value in fields.items()
     }
-    return json.dumps({"event": name, **told}, ensure_ascii=True, separators=(",", ":"))
+    return json.dumps({"event": name, **values}, ensure_ascii=True, separators=(",", ":"))
 
 
 class Telemetry:
-    """Where rooms report what happened. Credentials and bodies are never given to it.
+    """Receives the events of all rooms. Never pass credentials or message bodies to it.
 
-    @param line: how an event is written.
-    @param also: called with each event's name and fields, beside the log.
+    @param line: formats an event.
+    @param also: called with the name and the fields of each event, in addition to the log.
     """
 
     def __init__(
@@ -72,16 +72,16 @@ class Telemetry:
 
     def event(self, name: str, /, **fields: object) -> None:
         """Count an event and log it on one line."""
-        self._tell(LogLevel.info, name, fields)
+        self._log_event(LogLevel.info, name, fields)
 
     def alarm(self, name: str, /, **fields: object) -> None:
-        """The same, as critical: an operator has to act, and mail waits until then."""
-        self._tell(LogLevel.critical, name, fields)
+        """Count an event and log it as critical: mail waits until an operator acts."""
+        self._log_event(LogLevel.critical, name, fields)
 
-    def _tell(self, level: Any, name: str, fields: Mapping[str, object]) -> None:
+    def _log_event(self, level: Any, name: str, fields: Mapping[str, object]) -> None:
         self.counters[name] += 1
         log = self._log
-        # What Logger.emit makes of it, without its look whether there is such a level: a quarter of a line's cost.
+        # The event that Logger.emit would make. Its check of the level costs a quarter of a line, so it is left out.
         log.observer(
             {
                 "log_logger": log,
@@ -96,28 +96,30 @@ class Telemetry:
         if self.also is not None:
             self.also(name, fields)
 
-    def surprise(self, where: str, failure: Failure, /, **fields: Any) -> None:
-        """Log an exception that nobody expected, once, with its traceback; the peer gets 451 or -ERR."""
-        self.counters["surprise"] += 1
+    def exception(self, where: str, failure: Failure, /, **fields: Any) -> None:
+        """Count an unexpected exception and log it with its traceback. The caller answers 451 or -ERR."""
+        self.counters["exception"] += 1
         self._log.failure("{mail_event}", failure=failure, mail_event=plain_line(where, fields))
 
 
-# What twisted.internet.udp says of a socket of net.dns.name_servers.
-_ABOUT_QUESTIONS: Final = ("_Datagrams starting on ", "(UDP Port ")
+# The texts that twisted.internet.udp logs for a socket of net.dns.name_servers.
+_DNS_SOCKET_TEXTS: Final = ("_Datagrams starting on ", "(UDP Port ")
 
 
-def _is_about_a_question(event: LogEvent) -> bool:
-    """Whether the reactor tells of a socket that asked a name server something: twice for each lookup, and nothing of
-    use; there is no other way to keep it quiet. UDP is used for nothing else."""
+def _is_dns_socket(event: LogEvent) -> bool:
+    """Whether Twisted logs the opening or closing of a DNS socket, twice for each lookup.
+
+    These lines are useless, and Twisted has no switch for them. Nothing else here uses UDP.
+    """
     text = event.get("message") or ("",)
-    return isinstance(text[0], str) and text[0].startswith(_ABOUT_QUESTIONS)
+    return isinstance(text[0], str) and text[0].startswith(_DNS_SOCKET_TEXTS)
 
 
 @implementer(ILogObserver)
 class LogWriter:
-    """Write the log as Twisted does, a line an event; mail events by a way that costs a fifth of that.
+    """Writes the log in Twisted's format, one line for each event. Mail events take a path with a fifth of the cost.
 
-    A busy system logs thousands of them a second: what they have in common is made once a second.
+    A busy system logs thousands of mail events a second, so their common prefix is formatted once a second.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -130,7 +132,7 @@ class LogWriter:
         """Write one event."""
         line = event.get("mail_event")
         if line is None or "log_failure" in event:
-            if not _is_about_a_question(event):
+            if not _is_dns_socket(event):
                 self._write_other(event)
             return
         if event["log_level"] is not LogLevel.info:

@@ -104,7 +104,7 @@ class Recorder:
             except StoreError as error:
                 self._telemetry.event("settling-delayed", queue_id=queue_id, reason=str(error))
             except Exception:
-                self._telemetry.surprise("settling", Failure(), queue_id=queue_id)
+                self._telemetry.exception("settling", Failure(), queue_id=queue_id)
             else:
                 self._tell(parcel, entry.settlements, outcomes)
                 if held < len(entry.settlements):

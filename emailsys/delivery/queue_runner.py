@@ -147,7 +147,7 @@ class QueueRunner(Service):
             self._telemetry.event("queue-delayed", reason=str(error))
             return _PATIENCE
         except Exception:
-            self._telemetry.surprise("queue runner", Failure())
+            self._telemetry.exception("queue runner", Failure())
             return _PATIENCE
         if due_at is None:
             return self._settings.poll
@@ -162,7 +162,7 @@ class QueueRunner(Service):
                 next_hop = await self._router.next_hop(row)
                 sender = await self._router.sender(row)
             except Exception:
-                self._telemetry.surprise("next hop", Failure(), queue_id=row.queue_id, to=row.forward_path)
+                self._telemetry.exception("next hop", Failure(), queue_id=row.queue_id, to=row.forward_path)
                 unrouted.append(row)
                 continue
             groups.setdefault((row.queue_id, next_hop, sender), []).append(row)
@@ -202,7 +202,7 @@ class QueueRunner(Service):
             await self._queue.settle(settlements)
         except Exception:
             # The leases end by themselves; until then nobody else has these rows.
-            self._telemetry.surprise("postponing", Failure(), rows=len(settlements))
+            self._telemetry.exception("postponing", Failure(), rows=len(settlements))
 
     # What is in hand
 
@@ -309,7 +309,7 @@ class QueueRunner(Service):
         except CancelledError:
             outcomes = None
         except Exception:
-            self._telemetry.surprise("relay", Failure(), queue_id=parcel.rows[0].queue_id, next_hop=parcel.next_hop)
+            self._telemetry.exception("relay", Failure(), queue_id=parcel.rows[0].queue_id, next_hop=parcel.next_hop)
             outcomes = (_LOCAL_FAULT,) * len(parcel.rows)
         parcel.sending = False
         destination.under_way -= 1
@@ -399,8 +399,8 @@ class QueueRunner(Service):
             try:
                 await self._queue.release(rows)
             except Exception:
-                self._telemetry.surprise("releasing", Failure(), rows=len(rows))
+                self._telemetry.exception("releasing", Failure(), rows=len(rows))
 
     def _begin(self, coroutine: Coroutine[Any, Any, None], where: str) -> Deferred[None]:
         begun = Deferred.fromCoroutine(coroutine)
-        return begun.addErrback(lambda failure: self._telemetry.surprise(where, failure))
+        return begun.addErrback(lambda failure: self._telemetry.exception(where, failure))

@@ -107,9 +107,9 @@ class Relay:
         except CancelledError:
             raise
         except Exception:
-            self._telemetry.surprise("outbound.surprise", Failure(), queue_id=transmission.queue_id)
-        surprised = Outcome(OutcomeKind.DELAYED, replies.LOCAL_ERROR)
-        return [surprised if outcome is None else outcome for outcome in attempt.outcomes]
+            self._telemetry.exception("outbound.exception", Failure(), queue_id=transmission.queue_id)
+        delayed = Outcome(OutcomeKind.DELAYED, replies.LOCAL_ERROR)
+        return [delayed if outcome is None else outcome for outcome in attempt.outcomes]
 
     def idle(self, next_hop: NextHop) -> None:
         self._dialer.idle(next_hop)

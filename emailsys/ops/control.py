@@ -142,7 +142,7 @@ class ControlProtocol(LineOnlyReceiver):
             self._working = False
 
     def _surprise(self, failure: Failure) -> None:
-        self._telemetry.surprise("control", failure)
+        self._telemetry.exception("control", failure)
         self._refuse("unexpected exception; see the daemon's log")
 
     def _refuse(self, message: str) -> None:

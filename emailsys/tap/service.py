@@ -116,7 +116,7 @@ class Daemon(Service):
         self._srs_secret = b""
         self._addresses: dict[str, list[str]] = {}
         self._renewal = LoopingCall(self.reload_certificates)
-        self._watching = LoopingCall(lambda: Deferred.fromCoroutine(self._watch()).addErrback(self._surprised))
+        self._watching = LoopingCall(lambda: Deferred.fromCoroutine(self._watch()).addErrback(self._log_exception))
         self._renewal.clock = self._watching.clock = reactor
         # Why no mail is accepted, None if it is; why the files of the store cannot be trusted; when it was last logged.
         self._problem: str | None = None
@@ -231,10 +231,10 @@ class Daemon(Service):
         self._serve(store)
         # Sessions that began without a store never hear of this one.
         self._retiring = Deferred.fromCoroutine(sessions.retire())
-        _ = self._retiring.addErrback(self._surprised)
+        _ = self._retiring.addErrback(self._log_exception)
 
-    def _surprised(self, failure: Failure) -> None:
-        self.telemetry.surprise("store", failure)
+    def _log_exception(self, failure: Failure) -> None:
+        self.telemetry.exception("store", failure)
 
     async def _watch(self) -> None:
         """Check whether mail can be accepted. Log a problem at once, then every TELL_EVERY seconds."""
@@ -287,7 +287,7 @@ class Daemon(Service):
         """
         Service.stopService(self)
         stopped = Deferred.fromCoroutine(self._stop())
-        _ = stopped.addErrback(lambda failure: self.telemetry.surprise("stop", failure))
+        _ = stopped.addErrback(lambda failure: self.telemetry.exception("stop", failure))
         return stopped
 
     async def _stop(self) -> None:

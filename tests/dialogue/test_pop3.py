@@ -54,7 +54,7 @@ class MemoryTests(TestCase):
         acts = actions(house)
         connected = house.connect(peer)
         await play(script, connected, acts)
-        self.assertEqual(house.telemetry.counters["surprise"], 0)
+        self.assertEqual(house.telemetry.counters["exception"], 0)
 
 
 class SocketTests(TestCase):

@@ -92,7 +92,7 @@ class MemoryTests(TestCase):
     async def play(self, script: Script, kind: Kind, peer: IAddress) -> None:
         house = SMTPHouse(kind, settings_of(script))
         await play(script, house.connect(peer), actions(house))
-        self.assertEqual(house.telemetry.surprises, [])
+        self.assertEqual(house.telemetry.exceptions, [])
 
     async def play_receive(self, script: Script) -> None:
         await self.play(script, Kind.RECEIVE, STRANGER)
@@ -130,7 +130,7 @@ class SocketTests(TestCase):
                 await peer.hang_up()
             while house.factory.sessions:
                 await deferLater(reactor, 0)
-        self.assertEqual(house.telemetry.surprises, [])
+        self.assertEqual(house.telemetry.exceptions, [])
 
     async def play_receive(self, script: Script) -> None:
         await self.play(script, Kind.RECEIVE, True)

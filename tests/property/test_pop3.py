@@ -97,7 +97,7 @@ class NoiseTests(SynchronousTestCase):
                 listing = line != b"."
             said = line
         self.assertFalse(listing)
-        self.assertEqual(house.telemetry.counters["surprise"], 0)
+        self.assertEqual(house.telemetry.counters["exception"], 0)
 
     @SPEEDY
     @given(st.binary(max_size=3000))

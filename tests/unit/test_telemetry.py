@@ -1,4 +1,4 @@
-"""The mail log: one line an event, whatever a peer puts into it, and the same look as Twisted's own lines."""
+"""The mail log has one line for each event, whatever a peer sends, in the format of Twisted's own lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emailsys.telemetry import LogWriter, Telemetry, plain_line
 
 
 class MailLogTests(SynchronousTestCase):
-    """What an operator greps."""
+    """Lines that an operator searches."""
 
     def setUp(self) -> None:
         self.out = io.StringIO()
@@ -26,18 +26,18 @@ class MailLogTests(SynchronousTestCase):
         return self.out.getvalue().splitlines()
 
     def test_the_writer_is_an_observer_of_twisted(self) -> None:
-        """twistd takes it for its own."""
+        """twistd uses it as its own observer."""
         verifyObject(ILogObserver, self.writer)
 
     def test_an_event_is_one_line_with_its_fields(self) -> None:
-        """`grep QUEUE_ID` tells a message's way."""
+        """`grep QUEUE_ID` shows the path of a message."""
         self.telemetry.event("accepted", queue_id="abc", octets=4096, sender="<>")
         (line,) = self.lines()
         self.assertTrue(line.endswith("[emailsys#info] accepted queue_id=abc octets=4096 sender=<>"), line)
         self.assertEqual(self.telemetry.counters["accepted"], 1)
 
-    def test_sockets_that_asked_name_servers_are_not_told_of(self) -> None:
-        """Twisted would tell of each, when it opens and when it closes; of services it says so once."""
+    def test_sockets_of_dns_lookups_are_not_logged(self) -> None:
+        """Twisted would log each one, when it opens and when it closes. Services are logged once."""
         for text in ("_Datagrams starting on 58230", "(UDP Port 58230 Closed)", "ESMTPServerFactory starting on 25"):
             self.log.info("{message[0]}", message=(text,))
         (line,) = self.lines()
@@ -52,7 +52,7 @@ class MailLogTests(SynchronousTestCase):
         self.assertRegex(other, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[emailsys#info\] started$")
 
     def test_a_peer_writes_no_lines_of_its_own(self) -> None:
-        """What is not plain is shown by repr."""
+        """Text that is not plain is quoted by repr."""
         self.telemetry.event("refused", helo="evil\r\n2026-01-01 [-] accepted", empty="")
         (line,) = self.lines()
         self.assertIn(r"helo='evil\r\n2026-01-01 [-] accepted' empty=''", line)
@@ -62,26 +62,26 @@ class MailLogTests(SynchronousTestCase):
         self.telemetry.event("refused", helo="plain\n")
         self.assertIn(r"helo='plain\n'", self.lines()[0])
 
-    def test_a_peer_does_not_fill_the_disk_with_long_words(self) -> None:
+    def test_a_peer_cannot_fill_the_disk_with_long_values(self) -> None:
         """A user name of AUTH may have 9 KiB."""
         self.telemetry.event("smtp.login_refused", user="\0" * 9000)
         self.assertLess(len(self.lines()[0]), 4200)
         self.assertIn("...", self.lines()[0])
 
     def test_each_value_alone_needs_its_quotes(self) -> None:
-        """A blank would make one field two, an empty value would take its neighbour for its own."""
+        """A blank would split a field in two, and an empty value would look like the next field."""
         for value, shown in (("a b", "'a b'"), ("", "''"), ("a=", "a="), ("a= b=c", "'a= b=c'"), ("ä", "'ä'")):
             for fields in ({"x": value}, {"x": value, "y": "z"}, {"y": "z", "x": value}):
                 self.assertIn(f"x={shown}", plain_line("event", fields).split(" ", 1)[1])
         self.assertEqual(plain_line("event", {"x": "", "y": "z"}), "event x='' y=z")
 
-    def test_a_surprise_has_its_traceback(self) -> None:
-        """It is logged once, with what is needed to find the defect."""
+    def test_an_exception_is_logged_with_its_traceback(self) -> None:
+        """It is logged once, with the traceback that locates the defect."""
         try:
             raise RuntimeError("nobody expected this")
         except RuntimeError:
-            self.telemetry.surprise("smtp", Failure(), session="s-1")
+            self.telemetry.exception("smtp", Failure(), session="s-1")
         text = self.out.getvalue()
         self.assertIn("smtp session=s-1", text)
         self.assertIn("RuntimeError: nobody expected this", text)
-        self.assertEqual(self.telemetry.counters["surprise"], 1)
+        self.assertEqual(self.telemetry.counters["exception"], 1)

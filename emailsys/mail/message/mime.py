@@ -1,4 +1,4 @@
-"""Take a message apart into its MIME parts, by position, in one pass; whatever it holds, it ends and does not raise."""
+"""MIME parser: splits a message into its parts by position, in one pass. No input makes it raise or run forever."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from typing import Final
 from emailsys.mail.message.fields import MAX_STRUCTURED, decode_words, field_text, is_media_type, parse_value
 from emailsys.mail.message.transfer_encoding import IDENTITY, decode_charset, decode_transfer
 
-# Nothing honest nests deeper; what does is shown as one part.
+# No real message nests deeper. A part that does is shown as one part.
 MAX_LEVELS: Final = 100
 MAX_PARTS: Final = 10_000
-# Fields kept of one header section; the section is read to its end in any case.
+# Fields kept of one header section. The section is always read to its end.
 MAX_FIELDS: Final = 2_000
-# RFC 2046 §5.1.1 allows 70; programs that write more are known.
+# RFC 2046 §5.1.1 allows 70, but some programs write more.
 _MAX_BOUNDARY: Final = 190
 _DELIMITER: Final = re.compile(rb"^--([^\r\n]{0,200})", re.M)
-# RFC 5322 §2.2: a field's name is printable ASCII without colon; a line that begins with a blank goes on with it.
+# RFC 5322 §2.2: a field name is printable ASCII without colon. A line that begins with a blank continues a field.
 _FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?")
 _BLANK_LINE: Final = re.compile(rb"\r?\n")
-# RFC 2046 §5.2.1; RFC 6532 §3.7: the same with UTF-8 in its header, and any transfer encoding.
+# RFC 2046 §5.2.1. RFC 6532 §3.7: message/global allows UTF-8 in the header, and any transfer encoding.
 _MESSAGES: Final = frozenset({"message/rfc822", "message/global"})
 _NO_VALUES: Final[dict[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One header field: its name as written, and its value as octets, with folding, without the final line end."""
+    """A header field: its name as written, and its folded value as octets without the final line end."""
 
     name: str
     value: bytes
 
     @property
     def text(self) -> str:
-        """The value unfolded, encoded words not decoded: what structured fields are read from."""
+        """The value unfolded, encoded words not decoded: the form for parsing structured fields."""
         return field_text(self.value)
 
     @property
     def decoded(self) -> str:
-        """The value unfolded, encoded words decoded: for unstructured fields, and for showing."""
+        """The value unfolded, encoded words decoded: the form for unstructured fields and for display."""
         return decode_words(self.text)
 
 
@@ -48,8 +48,10 @@ class Field:
 class Part:
     """A message or a part of one. Positions are octets from the beginning of `source`.
 
-    The header section is source[start:body_start], the body source[body_start:end]. `number` is "1" for the message,
-    "1.2" for its second part, and so on; `level` counts from 0.
+    The header section is source[start:body_start], the body is source[body_start:end].
+
+    @ivar number: "1" for the message, "1.2" for its second part, and so on.
+    @ivar level: the nesting level, 0 for the message.
     """
 
     source: bytes = field(repr=False)
@@ -68,59 +70,59 @@ class Part:
     defects: list[str] = field(default_factory=list)
 
     def first(self, name: str) -> Field | None:
-        """The first field of that name."""
+        """Return the first field of that name."""
         lowered = name.lower()
         return next((one for one in self.fields if one.name.lower() == lowered), None)
 
     def text_of(self, name: str) -> str:
-        """The first field of that name, unfolded; "" where there is none."""
+        """Return the first field of that name, unfolded; "" if there is none."""
         found = self.first(name)
         return found.text if found else ""
 
     def decoded_of(self, name: str) -> str:
-        """The first field of that name, decoded; "" where there is none."""
+        """Return the first field of that name, decoded; "" if there is none."""
         return decode_words(self.text_of(name))
 
     @property
     def header(self) -> bytes:
-        """The header section as it came, with the empty line after it."""
+        """The header section as received, including the empty line after it."""
         return self.source[self.start : self.body_start]
 
     @property
     def raw(self) -> bytes:
-        """The body as it came."""
+        """The body as received."""
         return self.source[self.body_start : self.end]
 
     @property
     def charset(self) -> str:
-        """The charset parameter in lower case; "" where there is none."""
+        """The charset parameter in lower case; "" if there is none."""
         return self.parameters.get("charset", "").strip().lower()
 
     @property
     def name(self) -> str:
-        """The file name that the sender gave, as it came: not safe to be used as one. "" where there is none."""
+        """The file name as the sender wrote it, "" if there is none. It is not safe to use as a path."""
         return self.disposition_parameters.get("filename") or self.parameters.get("name", "")
 
     @property
     def content_id(self) -> str:
-        """The Content-ID without its brackets; "" where there is none."""
+        """The Content-ID without its brackets; "" if there is none."""
         return self.text_of("content-id").strip("<> \t")
 
     @property
     def is_message(self) -> bool:
-        """Whether it is a message within another one, or a message that says so of itself."""
+        """Whether the content type is that of an embedded message."""
         return self.content_type in _MESSAGES
 
     @property
     def is_leaf(self) -> bool:
-        """Whether it has no parts: there is a body to be decoded."""
+        """Whether the part has no parts of its own, so that its body can be decoded."""
         return not self.parts
 
     @property
     def is_attachment(self) -> bool:
-        """Whether it goes with the message rather than being its text.
+        """Whether the part is an attachment and not part of the text.
 
-        That is what says so, what bears a name, and what is neither text nor a picture shown within it.
+        An attachment declares itself, has a file name, or is neither text nor a picture shown in the text.
         """
         if self.level == 0 and not self.name:
             return self.is_leaf and not self.content_type.startswith(("text/", "multipart/"))
@@ -131,17 +133,17 @@ class Part:
         return not self.content_type.startswith("text/") and not self.content_id
 
     def decoded(self) -> tuple[bytes, list[str]]:
-        """The body with its transfer encoding taken off, and what was wrong with it."""
+        """Decode the transfer encoding of the body. Returns the octets and the defects."""
         return decode_transfer(self.raw, self.encoding)
 
     def text(self) -> tuple[str, list[str]]:
-        """The body as text with LF line ends, and what was wrong with it."""
+        """Decode the body to text with LF line ends. Returns the text and the defects."""
         octets, defects = self.decoded()
         text, more = decode_charset(octets, self.charset)
         return text.replace("\r\n", "\n").replace("\r", "\n"), [*defects, *more]
 
     def walk(self) -> Iterator[Part]:
-        """This part and all below it, in the order of the message."""
+        """Yield this part and all parts below it, in the order of the message."""
         waiting = [self]
         while waiting:
             part = waiting.pop()
@@ -155,12 +157,12 @@ def _line_end(octets: bytes, at: int) -> int:
 
 
 class _Parser:
-    """One pass over a message: a stack of open parts, and the boundaries that would end them."""
+    """One pass over a message, with a stack of open parts and the boundaries that end them."""
 
     def __init__(self, octets: bytes) -> None:
         self._octets = octets
         self._open: list[Part] = []
-        # The innermost level that a boundary belongs to; each open multipart remembers its own.
+        # The levels that each boundary belongs to, the innermost last; and the boundary of each open multipart.
         self._levels: dict[bytes, list[int]] = {}
         self._boundaries: dict[int, bytes] = {}
         self._count = 0
@@ -174,14 +176,17 @@ class _Parser:
             if found is None:
                 break
             position = found.end()
-            level, closing = self._meant(found[1])
+            level, closing = self._level_of(found[1])
             if level is not None:
                 position = self._delimiter(found.start(), position, level, closing)
         self._close_down_to(-1, len(octets))
         return root
 
-    def _meant(self, text: bytes) -> tuple[int | None, bool]:
-        """The level of the multipart that a line after "--" delimits, and whether it closes it (RFC 2046 §5.1.1)."""
+    def _level_of(self, text: bytes) -> tuple[int | None, bool]:
+        """Return the level of the multipart that a boundary belongs to, and whether it closes it (RFC 2046 §5.1.1).
+
+        @param text: the rest of the line after "--".
+        """
         token = text.rstrip(b" \t")
         for name, closing in ((token, False), (token.removesuffix(b"--"), True)):
             levels = self._levels.get(name)
@@ -190,7 +195,7 @@ class _Parser:
         return None, False
 
     def _delimiter(self, at: int, position: int, level: int, closing: bool) -> int:
-        """A boundary line at `at`: end what it ends and begin what it begins. Returns where to read on."""
+        """Handle a boundary line at `at`: end open parts and begin the next. Returns the position after it."""
         octets = self._octets
         # RFC 2046 §5.1.1: the line end before a boundary belongs to the boundary.
         cut = at - 1 if at and octets[at - 1 : at] == b"\n" else at
@@ -202,7 +207,7 @@ class _Parser:
             self._forget(level)
             return position
         if self._count >= MAX_PARTS:
-            whole.defects.append(f"more than {MAX_PARTS} parts: the others are not shown")
+            whole.defects.append(f"more than {MAX_PARTS} parts: the rest is not shown")
             self._forget(level)
             return position
         begin = _line_end(octets, position)
@@ -211,7 +216,7 @@ class _Parser:
         return self._begin(part, "message/rfc822" if whole.content_type == "multipart/digest" else "text/plain")
 
     def _begin(self, part: Part, default: str) -> int:
-        """Read a part's header section, and that of the message in it. Returns where its body begins."""
+        """Read the header section of a part, and of a message in it. Returns the start of the body."""
         while True:
             self._count += 1
             part.body_start = self._read_fields(part)
@@ -251,7 +256,7 @@ class _Parser:
             self._boundaries[level] = boundary
 
     def _forget(self, level: int) -> bool:
-        """No line delimits that open part any more. Returns whether one still did."""
+        """Stop looking for the boundary of an open part. Returns whether it was still looked for."""
         boundary = self._boundaries.pop(level, None)
         if boundary is None:
             return False
@@ -262,7 +267,7 @@ class _Parser:
         return True
 
     def _close_down_to(self, level: int, end: int) -> None:
-        """All parts above that level of the stack end there."""
+        """End all open parts above a level of the stack at the position `end`."""
         while len(self._open) > level + 1:
             part = self._open.pop()
             part.end = max(end, part.body_start)
@@ -270,7 +275,7 @@ class _Parser:
                 part.defects.append("the closing boundary is missing" if part.parts else "its boundary never comes")
 
     def _read_fields(self, part: Part) -> int:
-        """Read the header section at part.start. Returns where it ends: the body begins there."""
+        """Read the header section at part.start. Returns its end, where the body begins."""
         octets = self._octets
         fields: list[Field] = []
         at = part.start
@@ -286,10 +291,10 @@ class _Parser:
         if end is not None:
             at = end.end()
         elif at < len(octets) and not (delimits or (octets.startswith(b"--", at) and self._is_delimiter(at))):
-            part.defects.append("the header ends with a line that is no field")
+            part.defects.append("the header ends with a line that is not a field")
         part.fields = tuple(fields)
         if len(fields) >= MAX_FIELDS:
-            part.defects.append(f"more than {MAX_FIELDS} header fields: the others are not shown")
+            part.defects.append(f"more than {MAX_FIELDS} header fields: the rest is not shown")
         if not octets[part.start : at].isascii():
             try:
                 octets[part.start : at].decode("utf-8")
@@ -299,11 +304,11 @@ class _Parser:
 
     def _is_delimiter(self, at: int) -> bool:
         found = _DELIMITER.match(self._octets, at)
-        return found is not None and self._meant(found[1])[0] is not None
+        return found is not None and self._level_of(found[1])[0] is not None
 
 
 def _describe(part: Part, default: str) -> None:
-    """Set what the MIME fields say (RFC 2045 §5, §6; RFC 2183)."""
+    """Set the attributes of a part from its MIME fields (RFC 2045 §5, §6; RFC 2183)."""
     seen: dict[str, Field] = {}
     for one in part.fields:
         lowered = one.name.lower()
@@ -320,9 +325,9 @@ def _describe(part: Part, default: str) -> None:
         if is_media_type(value):
             part.content_type, part.parameters = value, parameters
         else:
-            # RFC 2045 §5.2: then it is text.
+            # RFC 2045 §5.2: treat it as text.
             part.content_type = "text/plain"
-            part.defects.append(f"Content-Type that is none: {value[:40]!r}")
+            part.defects.append(f"malformed Content-Type: {value[:40]!r}")
     if stated := seen.get("content-transfer-encoding"):
         part.encoding = parse_value(stated.text)[0][:100] or "7bit"
     if stated := seen.get("content-disposition"):
@@ -330,22 +335,22 @@ def _describe(part: Part, default: str) -> None:
 
 
 def parse(octets: bytes) -> Part:
-    """Take a message apart. Lines may end with CRLF or LF. Never raises; what is wrong stands in `defects`.
+    """Parse a message whose lines end with CRLF or LF. Never raises; `defects` lists the faults of each part.
 
-    Time and memory grow with the size of the message, not with its nesting.
+    Time and memory depend on the size of the message, not on its nesting.
     """
     return _Parser(octets).parse()
 
 
 def parse_header(octets: bytes) -> Part:
-    """Only the message's own header section; the part is a leaf whose body is all the rest."""
+    """Parse only the header section of the message. The part is a leaf with all the rest as its body."""
     part = _header(octets)
     _describe(part, "text/plain")
     return part
 
 
 def read_fields(octets: bytes) -> Sequence[Field]:
-    """The fields of the message's own header section, as `parse` reads them."""
+    """Return the fields in the header section of the message, as `parse` reads them."""
     return _header(octets).fields
 
 

@@ -1,4 +1,4 @@
-"""What a message is made of: one row a part, with types, sizes, what encoding costs, links and defects."""
+"""The structure of a message: a row for each part, with type, sizes, encoding overhead, links and defects."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from urllib.parse import unquote
 
 from emailsys.mail.message.mime import Part
 
-# RFC 2392: HTML names an inline part by cid: and its Content-ID.
+# RFC 2392: HTML refers to an inline part by cid: and its Content-ID.
 _CID: Final = re.compile(r"""["'(]\s*cid:([^"'()<>\s]{1,500})""", re.I)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One part. `overhead` is what the transfer encoding adds, in percent of the decoded octets; None for containers
-    and empty parts. `links` are the numbers of the parts that the HTML of this one shows by Content-ID. Texts are a
-    stranger's: not safe for a terminal as they are.
+    """One part of a message. The texts come from the sender and are not safe for a terminal.
+
+    @ivar overhead: the size that the transfer encoding adds, in percent of the decoded octets; None for containers and
+        empty parts.
+    @ivar links: the numbers of the parts that the HTML of this part shows by Content-ID.
     """
 
     number: str
@@ -35,12 +37,12 @@ class Row:
 
 
 def cid_links(html: str) -> list[str]:
-    """The Content-IDs that HTML refers to, each once, in order (RFC 2392)."""
+    """Return the Content-IDs that HTML refers to, each once, in order (RFC 2392)."""
     return list(dict.fromkeys(unquote(found) for found in _CID.findall(html)))
 
 
 def structure(root: Part) -> list[Row]:
-    """One row for each part, in the order of the message."""
+    """Return a row for each part, in the order of the message."""
     parts = list(root.walk())
     by_content_id: dict[str, Part] = {}
     for part in parts:
@@ -63,7 +65,7 @@ def structure(root: Part) -> list[Row]:
                         if target := by_content_id.get(content_id):
                             links.append(target.number)
                         else:
-                            wrong.append(f"cid:{content_id[:80]} leads to no part")
+                            wrong.append(f"cid:{content_id[:80]} refers to no part")
             defects += wrong
             if decoded_octets:
                 overhead = round(100 * (raw_octets - decoded_octets) / decoded_octets, 1)

@@ -1,4 +1,4 @@
-"""Decode a part's body: transfer encoding to octets, charset to text. It says what was wrong instead of raising."""
+"""Decoding of bodies: transfer encodings to octets, charsets to text. Faults are reported, never raised."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _WHITE: Final = b" \t\r\n\x0b\x0c"
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _NOT_BASE64: Final = bytes(octet for octet in range(256) if octet not in _BASE64)
 _BAD_ESCAPE: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*(?:\r?\n|\Z))")
-# RFC 2045 §6.7 (3): blanks at the end of a line were added on the way, behind the "=" of a soft line break, too.
+# RFC 2045 §6.7 (3): blanks at the end of a line, also after the "=" of a soft line break, were added in transit.
 _ADDED: Final = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
 _UU_BEGIN: Final = re.compile(rb"^begin [0-7]{3,4} [^\r\n]*\r?\n", re.M)
 
 IDENTITY: Final = frozenset({"7bit", "8bit", "binary"})
 _UUENCODE: Final = frozenset({"x-uuencode", "uuencode", "x-uue"})
 
-# Codecs of Python that are no charsets of mail: some are slow, some look things up, some only mean Python.
+# Python codecs that are not charsets of mail: some are slow, and some are specific to Python or the system.
 _NO_CHARSET: Final = frozenset(
     {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "charmap", "mbcs", "oem"}
 )
-# Names that mail has and Python does not. The last two say how lines run (RFC 1556), not what octets mean.
+# Charset names that Python does not know. The last two declare a text direction (RFC 1556), not other octets.
 _NAMES: Final = {
     "windows-874": "cp874",
     "windows-31j": "cp932",
@@ -35,7 +35,7 @@ _NAMES: Final = {
     "iso-8859-6-i": "iso8859-6",
     "iso-8859-8-i": "iso8859-8",
 }
-# What those who name a charset often write in truth: the larger one of the same vendor.
+# Mail labelled with the charset on the left often uses the superset on the right.
 _LARGER: Final = {"gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "shift_jis": "cp932"}
 _C1: Final = re.compile("[\x80-\x9f]")
 _CHARSET_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,39}")
@@ -46,13 +46,13 @@ def _from_base64(raw: bytes) -> tuple[bytes, list[str]]:
     digits = raw.translate(None, _WHITE)
     cleaned = digits.translate(None, _NOT_BASE64)
     if len(cleaned) != len(digits):
-        defects.append(f"{len(digits) - len(cleaned)} octets in base64 that are not of its alphabet")
+        defects.append(f"{len(digits) - len(cleaned)} octets outside the base64 alphabet")
     whole = cleaned.rstrip(b"=")
     padding = len(cleaned) - len(whole)
-    # Padding in the middle: several encodings one after the other.
+    # Padding in the middle: several base64 texts were joined.
     pieces = [piece for piece in whole.split(b"=") if piece]
     if len(pieces) > 1:
-        defects.append("base64 goes on after its padding")
+        defects.append("base64 continues after its padding")
     elif padding != -len(whole) % 4 or len(whole) % 4 == 1:
         defects.append("base64 is cut short or wrongly padded")
     decoded = []
@@ -73,20 +73,20 @@ def _from_uuencode(raw: bytes) -> tuple[bytes, list[str]]:
         try:
             decoded.append(binascii.a2b_uu(line))
         except binascii.Error:
-            return b"".join(decoded), ["uuencoded part with a line that is none"]
+            return b"".join(decoded), ["uuencoded part with a malformed line"]
     return b"".join(decoded), ["uuencoded part without its end line"]
 
 
 def decode_transfer(raw: bytes, encoding: str) -> tuple[bytes, list[str]]:
-    """The octets that a Content-Transfer-Encoding (in lower case) stands for, and what is wrong with it (RFC 2045 §6).
+    """Decode a Content-Transfer-Encoding (RFC 2045 §6). Returns the octets and the defects.
 
-    An encoding nobody knows leaves the octets as they are.
+    @param encoding: in lower case. An unknown encoding leaves the octets unchanged.
     """
     if encoding == "base64":
         return _from_base64(raw)
     if encoding == "quoted-printable":
         bad = len(_BAD_ESCAPE.findall(raw))
-        return binascii.a2b_qp(_ADDED.sub(b"", raw)), [f"{bad} wrong escapes in quoted-printable"] if bad else []
+        return binascii.a2b_qp(_ADDED.sub(b"", raw)), [f"{bad} malformed escapes in quoted-printable"] if bad else []
     if encoding in _UUENCODE:
         return _from_uuencode(raw)
     if encoding in IDENTITY:
@@ -96,12 +96,12 @@ def decode_transfer(raw: bytes, encoding: str) -> tuple[bytes, list[str]]:
 
 @lru_cache(maxsize=256)
 def text_codec(charset: str) -> str | None:
-    """The name of Python's codec for a charset of mail; None where there is none."""
+    """Return the name of the Python codec for a charset; None if there is none."""
     if not _CHARSET_NAME.fullmatch(charset):
         return None
     try:
         name = codecs.lookup(_NAMES.get(charset.lower(), charset)).name
-        # Refuses codecs that do not make text.
+        # Raises LookupError for a codec that does not decode to text.
         b"x".decode(name, "ignore")
     except (LookupError, ValueError):
         return None
@@ -109,10 +109,10 @@ def text_codec(charset: str) -> str | None:
 
 
 def decode_charset(octets: bytes, charset: str) -> tuple[str, list[str]]:
-    """The text that octets in a charset stand for, and what is wrong with it.
+    """Decode octets in a charset. Returns the text and the defects.
 
-    US-ASCII with 8-bit octets, and charsets nobody knows, are read as UTF-8, and else as Windows-1252; so is
-    ISO-8859-1 where it would hold control characters, which nobody means.
+    US-ASCII with 8-bit octets, and unknown charsets, are decoded as UTF-8 or otherwise as Windows-1252. ISO-8859-1 with
+    control characters is decoded as Windows-1252, because no sender means control characters.
     """
     codec = text_codec(charset or "us-ascii")
     if codec is None:

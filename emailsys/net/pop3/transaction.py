@@ -142,7 +142,7 @@ class Transaction:
             login.event("pop3.store_failed", why=error)
             failure = _NOT_REMOVED
         except Exception:
-            login.service.telemetry.surprise("pop3.update", Failure(), session=login.session_id)
+            login.service.telemetry.exception("pop3.update", Failure(), session=login.session_id)
             failure = _NOT_REMOVED
         finally:
             login.release()

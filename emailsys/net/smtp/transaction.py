@@ -62,7 +62,7 @@ class Reception:
         if failure.check(StoreError):
             self._session.event("smtp.store_failed", why=failure.getErrorMessage())
         else:
-            self._service.telemetry.surprise("smtp", failure, session=self._session.session_id)
+            self._service.telemetry.exception("smtp", failure, session=self._session.session_id)
         return replies.LOCAL_ERROR
 
     def abandon(self) -> None:

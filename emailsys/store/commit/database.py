@@ -177,7 +177,7 @@ class Database:
         self._reactor.callFromThread(self._settle, outcomes)
 
     def _log_unexpected(self, where: str, failure: Failure) -> None:
-        self._reactor.callFromThread(self._telemetry.surprise, where, failure)
+        self._reactor.callFromThread(self._telemetry.exception, where, failure)
 
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
         self.batches += 1

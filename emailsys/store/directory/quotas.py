@@ -135,7 +135,7 @@ class Quotas:
             if latest is not None:
                 latest.warned = not full
         except Exception:
-            self._telemetry.surprise("quota-warning", Failure())
+            self._telemetry.exception("quota-warning", Failure())
 
     def count_delivered(self, rows: Sequence[MaildropRow]) -> None:
         """Maildrop rows were committed: what was counted before them grows by them."""

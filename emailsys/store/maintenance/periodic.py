@@ -70,7 +70,7 @@ class MaintenanceTask(ABC):
         if failure.check(StoreError):
             self._telemetry.event(f"{self._name}-put-off", error=failure.getErrorMessage())
         else:
-            self._telemetry.surprise(self._name, failure)
+            self._telemetry.exception(self._name, failure)
         return False
 
     def _stepped(self, more: bool) -> None:

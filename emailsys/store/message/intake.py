@@ -235,7 +235,7 @@ class Incoming:
     def _sweep(self) -> None:
         """Leave what was staged to the sweeper, once all of it is written."""
         sweeping = Deferred.fromCoroutine(self._swept())
-        self._sweeping = sweeping.addErrback(lambda failure: self._intake.telemetry.surprise("store-sweep", failure))
+        self._sweeping = sweeping.addErrback(lambda failure: self._intake.telemetry.exception("store-sweep", failure))
 
     async def _swept(self) -> None:
         if self._outstanding:

@@ -38,7 +38,7 @@ class Events(Telemetry):
     def __init__(self) -> None:
         super().__init__(Logger(namespace="tests"))
         self.lines: list[tuple[str, dict[str, object]]] = []
-        self.surprises: list[BaseException] = []
+        self.exceptions: list[BaseException] = []
 
     @override
     def event(self, name: str, /, **fields: object) -> None:
@@ -46,9 +46,9 @@ class Events(Telemetry):
         self.lines.append((name, fields))
 
     @override
-    def surprise(self, where: str, failure: Any, /, **fields: Any) -> None:
-        self.counters["surprise"] += 1
-        self.surprises.append(failure.value)
+    def exception(self, where: str, failure: Any, /, **fields: Any) -> None:
+        self.counters["exception"] += 1
+        self.exceptions.append(failure.value)
 
     def of(self, name: str) -> list[dict[str, object]]:
         """Returns the fields of all events with this name."""

@@ -87,7 +87,7 @@ class EndToEndTests(TestCase):
             self.house.tls.reload(served(*pki.make_variant(self.house.authority.parent, variant)))
             with self.assertRaisesRegex(PeerCertificateError, words):
                 await self.call()
-        self.assertEqual(self.house.telemetry.surprises, [])
+        self.assertEqual(self.house.telemetry.exceptions, [])
 
     async def test_a_reload_serves_the_next_connection(self) -> None:
         """The service that listens has the same object all along."""

@@ -28,7 +28,7 @@ class AttackTestCase(TestCase):
 
     async def close(self) -> None:
         await self.house.close(*self.attackers)
-        self.assertEqual(self.house.telemetry.surprises, [])
+        self.assertEqual(self.house.telemetry.exceptions, [])
 
     async def connect(self, factory: ServerFactory, implicit_tls: bool = False) -> Attacker:
         attacker = await self.house.attack(factory, implicit_tls)

@@ -32,7 +32,7 @@ class Systems(SynchronousTestCase):
 
     def tearDown(self) -> None:
         for house in [value for value in vars(self).values() if isinstance(value, WholeHouse)]:
-            self.assertEqual(house.telemetry.surprises, [])
+            self.assertEqual(house.telemetry.exceptions, [])
 
     def scripted(self, **replies: str) -> LoopbackHost:
         """A host for away.test that says what a test tells it."""

@@ -170,12 +170,12 @@ class RelayTests(SynchronousTestCase):
         outcomes = self.relay(FakeResolver(refusal=reply), FakeDialer({}), "a")
         self.assertEqual(outcomes, [Outcome(OutcomeKind.DELAYED, reply, host_at_fault=True)])
 
-    def test_a_surprise_delays_and_is_logged_once(self) -> None:
+    def test_an_unexpected_exception_delays_and_is_logged_once(self) -> None:
         """Nothing is lost by a bug, and what was decided before it stays."""
         dialer = FakeDialer({ONE: [[said(OK), said(LATER)]], TWO: [RuntimeError("bug")]})
         outcomes = self.relay(FakeResolver(ONE, TWO), dialer, "a", "b")
         self.assertEqual(outcomes, [said(OK), said(LATER)])
-        self.assertEqual(self.telemetry.counters["surprise"], 1)
+        self.assertEqual(self.telemetry.counters["exception"], 1)
         [outcome] = self.relay(FakeResolver(TWO), FakeDialer({TWO: [RuntimeError("bug")]}), "a")
         self.assertEqual((outcome.kind, outcome.reply.code), (OutcomeKind.DELAYED, 451))
 

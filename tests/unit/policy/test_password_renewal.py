@@ -87,7 +87,7 @@ class RenewalTests(SynchronousTestCase):
             self.log_in()
             self.make(error)
             self.assertEqual(self.stored()["argon2id"], "old:secret")
-        self.assertEqual(self.telemetry.surprises, [])
+        self.assertEqual(self.telemetry.exceptions, [])
         self.log_in()
         self.make()
         self.assertEqual(self.stored()["argon2id"], "new:secret")
@@ -95,7 +95,7 @@ class RenewalTests(SynchronousTestCase):
     def test_a_defect_is_one_log_event(self) -> None:
         self.log_in()
         self.make(ZeroDivisionError())
-        self.assertEqual([type(error) for error in self.telemetry.surprises], [ZeroDivisionError])
+        self.assertEqual([type(error) for error in self.telemetry.exceptions], [ZeroDivisionError])
 
     def test_by_default_argon2id_tells_what_is_old(self) -> None:
         renewal = Renewal(self.store.accounts, self.hashing, self.telemetry)

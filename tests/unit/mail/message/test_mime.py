@@ -146,7 +146,7 @@ class Malformed(SynchronousTestCase):
         self.assert_defect(b"Content-Type: multipart/mixed; boundary=b" + encoded, "must not be encoded")
 
     def test_a_type_that_is_none_is_text(self) -> None:
-        root = self.assert_defect(b"Content-Type: nonsense\r\n\r\nx", "Content-Type that is none")
+        root = self.assert_defect(b"Content-Type: nonsense\r\n\r\nx", "malformed Content-Type")
         self.assertEqual(root.content_type, "text/plain")
         self.assert_defect(b"Content-Type: a/b\r\nContent-Type: c/d\r\n\r\nx", "more than one")
         self.assert_defect(b"Content-Type: a/b;" + b"x" * 70_000 + b"\r\n\r\nx", "too long")
@@ -195,7 +195,7 @@ class Structure(SynchronousTestCase):
         whole, html, picture, empty = rows
         self.assertEqual((whole.decoded_octets, whole.overhead, whole.links), (None, None, ()))
         self.assertEqual((html.charset, html.links, html.overhead), ("utf-8", ("1.2",), 0.0))
-        self.assertEqual(html.defects, ("cid:gone leads to no part",))
+        self.assertEqual(html.defects, ("cid:gone refers to no part",))
         self.assertEqual((picture.raw_octets, picture.decoded_octets, picture.overhead), (4, 3, 33.3))
         self.assertEqual((picture.name, picture.content_id, picture.encoding), ("a.png", "pic@x", "base64"))
         self.assertIsNone(empty.overhead)

@@ -91,14 +91,14 @@ class UnreadMailTests(SynchronousTestCase):
         self.house.clock.advance(1)
         self.assertEqual(len(self.house.bodies()), 3)
         self.assertTrue(self.house.logins.opened[0].released)
-        self.assertEqual(self.house.telemetry.counters["surprise"], 0)
+        self.assertEqual(self.house.telemetry.counters["exception"], 0)
 
     def test_a_client_that_goes_loses_no_mail(self) -> None:
         self.peer.lose()
         self.house.clock.advance(1)
         self.assertEqual(len(self.house.bodies()), 3)
         self.assertTrue(self.house.logins.opened[0].released)
-        self.assertEqual(self.house.telemetry.counters["surprise"], 0)
+        self.assertEqual(self.house.telemetry.counters["exception"], 0)
 
 
 class HalfCloseTests(SynchronousTestCase):

@@ -90,7 +90,7 @@ class LoginTests(SynchronousTestCase):
         peer = house.connect()
         peer.say(LOGIN)
         self.assertIn(b"-ERR [SYS/TEMP] the mail store cannot answer now", peer.heard())
-        self.assertEqual(house.telemetry.counters["surprise"], 0)
+        self.assertEqual(house.telemetry.counters["exception"], 0)
 
     def test_a_login_that_ends_after_the_peer_has_gone_releases_the_maildrop(self) -> None:
         house = POP3House()
@@ -161,7 +161,7 @@ class LoginTests(SynchronousTestCase):
         peer = house.connect()
         peer.say(LOGIN)
         self.assertIn(b"-ERR [SYS/TEMP] internal error", peer.heard())
-        self.assertEqual(house.telemetry.counters["surprise"], 1)
+        self.assertEqual(house.telemetry.counters["exception"], 1)
         peer.lose()
         self.assertEqual(loggedout, [True])
 
@@ -179,7 +179,7 @@ class UnexpectedExceptionTests(SynchronousTestCase):
         house.logins.opened[0].listMessages = broken
         peer.say(b"STAT\r\nNOOP\r\n")
         self.assertEqual(peer.heard(), b"-ERR [SYS/TEMP] internal error; it was logged\r\n+OK\r\n")
-        self.assertEqual(house.telemetry.counters["surprise"], 1)
+        self.assertEqual(house.telemetry.counters["exception"], 1)
 
     def test_one_in_a_coroutine_too(self) -> None:
         house = POP3House()
@@ -190,7 +190,7 @@ class UnexpectedExceptionTests(SynchronousTestCase):
         house.logins.failure = None
         peer.say(LOGIN)
         self.assertIn(b"+OK 3 messages", peer.heard())
-        self.assertEqual(house.telemetry.counters["surprise"], 1)
+        self.assertEqual(house.telemetry.counters["exception"], 1)
 
     def test_one_while_the_session_ends_is_logged(self) -> None:
         house = POP3House()
@@ -201,4 +201,4 @@ class UnexpectedExceptionTests(SynchronousTestCase):
 
         house.server.authorization._authentication._logout = broken
         peer.lose()
-        self.assertEqual(house.telemetry.counters["surprise"], 1)
+        self.assertEqual(house.telemetry.counters["exception"], 1)

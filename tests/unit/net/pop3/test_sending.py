@@ -140,7 +140,7 @@ class SendingTests(SynchronousTestCase):
 
     def test_a_message_that_breaks_off_never_gets_its_final_dot(self) -> None:
         """A client would consider it complete, and delete it."""
-        for error, surprises in ((StoreError("disk"), 0), (ValueError("bug"), 1), (MaildropLost(), 0), (None, 0)):
+        for error, exceptions in ((StoreError("disk"), 0), (ValueError("bug"), 1), (MaildropLost(), 0), (None, 0)):
             house = POP3House()
             peer = house.login()
 
@@ -153,7 +153,7 @@ class SendingTests(SynchronousTestCase):
             peer.say(b"RETR 1\r\nSTAT\r\n")
             self.assertNotIn(b"\r\n.\r\n", peer.heard())
             self.assertTrue(peer.transport.aborted)
-            self.assertEqual(house.telemetry.counters["surprise"], surprises)
+            self.assertEqual(house.telemetry.counters["exception"], exceptions)
             self.flushLoggedErrors()
 
     def test_a_message_whose_body_is_gone_is_a_permanent_error(self) -> None:
@@ -227,7 +227,7 @@ class SendingTests(SynchronousTestCase):
         self.assertEqual(events, [])
         peer.lose()
         self.assertEqual(events, ["closed"])
-        self.assertEqual(house.telemetry.counters["surprise"], 0)
+        self.assertEqual(house.telemetry.counters["exception"], 0)
 
     def test_reads_that_wait_do_not_stop_other_sessions(self) -> None:
         house = POP3House()

@@ -35,7 +35,7 @@ class SessionEndTests(SynchronousTestCase):
         self.assertIn(b"+OK 3 messages", again.heard())
 
     def test_a_failed_commit_is_reported_and_removes_nothing(self) -> None:
-        for error, surprises in ((StoreError("disk"), 0), (RuntimeError("bug"), 1)):
+        for error, exceptions in ((StoreError("disk"), 0), (RuntimeError("bug"), 1)):
             house = POP3House()
             peer = house.login()
             house.store.fail_next_commit = error
@@ -44,7 +44,7 @@ class SessionEndTests(SynchronousTestCase):
             self.assertTrue(peer.lost)
             self.assertEqual(len(house.bodies()), 3)
             self.assertTrue(house.logins.opened[0].released)
-            self.assertEqual(house.telemetry.counters["surprise"], surprises)
+            self.assertEqual(house.telemetry.counters["exception"], exceptions)
             self.flushLoggedErrors()
 
     def test_a_peer_that_goes_during_the_commit_keeps_the_lock_until_it_ends(self) -> None:
@@ -68,7 +68,7 @@ class SessionEndTests(SynchronousTestCase):
         peer.lose()
         self.assertEqual(len(house.bodies()), 4)
         self.assertTrue(house.logins.opened[0].released)
-        self.assertEqual(house.telemetry.counters["surprise"], 0)
+        self.assertEqual(house.telemetry.counters["exception"], 0)
 
     def test_reset_undoes_the_deletes(self) -> None:
         house = POP3House()

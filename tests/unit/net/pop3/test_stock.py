@@ -122,7 +122,7 @@ class StockTests(SynchronousTestCase):
         house.clock.advance(601)
         self.assertIn(b"-ERR idle for too long", silent.heard())
         house.login().lose()
-        self.assertEqual(house.telemetry.counters["surprise"], 0)
+        self.assertEqual(house.telemetry.counters["exception"], 0)
 
     def test_the_protocol_is_a_shell_over_its_parts(self) -> None:
         """The connection, the login and the maildrop's commands are objects, not base classes of the protocol."""

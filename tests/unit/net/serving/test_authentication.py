@@ -197,7 +197,7 @@ class MidExchange(SynchronousTestCase):
                 peer.heard()
         self.assertEqual(len(self.telemetry.of("smtp.login_refused")), MAX_FAILED_LOGINS)
         self.assertEqual(self.telemetry.of("pop3.login_refused")[0]["user"], "alice@example.test")
-        self.assertEqual(self.telemetry.surprises, [])
+        self.assertEqual(self.telemetry.exceptions, [])
 
     def test_accounts_that_cannot_log_in_so_look_like_those_that_can(self) -> None:
         """Unknown, disabled, or without a secret of that scheme."""
@@ -251,7 +251,7 @@ class MidExchange(SynchronousTestCase):
             self.secrets.wait = None
             held.callback(None)
             self.assertEqual(peer.heard(), b"")
-        self.assertEqual(self.telemetry.surprises, [])
+        self.assertEqual(self.telemetry.exceptions, [])
 
     def test_a_store_that_cannot_answer_is_a_temporary_error_and_ends_the_exchange(self) -> None:
         for protocol in self.protocols:

@@ -42,5 +42,5 @@ class TurnTests(SynchronousTestCase):
         self.say("250")
         self.clock.advance(0)
         self.assertEqual(self.said, ["250"])
-        self.assertEqual(self.telemetry.counters["surprise"], 1)
+        self.assertEqual(self.telemetry.counters["exception"], 1)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)

@@ -98,7 +98,7 @@ class Order(SynchronousTestCase):
         self.assertEqual(len(house.messages), 1)
         self.assertEqual(house.store.abandoned, 0)
         self.assertEqual(house.telemetry.counters["accepted"], 1)
-        self.assertEqual(house.telemetry.surprises, [])
+        self.assertEqual(house.telemetry.exceptions, [])
 
     def test_a_connection_lost_while_the_policy_waits_is_not_an_error(self) -> None:
         for step in ("stranger", "validateFrom", "validateTo"):
@@ -109,7 +109,7 @@ class Order(SynchronousTestCase):
             peer.say(ENVELOPE + b"DATA\r\n")
             peer.lose()
             waiting.callback(None)
-            self.assertEqual(house.telemetry.surprises, [])
+            self.assertEqual(house.telemetry.exceptions, [])
             self.assertEqual(house.messages, [])
 
     def test_a_connection_lost_while_the_store_checks_for_room_is_not_an_error(self) -> None:
@@ -124,7 +124,7 @@ class Order(SynchronousTestCase):
         peer.say(ENVELOPE)
         peer.lose()
         waiting.callback(True)
-        self.assertEqual(house.telemetry.surprises, [])
+        self.assertEqual(house.telemetry.exceptions, [])
 
     def test_a_disk_without_room_for_the_largest_message_accepts_none(self) -> None:
         """A small SIZE does not give access to the last octets of a disk."""
@@ -264,7 +264,7 @@ class Failures(SynchronousTestCase):
             heard = peer.heard()
             self.assertEqual(codes(heard), replies)
             self.assertIn(b"451 4.3.0 local error, try again later\r\n", heard)
-            self.assertEqual(len(house.telemetry.surprises), 1)
+            self.assertEqual(len(house.telemetry.exceptions), 1)
             peer.say(b"RSET\r\n" + ENVELOPE + b"DATA\r\n")
             self.assertEqual(codes(peer.heard()), [250, 250, 250, 354])
 
@@ -276,7 +276,7 @@ class Failures(SynchronousTestCase):
         peer.say(ENVELOPE + b"DATA\r\n")
         waiting.errback(ZeroDivisionError("a bug"))
         self.assertEqual(codes(peer.heard()), [250, 451, 554])
-        self.assertEqual(len(house.telemetry.surprises), 1)
+        self.assertEqual(len(house.telemetry.exceptions), 1)
 
     def test_one_recipient_that_failed_does_not_fail_the_others(self) -> None:
         house = SMTPHouse()
@@ -286,7 +286,7 @@ class Failures(SynchronousTestCase):
         self.assertEqual(codes(peer.heard()), [250, 451, 250, 354])
 
     def test_what_the_commit_raises_decides_the_reply(self) -> None:
-        for error, reply, surprises in (
+        for error, reply, exceptions in (
             (StoreFull("full"), b"452 4.3.1 ", 0),
             (StoreError("locked"), b"451 4.3.0 ", 0),
             (ZeroDivisionError("a bug"), b"451 4.3.0 ", 1),
@@ -298,7 +298,7 @@ class Failures(SynchronousTestCase):
             heard = peer.heard()
             self.assertTrue(heard.startswith(reply), heard)
             self.assertEqual(codes(heard)[1:], [250])
-            self.assertEqual(len(house.telemetry.surprises), surprises)
+            self.assertEqual(len(house.telemetry.exceptions), exceptions)
             self.assertEqual(house.messages, [])
 
     def test_a_failed_write_is_reported_once_at_the_end(self) -> None:
@@ -335,7 +335,7 @@ class Failures(SynchronousTestCase):
         peer.say(b"BDAT 5\r\none\r\nBDAT 5 LAST\r\ntwo\r\nNOOP\r\n")
         self.assertEqual(codes(peer.heard()), [451, 503, 250])
         self.assertEqual(house.store.abandoned, 2)
-        self.assertEqual(len(house.telemetry.surprises), 2)
+        self.assertEqual(len(house.telemetry.exceptions), 2)
 
     def test_an_unexpected_exception_of_a_write_is_reported_at_the_end(self) -> None:
         house = SMTPHouse()
@@ -348,7 +348,7 @@ class Failures(SynchronousTestCase):
         server.reception._message._incoming.write = broken
         peer.say(b"Subject: one\r\n\r\n.\r\nNOOP\r\n")
         self.assertEqual(codes(peer.heard()), [451, 250])
-        self.assertEqual(len(house.telemetry.surprises), 1)
+        self.assertEqual(len(house.telemetry.exceptions), 1)
         self.assertEqual(house.store.abandoned, 1)
 
     def test_an_unexpected_exception_within_a_body_is_answered_at_its_end(self) -> None:
@@ -366,4 +366,4 @@ class Failures(SynchronousTestCase):
         self.assertEqual(peer.heard(), b"")
         peer.say(b".\r\nNOOP\r\n")
         self.assertEqual(codes(peer.heard()), [451, 250])
-        self.assertEqual(len(house.telemetry.surprises), 1)
+        self.assertEqual(len(house.telemetry.exceptions), 1)

@@ -82,7 +82,7 @@ class ClientState(SynchronousTestCase):
             client = greeted(house, tls=True)
             client.say(LOGIN + LOGIN)
             self.assertEqual(codes(client.heard()), [454, 235])
-            self.assertEqual(house.telemetry.surprises, [])
+            self.assertEqual(house.telemetry.exceptions, [])
 
     def test_a_login_that_ends_after_a_disconnect_is_released(self) -> None:
         house = SMTPHouse(Kind.SUBMISSION)
