@@ -153,11 +153,11 @@ class Malformed(SynchronousTestCase):
 
     def test_a_header_that_never_ends_or_ends_oddly_is_kept(self) -> None:
         self.assertEqual(parse(b"Subject: x").decoded_of("subject"), "x")
-        root = self.assert_defect(b"Subject: x\r\nHello\r\n", "no field")
+        root = self.assert_defect(b"Subject: x\r\nHello\r\n", "not a field")
         self.assertEqual(root.raw, b"Hello\r\n")
         self.assertEqual(parse(b"").raw, b"")
         self.assertEqual(parse(b"\n").raw, b"")
-        self.assert_defect(b" folded\r\n", "no field")
+        self.assert_defect(b" folded\r\n", "not a field")
 
     def test_8_bit_headers_are_read_and_named(self) -> None:
         root = self.assert_defect(b"Subject: Gr\xfc\xdfe\r\n\r\n", "8-bit")
