@@ -124,7 +124,7 @@ class ControlProtocol(LineOnlyReceiver):
         self._waiting.append(line)
         if not self._working:
             self._working = True
-            _ = Deferred.fromCoroutine(self._work()).addErrback(self._surprise)
+            _ = Deferred.fromCoroutine(self._work()).addErrback(self._log_exception)
 
     @override
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -141,7 +141,7 @@ class ControlProtocol(LineOnlyReceiver):
         finally:
             self._working = False
 
-    def _surprise(self, failure: Failure) -> None:
+    def _log_exception(self, failure: Failure) -> None:
         self._telemetry.exception("control", failure)
         self._refuse("unexpected exception; see the daemon's log")
 
