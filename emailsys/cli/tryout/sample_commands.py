@@ -161,7 +161,7 @@ def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path,
             f"{emailsys} mail account add {BOB} --pop3 {HOST}:{ports['pop3s']} --pop3-security tls "
             f"--smtp {HOST}:{ports['submission']} --smtp-security starttls "
             f"--ca-file {ca_file} --password-command {shlex.quote(f'echo {shlex.quote(passwords[BOB])}')}",
-            re.escape(f"added {BOB}"),
+            rf"(?i)added .*{re.escape(BOB)}",
         ),
         Line(
             "mail-fetch",

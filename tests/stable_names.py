@@ -1,0 +1,177 @@
+"""The page docs/names.md: every name that scripts may rely on, read from the code.
+
+python -m tests.stable_names writes the page again.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+import emailsys
+from emailsys.config.exit_status import MEANING
+from emailsys.config.loader import SERVICES
+from emailsys.config.settings import CertificateFiles, OutboundTimeouts, RouteSettings, Settings
+from emailsys.ops.requests import REQUESTS
+
+PACKAGE: Final = Path(emailsys.__file__).parent
+PAGE: Final = PACKAGE.parent / "docs" / "names.md"
+# Where the answers of each command are made: module and functions. Answers of the other requests are empty.
+_ANSWERS: Final = {
+    "domain.list": (("ops/account_commands", ("_list_domains", "_usage_fields")),),
+    "user.list": (("ops/account_commands", ("_list_users", "_usage_fields")),),
+    "alias.set, alias.add, alias.remove, alias.list": (("ops/routing_commands", ("_alias_fields",)),),
+    "route.set, route.list": (("ops/routing_commands", ("_route_fields",)),),
+    "route.explain": (("tap/route_explanation", ("explainer", "_choice")),),
+    "queue.list": (("ops/queue_commands", ("entry_fields",)),),
+    "queue.summary": (("ops/queue_commands", ("_summarize_queue",)),),
+    "queue.change": (("ops/queue_commands", ("_change_queue",)),),
+    "trace": (("ops/queue_commands", ("_trace", "life_fields", "_event_fields")),),
+    "verify": (("ops/queue_commands", ("_verify",)),),
+    "status": (("tap/status", ("describe_daemon", "_disk")),),
+    "init": (("cli/commands/init", ("_make",)),),
+}
+_HEAD: Final = """# Stable names
+
+Scripts and monitoring may rely on the names on this page. A name changes only with a fragment in the
+[changelog](changelog.rst). The page is written by `python -m tests.stable_names`, and a test compares it with the code.
+
+"""
+
+
+def events() -> dict[str, set[str]]:
+    """Return the fields of each log event, by its name."""
+    found: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                for call in _calls(function, ("event", "alarm")):
+                    for name in _names(call.args[0], function, tree):
+                        found.setdefault(name, set()).update(word.arg for word in call.keywords if word.arg)
+    # The first words of the fates of a recipient that an attempt may end with; see `emailsys.delivery.attempt_records`.
+    return found | dict.fromkeys(("relayed", "failed"), found["delayed"])
+
+
+def _calls(tree: ast.AST, methods: tuple[str, ...]) -> Iterator[ast.Call]:
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in methods
+            and node.args
+        ):
+            yield node
+
+
+def _names(node: ast.expr, function: ast.FunctionDef | ast.AsyncFunctionDef, tree: ast.AST) -> Iterator[str]:
+    """Yield the names that an expression stands for: text, a local variable, or a parameter of a private method."""
+    if not isinstance(node, ast.Name):
+        yield from _texts(node)
+        return
+    for other in ast.walk(function):
+        if isinstance(other, ast.Assign) and any(isinstance(to, ast.Name) and to.id == node.id for to in other.targets):
+            yield from _texts(other.value)
+    parameters = [each.arg for each in function.args.args if each.arg != "self"]
+    if node.id in parameters and function.name not in ("event", "alarm"):
+        for caller in ast.walk(tree):
+            if isinstance(caller, ast.FunctionDef | ast.AsyncFunctionDef) and caller is not function:
+                for call in _calls(caller, (function.name,)):
+                    if len(call.args) > parameters.index(node.id):
+                        yield from _names(call.args[parameters.index(node.id)], caller, tree)
+
+
+def _texts(node: ast.expr) -> Iterator[str]:
+    """Yield the strings that an expression may have as its value; `<...>` stands for a part that varies."""
+    match node:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.IfExp():
+            yield from _texts(node.body)
+            yield from _texts(node.orelse)
+        case ast.JoinedStr():
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "<task>" for part in node.values)
+
+
+def answer_keys(places: Iterable[tuple[str, Iterable[str]]]) -> list[str]:
+    """Return the keys of the dict displays in some functions, in the order of the code."""
+    keys: dict[str, None] = {}
+    for module, names in places:
+        tree = ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))
+        functions = {
+            node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        }
+        for name in names:
+            keys.update(dict.fromkeys(_keys(functions[name])))
+    return list(keys)
+
+
+def _keys(function: ast.AST) -> Iterator[str]:
+    displays = [node for node in ast.walk(function) if isinstance(node, ast.Dict)]
+    for display in sorted(displays, key=lambda node: (node.lineno, node.col_offset)):
+        for key in display.keys:
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                yield key.value
+
+
+def mail_keys() -> dict[str, list[str]]:
+    """Return the keys of the documents that each module of `emailsys mail` prints with --json."""
+    found = {}
+    for path in sorted((PACKAGE / "cli" / "mail").rglob("*.py")):
+        keys = list(dict.fromkeys(_keys(ast.parse(path.read_text("utf-8")))))
+        if keys and "print_json" in path.read_text("utf-8"):
+            found[path.stem] = keys
+    return found
+
+
+def config_keys() -> dict[str, list[str]]:
+    """Return the keys of each table of the configuration."""
+    tables: dict[str, list[str]] = {"": ["hostname", "user", "group"], "listen": list(SERVICES)}
+    special = {"certificates", "routes", "timeouts"}
+    defaults: Any = Settings("localhost", Path("/"))
+    for name in ("smtp", "pop3", "tls", "store", "login", "queue", "routing", "outbound", "monitoring"):
+        tables[name] = [field.name for field in fields(getattr(defaults, name)) if field.name not in special]
+    tables["tls.certificates"] = [field.name for field in fields(CertificateFiles)]
+    tables["routing.routes"] = [field.name for field in fields(RouteSettings) if field.name != "password"]
+    tables["outbound.timeouts"] = [field.name for field in fields(OutboundTimeouts)]
+    return tables
+
+
+def page() -> str:
+    """Return the text of the page."""
+    return _HEAD + "\n".join(_lines())
+
+
+def _lines() -> Iterator[str]:
+    yield "## Exit statuses\n\n| status | meaning |\n|---|---|"
+    yield from (f"| {int(status)} | {text} |" for status, text in MEANING.items())
+    yield "\n## Keys of the configuration\n\n| table | keys |\n|---|---|"
+    for table, keys in config_keys().items():
+        yield f"| {f'`[{table}]`' if table else '(top)'} | {_code(keys)} |"
+    yield "\n## Log events\n"
+    yield "An event may have further fields; those of a message have `queue_id`, those of a connection `session`.\n"
+    yield "| event | fields |\n|---|---|"
+    yield from (f"| `{name}` | {_code(sorted(words))} |" for name, words in sorted(events().items()))
+    yield "\n## Requests on the control socket\n"
+    yield "A request is one line of JSON with `command` and these fields. The answer has `result`, or `error` with"
+    yield "`kind` and `message`; it has `store` if that is not the default store.\n"
+    yield "| command | fields |\n|---|---|"
+    yield from (f"| `{name}` | {_code(field.name for field in fields(kind))} |" for name, kind in REQUESTS.items())
+    yield "\n## JSON keys of results, also with `--json`\n"
+    yield "| command | keys, including those of inner objects |\n|---|---|"
+    for name, places in _ANSWERS.items():
+        yield f"| {_code(name.split(', '))} | {_code(answer_keys(places))} |"
+    yield "\n## JSON keys of `emailsys mail`\n\n| verbs in | keys |\n|---|---|"
+    yield from (f"| {name} | {_code(keys)} |" for name, keys in mail_keys().items())
+    yield ""
+
+
+def _code(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words) or "none"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
