@@ -1,21 +1,21 @@
-"""Dialogue scripts: what a client says and what the server must answer, as text, played against any peer.
+"""Dialogue scripts: text files of what a client sends and what the server must reply.
 
 A line of a script is one of
 
 - ``C: text``: the client sends the text, as UTF-8, and CRLF.
 - ``C> text``: the client sends exactly these octets, written with Python escapes, no CRLF added.
 - ``S: text``: the server sends this line. ``...`` in it stands for any text.
-- ``S* text``: the server sends any number of such lines, none too, before the next ``S:``.
+- ``S* text``: the server sends any number of such lines, or none, before the next ``S:``.
 - ``-- silence``: the server has sent nothing more.
 - ``-- closed``: the server has closed the connection and sent nothing more.
 - ``-- hang up``: the client closes the connection.
 - ``-- starttls``: the client begins TLS.
 - ``-- advance SECONDS``: time passes.
-- ``-- segment``: what was said so far is sent by itself.
+- ``-- segment``: the octets so far are sent as a segment of their own.
 - ``-- WORD REST``: anything else is an action of the test that plays the script.
 
-Neighbouring ``C`` lines travel in one segment, so that pipelining is what a script does unless it waits. Empty lines
-and lines that begin with ``#`` are for the reader.
+Consecutive ``C`` lines are sent in one segment: a script pipelines unless it waits for a reply. Empty lines and lines
+that begin with ``#`` are ignored.
 """
 
 from __future__ import annotations

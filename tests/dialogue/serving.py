@@ -1,16 +1,16 @@
-"""Play a script as the server: `S:` lines are said to our client, `C:` lines are what it must say.
+"""Play a script as the server: `S:` lines are sent to our client, `C:` lines are what it must send.
 
-The actions beside those of `tests.dialogue.script`:
+The actions in addition to those of `tests.dialogue.script`:
 
-- ``-- send WORDS``: ask the dialer for a message; each word with an @ is a recipient, ``key=value`` an argument of
-  `tests.fakes.net.memory_hosts.transmission`, ``8bit`` and ``utf8`` are its flags.
+- ``-- send WORDS``: pass a message to the connection pool. Each word with an @ is a recipient, ``key=value`` an
+  argument of `tests.fakes.net.memory_hosts.transmission`, ``8bit`` and ``utf8`` are its flags.
 - ``-- hop WORDS``: before the first send, the next hop's policy: ``tls=required``, ``login``, ``implicit``.
 - ``-- set KEY=VALUE``: before the first send, an outbound setting.
 - ``-- outcome KIND TEXT``: the outcome of the next recipient, in the order of sends and recipients. The text is its
   code, enhanced code and words, ``...`` in it stands for any text; ``!`` before KIND means in doubt.
-- ``-- pending``: nothing more has been decided.
-- ``-- handshake``: TLS comes about. ``-- refuse``: the next connection is refused.
-- ``-- connect``: the client opens another connection, and the script goes on there.
+- ``-- pending``: there is no further outcome yet.
+- ``-- handshake``: the TLS handshake completes. ``-- refuse``: the next connection is refused.
+- ``-- connect``: the client opens another connection, and the script continues on it.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Play:
             self._server.settle()
 
     def _do_segment(self, step: Step, rest: str) -> None:
-        """What was said has gone by itself."""
+        """Do nothing: the octets before this step were already sent."""
 
 
 def _bytes_or_text(key: str, value: str) -> object:

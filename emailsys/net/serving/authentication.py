@@ -1,4 +1,4 @@
-"""Logins of one session: from the credentials of a SASL exchange to an avatar, for SMTP and POP3 alike."""
+"""Login of one session: turns the credentials of a SASL exchange into an avatar, for SMTP and POP3."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from emailsys.interfaces import ISecrets, ProvenName
 from emailsys.mail.envelope import Client
 from emailsys.wire.sasl import Credentials, NeedsSecret
 
-#: Failed logins after which a connection is closed: guessing costs a connection each time.
+#: Failed logins after which a connection is closed: a client that guesses passwords must connect again.
 MAX_FAILED_LOGINS: Final = 5
 
 
 def cred_of(given: Credentials) -> ICredentials:
-    """The credentials for the portal.
+    """Returns the credentials for the portal.
 
-    @raise UnauthorizedLogin: the mechanism found the proof wrong, or a proven client asks for another's identity.
+    @raise UnauthorizedLogin: the mechanism found the proof wrong, or the client requests another identity.
     """
     if given.proven is None:
-        # A client that asks for another's identity costs the same work as a wrong password, and gets the same answer.
+        # A request for another identity takes the same time as a wrong password, and gets the same reply.
         return UsernamePassword(given.username, given.password if given.acts_as_itself else b"")
     if not (given.proven and given.acts_as_itself):
         raise UnauthorizedLogin("login failed")
@@ -31,12 +31,12 @@ def cred_of(given: Credentials) -> ICredentials:
 
 
 class Authentication:
-    """The login of a session, one at a time."""
+    """The current login of a session, and its failed logins."""
 
     def __init__(self, portal: Portal, avatar: Any, secrets: ISecrets | None) -> None:
         """
-        @param avatar: the interface that the portal is asked for.
-        @param secrets: None if no stored secret is ever given out.
+        @param avatar: the interface of the avatar that the portal returns.
+        @param secrets: finds stored secrets; None if the service has none.
         """
         self._portal = portal
         self._avatar = avatar
@@ -45,7 +45,9 @@ class Authentication:
         self._failures = 0
 
     async def log_in(self, given: ICredentials | Credentials, mind: Client, wanted: Callable[[], bool]) -> Any:
-        """Returns the avatar, None if it is no longer `wanted` when it comes: then it is given back at once.
+        """Log in, and return the avatar.
+
+        @param wanted: called when the portal has answered. If it returns False, the login is ended and None returned.
 
         @raise LoginFailed: the credentials are refused.
         @raise LoginBusy: too many logins wait.
@@ -60,7 +62,7 @@ class Authentication:
         return avatar
 
     def log_out(self) -> None:
-        """Give the avatar back, once. Does nothing without a login."""
+        """End the login and release the avatar. Does nothing without a login."""
         logout, self._logout = self._logout, None
         if logout is not None:
             logout()
@@ -73,6 +75,9 @@ class Authentication:
         return None if self._secrets is None else await self._secrets.find_secret(needed.account, needed.scheme)
 
     def failed(self) -> bool:
-        """Count a failed login. Returns whether it is one too many."""
+        """Count a failed login.
+
+        @return: whether the connection must be closed.
+        """
         self._failures += 1
         return self._failures >= MAX_FAILED_LOGINS
