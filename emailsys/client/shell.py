@@ -21,7 +21,7 @@ from emailsys.client.compose.completion import last_address_start
 from emailsys.mail.message.mailboxes import Mailbox
 
 #: Short names of verbs that users of mutt and mailx know.
-_SHORT: Final = {
+_SHORT_NAMES: Final = {
     "l": "list",
     "s": "show",
     "n": "next",
@@ -42,7 +42,7 @@ _SHORT: Final = {
 _KEYS_BEFORE_RECIPIENTS: Final = {"send": 0, "compose": 0, "reply": None, "forward": 1}
 _RECIPIENTS: Final = ("--to", "-T", "--cc", "-c", "--bcc", "-b")
 _NUMBERS: Final = re.compile(r"\d{1,6}(?:-\d{1,6})?")
-_OWN: Final = {
+_SHELL_VERBS: Final = {
     "cd": "cd FOLDER: Change to another folder, which `list` then lists.",
     "next": "Show the next message of the list.",
     "help": "help [VERB]: List all verbs, or explain one.",
@@ -50,7 +50,7 @@ _OWN: Final = {
 }
 
 
-class Completions(Completer):
+class ShellCompleter(Completer):
     """Completes verbs at the start of a line, then folders or recipients, whichever the verb takes."""
 
     def __init__(
@@ -68,7 +68,7 @@ class Completions(Completer):
         before = document.text_before_cursor
         word = document.get_word_before_cursor(WORD=True)
         first = before[: len(before) - len(word)].split()
-        verb = _SHORT.get(first[0], first[0]) if first else ""
+        verb = _SHORT_NAMES.get(first[0], first[0]) if first else ""
         if verb in _KEYS_BEFORE_RECIPIENTS and _is_recipient_position(first, _KEYS_BEFORE_RECIPIENTS[verb]):
             yield from self._recipients(word)
             return
@@ -135,7 +135,7 @@ class Shell:
             remembered = FileHistory(str(history))
         self._session: PromptSession[str] = PromptSession(
             history=remembered,
-            completer=Completions([*verbs, *_OWN], folders, people),
+            completer=ShellCompleter([*verbs, *_SHELL_VERBS], folders, people),
             complete_while_typing=False,
             input=source,
             output=sink,
@@ -165,7 +165,7 @@ class Shell:
             return True
         if _NUMBERS.fullmatch(words[0]):
             words = ["show", *words]
-        verb, rest = _SHORT.get(words[0], words[0]), words[1:]
+        verb, rest = _SHORT_NAMES.get(words[0], words[0]), words[1:]
         match verb:
             case "quit":
                 return False
@@ -191,6 +191,6 @@ class Shell:
         if words:
             self._execute([*words, "--help"])
             return
-        for name, text in {**self._verbs, **_OWN}.items():
+        for name, text in {**self._verbs, **_SHELL_VERBS}.items():
             self._say(f"{name}: {text.partition(': ')[2] if text.startswith(name) else text}")
         self._say("A number stands for a message of the last list: `3` shows it. Also: `reply 3`, `delete 2-5`.")

@@ -59,7 +59,7 @@ class AccountSetup:
             )
         source, secret = self._secret()
         # Options are checked before any server is contacted.
-        base = self._base(source)
+        base = self._account_from_options(source)
         ended: dict[str, Any] = {}
 
         async def work(reactor: Any) -> None:
@@ -72,7 +72,7 @@ class AccountSetup:
             account = candidates[0]
             results: Sequence[TrialResult] = ()
             if not self._options["no_network"]:
-                account, results = await _first_that_works(reactor, candidates, secrets)
+                account, results = await _first_working_account(reactor, candidates, secrets)
             if all(result.problem is None for result in results) or self._force:
                 account = await self._keep_secret(account, secrets, secret)
                 mailbox.accounts_file.put(account, default=self._as_default)
@@ -120,7 +120,7 @@ class AccountSetup:
             Exit.USAGE,
         )
 
-    def _base(self, source: SecretSource) -> Account:
+    def _account_from_options(self, source: SecretSource) -> Account:
         """Return the account with the settings of the options. Servers that no option names are None."""
         from emailsys.client.accounts.values import Account
 
@@ -199,14 +199,14 @@ class AccountSetup:
             # Ports 587 and 110, and unprivileged ports such as 2587 and 2525, offer STARTTLS.
             security = Security.STARTTLS
         port = int(digits) if digits else ports[security is not Security.TLS]
-        return self._completed(Server(host.strip("[]"), port, security), source)
+        return self._with_login(Server(host.strip("[]"), port, security), source)
 
     def _found(self, protocol: str, servers: Sequence[Server], number: int, source: SecretSource) -> Server | None:
         if self._options[protocol] == "none" or not servers:
             return None
-        return self._completed(servers[min(number, len(servers) - 1)], source)
+        return self._with_login(servers[min(number, len(servers) - 1)], source)
 
-    def _completed(self, server: Server | None, source: SecretSource) -> Server | None:
+    def _with_login(self, server: Server | None, source: SecretSource) -> Server | None:
         if server is None:
             return None
         return replace(
@@ -240,7 +240,7 @@ class AccountSetup:
         return account
 
 
-async def _first_that_works(
+async def _first_working_account(
     reactor: Any, candidates: Sequence[Account], secrets: Secrets
 ) -> tuple[Account, Sequence[TrialResult]]:
     """Return the first account that both servers accept, or else the first one, with its test results."""

@@ -68,11 +68,11 @@ def trial_fields(result: TrialResult) -> dict[str, Any]:
 
 def trial_text(result: TrialResult) -> str:
     """Return the result of a server test as one line, and if it failed, as up to three."""
-    from emailsys.client.display.list_text import counted
+    from emailsys.client.display.list_text import message_count
     from emailsys.client.text.terminal import safe_text
 
     if result.problem is None:
-        waiting = f", {counted(result.messages)} on the server" if result.messages is not None else ""
+        waiting = f", {message_count(result.messages)} on the server" if result.messages is not None else ""
         return safe_text(f"{result.protocol} {result.server}: OK{waiting} ({result.tls or 'no TLS'})")
     lines = [f"{result.protocol} {result.server}: {result.problem}"]
     if result.advice:

@@ -43,7 +43,7 @@ class ProgressBars:
         """Show the progress of an account's fetch."""
         if not self._wanted:
             return
-        from emailsys.client.display.list_text import weight
+        from emailsys.client.display.list_text import size_text
         from emailsys.client.fetch.values import Stage
         from emailsys.client.text.terminal import safe_line
 
@@ -64,7 +64,7 @@ class ProgressBars:
             self._tasks[progress.account],
             completed=progress.messages,
             total=progress.all_messages or None,
-            note=f"{weight(progress.octets)} {safe_line(progress.note or progress.stage.value)}",
+            note=f"{size_text(progress.octets)} {safe_line(progress.note or progress.stage.value)}",
             visible=not done,
         )
         self._draw(done)

@@ -80,12 +80,12 @@ def summary_fields(summary: Summary) -> dict[str, Any]:
 
 def summary_row(summary: Summary, now: datetime, with_folder: bool = False) -> dict[str, Any]:
     """Return the table row of a message."""
-    from emailsys.client.display.list_text import SHORT_KEY, correspondent, letters, size, when
+    from emailsys.client.display.list_text import SHORT_KEY, correspondent, flag_letters, short_date, size
 
     row: dict[str, Any] = {
         "key": summary.key[:SHORT_KEY],
-        "flags": letters(summary.flags),
-        "date": when(summary.date, now),
+        "flags": flag_letters(summary.flags),
+        "date": short_date(summary.date, now),
     }
     if with_folder:
         row["folder"] = f"{summary.place.account}/{summary.place.folder}"

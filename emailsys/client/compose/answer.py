@@ -17,20 +17,20 @@ from emailsys.mail.message.mailboxes import Mailbox, read_mailboxes
 from emailsys.mail.message.mime import Part, parse
 
 # "Re" and "Fwd" in the languages whose mail programs translate them.
-_ANSWERED: Final = re.compile(r"^\s*(?:(?:re|aw|sv|vs|antw|odp|ynt|回复|答复)(?:\[\d+\])?\s*[:\uff1a]\s*)+", re.I)
-_PASSED_ON: Final = re.compile(r"^\s*(?:fwd?|wg|tr|rv|enc|vl|vb|转发)\s*[:\uff1a]", re.I)
-_MOST_QUOTED: Final = 200_000
+_REPLY_PREFIX: Final = re.compile(r"^\s*(?:(?:re|aw|sv|vs|antw|odp|ynt|回复|答复)(?:\[\d+\])?\s*[:\uff1a]\s*)+", re.I)
+_FORWARD_PREFIX: Final = re.compile(r"^\s*(?:fwd?|wg|tr|rv|enc|vl|vb|转发)\s*[:\uff1a]", re.I)
+_MAX_QUOTED: Final = 200_000
 # RFC 5322 §3.6.4 sets no limit. The first and the last references are enough to keep a conversation together.
-_MOST_REFERENCES: Final = 50
+_MAX_REFERENCES: Final = 50
 _SHOWN: Final = ("From", "Date", "Subject", "To", "Cc")
 
 
 def message_text(root: Part) -> str:
     """Return the text of a message, with HTML converted. It is safe for a terminal, because the user edits it there."""
-    return safe_text("\n".join(plain_text(part, _MOST_QUOTED).strip("\n") for part in text_parts(root)))
+    return safe_text("\n".join(plain_text(part, _MAX_QUOTED).strip("\n") for part in text_parts(root)))
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """Prefix each line with "> ", and omit the signature (RFC 3676 §4.3, §4.5)."""
     text = re.split(r"^-- $", text, maxsplit=1, flags=re.M)[0].rstrip()
     return "\n".join((">" if line.startswith(">") or not line else "> ") + line for line in text.split("\n"))
@@ -40,8 +40,8 @@ def _references(root: Part) -> tuple[str | None, list[str]]:
     own = message_ids(root.text_of("message-id"))[:1]
     before = message_ids(root.text_of("references")) or message_ids(root.text_of("in-reply-to"))[:1]
     chain = [*(one for one in before if one not in own), *own]
-    if len(chain) > _MOST_REFERENCES:
-        chain = [chain[0], *chain[-(_MOST_REFERENCES - 1) :]]
+    if len(chain) > _MAX_REFERENCES:
+        chain = [chain[0], *chain[-(_MAX_REFERENCES - 1) :]]
     # References that cannot be written as a message id are left out.
     chain = [one for one in chain if one.isascii() and one.isprintable()]
     return (chain[-1] if own and chain and chain[-1] == own[0] else None), chain
@@ -65,7 +65,7 @@ def reply(octets: bytes, sender: Mailbox, mine: Sequence[Address] = (), to_all: 
     taken = {one.address.key for one in to} | own
     others = {one.address.key: one for one in everybody if one.address.key not in taken} if to_all else {}
     in_reply_to, references = _references(root)
-    subject = _ANSWERED.sub("", safe_line(root.decoded_of("subject"))).strip()
+    subject = _REPLY_PREFIX.sub("", safe_line(root.decoded_of("subject"))).strip()
     who = safe_line(origin[0].name or str(origin[0].address)) if origin else "somebody"
     date = parse_date(root.text_of("date"))
     when = f"On {date:%Y-%m-%d %H:%M} UTC, " if date else ""
@@ -74,7 +74,7 @@ def reply(octets: bytes, sender: Mailbox, mine: Sequence[Address] = (), to_all: 
         to=list({one.address.key: one for one in to}.values()),
         cc=list(others.values()),
         subject=f"Re: {subject}",
-        text=f"{when}{who} wrote:\n{quoted(message_text(root))}\n\n",
+        text=f"{when}{who} wrote:\n{quote(message_text(root))}\n\n",
         in_reply_to=in_reply_to,
         references=references,
     )
@@ -87,7 +87,7 @@ def forward(octets: bytes, sender: Mailbox, inline: bool = False) -> Draft:
     """
     root = parse(octets)
     subject = safe_line(root.decoded_of("subject")).strip()
-    if not _PASSED_ON.match(subject):
+    if not _FORWARD_PREFIX.match(subject):
         subject = f"Fwd: {subject}"
     draft = Draft(sender=sender, subject=subject)
     _, draft.references = _references(root)

@@ -22,7 +22,7 @@ _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _REMOVED: Final = re.compile(rb"^(?:resent-)?(?:bcc|return-path)[ \t]*:(?:[^\r]|\r\n[ \t])*\r\n", re.I | re.M)
 
 
-def ready(
+def complete_message(
     octets: bytes,
     sender: Mailbox,
     now: datetime,

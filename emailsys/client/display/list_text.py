@@ -29,7 +29,7 @@ def size(octets: int) -> str:
     return str(octets)
 
 
-def weight(octets: int) -> str:
+def size_text(octets: int) -> str:
     """Format octets for a sentence: 999 octets, 4.1 KiB, 12 MiB."""
     if octets < 1000:
         return "1 octet" if octets == 1 else f"{octets} octets"
@@ -37,12 +37,12 @@ def weight(octets: int) -> str:
     return f"{short[:-1]} {short[-1].upper()}iB"
 
 
-def counted(messages: int, which: str = "") -> str:
+def message_count(messages: int, which: str = "") -> str:
     """Format a number of messages: "1 message", "1,200 new messages"."""
     return f"1 {which}message" if messages == 1 else f"{messages:,} {which}messages"
 
 
-def when(date: datetime, now: datetime) -> str:
+def short_date(date: datetime, now: datetime) -> str:
     """Format a date in the time zone of `now`: the time if today, day and month within 300 days, or the full date."""
     local = date.astimezone(now.tzinfo)
     if local.date() == now.date():
@@ -52,7 +52,7 @@ def when(date: datetime, now: datetime) -> str:
     )
 
 
-def letters(flags: Flag) -> str:
+def flag_letters(flags: Flag) -> str:
     """Format flags as letters: N unread, ! flagged, r answered, f forwarded."""
     shown = "" if flags & Flag.SEEN else "N"
     return shown + "".join(

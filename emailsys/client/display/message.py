@@ -24,7 +24,7 @@ _MAX_DEFECTS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Attached:
+class ReceivedAttachment:
     """An attachment of a received message.
 
     `number` is the part number in the structure. `name` is safe for the disk and the terminal. `octets` is the
@@ -44,12 +44,12 @@ class Attached:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class MessageView:
     """A message ready to be shown. All text is safe for a terminal."""
 
     headers: tuple[tuple[str, str], ...]
     body: str
-    attachments: tuple[Attached, ...]
+    attachments: tuple[ReceivedAttachment, ...]
     defects: tuple[str, ...]
 
 
@@ -66,17 +66,17 @@ _EXTENSIONS: Final = {
 }
 
 
-def _attached(part: Part) -> Attached:
+def _attached(part: Part) -> ReceivedAttachment:
     octets = part.end - part.body_start if not part.is_leaf else len(part.decoded()[0])
     name = safe_name(part.name, f"part-{part.number}{_EXTENSIONS.get(part.content_type, '.bin')}" * (not part.name))
-    return Attached(
+    return ReceivedAttachment(
         part.number, safe_line(name), safe_line(part.content_type), octets, part.disposition == "inline", part
     )
 
 
-def attachments_of(root: Part) -> list[Attached]:
+def attachments_of(root: Part) -> list[ReceivedAttachment]:
     """Return all attachments of a parsed message, with inline images, and with embedded messages as one file each."""
-    found: list[Attached] = []
+    found: list[ReceivedAttachment] = []
     waiting = [root]
     while waiting:
         part = waiting.pop()
@@ -89,12 +89,12 @@ def attachments_of(root: Part) -> list[Attached]:
     return found
 
 
-def attachments(octets: bytes) -> list[Attached]:
+def attachments(octets: bytes) -> list[ReceivedAttachment]:
     """Return all attachments of a message."""
     return attachments_of(parse(octets))
 
 
-def save_attachment(attached: Attached, folder: Path, name: str | None = None) -> Path:
+def save_attachment(attached: ReceivedAttachment, folder: Path, name: str | None = None) -> Path:
     """Write an attachment into a folder under its safe name, and return the path.
 
     Never overwrites a file: if the name exists, a number is added to it.
@@ -146,7 +146,7 @@ def _html_first(root: Part) -> list[Part]:
     return html[:1] or text_parts(root)
 
 
-def view(octets: bytes, html: bool = False) -> View:
+def view(octets: bytes, html: bool = False) -> MessageView:
     """Return the view of a message. @param html: convert the HTML part to text, if the message has one."""
     root = parse(octets)
     headers = [
@@ -157,7 +157,7 @@ def view(octets: bytes, html: bool = False) -> View:
     defects += [f"the {name} field is missing" for name in ("From", "Date") if root.first(name) is None]
     if len(defects) > _MAX_DEFECTS:
         defects = [*defects[:_MAX_DEFECTS], f"and {len(defects) - _MAX_DEFECTS} more"]
-    return View(
+    return MessageView(
         headers=tuple(headers),
         body=safe_text(body),
         attachments=tuple(attachments_of(root)),

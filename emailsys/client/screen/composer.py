@@ -29,7 +29,7 @@ from emailsys.client.compose.attachments import attach
 from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.compose.editor_text import from_text, to_text
 from emailsys.client.compose.warnings import warnings
-from emailsys.client.display.list_text import weight
+from emailsys.client.display.list_text import size_text
 from emailsys.client.mailbox import UserMailbox, sender_mailbox
 from emailsys.client.screen.address_fields import AddressField
 from emailsys.client.screen.dialogs import ConfirmDialog, InputDialog
@@ -162,7 +162,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         shown = self.query_one("#attachments", AttachmentList)
         shown.clear_options()
         for one in self._draft.attachments:
-            shown.add_option(Option(Text(f"{safe_line(one.name)}  {one.content_type}, {weight(len(one.octets))}")))
+            shown.add_option(Option(Text(f"{safe_line(one.name)}  {one.content_type}, {size_text(len(one.octets))}")))
         shown.display = bool(self._draft.attachments)
 
     def detach(self, number: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from emailsys.client.display.list_text import counted
+from emailsys.client.display.list_text import message_count
 from emailsys.client.display.problem_text import problem_text
 from emailsys.client.fetch.values import FetchResult, Progress, Stage
 from emailsys.client.mailbox import UserMailbox
@@ -58,9 +58,9 @@ class FetchAction:
 
     def _report(self, results: Sequence[FetchResult]) -> None:
         number = sum(len(one.keys) for one in results)
-        what = counted(number, "new ") if number else "No new mail"
+        what = message_count(number, "new ") if number else "No new mail"
         big = sum(len(one.too_big) for one in results)
-        self._screen.tell(f"{what}.{f' {counted(big)} too large, left on the server.' if big else ''}")
+        self._screen.tell(f"{what}.{f' {message_count(big)} too large, left on the server.' if big else ''}")
         for one in results:
             if one.problem is not None:
                 self._screen.tell(f"{one.account}: {problem_text(one.problem, one.advice)}", error=True)

@@ -11,8 +11,8 @@ from textual.binding import BindingType
 
 from emailsys.client.archive.query import unknown_field_warning
 from emailsys.client.archive.values import DRAFTS, OUTBOX, BadQuery, Flag, Summary
-from emailsys.client.display.list_text import weight
-from emailsys.client.display.message import Attached, all_headers, attachments, save_attachment, view
+from emailsys.client.display.list_text import size_text
+from emailsys.client.display.message import ReceivedAttachment, all_headers, attachments, save_attachment, view
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.dialogs import ChoiceDialog, ConfirmDialog, InputDialog, TextDialog, help_text
 from emailsys.client.screen.fetch import FetchAction
@@ -105,7 +105,7 @@ class MainScreen(Panes):
             if not found:
                 self.tell("The message has no attachments.")
                 return
-            lines = [f"{one.number}  {one.name}  {one.content_type}, {weight(one.octets)}" for one in found]
+            lines = [f"{one.number}  {one.name}  {one.content_type}, {size_text(one.octets)}" for one in found]
             number = await self.app.push_screen_wait(ChoiceDialog("Attachments", lines, "Press Enter to save."))
             if number is None:
                 return
@@ -125,7 +125,7 @@ class MainScreen(Panes):
         """Ask for a query, and list the messages that match it."""
 
         async def search() -> None:
-            before = self.shown.query if isinstance(self.shown, SearchList) else ""
+            before = self.source.query if isinstance(self.source, SearchList) else ""
             query = await self.app.push_screen_wait(InputDialog("Search", before, _SEARCH_HINT))
             if not query:
                 return
@@ -281,7 +281,7 @@ class MainScreen(Panes):
         self.work(leave)
 
 
-def _save(attached: Attached, folder: str) -> Path:
+def _save(attached: ReceivedAttachment, folder: str) -> Path:
     target = Path(folder).expanduser()
     target.mkdir(parents=True, exist_ok=True)
     return save_attachment(attached, target)

@@ -15,7 +15,7 @@ from emailsys.client.archive.values import (
     Place,
     Summary,
 )
-from emailsys.client.display.list_text import counted
+from emailsys.client.display.list_text import message_count
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.dialogs import ChoiceDialog, ConfirmDialog, InputDialog
 from emailsys.client.screen.panes import Panes
@@ -29,14 +29,14 @@ class MessageActions:
         self._mailbox = mailbox
         self._screen = screen
         #: Undo stack: for each delete or move, the keys with their former folders.
-        self._moved: list[list[tuple[str, Place]]] = []
+        self._undo_stack: list[list[tuple[str, Place]]] = []
 
-    async def _gone(self, summaries: Iterable[Summary], words: str) -> None:
+    async def _remove_from_list(self, summaries: Iterable[Summary], words: str) -> None:
         """Remove messages from the list, and show what happened to them."""
         keys = {one.key for one in summaries}
         screen = self._screen
-        if screen.shown is not None:
-            screen.selection.of(screen.shown).difference_update(keys)
+        if screen.source is not None:
+            screen.selection.of(screen.source).difference_update(keys)
         screen.messages.drop(keys)
         if screen.reader.key in keys:
             if screen.focused is screen.reader:
@@ -54,14 +54,14 @@ class MessageActions:
         trashed = [one for one in summaries if one.place.folder == TRASH]
         staying = [one for one in summaries if one.place.folder != TRASH]
         if staying:
-            self._moved.append(await asyncio.to_thread(self._mailbox.delete, [one.key for one in staying]))
-            await self._gone(staying, f"{_moved(staying)} to Trash. u brings {_them(staying)} back.")
+            self._undo_stack.append(await asyncio.to_thread(self._mailbox.delete, [one.key for one in staying]))
+            await self._remove_from_list(staying, f"{_moved(staying)} to Trash. u brings {_them(staying)} back.")
         if not trashed:
             return
-        question = ConfirmDialog(f"Delete {_which(trashed)} for good? This cannot be undone.")
+        question = ConfirmDialog(f"Delete {_subject(trashed)} for good? This cannot be undone.")
         if await self._screen.app.push_screen_wait(question):
             await asyncio.to_thread(self._mailbox.delete, [one.key for one in trashed])
-            await self._gone(trashed, f"{_counted(trashed)} deleted for good.")
+            await self._remove_from_list(trashed, f"{_counted(trashed)} deleted for good.")
 
     async def undelete(self, summaries: Sequence[Summary]) -> None:
         """Restore the messages that are in Trash. If none is, undo the last delete or move."""
@@ -69,16 +69,16 @@ class MessageActions:
         if trashed:
             found = await asyncio.to_thread(self._mailbox.undelete, [one.key for one in trashed])
             places = sorted({one.place.folder for one in found})
-            await self._gone(trashed, f"{_moved(trashed)} back to {' and '.join(places)}.")
+            await self._remove_from_list(trashed, f"{_moved(trashed)} back to {' and '.join(places)}.")
             return
-        if not self._moved:
+        if not self._undo_stack:
             self._screen.tell("There is nothing to undo: no message was deleted or moved.")
             return
-        back = await asyncio.to_thread(self._put_back, self._moved.pop())
+        back = await asyncio.to_thread(self._undo_move, self._undo_stack.pop())
         self._screen.tell(f"{_moved(back)} back to {' and '.join(sorted({one.folder for one in back}))}.")
         await self._screen.reload()
 
-    def _put_back(self, moved: Sequence[tuple[str, Place]]) -> list[Place]:
+    def _undo_move(self, moved: Sequence[tuple[str, Place]]) -> list[Place]:
         """Move messages back to their former folders, and return these.
 
         @raise ArchiveError: all of the messages were deleted for good.
@@ -104,16 +104,16 @@ class MessageActions:
         places = [one.place for one in counts if {one.place} != origins and one.place.folder != OUTBOX]
         places.sort(key=lambda place: place.account not in {one.account for one in origins})
         lines = [safe_line(f"{place.account} · {place.folder}") for place in places]
-        title = f"Folder to move {_which(summaries)} to"
+        title = f"Folder to move {_subject(summaries)} to"
         number = await self._screen.app.push_screen_wait(ChoiceDialog(title, lines))
         if number is not None:
-            await self._to(summaries, [places[number]] * len(summaries))
+            await self._move_to(summaries, [places[number]] * len(summaries))
 
     async def archive(self, summaries: Sequence[Summary]) -> None:
         """Move each message to the folder Archive of its account."""
-        await self._to(summaries, [Place(one.place.account, ARCHIVE) for one in summaries])
+        await self._move_to(summaries, [Place(one.place.account, ARCHIVE) for one in summaries])
 
-    async def _to(self, summaries: Sequence[Summary], places: Sequence[Place]) -> None:
+    async def _move_to(self, summaries: Sequence[Summary], places: Sequence[Place]) -> None:
         if any(one.place.folder == OUTBOX for one in summaries):
             raise ArchiveError("Messages in the outbox cannot be moved. Press d to stop them, which makes them drafts.")
         moves = [(one, place) for one, place in zip(summaries, places, strict=True) if one.place != place]
@@ -125,8 +125,8 @@ class MessageActions:
             keys = [one.key for one, target in moves if target == place]
             await asyncio.to_thread(self._mailbox.archive.move, keys, place)
         gone = [one for one, _ in moves]
-        self._moved.append([(one.key, one.place) for one in gone])
-        await self._gone(gone, f"{_moved(gone)} to {folders}. u brings {_them(gone)} back.")
+        self._undo_stack.append([(one.key, one.place) for one in gone])
+        await self._remove_from_list(gone, f"{_moved(gone)} to {folders}. u brings {_them(gone)} back.")
 
     async def toggle(self, summaries: Sequence[Summary], flag: Flag) -> None:
         """Set a flag on all messages, or clear it if all have it."""
@@ -161,12 +161,12 @@ def _them(several: Sequence[object]) -> str:
     return "it" if len(several) == 1 else "them"
 
 
-def _which(several: Sequence[object]) -> str:
-    return "the message" if len(several) == 1 else counted(len(several))
+def _subject(several: Sequence[object]) -> str:
+    return "the message" if len(several) == 1 else message_count(len(several))
 
 
 def _counted(several: Sequence[object]) -> str:
-    return "Message" if len(several) == 1 else counted(len(several))
+    return "Message" if len(several) == 1 else message_count(len(several))
 
 
 def _moved(several: Sequence[object]) -> str:

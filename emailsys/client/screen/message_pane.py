@@ -14,7 +14,7 @@ from textual.widgets import DataTable
 from textual.widgets.data_table import ColumnKey
 
 from emailsys.client.archive.values import Flag, Summary
-from emailsys.client.display.list_text import correspondent, letters, size, when
+from emailsys.client.display.list_text import correspondent, flag_letters, short_date, size
 from emailsys.client.text.terminal import safe_line
 from emailsys.upstream import measure_columns_again
 
@@ -146,8 +146,8 @@ def _cells(one: Summary, now: datetime, is_selected: bool) -> list[Text]:
     for tag in one.tags:
         subject.append(f" #{safe_line(tag)}", "italic dim")
     return [
-        Text(("*" if is_selected else "") + letters(one.flags), style),
-        Text(when(one.date, now), style),
+        Text(("*" if is_selected else "") + flag_letters(one.flags), style),
+        Text(short_date(one.date, now), style),
         Text(safe_line(correspondent(one)), style, overflow="ellipsis", no_wrap=True),
         subject,
         Text(size(one.octets) + ("+" if one.attachments else ""), style, justify="right"),

@@ -36,7 +36,7 @@ class Panes(Screen[None]):
         super().__init__()
         self.mailbox = mailbox
         self.mail_app = app
-        self.shown: ListSource | None = None
+        self.source: ListSource | None = None
         self.folder: Place | None = None
         self.selection = Selection()
         self._unread = 0
@@ -89,28 +89,28 @@ class Panes(Screen[None]):
         await asyncio.to_thread(self.mailbox.archive.refresh)
         await self.reload()
 
-    async def show(self, shown: ListSource, key: str | None = None) -> None:
+    async def show(self, source: ListSource, key: str | None = None) -> None:
         """Show another list. @param key: the message that gets the cursor."""
-        page = await asyncio.to_thread(shown.page, self.mailbox.archive, None)
-        self.shown = shown
-        if isinstance(shown, FolderList):
-            self.folder = shown.place
-        self.messages.show(page, self.mailbox.now(), key, selected=self.selection.of(shown))
+        page = await asyncio.to_thread(source.page, self.mailbox.archive, None)
+        self.source = source
+        if isinstance(source, FolderList):
+            self.folder = source.place
+        self.messages.show(page, self.mailbox.now(), key, selected=self.selection.of(source))
         self.reader.close()
         self.tell("Press Enter to open a message, ? for all keys." if page else "There are no messages here.")
         await self.count()
 
     async def reload(self) -> None:
         """Read the list again, and keep the cursor where it is."""
-        if self.shown is None:
+        if self.source is None:
             return
-        page = await asyncio.to_thread(self.shown.page, self.mailbox.archive, None)
-        shown = self.messages
-        current = shown.current
+        page = await asyncio.to_thread(self.source.page, self.mailbox.archive, None)
+        pane = self.messages
+        current = pane.current
         # If several pages are loaded and the first is unchanged, keep them: the user may read far below.
-        if len(shown.summaries) <= len(page) or page[: len(shown.summaries)] != shown.summaries[: len(page)]:
-            selected = self.selection.of(self.shown)
-            shown.show(page, self.mailbox.now(), current.key if current else None, shown.cursor_row, selected)
+        if len(pane.summaries) <= len(page) or page[: len(pane.summaries)] != pane.summaries[: len(page)]:
+            selected = self.selection.of(self.source)
+            pane.show(page, self.mailbox.now(), current.key if current else None, pane.cursor_row, selected)
         await self.count()
 
     async def count(self) -> None:
@@ -122,12 +122,12 @@ class Panes(Screen[None]):
 
     def show_title(self) -> None:
         """Show the name of the list, with the numbers of unread and selected messages."""
-        if self.shown is None:
+        if self.source is None:
             return
-        selected = len(self.selection.of(self.shown))
+        selected = len(self.selection.of(self.source))
         words = [
-            self.shown.title,
-            *([f"{self._unread:,} unread"] if self._unread and isinstance(self.shown, FolderList) else []),
+            self.source.title,
+            *([f"{self._unread:,} unread"] if self._unread and isinstance(self.source, FolderList) else []),
             *([f"{selected:,} selected"] if selected else []),
         ]
         self.query_one("#bar", Static).update(Text(safe_line(" · ".join(words))))
@@ -142,9 +142,9 @@ class Panes(Screen[None]):
 
     async def on_message_pane_want_more(self) -> None:
         """Load the next page."""
-        if self.shown is not None and self.messages.summaries:
+        if self.source is not None and self.messages.summaries:
             below = self.messages.summaries[-1].order
-            page = await asyncio.to_thread(self.shown.page, self.mailbox.archive, below)
+            page = await asyncio.to_thread(self.source.page, self.mailbox.archive, below)
             self.messages.append(page, self.mailbox.now())
 
     def on_folder_pane_chosen(self, event: FolderPane.Chosen) -> None:
@@ -168,7 +168,7 @@ class Panes(Screen[None]):
     def work(self, work: Callable[[], Coroutine[Any, Any, None]], group: str = "actions") -> None:
         """Run an action in a worker, and show its errors."""
 
-        async def told() -> None:
+        async def run() -> None:
             try:
                 await work()
             except (ArchiveError, AccountError, ComposeError) as error:
@@ -176,7 +176,7 @@ class Panes(Screen[None]):
             except OSError as error:
                 self.tell(f"{error.filename or ''}: {error.strerror}", error=True)
 
-        self.run_worker(told(), group=group)
+        self.run_worker(run(), group=group)
 
     def with_current(self, work: Callable[[Summary], Coroutine[Any, Any, None]]) -> None:
         """Run an action on the current message."""
@@ -250,7 +250,7 @@ class Panes(Screen[None]):
 
     def action_to_list(self) -> None:
         """Go from the message to the list, or from a search to its folder."""
-        if self.focused is self.messages and not isinstance(self.shown, FolderList) and self.folder is not None:
+        if self.focused is self.messages and not isinstance(self.source, FolderList) and self.folder is not None:
             folder = self.folder
             self.work(lambda: self.show(FolderList(folder)))
         self.set_focus(self.messages)

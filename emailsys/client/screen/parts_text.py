@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from emailsys.client.display.list_text import weight
+from emailsys.client.display.list_text import size_text
 from emailsys.client.display.message import safe_structure
 
 
@@ -17,9 +17,9 @@ def parts_text(octets: bytes) -> Text:
         for one in (row.charset, row.encoding, row.name and f"“{row.name}”"):
             if one:
                 text.append(f"  {one}")
-        sizes = f"  {weight(row.raw_octets)}"
+        sizes = f"  {size_text(row.raw_octets)}"
         if row.decoded_octets is not None and row.decoded_octets != row.raw_octets:
-            sizes += f" → {weight(row.decoded_octets)}"
+            sizes += f" → {size_text(row.decoded_octets)}"
         if row.overhead is not None:
             sizes += f" ({row.overhead:+.1f}%)"
         text.append(f"{sizes}\n")

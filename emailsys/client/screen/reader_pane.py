@@ -10,8 +10,8 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 from typing_extensions import override
 
-from emailsys.client.display.list_text import weight
-from emailsys.client.display.message import View
+from emailsys.client.display.list_text import size_text
+from emailsys.client.display.message import MessageView
 
 
 class ReaderPane(VerticalScroll):
@@ -26,7 +26,7 @@ class ReaderPane(VerticalScroll):
     def compose(self) -> ComposeResult:
         yield Static("", markup=False, id="text")
 
-    def show(self, key: str, view: View, headers: Sequence[tuple[str, str]]) -> None:
+    def show(self, key: str, view: MessageView, headers: Sequence[tuple[str, str]]) -> None:
         """Show the beginning of a message."""
         self.key = key
         self.add_class("open")
@@ -44,14 +44,14 @@ class ReaderPane(VerticalScroll):
         return self.scroll_offset.y >= self.max_scroll_y
 
 
-def _text(view: View, headers: Sequence[tuple[str, str]]) -> Text:
+def _text(view: MessageView, headers: Sequence[tuple[str, str]]) -> Text:
     text = Text()
     for name, value in headers:
         text.append(f"{name}: ", "bold")
         text.append(f"{value}\n", "bold" if name == "Subject" else "")
     for one in view.attachments:
         text.append("Attached: ", "bold")
-        text.append(f"{one.name}  {one.content_type}, {weight(one.octets)}\n")
+        text.append(f"{one.name}  {one.content_type}, {size_text(one.octets)}\n")
     text.append("\n")
     for line in view.body.split("\n"):
         text.append(f"{line}\n", "italic dim" if line.startswith(">") else "")

@@ -11,6 +11,6 @@ class Selection:
     def __init__(self) -> None:
         self._keys: dict[ListSource, set[str]] = {}
 
-    def of(self, shown: ListSource) -> set[str]:
+    def of(self, source: ListSource) -> set[str]:
         """Return the selected keys of a list. Changing the set changes the selection."""
-        return self._keys.setdefault(shown, set())
+        return self._keys.setdefault(source, set())

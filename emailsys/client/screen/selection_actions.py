@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from emailsys.client.archive.values import BadQuery, NoSuchMessage, Summary
-from emailsys.client.display.list_text import counted
+from emailsys.client.display.list_text import message_count
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.dialogs import InputDialog, SelectionDialog
 from emailsys.client.screen.list_sources import FolderList, ListSource
@@ -27,14 +27,14 @@ class SelectionActions:
 
     async def toggle(self, summaries: Sequence[Summary]) -> None:
         """Select messages, or unselect them if all of them are selected."""
-        if (shown := self._screen.shown) is not None:
+        if (source := self._screen.source) is not None:
             keys = {one.key for one in summaries}
-            self._change(self._selection.of(shown), keys, not keys <= self._selection.of(shown))
+            self._change(self._selection.of(source), keys, not keys <= self._selection.of(source))
 
     async def by_search(self, select: bool) -> None:
         """Select or unselect the messages of the list that match a search, including those that are not loaded."""
-        shown = self._screen.shown
-        if shown is None:
+        source = self._screen.source
+        if source is None:
             return
         title = "Select messages that match" if select else "Unselect messages that match"
         query = await self._screen.app.push_screen_wait(InputDialog(title, hint=_HINT))
@@ -42,16 +42,16 @@ class SelectionActions:
             return
         words = "" if query.strip() == _ALL else query
         try:
-            found = await asyncio.to_thread(shown.matching, self._mailbox.archive, words)
+            found = await asyncio.to_thread(source.matching, self._mailbox.archive, words)
         except BadQuery as error:
             self._screen.tell(str(error), error=True)
             return
         keys = {one.key for one in found}
-        selected = self._selection.of(shown)
+        selected = self._selection.of(source)
         changing = keys - selected if select else keys & selected
         self._change(selected, changing, select)
         done = "selected" if select else "unselected"
-        self._screen.tell(f"{counted(len(changing))} {done}." if keys else "No message in this list matches.")
+        self._screen.tell(f"{message_count(len(changing))} {done}." if keys else "No message in this list matches.")
 
     def _change(self, selected: set[str], keys: set[str], select: bool) -> None:
         if select:
@@ -67,15 +67,15 @@ class SelectionActions:
         The dialog opens immediately, not in a worker: if the user types ahead, the next key must not apply to the
         current message.
         """
-        shown = self._screen.shown
-        if shown is None or not self._selection.of(shown):
+        source = self._screen.source
+        if source is None or not self._selection.of(source):
             self._screen.tell("No message is selected. t selects the current message, T those that match a search.")
             return
 
         async def act(action: str) -> None:
-            found = await asyncio.to_thread(self._there, shown)
+            found = await asyncio.to_thread(self._selected_messages, source)
             # Messages that were moved or deleted since they were selected leave the selection.
-            self._selection.of(shown).intersection_update({one.key for one in found})
+            self._selection.of(source).intersection_update({one.key for one in found})
             if found:
                 await then(action, found)
             else:
@@ -85,16 +85,16 @@ class SelectionActions:
             if action is not None:
                 self._screen.work(lambda: act(action))
 
-        self._screen.app.push_screen(SelectionDialog(counted(len(self._selection.of(shown)))), asked)
+        self._screen.app.push_screen(SelectionDialog(message_count(len(self._selection.of(source)))), asked)
 
-    def _there(self, shown: ListSource) -> list[Summary]:
+    def _selected_messages(self, source: ListSource) -> list[Summary]:
         found = []
-        keys = self._selection.of(shown)
+        keys = self._selection.of(source)
         for key in sorted(keys):
             try:
                 summary = self._mailbox.archive.get(key)
             except NoSuchMessage:
                 continue
-            if not isinstance(shown, FolderList) or summary.place == shown.place:
+            if not isinstance(source, FolderList) or summary.place == source.place:
                 found.append(summary)
         return sorted(found, key=lambda one: -one.order)

@@ -157,15 +157,15 @@ def fetched_fields(result: FetchResult) -> dict[str, Any]:
 
 def tell_fetched(result: FetchResult) -> int:
     """Print the result of a fetch, and return the exit status."""
-    from emailsys.client.display.list_text import counted, weight
+    from emailsys.client.display.list_text import message_count, size_text
     from emailsys.client.display.problem_text import problem_text
 
     number = len(result.keys)
-    what = counted(number, "new ") if number else "no new mail"
+    what = message_count(number, "new ") if number else "no new mail"
     if result.problem is None or number:
-        tell(f"{result.account}: {what}{f', {weight(result.octets)}' if number else ''}")
+        tell(f"{result.account}: {what}{f', {size_text(result.octets)}' if number else ''}")
     if result.too_big:
-        largest = ", ".join(f"{one.uid} ({weight(one.octets)})" for one in result.too_big[:5])
+        largest = ", ".join(f"{one.uid} ({size_text(one.octets)})" for one in result.too_big[:5])
         tell(f"{result.account}: too large, left on the server: {largest}. To fetch one: emailsys mail fetch --uid UID")
     if result.problem is None:
         return Exit.OK
@@ -194,7 +194,7 @@ def waiting(session: Session, account: str | None, limit: int, lines: int, as_js
     emailsys mail waiting -a work --lines 5 --json
     """
     from emailsys.client.archive.index_entry import facts_of
-    from emailsys.client.display.list_text import size, when
+    from emailsys.client.display.list_text import short_date, size
 
     owner = session.mailbox.account(account)
 
@@ -206,7 +206,7 @@ def waiting(session: Session, account: str | None, limit: int, lines: int, as_js
             {
                 "uid": one.uid,
                 "fetched": one.fetched,
-                "date": known.date.isoformat() if as_json else when(known.date, now),
+                "date": known.date.isoformat() if as_json else short_date(known.date, now),
                 "from": known.sender,
                 "subject": known.subject,
                 "octets": one.octets if as_json else size(one.octets),

@@ -124,7 +124,7 @@ def empty_trash(session: Session, account: str | None, days: int | None, yes: bo
     """
     from datetime import timedelta
 
-    from emailsys.client.display.list_text import counted
+    from emailsys.client.display.list_text import message_count
 
     owner = session.mailbox.account(account).name
     if not yes and not click.confirm(f"Delete the messages in {owner}/Trash for good?", err=True):
@@ -133,4 +133,4 @@ def empty_trash(session: Session, account: str | None, days: int | None, yes: bo
     number = session.mailbox.archive.empty_trash(owner, before)
     if as_json:
         print_json({"account": owner, "gone": number})
-    tell(f"{counted(number)} deleted for good.")
+    tell(f"{message_count(number)} deleted for good.")

@@ -43,16 +43,17 @@ def import_(
     """
     from emailsys.client.archive.import_export import Importer
     from emailsys.client.archive.values import ArchiveError
-    from emailsys.client.display.list_text import counted
+    from emailsys.client.display.list_text import message_count
 
     place = place_of(session, folder, account)
     into = f"{place.account}/{place.folder}"
-    told: list[int] = []
+    is_first = True
 
     def progress(number: int) -> None:
-        if not told:
-            told.append(number)
-            tell(f"{counted(number)} imported so far. {_RESUMES}")
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            tell(f"{message_count(number)} imported so far. {_RESUMES}")
 
     importing = Importer(session.mailbox.archive, place, progress)
     try:
@@ -65,10 +66,10 @@ def import_(
                 case _:
                     importing.import_eml([path])
     except KeyboardInterrupt:
-        tell(f"{counted(importing.added)} imported into {into} so far. {_RESUMES}")
+        tell(f"{message_count(importing.added)} imported into {into} so far. {_RESUMES}")
         raise
     except ArchiveError as error:
-        kept = f"{counted(importing.added)} imported into {into} before that"
+        kept = f"{message_count(importing.added)} imported into {into} before that"
         raise type(error)(f"{error}; {kept}. {_RESUMES}") from error
     if as_json:
         print_json(
@@ -79,8 +80,8 @@ def import_(
                 "folder": place.folder,
             }
         )
-    here = f" Skipped {counted(importing.already_stored)} imported before." if importing.already_stored else ""
-    tell(f"{counted(importing.added)} imported into {into}.{here}")
+    here = f" Skipped {message_count(importing.already_stored)} imported before." if importing.already_stored else ""
+    tell(f"{message_count(importing.added)} imported into {into}.{here}")
 
 
 @click.command()
@@ -109,7 +110,7 @@ def export(
     emailsys mail search --keys tag:invoice | emailsys mail export eml invoices/ --key -
     """
     from emailsys.client.archive.import_export import export_eml, export_maildir, export_mbox
-    from emailsys.client.display.list_text import counted
+    from emailsys.client.display.list_text import message_count
 
     archive = session.mailbox.archive
     if keys and folder is not None:
@@ -127,7 +128,7 @@ def export(
     number = write(archive, chosen, target.expanduser())
     if as_json:
         print_json({"messages": number, "target": str(target)})
-    tell(f"{counted(number)} exported to {target}.")
+    tell(f"{message_count(number)} exported to {target}.")
 
 
 @click.command()
@@ -139,9 +140,9 @@ def reindex(session: Session, as_json: bool) -> None:
     \b
     emailsys mail reindex
     """
-    from emailsys.client.display.list_text import counted
+    from emailsys.client.display.list_text import message_count
 
     number = session.mailbox.archive.rebuild()
     if as_json:
         print_json({"messages": number})
-    tell(f"The index has {counted(number)}.")
+    tell(f"The index has {message_count(number)}.")

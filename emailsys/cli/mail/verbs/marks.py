@@ -29,7 +29,7 @@ def flag(session: Session, mark: str, keys: tuple[str, ...], as_json: bool) -> N
     emailsys mail search --keys older:30d is:unread | emailsys mail flag read -
     """
     from emailsys.client.archive.values import Flag
-    from emailsys.client.display.list_text import counted
+    from emailsys.client.display.list_text import message_count
 
     name = mark.removeprefix("un")
     chosen = {"read": Flag.SEEN, "flagged": Flag.FLAGGED, "answered": Flag.ANSWERED, "forwarded": Flag.FORWARDED}[name]
@@ -40,7 +40,7 @@ def flag(session: Session, mark: str, keys: tuple[str, ...], as_json: bool) -> N
     )
     if as_json:
         print_json({"keys": found, "marked": mark})
-    tell(f"{counted(len(found))} marked as {mark}.")
+    tell(f"{message_count(len(found))} marked as {mark}.")
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -55,7 +55,7 @@ def tag(session: Session, words: tuple[str, ...], as_json: bool) -> None:
     emailsys mail tag -invoice +paid KEY
     emailsys mail tag
     """
-    from emailsys.client.display.list_text import counted
+    from emailsys.client.display.list_text import message_count
 
     archive = session.mailbox.archive
     if not words:
@@ -74,7 +74,7 @@ def tag(session: Session, words: tuple[str, ...], as_json: bool) -> None:
     archive.set_tags(found, add, remove)
     if as_json:
         print_json({"keys": found, "added": add, "removed": remove})
-    tell(f"Changed the tags of {counted(len(found))}.")
+    tell(f"Changed the tags of {message_count(len(found))}.")
 
 
 @click.command()
@@ -91,7 +91,7 @@ def move(session: Session, keys: tuple[str, ...], folder: str, account: str | No
     emailsys mail move KEY --to work/Projects
     """
     from emailsys.client.archive.values import OUTBOX, Place
-    from emailsys.client.display.list_text import counted
+    from emailsys.client.display.list_text import message_count
 
     found = messages_of(session, keys)
     targets: dict[str, Place] = {}
@@ -107,7 +107,7 @@ def move(session: Session, keys: tuple[str, ...], folder: str, account: str | No
         session.mailbox.archive.move([one.key for one in found if one.place.account == source], target)
     if as_json:
         print_json(_places(session, [one.key for one in found]))
-    tell(f"{counted(len(found))} moved to {folder}.")
+    tell(f"{message_count(len(found))} moved to {folder}.")
 
 
 def _places(session: Session, keys: Sequence[str]) -> list[dict[str, str]]:
@@ -131,7 +131,7 @@ def delete(session: Session, keys: tuple[str, ...], for_good: bool, as_json: boo
     emailsys mail search --keys from:shop older:1y | emailsys mail delete -
     """
     from emailsys.client.archive.values import TRASH
-    from emailsys.client.display.list_text import counted
+    from emailsys.client.display.list_text import message_count
 
     found = [one.key for one in messages_of(session, keys)]
     before = session.mailbox.delete(found)
@@ -143,9 +143,9 @@ def delete(session: Session, keys: tuple[str, ...], for_good: bool, as_json: boo
     if as_json:
         print_json({"trashed": [key for key in found if key not in gone], "gone": gone})
     if len(gone) < len(found):
-        tell(f"{counted(len(found) - len(gone))} moved to Trash. To restore: emailsys mail undelete KEY")
+        tell(f"{message_count(len(found) - len(gone))} moved to Trash. To restore: emailsys mail undelete KEY")
     if gone:
-        tell(f"{counted(len(gone))} deleted for good.")
+        tell(f"{message_count(len(gone))} deleted for good.")
 
 
 @click.command()

@@ -46,7 +46,7 @@ def list_(session: Session, account: str | None, as_json: bool) -> None:
     emailsys mail outbox list
     emailsys mail outbox list --json
     """
-    from emailsys.client.display.list_text import SHORT_KEY, when
+    from emailsys.client.display.list_text import SHORT_KEY, short_date
 
     owner = session.mailbox.account(account).name if account is not None else None
     found = session.mailbox.outbox.list(owner)
@@ -76,7 +76,7 @@ def list_(session: Session, account: str | None, as_json: bool) -> None:
                 "key": one.key[:SHORT_KEY],
                 "account": one.account,
                 "state": one.state.value,
-                "due": when(one.due, now),
+                "due": short_date(one.due, now),
                 "to": ", ".join(one.recipients),
                 "attempts": one.attempts,
                 "last problem": one.last_problem,

@@ -39,7 +39,7 @@ def send_ready(
     @param dots: whether a line with a single dot ends the message.
     @param display_name: name for From if the message has no From field.
     """
-    from emailsys.client.compose.finished_message import ready
+    from emailsys.client.compose.finished_message import complete_message
     from emailsys.client.mailbox import sender_mailbox
     from emailsys.mail.address import AddressSyntaxError, parse
     from emailsys.mail.message.mailboxes import Mailbox
@@ -53,7 +53,7 @@ def send_ready(
         path = parse(reverse_path.strip("<>")) if reverse_path is not None else None
     except AddressSyntaxError as error:
         raise Refused(f"-f: {error}", Exit.USAGE) from None
-    message = ready(octets, sender, session.mailbox.now(), recipients, from_header, path)
+    message = complete_message(octets, sender, session.mailbox.now(), recipients, from_header, path)
     return queue_and_send(session, account, message, **send_options)
 
 

@@ -32,7 +32,7 @@ def show(session: Session, key: str, html: bool, every: bool, keep_unread: bool,
     emailsys mail show KEY --json | jq -r .body
     """
     from emailsys.client.archive.values import Flag
-    from emailsys.client.display.list_text import weight
+    from emailsys.client.display.list_text import size_text
     from emailsys.client.display.message import all_headers, view
 
     summary = message_of(session, key)
@@ -67,7 +67,7 @@ def show(session: Session, key: str, html: bool, every: bool, keep_unread: bool,
         if seen.attachments:
             click.echo("")
         for one in seen.attachments:
-            click.echo(f"[attachment {one.number}: {one.name}, {one.content_type}, {weight(one.octets)}]")
+            click.echo(f"[attachment {one.number}: {one.name}, {one.content_type}, {size_text(one.octets)}]")
         for defect in seen.defects:
             tell(f"defect: {defect}")
     if summary.is_unread and not keep_unread:

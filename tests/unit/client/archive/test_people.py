@@ -14,7 +14,7 @@ from emailsys.client.archive.people import find_in_file
 from emailsys.client.archive.values import Addition, Place
 from emailsys.client.base.locations import archive_folder
 from emailsys.client.compose.completion import is_whole, last_address_start
-from emailsys.client.shell import Completions
+from emailsys.client.shell import ShellCompleter
 from tests.unit.cli.mail.mail_case import Case
 from tests.unit.client.archive.test_archive import ME, ArchiveCase, message
 
@@ -137,7 +137,7 @@ class SessionTests(Case):
     """The line by line session, and the shell that calls the program."""
 
     def completed(self, line: str) -> list[str]:
-        completer = Completions(["list", "send", "reply"], lambda: ["Inbox", "Sent items"], self.mailbox.people)
+        completer = ShellCompleter(["list", "send", "reply"], lambda: ["Inbox", "Sent items"], self.mailbox.people)
         found = completer.get_completions(Document(line), CompleteEvent())
         return [line[: len(line) + one.start_position] + one.text for one in found]
 

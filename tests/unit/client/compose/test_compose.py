@@ -10,13 +10,13 @@ from typing import Final
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.client.compose import header_fields
-from emailsys.client.compose.answer import forward, quoted, reply
+from emailsys.client.compose.answer import forward, quote, reply
 from emailsys.client.compose.attachments import attach, type_of
 from emailsys.client.compose.draft import Attachment, ComposeError, Draft
 from emailsys.client.compose.draft_files import draft_octets, open_draft, save_draft
 from emailsys.client.compose.editor_text import from_text, to_text
 from emailsys.client.compose.encoding import encode_file, encode_message, encode_text
-from emailsys.client.compose.finished_message import ready
+from emailsys.client.compose.finished_message import complete_message
 from emailsys.client.compose.mailto import draft_of_link
 from emailsys.client.compose.message_builder import Composed, build
 from emailsys.client.compose.reopened_draft import draft_of
@@ -228,7 +228,7 @@ class Answering(SynchronousTestCase):
     def test_messages_without_anything_can_be_answered(self) -> None:
         draft = reply(b"", ALICE)
         self.assertEqual((draft.to, draft.subject, draft.in_reply_to, draft.references), ([], "Re: ", None, []))
-        self.assertEqual(quoted("a\n\nb"), "> a\n>\n> b")
+        self.assertEqual(quote("a\n\nb"), "> a\n>\n> b")
         many = " ".join(f"<{number}@x>" for number in range(200)).encode()
         chain = reply(b"References: " + many + b"\r\nMessage-ID: <new@x>\r\n\r\n", ALICE).references
         self.assertEqual((len(chain), chain[0], chain[-1]), (50, "0@x", "new@x"))
@@ -334,7 +334,7 @@ class Overlooked(SynchronousTestCase):
 class Ready(SynchronousTestCase):
     def test_a_pipe_names_its_recipients(self) -> None:
         """`sendmail -t` takes the recipients from the header."""
-        composed = ready(
+        composed = complete_message(
             b"To: a@x.test\nBcc: b@x.test,\n c@x.test\nSubject: hi\n\nhello\nBcc: stays", ALICE, NOW, from_header=True
         )
         self.assertEqual([str(one) for one in composed.recipients], ["a@x.test", "b@x.test", "c@x.test"])
@@ -345,20 +345,20 @@ class Ready(SynchronousTestCase):
 
     def test_what_is_there_stays(self) -> None:
         octets = b"From: c@x.test\r\nDate: x\r\nMessage-ID: <1@x>\r\n\r\nhi\r\n"
-        composed = ready(octets, ALICE, NOW, [BOB.address], reverse_path=Address("r", "x.test"))
+        composed = complete_message(octets, ALICE, NOW, [BOB.address], reverse_path=Address("r", "x.test"))
         self.assertEqual((composed.octets, composed.message_id), (octets, "1@x"))
         self.assertEqual((str(composed.reverse_path), composed.recipients), ("r@x.test", (BOB.address,)))
-        self.assertEqual(str(ready(octets, ALICE, NOW, [BOB.address]).reverse_path), "c@x.test")
+        self.assertEqual(str(complete_message(octets, ALICE, NOW, [BOB.address]).reverse_path), "c@x.test")
 
     def test_text_without_a_header_gets_one(self) -> None:
         for octets in (b"just text", b"", b"Subject: x", b"Subject: x\ntext"):
-            root = parse(ready(octets, ALICE, NOW, [BOB.address]).octets)
+            root = parse(complete_message(octets, ALICE, NOW, [BOB.address]).octets)
             self.assertEqual(root.text_of("from"), "Alice <alice@example.org>")
             self.assertEqual(root.defects, [])
 
     def test_nobody_is_refused(self) -> None:
-        self.assertRaises(ComposeError, ready, b"To: a@x.test\n\n", ALICE, NOW)
-        self.assertRaises(ComposeError, ready, b"To: nobody\n\n", ALICE, NOW, from_header=True)
+        self.assertRaises(ComposeError, complete_message, b"To: a@x.test\n\n", ALICE, NOW)
+        self.assertRaises(ComposeError, complete_message, b"To: nobody\n\n", ALICE, NOW, from_header=True)
 
 
 class Drafts(ArchiveCase):
