@@ -54,7 +54,7 @@ def write(
                 draft = edited
                 key = session.mailbox.save_draft(account, draft, key)
                 for one in warnings(draft):
-                    tell(f"warning: {one}")
+                    tell(f"Warning: {one}")
             again = False
             chosen = click.prompt("[s]end, [e]dit, save as [d]raft, or [q]uit and delete?", err=True, default="s")
             match chosen[:1].lower():

@@ -174,7 +174,7 @@ class Panes(Screen[None]):
             except (ArchiveError, AccountError, ComposeError) as error:
                 self.tell(str(error), error=True)
             except OSError as error:
-                self.tell(f"{error.filename or ''}: {error.strerror}", error=True)
+                self.tell(f"Cannot use {error.filename or 'a file'}: {error.strerror}.", error=True)
 
         self.run_worker(run(), group=group)
 
