@@ -83,7 +83,7 @@ class ProgressBars:
         self._draw(done)
 
     async def ask_secret(self, text: str) -> Any:
-        """Ask for a password. The bars are hidden meanwhile."""
+        """Hide the bars, and ask for a password."""
         if self._drawn is not None:
             self._drawn.stop()
         answer = await ask_secret(text)

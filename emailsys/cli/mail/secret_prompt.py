@@ -9,7 +9,7 @@ import click
 
 
 async def ask_secret(text: str) -> Any:
-    """Ask for a secret without echo. Blocks the reactor, because a command has nothing else to do meanwhile.
+    """Ask for a secret without echo. Blocks the reactor, because a command has nothing else to do.
 
     @raise AccountError: standard input is not a terminal.
     """

@@ -22,11 +22,11 @@ class FolderList:
 
     @property
     def title(self) -> str:
-        """What the bar says."""
+        """The title bar of the list."""
         return f"{self.place.account} · {self.place.folder}"
 
     def page(self, archive: Archive, below: int | None) -> Sequence[Summary]:
-        """The newest, or those below a number."""
+        """Return a page: the newest messages, or those below the order number `below`."""
         return archive.list(self.place, PAGE, below)
 
     def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
@@ -44,11 +44,11 @@ class SearchList:
 
     @property
     def title(self) -> str:
-        """What the bar says."""
+        """The title bar of the list."""
         return f"Search: {self.query}"
 
     def page(self, archive: Archive, below: int | None) -> Sequence[Summary]:
-        """The newest, or those below a number."""
+        """Return a page: the newest messages, or those below the order number `below`."""
         return archive.search(self.query, None, PAGE, below)
 
     def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
@@ -65,7 +65,7 @@ class ConversationList:
 
     @property
     def title(self) -> str:
-        """What the bar says."""
+        """The title bar of the list."""
         return "Conversation"
 
     def page(self, archive: Archive, below: int | None) -> Sequence[Summary]:
