@@ -1,1 +1,1 @@
-"""What survives a crash: messages, maildrops, the queue, accounts. Opened by `open.open_store`."""
+"""The store: messages, maildrops, the queue and accounts in a database. `open.open_store` opens it."""

@@ -1,4 +1,4 @@
-"""Look whether a store can take mail, without opening it: nothing is made, upgraded or changed."""
+"""Check whether a store can accept mail, without opening it: nothing is created, upgraded or changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emailsys.store.open import sqlite_path
 
 
 def find_problem(settings: StoreSettings, state: Path) -> str | None:
-    """What is wrong with a SQLite store, None where nothing is, or where it can't be seen from here."""
+    """Return a description of the problem with a SQLite store. None if there is none, or for PostgreSQL."""
     path = sqlite_path(settings.url, state)
     if path is None:
         return None
@@ -33,5 +33,5 @@ def find_problem(settings: StoreSettings, state: Path) -> str | None:
 
 
 def _quoted(path: Path) -> str:
-    """A path within the URI of a database (sqlite.org/uri.html)."""
+    """Quote a path for the URI of a database (sqlite.org/uri.html)."""
     return os.fspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

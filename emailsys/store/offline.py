@@ -1,4 +1,4 @@
-"""Use the store without a reactor: for commands that run while no daemon does, and for them alone."""
+"""Access to the store without a reactor, for commands that run while no daemon runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _NeverCalled:
 
 
 class _CallQueue:
-    """What the store needs of a reactor, for one coroutine at a time. Importing a real reactor takes 0.2 s."""
+    """The part of a reactor that the store needs, for one coroutine. Importing a real reactor takes 0.2 s."""
 
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
@@ -33,14 +33,14 @@ class _CallQueue:
         self._calls.put(lambda: callable(*args, **kwargs))
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kwargs: object) -> _NeverCalled:
-        # Only the sweeper puts calls off, and it is the daemon's.
+        # Only maintenance tasks schedule calls, and those run only in a daemon.
         return _NeverCalled()
 
     def seconds(self) -> float:
         return time.monotonic()
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run it to its end."""
+        """Run a coroutine to its end."""
         results: list[Any] = []
         self._working = Deferred.fromCoroutine(work).addBoth(results.append)
         while not results:
@@ -60,14 +60,14 @@ def run_offline(
     backed_up: bool = False,
     create: bool = False,
 ) -> T:
-    """Open the store, run `action(store)`, close the store; returns or raises what the action did.
+    """Open the store, run `action(store)`, and close the store. Returns or raises the result of the action.
 
-    It keeps to the daemon's locks, so that two of them, or one beside a daemon, harm nothing: a daemon sees the change
-    within a second.
+    Uses the same locks as a daemon, so that several processes can safely change the store. A running daemon sees a
+    change within a second.
 
     @param backed_up, create: as for `Opening`.
-    @raise StoreMissing: there is none.
-    @raise StoreError: the store can't be opened.
+    @raise StoreMissing: there is no store.
+    @raise StoreError: the store cannot be opened.
     """
     calls = _CallQueue()
     store = open_store(settings, state, calls, telemetry, Opening(sweep=False, backed_up=backed_up, create=create))

@@ -1,4 +1,4 @@
-"""Open a store: the one place where its parts are put together."""
+"""Opens a store: the composition root of its parts."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ from emailsys.store.schema.columns import of_seconds
 from emailsys.store.schema.migrate import prepare_schema
 from emailsys.telemetry import Telemetry
 
-# In the state folder.
+# Name of the SQLite file in the state folder.
 DATABASE_NAME: Final = "mail.sqlite"
 
 
 @dataclass(frozen=True)
 class Opening:
-    """How a store is opened.
+    """Options for opening a store.
 
     @ivar takeover_after: POP3Settings.takeover_after.
-    @ivar sweep: whether this process reclaims the room of deleted mail, as a daemon does.
+    @ivar sweep: whether this process runs the maintenance tasks, as a daemon does.
     @ivar now: seconds since 1970.
     @ivar idle_after: seconds without a write after which SQLite's WAL is emptied.
     @ivar reserve_octets: of free pages that stay in a SQLite file.
-    @ivar backed_up: whether an operator has said so: else a PostgreSQL store of an earlier release is not upgraded.
-    @ivar create: whether an operator has asked for a store to be made where there is none (decision 0023).
+    @ivar backed_up: whether an operator confirmed a backup, which the upgrade of a PostgreSQL store requires.
+    @ivar create: whether an operator asked to create the store if it is missing (decision 0023).
     """
 
     takeover_after: float = POP3Settings().takeover_after
@@ -105,7 +105,7 @@ class Store:
         self._closing = False
 
     async def close(self) -> None:
-        """Commit what waits, then close. What is asked afterwards fails with StoreError; a second call does nothing."""
+        """Commit all waiting jobs, then close. Later calls of other methods fail with StoreError."""
         if self._closing:
             return
         self._closing = True
@@ -122,20 +122,20 @@ def open_store(
     telemetry: Telemetry,
     opening: Opening = DEFAULT_OPENING,
 ) -> Store:
-    """Open the store, upgrading it first; blocks for some milliseconds, longer for an upgrade.
+    """Open the store, after upgrading it if necessary. Blocks for some milliseconds, longer for an upgrade.
 
-    It starts threads: a daemon calls it after it has forked (in `startService`), never in `makeService`.
+    Starts threads. A daemon calls it after forking (in `startService`), never in `makeService`.
 
-    @param state: the state folder, which holds the SQLite store; where one is to be made, so is the folder, mode 0700.
-    @param reactor: the reactor, or what stands for one (see `offline`).
-    @raise StoreMissing: there is none, and none is to be made.
-    @raise StoreError: it can't be opened; the message says why.
+    @param state: the state folder, which contains the SQLite store. `Opening.create` creates it, too, with mode 0700.
+    @param reactor: the reactor or a substitute (see `offline`).
+    @raise StoreMissing: there is no store, and none must be created.
+    @raise StoreError: the store cannot be opened. The message says why.
     """
     if opening.create:
         try:
             make_directory(state)
         except OSError as error:
-            raise StoreError(f"the state folder {state} cannot be made: {error.strerror}") from error
+            raise StoreError(f"the state folder {state} cannot be created: {error.strerror}") from error
     return open_on(_engine(settings.url, state, opening.create), settings, reactor, telemetry, opening)
 
 
@@ -146,7 +146,7 @@ def open_on(
     telemetry: Telemetry,
     opening: Opening = DEFAULT_OPENING,
 ) -> Store:
-    """Open the store on an engine, which is closed with it. The rest is as for `open_store`."""
+    """Open the store on an engine, which is closed with the store. See `open_store`."""
     try:
         locks: KernelLocks | AdvisoryLocks
         if isinstance(engine, SQLite):
@@ -155,7 +155,7 @@ def open_on(
             engine.watch(path)
             sync_directory(engine.path.parent)
         else:
-            # A server that is not there is told as that, not as a lock that was lost.
+            # Connect first, so that an unreachable server is not reported as a lost lock.
             engine.connect_reader().close()
             locks = AdvisoryLocks(engine, reactor)
         try:
@@ -164,15 +164,15 @@ def open_on(
             locks.close()
             raise
     except engine.errors as error:
-        _give_up(engine)
+        _close_unproven(engine)
         why = "; ".join(line.strip() for line in str(getattr(error, "orig", error)).splitlines())
         raise StoreError(f"the store {engine.location} cannot be opened: {why}") from error
     except StoreMissing:
-        # Nothing was written. A daemon that waits for its store comes here again and again.
+        # Nothing was written. A daemon that waits for its store repeats this.
         engine.close()
         raise
     except BaseException:
-        _give_up(engine)
+        _close_unproven(engine)
         raise
     database = Database(engine, ids, reactor, telemetry, settings.max_waiting_octets, opening.idle_after)
     if isinstance(locks, AdvisoryLocks):
@@ -184,8 +184,8 @@ def open_on(
     return store
 
 
-def _give_up(engine: Engine) -> None:
-    # A commit may have failed: what SQLite finds in its log is not to be taken for durable, and not to be emptied.
+def _close_unproven(engine: Engine) -> None:
+    # A commit may have failed, so the log of SQLite is not proven to be durable and must not be emptied.
     engine.revoke_proof()
     engine.close()
 
@@ -200,24 +200,24 @@ def _engine(url: str | None, state: Path, create: bool) -> Engine:
 
 
 def sqlite_path(url: str | None, state: Path) -> Path | None:
-    """The file of a store on SQLite, None for one on PostgreSQL.
+    """Return the file of a SQLite store, or None for a PostgreSQL store.
 
-    @raise StoreError: the URL is of neither.
+    @raise StoreError: the URL is of neither kind.
     """
     if url is None:
         return Path(os.path.realpath(state)) / DATABASE_NAME
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise StoreError("store.url is no database URL, such as postgresql://user@host/database") from error
+        raise StoreError("store.url is not a database URL. Example: postgresql://user@host/database") from error
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
-            raise StoreError("store.url names no file: sqlite:////path/of/the/file")
+            raise StoreError("store.url contains no file name. Example: sqlite:////path/of/the/file")
         return Path(os.path.realpath(state / parsed.database))
     if backend == "postgresql":
         return None
-    raise StoreError(f"store.url: {backend} is no engine of ours; sqlite and postgresql are")
+    raise StoreError(f"store.url: {backend} is not supported. Use sqlite or postgresql.")
 
 
 def _prepare(
@@ -226,8 +226,10 @@ def _prepare(
     telemetry: Telemetry,
     opening: Opening,
 ) -> IdSource:
-    """Schema, this node's rows, and what dead nodes left; returns the source of ids behind the last that was committed
-    here."""
+    """Prepare the schema and the rows of this node, and clean up after nodes that have ended.
+
+    @return: a source of ids above the last id that this node committed.
+    """
     connection = engine.connect_writer()
     try:
         prepare_schema(engine, connection, telemetry, create=opening.create, backed_up=opening.backed_up)
@@ -240,14 +242,14 @@ def _prepare(
                 connection.execute(insert(commits).values(node=locks.node, writer=writer, last_id=0))
             _sweep_staged(connection, locks)
             ids = IdSource(locks.node, max((int(row.last_id) for row in known), default=0), opening.now)
-            _give_back_leases(connection, locks, ids, of_seconds(opening.now()))
+            _return_leases(connection, locks, ids, of_seconds(opening.now()))
             return ids
     finally:
         connection.close()
 
 
 def _sweep_staged(connection: Connection, locks: KernelLocks | AdvisoryLocks) -> None:
-    """Give pieces without a message to the sweeper, where the process that received them is no more."""
+    """Pass pieces of unfinished messages to the sweeper if the process that received them has ended."""
     staged, reclaim = tables.staged, tables.reclaim
     for node in connection.execute(select(staged.c.node).distinct()).scalars().all():
         if node == locks.node or not locks.is_node_alive(node):
@@ -260,16 +262,16 @@ def _sweep_staged(connection: Connection, locks: KernelLocks | AdvisoryLocks) ->
             connection.execute(delete(staged).where(gone))
 
 
-def _give_back_leases(connection: Connection, locks: KernelLocks | AdvisoryLocks, ids: IdSource, now: int) -> None:
-    """Make queue rows due whose process is no more: after a crash nothing waits for the end of a lease."""
+def _return_leases(connection: Connection, locks: KernelLocks | AdvisoryLocks, ids: IdSource, now: int) -> None:
+    """Make queue rows due if the process that leased them has ended, so that they do not wait for the lease."""
     queue = tables.queue
     leases = connection.execute(select(queue.c.lease).where(queue.c.lease.is_not(None)).distinct()).scalars().all()
-    dead: dict[int, bool] = {}
+    has_ended: dict[int, bool] = {}
     for lease in leases:
         node = node_of(lease)
-        if node not in dead:
-            dead[node] = node == locks.node or not locks.is_node_alive(node)
-        if dead[node]:
+        if node not in has_ended:
+            has_ended[node] = node == locks.node or not locks.is_node_alive(node)
+        if has_ended[node]:
             rows = connection.execute(select(queue).where(queue.c.lease == lease)).mappings().all()
             record_interrupted(connection, rows, ids.make, now)
             return_leases(connection, queue.c.lease == lease, [row[queue.c.row_id] for row in rows], now)

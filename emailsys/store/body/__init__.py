@@ -1,1 +1,1 @@
-"""Bodies: reading their pieces, and the pieces that are damaged."""
+"""Bodies: reading their pieces, and skipping damaged ones."""

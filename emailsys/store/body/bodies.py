@@ -1,4 +1,4 @@
-"""Read the pieces of stored bodies, each compared with its checksum before anybody gets it."""
+"""Reads body pieces and compares each with its checksum before returning it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from emailsys.store.commit.checksum import is_intact
 from emailsys.store.commit.database import Database
 from emailsys.store.schema.tables import bodies, body_pieces, maildrop, queue
 
-# What a piece is said to be that does not fit its checksum, and one that is not there.
-CHANGED = "piece {} of its body is not what was accepted"
+# Descriptions of damage; the number of the piece is filled in.
+CHANGED = "piece {} of its body differs from what was accepted"
 MISSING = "piece {} of its body is missing"
 UNREADABLE = "piece {} of its body cannot be read"
 
 
 def is_referenced(connection: Connection, message_id: int) -> bool:
-    """Whether a maildrop or queue row still names the message: else it may have been swept."""
+    """Whether a maildrop or queue row refers to the message. If none does, the sweeper may have deleted the body."""
     return any(
         connection.execute(select(table.c.row_id).where(table.c.message_id == message_id).limit(1)).scalar() is not None
         for table in (maildrop, queue)
@@ -26,7 +26,7 @@ def is_referenced(connection: Connection, message_id: int) -> bool:
 
 
 def piece_of(connection: Connection, body_id: int, number: int) -> Any:
-    """The row of a piece: content, dots, checksum, digest; None where there is none."""
+    """Read the row of a piece: content, dots, checksum, digest. None if it is missing."""
     table: Any = body_pieces if number else bodies
     here = table.c.body_id == body_id
     if number:
@@ -37,12 +37,12 @@ def piece_of(connection: Connection, body_id: int, number: int) -> Any:
 
 
 class LaterPieces:
-    """The pieces of a body after the first."""
+    """Reader for the pieces of a body after the first."""
 
     def __init__(self, database: Database, body_id: int, pieces: int, octets: int) -> None:
         """
-        @param pieces: how many the body has, the first among them.
-        @param octets: of the pieces after the first, all together.
+        @param pieces: the number of pieces of the body, including the first.
+        @param octets: of all pieces after the first together.
         """
         self._database = database
         self._body_id = body_id
@@ -51,18 +51,19 @@ class LaterPieces:
         self._left = octets
 
     def check_size(self) -> None:
-        """Before the first piece is given: a body of one piece is complete with it.
+        """Check the size of a body with one piece. Call before returning the first piece.
 
-        @raise StoreDamaged: it is not.
+        @raise StoreDamaged: octets are missing after the only piece.
         """
         if self._left and self._pieces <= 1:
             raise self._wrong_size()
 
     async def verify_if_damaged(self) -> None:
-        """Where the message is known to be damaged, read it to its end before any of it is given: else each client
-        would be cut off at the same place again, and never come to the messages behind it.
+        """If the message is known to be damaged, read it to its end before returning any of it.
 
-        @raise StoreDamaged: it still is.
+        Otherwise each session would break at the same place, and the client would never get the later messages.
+
+        @raise StoreDamaged: the message is still damaged.
         """
         damage = self._database.damage
         if self._body_id in damage.known:
@@ -72,12 +73,12 @@ class LaterPieces:
             damage.clear(self._body_id)
 
     async def read(self, number: int) -> tuple[bytes, bool]:
-        """The next piece and whether a line of it may begin with a dot, read in a transaction of its own.
+        """Read the next piece in a transaction of its own, and whether one of its lines may begin with a dot.
 
-        The last piece is given only if the octets of all of them are those that were accepted.
+        Returns the last piece only if the total size of all pieces is correct.
 
-        @raise StoreDamaged: it is not what was accepted.
-        @raise StoreError: the message is gone.
+        @raise StoreDamaged: the piece is not the one that was accepted.
+        @raise StoreError: the message is deleted.
         """
         body_id, damage = self._body_id, self._database.damage
 
@@ -86,7 +87,7 @@ class LaterPieces:
             if found is None:
                 if is_referenced(connection, body_id):
                     return b"", False, MISSING
-                raise StoreError("the message is gone")
+                raise StoreError("the message is deleted")
             content, dots = bytes(found.content), bool(found.dots)
             return content, dots, "" if is_intact(body_id, number, dots, content, found[2], found[3]) else CHANGED
 
@@ -102,4 +103,4 @@ class LaterPieces:
         return content, dots
 
     def _wrong_size(self) -> StoreDamaged:
-        return self._database.damage.report(self._body_id, "the octets of its pieces are not those of its row")
+        return self._database.damage.report(self._body_id, "the size of its pieces differs from the size in its row")

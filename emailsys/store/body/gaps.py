@@ -1,4 +1,4 @@
-"""Get past rows that cannot be read, and name the messages among them from the tables that can."""
+"""Gaps of unreadable rows: finds their ends, and the affected messages from other tables."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from emailsys.store.schema.tables import bodies, generation, maildrop, messages,
 
 T = TypeVar("T")
 
-# An id above all.
+# An id above all others.
 ABOVE: Final = (1 << 63) - 1
-# Messages that are named of one gap.
+# Messages that are listed for one gap.
 _NAMED: Final = 10_000
-# Where ids of messages stand.
+# The columns that contain message ids.
 _IDS: Final = (messages.c.message_id, bodies.c.body_id, maildrop.c.message_id, queue.c.message_id)
 
 
 async def read_or_damaged(database: Database, description: str, function: Callable[[Connection], T]) -> T:
-    """Read; where one place of the disk cannot be read and the store answers otherwise, that is damage, too.
+    """Read. If the read fails but the store answers another query, report the failure as damage.
 
-    @raise StoreDamaged: what was asked for cannot be read.
-    @raise StoreError: nothing can.
+    @raise StoreDamaged: the requested rows cannot be read.
+    @raise StoreError: nothing can be read.
     """
     try:
         return await database.read(description, function)
@@ -37,11 +37,11 @@ async def read_or_damaged(database: Database, description: str, function: Callab
 
 
 async def first_readable(database: Database, column: Any, least: int) -> int | None:
-    """The least bound from which on rows can be read in the order of a key; None if none can up to the end.
+    """Find the lowest id from which rows can be read in the order of a key. None if there is no such id.
 
-    Halves the room of ids, as what a page that cannot be read held is not known.
+    Searches by bisection, because the contents of an unreadable page are unknown.
 
-    @param least: from there on, none can.
+    @param least: the id at which reading fails.
     """
     if not await _is_readable(database, column, ABOVE):
         return None
@@ -64,16 +64,16 @@ async def _is_readable(database: Database, column: Any, least: int) -> bool:
 
 
 async def first_id(database: Database, column: Any, least: int) -> int | None:
-    """The first key from `least` on.
+    """Return the first key from `least` on. None if there is none.
 
-    @raise StoreDamaged: its page cannot be read.
+    @raise StoreDamaged: the page of the key cannot be read.
     """
     asked = select(column).where(column >= least).order_by(column).limit(1)
     return await read_or_damaged(database, "first-id", lambda connection: connection.execute(asked).scalar())
 
 
 async def ids_in_other_tables(database: Database, column: Any, least: int, below: int) -> Sequence[int]:
-    """Messages that other tables than the column's have from an id on, below another; those that can be read."""
+    """List the message ids in a range that other tables than the column's contain, as far as they can be read."""
     found: set[int] = set()
     for other in _IDS:
         if other.table is column.table:

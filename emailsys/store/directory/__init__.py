@@ -1,1 +1,1 @@
-"""The directory: accounts, aliases, routes and quotas, and the cache that answers for them."""
+"""The directory: accounts, aliases, routes and quotas, with a cache for look-ups."""

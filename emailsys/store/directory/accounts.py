@@ -1,9 +1,9 @@
-"""Administer domains, accounts and addresses; every change bumps the generation.
+"""Administration of domains and accounts. Every change increments the generation.
 
-The rule of addresses: an account has its own address, and aliases lead to accounts by the target's address. An alias
-whose target has no account yet waits: it receives nothing until `add_user` makes that account, which binds every alias
-that names it. `add_domain` makes two such aliases, postmaster and abuse; a target named postmaster@ the domain itself
-is that account's own address to be. When an account goes, what led to it waits again.
+Each account has its own address, and aliases refer to accounts by address. An alias whose target has no account yet is
+unbound and receives nothing. `add_user` binds every alias with the new account as target. `add_domain` creates the
+aliases postmaster and abuse. If postmaster@ the domain itself is the target, it is the own address of a future account.
+When an account is removed, its aliases are unbound again.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from emailsys.store.ledger.endings import end_oldest, end_where
 from emailsys.store.schema.columns import of_seconds
 from emailsys.store.schema.tables import accounts, addresses, credentials, domains, maildrop
 
-# Messages that one transaction purges: some milliseconds, for which other mail waits.
+# Messages that one transaction purges. That takes some milliseconds, which delay other mail.
 _PURGED_AT_ONCE: Final = 250
 _PURGED: Final = "the account was removed"
 
 
 @implementer(IAccounts)
 class Accounts:
-    """Administration, each method one transaction but the purge of a maildrop."""
+    """Administration of domains and accounts. Each method is one transaction, except purging a maildrop."""
 
     def __init__(
         self, changes: Changes, purged: Callable[[], None], default_quota: int, now: Callable[[], float]
@@ -47,15 +47,18 @@ class Accounts:
         self._now = now
 
     async def add_domain(self, name: str, postmaster: Address) -> None:
-        """Add a domain; postmaster and abuse lead to an account of a domain of this system, which may be made later."""
+        """Add a domain with the aliases postmaster and abuse.
+
+        @param postmaster: their target, in a domain of this system. Its account may be added later.
+        """
         key = domain_key(name)
         target_local, target_domain = postmaster.key
 
         def add(connection: Connection) -> None:
             if find_domain(connection, key) is not None:
-                raise AdminError(f"the domain {name} exists already")
+                raise AdminError(f"the domain {name} already exists")
             if target_domain != key and find_domain(connection, target_domain) is None:
-                raise AdminError(f"{postmaster} is in no domain of this system; name an account here")
+                raise AdminError(f"{postmaster} is not in a domain of this system. Name an account of this system.")
             domain_id = self._changes.database.ids.make()
             connection.execute(insert(domains).values(domain_id=domain_id, domain_key=key, name=name))
             account = _account(connection, postmaster)
@@ -75,11 +78,11 @@ class Accounts:
         await self._changes.run("add-domain", add)
 
     async def list_domains(self) -> Sequence[DomainRow]:
-        """In the order in which they were added."""
+        """List domains in the order in which they were added."""
         return await self._changes.database.read("list-domains", _list_domains)
 
     async def remove_domain(self, name: str) -> None:
-        """Refused while it has users, or while another domain's postmaster is there."""
+        """Remove a domain. Refused while it has users, or while an alias of another domain refers to it."""
         key = domain_key(name)
 
         def remove(connection: Connection) -> None:
@@ -88,7 +91,7 @@ class Accounts:
                 raise AdminError(f"there is no domain {name}")
             users = connection.execute(select(func.count()).where(accounts.c.domain_id == domain_id)).scalar_one()
             if users:
-                raise AdminError(f"{name} has {counted(users, 'user')}; the domain has to be empty")
+                raise AdminError(f"{name} has {counted(users, 'user')}; remove them first")
             other = connection.execute(
                 select(domains.c.name, addresses.c.local_key)
                 .join(addresses, addresses.c.domain_id == domains.c.domain_id)
@@ -97,31 +100,31 @@ class Accounts:
                 .limit(1)
             ).one_or_none()
             if other is not None and other.local_key in ROLES:
-                raise AdminError(f"the postmaster of {other.name} is in {name}; remove {other.name} first")
+                raise AdminError(f"the postmaster of {other.name} is in {name}. Remove {other.name} first.")
             if other is not None:
-                raise AdminError(f"{other.local_key}@{other.name} leads to {name}; change that alias first")
+                raise AdminError(f"{other.local_key}@{other.name} has a target in {name}. Change that alias first.")
             connection.execute(delete(addresses).where(addresses.c.domain_id == domain_id))
             connection.execute(delete(domains).where(domains.c.domain_id == domain_id))
 
         await self._changes.run("remove-domain", remove)
 
     async def add_user(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
-        """Add an account; aliases that waited for it lead to it now."""
+        """Add an account, and bind the aliases that have it as target."""
         local_key, key = address.key
 
         def add(connection: Connection) -> None:
             domain_id = find_domain(connection, key)
             if domain_id is None:
-                raise AdminError(f"there is no domain {address.domain}; add it first")
+                raise AdminError(f"there is no domain {address.domain}. Add it first.")
             if _account(connection, address) is not None:
-                raise AdminError(f"the user {address} exists already")
+                raise AdminError(f"the user {address} already exists")
             here = (addresses.c.domain_id == domain_id) & (addresses.c.local_key == local_key)
             itself = (addresses.c.target_local_key == local_key) & (addresses.c.target_domain_key == key)
             aliases = connection.execute(select(addresses).where(here)).all()
             for alias in aliases:
                 if (alias.target_local_key, alias.target_domain_key) != address.key:
                     target = Address(alias.target_local, alias.target_domain)
-                    raise AdminError(f"{address} is an alias of {target} already")
+                    raise AdminError(f"{address} is already an alias of {target}")
             account_id = self._changes.database.ids.make()
             connection.execute(
                 insert(accounts).values(
@@ -151,17 +154,18 @@ class Accounts:
         await self._changes.run("add-user", add)
 
     async def list_users(self, domain: str | None) -> Sequence[UserRow]:
-        """By domain, then local part."""
+        """List accounts by domain, then local part."""
         return await self._changes.database.read(
             "list-users", lambda connection: _list_users(connection, domain, self._default_quota)
         )
 
     async def remove_user(self, address: Address, purge: bool) -> None:
-        """Refused while mail exists unless `purge`, which deletes it first, in steps that let other mail through.
+        """Remove an account. Refused while it has mail, or while it is the postmaster of a domain.
 
-        Refused while it is a domain's postmaster, but for the last user of that very domain: else no domain could go.
+        The last user of a domain can be removed although it is the postmaster, because otherwise no domain could be.
 
-        @raise StoreError: not now; some of the mail may be deleted already, the account is there.
+        @param purge: whether to delete the mail first, in steps between which other mail is processed.
+        @raise StoreError: the store failed. Some mail may be deleted, but the account still exists.
         """
         if purge:
             await self._purge(address)
@@ -171,8 +175,8 @@ class Accounts:
             drop = maildrop.c.account_id == account.account_id
             mail = connection.execute(select(func.count()).where(drop)).scalar_one()
             if mail and not purge:
-                raise AdminError(f"{address} has {counted(mail, 'message')}; --purge deletes the mail, too")
-            # What has come since the last step.
+                raise AdminError(f"{address} has {counted(mail, 'message')}. Use --purge to delete the mail, too.")
+            # Mail that arrived since the last step.
             end_where(connection, drop, Fate.DROPPED, self._microseconds(), _PURGED)
             connection.execute(delete(credentials).where(credentials.c.account_id == account.account_id))
             own = (addresses.c.domain_id == account.domain_id) & (addresses.c.local_key == account.local_key)
@@ -198,7 +202,7 @@ class Accounts:
         return of_seconds(self._now())
 
     async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
-        """Replace the account's credentials."""
+        """Replace the credentials of an account."""
 
         def put(connection: Connection) -> None:
             _put_credentials(connection, _known(connection, address).account_id, credentials)
@@ -206,7 +210,7 @@ class Accounts:
         await self._changes.run("set-credentials", put)
 
     async def renew_secret(self, account_id: int, scheme: str, old: str, new: str) -> bool:
-        """Replace a secret if it is still that one."""
+        """Replace a secret if it is still the old one. Returns whether it was."""
         row = (credentials.c.account_id == account_id) & (credentials.c.scheme == scheme)
 
         def renew(connection: Connection) -> bool:
@@ -216,7 +220,7 @@ class Accounts:
         return await self._changes.run("renew-secret", renew)
 
     async def set_enabled(self, address: Address, enabled: bool) -> None:
-        """A disabled account cannot log in; its mail is still received."""
+        """Enable or disable an account. A disabled account cannot log in, but still receives mail."""
 
         def put(connection: Connection) -> None:
             account = _known(connection, address)
@@ -244,9 +248,9 @@ def _known(connection: Connection, address: Address) -> Any:
 
 
 def _removable(connection: Connection, address: Address) -> Any:
-    """The account.
+    """Return the row of an account that can be removed.
 
-    @raise AdminError: there is none, or a domain would lose its postmaster.
+    @raise AdminError: there is no such account, or a domain would lose its postmaster.
     """
     account = _known(connection, address)
     leading = addresses.c.account_id == account.account_id
@@ -320,7 +324,7 @@ def _list_users(connection: Connection, domain: str | None, default_quota: int) 
             func.coalesce(func.sum(maildrop.c.octets), 0).label("octets"),
         )
         .join(domains, domains.c.domain_id == accounts.c.domain_id)
-        # A maildrop is one range of its table: those of other domains are not read.
+        # A maildrop is a range of its table, so maildrops of other domains are not read.
         .outerjoin(maildrop, maildrop.c.account_id == accounts.c.account_id)
         .group_by(accounts.c.account_id, domains.c.domain_key)
         .order_by(domains.c.domain_key, accounts.c.local_key)

@@ -1,4 +1,4 @@
-"""Administer aliases: names that stand for one or many others, here or elsewhere."""
+"""Administration of aliases: addresses that stand for one or several others, on this system or other hosts."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from emailsys.store.directory.cache import ROLES
 from emailsys.store.directory.changes import Changes, find_domain
 from emailsys.store.schema.tables import accounts, addresses, domains
 
-# More are a mailing list, which wants a program of its own.
+# Targets of one alias. More are a mailing list, which needs a separate program.
 MAX_TARGETS: Final = 100
 
 
 @implementer(IAliasAdministration)
 class Aliases:
-    """Each method is one transaction."""
+    """Administration of aliases. Each method is one transaction."""
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
 
     async def set_alias(self, name: Address, targets: Sequence[Address]) -> AliasRow:
-        """Let a name stand for targets, and no longer for others."""
+        """Set the targets of an alias, replacing any others."""
         if not targets:
             raise AdminError("an alias needs a target")
         return await self._change("set-alias", name, lambda before: targets)
 
     async def add_targets(self, name: Address, targets: Sequence[Address]) -> AliasRow:
-        """Let a name stand for targets too."""
+        """Add targets to an alias."""
         return await self._change("add-targets", name, lambda before: [*before, *targets])
 
     async def remove_targets(self, name: Address, targets: Sequence[Address]) -> AliasRow:
-        """Let a name no longer stand for targets; without any it is gone."""
+        """Remove targets from an alias. Without targets, it is removed."""
         keys = {target.key for target in targets}
 
         def rest(before: Sequence[Address]) -> Sequence[Address]:
             known = {target.key for target in before}
             for target in targets:
                 if target.key not in known:
-                    raise AdminError(f"{shown(name)} does not stand for {target}")
+                    raise AdminError(f"{target} is not a target of {shown(name)}")
             return [target for target in before if target.key not in keys]
 
         return await self._change("remove-targets", name, rest)
@@ -51,21 +51,21 @@ class Aliases:
     async def _change(
         self, description: str, name: Address, change: Callable[[Sequence[Address]], Sequence[Address]]
     ) -> AliasRow:
-        """Change what a name stands for.
+        """Change the targets of an alias.
 
-        @param change: what it stands for after, by what it stood for before.
+        @param change: returns the new targets, given the old ones.
         """
         local_key, key = name.key
 
         def put(connection: Connection) -> AliasRow:
             domain_id = find_domain(connection, key)
             if domain_id is None:
-                raise AdminError(f"there is no domain {name.domain}; add it first")
+                raise AdminError(f"there is no domain {name.domain}. Add it first.")
             owner = select(accounts.c.account_id).where(
                 accounts.c.domain_id == domain_id, accounts.c.local_key == local_key
             )
             if connection.execute(owner).scalar() is not None:
-                raise AdminError(f"{name} is an account; an alias would never be asked")
+                raise AdminError(f"{name} is an account, so an alias of that name would never be used")
             before = _targets(connection, domain_id, name.key)
             unique: dict[tuple[str, str], Address] = {}
             for target in change(before):
@@ -76,10 +76,10 @@ class Aliases:
             _delete(connection, domain_id, local_key)
             for number, target in enumerate(chosen):
                 account_id, is_ours = _target(connection, target)
-                # One that it stands for already may have lost its account since: that is no reason to keep all.
+                # An existing target may have lost its account. That must not prevent other changes.
                 is_new = target.key not in known
                 if is_new and is_ours and account_id is None and not _stands_for_somebody(connection, target):
-                    raise AdminError(f"{target} is nobody's here; add the account or alias first")
+                    raise AdminError(f"{target} is neither an account nor an alias. Add it first.")
                 connection.execute(
                     insert(addresses).values(
                         domain_id=domain_id,
@@ -97,7 +97,7 @@ class Aliases:
         return await self._changes.run(description, put)
 
     async def remove_alias(self, name: Address) -> None:
-        """Remove it; postmaster and abuse stay, as every domain has them."""
+        """Remove an alias. Postmaster and abuse cannot be removed, because every domain needs them (RFC 2142)."""
         local_key, key = name.key
         _check(name, ())
 
@@ -109,27 +109,27 @@ class Aliases:
         await self._changes.run("remove-alias", remove)
 
     async def list_aliases(self, domain: str | None) -> Sequence[AliasRow]:
-        """By domain, then local part; the catch-all first."""
+        """List aliases by domain, then local part, the catch-all first."""
         return await self._changes.database.read("list-aliases", lambda connection: _list(connection, domain))
 
 
 def shown(name: Address) -> str:
-    """An alias as it is typed and printed: @domain is the catch-all."""
+    """Format an alias as it is typed and printed. The catch-all is @domain."""
     return str(name) if name.local else f"@{name.domain}"
 
 
 def _check(name: Address, targets: Sequence[Address]) -> None:
-    """@raise AdminError: a name must not stand for these."""
+    """@raise AdminError: the alias cannot have these targets."""
     if not targets and name.key[0] in ROLES:
-        raise AdminError(f"every domain has a {name.key[0]}; give {name} other targets instead")
+        raise AdminError(f"every domain needs a {name.key[0]}. Give {name} other targets instead.")
     if len(targets) > MAX_TARGETS:
         raise AdminError(f"an alias has at most {MAX_TARGETS} targets, not {len(targets)}")
     if any(target.key == name.key for target in targets):
-        raise AdminError(f"{shown(name)} cannot stand for itself")
+        raise AdminError(f"{shown(name)} cannot be its own target")
 
 
 def _targets(connection: Connection, domain_id: int, name_key: tuple[str, str]) -> Sequence[Address]:
-    """What a name stands for, in order. An account's own address stands for nothing."""
+    """Read the targets of an alias, in order. The own address of an account has none."""
     asked = (
         select(addresses.c.target_local, addresses.c.target_domain)
         .where(addresses.c.domain_id == domain_id, addresses.c.local_key == name_key[0])
@@ -142,13 +142,13 @@ def _targets(connection: Connection, domain_id: int, name_key: tuple[str, str]) 
 def _delete(connection: Connection, domain_id: int, local_key: str, own: str = "") -> int:
     here = (addresses.c.domain_id == domain_id) & (addresses.c.local_key == local_key)
     if own:
-        # An account's own address is no alias.
+        # The own address of an account is not an alias.
         here &= (addresses.c.target_local_key != local_key) | (addresses.c.target_domain_key != own)
     return connection.execute(delete(addresses).where(here)).rowcount
 
 
 def _target(connection: Connection, target: Address) -> tuple[int | None, bool]:
-    """The account of a target, and whether its domain is ours."""
+    """Return the account id of a target, and whether its domain belongs to this system."""
     local_key, key = target.key
     domain_id = find_domain(connection, key)
     if domain_id is None:
@@ -158,7 +158,7 @@ def _target(connection: Connection, target: Address) -> tuple[int | None, bool]:
 
 
 def _stands_for_somebody(connection: Connection, target: Address) -> bool:
-    """Whether a target that is no account is an alias, or an account's name with a +tag."""
+    """Whether a target without an account is an alias, or an address with a +tag."""
     local_key, key = target.key
     names = {local_key, local_key.partition("+")[0]}
     asked = (

@@ -1,4 +1,4 @@
-"""Answer who receives and who may log in, from a cache that the generation drops."""
+"""Look-ups of domains, addresses and logins, in a cache that is cleared when the generation changes."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from emailsys.store.schema.tables import accounts, addresses, credentials, domai
 
 T = TypeVar("T")
 
-# What an operator is told of a store without domains.
+# The message about a store without domains.
 NO_DOMAINS: Final = (
-    "no domain has been added, so that all mail is put off (451 4.3.5): emailsys domain add NAME --postmaster ADDRESS"
+    "no domain has been added, so all mail is delayed with 451 4.3.5. Run emailsys domain add NAME --postmaster ADDRESS"
 )
 
-# RFC 2142: each domain has these.
+# Local parts that every domain needs (RFC 2142).
 ROLES: Final = ("postmaster", "abuse")
 
-# Seconds between two looks at the generation: answers are younger than one second even if the look takes a while.
+# Seconds between two checks of the generation. Answers are less than one second old even if a check is slow.
 _LOOK_EVERY: Final = 0.5
-# Answers kept, those for unknown addresses too; past that all are dropped.
+# Answers in the cache, including those for unknown addresses. Beyond this number, the cache is cleared.
 _CACHED: Final = 20_000
 
 
 @implementer(IDirectory, IAliases)
 class Directory:
-    """Domains, addresses and logins. A change made in this process is seen at once, another's within a second."""
+    """Cached look-ups. Changes by this process apply at once, changes by other processes within a second."""
 
     def __init__(self, database: Database, reactor: Reactor) -> None:
         self._database = database
@@ -43,7 +43,7 @@ class Directory:
         self._answers: dict[tuple[str, ...], object] = {}
 
     def changed(self, number: int) -> None:
-        """The generation is now at least this: drop what is older."""
+        """Clear the cache if the generation has increased to a number."""
         if number > self._generation:
             self._generation = number
             self._answers.clear()
@@ -52,15 +52,15 @@ class Directory:
         now = self._reactor.seconds()
         if now - self._looked_at >= _LOOK_EVERY:
             self._looked_at = now
-            self._need_files()
+            self._check_files()
             self.changed(await self._database.read("generation", _generation))
         try:
             return cast(T, self._answers[key])
         except KeyError:
-            self._need_files()
-            # The generation first: an answer may be newer than its number, never older.
+            self._check_files()
+            # Read the generation first, so that an answer is never older than its number.
             number, answer = await self._database.read("directory", lambda c: (_generation(c), look_up(c)))
-            self._need_files()
+            self._check_files()
         self.changed(number)
         if number == self._generation:
             if len(self._answers) >= _CACHED:
@@ -68,20 +68,20 @@ class Directory:
             self._answers[key] = answer
         return answer
 
-    def _need_files(self) -> None:
-        """Answer nothing more from files that were taken away, and from nothing that was put in their place.
+    def _check_files(self) -> None:
+        """Check that the files of the store are still the ones that were opened.
 
-        @raise StoreMissing: they are not those that were opened.
+        @raise StoreMissing: the files were removed or replaced.
         """
         why = self._database.why_untrusted()
         if why is not None:
             self._answers.clear()
-            raise StoreMissing(f"{why}. Put the files back, or restart emailsys on those that are there")
+            raise StoreMissing(f"{why}. Put the files back, or restart emailsys to use the present files.")
 
-    async def _certain(self, key: tuple[str, ...], look_up: Callable[[Connection], T]) -> T:
-        """An answer on which mail may be refused for good: a store without domains does not know who is unknown.
+    async def _answer_or_no_domains(self, key: tuple[str, ...], look_up: Callable[[Connection], T]) -> T:
+        """Return an answer that may lead to a permanent refusal. A store without domains cannot give one.
 
-        @raise NoDomains: the store has none.
+        @raise NoDomains: the store has no domains.
         """
         answer = await self._answer(key, look_up)
         if not answer:
@@ -89,16 +89,16 @@ class Directory:
         return answer
 
     async def is_local_domain(self, domain_key: str) -> bool:
-        """Whether mail for that domain belongs here."""
+        """Whether a domain belongs to this system."""
 
         def look_up(connection: Connection) -> bool:
             asked = select(domains.c.domain_id).where(domains.c.domain_key == domain_key)
             return connection.execute(asked).scalar() is not None
 
-        return await self._certain(("domain", domain_key), look_up)
+        return await self._answer_or_no_domains(("domain", domain_key), look_up)
 
     async def default_domain(self) -> str:
-        """The first domain that was added, by key."""
+        """Return the key of the domain that was added first."""
 
         def look_up(connection: Connection) -> str | None:
             return connection.execute(select(domains.c.domain_key).order_by(domains.c.domain_id).limit(1)).scalar()
@@ -109,9 +109,9 @@ class Directory:
         return first
 
     async def find_address(self, local_key: str, domain_key: str) -> Account | None:
-        """The account whose own name that is, or whom the role leads to, as its only target.
+        """Return the account with that address, or the only target of postmaster or abuse.
 
-        Another alias is answered by `targets`: it comes after names with a +tag.
+        For other aliases see `targets`: addresses with a +tag have priority over them.
         """
 
         def look_up(connection: Connection) -> Account | None:
@@ -129,10 +129,10 @@ class Directory:
             itself = (row.target_local_key, row.target_domain_key) == (local_key, domain_key)
             return _account(row) if itself or local_key in ROLES else None
 
-        return await self._certain(("address", local_key, domain_key), look_up)
+        return await self._answer_or_no_domains(("address", local_key, domain_key), look_up)
 
     async def targets(self, local_key: str, domain_key: str) -> Sequence[Address]:
-        """What the alias of that name stands for, in order; an empty local part asks for the catch-all."""
+        """Return the targets of an alias, in order. An empty local part is the catch-all."""
 
         def look_up(connection: Connection) -> Sequence[Address]:
             asked = (
@@ -147,14 +147,14 @@ class Directory:
                 if (row.target_local_key, row.target_domain_key) != (local_key, domain_key)
             )
 
-        return await self._certain(("targets", local_key, domain_key), look_up)
+        return await self._answer_or_no_domains(("targets", local_key, domain_key), look_up)
 
     async def routes(self) -> Sequence[HostRoute]:
-        """The routes that the store keeps."""
+        """Return the routes in the store."""
         return await self._answer(("routes",), read_routes)
 
     async def find_login(self, name_key: tuple[str, str]) -> Login | None:
-        """The account whose own address that is, with credentials; a disabled one too."""
+        """Return the account with that address and its credentials, even if it is disabled."""
         local_key, domain_key = name_key
 
         def look_up(connection: Connection) -> Login | None:
@@ -173,7 +173,7 @@ class Directory:
             ).all()
             return Login(account, tuple((str(scheme), str(secret)) for scheme, secret in pairs))
 
-        return await self._certain(("login", local_key, domain_key), look_up)
+        return await self._answer_or_no_domains(("login", local_key, domain_key), look_up)
 
 
 def _generation(connection: Connection) -> int:

@@ -1,4 +1,4 @@
-"""Change what caches know: each administrative write bumps the generation in the same commit."""
+"""Administrative writes, each of which increments the generation in the same commit, so that caches are cleared."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ T = TypeVar("T")
 
 
 class Changes:
-    """The way of administrative writes into the store."""
+    """Runs administrative writes."""
 
     def __init__(self, database: Database, directory: Directory) -> None:
         self.database = database
         self._directory = directory
 
     async def run(self, description: str, function: Callable[[Connection], T]) -> T:
-        """Call it in a transaction; an AdminError of its own changes nothing."""
+        """Call a function in a transaction. If it raises AdminError, nothing is changed."""
 
         def change(connection: Connection) -> tuple[int, T]:
-            # First, because on PostgreSQL its row lock lets administrators in one by one.
+            # Comes first, because on PostgreSQL its row lock serializes administrative writes.
             number = connection.execute(
                 update(generation).values(number=generation.c.number + 1).returning(generation.c.number)
             ).scalar_one()
@@ -37,5 +37,5 @@ class Changes:
 
 
 def find_domain(connection: Connection, key: str) -> int | None:
-    """The id of a domain of this system."""
+    """Return the id of a domain of this system, or None."""
     return connection.execute(select(domains.c.domain_id).where(domains.c.domain_key == key)).scalar()

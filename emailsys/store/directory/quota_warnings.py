@@ -1,4 +1,4 @@
-"""Tell owners of maildrops and postmasters that a quota is nearly reached, by a message: once, until it is emptier."""
+"""Quota warnings: messages to owners and postmasters, sent once each time a quota is nearly reached."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from emailsys.store.schema.tables import accounts, addresses, domains
 
 
 class QuotaWarnings:
-    """The store remembers who has been told, and forgets it in the commit that finds the maildrop emptier."""
+    """Sends quota warnings. The store records who was warned until the maildrop is emptier again."""
 
     def __init__(self, database: Database, now: Callable[[], float], wanted: bool, refused: bool) -> None:
         """
@@ -37,33 +37,36 @@ class QuotaWarnings:
         self._refused = refused
         self._inserts = MessageInserts(database.engine)
 
-    async def turn(self, account_id: int, address: Address, usage: Usage, nearly_full: bool) -> bool:
-        """An account is nearly full now, or no longer. Returns whether it is told so, in the same commit.
+    async def set_nearly_full(self, account_id: int, address: Address, usage: Usage, nearly_full: bool) -> bool:
+        """Record that an account is nearly full, or no longer. A warning is sent in the same commit.
 
-        @raise StoreError: not now; nothing was changed.
+        @return: whether a warning was sent.
+        @raise StoreError: nothing was changed.
         """
         to = (Recipient(address, (LocalRoute(account_id),)),)
-        return await self._turn(
+        return await self._set_nearly_full(
             accounts,
             accounts.c.account_id == account_id,
             nearly_full,
             lambda _: self._rows(address, usage, to, compose),
         )
 
-    async def turn_domain(self, domain_id: int, name: str, usage: Usage, nearly_full: bool) -> bool:
-        """The same for a domain, whose postmaster is told: accounts, or addresses elsewhere, to which that name leads.
+    async def set_domain_nearly_full(self, domain_id: int, name: str, usage: Usage, nearly_full: bool) -> bool:
+        """Record the same for a domain. The warning goes to the accounts and remote addresses of its postmaster.
 
-        Where it leads to another alias, nobody is: an alias is resolved when mail comes in, by policy, not here.
+        If the postmaster is an alias of another alias, no warning is sent: `policy` resolves aliases, on arrival.
         """
         postmaster = Address("postmaster", name)
 
         def rows(connection: Connection) -> Rows | None:
-            ways = _ways(connection, domain_id)
-            return self._rows(postmaster, usage, (Recipient(postmaster, ways),), compose_for_domain) if ways else None
+            routes = _postmaster_routes(connection, domain_id)
+            return (
+                self._rows(postmaster, usage, (Recipient(postmaster, routes),), compose_for_domain) if routes else None
+            )
 
-        return await self._turn(domains, domains.c.domain_id == domain_id, nearly_full, rows)
+        return await self._set_nearly_full(domains, domains.c.domain_id == domain_id, nearly_full, rows)
 
-    async def _turn(
+    async def _set_nearly_full(
         self, table: Table, which: Any, nearly_full: bool, rows: Callable[[Connection], Rows | None]
     ) -> bool:
         if nearly_full and not self._wanted:
@@ -71,13 +74,13 @@ class QuotaWarnings:
         change = update(table).where(which, table.c.quota_warned.is_not(nearly_full)).values(quota_warned=nearly_full)
 
         def put(connection: Connection) -> bool:
-            # Another node may have been first.
+            # Another node may have done the same before.
             if not connection.execute(change).rowcount or not nearly_full:
                 return False
-            told = rows(connection)
-            if told is not None:
-                self._inserts.insert(connection, [told])
-            return told is not None
+            warning = rows(connection)
+            if warning is not None:
+                self._inserts.insert(connection, [warning])
+            return warning is not None
 
         return await self._database.run("quota-warning", put)
 
@@ -100,8 +103,8 @@ class QuotaWarnings:
         return rows
 
 
-def _ways(connection: Connection, domain_id: int) -> tuple[Route, ...]:
-    """Where mail to the postmaster of a domain goes at once."""
+def _postmaster_routes(connection: Connection, domain_id: int) -> tuple[Route, ...]:
+    """Return the direct routes of mail to the postmaster of a domain."""
     ours = domains.alias()
     found = connection.execute(
         select(addresses.c.account_id, addresses.c.target_local, addresses.c.target_domain, ours.c.domain_id)
@@ -109,6 +112,6 @@ def _ways(connection: Connection, domain_id: int) -> tuple[Route, ...]:
         .where(addresses.c.domain_id == domain_id, addresses.c.local_key == "postmaster")
         .order_by(addresses.c.number)
     ).all()
-    ways: list[Route] = [LocalRoute(row.account_id) for row in found if row.account_id is not None]
-    ways += [RemoteRoute(Address(row.target_local, row.target_domain)) for row in found if row.domain_id is None]
-    return tuple(ways)
+    routes: list[Route] = [LocalRoute(row.account_id) for row in found if row.account_id is not None]
+    routes += [RemoteRoute(Address(row.target_local, row.target_domain)) for row in found if row.domain_id is None]
+    return tuple(routes)

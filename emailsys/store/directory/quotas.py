@@ -1,4 +1,4 @@
-"""How much mail accounts and domains keep, against what they may: counted now and then, added to in between."""
+"""Quotas: the octets of mail in maildrops against their limits, counted at intervals and updated in between."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from emailsys.store.schema.rows import MaildropRow
 from emailsys.store.schema.tables import accounts, domains, maildrop
 from emailsys.telemetry import Telemetry
 
-# Seconds after which a maildrop is counted anew: others may have delivered to it, its owner may have emptied it. What
-# takes long to count, a domain of a million messages, is counted less often, so that it takes a fiftieth of one thread.
+# Seconds after which a maildrop is counted again, because other nodes or its owner may have changed it. Counting takes
+# at most a fiftieth of one thread: a domain with a million messages is counted less often.
 _COUNT_EVERY: Final = 5.0
 _COUNT_SHARE: Final = 50.0
-# Accounts remembered; past that all are forgotten.
+# Accounts in memory. Beyond this number, all are dropped.
 _REMEMBERED: Final = 10_000
 
 
 @dataclass(slots=True)
 class _Counted:
-    """Of an account or a domain. `at` is when it was counted."""
+    """The count of an account or a domain. `at` is its time."""
 
     at: float
     name: str
     octets: int
     limit: int
-    # Whether it has been told that it is nearly full.
+    # Whether a warning was sent.
     warned: bool = False
-    # Of an account.
+    # Only for accounts.
     domain_id: int = 0
     address: Address | None = None
-    # Seconds for which it is good.
+    # Seconds for which the count is valid.
     lasts: float = _COUNT_EVERY
 
     @property
@@ -53,7 +53,7 @@ class _Counted:
 
 @implementer(IQuotas)
 class Quotas:
-    """Bounds on maildrops, kept softly: the message that fills one is still taken."""
+    """Soft limits on maildrops: the message that exceeds a limit is still accepted."""
 
     def __init__(
         self,
@@ -65,12 +65,12 @@ class Quotas:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """
-        @param default: octets for accounts that have no bound of their own; 0 for none.
-        @param clock: seconds; how long counting took.
+        @param default: limit in octets for accounts without their own limit. 0: no limit.
+        @param clock: a monotonic clock, in seconds, for the duration of counting.
         """
         self._clock = clock
         self._warnings = warnings
-        # Warnings under way.
+        # Warnings in progress.
         self.pending_warnings: set[Deferred[None]] = set()
         self._changes = changes
         self._reactor = reactor
@@ -80,7 +80,7 @@ class Quotas:
         self._domains: dict[int, _Counted] = {}
 
     async def usage(self, account_id: int) -> tuple[Usage, Usage]:
-        """Of the account and of its domain."""
+        """Return the usage of an account and of its domain."""
         now = self._reactor.seconds()
         account = self._accounts.get(account_id)
         domain = None if account is None else self._domains.get(account.domain_id)
@@ -105,32 +105,32 @@ class Quotas:
         if len(known) >= _REMEMBERED:
             known.clear()
         known[number] = counted
-        self._look(number, counted)
+        self._check_threshold(number, counted)
 
-    def _look(self, number: int, counted: _Counted) -> None:
-        """Tell log and owner once for each time that the share is passed."""
+    def _check_threshold(self, number: int, counted: _Counted) -> None:
+        """Log and send a warning, once each time the usage passes the threshold."""
         full = counted.usage.share >= WARN_AT
         if full == counted.warned:
             return
         counted.warned = full
         if full:
             self._telemetry.event("quota-nearly-full", of=counted.name, octets=counted.octets, limit=counted.limit)
-        warning = Deferred.fromCoroutine(self._tell(number, counted, counted.usage, full))
+        warning = Deferred.fromCoroutine(self._send_warning(number, counted, counted.usage, full))
         self.pending_warnings.add(warning)
         _ = warning.addBoth(lambda _: self.pending_warnings.discard(warning))
 
-    async def _tell(self, number: int, counted: _Counted, usage: Usage, full: bool) -> None:
+    async def _send_warning(self, number: int, counted: _Counted, usage: Usage, full: bool) -> None:
         address = counted.address
         try:
             if await (
-                self._warnings.turn_domain(number, counted.name, usage, full)
+                self._warnings.set_domain_nearly_full(number, counted.name, usage, full)
                 if address is None
-                else self._warnings.turn(number, address, usage, full)
+                else self._warnings.set_nearly_full(number, address, usage, full)
             ):
                 self._telemetry.event("quota-warned", of=counted.name)
         except StoreError as error:
-            self._telemetry.event("quota-warning-put-off", of=counted.name, error=str(error))
-            # It may have been counted anew meanwhile.
+            self._telemetry.event("quota-warning-postponed", of=counted.name, error=str(error))
+            # The count may have been replaced.
             latest = (self._domains if address is None else self._accounts).get(number)
             if latest is not None:
                 latest.warned = not full
@@ -138,7 +138,7 @@ class Quotas:
             self._telemetry.exception("quota-warning", Failure())
 
     def count_delivered(self, rows: Sequence[MaildropRow]) -> None:
-        """Maildrop rows were committed: what was counted before them grows by them."""
+        """Add committed maildrop rows to the counts."""
         if not self._accounts:
             return
         for row in rows:
@@ -146,12 +146,12 @@ class Quotas:
             if account is not None:
                 account.octets += row.octets
                 if account.limit:
-                    self._look(row.account_id, account)
+                    self._check_threshold(row.account_id, account)
                 domain = self._domains.get(account.domain_id)
                 if domain is not None:
                     domain.octets += row.octets
                     if domain.limit:
-                        self._look(account.domain_id, domain)
+                        self._check_threshold(account.domain_id, domain)
 
     def _count(self, connection: Connection, account_id: int, now: float) -> tuple[_Counted, _Counted]:
         found = connection.execute(
@@ -172,22 +172,24 @@ class Quotas:
             return _Counted(now, "", 0, 0), _Counted(now, "", 0, 0)
         limit, bound = self.limit_of(found.quota), found.domain_quota or 0
         began = self._clock()
-        mine = _octets(connection, maildrop.c.account_id == account_id) if limit else 0
+        account_octets = _octets(connection, maildrop.c.account_id == account_id) if limit else 0
         ours = select(accounts.c.account_id).where(accounts.c.domain_id == found.domain_id)
-        all_of_us = _octets(connection, maildrop.c.account_id.in_(ours)) if bound else 0
+        domain_octets = _octets(connection, maildrop.c.account_id.in_(ours)) if bound else 0
         lasts = max(_COUNT_EVERY, (self._clock() - began) * _COUNT_SHARE)
         address = Address(found.local, found.domain)
         return (
-            _Counted(now, str(address), mine, limit, bool(found.quota_warned), found.domain_id, address, lasts),
-            _Counted(now, found.name, all_of_us, bound, bool(found.domain_warned), lasts=lasts),
+            _Counted(
+                now, str(address), account_octets, limit, bool(found.quota_warned), found.domain_id, address, lasts
+            ),
+            _Counted(now, found.name, domain_octets, bound, bool(found.domain_warned), lasts=lasts),
         )
 
     def limit_of(self, own: int | None) -> int:
-        """The bound of an account: its own, else the configuration's."""
+        """Return the limit of an account: its own, or the default."""
         return self._default if own is None else int(own)
 
     async def set_quota(self, address: Address | str, octets: int | None) -> None:
-        """Bound an account, or a domain by its name."""
+        """Set the limit of an account or of a domain. None: the default for an account, no limit for a domain."""
 
         def put(connection: Connection) -> None:
             if isinstance(address, str):

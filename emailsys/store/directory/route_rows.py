@@ -1,4 +1,4 @@
-"""Read the routes to smart hosts."""
+"""Routes in the store, read from their rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emailsys.store.schema.tables import routes
 
 
 def read_routes(connection: Connection) -> Sequence[HostRoute]:
-    """By sender domain, then recipient domain."""
+    """Read all routes by sender domain, then recipient domain."""
     asked = select(routes).order_by(routes.c.sender_domain, routes.c.recipient_domain)
     return tuple(
         HostRoute(

@@ -1,4 +1,4 @@
-"""Administer routes: which mail goes to one named host, not by MX."""
+"""Administration of routes: mail that goes to a named host instead of MX hosts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from emailsys.store.schema import tables
 
 @implementer(IRouteAdministration)
 class Routes:
-    """Each change is one transaction."""
+    """Administration of routes. Each change is one transaction."""
 
     def __init__(self, changes: Changes, directory: Directory) -> None:
         self._changes = changes
         self._directory = directory
 
     async def set_route(self, route: HostRoute) -> None:
-        """Add it, or replace the one for the same domains."""
+        """Add a route, or replace the route for the same domains."""
         hop = route.next_hop
         login = hop.login
         values = {
@@ -46,7 +46,10 @@ class Routes:
         await self._changes.run("set-route", put)
 
     async def remove_route(self, recipient_domain: str, sender_domain: str) -> None:
-        """@raise AdminError: there is none."""
+        """Remove a route.
+
+        @raise AdminError: there is no such route.
+        """
 
         def remove(connection: Connection) -> None:
             if not _delete(connection, domain_key(recipient_domain), domain_key(sender_domain)):
@@ -55,7 +58,7 @@ class Routes:
         await self._changes.run("remove-route", remove)
 
     async def routes(self) -> Sequence[HostRoute]:
-        """By sender domain, then recipient domain."""
+        """List routes by sender domain, then recipient domain."""
         return await self._directory.routes()
 
 

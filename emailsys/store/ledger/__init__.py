@@ -1,1 +1,1 @@
-"""The ledger: events and ends of messages, the trace of one message, verification of all."""
+"""The ledger: events, ends of rows, the trace of one message, verification of all."""

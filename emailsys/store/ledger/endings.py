@@ -1,4 +1,4 @@
-"""End rows of maildrops: in the ledger for as long as it remembers, their bodies left to the sweeper."""
+"""Ends of maildrop rows: moves them to the ledger and leaves their bodies to the sweeper."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from emailsys.interfaces import Fate
 from emailsys.store.engine.base import pad_to_power_of_two
 from emailsys.store.schema.tables import maildrop, reclaim, settled
 
-# Rows that one statement names.
+# Row ids in one statement.
 _ROWS_AT_ONCE: Final = 256
 
 
 def end_where(connection: Connection, which: Any, fate: Fate, now: int, words: str) -> int:
-    """Returns how many rows there were.
+    """End the maildrop rows that match a condition. Returns the number of rows.
 
-    @param which: the rows, as a condition on `maildrop`.
+    @param which: the condition on `maildrop`.
     @param now: microseconds since 1970.
-    @param words: why, for `trace`.
+    @param words: the reason, for `trace`.
     """
     connection.execute(
         insert(reclaim).from_select(
@@ -41,10 +41,10 @@ def end_where(connection: Connection, which: Any, fate: Fate, now: int, words: s
 
 @lru_cache(maxsize=32)
 def _statements(placeholder: str, count: int) -> tuple[str, str, str]:
-    """As above, for so many rows of one account. To have SQLAlchemy write them anew each time would double the work."""
+    """Return the three statements for a number of rows of one account. Building them anew would double the work."""
     here = f"account_id = {placeholder} AND row_id IN ({', '.join([placeholder] * count)})"
     said = ", ".join([placeholder] * 3)
-    # Names of our own schema; values go as parameters.
+    # Only names from the schema are formatted in. Values are parameters.
     return (
         f"INSERT INTO reclaim (row_id, message_id) SELECT row_id, message_id FROM maildrop WHERE {here}",  # noqa: S608
         "INSERT INTO settled (settled_at, fate, reply, row_id, message_id)"  # noqa: S608
@@ -56,9 +56,10 @@ def _statements(placeholder: str, count: int) -> tuple[str, str, str]:
 def end_by_ids(
     connection: Connection, placeholder: str, account_id: int, row_ids: Sequence[int], fate: Fate, now: int, words: str
 ) -> int:
-    """The same for rows of one account, by their ids, as fast as it goes: others wait for the end of this transaction.
+    """End rows of one account by their ids, as fast as possible, because other mail waits for this transaction.
 
     @param placeholder: Engine.placeholder.
+    @return: the number of rows.
     """
     ended = 0
     for start in range(0, len(row_ids), _ROWS_AT_ONCE):
@@ -82,9 +83,11 @@ def end_oldest(
     words: str,
     before: int | None = None,
 ) -> int:
-    """The same for the oldest rows of an account, at most so many: a step of what would hold mail up as a whole.
+    """End the oldest rows of an account. Ending all rows in one transaction would delay other mail.
 
-    @param before: no row with that id, or one above.
+    @param most: the highest number of rows.
+    @param before: only rows with lower ids.
+    @return: the number of rows.
     """
     oldest = select(maildrop.c.row_id).where(maildrop.c.account_id == account_id)
     if before is not None:

@@ -1,4 +1,4 @@
-"""What the ledger remembers of messages: who brought them, and what happened to them."""
+"""Events of messages in the ledger, and the client that sent a message."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emailsys.store.schema.rows import EventRow
 
 @lru_cache(maxsize=1024)
 def client_text(client: Client) -> str:
-    """Who brought a message, as the ledger keeps it: once for each session, as a rule."""
+    """Format the client that sent a message as JSON for the ledger. Cached, because a session has one client."""
     return json.dumps(
         {
             "session": client.session,
@@ -30,7 +30,7 @@ def client_text(client: Client) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened between the arrival of a message and its end, to one recipient of it."""
+    """An event for one recipient between the arrival of a message and its end."""
 
     message_id: int
     kind: EventKind

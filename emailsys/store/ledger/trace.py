@@ -1,4 +1,4 @@
-"""Find messages by id, Message-ID or address, and gather what happened to them."""
+"""Trace: finds messages by id, Message-ID or address, and lists their events."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from emailsys.store.commit.ids import first_id_at, id_number, id_text
 from emailsys.store.schema.columns import microseconds, moment, reverse_path
 from emailsys.store.schema.tables import accounts, events, maildrop, messages, queue, settled
 
-# How many messages one read looks at, and an id above all.
+# Messages that one read searches, and an id above all others.
 _SCANNED: Final = 5_000
 _NEWEST: Final = 1 << 62
-# Rows of one message that are told; a message to thousands is not read to its end by anybody.
-_TOLD: Final = 1_000
+# Rows that are listed for one message.
+_LISTED: Final = 1_000
 
 _FATES: Final = {
     Fate.RELAYED: EventKind.RELAYED,
@@ -38,10 +38,10 @@ _FATES: Final = {
 
 @implementer(ITrace)
 class Trace:
-    """Each read is short; a search by address goes back in time, part by part."""
+    """Finds messages. Each read is short: a search by address goes back in time, part by part."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
-        """@param clock: seconds."""
+        """@param clock: a monotonic clock, in seconds."""
         self._database = database
         self._clock = clock
 
@@ -53,20 +53,24 @@ class Trace:
         cursor: str | None = None,
         seconds: float = math.inf,
     ) -> Traced:
-        """Messages by queue id, by Message-ID, or by an address; the latest first."""
+        """Find messages by queue id, Message-ID or address, the latest first."""
         number = id_number(query)
         if number is not None and (found := await self._database.read("trace-id", _existing(number))):
-            return Traced(await self._gather(found))
+            return Traced(await self._read_lives(found))
         if "@" not in query and not query.startswith("<"):
             return Traced(())
         least = 0 if since is None else first_id_at(microseconds(since))
         return await self._go_back(_fits(query), limit, least, _NEWEST if cursor is None else int(cursor), seconds)
 
     async def _go_back(self, fits: Callable[[Any], Any], limit: int, least: int, before: int, seconds: float) -> Traced:
-        """Look at messages from one id back to another, part by part; `fits` makes a condition on a part."""
+        """Search messages from one id back to another, part by part.
+
+        @param fits: makes the condition on a part.
+        @param seconds: after this time the search stops, and returns a cursor for the next one.
+        """
         until = self._clock() + seconds
         found: list[int] = []
-        looked, reached = 0, None
+        searched, reached = 0, None
         while len(found) < limit:
             part = (
                 select(messages)
@@ -77,38 +81,38 @@ class Trace:
             )
             count, low, arrived_at = await self._database.read("trace-part", _extent(part))
             if not count:
-                return Traced(await self._gather(found), None, looked, reached)
+                return Traced(await self._read_lives(found), None, searched, reached)
             asked = select(part.c.message_id).where(fits(part)).order_by(part.c.message_id.desc())
             found += await self._database.read("trace-search", _numbers(asked))
-            before, looked, reached = low, looked + count, moment(arrived_at)
+            before, searched, reached = low, searched + count, moment(arrived_at)
             if len(found) < limit and self._clock() >= until:
-                return Traced(await self._gather(found), str(before), looked, reached)
-        return Traced(await self._gather(found[:limit]), None, looked, reached)
+                return Traced(await self._read_lives(found), str(before), searched, reached)
+        return Traced(await self._read_lives(found[:limit]), None, searched, reached)
 
-    async def _gather(self, found: Sequence[int]) -> tuple[Life, ...]:
-        return tuple([await self._database.read("trace", _gather(number)) for number in found])
+    async def _read_lives(self, found: Sequence[int]) -> tuple[Life, ...]:
+        return tuple([await self._database.read("trace", _read_life(number)) for number in found])
 
 
 def _extent(part: Any) -> Callable[[Connection], tuple[int, int, int]]:
-    """How many messages a part has, the first id of them and when the first arrived."""
+    """Return the number of messages in a part, the lowest id and the earliest arrival."""
     asked = select(func.count(), func.min(part.c.message_id), func.min(part.c.arrived_at))
     return lambda connection: tuple(connection.execute(asked).one())
 
 
 def _fits(query: str) -> Callable[[Any], Any]:
-    """Messages with that Message-ID, and where it may be an address, from or to it."""
+    """Match messages with a Message-ID. If the query may be an address, match its mail, too."""
     bears, concerns = _bears(query), _concerns(query)
     # An address looks like a Message-ID without its brackets.
     return bears if query.startswith("<") else lambda part: bears(part) | concerns(part)
 
 
 def _bears(query: str) -> Callable[[Any], Any]:
-    """Messages with that Message-ID."""
+    """Match messages with a Message-ID."""
     return lambda part: part.c.header_id.in_((query, f"<{query}>"))
 
 
 def _concerns(query: str) -> Callable[[Any], Any]:
-    """Messages from or to an address."""
+    """Match messages from or to an address."""
     local, _, domain = query.lower().rpartition("@")
     pattern = "%" + "".join(f"\\{c}" if c in "\\%_" else c for c in query.lower()) + "%"
 
@@ -127,28 +131,28 @@ def _existing(number: int) -> Callable[[Connection], Sequence[int]]:
     return _numbers(select(messages.c.message_id).where(messages.c.message_id == number))
 
 
-def _gather(message_id: int) -> Callable[[Connection], Life]:
-    def gather(connection: Connection) -> Life:
+def _read_life(message_id: int) -> Callable[[Connection], Life]:
+    def read(connection: Connection) -> Life:
         here = {
-            table: connection.execute(select(table).where(table.c.message_id == message_id).limit(_TOLD)).all()
+            table: connection.execute(select(table).where(table.c.message_id == message_id).limit(_LISTED)).all()
             for table in (queue, settled, events)
         }
         drops = connection.execute(
             select(maildrop.c.row_id, accounts.c.local, accounts.c.domain)
             .join(accounts, accounts.c.account_id == maildrop.c.account_id)
             .where(maildrop.c.message_id == message_id)
-            .limit(_TOLD)
+            .limit(_LISTED)
         ).all()
         message = connection.execute(select(messages).where(messages.c.message_id == message_id)).one()
         notices = connection.execute(
             select(messages.c.message_id, messages.c.arrived_at, messages.c.recipients)
             .where(messages.c.cause == message_id)
-            .limit(_TOLD)
+            .limit(_LISTED)
         ).all()
         recipients = list(_recipients(message.recipients or ""))
         names = {row_id: path for row_ids, path, _ in recipients for row_id in row_ids}
         beginning = _beginning(message, recipients, drops, here[queue], here[settled], names)
-        told = [
+        happenings = [
             Happening(
                 moment(row.at),
                 EventKind(row.kind),
@@ -159,7 +163,7 @@ def _gather(message_id: int) -> Callable[[Connection], Life]:
             )
             for row in here[events]
         ]
-        told += [
+        happenings += [
             Happening(
                 moment(row.settled_at),
                 _FATES[Fate[row.fate]],
@@ -170,7 +174,7 @@ def _gather(message_id: int) -> Callable[[Connection], Life]:
             )
             for row in here[settled]
         ]
-        told += [
+        happenings += [
             Happening(
                 moment(row.arrived_at),
                 EventKind.NOTICE,
@@ -189,16 +193,16 @@ def _gather(message_id: int) -> Callable[[Connection], Life]:
             client=None if message.client is None else json.loads(message.client),
             cause="" if message.cause is None else id_text(message.cause),
             recipients=tuple(path for _, path, _ in recipients),
-            happenings=(*beginning, *sorted(told, key=lambda one: one.at)),
+            happenings=(*beginning, *sorted(happenings, key=lambda one: one.at)),
             queued=len(here[queue]),
             stored=len(drops),
         )
 
-    return gather
+    return read
 
 
 def _recipients(lines: str) -> Iterator[tuple[list[int], str, list[str]]]:
-    """Row ids, forward-path, and where else an alias has sent it."""
+    """Yield the row ids of each recipient, its forward-path, and the targets of its alias on other hosts."""
     for line in lines.split("\n") if lines else ():
         ids, _, rest = line.partition(" ")
         path, *elsewhere = rest.split("\t")
@@ -213,7 +217,7 @@ def _beginning(
     ended: Sequence[Any],
     names: dict[int, str],
 ) -> Iterator[Happening]:
-    """What the commit of its acceptance did."""
+    """Yield the events of the commit that accepted the message."""
     at = moment(message.arrived_at)
     yield Happening(at, EventKind.ACCEPTED)
     stored = {row.row_id: str(Address(row.local, row.domain)) for row in drops}
@@ -230,7 +234,7 @@ def _beginning(
             elif row_id in sent:
                 yield Happening(at, EventKind.QUEUED, sent[row_id])
     for row_id in stored.keys() - names.keys():
-        # Accepted by release 0.1, which did not note the recipients.
+        # Accepted by release 0.1, which did not record recipients.
         yield Happening(at, EventKind.STORED, stored[row_id], detail=stored[row_id])
 
 

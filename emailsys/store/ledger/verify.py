@@ -1,4 +1,4 @@
-"""Check the ledger and the bodies over the whole store, part by part, while mail goes on."""
+"""Verification: checks the ledger and all bodies, part by part, while mail continues."""
 
 from __future__ import annotations
 
@@ -21,16 +21,15 @@ from emailsys.store.commit.database import Database
 from emailsys.store.commit.ids import id_text
 from emailsys.store.schema.tables import bodies, maildrop, messages, queue, reclaim, settled, staged
 
-# Messages, settled rows and bodies that one read looks at: no read transaction lasts longer than that, so that
-# checkpoints pass.
+# Messages, settled rows and bodies in one read. Read transactions stay short, so that they never block checkpoints.
 _MESSAGES: Final = 100
 _SETTLED: Final = 1_000
 _BODIES: Final = 200
-# A cursor is a number: which of the three is looked at, then an id, which has 63 bits.
+# A cursor is a number: the index of the step, then an id of 63 bits.
 _ID_BITS: Final = 63
 _MAILDROP: Final = "maildrop"
 _QUEUE: Final = "queue"
-# The queue id of a flaw that is no message's, or nobody can say whose.
+# The queue id of a flaw that belongs to no message, or to an unknown one.
 NO_MESSAGE: Final = "-"
 
 T = TypeVar("T")
@@ -38,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Tally:
-    """What a part has found so far."""
+    """The results so far."""
 
     messages: int = 0
     octets: int = 0
@@ -48,15 +47,18 @@ class _Tally:
 
 @implementer(IVerification)
 class Verification:
-    """Reads alone; a flaw is told, never mended."""
+    """Checks the store. It only reads: flaws are reported, never repaired."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
-        """@param clock: seconds."""
+        """@param clock: a monotonic clock, in seconds."""
         self._database = database
         self._clock = clock
 
     async def check(self, cursor: str | None, seconds: float) -> Checked:
-        """Go on from a cursor for about so long: first all messages, then what is settled, then all bodies."""
+        """Continue from a cursor: first all messages, then all settled rows, then all bodies.
+
+        @param seconds: the approximate duration of the call.
+        """
         until = self._clock() + seconds
         steps = (self._messages, self._settled, self._bodies)
         tally = _Tally()
@@ -71,82 +73,88 @@ class Verification:
         return Checked(following, tally.messages, tally.octets, dict(tally.by_end), tuple(tally.flaws))
 
     async def _messages(self, least: int, tally: _Tally) -> int | None:
-        """Look at some messages from an id on, with their bodies; the last of them, None where there was none."""
+        """Check some messages from an id on, with their bodies. Returns the last id, or None if there was none."""
         try:
-            found = await self._some("verify-ledger", lambda limit: _look(least, limit), _MESSAGES)
+            found = await self._some("verify-ledger", lambda limit: _read_messages(least, limit), _MESSAGES)
         except StoreDamaged:
-            return await self._pass(messages.c.message_id, least, tally)
+            return await self._skip_unreadable(messages.c.message_id, least, tally)
         for message_id, entry in found.items():
             tally.messages += 1
             tally.by_end.update(entry.by_end)
             tally.flaws += entry.flaws(message_id)
-            if entry.alive:
+            if entry.is_alive:
                 size, wrong = await self._check_body(message_id, entry.octets, entry.pieces)
                 tally.octets += size
                 tally.flaws += wrong
         return max(found, default=None)
 
     async def _settled(self, least: int, tally: _Tally) -> int | None:
-        """What is settled must have been accepted."""
+        """Check that settled rows belong to accepted messages."""
         try:
-            rows = await self._some("verify-settled", lambda limit: _look_at_settled(least, limit), _SETTLED)
+            rows = await self._some("verify-settled", lambda limit: _read_settled(least, limit), _SETTLED)
         except StoreDamaged:
-            return await self._pass(settled.c.row_id, least, tally)
+            return await self._skip_unreadable(settled.c.row_id, least, tally)
         tally.flaws += [
-            Flaw(id_text(row.message_id), f"row {row.row_id} was settled, its message is unknown")
+            Flaw(id_text(row.message_id), f"row {row.row_id} is settled, but its message is unknown")
             for row in rows
             if row.known is None
         ]
         return rows[-1].row_id if rows else None
 
     async def _bodies(self, least: int, tally: _Tally) -> int | None:
-        """A body is named by a row, or about to be, or about to be swept: else its room would never come back."""
+        """Check that each body is in use, still arriving, or known to the sweeper: else its space would be lost."""
         try:
-            rows = await self._some("verify-bodies", lambda limit: _look_at_bodies(least, limit), _BODIES)
+            rows = await self._some("verify-bodies", lambda limit: _read_bodies(least, limit), _BODIES)
         except StoreDamaged:
-            return await self._pass(bodies.c.body_id, least, tally)
+            return await self._skip_unreadable(bodies.c.body_id, least, tally)
         tally.flaws += [
-            Flaw(id_text(row.body_id), "its body is kept, but neither recipients nor the sweeper know it")
+            Flaw(id_text(row.body_id), "its body is kept, but neither a recipient nor the sweeper refers to it")
             for row in rows
             if not row.named
         ]
         return rows[-1].body_id if rows else None
 
     async def _some(self, description: str, look: Callable[[int], Callable[[Connection], T]], most: int) -> T:
-        """Read as many as one read may; a single one, where a page of the others cannot be read.
+        """Read several rows, or a single one if another row is on an unreadable page.
 
-        @raise StoreDamaged: that of the first cannot.
+        @raise StoreDamaged: the first row cannot be read.
         """
         try:
             return await read_or_damaged(self._database, description, look(most))
         except StoreDamaged:
             return await read_or_damaged(self._database, description, look(1))
 
-    async def _pass(self, column: Any, least: int, tally: _Tally) -> int | None:
-        """Get past what cannot be read from an id on, and tell whose it is; the last id that was passed, None at the
-        end."""
+    async def _skip_unreadable(self, column: Any, least: int, tally: _Tally) -> int | None:
+        """Skip unreadable rows from an id on, and report the affected messages.
+
+        @return: the last id that was skipped, or None at the end of the table.
+        """
         database, table = self._database, column.table.name
         try:
             number = await first_id(database, column, least)
         except StoreDamaged:
             number = None
         else:
-            # The row itself can be read, but not what goes with it.
+            # The row itself can be read, but not the related rows.
             if number is not None:
                 what = (
-                    "what other tables have of it cannot be read" if table != settled.name else f"row {number} cannot"
+                    "its rows in other tables cannot be read"
+                    if table != settled.name
+                    else f"the message of row {number} cannot be read"
                 )
                 tally.flaws.append(Flaw(id_text(number) if table != settled.name else NO_MESSAGE, what))
             return number
         readable = await first_readable(database, column, least)
-        hit = [] if table == settled.name else await ids_in_other_tables(database, column, least, readable or ABOVE)
-        tally.flaws += [Flaw(id_text(message_id), f"its row in {table} cannot be read") for message_id in hit] or [
-            Flaw(NO_MESSAGE, f"rows of {table} cannot be read, and nothing tells which")
+        affected = (
+            [] if table == settled.name else await ids_in_other_tables(database, column, least, readable or ABOVE)
+        )
+        tally.flaws += [Flaw(id_text(message_id), f"its row in {table} cannot be read") for message_id in affected] or [
+            Flaw(NO_MESSAGE, f"rows of {table} cannot be read, and the affected messages are unknown")
         ]
         return None if readable is None else readable - 1
 
     async def _check_body(self, message_id: int, expected: int, pieces: int) -> tuple[int, list[Flaw]]:
-        """Each piece is read, and hashed in the reader's thread, in a transaction of its own."""
+        """Check all pieces, each in a transaction of its own, in a reader thread. Returns octets and flaws."""
         octets = 0
         wrong: list[str] = []
         for number in range(pieces):
@@ -159,7 +167,7 @@ class Verification:
                 if not await self._database.read(
                     "verify-again", lambda connection: is_referenced(connection, message_id)
                 ):
-                    # Deleted since we looked.
+                    # Deleted since the message was read.
                     return octets, []
                 wrong.append(MISSING.format(number))
                 continue
@@ -168,12 +176,12 @@ class Verification:
             if flaw:
                 wrong.append(flaw)
         if not wrong and octets != expected:
-            wrong.append(f"its body has {octets} octets, {expected} were accepted")
+            wrong.append(f"its body has {octets} octets, but {expected} were accepted")
         return octets, [Flaw(id_text(message_id), what) for what in wrong]
 
 
 class _Entry:
-    """A message, and where its rows were found in the same moment."""
+    """A message and the tables in which its rows were found at one moment."""
 
     def __init__(self, octets: int, pieces: int, rows: int | None) -> None:
         self.octets = octets
@@ -183,7 +191,7 @@ class _Entry:
         self.wrong_sizes: list[int] = []
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return any(place in (_MAILDROP, _QUEUE) for _, place in self.found)
 
     @property
@@ -191,22 +199,22 @@ class _Entry:
         return Counter(place for _, place in self.found)
 
     def flaws(self, message_id: int) -> list[Flaw]:
-        said = [f"row {row_id} says another size than its message" for row_id in self.wrong_sizes]
+        texts = [f"row {row_id} has a different size than its message" for row_id in self.wrong_sizes]
         places: dict[int, list[str]] = {}
         for row_id, place in self.found:
             places.setdefault(row_id, []).append(place)
-        said += [
+        texts += [
             f"recipient {row_id} is in several places: {', '.join(some)}"
             for row_id, some in places.items()
             if len(some) > 1
         ]
-        # What release 0.1 has accepted after the upgrade did not enter the ledger.
+        # Messages that release 0.1 accepted after the upgrade are not in the ledger.
         if self.rows is not None and len(places) != self.rows:
-            said.append(f"it has {self.rows} recipients, {len(places)} are found")
-        return [Flaw(id_text(message_id), what) for what in said]
+            texts.append(f"it has {self.rows} recipients, but {len(places)} were found")
+        return [Flaw(id_text(message_id), what) for what in texts]
 
 
-def _look_at_settled(least: int, limit: int) -> Callable[[Connection], Sequence[Any]]:
+def _read_settled(least: int, limit: int) -> Callable[[Connection], Sequence[Any]]:
     some = (
         select(settled.c.row_id, settled.c.message_id)
         .where(settled.c.row_id >= least)
@@ -222,7 +230,7 @@ def _look_at_settled(least: int, limit: int) -> Callable[[Connection], Sequence[
     return lambda connection: connection.execute(asked).all()
 
 
-def _look_at_bodies(least: int, limit: int) -> Callable[[Connection], Sequence[Any]]:
+def _read_bodies(least: int, limit: int) -> Callable[[Connection], Sequence[Any]]:
     some = select(bodies.c.body_id).where(bodies.c.body_id >= least).order_by(bodies.c.body_id).limit(limit).subquery()
     named = or_(
         exists().where(maildrop.c.message_id == some.c.body_id),
@@ -234,10 +242,10 @@ def _look_at_bodies(least: int, limit: int) -> Callable[[Connection], Sequence[A
     return lambda connection: connection.execute(asked).all()
 
 
-def _look(least: int, limit: int) -> Callable[[Connection], dict[int, _Entry]]:
-    """The next messages with all their rows, in one statement, which sees one moment of the store."""
+def _read_messages(least: int, limit: int) -> Callable[[Connection], dict[int, _Entry]]:
+    """Return a function that reads the next messages with all their rows, in one statement and so at one moment."""
 
-    def look(connection: Connection) -> dict[int, _Entry]:
+    def read(connection: Connection) -> dict[int, _Entry]:
         some = (
             select(messages.c.message_id)
             .where(messages.c.message_id >= least)
@@ -273,7 +281,7 @@ def _look(least: int, limit: int) -> Callable[[Connection], dict[int, _Entry]]:
                 entry.wrong_sizes.append(row.row_id)
         return dict(sorted(found.items()))
 
-    return look
+    return read
 
 
 def _rows(table: Any, place: Any, numbers: Any, octets: Any = None) -> Any:
@@ -288,7 +296,7 @@ def _rows(table: Any, place: Any, numbers: Any, octets: Any = None) -> Any:
 
 
 def _check_piece(message_id: int, number: int) -> Callable[[Connection], tuple[int, str] | None]:
-    """The octets of a piece and what is wrong with it, "" for nothing; None where it is missing."""
+    """Return a function that reads a piece: its octets and a description of damage or "". None if it is missing."""
 
     def check(connection: Connection) -> tuple[int, str] | None:
         found = piece_of(connection, message_id, number)
@@ -296,11 +304,11 @@ def _check_piece(message_id: int, number: int) -> Callable[[Connection], tuple[i
             return None
         content = bytes(found.content)
         wrong = ""
-        # What release 0.1 has accepted has no digest.
+        # Pieces that release 0.1 accepted have no digest.
         if found.digest is not None and sha256(content).digest() != bytes(found.digest):
-            wrong = f"the digest of piece {number} of its body is not that of its acceptance"
+            wrong = f"the digest of piece {number} of its body differs from the one recorded at its acceptance"
         elif not is_intact(message_id, number, found.dots, content, found.checksum, None):
-            wrong = f"the flag or the checksum of piece {number} of its body is not that of its acceptance"
+            wrong = f"flag or checksum of piece {number} of its body differs from the one recorded at its acceptance"
         return len(content), wrong
 
     return check

@@ -1,1 +1,1 @@
-"""Maildrops as POP3 opens them, and their locks."""
+"""Maildrops for POP3, and their locks."""

@@ -1,4 +1,4 @@
-"""Hold maildrops and node numbers against other processes: by the kernel on one machine, by PostgreSQL over many."""
+"""Locks on maildrops and node numbers: file locks on one machine, advisory locks of PostgreSQL across machines."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from emailsys.store.engine.base import Engine, error_text
 from emailsys.store.engine.file_locks import ByteLocks
 from emailsys.store.schema import tables
 
-# The first key of PostgreSQL's two-key advisory locks; maildrops take the other kind, with one 64-bit key.
+# First key of the two-key advisory locks in PostgreSQL. Maildrops use the other kind, with one 64-bit key.
 _NODE_LOCKS: Final = 1
-# Seconds between two looks whether the lock connection, and with it this node's number, is still ours.
-_LOOK_EVERY: Final = 5.0
-# Milliseconds in which a backend of ours that outlived its connection has to end (PostgreSQL 14 and newer wait).
+# Seconds between two checks that the lock connection, and with it the node number, is still held.
+_CHECK_EVERY: Final = 5.0
+# Milliseconds to wait for the end of a server process whose connection was lost (PostgreSQL 14 and newer wait).
 _STALE_BACKEND_TIMEOUT_MS: Final = 2000
 
 
 class NodeTaken(StoreError):
-    """Another process bears this one's number."""
+    """Another process uses this process's node number."""
 
 
 class MaildropLocks(Protocol):
-    """Locks that a crash releases. That one process asks once for an account is its own business."""
+    """Locks that a crash releases. Callers never lock an account twice in one process."""
 
     async def acquire(self, account_id: int) -> int | None:
-        """The fencing number of the lock, 0 where none is needed; None if another process holds it."""
+        """Lock a maildrop. Returns its fencing number (0: none needed), or None if another process holds it."""
 
     def release(self, account_id: int) -> None:
-        """Give it back, some time soon."""
+        """Release the lock of a maildrop, possibly later."""
 
     def is_node_alive(self, node: int) -> bool:
-        """Whether some process, this one included, bears the number."""
+        """Whether any process, including this one, uses the node number."""
 
     def close(self) -> None:
-        """Give all back."""
+        """Release all locks."""
 
 
 class KernelLocks:
-    """One lock file: its first 1,024 bytes stand for nodes, the byte at an account's id for its maildrop."""
+    """Locks in one file: its first 1,024 bytes are for nodes, the byte at an account id is for its maildrop."""
 
     def __init__(self, path: Path) -> None:
         self._bytes = ByteLocks(path)
@@ -55,30 +55,30 @@ class KernelLocks:
             raise StoreError("too many processes use the store")
 
     async def acquire(self, account_id: int) -> int | None:
-        """No fencing number is needed: the kernel takes no lock from the living."""
+        """Lock a maildrop. Needs no fencing number: the kernel never takes a lock from a running process."""
         return 0 if self._bytes.try_lock(account_id) else None
 
     def release(self, account_id: int) -> None:
-        """At once."""
+        """Release the lock at once."""
         self._bytes.unlock(account_id)
 
     def is_node_alive(self, node: int) -> bool:
-        """By its byte."""
+        """Check the byte of the node."""
         return node == self.node or self._bytes.is_locked(node)
 
     def close(self) -> None:
-        """The file is closed, and with it go its locks."""
+        """Close the file, which releases its locks."""
         self._bytes.close()
 
 
 class AdvisoryLocks:
-    """One connection of its own, because advisory locks belong to a connection; one thread for it.
+    """Advisory locks, on a separate connection because they belong to a connection, with one thread for it.
 
-    If the connection is lost, so are the locks: another node may then open a maildrop that a session here still holds.
-    Each opening takes a new fencing number, and a session deletes nothing whose number is no longer the last.
+    If the connection is lost, its locks are lost. Another node may then open a maildrop that a session here still uses.
+    Each session gets a new fencing number, and a session deletes nothing if its number is no longer the latest.
 
-    The node's number is such a lock, too. It is looked after, and where another process has taken it meanwhile the
-    store takes no writes until it is free again: two that bear one number would make the same ids.
+    The node number is such a lock, too, and is checked regularly. If another process has taken it, the store refuses
+    writes until the number is free again, because two processes with one number would make the same ids.
     """
 
     def __init__(self, engine: Engine, reactor: Reactor) -> None:
@@ -88,17 +88,17 @@ class AdvisoryLocks:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-locks")
         self.database: Database | None = None
         self._closed = False
-        # Accounts whose lock the present connection has; used in the thread alone.
+        # Accounts that the present connection has locked. Used only in the thread.
         self._held: set[int] = set()
-        # The server's process for the connection that has the number, and since when there is that process.
+        # Process id and start time of the server process for the connection that holds the node number.
         self._backend: Any = None
         self._next: DelayedCall | None = None
         self.node = -1
-        self.node = self._thread.submit(self._ask, _alive).result()
+        self.node = self._thread.submit(self._call, _ping).result()
 
     def _claim_node(self, connection: Connection) -> int:
         if self._backend is not None:
-            # A network that was cut leaves the server with a process that still has our number, for hours.
+            # After a network failure, the old server process may hold the node number for hours.
             connection.execute(
                 text(
                     "SELECT pg_terminate_backend(pid, :wait) FROM pg_stat_activity"
@@ -115,11 +115,11 @@ class AdvisoryLocks:
                 return node
         if self.node < 0:
             raise StoreError("too many processes use the store")
-        raise NodeTaken("another process took this one's number while it was cut off from the database")
+        raise NodeTaken("another process took this process's node number while the database was unreachable")
 
-    def _ask(self, function: Callable[[Connection], Any]) -> Any:
-        """In the thread: call the function, on a new connection if the old one is lost."""
-        for last in (False, True):
+    def _call(self, function: Callable[[Connection], Any]) -> Any:
+        """Call the function, on a new connection if the old one is lost. Runs in the thread."""
+        for is_last in (False, True):
             try:
                 if self._connection is None:
                     self._connection = self._engine.connect_reader()
@@ -130,33 +130,33 @@ class AdvisoryLocks:
                 self._connection.rollback()
                 return result
             except StoreError:
-                # Without the number the connection is of no use.
+                # Without the node number, the connection is useless.
                 self._drop()
                 raise
             except Exception as error:
                 self._drop()
-                if last:
+                if is_last:
                     raise StoreError(f"the lock connection is lost: {error_text(error)}") from error
         return None
 
     def watch(self, database: Database) -> None:
-        """Look after the number from now on, for the sake of that database."""
+        """Check the node number regularly, and block writes to the database while another process has it."""
         self.database = database
-        self._next = self._reactor.callLater(_LOOK_EVERY, self._look)
+        self._next = self._reactor.callLater(_CHECK_EVERY, self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._next = None
-        looking = self._thread.submit(self._ask, _alive)
-        looking.add_done_callback(lambda future: self._reactor.callFromThread(self._looked, future))
+        checking = self._thread.submit(self._call, _ping)
+        checking.add_done_callback(lambda future: self._reactor.callFromThread(self._checked, future))
 
-    def _looked(self, future: Future[Any]) -> None:
+    def _checked(self, future: Future[Any]) -> None:
         if self._closed or self.database is None:
             return
         error = future.exception()
-        # Where the server is not there, writes find that out themselves.
+        # If the server is unreachable, writes fail by themselves.
         if error is None or isinstance(error, NodeTaken):
             self.database.block_writes(None if error is None else str(error))
-        self._next = self._reactor.callLater(_LOOK_EVERY, self._look)
+        self._next = self._reactor.callLater(_CHECK_EVERY, self._check)
 
     def _drop(self) -> None:
         self._held.clear()
@@ -173,11 +173,11 @@ class AdvisoryLocks:
             self._reactor.callFromThread(done.errback, error)
 
     async def acquire(self, account_id: int) -> int | None:
-        """Take the lock, then the next fencing number."""
+        """Lock a maildrop, then take the next fencing number."""
         assert self.database is not None
 
         def lock(connection: Connection) -> bool:
-            # A connection gets its own lock again and would then have to give it back twice.
+            # A connection can lock twice, and would then have to unlock twice.
             if account_id not in self._held:
                 asked = text("SELECT pg_try_advisory_lock(:key)")
                 if not connection.execute(asked, {"key": account_id}).scalar():
@@ -196,18 +196,18 @@ class AdvisoryLocks:
             return 0 if number is None else int(number)
 
         done: Deferred[bool] = Deferred()
-        self._thread.submit(self._ask, lock).add_done_callback(lambda future: self._answer(future, done))
+        self._thread.submit(self._call, lock).add_done_callback(lambda future: self._answer(future, done))
         try:
             if not await done:
                 return None
             return await self.database.run("fence", fence)
         except BaseException:
-            # Cancelled or failed: the thread does one thing after the other, so this comes after the lock.
+            # Cancelled or failed. The thread works in order, so the release comes after the lock.
             self.release(account_id)
             raise
 
     def release(self, account_id: int) -> None:
-        """Soon, in the thread; after `close` there is nothing left to release."""
+        """Release the lock later, in the thread. Does nothing after `close`."""
         if self._closed:
             return
 
@@ -216,10 +216,10 @@ class AdvisoryLocks:
                 self._held.remove(account_id)
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": account_id})
 
-        self._thread.submit(self._ask, unlock)
+        self._thread.submit(self._call, unlock)
 
     def is_node_alive(self, node: int) -> bool:
-        """By asking for its lock; called while opening only."""
+        """Try to lock the node number. Called only while the store is opened."""
         if node == self.node:
             return True
 
@@ -230,27 +230,27 @@ class AdvisoryLocks:
                 connection.execute(text("SELECT pg_advisory_unlock(:kind, :node)"), keys)
             return not free
 
-        return bool(self._thread.submit(self._ask, probe).result())
+        return bool(self._thread.submit(self._call, probe).result())
 
     def close(self) -> None:
-        """End the connection, and with it its locks."""
+        """Close the connection, which releases its locks."""
         self._closed = True
         if self._next is not None:
             self._next.cancel()
             self._next = None
-        self._thread.submit(self._part)
+        self._thread.submit(self._unlock_all)
         self._thread.shutdown()
 
-    def _part(self) -> None:
-        """The server would notice the end of the connection a moment later; who opens next shall not depend on it."""
+    def _unlock_all(self) -> None:
+        """Unlock all, then close the connection: the server would notice its end only a moment later."""
         try:
             if self._connection is not None:
                 self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
         except self._engine.errors:
-            # It is lost, and the locks with it.
+            # The connection is lost, and its locks with it.
             self._connection = None
         self._drop()
 
 
-def _alive(connection: Connection) -> None:
+def _ping(connection: Connection) -> None:
     connection.execute(text("SELECT 1"))

@@ -1,1 +1,1 @@
-"""Periodic maintenance: the pace of the tasks, the sweeper of bodies, retention."""
+"""Maintenance: periodic tasks, the sweeper of bodies, retention."""

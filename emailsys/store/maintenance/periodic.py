@@ -1,4 +1,4 @@
-"""Work in short steps beside the mail: a step, a pause that belongs to the mail, a rest when nothing is left to do."""
+"""Base class of periodic maintenance tasks: short steps with pauses, and a rest when nothing is left to do."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from emailsys.telemetry import Telemetry
 
 
 class MaintenanceTask(ABC):
-    """Something that has to be done now and then. One step is under way at a time, none before `start`."""
+    """A periodic maintenance task. Runs one step at a time, after `start()` is called."""
 
     def __init__(self, name: str, reactor: Reactor, telemetry: Telemetry, pause: float, rest: float) -> None:
         """
-        @param name: in the log, where a step fails.
+        @param name: prefix of the log events about failed steps.
         @param pause: seconds between two steps while there is more to do.
-        @param rest: seconds until the next look when there is not.
+        @param rest: seconds until the next step when there is nothing to do.
         """
         self._name = name
         self._reactor = reactor
@@ -33,26 +33,26 @@ class MaintenanceTask(ABC):
 
     @abstractmethod
     async def step(self) -> bool:
-        """Do some of it; whether there is more.
+        """Do one step. Returns whether there is more to do.
 
-        @raise StoreError: not now; it is tried again after a rest.
+        @raise StoreError: the step failed. It is tried again after a rest.
         """
 
     def start(self) -> None:
-        """Work from now on."""
+        """Schedule the first step."""
         self._stopped = False
         self._later(self._pause)
 
     def stop(self) -> None:
-        """No further step is begun."""
+        """Begin no further steps."""
         self._stopped = True
         if self._next is not None:
             self._next.cancel()
             self._next = None
 
     def wake(self) -> None:
-        """There may be something to do: rest no longer."""
-        # A pause that has begun is not begun anew: who is woken a thousand times a second would never work.
+        """End the rest, because there may be something to do."""
+        # A pause is not restarted. Otherwise frequent calls would postpone the next step forever.
         if self._resting and self._next is not None:
             self._next.cancel()
             self._later(self._pause)
@@ -68,7 +68,7 @@ class MaintenanceTask(ABC):
 
     def _failed(self, failure: Failure) -> bool:
         if failure.check(StoreError):
-            self._telemetry.event(f"{self._name}-put-off", error=failure.getErrorMessage())
+            self._telemetry.event(f"{self._name}-postponed", error=failure.getErrorMessage())
         else:
             self._telemetry.exception(self._name, failure)
         return False

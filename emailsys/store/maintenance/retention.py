@@ -1,4 +1,4 @@
-"""Forget what has ended long ago, and delete mail that is too old to be kept, in short steps."""
+"""Retention: deletes expired history from the ledger and expired mail from maildrops, in short steps."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from emailsys.store.schema.columns import SECOND, of_seconds
 from emailsys.store.schema.tables import accounts, events, maildrop, messages, settled
 from emailsys.telemetry import Telemetry
 
-# Rows that one step takes, and seconds that mail has for itself between two.
+# Rows that one step deletes, and seconds between two steps, in which mail is processed.
 _ROWS: Final = 500
 _PAUSE: Final = 0.05
-# Seconds between two looks when nothing is to be forgotten.
+# Seconds between two steps when nothing has expired.
 _REST: Final = 600.0
 _DAY: Final = 86_400 * SECOND
-# PostgreSQL: the advisory lock that lets one node forget at a time.
+# PostgreSQL: the advisory lock that allows one node at a time to delete history.
 _RETENTION_LOCK: Final = 4
 
-_FEWER: Final = (
+_DECREMENT_ROWS: Final = (
     update(messages).where(messages.c.message_id == bindparam("id")).values(rows=messages.c.rows - bindparam("ended"))
 )
 
 
 class Retention(MaintenanceTask):
-    """Works while there is something to forget, rests otherwise."""
+    """The maintenance task for expired history and expired mail."""
 
     def __init__(
         self,
@@ -57,18 +57,21 @@ class Retention(MaintenanceTask):
 
     @override
     async def step(self) -> bool:
-        """Forget some; whether there may be more."""
+        """Delete some expired rows. Returns whether there may be more."""
         now = of_seconds(self._now())
         more = await self._expire(now) if self._maildrop else False
         if not self._history:
             return more
         horizon = now - self._history
-        if await self._database.read("retention-look", lambda connection: _is_anything_older(connection, horizon)):
-            return await self._database.run("retention", lambda connection: self._forget(connection, horizon)) or more
+        if await self._database.read("retention-look", lambda connection: _has_older(connection, horizon)):
+            return (
+                await self._database.run("retention", lambda connection: self._delete_history(connection, horizon))
+                or more
+            )
         return more
 
     async def _expire(self, now: int) -> bool:
-        """Delete old mail of one account."""
+        """Delete expired mail of one account."""
         before = first_id_at(now - self._maildrop)
         old = exists().where(maildrop.c.account_id == accounts.c.account_id, maildrop.c.row_id < before)
         asked = select(accounts.c.account_id).where(old).limit(1)
@@ -76,7 +79,7 @@ class Retention(MaintenanceTask):
         if account_id is None:
             return False
 
-        words, placeholder = "kept for as long as this system keeps mail", self._database.engine.placeholder
+        words, placeholder = "older than the time for which this system keeps mail", self._database.engine.placeholder
         ended = await self._database.run(
             "expire",
             lambda connection: end_oldest(
@@ -87,7 +90,7 @@ class Retention(MaintenanceTask):
         self._deleted()
         return True
 
-    def _forget(self, connection: Connection, horizon: int) -> bool:
+    def _delete_history(self, connection: Connection, horizon: int) -> bool:
         if (
             self._database.engine.locks_rows
             and not connection.execute(
@@ -106,31 +109,31 @@ class Retention(MaintenanceTask):
             for row in rows:
                 ended[row.message_id] = ended.get(row.message_id, 0) + 1
             connection.execute(delete(settled).where(settled.c.row_id.in_([row.row_id for row in rows])))
-            connection.execute(_FEWER, [{"id": number, "ended": count} for number, count in ended.items()])
-            # Nothing of them is left anywhere; their bodies have gone before.
+            connection.execute(_DECREMENT_ROWS, [{"id": number, "ended": count} for number, count in ended.items()])
+            # These messages have no rows left. Their bodies are already deleted.
             gone = connection.execute(
                 delete(messages)
                 .where(messages.c.message_id.in_(list(ended)), messages.c.rows <= 0)
                 .returning(messages.c.message_id)
             )
-            forgotten = gone.scalars().all()
-            connection.execute(delete(events).where(events.c.message_id.in_(forgotten)))
-        old = select(events.c.event_id).where(_older(horizon)).order_by(events.c.event_id).limit(_ROWS)
+            deleted_ids = gone.scalars().all()
+            connection.execute(delete(events).where(events.c.message_id.in_(deleted_ids)))
+        old = select(events.c.event_id).where(_is_older(horizon)).order_by(events.c.event_id).limit(_ROWS)
         event_ids = connection.execute(old).scalars().all()
         if event_ids:
             connection.execute(delete(events).where(events.c.event_id.in_(event_ids)))
         return len(rows) == _ROWS or len(event_ids) == _ROWS
 
 
-def _older(horizon: int) -> Any:
-    """Events are made in the order of their ids."""
+def _is_older(horizon: int) -> Any:
+    """Select events by age. The order of their ids is that of their times."""
     return events.c.event_id < first_id_at(horizon)
 
 
-def _is_anything_older(connection: Connection, horizon: int) -> bool:
+def _has_older(connection: Connection, horizon: int) -> bool:
     for asked in (
         select(settled.c.row_id).where(settled.c.settled_at < horizon).limit(1),
-        select(events.c.event_id).where(_older(horizon)).limit(1),
+        select(events.c.event_id).where(_is_older(horizon)).limit(1),
     ):
         if connection.execute(asked).scalar() is not None:
             return True

@@ -1,4 +1,4 @@
-"""Sweep up bodies that no maildrop or queue row names, and give free pages back, in steps of a few milliseconds."""
+"""Sweeper: deletes bodies that no maildrop or queue row refers to, and returns free pages, in short steps."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from emailsys.store.maintenance.periodic import MaintenanceTask
 from emailsys.store.schema.tables import bodies, body_pieces, maildrop, messages, queue, reclaim, settled
 from emailsys.telemetry import Telemetry
 
-# Seconds that one step may hold up the mail behind it, and that mail has for itself between two steps.
+# Seconds that one step may delay mail, and seconds between two steps, in which mail is processed.
 _STEP: Final = 0.005
 _PAUSE: Final = 0.01
-# Seconds between two looks when nothing is to be swept.
+# Seconds between two steps when there is nothing to sweep.
 _REST: Final = 5.0
-# Messages of one piece deleted by one statement, and pieces of a larger one.
+# Bodies of one piece that one statement deletes, and pieces of a larger body.
 _MESSAGES: Final = 32
 _PIECES: Final = 4
-# Messages left alone because of damage: each statement names them.
-_MOST_LEFT_ALONE: Final = 100
-# Free pages that stay in the file for the mail to come.
+# Messages that are skipped because of damage. Each statement lists them.
+_MAX_SKIPPED: Final = 100
+# Octets of free pages that stay in the file for new mail.
 RESERVE_OCTETS: Final = 16 * 1024 * 1024
-# PostgreSQL: the advisory lock that lets one node sweep at a time.
+# PostgreSQL: the advisory lock that allows one node at a time to sweep.
 _SWEEP_LOCK: Final = 2
 
 
 class Sweeper(MaintenanceTask):
-    """Sweeps while there is something to sweep, rests otherwise. It never has a body in hand that a row still names."""
+    """The maintenance task that deletes unused bodies. It never deletes a body that a row still refers to."""
 
     def __init__(
         self,
@@ -43,28 +43,28 @@ class Sweeper(MaintenanceTask):
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """
-        @param reserve: octets of free pages left in the file.
-        @param clock: seconds; how long a step took.
+        @param reserve: octets of free pages to keep in the file.
+        @param clock: a monotonic clock, in seconds, for the duration of steps.
         """
         super().__init__("store-sweep", reactor, telemetry, _PAUSE, _REST)
         self._database = database
         self._reserve = reserve
         self._clock = clock
-        # Messages that one transaction sweeps; one, where a page that cannot be read is looked for. And those that are
-        # left alone because of such a page, until the daemon is started again.
+        # Messages that one statement sweeps: one, while an unreadable page is searched for. Messages on such a page are
+        # skipped until the daemon is restarted.
         self._at_once = _MESSAGES
-        self._in_hand: list[int] = []
-        self._left_alone: set[int] = set()
+        self._candidates: list[int] = []
+        self._skipped: set[int] = set()
 
     @override
     async def step(self) -> bool:
-        """Sweep for a few milliseconds; whether there is more."""
-        if await self._database.read("reclaim-look", self._anything):
+        """Sweep for a few milliseconds. Returns whether there is more to do."""
+        if await self._database.read("reclaim-look", self._has_work):
             try:
                 for message_id in await self._database.run("reclaim", self._sweep):
                     self._database.damage.clear(message_id)
             except StoreDamaged as error:
-                self._leave_alone(error)
+                self._skip_damaged(error)
             return True
         return await self._database.upkeep("vacuum", self._vacuum)
 
@@ -72,30 +72,30 @@ class Sweeper(MaintenanceTask):
         until = self._clock() + _STEP
         return self._database.engine.vacuum(connection, self._reserve, lambda: self._clock() < until)
 
-    def _leave_alone(self, error: StoreDamaged) -> None:
-        """A page cannot be read: find out whose it is, so that the room of the others comes back.
+    def _skip_damaged(self, error: StoreDamaged) -> None:
+        """Find the message on an unreadable page and skip it, so that other bodies can be deleted.
 
-        @raise StoreDamaged: it is not that of a body.
+        @raise StoreDamaged: the page does not belong to a body.
         """
-        if self._at_once > 1 and self._in_hand:
+        if self._at_once > 1 and self._candidates:
             self._at_once = 1
-        elif len(self._in_hand) == 1 and len(self._left_alone) < _MOST_LEFT_ALONE:
+        elif len(self._candidates) == 1 and len(self._skipped) < _MAX_SKIPPED:
             self._at_once = _MESSAGES
-            self._left_alone.update(self._in_hand)
-            _ = self._database.damage.report(self._in_hand[0], "its body cannot be deleted")
+            self._skipped.update(self._candidates)
+            _ = self._database.damage.report(self._candidates[0], "its body cannot be deleted")
         else:
             raise error
 
     def _chosen(self) -> Any:
-        return reclaim.c.message_id.not_in(self._left_alone) if self._left_alone else true()
+        return reclaim.c.message_id.not_in(self._skipped) if self._skipped else true()
 
-    def _anything(self, connection: Connection) -> bool:
+    def _has_work(self, connection: Connection) -> bool:
         return connection.execute(select(reclaim.c.row_id).where(self._chosen()).limit(1)).scalar() is not None
 
     def _sweep(self, connection: Connection) -> set[int]:
-        """Returns the messages whose bodies are gone."""
+        """Delete unused bodies. Returns the ids of their messages."""
         swept: set[int] = set()
-        self._in_hand = []
+        self._candidates = []
         if (
             self._database.engine.locks_rows
             and not connection.execute(
@@ -114,21 +114,21 @@ class Sweeper(MaintenanceTask):
             if not rows:
                 break
             candidates = {row.message_id for row in rows}
-            self._in_hand = list(candidates)
-            free = candidates - _named(connection, candidates)
+            self._candidates = list(candidates)
+            free = candidates - _referenced(connection, candidates)
             large = set(
                 connection.execute(
                     select(body_pieces.c.body_id).where(body_pieces.c.body_id.in_(free)).distinct()
                 ).scalars()
             )
             for body_id in large:
-                if not self._shorten(connection, body_id, until):
-                    # Its candidate row stays, and it is the first to be seen in the next step.
+                if not self._delete_pieces(connection, body_id, until):
+                    # Its row in `reclaim` stays, so that the next step continues with it.
                     rows = [row for row in rows if row.message_id != body_id]
                     free.discard(body_id)
             if free:
-                # The message's row stays for as long as the ledger remembers it, unless it never entered the ledger:
-                # then its ends, which are noted all the same, go with it.
+                # The row of the message stays until its history expires. If the message never entered the ledger, its
+                # rows are deleted now.
                 never = messages.c.message_id.in_(free) & messages.c.rows.is_(None)
                 unknown = connection.execute(delete(messages).where(never).returning(messages.c.message_id)).scalars()
                 if strays := list(unknown):
@@ -138,8 +138,8 @@ class Sweeper(MaintenanceTask):
             connection.execute(delete(reclaim).where(reclaim.c.row_id.in_([row.row_id for row in rows])))
         return swept
 
-    def _shorten(self, connection: Connection, body_id: int, until: float) -> bool:
-        """Delete pieces from the end while there is time; whether none but the first is left."""
+    def _delete_pieces(self, connection: Connection, body_id: int, until: float) -> bool:
+        """Delete pieces from the end while there is time. Returns whether only the first is left."""
         here = body_pieces.c.body_id == body_id
         while self._clock() < until:
             last = connection.execute(select(func.max(body_pieces.c.number)).where(here)).scalar()
@@ -149,8 +149,8 @@ class Sweeper(MaintenanceTask):
         return False
 
 
-def _named(connection: Connection, candidates: set[int]) -> set[int]:
-    """Those that a maildrop or queue row still names. No row is ever added to a message that was accepted."""
+def _referenced(connection: Connection, candidates: set[int]) -> set[int]:
+    """Return the messages that a maildrop or queue row refers to. Accepted messages never get additional rows."""
     found: set[int] = set()
     for table in (maildrop, queue):
         found.update(

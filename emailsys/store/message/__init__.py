@@ -1,1 +1,1 @@
-"""Messages: accepting them, and their rows."""
+"""Messages: the intake, and the rows of accepted messages."""

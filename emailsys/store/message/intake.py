@@ -1,4 +1,4 @@
-"""Accept a message: body, maildrop rows and queue rows in one commit; a large body is staged as it arrives."""
+"""Intake: commits each message with its body and rows in one transaction; stages large bodies as they arrive."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ from emailsys.store.schema.columns import of_seconds
 from emailsys.store.schema.rows import BodyRow, MaildropRow, PieceRow, StagedRow
 from emailsys.telemetry import Telemetry
 
-# Octets of one message's pieces that may wait for their commit before its sender is paused.
+# Octets of one message's pieces that may wait for their commit before its client is paused.
 _OUTSTANDING_OCTETS: Final = 1024 * 1024
-# Where too much is held in memory over all messages, pieces from this size on are staged before they are full.
+# If all messages together hold too much memory, pieces of at least this size are staged before they are full.
 _SMALL_PIECE_OCTETS: Final = 16 * 1024
-# RFC 1870 §6 leaves to us what "insufficient storage" is: once for the message, half for its WAL and pages beside it.
+# Free disk space that a message needs, as a multiple of its size: the message, and half of that for the WAL and other
+# pages. RFC 1870 §6 leaves the definition of "insufficient storage" to the server.
 ROOM: Final = 1.5
-# Seconds for which a look at the disk is good: a look at each message would be one system call more.
-_LOOK_EVERY: Final = 0.25
+# Seconds between two checks of the free disk space. A check for each message would cost one more system call.
+_CHECK_EVERY: Final = 0.25
 
 
 @implementer(IIntake)
 class Intake:
-    """The store's door for messages."""
+    """Accepts messages into the store."""
 
     def __init__(
         self,
@@ -45,8 +46,9 @@ class Intake:
         stored: Callable[[Sequence[MaildropRow]], None] | None = None,
     ) -> None:
         """
-        @param stored: called with the maildrop rows of each commit.
-        @param max_held_octets: of bodies not yet given to the database, over all messages.
+        @param max_held_octets: octets of all bodies together that are held before they are passed to the database.
+        @param now: seconds since 1970.
+        @param stored: called with the maildrop rows after each commit.
         """
         self.database = database
         self.telemetry = telemetry
@@ -54,28 +56,28 @@ class Intake:
         self.held_octets = 0
         self.now = now
         self._free: int | None = None
-        self._look_again_at = float("-inf")
+        self._next_check = float("-inf")
         self.stored = stored
 
     def begin(self) -> Incoming:
-        """A new, empty message."""
+        """Begin a new, empty message."""
         return Incoming(self)
 
     async def has_room(self, octets: int) -> bool:
-        """Whether the disk has one and a half times as much free (statvfs, what is left to other users than root).
+        """Whether the disk has 1.5 times as many octets free (statvfs, without the part reserved for root).
 
-        On PostgreSQL always True: its disk isn't seen from here, and a full one is answered at the commit.
+        On PostgreSQL always True: the free space is unknown here. A full disk is reported at the commit.
         """
         now = self.database.seconds()
-        if now >= self._look_again_at:
-            self._look_again_at = now + _LOOK_EVERY
+        if now >= self._next_check:
+            self._next_check = now + _CHECK_EVERY
             self._free = self.database.engine.free_octets()
         return self._free is None or self._free >= ROOM * octets
 
 
 @implementer(IIncoming)
 class Incoming:
-    """A body on its way into the store."""
+    """A message that is arriving: collects the body, then commits it with the envelope."""
 
     __slots__ = (
         "_all_written",
@@ -102,7 +104,8 @@ class Incoming:
         self._chunks: list[bytes] = []
         self._held = 0
         self._pieces = 0
-        # Octets of pieces that wait for their commit, who is paused until they are fewer, and who until there are none.
+        # Octets of pieces that wait for their commit. The first Deferred fires when they are fewer, the other when none
+        # waits.
         self._outstanding = 0
         self._paused: Deferred[None] | None = None
         self._all_written: Deferred[None] | None = None
@@ -110,15 +113,15 @@ class Incoming:
         self._ended = False
 
     def write(self, octets: bytes) -> Deferred[None] | None:
-        """Take the next octets.
+        """Add octets to the body.
 
-        The Deferred asks for a pause while 1 MiB of this message, or StoreSettings.max_waiting_octets in all, wait for
-        their commit.
+        @return: None, or a Deferred to wait for before the next call. The limits on octets that wait for their commit
+            are 1 MiB for this message and StoreSettings.max_waiting_octets for all.
         """
         if self._error is not None:
             return fail(self._error)
         if self._ended:
-            # A peer may go on sending after its message was given up: that is nobody's any more.
+            # A client may continue to send after its message was abandoned. These octets are discarded.
             return None
         intake = self._intake
         size = len(octets)
@@ -145,7 +148,7 @@ class Incoming:
     def _stage_full_pieces(self) -> None:
         held = self._take_held()
         start = 0
-        # The last piece stays, however full: it goes with the message.
+        # The last piece stays in memory, even if it is full: it is committed with the message.
         while len(held) - start > PIECE_OCTETS:
             self._stage(held[start : start + PIECE_OCTETS])
             start += PIECE_OCTETS
@@ -165,7 +168,7 @@ class Incoming:
             rows.pieces.append(PieceRow(self._message_id, self._pieces, may_have_dots(piece), piece))
         self._pieces += 1
         self._outstanding += size
-        # It takes failures too: nothing is left for an errback to hear.
+        # `_staged` handles failures, too, so no errback is needed.
         self._staging = database.stage(rows).addBoth(self._staged, size)
 
     def _staged(self, result: object, size: int) -> None:
@@ -185,12 +188,12 @@ class Incoming:
                 waiting.callback(None)
 
     async def commit(self, envelope: Envelope, notices: Sequence[Notice] = ()) -> None:
-        """Return once message, body, maildrop rows and queue rows are on disk, and those of the notices.
+        """Commit the message with its body, maildrop rows, queue rows and notices. Returns when all is on disk.
 
         @raise StoreError: nothing was accepted.
         """
         if self._ended:
-            raise StoreError("the message has ended already")
+            raise StoreError("the message has already ended")
         self._ended = True
         rows = Rows("accept", self._held)
         tail = self._take_held() if self._chunks else b""
@@ -223,7 +226,7 @@ class Incoming:
             self._error.raiseException()
 
     def abandon(self) -> None:
-        """Forget it; staged pieces are swept."""
+        """Discard the message. The sweeper deletes staged pieces."""
         if self._ended:
             return
         self._ended = True
@@ -233,23 +236,23 @@ class Incoming:
             self._sweep()
 
     def _sweep(self) -> None:
-        """Leave what was staged to the sweeper, once all of it is written."""
-        sweeping = Deferred.fromCoroutine(self._swept())
+        """Pass the staged pieces to the sweeper when all of them are written."""
+        sweeping = Deferred.fromCoroutine(self._pass_to_sweeper())
         self._sweeping = sweeping.addErrback(lambda failure: self._intake.telemetry.exception("store-sweep", failure))
 
-    async def _swept(self) -> None:
+    async def _pass_to_sweeper(self) -> None:
         if self._outstanding:
             self._all_written = Deferred()
             await self._all_written
         message_id = self._message_id
 
-        def give_up(connection: Connection) -> None:
+        def release_pieces(connection: Connection) -> None:
             given = connection.execute(tables.staged.delete().where(tables.staged.c.body_id == message_id))
             if given.rowcount:
                 connection.execute(tables.reclaim.insert().values(row_id=message_id, message_id=message_id))
 
         try:
-            await self._intake.database.run("abandon", give_up)
+            await self._intake.database.run("abandon", release_pieces)
         except StoreError as error:
-            # The next start finds it.
-            self._intake.telemetry.event("store-sweep-put-off", queue_id=self.queue_id, error=str(error))
+            # The next start of the daemon finds the pieces.
+            self._intake.telemetry.event("store-sweep-postponed", queue_id=self.queue_id, error=str(error))

@@ -1,4 +1,4 @@
-"""Fill in the rows of a message that is accepted: itself, its recipients, its place in the ledger."""
+"""Builds the rows of an accepted message: the message, its body, its recipients."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from emailsys.store.schema import parameters
 from emailsys.store.schema.columns import microseconds, moment
 from emailsys.store.schema.rows import BodyRow, MaildropRow, MessageRow, PieceRow, RemoteRow
 
-# A body up to this many octets is one row, and comes with its message in one transaction.
+# Octets of a body piece. A body up to this size is one row, inserted with its message in one transaction.
 PIECE_OCTETS: Final = 256 * 1024
 
 
 def may_have_dots(piece: bytes) -> bool:
-    """Whether a line of the piece may begin with a dot, and so needs stuffing. A piece may begin a line."""
+    """Whether a line of the piece may begin with a dot and need stuffing. The piece itself may begin a line."""
     return piece.startswith(b".") or b"\n." in piece
 
 
@@ -35,10 +35,10 @@ def address_rows(
     due_at: int,
     cause: int | None = None,
 ) -> None:
-    """Add a message's row, those of its recipients (one maildrop row for an account, however named), and its arrival.
+    """Add the row of a message and the rows of its recipients. Each account gets one maildrop row.
 
-    @param due_at: when queue rows are tried first; microseconds since 1970.
-    @param cause: the message that this one tells of.
+    @param due_at: the time of the first attempt for queue rows, in microseconds since 1970.
+    @param cause: the message that this one reports on.
     """
     reverse, smtputf8 = envelope.reverse_path, envelope.parameters.smtputf8
     arrived_at = microseconds(envelope.arrived_at)
@@ -110,10 +110,10 @@ def _queue(rows: Rows, row_id: int, message_id: int, recipient: Recipient, route
 
 
 def notice_rows(rows: Rows, notice: Notice, make_id: Callable[[], int], now: int, cause: int | None) -> None:
-    """Add a message of our own, with its body. It arrives with the commit of what it tells, not when it was composed.
+    """Add a notice with its body. Its arrival time is that of the commit, not the time of its composition.
 
     @param now: microseconds since 1970.
-    @param cause: the message that it tells of, if it tells of one.
+    @param cause: the message that the notice reports on, if any.
     """
     message_id = make_id()
     body = notice.body

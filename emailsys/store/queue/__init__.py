@@ -1,1 +1,1 @@
-"""The queue: leases, settlements, postponement, and what operators do with it."""
+"""The queue of recipients on other hosts: leases, settlements, postponement, operations."""

@@ -1,4 +1,4 @@
-"""Lease recipients on other hosts to who delivers, oldest due first, and give them back."""
+"""The queue: leases recipients on other hosts to the queue runner, and reads their bodies."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from emailsys.store.schema import parameters
 from emailsys.store.schema.columns import moment, of_seconds, reverse_path
 from emailsys.store.schema.tables import NEVER, bodies, events, messages, queue
 
-# How often one lease looks for rows that are due, where it finds some that are to wait.
-_LOOKS: Final = 4
-# What a queue row needs of its message; not the list of recipients, which may be as long for each of them.
+# Queries for due rows in one lease, if some of the rows found are postponed.
+_QUERIES: Final = 4
+# The columns of the message that a queue row needs. The list of recipients, which may be long, is not among them.
 ENVELOPE: Final = (
     messages.c.message_id,
     messages.c.reverse_local,
@@ -39,9 +39,9 @@ ENVELOPE: Final = (
     *parameters.COLUMNS,
 )
 
-# First pieces that are read at once: at most so many times 256 KiB.
-_BEGINNINGS_AT_ONCE: Final = 16
-_BEGINNINGS: Final = (
+# First pieces in one read, each up to 256 KiB.
+_FIRST_PIECES_AT_ONCE: Final = 16
+_SELECT_FIRST_PIECES: Final = (
     select(
         queue.c.row_id,
         messages.c.message_id,
@@ -56,39 +56,44 @@ _BEGINNINGS: Final = (
     .outerjoin(bodies, bodies.c.body_id == messages.c.message_id)
     .where(queue.c.row_id.in_(bindparam("rows", expanding=True)))
 )
-# A message, in how many pieces it is, the first of them, the octets of the others, and what is wrong, "" for nothing.
-_Beginning = tuple[int, int, bytes, int, str]
+# A message id, the number of pieces, the first piece, the octets of the others, and a description of damage or "".
+_FirstPiece = tuple[int, int, bytes, int, str]
 
 
 @implementer(IQueue)
 class Queue:
-    """Recipients on other hosts that wait. The intake puts them in, with their message."""
+    """The recipients on other hosts. The intake adds them, with their message."""
 
     def __init__(self, database: Database, sweeper: Sweeper, now: Callable[[], float] = time.time) -> None:
         self._database = database
         self._now = now
         self._settlements = Settlements(database, sweeper, now)
         self._postponement = Postponement(database)
-        self._beginnings: Batcher[int, _Beginning | None] = Batcher(
-            lambda read: database.read("beginnings", read), _read_beginnings, _BEGINNINGS_AT_ONCE
+        self._first_pieces: Batcher[int, _FirstPiece | None] = Batcher(
+            lambda read: database.read("first-pieces", read), _read_first_pieces, _FIRST_PIECES_AT_ONCE
         )
 
     def _microseconds(self) -> int:
         return of_seconds(self._now())
 
     async def lease(self, limit: int, seconds: float, later: Mapping[Way, PutOff] = NO_WAY) -> Sequence[QueueRow]:
-        """Take rows that are due; nobody else gets them for so many seconds."""
+        """Lease due rows, the longest due first. No other runner gets them before the lease ends.
+
+        @param limit: the highest number of rows.
+        @param seconds: duration of the lease.
+        @param later: domains whose rows are rescheduled instead of leased.
+        """
         make = self._database.ids.make
         lease, now = make(), self._microseconds()
 
         def take(connection: Connection) -> tuple[list[QueueRow], list[Delayed]]:
             taken: list[QueueRow] = []
-            told: list[Delayed] = []
-            for _ in range(_LOOKS):
+            delayed: list[Delayed] = []
+            for _ in range(_QUERIES):
                 rows = connection.execute(due_rows(now, limit - len(taken))).mappings().all()
                 record_interrupted(connection, [row for row in rows if row[queue.c.lease] is not None], make, now)
                 due = Due(rows, later)
-                told += self._postponement.record(connection, due, now)
+                delayed += self._postponement.record(connection, due, now)
                 for some in chunks([row[queue.c.row_id] for row in due.taken]):
                     connection.execute(
                         update(queue)
@@ -98,15 +103,18 @@ class Queue:
                 taken += [_queue_row(row, lease) for row in due.taken]
                 if not due.postponed or len(taken) >= limit:
                     break
-            return taken, told
+            return taken, delayed
 
-        taken, told = await self._database.run("lease", take)
-        for put_off, message_id, forward_path in told:
+        taken, delayed = await self._database.run("lease", take)
+        for put_off, message_id, forward_path in delayed:
             put_off.told(id_text(message_id), forward_path)
         return taken
 
     async def renew(self, rows: Sequence[QueueRow], seconds: float) -> Sequence[QueueRow]:
-        """Hold leased rows for so many seconds from now; returns those whose lease was lost before."""
+        """Extend leases to a number of seconds from now.
+
+        @return: the rows whose lease was already lost.
+        """
         until = self._microseconds() + of_seconds(seconds)
 
         def prolong(connection: Connection) -> set[tuple[int, int]]:
@@ -126,21 +134,21 @@ class Queue:
         return [row for row in rows if (row.row_id, row.lease) not in held]
 
     async def settle(self, settlements: Sequence[Settlement], notices: Sequence[Notice] = ()) -> int:
-        """Record attempts in one commit, with the notices; returns for how many the lease still held."""
+        """Record attempts in one commit, with the notices. Returns the number of leases that were still valid."""
         return await self._settlements.settle(settlements, notices)
 
     async def release(self, rows: Sequence[QueueRow]) -> None:
-        """Give leased rows back without an attempt: they are due at once."""
+        """Return leased rows without an attempt. They are due at once."""
         now = self._microseconds()
 
-        def give_back(connection: Connection) -> None:
+        def return_all(connection: Connection) -> None:
             for lease, row_ids in _by_lease(rows).items():
                 return_leases(connection, queue.c.lease == lease, row_ids, now)
 
-        await self._database.run("release", give_back)
+        await self._database.run("release", return_all)
 
     async def next_due(self) -> datetime | None:
-        """When the next row is due or its lease ends."""
+        """Return the time when the next row is due or the next lease ends."""
         due_at = await self._database.read(
             "next-due",
             lambda connection: connection.execute(
@@ -150,13 +158,13 @@ class Queue:
         return None if due_at is None else moment(due_at)
 
     async def pieces(self, row: QueueRow) -> AsyncIterator[bytes]:
-        """The body as it was accepted, each piece read in a transaction of its own.
+        """Read the body as it was accepted, each piece in a transaction of its own.
 
-        @raise StoreDamaged: what comes next is not what was accepted.
+        @raise StoreDamaged: the next piece is not the one that was accepted.
         """
-        found = await self._beginning(row)
+        found = await self._first_piece(row)
         if found is None:
-            raise StoreError("the recipient is settled; its message may be gone")
+            raise StoreError("the recipient is settled, and its message may be deleted")
         message_id, pieces, content, octets, wrong = found
         if wrong:
             raise self._database.damage.report(message_id, wrong.format(0))
@@ -168,28 +176,31 @@ class Queue:
             content, _dots = await rest.read(number)
             yield content
 
-    async def _beginning(self, row: QueueRow) -> _Beginning | None:
+    async def _first_piece(self, row: QueueRow) -> _FirstPiece | None:
         try:
-            return await self._beginnings.submit(row.row_id)
+            return await self._first_pieces.submit(row.row_id)
         except StoreDamaged:
-            # It may be another message of those that were read at once.
+            # The damage may be in another message of the same read.
             pass
-        alone = [row.row_id]
+        single = [row.row_id]
         try:
-            [found] = await self._database.read("beginning", lambda connection: _read_beginnings(connection, alone))
+            [found] = await self._database.read(
+                "first-piece", lambda connection: _read_first_pieces(connection, single)
+            )
         except StoreDamaged as error:
             raise self._database.damage.report(row.message_id, UNREADABLE.format(0)) from error
         return found
 
 
-def _read_beginnings(connection: Connection, row_ids: Sequence[int]) -> list[_Beginning | None]:
+def _read_first_pieces(connection: Connection, row_ids: Sequence[int]) -> list[_FirstPiece | None]:
     found = {
-        row_id: _read_beginning(*rest) for row_id, *rest in connection.execute(_BEGINNINGS, {"rows": sorted(row_ids)})
+        row_id: _check_first_piece(*rest)
+        for row_id, *rest in connection.execute(_SELECT_FIRST_PIECES, {"rows": sorted(row_ids)})
     }
     return [found.get(row_id) for row_id in row_ids]
 
 
-def _read_beginning(
+def _check_first_piece(
     message_id: int,
     pieces: int,
     octets: int,
@@ -197,7 +208,7 @@ def _read_beginning(
     content: bytes | None,
     checksum: bytes | None,
     digest: bytes | None,
-) -> _Beginning:
+) -> _FirstPiece:
     if content is None:
         return message_id, pieces, b"", 0, MISSING
     wrong = "" if is_intact(message_id, 0, dots, content, checksum, digest) else CHANGED
@@ -205,7 +216,7 @@ def _read_beginning(
 
 
 def due_rows(now: int, limit: int) -> Select[Any]:
-    """Rows that are due with their messages, the longest due first: read along the index of due_at, as many as wanted.
+    """Return the query for due rows with their messages, the longest due first, along the index of due_at.
 
     @param now: microseconds since 1970.
     """
@@ -215,18 +226,19 @@ def due_rows(now: int, limit: int) -> Select[Any]:
         .where(queue.c.due_at <= now)
         .order_by(queue.c.due_at, queue.c.row_id)
         .limit(limit)
-        # Rows that another node is just taking are none of ours. SQLite has one writer and ignores it.
+        # Skip rows that another node is leasing. SQLite has one writer and ignores this.
         .with_for_update(of=queue, skip_locked=True)
     )
 
 
 def record_interrupted(connection: Connection, rows: Sequence[Any], make: Callable[[], int], now: int) -> None:
-    """Tell of recipients whose lease has ended without a word of who had it: they may be on their way twice (RFC 1047).
+    """Record recipients whose lease ended without a result. They may receive the message twice (RFC 1047).
 
     @param rows: mappings with the columns message_id, row_id, forward_local and forward_domain of the queue.
     @param make: makes ids.
+    @param now: microseconds since 1970.
     """
-    told = [
+    interrupted = [
         Event(
             row[queue.c.message_id],
             EventKind.INTERRUPTED,
@@ -235,14 +247,15 @@ def record_interrupted(connection: Connection, rows: Sequence[Any], make: Callab
         )
         for row in rows
     ]
-    if told:
-        connection.execute(insert(events), [event.row(make(), now)._asdict() for event in told])
+    if interrupted:
+        connection.execute(insert(events), [event.row(make(), now)._asdict() for event in interrupted])
 
 
 def return_leases(connection: Connection, ours: Any, row_ids: Sequence[int], now: int) -> int:
-    """End leases without an attempt; returns how many there were.
+    """End leases without an attempt. Returns the number of leases.
 
-    @param ours: which leases, as a condition.
+    @param ours: the condition that selects the leases.
+    @param now: microseconds since 1970.
     """
     changed = 0
     for some in chunks(row_ids):

@@ -1,4 +1,4 @@
-"""Show operators the queue and let them change it, in steps that are short however long the queue is."""
+"""Queue operations for operators: listing and changing rows, in short steps however long the queue is."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from emailsys.store.schema.columns import moment, of_seconds, reverse_path
 from emailsys.store.schema.rows import ReclaimRow, SettledRow
 from emailsys.store.schema.tables import NEVER, events, messages, queue, reclaim, settled
 
-# Rows that one step changes; mail that comes meanwhile waits for no longer.
+# Rows that one step changes. Arriving mail waits for at most one step.
 _STEP: Final = 500
 
-# What is held as soon as its attempt ends is shown as held.
+# A row that will be held when its attempt ends is shown as held.
 _STATES: Final = {
     "waiting": RowState.WAITING,
     "leased": RowState.LEASED,
@@ -47,7 +47,7 @@ _EVENTS: Final = {
 
 @implementer(IQueueOperations)
 class QueueOperations:
-    """The operator's view of the queue."""
+    """The queue as operators see it."""
 
     def __init__(self, database: Database, sweeper: Sweeper, now: Callable[[], float]) -> None:
         """@param now: seconds since 1970."""
@@ -62,7 +62,7 @@ class QueueOperations:
         return of_seconds(self._now())
 
     def _chosen(self, which: QueueFilter) -> Any:
-        """The filter as a condition on queue and messages."""
+        """Return the filter as a condition on queue and messages."""
         chosen: Any = literal(True)
         if which.queue_ids:
             numbers = [number for number in map(id_number, which.queue_ids) if number is not None]
@@ -78,7 +78,7 @@ class QueueOperations:
         return chosen
 
     async def entries(self, which: QueueFilter, limit: int, after: int = 0) -> Sequence[QueueEntry]:
-        """Rows in the order in which they were accepted."""
+        """List matching rows in the order of their acceptance."""
         asked = self.listing(which, limit, after)
         rows = await self._database.read("queue-entries", lambda connection: connection.execute(asked).mappings().all())
         return [
@@ -100,8 +100,10 @@ class QueueOperations:
         ]
 
     def listing(self, which: QueueFilter, limit: int, after: int) -> Select[Any]:
-        """Rows that fit, with their messages: read along the key from `after` on, until there are enough; those of
-        named messages by the index of messages."""
+        """Return the query for matching rows with their messages, in the order of their ids.
+
+        @param after: only rows with higher ids.
+        """
         return (
             select(queue, *ENVELOPE)
             .join(messages, messages.c.message_id == queue.c.message_id)
@@ -111,7 +113,7 @@ class QueueOperations:
         )
 
     async def summary(self) -> Sequence[DomainQueue]:
-        """By recipient domain, the most rows first."""
+        """Count rows by recipient domain, the domain with the most rows first."""
 
         def count(*states: str) -> Any:
             return func.coalesce(func.sum(case((queue.c.state.in_(states), 1), else_=0)), 0)
@@ -144,7 +146,7 @@ class QueueOperations:
         ]
 
     async def change(self, which: QueueFilter, change: QueueChange) -> int:
-        """Change all rows that fit, step by step; what comes into the queue meanwhile is not touched."""
+        """Change all matching rows, step by step. Rows that are added during the change are not affected."""
         chosen = self._chosen(which)
         last = await self._database.read(
             "queue-last", lambda connection: connection.execute(select(func.max(queue.c.row_id))).scalar()
@@ -171,14 +173,14 @@ class QueueOperations:
         now = self._microseconds()
 
         def run(connection: Connection) -> int:
-            # They may have been settled, or leased, since they were chosen.
+            # Rows may have been settled or leased since they were selected.
             rows = connection.execute(
                 select(queue).where(queue.c.row_id.in_(row_ids)).order_by(queue.c.row_id).with_for_update()
             ).all()
             if change is QueueChange.DROP:
                 return self._drop(connection, rows, now)
-            told: list[Any] = []
-            for before, after in _MOVES[change].items():
+            changed: list[Any] = []
+            for before, after in _TRANSITIONS[change].items():
                 moved = [row for row in rows if row.state == before]
                 values: dict[str, Any] = {"state": after}
                 if after == "held":
@@ -188,7 +190,7 @@ class QueueOperations:
                 if moved:
                     some = queue.c.row_id.in_([row.row_id for row in moved])
                     connection.execute(update(queue).where(some).values(**values))
-                    told += moved
+                    changed += moved
             make = self._database.ids.make
             kind = _EVENTS[change]
             self._events.insert(
@@ -197,15 +199,15 @@ class QueueOperations:
                     Event(row.message_id, kind, row.row_id, str(Address(row.forward_local, row.forward_domain))).row(
                         make(), now
                     )
-                    for row in told
+                    for row in changed
                 ],
             )
-            return len(told)
+            return len(changed)
 
         return run
 
     def _drop(self, connection: Connection, rows: Sequence[Any], now: int) -> int:
-        """Take rows out of the queue, into the ledger."""
+        """Move rows from the queue to the ledger."""
         self._reclaim.insert(connection, [ReclaimRow(row.row_id, row.message_id) for row in rows])
         self._settled.insert(
             connection,
@@ -229,8 +231,8 @@ class QueueOperations:
         return len(rows)
 
 
-# From which state to which a change leads.
-_MOVES: Final = {
+# The transitions between states for each change.
+_TRANSITIONS: Final = {
     QueueChange.RETRY: {"waiting": "waiting"},
     QueueChange.HOLD: {"waiting": "held", "leased": "holding"},
     QueueChange.RELEASE: {"held": "waiting", "holding": "leased"},

@@ -1,4 +1,4 @@
-"""Put off, in the lease that meets them, rows whose next hop is known to take nothing now."""
+"""Postponement: reschedules due rows whose next hop is known to be unreachable, within the lease that finds them."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from emailsys.store.ledger.events import Event
 from emailsys.store.schema.columns import microseconds, moment
 from emailsys.store.schema.tables import NEVER, events, messages, queue
 
-# Rows that one statement names.
+# Row ids in one statement.
 _ROWS_AT_ONCE: Final = 500
-# Rows that one statement gives dates of their own.
+# Rows that one statement reschedules to individual times.
 _DATES_AT_ONCE: Final = 128
 
-#: A row that was put off as an attempt: how, its message, its forward-path.
+#: A row whose postponement counts as an attempt: the PutOff, the message id, the forward-path.
 Delayed = tuple[PutOff, int, Address]
 
 
 class Due:
-    """Rows that are due, by what is done with them."""
+    """Due rows, grouped by what happens to them."""
 
     def __init__(self, rows: Sequence[Any], later: Mapping[Way, PutOff]) -> None:
-        #: Those to be leased.
+        #: Rows to lease.
         self.taken: list[Any] = []
-        #: Those put off, each with how and until when, in microseconds since 1970.
+        #: Rows to reschedule, each with its PutOff and the new time in microseconds since 1970.
         self.postponed: list[tuple[Any, PutOff, int]] = []
-        #: Their lease ran out while an operator waited to hold them.
+        #: Ids of rows to hold: an operator asked for it, and their lease has ended.
         self.to_hold: list[int] = []
         for row in rows:
             if row[queue.c.state] == "holding":
@@ -52,7 +52,7 @@ class Due:
 
 
 class Postponement:
-    """Who writes that down."""
+    """Records postponed rows."""
 
     def __init__(self, database: Database) -> None:
         self._make = database.ids.make
@@ -60,9 +60,10 @@ class Postponement:
         self._placeholder = database.engine.placeholder
 
     def record(self, connection: Connection, due: Due, now: int) -> list[Delayed]:
-        """Give their new dates to rows that are not taken; returns those of which an attempt is told.
+        """Reschedule and hold rows that are not leased.
 
         @param now: microseconds since 1970.
+        @return: the rows whose postponement counts as an attempt.
         """
         for some in chunks(due.to_hold):
             connection.execute(
@@ -70,18 +71,18 @@ class Postponement:
             )
         for start in range(0, len(due.postponed), _DATES_AT_ONCE):
             self._reschedule(connection, due.postponed[start : start + _DATES_AT_ONCE])
-        told: list[Delayed] = []
-        happened = []
+        delayed: list[Delayed] = []
+        event_rows = []
         for row, put_off, _ in due.postponed:
             if put_off.reply:
                 message_id = row[messages.c.message_id]
                 to = Address(row[queue.c.forward_local], row[queue.c.forward_domain])
-                told.append((put_off, message_id, to))
+                delayed.append((put_off, message_id, to))
                 row_id = row[queue.c.row_id]
                 event = Event(message_id, EventKind.DELAYED, row_id, str(to), put_off.reply, put_off.remote)
-                happened.append(event.row(self._make(), now))
-        self._events.insert(connection, happened)
-        return told
+                event_rows.append(event.row(self._make(), now))
+        self._events.insert(connection, event_rows)
+        return delayed
 
     def _reschedule(self, connection: Connection, later: Sequence[tuple[Any, PutOff, int]]) -> None:
         values: list[Any] = []
@@ -94,16 +95,16 @@ class Postponement:
 
 @lru_cache(maxsize=16)
 def reschedule_statement(placeholder: str, count: int) -> str:
-    """The statement that gives so many rows their dates, and counts the attempts among them: one statement, for each is
-    one turn with the interpreter lock (decision 0011), and one host's rows lie among those of others.
+    """Return the statement that reschedules a number of rows and counts attempts.
 
-    Its values: of each row the id, when it is due in microseconds since 1970, 1 for an attempt or 0, reply, remote.
+    One statement for many rows, because each statement releases the interpreter lock once (decision 0011). Its values
+    for each row: the id, the new time in microseconds since 1970, 1 for an attempt or 0, the reply, the remote host.
 
     @param placeholder: Engine.placeholder.
     """
     kinds = ("BIGINT", "BIGINT", "BIGINT", "TEXT", "TEXT")
     row = "(" + ", ".join(f"CAST({placeholder} AS {kind})" for kind in kinds) + ")"
-    # Names of our own schema; values go as parameters. Both engines call the columns of VALUES so.
+    # Only names from the schema are formatted in. Both engines name the columns of VALUES column1, column2 and so on.
     return (
         "UPDATE queue SET state = 'waiting', lease = NULL, due_at = later.column2,"  # noqa: S608
         " attempts = attempts + later.column3,"
@@ -114,6 +115,6 @@ def reschedule_statement(placeholder: str, count: int) -> str:
 
 
 def chunks(row_ids: Sequence[int]) -> Iterable[Sequence[int]]:
-    """As many at a time as one statement names."""
+    """Split row ids into parts for one statement each."""
     for start in range(0, len(row_ids), _ROWS_AT_ONCE):
         yield row_ids[start : start + _ROWS_AT_ONCE]

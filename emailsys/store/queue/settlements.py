@@ -1,4 +1,4 @@
-"""Settle attempts in one commit: rows ended or re-dated, what happened noted, and the notices accepted."""
+"""Settlements: records attempts in one commit, with rows ended or rescheduled, events, and notices."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from emailsys.store.schema.columns import microseconds, of_seconds
 from emailsys.store.schema.rows import ReclaimRow, SettledRow
 from emailsys.store.schema.tables import NEVER, events, queue, reclaim, settled
 
-# Rows that one statement names.
+# Row ids in one statement.
 _ROWS_AT_ONCE: Final = 500
-# Attempts that are settled as one: others' mail waits for no longer than they take.
+# Attempts that are settled together. Other mail waits for at most that long.
 _ATTEMPTS_AT_ONCE: Final = 100
 
-# A settlement, and when it was made, in microseconds since 1970.
+# A settlement and its time in microseconds since 1970.
 _Attempt = tuple[Settlement, int]
 
 _RESCHEDULE: Final = (
@@ -38,11 +38,11 @@ _RESCHEDULE: Final = (
         attempts=bindparam("tries"),
         last_reply=bindparam("reply"),
         last_remote=bindparam("remote"),
-        warned=bindparam("told"),
+        warned=bindparam("was_warned"),
     )
 )
 _DELETE: Final = delete(queue).where(queue.c.row_id.in_(bindparam("rows", expanding=True)))
-_NOW: Final = (
+_SELECT_ROWS: Final = (
     select(
         queue.c.row_id,
         queue.c.lease,
@@ -59,7 +59,7 @@ _NOW: Final = (
 
 
 class Settlements:
-    """Who writes down how attempts ended."""
+    """Records how attempts ended."""
 
     def __init__(self, database: Database, sweeper: Sweeper, now: Callable[[], float]) -> None:
         self._database = database
@@ -74,7 +74,10 @@ class Settlements:
         )
 
     async def settle(self, settlements: Sequence[Settlement], notices: Sequence[Notice]) -> int:
-        """Returns for how many the lease still held; where it held for none, the notices are not accepted."""
+        """Record settlements and accept their notices in one commit.
+
+        @return: the number of leases that were still valid. If there were none, the notices are not accepted.
+        """
         if not settlements:
             return 0
         now = of_seconds(self._now())
@@ -98,21 +101,19 @@ class Settlements:
         return count
 
     def _record(self, connection: Connection, asked: Sequence[Sequence[_Attempt]]) -> list[int]:
-        """Write down attempts of several messages; for each, how many of its leases still held."""
-        marked = _held(connection, [settlement for attempts in asked for settlement, _ in attempts])
+        """Record attempts of several messages. Returns the number of valid leases for each message."""
+        paired = _held(connection, [settlement for attempts in asked for settlement, _ in attempts])
         times = [now for attempts in asked for _, now in attempts]
-        held = [(s, row, now) for (s, row), now in zip(marked, times, strict=True) if row is not None]
+        held = [(s, row, now) for (s, row), now in zip(paired, times, strict=True) if row is not None]
         if ended := [(s, now) for s, _, now in held if s.due_at is None]:
             self._end(connection, ended)
         self._reschedule(connection, held)
         make = self._database.ids.make
-        told = [event.row(make(), now) for event, now in _events(held)]
-        if told:
-            self._events.insert(connection, told)
+        self._events.insert(connection, [event.row(make(), now) for event, now in _events(held)])
         counts, start = [], 0
         for attempts in asked:
             end = start + len(attempts)
-            counts.append(sum(row is not None for _, row in marked[start:end]))
+            counts.append(sum(row is not None for _, row in paired[start:end]))
             start = end
         return counts
 
@@ -144,16 +145,16 @@ class Settlements:
         for settlement, row, _ in held:
             if settlement.due_at is None:
                 continue
-            stopped = settlement.hold or row.state == "holding"
+            is_held = settlement.hold or row.state == "holding"
             values.append(
                 {
                     "row": row.row_id,
-                    "to_state": "held" if stopped else "waiting",
-                    "due": NEVER if stopped else microseconds(settlement.due_at),
+                    "to_state": "held" if is_held else "waiting",
+                    "due": NEVER if is_held else microseconds(settlement.due_at),
                     "tries": row.attempts + settlement.tried,
                     "reply": settlement.reply if settlement.tried else row.last_reply,
                     "remote": settlement.remote if settlement.tried else row.last_remote,
-                    "told": bool(row.warned) or settlement.warned,
+                    "was_warned": bool(row.warned) or settlement.warned,
                 }
             )
         if values:
@@ -161,17 +162,17 @@ class Settlements:
 
 
 def _held(connection: Connection, settlements: Sequence[Settlement]) -> list[tuple[Settlement, Any]]:
-    """Each with its row as it is now; with None where the lease is not its own any more."""
+    """Pair each settlement with its present row, or with None if its lease is lost."""
     found: dict[tuple[int, int | None], Any] = {}
     row_ids = sorted({s.row.row_id for s in settlements})
     for start in range(0, len(row_ids), _ROWS_AT_ONCE):
-        rows = connection.execute(_NOW, {"rows": row_ids[start : start + _ROWS_AT_ONCE]}).all()
+        rows = connection.execute(_SELECT_ROWS, {"rows": row_ids[start : start + _ROWS_AT_ONCE]}).all()
         found.update({(row.row_id, row.lease): row for row in rows})
     return [(s, found.pop((s.row.row_id, s.row.lease), None)) for s in settlements]
 
 
 def _events(held: Sequence[tuple[Settlement, Any, int]]) -> Iterator[tuple[Event, int]]:
-    """What is told of attempts that did not end it, and when; how it ended is in `settled` itself."""
+    """Yield the events of attempts that did not end the row. The end itself is recorded in `settled`."""
     for settlement, row, now in held:
         if settlement.due_at is None or not settlement.tried:
             continue

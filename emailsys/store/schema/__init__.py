@@ -1,1 +1,1 @@
-"""The schema: tables, the times in their columns, migrations."""
+"""The schema: tables, rows, conversions of column values, migrations."""

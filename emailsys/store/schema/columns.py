@@ -1,4 +1,4 @@
-"""Values as the columns of tables hold them: times in microseconds since 1970, UTC; addresses in two columns."""
+"""Conversions of column values: times in microseconds since 1970 (UTC), addresses in two columns."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def of_seconds(seconds: float) -> int:
-    """The microseconds of a clock's reading, or of a span, in seconds."""
+    """Convert a time or a duration in seconds to microseconds."""
     return int(seconds * SECOND)
 
 
 def microseconds(moment: datetime) -> int:
-    """The column's value for a time."""
+    """Convert a time to the value of a column."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
 def moment(microseconds: int) -> datetime:
-    """The time of a column's value."""
+    """Convert the value of a column to a time."""
     return _EPOCH + microseconds * _MICROSECOND
 
 
 def reverse_path(local: str | None, domain: str | None) -> Address | None:
-    """The reverse-path of two columns."""
+    """Make a reverse-path from two columns. NULL is the null reverse-path."""
     return None if local is None or domain is None else Address(local, domain)

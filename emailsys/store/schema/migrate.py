@@ -1,10 +1,10 @@
-"""Bring a store to the schema of this release: make it, or migrate it once there is a backup.
+"""Creation of the schema, and its migration after a backup.
 
-A SQLite store is backed up here. Of a PostgreSQL store an operator has to say that there is a backup: how it is made is
-nothing that a daemon at its start should decide, and it may serve other nodes meanwhile.
+A SQLite store is backed up here. For a PostgreSQL store, an operator must confirm that there is a backup: a starting
+daemon should not decide how to make it, and other nodes may be using the database.
 
-alembic is imported only where there is something to migrate. A fresh store is made from the tables of `schema`
-themselves; a test holds that this gives what the migrations give.
+alembic is imported only for a migration. A new store is created from the tables of `schema`. A test checks that the
+result is the same as that of the migrations.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from emailsys.store.schema import tables as schema
 from emailsys.telemetry import Telemetry
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
-# The same on both engines, and in the form in which alembic itself makes it.
+# As alembic itself creates it, the same on both engines.
 _VERSION_TABLE: Final = (
     "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
     "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
 )
-# PostgreSQL: the advisory lock under which one node at a time makes or migrates the schema.
+# PostgreSQL: the advisory lock that allows one node at a time to create or migrate the schema.
 _SCHEMA_LOCK: Final = 3
 
 
 def prepare_schema(
     engine: Engine, connection: Connection, telemetry: Telemetry, *, create: bool = True, backed_up: bool = False
 ) -> None:
-    """Make the store usable by this release.
+    """Create or migrate the schema for this release.
 
-    @param create: whether the tables are made in an empty database.
-    @param backed_up: whether an operator has said so, without which a PostgreSQL store is not migrated.
-    @raise StoreMissing: the database is empty, and is to stay so.
-    @raise StoreError: it is of a later release, it is not backed up, or a migration failed; then nothing was changed.
+    @param create: whether to create the tables in an empty database.
+    @param backed_up: whether an operator confirmed a backup. Without it, a PostgreSQL store is not migrated.
+    @raise StoreMissing: the database is empty and must stay so.
+    @raise StoreError: the store is of a later release, is not backed up, or a migration failed. Nothing was changed.
     """
     with engine.commit_lock():
         with connection.begin():
@@ -60,19 +60,19 @@ def prepare_schema(
 
 
 def _lock_schema(engine: Engine, connection: Connection) -> None:
-    """Until the transaction's end; who waited finds the work done."""
+    """Lock the schema until the end of the transaction."""
     if engine.locks_rows:
         connection.execute(text("SELECT pg_advisory_xact_lock(:kind, 0)"), {"kind": _SCHEMA_LOCK})
 
 
 def _revision(engine: Engine, connection: Connection) -> str | None:
-    """The store's revision, None for an empty database."""
+    """Read the revision of the store. None for an empty database."""
     _lock_schema(engine, connection)
     tables = set(inspect(connection).get_table_names())
     if not tables:
         return None
     if "alembic_version" not in tables:
-        raise StoreError("the database holds other tables; give the store one of its own")
+        raise StoreError("the database contains tables of another program. Use a separate database for the store.")
     return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
 
 
@@ -88,7 +88,7 @@ def _create(engine: Engine, connection: Connection) -> None:
 
 
 def finish_postgres(connection: Connection) -> None:
-    """Bodies out of line and uncompressed: mail in transfer encodings compresses little, and CPU is what is short."""
+    """Store bodies out of line and uncompressed: encoded mail compresses little, and CPU time is scarce."""
     for table in ("bodies", "body_pieces"):
         connection.execute(text(f"ALTER TABLE {table} ALTER COLUMN content SET STORAGE EXTERNAL"))
 
@@ -102,10 +102,10 @@ def upgrade(
     versions: tuple[Path, ...] = (),
     backed_up: bool = False,
 ) -> None:
-    """Migrate, inside `engine.commit_lock()`: all revisions up to the target in one transaction, after a backup.
+    """Make a backup, then migrate to the target revision in one transaction. Call inside `engine.commit_lock()`.
 
-    @param found: the present revision, None for an empty database.
-    @param versions: further folders of revisions, for tests.
+    @param found: the present revision, or None for an empty database.
+    @param versions: additional folders of revisions, for tests.
     @param backed_up: as for `prepare_schema`.
     @raise StoreError: nothing was changed.
     """
@@ -124,15 +124,15 @@ def upgrade(
             ScriptDirectory.from_config(config).get_revision(found)
         except CommandError as error:
             raise StoreError(
-                f"the store is at revision {found}, which this release does not know: run a later release"
+                f"the store is at revision {found}, which this release does not know. Run a later release."
             ) from error
         backup = None
         if isinstance(engine, SQLite):
             backup = back_up(engine.path, connection, found)
         elif not backed_up:
             raise StoreError(
-                f"the store is at revision {found}, this release needs {target}: back the database up (pg_dump), then "
-                "run `emailsys upgrade`; nothing was changed"
+                f"the store is at revision {found}, but this release needs {target}. Back up the database (pg_dump), "
+                "then run `emailsys upgrade`. Nothing was changed."
             )
         telemetry.event("store-upgrade", found=found, target=target, backup=backup)
     try:
@@ -143,7 +143,7 @@ def upgrade(
             if isinstance(engine, SQLite):
                 broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
                 if broken:
-                    raise StoreError(f"it would leave {len(broken)} rows without their parents")
+                    raise StoreError(f"{len(broken)} rows would refer to missing rows")
     except Exception as error:
         raise StoreError(
             f"the upgrade from revision {found} to {target} failed, and nothing was changed: {error_text(error)}; the "
@@ -153,13 +153,13 @@ def upgrade(
 
 @contextmanager
 def _foreign_keys_off(connection: Connection) -> Iterator[None]:
-    """On SQLite a migration copies and drops tables, and a drop with foreign keys on empties the children, silently."""
+    """Turn foreign keys off on SQLite: otherwise dropping a copied table would silently delete its child rows."""
     raw = connection.connection.driver_connection
     if not isinstance(raw, sqlite3.Connection):
         yield
         return
     connection.rollback()
-    # Inside a transaction the pragma would do nothing.
+    # Inside a transaction, the pragma has no effect.
     assert not raw.in_transaction
     raw.execute("PRAGMA foreign_keys=OFF")
     try:
@@ -170,9 +170,9 @@ def _foreign_keys_off(connection: Connection) -> Iterator[None]:
 
 
 def back_up(path: Path, connection: Connection, revision: str) -> Path:
-    """Copy a SQLite store beside itself, durably; returns the copy's path.
+    """Copy a SQLite store durably to a file in the same folder. Returns the path of the copy.
 
-    @raise StoreError: it cannot be; nothing of the copy is left, as it would take the room that mail needs.
+    @raise StoreError: the copy failed. It was deleted, because mail needs the space.
     """
     raw = connection.connection.driver_connection
     assert isinstance(raw, sqlite3.Connection)

@@ -1,4 +1,4 @@
-"""Columns of `messages` for what a sender asked, in the order of the schema."""
+"""Columns of `messages` for the parameters of MAIL, in the order of the schema."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ COLUMNS: Final = (messages.c.body_type, messages.c.smtputf8, messages.c.ret, mes
 
 
 def values(asked: MailParameters) -> tuple[str, bool, str | None, str | None]:
-    """What stands in the columns."""
+    """Convert parameters of MAIL to the values of the columns."""
     ret = asked.dsn.ret
     return asked.body.value, asked.smtputf8, None if ret is None else ret.value, asked.dsn.envid
 
 
 def parameters_of(row: Any) -> MailParameters:
-    """What a row that has the columns stands for."""
+    """Read parameters of MAIL from a row that has the columns."""
     body, smtputf8, ret, envid = (row[column] for column in COLUMNS)
     dsn = NOTHING_ASKED
     if ret is not None or envid is not None:

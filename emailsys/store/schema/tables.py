@@ -1,6 +1,6 @@
 """The tables of the store, the same on SQLite and PostgreSQL.
 
-Times are microseconds since 1970, UTC. Ids are 63-bit numbers of `ids`; a message bears the id of its body.
+Times are microseconds since 1970, UTC. Ids are 63-bit numbers from `commit.ids`. A message has the id of its body.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sqlalchemy import (
     false,
 )
 
-# The alembic revision of these tables; a store at this revision is opened without importing alembic.
+# The alembic revision of these tables. A store at this revision is opened without importing alembic.
 REVISION: Final = "0005"
 
 metadata: Final = MetaData(
@@ -39,16 +39,16 @@ metadata: Final = MetaData(
 )
 
 
-# SQLite keeps rows under the key itself only where its type is the very word INTEGER (64 bits there).
+# SQLite uses a key as the row id only if its declared type is INTEGER (64 bits in SQLite).
 Key: Final = BigInteger().with_variant(Integer(), "sqlite")
 
 
 def _id(name: str) -> Column[int]:
-    """A primary key of our own making."""
+    """Return a primary key column for ids from `commit.ids`."""
     return Column(name, Key, primary_key=True, autoincrement=False)
 
 
-# Bumped by every administrative write; caches compare it. One row, `singleton` is 1.
+# Incremented by every administrative write, and compared by caches. One row, `singleton` is 1.
 generation: Final = Table(
     "generation",
     metadata,
@@ -57,8 +57,8 @@ generation: Final = Table(
     CheckConstraint("singleton = 1", name="one_row"),
 )
 
-# The last id that a writer of a node had made when it committed, in that same commit: a restarted node goes on above
-# it although the clock went back, and a commit in doubt is looked up by it.
+# The last id of each commit by node and writer, written in the same commit. A restarted node continues above it even if
+# the clock went back, and a commit in doubt is looked up by it.
 commits: Final = Table(
     "commits",
     metadata,
@@ -74,11 +74,11 @@ domains: Final = Table(
     _id("domain_id"),
     # Lower-case A-labels.
     Column("domain_key", Text, nullable=False, unique=True),
-    # As it was typed.
+    # As the administrator typed it.
     Column("name", Text, nullable=False),
-    # Octets that all maildrops of its accounts may have together; NULL for no bound.
+    # Octets that all maildrops of the domain may have together. NULL: no limit.
     Column("quota", BigInteger),
-    # Whether its postmaster has been told that they are nearly full, and they have not been found emptier since.
+    # Whether the postmaster was warned that the domain is nearly full. Reset when it is emptier again.
     Column("quota_warned", Boolean, nullable=False, server_default=false()),
 )
 
@@ -91,11 +91,11 @@ accounts: Final = Table(
     Column("local", Text, nullable=False),
     Column("domain", Text, nullable=False),
     Column("enabled", Boolean, nullable=False),
-    # PostgreSQL: the number of the last lock of the maildrop; a session that holds an older one deletes nothing.
+    # PostgreSQL: the number of the last lock of the maildrop. A session with an older number deletes nothing.
     Column("fence", BigInteger, nullable=False, server_default="0"),
-    # Octets that the maildrop may have; NULL for what the configuration says, 0 for no bound.
+    # Octets that the maildrop may have. NULL: the default of the configuration; 0: no limit.
     Column("quota", BigInteger),
-    # Whether its owner has been told that it is nearly full, and it has not been found emptier since.
+    # Whether the owner was warned that the maildrop is nearly full. Reset when it is emptier again.
     Column("quota_warned", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("domain_id", "local_key"),
 )
@@ -109,27 +109,27 @@ credentials: Final = Table(
     PrimaryKeyConstraint("account_id", "scheme"),
 )
 
-# The one table that says what an account receives and what it may send as: a row for each account's own address, which
-# is its own target, and for each target of an alias. A target that is an account of this system bears its id; one
-# that has no account yet, or is elsewhere, has none. An empty local part is the catch-all of its domain.
+# The addresses that accounts receive for and may send from: a row for each account's own address (which is its own
+# target) and for each target of an alias. `account_id` is set if the target is a local account, and NULL if it has no
+# account yet or is on another host. An empty local part is the catch-all of its domain.
 addresses: Final = Table(
     "addresses",
     metadata,
     Column("domain_id", BigInteger, ForeignKey("domains.domain_id"), nullable=False),
     Column("local_key", Text, nullable=False),
     Column("account_id", BigInteger, ForeignKey("accounts.account_id"), index=True),
-    # The target as it was typed and by key; of an account's own address, itself.
+    # The target as it was typed, and its key. The target of an account's own address is the address itself.
     Column("target_local", Text, nullable=False),
     Column("target_domain", Text, nullable=False),
     Column("target_local_key", Text, nullable=False),
     Column("target_domain_key", Text, nullable=False),
-    # Targets of one alias in the order in which they were given, from 0.
+    # The position of a target in its alias, from 0.
     Column("number", SmallInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("domain_id", "local_key", "number"),
     Index("ix_addresses_target", "target_domain_key", "target_local_key"),
 )
 
-# Mail that goes to one named host, not by MX: that for a domain, that from a domain; with both empty, all of it.
+# Routes of mail to a named host instead of MX hosts, by recipient domain or sender domain. Both empty: all mail.
 routes: Final = Table(
     "routes",
     metadata,
@@ -142,13 +142,13 @@ routes: Final = Table(
     Column("tls", Text, nullable=False),
     Column("implicit_tls", Boolean, nullable=False),
     Column("certificate_name", Text, nullable=False),
-    # How we log in there, "" for not at all. The password is needed in the clear: the store's file is its protection.
+    # Login at the host, "" for none. The password must be in the clear: the permissions of the store protect it.
     Column("username", Text, nullable=False),
     Column("password", Text, nullable=False),
     PrimaryKeyConstraint("recipient_domain", "sender_domain"),
 )
 
-# The first piece of every body, which is all of a body up to 256 KiB.
+# The first piece of every body. A body up to 256 KiB has only this piece.
 bodies: Final = Table(
     "bodies",
     metadata,
@@ -156,9 +156,9 @@ bodies: Final = Table(
     # Whether a line of the piece may begin with a dot.
     Column("dots", Boolean, nullable=False),
     Column("content", LargeBinary, nullable=False),
-    # SHA-256 of the content; NULL in what release 0.1 has accepted.
+    # SHA-256 of the content. NULL if release 0.1 accepted the body.
     Column("digest", LargeBinary),
-    # For each read: see `checksum`. NULL in what was accepted before revision 0005.
+    # Compared at each read (see `commit.checksum`). NULL if accepted before revision 0005.
     Column("checksum", LargeBinary),
 )
 
@@ -175,7 +175,7 @@ body_pieces: Final = Table(
     PrimaryKeyConstraint("body_id", "number"),
 )
 
-# Bodies that are still coming in, and the node which receives them.
+# Bodies that are still arriving, and the node that receives each.
 staged: Final = Table(
     "staged",
     metadata,
@@ -183,7 +183,7 @@ staged: Final = Table(
     Column("node", SmallInteger, nullable=False),
 )
 
-# One row for each message, with how it came: for `trace` and the ledger it outlives its body by the retention time.
+# One row for each message and its arrival. For `trace` and the ledger, it outlives the body by the retention time.
 messages: Final = Table(
     "messages",
     metadata,
@@ -196,21 +196,21 @@ messages: Final = Table(
     Column("pieces", BigInteger, nullable=False),
     Column("body_type", Text, nullable=False),
     Column("smtputf8", Boolean, nullable=False),
-    # RFC 3461 §4.3, §4.4: what the sender asked of notices; NULL where it did not say.
+    # RET and ENVID (RFC 3461 §4.3, §4.4). NULL if the sender did not give them.
     Column("ret", Text),
     Column("envid", Text),
-    # Who brought it, a JSON object; NULL for a message of our own.
+    # The client that sent the message, as a JSON object. NULL for notices made here.
     Column("client", Text),
-    # The Message-ID field; NULL where there is none. Without an index: one of such texts would touch a page of its own
-    # for each message.
+    # The Message-ID field, or NULL. It has no index, because that would write one more page for each message
+    # (decision 0018).
     Column("header_id", Text),
-    # The message that this one tells of, where it is a DSN.
+    # The message that this one reports on, if it is a DSN.
     Column("cause", BigInteger),
-    # How many maildrop and queue rows it made that are still in the ledger: there, or in `settled`. Where it is 0, all
-    # is forgotten. NULL in what release 0.1 has accepted since.
+    # The number of its maildrop and queue rows that are still in the ledger: in their tables or in `settled`. At 0, the
+    # message is deleted. NULL if release 0.1 accepted the message after the upgrade.
     Column("rows", BigInteger),
-    # A line for each recipient: its row ids separated by commas, a blank, the forward-path; then, each after a tab,
-    # where else an alias has sent it.
+    # A line for each recipient: its row ids separated by commas, a space, the forward-path; then, each after a tab,
+    # the targets of its alias on other hosts.
     Column("recipients", Text),
 )
 Index(
@@ -227,16 +227,16 @@ maildrop: Final = Table(
     Column("account_id", BigInteger, ForeignKey("accounts.account_id"), nullable=False),
     Column("row_id", BigInteger, nullable=False),
     Column("message_id", BigInteger, ForeignKey("messages.message_id"), nullable=False, index=True),
-    # With the prefix.
+    # Octets including the prefix.
     Column("octets", BigInteger, nullable=False),
     Column("smtputf8", Boolean, nullable=False),
-    # Return-Path and Delivered-To.
+    # The Return-Path and Delivered-To fields.
     Column("prefix", LargeBinary, nullable=False),
     PrimaryKeyConstraint("account_id", "row_id"),
     sqlite_with_rowid=False,
 )
 
-# When a row is due that is not to be sent: year 9999, which is no date of a schedule.
+# `due_at` of rows that must not be sent: in the year 9999, later than any schedule.
 NEVER: Final = 253_370_764_800_000_000
 
 # One row for each recipient on another host.
@@ -255,15 +255,15 @@ queue: Final = Table(
     Column("last_reply", Text),
     # The host that gave the last reply.
     Column("last_remote", Text),
-    # Whether the sender has been told of the delay.
+    # Whether the sender was notified of the delay.
     Column("warned", Boolean, nullable=False, server_default=false()),
-    # Whether an alias of ours sent it on.
+    # Whether a local alias forwarded the message.
     Column("forwarded", Boolean, nullable=False, server_default=false()),
-    # RFC 3461 §4.1, §4.2: the values of NOTIFY and ORCPT; NULL where the sender did not say.
+    # NOTIFY and ORCPT (RFC 3461 §4.1, §4.2). NULL if the sender did not give them.
     Column("notify", Text),
     Column("orcpt", Text),
 )
-# Who holds leases: at a start those of the dead are given back.
+# For finding leases of processes that have ended, which are returned at a start.
 Index(
     "ix_queue_lease",
     queue.c.lease,
@@ -271,7 +271,7 @@ Index(
     postgresql_where=queue.c.lease.is_not(None),
 )
 
-# Where maildrop and queue rows have ended, each under its own id: the ledger's other side.
+# Ended maildrop and queue rows, each under its own id.
 settled: Final = Table(
     "settled",
     metadata,
@@ -280,16 +280,16 @@ settled: Final = Table(
     Column("settled_at", BigInteger, nullable=False, index=True),
     # A Fate.
     Column("fate", Text, nullable=False),
-    # The forward-path of a queue row.
+    # The forward-path. Only for queue rows.
     Column("recipient", Text),
-    # Of a queue row.
+    # Only for queue rows.
     Column("attempts", BigInteger),
     Column("reply", Text),
     Column("remote", Text),
     Column("in_doubt", Boolean, nullable=False, server_default=false()),
 )
 
-# What happened to messages between their arrival and their end.
+# Events of messages between their arrival and their end.
 events: Final = Table(
     "events",
     metadata,
@@ -298,7 +298,7 @@ events: Final = Table(
     Column("at", BigInteger, nullable=False),
     # An EventKind.
     Column("kind", Text, nullable=False),
-    # The maildrop or queue row that it is about.
+    # The maildrop or queue row of the event.
     Column("row_id", BigInteger),
     Column("recipient", Text),
     Column("reply", Text),
@@ -306,7 +306,7 @@ events: Final = Table(
     Column("in_doubt", Boolean, nullable=False, server_default=false()),
 )
 
-# Messages that lost a maildrop or queue row, under the id of that row: the sweeper looks whether it was the last.
+# Messages that lost a maildrop or queue row, under the id of that row. The sweeper checks whether it was the last one.
 reclaim: Final = Table(
     "reclaim",
     metadata,

@@ -62,7 +62,7 @@ class MemoryAccounts:
             known = {*self._logins, *self._aliases, *((role, key) for role in _ROLES for key in self._domains)}
             is_new = target not in before
             if is_new and target.key[1] in self._domains and not known & {target.key, (local, target.key[1])}:
-                raise AdminError(f"{target} is nobody's here")
+                raise AdminError(f"{target} is neither an account nor an alias")
         chosen = tuple({t.key: t for t in targets}.values())
         self._aliases[name.key] = (Address(name.key[0], name.domain), chosen)
         return AliasRow(name, chosen)
@@ -73,7 +73,7 @@ class MemoryAccounts:
     async def remove_targets(self, name: Address, targets: Sequence[Address]) -> AliasRow:
         before, gone = await self.targets(*name.key), {target.key for target in targets}
         if not gone <= {target.key for target in before}:
-            raise AdminError(f"{name} does not stand for all of these")
+            raise AdminError(f"some of these are not targets of {name}")
         if left := [target for target in before if target.key not in gone]:
             return await self.set_alias(name, left)
         await self.remove_alias(name)
@@ -137,9 +137,9 @@ class MemoryAccounts:
     async def add_domain(self, name: str, postmaster: Address) -> None:
         key = domain_key(name)
         if key in self._domains:
-            raise AdminError(f"the domain {name} exists already")
+            raise AdminError(f"the domain {name} already exists")
         if postmaster.key[1] != key and postmaster.key[1] not in self._domains:
-            raise AdminError(f"{postmaster} is in no domain of this system")
+            raise AdminError(f"{postmaster} is not in a domain of this system")
         self._domains[key] = Domain(name, postmaster)
 
     async def list_domains(self) -> Sequence[DomainRow]:
@@ -173,9 +173,9 @@ class MemoryAccounts:
     async def add_user(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         local, domain = address.key
         if domain not in self._domains:
-            raise AdminError(f"there is no domain {address.domain}; add it first")
+            raise AdminError(f"there is no domain {address.domain}. Add it first.")
         if address.key in self._logins:
-            raise AdminError(f"the user {address} exists already")
+            raise AdminError(f"the user {address} already exists")
         if address.key in self._aliases:
             raise AdminError(f"{address} is an alias")
         if local in _ROLES and self._domains[domain].postmaster.key != address.key:

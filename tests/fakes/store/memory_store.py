@@ -258,7 +258,7 @@ class MemoryIncoming:
 
     async def commit(self, envelope: Envelope, notices: Sequence[Notice] = ()) -> None:
         if self._ended:
-            raise StoreError("the message has ended already")
+            raise StoreError("the message has already ended")
         self._ended = True
         store = self._store
         await store.before_commit()
@@ -384,6 +384,6 @@ class MemoryQueue:
     async def pieces(self, row: QueueRow) -> AsyncIterator[bytes]:
         body = next((w.message.body for w in self._store.waiting if w.row_id == row.row_id), None)
         if body is None:
-            raise StoreError("the message is gone")
+            raise StoreError("the message is deleted")
         for start in range(0, len(body), PIECE_OCTETS):
             yield body[start : start + PIECE_OCTETS]

@@ -61,8 +61,8 @@ class LedgerCase(MailCase):
     async def test_each_kind_of_flaw_is_found_and_named(self) -> None:
         alice, bob = await self.users()
         for flaw, statement in (
-            ("it has 2 recipients, 1 are found", "DELETE FROM maildrop WHERE account_id = {bob}"),
-            ("it has 2 recipients, 3 are found", "UPDATE messages SET rows = 2"),
+            ("it has 2 recipients, but 1 were found", "DELETE FROM maildrop WHERE account_id = {bob}"),
+            ("it has 2 recipients, but 3 were found", "UPDATE messages SET rows = 2"),
             (
                 "is in several places",
                 "INSERT INTO settled (row_id, message_id, settled_at, fate)"
@@ -78,7 +78,7 @@ class LedgerCase(MailCase):
                 "INSERT INTO settled (row_id, message_id, settled_at, fate) VALUES (1, 1, 0, 'RELAYED')",
             ),
             (
-                "its body is kept, but neither recipients nor the sweeper know it",
+                "its body is kept, but neither a recipient nor the sweeper refers to it",
                 "INSERT INTO bodies (body_id, dots, content) VALUES (1, false, {other})",
             ),
         ):

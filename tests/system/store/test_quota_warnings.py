@@ -121,7 +121,7 @@ class QuotaWarningsContract(MailCase):
         def fail(*_: Any) -> Any:
             raise ValueError("a defect")
 
-        self.patch(self.store.quotas._warnings, "turn", fail)
+        self.patch(self.store.quotas._warnings, "set_nearly_full", fail)
         await self.deliver(alice, 91 * KIB)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(len((await self.open(alice)).listMessages()), 1)

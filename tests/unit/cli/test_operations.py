@@ -158,7 +158,7 @@ class RoutingTests(OperationsCase):
         name, ann, zoe = "sales@example.test", "ann@example.test", "zoe@elsewhere.example"
         self.assertEqual(self.told("alias", "add", name, ann), {"name": name, "targets": [ann]})
         self.assertEqual(self.told("alias", "add", name, zoe, ann), {"name": name, "targets": [ann, zoe]})
-        self.assertIn("does not stand for", self.refused(Exit.DATA, "alias", "remove", name, "bob@elsewhere.example"))
+        self.assertIn("is not a target of", self.refused(Exit.DATA, "alias", "remove", name, "bob@elsewhere.example"))
         self.assertEqual(self.told("alias", "remove", name, ann), {"name": name, "targets": [zoe]})
         _, _, err = self.run_it("alias", "remove", name, zoe)
         self.assertIn(f"removed {name}", err)
@@ -359,7 +359,7 @@ class LifeTests(OperationsCase):
         self.do(lose)
         status, out, _ = self.run_it("verify")
         self.assertEqual(status, Exit.FAILED)
-        self.assertIn(f"FLAW {queue_id}: it has 2 recipients, 1 are found", out)
+        self.assertIn(f"FLAW {queue_id}: it has 2 recipients, but 1 were found", out)
 
     def test_the_status_says_that_no_daemon_runs_and_what_waits(self) -> None:
         self.accept()

@@ -1,4 +1,4 @@
-"""Run by alembic: migrate over the connection that `store.schema.migrate` gives, in the transaction open there."""
+"""Entry point of alembic: migrates on the connection and in the transaction of `store.schema.migrate`."""
 
 from alembic import context
 

@@ -81,4 +81,4 @@ class UpgradeTests(CLICase):
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
         connection.close()
         store.close()
-        self.assertIn("run a later release", self.refused(Exit.UNAVAILABLE, "upgrade"))
+        self.assertIn("Run a later release", self.refused(Exit.UNAVAILABLE, "upgrade"))

@@ -88,7 +88,7 @@ class MaintenanceTaskTests(SynchronousTestCase):
         for error in (StoreError("busy"), ValueError("a defect")):
             weeding.fails = error
             self.clock.advance(4)
-        self.assertEqual(self.telemetry.counters["weeding-put-off"], 1)
+        self.assertEqual(self.telemetry.counters["weeding-postponed"], 1)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         weeding.fails = None
         self.clock.advance(4)

@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make all tables, and the one row that there always is."""
+    """Create all tables, and the single row of `generation`."""
     op.create_table(
         "bodies",
         sa.Column("body_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),

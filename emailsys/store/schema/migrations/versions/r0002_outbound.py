@@ -1,4 +1,4 @@
-"""Aliases with many targets, routes, quotas, a queue that knows notices, and the ledger: arrivals, settled, events."""
+"""Aliases with several targets, routes, quotas, notices in the queue, and the ledger."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add what is new; what release 0.1 writes stays valid, as all new columns have defaults."""
+    """Add columns and tables. Rows that release 0.1 writes stay valid, because all new columns have defaults."""
     for table in ("accounts", "domains"):
         op.add_column(table, sa.Column("quota", sa.BigInteger(), nullable=True))
     for table in ("bodies", "body_pieces"):
         op.add_column(table, sa.Column("digest", sa.LargeBinary(), nullable=True))
     with op.batch_alter_table("messages") as batch:
-        # A message's row outlives its body from now on.
+        # From now on, the row of a message outlives its body.
         batch.drop_constraint("fk_messages_message_id", type_="foreignkey")
         for name in ("ret", "envid", "client", "header_id"):
             batch.add_column(sa.Column(name, sa.Text(), nullable=True))
@@ -82,7 +82,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("event_id", name=op.f("pk_events")),
     )
     op.create_index(op.f("ix_events_message_id"), "events", ["message_id"], unique=False)
-    # Messages that are here already enter the ledger with the rows that they have now.
+    # Existing messages enter the ledger with their present rows.
     op.execute(
         "UPDATE messages SET rows = (SELECT count(*) FROM maildrop WHERE maildrop.message_id = messages.message_id)"
         " + (SELECT count(*) FROM queue WHERE queue.message_id = messages.message_id)"
@@ -90,6 +90,6 @@ def upgrade() -> None:
 
 
 def _partial_index(name: str, table: str, column: str) -> None:
-    """An index without the rows that have no value: those are most."""
+    """Create an index without NULL values, which most rows have."""
     where = sa.text(f"{column} IS NOT NULL")
     op.create_index(name, table, [column], unique=False, sqlite_where=where, postgresql_where=where)

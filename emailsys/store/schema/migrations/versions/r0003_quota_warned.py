@@ -1,4 +1,4 @@
-"""Who has been told that the maildrop is nearly full."""
+"""A flag for accounts whose owner was warned that the maildrop is nearly full."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Nobody yet."""
+    """Add the flag, false for all accounts."""
     op.add_column("accounts", sa.Column("quota_warned", sa.Boolean(), server_default=sa.false(), nullable=False))

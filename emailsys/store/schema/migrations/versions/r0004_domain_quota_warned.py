@@ -1,4 +1,4 @@
-"""Whose postmaster has been told that a domain is nearly full."""
+"""A flag for domains whose postmaster was warned that the domain is nearly full."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Nobody yet."""
+    """Add the flag, false for all domains."""
     op.add_column("domains", sa.Column("quota_warned", sa.Boolean(), server_default=sa.false(), nullable=False))

@@ -1,4 +1,4 @@
-"""A fast checksum for each piece of a body, which is compared at each read."""
+"""A fast checksum for each body piece, compared at each read."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """What is here already has none, and is checked by its SHA-256."""
+    """Add the columns. Existing pieces have no checksum and are checked by their SHA-256."""
     for table in ("bodies", "body_pieces"):
         op.add_column(table, sa.Column("checksum", sa.LargeBinary(), nullable=True))
