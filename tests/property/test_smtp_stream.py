@@ -14,7 +14,8 @@ from emailsys.mail.address import Address
 from emailsys.mail.envelope import Recipient
 from emailsys.net.smtp.service import Kind
 from emailsys.wire.smtp.grammar import MailArguments
-from emailsys.wire.smtp.server import Answer, Body, Command, Drop, End, Event, Session
+from emailsys.wire.smtp.server import Session
+from emailsys.wire.smtp.server_events import Answer, Body, Command, Drop, End, Event
 from tests.fakes.net.smtp_house import SMTPHouse
 
 RECIPIENT = Recipient(Address("bob", "example.test"), ())

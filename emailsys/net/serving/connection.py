@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
-from typing import Protocol as Structural
 
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
@@ -23,6 +22,7 @@ from zope.interface import implementer
 
 from emailsys.net.base.coroutines import begin_and_tell
 from emailsys.net.serving.closing import GracefulClose
+from emailsys.net.serving.dialogue import Dialogue, Wire
 from emailsys.net.serving.replies import MAX_WAITING_OCTETS, ReplyBuffer
 from emailsys.net.serving.turn_end import TurnEnd
 
@@ -30,47 +30,6 @@ from emailsys.net.serving.turn_end import TurnEnd
 _COMMANDS_A_TURN: Final = 200
 
 EventT = TypeVar("EventT")
-EventT_co = TypeVar("EventT_co", covariant=True)
-EventT_contra = TypeVar("EventT_contra", contravariant=True)
-
-
-class Wire(Structural[EventT_co]):
-    """A protocol machine without I/O: it turns octets into events."""
-
-    @property
-    def waiting(self) -> int:
-        """Returns how many octets were fed and not read yet."""
-
-    def feed(self, octets: bytes) -> None:
-        """Append octets from the peer."""
-
-    def next_event(self) -> EventT_co | None:
-        """Returns the next event, None until more octets arrive."""
-
-
-class Dialogue(Structural[EventT_contra]):
-    """The server session behind a Connection, which calls these methods."""
-
-    def greet(self) -> None:
-        """Send the greeting. With implicit TLS, called after the handshake."""
-
-    def perform(self, event: EventT_contra) -> Coroutine[Any, Any, None] | None:
-        """Act on an event: immediately, or in the coroutine returned. The next event waits for its end."""
-
-    def failed(self, failure: Failure) -> None:
-        """Log a failure of any other method here, and reply. The connection may be lost already."""
-
-    def timed_out(self) -> None:
-        """End a connection whose peer was silent for `timeOut` seconds.
-
-        Send a reply and call `close`. If the peer does not read either, call `abort`.
-        """
-
-    def tls_began(self) -> None:
-        """Go on after the handshake that `start_tls` began."""
-
-    def ended(self, reason: Failure) -> None:
-        """Release what the session holds: the connection is lost."""
 
 
 def peer_host(transport: Any) -> str:

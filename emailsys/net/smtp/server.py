@@ -22,7 +22,8 @@ from emailsys.upstream import NoStockDelivery, never_reached
 from emailsys.wire.sasl import Credentials, NeedsSecret
 from emailsys.wire.smtp.grammar import Chunk, MailArguments, RcptArguments
 from emailsys.wire.smtp.order import Stage
-from emailsys.wire.smtp.server import Answer, Body, Command, Drop, Event, Session
+from emailsys.wire.smtp.server import Session
+from emailsys.wire.smtp.server_events import Answer, Body, Command, Drop, Event
 
 
 class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):

@@ -18,7 +18,8 @@ from emailsys.net.serving.connection import Connection
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.net.tls.server import describe
 from emailsys.wire.sasl import Credentials, NeedsSecret
-from emailsys.wire.smtp.server import Event, Session
+from emailsys.wire.smtp.server import Session
+from emailsys.wire.smtp.server_events import Event
 
 
 class SMTPSession:

@@ -17,7 +17,7 @@ from emailsys.mail.reply import Reply
 from emailsys.net.smtp.incoming import IncomingMessage
 from emailsys.net.smtp.session import SMTPSession
 from emailsys.wire.smtp.grammar import MailArguments, RcptArguments
-from emailsys.wire.smtp.server import Body, End, Event
+from emailsys.wire.smtp.server_events import Body, End, Event
 from emailsys.wire.smtp.transaction import Transaction
 
 # Octets a second. A message that arrives at this rate may take any time. Modems are faster; Postfix requires as much.

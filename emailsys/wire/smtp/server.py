@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from emailsys.mail import reply as replies
 from emailsys.mail.reply import Reply
@@ -30,6 +29,7 @@ from emailsys.wire.smtp.grammar import (
     split_command,
 )
 from emailsys.wire.smtp.order import NO_ARGUMENT, NOT_IMPLEMENTED, OUT_OF_ORDER, PIPELINED, WEB_METHODS, Stage
+from emailsys.wire.smtp.server_events import Answer, Body, Command, Drop, End, Event
 from emailsys.wire.smtp.transaction import Transaction
 
 # RFC 5321 §4.5.3.1.4, in octets, CRLF included.
@@ -43,48 +43,6 @@ _LONGER_LINES: Final[Mapping[str, int]] = {
 }
 # Invalid or out-of-order commands that are answered between two transactions.
 MAX_BAD_COMMANDS: Final = 20
-
-
-class Command(NamedTuple):
-    """A command that is in order: the verb in upper case, and its parsed arguments."""
-
-    verb: str
-    argument: Any
-
-
-class Answer(NamedTuple):
-    """A reply that the session itself decided."""
-
-    reply: Reply
-
-
-class Drop(NamedTuple):
-    """A reply after which the connection is closed: the peer does not speak SMTP, or sent too many bad commands."""
-
-    reply: Reply
-
-
-class End(enum.Enum):
-    """What ends with a piece of a message."""
-
-    NOTHING = enum.auto()
-    CHUNK = enum.auto()
-    MESSAGE = enum.auto()
-
-
-class Body(NamedTuple):
-    """A piece of the message.
-
-    If there is a refusal, discard the message; its end still follows. An empty piece shows that the client is still
-    sending a message that is discarded.
-    """
-
-    octets: bytes
-    end: End
-    refusal: Reply | None = None
-
-
-Event = Command | Answer | Drop | Body
 
 
 class Session:

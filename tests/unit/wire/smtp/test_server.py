@@ -10,7 +10,8 @@ from emailsys.wire.sasl import Credentials
 from emailsys.wire.smtp.body import StuffedMessage
 from emailsys.wire.smtp.grammar import Chunk, MailArguments, RcptArguments
 from emailsys.wire.smtp.order import Stage
-from emailsys.wire.smtp.server import Answer, Body, Command, Drop, End, Event, Session
+from emailsys.wire.smtp.server import Session
+from emailsys.wire.smtp.server_events import Answer, Body, Command, Drop, End, Event
 
 BOB = Address("bob", "example.test")
 RECIPIENT = Recipient(BOB, ())
