@@ -1,4 +1,4 @@
-"""Text for an operator or a sender that says why a connection failed."""
+"""Descriptions of socket and TLS errors for operators and senders."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from OpenSSL import SSL
 
 
 def in_words(error: BaseException) -> str:
-    """An error of a socket or of TLS, without a full stop."""
+    """Describe an error of a socket or of TLS, without a full stop."""
     if isinstance(error, SSL.SysCallError):
         return "the host closed it"
     if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):

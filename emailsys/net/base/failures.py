@@ -1,4 +1,4 @@
-"""Say in words why a connection was lost, or never made."""
+"""Descriptions of connection failures for operators and senders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from emailsys.net.base.error_text import in_words
 
 
 def why(reason: Failure) -> str:
-    """In words fit for a sender and an operator."""
+    """Describe why a connection was lost or could not be made."""
     error = reason.value
     assert error is not None
     if isinstance(error, ConnectionDone):

@@ -1,4 +1,4 @@
-"""Write octets at once where the kernel takes them, and tell what became of those that a connection has written."""
+"""Socket writes: prepare a transport, measure its progress, and wait until the kernel has all octets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from emailsys.upstream import unsent
 
-# Seconds between two looks at what the kernel did not take yet.
+# Seconds between two checks of the octets that the kernel has not accepted yet.
 _LOOK_AGAIN: Final = 0.05
 # tcpi_bytes_acked in struct tcp_info (linux/tcp.h): what the peer has acknowledged so far.
 _BYTES_ACKED: Final = struct.Struct("=Q")
@@ -22,7 +22,7 @@ _BYTES_ACKED_AT: Final = 120
 
 @implementer(IPushProducer)
 class Outflow:
-    """What the transport tells to stop and go on: it is registered for the whole life of the connection."""
+    """Producer registered with the transport for the whole life of the connection."""
 
     __slots__ = ("pauseProducing", "resumeProducing")
 
@@ -31,20 +31,20 @@ class Outflow:
         self.resumeProducing = resume
 
     def stopProducing(self) -> None:
-        """The connection is lost; `connectionLost` follows."""
+        """Called by the transport when the connection is lost; `connectionLost` follows."""
 
 
 def begin_writing(transport: Any) -> bool:
-    """Prepare a new transport for writes of what belongs together; whether `write_at_once` may be used for it."""
+    """Prepare a new transport for writes of collected octets. Returns whether `write_at_once` supports it."""
     if not ITCPTransport.providedBy(transport):
         return False
-    # We collect what belongs together ourselves; Nagle's algorithm would hold the second write for 40 ms.
+    # Replies are already collected before they are written. Nagle's algorithm would delay the second write by 40 ms.
     transport.setTcpNoDelay(True)
     return bool(IReadWriteDescriptor.providedBy(transport))
 
 
 def progress(transport: Any) -> tuple[int, int]:
-    """Something that changes while the peer reads: the octets unsent, and those acknowledged where that is known."""
+    """Return two numbers that change while the peer reads: octets unsent, and octets acknowledged (0 if unknown)."""
     acknowledged = 0
     tcp = getattr(transport, "socket", None)
     if tcp is not None and hasattr(socket, "TCP_INFO"):
@@ -55,9 +55,9 @@ def progress(transport: Any) -> tuple[int, int]:
 
 
 async def taken(transport: Any, clock: IReactorTime, gone: Callable[[], bool], heard: Callable[[], object]) -> None:
-    """Return once the kernel has all that was written, or the connection is gone.
+    """Wait until the kernel has accepted all octets, or the connection is lost.
 
-    @param heard: called whenever the peer has read on.
+    @param heard: called whenever the peer has read more.
     """
     before = progress(transport)
     while not gone() and before[0]:

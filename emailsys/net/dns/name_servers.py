@@ -1,4 +1,4 @@
-"""Ask name servers for one kind of record: bounded in time, in answers and in aliases, with a cache bounded by TTL."""
+"""DNS lookups with a cache. Time, number of answers and number of aliases are limited."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from typing_extensions import override
 from emailsys.mail.reply import Reply
 from emailsys.upstream import SocketPerQuery
 
-# Seconds after which a question is asked again; with several name servers, each is asked before the next.
+# Seconds after which a query is repeated. Each name server is queried before the next delay.
 _RETRIES: Final = (1, 2, 4, 8)
-# RFC 5321 §5.1 sets no bound on aliases; BIND follows sixteen.
+# RFC 5321 §5.1 does not limit aliases. BIND follows sixteen.
 _MAX_ALIASES: Final = 16
-# Seconds. RFC 2181 §8 allows 68 years, RFC 2308 §5 advises some hours for what does not exist.
+# Seconds. RFC 2181 §8 allows 68 years, RFC 2308 §5 recommends some hours for negative answers.
 _MAX_TTL: Final = 6 * 3600
 _MAX_NEGATIVE_TTL: Final = 900
 _DEFAULT_NEGATIVE_TTL: Final = 60
@@ -34,17 +34,17 @@ _KINDS: Final = {dns.A: "A", dns.AAAA: "AAAA", dns.MX: "MX", dns.SRV: "SRV"}
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What name servers have: payloads of records, none where the name has none of that kind."""
+    """The result of a lookup: the payloads of the records, empty if the name has none of that kind."""
 
     records: tuple[Any, ...]
-    #: Whether the name exists at all.
+    #: Whether the name exists.
     exists: bool = True
 
 
 def _answer_in(octets: bytes) -> dns.Message | None:
-    """An answer with all the records that its header promises (RFC 1035 §4.1.1), or one that says that it is cut off.
+    """Decode an answer that has all records announced in its header (RFC 1035 §4.1.1), or is marked as truncated.
 
-    The stock decoder takes what ends too early for an answer with fewer records, and with none it would mean that a
+    The stock decoder accepts an incomplete answer as one with fewer records. Without records it would mean that a
     domain has no hosts.
     """
     message = dns.Message()
@@ -58,7 +58,7 @@ def _answer_in(octets: bytes) -> dns.Message | None:
 
 
 def _is_about(message: dns.Message, queries: Sequence[dns.Query]) -> bool:
-    """Whether an answer is one to that question (RFC 5452 §9.1); some that tell of trouble repeat none."""
+    """Whether an answer belongs to a query (RFC 5452 §9.1). Some error answers do not repeat the question."""
     if not message.queries:
         return message.rCode not in (dns.OK, dns.ENAME)
     return [_question(query) for query in message.queries] == [_question(query) for query in queries]
@@ -69,10 +69,9 @@ def _question(query: dns.Query) -> tuple[str, int, int]:
 
 
 class _Datagrams(dns.DNSDatagramProtocol):
-    """The stock one leaves its timers behind, takes any answer of its number for ours, and tells the log of what is no
-    DNS."""
+    """The stock protocol leaves timers behind, accepts any answer with the right id, and logs malformed datagrams."""
 
-    # Else each question is told in the log; what the reactor says of its socket, LogWriter leaves out.
+    # Otherwise Twisted logs each query. LogWriter drops the lines about the socket.
     noisy = False
 
     _queries: Sequence[dns.Query] = ()
@@ -86,7 +85,7 @@ class _Datagrams(dns.DNSDatagramProtocol):
 
     @override
     def datagramReceived(self, data: bytes, addr: tuple[str, int]) -> None:
-        # What can't be read is no answer: the question is asked again, until its time is over.
+        # A malformed answer is ignored. The query is repeated until its time is over.
         answer = _answer_in(data)
         if answer is not None and _is_about(answer, self._queries):
             super().datagramReceived(data, addr)
@@ -104,7 +103,7 @@ def _cancel_timers(protocol: dns.DNSMixin) -> None:
 
 
 class _Stream(dns.DNSProtocol):
-    """The stock one takes an answer that ends too early for a whole one."""
+    """The stock protocol accepts an incomplete answer as complete."""
 
     @override
     def stringReceived(self, data: bytes) -> None:
@@ -113,7 +112,7 @@ class _Stream(dns.DNSProtocol):
 
 
 class _TCPFactory(client.DNSClientFactory):
-    """The stock one takes the global reactor."""
+    """The stock factory uses the global reactor."""
 
     def __init__(self, controller: client.Resolver, reactor: Any) -> None:
         super().__init__(controller, 10)
@@ -127,7 +126,7 @@ class _TCPFactory(client.DNSClientFactory):
 
 
 class _Resolver(SocketPerQuery, client.Resolver):
-    """The stock one asks for ever where an answer is cut off over TCP too."""
+    """The stock resolver repeats a query forever if the answer is truncated over TCP too."""
 
     def __init__(self, servers: Sequence[tuple[str, int]], reactor: Any) -> None:
         super().__init__(servers=list(servers), timeout=_RETRIES, reactor=reactor)
@@ -136,7 +135,7 @@ class _Resolver(SocketPerQuery, client.Resolver):
 
     @override
     def open_socket(self, interface: str) -> dns.DNSDatagramProtocol:
-        """A socket for one question, so that an answer must guess its port too."""
+        """Open a socket for one query, so that a forged answer must also guess its port."""
         protocol = _Datagrams(self, reactor=self._sockets)
         self._sockets.listenUDP(0, protocol, interface=interface, maxPacketSize=4096)
         return protocol
@@ -154,18 +153,17 @@ class _Resolver(SocketPerQuery, client.Resolver):
 
     @override
     def messageReceived(self, message: object, protocol: object, address: object = None) -> None:
-        """An answer to no question, or to one that was given up."""
+        """Ignore an answer to an unknown or abandoned query."""
 
     def close(self) -> None:
-        """Close what is kept open."""
+        """Close all open connections."""
         for connection in list(self.connections):
             _cancel_timers(connection)
             connection.transport.loseConnection()
 
 
 def _written_out(address: str) -> str:
-    """An IP address as the system writes it, as answers must come from where questions went; all zeros is this
-    machine."""
+    """Normalize an IP address, because answers must come from the address of the query. All zeros is this machine."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -176,7 +174,7 @@ def _written_out(address: str) -> str:
 
 
 def system_name_servers(path: Path = Path("/etc/resolv.conf")) -> tuple[tuple[str, int], ...]:
-    """The name servers of resolv.conf(5); this machine's own where it names none."""
+    """Return the name servers of resolv.conf(5), or 127.0.0.1 if it has none."""
     try:
         lines = path.read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -187,7 +185,7 @@ def system_name_servers(path: Path = Path("/etc/resolv.conf")) -> tuple[tuple[st
 
 
 def _reason(error: Exception) -> str:
-    """Why a question could not be sent, in words that may reach the sender of a message."""
+    """Describe why a query could not be sent. The text may reach the sender of a message."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"{type(error).__name__}: {error}"
@@ -207,15 +205,15 @@ class NameServers:
         self._cache: dict[tuple[str, int], tuple[float, Found]] = {}
 
     def close(self) -> None:
-        """Close what is kept open."""
+        """Close all open connections."""
         self._resolver.close()
 
     async def look_up(self, name: str, kind: int, until: float) -> Found | Reply:
-        """The records of a name, aliases followed. A Reply, 4xx, where it is not known now.
+        """Return the records of a name, following aliases; a 4xx Reply if the lookup failed temporarily.
 
         @param name: A-labels.
         @param kind: dns.A, dns.AAAA, dns.MX or dns.SRV.
-        @param until: when to give up, by the reactor's clock.
+        @param until: the time to give up, by the reactor's clock.
         """
         name = name.lower().rstrip(".")
         now = self._reactor.seconds()
@@ -237,7 +235,7 @@ class NameServers:
             self._cache[key] = (until, found)
 
     async def _follow(self, name: str, kind: int, until: float) -> tuple[Found, float] | Reply:
-        """Ask, and ask again where an alias leads out of the answer. What was found, and its TTL in seconds."""
+        """Query, and follow aliases that lead out of the answer. Returns the result and its TTL in seconds."""
         target, seconds = name, float(_MAX_TTL)
         for _ in range(_MAX_ALIASES):
             answer = await self._ask(target, kind, until)
@@ -280,7 +278,7 @@ class NameServers:
             words = {dns.ESERVER: "SERVFAIL", dns.EREFUSED: "REFUSED", dns.EFORMAT: "FORMERR", dns.ENOTIMP: "NOTIMP"}
             return _transient(name, kind, f"the name server answers {words.get(code, 'an answer that is cut off')}")
         except Exception as error:
-            # What came is no DNS, or could not be sent: whatever it is, it may be better later.
+            # The answer is malformed, or the query could not be sent. Both may be temporary.
             return _transient(name, kind, _reason(error))
         return (answers, authority), True
 
@@ -290,7 +288,7 @@ def _name_of(name: dns.Name) -> str:
 
 
 def _read(answers: Sequence[Any], name: str, kind: int) -> tuple[str | None, tuple[Any, ...], float]:
-    """Of an answer, where the aliases lead to (None: in a circle), the records there, and the smallest TTL."""
+    """Return the target of the aliases in an answer (None: a loop), its records, and the smallest TTL."""
     aliases: dict[str, tuple[str, float]] = {}
     records: dict[str, list[tuple[Any, float]]] = {}
     for record in answers:
@@ -313,7 +311,7 @@ def _read(answers: Sequence[Any], name: str, kind: int) -> tuple[str | None, tup
 
 
 def _negative_ttl(authority: Sequence[Any]) -> float:
-    """How long it may be remembered that there is nothing (RFC 2308 §5)."""
+    """Return the TTL of a negative answer in seconds (RFC 2308 §5)."""
     for record in authority:
         if record.type == dns.SOA and record.payload is not None:
             return float(min(record.ttl, record.payload.minimum, _MAX_NEGATIVE_TTL))

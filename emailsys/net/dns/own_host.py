@@ -1,4 +1,4 @@
-"""Tell whether a host that takes mail for a domain is this one, so that mail does not go round in a loop."""
+"""Own host: recognize this host among the MX hosts of a domain, to prevent mail loops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _EVERY_ADDRESS = frozenset({"", "*", "0.0.0.0", "::"})  # noqa: S104
 
 
 def is_local_address(address: str) -> bool:
-    """Whether an IP address is one of this machine's: what the kernel would send from to reach it is that address."""
+    """Whether an IP address belongs to this machine: the kernel would use it as the source address to reach it."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
@@ -20,7 +20,7 @@ def is_local_address(address: str) -> bool:
     if ip.is_loopback or ip.is_unspecified:
         return True
     try:
-        # Nothing is sent: connecting a datagram socket only looks at the routes.
+        # Connecting a datagram socket sends nothing. It only looks up the route.
         with socket.socket(socket.AF_INET6 if ip.version == 6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((address, SMTP_PORT))
             return ipaddress.ip_address(str(probe.getsockname()[0]).partition("%")[0]) == ip
@@ -29,7 +29,7 @@ def is_local_address(address: str) -> bool:
 
 
 class Ourselves:
-    """This host as others see it."""
+    """The names and addresses of this host as others see it."""
 
     def __init__(
         self,
@@ -39,9 +39,9 @@ class Ourselves:
         is_local: Callable[[str], bool] = is_local_address,
     ) -> None:
         """
-        @param names: what this host is called in MX records.
-        @param listens: where mail is received, as address and port; "*" or "" for each address.
-        @param addresses: outer addresses whose port 25 leads here.
+        @param names: the names of this host in MX records.
+        @param listens: address and port of each mail listener; "*" or "" means every address.
+        @param addresses: public addresses whose port 25 is forwarded to this host.
         """
         self._names = frozenset(name.lower().rstrip(".") for name in names)
         self._listens = tuple(listens)
@@ -49,11 +49,11 @@ class Ourselves:
         self._is_local = is_local
 
     def is_name(self, name: str) -> bool:
-        """Whether that is one of our names."""
+        """Whether a name is one of this host."""
         return name.lower().rstrip(".") in self._names
 
     def is_address(self, address: str, port: int) -> bool:
-        """Whether that address and port lead to us."""
+        """Whether an address and port lead to this host."""
         if port == SMTP_PORT and address in self._addresses:
             return True
         for host, listening in self._listens:

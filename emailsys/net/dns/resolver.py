@@ -1,4 +1,4 @@
-"""Find the hosts that take mail for a next hop: MX records, addresses, and the order in which to try them."""
+"""Resolver: the hosts that accept mail for a next hop, in the order in which to try them (RFC 5321 §5.1)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from emailsys.mail.reply import Reply
 from emailsys.net.dns.name_servers import NameServers
 from emailsys.net.dns.own_host import Ourselves
 
-# So many MX hosts of a domain, and addresses of a host, are looked at; nobody has use for more.
+# MX hosts of a domain, and addresses of a host, that are used. No real domain needs more.
 _MAX_HOSTS: Final = 20
 _MAX_ADDRESSES: Final = 20
 _LOCALHOST: Final = ("127.0.0.1", "::1")
@@ -34,7 +34,7 @@ _FAMILIES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Exchange:
-    """A host that an MX record names, or the domain itself where it has none."""
+    """A host named by an MX record, or the domain itself if it has no MX record."""
 
     preference: int
     name: str
@@ -44,7 +44,7 @@ _T = TypeVar("_T")
 
 
 async def _all(coroutines: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
-    """What all of them return, in their order; CancelledError as it is, and all of them cancelled by it."""
+    """Run coroutines in parallel and return their results in order. Cancelling the call cancels all of them."""
     try:
         return await gatherResults([Deferred.fromCoroutine(one) for one in coroutines], consumeErrors=True)
     except FirstError as error:
@@ -52,7 +52,7 @@ async def _all(coroutines: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
 
 
 def _address_of(record: Any) -> str | None:
-    """The address of an A or AAAA record; None for one that nobody can be reached at."""
+    """Return the address of an A or AAAA record; None if it is unusable."""
     try:
         address = ipaddress.ip_address(record.address)
     except ValueError:
@@ -61,7 +61,7 @@ def _address_of(record: Any) -> str | None:
 
 
 def _literal(name: str) -> str | None:
-    """The IP address of an address literal (RFC 5321 §4.1.3); None for what is none."""
+    """Return the IP address of an address literal (RFC 5321 §4.1.3); None if malformed."""
     inside = name[1:-1]
     if inside[:5].lower() == "ipv6:":
         inside = inside[5:]
@@ -73,7 +73,7 @@ def _literal(name: str) -> str | None:
 
 @implementer(IResolver)
 class Resolver:
-    """RFC 5321 §5.1 over name servers."""
+    """Resolves next hops by RFC 5321 §5.1."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Resolver:
         ourselves: Ourselves,
         shuffle: Callable[[list[Any]], None],
     ) -> None:
-        """@param shuffle: such as random.shuffle; mixes MX hosts of one preference."""
+        """@param shuffle: shuffles MX hosts of equal preference, such as random.shuffle."""
         self._clock = clock
         self._name_servers = name_servers
         self._timeout = settings.timeouts.dns
@@ -122,7 +122,7 @@ class Resolver:
         if isinstance(exchanges, Reply):
             return exchanges
         found = await _all([self._addresses(exchange.name, until) for exchange in exchanges])
-        # RFC 5321 §5.1: where we stand in the list ourselves, only hosts before us may be tried.
+        # RFC 5321 §5.1: if this host is in the list, only hosts before it may be tried.
         ours = [
             exchange.preference
             for exchange, addresses in zip(exchanges, found, strict=True)
@@ -149,7 +149,7 @@ class Resolver:
         return (transient or refusals)[0]
 
     async def _exchanges(self, domain: str, until: float) -> list[_Exchange] | Reply:
-        """The MX hosts of a domain in the order in which they are to be tried."""
+        """Return the MX hosts of a domain in the order in which to try them."""
         found = await self._name_servers.look_up(domain, dns.MX, until)
         if isinstance(found, Reply):
             return found
@@ -164,7 +164,7 @@ class Resolver:
         if all(not exchange.name for exchange in named):
             # RFC 7505 §3, §4.
             return Reply(556, "5.1.10", f"the domain {domain} takes no mail (null MX)")
-        # RFC 3696 §2: a last label of digits alone makes an address of it, which an MX record cannot name.
+        # RFC 3696 §2: a name whose last label is a number is an address, which an MX record must not contain.
         usable = [e for e in named if is_domain(e.name) and not e.name.rpartition(".")[2].isdecimal()]
         if not usable:
             return Reply(451, "4.4.4", f"the MX records of {domain} name no hosts")
@@ -173,9 +173,9 @@ class Resolver:
         return usable[:_MAX_HOSTS]
 
     async def _addresses(self, name: str, until: float) -> Sequence[str] | Reply:
-        """At least one address of a host, in the order in which they are to be tried."""
+        """Return the addresses of a host, at least one, in the order in which to try them."""
         if name == "localhost":
-            # RFC 6761 §6.3: that is never asked of name servers.
+            # RFC 6761 §6.3: never query name servers for localhost.
             return [address for address in _LOCALHOST if (dns.AAAA if ":" in address else dns.A) in self._families]
         answers = await _all([self._name_servers.look_up(name, kind, until) for kind in self._families])
         addresses: list[str] = []

@@ -1,1 +1,1 @@
-"""Outbound SMTP: the connection pool, one connection, pending transmissions."""
+"""Outbound SMTP: connection pool, connections, pending transmissions."""

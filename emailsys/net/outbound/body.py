@@ -1,4 +1,4 @@
-"""Send the body of a message to another host piece by piece, as fast as that reads it and no faster."""
+"""Body of an outbound message, sent in pieces as fast as the remote host reads it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from emailsys.wire.smtp.client import SMTPClientSession
 
 @implementer(IPushProducer)
 class BodyFlow:
-    """What the transport tells to stop and go on, for the whole life of a connection; one body at a time."""
+    """Producer registered with the transport for the whole life of a connection. Sends one body at a time."""
 
     def __init__(self, session: SMTPClientSession, piece_said: Callable[[], None], read_on: Callable[[], None]) -> None:
         """
-        @param piece_said: called when a piece can be written, and has its time.
-        @param read_on: called when a host that did not read does so again, before the next piece.
+        @param piece_said: called when a piece is ready to be written and its time limit begins.
+        @param read_on: called when the host reads again after a pause, before the next piece.
         """
         self._session = session
         self._piece_said = piece_said
@@ -42,20 +42,20 @@ class BodyFlow:
             room.callback(None)
 
     def stopProducing(self) -> None:
-        """The connection is lost; `lose` follows."""
+        """Called by the transport when the connection is lost; `lose` follows."""
 
     def lose(self) -> None:
-        """The connection is gone: nobody waits for room any more."""
+        """The connection is lost: end a wait for room with ConnectionLost."""
         self._lost = True
         room, self._room = self._room, None
         if room is not None:
             room.errback(Failure(ConnectionLost("the host has gone")))
 
     async def send(self, errand: Errand) -> None:
-        """Say all of a body, or as much of it as the host wants.
+        """Send a whole body, or stop when the host refuses it.
 
-        @raise ConnectionLost: the host has gone.
-        @raise Exception: the body could not be read to its end, which was not said.
+        @raise ConnectionLost: the connection was lost.
+        @raise Exception: the body could not be read completely. Its end was not sent.
         """
         session = self._session
         async with aclosing(errand.pieces()) as pieces:

@@ -1,4 +1,4 @@
-"""Drive one connection to another host: its handshake, its time limits, and one message after the other."""
+"""One outbound SMTP connection: handshake, time limits, and one transmission after the other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from emailsys.wire.smtp import client_events
 from emailsys.wire.smtp.client import SMTPClientSession
 from emailsys.wire.smtp.client_events import Ready, Settled, Step, Unusable
 
-#: TLS to the host of that name or address, with its certificate verified or not.
+#: Makes TLS for a host name or address, with or without verification of the certificate.
 TLSFor = Callable[[str, bool], IOpenSSLClientConnectionCreator]
 
 
@@ -39,8 +39,8 @@ TLSFor = Callable[[str, bool], IOpenSSLClientConnectionCreator]
 class SMTPClient(StreamProtocol):
     """Our end of a connection to another host. It asks its owner for errands until that has none left."""
 
-    # A TCP transport, one of TLS, or a test's: twisted.internet.interfaces has no name for all that is asked of it.
-    # None before TCP came about, and again when the connection is lost.
+    # A transport of TCP or TLS: twisted.internet.interfaces has no type for all attributes used here.
+    # None before TCP is connected, and again after the connection is lost.
     _transport: Any = None
 
     def __init__(
@@ -53,7 +53,7 @@ class SMTPClient(StreamProtocol):
         host: Host,
         tls_for: TLSFor,
     ) -> None:
-        """@param hostname: what we call ourselves in EHLO."""
+        """@param hostname: our name in EHLO."""
         self._owner = owner
         self._next_hop = next_hop
         self._host = host
@@ -65,7 +65,7 @@ class SMTPClient(StreamProtocol):
         self._errands = Errands(settings.messages_per_connection, self._pump)
         self._state = states.State.OPENING
         self._settled = 0
-        # None where there is none, and once it succeeded.
+        # None if no login is needed, and after it has succeeded.
         self._login = next_hop.login
         self._pumping = False
         self._writes_at_once = False
@@ -73,7 +73,7 @@ class SMTPClient(StreamProtocol):
 
     @property
     def tls(self) -> str:
-        """TLS version and suite, "" in the clear."""
+        """TLS version and cipher suite, "" without TLS."""
         return self._session.tls
 
     @property
@@ -88,7 +88,7 @@ class SMTPClient(StreamProtocol):
     def _change(self, event: states.Event) -> None:
         self._state = states.after(self._state, event)
 
-    # What the owner says
+    # Calls from the owner
 
     def wake(self) -> None:
         """Something waits: fetch it, unless this connection has enough to do or takes no more."""
@@ -107,7 +107,7 @@ class SMTPClient(StreamProtocol):
         self._leave(states.Event.RETIRED)
 
     def wind_up(self) -> None:
-        """As `retire`; and hang up as soon as no whole message waits for the reply to its end."""
+        """Retire, and close the connection as soon as no complete message waits for its final reply."""
         self._leave(states.Event.WOUND_UP)
         self._hang_up_wound_up()
 
@@ -123,12 +123,12 @@ class SMTPClient(StreamProtocol):
             self.abort(BROKEN_OFF)
 
     def hurry(self) -> None:
-        """Being idle, wait no longer than a moment."""
+        """If idle, close the connection after a moment."""
         if self._is_idle:
             self._deadline.hurry()
 
     def abort(self, reply: Reply) -> None:
-        """Settle all that is under way for that reason, and hang up."""
+        """Settle all transmissions in progress with that reply, and close the connection."""
         self._session.abandon(reply)
         self._pump()
         self._abort_transport()
@@ -141,7 +141,7 @@ class SMTPClient(StreamProtocol):
         elif self._errands.has_begun(errand):
             self.abort(Reply(451, "4.3.2", "the attempt was given up here"))
 
-    # What the transport says
+    # Calls from the transport
 
     @override
     def connectionMade(self) -> None:
@@ -181,10 +181,10 @@ class SMTPClient(StreamProtocol):
         self._flow.lose()
         self._owner.closed(self)
 
-    # What the session says
+    # Events of the session
 
     def _pump(self) -> None:
-        """Act on events until there are none, then send what came of it."""
+        """Handle events until there are none, then send the resulting commands."""
         if self._pumping:
             return
         self._pumping = True
@@ -229,7 +229,7 @@ class SMTPClient(StreamProtocol):
             self._hang_up()
 
     def _choose(self, ready: Ready) -> None:
-        """EHLO was answered: TLS, then a login, then mail."""
+        """After the reply to EHLO: start TLS, then log in, then send mail."""
         next_hop, self.offers = self._next_hop, ready.extensions.shown
         if not self.tls and next_hop.tls is not TLSPolicy.NONE and not self._owner.clear:
             if "STARTTLS" in ready.extensions:
@@ -267,13 +267,13 @@ class SMTPClient(StreamProtocol):
         self._hang_up()
 
     def _tls_failed(self, text: str) -> None:
-        """The handshake came to nothing, at whichever end."""
+        """The TLS handshake failed, here or at the remote host."""
         self._fail(OutcomeKind.DELAYED, Reply(451, "4.7.5", f"no TLS with {self._remote}: {text}"), False, tls=True)
         self._session.abandon(Reply(451, "4.7.5", "no TLS"))
         self._abort_transport()
 
     def _fail(self, kind: OutcomeKind, reply: Reply, from_remote: bool, tls: bool) -> None:
-        """Tell the owner that this connection is not going to be of use; once."""
+        """Report to the owner, once, that this connection will never be usable."""
         if self._state is not states.OVER:
             self._change(states.Event.ENDED)
             outcome = Outcome(kind, reply, self._remote, self.tls, from_remote, host_at_fault=True)
@@ -295,7 +295,7 @@ class SMTPClient(StreamProtocol):
     # Errands
 
     def _go_on(self) -> bool:
-        """Begin what can begin now; whether anything was begun."""
+        """Begin the next transmission if possible. Returns whether anything was begun."""
         session, errands = self._session, self._errands
         if self._state in states.UNPROVEN or self._state is states.OVER or not session.can_begin:
             return False
@@ -324,13 +324,13 @@ class SMTPClient(StreamProtocol):
 
     def _begin(self) -> None:
         errand = self._errands.begin()
-        # Unasked, a body goes only to a host that has just spoken: if it closed an idle connection meanwhile, nothing
-        # but commands were sent, and there is no doubt.
+        # A body is sent without waiting only to a host that has just replied. If the host closed an idle connection,
+        # only commands were sent, and the outcome is not in doubt.
         whole = errand.second is None and self._state is not states.WOKEN
         self._change(states.BEGAN)
         self._session.begin(errand.transmission, errand.first if whole else None)
         if self._errands.next is None and self._errands.left:
-            # Its body is read while this one is on its way.
+            # Its body is read while this one is being sent.
             self._fetch(ahead=True)
 
     def _send_body(self, transmission: Transmission) -> None:
@@ -353,7 +353,7 @@ class SMTPClient(StreamProtocol):
         if self._session.ended or failure.check(ConnectionLost):
             return
         errand.failure = failure
-        # A message that was cut off must not be ended by a dot.
+        # A truncated message must not be completed by the final dot.
         self.abort(Reply(451, "4.3.0", "the message could not be read here to its end"))
 
     def _has_settled(self, event: Settled) -> None:

@@ -1,4 +1,4 @@
-"""What an outbound connection asks its owner for, and what it tells it."""
+"""Callbacks from an outbound connection to the pool that owns it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Owner(Protocol[ClientT]):
     fetches its errands itself.
     """
 
-    #: No TLS: it has failed here before, and the policy lets mail go in the clear.
+    #: Whether to skip TLS, because it failed before at this host and the policy allows mail without it.
     clear: bool
 
     def usable(self, client: ClientT) -> None:
@@ -27,10 +27,10 @@ class Owner(Protocol[ClientT]):
         """What is to be sent next; `ahead` of the end of what is being sent now."""
 
     def has_nothing_to_do(self, client: ClientT) -> None:
-        """It is idle; `wake` ends that."""
+        """The connection is idle until `wake` is called."""
 
     def failed(self, client: ClientT, outcome: Outcome, tls: bool) -> None:
-        """It never became usable, and will not; `tls` is what was at fault."""
+        """The connection will never be usable. `tls`: whether TLS caused the failure."""
 
     def give_back(self, errand: Errand) -> None:
         """The connection ended before the host said anything of it."""
@@ -39,4 +39,4 @@ class Owner(Protocol[ClientT]):
         """The connection takes no more errands."""
 
     def closed(self, client: ClientT) -> None:
-        """Its socket is closed."""
+        """The socket of the connection is closed."""

@@ -1,4 +1,4 @@
-"""Transmissions that wait for their outcomes, with the beginning of their bodies read ahead."""
+"""Pending transmissions, with the beginning of each body read ahead."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from emailsys.mail.reply import MESSAGE_DAMAGED, Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.base.coroutines import begin
 
-# What becomes of a message that is not what was accepted.
+# The outcome for a message whose stored body is damaged.
 _HELD: Final = Outcome(OutcomeKind.DELAYED, MESSAGE_DAMAGED, hold=True)
 
 
 async def _close(pieces: AsyncIterator[bytes]) -> None:
     close = getattr(pieces, "aclose", None)
     if close is not None:
-        # Where it is being read, whoever reads it closes it.
+        # RuntimeError: the body is being read, and its reader closes it.
         with suppress(RuntimeError):
             await close()
 
 
 class Errand:
-    """A transmission on its way. `done` fires once, with an outcome for each recipient."""
+    """A pending transmission. `done` fires once, with an outcome for each recipient."""
 
     __slots__ = ("_dropped", "_pieces", "done", "failure", "first", "loaded", "returned", "second", "transmission")
 
     def __init__(self, transmission: Transmission, dropped: Callable[[Errand], None]) -> None:
-        """@param dropped: called when the sender cancels `done`: nothing more of it is to be sent."""
+        """@param dropped: called when `done` is cancelled: send no more of the transmission."""
         self.transmission = transmission
         self._dropped = dropped
         self.done: Deferred[Sequence[Outcome]] = Deferred(self._cancelled)
-        #: A connection gave it back unused; it gets one more.
+        #: Whether a connection gave it back unused. It is tried once more.
         self.returned = False
         self._forget()
 
@@ -44,7 +44,7 @@ class Errand:
         self._pieces: AsyncIterator[bytes] | None = None
         self.loaded = False
         self.first = b""
-        #: None where the first piece is the whole body.
+        #: None if the first piece is the whole body.
         self.second: bytes | None = None
         self.failure: Failure | None = None
 
@@ -53,7 +53,7 @@ class Errand:
         self._dropped(self)
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
-        """Tell who waits. If the body was found damaged, the message is held, but for recipients that were refused."""
+        """Fire `done`. If the body is damaged, the message is held, except for recipients that were rejected."""
         if self.failure is not None and self.failure.check(StoreDamaged):
             outcomes = [_HELD if outcome.kind is OutcomeKind.DELAYED else outcome for outcome in outcomes]
         self.close()
@@ -65,8 +65,10 @@ class Errand:
         self.settle([outcome] * len(self.transmission.recipients))
 
     def load(self, then: Callable[[Errand], None]) -> None:
-        """Read the first two pieces, which tells whether there is more than one, and call `then`; unless it is closed
-        before."""
+        """Read the first two pieces, to know whether there is more than one, and call `then`.
+
+        `then` is not called if the transmission is closed before.
+        """
         _ = begin(self._load(then))
 
     async def _load(self, then: Callable[[Errand], None]) -> None:
@@ -81,14 +83,14 @@ class Errand:
         except Exception:
             failure = Failure()
         if self._pieces is not pieces:
-            # It was given back while the store was slow, and may be loaded anew by now.
+            # The transmission was given back while the store was slow, and may already be loading again.
             await _close(pieces)
             return
         self.first, self.second, self.failure, self.loaded = first, second, failure, True
         then(self)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """All of the body; loaded before."""
+        """Yield the whole body, after `load`."""
         yield self.first
         rest = self._pieces
         if self.second is None or rest is None:
@@ -101,7 +103,7 @@ class Errand:
             await _close(rest)
 
     def close(self) -> None:
-        """Read no more; it may be loaded anew."""
+        """Stop reading the body. It can be loaded again."""
         pieces, is_open = self._pieces, self.loaded and self.second is not None
         self._forget()
         if pieces is not None and is_open:

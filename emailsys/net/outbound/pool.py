@@ -18,13 +18,13 @@ from emailsys.net.outbound.connection import SMTPClient, TLSFor
 from emailsys.net.outbound.lane import Lane, Outset
 from emailsys.telemetry import Telemetry
 
-# Seconds that mail follows an open connection without a look at DNS.
+# Seconds for which an open connection is reused without a new DNS lookup.
 _LOOK_AGAIN: Final = 60.0
 
 
 @implementer(IDialer)
 class Dialer:
-    """Sends messages to hosts over as few connections as will do."""
+    """Pool of outbound connections, shared by all messages for a host."""
 
     def __init__(
         self,
@@ -36,7 +36,8 @@ class Dialer:
     ) -> None:
         """
         @param reactor: IReactorTCP and IReactorTime.
-        @param hostname: as for `lane.Outset`, and `tls_for` likewise.
+        @param hostname: our name in EHLO.
+        @param tls_for: makes TLS for a host.
         """
         self._reactor = reactor
         self._settings = settings
@@ -60,7 +61,7 @@ class Dialer:
                 now = self._reactor.seconds()
                 if now - lane.looked_up_at < _LOOK_AGAIN:
                     return lane.host
-                # One message finds out whether a host that is to be preferred takes mail again.
+                # The next message checks whether a preferred host accepts mail again.
                 lane.looked_up_at = now
                 return None
         return None
@@ -97,7 +98,7 @@ class Dialer:
         for client in list(self.sockets):
             client.abort(replies.BROKEN_OFF)
 
-    # What lanes say
+    # Calls from lanes
 
     def opened(self, client: SMTPClient) -> None:
         self.sockets.add(client)
@@ -106,7 +107,7 @@ class Dialer:
         self.sockets.discard(client)
 
     def is_idle(self, client: SMTPClient) -> None:
-        """A connection has nothing to do; the one that has longest ends where there are too many."""
+        """A connection became idle. If there are too many idle ones, the oldest is closed."""
         self._idle[client] = None
         if len(self._idle) > self._settings.idle_connections:
             oldest = next(iter(self._idle))
@@ -117,7 +118,7 @@ class Dialer:
         self._idle.pop(client, None)
 
     def changed(self, lane: Lane) -> None:
-        """Forget a lane that is empty."""
+        """Remove a lane that is empty."""
         key = (lane.next_hop, lane.host)
         if lane.is_empty and self._lanes.get(key) is lane:
             del self._lanes[key]

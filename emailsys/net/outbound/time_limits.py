@@ -18,7 +18,7 @@ _HURRIED: Final = 2.0
 
 
 def limits(timeouts: OutboundTimeouts) -> Mapping[Step, float]:
-    """The seconds each step may take."""
+    """Return the time limit of each step in seconds."""
     of_their_own = {
         Step.GREETING: timeouts.greeting,
         Step.HANDSHAKE: timeouts.handshake,
@@ -32,7 +32,7 @@ def limits(timeouts: OutboundTimeouts) -> Mapping[Step, float]:
 
 
 class ClientDeadline:
-    """Calls `missed` when the host takes too long for what is awaited. Half a reply buys no time."""
+    """Calls `missed` when the host exceeds the time limit of a step. An incomplete reply does not extend it."""
 
     def __init__(self, clock: IReactorTime, settings: OutboundSettings, missed: Callable[[], None]) -> None:
         self._idle_timeout = settings.idle_timeout
@@ -42,7 +42,7 @@ class ClientDeadline:
         self._awaited: tuple[object, ...] | None = None
 
     def arm(self, state: State, session: SMTPClientSession) -> None:
-        """Set the deadline for what is awaited now, unless that was done."""
+        """Set the deadline for the current step, unless it is already set."""
         awaited = (state if state in TIMED else None, session.step, session.progress)
         if awaited == self._awaited:
             return
@@ -58,13 +58,13 @@ class ClientDeadline:
             self._deadline.pause()
 
     def read_on(self) -> None:
-        """The host reads: the time for the next block begins with the next `arm`."""
+        """The host reads again: the time for the next block begins with the next `arm`."""
         self._awaited = None
 
     def hurry(self) -> None:
-        """Being idle, wait no longer than a moment."""
+        """Limit the remaining idle time to a moment."""
         self._deadline.set(min(_HURRIED, self._idle_timeout))
 
     def clear(self) -> None:
-        """For good."""
+        """Cancel the deadline for good."""
         self._deadline.clear()

@@ -14,16 +14,16 @@ from emailsys.net.tls.peer import ExpectedServer
 
 @implementer(IOpenSSLClientConnectionCreator)
 class ClientTLS:
-    """What `transport.startTLS` and TLSMemoryBIOFactory take on the client's side, for one server."""
+    """TLS options of a client for one server, for `transport.startTLS` and TLSMemoryBIOFactory."""
 
     def __init__(self, server: ExpectedServer) -> None:
         self._server = server
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """A connection that has not yet begun its handshake."""
+        """Return a connection whose handshake has not begun."""
         return self._server.connection()
 
 
 def client_context(host: str, ca_file: Path | None = None, *, verify: bool = True, fingerprint: str = "") -> ClientTLS:
-    """TLS to a server, with the parameters of ExpectedServer. @raise TLSConfigError: the file or name is of no use."""
+    """Return TLS options for a server, see ExpectedServer. @raise TLSConfigError: the file or the name is invalid."""
     return ClientTLS(ExpectedServer(host, ca_file, verify=verify, fingerprint=fingerprint))

@@ -1,4 +1,4 @@
-"""What TLS is spoken here, by servers and clients alike: versions, suites, options."""
+"""TLS context for servers and clients: versions, cipher suites, options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from OpenSSL import SSL
 
 # RFC 9325 §4.2: ephemeral keys and AEAD, nothing else. ECDSA first: its signature costs a fifteenth of RSA's. AES-128
-# before AES-256, for it is no weaker in practice; ChaCha20 for phones without AES instructions.
+# before AES-256, because it is no weaker in practice; ChaCha20 for phones without AES instructions.
 TLS12_CIPHERS: Final = b":".join(
     (
         b"ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -18,20 +18,20 @@ TLS12_CIPHERS: Final = b":".join(
         b"ECDHE-RSA-CHACHA20-POLY1305",
     )
 )
-# OP_NO_COMPRESSION: CRIME. OP_NO_RENEGOTIATION: a peer could have us compute handshakes for ever (RFC 9325 §3.5).
+# OP_NO_COMPRESSION: CRIME. OP_NO_RENEGOTIATION: a peer could make us compute handshakes forever (RFC 9325 §3.5).
 _OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
 
 
 class TLSConfigError(Exception):
-    """Certificates cannot be served; the message names the file and says what to do."""
+    """A certificate cannot be used. The message names the file and says what to do."""
 
 
 def new_context() -> SSL.Context:
-    """A context for TLS 1.2 and 1.3 with forward secrecy, for either side; it has no certificate yet."""
+    """Return a context without certificate for TLS 1.2 and 1.3 with forward secrecy, for either side."""
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(_OPTIONS)
-    # Buffers of idle connections are given back: thousands of sessions do nothing most of the time.
+    # Idle connections release their buffers: most of thousands of sessions are idle at any time.
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.set_cipher_list(TLS12_CIPHERS)
     return context

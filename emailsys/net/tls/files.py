@@ -1,4 +1,4 @@
-"""Read a certificate chain and its key, and say clearly why they cannot be served."""
+"""Certificate files: read a chain and its key, and report clearly why they cannot be used."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MIN_RSA_BITS: Final = 2048
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CertificatePair:
-    """A certificate chain with its key, fit to be served."""
+    """A valid certificate chain with its key."""
 
     files: CertificateFiles
     leaf: x509.Certificate

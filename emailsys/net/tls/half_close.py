@@ -1,4 +1,4 @@
-"""TLS with a peer that ends its side first: it still hears what it has asked for."""
+"""Half-close of TLS: a peer that ends its side first still receives the replies to its commands."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zope.interface import alsoProvides
 
 
 class HalfClosingConnection(SSL.Connection):
-    """A connection of OpenSSL whose protocol learns by `readConnectionLost` that its peer sends no more.
+    """An OpenSSL connection that calls `readConnectionLost` of its protocol when the peer sends no more.
 
     RFC 8446 §6.1: a close_notify ends what the peer sends and has no effect on what we send; Twisted's layer would end
-    both. TLS 1.2 wants pending writes dropped then (RFC 5246 §7.2.1); we send them all the same, for the reply to a
-    message that was accepted is among them. Most peers end their side of TCP in the same breath.
+    both. TLS 1.2 requires pending writes to be dropped (RFC 5246 §7.2.1). We send them, because the reply to an
+    accepted message may be among them. Most peers also end their side of TCP at once.
     """
 
     def __init__(self, context: SSL.Context, layer: Any) -> None:

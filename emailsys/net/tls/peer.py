@@ -1,4 +1,4 @@
-"""Verify a server's certificate and name by service-identity, and say in words what is wrong."""
+"""Verification of server certificates and names by service-identity, with clear errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _OTHER: Final = {
 
 
 class PeerCertificateError(SSL.Error):
-    """The server's certificate is refused; the message says which and why. It is the reason of `connectionLost`."""
+    """The certificate of a server was rejected. The message says why. It is the reason of `connectionLost`."""
 
     def __init__(self, message: str) -> None:
         # In the form of OpenSSL's error queue, which Twisted's TLS layer looks into.

@@ -39,7 +39,7 @@ def _server_context(pairs: Sequence[CertificatePair]) -> SSL.Context:
 
 
 class _Contexts:
-    """The contexts of one set of certificates. It does not change; a reload makes another one."""
+    """The immutable contexts of one set of certificates. A reload makes a new object."""
 
     def __init__(self, pairs: Sequence[CertificatePair]) -> None:
         self.pairs = tuple(pairs)
@@ -58,7 +58,7 @@ class _Contexts:
         }
 
     def _context(self, pairs: Sequence[CertificatePair]) -> SSL.Context:
-        """The context with the first of these certificates of each kind."""
+        """Return the context with the first certificate of each kind."""
         by_kind: dict[str, CertificatePair] = {}
         for pair in pairs:
             by_kind.setdefault(pair.kind, pair)
@@ -68,7 +68,7 @@ class _Contexts:
         return self._made[chosen]
 
     def for_name(self, name: str) -> SSL.Context:
-        """The context for a server name: its own, a wildcard's, or the default."""
+        """Return the context for a server name: an exact match, a wildcard match, or the default."""
         name = name.lower().removesuffix(".")
         found = self._by_name.get(name)
         if found is None:
@@ -91,9 +91,9 @@ def _utc_now() -> datetime:
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerTLS:
-    """What `transport.startTLS` and TLSMemoryBIOFactory take on the server's side.
+    """TLS options of the server, for `transport.startTLS` and TLSMemoryBIOFactory.
 
-    Contexts are built here and in `reload`, never for a connection. Connections keep the context they began with.
+    Contexts are built here and in `reload`, never for a connection. A connection keeps its first context.
     """
 
     def __init__(self, certificates: Sequence[CertificateFiles], now: Callable[[], datetime] = _utc_now) -> None:
@@ -126,7 +126,7 @@ class ServerTLS:
 
     @property
     def not_valid_after(self) -> datetime:
-        """When the first of the certificates in use expires."""
+        """The earliest expiry of the certificates in use."""
         return min(pair.leaf.not_valid_after_utc for pair in self._contexts.pairs)
 
     @property
@@ -135,7 +135,7 @@ class ServerTLS:
         return tuple(dict.fromkeys(name for pair in self._contexts.pairs for name in pair.names))
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """A connection that has not yet begun its handshake."""
+        """Return a connection whose handshake has not begun."""
         return HalfClosingConnection(self._contexts.default, tlsProtocol)
 
 
