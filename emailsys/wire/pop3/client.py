@@ -38,7 +38,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A command is answered; the message behind it, if there is one, ends with these octets."""
+    """A command has its complete answer. A requested message ends with these octets."""
 
     command: Command
     answer: Answer
@@ -47,7 +47,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some octets of the message that a command asked for; CRLF lines, cut anywhere but within a CRLF."""
+    """A piece of a requested message, with CRLF lines. It never ends within a CRLF."""
 
     command: Command
     octets: bytes
@@ -55,7 +55,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """What came is no POP3. Nothing more is acted on; what was asked stays unanswered."""
+    """The input is not POP3. The session is over, and pending commands stay unanswered."""
 
     why: str
 
@@ -64,16 +64,16 @@ Event = Answered | Piece | Broken
 
 
 def _printed(octets: bytes) -> str:
-    """A server's text as it may be shown: UTF-8 (RFC 6856 §3) or escaped, control octets always escaped."""
+    """Decode a text of the server for display: UTF-8 (RFC 6856 §3) or escaped. Control octets are escaped."""
     text = octets.decode("utf-8", "backslashreplace").strip()
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 class POP3ClientSession:
-    """One session. Ask commands, write what `take` gives, feed what the server sends, ask `next_event` until there is
-    none. The answers come in the order of the commands.
+    """A POP3 client session without I/O.
 
-    The greeting comes as the answer to `greeting`.
+    Queue commands with `ask`, write the octets from `take`, pass received octets to `feed`, and call `next_event` until
+    it returns None. Answers arrive in the order of the commands. The greeting is the answer to `greeting`.
     """
 
     def __init__(self) -> None:
@@ -87,35 +87,35 @@ class POP3ClientSession:
         self._listing: list[bytes] | None = None
         self._listing_octets = 0
         self._answer = Answer(True)
-        #: Whether several commands may be under way (PIPELINING in CAPA).
+        #: Whether several commands may be sent at once (PIPELINING in CAPA).
         self.pipelining = False
-        #: What came is no POP3.
+        #: Whether the input was not POP3.
         self.broken = False
 
-    # What the caller wants
+    # Calls from the caller
 
     def ask(self, command: Command) -> None:
-        """Send a command as soon as its turn comes."""
+        """Queue a command."""
         self._waiting.append(command)
         self._send_more()
 
     def take(self) -> bytes:
-        """The octets to be sent."""
+        """Return the octets to send."""
         out, self._out = self._out, []
         return out[0] if len(out) == 1 else b"".join(out)
 
     @property
     def expects(self) -> Command | None:
-        """The command whose answer is waited for; None when idle."""
+        """The command whose answer is awaited; None when idle."""
         return self._under_way[0] if self._under_way else None
 
     @property
     def unanswered(self) -> list[Command]:
-        """The commands that have no whole answer yet, sent or not."""
+        """The commands without a complete answer, sent or not."""
         return [*self._under_way, *self._waiting]
 
     def tls_began(self) -> None:
-        """The handshake is done; what was known before is forgotten (RFC 2595 §4)."""
+        """Continue after a TLS handshake. Everything learned before it is discarded (RFC 2595 §4)."""
         self.pipelining = False
 
     def _send_more(self) -> None:
@@ -128,17 +128,17 @@ class POP3ClientSession:
             self._out.append(command.octets)
             under_way.append(command)
 
-    # What the server says
+    # Input from the server
 
     def feed(self, octets: bytes) -> None:
-        """Take octets from the server."""
+        """Receive octets from the server."""
         if self._position < len(self._buffer):
             octets = self._buffer[self._position :] + octets
         self._buffer = octets
         self._position = 0
 
     def next_event(self) -> Event | None:
-        """What has come, None until more comes."""
+        """Return the next event; None if more input is needed."""
         if self.broken:
             return None
         if self._unstuffer is not None:
@@ -154,9 +154,9 @@ class POP3ClientSession:
         return Broken(why)
 
     def _line(self) -> bytes | None:
-        """The next line without its end, None until it has come; b"\\n" stands for one that is too long."""
+        """Return the next line without its end; None if incomplete, b"\\n" if too long."""
         start = self._position
-        # LF alone is forgiven where nothing but a status or a listing is read.
+        # LF alone is accepted in a status or a listing.
         end = self._buffer.find(b"\n", start)
         if (len(self._buffer) if end < 0 else end) - start > MAX_STATUS_LINE:
             return b"\n"
@@ -181,7 +181,7 @@ class POP3ClientSession:
                 return self.next_event()
 
     def _status(self, command: Command, line: bytes) -> Event | None:
-        """Act on the first line of an answer, or on a challenge."""
+        """Handle the first line of an answer, or a challenge."""
         found = _STATUS.fullmatch(line)
         if found is None:
             return self._break(f"in answer to {command.shown} came {_printed(line[:80])!r}")
@@ -189,7 +189,7 @@ class POP3ClientSession:
         if found[1] == b"+":
             if not command.shown.startswith("AUTH "):
                 return self._break(f"in answer to {command.shown} came a challenge")
-            # With nothing left to say, the exchange is cancelled (RFC 5034 §4).
+            # Without a response left, cancel the exchange (RFC 5034 §4).
             self._out.append(command.responses.pop(0) if command.responses else b"*\r\n")
             return None
         ok = found[1] == b"+OK"
@@ -205,7 +205,7 @@ class POP3ClientSession:
             self._listing_octets = 0
             return None
         if ok and command.shown == "STLS" and self._position < len(self._buffer):
-            # It would be read as if it had come by TLS (CVE-2021-33515 and its kind).
+            # These octets would be read as if received over TLS (CVE-2021-33515 and similar).
             return self._break("octets in the clear behind the answer to STLS: somebody is in between")
         return self._answered(self._answer)
 

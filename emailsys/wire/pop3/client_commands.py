@@ -1,4 +1,4 @@
-"""The commands of a POP3 client as octets, and what the lines of a server's answers mean."""
+"""POP3 client commands as octets, and parsers for listings in answers."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from emailsys.wire.pop3.grammar import MAX_COMMAND_LINE, number
 from emailsys.wire.sasl_client import login_responses, plain_response, xoauth2_response
 
 _CAPABILITY: Final = re.compile(r"[!-,.0-~][!-~]*")
-# RFC 1939 §7: one to 70 octets from 0x21 to 0x7E. Longer ones exist; they do no harm up to the length of a line.
+# RFC 1939 §7: one to 70 octets from 0x21 to 0x7E. Longer ones exist and are accepted.
 _UNIQUE_ID: Final = re.compile(rb"[!-~]+")
 _LINE_END: Final = re.compile(r"[\r\n\0]")
 
 
 class Shape(enum.Enum):
-    """What comes behind a +OK."""
+    """The kind of data that follows a +OK."""
 
     #: Nothing.
     LINE = "a line"
-    #: Lines up to one of a single dot, collected.
+    #: Lines up to a single dot, collected.
     LISTING = "a listing"
-    #: A message up to the line of a single dot, handed on as it comes.
+    #: A message up to a line with a single dot, passed on in pieces.
     MESSAGE = "a message"
 
 
 @dataclass(slots=True, eq=False)
 class Command:
-    """A command on its way, told from others by identity.
+    """A command. Commands are compared by identity.
 
-    `shown` is how it may be logged. `responses` are given to challenges, one for each. `alone`: nothing else is under
-    way while it is.
+    @ivar shown: the form for logs.
+    @ivar alone: whether no other command may be sent until it is answered.
+    @ivar responses: the responses to challenges, one for each.
     """
 
     octets: bytes = field(repr=False)
@@ -44,7 +45,7 @@ class Command:
 
 
 class ArgumentError(ValueError):
-    """What was given cannot stand in a command, for it would end its line."""
+    """An argument contains a line end or NUL, which would end the command."""
 
 
 def _argument(text: str) -> bytes:
@@ -54,7 +55,7 @@ def _argument(text: str) -> bytes:
 
 
 def greeting() -> Command:
-    """What stands for the server's first words, which nobody asked for."""
+    """Return a placeholder command for the greeting of the server."""
     return Command(b"", shown="the greeting", alone=True)
 
 
@@ -84,7 +85,7 @@ def password(text: str) -> Command:
 
 
 def auth_plain(name: str, text: str) -> Command:
-    """AUTH PLAIN (RFC 5034), with its response on the same line where that is short enough (§4).
+    """AUTH PLAIN (RFC 5034), with its response on the same line if it is short enough (§4).
 
     @raise ArgumentError: NUL in name or password.
     """
@@ -97,13 +98,15 @@ def auth_plain(name: str, text: str) -> Command:
 
 
 def auth_login(name: str, text: str) -> Command:
-    """AUTH LOGIN, for servers that have nothing better."""
+    """AUTH LOGIN, for servers without a better mechanism."""
     return Command(b"AUTH LOGIN\r\n", shown="AUTH LOGIN", alone=True, responses=login_responses(name, text))
 
 
 def auth_xoauth2(name: str, token: str) -> Command:
-    """AUTH XOAUTH2. A refusal comes as a challenge first, to be answered by an empty line; tokens seldom fit on the
-    command's line, and some servers take none there."""
+    """AUTH XOAUTH2. A rejection arrives as a challenge, which requires an empty response.
+
+    Tokens rarely fit on the command line, and some servers accept none there.
+    """
     responses = [xoauth2_response(name, token), b"\r\n"]
     return Command(b"AUTH XOAUTH2\r\n", shown="AUTH XOAUTH2", alone=True, responses=responses)
 
@@ -129,7 +132,7 @@ def retr(message: int) -> Command:
 
 
 def top(message: int, lines: int) -> Command:
-    """TOP: the header section and so many lines."""
+    """TOP: the header section and the first lines of the body."""
     return Command(b"TOP %d %d\r\n" % (message, lines), Shape.MESSAGE, "TOP")
 
 
@@ -144,18 +147,18 @@ def noop() -> Command:
 
 
 def rset() -> Command:
-    """RSET: deletes are void."""
+    """RSET: cancel deletions."""
     return Command(b"RSET\r\n", shown="RSET")
 
 
 def end() -> Command:
-    """QUIT: deletes are carried out (RFC 1939 §6)."""
+    """QUIT: the server carries out deletions (RFC 1939 §6)."""
     return Command(b"QUIT\r\n", shown="QUIT", alone=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What CAPA tells: keywords in upper case, each with its parameters as they stand."""
+    """The capabilities of a server: keywords in upper case, each with its unchanged parameters."""
 
     offered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -169,7 +172,7 @@ class Capabilities:
 
 
 def capabilities(lines: Iterable[bytes]) -> Capabilities:
-    """What the lines of CAPA offer (RFC 2449 §3); a line that is no capability offers nothing."""
+    """Parse the lines of CAPA (RFC 2449 §3). Malformed lines are ignored."""
     offered: dict[str, tuple[str, ...]] = {}
     for line in lines:
         words = line.decode("ascii", "replace").split()
@@ -180,7 +183,7 @@ def capabilities(lines: Iterable[bytes]) -> Capabilities:
 
 
 def unique_ids(lines: Iterable[bytes]) -> dict[int, str]:
-    """Message numbers with unique ids (RFC 1939 §7); a line that cannot be read names no message."""
+    """Parse UIDL: message numbers with unique ids (RFC 1939 §7). Malformed lines are ignored."""
     found: dict[int, str] = {}
     for line in lines:
         first, _, second = line.partition(b" ")
@@ -192,7 +195,7 @@ def unique_ids(lines: Iterable[bytes]) -> dict[int, str]:
 
 
 def octets_of(lines: Iterable[bytes]) -> dict[int, int]:
-    """Message numbers with sizes in octets (RFC 1939 §5, LIST); servers may add words behind."""
+    """Parse LIST: message numbers with sizes in octets (RFC 1939 §5). Servers may append words."""
     found: dict[int, int] = {}
     for line in lines:
         words = line.split(b" ", 2)

@@ -1,4 +1,4 @@
-"""The client's side of an SMTP session without I/O: octets of replies become events, and commands become octets."""
+"""SMTP client session without I/O: replies become events, and commands become octets (RFC 5321)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from emailsys.wire.smtp.client_transaction import Transaction
 from emailsys.wire.smtp.replies import ReplySyntaxError
 from emailsys.wire.stuffing import Stuffer
 
-# A body up to that many octets goes out with its MAIL and RCPT where BDAT lets it; a larger one waits until somebody
-# wants it.
+# With BDAT, a body of at most this many octets is sent together with MAIL and RCPT. A larger one waits until a
+# recipient is accepted.
 MAX_UNASKED_BODY: Final = 64 * 1024
 
 
 class SMTPClientSession(Opening):
-    """One connection to a server, for any number of transmissions, one after the other.
+    """A session with one server, for any number of transmissions, one after the other.
 
-    Feed it what the server sends, ask `next_event` until there is none, write what `take` gives. With PIPELINING the
-    next transmission may begin as soon as the body of the one before has ended: RFC 2920 §3.1 lets the transfer of a
-    message be the first of a group of commands, and DATA only the last. CHUNKING is used where PIPELINING is offered
-    too, without which each chunk would wait for a reply of its own.
+    Pass received octets to `feed`, call `next_event` until it returns None, and write the octets from `take`. With
+    PIPELINING the next transmission may begin as soon as the previous body has ended: by RFC 2920 §3.1 the transfer of
+    a message may be the first of a group of commands, and DATA only the last. CHUNKING is used only together with
+    PIPELINING, because otherwise each chunk would wait for its own reply.
     """
 
     def __init__(self, hostname: str, remote: str) -> None:
-        """@param hostname: what we call ourselves. @param remote: the host as outcomes name it."""
+        """@param hostname: our name in EHLO. @param remote: the name of the remote host in outcomes."""
         super().__init__(hostname)
         self._remote = remote
         self._open: deque[Transaction] = deque()
@@ -40,14 +40,14 @@ class SMTPClientSession(Opening):
         self._filling: Transaction | None = None
         self._stuffer = Stuffer()
         self._needs_reset = False
-        #: Grows with each reply and each piece of a body: while it stands still, time runs out.
+        #: Grows with each reply and each piece of a body. Time limits run while it does not change.
         self.progress = 0
 
-    # What is to be sent, and awaited
+    # State
 
     @property
     def step(self) -> Step | None:
-        """What is waited for next; None when idle."""
+        """The step that the session waits for; None when idle."""
         if self._expected:
             return self._expected[0][0]
         if self._filling is not None and self._filling.body_began:
@@ -59,17 +59,17 @@ class SMTPClientSession(Opening):
         """Whether `begin` may be called now."""
         if not self._ready or self.ended or self._filling is not None:
             return False
-        # A group may begin with the end of a message after DATA; of BDAT LAST nobody says so.
+        # RFC 2920 lets a group begin with the end of a message after DATA. No RFC says so of BDAT LAST.
         return not self._expected or (self._pipelining and not self._chunking)
 
     @property
     def idle(self) -> bool:
-        """Whether the session is ready and nothing is under way."""
+        """Whether the session is ready and nothing is in progress."""
         return self._ready and not self.ended and self._filling is None and not self._expected
 
     @property
     def awaits_verdict(self) -> bool:
-        """Whether a whole message was sent that is not answered yet: to hang up now would leave doubt (RFC 1047)."""
+        """Whether a complete message awaits its final reply. Closing now would leave it in doubt (RFC 1047)."""
         return any(transaction.body_ended for transaction in self._open)
 
     @property
@@ -77,12 +77,12 @@ class SMTPClientSession(Opening):
         """Whether the server has refused a chunk of the body that is being sent."""
         return self._filling is not None and self._filling.failure is not None
 
-    # What the caller wants
+    # Calls from the caller
 
     def begin(self, transmission: Transmission, body: bytes | None = None) -> None:
         """Start a transaction. Ends in Settled; SendBody may come before that.
 
-        @param body: the whole body where it is at hand; a small one is sent at once where BDAT allows that.
+        @param body: the whole body if it is available. With BDAT, a small one is sent at once.
         """
         transaction = Transaction(transmission, self.extensions, self._outcome)
         if not transaction.asked:
@@ -107,10 +107,10 @@ class SMTPClientSession(Opening):
             self.end_body()
 
     def body(self, piece: bytes, dotted: bool = True, last: bool = False) -> None:
-        """Send a piece of the body, CRLF lines, cut anywhere.
+        """Send a piece of the body, of any size, with CRLF lines.
 
-        @param dotted: False where no line inside the piece is known to begin with a dot.
-        @param last: whether it is the last one, if that is known.
+        @param dotted: False if it is known that no line inside the piece begins with a dot.
+        @param last: whether it is known to be the last piece.
         """
         transaction = self._filling
         assert transaction is not None
@@ -126,7 +126,7 @@ class SMTPClientSession(Opening):
             self._out.append(piece)
 
     def end_body(self) -> None:
-        """The body is complete."""
+        """End the body, which is complete."""
         transaction = self._filling
         assert transaction is not None
         self._filling = None
@@ -138,7 +138,7 @@ class SMTPClientSession(Opening):
             self._say(b"BDAT 0 LAST\r\n", Step.FINAL, transaction)
 
     def stop_body(self) -> None:
-        """Send no more of a body that is unwanted, by RSET (RFC 3030 §2)."""
+        """Stop sending a refused body, by RSET (RFC 3030 §2)."""
         transaction = self._filling
         assert transaction is not None
         assert transaction.failure is not None
@@ -148,19 +148,21 @@ class SMTPClientSession(Opening):
         self._settle(transaction)
 
     def abandon(self, reply: Reply, from_remote: bool = False) -> None:
-        """The connection is lost, or we give it up for that reason: settle what is open, with doubt where a whole
-        message was sent and not answered (RFC 1047)."""
+        """End the session with that reply and settle open transactions.
+
+        A complete message without a final reply is in doubt (RFC 1047).
+        """
         self._give_up(reply, from_remote)
 
-    # What the server says
+    # Input from the server
 
     def feed(self, octets: bytes) -> None:
-        """Take octets from the server."""
+        """Receive octets from the server."""
         if not self.ended:
             self._reader.feed(octets)
 
     def next_event(self) -> Event | None:
-        """What the caller has to know or to do next, None until more comes."""
+        """Return the next event; None if more input is needed."""
         while not self._events:
             if self.ended:
                 return None
@@ -184,13 +186,13 @@ class SMTPClientSession(Opening):
         self._say(rcpt(forward, self.extensions, transaction.utf8), Step.RCPT, transaction, index)
 
     def _replied(self, reply: Reply) -> None:
-        """Act on a reply."""
+        """Handle a reply."""
         self.progress += 1
         if not self._expected:
             self._spoke_out_of_turn(reply)
             return
         step, transaction, index = self._expected.popleft()
-        # RFC 5321 §3.8: with 421 the server closes; what else was asked gets no answer.
+        # RFC 5321 §3.8: after 421 the server closes the connection. Other commands get no reply.
         closing = reply.code == 421 and step is not Step.QUIT
         if transaction is not None:
             self._transaction_replied(step, transaction, index, reply)
@@ -200,7 +202,7 @@ class SMTPClientSession(Opening):
             self._give_up(reply, True)
 
     def _spoke_out_of_turn(self, reply: Reply) -> None:
-        """Something came that nobody asked for: a refusal in the middle of a body, or a farewell."""
+        """Handle an unsolicited reply: a refusal in the middle of a body, or a closing message."""
         transaction = self._filling
         if transaction is not None and reply.is_refusal:
             transaction.end(reply)
@@ -230,7 +232,7 @@ class SMTPClientSession(Opening):
             self._message_replied(transaction, reply)
 
     def _next_step(self, transaction: Transaction, last: int) -> None:
-        """MAIL or RCPT was answered: ask the next thing, unless all was asked in one group."""
+        """Send the next command after the reply to MAIL or RCPT, unless all were sent in one group."""
         if self._pipelining:
             if self._chunking and not self._expected:
                 self._ask_for_body(transaction)
@@ -240,7 +242,7 @@ class SMTPClientSession(Opening):
         elif transaction.accepted:
             self._say(b"DATA\r\n", Step.DATA, transaction)
         else:
-            self._nobody(transaction)
+            self._settle_unaccepted(transaction)
 
     def _ask_for_body(self, transaction: Transaction) -> None:
         if transaction.accepted:
@@ -248,10 +250,10 @@ class SMTPClientSession(Opening):
             self._stuffer = Stuffer()
             self._events.append(SendBody(transaction.transmission))
         else:
-            self._nobody(transaction)
+            self._settle_unaccepted(transaction)
 
-    def _nobody(self, transaction: Transaction) -> None:
-        """Nobody takes the message: no body is sent."""
+    def _settle_unaccepted(self, transaction: Transaction) -> None:
+        """Settle a transaction without accepted recipients. No body is sent."""
         if transaction.failure is not None:
             transaction.end(transaction.failure)
         self._needs_reset = transaction.mail_taken
@@ -262,20 +264,20 @@ class SMTPClientSession(Opening):
             if transaction.accepted:
                 self._ask_for_body(transaction)
                 return
-            # RFC 2920 §3.1: the server wants a message for nobody; it gets a single dot.
-            self._nobody(transaction)
+            # RFC 2920 §3.1: the server accepted DATA without recipients. It gets a single dot.
+            self._settle_unaccepted(transaction)
             self._needs_reset = False
             self._say(b".\r\n", Step.FINAL, transaction)
             return
         if transaction.accepted:
             transaction.failure = transaction.failure or reply
-        self._nobody(transaction)
+        self._settle_unaccepted(transaction)
 
     def _message_replied(self, transaction: Transaction, reply: Reply) -> None:
-        """The end of the message was answered."""
+        """Handle the final reply to a message."""
         if not transaction.accepted:
-            # RFC 3030 §4.2: the chunk went with a MAIL or RCPTs that were refused.
-            self._nobody(transaction)
+            # RFC 3030 §4.2: the chunk was sent together with a MAIL or RCPTs that were refused.
+            self._settle_unaccepted(transaction)
             return
         self._needs_reset = self._chunking and reply.is_refusal
         transaction.end(transaction.failure or reply)

@@ -1,4 +1,4 @@
-"""The commands of an SMTP client as octets, and what a server's reply to EHLO offers."""
+"""SMTP client commands as octets, and the extensions in a reply to EHLO."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _SIZE: Final = re.compile(r"[0-9]{1,20}")
 
 @dataclass(frozen=True, slots=True)
 class Extensions:
-    """What a server offers: its EHLO keywords in upper case, each with its parameters as they stand."""
+    """The extensions of a server: EHLO keywords in upper case, each with its unchanged parameters."""
 
     offered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    #: The most octets that a message may have (RFC 1870); None where there is no fixed limit.
+    #: The maximum size of a message in octets (RFC 1870); None if there is no fixed limit.
     size: int | None = None
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """Each extension with its parameters, as a person reads it."""
+        """Each extension with its parameters, for display."""
         return tuple(" ".join((keyword, *words)) for keyword, words in self.offered.items())
 
     def __contains__(self, keyword: str) -> bool:
@@ -41,7 +41,7 @@ class Extensions:
 
 
 def extensions_of(reply: Reply) -> Extensions:
-    """What a positive reply to EHLO offers (RFC 5321 §4.1.1.1); a line that is no keyword offers nothing."""
+    """Parse the extensions in a positive reply to EHLO (RFC 5321 §4.1.1.1). Malformed lines are ignored."""
     offered: dict[str, tuple[str, ...]] = {}
     for line in reply.text.split("\n")[1:]:
         # Old servers wrote "AUTH=LOGIN", before RFC 2554.
@@ -56,7 +56,7 @@ def extensions_of(reply: Reply) -> Extensions:
 
 @lru_cache(maxsize=4096)
 def _path(address: Address | None, utf8: bool) -> str:
-    """A path without its angle brackets. Without SMTPUTF8 a domain goes as A-labels (RFC 5891 §4.4)."""
+    """Write a path without angle brackets. Without SMTPUTF8 the domain is sent as A-labels (RFC 5891 §4.4)."""
     if address is None:
         return ""
     if utf8 or address.is_ascii:
@@ -65,14 +65,14 @@ def _path(address: Address | None, utf8: bool) -> str:
 
 
 def needs_smtputf8(address: Address | None) -> bool:
-    """Whether an address can't be written without SMTPUTF8 (RFC 6531 §3.2): its domain can, its local part can't."""
+    """Whether an address requires SMTPUTF8 (RFC 6531 §3.2): a domain has an ASCII form, a local part has none."""
     if address is None or address.is_ascii:
         return False
     return not (address.local.isascii() and domain_key(address.domain).isascii())
 
 
 def mail(transmission: Transmission, extensions: Extensions, utf8: bool) -> bytes:
-    """MAIL with the parameters that the server knows."""
+    """Return MAIL with the parameters that the server supports."""
     offered = extensions.offered
     line = f"MAIL FROM:<{_path(transmission.reverse_path, utf8)}>"
     if "SIZE" in offered:
@@ -83,24 +83,25 @@ def mail(transmission: Transmission, extensions: Extensions, utf8: bool) -> byte
 
 
 def rcpt(forward: Forward, extensions: Extensions, utf8: bool) -> bytes:
-    """RCPT with the parameters that the server knows."""
+    """Return RCPT with the parameters that the server supports."""
     line = f"RCPT TO:<{_path(forward.forward_path, utf8)}>"
     if "DSN" in extensions.offered:
-        # In ASCII, so that it may go whether the transaction has SMTPUTF8 or not.
+        # In ASCII, which is valid with and without SMTPUTF8.
         for word in forward.dsn.parameters():
             line += f" {word}"
     return f"{line}\r\n".encode()
 
 
 def auth_plain(username: str, password: str) -> bytes:
-    """AUTH PLAIN with its initial response (RFC 4616 §2)."""
+    """Return AUTH PLAIN with its initial response (RFC 4616 §2)."""
     return b"AUTH PLAIN " + plain_response(username, password)
 
 
 def login_lines(mechanisms: frozenset[str], username: str, password: str, token: bool) -> list[bytes]:
-    """What is said to log in: the command, then a line for each challenge. Nothing where no mechanism will do.
+    """Return the lines of a login: the command, then a response for each challenge. Empty if no mechanism fits.
 
-    @param token: the password is a bearer token. XOAUTH2 refuses it by a challenge first, which wants an empty line.
+    @param token: whether the password is a bearer token. XOAUTH2 rejects it by a challenge, which requires an empty
+        response.
     """
     if token:
         return [b"AUTH XOAUTH2 " + xoauth2_response(username, password), b"\r\n"] if "XOAUTH2" in mechanisms else []

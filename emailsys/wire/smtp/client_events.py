@@ -1,4 +1,4 @@
-"""What an SMTP client session waits for, and what it tells its caller."""
+"""Steps and events of an SMTP client session."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emailsys.wire.smtp.client_commands import Extensions
 
 
 class Step(enum.Enum):
-    """What the session waits for; each has a timeout of its own (RFC 5321 §4.5.3.2)."""
+    """A step that the session waits for. Each step has its own timeout (RFC 5321 §4.5.3.2)."""
 
     GREETING = "the greeting"
     HELLO = "the reply to EHLO"
@@ -31,14 +31,14 @@ class Step(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """EHLO or HELO was answered: choose STARTTLS, a login or a transmission."""
+    """EHLO or HELO succeeded. Call `starttls`, `login` or `begin` next."""
 
     extensions: Extensions
 
 
 @dataclass(frozen=True, slots=True)
 class BeginTLS:
-    """The server awaits the handshake now."""
+    """The server is ready for the TLS handshake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,14 @@ class LoggedIn:
 
 @dataclass(frozen=True, slots=True)
 class SendBody:
-    """The server wants the body: call `body` for its pieces, then `end_body`; `stop_body` if `body_unwanted`."""
+    """The server accepts the body. Call `body` for its pieces, then `end_body`; or `stop_body` if `body_unwanted`."""
 
     transmission: Transmission
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Each recipient of a transmission has its outcome. `untouched`: the server has not said a word about it."""
+    """Each recipient of a transmission has an outcome. `untouched`: the server has not replied to any of it."""
 
     transmission: Transmission
     outcomes: Sequence[Outcome]
@@ -64,13 +64,13 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """The session can do nothing more: close the connection. `from_remote` tells who said so."""
+    """The session is over: close the connection. `from_remote`: whether the reply came from the server."""
 
     reply: Reply
     from_remote: bool
-    #: The server answered STARTTLS with a refusal: another connection may do without.
+    #: Whether the server refused STARTTLS. Another connection may be used without TLS.
     tls_refused: bool = False
-    #: It would say the same later.
+    #: Whether a later attempt would fail in the same way.
     permanent: bool = False
 
 

@@ -1,4 +1,4 @@
-"""The opening of a client's SMTP session, without I/O: greeting, EHLO, STARTTLS and login, and the goodbye."""
+"""Opening and closing of an SMTP client session, without I/O: greeting, EHLO, STARTTLS, login and QUIT."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ _Expected = tuple[Step, Transaction | None, int]
 
 
 def confused(step: Step, said: str) -> Reply:
-    """What came in place of a reply we can act on."""
+    """Return the outcome for an unexpected reply.
+
+    @param said: the unexpected input.
+    """
     return Reply(451, "4.5.0", f"the host does not speak SMTP: in place of {step.value} came {said}")
 
 
 class Opening:
-    """The half of a session that is about the connection; what is about mail builds on it."""
+    """The part of a session that concerns the connection. The subclass adds transactions."""
 
     def __init__(self, hostname: str) -> None:
-        """@param hostname: what we call ourselves."""
+        """@param hostname: our name in EHLO."""
         self._hostname = hostname
         self._reader = ReplyReader()
         self._events: deque[Event] = deque()
@@ -34,15 +37,15 @@ class Opening:
         self._chunking = False
         self._pipelining = False
         self._ready = False
-        #: Nothing more will come of it.
+        #: Whether the session is over.
         self.ended = False
-        #: What is offered now.
+        #: The extensions that the server offers now.
         self.extensions = Extensions()
-        #: TLS version and suite, "" in the clear.
+        #: TLS version and cipher suite, "" without TLS.
         self.tls = ""
 
     def take(self) -> bytes:
-        """The octets to be sent."""
+        """Return the octets to send."""
         out = self._out
         if not out:
             return b""
@@ -56,10 +59,9 @@ class Opening:
         self._say(b"STARTTLS\r\n", Step.STARTTLS)
 
     def tls_began(self, tls: str) -> None:
-        """The handshake that BeginTLS asked for, or that of an implicit TLS connection, is done. All that was known
-        is forgotten (RFC 3207 §4.2).
+        """Continue after a TLS handshake. Everything learned before it is discarded (RFC 3207 §4.2).
 
-        @param tls: version and suite.
+        @param tls: version and cipher suite.
         """
         self.tls = tls
         self.extensions = Extensions()
@@ -69,8 +71,8 @@ class Opening:
     def login(self, username: str, password: str, *, token: bool = False, in_clear: bool = False) -> None:
         """Log in by PLAIN or LOGIN. Ends in LoggedIn or Unusable.
 
-        @param token: the password is a bearer token, for XOAUTH2.
-        @param in_clear: it need not go by TLS.
+        @param token: whether the password is a bearer token, for XOAUTH2.
+        @param in_clear: whether the login may be sent without TLS.
         """
         self._ready = False
         lines = login_lines(self.extensions.mechanisms, username, password, token)
@@ -84,7 +86,7 @@ class Opening:
             self._say(lines[0], Step.AUTH)
 
     def quit(self) -> None:
-        """Say goodbye; only when idle. Ends in Goodbye or Unusable."""
+        """Send QUIT. Call only when idle. Ends in Goodbye or Unusable."""
         self._ready = False
         self._say(b"QUIT\r\n", Step.QUIT)
 
@@ -102,7 +104,7 @@ class Opening:
             if reply.code == 220:
                 self._say_hello(b"EHLO")
             elif reply.is_refusal:
-                # RFC 7504 §4: 521 says that no mail is ever taken here; other 5xx greetings tell of troubles.
+                # RFC 7504 §4: 521 means that the host never accepts mail. Other 5xx greetings report problems.
                 self._give_up(reply, True, permanent=reply.code == 521)
             else:
                 self._give_up(confused(step, f"code {reply.code}"), False)
@@ -135,7 +137,7 @@ class Opening:
             self._ready = True
             self._events.append(Ready(self.extensions))
         elif 500 <= reply.code < 600 and self._hello == b"EHLO" and not self.tls:
-            # RFC 5321 §3.2: a server that does not know EHLO is greeted with HELO.
+            # RFC 5321 §3.2: if a server does not support EHLO, use HELO.
             self._say_hello(b"HELO")
         elif reply.is_refusal:
             self._give_up(reply, True, permanent=reply.code >= 500)
@@ -146,8 +148,8 @@ class Opening:
         if reply.code != 220:
             self._give_up(reply, True, tls_refused=True)
         elif self._reader.waiting:
-            # What came behind the reply in the clear may be somebody else's, and would be read as if it came by TLS
-            # (CVE-2021-33515 and its kind).
+            # Octets after the reply may come from an attacker, and would be read as if received over TLS
+            # (CVE-2021-33515 and similar).
             self._reader.discard()
             self._give_up(
                 Reply(454, "4.7.5", "octets in the clear behind the reply to STARTTLS: somebody is in between"), False
@@ -157,4 +159,4 @@ class Opening:
 
     @abstractmethod
     def _give_up(self, reply: Reply, from_remote: bool, *, tls_refused: bool = False, permanent: bool = False) -> None:
-        """End the session for that reason, and settle what is open."""
+        """End the session with that reply, and settle open transactions."""

@@ -1,4 +1,4 @@
-"""Read a server's replies out of a stream of octets, in bounded memory."""
+"""Reply reader: parses SMTP replies from a stream of octets, in bounded memory."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final
 
 from emailsys.mail.reply import Reply
 
-# RFC 5321 §4.5.3.1.5 allows 512 octets; servers that write long explanations are understood up to four times that.
+# RFC 5321 §4.5.3.1.5 allows 512 octets. Some servers write longer explanations, so four times that is accepted.
 MAX_LINE: Final = 2048
-# The longest reply that is of use is one to EHLO, some thirty lines.
+# The longest useful reply is that to EHLO, with some thirty lines.
 MAX_LINES: Final = 128
 MAX_OCTETS: Final = 32 * 1024
 
@@ -19,29 +19,29 @@ _LINE: Final = re.compile(rb"([2-5][0-5][0-9])(?:([ -])(.*))?", re.DOTALL)
 # RFC 3463 §2; RFC 2034 §4 puts it before the text of each line.
 _ENHANCED: Final = re.compile(r"([245])\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})(?: +|$)")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
-# Lines that short repeat themselves: "250 2.1.0 Ok".
+# Lines up to this length often repeat: "250 2.1.0 Ok".
 _REPEATED: Final = 40
 
 
 class ReplySyntaxError(ValueError):
-    """What the server sent is no reply; the message says what is wrong with it, in words fit for a log."""
+    """The input is not a reply. The message names the fault and can be logged."""
 
 
 def _printed(octets: bytes) -> str:
-    """A peer's text as it may be shown: UTF-8 (RFC 6531 §3.7.4.2) or escaped, control octets always escaped."""
+    """Decode a text of the peer for display: UTF-8 (RFC 6531 §3.7.4.2) or escaped. Control octets are escaped."""
     text = octets.decode("utf-8", "backslashreplace")
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def _parse(line: bytes) -> tuple[int, bool, str, str]:
-    """Code, whether it is the last line, enhanced code and text of a line without its end."""
+    """Parse a line: code, whether it is the last line, enhanced code and text."""
     found = _LINE.fullmatch(line)
     if found is None:
         raise ReplySyntaxError(f"what is no reply: {_printed(line[:80])!r}")
     code = int(found[1])
     text = _printed(found[3] or b"")
     enhanced = _ENHANCED.match(text)
-    # RFC 2034 §4: the class is the first digit of the code; else it is only text that looks alike.
+    # RFC 2034 §4: the class is the first digit of the code. Otherwise it only looks like an enhanced code.
     if enhanced is None or enhanced[1] != line[:1].decode("ascii"):
         return code, found[2] != b"-", "", text.rstrip()
     return code, found[2] != b"-", enhanced[0].rstrip(), text[enhanced.end() :].rstrip()
@@ -49,15 +49,15 @@ def _parse(line: bytes) -> tuple[int, bool, str, str]:
 
 @lru_cache(maxsize=512)
 def _repeated(line: bytes) -> Reply | None:
-    """The reply that a short line is by itself; None for a line that others follow."""
+    """Return the reply of a single short line; None if more lines follow."""
     code, last, enhanced, text = _parse(line)
     return Reply(code, enhanced, text) if last else None
 
 
 class ReplyReader:
-    """Octets as they come, taken out again as replies.
+    """Converts received octets to replies.
 
-    A line may end with LF alone: nothing that is read here decides where a message ends.
+    A line may end with LF alone, because nothing here decides where a message ends.
     """
 
     __slots__ = ("_buffer", "_code", "_enhanced", "_octets", "_position", "_texts")
