@@ -108,7 +108,7 @@ MUTANTS: Final = (
                 "    if stored is not None:\n        return True\n    if stored is not None:\n",
             ),
             (
-                "emailsys/store/maildrop/maildrop.py",
+                "emailsys/store/maildrop/first_piece.py",
                 "        elif first_checksum(content, body_id << 1 | dots) != stored:\n",
                 "        elif stored != stored:\n",
             ),

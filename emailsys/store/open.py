@@ -253,13 +253,13 @@ def _sweep_staged(connection: Connection, locks: KernelLocks | AdvisoryLocks) ->
     staged, reclaim = tables.staged, tables.reclaim
     for node in connection.execute(select(staged.c.node).distinct()).scalars().all():
         if node == locks.node or not locks.is_node_alive(node):
-            gone = staged.c.node == node
+            unfinished = staged.c.node == node
             connection.execute(
                 insert(reclaim).from_select(
-                    ["row_id", "message_id"], select(staged.c.body_id, staged.c.body_id).where(gone)
+                    ["row_id", "message_id"], select(staged.c.body_id, staged.c.body_id).where(unfinished)
                 )
             )
-            connection.execute(delete(staged).where(gone))
+            connection.execute(delete(staged).where(unfinished))
 
 
 def _return_leases(connection: Connection, locks: KernelLocks | AdvisoryLocks, ids: IdSource, now: int) -> None:

@@ -1,4 +1,4 @@
-"""What every store promises of domains, accounts and addresses."""
+"""Contract of every store: domains, accounts and addresses."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ ABUSE = Address("abuse", "example.test")
 
 
 class AccountsContract(MailCase):
-    """Run by each engine's own class."""
+    """The tests. `test_store_contract` has a subclass for each engine."""
 
     async def receives(self, address: Address) -> Address | None:
-        """Whose maildrop mail for that address reaches."""
+        """Return the account that receives mail for an address."""
         account = await self.store.directory.find_address(*address.key)
         return None if account is None else account.address
 
@@ -47,7 +47,7 @@ class AccountsContract(MailCase):
         self.assertIs(await directory.is_local_domain("example.test"), False)
 
     async def test_a_store_without_domains_does_not_know_who_is_unknown(self) -> None:
-        """It is new, or not the one it should be: no mail is refused for good because of it."""
+        """The store is new, or a wrong one. No mail may be permanently refused because of that."""
 
         async def all_raise() -> None:
             directory = self.store.directory
@@ -125,7 +125,7 @@ class AccountsContract(MailCase):
         self.assertEqual(bob.credentials, (("argon2id", "secret-b"),))
 
     async def test_a_secret_is_renewed_only_while_it_is_the_old_one(self) -> None:
-        """Else a login under way would undo a change of the password."""
+        """Otherwise a login in progress would undo a password change."""
         await self.users()
         accounts = self.store.accounts
         alice = (await self.account(ALICE)).account_id
@@ -173,7 +173,7 @@ class AccountsContract(MailCase):
         await self.store.accounts.remove_user(BOB, True)
         self.assertIsNone(await self.receives(BOB))
         self.assertIsNone(await self.store.directory.find_login(BOB.key))
-        # A new account of the old name has none of the old one's mail.
+        # A new account with the same name has no mail of the removed one.
         await self.store.accounts.add_user(BOB, [])
         self.assertEqual((await self.open(await self.account(BOB))).listMessages(), [])
 

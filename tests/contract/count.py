@@ -9,7 +9,7 @@ from twisted.trial.runner import TestLoader
 
 
 def contract_counts() -> Counter[str]:
-    """Tests by engine, as trial would load them."""
+    """Count the tests by engine, as trial loads them."""
     from tests.contract import test_store_contract
 
     counts: Counter[str] = Counter()
@@ -24,7 +24,7 @@ def contract_counts() -> Counter[str]:
 
 
 def contract_line() -> str:
-    """One line for CI."""
+    """Print one line for CI."""
     counts = contract_counts()
     return "contract: " + ", ".join(f"{engine} {counts[engine]}" for engine in ("sqlite", "postgresql", "memory"))
 

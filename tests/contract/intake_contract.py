@@ -1,4 +1,4 @@
-"""What every store promises of messages that it accepts."""
+"""Contract of every store: accepting messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PREFIX = b"Return-Path: <carol@example.org>\r\nDelivered-To: alice@example.test\
 
 
 class IntakeContract(MailCase):
-    """Run by each engine's own class."""
+    """The tests. `test_store_contract` has a subclass for each engine."""
 
     async def test_the_door_has_the_shape_that_others_program_against(self) -> None:
         verifyObject(IIntake, self.store.intake)
@@ -116,7 +116,7 @@ class IntakeContract(MailCase):
         small.abandon()
         large.abandon()
         large.abandon()
-        # A peer may still be sending.
+        # The client may continue to send.
         self.assertIsNone(small.write(b"late\r\n"))
         await self.refused(StoreError, small.commit(envelope(local(alice))))
         await self.refused(StoreError, large.commit(envelope(local(alice))))

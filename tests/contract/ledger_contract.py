@@ -1,4 +1,4 @@
-"""What every store promises of what has become of mail: notices in the same commit, trace, the ledger."""
+"""Contract of every store: notices in the same commit, the trace of a message, the ledger."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALL = QueueFilter()
 
 
 class LedgerContract(MailCase):
-    """Run by each engine's own class."""
+    """The tests. `test_store_contract` has a subclass for each engine."""
 
     async def lives(self, query: str, limit: int, since: datetime | None = None) -> Sequence[Life]:
         found = await self.store.trace.search(query, limit, since)
@@ -37,7 +37,7 @@ class LedgerContract(MailCase):
         return [one.kind for one in life.happenings]
 
     async def ends(self) -> dict[str, int]:
-        """Where recipients are; nothing may be wrong."""
+        """Count recipients by their end. The ledger must have no flaws."""
         cursor, first = None, True
         by_end: dict[str, int] = {}
         while first or cursor is not None:
@@ -197,7 +197,7 @@ class LedgerContract(MailCase):
         self.assertEqual(list(await self.lives(str(DAVE), 3, since)), [])
 
     async def test_a_search_goes_on_where_its_time_was_over(self) -> None:
-        """So that an operator sees how far it is, and nothing waits for its end."""
+        """An operator sees the progress, and mail never waits for the end of the check."""
         ids = []
         for number in range(3):
             ids.append(await self.send(b"%d\r\n" % number, envelope(remote(DAVE))))

@@ -1,4 +1,4 @@
-"""What the contract tests say in one line: send this, fetch that."""
+"""Helpers of the contract tests: make envelopes, send and fetch messages."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ ARRIVED = datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
 
 def local(account: Account, address: Address | None = None) -> Recipient:
-    """A recipient of this system."""
+    """Return a recipient with an account of this system."""
     return Recipient(address or account.address, (LocalRoute(account.account_id),))
 
 
 def remote(address: Address) -> Recipient:
-    """A recipient elsewhere."""
+    """Return a recipient on another host."""
     return Recipient(address, (RemoteRoute(address),))
 
 
 def envelope(*recipients: Recipient, reverse_path: Address | None = CAROL, smtputf8: bool = False) -> Envelope:
-    """From carol, on the first of January."""
+    """Return an envelope from carol, of the first of January."""
     return Envelope(reverse_path, recipients, ARRIVED, MailParameters(BodyType.EIGHT_BIT_MIME, smtputf8))
 
 
 class MailCase(StoreCase):
-    """A store, and alice and bob of example.test."""
+    """A test with the accounts alice and bob of example.test."""
 
     async def users(self) -> tuple[Account, Account]:
-        """Make them; alice is postmaster."""
+        """Add the accounts. Alice is the postmaster."""
         await self.store.accounts.add_domain("example.test", ALICE)
         await self.store.accounts.add_user(ALICE, [("argon2id", "secret-a")])
         await self.store.accounts.add_user(BOB, [("argon2id", "secret-b")])
         return await self.account(ALICE), await self.account(BOB)
 
     async def account(self, address: Address) -> Account:
-        """Who receives mail for that address."""
+        """Return the account that receives mail for an address."""
         found = await self.store.directory.find_address(*address.key)
         assert isinstance(found, Account)
         return found
 
     async def send(self, body: bytes, to: Envelope, chunk: int = 65_536) -> str:
-        """Have a message accepted; returns its queue id."""
+        """Send a message. Returns its queue id."""
         incoming = self.store.intake.begin()
         for start in range(0, len(body), chunk):
             pause = incoming.write(body[start : start + chunk])
@@ -59,17 +59,17 @@ class MailCase(StoreCase):
         return queue_id
 
     async def open(self, account: Account) -> Any:
-        """Open a maildrop; released when the test is over."""
+        """Open a maildrop, which is released after the test."""
         maildrop = await self.store.maildrops.open(account.account_id)
         self.addCleanup(maildrop.release)
         return maildrop
 
     async def fetch(self, maildrop: Any, index: int) -> bytes:
-        """A message as RETR sends it, without dot-stuffing."""
+        """Return a message as RETR sends it, without dot-stuffing."""
         return b"".join([piece async for piece, _dots in maildrop.pieces(index)])
 
     async def refused(self, kind: type[Exception], doing: Any) -> Exception:
-        """Await what must fail so."""
+        """Await a failure with an exception."""
         try:
             await doing
         except kind as error:

@@ -1,4 +1,4 @@
-"""What every store promises of maildrops."""
+"""Contract of every store: maildrops."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KIB = 1024
 
 
 class MaildropContract(MailCase):
-    """Run by each engine's own class."""
+    """The tests. `test_store_contract` has a subclass for each engine."""
 
     async def test_the_door_has_the_shape_that_others_program_against(self) -> None:
         alice, _bob = await self.users()
@@ -44,7 +44,7 @@ class MaildropContract(MailCase):
         new = await self.open(alice)
         await self.refused(MaildropLost, old.sync())
         await self.refused(MaildropLost, self.fetch(old, 0))
-        # The loser's end gives nothing away that is the winner's.
+        # When the replaced session ends, the new session keeps its lock.
         old.release()
         await self.refused(MaildropInUse, self.store.maildrops.open(alice.account_id))
         self.assertTrue((await self.fetch(new, 0)).endswith(b"x\r\n"))
@@ -95,7 +95,7 @@ class MaildropContract(MailCase):
         again = await self.open(alice)
         self.assertEqual([again.getUidl(index) for index in range(2)], [uidls[1], uidls[3]])
         self.assertEqual((await self.fetch(again, 1)).splitlines()[-1], b"3")
-        # Other people's copies are theirs.
+        # Copies in other maildrops stay.
         self.assertEqual(len((await self.open(bob)).listMessages()), 5)
 
     async def test_a_deleted_message_shows_as_nothing_until_rset(self) -> None:
@@ -198,7 +198,7 @@ class MaildropContract(MailCase):
         alice, _bob = await self.users()
         quiet = b"a line. with dots.\r\n" * 40_000
         loud = bytearray(quiet)
-        # A dot that begins a line, once at the very beginning of each of our pieces and once within the last.
+        # Lines that begin with a dot: at the start of each piece, and within the last.
         for at in (256 * KIB, 512 * KIB):
             loud[at - 2 : at + 1] = b"\r\n."
         loud[600 * KIB : 600 * KIB + 3] = b"\r\n."

@@ -1,4 +1,4 @@
-"""What every store promises operators: aliases, routes, quotas, the queue in their hands."""
+"""Contract of every store: aliases, routes, quotas, and queue operations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALL = QueueFilter()
 
 
 class AliasContract(MailCase):
-    """Names that stand for others."""
+    """Aliases."""
 
     async def targets(self, name: Address) -> list[Address]:
         return list(await self.store.directory.targets(*name.key))
@@ -137,7 +137,7 @@ class AliasContract(MailCase):
 
 
 class RouteContract(MailCase):
-    """Smart hosts and quotas."""
+    """Routes and quotas."""
 
     async def test_a_route_is_kept_with_all_that_it_says(self) -> None:
         login = HostLogin("me", "secret")
@@ -190,10 +190,10 @@ class RouteContract(MailCase):
 
 
 class QueueOperationsContract(MailCase):
-    """An operator and the queue."""
+    """Queue operations."""
 
     async def fill(self) -> list[str]:
-        """Two messages, to dave and erin and to dave; the second is a bounce."""
+        """Send a message to dave and erin, and a bounce to dave."""
         first = await self.send(b"one\r\n", envelope(remote(DAVE), remote(ERIN)))
         second = await self.send(b"two\r\n", envelope(remote(DAVE), reverse_path=None))
         return [first, second]
@@ -216,7 +216,7 @@ class QueueOperationsContract(MailCase):
 
     async def test_age_counts_from_the_arrival(self) -> None:
         await self.fill()
-        # The clock of the store shows midnight, the messages came at half past twelve.
+        # The clock of the store is at midnight. The messages arrived at half past twelve.
         self.clock.advance(12.5 * 3600 + 15 + 3600)
         self.assertEqual(len(await self.chosen(QueueFilter(older_than=3590))), 3)
         self.assertEqual(await self.chosen(QueueFilter(older_than=3700)), [])

@@ -1,4 +1,4 @@
-"""What every store promises of recipients on other hosts."""
+"""Contract of every store: the queue of recipients on other hosts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ERIN = Address("erin", "example.net")
 
 
 class QueueContract(MailCase):
-    """Run by each engine's own class."""
+    """The tests. `test_store_contract` has a subclass for each engine."""
 
     async def test_the_door_has_the_shape_that_others_program_against(self) -> None:
         verifyObject(IQueue, self.store.queue)
@@ -60,7 +60,7 @@ class QueueContract(MailCase):
         self.assertEqual([row.forward_path.local for row in rows], ["a", "b"])
 
     async def test_what_goes_a_way_that_is_to_wait_is_put_off_without_an_attempt(self) -> None:
-        """Only mail from that domain, or from nobody, to that domain; what lies behind it in the queue is leased."""
+        """Only mail between the two domains is postponed. Other due mail behind it in the queue is leased."""
         for _ in range(3):
             await self.send(b"x\r\n", envelope(remote(DAVE)))
             await self.send(b"x\r\n", envelope(remote(DAVE), reverse_path=None))
@@ -83,7 +83,7 @@ class QueueContract(MailCase):
         self.assertEqual([(row.way, row.attempts) for row in again], [((CAROL.domain, DAVE.domain), 0)] * 3)
 
     async def test_what_is_put_off_with_a_reply_counts_as_an_attempt_and_is_told(self) -> None:
-        """Only those whose sender is to be told of something are leased all the same."""
+        """Rows are leased only if their sender must be notified."""
         queue_id = await self.send(b"x\r\n", envelope(remote(DAVE)))
         now = await self.store.queue.next_due()
         assert now is not None

@@ -1,4 +1,4 @@
-"""The contract, held against each engine, and the proof that none was spared."""
+"""The contract tests on each engine, and a check that every engine runs all of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.contract.queue_contract import QueueContract
 
 
 class SQLiteIntakeTests(SQLiteCase, IntakeContract):
-    """Messages in, on SQLite."""
+    """The intake on SQLite."""
 
 
 class SQLiteMaildropTests(SQLiteCase, MaildropContract):
@@ -31,7 +31,7 @@ class SQLiteAccountsTests(SQLiteCase, AccountsContract):
 
 
 class PostgreSQLIntakeTests(PostgreSQLCase, IntakeContract):
-    """Messages in, on PostgreSQL."""
+    """The intake on PostgreSQL."""
 
 
 class PostgreSQLMaildropTests(PostgreSQLCase, MaildropContract):
@@ -47,7 +47,7 @@ class PostgreSQLAccountsTests(PostgreSQLCase, AccountsContract):
 
 
 class MemoryIntakeTests(MemoryCase, IntakeContract):
-    """Messages into memory."""
+    """The intake in memory."""
 
 
 class MemoryMaildropTests(MemoryCase, MaildropContract):
@@ -71,7 +71,7 @@ class SQLiteRoutesTests(SQLiteCase, RouteContract):
 
 
 class SQLiteQueueOperationsTests(SQLiteCase, QueueOperationsContract):
-    """The queue in an operator's hands, on SQLite."""
+    """Queue operations, on SQLite."""
 
 
 class SQLiteLedgerTests(SQLiteCase, LedgerContract):
@@ -87,7 +87,7 @@ class PostgreSQLRoutesTests(PostgreSQLCase, RouteContract):
 
 
 class PostgreSQLQueueOperationsTests(PostgreSQLCase, QueueOperationsContract):
-    """The queue in an operator's hands, on PostgreSQL."""
+    """Queue operations, on PostgreSQL."""
 
 
 class PostgreSQLLedgerTests(PostgreSQLCase, LedgerContract):
@@ -103,7 +103,7 @@ class MemoryRoutesTests(MemoryCase, RouteContract):
 
 
 class MemoryQueueOperationsTests(MemoryCase, QueueOperationsContract):
-    """The queue in an operator's hands, in memory."""
+    """Queue operations, in memory."""
 
 
 class MemoryLedgerTests(MemoryCase, LedgerContract):
@@ -111,7 +111,7 @@ class MemoryLedgerTests(MemoryCase, LedgerContract):
 
 
 class ContractCountTests(SynchronousTestCase):
-    """All engines, all promises."""
+    """Every engine runs every contract."""
 
     def test_every_engine_keeps_every_promise(self) -> None:
         counts = contract_counts()
@@ -121,6 +121,6 @@ class ContractCountTests(SynchronousTestCase):
         self.assertRegex(contract_line(), r"\Acontract: sqlite \d+, postgresql \d+, memory \d+\Z")
 
 
-# The promises themselves have no engine; trial shall not look for one.
+# The contract classes have no engine, so trial must not find them here.
 del AccountsContract, AliasContract, IntakeContract, LedgerContract, MaildropContract, QueueContract
 del QueueOperationsContract, RouteContract, SQLiteCase, PostgreSQLCase, MemoryCase

@@ -78,7 +78,7 @@ class Aliases:
                 account_id, is_ours = _target(connection, target)
                 # An existing target may have lost its account. That must not prevent other changes.
                 is_new = target.key not in known
-                if is_new and is_ours and account_id is None and not _stands_for_somebody(connection, target):
+                if is_new and is_ours and account_id is None and not _is_alias(connection, target):
                     raise AdminError(f"{target} is neither an account nor an alias. Add it first.")
                 connection.execute(
                     insert(addresses).values(
@@ -157,7 +157,7 @@ def _target(connection: Connection, target: Address) -> tuple[int | None, bool]:
     return connection.execute(account).scalar(), True
 
 
-def _stands_for_somebody(connection: Connection, target: Address) -> bool:
+def _is_alias(connection: Connection, target: Address) -> bool:
     """Whether a target without an account is an alias, or an address with a +tag."""
     local_key, key = target.key
     names = {local_key, local_key.partition("+")[0]}

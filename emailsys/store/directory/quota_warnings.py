@@ -105,10 +105,10 @@ class QuotaWarnings:
 
 def _postmaster_routes(connection: Connection, domain_id: int) -> tuple[Route, ...]:
     """Return the direct routes of mail to the postmaster of a domain."""
-    ours = domains.alias()
+    local_domains = domains.alias()
     found = connection.execute(
-        select(addresses.c.account_id, addresses.c.target_local, addresses.c.target_domain, ours.c.domain_id)
-        .outerjoin(ours, ours.c.domain_key == addresses.c.target_domain_key)
+        select(addresses.c.account_id, addresses.c.target_local, addresses.c.target_domain, local_domains.c.domain_id)
+        .outerjoin(local_domains, local_domains.c.domain_key == addresses.c.target_domain_key)
         .where(addresses.c.domain_id == domain_id, addresses.c.local_key == "postmaster")
         .order_by(addresses.c.number)
     ).all()

@@ -173,8 +173,8 @@ class Quotas:
         limit, bound = self.limit_of(found.quota), found.domain_quota or 0
         began = self._clock()
         account_octets = _octets(connection, maildrop.c.account_id == account_id) if limit else 0
-        ours = select(accounts.c.account_id).where(accounts.c.domain_id == found.domain_id)
-        domain_octets = _octets(connection, maildrop.c.account_id.in_(ours)) if bound else 0
+        of_domain = select(accounts.c.account_id).where(accounts.c.domain_id == found.domain_id)
+        domain_octets = _octets(connection, maildrop.c.account_id.in_(of_domain)) if bound else 0
         lasts = max(_COUNT_EVERY, (self._clock() - began) * _COUNT_SHARE)
         address = Address(found.local, found.domain)
         return (

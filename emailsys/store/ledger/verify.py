@@ -114,15 +114,15 @@ class Verification:
         ]
         return rows[-1].body_id if rows else None
 
-    async def _some(self, description: str, look: Callable[[int], Callable[[Connection], T]], most: int) -> T:
+    async def _some(self, description: str, read: Callable[[int], Callable[[Connection], T]], most: int) -> T:
         """Read several rows, or a single one if another row is on an unreadable page.
 
         @raise StoreDamaged: the first row cannot be read.
         """
         try:
-            return await read_or_damaged(self._database, description, look(most))
+            return await read_or_damaged(self._database, description, read(most))
         except StoreDamaged:
-            return await read_or_damaged(self._database, description, look(1))
+            return await read_or_damaged(self._database, description, read(1))
 
     async def _skip_unreadable(self, column: Any, least: int, tally: _Tally) -> int | None:
         """Skip unreadable rows from an id on, and report the affected messages.

@@ -324,11 +324,11 @@ class Maildrop:
 
     async def _sync(self) -> None:
         self._raise_if_lost()
-        gone = [index for index, flag in enumerate(self._flags) if flag & (_DELETED | _PURGED) == _DELETED]
-        row_ids = [self._ids[index] for index in gone]
+        marked = [index for index, flag in enumerate(self._flags) if flag & (_DELETED | _PURGED) == _DELETED]
+        row_ids = [self._ids[index] for index in marked]
         deleted = set(row_ids)
         kept = [(row_id, message_id) for row_id, message_id in self._fetched.items() if row_id not in deleted]
-        if not gone and not kept:
+        if not marked and not kept:
             return
         now = self._maildrops.microseconds()
         self._syncing = True
@@ -338,10 +338,10 @@ class Maildrop:
             self._syncing = False
             if self._released:
                 self._maildrops.released(self._account_id, self)
-        for index in gone:
+        for index in marked:
             self._flags[index] |= _PURGED
         self._fetched.clear()
-        if gone:
+        if marked:
             self._maildrops.wake_sweeper()
 
     def _write(self, connection: Connection, row_ids: Sequence[int], kept: Sequence[tuple[int, int]], now: int) -> None:

@@ -111,12 +111,12 @@ class Retention(MaintenanceTask):
             connection.execute(delete(settled).where(settled.c.row_id.in_([row.row_id for row in rows])))
             connection.execute(_DECREMENT_ROWS, [{"id": number, "ended": count} for number, count in ended.items()])
             # These messages have no rows left. Their bodies are already deleted.
-            gone = connection.execute(
+            deleted = connection.execute(
                 delete(messages)
                 .where(messages.c.message_id.in_(list(ended)), messages.c.rows <= 0)
                 .returning(messages.c.message_id)
             )
-            deleted_ids = gone.scalars().all()
+            deleted_ids = deleted.scalars().all()
             connection.execute(delete(events).where(events.c.message_id.in_(deleted_ids)))
         old = select(events.c.event_id).where(_is_older(horizon)).order_by(events.c.event_id).limit(_ROWS)
         event_ids = connection.execute(old).scalars().all()

@@ -251,15 +251,15 @@ def record_interrupted(connection: Connection, rows: Sequence[Any], make: Callab
         connection.execute(insert(events), [event.row(make(), now)._asdict() for event in interrupted])
 
 
-def return_leases(connection: Connection, ours: Any, row_ids: Sequence[int], now: int) -> int:
+def return_leases(connection: Connection, leases: Any, row_ids: Sequence[int], now: int) -> int:
     """End leases without an attempt. Returns the number of leases.
 
-    @param ours: the condition that selects the leases.
+    @param leases: the condition that selects the leases.
     @param now: microseconds since 1970.
     """
     changed = 0
     for some in chunks(row_ids):
-        here = queue.c.row_id.in_(some) & ours
+        here = queue.c.row_id.in_(some) & leases
         changed += connection.execute(
             update(queue).where(here, queue.c.state == "leased").values(state="waiting", lease=None, due_at=now)
         ).rowcount

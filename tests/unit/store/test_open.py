@@ -21,18 +21,18 @@ ALICE = Address("alice", "example.test")
 
 
 async def add_alice(store: Store) -> None:
-    """A domain and its first user."""
+    """Add a domain and its first account."""
     await store.accounts.add_domain("example.test", ALICE)
     await store.accounts.add_user(ALICE, [("argon2id", "s")])
 
 
 async def users(store: Store) -> list[UserRow]:
-    """All users."""
+    """List all accounts."""
     return list(await store.accounts.list_users(None))
 
 
 class OpenTests(SynchronousTestCase):
-    """As a command does while no daemon runs."""
+    """Run an action as a command does while no daemon runs."""
 
     def setUp(self) -> None:
         self.state = Path(self.mktemp()) / "state"
@@ -94,7 +94,7 @@ class OpenTests(SynchronousTestCase):
             self.assertIn(str(self.state), str(error))
 
     def test_a_store_that_is_missing_is_not_made_unless_an_operator_asks(self) -> None:
-        """Whether its folder is missing, empty, or has a file that nobody has begun to fill: none is touched."""
+        """Nothing is created or changed if the folder is missing or empty, or if the file is empty."""
         settings = StoreSettings()
         self.state.parent.mkdir(parents=True, exist_ok=True)
         for prepare in (lambda: None, self.state.mkdir, (self.state / DATABASE_NAME).touch):
@@ -108,7 +108,7 @@ class OpenTests(SynchronousTestCase):
         self.assertEqual(run_offline(settings, self.state, users, Telemetry()), [])
 
     def test_a_store_is_looked_at_without_a_change(self) -> None:
-        """What is wrong with it is told: no domain, no database, or nothing."""
+        """The check reports a missing domain, a file that is not a database, or no problem."""
         settings, path = StoreSettings(), self.state / DATABASE_NAME
         run_offline(settings, self.state, users, Telemetry(), create=True)
         before = path.read_bytes()

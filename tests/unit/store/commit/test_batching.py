@@ -1,4 +1,4 @@
-"""Calls that reach a store thread together."""
+"""The batcher: calls that reach a store thread together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emailsys.store.commit.batching import Batcher
 
 
 class Thread:
-    """Does what it was given when the test says so."""
+    """A store thread that works when the test tells it to."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

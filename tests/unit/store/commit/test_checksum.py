@@ -1,4 +1,4 @@
-"""The checksum of a stored piece: over its octets, its flag and its place."""
+"""Checksums of body pieces cover the octets, the flag and the position."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TEXT = b"Subject: x\r\n\r\n.dots\r\n" * 20
 
 
 class ChecksumTests(SynchronousTestCase):
-    """What passes for a piece, and what does not."""
+    """Which changes a checksum detects."""
 
     def test_each_octet_the_flag_and_the_place_count(self) -> None:
         stored = checksum(7, 1, True, TEXT)
@@ -27,7 +27,7 @@ class ChecksumTests(SynchronousTestCase):
         self.assertFalse(is_intact(7, 1, True, TEXT[:-1], stored, None))
 
     def test_it_is_the_same_in_each_release(self) -> None:
-        """It stands in stores: another value for the same piece would make all mail look damaged."""
+        """Stores contain checksums. Another value for the same piece would make all mail appear damaged."""
         self.assertEqual(checksum((1 << 63) - 1, 3, True, b"hello\r\n").hex(), "0f34afe94c0e745e")
 
     def test_without_a_checksum_the_digest_counts_and_without_both_nothing_can_be_said(self) -> None:

@@ -1,4 +1,4 @@
-"""Ids that order mail and name it for ever."""
+"""Ids are unique and increase with time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from emailsys.store.commit.ids import NODES, IdSource, id_text, node_of
 
 
 class IdTests(SynchronousTestCase):
-    """One node's ids."""
+    """The ids of a node."""
 
     def setUp(self) -> None:
         self.now = 1_800_000_000.0

@@ -1,4 +1,4 @@
-"""What goes together into one commit."""
+"""The inbox: which jobs go into one commit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KIB = 1024
 
 
 class InboxTests(SynchronousTestCase):
-    """Jobs wait, writers take."""
+    """Jobs wait in the inbox, and writers take batches."""
 
     def setUp(self) -> None:
         self.slept: list[float] = []

@@ -57,7 +57,7 @@ class NetworkFileSystemTests(SynchronousTestCase):
 
 
 class ByteLockTests(SynchronousTestCase):
-    """One lock file, opened twice as by two processes."""
+    """One lock file, opened twice as if by two processes."""
 
     def setUp(self) -> None:
         self.path = Path(self.mktemp())

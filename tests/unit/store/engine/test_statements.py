@@ -1,4 +1,4 @@
-"""Rows filled up for statements of few lengths."""
+"""Padding of rows to a power of two, so that few statements are prepared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from emailsys.store.engine.base import pad_to_power_of_two
 
 
 class PaddingTests(SynchronousTestCase):
-    """One statement a power of two."""
+    """The number of rows is always a power of two."""
 
     def test_the_last_row_is_repeated_up_to_a_power_of_two(self) -> None:
         for count, length in ((1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (200, 256)):

@@ -1,4 +1,4 @@
-"""Work in short steps beside the mail: when a step is made, and what becomes of one that fails."""
+"""Periodic maintenance tasks: when a step runs, and what happens after a failed step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAUSE = 0.125
 
 
 class Weeding(MaintenanceTask):
-    """So many steps of work, then none; a step may last or fail."""
+    """A task with a number of steps. A step may be slow or fail."""
 
     def __init__(self, clock: Clock, telemetry: Telemetry, work: int) -> None:
         super().__init__("weeding", ClockedReactor(clock), telemetry, PAUSE, 4.0)
@@ -76,7 +76,7 @@ class MaintenanceTaskTests(SynchronousTestCase):
         self.assertEqual(weeding.steps, 4)
 
     def test_mail_that_never_ceases_does_not_put_the_work_off_for_ever(self) -> None:
-        """Each settled message wakes the sweeper: many more of them than steps."""
+        """Each settled message wakes the sweeper, far more often than it runs a step."""
         weeding = self.weeding(100)
         for _ in range(160):
             weeding.wake()
