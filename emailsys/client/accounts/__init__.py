@@ -1,1 +1,1 @@
-"""Accounts of the mail client: where mail is fetched and sent, by which login, how settings are found and tried."""
+"""Accounts of the mail client: settings file, secrets, and discovery of servers."""

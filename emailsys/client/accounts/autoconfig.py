@@ -1,4 +1,4 @@
-"""Read the XML by which providers tell mail programs their servers (Thunderbird's autoconfig, version 1.1)."""
+"""Parser of Thunderbird's autoconfig XML, version 1.1, in which providers publish their servers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from emailsys.client.accounts.values import Auth, Security, Server
 from emailsys.mail.address import Address, is_domain
 
-#: A document larger than that is none.
+#: Larger documents are ignored, in octets.
 MAX_OCTETS: Final = 256 * 1024
 _MAX_SERVERS: Final = 20
 _SECURITY: Final = {"SSL": Security.TLS, "STARTTLS": Security.STARTTLS}
@@ -25,7 +25,7 @@ def _parsed(octets: bytes) -> ElementTree.Element | None:
         return None
     try:
         text = octets.decode("utf-8")
-        # Entities are how XML is made to explode, and a document type is where they are declared.
+        # A document type can declare entities, which can expand without limit.
         if "<!DOCTYPE" in text:
             return None
         return ElementTree.fromstring(text)  # noqa: S314 - see above
@@ -50,7 +50,7 @@ def _server(element: ElementTree.Element, address: Address) -> Server | None:
     username = _filled_in(element.findtext("username") or "%EMAILADDRESS%", address)
     auths = [_AUTH.get((one.text or "").strip()) for one in element.findall("authentication")]
     auth = next((one for one in auths if one is not None), None)
-    # What offers no TLS is no offer.
+    # Servers without TLS are ignored.
     if security is None or auth is None or not is_domain(host) or not username.isprintable():
         return None
     if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535):
@@ -59,7 +59,7 @@ def _server(element: ElementTree.Element, address: Address) -> Server | None:
 
 
 def servers_of(octets: bytes, address: Address) -> tuple[tuple[Server, ...], tuple[Server, ...]]:
-    """The POP3 and the submission servers that a document names, implicit TLS first; none of what cannot be read."""
+    """Return the POP3 and submission servers in a document, implicit TLS first. Invalid documents have none."""
     root = _parsed(octets)
     if root is None:
         return (), ()

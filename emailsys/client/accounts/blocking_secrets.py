@@ -1,4 +1,4 @@
-"""Secrets for whoever may block: a fetch has no reactor to wait on."""
+"""Blocking access to secrets, for a fetch, which has no reactor."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ T = TypeVar("T")
 
 
 class BlockingSecrets(Protocol):
-    """What a fetch asks. Any thread may call it."""
+    """Secrets for a fetch. Any thread may call it."""
 
     def get(self, account: Account, server: Server) -> str:
-        """The password or token; blocks until it is there. @raise AccountError: there is none; what to do."""
+        """Return the password or token. Blocks. @raise AccountError: there is none; the message says what to do."""
         ...
 
     def refused(self, server: Server) -> None:
-        """The server did not take it: ask anew next time."""
+        """Record that the server rejected the secret: the user is asked the next time."""
         ...
 
 
 class _Done(Generic[T]):
-    """What nobody has to wait for."""
+    """An awaitable that is already done."""
 
     def __init__(self, value: T) -> None:
         self._value = value
@@ -36,46 +36,46 @@ class _Done(Generic[T]):
 
 
 def run_here(function: Callable[[], T]) -> _Done[T]:
-    """An `InThread` that calls where it is called."""
+    """An `InThread` that calls the function in the current thread."""
     return _Done(function())
 
 
 def run_to_completion(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine returns that has nothing to wait for."""
+    """Run a coroutine that never waits. Return its result."""
     try:
         coroutine.send(None)
     except StopIteration as end:
         result: T = end.value
         return result
     coroutine.close()
-    raise AssertionError("it waits for something")
+    raise AssertionError("the coroutine waits")
 
 
 class CommandSecrets:
-    """The secrets of a command: who has to be asked is asked by the thread that wants to know, one at a time."""
+    """Secrets of a command. A thread that needs a secret asks the user itself, one thread at a time."""
 
     def __init__(self, prompt: Prompt | None = None) -> None:
-        """@param prompt: a coroutine that waits for nothing but the person."""
+        """@param prompt: a coroutine that blocks until the user answers, and never waits for a reactor."""
         self._secrets = Secrets(run_here, prompt)
-        self._one_at_a_time = Lock()
-        self._ahead: dict[tuple[str, str], str | AccountError] = {}
+        self._lock = Lock()
+        self._prefetched: dict[tuple[str, str], str | AccountError] = {}
 
     def get(self, account: Account, server: Server) -> str:
-        """The password or token. @raise AccountError: there is none; the message says what to do."""
-        with self._one_at_a_time:
-            found = self._ahead.pop((account.name, str(server)), None)
+        """Return the password or token. @raise AccountError: there is none; the message says what to do."""
+        with self._lock:
+            found = self._prefetched.pop((account.name, str(server)), None)
             if isinstance(found, AccountError):
                 raise found
             return run_to_completion(self._secrets.find(account, server)) if found is None else found
 
     def prefetch(self, account: Account, server: Server) -> None:
-        """Find what `get` will be asked for next: the main thread is the one that Ctrl-C reaches at a prompt."""
+        """Find a secret before `get` needs it: only the main thread can be interrupted by Ctrl-C at a prompt."""
         try:
             found: str | AccountError = self.get(account, server)
         except AccountError as error:
             found = error
-        self._ahead[account.name, str(server)] = found
+        self._prefetched[account.name, str(server)] = found
 
     def refused(self, server: Server) -> None:
-        """The server did not take it: ask anew next time."""
+        """Record that the server rejected the secret: the user is asked the next time."""
         self._secrets.refused(server)

@@ -1,4 +1,4 @@
-"""Find an account's servers from its address: known providers, autoconfig, SRV records, then guesses."""
+"""Discovery of an account's servers: known providers, autoconfig, SRV records, then usual host names."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from emailsys.client.accounts.values import Auth, Security, Server
 from emailsys.client.base.gather import gather_or_raise
 from emailsys.mail.address import Address, domain_key, is_domain
 
-#: A document by its URL, None where there is none.
+#: Fetches a document by its URL; None if there is none.
 Get = Callable[[str], Awaitable[bytes | None]]
-#: The SRV records of a name: priority, weight, port, target.
+#: Looks up the SRV records of a name: priority, weight, port, target.
 LookUp = Callable[[str], Awaitable[Sequence[tuple[int, int, int, str]]]]
 
-# Seconds for all SRV records.
-_DNS: Final = 4.0
+# Seconds for all SRV lookups.
+_DNS_TIMEOUT: Final = 4.0
 _GUESSES: Final = {"pop3": ("pop", "pop3", "mail"), "smtp": ("smtp", "mail")}
-# RFC 6186 §3, RFC 8314 §5.1, the more secure first.
+# RFC 6186 §3, RFC 8314 §5.1; implicit TLS first.
 _SERVICES: Final = (
     ("_pop3s._tcp", "pop3", Security.TLS),
     ("_pop3._tcp", "pop3", Security.STARTTLS),
@@ -38,8 +38,10 @@ _SERVICES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Settings for an address, most likely ones first. `source` says in words where they come from; `advice` what a
-    provider asks for (an app password, POP3 to be switched on), "" for nothing."""
+    """Settings for an address, most likely ones first.
+
+    `source` is a text about their origin. `advice` says what the provider requires, such as an app password, or "".
+    """
 
     pop3: tuple[Server, ...]
     smtp: tuple[Server, ...]
@@ -49,7 +51,7 @@ class Found:
 
 @lru_cache(maxsize=1)
 def _providers() -> Mapping[str, tuple[str, Mapping[str, Any]]]:
-    """Provider names and tables by domain."""
+    """Return provider names and tables by domain."""
     text = resources.files("emailsys.client.accounts").joinpath("providers.toml").read_text("utf-8")
     return {domain: (name, table) for name, table in tomllib.loads(text).items() for domain in table["domains"]}
 
@@ -83,14 +85,15 @@ def _guess(address: Address, domain: str) -> Found:
 
 
 class Discovery:
-    """Asks what can be asked; each question may fail, and none takes longer than a few seconds."""
+    """Queries all sources of settings. Each query may fail, and takes a few seconds at most."""
 
     def __init__(
         self, reactor: Any, *, network: bool = True, get: Get | None = None, look_up: LookUp | None = None
     ) -> None:
         """
-        @param network: False asks nobody, and knows the provider file and guesses only.
-        @param get: None for HTTPS. @param look_up: None for the system's name servers.
+        @param network: False uses only the provider file and guesses.
+        @param get: None for HTTPS.
+        @param look_up: None for the system's name servers.
         """
         self._reactor = reactor
         self._network = network
@@ -98,7 +101,7 @@ class Discovery:
         self._look_up = look_up or self._by_dns
 
     async def discover(self, address: Address) -> Sequence[Found]:
-        """What was found, the most trustworthy first; the last one is always the guess."""
+        """Return the settings of all sources, most trustworthy first. The last is always the guess."""
         domain = domain_key(address.domain)
         known = _provider(address, domain)
         if known is not None:
@@ -115,7 +118,7 @@ class Discovery:
         return (*found, _guess(address, domain))
 
     async def _autoconfig(self, address: Address, domain: str) -> Found | None:
-        """By HTTPS only: without it anybody on the way names the servers that get the password."""
+        """Query autoconfig by HTTPS. With plain HTTP, an attacker could name the servers that get the password."""
         urls = (
             f"https://autoconfig.{domain}/mail/config-v1.1.xml?emailaddress={quote(str(address), safe='')}",
             f"https://{domain}/.well-known/autoconfig/mail/config-v1.1.xml",
@@ -137,7 +140,7 @@ class Discovery:
         )
         for (_, protocol, security), records in zip(_SERVICES, answers, strict=True):
             for _priority, _weight, port, target in sorted(records, key=lambda record: (record[0], -record[1])):
-                # RFC 6186 §3.4: a target of "." says that there is no such service.
+                # RFC 6186 §3.4: the target "." means that the service does not exist.
                 target = target.lower().rstrip(".")
                 if is_domain(target) and 1 <= port <= 65535:
                     found[protocol].append(Server(target, port, security, str(address)))
@@ -145,7 +148,7 @@ class Discovery:
                         elsewhere.add(target)
         if not (found["pop3"] or found["smtp"]):
             return None
-        # RFC 6186 §6: DNS without signatures may lie, so a person has to look at foreign names.
+        # RFC 6186 §6: unsigned DNS can be forged, so the user has to confirm names in other domains.
         advice = f"make sure that {' and '.join(sorted(elsewhere))} belongs to your provider" if elsewhere else ""
         return Found(tuple(found["pop3"]), tuple(found["smtp"]), f"the SRV records of {domain}", advice)
 
@@ -160,7 +163,7 @@ class Discovery:
 
         servers = NameServers(self._reactor, system_name_servers())
         try:
-            answer = await servers.look_up(name, dns.SRV, self._reactor.seconds() + _DNS)
+            answer = await servers.look_up(name, dns.SRV, self._reactor.seconds() + _DNS_TIMEOUT)
         finally:
             servers.close()
         if isinstance(answer, Reply):
@@ -176,7 +179,7 @@ async def _awaited(waiting: Awaitable[Sequence[tuple[int, int, int, str]]]) -> S
 
 
 def with_login(found: Found, username: str, auth: Auth | None = None) -> Found:
-    """The same servers with another user name, and another way to log in."""
+    """Return the settings with another user name and login method."""
 
     def changed(servers: Sequence[Server]) -> tuple[Server, ...]:
         return tuple(replace(one, username=username, auth=auth or one.auth) for one in servers)

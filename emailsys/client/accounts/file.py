@@ -1,4 +1,4 @@
-"""The file of a person's accounts, mail.toml: read with plain errors, changed at once or not at all."""
+"""The accounts file mail.toml: validated reading and atomic changes."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ _MODE = 0o600
 
 
 class AccountsFile:
-    """mail.toml, mode 0600. What a person wrote around the accounts that change stays as it is. Blocking."""
+    """mail.toml, mode 0600. A change keeps the rest of the file as the user wrote it. Methods block."""
 
     def __init__(self, path: Path) -> None:
-        """@param path: such as `places.accounts_file()`; it and its folder are made when the first account is."""
+        """@param path: for example `locations.accounts_file()`. The first account creates file and folder."""
         self.path = path
 
     def load(self) -> Mapping[str, Account]:
-        """The accounts by name, in the order of the file; none where there is no file.
+        """Read the accounts by name, in the order of the file. Without a file there are none.
 
-        @raise AccountError: the file is wrong; the message has a line for each error, naming file, key path, what was
-            found and what is allowed.
+        @raise AccountError: the file is invalid. The message has a line for each error: file, key path, the value
+            found, and the allowed values.
         """
         return self._read(self._text())[0]
 
     def default(self) -> Account | None:
-        """The account that commands use where none is named: the one of the key `default`, else the first."""
+        """Return the account that commands use by default: that of the key `default`, or else the first."""
         accounts, default = self._read(self._text())
         if default is not None:
             return accounts[default]
         return next(iter(accounts.values()), None)
 
     def find(self, name: str) -> Account:
-        """The account of that name, or the only one with that address. @raise AccountError: there is none."""
+        """Return an account by its name or unique address. @raise AccountError: there is no such account."""
         accounts = self.load()
         if name in accounts:
             return accounts[name]
@@ -51,12 +51,12 @@ class AccountsFile:
             return found[0]
         if found:
             raise AccountError(f"{name} is the address of several accounts: {', '.join(one.name for one in found)}")
-        raise AccountError(f"there is no account {name!r}; there {_listed(accounts)}")
+        raise AccountError(f"there is no account {name!r}; {_listed(accounts)}")
 
     def put(self, account: Account, *, default: bool = False) -> None:
-        """Add or replace an account; synced. @raise AccountError: it cannot be written."""
+        """Add or replace an account, and sync the file. @raise AccountError: the file cannot be written."""
         if not ACCOUNT_NAME.fullmatch(account.name):
-            raise AccountError(f"{account.name!r} cannot be the name of an account: letters, digits and . _ - @ + can")
+            raise AccountError(f"{account.name!r} is not a valid account name: use letters, digits and . _ - @ +")
 
         account = replace(account, pop3=_absolute(account.pop3), smtp=_absolute(account.smtp))
 
@@ -67,20 +67,20 @@ class AccountsFile:
         self._change(change, {account.name: account})
 
     def remove(self, name: str) -> None:
-        """Remove an account; mail and secrets are not touched. @raise AccountError: there is none."""
+        """Remove an account, but not its mail and secrets. @raise AccountError: there is no such account."""
 
         def change(text: str) -> str:
             accounts, default = self._read(text)
             if name not in accounts:
-                raise AccountError(f"there is no account {name!r}; there {_listed(accounts)}")
+                raise AccountError(f"there is no account {name!r}; {_listed(accounts)}")
             return with_default("".join(without_account(text, name)), None if default == name else default)
 
         self._change(change, {name: None})
 
     def set_default(self, name: str) -> None:
-        """Make an account the default. @raise AccountError: there is none."""
+        """Make an account the default. @raise AccountError: there is no such account."""
         if name not in self.load():
-            raise AccountError(f"there is no account {name!r}; there {_listed(self.load())}")
+            raise AccountError(f"there is no account {name!r}; {_listed(self.load())}")
         self._change(lambda text: with_default(text, name), {})
 
     def _text(self) -> str:
@@ -103,7 +103,7 @@ class AccountsFile:
         return accounts, default
 
     def _refuse_open_secrets(self, accounts: Mapping[str, Account]) -> None:
-        """A password in a file that others may read is as good as told."""
+        """@raise AccountError: the file contains a password, and other users may read it."""
         servers = [server for account in accounts.values() for server in (account.pop3, account.smtp) if server]
         if os.name == "nt" or not any(server.secret.kind is SecretKind.FILE for server in servers):
             return
@@ -112,7 +112,7 @@ class AccountsFile:
         except FileNotFoundError:
             return
         if mode & 0o077:
-            raise AccountError(f"{self.path}: holds a password, and others may read it: chmod 600 {self.path}")
+            raise AccountError(f"{self.path}: contains a password, and other users can read it: chmod 600 {self.path}")
 
     def _reads_as(self, text: str, wanted: Mapping[str, Account]) -> bool:
         try:
@@ -139,8 +139,8 @@ class AccountsFile:
                 else:
                     wanted[name] = account
             if not self._reads_as(after, wanted):
-                # Such as inline tables, which we do not know how to change.
-                raise AccountError(f"{self.path}: is written in a way that has to be changed by hand")
+                # For example inline tables, which `toml_writer` cannot change.
+                raise AccountError(f"{self.path}: cannot be changed by this program; edit it by hand")
             rewrite(self.path, after.encode())
         except ArchiveError as error:
             raise AccountError(str(error)) from error
@@ -149,11 +149,11 @@ class AccountsFile:
 
 
 def _absolute(server: Server | None) -> Server | None:
-    """In the file, names of files count from its own folder, for a person from where they are."""
+    """Make the CA file's path absolute: the user gives it relative to the working folder, not to mail.toml."""
     if server is None or server.ca_file is None:
         return server
     return replace(server, ca_file=server.ca_file.absolute())
 
 
 def _listed(accounts: Mapping[str, Account]) -> str:
-    return f"is {', '.join(accounts)}" if accounts else "is none yet"
+    return f"accounts: {', '.join(accounts)}" if accounts else "no account exists yet"

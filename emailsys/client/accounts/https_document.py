@@ -1,4 +1,4 @@
-"""Fetch a small document by HTTPS, or find that there is none."""
+"""Download of a small document by HTTPS."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from typing_extensions import override
 
-# Seconds for the connection and for the whole.
-_CONNECT: Final = 3.0
-_WHOLE: Final = 5.0
+# Seconds for the connection, and for the whole request.
+_CONNECT_TIMEOUT: Final = 3.0
+_TIMEOUT: Final = 5.0
 
 
 class _Collector(Protocol):
@@ -36,25 +36,25 @@ class _Collector(Protocol):
 
 
 async def get(reactor: Any, url: str, limit: int) -> bytes | None:
-    """The document, None where there is none, nobody answers, or it has more octets than that."""
-    # These take a tenth of a second to import, and only `account add` wants them.
+    """Return the document. Return None if there is none, the request fails, or it exceeds `limit` octets."""
+    # Importing these takes 0.1 s, and only `account add` needs them.
     from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
     from twisted.web.http_headers import Headers
 
     make: Any = Agent
     policy: Any = BrowserLikePolicyForHTTPS
-    agent = make(reactor, policy(), connectTimeout=_CONNECT)
+    agent = make(reactor, policy(), connectTimeout=_CONNECT_TIMEOUT)
 
     async def fetch() -> bytes | None:
         response: Any = await agent.request(b"GET", url.encode("ascii"), Headers({"User-Agent": ["emailsys"]}))
-        # A body must be read, or its connection stays open.
+        # The connection stays open until the body has been read.
         collector = _Collector(limit)
         response.deliverBody(collector)
         body = await collector.done
         return body if response.code == 200 else None
 
     def give_up(outcome: Deferred[bytes | None]) -> None:
-        # What the agent says of being cancelled differs from stage to stage.
+        # The agent's exception for a cancellation differs by stage.
         outcome.errback(CancelledError())
         whole.cancel()
 
@@ -63,7 +63,7 @@ async def get(reactor: Any, url: str, limit: int) -> bytes | None:
             outcome.callback(body)
 
     outcome: Deferred[bytes | None] = Deferred(give_up)
-    whole = Deferred.fromCoroutine(fetch()).addTimeout(_WHOLE, reactor)
-    # No name, no answer, no certificate that holds: whatever it is, there is no document for us.
+    whole = Deferred.fromCoroutine(fetch()).addTimeout(_TIMEOUT, reactor)
+    # Any failure of name lookup, connection, or certificate means that there is no document.
     _ = whole.addErrback(lambda failure: None).addCallback(ended)
     return await outcome

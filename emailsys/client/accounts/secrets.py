@@ -1,4 +1,4 @@
-"""Passwords and tokens: from the system's keyring, a command, or a person; never written into a file."""
+"""Passwords and tokens from the system's keyring, a command, or a prompt; never written to a file."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 
     from emailsys.client.base.threads import InThread
 
-#: Asks a person: the text is shown, the answer is not. Raises EOFError where nobody answers.
+#: Prompts the user with a text and hides the answer. Raises EOFError if there is no answer.
 Prompt = Callable[[str], Awaitable[str]]
 
-# Under which name the keyring has them.
+# Service name in the keyring.
 _SERVICE: Final = "emailsys"
-# Seconds in which a command has to print; it may ask a person for a passphrase.
-_PATIENCE: Final = 120.0
-# A token of some providers has 4 KiB.
+# Seconds for a command, which may ask the user for a passphrase.
+_COMMAND_TIMEOUT: Final = 120.0
+# Some providers' tokens have 4 KiB.
 _MAX_OCTETS: Final = 64 * 1024
 
 
 class Keyring(Protocol):
-    """What is asked of the package keyring, which may be put in its place as it is."""
+    """The functions of the package keyring that this module calls."""
 
     def get_password(self, service: str, username: str) -> str | None:
-        """The password, None if there is none."""
+        """Return the password, or None."""
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        """Keep it."""
+        """Store a password."""
 
     def delete_password(self, service: str, username: str) -> None:
-        """Forget it."""
+        """Delete a password."""
 
 
 def system_keyring() -> Keyring:
-    """The keyring of the desktop or the operating system. @raise AccountError: there is none."""
+    """Return the keyring of the desktop or operating system. @raise AccountError: there is none."""
     try:
         import keyring
         from keyring.backends.fail import Keyring as NoKeyring
@@ -50,7 +50,7 @@ def system_keyring() -> Keyring:
     try:
         backend = keyring.get_keyring()
     except Exception as error:
-        # The environment or a file of settings names a backend that is not there.
+        # The environment or keyring's configuration names a missing backend.
         raise AccountError(
             f"the keyring that is set up cannot be used ({error}); `keyring diagnose` shows why"
         ) from error
@@ -60,11 +60,11 @@ def system_keyring() -> Keyring:
 
 
 def unlock(accounts: Iterable[Account], keyring: Callable[[], Keyring] = system_keyring) -> None:
-    """Have a keyring that asks at the terminal ask now, before a full screen has the terminal; once is enough.
+    """Unlock a keyring that prompts on the terminal, before the full screen takes the terminal over.
 
-    The system's own keyrings ask in windows of their own, if at all: they are left alone.
+    The backends of the package keyring prompt in windows of their own, and are not touched.
 
-    @raise AccountError: it did not get its password, or fails otherwise.
+    @raise AccountError: the keyring was not unlocked, or failed.
     """
     servers = [server for one in accounts for server in (one.pop3, one.smtp) if server is not None]
     wanted = [_name(server) for server in servers if server.secret.kind is SecretKind.KEYRING]
@@ -73,7 +73,7 @@ def unlock(accounts: Iterable[Account], keyring: Callable[[], Keyring] = system_
     try:
         found = keyring()
     except AccountError:
-        # It is told, and the password asked for, when somebody needs it.
+        # Reported when a password is needed; then the user is asked for it.
         return
     backend = found.get_keyring() if hasattr(found, "get_keyring") else found
     if all(type(one).__module__.startswith("keyring.") for one in getattr(backend, "backends", [backend])):
@@ -85,7 +85,7 @@ def unlock(accounts: Iterable[Account], keyring: Callable[[], Keyring] = system_
 
 
 def _trouble(error: Exception) -> str:
-    """What is wrong with the keyring, for a person. Each backend has errors of its own; one class they share."""
+    """Describe an error of a keyring. Backends have their own exceptions, and share only KeyringLocked."""
     said = str(error) or type(error).__name__
     if any(one.__name__ == "KeyringLocked" for one in type(error).__mro__):
         return f"the keyring is locked ({said}); unlock it and try again"
@@ -93,14 +93,14 @@ def _trouble(error: Exception) -> str:
 
 
 def _name(server: Server) -> str:
-    """Under which name the keyring has the password: POP3 and submission mostly share it."""
+    """Return the user name in the keyring. POP3 and submission usually share it."""
     return f"{server.username}@{server.host}"
 
 
-def first_line(command: tuple[str, ...], timeout: float = _PATIENCE) -> str:
-    """What a command prints first; it is run without a shell and its messages go where ours go.
+def first_line(command: tuple[str, ...], timeout: float = _COMMAND_TIMEOUT) -> str:
+    """Run a command without a shell, and return its first line. Its stderr is inherited.
 
-    @raise AccountError: it cannot be run, fails, or prints nothing.
+    @raise AccountError: the command cannot be run, fails, or prints nothing.
     """
     shown = command[0] if command else "no command"
     try:
@@ -118,12 +118,12 @@ def first_line(command: tuple[str, ...], timeout: float = _PATIENCE) -> str:
     except UnicodeDecodeError:
         text = ""
     if not text:
-        raise AccountError(f"the command for the password ({shown}) printed none")
+        raise AccountError(f"the command for the password ({shown}) printed no password")
     return text
 
 
 class Secrets:
-    """Finds secrets, and keeps those that a person typed for as long as the program runs."""
+    """Finds secrets. Passwords that the user types are remembered while the program runs."""
 
     def __init__(
         self,
@@ -132,8 +132,8 @@ class Secrets:
         keyring: Callable[[], Keyring] = system_keyring,
     ) -> None:
         """
-        @param in_thread: such as `threads_of(reactor)`; keyrings and commands take their time.
-        @param prompt: None if nobody can be asked.
+        @param in_thread: for example `threads_of(reactor)`; keyrings and commands block.
+        @param prompt: None if the user cannot be asked.
         """
         self._in_thread = in_thread
         self._prompt = prompt
@@ -142,100 +142,102 @@ class Secrets:
         self._refused: set[str] = set()
 
     @cached_property
-    def _one_at_a_time(self) -> DeferredLock:
-        """Two accounts that are fetched side by side do not ask at once, and of one password once."""
-        # A fetch does without Twisted, whose import would take as long as to connect and log in.
+    def _lock(self) -> DeferredLock:
+        """Serializes requests: concurrent fetches never prompt at once, nor twice for the same password."""
+        # A fetch avoids importing Twisted, which takes as long as connecting and logging in.
         from twisted.internet.defer import DeferredLock
 
         return DeferredLock()
 
     async def get(self, account: Account, server: Server) -> str:
-        """The password or token. A person is asked where the keyring has none.
+        """Return the password or token. Prompt the user if the keyring has none.
 
         @raise AccountError: there is none; the message says what to do.
         """
-        await self._one_at_a_time.acquire()
+        await self._lock.acquire()
         try:
             return await self.find(account, server)
         finally:
-            self._one_at_a_time.release()
+            self._lock.release()
 
     async def find(self, account: Account, server: Server) -> str:
-        """As `get`, for callers that see to it that there is one at a time."""
+        """As `get`, for callers that serialize the requests themselves."""
         if server.auth is Auth.NONE:
             return ""
         source, name = server.secret, _name(server)
         if source.kind is SecretKind.FILE:
             return source.value
         if source.kind is SecretKind.COMMAND:
-            # Anew each time: a token lives for an hour.
+            # Run each time: tokens expire within an hour.
             return await self._in_thread(lambda: first_line(source.command))
         if name in self._known:
             return self._known[name]
-        problem, is_broken = "it is asked for each time", False
+        problem, has_failed = "it is asked for each time", False
         if source.kind is SecretKind.KEYRING and name not in self._refused:
             try:
                 found = await self._in_thread(lambda: self._keyring().get_password(_SERVICE, name))
             except Exception as error:
-                problem, is_broken = _trouble(error), True
+                problem, has_failed = _trouble(error), True
             else:
                 if found:
                     return found
                 problem = "the keyring has none"
         elif source.kind is SecretKind.KEYRING:
             problem = "the one in the keyring was refused"
-        return await self._ask(account, server, problem, is_broken)
+        return await self._ask(account, server, problem, has_failed)
 
-    async def _ask(self, account: Account, server: Server, problem: str, is_broken: bool) -> str:
-        nothing = f"no password for {server.username} at {server} (account {account.name})"
+    async def _ask(self, account: Account, server: Server, problem: str, has_failed: bool) -> str:
+        missing = f"no password for {server.username} at {server} (account {account.name})"
         if self._prompt is None:
-            raise AccountError(f"{nothing}: {problem}, and nobody can be asked here")
-        # Who has a keyring wants to know why a password is to be typed after all.
-        why = f" ({problem})" if is_broken else ""
+            raise AccountError(f"{missing}: {problem}, and the user cannot be asked here")
+        # Tells users of a keyring why they have to type a password.
+        why = f" ({problem})" if has_failed else ""
         try:
             typed = await self._prompt(f"Password for {server.username} at {server.host}{why}: ")
         except EOFError:
             typed = ""
         except AccountError as error:
-            raise AccountError(f"{nothing}: {problem}; {error}") from error
+            raise AccountError(f"{missing}: {problem}; {error}") from error
         if not typed:
-            raise AccountError(f"{nothing}: none was typed")
+            raise AccountError(f"{missing}: no password was typed")
         self._known[_name(server)] = typed
         return typed
 
     async def keep(self, account: Account, server: Server, secret: str) -> None:
-        """Put a password into the keyring. @raise AccountError: that cannot be done."""
+        """Store a password in the keyring. @raise AccountError: the keyring failed."""
         name = _name(server)
 
         def put() -> str | None:
             keyring = self._keyring()
             keyring.set_password(_SERVICE, name, secret)
-            # `keyring --disable` leaves a keyring that takes everything and keeps nothing.
+            # After `keyring --disable`, the keyring accepts passwords without storing them.
             return keyring.get_password(_SERVICE, name)
 
         try:
             kept = await self._in_thread(put)
         except Exception as error:
-            raise AccountError(f"the password of {account.name} is not kept: {_trouble(error)}") from error
+            raise AccountError(f"the password of {account.name} could not be stored: {_trouble(error)}") from error
         if kept != secret:
-            raise AccountError(f"the password of {account.name} is not kept: the keyring took it, and has it not")
+            raise AccountError(
+                f"the password of {account.name} could not be stored: the keyring accepted it but does not return it"
+            )
         self._refused.discard(_name(server))
         self._known[_name(server)] = secret
 
     async def forget(self, server: Server) -> None:
-        """Take it out of the keyring and out of memory; does nothing where it is not."""
+        """Delete a password from keyring and memory, if it is there."""
         self._known.pop(_name(server), None)
         try:
             await self._in_thread(lambda: self._keyring().delete_password(_SERVICE, _name(server)))
         except Exception:
-            # There was none, or there is no keyring.
+            # There was no password, or there is no keyring.
             return
 
     def remember(self, server: Server, secret: str) -> None:
-        """Hold a password for as long as the program runs."""
+        """Remember a password while the program runs."""
         self._known[_name(server)] = secret
 
     def refused(self, server: Server) -> None:
-        """The server did not take it: ask anew next time."""
+        """Record that the server rejected the secret: the user is asked the next time."""
         self._known.pop(_name(server), None)
         self._refused.add(_name(server))

@@ -1,4 +1,4 @@
-"""Read accounts out of a TOML document; each error names file, key path, what was found and what is allowed."""
+"""Validation of accounts in a TOML document, with file, key path, and allowed values in each error."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ACCOUNT_KEYS: Final = (
     "address", "display_name", "username", "secret", "keep", "max_size", "copy_to_sent", "pop3", "smtp",
 )  # fmt: skip
 _SERVER_KEYS: Final = ("host", "port", "security", "username", "auth", "secret", "ca_file", "fingerprint")
-# The port where a table names none.
+# Default ports.
 PORTS: Final[Mapping[tuple[str, Security], int]] = {
     ("pop3", Security.TLS): POP3S_PORT,
     ("pop3", Security.STARTTLS): POP3_PORT,
@@ -74,7 +74,7 @@ def _host(value: object) -> str:
 
 
 def fingerprint(value: object) -> str:
-    """A SHA-256 as tools print it, with colons and in any case. @raise Unfit: it is none."""
+    """Parse a SHA-256 fingerprint, with or without colons. @raise Unfit: the value is not a fingerprint."""
     text = _text(value).replace(":", "").lower()
     if text and not _FINGERPRINT.fullmatch(text):
         raise Unfit("the SHA-256 of the server's certificate, 64 hexadecimal digits")
@@ -82,7 +82,7 @@ def fingerprint(value: object) -> str:
 
 
 def keep_rule(value: object) -> Keep:
-    """`leave`, `delete`, or a number of days. @raise Unfit: none of them."""
+    """Parse `leave`, `delete`, or a number of days. @raise Unfit: the value is none of these."""
     match value:
         case "leave":
             return Keep()
@@ -94,7 +94,7 @@ def keep_rule(value: object) -> Keep:
 
 
 def secret_source(value: object) -> SecretSource:
-    """`keyring`, `prompt`, a table with a command, or one with a value. @raise Unfit: none of them."""
+    """Parse `keyring`, `prompt`, or a table with a command or value. @raise Unfit: the value is none of these."""
     match value:
         case "keyring":
             return SecretSource(SecretKind.KEYRING)
@@ -119,22 +119,22 @@ def _one_of(*members: Security | Auth) -> Read:
 
 
 class _Document:
-    """Collects what is wrong."""
+    """Collects the errors of a document."""
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.problems: list[str] = []
 
-    def wrong(self, path: str, found: object, allowed: str) -> None:
+    def add_error(self, path: str, found: object, allowed: str) -> None:
         self.problems.append(f"{self.file}: {path}: found {described(found)}; allowed: {allowed}")
 
     def table(self, path: str, value: object, keys: tuple[str, ...]) -> Mapping[str, Any]:
         if not isinstance(value, dict):
-            self.wrong(path, value, f"a table, [{path}]")
+            self.add_error(path, value, f"a table, [{path}]")
             return {}
         for key in value:
             if key not in keys:
-                self.wrong(f"{path}.{key}", value[key], f"one of the keys {', '.join(keys)}")
+                self.add_error(f"{path}.{key}", value[key], f"one of the keys {', '.join(keys)}")
         return value
 
     def read(self, path: str, table: Mapping[str, Any], key: str, reader: Read, default: Any) -> Any:
@@ -143,37 +143,37 @@ class _Document:
         try:
             return reader(table[key])
         except Unfit as error:
-            # A secret is never shown.
+            # Secrets are never shown.
             found = "a value" if key == "secret" else table[key]
-            self.wrong(f"{path}.{key}", found, error.allowed)
+            self.add_error(f"{path}.{key}", found, error.allowed)
             return default
 
 
 def read_accounts(document: Mapping[str, Any], file: Path) -> tuple[dict[str, Account], str | None]:
-    """The accounts by name, and the name of the default one.
+    """Return the accounts by name, and the name of the default account.
 
-    @raise AccountError: with a line for each error.
+    @raise AccountError: the document is invalid; the message has a line for each error.
     """
     state = _Document(str(file))
     for key in document:
         if key not in ("default", "accounts"):
-            state.wrong(key, document[key], "default, and tables [accounts.NAME]")
+            state.add_error(key, document[key], "default, and tables [accounts.NAME]")
     tables = document.get("accounts", {})
     if not isinstance(tables, dict):
-        state.wrong("accounts", tables, "tables [accounts.NAME]")
+        state.add_error("accounts", tables, "tables [accounts.NAME]")
         tables = {}
     accounts: dict[str, Account] = {}
     for name, table in tables.items():
         path = f"accounts.{name}"
         if not ACCOUNT_NAME.fullmatch(name):
-            state.wrong(path, name, "a name of letters, digits and . _ - @ +")
+            state.add_error(path, name, "a name of letters, digits and . _ - @ +")
             continue
         account = _account(state, path, name, table, file.parent)
         if account is not None:
             accounts[name] = account
     default = document.get("default")
     if default is not None and default not in tables:
-        state.wrong("default", default, f"the name of an account: {', '.join(tables) or 'there is none'}")
+        state.add_error("default", default, f"the name of an account: {', '.join(tables) or 'there is none'}")
     if state.problems:
         raise AccountError("\n".join(state.problems))
     return accounts, default

@@ -1,4 +1,4 @@
-"""Write an account as TOML, in the place of the one before it, and leave the rest of the file alone."""
+"""Replacement of one account in a TOML text, which leaves the rest of the text unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _key(name: str) -> str:
 
 
 def _string(text: str) -> str:
-    # JSON's strings are TOML's, but for DEL, which no value that was read may hold.
+    # JSON strings are valid TOML except for DEL, which no accepted value contains.
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -75,7 +75,7 @@ def _account_lines(account: Account) -> Iterator[str]:
 
 
 def _is_of(line: str, name: str) -> bool | None:
-    """Whether a line begins a table of that account; None where it begins none at all."""
+    """Whether a line starts a table of that account; None if it starts no table."""
     found = _HEADING.match(line)
     if found is None:
         return None
@@ -84,31 +84,31 @@ def _is_of(line: str, name: str) -> bool | None:
 
 
 def without_account(text: str, name: str) -> tuple[str, str]:
-    """The text before the account's tables and the text behind the first of them, without any of them."""
+    """Remove an account's tables. Return the text before and after the first of them."""
     before: list[str] = []
-    behind: list[str] = []
-    met = inside = False
+    after: list[str] = []
+    has_found = inside = False
     for line in text.splitlines(keepends=True):
         of_account = _is_of(line, name)
         if of_account is not None:
             inside = of_account
-            met = met or of_account
+            has_found = has_found or of_account
         if not inside:
-            (behind if met else before).append(line)
-    return "".join(before), "".join(behind)
+            (after if has_found else before).append(line)
+    return "".join(before), "".join(after)
 
 
 def with_account(text: str, account: Account) -> str:
-    """The text with the account's tables in the place of the old ones, or at the end."""
-    before, behind = without_account(text, account.name)
+    """Return the text with the account's tables in place of the old ones, or at the end."""
+    before, after = without_account(text, account.name)
     written = "\n".join(_account_lines(account)) + "\n"
     if before and not before.endswith("\n\n"):
         before += "\n" if before.endswith("\n") else "\n\n"
-    return before + written + ("\n" + behind if behind else "")
+    return before + written + ("\n" + after if after else "")
 
 
 def with_default(text: str, name: str | None) -> str:
-    """The text with another default account, or none."""
+    """Return the text with another default account, or none."""
     lines = text.splitlines(keepends=True)
     first_table = next((at for at, line in enumerate(lines) if _HEADING.match(line)), len(lines))
     head = [line for line in lines[:first_table] if not _DEFAULT.match(line)]

@@ -1,4 +1,4 @@
-"""What an account is: an address, the servers its mail comes from and goes by, and where its password is kept."""
+"""Values of an account: address, servers, and sources of secrets."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ SUBMISSION_PORT: Final = 587
 
 
 class AccountError(Exception):
-    """Accounts, their file or their secrets are not as they should be; the message is fit to be shown."""
+    """An account, the accounts file, or a secret is invalid. The message can be shown to the user."""
 
 
 class Security(enum.Enum):
-    """How the connection is protected."""
+    """Protection of a connection."""
 
-    #: TLS from the first octet on (RFC 8314 §3).
+    #: Implicit TLS (RFC 8314 §3).
     TLS = "tls"
-    #: STARTTLS (RFC 3207) or STLS (RFC 2595); no login without it.
+    #: STARTTLS (RFC 3207) or STLS (RFC 2595). Without it there is no login.
     STARTTLS = "starttls"
-    #: None. A login then needs a server on this machine.
+    #: No TLS. Logins are then possible only on this machine.
     NONE = "none"
 
 
 class Auth(enum.Enum):
-    """How the client logs in."""
+    """Login method."""
 
-    #: PLAIN, LOGIN, or USER and PASS, whichever the server has.
+    #: PLAIN, LOGIN, or USER and PASS, as the server offers.
     PASSWORD = "password"  # noqa: S105 - the name of a way to log in
-    #: XOAUTH2 with a bearer token (RFC 6750), which a command prints.
+    #: XOAUTH2 with a bearer token (RFC 6750) that a command prints.
     TOKEN = "token"  # noqa: S105
-    #: Not at all; only for sending through a server that asks for none.
+    #: No login. Only for submission servers that require none.
     NONE = "none"
 
 
 class SecretKind(enum.Enum):
-    """Where a password or token comes from."""
+    """Kind of source of a password or token."""
 
     #: The system's keyring.
     KEYRING = "keyring"
-    #: The first line that a command prints.
+    #: The first line of a command's output.
     COMMAND = "command"
-    #: A person, once a run.
+    #: A prompt, once per run.
     PROMPT = "prompt"
-    #: The accounts file itself, where somebody wrote it by hand; never written there by us.
+    #: The accounts file, if the user wrote the password there. This program never does.
     FILE = "file"
 
 
 @dataclass(frozen=True, slots=True)
 class SecretSource:
-    """Where a password or token is kept. `command` is run without a shell; `value` is for SecretKind.FILE."""
+    """Source of a password or token. `command` is run without a shell; `value` is for SecretKind.FILE."""
 
     kind: SecretKind = SecretKind.KEYRING
     command: tuple[str, ...] = ()
@@ -68,8 +68,8 @@ class SecretSource:
 class Server:
     """One server of an account: POP3 or submission.
 
-    `ca_file` holds authorities (PEM) to trust instead of the system's. `fingerprint` is the SHA-256 of the server's
-    certificate (DER) in 64 lower-case hexadecimal digits: that certificate is trusted, whatever it says, and no other.
+    `ca_file` contains the CA certificates (PEM) to trust instead of the system's. `fingerprint` pins a certificate: its
+    SHA-256 (DER) in 64 lower-case hexadecimal digits. Then only that certificate is trusted, whatever its contents.
     """
 
     host: str
@@ -87,7 +87,7 @@ class Server:
 
 
 class KeepKind(enum.Enum):
-    """What becomes of messages on the server once they are here."""
+    """What happens to fetched messages on the server."""
 
     LEAVE = "leave"
     DELETE = "delete"
@@ -96,7 +96,7 @@ class KeepKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """When messages that were fetched are deleted from the server; `days`, from 1 on, count from the fetch."""
+    """When fetched messages are deleted on the server. `days`, at least 1, count from the fetch."""
 
     kind: KeepKind = KeepKind.LEAVE
     days: int = 0
@@ -107,10 +107,11 @@ LEAVE: Final = Keep()
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account. `name` is what a person calls it and its folders bear it: letters, digits, `.`, `_`, `-`, `@`, `+`.
+    """One account.
 
-    `max_octets` is the size over which messages are left on the server until they are asked for; None for no limit.
-    `copy_to_sent` keeps what was sent in the folder Sent.
+    - `name` is the user's name for it and for its folder: letters, digits, `.`, `_`, `-`, `@`, `+`.
+    - `max_octets`: larger messages stay on the server until they are requested; None for no limit.
+    - `copy_to_sent`: a copy of each sent message is stored in the folder Sent.
     """
 
     name: str

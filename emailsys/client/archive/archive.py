@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace as changed
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Final
 
 from emailsys.client.archive.changes import Changes
 from emailsys.client.archive.files import is_message, new_key, remove_parts, translated_disk_errors
-from emailsys.client.archive.index import Index, note_of, translated_index_errors
+from emailsys.client.archive.index import note_of, open_index, translated_index_errors
 from emailsys.client.archive.lock import WriteLock
 from emailsys.client.archive.marks import Marks
 from emailsys.client.archive.people import find
@@ -65,7 +64,7 @@ class Archive:
             make_folder(root)
             self._lock = WriteLock(root / _LOCK)
         with translated_disk_errors(), translated_index_errors(), self._lock.held():
-            self._index = self._open_index()
+            self._index = open_index(root / INDEX)
             make_staging_folder(root)
             self._changes = Changes(root, self._index)
             self._staging = Staging(root)
@@ -74,21 +73,6 @@ class Archive:
             else:
                 catch_up(root, self._index, everything=self._lock.is_dirty)
             self._lock.is_dirty = False
-
-    def _open_index(self) -> Index:
-        path = self._root / INDEX
-        try:
-            index = Index(path)
-            if not index.is_new:
-                index.connection.execute("SELECT count(*) FROM folders, journals").fetchone()
-            return index
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
-            for suffix in ("", "-wal", "-shm"):
-                with suppress(FileNotFoundError):
-                    os.replace(f"{path}{suffix}", f"{path}{suffix}.damaged")
-            return Index(path)
 
     def close(self) -> None:
         """Close the index, the lock file, and the staging threads."""
@@ -139,7 +123,7 @@ class Archive:
     def _add_folders(self, places: Sequence[Place]) -> None:
         for name in {name for place in places for name in (place.account, place.folder)}:
             if safe_name(name, max_octets=120) != name:
-                raise ArchiveError(f"{name!r} cannot be the name of a folder")
+                raise ArchiveError(f"{name!r} is not a valid folder name")
         if all(map(self._has_folder, places)):
             return
         with self._writing():
@@ -152,11 +136,11 @@ class Archive:
         """Rename a custom folder. @raise ArchiveError: the folder is standard, or the name is taken or invalid."""
         self._require_custom_folder(place)
         if safe_name(name, max_octets=120) != name or name in STANDARD_FOLDERS:
-            raise ArchiveError(f"{name!r} cannot be the name of a folder of one's own")
+            raise ArchiveError(f"{name!r} is not a valid name of a custom folder")
         with self._writing():
             target = folder_path(self._root, Place(place.account, name))
             if target.exists():
-                raise ArchiveError(f"there is a folder {name!r} already")
+                raise ArchiveError(f"the folder {name!r} already exists")
             os.rename(folder_path(self._root, place), target)
             sync_folder(target.parent)
             with self._index.transaction() as connection:
@@ -180,7 +164,7 @@ class Archive:
     def _require_custom_folder(self, place: Place) -> None:
         self._require_folder(place)
         if place.folder in STANDARD_FOLDERS:
-            raise ArchiveError(f"{place.folder} is a folder every account has")
+            raise ArchiveError(f"{place.folder} is a standard folder and cannot be renamed or removed")
 
     def _has_folder(self, place: Place) -> bool:
         with translated_index_errors():
@@ -313,7 +297,7 @@ class Archive:
         wanted, unwanted = set(add), set(remove)
         for tag in wanted:
             if not tag or len(tag) > 100 or not tag.isprintable() or " " in tag:
-                raise ArchiveError(f"{tag!r} cannot be a tag: a tag is one word")
+                raise ArchiveError(f"{tag!r} is not a valid tag: a tag is one word")
         self._mark(keys, lambda marks: changed(marks, tags=tuple(sorted({*marks.tags, *wanted} - unwanted))))
 
     def tags(self) -> dict[str, int]:

@@ -66,7 +66,7 @@ class Importer:
     def import_maildir(self, path: Path) -> None:
         """Import `cur` and `new` of a maildir, with flags. @raise ArchiveError: the path is not a maildir."""
         if not (path / "cur").is_dir():
-            raise ArchiveError(f"{path} is no maildir: it has no folder cur")
+            raise ArchiveError(f"{path} is not a maildir: it has no folder cur")
 
         def additions() -> Iterator[Addition]:
             for name in ("cur", "new"):
@@ -140,7 +140,7 @@ def mbox_messages(path: Path) -> Iterator[tuple[datetime | None, bytes]]:
                 lines.append(line)
             after_empty = line in (b"\n", b"\r\n")
     if not began:
-        raise ArchiveError(f"{path} is no mbox: it does not begin with a From line")
+        raise ArchiveError(f"{path} is not an mbox file: it does not start with a From line")
     yield moment, _unquoted(lines)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import zlib
 from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -351,6 +352,22 @@ def note_of(connection: sqlite3.Connection, key: str) -> Mapping[str, Any] | Non
     return note
 
 
+def open_index(path: Path) -> Index:
+    """Open an index. A damaged file is renamed to `.damaged`, and a new index is returned."""
+    try:
+        index = Index(path)
+        if not index.is_new:
+            index.connection.execute("SELECT count(*) FROM folders, journals").fetchone()
+        return index
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                os.replace(f"{path}{suffix}", f"{path}{suffix}.damaged")
+        return Index(path)
+
+
 @contextmanager
 def translated_index_errors() -> Iterator[None]:
     """Translate SQLite's errors into ArchiveError."""
@@ -358,5 +375,5 @@ def translated_index_errors() -> Iterator[None]:
         yield
     except sqlite3.Error as refused:
         raise ArchiveError(
-            f"the index of the local store: {refused} (the messages are safe; it can be made anew)"
+            f"the index of the local store: {refused} (the messages are safe; the index can be rebuilt)"
         ) from refused

@@ -1,1 +1,1 @@
-"""Fetching by POP3: streams, the protocol, one session with a maildrop, the journal of what was fetched."""
+"""Fetch by POP3: TCP streams, POP3 client, session with a maildrop, and journal of fetched ids."""

@@ -1,4 +1,4 @@
-"""Messages on their way from a server to the disk: a few batches at once, each synced, named and recorded as one."""
+"""Queue between server and disk: collects messages in batches, and stores two batches at a time."""
 
 from __future__ import annotations
 
@@ -8,72 +8,71 @@ from functools import partial
 from threading import Condition, Thread
 from typing import Final
 
-# Octets that wait to be kept before reading pauses, and when it goes on.
-_FULL: Final = 16 * 1024 * 1024
-_HALF_EMPTY: Final = 4 * 1024 * 1024
-# A batch is one list of open files and one transaction of the index.
+# Reading pauses above the first number of queued octets, and continues below the second.
+_PAUSE_ABOVE: Final = 16 * 1024 * 1024
+_RESUME_BELOW: Final = 4 * 1024 * 1024
+# Messages in a batch, which is one list of open files and one transaction of the index.
 _MAX_BATCH: Final = 250
-# So many batches at once: while the disk syncs one, the next is read and written. More only wait for each other.
-_AT_ONCE: Final = 2
-# Messages that are worth a batch of their own while others are being kept.
-_ENOUGH: Final = 50
+# Concurrent batches: while the disk syncs one, the next is read and written. More would wait for each other.
+_MAX_CONCURRENT: Final = 2
+# Minimum size of a second concurrent batch.
+_MIN_CONCURRENT: Final = 50
 _MAX_BATCH_OCTETS: Final = 32 * 1024 * 1024
 
 
 @dataclass(slots=True)
 class IncomingMessage:
-    """A message that is being read from a server."""
+    """A message that is being received from a server."""
 
     number: int
     uid: str
     pieces: list[bytes] = field(default_factory=list, repr=False)
     octets: int = 0
 
-    def take(self, piece: bytes) -> None:
-        """The next octets."""
+    def append(self, piece: bytes) -> None:
+        """Append octets."""
         self.pieces.append(piece)
         self.octets += len(piece)
 
     def whole(self) -> bytes:
-        """All of it."""
+        """Return the whole message."""
         if len(self.pieces) != 1:
             self.pieces = [b"".join(self.pieces)]
         return self.pieces[0]
 
 
-#: Keeps messages and records them, in a thread, beside others; returns their keys when all is on disk.
-Keep = Callable[[Sequence[IncomingMessage]], Sequence[str]]
+#: Stores messages and records their ids. Runs in several threads; returns the keys once all is on disk.
+Store = Callable[[Sequence[IncomingMessage]], Sequence[str]]
 
 
 @dataclass(slots=True, eq=False)
 class _Batch:
-    """Messages that are being kept; they are, once there are keys."""
+    """Messages that are being stored. `keys` is set when they are on disk."""
 
     arrived: Sequence[IncomingMessage]
     keys: Sequence[str] | None = None
 
 
-def in_a_thread(work: Callable[[], None]) -> None:
-    """Let it go on beside this."""
-    Thread(target=work, name="keep").start()
+def start_thread(work: Callable[[], None]) -> None:
+    """Run work in a new thread."""
+    Thread(target=work, name="store").start()
 
 
 class BatchQueue:
-    """A queue before the disk. While batches are kept in threads, the next one gathers. Close it at the end."""
+    """A queue of received messages. Threads store batches while the next batch is received. Close it at the end."""
 
     def __init__(
         self,
-        keep: Keep,
-        kept: Callable[[Sequence[IncomingMessage], Sequence[str]], None],
-        begin: Callable[[Callable[[], None]], None] = in_a_thread,
+        store: Store,
+        stored: Callable[[Sequence[IncomingMessage], Sequence[str]], None],
+        begin: Callable[[Callable[[], None]], None] = start_thread,
     ) -> None:
         """
-        @param kept: told of each batch that is on disk, in the order in which the messages came, by any thread but
-            by one at a time.
-        @param begin: lets work go on beside this.
+        @param stored: called after each stored batch, in order of the messages, by one thread at a time.
+        @param begin: starts work in a thread.
         """
-        self._keep = keep
-        self._kept = kept
+        self._store = store
+        self._stored = stored
         self._changed = Condition()
         self._begin = begin
         self._waiting: list[IncomingMessage] = []
@@ -83,37 +82,39 @@ class BatchQueue:
         self._failure: BaseException | None = None
 
     def add(self, arrived: IncomingMessage) -> None:
-        """Keep a message that is complete; waits while many octets wait.
+        """Queue a complete message. Block while the queue is full.
 
-        @raise Exception: what `keep` raised for an earlier one; nothing more is kept.
+        @raise Exception: `store` raised it for an earlier batch. No further message is stored.
         """
         with self._changed:
-            self._complain()
+            self._raise_failure()
             self._waiting.append(arrived)
             self._octets += arrived.octets
             self._start()
-            if self._octets > _FULL:
-                self._changed.wait_for(lambda: self._failure is not None or self._octets < _HALF_EMPTY)
-                self._complain()
+            if self._octets > _PAUSE_ABOVE:
+                self._changed.wait_for(lambda: self._failure is not None or self._octets < _RESUME_BELOW)
+                self._raise_failure()
 
     def drain(self) -> None:
-        """Wait until all is kept. @raise Exception: what `keep` raised; what it had kept before is told."""
+        """Wait until all messages are stored. @raise Exception: `store` raised it; `stored` got the earlier batches."""
         with self._changed:
             self._changed.wait_for(lambda: not self._busy)
-            self._complain()
+            self._raise_failure()
 
     def close(self) -> None:
-        """Drop what waits, and wait until nothing is being kept any more. May be called twice."""
+        """Drop queued messages, and wait for the running batches. May be called twice."""
         with self._changed:
             self._waiting.clear()
             self._changed.wait_for(lambda: not self._busy)
 
-    def _complain(self) -> None:
+    def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
 
     def _start(self) -> None:
-        while self._waiting and (not self._busy or (len(self._waiting) >= _ENOUGH and self._busy < _AT_ONCE)):
+        while self._waiting and (
+            not self._busy or (len(self._waiting) >= _MIN_CONCURRENT and self._busy < _MAX_CONCURRENT)
+        ):
             self._busy += 1
             batch = _Batch(self._next())
             self._batches.append(batch)
@@ -132,24 +133,24 @@ class BatchQueue:
 
     def _work(self, batch: _Batch) -> None:
         try:
-            keys = self._keep(batch.arrived)
+            keys = self._store(batch.arrived)
         except BaseException as error:
             with self._changed:
                 self._batches.remove(batch)
                 self._waiting.clear()
                 self._failure = self._failure or error
-                self._ended()
+                self._report_stored()
             return
         with self._changed:
             batch.keys = keys
             self._octets -= sum(arrived.octets for arrived in batch.arrived)
             for arrived in batch.arrived:
                 arrived.pieces = []
-            self._ended()
+            self._report_stored()
 
-    def _ended(self) -> None:
+    def _report_stored(self) -> None:
         while self._batches and (keys := self._batches[0].keys) is not None:
-            self._kept(self._batches.pop(0).arrived, keys)
+            self._stored(self._batches.pop(0).arrived, keys)
         self._busy -= 1
         self._start()
         self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Reach an account's POP3 server: TLS as the account asks for it, logins only where they are safe."""
+"""Connection and login to an account's POP3 server, with the account's TLS settings."""
 
 from __future__ import annotations
 
@@ -11,30 +11,33 @@ from emailsys.net.tls.peer import ExpectedServer
 
 
 class Unreachable(Exception):
-    """A server cannot be reached as the account wants it; the message says why. `certificate`: for its certificate."""
+    """A server cannot be reached with the account's settings. The message says why.
+
+    `certificate`: TLS rejected the server's certificate.
+    """
 
     def __init__(self, message: str, *, certificate: bool = False) -> None:
         super().__init__(message)
         self.certificate = certificate
 
 
-def expected(server: Server, *, verify: bool = True) -> ExpectedServer:
-    """Whom TLS is to find there. @raise TLSConfigError: its name or its file of authorities is of no use."""
+def expected_server(server: Server, *, verify: bool = True) -> ExpectedServer:
+    """Return what TLS has to verify. @raise TLSConfigError: the server's name or its CA file is invalid."""
     return ExpectedServer(server.host, server.ca_file, verify=verify, fingerprint=server.fingerprint if verify else "")
 
 
 def cleartext_refusal(server: Server) -> str:
-    """Why no password goes to that server."""
-    return f'{server} is on another machine, and the password would go there in the clear: use TLS (security = "tls")'
+    """Return the reason why no password is sent to a server without TLS."""
+    return f'{server} is on another machine, and the password would be sent in the clear: use TLS (security = "tls")'
 
 
 def connect_pop3(stream: Stream, server: Server, *, verify: bool = True) -> POP3Client:
-    """Connect to a POP3 server, up to where the login begins. Blocks.
+    """Connect to a POP3 server, up to the login. Blocks.
 
-    @raise Unreachable: no connection, no TLS, or a certificate that is refused.
+    @raise Unreachable: no connection, no TLS, or a rejected certificate.
     """
     try:
-        tls = None if server.security is Security.NONE else expected(server, verify=verify)
+        tls = None if server.security is Security.NONE else expected_server(server, verify=verify)
         client = connect(
             stream,
             server.host,
@@ -53,12 +56,12 @@ def connect_pop3(stream: Stream, server: Server, *, verify: bool = True) -> POP3
 
 
 def login_pop3(client: POP3Client, server: Server, secret: str) -> None:
-    """Log in. @raise POP3Refused: by the server. @raise POP3Lost: the connection is gone."""
+    """Log in. @raise POP3Refused: the server rejected the login. @raise POP3Lost: the connection was lost."""
     client.enable_utf8()
     if server.auth is Auth.TOKEN:
         client.login_by_token(server.username, secret)
     else:
         client.login(server.username, secret)
     if not client.capabilities.offered or not client.pipelining:
-        # Some servers tell of PIPELINING after the login only.
+        # Some servers announce PIPELINING only after the login.
         client.query_capabilities()

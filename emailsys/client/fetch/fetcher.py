@@ -1,4 +1,4 @@
-"""Fetch mail by POP3: kept and synced here first, recorded, and only then deleted there."""
+"""Fetch of accounts by POP3: messages are stored, recorded, and only then deleted on the server."""
 
 from __future__ import annotations
 
@@ -32,46 +32,48 @@ from emailsys.client.fetch.values import (
 
 __all__ = ["FetchError", "FetchOptions", "FetchResult", "Fetcher", "Progress", "ServerMessage", "Stage"]
 
-# How often a session is begun anew in which nothing came, and seconds before that.
-_FRUITLESS: Final = 2
-_BREATH: Final = 1.0
+# Consecutive lost sessions without a new message before a fetch fails, and seconds between sessions.
+_MAX_FRUITLESS: Final = 2
+_RETRY_PAUSE: Final = 1.0
 # Seconds between two reports of one stage.
-_REPORT_EVERY: Final = 0.1
-# The longest wait of `watch` after failures, in seconds.
-_LONGEST_WAIT: Final = 900.0
+_REPORT_INTERVAL: Final = 0.1
+# Maximum wait of `watch` after failures, in seconds.
+_MAX_WAIT: Final = 900.0
 
 
 class _Reports:
-    """Tells of progress, but not a thousand times a second. Any thread may report."""
+    """Reports the progress of one account, at most ten times a second in each stage. Any thread may report."""
 
-    def __init__(self, account: str, tally: FetchCounts, tell: Callable[[Progress], None]) -> None:
+    def __init__(self, account: str, counts: FetchCounts, tell: Callable[[Progress], None]) -> None:
         self._account = account
-        self._tally = tally
+        self._counts = counts
         self._tell = tell
         self._stage: Stage | None = None
         self._at = 0.0
 
     def __call__(self, stage: Stage, note: str = "") -> None:
         at = time.monotonic()
-        if stage is self._stage and at - self._at < _REPORT_EVERY:
+        if stage is self._stage and at - self._at < _REPORT_INTERVAL:
             return
         self._stage, self._at = stage, at
-        tally = self._tally
+        counts = self._counts
         self._tell(
-            Progress(self._account, stage, len(tally.keys), tally.all_messages, tally.octets, tally.all_octets, note)
+            Progress(
+                self._account, stage, len(counts.keys), counts.all_messages, counts.octets, counts.all_octets, note
+            )
         )
 
 
 class _AccountFetch:
-    """One account's fetch, over as many sessions as it takes."""
+    """Fetch of one account, over as many sessions as necessary."""
 
     def __init__(self, fetcher: Fetcher, account: Account, wanted: FetchOptions, ids: FetchedIds) -> None:
         self._fetcher = fetcher
         self._account = account
         self._wanted = wanted
         self._ids = ids
-        self._tally = FetchCounts()
-        self._report = _Reports(account.name, self._tally, fetcher.tell)
+        self._counts = FetchCounts()
+        self._report = _Reports(account.name, self._counts, fetcher.tell)
 
     def run(self) -> FetchResult:
         try:
@@ -81,21 +83,23 @@ class _AccountFetch:
         except FetchError as error:
             return self._result(str(error), error.advice, error.transient)
         except ArchiveError as error:
-            return self._result(str(error), "the server still has what was not kept here", True)
+            return self._result(str(error), "messages that were not stored are still on the server", True)
         except OSError as error:
             return self._result(f"{error.filename or 'the state folder'}: {error.strerror}", "", True)
-        return self._result(self._refusals(), "the server has them still", False)
+        return self._result(self._refusals(), "they are still on the server", False)
 
     def _sessions(self) -> None:
         fruitless = 0
         while True:
-            before = len(self._tally.keys)
+            before = len(self._counts.keys)
             try:
                 self._session()
             except POP3Lost as lost:
-                fruitless = 0 if len(self._tally.keys) > before else fruitless + 1
-                if fruitless >= _FRUITLESS or not self._fetcher.streams.pause(_BREATH):
-                    raise FetchError(str(lost), "what came is kept; fetch again for the rest", transient=True) from lost
+                fruitless = 0 if len(self._counts.keys) > before else fruitless + 1
+                if fruitless >= _MAX_FRUITLESS or not self._fetcher.streams.pause(_RETRY_PAUSE):
+                    raise FetchError(
+                        str(lost), "complete messages are stored; fetch again for the rest", transient=True
+                    ) from lost
             except POP3Refused as refused:
                 raise FetchError(str(refused), transient=True) from refused
             else:
@@ -106,28 +110,28 @@ class _AccountFetch:
         self._report(Stage.CONNECTING, str(self._account.pop3))
         client = open_maildrop(fetcher.streams.new(), self._account, fetcher.secrets)
         MaildropSession(
-            client, self._account, self._wanted, fetcher.store, self._ids, self._tally, fetcher.now, self._report
+            client, self._account, self._wanted, fetcher.store, self._ids, self._counts, fetcher.now, self._report
         ).run()
 
     def _refusals(self) -> str | None:
-        refused = self._tally.refused
+        refused = self._counts.refused
         if not refused:
             return None
         uid, reason = next(iter(refused.items()))
         if len(refused) == 1:
-            return f"the server would not give the message {uid}: {reason}"
-        return f"the server would not give {len(refused)} messages, such as {uid}: {reason}"
+            return f"the server refused the message {uid}: {reason}"
+        return f"the server refused {len(refused)} messages, such as {uid}: {reason}"
 
     def _result(self, problem: str | None, advice: str, transient: bool) -> FetchResult:
-        tally = self._tally
+        counts = self._counts
         self._report(Stage.FAILED if problem else Stage.DONE, problem or "")
         return FetchResult(
             self._account.name,
-            tuple(tally.keys),
-            tally.octets,
-            tally.deleted,
-            tally.on_server,
-            tuple(tally.too_big),
+            tuple(counts.keys),
+            counts.octets,
+            counts.deleted,
+            counts.on_server,
+            tuple(counts.too_big),
             problem,
             advice if problem else "",
             transient,
@@ -135,7 +139,10 @@ class _AccountFetch:
 
 
 class Fetcher:
-    """Fetches mail into the local store. One for one command: its methods block, until another thread stops them."""
+    """Fetches mail into the local store. Its methods block until they are done or `stop` is called.
+
+    Each command uses a fetcher of its own.
+    """
 
     def __init__(
         self,
@@ -146,28 +153,28 @@ class Fetcher:
         progress: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
         """
-        @param state: such as `places.state_folder()`.
-        @param progress: called by any thread, but by one at a time.
+        @param state: the state folder of the client, for example `locations.state_folder()`.
+        @param progress: called from any thread, by one thread at a time.
         """
         self.store = store
         self.secrets = secrets
         self.now = now
         self.streams = OpenStreams()
         self._progress = progress
-        self._telling = Lock()
+        self._callback_lock = Lock()
         self._state = state
 
     def tell(self, progress: Progress) -> None:
-        """Tell how far a fetch is."""
-        with self._telling:
+        """Report the progress of a fetch."""
+        with self._callback_lock:
             self._progress(progress)
 
     def stop(self) -> None:
-        """Hang up, now and for good: what is complete by then is kept. Any thread may call it."""
+        """Close all connections permanently. Complete messages are stored. Any thread may call this."""
         self.streams.hang_up()
 
     def fetch(self, account: Account, wanted: FetchOptions = EVERYTHING_NEW) -> FetchResult:
-        """Fetch one account's new messages into its Inbox. Never raises for what servers, disks or people do."""
+        """Fetch an account's new messages into its Inbox. Failures of servers and disks are in the result."""
         try:
             server = pop3_of(account)
         except FetchError as error:
@@ -186,14 +193,15 @@ class Fetcher:
             lock.release()
 
     def fetch_all(self, accounts: Sequence[Account], wanted: FetchOptions = EVERYTHING_NEW) -> Sequence[FetchResult]:
-        """Fetch accounts side by side; results in their order. Ctrl-C stops all."""
+        """Fetch accounts concurrently. Return the results in the order of accounts. Ctrl-C stops all fetches."""
         return run_in_threads([partial(self.fetch, account, wanted) for account in accounts], self.stop)
 
     def preview(self, account: Account, lines: int = 0, limit: int = 100) -> Sequence[ServerMessage]:
-        """What is on the server, the latest first, each with header and so many lines (TOP); nothing is fetched.
+        """List messages on the server, latest first, with header and first lines (TOP). Nothing is fetched.
 
-        @param limit: of so many messages.
-        @raise FetchError: it cannot be told; the message says why.
+        @param lines: number of lines of each body.
+        @param limit: maximum number of messages.
+        @raise FetchError: the maildrop cannot be listed; the message says why.
         """
         ids = self._ids(pop3_of(account))
         try:
@@ -221,21 +229,21 @@ class Fetcher:
         fetched: Callable[[FetchResult], None],
         wanted: FetchOptions = EVERYTHING_NEW,
     ) -> None:
-        """Fetch again and again, each account so many seconds after its last fetch ended, until stopped by Ctrl-C or
-        otherwise.
+        """Fetch each account periodically, until `stop` or Ctrl-C.
 
-        After failures it waits twice as long each time, up to a quarter of an hour.
+        After each failure of an account its wait doubles, up to 15 minutes.
 
-        @param fetched: called by any thread, but by one at a time.
+        @param seconds: time between the end of a fetch and the next one.
+        @param fetched: called from any thread, by one thread at a time.
         """
 
         def watch_one(account: Account) -> None:
             wait = seconds
             while True:
                 result = self.fetch(account, wanted)
-                with self._telling:
+                with self._callback_lock:
                     fetched(result)
-                wait = seconds if result.problem is None else max(seconds, min(2 * wait, _LONGEST_WAIT))
+                wait = seconds if result.problem is None else max(seconds, min(2 * wait, _MAX_WAIT))
                 if not self.streams.pause(wait):
                     return
 

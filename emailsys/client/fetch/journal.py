@@ -1,4 +1,4 @@
-"""Which messages of a maildrop were fetched, and when: a journal of unique ids that a crash cannot tear."""
+"""Crash-safe journal of the fetched unique ids of a maildrop, with the time of each fetch."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from emailsys.client.archive.files import rewrite
 from emailsys.client.base.folders import make_folder, sync_folder
 from emailsys.client.text.file_names import safe_name
 
-# When it was fetched, in seconds since 1970, and the id.
+# Time of the fetch in seconds since 1970, and the unique id.
 _ENTRY: Final = re.compile(rb"([0-9]{1,12}) ([!-~ ]+)")
-# The journal is written anew when it has so many more lines than ids of use, and twice as many.
-_MUCH: Final = 1000
+# The journal is rewritten when it has that many obsolete lines, and more obsolete than useful ones.
+_MIN_OBSOLETE: Final = 1000
 
 
 def numbered_ids(unique_ids: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Tell messages with one unique id apart: the second gets " 2" behind it, which no id of a server has.
+    """Make duplicate unique ids distinct: the second gets the suffix " 2". Ids of servers contain no spaces.
 
-    RFC 1939 §7 lets identical messages have one id; servers that give it to others exist.
+    RFC 1939 §7 lets identical messages share an id. Some servers give one id to different messages.
     """
     seen: dict[str, int] = {}
     result = []
@@ -34,28 +34,28 @@ def numbered_ids(unique_ids: Iterable[tuple[int, str]]) -> list[tuple[int, str]]
 
 
 class FetchedIds:
-    """The journal of one maildrop. Blocking; whoever calls holds the maildrop's claim."""
+    """The journal of one maildrop. Methods block. The caller holds the maildrop's lock."""
 
     def __init__(self, folder: Path, host: str, username: str) -> None:
-        """@param folder: where the journals of all maildrops are."""
-        told_apart = hashlib.sha256(f"{host}\0{username}".encode()).hexdigest()[:8]
-        self._path = folder / f"{safe_name(f'{username} at {host}', 'maildrop', 100)}.{told_apart}.ids"
+        """@param folder: the folder of the journals of all maildrops."""
+        maildrop_hash = hashlib.sha256(f"{host}\0{username}".encode()).hexdigest()[:8]
+        self._path = folder / f"{safe_name(f'{username} at {host}', 'maildrop', 100)}.{maildrop_hash}.ids"
         self._fetched: dict[str, int] = {}
         self._lines = 0
         self._size = 0
         self._adding = Lock()
-        # Whether the file's name is known to be on disk.
-        self._named = False
+        # Whether the file's name has been synced.
+        self._is_name_synced = False
 
     @property
     def lock_path(self) -> Path:
-        """The file of the claim on this maildrop."""
+        """Path of the lock file of this maildrop."""
         return self._path.with_suffix(".lock")
 
     def load(self) -> None:
-        """Read the journal. A last line that a crash has torn says nothing, for nobody was told of it.
+        """Read the journal. An incomplete last line is ignored: `add` did not return for it.
 
-        @raise OSError: it cannot be read.
+        @raise OSError: the file cannot be read.
         """
         make_folder(self._path.parent)
         self._fetched = {}
@@ -63,7 +63,7 @@ class FetchedIds:
             octets = self._path.read_bytes()
         except FileNotFoundError:
             octets = b""
-        # Of a torn line the beginning may look whole: it is cut off before the next one is written.
+        # The start of a torn line may look complete, so `_append` cuts it off.
         self._size = octets.rfind(b"\n") + 1
         lines = octets[: self._size].splitlines()
         self._lines = len(lines)
@@ -79,13 +79,14 @@ class FetchedIds:
         return len(self._fetched)
 
     def fetched_at(self, uid: str) -> int:
-        """Seconds since 1970. @raise KeyError: it was not fetched."""
+        """Return the time of a fetch in seconds since 1970. @raise KeyError: the id was not fetched."""
         return self._fetched[uid]
 
     def add(self, uids: Iterable[str], at: int) -> None:
-        """These were fetched, and are on disk; so is this when it returns. May be called by several threads at once.
+        """Record fetched ids whose messages are on disk. The record is on disk when this returns. Thread-safe.
 
-        @raise OSError: none of them counts.
+        @param at: time of the fetch in seconds since 1970.
+        @raise OSError: no id was recorded.
         """
         with self._adding:
             fresh = [uid for uid in uids if uid not in self._fetched]
@@ -94,13 +95,15 @@ class FetchedIds:
                 self._fetched[uid] = at
 
     def keep_only(self, on_server: Collection[str]) -> None:
-        """Forget those that the server has no more, once it is worth it. An empty list makes it forget nothing: it may
-        be a mistake of the server's, and then everything would come twice."""
+        """Drop ids that the server no longer has, if there are many.
+
+        An empty list drops nothing: it may be a server error, and then every message would be fetched again.
+        """
         if not on_server:
             return
         gone = [uid for uid in self._fetched if uid not in on_server]
         left = len(self._fetched) - len(gone)
-        if self._lines - left <= max(_MUCH, left):
+        if self._lines - left <= max(_MIN_OBSOLETE, left):
             return
         for uid in gone:
             del self._fetched[uid]
@@ -126,8 +129,8 @@ class FetchedIds:
                 raise
         finally:
             os.close(descriptor)
-        if not self._named:
+        if not self._is_name_synced:
             sync_folder(self._path.parent)
-            self._named = True
+            self._is_name_synced = True
         self._size += len(octets)
         self._lines += lines

@@ -1,4 +1,4 @@
-"""Open an account's maildrop: its secret, a connection, the login; and in words why that failed."""
+"""Opening of an account's maildrop: secret, connection, and login, with advice for each failure."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ CERTIFICATE_ADVICE = (
     "if you know this server, name the file of its authority (--ca-file, in mail.toml ca_file), or compare the "
     "fingerprint of its certificate and pin it (--fingerprint, fingerprint)"
 )
-LOGIN_ADVICE = "check user name and password; some providers want an app password, or POP3 switched on"
+LOGIN_ADVICE = "check user name and password; some providers require an app password, or POP3 to be enabled"
 
 
 def pop3_of(account: Account) -> Server:
-    """The account's POP3 server. @raise FetchError: it has none."""
+    """Return the account's POP3 server. @raise FetchError: the account has none."""
     if account.pop3 is None:
         raise FetchError(f"the account {account.name} has no POP3 server", "add one, or fetch other accounts")
     return account.pop3
 
 
 def refused_login(server: Server, refused: POP3Refused, forget: Callable[[Server], None]) -> FetchError:
-    """What a server's -ERR to the login means (RFC 2449 §8.1, RFC 3206).
+    """Return the error for a server's -ERR to the login (RFC 2449 §8.1, RFC 3206).
 
-    @param forget: called if it was the secret that the server did not take.
+    @param forget: called if the server rejected the secret.
     """
     answer = refused.answer
     said = f"{server} refused the login of {server.username}: {answer.text or 'no reason given'}"
@@ -38,15 +38,15 @@ def refused_login(server: Server, refused: POP3Refused, forget: Callable[[Server
     if answer.code in ("SYS/TEMP", "LOGIN-DELAY"):
         return FetchError(said, "try again later", transient=True)
     if answer.code == "SYS/PERM":
-        return FetchError(said, "somebody has to repair the account at the provider")
+        return FetchError(said, "the account has to be repaired by the provider")
     forget(server)
     return FetchError(said, LOGIN_ADVICE)
 
 
 def open_maildrop(stream: Stream, account: Account, secrets: BlockingSecrets) -> POP3Client:
-    """A session that has logged in. Blocks.
+    """Return a session after the login. Blocks.
 
-    @raise FetchError: it cannot be had.
+    @raise FetchError: the maildrop cannot be opened.
     """
     server = pop3_of(account)
     try:

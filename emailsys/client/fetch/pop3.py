@@ -1,4 +1,4 @@
-"""Our end of a session with a POP3 server, for whoever may block: commands, messages as they come, time limits."""
+"""Blocking POP3 client: commands, streamed messages, and time limits."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from emailsys.wire.pop3 import client_commands as commands
 from emailsys.wire.pop3.client import MAX_UNDER_WAY, Answer, Answered, Broken, Piece, POP3ClientSession
 from emailsys.wire.pop3.client_commands import Capabilities, Command
 
-#: Seconds that TCP may take.
+#: Seconds for the TCP connection.
 CONNECT_TIMEOUT: Final = 30.0
-# Commands that the session is given at once: enough that it never lacks one to send.
-_AHEAD: Final = 2 * MAX_UNDER_WAY
+# Commands queued in the session, so that it always has one to send.
+_QUEUED_COMMANDS: Final = 2 * MAX_UNDER_WAY
 
 
 @dataclass(frozen=True, slots=True)
 class POP3Timeouts:
-    """Seconds of silence that are borne while something is awaited."""
+    """Maximum seconds of silence in each state of a session."""
 
     handshake: float = 30.0
     greeting: float = 60.0
-    # Servers make those wait who logged in wrongly before.
+    # Servers delay logins after failed ones.
     login: float = 120.0
-    # A large maildrop may take a while to be opened, or to be emptied at QUIT.
+    # Opening a large maildrop, or deleting its messages at QUIT, may take minutes.
     answer: float = 300.0
 
 
 class POP3Lost(Exception):
-    """There is no session, or none any more; the message says why in words. `certificate`: TLS refused the server."""
+    """There is no session, or it was lost. The message says why.
+
+    `certificate`: TLS rejected the server's certificate.
+    """
 
     def __init__(self, message: str, *, certificate: bool = False) -> None:
         super().__init__(message)
@@ -40,7 +43,7 @@ class POP3Lost(Exception):
 
 
 class POP3Refused(Exception):
-    """The server answered -ERR; `answer` has its words, `command` what it was asked."""
+    """The server answered -ERR. `answer` is its reply, `command` the command."""
 
     def __init__(self, command: str, answer: Answer) -> None:
         super().__init__(f"the server refused {command}: {answer.text or 'no reason given'}")
@@ -49,40 +52,43 @@ class POP3Refused(Exception):
 
 
 class POP3Client:
-    """A session, of one thread. Methods wait for their answers; they raise POP3Refused for -ERR, and POP3Lost when the
-    connection is gone or the server is silent. Whoever made it closes it."""
+    """A POP3 session of one thread. Its owner has to close it.
+
+    Methods block until the answer. They raise POP3Refused for -ERR, and POP3Lost if the connection is lost or the
+    server is silent.
+    """
 
     def __init__(self, stream: Stream, host: str, timeouts: POP3Timeouts | None = None) -> None:
-        """@param stream: connected. @param host: how the server is called in errors."""
+        """@param stream: a connected stream. @param host: the server's name in errors."""
         self._stream = stream
         self._host = host
         self._timeouts = timeouts or POP3Timeouts()
         self._session = POP3ClientSession()
-        #: What CAPA told last; empty where the server does not know CAPA.
+        #: Capabilities of the last CAPA; empty if the server does not know CAPA.
         self.capabilities = Capabilities()
 
     # Before the login
 
     def greet(self) -> None:
-        """Wait for the server's first words. @raise POP3Lost: it serves nobody, too."""
+        """Wait for the greeting. @raise POP3Lost: also if the server answers -ERR."""
         answer = self._answer()
         if not answer.ok:
-            raise POP3Lost(f"{self._host} serves nobody now: {answer.text or 'no reason given'}")
+            raise POP3Lost(f"{self._host} refuses service: {answer.text or 'no reason given'}")
 
     def query_capabilities(self) -> Capabilities:
-        """Ask for capabilities (RFC 2449). A server that has no CAPA offers none."""
+        """Query the capabilities (RFC 2449). A server without CAPA has none."""
         answer = self.ask(commands.capa())
         self.capabilities = commands.capabilities(answer.lines) if answer.ok else Capabilities()
         self._session.pipelining = "PIPELINING" in self.capabilities
         return self.capabilities
 
     def enable_utf8(self) -> None:
-        """Ask for messages of SMTPUTF8 as they are (RFC 6856 §2), where that is offered."""
+        """Enable UTF-8 messages (RFC 6856 §2) if the server offers that."""
         if "UTF8" in self.capabilities:
             self.ask(commands.utf8())
 
     def begin_tls(self, server: ExpectedServer) -> None:
-        """TLS from the first octet on, or behind STLS."""
+        """Do the TLS handshake, at the start of the connection or after STLS."""
         try:
             self._stream.start_tls(server, self._timeouts.handshake)
         except StreamTimeout as error:
@@ -92,14 +98,14 @@ class POP3Client:
             raise POP3Lost(said, certificate=error.certificate) from error
 
     def start_tls(self, server: ExpectedServer) -> None:
-        """STLS (RFC 2595). Ask for the capabilities anew then."""
+        """Start TLS by STLS (RFC 2595). The capabilities have to be queried again after it."""
         self._ok(commands.stls())
         self.begin_tls(server)
         self._session.tls_began()
         self.capabilities = Capabilities()
 
     def login(self, username: str, password: str) -> None:
-        """By the best way that the capabilities offer: AUTH PLAIN, USER and PASS, AUTH LOGIN."""
+        """Log in by the first offered method of: AUTH PLAIN, USER and PASS, AUTH LOGIN."""
         mechanisms = self.capabilities.mechanisms
         if "PLAIN" in mechanisms:
             self._ok(commands.auth_plain(username, password))
@@ -110,60 +116,64 @@ class POP3Client:
             self._ok(commands.password(password))
 
     def login_by_token(self, username: str, token: str) -> None:
-        """By XOAUTH2 with a bearer token."""
+        """Log in by XOAUTH2 with a bearer token."""
         self._ok(commands.auth_xoauth2(username, token))
 
-    # After it
+    # After the login
 
     def unique_ids(self) -> dict[int, str]:
-        """The messages with their unique ids (UIDL)."""
+        """Return the unique ids by message number (UIDL)."""
         return commands.unique_ids(self._ok(commands.uidl()).lines)
 
     def unique_ids_and_sizes(self) -> tuple[dict[int, str], dict[int, int]]:
-        """The messages with their unique ids (UIDL), and with their octets (LIST), which servers don't always tell
-        exactly. Both are asked in one go where the server takes that."""
+        """Return unique ids (UIDL) and sizes in octets (LIST) by message number, pipelined if possible.
+
+        Sizes of some servers are inexact.
+        """
         asked = [commands.uidl(), commands.sizes()]
         uids, sizes = map(_accepted, asked, self.answers(asked))
         return commands.unique_ids(uids.lines), commands.octets_of(sizes.lines)
 
     def events(self, asked: Iterable[Command]) -> Iterator[Answered | Piece]:
-        """Ask all of them, with PIPELINING many at once, and give what comes: pieces of messages, and answers in the
-        order of the commands; -ERR is an answer here. Whoever does not wait for the end can't use the session again."""
-        left = iter(asked)
-        under_way = self._ask(islice(left, _AHEAD))
+        """Send commands, pipelined if possible. Yield pieces of messages, and answers in order of the commands.
+
+        -ERR is an answer here. If the iteration is not finished, the session cannot be used again.
+        """
+        remaining = iter(asked)
+        under_way = self._ask(islice(remaining, _QUEUED_COMMANDS))
         while under_way:
             event = self._next()
             yield event
             if isinstance(event, Answered):
-                under_way += self._ask(islice(left, 1)) - 1
+                under_way += self._ask(islice(remaining, 1)) - 1
 
     def answers(self, asked: Iterable[Command]) -> list[Answer]:
-        """Ask all of them, and wait for all answers; -ERR is one."""
+        """Send commands and wait for all answers. -ERR is an answer here."""
         return [event.answer for event in self.events(asked) if isinstance(event, Answered)]
 
     def ask(self, command: Command) -> Answer:
-        """Any command but those for messages; -ERR is an answer here."""
+        """Send one command, not for a message, and wait for its answer. -ERR is an answer here."""
         return self.answers([command])[0]
 
     def quit(self) -> None:
-        """Say goodbye: deletes are carried out when this returns. The connection is closed in any case."""
+        """Send QUIT. When this returns, the server has deleted the messages. Always closes the connection."""
         try:
             self._ok(commands.end())
         finally:
             self.close()
 
     def close(self) -> None:
-        """Close the connection. Without `quit` before it, deletes are void (RFC 1939 §6)."""
+        """Close the connection. Without `quit` before it, nothing is deleted (RFC 1939 §6)."""
         self._stream.close()
 
     @property
     def pipelining(self) -> bool:
-        """Whether the server takes commands before it has answered others."""
+        """Whether the server accepts pipelined commands."""
         return self._session.pipelining
 
     @property
     def tls(self) -> str:
-        """TLS version and suite, as "TLSv1.3 TLS_AES_256_GCM_SHA384"; "" in the clear."""
+        """TLS version and cipher suite, for example "TLSv1.3 TLS_AES_256_GCM_SHA384"; "" without TLS."""
         connection = self._stream.tls
         return f"{connection.get_protocol_version_name()} {connection.get_cipher_name()}" if connection else ""
 
@@ -174,7 +184,7 @@ class POP3Client:
 
     @property
     def peer_certificate(self) -> Any:
-        """The server's certificate as pyOpenSSL has it; None in the clear."""
+        """The server's certificate as a pyOpenSSL object; None without TLS."""
         return self._stream.tls.get_peer_certificate() if self._stream.tls else None
 
     # Inside
@@ -183,7 +193,7 @@ class POP3Client:
         return _accepted(command, self.ask(command))
 
     def _ask(self, asked: Iterable[Command]) -> int:
-        """How many they were."""
+        """Queue commands. Return their number."""
         count = 0
         for command in asked:
             self._session.ask(command)
@@ -207,15 +217,15 @@ class POP3Client:
         return event
 
     def _exchange(self) -> bytes:
-        """Send what is to be sent, and return what comes."""
-        patience = self._patience()
+        """Send the pending octets, and return received ones."""
+        time_limit = self._time_limit()
         try:
-            self._stream.send(self._session.take(), patience)
-            return self._stream.receive(patience)
+            self._stream.send(self._session.take(), time_limit)
+            return self._stream.receive(time_limit)
         except StreamTimeout as error:
             expected = self._session.expects
             asked = expected.shown if expected is not None else "nothing"
-            raise POP3Lost(f"{self._host} is silent, and {asked} is unanswered") from error
+            raise POP3Lost(f"{self._host} did not answer {asked} in time") from error
         except StreamLost as error:
             raise POP3Lost(f"the connection to {self._host} was lost{self._during()}: {error}") from error
 
@@ -223,7 +233,7 @@ class POP3Client:
         expected = self._session.expects
         return f" in answer to {expected.shown}" if expected is not None else ""
 
-    def _patience(self) -> float:
+    def _time_limit(self) -> float:
         expected = self._session.expects
         if expected is self._session.greeting:
             return self._timeouts.greeting
@@ -233,7 +243,7 @@ class POP3Client:
 
 
 def _accepted(command: Command, answer: Answer) -> Answer:
-    """@raise POP3Refused: it is not."""
+    """Return a positive answer. @raise POP3Refused: the answer is -ERR."""
     if not answer.ok:
         raise POP3Refused(command.shown, answer)
     return answer
@@ -249,11 +259,12 @@ def connect(
     stls: ExpectedServer | None = None,
     timeouts: POP3Timeouts | None = None,
 ) -> POP3Client:
-    """Connect, greet, begin TLS and look at what is offered.
+    """Connect, wait for the greeting, start TLS, and query the capabilities.
 
-    @param shown: how the server is called in errors; by default its name.
-    @param tls: for TLS from the first octet on. @param stls: for STLS, without which nothing is done.
-    @raise POP3Lost: no connection, no TLS, or the server does not want us.
+    @param shown: the server's name in errors; by default `host`.
+    @param tls: the expected server for implicit TLS.
+    @param stls: the expected server for STLS. Without STLS the connection fails.
+    @raise POP3Lost: no connection, no TLS, or the server refuses service.
     """
     shown = shown or host
     client = POP3Client(stream, shown, timeouts)
@@ -268,7 +279,7 @@ def connect(
         client.query_capabilities()
         if stls is not None:
             if client.capabilities.offered and "STLS" not in client.capabilities:
-                raise POP3Lost(f"{shown} offers no STLS, and nothing is asked of it in the clear")
+                raise POP3Lost(f"{shown} offers no STLS, and nothing is sent to it in the clear")
             try:
                 client.start_tls(stls)
             except POP3Refused as refused:

@@ -1,4 +1,4 @@
-"""TCP connections for whoever may block: with time limits, TLS, and an end that another thread may bring about."""
+"""Blocking TCP streams with time limits and TLS, which another thread can abort."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from OpenSSL import SSL
 from emailsys.net.base.error_text import in_words
 from emailsys.net.tls.peer import ExpectedServer, PeerCertificateError
 
-# Octets read at once; a record of TLS has 16 KiB.
+# Octets per read. A TLS record has up to 16 KiB.
 _CHUNK: Final = 256 * 1024
-# Seconds that an address has to answer before the next one is tried as well (RFC 8305 §5).
-_NEXT_ADDRESS: Final = 0.3
-_UNDER_WAY: Final = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", 0)})
+# Seconds before the next address is tried concurrently (RFC 8305 §5).
+_ATTEMPT_DELAY: Final = 0.3
+_IN_PROGRESS: Final = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", 0)})
 
 
 class StreamLost(Exception):
-    """The connection is gone, or there is none; the message says why. `certificate`: TLS refused the server."""
+    """The connection was lost, or could not be made. The message says why.
+
+    `certificate`: TLS rejected the server's certificate.
+    """
 
     def __init__(self, message: str, *, certificate: bool = False) -> None:
         super().__init__(message)
@@ -34,48 +37,50 @@ class StreamLost(Exception):
 
 
 class StreamTimeout(StreamLost):
-    """The other side was silent for too long."""
+    """The peer did not answer in time."""
 
     def __init__(self) -> None:
         super().__init__("no answer")
 
 
 class Stream(Protocol):
-    """What a session needs. Everything but `hang_up` belongs to one thread, raises StreamLost, and waits no longer
-    than it is told, in seconds."""
+    """Interface of a stream. All methods but `hang_up` belong to one thread, and raise StreamLost.
+
+    They wait at most the given number of seconds.
+    """
 
     @property
     def peer_host(self) -> str:
-        """The other side's address, "" where it has none."""
+        """Address of the peer, "" without one."""
         ...
 
     @property
     def tls(self) -> SSL.Connection | None:
-        """TLS, once its handshake is done."""
+        """The TLS connection after its handshake, else None."""
         ...
 
     def connect(self, host: str, port: int, seconds: float) -> None:
-        """Reach a host, by whichever of its addresses answers first."""
+        """Connect to the first address of a host that answers."""
         ...
 
     def start_tls(self, server: ExpectedServer, seconds: float) -> None:
-        """Do the handshake."""
+        """Do the TLS handshake."""
         ...
 
     def receive(self, seconds: float) -> bytes:
-        """What has come, b"" when the other side has closed."""
+        """Wait for octets. Return b"" after the peer has closed the connection."""
         ...
 
     def send(self, octets: bytes, seconds: float) -> None:
-        """Send all of it."""
+        """Send all octets."""
         ...
 
     def close(self) -> None:
-        """Close, with TLS's goodbye. May be called twice."""
+        """Close the connection, after TLS's close_notify. May be called twice."""
         ...
 
     def hang_up(self) -> None:
-        """Let whatever waits here, now or later, end in StreamLost. Any thread may call it."""
+        """Make all current and later waits raise StreamLost. Any thread may call this."""
         ...
 
 
@@ -84,7 +89,7 @@ def _addresses(host: str, port: int) -> deque[tuple[int, tuple[object, ...]]]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise StreamLost(f"the name is not known ({in_words(error)})") from error
+        raise StreamLost(f"the host name is unknown ({in_words(error)})") from error
     first = [(family, address) for family, _, _, _, address in found if family == found[0][0]]
     rest = [(family, address) for family, _, _, _, address in found if family != found[0][0]]
     ordered: deque[tuple[int, tuple[object, ...]]] = deque()
@@ -94,11 +99,11 @@ def _addresses(host: str, port: int) -> deque[tuple[int, tuple[object, ...]]]:
 
 
 class TCPStream:
-    """The real one."""
+    """A stream over a non-blocking TCP socket."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        # Written to by `hang_up`: whoever waits, waits for this too.
+        # `hang_up` writes to this pair, and every wait watches it.
         self._woken, self._waker = socket.socketpair()
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._socket: socket.socket | None = None
@@ -110,7 +115,7 @@ class TCPStream:
 
     @property
     def peer_host(self) -> str:
-        """The other side's address, "" where it has none."""
+        """Address of the peer, "" without one."""
         try:
             return str(self._connected().getpeername()[0])
         except (OSError, StreamLost):
@@ -118,11 +123,11 @@ class TCPStream:
 
     @property
     def tls(self) -> SSL.Connection | None:
-        """TLS, once its handshake is done."""
+        """The TLS connection after its handshake, else None."""
         return self._connection
 
     def connect(self, host: str, port: int, seconds: float) -> None:
-        """Reach a host, by whichever of its addresses answers first."""
+        """Connect to the first address of a host that answers."""
         deadline = time.monotonic() + seconds
         untried = _addresses(host, port)
         trying: list[socket.socket] = []
@@ -134,7 +139,7 @@ class TCPStream:
                 if now >= deadline:
                     raise StreamTimeout
                 if untried and (not trying or now >= next_at):
-                    next_at = now + _NEXT_ADDRESS
+                    next_at = now + _ATTEMPT_DELAY
                     reason = self._try(untried.popleft(), trying) or reason
                     continue
                 until = min(deadline, next_at) if untried else deadline
@@ -155,14 +160,14 @@ class TCPStream:
                 one.close()
 
     def _try(self, address: tuple[int, tuple[object, ...]], trying: list[socket.socket]) -> str:
-        """Begin to connect; why that cannot be, "" where it can."""
+        """Start to connect to an address. Return "", or the reason why it failed at once."""
         try:
             one = socket.socket(address[0], socket.SOCK_STREAM)
         except OSError as error:
             return in_words(error)
         one.setblocking(False)
         refused = one.connect_ex(address[1])
-        if refused not in _UNDER_WAY:
+        if refused not in _IN_PROGRESS:
             one.close()
             return os.strerror(refused)
         self._selector.register(one, selectors.EVENT_WRITE)
@@ -174,7 +179,7 @@ class TCPStream:
         self._socket = one
 
     def start_tls(self, server: ExpectedServer, seconds: float) -> None:
-        """Do the handshake."""
+        """Do the TLS handshake."""
         connection = server.connection(self._connected())
         connection.set_connect_state()
         deadline = time.monotonic() + seconds
@@ -194,7 +199,7 @@ class TCPStream:
                 return
 
     def receive(self, seconds: float) -> bytes:
-        """What has come, b"" when the other side has closed."""
+        """Wait for octets. Return b"" after the peer has closed the connection."""
         source = self._connection or self._connected()
         deadline = 0.0
         while True:
@@ -212,7 +217,7 @@ class TCPStream:
             self._wait(want, deadline)
 
     def send(self, octets: bytes, seconds: float) -> None:
-        """Send all of it."""
+        """Send all octets."""
         sink = self._connection or self._connected()
         deadline = 0.0
         while octets:
@@ -229,9 +234,9 @@ class TCPStream:
             self._wait(want, deadline)
 
     def close(self) -> None:
-        """Close, with TLS's goodbye. May be called twice."""
+        """Close the connection, after TLS's close_notify. May be called twice."""
         if self._connection is not None and not self._hung_up:
-            # It is closed all the same.
+            # The connection is closed in any case.
             with suppress(SSL.Error, OSError):
                 self._connection.shutdown()
         with self._closing:
@@ -242,7 +247,7 @@ class TCPStream:
                     one.close()
 
     def hang_up(self) -> None:
-        """Let whatever waits here, now or later, end in StreamLost. Any thread may call it."""
+        """Make all current and later waits raise StreamLost. Any thread may call this."""
         with self._closing:
             self._hung_up = True
             if not self._closed:
@@ -265,39 +270,39 @@ class TCPStream:
                 raise StreamTimeout
 
     def _ready(self, seconds: float) -> list[socket.socket]:
-        """The sockets that something has come of, after a wait."""
+        """Wait for events. Return the ready sockets."""
         if self._closed:
             raise StreamLost("the connection is closed")
         ready = [key.fileobj for key, _ in self._selector.select(max(0.0, seconds))]
         if self._hung_up:
-            raise StreamLost("given up here")
+            raise StreamLost("stopped by this program")
         return [one for one in ready if isinstance(one, socket.socket)]
 
 
 class OpenStreams:
-    """Makes streams, and hangs all of them up at once."""
+    """Factory of streams that can all be aborted together."""
 
     def __init__(self) -> None:
         self._guard = Lock()
         self._streams: WeakSet[TCPStream] = WeakSet()
-        self._over = Event()
+        self._is_stopped = Event()
 
     def new(self) -> Stream:
-        """A stream that is not connected yet."""
+        """Return a stream that is not connected."""
         stream = TCPStream()
         with self._guard:
             self._streams.add(stream)
-            if self._over.is_set():
+            if self._is_stopped.is_set():
                 stream.hang_up()
         return stream
 
     def hang_up(self) -> None:
-        """End all that goes on, and what begins later."""
+        """Abort all streams, also those made later."""
         with self._guard:
-            self._over.set()
+            self._is_stopped.set()
             for stream in self._streams:
                 stream.hang_up()
 
     def pause(self, seconds: float) -> bool:
-        """Wait, but not when all is over. @return: whether to go on."""
-        return not self._over.wait(seconds)
+        """Wait, or return at once after `hang_up`. @return: whether to continue."""
+        return not self._is_stopped.wait(seconds)

@@ -1,4 +1,4 @@
-"""Calls that block, each in a thread of its own; Ctrl-C and whoever cancels reach all of them."""
+"""Concurrent blocking calls, each in its own thread, which Ctrl-C stops together."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-# Seconds that a thread has to end after it was told to. What it keeps then is safe without it.
-_LAST_STEP: Final = 20.0
-# A join without an end would be deaf for Ctrl-C on Windows.
-_GLANCE: Final = 0.2
+# Seconds for a thread to end after `stop`. What it has stored by then is safe.
+_STOP_TIMEOUT: Final = 20.0
+# Seconds between checks: on Windows, Ctrl-C cannot interrupt a join without a time limit.
+_JOIN_TIMEOUT: Final = 0.2
 
 
 class _Call(Thread):
     def __init__(self, function: Callable[[], object]) -> None:
-        # An address that is looked up can't be interrupted: the program ends all the same.
+        # A daemon thread: an address lookup cannot be interrupted, and must not delay the program's end.
         super().__init__(daemon=True)
         self._function = function
         self.outcome: object = None
@@ -30,10 +30,10 @@ class _Call(Thread):
 
 
 def run_in_threads(functions: Sequence[Callable[[], T]], stop: Callable[[], None]) -> list[T]:
-    """The results in order, when all have ended.
+    """Run functions concurrently. Return the results in order, when all have ended.
 
-    @param stop: makes them end soon. Called when this thread is interrupted, which raises when they have ended.
-    @raise Exception: the first in order that any of them raised.
+    @param stop: makes the functions end soon. Called when this thread is interrupted, before the interrupt is raised.
+    @raise Exception: the first exception, in order of functions.
     """
     calls = [_Call(function) for function in functions]
     for call in calls:
@@ -41,11 +41,11 @@ def run_in_threads(functions: Sequence[Callable[[], T]], stop: Callable[[], None
     try:
         for call in calls:
             while call.is_alive():
-                call.join(_GLANCE)
+                call.join(_JOIN_TIMEOUT)
     except BaseException:
         stop()
         for call in calls:
-            call.join(_LAST_STEP)
+            call.join(_STOP_TIMEOUT)
         raise
     results: list[T] = []
     for call in calls:

@@ -1,4 +1,4 @@
-"""What fetching speaks of: what is wanted, how far it is, and what came of it."""
+"""Values of a fetch: options, progress, and result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from emailsys.client.accounts.values import Keep
 
 
 class Stage(enum.Enum):
-    """Where a fetch stands."""
+    """Stage of a fetch."""
 
     CONNECTING = "connecting"
     LISTING = "listing"
@@ -21,9 +21,9 @@ class Stage(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one account's fetch is; messages and octets count those that are new and wanted. `note`: in words.
+    """Progress of one account's fetch. `messages` are stored, `octets` are received.
 
-    `messages` are on disk here; `octets` have come.
+    `all_messages` and `all_octets` count what this fetch selected on the server. `note` is a text for the user.
     """
 
     account: str
@@ -37,7 +37,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class ServerMessage:
-    """A message on the server. `header` is its header section, and so many lines of its body as were asked for."""
+    """A message on the server. `header` is its header section, with the requested lines of its body."""
 
     uid: str
     octets: int
@@ -47,10 +47,11 @@ class ServerMessage:
 
 @dataclass(frozen=True, slots=True)
 class FetchOptions:
-    """Which messages are fetched and what becomes of those on the server; the defaults are the account's settings.
+    """Which messages to fetch, and whether to delete them on the server. None stands for the account's setting.
 
-    `uids` names messages, whatever their size and whether they were fetched before. `max_octets` of 0 is no limit.
-    `newest` fetches so many of the latest new ones only.
+    - `uids` selects messages, regardless of their size and of earlier fetches.
+    - `max_octets` is a size limit; 0 is no limit.
+    - `newest` limits the fetch to that number of the latest new messages.
     """
 
     uids: frozenset[str] | None = None
@@ -64,10 +65,12 @@ EVERYTHING_NEW = FetchOptions()
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
-    """What came of fetching one account. `keys` are those of the archive. `too_big` were left on the server.
+    """Result of fetching one account.
 
-    `problem` is None if all went well, else what failed and why, in words; what was fetched before that is safe.
-    `transient`: trying again may help. `advice` says what a person can do.
+    - `keys` are the archive's keys of the fetched messages.
+    - `too_big` are the messages left on the server because of their size.
+    - `problem` is None after success, or else a text about the failure. Messages fetched before it are safe.
+    - `advice` tells the user what to do. `transient`: a retry may succeed.
     """
 
     account: str
@@ -82,7 +85,7 @@ class FetchResult:
 
 
 class FetchError(Exception):
-    """The server cannot be asked; the message is fit to be shown."""
+    """A fetch failed. The message can be shown to the user."""
 
     def __init__(self, message: str, advice: str = "", *, transient: bool = False) -> None:
         super().__init__(message)

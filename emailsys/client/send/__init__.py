@@ -1,1 +1,1 @@
-"""Sending: the outbox, the submission server, the outcome of each attempt."""
+"""Sending of mail: outbox, submission, and the outcome of each attempt."""

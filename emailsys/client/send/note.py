@@ -1,4 +1,4 @@
-"""The envelope of a message in the outbox, and what became of it so far, as the note that goes with the message."""
+"""Envelope and delivery state of a message in the outbox, stored as the message's note."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KEY: Final = "envelope"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A recipient that was not accepted, and the server's words."""
+    """A recipient that was not accepted, with the server's reply."""
 
     address: str
     reply: str
@@ -23,7 +23,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Notices:
-    """Delivery status notifications asked for (RFC 3461); used where the server offers DSN."""
+    """Requested delivery status notifications (RFC 3461). Used if the server offers DSN."""
 
     success: bool = False
     failure: bool = True
@@ -32,24 +32,27 @@ class Notices:
 
     @property
     def notify(self) -> Notify:
-        """NOTIFY of each recipient (RFC 3461 §4.1)."""
-        asked = Notify.NEVER
+        """The NOTIFY parameter of each recipient (RFC 3461 §4.1)."""
+        requested = Notify.NEVER
         for wanted, notify in (
             (self.success, Notify.SUCCESS),
             (self.failure, Notify.FAILURE),
             (self.delay, Notify.DELAY),
         ):
             if wanted:
-                asked |= notify
-        return asked
+                requested |= notify
+        return requested
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxNote:
-    """`waiting` are the recipients that did not get it yet, refused ones among them; `due` in seconds since 1970.
+    """Envelope and state of a message in the outbox.
 
-    `begun`: an attempt was begun whose end nobody recorded, so it may have been sent. `stuck`: no further attempt
-    without a person. `sent`: nothing is left to do but to put it away.
+    - `waiting` are the recipients that have not accepted it, including refused ones.
+    - `due` is the time of the next attempt, in seconds since 1970.
+    - `begun`: an attempt was started and its outcome was not recorded, so the message may have been sent.
+    - `stuck`: there is no further attempt until the user acts.
+    - `sent`: all recipients accepted it, and it has to be moved out of the outbox.
     """
 
     sender: Address | None
@@ -69,16 +72,16 @@ class OutboxNote:
 
     @property
     def to_try(self) -> tuple[Address, ...]:
-        """Those of `waiting` whom the server has not refused for good."""
+        """The recipients in `waiting` that were not refused permanently."""
         refused = {refusal.address for refusal in self.refusals if refusal.permanent}
         return tuple(address for address in self.waiting if str(address) not in refused)
 
     def changed(self, **changes: Any) -> OutboxNote:
-        """With other values."""
+        """Return a copy with changed fields."""
         return replace(self, **changes)
 
     def as_note(self) -> Mapping[str, Any]:
-        """The JSON object."""
+        """Return the note as a JSON object."""
         notices = self.notices
         return {
             _KEY: {
@@ -107,7 +110,7 @@ def _addresses(texts: Any) -> tuple[Address, ...]:
 
 
 def note_from(note: Mapping[str, Any] | None) -> OutboxNote | None:
-    """The envelope out of a note; None where there is none, or somebody has spoilt it."""
+    """Parse a note. Return None if it has no valid envelope."""
     table = note.get(_KEY) if note is not None else None
     if not isinstance(table, Mapping):
         return None

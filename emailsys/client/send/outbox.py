@@ -1,4 +1,4 @@
-"""What waits to be sent: on disk before anything is sent, until the server has taken it or a person takes it back."""
+"""Outbox: messages on disk until the server has accepted them or the user takes them back."""
 
 from __future__ import annotations
 
@@ -32,23 +32,26 @@ _PAGE: Final = 500
 
 
 class State(enum.Enum):
-    """What can still be done with a message in the outbox."""
+    """State of a message in the outbox."""
 
-    #: Held until `due`: it can be stopped.
+    #: Held until `due`. It can be stopped.
     HELD = "held"
-    #: It goes with the next `flush`: it can be stopped.
+    #: Sent by the next `flush`. It can be stopped.
     WAITING = "waiting"
-    #: A program is sending it now: it cannot be stopped any more.
+    #: A program is sending it. It can no longer be stopped.
     SENDING = "sending"
-    #: The server refused it for good: it stays until a person edits, retries or deletes it.
+    #: The server refused it permanently. It stays until the user edits, retries, or deletes it.
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A message in the outbox. `recipients` are those that did not get it yet. `attempts` were made so far;
-    `last_problem` says why the last one failed, "" if none did. `may_be_sent`: the last attempt broke off after the
-    whole message was on its way, or its program died; the server may have it."""
+    """A message in the outbox.
+
+    - `recipients` are those that have not accepted it.
+    - `attempts` is the number of delivery attempts, `last_problem` the reason why the last one failed, or "".
+    - `may_be_sent`: the last attempt ended before the server's reply to the whole message, so the server may have it.
+    """
 
     key: str
     account: str
@@ -67,7 +70,7 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class StopResult:
-    """Whether a message could be stopped, and in words what became of it; `draft` is its key in Drafts."""
+    """Result of stopping a message. `words` is a text for the user, `draft` the key in Drafts."""
 
     stopped: bool
     words: str
@@ -76,7 +79,7 @@ class StopResult:
 
 @dataclass(slots=True)
 class Job:
-    """A message that is being sent by this program, and by nobody else until `Outbox.end`."""
+    """A message that this program is sending. It is locked until `Outbox.end`."""
 
     key: str
     account: str
@@ -87,20 +90,20 @@ class Job:
 
 
 class Outbox:
-    """Messages that wait to be sent, in the folder Outbox of each account. Blocking: call it from a thread."""
+    """The folders Outbox of all accounts. Methods block: call them from a thread."""
 
     def __init__(self, archive: Archive, state: Path, now: Callable[[], datetime]) -> None:
-        """@param state: such as `places.state_folder()`."""
+        """@param state: the state folder of the client, for example `locations.state_folder()`."""
         self._archive = archive
         self._locks = state / "outbox"
         self._now = now
 
-    # What a person does
+    # For the user interface
 
     def put(self, account: str, message: Composed, *, hold: float = 0.0, notices: Notices | None = None) -> str:
-        """Keep a message until it is sent; on disk when this returns its key.
+        """Add a message. It is on disk when this returns its key.
 
-        @param hold: seconds in which nobody sends it, so that it can be stopped.
+        @param hold: seconds before it is sent, in which it can be stopped.
         """
         self._archive.add_account(account)
         note = OutboxNote(
@@ -115,32 +118,32 @@ class Outbox:
         return self._archive.add(Addition(message.octets, Place(account, OUTBOX), flags=Flag.SEEN, note=note.as_note()))
 
     def list(self, account: str | None = None) -> Sequence[Queued]:
-        """What waits, the oldest first."""
+        """List the messages, in order of `due`."""
         found = [self._queued(summary) for name in self._accounts(account) for summary in self._summaries(name)]
         return sorted(found, key=lambda queued: (queued.due, queued.key))
 
     def get(self, key: str) -> Queued:
-        """One of them, by the beginning of its key. @raise NoSuchMessage: it is not in an outbox (any more)."""
+        """Return a message by a prefix of its key. @raise NoSuchMessage: it is not in an outbox."""
         summary = self._archive.get(key)
         if summary.place.folder != OUTBOX:
             raise NoSuchMessage(f"message {key!r} is not in the outbox but in {summary.place.folder}")
         return self._queued(summary)
 
     def stop(self, key: str) -> StopResult:
-        """Take a message back into Drafts, if it was not begun to be sent. Says plainly what can still be stopped.
+        """Move a message back to Drafts unless it is being sent. The result says what was already sent.
 
-        @raise NoSuchMessage: no message bears that key.
+        @raise NoSuchMessage: there is no message with that key.
         """
         summary = self._archive.get(key)
         key = summary.key
         if summary.place.folder == SENT:
-            return StopResult(False, "it was sent, and mail that was sent cannot be called back")
+            return StopResult(False, "it was sent, and sent mail cannot be called back")
         if summary.place.folder != OUTBOX:
-            return StopResult(False, f"it does not wait to be sent: it is in {summary.place.folder}")
+            return StopResult(False, f"it is not in the outbox but in {summary.place.folder}")
         try:
             lock = self._lock(key)
         except LockTaken as taken:
-            return StopResult(False, f"{taken} is sending it now: it cannot be stopped any more")
+            return StopResult(False, f"{taken} is sending it now: it can no longer be stopped")
         try:
             return self._take_back(key)
         finally:
@@ -150,30 +153,31 @@ class Outbox:
         summary = self._archive.get(key)
         note = note_from(self._archive.note(key))
         if summary.place.folder != OUTBOX or (note is not None and note.sent):
-            return StopResult(False, "it has just been sent, and mail that was sent cannot be called back")
-        # In this order: a message that names those of Bcc is never in the outbox.
+            return StopResult(False, "it has just been sent, and sent mail cannot be called back")
+        # Move first, then add Bcc: a message in the outbox never shows its Bcc recipients.
         self._archive.move([key], Place(summary.place.account, DRAFTS))
         if note is None:
-            return StopResult(True, "nobody sends it any more; it is in Drafts", key)
-        hidden = _unnamed(self._archive.octets(key), [str(address) for address in note.waiting])
+            return StopResult(True, "it will not be sent; it is in Drafts", key)
+        hidden = _bcc_recipients(self._archive.octets(key), [str(address) for address in note.waiting])
         if hidden:
             self._archive.replace(key, f"Bcc: {', '.join(hidden)}\r\n".encode() + self._archive.octets(key))
         self._archive.set_note(key, None)
         if note.accepted:
             names = ", ".join(str(address) for address in note.accepted)
-            return StopResult(True, f"{names} got it already; nobody else does. It is in Drafts", key)
+            return StopResult(True, f"{names} already accepted it; the others will not get it. It is in Drafts", key)
         if note.begun:
             return StopResult(
                 True,
-                "the last attempt broke off, and the server may have it; there is no further one. It is in Drafts",
+                "the last attempt was interrupted, and the server may have it; it will not be retried. It is in Drafts",
                 key,
             )
-        return StopResult(True, "nothing of it was sent; it is in Drafts", key)
+        return StopResult(True, "it was not sent; it is in Drafts", key)
 
     def retry(self, key: str) -> None:
-        """Let a refused or held message go with the next flush.
+        """Make a refused or held message due for the next flush.
 
-        @raise NoSuchMessage: it is not in an outbox. @raise LockTaken: it is being sent.
+        @raise NoSuchMessage: it is not in an outbox.
+        @raise LockTaken: it is being sent.
         """
         key = self.get(key).key
         lock = self._lock(key)
@@ -184,21 +188,21 @@ class Outbox:
         finally:
             lock.remove()
 
-    # What the sender does
+    # For the sender
 
     def due(self, account: str) -> Sequence[str]:
-        """The keys of what is to be sent now, the oldest first."""
+        """Return the keys of the messages that are due, in order of `due`."""
         return [queued.key for queued in self.list(account) if queued.state is State.WAITING]
 
     def due_at(self, key: str) -> float:
-        """When it may be sent, in seconds since 1970. @raise NoSuchMessage: it is not in an outbox."""
+        """Return when a message is due, in seconds since 1970. @raise NoSuchMessage: it is not in an outbox."""
         return self.get(key).due.timestamp()
 
     def begin(self, key: str) -> Job | None:
         """Lock a message for sending. From now on it cannot be stopped. Return None if there is nothing left to send.
 
         @raise LockTaken: another program is sending it.
-        @raise NoSuchMessage: it is gone.
+        @raise NoSuchMessage: it no longer exists.
         """
         lock = self._lock(key)
         try:
@@ -210,7 +214,7 @@ class Outbox:
             path = self._archive.path(key)
             job = Job(summary.key, summary.place.account, path, path.stat().st_size, note, lock)
             if not note.sent:
-                # On disk before the first octet goes: if we die, it may have been sent.
+                # On disk before the first octet is sent: after a crash, the message may have been sent.
                 self.write(job, note.changed(begun=True, attempts=note.attempts + 1))
         except BaseException:
             lock.release()
@@ -218,27 +222,27 @@ class Outbox:
         return job
 
     def write(self, job: Job, note: OutboxNote) -> None:
-        """Record how far it is; on disk when this returns."""
+        """Record the state of a message. It is on disk when this returns."""
         self._write(job.key, note)
         job.note = note
 
     def end(self, job: Job) -> None:
-        """Let go of it. May be called twice."""
+        """Unlock a message. May be called twice."""
         job.lock.remove()
 
     def finish(self, job: Job, copy: bool) -> None:
-        """It is sent: into Sent, or away for good."""
+        """Move a sent message to Sent, or delete it permanently. @param copy: whether Sent keeps a copy."""
         if copy and not self._archive.known([_copy_of(job)]):
             self._archive.move([job.key], Place(job.account, SENT))
         else:
             self._archive.purge([job.key])
 
     def copy_to_sent(self, job: Job) -> None:
-        """Some have got it: a copy into Sent, once, while the message waits for the others."""
+        """Copy a message to Sent, once, after some recipients accepted it and others are still waiting."""
         octets = self._archive.octets(job.key)
         self._archive.add(Addition(octets, Place(job.account, SENT), _copy_of(job), Flag.SEEN))
 
-    # Inside
+    # Internal
 
     def _accounts(self, account: str | None) -> Sequence[str]:
         return self._archive.accounts() if account is None else [account]
@@ -252,7 +256,7 @@ class Outbox:
     def _queued(self, summary: Summary) -> Queued:
         note = note_from(self._archive.note(summary.key))
         if note is None:
-            problem = "nobody knows to whom it goes; take it back into Drafts"
+            problem = "its recipients are unknown; move it back to Drafts"
             return Queued(
                 summary.key,
                 summary.place.account,
@@ -311,8 +315,8 @@ def _copy_of(job: Job) -> str:
     return f"sent:{job.key}"
 
 
-def _unnamed(octets: bytes, recipients: Sequence[str]) -> list[str]:
-    """The recipients that no field of the message names: those of Bcc."""
+def _bcc_recipients(octets: bytes, recipients: Sequence[str]) -> list[str]:
+    """Return the recipients that no header field names: the Bcc recipients."""
     header = BytesHeaderParser().parsebytes(octets[: 256 * 1024])
     fields = [str(value) for name in ("To", "Cc") for value in header.get_all(name, [])]
     named = {address.lower() for _, address in getaddresses(fields)}

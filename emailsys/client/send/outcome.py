@@ -1,4 +1,4 @@
-"""What an attempt to send means for a message in the outbox: who has it, who is tried again, who was refused."""
+"""Outcome of a delivery attempt for a message in the outbox: accepted, retried, and refused recipients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emailsys.mail.transmission import Outcome, OutcomeKind
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The note after an attempt, and what is to be told. `accepted` are those of this attempt."""
+    """The note after an attempt, and its report. `accepted` are the recipients accepted in this attempt."""
 
     note: OutboxNote
     accepted: tuple[Address, ...]
@@ -22,18 +22,18 @@ class Settlement:
 
 
 def shown(reply: Reply) -> str:
-    """A reply on one line."""
+    """Return a reply on one line."""
     words = " ".join(part for part in (str(reply.code), reply.enhanced, reply.text.replace("\n", " ")) if part)
     return words.strip()
 
 
 def settle(note: OutboxNote, outcomes: Sequence[Outcome]) -> Settlement:
-    """@param outcomes: one for each of `note.to_try`, in their order."""
+    """Apply the outcomes of an attempt to a note. @param outcomes: one for each of `note.to_try`, in order."""
     accepted: list[Address] = []
     refusals = [refusal for refusal in note.refusals if refusal.permanent]
     replies: list[str] = []
     for address, outcome in zip(note.to_try, outcomes, strict=True):
-        # What we say in the server's place needs no code.
+        # Replies that this program made in place of the server are shown without a code.
         words = shown(outcome.reply) if outcome.from_remote else outcome.reply.text
         replies.append(words)
         if outcome.kind is OutcomeKind.DELIVERED:
@@ -41,15 +41,15 @@ def settle(note: OutboxNote, outcomes: Sequence[Outcome]) -> Settlement:
         else:
             refusals.append(Refusal(str(address), words, outcome.kind is OutcomeKind.FAILED))
     in_doubt = any(outcome.in_doubt for outcome in outcomes)
-    left = tuple(address for address in note.waiting if address not in accepted)
+    remaining = tuple(address for address in note.waiting if address not in accepted)
     after = note.changed(
-        waiting=left,
+        waiting=remaining,
         accepted=note.accepted + tuple(accepted),
         refusals=tuple(refusals),
         begun=in_doubt,
         stuck=bool(refusals) and all(refusal.permanent for refusal in refusals),
-        sent=not left,
-        problem=_problem(refusals, len(left) + len(note.accepted) + len(accepted)),
+        sent=not remaining,
+        problem=_problem(refusals, len(remaining) + len(note.accepted) + len(accepted)),
     )
     return Settlement(after, tuple(accepted), in_doubt, replies[-1] if replies else "")
 

@@ -1,4 +1,4 @@
-"""Send what waits in the outbox through the account's submission server."""
+"""Sender of the outbox, through each account's submission server."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from emailsys.mail.transmission import Forward, Outcome, Transmission
 from emailsys.net.outbound.pool import Dialer
 from emailsys.telemetry import Telemetry
 
-# What we call ourselves: a client's own name tells its user's network, and submission servers do not ask for it.
+# EHLO name: the host's own name would reveal the user's network, and submission servers do not check it.
 _HOSTNAME: Final = "localhost"
 _PIECE: Final = 64 * 1024
-# Seconds, and how often, a message is asked for that somebody looks at this very moment.
-_SHORTLY: Final = 0.1
-_TRIES: Final = 5
-# Seconds that connections get to say goodbye.
+# Seconds between attempts to lock a message, and their number: listing the outbox locks it for a moment.
+_LOCK_RETRY_DELAY: Final = 0.1
+_LOCK_ATTEMPTS: Final = 5
+# Seconds for connections to close gracefully.
 _GRACE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class SendProgress:
-    """How much of a message is on its way."""
+    """Progress of sending one message, in octets."""
 
     key: str
     octets: int
@@ -56,12 +56,14 @@ class SendProgress:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """How sending one message ended.
+    """Result of sending one message.
 
-    `accepted` are the recipients whom the server took it for: from then on it cannot be stopped. `problem` is None if
-    all were accepted, else what failed and why, in words. `waits`: it is still in the outbox and will be tried again.
-    `in_doubt`: the connection broke before the last reply; the server may have taken it, and it may arrive twice.
-    `reply` is the server's last word on the message.
+    - `accepted` are the recipients that the server accepted. For them the message can no longer be stopped.
+    - `problem` is None if all were accepted, else a text about what failed and why.
+    - `waits`: the message is still in the outbox and will be retried.
+    - `in_doubt`: the connection was lost before the final reply. The server may have accepted the message, and a retry
+      may deliver it twice.
+    - `reply` is the server's last reply.
     """
 
     key: str
@@ -76,7 +78,7 @@ class Sent:
 
 
 class _CannotBegin(Exception):
-    """Nothing can be sent through that server; the message says why."""
+    """The attempt could not start. The message says why."""
 
     def __init__(self, message: str, advice: str = "") -> None:
         super().__init__(message)
@@ -84,7 +86,7 @@ class _CannotBegin(Exception):
 
 
 class Sender:
-    """Sends messages of the outbox. One for the whole program."""
+    """Sends messages of the outbox. A program has one sender."""
 
     def __init__(
         self,
@@ -107,15 +109,15 @@ class Sender:
         self._dialers: dict[Server, Dialer] = {}
 
     async def send(self, account: Account, key: str) -> Sent:
-        """Wait until its hold is over, then send it now. Never raises for what servers or disks do.
+        """Wait until a message is due, then send it. Failures of servers and disks are in the result.
 
-        Cancelled while it is held, it stays in the outbox; see Outbox.stop.
+        If this is cancelled before the message is due, the message stays in the outbox; see `Outbox.stop`.
         """
         try:
             due = await self._in_thread(lambda: self._outbox.due_at(key))
-            left = due - self._now().timestamp()
-            if left > 0:
-                await deferLater(self._reactor, left)
+            wait = due - self._now().timestamp()
+            if wait > 0:
+                await deferLater(self._reactor, wait)
             job = await self._begin(key)
         except LockTaken as taken:
             return Sent(key, account.name, problem=f"{taken} is sending it now", waits=True)
@@ -124,22 +126,22 @@ class Sender:
         except OSError as error:
             return Sent(key, account.name, problem=f"{error.filename or key}: {error.strerror}", waits=True)
         if job is None:
-            return Sent(key, account.name, problem="it was taken back, and is not sent")
+            return Sent(key, account.name, problem="it was taken back, and was not sent")
         try:
             return await self._attempt(account, job)
         except ArchiveError as error:
             return Sent(key, account.name, problem=str(error), waits=True, in_doubt=True)
         finally:
-            # At once: that only removes a file.
+            # Not in a thread: this only removes a file.
             self._outbox.end(job)
 
     async def flush(self, accounts: Sequence[Account]) -> Sequence[Sent]:
-        """Send all that is due, accounts side by side, over one connection each."""
+        """Send all due messages, accounts concurrently, over one connection each."""
         results = await gather_all(self._flush(account) for account in accounts)
         return [sent for of_account in results for sent in of_account]
 
     async def close(self) -> None:
-        """Say goodbye to servers."""
+        """Close the connections to servers."""
         await gather_all(dialer.close(_GRACE) for dialer in self._dialers.values())
         self._dialers.clear()
 
@@ -155,16 +157,16 @@ class Sender:
 
     async def _begin(self, key: str) -> Job | None:
         """Lock a message for sending. Listing the outbox holds its lock for a moment, so try again."""
-        for _attempt in range(_TRIES):
+        for _attempt in range(_LOCK_ATTEMPTS):
             try:
                 return await self._in_thread(lambda: self._outbox.begin(key))
             except LockTaken:
-                await deferLater(self._reactor, _SHORTLY)
+                await deferLater(self._reactor, _LOCK_RETRY_DELAY)
         return await self._in_thread(lambda: self._outbox.begin(key))
 
     async def _attempt(self, account: Account, job: Job) -> Sent:
         if job.note.sent:
-            # The program ended between the server's last word and this.
+            # The previous program ended after the server's reply and before this step.
             await self._in_thread(lambda: self._outbox.finish(job, account.copy_to_sent))
             accepted = tuple(str(address) for address in job.note.accepted)
             return Sent(job.key, account.name, accepted, reply="it was accepted before")
@@ -179,7 +181,7 @@ class Sender:
         return self._sent(account, job, settlement, outcomes)
 
     def _record(self, account: Account, job: Job, settlement: Settlement) -> None:
-        """In a thread."""
+        """Write the outcome to the outbox. Runs in a thread."""
         self._outbox.write(job, settlement.note)
         if settlement.note.sent:
             self._outbox.finish(job, account.copy_to_sent)
@@ -187,13 +189,13 @@ class Sender:
             self._outbox.copy_to_sent(job)
 
     async def _transmit(self, account: Account, job: Job) -> Sequence[Outcome]:
-        """Give it to the server, by one address or the next.
+        """Send a message to the server, trying its addresses in order.
 
-        @raise _CannotBegin: the server is not even asked, or refuses the login: no recipient was.
+        @raise _CannotBegin: the server could not be asked or refused the login. No recipient was tried.
         """
         server = account.smtp
         if server is None:
-            raise _CannotBegin(f"the account {account.name} has no server to send through", "add one")
+            raise _CannotBegin(f"the account {account.name} has no submission server", "add one")
         try:
             secret = None if server.auth is Auth.NONE else await self._secrets.get(account, server)
             hosts = await hosts_of(self._reactor, server, self._in_thread)
@@ -249,7 +251,7 @@ class Sender:
         with job.path.open("rb") as file:
             while piece := file.read(_PIECE):
                 yield piece
-                # Asked for more: that piece is on its way.
+                # The connection requested the next piece, so this one was sent.
                 done += len(piece)
                 self._progress(SendProgress(job.key, done, job.octets))
 

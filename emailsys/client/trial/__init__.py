@@ -1,1 +1,1 @@
-"""Trial of an account's servers: connect, TLS, log in."""
+"""Trial connections to an account's servers: connect, TLS, and login."""

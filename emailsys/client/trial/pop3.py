@@ -1,4 +1,4 @@
-"""Try an account's POP3 server: connect, TLS, login; say at which step it failed, and why."""
+"""Trial connection to a POP3 server: connect, TLS, and login, with the reason of a failure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class _Trial:
-    """One server, looked at in the threads of a reactor."""
+    """Trial of one server, in threads of a reactor."""
 
     def __init__(self, reactor: Any, server: Server) -> None:
         self._in_thread = threads_of(reactor)
@@ -34,7 +34,7 @@ class _Trial:
         return await until_cancelled(self._in_thread, work, self._streams.hang_up)
 
     async def reach(self) -> bool:
-        """Connect. @return: whether there is something to log in to."""
+        """Connect. @return: whether a login can follow."""
         await self._wait_for(self._reach)
         return self._client is not None
 
@@ -44,14 +44,14 @@ class _Trial:
         except Unreachable as error:
             self.result = replace(self.result, problem=str(error))
             if error.certificate:
-                self.result = replace(self.result, fingerprint=self._refused_one(), advice=CERTIFICATE_ADVICE)
+                self.result = replace(self.result, fingerprint=self._rejected_fingerprint(), advice=CERTIFICATE_ADVICE)
             return
         self._client = client
         shown = shown_fingerprint(client.peer_certificate)
         self.result = replace(self.result, tls=client.tls, fingerprint=shown, offers=_offers(client))
 
-    def _refused_one(self) -> str:
-        """The fingerprint of a certificate that was refused; nothing is said to that server but QUIT."""
+    def _rejected_fingerprint(self) -> str:
+        """Return the fingerprint of a rejected certificate. The connection sends only QUIT."""
         try:
             client = connect_pop3(self._streams.new(), self._server, verify=False)
         except Unreachable:
@@ -61,7 +61,7 @@ class _Trial:
         return shown
 
     async def log_in(self, account: Account, secrets: Secrets) -> None:
-        """Log in and look at the maildrop."""
+        """Log in and count the messages."""
         try:
             secret = await secrets.get(account, self._server)
             await self._wait_for(lambda: self._log_in(secret, secrets))
@@ -87,7 +87,7 @@ class _Trial:
         self.result = replace(self.result, messages=messages, logged_in=True, offers=_offers(client))
 
     async def leave(self) -> None:
-        """Say goodbye."""
+        """Send QUIT and close the connection."""
         client, self._client = self._client, None
         if client is not None:
             await self._wait_for(lambda: _leave(client))
@@ -101,12 +101,12 @@ def _leave(client: POP3Client) -> None:
     try:
         client.quit()
     except (POP3Lost, POP3Refused):
-        # It is closed all the same.
+        # The connection is closed in any case.
         return
 
 
 async def probe_pop3(reactor: Any, server: Server) -> TrialResult:
-    """Connect to a POP3 server and look what it offers, without a login."""
+    """Connect to a POP3 server and query its capabilities, without a login."""
     trial = _Trial(reactor, server)
     await trial.reach()
     await trial.leave()
@@ -114,9 +114,9 @@ async def probe_pop3(reactor: Any, server: Server) -> TrialResult:
 
 
 async def try_pop3(reactor: Any, account: Account, secrets: Secrets) -> TrialResult:
-    """Log in at the account's POP3 server and look at the maildrop; nothing is fetched or deleted.
+    """Log in to the account's POP3 server and count the messages. Nothing is fetched or deleted.
 
-    @raise AccountError: the account has none.
+    @raise AccountError: the account has no POP3 server.
     """
     server = account.pop3
     if server is None:

@@ -1,4 +1,4 @@
-"""How trying a server went."""
+"""Result of a trial connection to a server."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from emailsys.net.tls.peer import fingerprint_of
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """How trying a server went. `problem` is None if all held, else says what failed and why; `advice` what to do.
+    """Result of a trial connection.
 
-    `fingerprint` is that of the certificate which the server showed, also where it was refused, so that it can be
-    pinned; "" in the clear. `tls` is version and suite, `offers` what the server offers, `messages` how many the
-    maildrop holds. `logged_in` tells whether a login was tried and held.
+    - `problem` is None after success, else what failed and why. `advice` says what to do.
+    - `fingerprint` is that of the server's certificate, even a rejected one, so that it can be pinned; "" without TLS.
+    - `tls` is version and cipher suite, `offers` are the server's capabilities.
+    - `messages` is the number of messages in the maildrop. `logged_in`: the login succeeded.
     """
 
     server: Server
@@ -30,5 +31,5 @@ class TrialResult:
 
 
 def shown_fingerprint(certificate: Any) -> str:
-    """The fingerprint of a certificate of pyOpenSSL's; "" for None, in the clear."""
+    """Return the fingerprint of a pyOpenSSL certificate, "" for None."""
     return fingerprint_of(certificate) if certificate is not None else ""

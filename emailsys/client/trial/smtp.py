@@ -1,4 +1,4 @@
-"""Try an account's submission server, or whatever servers it may have; say at which step it failed, and why."""
+"""Trial connection to a submission server, and search for the first working server of several."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from emailsys.net.outbound.connection import SMTPClient
 from emailsys.net.outbound.pending import Errand
 
 
-class _Visit(Factory):
-    """The owner of a connection that sends nothing."""
+class _Probe(Factory):
+    """The owner of an outbound connection that sends no mail."""
 
     noisy = False
 
@@ -72,10 +72,10 @@ class _Visit(Factory):
         self.outcome = outcome
 
     def give_back(self, errand: Errand) -> None:
-        """There is none."""
+        """Never called: there are no transmissions."""
 
     def gone(self, client: SMTPClient) -> None:
-        """It said goodbye."""
+        """The server closes the session."""
 
     def closed(self, client: SMTPClient) -> None:
         if not self.done.called:
@@ -83,46 +83,46 @@ class _Visit(Factory):
 
 
 async def probe_smtp(reactor: Any, server: Server) -> TrialResult:
-    """Connect to a submission server and look what it offers, without a login."""
-    return await _visit(reactor, server, None)
+    """Connect to a submission server and query its extensions, without a login."""
+    return await _probe(reactor, server, None)
 
 
 async def try_smtp(reactor: Any, account: Account, secrets: Secrets) -> TrialResult:
-    """Log in at the account's submission server; nothing is sent.
+    """Log in to the account's submission server. Nothing is sent.
 
-    @raise AccountError: the account has none.
+    @raise AccountError: the account has no submission server.
     """
     server = account.smtp
     if server is None:
-        raise AccountError(f"the account {account.name} has no server to send through")
+        raise AccountError(f"the account {account.name} has no submission server")
     if server.auth is Auth.NONE:
-        return await _visit(reactor, server, None)
+        return await _probe(reactor, server, None)
     try:
         secret = await secrets.get(account, server)
     except AccountError as error:
         return TrialResult(server, "smtp", str(error))
-    result = await _visit(reactor, server, secret)
+    result = await _probe(reactor, server, secret)
     if result.advice == LOGIN_ADVICE:
         secrets.refused(server)
     return result
 
 
-async def _visit(reactor: Any, server: Server, secret: str | None) -> TrialResult:
+async def _probe(reactor: Any, server: Server, secret: str | None) -> TrialResult:
     result = TrialResult(server, "smtp")
     try:
         host = (await hosts_of(reactor, server))[0]
     except Unreachable as error:
         return replace(result, problem=str(error))
-    visit = await _connected(reactor, server, secret, host, verify=True)
-    if isinstance(visit, str):
-        return replace(result, problem=visit)
-    outcome = visit.outcome
+    probe = await _connected(reactor, server, secret, host, verify=True)
+    if isinstance(probe, str):
+        return replace(result, problem=probe)
+    outcome = probe.outcome
     if outcome is None:
         return replace(
             result,
-            tls=visit.tls,
-            fingerprint=visit.fingerprint,
-            offers=visit.offers,
+            tls=probe.tls,
+            fingerprint=probe.fingerprint,
+            offers=probe.offers,
             logged_in=secret is not None,
         )
     reply = outcome.reply
@@ -138,23 +138,20 @@ async def _visit(reactor: Any, server: Server, secret: str | None) -> TrialResul
     return result
 
 
-async def _connected(reactor: Any, server: Server, secret: str | None, host: Host, *, verify: bool) -> _Visit | str:
-    """A visit to its end, or in words why there was none."""
-    visit = _Visit(reactor, server, secret, host, verify)
+async def _connected(reactor: Any, server: Server, secret: str | None, host: Host, *, verify: bool) -> _Probe | str:
+    """Run a probe to its end. Return it, or the reason why the connection failed."""
+    probe = _Probe(reactor, server, secret, host, verify)
     try:
-        await HostnameEndpoint(reactor, server.host, server.port, CONNECT_TIMEOUT).connect(visit)
+        await HostnameEndpoint(reactor, server.host, server.port, CONNECT_TIMEOUT).connect(probe)
     except Exception:
         reason: Any = Failure()  # type: ignore[no-untyped-call]
         return f"no connection to {server}: {why(reason)}"
-    await visit.done
-    return visit
-
-
-# Both
+    await probe.done
+    return probe
 
 
 async def first_working_server(reactor: Any, protocol: str, servers: Sequence[Server]) -> list[TrialResult]:
-    """Look at one server after the other until one answers as it should; that one's result is the last.
+    """Probe servers in order until one works. Its result is the last in the list.
 
     @param protocol: pop3 or smtp.
     """

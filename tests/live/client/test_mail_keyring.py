@@ -64,7 +64,7 @@ class KeyringTests(SynchronousTestCase):
     def test_a_locked_keyring_keeps_nothing_and_the_account_asks_from_then_on(self) -> None:
         """The account is added, with a word on where its password will come from."""
         self.file.unlink()
-        self.assertIn("is not kept: the keyring is locked", self.add().stderr)
+        self.assertIn("could not be stored: the keyring is locked", self.add().stderr)
         (account,) = self.person.json("account", "list")
         self.assertEqual(account["account"], self.user.address)
         self.assertIn("it is asked for each time; there is no terminal", self.person.run("fetch").stderr)
@@ -72,7 +72,8 @@ class KeyringTests(SynchronousTestCase):
     def test_a_keyring_that_keeps_nothing_is_found_out(self) -> None:
         """`keyring --disable` leaves the null backend, which takes every password and has none."""
         self.use("keyring.backends.null.Keyring")
-        self.assertIn("took it, and has it not; each run will ask for the password", self.add().stderr)
+        problem = "accepted it but does not return it; each run will ask for the password"
+        self.assertIn(problem, self.add().stderr)
 
     def test_a_system_without_a_keyring_is_told_what_to_do(self) -> None:
         """No backend, or one that is not there."""

@@ -254,7 +254,7 @@ class TroubleTests(FetchCase):
         await _turn()
         self.client.fetcher.stop()
         result = await fetching
-        self.assertIn("given up here", str(result.problem))
+        self.assertIn("stopped by this program", str(result.problem))
         self.assertEqual((self.client.messages(), script.sessions), ([], 1))
 
     async def test_a_message_that_is_refused_does_not_stop_the_others(self) -> None:
@@ -279,7 +279,7 @@ class TroubleTests(FetchCase):
         )
         result = await self.fetch(FetchOptions(keep=DELETE), account)
         self.assertEqual((len(result.keys), result.deleted, result.on_server), (1, 1, 1))
-        self.assertIn("would not give the message number 2: it has no unique id (UIDL)", str(result.problem))
+        self.assertIn("refused the message number 2: it has no unique id (UIDL)", str(result.problem))
         self.assertNotIn(b"DELE 2", script.heard)
 
     async def test_a_quit_that_is_refused_deletes_nothing_as_far_as_we_know(self) -> None:

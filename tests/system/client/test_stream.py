@@ -116,7 +116,7 @@ class StreamTests(StreamCase):
         self.assertEqual(self.why(self.streams.new().connect, "127.0.0.1", self.port, PATIENCE), "Connection refused")
 
     def test_a_name_that_is_none_is_told(self) -> None:
-        self.assertIn("not known", self.why(self.streams.new().connect, "no..name", self.port, PATIENCE))
+        self.assertIn("the host name is unknown", self.why(self.streams.new().connect, "no..name", self.port, PATIENCE))
 
     def test_the_next_address_is_tried_when_one_does_not_answer(self) -> None:
         """A name with an IPv6 address where there is no IPv6 is as common as it is slow to find out."""
@@ -142,12 +142,14 @@ class StreamTests(StreamCase):
     def test_another_thread_ends_a_wait(self) -> None:
         stream = self.connected()
         Thread(target=self.streams.hang_up).start()
-        self.assertEqual(self.why(stream.receive, PATIENCE), "given up here")
+        self.assertEqual(self.why(stream.receive, PATIENCE), "stopped by this program")
 
     def test_what_begins_after_the_end_has_ended(self) -> None:
         self.streams.hang_up()
         self.assertFalse(self.streams.pause(PATIENCE))
-        self.assertEqual(self.why(self.streams.new().connect, "127.0.0.1", self.port, PATIENCE), "given up here")
+        self.assertEqual(
+            self.why(self.streams.new().connect, "127.0.0.1", self.port, PATIENCE), "stopped by this program"
+        )
 
     def test_a_stream_is_closed_twice_and_hung_up_after_that(self) -> None:
         stream = self.connected()

@@ -277,10 +277,10 @@ class SecretTests(SynchronousTestCase):
         self.keyring.broken = RuntimeError("locked")
         self.assertIn("locked", self.refusal(secrets=silent))
         self.assertIn(
-            "nobody can be asked", self.refusal(replace(POP3, secret=SecretSource(SecretKind.PROMPT)), silent)
+            "the user cannot be asked", self.refusal(replace(POP3, secret=SecretSource(SecretKind.PROMPT)), silent)
         )
         self.typed = ""
-        self.assertIn("none was typed", self.refusal())
+        self.assertIn("no password was typed", self.refusal())
 
     def test_a_broken_keyring_keeps_nothing_and_says_so(self) -> None:
         self.keyring.broken = RuntimeError("locked")
@@ -295,8 +295,8 @@ class SecretTests(SynchronousTestCase):
     def test_a_command_that_fails_is_told_without_its_arguments(self) -> None:
         for words, said in (
             ((sys.executable, "-c", "raise SystemExit(3)"), "exit status 3"),
-            ((sys.executable, "-c", ""), "printed none"),
-            ((sys.executable, "-c", "import os; os.write(1, b'\\xff')"), "printed none"),
+            ((sys.executable, "-c", ""), "printed no password"),
+            ((sys.executable, "-c", "import os; os.write(1, b'\\xff')"), "printed no password"),
             (("/nonexistent/command", "secret-argument"), "cannot be run"),
         ):
             problem = str(self.assertRaises(AccountError, first_line, words))

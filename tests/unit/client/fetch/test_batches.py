@@ -12,14 +12,14 @@ from emailsys.client.archive.values import ArchiveFull
 from emailsys.client.fetch.batches import BatchQueue, IncomingMessage
 
 
-class IntakeTests(SynchronousTestCase):
+class BatchQueueTests(SynchronousTestCase):
     """Threads end when a test says so."""
 
     def setUp(self) -> None:
         self.begun: list[Callable[[], None]] = []
         self.kept: list[list[int]] = []
         self.full = False
-        self.intake = BatchQueue(self.keep, self.tell, self.begun.append)
+        self.queue = BatchQueue(self.keep, self.tell, self.begun.append)
 
     def keep(self, batch: Sequence[IncomingMessage]) -> Sequence[str]:
         if self.full:
@@ -31,7 +31,7 @@ class IntakeTests(SynchronousTestCase):
 
     def arrive(self, first: int, last: int) -> None:
         for number in range(first, last):
-            self.intake.add(IncomingMessage(number, str(number), [b"x"], 1))
+            self.queue.add(IncomingMessage(number, str(number), [b"x"], 1))
 
     def end(self, at: int) -> None:
         self.begun.pop(at)()
@@ -45,7 +45,7 @@ class IntakeTests(SynchronousTestCase):
         self.assertEqual(len(self.begun), 1)
         self.end(0)
         self.end(0)
-        self.intake.drain()
+        self.queue.drain()
         self.assertEqual(self.kept, [[0], [*range(1, 10)]])
 
     def test_batches_are_told_in_the_order_of_the_maildrop(self) -> None:
@@ -62,7 +62,7 @@ class IntakeTests(SynchronousTestCase):
         self.full = False
         self.end(0)
         self.assertEqual(self.kept, [[*range(1, 51)]])
-        self.assertRaises(ArchiveFull, self.intake.drain)
+        self.assertRaises(ArchiveFull, self.queue.drain)
         self.assertRaises(ArchiveFull, self.arrive, 60, 70)
         self.assertEqual(self.begun, [])
 
@@ -73,10 +73,10 @@ class IntakeTests(SynchronousTestCase):
             go_on.wait(30)
             return [one.uid for one in batch]
 
-        self.intake = BatchQueue(keep, self.tell)
+        self.queue = BatchQueue(keep, self.tell)
         self.arrive(0, 10)
         with ThreadPoolExecutor(1) as other:
-            closing = other.submit(self.intake.close)
+            closing = other.submit(self.queue.close)
             self.assertRaises(TimeoutError, closing.result, 0.05)
             go_on.set()
             closing.result(30)
