@@ -1,4 +1,4 @@
-"""Run a coroutine at once, and make a Deferred of it only if it has to wait."""
+"""Coroutines that start at once and become a Deferred only if they have to wait."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from twisted.python.failure import Failure
 
 
 def begin(coroutine: Coroutine[Deferred[Any], Any, None]) -> Deferred[None] | None:
-    """Run until the first wait. None if there was none; else a Deferred that fires at the coroutine's end.
+    """Run a coroutine until its first wait. Returns None if it has ended, otherwise a Deferred that fires at its end.
 
-    Most commands of SMTP are answered from memory, where a Deferred would cost more than the work. The Deferred cannot
-    be cancelled: what it stands for takes its course.
+    Most SMTP commands are answered from memory, where a Deferred would cost more than the work. The Deferred cannot be
+    cancelled.
 
-    @raise Exception: what the coroutine raised before its first wait.
+    @raise Exception: the exception that the coroutine raised before its first wait.
     """
     ended: Deferred[None] = Deferred()
     return ended if begin_and_tell(coroutine, ended.callback) else None
 
 
 def begin_and_tell(coroutine: Coroutine[Deferred[Any], Any, None], ended: Callable[[Failure | None], object]) -> bool:
-    """Run until the first wait. Whether there was one: then `ended` hears of the coroutine's end, or of its failure.
+    """Run a coroutine until its first wait. Returns whether it waits; `ended` is then called at its end or failure.
 
-    @raise Exception: what the coroutine raised before its first wait.
+    @raise Exception: the exception that the coroutine raised before its first wait.
     """
     try:
         waiting = coroutine.send(None)
@@ -35,7 +35,7 @@ def begin_and_tell(coroutine: Coroutine[Deferred[Any], Any, None], ended: Callab
 
 
 class _Rest:
-    """A coroutine that was begun and waits for a Deferred."""
+    """A started coroutine that waits for a Deferred."""
 
     __slots__ = ("_coroutine", "_ended")
 
@@ -46,7 +46,7 @@ class _Rest:
         self._ended = ended
 
     def go_on(self, result: object) -> None:
-        """What was waited for is here: run to the next wait, or to the end."""
+        """Resume with the result of the Deferred, and run to the next wait or to the end."""
         try:
             if isinstance(result, Failure):
                 waiting = result.throwExceptionIntoGenerator(self._coroutine)

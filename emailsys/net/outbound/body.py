@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from emailsys.net.outbound.pending import Errand
+from emailsys.net.outbound.pending import PendingTransmission
 from emailsys.wire.smtp.client import SMTPClientSession
 
 
@@ -51,14 +51,14 @@ class BodyFlow:
         if room is not None:
             room.errback(Failure(ConnectionLost("the host has gone")))
 
-    async def send(self, errand: Errand) -> None:
+    async def send(self, pending: PendingTransmission) -> None:
         """Send a whole body, or stop when the host refuses it.
 
         @raise ConnectionLost: the connection was lost.
         @raise Exception: the body could not be read completely. Its end was not sent.
         """
         session = self._session
-        async with aclosing(errand.pieces()) as pieces:
+        async with aclosing(pending.pieces()) as pieces:
             async for piece in pieces:
                 if session.ended or session.body_unwanted:
                     break

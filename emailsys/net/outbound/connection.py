@@ -23,7 +23,7 @@ from emailsys.net.base.socket_writes import begin_writing
 from emailsys.net.outbound import state as states
 from emailsys.net.outbound.body import BodyFlow
 from emailsys.net.outbound.owner import Owner
-from emailsys.net.outbound.pending import Errand, Errands
+from emailsys.net.outbound.pending import PendingTransmission, PendingTransmissions
 from emailsys.net.outbound.time_limits import ClientDeadline
 from emailsys.net.tls.server import TLSConfigError, describe
 from emailsys.upstream import write_at_once
@@ -37,7 +37,7 @@ TLSFor = Callable[[str, bool], IOpenSSLClientConnectionCreator]
 
 @implementer(IHandshakeListener)
 class SMTPClient(StreamProtocol):
-    """Our end of a connection to another host. It asks its owner for errands until that has none left."""
+    """Our end of a connection to another host. It asks its owner for transmissions until that has none left."""
 
     # A transport of TCP or TLS: twisted.internet.interfaces has no type for all attributes used here.
     # None before TCP is connected, and again after the connection is lost.
@@ -62,7 +62,7 @@ class SMTPClient(StreamProtocol):
         self._session = SMTPClientSession(hostname, self._remote)
         self._deadline = ClientDeadline(clock, settings, self._too_late)
         self._flow = BodyFlow(self._session, self._piece_said, self._deadline.read_on)
-        self._errands = Errands(settings.messages_per_connection, self._pump)
+        self._transmissions = PendingTransmissions(settings.messages_per_connection, self._pump)
         self._state = states.State.OPENING
         self._settled = 0
         # None if no login is needed, and after it has succeeded.
@@ -91,19 +91,24 @@ class SMTPClient(StreamProtocol):
     # Calls from the owner
 
     def wake(self) -> None:
-        """Something waits: fetch it, unless this connection has enough to do or takes no more."""
-        session, errands = self._session, self._errands
-        if self._state not in states.TAKES_MAIL or session.ended or errands.next is not None or not errands.left:
+        """Fetch a waiting transmission, unless this connection is busy or accepts no more."""
+        session, transmissions = self._session, self._transmissions
+        if (
+            self._state not in states.TAKES_MAIL
+            or session.ended
+            or transmissions.next is not None
+            or not transmissions.left
+        ):
             return
-        errand = self._owner.next_errand(self, ahead=not session.idle)
-        if errand is not None:
+        pending = self._owner.next_transmission(self, ahead=not session.idle)
+        if pending is not None:
             if self._is_idle:
                 self._change(states.Event.WOKEN)
-            errands.reserve(errand)
+            transmissions.reserve(pending)
             self._pump()
 
     def retire(self) -> None:
-        """Take no more errands; say QUIT when what is under way is done."""
+        """Take no more transmissions; say QUIT when what is under way is done."""
         self._leave(states.Event.RETIRED)
 
     def wind_up(self) -> None:
@@ -112,14 +117,14 @@ class SMTPClient(StreamProtocol):
         self._hang_up_wound_up()
 
     def _leave(self, event: states.Event) -> None:
-        self._errands.left = 0
+        self._transmissions.left = 0
         self._change(event)
         self._give_back_next()
         self._pump()
 
     def _hang_up_wound_up(self) -> None:
         session = self._session
-        if self._errands.are_under_way and not (session.awaits_verdict or session.ended):
+        if self._transmissions.are_under_way and not (session.awaits_verdict or session.ended):
             self.abort(BROKEN_OFF)
 
     def hurry(self) -> None:
@@ -133,12 +138,12 @@ class SMTPClient(StreamProtocol):
         self._pump()
         self._abort_transport()
 
-    def drop(self, errand: Errand) -> None:
-        """An errand was cancelled, perhaps one of another connection."""
-        if self._errands.next is errand:
-            self._errands.take_back_next()
+    def drop(self, pending: PendingTransmission) -> None:
+        """A transmission was cancelled, perhaps one of another connection."""
+        if self._transmissions.next is pending:
+            self._transmissions.take_back_next()
             self._pump()
-        elif self._errands.has_begun(errand):
+        elif self._transmissions.has_begun(pending):
             self.abort(Reply(451, "4.3.2", "the attempt was given up here"))
 
     # Calls from the transport
@@ -281,32 +286,32 @@ class SMTPClient(StreamProtocol):
             self._owner.gone(self)
 
     def _end(self) -> None:
-        """No more errands: the next one goes back, and the owner forgets us."""
+        """No more transmissions: the next one goes back, and the owner forgets us."""
         if self._state is not states.OVER:
             self._change(states.Event.ENDED)
             self._owner.gone(self)
         self._give_back_next()
 
     def _give_back_next(self) -> None:
-        errand = self._errands.take_back_next()
-        if errand is not None:
-            self._owner.give_back(errand)
+        pending = self._transmissions.take_back_next()
+        if pending is not None:
+            self._owner.give_back(pending)
 
-    # Errands
+    # PendingTransmissions
 
     def _go_on(self) -> bool:
         """Begin the next transmission if possible. Returns whether anything was begun."""
-        session, errands = self._session, self._errands
+        session, transmissions = self._session, self._transmissions
         if self._state in states.UNPROVEN or self._state is states.OVER or not session.can_begin:
             return False
-        errand = errands.next
-        if errand is None and errands.left:
-            errand = self._fetch(ahead=not session.idle)
-        if errand is not None and errand.loaded:
+        pending = transmissions.next
+        if pending is None and transmissions.left:
+            pending = self._fetch(ahead=not session.idle)
+        if pending is not None and pending.loaded:
             self._begin()
             return True
-        if errand is None and session.idle:
-            if not errands.left:
+        if pending is None and session.idle:
+            if not transmissions.left:
                 session.quit()
                 return True
             if not self._is_idle:
@@ -316,56 +321,56 @@ class SMTPClient(StreamProtocol):
                 return not self._is_idle
         return False
 
-    def _fetch(self, ahead: bool) -> Errand | None:
-        errand = self._owner.next_errand(self, ahead)
-        if errand is not None:
-            self._errands.reserve(errand)
-        return errand
+    def _fetch(self, ahead: bool) -> PendingTransmission | None:
+        pending = self._owner.next_transmission(self, ahead)
+        if pending is not None:
+            self._transmissions.reserve(pending)
+        return pending
 
     def _begin(self) -> None:
-        errand = self._errands.begin()
+        pending = self._transmissions.begin()
         # A body is sent without waiting only to a host that has just replied. If the host closed an idle connection,
         # only commands were sent, and the outcome is not in doubt.
-        whole = errand.second is None and self._state is not states.WOKEN
+        whole = pending.second is None and self._state is not states.WOKEN
         self._change(states.BEGAN)
-        self._session.begin(errand.transmission, errand.first if whole else None)
-        if self._errands.next is None and self._errands.left:
+        self._session.begin(pending.transmission, pending.first if whole else None)
+        if self._transmissions.next is None and self._transmissions.left:
             # Its body is read while this one is being sent.
             self._fetch(ahead=True)
 
     def _send_body(self, transmission: Transmission) -> None:
-        errand = self._errands.of(transmission)
-        if errand.second is None:
-            self._session.body(errand.first, last=True)
+        pending = self._transmissions.of(transmission)
+        if pending.second is None:
+            self._session.body(pending.first, last=True)
             self._session.end_body()
         else:
-            _ = Deferred.fromCoroutine(self._stream(errand)).addErrback(self._stream_failed, errand)
+            _ = Deferred.fromCoroutine(self._stream(pending)).addErrback(self._stream_failed, pending)
 
-    async def _stream(self, errand: Errand) -> None:
-        await self._flow.send(errand)
+    async def _stream(self, pending: PendingTransmission) -> None:
+        await self._flow.send(pending)
         self._pump()
 
     def _piece_said(self) -> None:
         self._flush()
         self._arm()
 
-    def _stream_failed(self, failure: Failure, errand: Errand) -> None:
+    def _stream_failed(self, failure: Failure, pending: PendingTransmission) -> None:
         if self._session.ended or failure.check(ConnectionLost):
             return
-        errand.failure = failure
+        pending.failure = failure
         # A truncated message must not be completed by the final dot.
         self.abort(Reply(451, "4.3.0", "the message could not be read here to its end"))
 
     def _has_settled(self, event: Settled) -> None:
-        errand = self._errands.end(event.transmission)
-        if event.untouched and self._settled and not errand.returned:
-            # RFC 5321 §3.8: the host ended a session that had served before; this errand only came too late.
-            errand.returned = True
-            errand.close()
-            self._owner.give_back(errand)
+        pending = self._transmissions.end(event.transmission)
+        if event.untouched and self._settled and not pending.returned:
+            # RFC 5321 §3.8: the host ended a session that had served before; this transmission only came too late.
+            pending.returned = True
+            pending.close()
+            self._owner.give_back(pending)
             return
         self._settled += 1
-        errand.settle(event.outcomes)
+        pending.settle(event.outcomes)
         if self._state is states.WINDING_UP:
             self._hang_up_wound_up()
 

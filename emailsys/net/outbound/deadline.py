@@ -1,4 +1,4 @@
-"""One timer for a deadline that moves often: touched only when it would ring too late."""
+"""Deadline: one timer that is moved often, and rescheduled only when needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
 class Deadline:
-    """Calls `missed` when the moment that was last `set` comes; never after `clear`."""
+    """Calls `missed` at the time that was last `set`, never after `clear`."""
 
     __slots__ = ("_at", "_call", "_clock", "_missed")
 
@@ -19,32 +19,32 @@ class Deadline:
         self._call: IDelayedCall | None = None
 
     def set(self, seconds: float) -> None:
-        """So many seconds from now, instead of what was set before."""
+        """Set the deadline to a number of seconds from now."""
         self._at = at = self._clock.seconds() + seconds
         call = self._call
         if call is None:
-            self._call = self._clock.callLater(seconds, self._ring)
+            self._call = self._clock.callLater(seconds, self._expire)
         elif call.getTime() > at:
             call.reset(seconds)
 
     def pause(self) -> None:
-        """Nothing is awaited for now; the timer stays, for it will soon be set again."""
+        """Suspend the deadline. The timer stays, because it is usually set again soon."""
         self._at = None
 
     def clear(self) -> None:
-        """For good."""
+        """Cancel the deadline for good."""
         self._at = None
         call, self._call = self._call, None
         if call is not None and call.active():
             call.cancel()
 
-    def _ring(self) -> None:
+    def _expire(self) -> None:
         self._call = None
         if self._at is None:
             return
         left = self._at - self._clock.seconds()
         if left > 0:
-            self._call = self._clock.callLater(left, self._ring)
+            self._call = self._clock.callLater(left, self._expire)
         else:
             self._at = None
             self._missed()

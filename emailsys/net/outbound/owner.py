@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol, TypeVar
 
 from emailsys.mail.transmission import Outcome
-from emailsys.net.outbound.pending import Errand
+from emailsys.net.outbound.pending import PendingTransmission
 
 ClientT = TypeVar("ClientT", contravariant=True)
 
@@ -14,16 +14,16 @@ class Owner(Protocol[ClientT]):
     """The owner of a connection.
 
     Calls go one way: the owner gives orders (`wake`, `retire`, `wind_up`, `hurry`, `abort`, `drop`), and the connection
-    fetches its errands itself.
+    fetches its transmissions itself.
     """
 
     #: Whether to skip TLS, because it failed before at this host and the policy allows mail without it.
     clear: bool
 
     def usable(self, client: ClientT) -> None:
-        """The connection is ready for its first errand."""
+        """The connection is ready for its first transmission."""
 
-    def next_errand(self, client: ClientT, ahead: bool) -> Errand | None:
+    def next_transmission(self, client: ClientT, ahead: bool) -> PendingTransmission | None:
         """What is to be sent next; `ahead` of the end of what is being sent now."""
 
     def has_nothing_to_do(self, client: ClientT) -> None:
@@ -32,11 +32,11 @@ class Owner(Protocol[ClientT]):
     def failed(self, client: ClientT, outcome: Outcome, tls: bool) -> None:
         """The connection will never be usable. `tls`: whether TLS caused the failure."""
 
-    def give_back(self, errand: Errand) -> None:
+    def give_back(self, pending: PendingTransmission) -> None:
         """The connection ended before the host said anything of it."""
 
     def gone(self, client: ClientT) -> None:
-        """The connection takes no more errands."""
+        """The connection takes no more transmissions."""
 
     def closed(self, client: ClientT) -> None:
         """The socket of the connection is closed."""

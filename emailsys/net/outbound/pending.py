@@ -26,12 +26,12 @@ async def _close(pieces: AsyncIterator[bytes]) -> None:
             await close()
 
 
-class Errand:
+class PendingTransmission:
     """A pending transmission. `done` fires once, with an outcome for each recipient."""
 
     __slots__ = ("_dropped", "_pieces", "done", "failure", "first", "loaded", "returned", "second", "transmission")
 
-    def __init__(self, transmission: Transmission, dropped: Callable[[Errand], None]) -> None:
+    def __init__(self, transmission: Transmission, dropped: Callable[[PendingTransmission], None]) -> None:
         """@param dropped: called when `done` is cancelled: send no more of the transmission."""
         self.transmission = transmission
         self._dropped = dropped
@@ -64,14 +64,14 @@ class Errand:
         """Settle with the same outcome for each recipient."""
         self.settle([outcome] * len(self.transmission.recipients))
 
-    def load(self, then: Callable[[Errand], None]) -> None:
+    def load(self, then: Callable[[PendingTransmission], None]) -> None:
         """Read the first two pieces, to know whether there is more than one, and call `then`.
 
         `then` is not called if the transmission is closed before.
         """
         _ = begin(self._load(then))
 
-    async def _load(self, then: Callable[[Errand], None]) -> None:
+    async def _load(self, then: Callable[[PendingTransmission], None]) -> None:
         self._pieces = pieces = self.transmission.pieces()
         first, second, failure = b"", None, None
         try:
@@ -112,8 +112,8 @@ class Errand:
                 _ = rest.addErrback(lambda _: None)
 
 
-class Errands:
-    """The errands of one connection: those under way, and the next one, whose body is being read."""
+class PendingTransmissions:
+    """The transmissions of one connection: those under way, and the next one, whose body is being read."""
 
     def __init__(self, most: int, ready: Callable[[], None]) -> None:
         """
@@ -122,52 +122,52 @@ class Errands:
         """
         #: How many may still begin.
         self.left = most
-        self.next: Errand | None = None
+        self.next: PendingTransmission | None = None
         self._ready = ready
-        self._under_way: dict[int, Errand] = {}
+        self._under_way: dict[int, PendingTransmission] = {}
 
     @property
     def are_under_way(self) -> bool:
         """Whether one has begun that has no outcomes yet."""
         return bool(self._under_way)
 
-    def reserve(self, errand: Errand) -> None:
+    def reserve(self, pending: PendingTransmission) -> None:
         """Make it the next one, and read its body."""
-        self.next = errand
-        errand.load(self._loaded)
+        self.next = pending
+        pending.load(self._loaded)
 
-    def _loaded(self, errand: Errand) -> None:
-        failure = errand.failure
+    def _loaded(self, pending: PendingTransmission) -> None:
+        failure = pending.failure
         if failure is not None:
             self.next = None
             why = type(failure.value).__name__
             reply = Reply(451, "4.3.0", f"the message could not be read here ({why})")
-            errand.settle_alike(Outcome(OutcomeKind.DELAYED, reply))
+            pending.settle_alike(Outcome(OutcomeKind.DELAYED, reply))
         self._ready()
 
-    def begin(self) -> Errand:
+    def begin(self) -> PendingTransmission:
         """Returns the next one, which is loaded. It is under way from now on."""
-        errand, self.next = self.next, None
-        assert errand is not None
+        pending, self.next = self.next, None
+        assert pending is not None
         self.left -= 1
-        self._under_way[id(errand.transmission)] = errand
-        return errand
+        self._under_way[id(pending.transmission)] = pending
+        return pending
 
-    def of(self, transmission: Transmission) -> Errand:
+    def of(self, transmission: Transmission) -> PendingTransmission:
         """Returns the one under way that has that transmission."""
         return self._under_way[id(transmission)]
 
-    def end(self, transmission: Transmission) -> Errand:
+    def end(self, transmission: Transmission) -> PendingTransmission:
         """Returns it likewise. It is no longer under way."""
         return self._under_way.pop(id(transmission))
 
-    def has_begun(self, errand: Errand) -> bool:
+    def has_begun(self, pending: PendingTransmission) -> bool:
         """Whether it is under way."""
-        return id(errand.transmission) in self._under_way
+        return id(pending.transmission) in self._under_way
 
-    def take_back_next(self) -> Errand | None:
+    def take_back_next(self) -> PendingTransmission | None:
         """Returns the next one, closed, to be done by another connection. None if there is none."""
-        errand, self.next = self.next, None
-        if errand is not None:
-            errand.close()
-        return errand
+        pending, self.next = self.next, None
+        if pending is not None:
+            pending.close()
+        return pending

@@ -15,7 +15,7 @@ from emailsys.mail import reply as replies
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.outbound.connection import SMTPClient, TLSFor
-from emailsys.net.outbound.lane import Lane, Outset
+from emailsys.net.outbound.host_pool import ConnectionOptions, HostPool
 from emailsys.telemetry import Telemetry
 
 # Seconds for which an open connection is reused without a new DNS lookup.
@@ -42,10 +42,10 @@ class Dialer:
         self._reactor = reactor
         self._settings = settings
         self.telemetry = telemetry
-        self._outset = Outset(reactor, settings, hostname, tls_for, telemetry)
+        self._options = ConnectionOptions(reactor, settings, hostname, tls_for, telemetry)
         self._closing = False
-        self._lanes: dict[tuple[NextHop, Host], Lane] = {}
-        self._by_hop: dict[NextHop, list[Lane]] = {}
+        self._host_pools: dict[tuple[NextHop, Host], HostPool] = {}
+        self._by_hop: dict[NextHop, list[HostPool]] = {}
         # In the order in which they became idle.
         self._idle: dict[SMTPClient, None] = {}
         #: Connections whose sockets are open.
@@ -56,13 +56,13 @@ class Dialer:
     # IDialer
 
     def connected(self, next_hop: NextHop) -> Host | None:
-        for lane in reversed(self._by_hop.get(next_hop, ())):
-            if lane.is_connected:
+        for host_pool in reversed(self._by_hop.get(next_hop, ())):
+            if host_pool.is_connected:
                 now = self._reactor.seconds()
-                if now - lane.looked_up_at < _LOOK_AGAIN:
-                    return lane.host
+                if now - host_pool.looked_up_at < _LOOK_AGAIN:
+                    return host_pool.host
                 # The next message checks whether a preferred host accepts mail again.
-                lane.looked_up_at = now
+                host_pool.looked_up_at = now
                 return None
         return None
 
@@ -70,26 +70,26 @@ class Dialer:
         if self._closing:
             outcome = Outcome(OutcomeKind.DELAYED, replies.BROKEN_OFF, host_at_fault=True)
             return [outcome] * len(transmission.recipients)
-        lane = self._lanes.get((next_hop, host))
-        if lane is None:
-            lane = self._lanes[next_hop, host] = Lane(self, self._outset, next_hop, host)
-            self._by_hop.setdefault(next_hop, []).append(lane)
-        return await lane.add(transmission).done
+        host_pool = self._host_pools.get((next_hop, host))
+        if host_pool is None:
+            host_pool = self._host_pools[next_hop, host] = HostPool(self, self._options, next_hop, host)
+            self._by_hop.setdefault(next_hop, []).append(host_pool)
+        return await host_pool.add(transmission).done
 
     def idle(self, next_hop: NextHop) -> None:
-        for lane in self._by_hop.get(next_hop, ()):
-            lane.hurry()
+        for host_pool in self._by_hop.get(next_hop, ()):
+            host_pool.hurry()
 
     def wind_up(self, grace: float) -> None:
         self._closing = True
-        for lane in list(self._lanes.values()):
-            lane.wind_up()
-        if self._lanes or self.sockets:
+        for host_pool in list(self._host_pools.values()):
+            host_pool.wind_up()
+        if self._host_pools or self.sockets:
             self._hang_ups.append(self._reactor.callLater(grace, self._abort_all))
 
     async def close(self, grace: float) -> None:
         self.wind_up(grace)
-        if self._lanes or self.sockets:
+        if self._host_pools or self.sockets:
             gone: Deferred[None] = Deferred()
             self._all_gone.append(gone)
             await gone
@@ -98,7 +98,7 @@ class Dialer:
         for client in list(self.sockets):
             client.abort(replies.BROKEN_OFF)
 
-    # Calls from lanes
+    # Calls from host pools
 
     def opened(self, client: SMTPClient) -> None:
         self.sockets.add(client)
@@ -117,16 +117,16 @@ class Dialer:
     def is_idle_no_more(self, client: SMTPClient) -> None:
         self._idle.pop(client, None)
 
-    def changed(self, lane: Lane) -> None:
-        """Remove a lane that is empty."""
-        key = (lane.next_hop, lane.host)
-        if lane.is_empty and self._lanes.get(key) is lane:
-            del self._lanes[key]
-            lanes = self._by_hop[lane.next_hop]
-            lanes.remove(lane)
-            if not lanes:
-                del self._by_hop[lane.next_hop]
-        if not self._lanes and not self.sockets:
+    def changed(self, host_pool: HostPool) -> None:
+        """Remove a host pool that is empty."""
+        key = (host_pool.next_hop, host_pool.host)
+        if host_pool.is_empty and self._host_pools.get(key) is host_pool:
+            del self._host_pools[key]
+            host_pools = self._by_hop[host_pool.next_hop]
+            host_pools.remove(host_pool)
+            if not host_pools:
+                del self._by_hop[host_pool.next_hop]
+        if not self._host_pools and not self.sockets:
             calls, self._hang_ups = self._hang_ups, []
             for call in calls:
                 if call.active():

@@ -1,4 +1,4 @@
-"""All mail for one host of one next hop: the transmissions that wait, and the connections that take them in turn."""
+"""Host pool: the queue and the connections of one host of one next hop."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.base.failures import why
 from emailsys.net.outbound.connection import SMTPClient, TLSFor
-from emailsys.net.outbound.pending import Errand
+from emailsys.net.outbound.pending import PendingTransmission
 from emailsys.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
-class Outset:
-    """What every outbound connection is made with.
+class ConnectionOptions:
+    """The options of every outbound connection.
 
-    `reactor` provides IReactorTCP and IReactorTime. `hostname` is what we call ourselves in EHLO, a name or an address
-    literal. `tls_for` is such as `lambda name, verify: tls_client.client_context(name, ca_file, verify=verify)`.
+    @ivar reactor: provides IReactorTCP and IReactorTime.
+    @ivar hostname: our name in EHLO, a domain name or an address literal.
+    @ivar tls_for: such as `lambda name, verify: client_context(name, ca_file, verify=verify)` of `net.tls.client`.
     """
 
     reactor: Any
@@ -39,55 +40,55 @@ class Outset:
 
 
 class Pool(Protocol):
-    """What a lane tells the connection pool it belongs to. The pool calls the lane, and no lane asks for anything."""
+    """Callbacks from a host pool to the connection pool that owns it."""
 
     def opened(self, client: SMTPClient) -> None:
-        """A socket is open."""
+        """A socket was opened."""
 
     def closed(self, client: SMTPClient) -> None:
-        """A socket is closed."""
+        """A socket was closed."""
 
     def is_idle(self, client: SMTPClient) -> None:
-        """A connection has nothing to do."""
+        """A connection became idle."""
 
     def is_idle_no_more(self, client: SMTPClient) -> None:
-        """A connection has been given something, or is gone."""
+        """A connection is no longer idle, or is closed."""
 
-    def changed(self, lane: Lane) -> None:
-        """Something ended: the lane may be empty."""
+    def changed(self, host_pool: HostPool) -> None:
+        """A transmission or connection ended: the host pool may be empty."""
 
 
 class _Attempt(ClientFactory):
-    """One attempt to connect. IPv4 and IPv6 alike."""
+    """One attempt to connect over IPv4 or IPv6."""
 
     noisy = False
 
-    def __init__(self, lane: Lane, client: SMTPClient) -> None:
-        self._lane = lane
+    def __init__(self, host_pool: HostPool, client: SMTPClient) -> None:
+        self._host_pool = host_pool
         self._client = client
 
     @override
     def buildProtocol(self, addr: IAddress | None) -> SMTPClient:
-        self._lane.connected(self._client)
+        self._host_pool.connected(self._client)
         return self._client
 
     @override
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        self._lane.not_connected(self._client, reason)
+        self._host_pool.not_connected(self._client, reason)
 
 
-class Lane:
-    """The queue of one host, and its connections up to the limit. Implements `client_owner.Owner`."""
+class HostPool:
+    """The queue and the connections of one host, up to the per-host limit. Implements `owner.Owner`."""
 
-    def __init__(self, pool: Pool, outset: Outset, next_hop: NextHop, host: Host) -> None:
+    def __init__(self, pool: Pool, options: ConnectionOptions, next_hop: NextHop, host: Host) -> None:
         self._pool = pool
-        self._outset = outset
+        self._options = options
         self.next_hop = next_hop
         self.host = host
-        self.waiting: deque[Errand] = deque()
+        self.waiting: deque[PendingTransmission] = deque()
         self.clear = False
-        #: When mail last came here because DNS said so.
-        self.looked_up_at: float = outset.reactor.seconds()
+        #: When DNS last named this host for a message, by the reactor's clock.
+        self.looked_up_at: float = options.reactor.seconds()
         # None until connectTCP has returned.
         self._opening: dict[SMTPClient, IConnector | None] = {}
         self._usable: set[SMTPClient] = set()
@@ -96,22 +97,22 @@ class Lane:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the pool may forget it."""
+        """Whether the connection pool can remove this host pool."""
         return not (self.waiting or self._opening or self._usable)
 
     @property
     def is_connected(self) -> bool:
-        """Whether a connection is open and proven."""
+        """Whether a usable connection is open."""
         return bool(self._usable)
 
-    # What the pool says
+    # Calls from the connection pool
 
-    def add(self, transmission: Transmission) -> Errand:
-        """Put a transmission behind those that wait."""
-        errand = Errand(transmission, self._drop)
-        self.waiting.append(errand)
+    def add(self, transmission: Transmission) -> PendingTransmission:
+        """Queue a transmission."""
+        pending = PendingTransmission(transmission, self._drop)
+        self.waiting.append(pending)
         self._pump()
-        return errand
+        return pending
 
     def wind_up(self) -> None:
         """Make no new connections. Settle what waits, end what is idle, give up what cannot have arrived."""
@@ -126,15 +127,15 @@ class Lane:
             client.wind_up()
 
     def hurry(self) -> None:
-        """Nothing more will come soon: idle connections need not be kept."""
+        """Close idle connections after a moment, because no more mail is expected soon."""
         for client in self._idle:
             client.hurry()
 
     # Inside
 
     def _pump(self) -> None:
-        """Find a connection for each that waits: an idle one, a new one, or one that will be free soon."""
-        limit = self._outset.settings.connections_per_host
+        """Find a connection for each waiting transmission: an idle one, a new one, or one that is free soon."""
+        limit = self._options.settings.connections_per_host
         while self.waiting:
             if self._idle:
                 client = self._idle.pop()
@@ -150,13 +151,13 @@ class Lane:
                     client.wake()
 
     def _open(self) -> None:
-        outset, host, settings = self._outset, self.host, self._outset.settings
-        client = SMTPClient(self, outset.reactor, settings, outset.hostname, self.next_hop, host, outset.tls_for)
+        options, host, settings = self._options, self.host, self._options.settings
+        client = SMTPClient(self, options.reactor, settings, options.hostname, self.next_hop, host, options.tls_for)
         self._opening[client] = None
         source = settings.source_ipv6 if ":" in host.address else settings.source_ipv4
         attempt = _Attempt(self, client)
         try:
-            connector = outset.reactor.connectTCP(
+            connector = options.reactor.connectTCP(
                 host.address, host.port, attempt, settings.timeouts.connect, (source, 0) if source else None
             )
         except OSError as error:
@@ -170,46 +171,46 @@ class Lane:
 
     def _settle_all(self, outcome: Outcome) -> None:
         waiting, self.waiting = self.waiting, deque()
-        for errand in waiting:
-            errand.settle_alike(outcome)
+        for pending in waiting:
+            pending.settle_alike(outcome)
         self._pool.changed(self)
 
-    def _drop(self, errand: Errand) -> None:
-        """The sender of an errand has cancelled it."""
-        if errand in self.waiting:
-            self.waiting.remove(errand)
+    def _drop(self, pending: PendingTransmission) -> None:
+        """Drop a transmission that was cancelled."""
+        if pending in self.waiting:
+            self.waiting.remove(pending)
             self._pool.changed(self)
             return
         for client in list(self._usable):
-            client.drop(errand)
+            client.drop(pending)
 
-    # What TCP says
+    # Calls from TCP
 
     def connected(self, client: SMTPClient) -> None:
-        """TCP came about."""
+        """TCP is connected."""
         self._pool.opened(client)
 
     def not_connected(self, client: SMTPClient, reason: Failure) -> None:
-        """TCP did not come about."""
+        """TCP could not be connected."""
         self._opening.pop(client, None)
         self._cannot(self._delayed(Reply(451, "4.4.1", f"no connection to {self.host}: {why(reason)}")))
 
     def _cannot(self, outcome: Outcome) -> None:
-        """A connection came to nothing. What waits goes on by the others, if there are any."""
-        self._outset.telemetry.event("outbound.unreachable", host=self.host, reply=outcome.reply.text)
+        """Handle a failed connection. Waiting transmissions use the other connections, if there are any."""
+        self._options.telemetry.event("outbound.unreachable", host=self.host, reply=outcome.reply.text)
         if not self._opening and not self._usable:
             self._settle_all(outcome)
         self._pool.changed(self)
 
-    # What connections say
+    # Calls from connections
 
     def usable(self, client: SMTPClient) -> None:
         self._opening.pop(client, None)
         self._usable.add(client)
-        self._outset.telemetry.event("outbound.connected", host=self.host, tls=client.tls or "none")
+        self._options.telemetry.event("outbound.connected", host=self.host, tls=client.tls or "none")
 
-    def next_errand(self, client: SMTPClient, ahead: bool) -> Errand | None:
-        # Ahead only what no other connection is about to take.
+    def next_transmission(self, client: SMTPClient, ahead: bool) -> PendingTransmission | None:
+        # Reserve ahead only transmissions that no opening connection is about to take.
         enough = len(self.waiting) > len(self._opening) if ahead else bool(self.waiting)
         return self.waiting.popleft() if enough else None
 
@@ -220,7 +221,7 @@ class Lane:
     def failed(self, client: SMTPClient, outcome: Outcome, tls: bool) -> None:
         self._opening.pop(client, None)
         if tls and self._may_be_clear and not self.clear:
-            self._outset.telemetry.event("outbound.clear", host=self.host, reply=outcome.reply.text)
+            self._options.telemetry.event("outbound.clear", host=self.host, reply=outcome.reply.text)
             self.clear = True
         if tls and self.clear:
             self._pump()
@@ -230,13 +231,13 @@ class Lane:
     @property
     def _may_be_clear(self) -> bool:
         opportunistic = self.next_hop.tls is TLSPolicy.OPPORTUNISTIC and not self.next_hop.implicit_tls
-        return opportunistic and self._outset.settings.clear_after_failed_tls
+        return opportunistic and self._options.settings.clear_after_failed_tls
 
-    def give_back(self, errand: Errand) -> None:
+    def give_back(self, pending: PendingTransmission) -> None:
         if self._closing:
-            errand.settle_alike(self._delayed(replies.BROKEN_OFF))
+            pending.settle_alike(self._delayed(replies.BROKEN_OFF))
             return
-        self.waiting.appendleft(errand)
+        self.waiting.appendleft(pending)
         self._pump()
 
     def gone(self, client: SMTPClient) -> None:
