@@ -25,7 +25,7 @@ from emailsys.mail.next_hop import Host
 from emailsys.mail.transmission import Outcome
 from emailsys.net.base.failures import why
 from emailsys.net.outbound.connection import SMTPClient
-from emailsys.net.outbound.pending import Errand
+from emailsys.net.outbound.pending import PendingTransmission
 
 
 class _Probe(Factory):
@@ -62,7 +62,7 @@ class _Probe(Factory):
         self.fingerprint = shown_fingerprint(transport.getPeerCertificate()) if client.tls else ""
         self.offers = client.offers
 
-    def next_errand(self, client: SMTPClient, ahead: bool) -> Errand | None:
+    def next_transmission(self, client: SMTPClient, ahead: bool) -> PendingTransmission | None:
         return None
 
     def has_nothing_to_do(self, client: SMTPClient) -> None:
@@ -71,7 +71,7 @@ class _Probe(Factory):
     def failed(self, client: SMTPClient, outcome: Outcome, tls: bool) -> None:
         self.outcome = outcome
 
-    def give_back(self, errand: Errand) -> None:
+    def give_back(self, pending: PendingTransmission) -> None:
         """Never called: there are no transmissions."""
 
     def gone(self, client: SMTPClient) -> None:
