@@ -72,7 +72,7 @@ class LedgerCase(MailCase):
             ("digest of piece 1", "UPDATE body_pieces SET content = {other}"),
             ("piece 1 of its body is missing", "DELETE FROM body_pieces"),
             ("were accepted", "UPDATE messages SET octets = octets + 1"),
-            ("says another size", "UPDATE maildrop SET octets = octets + 1"),
+            ("has a different size", "UPDATE maildrop SET octets = octets + 1"),
             (
                 "its message is unknown",
                 "INSERT INTO settled (row_id, message_id, settled_at, fate) VALUES (1, 1, 0, 'RELAYED')",
@@ -82,7 +82,7 @@ class LedgerCase(MailCase):
                 "INSERT INTO bodies (body_id, dots, content) VALUES (1, false, {other})",
             ),
         ):
-            two = "2 recipients, 1" in flaw
+            two = "2 recipients, but 1" in flaw
             to = [local(alice), local(bob)] + ([] if two else [remote(DAVE)])
             await self.send(b"x" * 300_000, envelope(*to))
             self.assertEqual(await self.flaws(), [])
