@@ -1,4 +1,4 @@
-"""A fetch that is killed at every step: no message is lost, none is here twice, none is deleted before it is here."""
+"""A fetch killed at every step loses and duplicates no message, and deletes none before it is stored."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.fakes.net.pop3_house import POP3House
 _MESSAGES = [b"Subject: %s\r\n\r\ntext\r\n" % name for name in (b"one", b"two")]
 _SUBJECTS = sorted(message.split(b"\r")[0].decode() for message in _MESSAGES)
 _CHECKOUT = str(Path(__file__).resolve().parents[3])
-# More than a fetch has; each account serves one step.
+# More steps than a fetch has. Each account serves one step.
 _MOST_STEPS = 150
 
 
 class CrashTests(TestCase):
-    """Each step is a call that touches the disk or the wire."""
+    """Each step is a call to disk or network."""
 
     timeout = 300
 
@@ -60,14 +60,14 @@ class CrashTests(TestCase):
     async def test_a_fetch_that_leaves_mail_there_gets_nothing_twice_wherever_it_is_killed(self) -> None:
         await self.killed_at_every_step("leave")
 
-    async def test_a_first_process_that_is_killed_beside_its_second_loses_nothing(self) -> None:
+    async def test_a_first_process_that_is_killed_beside_its_worker_loses_nothing(self) -> None:
         await self.killed_at_every_step("delete", "beside")
 
-    async def test_a_second_process_that_is_killed_at_any_step_costs_no_message_and_doubles_none(self) -> None:
+    async def test_a_worker_that_is_killed_at_any_step_loses_and_duplicates_no_message(self) -> None:
         await self.killed_at_every_step("delete", "second")
 
-    async def test_a_first_process_that_is_killed_when_it_has_handed_files_over_loses_nothing(self) -> None:
+    async def test_a_first_process_that_is_killed_after_staging_files_loses_nothing(self) -> None:
         await self.killed_at_every_step("delete", "beside-handing")
 
-    async def test_a_second_process_that_is_killed_while_it_names_files_costs_no_message_and_doubles_none(self) -> None:
+    async def test_a_worker_that_is_killed_while_it_names_files_loses_and_duplicates_no_message(self) -> None:
         await self.killed_at_every_step("leave", "second-handing")

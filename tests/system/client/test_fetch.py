@@ -1,4 +1,4 @@
-"""Fetching into the local store: nothing twice, nothing lost, nothing deleted before it is here."""
+"""A fetch stores each message once, and deletes none on the server before it is stored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DELETE = Keep(KeepKind.DELETE)
 
 
 class ScriptedPOP3(Protocol):
-    """A server that answers each command by its verb, and hangs up where the answer is None."""
+    """A server that answers each command by its verb, and closes the connection if the answer is None."""
 
     factory: Any
     _buffer = b""
@@ -117,7 +117,7 @@ class FetchTests(FetchCase):
         self.assertEqual((await self.fetch()).keys, ())
 
     async def test_what_is_here_but_was_not_recorded_is_not_fetched_again(self) -> None:
-        """The program died between the disk and the journal."""
+        """The program died after storing the message and before recording its id."""
         await self.fetch()
         for journal in (self.client.state / "fetched").glob("*.ids"):
             journal.unlink()
@@ -182,7 +182,7 @@ class FetchTests(FetchCase):
 
 
 class TroubleTests(FetchCase):
-    """What can go wrong is told in words, and loses nothing."""
+    """Failures are reported in words, and lose no message."""
 
     async def test_a_wrong_password_is_told_and_asked_for_anew(self) -> None:
         account = self.client.account(pop3=self.port, password="wrong")
@@ -271,7 +271,7 @@ class TroubleTests(FetchCase):
         self.assertIn(b"DELE 2", script.heard)
 
     async def test_a_message_without_an_id_is_told_and_stays(self) -> None:
-        """Nobody could say next time whether it was fetched."""
+        """The next fetch could not tell whether it was fetched."""
         script, account = self.scripted(
             UIDL=b"+OK\r\n1 a\r\n2 \xe4\r\n.\r\n",
             LIST=b"+OK\r\n1 10\r\n2 10\r\n.\r\n",
@@ -325,7 +325,7 @@ class TroubleTests(FetchCase):
 
 
 class WatchTests(FetchCase):
-    """Fetching again and again."""
+    """Periodic fetches."""
 
     async def test_new_mail_is_fetched_as_it_comes_until_it_is_stopped(self) -> None:
         results: list[FetchResult] = []

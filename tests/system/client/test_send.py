@@ -1,4 +1,4 @@
-"""Sending through a submission server: what cannot be sent is kept, what can be stopped is stopped, and it is said."""
+"""Sending through a submission server: unsent messages are kept, and held messages can be stopped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def composed(*recipients: str, octets: bytes = BODY) -> Composed:
 
 
 class SendCase(TestCase):
-    """A person's client and a submission server that knows alice and bob."""
+    """A mail client and a submission server with the users alice and bob."""
 
     def setUp(self) -> None:
         self.client = ClientHouse(reactor)
@@ -55,7 +55,7 @@ class SendCase(TestCase):
 
 
 class SendTests(SendCase):
-    """What goes out, and what becomes of it here."""
+    """Sent messages, and their state in the outbox."""
 
     async def test_a_message_goes_out_octet_by_octet_and_a_copy_lies_in_sent(self) -> None:
         result = await self.send(self.put())
@@ -207,7 +207,7 @@ class UndoTests(SendCase):
         self.assertIsNotNone(result.problem)
         self.assertEqual(self.house.messages, [])
 
-    def test_a_claim_on_a_file_that_was_removed_keeps_nobody_off(self) -> None:
+    def test_a_lock_on_a_removed_file_is_no_lock(self) -> None:
         path = self.client.state / "outbox" / "x.lock"
         first = ProcessLock(path)
         path.unlink()

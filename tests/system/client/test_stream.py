@@ -1,4 +1,4 @@
-"""Connections for whoever may block, on real sockets: silence, TLS that fails, an end that another thread brings."""
+"""Blocking streams on real sockets: time limits, TLS failures, and aborts by another thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGE = bytes(range(256)) * 64 * 1024
 
 
 class StreamCase(SynchronousTestCase):
-    """A server in a thread of its own, which serves one connection."""
+    """A server in its own thread that serves one connection."""
 
     def setUp(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -72,7 +72,7 @@ class StreamCase(SynchronousTestCase):
 
 
 class StreamTests(StreamCase):
-    """In the clear."""
+    """Streams without TLS."""
 
     def test_octets_go_and_come_and_the_end_is_seen(self) -> None:
         stream = self.connected(lambda connection: connection.sendall(connection.recv(100)[::-1]))

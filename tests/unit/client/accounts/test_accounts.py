@@ -1,4 +1,4 @@
-"""Accounts: the file a person may edit, where passwords come from, and how servers are found."""
+"""Accounts: the editable file, sources of passwords, and discovery of servers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WORK = Account("work", ALICE, "Alice", POP3, SMTP)
 
 
 def at_once(function: Callable[[], T]) -> Deferred[T]:
-    """What a thread would do, done here."""
+    """Run the call at once instead of in a thread."""
     return execute(function)
 
 
@@ -172,7 +172,7 @@ auth = "none"\nfingerprint = "12"\n[accounts."b d"]\n[accounts.third]\n"""
 
 
 class KeyringInMemory:
-    """A keyring that a test can look into, and break."""
+    """A keyring that tests can inspect and break."""
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], str] = {}
@@ -193,13 +193,13 @@ class KeyringInMemory:
 
 
 class OfTheSystem(KeyringInMemory):
-    """One that the package keyring brings along."""
+    """A backend of the package keyring itself."""
 
     __module__ = "keyring.backends.SecretService"
 
 
 class UnlockingTests(SynchronousTestCase):
-    """Before the full screen has the terminal, a keyring that asks there is made to."""
+    """Keyrings that prompt on the terminal do so before the full screen starts."""
 
     def test_a_keyring_of_others_is_asked_once_and_must_answer(self) -> None:
         asked: list[str] = []
@@ -325,7 +325,7 @@ AUTOCONFIG = b"""<?xml version="1.0"?><clientConfig version="1.1"><emailProvider
 
 
 class DiscoveryTests(SynchronousTestCase):
-    """Servers of an address."""
+    """Discovery of the servers of an address."""
 
     def setUp(self) -> None:
         self.documents: dict[str, bytes] = {}

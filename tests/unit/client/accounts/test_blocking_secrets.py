@@ -1,4 +1,4 @@
-"""Secrets for a fetch that blocks: asked one at a time, and ahead where a person is to be asked."""
+"""Blocking secrets are requested one at a time, and prompts come before the fetch."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def account(name: str, kind: SecretKind, **of: Any) -> tuple[Account, Server]:
     return Account(name, parse(f"{name}@example.test"), pop3=server), server
 
 
-class SecretsInPlaceTests(SynchronousTestCase):
-    """A person who types what a test says."""
+class BlockingSecretsTests(SynchronousTestCase):
+    """A scripted user."""
 
     def setUp(self) -> None:
         self.asked: list[str] = []

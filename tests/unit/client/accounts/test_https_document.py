@@ -33,7 +33,7 @@ class _Page(Resource):
 
 
 class DocumentTests(TestCase):
-    """A web server in this process, in the clear."""
+    """A web server in this process, without TLS."""
 
     timeout = 30
 
@@ -59,7 +59,7 @@ class DocumentTests(TestCase):
         self.assertIsNone(await get(reactor, f"http://127.0.0.1:{number}/", 400))
 
     async def test_who_gives_up_hears_so(self) -> None:
-        """A person who ends the search does not wait for a silent server."""
+        """Cancelling the search does not wait for a silent server."""
         waiting = Deferred.fromCoroutine(get(reactor, self.url(None), 400))
         reactor.callLater(0, waiting.cancel)
         with self.assertRaises(CancelledError):

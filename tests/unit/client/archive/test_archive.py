@@ -1,4 +1,4 @@
-"""The local store keeps every message: octet by octet, found again, moved, marked, and never lost."""
+"""The local store keeps every message unchanged; messages are listed, searched, moved, and marked."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ class ArchiveCase(SynchronousTestCase):
         self.archive.add_account(ME)
 
     def opened(self) -> Archive:
-        """The same store, opened once more, as another process would."""
+        """Open the same store once more, as another process would."""
         archive = Archive(self.root, lambda: NOW)
         self.addCleanup(archive.close)
         return archive
 
     def keep(self, octets: bytes, place: Place = IN, source: str | None = None) -> str:
-        """Keep one message."""
+        """Add one message."""
         return self.archive.add(Addition(octets, place, source))
 
     def subjects(self, query: str) -> list[str]:
-        """The subjects of what a search finds, the newest first."""
+        """Return the subjects of found messages, newest first."""
         return [one.subject for one in self.archive.search(query)]
 
 
@@ -175,7 +175,7 @@ class Folders(ArchiveCase):
         self.assertEqual(self.archive.get(answer).thread, self.archive.get(first).thread)
 
     def test_what_is_being_written_does_not_make_a_folder_seem_changed(self) -> None:
-        """Else each message that comes would have all names in the folder read."""
+        """Otherwise, each new message would make the next command read all names in the folder."""
         self.keep(message())
         before = (self.root / ME / INBOX).stat().st_mtime_ns
         with self.archive._staging.staged([Addition(message("two"), IN)], NOW):
@@ -205,7 +205,7 @@ class Folders(ArchiveCase):
 
 class Marking(ArchiveCase):
     def test_marks_outlive_the_index(self) -> None:
-        """The files are the truth: .eml and the journal beside them."""
+        """The .eml files and the journal are authoritative."""
         key = self.keep(message())
         self.archive.set_flags([key], add=Flag.SEEN | Flag.FLAGGED)
         self.archive.set_flags([key], remove=Flag.FLAGGED, add=Flag.ANSWERED)
@@ -264,7 +264,7 @@ class Moving(ArchiveCase):
         self.assertEqual(self.indexed("secret"), 0)
 
     def indexed(self, word: str) -> int:
-        """How many messages the search index has that word of, in Trash or no longer there at all."""
+        """Count the entries with a word in the search index, including Trash and deleted messages."""
         connection = sqlite3.connect(self.root / "index.sqlite")
         self.addCleanup(connection.close)
         (count,) = connection.execute("SELECT count(*) FROM words WHERE words MATCH ?", (word,)).fetchone()
@@ -312,8 +312,8 @@ class Moving(ArchiveCase):
         self.assertRaises(NoSuchFolder, self.archive.move, [key], Place(ME, "Nowhere"))
 
 
-class BehindTheBack(ArchiveCase):
-    """People and programs may move the files about."""
+class ForeignChanges(ArchiveCase):
+    """Users and other programs may move the files."""
 
     def test_files_put_there_are_found_and_named_for_good(self) -> None:
         (self.root / ME / INBOX / "from a friend.eml").write_bytes(message("put there"))

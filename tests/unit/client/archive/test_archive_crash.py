@@ -1,4 +1,4 @@
-"""A process may die at any step, and a disk may fill up: what was kept is there, and what was not can come again."""
+"""After a crash at any step, or on a full disk, stored messages are intact and others can be added again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from emailsys.client.archive.import_export import Importer
 from emailsys.client.archive.values import Addition, ArchiveError, ArchiveFull, Flag, Place
 from tests.unit.client.archive.test_archive import IN, ME, NOW, ArchiveCase, message
 
-# What a writer asks of the operating system; the child dies right before the call of that number.
+# System calls of a writer. The child dies right before the call with the given number.
 _CHILD: Final = """
 import os, sys
 from pathlib import Path
@@ -64,7 +64,7 @@ store.replace(store.list(IN)[0].key, message("new", "other"))
 
 class Killed(ArchiveCase):
     def die_at_each_step(self, work: str, prepare: Callable[[Archive], None], check: Callable[[Archive], None]) -> None:
-        """Let a child process do the work and die at step 1, 2, 3, until it comes through."""
+        """Run the work in child processes that die at step 1, 2, 3, ..., until one completes."""
         program = Path(self.mktemp()).with_suffix(".py")
         program.write_text(_CHILD.replace("{work}", work))
         for step in range(60):
@@ -89,7 +89,7 @@ class Killed(ArchiveCase):
         archive.add_many([Addition(message(str(number)), IN, f"s{number}") for number in range(2)])
 
     def test_keeping_is_once_and_whole(self) -> None:
-        """The messages are fetched again, as after a crash: nothing is there twice, nothing is missing or torn."""
+        """The messages are added again, as after a crash: none is duplicated, missing, or torn."""
 
         def check(archive: Archive) -> None:
             for one in archive.list(IN):
@@ -101,7 +101,7 @@ class Killed(ArchiveCase):
         self.die_at_each_step(_ADDING, lambda archive: None, check)
 
     def test_an_import_goes_on_where_it_was_killed(self) -> None:
-        """The same import once more: each message is there once, and nothing unfinished is left."""
+        """Repeating the import stores each message once, and leaves no unfinished files."""
 
         def prepare(archive: Archive) -> None:
             mbox = archive._root.parent / "mbox"
@@ -142,10 +142,10 @@ class Killed(ArchiveCase):
 
 
 class Full(ArchiveCase):
-    """A disk that is full says so, and everything that was there before is there."""
+    """A full disk raises an error, and earlier messages stay intact."""
 
     def refuse(self, name: str, at: int, number: int = errno.ENOSPC) -> MonkeyPatcher:
-        """Let the operating system refuse a call from that one on, until it is restored."""
+        """Make a system call fail from a given call on, until it is restored."""
         original: Callable[..., Any] = getattr(os, name)
         calls = 0
 

@@ -1,4 +1,4 @@
-"""Each call to the disk fails, at each place, once and for a while: no message is lost, and no claim is untrue."""
+"""Every disk call fails once or permanently, at every step: no message is lost, and every result is true."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.unit.client.archive.test_archive import IN, ME, NOW, ArchiveCase, mes
 OTHER: Final = Place("other@example.test", "Inbox")
 DRAFTS: Final = Place(ME, "Drafts")
 MINE: Final = Place(ME, "Mine")
-# What each call may say; the places of the call take turns with them.
+# The errors of each call. Successive steps take them in turn.
 _CALLS: Final = {
     "open": (errno.EMFILE, errno.ENOSPC, errno.EROFS, errno.EIO),
     "read": (errno.EIO,),
@@ -36,16 +36,16 @@ _CALLS: Final = {
     "truncate": (errno.EIO,),
     "scandir": (errno.EMFILE, errno.EIO),
 }
-# The index has a call of its own: what is written to it is written by SQLite.
+# SQLite writes the index, so its transaction fails instead of a system call.
 _INDEX: Final = "transaction"
 
 Work = Callable[[Archive], object]
-# What each message is to be: octets, folder, flags, tags.
+# Octets, folder, flags, and tags of a message.
 Message = tuple[bytes, Place, Flag, tuple[str, ...]]
 
 
 def contents(archive: Archive) -> Counter[Message]:
-    """All messages that the archive shows."""
+    """Return all messages that the archive shows."""
     return Counter(
         (archive.octets(one.key), one.place, one.flags, one.tags)
         for count in archive.folders()
@@ -54,7 +54,7 @@ def contents(archive: Archive) -> Counter[Message]:
 
 
 def octets_of(messages: Counter[Message]) -> Counter[bytes]:
-    """The messages alone, wherever they are."""
+    """Return the octets of messages, regardless of folder and marks."""
     found: Counter[bytes] = Counter()
     for (octets, *_), number in messages.items():
         found[octets] += number
@@ -75,12 +75,12 @@ class FaultTests(ArchiveCase):
         self.archive.add(Addition(message("gone"), Place(ME, TRASH), "gone"))
         self.before = contents(self.archive)
         self.archive.close()
-        # No power is cut here, so the real disk may take its time.
+        # These tests cut no power, so nothing has to be synced.
         self.patch(os, "fsync", lambda descriptor: None)
         self.copies = itertools.count()
 
     def failing(self, name: str, at: int, lasting: bool) -> tuple[Callable[[], None], list[int]]:
-        """Let a call fail at that place, and behind it if that lasts; how to heal it, and when it was met."""
+        """Make a call fail at one step, or from that step on. Return how to restore it, and the failed steps."""
         owner: Any = Index if name == _INDEX else os
         original: Callable[..., Any] = getattr(owner, name)
         met: list[int] = []
@@ -107,7 +107,7 @@ class FaultTests(ArchiveCase):
         is_whole: bool = True,
         may_lose: Counter[bytes] | None = None,
     ) -> None:
-        """Let each call of the work fail; afterwards, as soon as the disk is well, the work is done once more.
+        """Do the work with a fault at each call. After the fault is removed, do failed work once more.
 
         @param done: what the archive shows when the work is done, from what it showed before.
         @param is_whole: work that fails has done nothing, else perhaps a part; no message is lost or doubled.
@@ -130,7 +130,7 @@ class FaultTests(ArchiveCase):
         is_whole: bool,
         may_lose: Counter[bytes],
     ) -> bool:
-        """Whether the fault was met; fails the test if a message or a claim did not outlive it."""
+        """Return whether the fault happened. Fail if a message was lost or a result was untrue."""
         root = self.root.parent / f"copy{next(self.copies)}"
         shutil.copytree(self.root, root)
         archive = Archive(root, lambda: NOW)
@@ -143,7 +143,7 @@ class FaultTests(ArchiveCase):
         finally:
             heal()
         for again in (False, True):
-            # The same process goes on, and then another one comes.
+            # First the same process continues, then another one opens the store.
             if again:
                 archive.close()
                 archive = Archive(root, lambda: NOW)
@@ -157,7 +157,7 @@ class FaultTests(ArchiveCase):
             elif is_whole:
                 self.assertEqual(shown, self.before, f"{fault}: said to have failed")
             elif shown == wanted:
-                # The last step failed, which made sure of it.
+                # Only the last sync failed, after the work was done.
                 continue
             else:
                 there = octets_of(shown)
@@ -175,7 +175,7 @@ class FaultTests(ArchiveCase):
         return bool(met)
 
     def key(self, archive: Archive, place: Place = IN) -> list[str]:
-        """The keys of the messages in a folder."""
+        """Return the keys of the messages in a folder."""
         return [one.key for one in archive.list(place)]
 
     def test_messages_are_kept_all_or_none(self) -> None:

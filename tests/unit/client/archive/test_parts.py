@@ -1,4 +1,4 @@
-"""An unfinished message belongs to its writer while that lives, however old the message; then it is removed at once."""
+"""Unfinished messages are kept while their writer lives, and removed once it is dead."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.unit.client.archive.test_archive import IN, ME, NOW, ArchiveCase, mes
 
 _CHECKOUT: Final = str(Path(__file__).resolve().parents[4])
 _LONG_AGO: Final = datetime(1999, 12, 31, tzinfo=UTC)
-# Spools a message, says so, and lives until it is killed or its input ends.
+# Stages a message, reports that, and lives until it is killed or its input ends.
 _WRITER: Final = """
 import sys
 from datetime import UTC, datetime
@@ -37,12 +37,12 @@ with Staging(Path(sys.argv[1])).staged(additions, datetime.now(UTC)):
 
 class UnfinishedMessages(ArchiveCase):
     def parts(self) -> list[str]:
-        """The unfinished files of the store, and the marks of their owners."""
+        """Return the unfinished files of the store, and the lock files of their writers."""
         hidden = self.root.rglob(".*")
         return sorted(path.name for path in hidden if path.suffix in (".part", ".owner"))
 
     def writer(self) -> subprocess.Popen[bytes]:
-        """Another process, in the middle of keeping a message of 1999."""
+        """Start another process that has staged a message of 1999."""
         process = subprocess.Popen(
             [sys.executable, "-c", _WRITER, str(self.root)],
             env={**os.environ, "PYTHONPATH": _CHECKOUT},
@@ -94,7 +94,7 @@ class UnfinishedMessages(ArchiveCase):
         self.assertEqual(os.listdir(self.root / ARRIVING), ["something else"])
 
     def test_a_draft_or_a_journal_that_was_not_finished_is_removed_by_the_next_writer(self) -> None:
-        """Their writer held the lock of the store, which somebody else has now."""
+        """Their writer held the lock of the store, which another process holds now."""
         key = self.keep(message())
         for folder in (self.root / ME / "Drafts", self.root / ME / "Inbox", self.root / ME):
             spool_at(str(folder / ".0011223344556677.part"), b"half").sync()
@@ -109,7 +109,7 @@ class UnfinishedMessages(ArchiveCase):
         self.archive.remove_folder(place)
         self.assertFalse((self.root / ME / "Mine").exists())
 
-    def test_a_store_that_was_removed_does_not_come_back_as_a_claim(self) -> None:
+    def test_a_store_that_was_removed_does_not_come_back_as_a_lock_file(self) -> None:
         folder = Path(self.mktemp())
         self.assertRaises(ArchiveError, Parts(folder).new_path)
         self.assertFalse(folder.exists())
@@ -132,8 +132,8 @@ class UnfinishedMessages(ArchiveCase):
         self.assertEqual(len(os.listdir(folder)), 3, "the other file's writer may be alive")
         self.assertEqual((folder / "ids").read_bytes(), b"two")
 
-    def test_a_full_disk_does_not_keep_a_claim_for_ever(self) -> None:
-        """The number of the process is for people: without room for it the lock holds, and is given back."""
+    def test_a_full_disk_does_not_leave_a_lock_held(self) -> None:
+        """The process id in the file is only informative: without space for it, the lock works."""
         path = Path(self.mktemp()) / "claim"
 
         def full(*given: Any) -> int:

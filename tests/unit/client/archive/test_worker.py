@@ -1,4 +1,4 @@
-"""A second process keeps mail beside the first: the same messages, each once, and the first does without it."""
+"""The worker process stores every message once, and a fetch also succeeds without it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from emailsys.client.archive.worker import WorkerArchive, WorkerProcess, serve
 from tests.unit.client.archive.test_archive import IN, ME, ArchiveCase, message
 
 _CHECKOUT: Final = str(Path(__file__).resolve().parents[4])
-# Runs in a process of its own, for a fork wants one without threads; prints who kept what, as JSON.
+# Runs in its own process, because a fork requires one without threads. Prints what was stored, as JSON.
 _PROGRAM: Final = """
 import json, os, sys
 from datetime import UTC, datetime
@@ -52,7 +52,7 @@ archive.close()
 """
 
 
-# The first process is gone when its second has answered; that one enters nothing into the index before that.
+# The first process ends right after the worker's answer. The worker writes the index only after that.
 _ORPHAN: Final = """
 import os, sys
 from datetime import UTC, datetime
@@ -75,41 +75,41 @@ os._exit(0)
 
 
 def _asked(additions: list[Addition], folder: str = "Inbox") -> bytes:
-    """As the first process asks for messages to be kept."""
+    """Return the request that adds messages."""
     head = ["add", [[ME, folder, one.source, len(one.octets)] for one in additions]]
     return json.dumps(head).encode() + b"\n" + b"".join(one.octets for one in additions)
 
 
 def fetched(count: int) -> list[Addition]:
-    """As many messages as a fetch keeps them."""
+    """Return messages as a fetch adds them."""
     return [Addition(message(f"number {number}"), IN, f"pop3:{number}") for number in range(count)]
 
 
-class ServingTests(ArchiveCase):
-    """What the second process does with what it is handed."""
+class ServeTests(ArchiveCase):
+    """How the worker serves requests."""
 
     def answers(self, asked: bytes, has_request: Callable[[float], bool] = lambda seconds: True) -> list[object]:
         said = io.BytesIO()
         serve(self.opened, io.BytesIO(asked), said, has_request)
         return [json.loads(line) for line in said.getvalue().splitlines()]
 
-    def test_batches_are_kept_and_answered_by_their_keys(self) -> None:
+    def test_batches_are_stored_and_answered_by_their_keys(self) -> None:
         first, second = fetched(3)[:2], fetched(3)[2:]
         answers = self.answers(_asked(first) + _asked(second))
         self.assertEqual(answers, [[new_key("pop3:0"), new_key("pop3:1")], [new_key("pop3:2")]])
         self.assertEqual(self.archive.octets(new_key("pop3:1")), first[1].octets)
 
-    def test_half_a_batch_of_a_first_process_that_died_is_no_batch(self) -> None:
+    def test_an_incomplete_batch_of_a_dead_first_process_is_dropped(self) -> None:
         asked = _asked(fetched(2))
         self.assertEqual(self.answers(asked[:-1]), [])
         self.assertEqual(self.answers(asked[:10]), [])
         self.assertEqual(self.archive.list(IN), [])
 
-    def test_what_cannot_be_kept_is_left_to_the_first_process_and_the_next_batch_is_kept(self) -> None:
+    def test_a_failed_batch_is_left_to_the_first_process_and_the_next_batch_is_stored(self) -> None:
         self.assertEqual(self.answers(_asked(fetched(1), "Nowhere") + _asked(fetched(1))), [None, [new_key("pop3:0")]])
 
-    def test_the_index_has_time_when_nobody_asks_and_else_at_the_end(self) -> None:
-        """In the midst of a fetch the answers come first."""
+    def test_the_index_is_written_when_the_worker_is_idle_and_at_the_end(self) -> None:
+        """During a fetch, answers come first."""
         indexed: list[int] = []
 
         def has_request(seconds: float) -> bool:
@@ -117,13 +117,13 @@ class ServingTests(ArchiveCase):
             return len(indexed) != 2
 
         self.answers(b"".join(_asked([one]) for one in fetched(4)), has_request)
-        # After the second batch nobody asked for a while: then the lock was given back.
+        # No request came for a while after the second batch, so the lock was released.
         self.assertEqual(indexed, [0, 0, 2, 2])
         self.assertEqual(len(self.archive.list(IN)), 4)
 
 
 class WriterTests(ArchiveCase):
-    """Messages are named first, and entered into the index behind that."""
+    """Messages are named first, and indexed after that."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -133,7 +133,7 @@ class WriterTests(ArchiveCase):
     def files(self) -> list[str]:
         return sorted(path.name for path in (self.root / ME / "Inbox").iterdir())
 
-    def test_what_is_named_is_on_disk_and_in_the_index_once_it_was_entered(self) -> None:
+    def test_named_messages_are_on_disk_and_after_a_flush_in_the_index(self) -> None:
         keys = self.writer.add(fetched(3))
         self.assertEqual((len(self.files()), self.archive.list(IN)), (3, []))
         self.writer.flush()
@@ -141,7 +141,7 @@ class WriterTests(ArchiveCase):
         self.assertEqual(len(self.archive.search("hello")), 3)
         self.assertFalse(self.writer.has_lock)
 
-    def test_the_same_source_is_kept_once_before_and_after_it_was_entered(self) -> None:
+    def test_the_same_source_is_stored_once_before_and_after_a_flush(self) -> None:
         first = self.writer.add(fetched(2))
         self.assertEqual(self.writer.add([*fetched(2), *fetched(3)])[:2], first)
         self.writer.flush()
@@ -151,7 +151,7 @@ class WriterTests(ArchiveCase):
         self.assertEqual(len(self.files()), 3)
         self.assertFalse(self.writer.has_lock, "what was here already is waited for by nobody")
 
-    def test_others_wait_a_second_at_most_or_a_thousand_messages(self) -> None:
+    def test_a_flush_is_due_after_a_second_a_thousand_messages_or_16_mib(self) -> None:
         self.writer.add(fetched(1))
         self.assertFalse(self.writer.is_flush_due)
         self.seconds = 0.9
@@ -167,7 +167,7 @@ class WriterTests(ArchiveCase):
         self.assertTrue(self.writer.is_flush_due)
         self.writer.flush()
 
-    def test_a_disk_that_is_full_in_the_midst_takes_nothing_of_what_was_named_before(self) -> None:
+    def test_a_disk_that_fills_up_loses_no_message_named_before(self) -> None:
         before = self.writer.add(fetched(2))
         original = os.replace
         calls: list[object] = []
@@ -183,14 +183,14 @@ class WriterTests(ArchiveCase):
         replacing.restore()
         self.assertFalse(self.writer.has_lock)
         self.assertEqual(len(self.files()), 2)
-        # The next one that writes compares files and index.
+        # The next writer compares files and index.
         self.archive.refresh()
         self.assertEqual(sorted(one.key for one in self.archive.list(IN)), sorted(before))
         self.assertEqual(len(self.writer.add(fetched(5))), 5)
         self.writer.flush()
         self.assertEqual(len(self.archive.list(IN)), 5)
 
-    def test_a_file_that_somebody_puts_there_meanwhile_is_found_later(self) -> None:
+    def test_a_file_of_another_program_is_found_later(self) -> None:
         self.writer.add(fetched(1))
         (self.root / ME / "Inbox" / "theirs.eml").write_bytes(message("theirs"))
         os.utime(self.root / ME / "Inbox", (1, 1))
@@ -199,18 +199,18 @@ class WriterTests(ArchiveCase):
         self.archive.refresh()
         self.assertIn("theirs", [one.subject for one in self.archive.list(IN)])
 
-    def test_a_file_that_goes_away_before_it_was_entered_is_not_in_the_index(self) -> None:
+    def test_a_file_removed_before_the_flush_is_not_in_the_index(self) -> None:
         self.writer.add(fetched(2))
         (self.root / ME / "Inbox" / self.files()[0]).unlink()
         self.writer.flush()
         self.assertEqual(len(self.archive.list(IN)), 1)
 
 
-class SecondTests(ArchiveCase):
-    """How the first process uses the second."""
+class WorkerArchiveTests(ArchiveCase):
+    """How the first process uses the worker."""
 
     def second(self, answer: bytes) -> tuple[WorkerProcess, Path]:
-        """A second process that says that, and what it was asked."""
+        """Return a worker with scripted answers, and the file of its requests."""
         said, asked = Path(self.mktemp()), Path(self.mktemp())
         said.write_bytes(answer)
         second = WorkerProcess(0, asked.open("wb", 0), said.open("rb"))
@@ -223,7 +223,7 @@ class SecondTests(ArchiveCase):
         self.addCleanup(store.close)
         return store, asked
 
-    def test_what_has_request_is_done_by_the_second_process(self) -> None:
+    def test_the_worker_does_what_is_requested(self) -> None:
         store, asked = self.store(b'true\n{"pop3:0": "a key"}\n["another"]\n')
         store.add_account("new@example.test")
         self.assertEqual(store.known(["pop3:0"]), {"pop3:0": "a key"})
@@ -236,14 +236,14 @@ class SecondTests(ArchiveCase):
         self.assertEqual(answers, [True, {}, [new_key("pop3:0"), new_key("pop3:1")]])
         self.assertIn("new@example.test", self.archive.accounts())
 
-    def test_what_was_kept_is_known_before_it_was_entered(self) -> None:
-        """Another session of the same fetch asks."""
+    def test_stored_messages_are_known_before_they_are_indexed(self) -> None:
+        """Another session of the same fetch asks the worker."""
         known = json.dumps(["known", ["pop3:0", "pop3:9"]]).encode() + b"\n"
         said = io.BytesIO()
         serve(self.opened, io.BytesIO(_asked(fetched(1)) + known), said, lambda seconds: True)
         self.assertEqual(json.loads(said.getvalue().splitlines()[1]), {"pop3:0": new_key("pop3:0")})
 
-    def test_the_first_process_does_what_a_second_that_died_or_could_not_has_not_answered(self) -> None:
+    def test_the_first_process_does_what_a_dead_or_failed_worker_has_not_answered(self) -> None:
         for number, answer in enumerate((b"", b"[", b"null\nnull\nnull\n")):
             with self.subTest(answer=answer):
                 store, _asked = self.store(answer)
@@ -253,7 +253,7 @@ class SecondTests(ArchiveCase):
                 self.assertEqual(len(self.archive.list(IN)), 3)
                 self.assertEqual(store.known(["pop3:0"]), {"pop3:0": new_key("pop3:0")})
 
-    def test_what_the_second_process_has_no_time_to_write_the_first_writes_and_the_second_names(self) -> None:
+    def test_while_the_worker_is_busy_the_first_process_writes_and_the_worker_names(self) -> None:
         store, asked = self.store(b'["a key"]\n')
         self.patch(WorkerProcess, "is_busy", True)
         self.assertEqual(store.add_many(fetched(16)), ["a key"])
@@ -265,25 +265,25 @@ class SecondTests(ArchiveCase):
         self.assertEqual(len(self.archive.list(IN)), 16)
         self.assertEqual([*(self.root / ".arriving").glob(".*.part")], [])
 
-    def test_what_was_written_for_a_second_that_died_is_kept_all_the_same_and_leaves_nothing(self) -> None:
+    def test_messages_staged_for_a_dead_worker_are_stored_and_leave_no_files(self) -> None:
         store, _asked = self.store(b"")
         self.patch(WorkerProcess, "is_busy", True)
         self.assertEqual(store.add_many(fetched(16))[0], new_key("pop3:0"))
         self.assertEqual(len(self.archive.list(IN)), 16)
         self.assertEqual([*(self.root / ".arriving").glob(".*.part")], [])
 
-    def test_a_few_messages_wait_for_the_second_process(self) -> None:
+    def test_a_few_messages_wait_for_the_worker(self) -> None:
         store, asked = self.store(b'["a key"]\n')
         self.patch(WorkerProcess, "is_busy", True)
         store.add_many(fetched(15))
         self.assertIn(b'"add"', asked.read_bytes())
 
-    def test_why_something_cannot_be_kept_is_heard_from_the_first(self) -> None:
+    def test_the_first_process_reports_why_a_message_cannot_be_stored(self) -> None:
         store, _asked = self.store(b"null\n")
         nowhere = [Addition(message("lost"), Place(ME, "Nowhere"), "lost")]
         self.assertRaises(NoSuchFolder, store.add_many, nowhere)
 
-    def test_a_second_process_that_hears_nothing_any_more_is_done_without(self) -> None:
+    def test_a_worker_whose_pipe_is_closed_is_not_used(self) -> None:
         reading, writing = os.pipe()
         os.close(reading)
         second = WorkerProcess(0, os.fdopen(writing, "wb", 0), io.BytesIO(b"true\n"))
@@ -292,7 +292,7 @@ class SecondTests(ArchiveCase):
 
 
 class ProcessTests(ArchiveCase):
-    """A real second process."""
+    """A real worker process."""
 
     def run_program(self, processors: int) -> Any:
         run = subprocess.run(
@@ -305,7 +305,7 @@ class ProcessTests(ArchiveCase):
         self.assertEqual(run.returncode, 0, run.stderr.decode())
         return json.loads(run.stdout)
 
-    def test_both_processes_see_what_either_keeps_and_the_second_ends_with_the_first(self) -> None:
+    def test_both_processes_see_what_either_stores_and_the_worker_ends_with_the_first(self) -> None:
         made, kept, there, refused, again, after, known = self.run_program(2)
         self.assertTrue(made)
         self.assertEqual((sorted(kept), len(kept)), (there, 40))
@@ -315,8 +315,8 @@ class ProcessTests(ArchiveCase):
         self.assertIsNone(after)
         self.assertEqual(len(self.archive.list(Place(ME, "Inbox"))), 40)
 
-    def test_whoever_opens_the_store_behind_a_fetch_waits_for_the_index_and_not_for_the_first_process(self) -> None:
-        """The first process ends as soon as all is on disk; `list` right behind it shows everything."""
+    def test_a_command_right_after_a_fetch_waits_for_the_index(self) -> None:
+        """The first process ends as soon as all is on disk. `list` right after it shows everything."""
         asked = _asked(fetched(3))
         program = _ORPHAN.replace("{asked}", repr(asked))
         run = subprocess.run(
@@ -329,7 +329,7 @@ class ProcessTests(ArchiveCase):
         self.assertEqual(json.loads(run.stdout), [new_key(f"pop3:{one}") for one in range(3)])
         self.assertEqual(len(self.opened().list(IN)), 3)
 
-    def test_a_store_that_is_removed_behind_a_fetch_does_not_come_back(self) -> None:
+    def test_a_store_that_is_removed_after_a_fetch_does_not_come_back(self) -> None:
         archive = self.opened()
         shutil.rmtree(self.root)
         said = io.BytesIO()
@@ -346,10 +346,10 @@ class ProcessTests(ArchiveCase):
 
         return noted
 
-    def test_one_processor_has_no_second_process(self) -> None:
+    def test_one_processor_has_no_worker(self) -> None:
         self.assertIsNone(self.run_program(1))
 
-    def test_the_octets_of_a_batch_are_handed_to_the_disk_before_the_first_sync_is_waited_for(self) -> None:
+    def test_writeback_of_a_batch_starts_before_its_first_sync(self) -> None:
         calls: list[str] = []
         if not hasattr(os, "posix_fadvise"):
             self.skipTest("this system has no such call")

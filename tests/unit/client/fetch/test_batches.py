@@ -1,4 +1,4 @@
-"""Messages before the disk: batches side by side, told in the order of the maildrop, and none after a failure."""
+"""The batch queue stores batches concurrently, reports them in order, and stops after a failure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emailsys.client.fetch.batches import BatchQueue, IncomingMessage
 
 
 class BatchQueueTests(SynchronousTestCase):
-    """Threads end when a test says so."""
+    """Tests decide when threads end."""
 
     def setUp(self) -> None:
         self.begun: list[Callable[[], None]] = []

@@ -1,4 +1,4 @@
-"""The journal of what was fetched: what it says is on disk, and a crash cannot make it say anything else."""
+"""The journal of fetched ids is on disk before it is trusted, and a crash cannot falsify it."""
 
 from __future__ import annotations
 

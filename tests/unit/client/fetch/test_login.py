@@ -1,4 +1,4 @@
-"""Opening a maildrop that cannot be had leaves no connection behind."""
+"""A maildrop that cannot be opened leaves no open connection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KNOWN = SecretSource(SecretKind.FILE, value="secret")
 
 
 class OpeningTests(SynchronousTestCase):
-    """A server by script."""
+    """A scripted server."""
 
     def refused(self, server: Server, *heard: bytes) -> tuple[str, ScriptedStream]:
         stream = ScriptedStream(*heard)

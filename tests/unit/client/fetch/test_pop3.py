@@ -1,4 +1,4 @@
-"""Our end of a POP3 session: the step to TLS, lost connections, silence, messages that come in pieces."""
+"""The POP3 client: TLS, lost connections, time limits, and streamed messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CAPA = b"+OK\r\nPIPELINING\r\nUIDL\r\nTOP\r\nSTLS\r\nSASL PLAIN\r\nUTF8\r\n.\r\n
 
 
 class ConnectionTests(SynchronousTestCase):
-    """A stream by script."""
+    """A scripted stream."""
 
     def connecting(self, *heard: bytes | Exception, **options: Any) -> POP3Client:
         self.stream = ScriptedStream(*heard)
