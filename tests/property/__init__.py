@@ -1,4 +1,4 @@
-"""Properties of framing, grammar and values. Time is never what is measured: a busy machine is no defect of mail."""
+"""Properties of framing, grammar and values. No property depends on time, because a busy machine is not a defect."""
 
 from hypothesis import HealthCheck, settings
 

@@ -1,4 +1,4 @@
-"""Compose, then parse: the same parts, whatever they are."""
+"""Composed messages parse to the same parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a name server sends, a lookup ends in time, and what is no whole answer never fails a message for good."""
+"""Any input from a name server ends a lookup in time, and a malformed answer never fails a message permanently."""
 
 from __future__ import annotations
 

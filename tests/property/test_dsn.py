@@ -1,4 +1,4 @@
-"""Whatever a message and a remote host hold, the notification parses; what is asked of notices prints as it is read."""
+"""Any message and any remote reply give a notification that parses. DSN requests print as they are parsed."""
 
 from __future__ import annotations
 

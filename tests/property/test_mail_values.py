@@ -1,4 +1,4 @@
-"""Addresses, replies and header sections hold for whatever is put into them."""
+"""Addresses, replies and header sections stay valid for any input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing that anybody sends makes the parser fail, and every part lies within the message."""
+"""No input makes the MIME parser fail, and every part lies within the message."""
 
 from __future__ import annotations
 

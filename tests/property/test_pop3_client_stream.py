@@ -1,4 +1,4 @@
-"""However a server's stream is cut, the client reads the same; random octets never raise."""
+"""A POP3 client gives the same events for any split of the stream, and random octets never raise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a server sends, however it is cut: the client settles each recipient once, and never raises."""
+"""Any input in any split settles each recipient of an SMTP client once, and never raises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stream yields the same message wherever it is cut, and no input breaks a session."""
+"""A stream gives the same message for any split, and no input breaks a session."""
 
 from __future__ import annotations
 

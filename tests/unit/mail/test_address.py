@@ -1,4 +1,4 @@
-"""Addresses are read by RFC 5321 and RFC 6531, printed again, and compared without case."""
+"""Addresses are parsed by RFC 5321 and RFC 6531, printed, and compared without case."""
 
 from twisted.trial.unittest import SynchronousTestCase
 

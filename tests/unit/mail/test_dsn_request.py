@@ -1,4 +1,4 @@
-"""NOTIFY, ORCPT, RET and ENVID are read as RFC 3461 has them, and passed on as they came."""
+"""NOTIFY, ORCPT, RET and ENVID are parsed by RFC 3461 and passed on unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""IP addresses are read in every spelling, and only they are."""
+"""IP addresses are parsed in every spelling, and nothing else is."""
 
 from __future__ import annotations
 

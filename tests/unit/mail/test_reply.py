@@ -1,4 +1,4 @@
-"""Replies are lines of RFC 5321, whatever they have to say."""
+"""Replies are lines of RFC 5321, whatever text they contain."""
 
 import re
 

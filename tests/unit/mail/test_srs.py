@@ -1,4 +1,4 @@
-"""Rewritten senders: SPF holds where we forward to, bounces find the way back, nobody else relays by them."""
+"""Rewritten senders pass SPF at the next hop, return bounces, and cannot be used for relaying."""
 
 from __future__ import annotations
 

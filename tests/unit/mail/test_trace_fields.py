@@ -1,4 +1,4 @@
-"""Received, Return-Path and Delivered-To tell a message's way in proper form."""
+"""Received, Return-Path and Delivered-To are written in valid form."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from email import message_from_bytes

@@ -1,4 +1,4 @@
-"""A coroutine that need not wait costs no Deferred, and one that must is carried on."""
+"""A coroutine that does not wait costs no Deferred. One that waits is resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failures of connections, in words: the same for sockets that block and for Twisted's."""
+"""Connection failures have the same descriptions for blocking sockets and for Twisted."""
 
 from __future__ import annotations
 

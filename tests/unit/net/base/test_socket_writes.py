@@ -1,4 +1,4 @@
-"""How a connection ends when its peer reads slowly, or sends no more, and what is deleted by then."""
+"""A connection ends correctly when its peer reads slowly or sends no more, and deletes no unread mail."""
 
 from __future__ import annotations
 

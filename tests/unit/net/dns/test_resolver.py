@@ -1,4 +1,4 @@
-"""Which hosts take mail for a next hop, by RFC 5321 §5.1, over a name server on a loopback port."""
+"""The resolver finds the hosts of a next hop by RFC 5321 §5.1, over a name server on a loopback port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies on their way to another host: in pieces, in chunks, cut off, refused, and read by a slow store."""
+"""Outbound bodies: in pieces, in chunks, truncated, refused, and read from a slow store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections to other hosts: cancelling, sharing, keeping and closing."""
+"""Outbound connections are cancelled, shared, kept idle and closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An outbound connection moves by its table, and by nothing else."""
+"""An outbound connection changes state only by its transition table."""
 
 from __future__ import annotations
 

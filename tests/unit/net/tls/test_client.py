@@ -1,4 +1,4 @@
-"""TLS of clients: a server is verified, and what is wrong with its certificate is said in words."""
+"""A TLS client verifies the server and describes each fault of its certificate."""
 
 from __future__ import annotations
 

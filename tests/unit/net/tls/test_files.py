@@ -1,4 +1,4 @@
-"""Certificates that cannot be served: each mistake is named with its file and what to do."""
+"""Each fault of a certificate file is reported with the file and what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS of servers: what is negotiated, what is refused, which certificate is served, what is replaced."""
+"""A TLS server negotiates, refuses, chooses a certificate by name, and reloads certificates."""
 
 from __future__ import annotations
 
