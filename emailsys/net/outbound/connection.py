@@ -92,19 +92,14 @@ class SMTPClient(StreamProtocol):
 
     def wake(self) -> None:
         """Fetch a waiting transmission, unless this connection is busy or accepts no more."""
-        session, transmissions = self._session, self._transmissions
-        if (
-            self._state not in states.TAKES_MAIL
-            or session.ended
-            or transmissions.next is not None
-            or not transmissions.left
-        ):
+        session, queue = self._session, self._transmissions
+        if self._state not in states.TAKES_MAIL or session.ended or queue.next is not None or not queue.left:
             return
         pending = self._owner.next_transmission(self, ahead=not session.idle)
         if pending is not None:
             if self._is_idle:
                 self._change(states.Event.WOKEN)
-            transmissions.reserve(pending)
+            queue.reserve(pending)
             self._pump()
 
     def retire(self) -> None:
@@ -177,8 +172,7 @@ class SMTPClient(StreamProtocol):
             self._tls_failed(why(reason))
         step = self._session.step
         waited = "" if step is None else f" while {step.value} was awaited"
-        if step is Step.BODY:
-            waited = " while the message was sent"
+        waited = " while the message was sent" if step is Step.BODY else waited
         self._session.abandon(Reply(451, "4.4.2", f"connection to {self._remote} lost{waited}: {why(reason)}"))
         self._pump()
         self._end()
