@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 from typing import Final
 
 CHECKOUT: Final = Path(__file__).resolve().parents[3]
@@ -51,6 +52,6 @@ def commands(document: str) -> list[Block]:
 
 
 def unfenced(document: str) -> list[str]:
-    """Indented blocks, which no test runs."""
+    """The indented blocks of a document, without their indent."""
     text = _BLOCK.sub("", (CHECKOUT / document).read_text("utf-8"))
-    return [found["text"] for found in _INDENTED.finditer(text)]
+    return [dedent(found["text"]) for found in _INDENTED.finditer(text)]

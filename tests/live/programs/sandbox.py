@@ -30,8 +30,6 @@ _ANSWERS: Final = (
     (re.compile(rb"(?i)(?:password|again|repeat)[^\n]*: ?$"), b"correct horse battery\n"),
     (re.compile(rb"\[y/N\]:? ?$"), b"y\n"),
     (re.compile(rb"(?i)ctrl-c[^\n]*\n$"), b"\x03"),
-    # The full screen of the mail client, with an empty inbox.
-    (re.compile(rb"(?s)\x1b\[\?1049h.*no messages here"), b"q"),
 )
 _PREAMBLE: Final = r"""
 export HOME=/root LC_ALL=C.UTF-8 TERM=dumb PYTHONPATH=/srv/depended PYTHONDONTWRITEBYTECODE=1
@@ -149,6 +147,10 @@ def _converse(command: Sequence[str]) -> str:
     try:
         while time.monotonic() < deadline:
             if not select.select([ours], [], [], 1.0)[0]:
+                # The full screen of the mail client has drawn itself: leave it.
+                if b"\x1b[?1049h" in printed[unanswered:]:
+                    os.write(ours, b"q")
+                    unanswered = len(printed)
                 continue
             try:
                 octets = os.read(ours, 65536)

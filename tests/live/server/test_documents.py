@@ -13,7 +13,7 @@ from tests.live.programs.command_blocks import blocks as blocks_of
 from tests.live.programs.installed import needs
 from tests.live.programs.sandbox import type_blocks, why_not
 
-# docs/user-guide.md shows settings of other mail programs, and tests/live/client runs its commands.
+# docs/user-guide.md shows settings of other mail programs in indented blocks, beside its commands.
 DOCUMENTS: Final = [
     "README.md",
     "certs/README.md",
@@ -71,6 +71,21 @@ TRUST: Final = r"""
 echo 'correct horse battery' | emailsys user add bob@example.org --password-stdin
 cp /var/lib/emailsys/certs/ca.pem /usr/local/share/ca-certificates/example.crt
 update-ca-certificates > /dev/null 2>&1
+"""
+# A server with two accounts and a message for alice, on this machine.
+USER: Final = rf"""
+mkdir -p /etc/emailsys && emailsys config example > /etc/emailsys/emailsys.toml
+emailsys serve
+emailsys domain add example.org --postmaster alice@example.org
+for name in alice bob; do
+  echo 'correct horse battery' | emailsys user add "$name@example.org" --password-stdin
+done
+{MESSAGE}
+cp /var/lib/emailsys/certs/ca.pem /usr/local/share/ca-certificates/example.crt
+update-ca-certificates > /dev/null 2>&1
+echo '# Report' > report.md
+echo 'A file.' > report.pdf
+mkdir -p Downloads
 """
 
 
@@ -140,6 +155,31 @@ class DocumentTests(SynchronousTestCase):
         added = "emailsys mail account add alice@example.org"
         kept = f"{added} --password-command 'echo correct horse battery'"
         type_blocks(blocks, before, [(added, kept)])
+
+    @needs("git")
+    def test_the_user_guide(self) -> None:
+        """The commands of the mail client, for a user of the server of this machine."""
+        guide = "docs/user-guide.md"
+        texts = [block.text for block in run(guide)] + unfenced(guide)
+        blocks = [Block(guide, 0, "sh", text, "") for text in texts if re.search(r"(?m)^(emailsys|echo|git) ", text)]
+        self.assertGreater(len(blocks), 3)
+        install = "python3 -m venv guide && . guide/bin/activate && pip install -q /srv/sandbox/source"
+        added = "emailsys mail account add alice@example.org"
+        replace = [
+            (added, f"{added} --password-command 'echo correct horse battery'"),
+            # The system of `emailsys try` is another document's; here its place is taken by the daemon.
+            ("alice@example.test --ask", "bob@example.org --password-command 'echo correct horse battery'"),
+            ("CA.PEM", "/var/lib/emailsys/certs/ca.pem"),
+            ("localhost:2995", "localhost:995"),
+            ("localhost:2587", "localhost:587"),
+            ("KEY", "$(emailsys mail search --keys 'subject:Report' | head -n 1)"),
+            # It goes on until Ctrl-C.
+            (
+                "emailsys mail fetch --watch --every 30",
+                "timeout 5 emailsys mail fetch --watch --every 30 || [ $? = 124 ]",
+            ),
+        ]
+        type_blocks(blocks, {0: f"{install}\n{USER}"}, replace)
 
     def test_what_is_not_run_says_why(self) -> None:
         """A handful of blocks at most."""
