@@ -135,7 +135,7 @@ class DocumentTests(SynchronousTestCase):
             first(blocks, "VACUUM"): "mkdir /backup",
         }
         printed = type_blocks(blocks, before)
-        self.assertIn("all is well", printed)
+        self.assertIn("no flaws found", printed)
 
     def test_the_development_certificates(self) -> None:
         """Everything is made by the first command."""
