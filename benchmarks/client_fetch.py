@@ -117,6 +117,8 @@ def fill(daemon: Daemon, user: User, messages: int, octets: int) -> None:
 
 def run(program: Program, home: Path, daemon: Daemon, user: User, before: Sequence[str] = ()) -> float:
     """Seconds of one fetch of everything into a new home. @param before: words before the command."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     command, environ = program.prepare(home, daemon, user)
     as_user = "nobody" if program.refuses_root and os.geteuid() == 0 else None
     if as_user is not None:
@@ -157,6 +159,8 @@ class Homes:
 
 def wait_for(program: Program, home: Path) -> float:
     """Seconds until what goes on behind the command has ended: others are not to be measured beside it."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     began = time.perf_counter()
     if program.locked is not None:
         for path in home.glob(program.locked):

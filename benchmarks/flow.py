@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -110,6 +111,8 @@ def flow(
     port: int, recipients: Sequence[str], octets: int, connections: int, go_on: Callable[[Figures, float], bool]
 ) -> Figures:
     """Send until `go_on(figures, seconds)` says no, then let each session finish its message."""
+    if sys.platform != "linux":
+        raise RuntimeError("needs Linux")
     envelope, body = envelopes(recipients), message(octets)
     sessions = {}
     poll = select.epoll()

@@ -44,6 +44,8 @@ class OneHost:
 
 def cpu() -> float:
     """Seconds of this process, the kernel's share too."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
@@ -81,6 +83,8 @@ async def send(reactor: Any, port: int, arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """Run the sink, then send."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--octets", type=int, default=4096)

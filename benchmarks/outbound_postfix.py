@@ -91,6 +91,8 @@ def ours(sink: CountingSink, messages: int, octets: int) -> float:
 
 def postfix(sink: CountingSink, messages: int, octets: int) -> float:
     """A private Postfix with its defaults and a relay host."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     folder = Path(tempfile.mkdtemp(prefix="emailsys-postfix-"))
     folder.chmod(0o755)
     config = folder / "config"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process so far."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

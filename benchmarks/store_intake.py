@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -55,6 +56,8 @@ async def fetch(store: Store, account_id: int) -> int:
 
 def cpu() -> float:
     """Seconds of CPU of this process, all threads."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 

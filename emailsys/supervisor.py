@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import errno
-import fcntl
-import grp
 import os
-import pwd
-import resource
 import socket
 import stat
-import subprocess
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,13 +14,23 @@ from typing import Final
 from emailsys.config.exit_status import Exit
 from emailsys.config.settings import Listen, Settings
 from emailsys.config.values import EVERY_ADDRESS, LOOPBACK, shown_address
+from emailsys.platforms.files import BINARY, NO_FOLLOW, is_read_only, read_at, write_at
+from emailsys.platforms.locks import IS_HELD, LOCKS
+from emailsys.platforms.users import (
+    HAS_USERS,
+    Identity,
+    become,
+    effective_user,
+    give_folder,
+    identity_of,
+    is_root,
+    user_name,
+)
 from emailsys.store.engine.file_locks import make_directory
 
 LOCK_NAME: Final = "daemon.lock"
 # Listening sockets queue this many connections that were not yet accepted; the kernel caps it (somaxconn).
 BACKLOG: Final = 1024
-# Descriptors asked for where the hard limit allows it: one a session, and some for the store.
-WANTED_DESCRIPTORS: Final = 65536
 # A lock file holds a pid and a line end.
 _MAX_LOCK_OCTETS: Final = 64
 
@@ -67,20 +71,21 @@ def check_state_folder(folder: Path) -> None:
         ) from None
     if not stat.S_ISDIR(status.st_mode):
         raise StartupError(f"state folder {folder}: found a file; allowed: a folder", Exit.CANNOT_CREATE)
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    # Without users by number, the mode says nothing.
+    if HAS_USERS and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise StartupError(
             f"state folder {folder}: found mode {stat.S_IMODE(status.st_mode):04o}, which lets others write; "
             f"allowed: 0700 (chmod 700 {folder})",
             Exit.CONFIG,
         )
-    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+    if is_read_only(folder):
         raise StartupError(
             f"state folder {folder}: found a file system that is mounted read-only; allowed: one to write to",
             Exit.CANNOT_CREATE,
         )
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise StartupError(
-            f"state folder {folder}: belongs to {_user_name(status.st_uid)}, and {_user_name(os.geteuid())} may not "
+            f"state folder {folder}: belongs to {user_name(status.st_uid)}, and {user_name(effective_user())} may not "
             "write there; try sudo, or name another folder by --state",
             Exit.NO_PERMISSION,
         )
@@ -103,15 +108,15 @@ class FolderLock:
         """
         path = folder / name
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | BINARY | NO_FOLLOW, 0o600)
         except OSError as error:
             raise StartupError(f"{path}: cannot be opened: {error.strerror}", Exit.CANNOT_CREATE) from None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            LOCKS.lock(descriptor, wait=False)
         except OSError as error:
-            holder = os.pread(descriptor, _MAX_LOCK_OCTETS, 0).decode("ascii", "replace").strip()
+            holder = read_at(descriptor, _MAX_LOCK_OCTETS, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            if not isinstance(error, IS_HELD):
                 raise StartupError(f"{path}: cannot be locked: {error.strerror}", Exit.OS) from None
             who = f"process {holder}" if holder.isdigit() else "another process"
             raise StartupError(
@@ -124,52 +129,29 @@ class FolderLock:
     def write_pid(self) -> None:
         """Note this process as the holder; said again after a fork."""
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0)
+        write_at(self._descriptor, b"%d\n" % os.getpid(), 0)
 
     def release(self) -> None:
         """Give the folder up. Does nothing the second time."""
         if self._descriptor >= 0:
             os.ftruncate(self._descriptor, 0)
-            os.close(self._descriptor)
+            LOCKS.close(self._descriptor)
             self._descriptor = -1
 
 
 def holder_of(folder: Path, name: str = LOCK_NAME) -> int | None:
     """The process that holds a folder's lock, None where nobody does. Takes nothing."""
     try:
-        descriptor = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(folder / name, os.O_RDONLY | BINARY)
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        text = os.pread(descriptor, _MAX_LOCK_OCTETS, 0).decode("ascii", "replace").strip()
+        if not LOCKS.is_locked(descriptor):
+            return None
+        text = read_at(descriptor, _MAX_LOCK_OCTETS, 0).decode("ascii", "replace").strip()
         return int(text) if text.isdigit() else 0
     finally:
         os.close(descriptor)
-    return None
-
-
-def raise_descriptor_limit(wanted: int = WANTED_DESCRIPTORS) -> int:
-    """Raise the soft limit of open files as far as the hard one allows, for root that one too; return what holds."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        enough = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        for new in ((wanted, max(wanted, hard)), (enough, hard)):
-            with suppress(OSError, ValueError):
-                resource.setrlimit(resource.RLIMIT_NOFILE, new)
-                break
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Whom the daemon runs as once its sockets are bound."""
-
-    uid: int
-    gid: int
-    groups: tuple[int, ...]
-    name: str
 
 
 def find_identity(user: str | None, group: str | None) -> Identity | None:
@@ -181,17 +163,17 @@ def find_identity(user: str | None, group: str | None) -> Identity | None:
         if group is not None:
             raise StartupError(f'group: found "{group}" without a user; allowed: together with user', Exit.CONFIG)
         return None
+    if not HAS_USERS:
+        raise StartupError(
+            f'user: found "{user}"; this system cannot run the daemon as another user: remove user and group',
+            Exit.CONFIG,
+        )
     try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
-        raise StartupError(f'user: found "{user}"; allowed: a user of this machine', Exit.NO_USER) from None
-    gid = entry.pw_gid
-    if group is not None:
-        try:
-            gid = grp.getgrnam(group).gr_gid
-        except KeyError:
-            raise StartupError(f'group: found "{group}"; allowed: a group of this machine', Exit.NO_USER) from None
-    return Identity(entry.pw_uid, gid, tuple(os.getgrouplist(user, gid)), user)
+        return identity_of(user, group)
+    except KeyError as error:
+        (kind,) = error.args
+        found = user if kind == "user" else group
+        raise StartupError(f'{kind}: found "{found}"; allowed: a {kind} of this machine', Exit.NO_USER) from None
 
 
 def drop_privileges(identity: Identity | None, folder: Path) -> None:
@@ -199,22 +181,20 @@ def drop_privileges(identity: Identity | None, folder: Path) -> None:
 
     @raise StartupError: the process may not, or would still be root.
     """
-    if identity is None or identity.uid == os.geteuid():
+    if identity is None or identity.uid == effective_user():
         return
-    if os.geteuid() != 0:
+    if not is_root():
         raise StartupError(
-            f'user: found "{identity.name}", but {_user_name(os.geteuid())} started the daemon; '
+            f'user: found "{identity.name}", but {user_name(effective_user())} started the daemon; '
             f"allowed: start it as root or as {identity.name}",
             Exit.NO_PERMISSION,
         )
     try:
-        _give(folder, identity.uid, identity.gid)
-        os.setgroups(identity.groups)
-        os.setgid(identity.gid)
-        os.setuid(identity.uid)
+        give_folder(folder, identity.uid, identity.gid)
+        become(identity)
     except OSError as error:
         raise StartupError(f"cannot run as {identity.name}: {error.strerror}", Exit.OS) from None
-    if identity.uid != 0 and os.geteuid() == 0:
+    if identity.uid != 0 and is_root():
         raise StartupError(f"cannot run as {identity.name}: the process is still root", Exit.OS)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise StartupError(
@@ -223,59 +203,11 @@ def drop_privileges(identity: Identity | None, folder: Path) -> None:
         )
 
 
-def may_read(identity: Identity, path: Path) -> bool:
-    """Whether that user can read a file, by the folders above it and access lists, too; root asks on the user's behalf.
-
-    @raise OSError: it cannot be asked, as only root may.
-    """
-    asked = subprocess.run(  # noqa: S603 (a program of the system)
-        ["/usr/bin/env", "test", "-r", str(path)],
-        user=identity.uid,
-        group=identity.gid,
-        extra_groups=identity.groups,
-        check=False,
-    )
-    return asked.returncode == 0
-
-
 def keep_owner(folder: Path) -> None:
     """Give what root has made in a state folder to the folder's owner; other users have made nothing but their own."""
     status = folder.stat()
-    if os.geteuid() == 0 and status.st_uid != 0:
-        _give(folder, status.st_uid, status.st_gid)
-
-
-def _give(folder: Path, uid: int, gid: int) -> None:
-    """Give a folder with all in it to a user.
-
-    The folder may be that user's already, and the user may change it while root is here: each name is looked up in the
-    directory that is open, links are given and never followed, and a file with further names elsewhere is left alone.
-    """
-    for _, folders, files, directory in os.fwalk(folder):
-        os.fchown(directory, uid, gid)
-        for name in (*folders, *files):
-            with suppress(FileNotFoundError):
-                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                if stat.S_ISREG(status.st_mode):
-                    _give_file(name, directory, uid, gid)
-                elif not stat.S_ISDIR(status.st_mode):
-                    os.chown(name, uid, gid, dir_fd=directory, follow_symlinks=False)
-
-
-def _give_file(name: str, directory: int, uid: int, gid: int) -> None:
-    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        if os.fstat(descriptor).st_nlink == 1:
-            os.fchown(descriptor, uid, gid)
-    finally:
-        os.close(descriptor)
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"
+    if is_root() and status.st_uid != 0:
+        give_folder(folder, status.st_uid, status.st_gid)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import os
 import pwd
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +43,7 @@ class Server:
         atexit.register(self.kill)
         self._user = self._account()
         folder.mkdir(parents=True, exist_ok=True)
-        if self._user is not None:
+        if sys.platform != "win32" and self._user is not None:
             os.chown(folder, self._user, -1)
         folder.chmod(0o700)
         if not (folder / "PG_VERSION").exists():
@@ -53,6 +54,8 @@ class Server:
     @staticmethod
     def _account() -> int | None:
         """The user id to run as; PostgreSQL refuses to run as root."""
+        if sys.platform == "win32":
+            raise RuntimeError("needs Unix")
         if os.geteuid() != 0:
             return None
         try:
@@ -109,6 +112,8 @@ class Server:
 
     def kill(self) -> None:
         """Kill it and its children."""
+        if sys.platform == "win32":
+            raise RuntimeError("needs Unix")
         if self.process is None or self.process.poll() is not None:
             return
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()

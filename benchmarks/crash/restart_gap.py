@@ -267,6 +267,8 @@ def served(port: int) -> str:
 
 def reload(bench: Bench) -> None:
     """SIGHUP with renewed certificates, then with broken ones."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     ledger = Ledger()
     load = Load(bench.node, ledger, bench.accounts, 77, Mix(small=4, large=1, bdat=1, submission=2, readers=2))
     before = served(bench.node.ports["pop3s"])

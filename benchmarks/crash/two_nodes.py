@@ -118,6 +118,8 @@ class Pair:
 
     def close(self) -> None:
         """Kill everything."""
+        if sys.platform == "win32":
+            raise RuntimeError("needs Unix")
         for node in (self.a, self.b):
             node.signal(signal.SIGCONT)
             node.kill()
@@ -150,6 +152,8 @@ def kill_one(pair: Pair) -> None:
 
 def hang_one(pair: Pair) -> None:
     """One daemon stands still for longer than its leases, then goes on. What it had leased may be relayed twice."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     pair.load()
     time.sleep(3)
     pair.a.signal(signal.SIGSTOP)
@@ -163,6 +167,8 @@ def hang_one(pair: Pair) -> None:
 
 def maildrops(pair: Pair) -> None:
     """A maildrop is open at one daemon and opened at the other, while the first runs, hangs, is cut off and is dead."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     with Smtp(pair.a) as smtp:
         for number in range(5):
             smtp.send("x@y.test", [address("u0")], make_text(f"m{number}", 300, random.Random(number)))
@@ -226,6 +232,8 @@ def kill_database(pair: Pair) -> None:
 
 def hang_database(pair: Pair) -> None:
     """The database stands still for 22 seconds, then goes on."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     pair.load()
     time.sleep(3)
     pair.server.signal(signal.SIGSTOP)

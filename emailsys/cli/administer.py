@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any, Final
 
@@ -10,8 +9,9 @@ from emailsys.cli.options import NoStore, Places, Refused
 from emailsys.config.exit_status import Exit
 from emailsys.config.locations import SYSTEM_STATE
 from emailsys.ops.commands import BUSY, DEFECT, MISSING
-from emailsys.ops.control import ControlFailed, NoDaemon, ask
+from emailsys.ops.control import HAS_CONTROL, NO_CONTROL, ControlFailed, NoDaemon, ask
 from emailsys.ops.requests import DomainAdd, Request
+from emailsys.platforms.users import is_root
 from emailsys.supervisor import check_state_folder, holder_of, make_state_folder
 
 # Seconds that a daemon which has just been started gets to open its control socket.
@@ -43,7 +43,7 @@ def administer(where: Places, request: Request) -> Any:
 
 def system_store_hint(where: Places) -> str:
     """Return a sentence on the system's own store if this user looked only at a personal default, else ""."""
-    if os.geteuid() == 0 or not where.state.is_default or not SYSTEM_STATE.is_dir():
+    if is_root() or not where.state.is_default or not SYSTEM_STATE.is_dir():
         return ""
     return f" The system's own store is in {SYSTEM_STATE}: try sudo, or --state {SYSTEM_STATE}."
 
@@ -75,6 +75,8 @@ def by_daemon(where: Places, request: Request, timeout: float | None = None) -> 
             holder = holder_of(where.folder)
             if holder is None:
                 return None
+            if not HAS_CONTROL:
+                raise Refused(f"{NO_CONTROL}: stop process {holder} first", Exit.UNAVAILABLE) from None
             if time.monotonic() > deadline:
                 raise Refused(
                     f"the daemon, process {holder}, holds {where.folder} but does not answer", Exit.UNAVAILABLE

@@ -14,6 +14,7 @@ import click
 from emailsys.config.exit_status import Exit
 from emailsys.config.locations import StateChoice, choose_state, find_config, told_store
 from emailsys.mail.address import Address
+from emailsys.platforms.users import is_root
 
 if TYPE_CHECKING:
     from emailsys.config.settings import Settings
@@ -100,7 +101,7 @@ def places(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def choose_places(state: str | None, config: str | None) -> Places:
     """Choose the places by the options and the environment."""
-    choice = choose_state(state, os.environ, os.geteuid() == 0)
+    choice = choose_state(state, os.environ, is_root())
     is_named = bool(config or os.environ.get("EMAILSYS_CONFIG"))
     return Places(choice, find_config(config, os.environ, choice.folder), is_named)
 

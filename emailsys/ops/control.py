@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -22,6 +23,7 @@ from zope.interface import implementer
 
 from emailsys.ops.commands import MALFORMED, Answer, error_answer
 from emailsys.ops.requests import Request
+from emailsys.platforms.users import effective_user
 from emailsys.telemetry import Telemetry
 
 SOCKET_NAME: Final = "control.sock"
@@ -34,6 +36,12 @@ ANSWER_TIMEOUT: Final = 120.0
 ACCEPT_AGAIN_AFTER: Final = 1.0
 # sun_path of sockaddr_un holds 108 octets on Linux, 104 on BSD and macOS, including the final NUL.
 _MAX_PATH_OCTETS: Final = 103
+# None where Python has no Unix sockets, as on Windows.
+_UNIX: Final[int | None] = getattr(socket, "AF_UNIX", None)
+#: Whether commands can reach a running daemon on this system.
+HAS_CONTROL: Final = _UNIX is not None
+#: What an operator is told where they cannot.
+NO_CONTROL: Final = "this system has no Unix sockets, so commands cannot reach the daemon while it runs"
 _PEER_CREDENTIALS: Final = struct.Struct("3i")
 
 
@@ -66,10 +74,12 @@ def bind_control(folder: Path) -> socket.socket:
 
     @raise OSError: the socket cannot be created.
     """
+    if _UNIX is None:
+        raise OSError(errno.EAFNOSUPPORT, NO_CONTROL)
     path = folder / SOCKET_NAME
     with suppress(FileNotFoundError):
         path.unlink()
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = socket.socket(_UNIX, socket.SOCK_STREAM)
     try:
         listener.setblocking(False)
         # The umask sets the mode: with a chmod, the socket would be open to others for a moment.
@@ -101,7 +111,7 @@ class ControlProtocol(LineOnlyReceiver):
     delimiter = b"\n"
     MAX_LENGTH = MAX_REQUEST_OCTETS
 
-    def __init__(self, commands: Answering, allowed: Collection[int], telemetry: Telemetry) -> None:
+    def __init__(self, commands: Answering, allowed: Collection[int | None], telemetry: Telemetry) -> None:
         self._commands = commands
         self._allowed = allowed
         self._telemetry = telemetry
@@ -176,7 +186,7 @@ class ControlFactory(protocol.ServerFactory):
     def __init__(self, commands: Answering, telemetry: Telemetry, allowed: Collection[int] = ()) -> None:
         self._commands = commands
         self._telemetry = telemetry
-        self._allowed = frozenset({0, os.geteuid(), *allowed})
+        self._allowed = frozenset({0, effective_user(), *allowed})
 
     @override
     def buildProtocol(self, addr: IAddress | None) -> ControlProtocol:
@@ -226,7 +236,7 @@ class ControlListener:
             connection.setblocking(False)
             try:
                 # The transport duplicates the descriptor.
-                self._reactor.adoptStreamConnection(connection.fileno(), socket.AF_UNIX, self._factory)
+                self._reactor.adoptStreamConnection(connection.fileno(), _UNIX, self._factory)
             except OSError:
                 # On an exception, the reactor would drop this socket, and no command could be sent any more.
                 self._rest()
@@ -263,7 +273,9 @@ def ask(folder: Path, request: Request, timeout: float = ANSWER_TIMEOUT) -> Answ
     @raise ControlFailed: this user has no permission, or the daemon does not answer.
     """
     path = folder / SOCKET_NAME
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+    if _UNIX is None:
+        raise NoDaemon(NO_CONTROL)
+    with socket.socket(_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
         try:
             with _short_path(path) as name:

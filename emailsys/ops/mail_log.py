@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from emailsys.config.settings import LogFormat
+from emailsys.platforms.files import BINARY
 from emailsys.telemetry import json_line, plain_line
 
 
@@ -22,7 +23,7 @@ class MailLog:
         self._descriptor = self._open()
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | BINARY, 0o640)
 
     def write(self, name: str, fields: Mapping[str, object]) -> None:
         """Write an event in one system call, so that lines of several processes do not mix."""

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from emailsys.config.settings import POP3Settings, StoreSettings
 from emailsys.interfaces import StoreError, StoreMissing
+from emailsys.platforms.files import sync_directory
 from emailsys.store.commit.database import IDLE_AFTER, Database, Reactor
 from emailsys.store.commit.ids import IdSource, node_of
 from emailsys.store.directory.accounts import Accounts
@@ -24,7 +25,7 @@ from emailsys.store.directory.quota_warnings import QuotaWarnings
 from emailsys.store.directory.quotas import Quotas
 from emailsys.store.directory.routes import Routes
 from emailsys.store.engine.base import Engine
-from emailsys.store.engine.file_locks import make_directory, sync_directory
+from emailsys.store.engine.file_locks import make_directory
 from emailsys.store.engine.sqlite import SQLite
 from emailsys.store.ledger.trace import Trace
 from emailsys.store.ledger.verify import Verification

@@ -16,6 +16,7 @@ from typing_extensions import override
 from emailsys.config.exit_status import Exit
 from emailsys.config.loader import ConfigError
 from emailsys.config.locations import choose_state
+from emailsys.platforms.users import is_root
 
 if TYPE_CHECKING:
     from emailsys.tap.service import Daemon
@@ -47,7 +48,7 @@ class Options(usage.Options):
         if twistd.get("pidfile") == _TWISTD_PID_FILE:
             twistd["pidfile"] = ""
         if not twistd.get("nodaemon") and not twistd.get("logfile") and not twistd.get("syslog"):
-            folder = choose_state(self["state"], os.environ, os.geteuid() == 0).folder
+            folder = choose_state(self["state"], os.environ, is_root()).folder
             twistd["logfile"] = str(folder / LOG_NAME)
         # Here, for twistd takes a reactor of its own as soon as the options are read, unless there is one.
         install_reactor()

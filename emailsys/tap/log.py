@@ -19,8 +19,8 @@ OLD_FILES: Final = 9
 def open_log(path: str | None) -> LogWriter:
     """The observer that twistd logs to.
 
-    @param path: the file, "-" or None for stdout. It is opened anew at ROTATE_OCTETS, and at SIGUSR1, as twistd does
-        it; OLD_FILES of those before are kept, path.1 being the last.
+    @param path: the file, "-" or None for stdout. A new file begins at ROTATE_OCTETS, and at SIGUSR1 as with twistd
+        (Windows has no SIGUSR1). OLD_FILES older files are kept; path.1 is the newest of them.
     """
     if path is None or path == "-":
         return LogWriter(sys.stdout)
@@ -32,7 +32,7 @@ def open_log(path: str | None) -> LogWriter:
 
         cast(IReactorFromThreads, reactor).callFromThread(file.rotate)
 
-    if not signal.getsignal(signal.SIGUSR1):
+    if sys.platform != "win32" and hasattr(signal, "SIGUSR1") and not signal.getsignal(signal.SIGUSR1):
         signal.signal(signal.SIGUSR1, rotate)
     out: TextIO = file
     return LogWriter(out)

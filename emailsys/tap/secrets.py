@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.config.exit_status import Exit
-from emailsys.store.engine.file_locks import sync_directory
+from emailsys.platforms.files import BINARY, sync_directory
 from emailsys.supervisor import StartupError
 
 SRS_SECRET: Final = "srs.secret"  # noqa: S105 -- a file name
@@ -33,7 +33,7 @@ def kept_secret(path: Path) -> bytes:
 
 def _make(path: Path) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, 0o600)
     try:
         os.write(descriptor, secrets.token_bytes(_OCTETS))
         os.fsync(descriptor)

@@ -71,12 +71,14 @@ class Held:
 
     lock: FolderLock
     listeners: tuple[Bound, ...]
-    control: socket.socket
+    # None where the system has no Unix sockets.
+    control: socket.socket | None
 
     def release(self) -> None:
         """Close all of it and give the folder up. Does nothing the second time."""
         close_all(self.listeners)
-        self.control.close()
+        if self.control is not None:
+            self.control.close()
         self.lock.release()
 
 
@@ -161,11 +163,13 @@ class Daemon(Service):
         else:
             absence = self._absence
             self._sessions = self._listen(absence.portal(self.settings.hostname), absence, absence, {})
-        self._control = ControlListener(self._held.control, ControlFactory(self, self.telemetry), self._reactor)
-        self._control.start()
+        if self._held.control is not None:
+            self._control = ControlListener(self._held.control, ControlFactory(self, self.telemetry), self._reactor)
+            self._control.start()
         _ = self._renewal.start(CERTIFICATES_EVERY, now=False)
         # An operator who renewed certificates does not want to wait for a day.
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._hang_up))
+        if sys.platform != "win32" and hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._hang_up))
         self.telemetry.event(
             "started",
             pid=os.getpid(),
@@ -296,7 +300,8 @@ class Daemon(Service):
             self._held.release()
             return
         self.telemetry.event("stopping")
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        if sys.platform != "win32" and hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
         for call in (self._renewal, self._watching):
             if call.running:
                 call.stop()

@@ -18,7 +18,8 @@ from emailsys.config.locations import choose_state, find_config, told_store
 from emailsys.config.settings import CertificateFiles, LogFormat, Settings
 from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.net.tls.server import ServerTLS, TLSConfigError
-from emailsys.ops.control import bind_control
+from emailsys.ops.control import HAS_CONTROL, NO_CONTROL, bind_control
+from emailsys.platforms.users import is_root, raise_descriptor_limit
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
 from emailsys.supervisor import StartupError
@@ -28,6 +29,8 @@ from emailsys.telemetry import Telemetry, json_line, plain_line
 CERTIFICATES_FOLDER: Final = "certs"
 # Open files that are no connections: the store and its readers, listeners, logs, name servers, the control socket.
 _DESCRIPTORS_BESIDE: Final = 256
+# Descriptors to have where the hard limit allows it: one a session, and some for the store.
+_WANTED_DESCRIPTORS: Final = 65536
 
 
 def prepare(state: str | None, config: str | None, background: bool = False) -> Daemon:
@@ -42,7 +45,7 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     """
     from twisted.internet import reactor
 
-    choice = choose_state(state, os.environ, os.geteuid() == 0)
+    choice = choose_state(state, os.environ, is_root())
     path = find_config(config, os.environ, choice.folder)
     settings = load(path, choice.folder)
     with _naming(settings.source):
@@ -59,12 +62,12 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
         print(f"emailsys: {told}", file=sys.stderr)
     lock = supervisor.FolderLock.take(choice.folder)
     try:
-        settings = fitting(settings, supervisor.raise_descriptor_limit())
+        settings = fitting(settings, raise_descriptor_limit(_WANTED_DESCRIPTORS))
         with _naming(settings.source):
             tls = server_tls(settings)
             listeners = supervisor.bind_all(settings)
         try:
-            control = bind_control(choice.folder)
+            control = bind_control(choice.folder) if HAS_CONTROL else None
         except OSError as error:
             supervisor.close_all(listeners)
             raise StartupError(f"control socket in {choice.folder}: {error.strerror}", Exit.CANNOT_CREATE) from None
@@ -74,11 +77,14 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
                 try_store(settings)
         except StartupError:
             supervisor.close_all(listeners)
-            control.close()
+            if control is not None:
+                control.close()
             raise
     except StartupError:
         lock.release()
         raise
+    if control is None:
+        print(f"emailsys: {NO_CONTROL}", file=sys.stderr)
     held = Held(lock, tuple(listeners), control)
     line = json_line if settings.monitoring.log_format is LogFormat.JSON else plain_line
     return Daemon(reactor, settings, held, tls, Telemetry(line=line), lambda: certificates_of(settings))

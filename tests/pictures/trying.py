@@ -29,6 +29,8 @@ _CHANGES: Final = re.compile(
 
 def record() -> str:
     """The output of the program at a terminal; the folder that it took is called by its usual name."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     with tempfile.TemporaryDirectory(prefix="emailsys-picture-") as name:
         folder = Path(name).resolve()
         terminal, end = pty.openpty()

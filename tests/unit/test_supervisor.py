@@ -11,11 +11,13 @@ import subprocess
 import sys
 import unittest
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.exit_status import Exit
 from emailsys.config.settings import Listen, Settings
+from emailsys.platforms.users import is_root, raise_descriptor_limit
 from emailsys.supervisor import (
     FolderLock,
     StartupError,
@@ -28,7 +30,6 @@ from emailsys.supervisor import (
     has_ipv6,
     holder_of,
     make_state_folder,
-    raise_descriptor_limit,
 )
 
 
@@ -82,6 +83,8 @@ class StateFolderTests(Case):
 
     def test_a_file_system_that_is_mounted_read_only_is_told_as_such(self) -> None:
         """As a disk becomes after an error: that the folder's owner may not write there would lead astray."""
+        if sys.platform == "win32":
+            raise SkipTest("needs Unix")
         self.folder.mkdir(mode=0o700)
 
         class ReadOnly:
@@ -216,6 +219,8 @@ class IdentityTests(Case):
 
     def test_the_user_is_found_with_its_group_and_all_groups(self) -> None:
         """The primary group is the default."""
+        if sys.platform == "win32":
+            raise SkipTest("needs Unix")
         entry = pwd.getpwuid(os.geteuid())
         found = find_identity(entry.pw_name, None)
         assert found is not None
@@ -225,6 +230,8 @@ class IdentityTests(Case):
 
     def test_a_user_or_group_that_does_not_exist_is_told(self) -> None:
         """Found at start and by `config check`."""
+        if sys.platform == "win32":
+            raise SkipTest("needs Unix")
         name = pwd.getpwuid(os.geteuid()).pw_name
         self.assertEqual(
             self.refused(Exit.NO_USER, find_identity, "no-such-user", None),
@@ -233,7 +240,7 @@ class IdentityTests(Case):
         self.assertIn("no-such-group", self.refused(Exit.NO_USER, find_identity, name, "no-such-group"))
         self.assertIn("without a user", self.refused(Exit.CONFIG, find_identity, None, "mail"))
 
-    @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
+    @unittest.skipUnless(is_root(), "only root can become somebody else")
     def test_root_becomes_the_user_for_good_and_gives_it_the_folder(self) -> None:
         """In a process of its own: there is no way back."""
         code = (
@@ -272,6 +279,8 @@ class LimitTests(SynchronousTestCase):
 
     def test_the_limit_of_open_files_is_raised_as_far_as_allowed_and_never_lowered(self) -> None:
         """A session needs a descriptor."""
+        if sys.platform == "win32":
+            raise SkipTest("needs Unix")
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, hard), hard))

@@ -7,7 +7,7 @@ import select
 import subprocess
 import sys
 from typing import Any
-from unittest import skipUnless
+from unittest import SkipTest, skipUnless
 
 from textual.widgets import DataTable
 from twisted.internet.abstract import FileDescriptor
@@ -84,6 +84,8 @@ class PollTests(SynchronousTestCase):
     """The reactor of the daemon replaces one method of Twisted's epoll reactor."""
 
     def test_the_names_of_the_poll_are_those_of_twisted(self) -> None:
+        if sys.platform != "linux":
+            raise SkipTest("needs Linux")
         from twisted.internet.epollreactor import EPollReactor
 
         reactor: Any = EPollReactor()

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import shutil
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -132,6 +133,8 @@ class Life:
 
     def run(self) -> None:
         """What a daemon does in its life: mail in and out, a command, a reload."""
+        if sys.platform == "win32":
+            raise RuntimeError("needs Unix")
         self.attempt(lambda: self.send(500))
         self.attempt(lambda: self.send(700_000))
         self.attempt(self.delete)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -20,6 +21,8 @@ from tests.live.programs.daemon import Failed
 
 def descriptors(case: Case) -> None:
     """A hundred descriptors, and twice as many clients."""
+    if sys.platform != "linux":
+        raise RuntimeError("needs Linux")
     wrapper = ("setpriv", "--bounding-set=-sys_resource")
     try:
         case.start(limits={resource.RLIMIT_NOFILE: 100}, wrapper=wrapper)
@@ -69,6 +72,8 @@ def descriptors(case: Case) -> None:
 
 def memory(case: Case) -> None:
     """Twenty messages of 20 MiB at once, first with little address space, then in a cgroup of 130 MiB."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     case.start(limits={resource.RLIMIT_AS: 450 * 2**20})
     _many_large(case, 20, 20 * 2**20)
     case.tell(

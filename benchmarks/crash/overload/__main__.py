@@ -41,6 +41,8 @@ ATTACKS: Final[Sequence[Callable[[Attack], None]]] = (
 
 def main() -> int:
     """Run the command; returns its exit status."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("attacks", nargs="*", metavar="ATTACK", help="or all")
     parser.add_argument("--list", action="store_true")

@@ -173,7 +173,8 @@ def _of_certificates(settings: Settings) -> Iterator[str]:
     """Yield certificates that are valid, but not for this host name or not readable by the user of the daemon."""
     from emailsys.net.tls.context import TLSConfigError
     from emailsys.net.tls.files import read_pair
-    from emailsys.supervisor import StartupError, find_identity, may_read
+    from emailsys.platforms.users import is_root, may_read
+    from emailsys.supervisor import StartupError, find_identity
 
     try:
         pairs = [read_pair(files, datetime.now(UTC)) for files in settings.tls.certificates]
@@ -187,7 +188,7 @@ def _of_certificates(settings: Settings) -> Iterator[str]:
         here = f"tls.certificates[{number}]"
         if files.key.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
             yield f"{here}.key: {files.key} is open to every user of this machine; close it: chmod o= {files.key}"
-        if identity is None or os.geteuid() != 0:
+        if identity is None or not is_root():
             continue
         for path in (files.chain, files.key):
             if not may_read(identity, path):

@@ -96,7 +96,8 @@ def _run(folder: Path, base: int, once: bool, as_json: bool) -> int:
     ports = free_ports(base)
     _write(folder / CONFIG_NAME, _configuration(folder, ports))
     passwords, are_new = kept_passwords(folder / "passwords.json")
-    previous = [(number, signal.signal(number, _end)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    ends = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    previous = [(number, signal.signal(number, _end)) for number in ends]
     _make_store(folder)
     daemon = RunningDaemon(folder, folder / CONFIG_NAME, folder / "daemon.log")
     try:

@@ -95,7 +95,7 @@ class Spool:
         A file system with delayed allocation would start in `sync`, and commit its journal once per file. After
         writeback of many files has started, the first sync waits for all of them: 1,000 take a fifth of the time.
         """
-        if sys.platform == "linux" and self._descriptor >= 0:
+        if sys.platform == "linux" and hasattr(os, "posix_fadvise") and self._descriptor >= 0:
             # Linux writes pages back at once when they are no longer needed in memory.
             os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
@@ -135,7 +135,7 @@ def spool_at(path: str, octets: bytes, arrived: datetime | None = None) -> Spool
     @param arrived: the modification time; None for now.
     @raise ArchiveError: the folder does not exist or is not writable.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     with translated_disk_errors():
         spool = Spool(path, os.open(path, flags, 0o600))
         try:

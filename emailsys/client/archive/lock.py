@@ -3,48 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from emailsys.platforms.files import BINARY
+from emailsys.platforms.locks import LOCKS
+
 _CLEAN: Final = b"0"
 _WRITING: Final = b"1"
-# Seconds between two attempts on Windows, which has no blocking lock without a time limit.
-_PAUSE: Final = 0.05
-
-
-def _lock(descriptor: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        while True:
-            try:
-                os.lseek(descriptor, 1, os.SEEK_SET)
-                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-            except OSError:
-                time.sleep(_PAUSE)
-            else:
-                return
-    else:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-
-
-def _unlock(descriptor: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        os.lseek(descriptor, 1, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 class WriteLock:
@@ -53,7 +22,7 @@ class WriteLock:
     def __init__(self, path: Path) -> None:
         self._threads = threading.RLock()
         self._depth = 0
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | BINARY, 0o600)
         #: Whether the last holder crashed while writing. Then files and index have to be compared.
         self.is_dirty = False
 
@@ -62,13 +31,13 @@ class WriteLock:
         """Wait for the lock and hold it. Calls may be nested in one thread."""
         with self._threads:
             if self._depth == 0:
-                _lock(self._descriptor)
+                LOCKS.lock(self._descriptor, wait=True)
                 try:
                     os.lseek(self._descriptor, 0, os.SEEK_SET)
                     self.is_dirty = os.read(self._descriptor, 1) == _WRITING
                     self._write(_WRITING)
                 except BaseException:
-                    _unlock(self._descriptor)
+                    LOCKS.unlock(self._descriptor)
                     raise
             self._depth += 1
             try:
@@ -80,7 +49,7 @@ class WriteLock:
                     with suppress(OSError):
                         if not self.is_dirty:
                             self._write(_CLEAN)
-                    _unlock(self._descriptor)
+                    LOCKS.unlock(self._descriptor)
 
     def _write(self, state: bytes) -> None:
         os.lseek(self._descriptor, 0, os.SEEK_SET)
@@ -90,4 +59,4 @@ class WriteLock:
         """Close the lock file. May be called twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            LOCKS.close(descriptor)

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from emailsys.platforms.files import widen_pipe
 from emailsys.upstream import end_process
 
 if TYPE_CHECKING:
@@ -44,13 +45,15 @@ def start(root: Path, now: Callable[[], datetime]) -> WorkerProcess | None:
     @param root: the store's folder.
     @param now: the current moment, with time zone.
     """
-    if sys.platform in ("win32", "darwin") or (os.cpu_count() or 1) < 2 or threading.active_count() > 1:
-        # Some libraries of macOS do not survive a fork.
+    # Some libraries of macOS do not survive a fork.
+    if sys.platform in ("win32", "darwin") or not hasattr(os, "fork"):
+        return None
+    if (os.cpu_count() or 1) < 2 or threading.active_count() > 1:
         return None
     root = root.absolute()
     asked, requests = os.pipe()
     answers, answered = os.pipe()
-    _widen(requests)
+    widen_pipe(requests, _PIPE_OCTETS)
     process = os.fork()
     if process == 0:
         try:
@@ -65,18 +68,10 @@ def start(root: Path, now: Callable[[], datetime]) -> WorkerProcess | None:
     return WorkerProcess(process, open(requests, "wb", buffering=0), open(answers, "rb"))
 
 
-def _widen(pipe: int) -> None:
-    """Enlarge a pipe to hold a whole batch, so that the first process writes it in one piece."""
-    if sys.platform == "linux":
-        import fcntl
-
-        with suppress(OSError):
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_OCTETS)
-
-
 def _run_worker(root: Path, now: Callable[[], datetime], asked: int, answered: int) -> None:
     # In its own session the worker gets neither Ctrl-C nor SIGHUP. It ends when the request pipe closes.
-    os.setsid()
+    if sys.platform != "win32":
+        os.setsid()
     os.chdir("/")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):

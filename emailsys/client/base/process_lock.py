@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 from emailsys.client.base.folders import make_folder
+from emailsys.platforms.files import BINARY
+from emailsys.platforms.locks import LOCKS
 
 
 class LockTaken(Exception):
@@ -18,25 +19,11 @@ class LockTaken(Exception):
         self.holder = holder
 
 
-def _take(descriptor: int) -> None:
-    """@raise OSError: the lock is taken."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        # Far beyond the written octets: on Windows, a locked octet cannot be read.
-        os.lseek(descriptor, 4096, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
 def _locked_file(path: Path) -> int:
     """Open and lock a file. @raise LockTaken: the lock is held."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | BINARY, 0o600)
     try:
-        _take(descriptor)
+        LOCKS.lock(descriptor, wait=False)
     except OSError:
         os.lseek(descriptor, 0, os.SEEK_SET)
         said = os.read(descriptor, 20).strip()
@@ -66,7 +53,7 @@ class ProcessLock:
         self._descriptor = _locked_file(path)
         while not _is_still(self._descriptor, path):
             # The last holder has removed this file. Others would lock a new file of that name.
-            os.close(self._descriptor)
+            LOCKS.close(self._descriptor)
             self._descriptor = _locked_file(path)
         # The process id is for messages only. The lock holds even if the disk is full.
         with suppress(OSError):
@@ -78,7 +65,7 @@ class ProcessLock:
         """Release the lock. May be called twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            LOCKS.close(descriptor)
 
     def remove(self) -> None:
         """Remove the file and release the lock. May be called twice."""

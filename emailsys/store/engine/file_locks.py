@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import struct
 import threading
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-# struct flock of Linux on 64 bits: l_type, l_whence, l_start, l_len, l_pid (0 for OFD locks).
-_FLOCK: Final = struct.Struct("hhqqi4x")
+from emailsys.platforms.files import BINARY, sync_directory
+from emailsys.platforms.locks import IS_HELD, LOCKS
+
+# SHARED_FIRST and SHARED_SIZE of SQLite's os.h; they are part of its file format.
+_SHARED_RANGE: Final = (0x40000002, 510)
 
 # Seconds that another process may hold a database exclusively, and seconds between two attempts.
 _SHARE_WITHIN: Final = 10.0
@@ -60,15 +61,6 @@ def network_file_system(path: Path, mounts: str | None = None) -> str | None:
     return kind if kind in _NETWORK_FILE_SYSTEMS else None
 
 
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable. A new file is durable only after its directory is synced."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def make_directory(path: Path, mode: int = 0o700) -> None:
     """Create a directory durably if it is missing. Missing parents get permissions by the umask.
 
@@ -82,7 +74,7 @@ def make_directory(path: Path, mode: int = 0o700) -> None:
 
 
 def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return os.open(path, os.O_RDWR | os.O_CREAT | BINARY, 0o600)
 
 
 class CommitLock:
@@ -96,20 +88,20 @@ class CommitLock:
     def __enter__(self) -> None:
         self._threads.acquire()
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            LOCKS.lock(self._descriptor, wait=True)
         except BaseException:
             self._threads.release()
             raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            LOCKS.unlock(self._descriptor)
         finally:
             self._threads.release()
 
     def close(self) -> None:
         """Close the lock file."""
-        os.close(self._descriptor)
+        LOCKS.close(self._descriptor)
 
 
 class SQLiteFileLock:
@@ -117,27 +109,28 @@ class SQLiteFileLock:
 
     Every SQLite connection in WAL mode shares this lock. The last one that closes tries to make it exclusive, then
     checkpoints the log and removes it. An open file description lock (OFD) excludes connections of this process, too.
+
+    On a system without such locks nothing is locked here, and an exclusive lock is never granted. The log is then
+    proven through a connection, as if other processes had the database open.
     """
 
     def __init__(self, descriptor: int) -> None:
         """@param descriptor: of the database file, open for reading and writing."""
         self._descriptor = descriptor
 
-    def _set(self, kind: int) -> None:
-        # SHARED_FIRST and SHARED_SIZE in SQLite's os.h. They are part of its file format.
-        fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, 0x40000002, 510, 0))
-
     def share(self) -> None:
         """Share the lock. From now on, no closing connection is the last one.
 
         @raise OSError: another process has held the file exclusively for 10 seconds.
         """
+        if not LOCKS.can_share:
+            return
         until = time.monotonic() + _SHARE_WITHIN
         while True:
             try:
-                self._set(fcntl.F_RDLCK)
+                LOCKS.lock_range(self._descriptor, *_SHARED_RANGE, is_shared=True)
                 return
-            except (BlockingIOError, PermissionError):
+            except IS_HELD:
                 # In another process, the last connection is closing.
                 if time.monotonic() >= until:
                     raise
@@ -145,15 +138,18 @@ class SQLiteFileLock:
 
     def try_exclusive(self) -> bool:
         """Try to lock exclusively. If this succeeds, no connection is open, and none can be until the next call."""
+        if not LOCKS.can_share:
+            return False
         try:
-            self._set(fcntl.F_WRLCK)
-        except (BlockingIOError, PermissionError):
+            LOCKS.lock_range(self._descriptor, *_SHARED_RANGE)
+        except IS_HELD:
             return False
         return True
 
     def release(self) -> None:
         """Release the lock."""
-        self._set(fcntl.F_UNLCK)
+        if LOCKS.can_share:
+            LOCKS.unlock_range(self._descriptor, *_SHARED_RANGE)
 
 
 class ByteLocks:
@@ -162,29 +158,24 @@ class ByteLocks:
     def __init__(self, path: Path) -> None:
         self._descriptor = _open(path)
 
-    def _set(self, kind: int, offset: int) -> None:
-        fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, offset, 1, 0))
-
     def try_lock(self, offset: int) -> bool:
         """Try to lock a byte. Returns whether this object holds the lock now, also if it did before."""
         try:
-            self._set(fcntl.F_WRLCK, offset)
-        except (BlockingIOError, PermissionError):
+            LOCKS.lock_range(self._descriptor, offset)
+        except IS_HELD:
             return False
         return True
 
     def unlock(self, offset: int) -> None:
         """Release a byte. Does nothing after `close`."""
         if self._descriptor >= 0:
-            self._set(fcntl.F_UNLCK, offset)
+            LOCKS.unlock_range(self._descriptor, offset)
 
     def is_locked(self, offset: int) -> bool:
         """Whether another open file holds the lock of a byte."""
-        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
-        found = fcntl.fcntl(self._descriptor, fcntl.F_OFD_GETLK, asked)
-        return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
+        return LOCKS.is_range_locked(self._descriptor, offset)
 
     def close(self) -> None:
         """Release all locks and close the file."""
         descriptor, self._descriptor = self._descriptor, -1
-        os.close(descriptor)
+        LOCKS.close(descriptor)

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from emailsys.platforms.files import BINARY, open_identity
+
 # Device, inode and link count of a file.
 _Identity = tuple[int, int, int]
 
@@ -25,8 +27,9 @@ def _identity(status: os.stat_result) -> _Identity:
 class StoreFiles:
     """The database file, the log, the index of the log, and the lock files.
 
-    Each file stays open here, so that its inode number cannot be reused. The descriptor of the database file is an
-    ordinary one: closing it drops the locks of all SQLite connections of this process, so it is closed last.
+    Each file stays open here if the system allows it, so that its inode number cannot be reused. The descriptor of
+    the database file is an ordinary one: closing it drops the locks of all SQLite connections of this process, so it
+    is closed last.
     """
 
     def __init__(self, path: Path, create: bool = True) -> None:
@@ -36,7 +39,7 @@ class StoreFiles:
         @raise OSError: it cannot be opened.
         """
         self.path = path
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
+        self.descriptor = os.open(path, os.O_RDWR | BINARY | (os.O_CREAT if create else 0), 0o600)
         self._held: list[int] = []
         self._checked_at = float("-inf")
         self._last: str | None = None
@@ -51,10 +54,11 @@ class StoreFiles:
         """Watch one more file."""
         name = str(path)
         if name not in self._expected:
-            # O_PATH: closing an ordinary descriptor of the index would drop SQLite's locks on it.
-            descriptor = os.open(name, os.O_PATH | os.O_CLOEXEC)
-            self._held.append(descriptor)
-            self._expected[name] = _identity(os.fstat(descriptor))
+            # Not an ordinary descriptor: closing one of the index would drop SQLite's locks on it.
+            descriptor = open_identity(name)
+            if descriptor is not None:
+                self._held.append(descriptor)
+            self._expected[name] = _identity(os.stat(name) if descriptor is None else os.fstat(descriptor))
 
     def why_untrusted(self) -> str | None:
         """Return what happened to the files, or None. Takes one stat call for each; callable in any thread."""

@@ -16,7 +16,6 @@ Settings and their reasons:
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -29,8 +28,9 @@ from sqlalchemy.exc import DBAPIError
 from typing_extensions import override
 
 from emailsys.interfaces import StoreError, StoreMissing
+from emailsys.platforms.files import free_octets, sync_directory
 from emailsys.store.engine.base import Engine, StoreUntrusted, Verdict, no_store_text
-from emailsys.store.engine.file_locks import CommitLock, SQLiteFileLock, network_file_system, sync_directory
+from emailsys.store.engine.file_locks import CommitLock, SQLiteFileLock, network_file_system
 from emailsys.store.engine.files import StoreFiles
 from emailsys.store.engine.gate import ReaderGate
 from emailsys.store.engine.wal import WalGauge
@@ -337,8 +337,7 @@ class SQLite(Engine):
 
     @override
     def free_octets(self) -> int:
-        disk = os.statvfs(self.path.parent)
-        return disk.f_bavail * disk.f_frsize - SPARE_OCTETS
+        return free_octets(self.path.parent) - SPARE_OCTETS
 
     @override
     def close(self) -> None:

@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from emailsys.platforms.files import BINARY, read_at, write_at
+
 _HEADER: Final = 32
 _FRAME_HEADER: Final = 24
 # Octets that one system call rewrites.
@@ -29,10 +31,10 @@ class WalGauge:
             self.close()
         if self._descriptor is None:
             try:
-                self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+                self._descriptor = os.open(self._path, os.O_RDONLY | BINARY)
             except FileNotFoundError:
                 return 0
-        header = os.pread(self._descriptor, _HEADER, 0)
+        header = read_at(self._descriptor, _HEADER, 0)
         if len(header) < _HEADER:
             return 0
         page = int.from_bytes(header[8:12], "big")
@@ -41,7 +43,7 @@ class WalGauge:
         low, high = 0, (os.fstat(self._descriptor).st_size - _HEADER) // frame
         while low < high:
             middle = (low + high) // 2
-            if os.pread(self._descriptor, 8, _HEADER + middle * frame + 8) == salts:
+            if read_at(self._descriptor, 8, _HEADER + middle * frame + 8) == salts:
                 low = middle + 1
             else:
                 high = middle
@@ -58,14 +60,14 @@ class WalGauge:
         self.close()
         length = self.octets() + _HEADER
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(self._path, os.O_RDWR | BINARY)
         except FileNotFoundError:
             return
         try:
             for start in range(0, length, _PORTION):
-                octets = os.pread(descriptor, min(_PORTION, length - start), start)
+                octets = read_at(descriptor, min(_PORTION, length - start), start)
                 while octets:
-                    done = os.pwrite(descriptor, octets, start)
+                    done = write_at(descriptor, octets, start)
                     octets, start = octets[done:], start + done
             os.fsync(descriptor)
         finally:

@@ -19,8 +19,8 @@ from typing import Final
 from sqlalchemy import Connection, inspect, text
 
 from emailsys.interfaces import StoreError, StoreMissing
+from emailsys.platforms.files import sync_directory
 from emailsys.store.engine.base import Engine, error_text, no_store_text
-from emailsys.store.engine.file_locks import sync_directory
 from emailsys.store.engine.sqlite import SQLite
 from emailsys.store.schema import tables as schema
 from emailsys.telemetry import Telemetry
@@ -180,7 +180,7 @@ def back_up(path: Path, connection: Connection, revision: str) -> Path:
     partial = kept.with_name(kept.name + ".partial")
     try:
         partial.unlink(missing_ok=True)
-        os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         copy = sqlite3.connect(partial)
         try:
             raw.backup(copy)

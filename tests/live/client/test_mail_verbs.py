@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -132,6 +133,8 @@ class InteractiveTests(Case):
 
     def test_the_shell_fetches_more_than_once_in_one_session(self) -> None:
         """At a terminal: send, fetch, list, 1, fetch, quit; the reactor runs for each."""
+        if sys.platform == "win32":
+            raise SkipTest("needs Unix")
         pid, terminal = pty.fork()
         if pid == 0:
             os.chdir(self.folder)

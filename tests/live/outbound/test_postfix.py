@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import tempfile
 import unittest
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+from unittest import SkipTest
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, gatherResults
@@ -48,6 +50,8 @@ class SmtpSinkTests(TestCase):
 
     async def sink(self, *options: str) -> NextHop:
         """Start it; where it listens."""
+        if sys.platform == "win32":
+            raise SkipTest("needs Unix")
         assert SMTP_SINK is not None
         [port] = free_ports(1)
         # It gives up root's rights, and is asked to.

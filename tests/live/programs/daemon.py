@@ -138,7 +138,8 @@ class Daemon:
         """What it has printed so far."""
         return self.log_path.read_text("utf-8", "replace")
 
-    def _write_config(self) -> None:
+    def write_config(self) -> None:
+        """Write the configuration, with ports that are free now."""
         self.ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
         listen = "".join(f'{name} = ["localhost:{port}"]\n' for name, port in self.ports.items())
         flag = f"plaintext_auth_on_loopback = {str(self._cleartext).lower()}\n"
@@ -157,7 +158,7 @@ class Daemon:
         """
         for attempt in range(3):
             if attempt or not self.ports:
-                self._write_config()
+                self.write_config()
             began = time.monotonic()
             self.launch(program)
             if self._is_ready():
@@ -174,6 +175,8 @@ class Daemon:
         limits = self.limits
 
         def limit() -> None:
+            if sys.platform == "win32":
+                raise RuntimeError("needs Unix")
             for number, value in limits.items():
                 resource.setrlimit(number, (value, value))
 
@@ -272,6 +275,8 @@ class Daemon:
 
     def kill(self) -> None:
         """End it as a power cut does."""
+        if sys.platform == "win32":
+            raise RuntimeError("needs Unix")
         if self._process is not None:
             self.signal(signal.SIGKILL)
             self.wait()

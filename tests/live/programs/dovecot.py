@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -83,6 +84,8 @@ service pop3-login {{
 
     def own(self) -> None:
         """Give the mail to whose it is; files that a test put there, too."""
+        if sys.platform == "win32":
+            raise RuntimeError("needs Unix")
         for path in (self.maildir, *self.maildir.rglob("*")):
             os.chown(path, OWNER, OWNER)
 

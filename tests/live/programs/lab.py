@@ -7,6 +7,7 @@ import random
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -24,6 +25,8 @@ SMTP_SINK: Final = shutil.which("smtp-sink", path=f"{os.environ.get('PATH', '')}
 
 def why_not() -> str:
     """Why there is no such lab here; "" where there is."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     if SMTP_SINK is None:
         return "needs smtp-sink of Postfix, which is not installed"
     if os.geteuid() != 0:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,16 +19,17 @@ PROGRAM: Final = (sys.executable, "-m", "emailsys")
 class Person:
     """`environment` is what the programs are run with."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, program: Sequence[str] = PROGRAM) -> None:
         home.mkdir(parents=True)
         self.home = home
+        self._program = program
         places = {f"XDG_{name}_HOME": str(home / name.lower()) for name in ("CONFIG", "DATA", "STATE")}
         self.environment = {**os.environ, **places, "HOME": str(home), "PYTHONPATH": str(CHECKOUT)}
 
     def run(self, *words: str, typed: bytes = b"") -> subprocess.CompletedProcess[str]:
         """A verb, with that on standard input."""
         done = subprocess.run(
-            [*PROGRAM, "mail", *words],
+            [*self._program, "mail", *words],
             input=typed,
             capture_output=True,
             env=self.environment,

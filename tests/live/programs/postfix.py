@@ -7,6 +7,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ DAEMONS: Final = Path("/usr/lib/postfix/sbin")
 
 def why_not() -> str:
     """Why no Postfix can be run here; "" where one can."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     if not (DAEMONS / "master").exists() or shutil.which("postfix", path="/usr/sbin") is None:
         return "needs Postfix, which is not installed"
     if os.geteuid() != 0:
@@ -83,6 +86,8 @@ class Postfix:
         self._write(services, settings or {})
 
     def _write(self, services: Mapping[str, tuple[Path, Path]], others: Mapping[str, str]) -> None:
+        if sys.platform == "win32":
+            raise RuntimeError("needs Unix")
         folder, config = self._folder, self._folder / "config"
         for name in ("spool", "data", "config"):
             (folder / name).mkdir()

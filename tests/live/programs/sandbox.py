@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from emailsys.platforms.users import is_root
 from tests.live.programs.command_blocks import CHECKOUT, Block
 
 HERE: Final = Path(__file__).parent
@@ -66,7 +67,7 @@ cd /root
 
 def why_not() -> str:
     """Why there is no sandbox on this machine; "" where there is."""
-    if os.geteuid() != 0:
+    if not is_root():
         return "only root can make an overlay"
     if shutil.which("unshare") is None:
         return "needs unshare, which is not installed"
@@ -140,6 +141,8 @@ def type_blocks(
 
 def _converse(command: Sequence[str]) -> str:
     """Run a command on a terminal and answer what it asks."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     ours, theirs = pty.openpty()
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)

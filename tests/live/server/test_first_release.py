@@ -39,10 +39,10 @@ class KeptStore(Daemon):
         self._kept = folder
         super().__init__()
 
-    def _write_config(self) -> None:
+    def write_config(self) -> None:
         if not self.state.exists():
             (self._kept / "state").rename(self.state)
-        super()._write_config()
+        super().write_config()
         kept = (self._kept / "emailsys.toml").read_text()
         new = iter(self.ports.values())
         self.config_path.write_text(re.sub(r"localhost:\d+", lambda _: f"localhost:{next(new)}", kept))

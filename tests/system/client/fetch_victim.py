@@ -78,6 +78,8 @@ def _second(folder: Path, step: int | None, is_busy: bool) -> Any:
 
 def _fetch(folder: Path, name: str, port: int, keep: Keep, who: str, step: int | None) -> int:
     """In a fork: 0 if the fetch came to its end, else how it died. Returns when its second process has ended, too."""
+    if sys.platform == "win32":
+        raise RuntimeError("needs Unix")
     ended, alive = os.pipe()
     child = os.fork()
     if child:

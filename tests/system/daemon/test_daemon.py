@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import stat
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,7 +77,8 @@ class DaemonCase(TestCase):
         umask = os.umask(0o022)
         os.umask(umask)
         self.addCleanup(os.umask, umask)
-        self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
+        if sys.platform != "win32":
+            self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
         self.said = io.StringIO()
 
     def prepared(self, background: bool = False) -> Daemon:

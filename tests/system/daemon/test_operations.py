@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import SkipTest
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
@@ -63,7 +64,8 @@ class OperationsTests(TestCase):
         umask = os.umask(0o022)
         os.umask(umask)
         self.addCleanup(os.umask, umask)
-        self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
+        if sys.platform != "win32":
+            self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
         with contextlib.redirect_stderr(io.StringIO()):
             self.daemon: Daemon = prepare(str(self.state), str(config))
         self.daemon.privilegedStartService()
@@ -174,6 +176,8 @@ class OperationsTests(TestCase):
         self.assertIn("emailsys_queue_domains 1.0\n", text)
 
     async def test_a_rotated_mail_log_goes_on_in_a_new_file(self) -> None:
+        if sys.platform == "win32":
+            raise SkipTest("needs Unix")
         moved = self.mail_log.rename(self.mail_log.with_name("mail.log.1"))
         os.kill(os.getpid(), signal.SIGHUP)
         await self.ask(Status())

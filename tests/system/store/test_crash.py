@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 import tests
 from tests.contract.engines import SQLiteCase
@@ -39,6 +40,8 @@ class CrashTests(SQLiteCase, MailCase):
         self.assertEqual(await self.leftovers(), 0)
 
     def run_and_kill(self, account_id: int, count: int) -> set[str]:
+        if sys.platform == "win32":
+            raise SkipTest("needs Unix")
         root = Path(tests.__file__).parent.parent
         victim = subprocess.Popen(
             [sys.executable, "-m", "tests.system.store.store_victim", str(self.state), str(account_id)],

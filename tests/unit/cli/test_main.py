@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -408,6 +409,8 @@ class PromptTests(SynchronousTestCase):
 
 def _at_terminal(command: list[str], environ: dict[str, str], answers: list[str]) -> tuple[str, int]:
     """Run a command at a pseudo terminal and type an answer after each prompt; what it said, and its status."""
+    if sys.platform == "win32":
+        raise SkipTest("needs Unix")
     import pty
 
     pid, terminal = pty.fork()

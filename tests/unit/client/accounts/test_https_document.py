@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 from unittest import skipUnless
@@ -66,7 +67,7 @@ class DocumentTests(TestCase):
             await waiting
 
 
-@skipUnless(os.name == "posix" and os.uname().sysname == "Linux", "the rules of XDG are Linux's")
+@skipUnless(sys.platform == "linux", "the rules of XDG are Linux's")
 class PlaceTests(SynchronousTestCase):
     """The XDG base directories."""
 

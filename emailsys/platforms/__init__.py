@@ -1,0 +1,1 @@
+"""Differences between Linux, macOS and Windows: file locks, files, users, limits."""

@@ -1,0 +1,80 @@
+"""Calls on files that not every system has, or that differ between systems."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+# Flags of os.open. Python makes each descriptor close-on-exec by itself (PEP 446).
+# Windows translates line ends in a file that is not opened as binary.
+BINARY: Final[int] = getattr(os, "O_BINARY", 0)
+NO_FOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)
+
+_DIRECTORY: Final[int | None] = getattr(os, "O_DIRECTORY", None)
+_PATH: Final[int | None] = getattr(os, "O_PATH", None)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable: a new file is not on disk before its directory is.
+
+    Windows cannot sync a directory; NTFS keeps the names in its journal.
+    """
+    if _DIRECTORY is None:
+        return
+    descriptor = os.open(path, os.O_RDONLY | _DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_identity(name: str) -> int | None:
+    """Hold a file's inode, so that its number is not given to another file, without a descriptor that has locks.
+
+    Only Linux can (O_PATH): elsewhere closing a descriptor drops the locks that the process holds on the file. None
+    there. Windows does not let a name of an open file lead elsewhere in the first place.
+    """
+    return None if _PATH is None else os.open(name, os.O_RDONLY | _PATH)
+
+
+def free_octets(folder: Path) -> int:
+    """The octets that an unprivileged user may still write on the disk of a folder."""
+    return shutil.disk_usage(folder).free
+
+
+def is_read_only(folder: Path) -> bool:
+    """Whether the file system of a folder is mounted read-only. False if the system does not tell."""
+    if sys.platform == "win32" or not hasattr(os, "statvfs"):
+        return False
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
+def read_at(descriptor: int, octets: int, start: int) -> bytes:
+    """Read at a place. Where the system has no pread, only one thread may use the descriptor."""
+    if sys.platform != "win32" and hasattr(os, "pread"):
+        return os.pread(descriptor, octets, start)
+    os.lseek(descriptor, start, os.SEEK_SET)
+    return os.read(descriptor, octets)
+
+
+def write_at(descriptor: int, octets: bytes, start: int) -> int:
+    """Write at a place and return how many octets were written. As for `read_at`, one thread may use it."""
+    if sys.platform != "win32" and hasattr(os, "pwrite"):
+        return os.pwrite(descriptor, octets, start)
+    os.lseek(descriptor, start, os.SEEK_SET)
+    return os.write(descriptor, octets)
+
+
+def widen_pipe(pipe: int, octets: int) -> None:
+    """Let a pipe hold so many octets, if the system can. Linux can (F_SETPIPE_SZ)."""
+    if sys.platform == "linux":
+        try:
+            import fcntl
+        except ImportError:
+            return
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, octets)

@@ -1,0 +1,151 @@
+"""Locks of files and of octets: the same promises on Linux, macOS and Windows."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.platforms.locks import IS_HELD, FileLocks, LinuxLocks, ProcessLocks, WindowsLocks, locks_of_this_system
+from tests.fakes.msvcrt import Locking
+
+
+class LockCase:
+    """What each system has to keep; two descriptors stand for two programs."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp())  # type: ignore[attr-defined]
+        self.path.write_bytes(b"4711\n")
+        self.locks = self.make_locks(importlib.import_module("fcntl"))
+        self.ours, self.theirs = self.open(), self.open()
+
+    def make_locks(self, fcntl: Any) -> FileLocks:
+        return LinuxLocks(fcntl)
+
+    def open(self) -> int:
+        descriptor = os.open(self.path, os.O_RDWR)
+        self.addCleanup(self.close, descriptor)  # type: ignore[attr-defined]
+        return descriptor
+
+    def close(self, descriptor: int) -> None:
+        try:
+            self.locks.close(descriptor)
+        except OSError:
+            return
+
+    def test_a_file_is_locked_for_one(self) -> None:
+        check: Any = self
+        self.locks.lock(self.ours, wait=False)
+        check.assertRaises(IS_HELD, self.locks.lock, self.theirs, wait=False)
+        check.assertTrue(self.locks.is_locked(self.theirs))
+        self.locks.unlock(self.ours)
+        check.assertFalse(self.locks.is_locked(self.theirs))
+        self.locks.lock(self.theirs, wait=True)
+
+    def test_a_locked_file_still_tells_its_holder(self) -> None:
+        """The process that holds a lock stands in the file, at its start."""
+        check: Any = self
+        self.locks.lock(self.ours, wait=False)
+        check.assertEqual(os.read(self.theirs, 20), b"4711\n")
+        check.assertEqual(os.read(self.ours, 20), b"4711\n")
+
+    def test_each_octet_has_a_lock(self) -> None:
+        check: Any = self
+        self.locks.lock_range(self.ours, 7)
+        self.locks.lock_range(self.theirs, 8)
+        check.assertRaises(IS_HELD, self.locks.lock_range, self.theirs, 7)
+        check.assertTrue(self.locks.is_range_locked(self.theirs, 7))
+        check.assertFalse(self.locks.is_range_locked(self.theirs, 9))
+
+    def test_the_holder_of_an_octet_gets_it_again_and_is_not_told_of_its_own_lock(self) -> None:
+        check: Any = self
+        self.locks.lock_range(self.ours, 7)
+        self.locks.lock_range(self.ours, 7)
+        check.assertFalse(self.locks.is_range_locked(self.ours, 7))
+        self.locks.unlock_range(self.ours, 7)
+        self.locks.lock_range(self.theirs, 7)
+
+    def test_one_who_has_no_lock_releases_none(self) -> None:
+        check: Any = self
+        self.locks.lock_range(self.ours, 7)
+        self.locks.unlock_range(self.theirs, 7)
+        check.assertTrue(self.locks.is_range_locked(self.theirs, 7))
+
+    def test_a_closed_file_has_no_locks(self) -> None:
+        self.locks.lock(self.ours, wait=False)
+        self.locks.lock_range(self.ours, 7)
+        self.locks.lock_range(self.ours, 1 << 29)
+        self.locks.close(self.ours)
+        self.locks.lock(self.theirs, wait=False)
+        self.locks.lock_range(self.theirs, 7)
+        self.locks.lock_range(self.theirs, 1 << 29)
+
+    def test_ids_of_accounts_are_far_apart(self) -> None:
+        """An id has up to 63 bits."""
+        check: Any = self
+        self.locks.lock_range(self.ours, (1 << 62) + 5)
+        check.assertRaises(IS_HELD, self.locks.lock_range, self.theirs, (1 << 62) + 5)
+        self.locks.lock_range(self.theirs, (1 << 62) + 6)
+
+
+class LinuxTests(LockCase, SynchronousTestCase):
+    """flock, and locks of open files."""
+
+    def test_they_are_the_locks_of_this_system(self) -> None:
+        self.assertIsInstance(locks_of_this_system(), LinuxLocks)
+        self.assertTrue(self.locks.can_share)
+
+    def test_a_range_is_shared(self) -> None:
+        """As the connections of SQLite share theirs."""
+        self.locks.lock_range(self.ours, 100, 50, is_shared=True)
+        self.locks.lock_range(self.theirs, 100, 50, is_shared=True)
+        self.assertRaises(IS_HELD, self.locks.lock_range, self.theirs, 100, 50)
+
+
+class MacTests(LockCase, SynchronousTestCase):
+    """flock, and locks of processes with a table; on Linux' own lockf."""
+
+    def make_locks(self, fcntl: Any) -> FileLocks:
+        return ProcessLocks(fcntl)
+
+    def test_they_are_taken_where_open_files_have_no_locks(self) -> None:
+        self.patch(sys, "platform", "darwin")
+        self.assertIs(type(locks_of_this_system()), ProcessLocks)
+
+
+class WindowsTests(LockCase, SynchronousTestCase):
+    """`msvcrt.locking`, on a fake that refuses what Windows refuses."""
+
+    def make_locks(self, fcntl: Any) -> FileLocks:
+        self.pauses: list[float] = []
+        return WindowsLocks(Locking(fcntl), self.pause)
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        if len(self.pauses) == 3:
+            self.locks.unlock(self.ours)
+
+    def test_a_lock_is_waited_for(self) -> None:
+        """The C runtime itself gives up after ten seconds."""
+        self.locks.lock(self.ours, wait=True)
+        self.locks.lock(self.theirs, wait=True)
+        self.assertEqual(len(self.pauses), 3)
+        self.assertTrue(self.locks.is_locked(self.ours))
+
+    def test_the_position_in_the_file_stays(self) -> None:
+        """A lock begins at the position; what is written next must not land there."""
+        os.lseek(self.ours, 2, os.SEEK_SET)
+        self.locks.lock(self.ours, wait=False)
+        self.locks.lock_range(self.ours, 1000)
+        self.assertEqual(os.read(self.ours, 2), b"11")
+
+    def test_two_ids_that_share_an_octet_exclude_each_other(self) -> None:
+        """The second login is told that its maildrop is in use, rather than two sharing one lock."""
+        self.locks.lock_range(self.ours, 5)
+        self.assertRaises(IS_HELD, self.locks.lock_range, self.ours, (1 << 30) + 5)
+        self.locks.unlock_range(self.ours, (1 << 30) + 5)
+        self.assertTrue(self.locks.is_range_locked(self.theirs, 5))
