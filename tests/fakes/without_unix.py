@@ -61,13 +61,14 @@ def remove_unix() -> None:
         raise RuntimeError("needs Linux")
     fcntl, statvfs = importlib.import_module("fcntl"), os.statvfs
     pair, family = socket.socketpair, socket.AF_UNIX
+    usage: Any = type(shutil.disk_usage("/"))
     # Windows has pairs, which Python makes of two connections over loopback.
     socket.socketpair = lambda *of: pair(family)
 
     def disk_usage(path: Any) -> Any:
         disk = statvfs(path)
         total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
-        return files._ntuple_diskusage(total, total - free, free)
+        return usage(total, total - free, free)
 
     # Twisted leaves these out where it finds no Unix.
     modules["twisted.internet.posixbase"].unixEnabled = False

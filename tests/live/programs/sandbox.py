@@ -48,7 +48,7 @@ chmod +x /usr/local/sbin/apt
 for name in mail.example.org elsewhere.example; do echo "127.0.0.1 $name" >> /etc/hosts; done
 echo 'nameserver 127.0.0.1' > /etc/resolv.conf
 # The copy begins without an emailsys, whatever this machine has.
-rm -rf /etc/emailsys /opt/emailsys* /var/lib/emailsys /var/log/emailsys /root/.config/emailsys /root/.local/*/emailsys
+rm -rf /etc/emailsys /opt/emailsys* /var/lib/emailsys /var/log/emailsys ~/.config/emailsys ~/.local/*/emailsys
 # A daemon in the foreground is one in another terminal: it goes on while the next block is typed.
 emailsys() {
   case $1 in
