@@ -119,7 +119,9 @@ class _Workshop:
             certificate = read_certificate(path)
             if not same_key(certificate, key):
                 raise PKIError(f"{key_path}: does not belong to {path.name}: remove both to have a new authority made")
-            if certificate.not_valid_after_utc - self.now > timedelta(days=recipe.server.renew_before):
+            left = certificate.not_valid_after_utc - self.now
+            # One that was made while the clock was ahead is of no use to any client.
+            if certificate.not_valid_before_utc <= self.now and left > timedelta(days=recipe.server.renew_before):
                 return certificate, key
         certificate = new_authority(name, recipe.authority_days, key, self.now)
         self.certificate(path, certificate)

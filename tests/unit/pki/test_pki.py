@@ -173,6 +173,15 @@ class RenewalTests(PKITestCase):
         self.assertGreater(renewed.not_valid_after_utc, authority.not_valid_after_utc)
         before.verify_directly_issued_by(renewed)
 
+    def test_certificates_from_the_future_are_made_again(self) -> None:
+        """The clock was ahead at the first start and has been set right."""
+        self.make(now=NOW + timedelta(days=400))
+        self.make()
+        authority = pki.read_certificate(self.folder / "ca.pem")
+        self.assertLessEqual(authority.not_valid_before_utc, NOW)
+        self.assertLessEqual(self.leaf().not_valid_before_utc, NOW)
+        self.leaf().verify_directly_issued_by(authority)
+
     def test_no_certificate_outlives_its_authority(self) -> None:
         """It would be refused in the time between."""
         self.make()
