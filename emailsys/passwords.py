@@ -1,4 +1,4 @@
-"""Make and verify stored passwords: argon2id now, one row for each scheme, so that SCRAM keys can stand beside it."""
+"""Stored passwords: create and verify argon2id hashes. Each scheme has its own row, so others can be added."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 #: The name of the scheme in a credentials row.
 ARGON2ID: Final = "argon2id"
 
-# OWASP's minimum for argon2id: 2 passes over 19 MiB, one lane. 17 ms of one core, where argon2-cffi's default takes
-# 146: enough against guessing, little enough for a hundred people who log in at nine.
+# OWASP's minimum for argon2id: 2 passes over 19 MiB, one lane. It takes 17 ms of one core; argon2-cffi's default takes
+# 146 ms. This resists guessing and still allows a hundred users to log in at nine o'clock.
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, type=Type.ID)
 
 
 class PasswordError(ValueError):
-    """The text can be nobody's password; the message says why."""
+    """The text cannot be a password. The message says why."""
 
 
 def prepare(password: str) -> str:
-    """The form in which a password is stored and compared: OpaqueString of RFC 8265 §4.2, as far as it matters here.
+    """Return the form in which a password is hashed and compared: OpaqueString of RFC 8265 §4.2, as far as needed here.
 
-    Spaces of other scripts become U+0020, composition is NFC; case is kept.
+    Other space characters become U+0020, and the text becomes NFC. Case is preserved.
 
-    @raise PasswordError: it is empty, or has control characters or lone surrogates.
+    @raise PasswordError: the password is empty, or has control characters or lone surrogates.
     """
     if not password:
         raise PasswordError("the password is empty")
@@ -41,30 +41,30 @@ def prepare(password: str) -> str:
 
 
 def hash_password(password: str) -> str:
-    """An argon2id hash with a salt of its own, in PHC form. Takes some 20 ms of a core, with the GIL released.
+    """Return an argon2id hash with a new salt, in PHC format. Takes about 20 ms of one core and releases the GIL.
 
-    @raise PasswordError: the text can be nobody's password.
+    @raise PasswordError: the text cannot be a password.
     """
     return _HASHER.hash(prepare(password))
 
 
 def make_credentials(password: str) -> list[tuple[str, str]]:
-    """The credentials rows of an account with that password: pairs of scheme and stored secret.
+    """Return the credentials rows for a password: pairs of scheme and stored secret.
 
-    @raise PasswordError: the text can be nobody's password.
+    @raise PasswordError: the text cannot be a password.
     """
     return [(ARGON2ID, hash_password(password))]
 
 
 def verify_password(stored: str, password: str) -> bool:
-    """Whether it is the password of that argon2id hash. Takes the same time for right and wrong ones.
+    """Tell whether an argon2id hash is that of a password. Takes the same time for right and wrong passwords.
 
-    What can be nobody's password, or a hash that cannot be read, is simply wrong.
+    Text that cannot be a password, and a hash that cannot be parsed, do not match.
     """
     try:
         prepared = prepare(password)
     except PasswordError:
-        # The same work all the same: who can tell the two apart learns something.
+        # Hash anyway: a faster answer would tell the two cases apart.
         prepared, stored = "", dummy_hash()
     try:
         return _HASHER.verify(stored, prepared)
@@ -73,7 +73,7 @@ def verify_password(stored: str, password: str) -> bool:
 
 
 def needs_rehash(stored: str) -> bool:
-    """Whether a hash was made with other costs than today's, or cannot be read."""
+    """Tell whether a hash has other cost parameters than the current ones, or cannot be parsed."""
     try:
         return _HASHER.check_needs_rehash(stored)
     except (Argon2Error, InvalidHashError):
@@ -82,6 +82,6 @@ def needs_rehash(stored: str) -> bool:
 
 @lru_cache(maxsize=1)
 def dummy_hash() -> str:
-    """A hash that no password fits, to be verified where there is no account: it costs the same time."""
-    # `prepare` refuses what this was made of.
+    """Return a hash that matches no password. Verify it if there is no account: it takes the same time."""
+    # `prepare` rejects this text.
     return _HASHER.hash("\x00 no password")

@@ -1,4 +1,4 @@
-"""Hold what the process owns before it serves: the state folder's lock, bound sockets, limits, and whom it runs as."""
+"""Process resources of the daemon: lock of the state folder, bound sockets, limits, user and group."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from emailsys.platforms.users import (
 from emailsys.store.engine.file_locks import make_directory
 
 LOCK_NAME: Final = "daemon.lock"
-# Listening sockets queue this many connections that were not yet accepted; the kernel caps it (somaxconn).
+# Connections that may wait for accept() on a listening socket; the kernel limits it (somaxconn).
 BACKLOG: Final = 1024
 # A lock file holds a pid and a line end.
 _MAX_LOCK_OCTETS: Final = 64
 
 
 class StartupError(Exception):
-    """The daemon cannot start; the message is one line for the operator, the status is what the process ends with."""
+    """The daemon cannot start. The message is one line for the operator; `status` is the exit status."""
 
     def __init__(self, message: str, status: Exit) -> None:
         super().__init__(message)
@@ -44,21 +44,21 @@ class StartupError(Exception):
 
 
 def make_state_folder(folder: Path) -> None:
-    """Create the state folder with mode 0700, parents by the umask; refuse one that others may write to.
+    """Create the state folder with mode 0700, its parents by the umask. Refuse a folder that others may write to.
 
-    @raise StartupError: it cannot be made, or is open to others.
+    @raise StartupError: the folder cannot be created, or others may write to it.
     """
     try:
         make_directory(folder)
     except OSError as error:
-        raise StartupError(f"state folder {folder}: cannot be made: {error.strerror}", Exit.CANNOT_CREATE) from None
+        raise StartupError(f"state folder {folder}: cannot be created: {error.strerror}", Exit.CANNOT_CREATE) from None
     check_state_folder(folder)
 
 
 def check_state_folder(folder: Path) -> None:
-    """Whether a state folder that exists is a folder, ours to write to, and closed to others; nothing is changed.
+    """Check that an existing state folder is a folder that this process, and nobody else, may write to.
 
-    @raise StartupError: it is not.
+    @raise StartupError: the check failed.
     """
     try:
         status = folder.stat()
@@ -75,12 +75,12 @@ def check_state_folder(folder: Path) -> None:
     if HAS_USERS and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise StartupError(
             f"state folder {folder}: found mode {stat.S_IMODE(status.st_mode):04o}, which lets others write; "
-            f"allowed: 0700 (chmod 700 {folder})",
+            f"allowed: 0700; run: chmod 700 {folder}",
             Exit.CONFIG,
         )
     if is_read_only(folder):
         raise StartupError(
-            f"state folder {folder}: found a file system that is mounted read-only; allowed: one to write to",
+            f"state folder {folder}: found a file system that is mounted read-only; allowed: a writable one",
             Exit.CANNOT_CREATE,
         )
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
@@ -92,9 +92,9 @@ def check_state_folder(folder: Path) -> None:
 
 
 class FolderLock:
-    """The claim of one process on a folder: a flock on a file in it, which the kernel releases when the process ends.
+    """Exclusive lock of one process on a folder: a flock on a file in it. The kernel releases it when the process ends.
 
-    A flock belongs to the open file, so that it survives the forks by which twistd becomes a daemon.
+    A flock belongs to the open file, so it survives the forks by which twistd becomes a daemon.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -102,9 +102,9 @@ class FolderLock:
 
     @classmethod
     def take(cls, folder: Path, name: str = LOCK_NAME, what: str = "emailsys") -> FolderLock:
-        """Claim the folder.
+        """Lock the folder.
 
-        @raise StartupError: another process holds it; the message names that process.
+        @raise StartupError: another process holds the lock; the message names that process.
         """
         path = folder / name
         try:
@@ -127,12 +127,12 @@ class FolderLock:
         return lock
 
     def write_pid(self) -> None:
-        """Note this process as the holder; said again after a fork."""
+        """Write the pid of this process into the lock file. Call again after a fork."""
         os.ftruncate(self._descriptor, 0)
         write_at(self._descriptor, b"%d\n" % os.getpid(), 0)
 
     def release(self) -> None:
-        """Give the folder up. Does nothing the second time."""
+        """Release the lock. A second call does nothing."""
         if self._descriptor >= 0:
             os.ftruncate(self._descriptor, 0)
             LOCKS.close(self._descriptor)
@@ -140,7 +140,7 @@ class FolderLock:
 
 
 def holder_of(folder: Path, name: str = LOCK_NAME) -> int | None:
-    """The process that holds a folder's lock, None where nobody does. Takes nothing."""
+    """Return the process that holds the lock of a folder, None if no process does. 0 means an unknown process."""
     try:
         descriptor = os.open(folder / name, os.O_RDONLY | BINARY)
     except OSError:
@@ -155,9 +155,9 @@ def holder_of(folder: Path, name: str = LOCK_NAME) -> int | None:
 
 
 def find_identity(user: str | None, group: str | None) -> Identity | None:
-    """The user and group of the settings, None where none is named.
+    """Look up the user and group of the settings; None if no user is set.
 
-    @raise StartupError: one does not exist, or a group stands alone.
+    @raise StartupError: one of them does not exist, or a group is set without a user.
     """
     if user is None:
         if group is not None:
@@ -177,9 +177,9 @@ def find_identity(user: str | None, group: str | None) -> Identity | None:
 
 
 def drop_privileges(identity: Identity | None, folder: Path) -> None:
-    """Become that user for good, and give the user the state folder. Nothing happens for one who is that user already.
+    """Become that user permanently, and give the user the state folder. Does nothing if this already is the user.
 
-    @raise StartupError: the process may not, or would still be root.
+    @raise StartupError: the process has no permission, or would still be root.
     """
     if identity is None or identity.uid == effective_user():
         return
@@ -198,13 +198,13 @@ def drop_privileges(identity: Identity | None, folder: Path) -> None:
         raise StartupError(f"cannot run as {identity.name}: the process is still root", Exit.OS)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         raise StartupError(
-            f"state folder {folder}: {identity.name} cannot reach it; a folder above it is closed to that user",
+            f"state folder {folder}: {identity.name} cannot open it, because that user may not enter a folder above it",
             Exit.NO_PERMISSION,
         )
 
 
 def keep_owner(folder: Path) -> None:
-    """Give what root has made in a state folder to the folder's owner; other users have made nothing but their own."""
+    """Give files that root created in a state folder to the owner of the folder. Does nothing for other users."""
     status = folder.stat()
     if is_root() and status.st_uid != 0:
         give_folder(folder, status.st_uid, status.st_gid)
@@ -212,20 +212,20 @@ def keep_owner(folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A listening socket of a service."""
+    """A listening socket and its service."""
 
     service: str
     socket: socket.socket
 
     @property
     def shown(self) -> str:
-        """Its address as the configuration writes it."""
+        """The address as the configuration writes it."""
         host, port = self.socket.getsockname()[:2]
         return shown_address(host, port)
 
 
 def has_ipv6(host: str = "::1") -> bool:
-    """Whether this machine can listen on IPv6 at that address."""
+    """Tell whether this machine can listen on that IPv6 address."""
     if not socket.has_ipv6:
         return False
     try:
@@ -237,7 +237,7 @@ def has_ipv6(host: str = "::1") -> bool:
 
 
 def expand(addresses: Iterable[tuple[str, int]], ipv6: bool) -> list[tuple[str, int]]:
-    """Addresses as they are bound: `*` and `localhost` become one of each family this machine has."""
+    """Return the addresses to bind: `*` and `localhost` become one address of each IP version of this machine."""
     pairs: list[tuple[str, int]] = []
     for host, port in addresses:
         both = {EVERY_ADDRESS: ("0.0.0.0", "::"), LOOPBACK: ("127.0.0.1", "::1")}.get(host)  # noqa: S104
@@ -249,7 +249,7 @@ def expand(addresses: Iterable[tuple[str, int]], ipv6: bool) -> list[tuple[str, 
 
 
 def listens_of(settings: Settings) -> Sequence[tuple[str, Listen]]:
-    """The services by name, each with where it listens."""
+    """Return the listening addresses of each service, by name."""
     return (
         ("smtp", settings.smtp_listen),
         ("submission", settings.submission_listen),
@@ -261,9 +261,9 @@ def listens_of(settings: Settings) -> Sequence[tuple[str, Listen]]:
 
 
 def bind_all(settings: Settings) -> list[Bound]:
-    """Bind and listen on each address of each service; on an error none stays bound.
+    """Bind and listen on each address of each service. On an error, no socket stays bound.
 
-    @raise StartupError: an address cannot be bound; the message names service, address, reason and what to do.
+    @raise StartupError: an address cannot be bound. The message names service, address, reason and what to do.
     """
     ipv6 = has_ipv6()
     bound: list[Bound] = []
@@ -289,7 +289,7 @@ def _listening(service: str, host: str, port: int) -> socket.socket:
         listener.setblocking(False)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if listener.family == socket.AF_INET6:
-            # `0.0.0.0` and `::` stand side by side, each with its own socket.
+            # `0.0.0.0` and `::` have one socket each.
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((host, port))
         listener.listen(BACKLOG)
@@ -297,13 +297,17 @@ def _listening(service: str, host: str, port: int) -> socket.socket:
         listener.close()
         where = f"listen.{service}: {shown_address(host, port)}"
         if error.errno == errno.EADDRINUSE:
-            raise StartupError(f"{where}: another program listens there", Exit.UNAVAILABLE) from None
+            raise StartupError(
+                f"{where} is already in use by another program; stop it, or change listen.{service}", Exit.UNAVAILABLE
+            ) from None
         if error.errno == errno.EACCES:
             raise StartupError(
-                f"{where}: ports below 1024 are root's; start the daemon as root and name a user to run as",
+                f"{where}: ports below 1024 require root; start the daemon as root and set user in the configuration",
                 Exit.NO_PERMISSION,
             ) from None
         if error.errno == errno.EADDRNOTAVAIL:
-            raise StartupError(f"{where}: this machine has no such address", Exit.UNAVAILABLE) from None
+            raise StartupError(
+                f"{where}: this machine has no such address; change listen.{service}", Exit.UNAVAILABLE
+            ) from None
         raise StartupError(f"{where}: {error.strerror}", Exit.OS) from None
     return listener

@@ -1,4 +1,4 @@
-"""Carry out an administrative request on the store itself, while no daemon runs."""
+"""Direct access to the store for administrative requests while no daemon runs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ T = TypeVar("T")
 
 
 def carry_out(settings: Settings, request: Request, create: bool = False) -> Any:
-    """The answer of `Commands.answer`.
+    """Carry out a request on the store; return the answer of `Commands.answer`.
 
     @param create: as for `open_store`.
-    @raise NoStore: there is none.
+    @raise NoStore: there is no store.
     @raise Refused: the store cannot be opened.
     """
     telemetry = Telemetry()
@@ -44,11 +44,11 @@ def on_the_store(
     backed_up: bool = False,
     create: bool = False,
 ) -> T:
-    """Open the store, do something, close it.
+    """Open the store, run an action, and close the store.
 
     @param backed_up, create: as for `open_store`.
-    @raise NoStore: there is none.
-    @raise Refused: it cannot be opened.
+    @raise NoStore: there is no store.
+    @raise Refused: the store cannot be opened.
     """
     try:
         return run_offline(settings.store, settings.state, action, telemetry, backed_up=backed_up, create=create)
@@ -57,7 +57,7 @@ def on_the_store(
     except StoreError as error:
         raise Refused(str(error), Exit.UNAVAILABLE) from None
     finally:
-        # The daemon may run as another user than root, who is here: what root has made must be the daemon's, where it
-        # was in vain, too.
+        # The daemon may run as another user. Files that root has created here must belong to that user, also after an
+        # error.
         if settings.state.is_dir():
             keep_owner(settings.state)

@@ -1,4 +1,4 @@
-"""Print what a command has found or done: tables and lines for people, JSON for programs."""
+"""Output of commands: tables and lines for users, JSON for programs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import click
 
 
 def print_json(document: Any) -> None:
-    """Print one document on stdout."""
+    """Print one JSON document to stdout."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def print_done(document: Any, as_json: bool, words: str) -> None:
-    """Tell what was done: a line on stderr for people, for programs on stdout what came of it."""
+    """Report what was done: a line on stderr, or with --json a document on stdout."""
     if as_json:
         print_json(document)
     else:
@@ -24,24 +24,24 @@ def print_done(document: Any, as_json: bool, words: str) -> None:
 
 
 def is_watched() -> bool:
-    """Whether standard error is a terminal."""
+    """Tell whether standard error is a terminal."""
     return sys.stderr.isatty()
 
 
 class Progress:
-    """One line on stderr that changes while a command works, on a terminal alone."""
+    """A progress line on stderr. It is shown only on a terminal."""
 
     def __init__(self, as_json: bool) -> None:
         self._is_shown = is_watched() and not as_json
 
     def tell(self, words: str) -> None:
-        """Show how far it is; "" at the end."""
+        """Replace the line; "" removes it."""
         if self._is_shown:
             click.echo(f"\r\x1b[K{words}", err=True, nl=False)
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, empty: str) -> None:
-    """Print rows that have the same keys; `empty` is told on stderr where there are none."""
+    """Print rows with the same keys. If there are none, print `empty` to stderr."""
     if as_json:
         print_json(list(rows))
         return
@@ -51,14 +51,14 @@ def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, empty: str) -> 
     if sys.stdout.isatty():
         _print_table(rows)
         return
-    # For pipes: a line a row, columns separated by tabs, as cut and awk want them.
+    # For pipes: one line for each row, with tabs between columns, for cut and awk.
     click.echo("\t".join(rows[0]))
     for row in rows:
         click.echo("\t".join(_shown(value) for value in row.values()))
 
 
 def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """A row a line; where the screen is too narrow for that a column a line, so that nothing is cut off."""
+    """Print each row on one line. If the screen is too narrow, print each value on its own line, so nothing is cut."""
     from rich.console import Console
     from rich.measure import Measurement
     from rich.table import Table

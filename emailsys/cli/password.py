@@ -1,4 +1,4 @@
-"""Get a password: from a prompt, from standard input or from a command; never from an argument."""
+"""Password input: from a prompt, from standard input or from a command, never from an argument."""
 
 from __future__ import annotations
 
@@ -15,45 +15,47 @@ from emailsys.cli.options import Refused
 from emailsys.config.exit_status import Exit
 from emailsys.mail.address import Address
 
-# NIST SP 800-63B §5.1.1.2: 8 characters at least; we warn below 12.
+# NIST SP 800-63B §5.1.1.2 requires at least 8 characters. Below this length, a warning is printed.
 GOOD_LENGTH: Final = 12
-# RFC 4616 §2 sends it with NUL around; SASLprep and argon2 take any length, this bound is against a wrong file.
+# Characters. Longer input is probably a wrong file; argon2 has no such limit.
 MAX_LENGTH: Final = 1024
-# Seconds a password command may take: one that asks a person at a key store is slow.
+# Seconds; a command that asks a person to unlock a key store is slow.
 COMMAND_TIMEOUT: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the password comes from; the prompt where neither is given."""
+    """The source of a password; a prompt if both are unset."""
 
     stdin: bool
     command: str | None
 
     @property
     def asks(self) -> bool:
-        """Whether a person is asked for it."""
+        """Whether the user is asked for the password."""
         return not self.stdin and self.command is None and sys.stdin.isatty()
 
 
 def password_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command --password-stdin and --password-command, and hand it the Source."""
+    """Add --password-stdin and --password-command to a command, which gets the Source as `source`."""
 
     @click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
-    @click.option("--password-command", metavar="CMD", help="Run CMD in a shell; its first line is the password.")
+    @click.option(
+        "--password-command", metavar="CMD", help="Run CMD in a shell; the first line of its output is the password."
+    )
     @wraps(function)
     def command(*arguments: Any, password_stdin: bool, password_command: str | None, **options: Any) -> Any:
         if password_stdin and password_command is not None:
-            raise click.UsageError("--password-stdin and --password-command exclude each other.")
+            raise click.UsageError("Use either --password-stdin or --password-command, not both.")
         return function(*arguments, source=Source(password_stdin, password_command), **options)
 
     return command
 
 
 def ask_password(source: Source, address: Address) -> str:
-    """The password; a short one is taken with a warning on stderr.
+    """Read the password. A short one causes a warning on stderr.
 
-    @raise Refused: it cannot be had.
+    @raise Refused: there is no password, or it is too long.
     """
     if source.stdin:
         password = _first_line(sys.stdin.buffer.readline(), "standard input")
@@ -61,10 +63,12 @@ def ask_password(source: Source, address: Address) -> str:
         password = _first_line(_output_of(source.command), "the password command")
     elif source.asks:
         password = click.prompt(
-            f"Password for {address}", hide_input=True, confirmation_prompt="The same again", err=True
+            f"Password for {address}", hide_input=True, confirmation_prompt="Repeat the password", err=True
         )
     else:
-        raise Refused("no terminal to ask for the password: use --password-stdin or --password-command CMD", Exit.USAGE)
+        raise Refused(
+            "there is no terminal to ask for the password; use --password-stdin or --password-command CMD", Exit.USAGE
+        )
     if len(password) > MAX_LENGTH:
         raise Refused(f"the password is longer than {MAX_LENGTH} characters")
     if password and len(password) < GOOD_LENGTH:
@@ -89,7 +93,7 @@ def _first_line(octets: bytes, where: str) -> str:
     try:
         return octets.split(b"\n", 1)[0].removesuffix(b"\r").decode("utf-8")
     except UnicodeDecodeError:
-        raise Refused(f"what {where} gave is not UTF-8") from None
+        raise Refused(f"the password from {where} is not UTF-8") from None
 
 
 def _output_of(command: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Quotas as people type them, and how full a maildrop is as they read it."""
+"""Quotas, as users type them and as they read the usage."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from emailsys.operations import WARN_AT
 
 
 def quota_octets(text: str) -> int | None:
-    """The octets of a quota: 0 for `none`, None for `default`.
+    """Return the octets of a quota: 0 for `none`, None for `default`.
 
-    @raise Refused: it is neither, and no size.
+    @raise Refused: the text is neither of these nor a size.
     """
     if text == "default":
         return None
@@ -19,9 +19,9 @@ def quota_octets(text: str) -> int | None:
 
 
 def shown_share(used: float | None) -> str | None:
-    """How full a maildrop or domain is, with a word where that needs attention."""
+    """Format the usage of a quota as a percentage, with a word if it is nearly full."""
     if used is None:
         return None
     word = " full" if used >= 1 else " nearly full" if used >= WARN_AT else ""
-    # Down, so that 99.9 % do not look full.
+    # Rounded down, so that 99.9 % does not look full.
     return f"{math.floor(used * 100)} %{word}"

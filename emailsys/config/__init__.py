@@ -1,1 +1,1 @@
-"""The configuration: settings, and the loader that reads them from TOML."""
+"""Configuration: settings, and the loader that reads them from TOML."""

@@ -1,4 +1,4 @@
-"""Where things are looked for: the state folder and the configuration file."""
+"""Search order for the state folder and the configuration file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PASSWORD: Final = re.compile(r"([?&](?:ssl)?password=)[^&]*")
 
 @dataclass(frozen=True, slots=True)
 class StateChoice:
-    """A state folder, why it is this one, and whether it is the one that would be used without being told."""
+    """A state folder, the reason for this choice, and whether it is the default of this user."""
 
     folder: Path
     reason: str
@@ -24,7 +24,7 @@ class StateChoice:
 
 
 def default_state(environ: Mapping[str, str], is_root: bool) -> Path:
-    """/var/lib/emailsys for root, else emailsys below $XDG_STATE_HOME (default ~/.local/state)."""
+    """Return /var/lib/emailsys for root, else the folder emailsys in $XDG_STATE_HOME (default ~/.local/state)."""
     if is_root:
         return SYSTEM_STATE
     base = environ.get("XDG_STATE_HOME", "")
@@ -35,7 +35,7 @@ def default_state(environ: Mapping[str, str], is_root: bool) -> Path:
 
 
 def choose_state(given: str | None, environ: Mapping[str, str], is_root: bool) -> StateChoice:
-    """The state folder: --state, else $EMAILSYS_STATE, else the default. It is made absolute, not created."""
+    """Choose the state folder: --state, else $EMAILSYS_STATE, else the default. The path is absolute."""
     default = default_state(environ, is_root)
     for value, reason in ((given, "--state"), (environ.get("EMAILSYS_STATE"), "$EMAILSYS_STATE")):
         if value:
@@ -45,9 +45,9 @@ def choose_state(given: str | None, environ: Mapping[str, str], is_root: bool) -
 
 
 def told_store(state: StateChoice, url: str | None) -> str | None:
-    """Which store is used, in words; None where it is the default one.
+    """Describe which store is used; None for the default store.
 
-    @param url: that of its database, None where it is a file in the state folder.
+    @param url: the URL of its database, None for the file in the state folder.
     """
     if url is not None:
         return f"store {without_password(url)}, state folder {state.folder} ({state.reason})"
@@ -55,7 +55,7 @@ def told_store(state: StateChoice, url: str | None) -> str | None:
 
 
 def without_password(url: str) -> str:
-    """The URL of a database as it may be shown: passwords stand before the host, or in a query."""
+    """Return the URL of a database without its passwords, which are before the host or in the query."""
     scheme, separator, rest = url.partition("://")
     secret, at, host = rest.rpartition("@")
     host = _PASSWORD.sub(r"\1...", host)
@@ -63,10 +63,10 @@ def without_password(url: str) -> str:
 
 
 def find_config(given: str | None, environ: Mapping[str, str], state: Path) -> Path | None:
-    """The configuration file: --config, $EMAILSYS_CONFIG, /etc/emailsys/emailsys.toml, then the state folder's.
+    """Find the configuration file: --config, $EMAILSYS_CONFIG, /etc/emailsys/emailsys.toml, then the state folder.
 
-    The first two are returned whether they exist or not, so that a mistyped name is an error and not another file.
-    None means the embedded default.
+    The first two are returned even if they do not exist, so that a mistyped name is an error. None means the embedded
+    default.
     """
     for value in (given, environ.get("EMAILSYS_CONFIG")):
         if value:
@@ -78,5 +78,5 @@ def _is_there(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError:
-        # A folder that may not be searched: report it when the file is opened, rather than take another one.
+        # This user may not search the folder. Report that when the file is opened, and do not use another file.
         return True

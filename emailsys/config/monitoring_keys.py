@@ -1,4 +1,4 @@
-"""The keys that decide how the daemon tells others how it is."""
+"""Configuration keys for metrics and logs."""
 
 from __future__ import annotations
 

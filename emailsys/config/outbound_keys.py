@@ -1,4 +1,4 @@
-"""The keys that decide how mail goes to other hosts, and what their values may be."""
+"""Configuration keys for outbound mail, with their allowed values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ QUEUE: Final[Mapping[str, Read]] = {
     "max_per_next_hop": a_count(minimum=1, maximum=1000),
     "recipients_per_delivery": a_count(minimum=1, maximum=1000),
     "max_leased": a_count(minimum=10, maximum=100_000),
-    # Leases are renewed at a third of that, by a clock of seconds.
+    # Leases are renewed after a third of this time, by a clock of seconds.
     "lease": a_duration(minimum=30, maximum=86400),
     "first_pause": a_duration(minimum=1),
     "max_pause": a_duration(minimum=1),
@@ -73,7 +73,7 @@ OUTBOUND: Final[Mapping[str, Read]] = {
     "messages_per_connection": a_count(minimum=1, maximum=1_000_000),
     "hosts_per_attempt": a_count(minimum=1, maximum=100),
 }
-# RFC 5321 §4.5.3.2 says how long a client has to wait at least; a lab may have less patience.
+# RFC 5321 §4.5.3.2 gives minimum values; a test system may use shorter ones.
 TIMEOUTS: Final[Mapping[str, Read]] = dict.fromkeys(
     ("connect", "handshake", "greeting", "command", "data", "block", "final", "quit", "dns"),
     a_duration(minimum=0.1, maximum=3600),

@@ -1,4 +1,4 @@
-"""Print settings as the TOML they would be read from."""
+"""Settings as TOML text."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from emailsys.config.settings import OutboundTimeouts, Settings
 from emailsys.config.values import shown_address, shown_duration, shown_size
 
 _SIZES = frozenset({"max_message_size", "max_waiting_octets", "max_returned", "default_quota"})
-# Numbers that are no durations.
+# Numbers that are not durations.
 _NUMBERS = frozenset({"retry_growth", "retry_jitter", "history_days", "maildrop_days"})
 
 
 def render(settings: Settings) -> str:
-    """A configuration file that loads to these settings, the state folder apart."""
+    """Return a configuration file with these settings, without the state folder."""
     lines = [f"hostname = {_text(settings.hostname)}"]
     lines += [f"{key} = {_text(value)}" for key in ("user", "group") if (value := getattr(settings, key)) is not None]
     lines += ["", "[listen]"]
@@ -37,7 +37,7 @@ def render(settings: Settings) -> str:
             for route in settings.routing.routes:
                 lines.append("[[routing.routes]]")
                 shown = ((field.name, getattr(route, field.name)) for field in fields(route))
-                # The password stays in its file.
+                # The password is only in its file.
                 lines += [f"{key} = {_shown(key, v)}" for key, v in shown if v not in (None, "") and key != "password"]
     lines += ["", "[outbound.timeouts]", *_timeouts(settings.outbound.timeouts)]
     return "\n".join(lines) + "\n"

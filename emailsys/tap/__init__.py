@@ -1,4 +1,4 @@
-"""What `twistd emailsys` asks for: its options, and the service it runs."""
+"""Twisted application plugin: the options of `twistd emailsys` and the service it runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from emailsys.tap.service import Daemon
 
 LOG_NAME: Final = "emailsys.log"
-# What twistd would write into the working directory; the lock of the state folder does its work, and tells the pid.
+# twistd would write this file into the working directory. The lock file of the state folder contains the pid instead.
 _TWISTD_PID_FILE: Final = "twistd.pid"
 
 
@@ -31,13 +31,23 @@ class Options(usage.Options):
 
     synopsis = "[--config FILE] [--state DIR]"
     longdesc = (
-        "A mail system: SMTP, submission, POP3 and TLS over a durable store. Without a configuration file it listens "
-        "on loopback, ports 2525, 2587, 2465, 2110 and 2995. In the background it logs to emailsys.log in the state "
-        "folder."
+        "A mail system: SMTP, submission, POP3 and TLS over a durable store. Without a configuration file, it listens "
+        "on loopback, on the ports 2525, 2587, 2465, 2110 and 2995. In the background, it logs to emailsys.log in the "
+        "state folder."
     )
     optParameters = [
-        ["config", "c", None, "Configuration; else $EMAILSYS_CONFIG, /etc/emailsys/emailsys.toml, DIR/emailsys.toml."],
-        ["state", "s", None, "State folder; else $EMAILSYS_STATE, else the default of this user."],
+        [
+            "config",
+            "c",
+            None,
+            "Configuration. Default: the first of $EMAILSYS_CONFIG, /etc/emailsys/emailsys.toml, DIR/emailsys.toml.",
+        ],
+        [
+            "state",
+            "s",
+            None,
+            "State folder. Default: $EMAILSYS_STATE, /var/lib/emailsys (root), ~/.local/state/emailsys (others).",
+        ],
     ]
 
     @override
@@ -50,12 +60,12 @@ class Options(usage.Options):
         if not twistd.get("nodaemon") and not twistd.get("logfile") and not twistd.get("syslog"):
             folder = choose_state(self["state"], os.environ, is_root()).folder
             twistd["logfile"] = str(folder / LOG_NAME)
-        # Here, for twistd takes a reactor of its own as soon as the options are read, unless there is one.
+        # twistd installs its own reactor right after it has read the options, unless there is one already.
         install_reactor()
 
 
 def install_reactor() -> None:
-    """Let the daemon's own reactor be the process's, where there is epoll and no other was chosen (`twistd -r`)."""
+    """Install the reactor of the daemon if there is epoll and no other was chosen with `twistd -r`."""
     if "twisted.internet.reactor" not in sys.modules and hasattr(select, "epoll"):
         from twisted.internet.main import installReactor
 
@@ -65,11 +75,11 @@ def install_reactor() -> None:
 
 
 def makeService(options: Mapping[str, Any]) -> IService:
-    """The service that twistd runs. What is wrong is told in one line each, and the process ends."""
+    """Return the service that twistd runs. Errors are printed, one line each, and end the process."""
     twistd = getattr(options, "parent", None)
     background = twistd is not None and not twistd.get("nodaemon")
     daemon = service_or_exit(options["state"], options["config"], background)
-    # Imported here for the same reason as below.
+    # Imported here, because twistd installs the reactor after it has read the options.
     from twisted.internet import reactor
 
     from emailsys.tap.log import open_log
@@ -82,12 +92,12 @@ def makeService(options: Mapping[str, Any]) -> IService:
 
 
 def service_or_exit(state: str | None, config: str | None, background: bool = False) -> Daemon:
-    """The daemon, ready to serve; where that fails, why is told on stderr, and the process ends as sysexits.h has it.
+    """Prepare the daemon. On an error, print the reason to stderr and exit with a status of sysexits.h.
 
-    @param background: whether the process will leave the terminal before the service is started.
-    @raise SystemExit: it failed.
+    @param background: whether the process leaves the terminal before the service starts.
+    @raise SystemExit: the daemon cannot start.
     """
-    # Imported here: they need a reactor, which twistd installs after it has read the options.
+    # Imported here, because these need a reactor, which twistd installs after it has read the options.
     from emailsys.supervisor import StartupError
     from emailsys.tap.startup import prepare
 

@@ -1,4 +1,4 @@
-"""Stand in for a store that is missing: every question of policy and protocols is answered with StoreMissing."""
+"""Placeholder for a missing store: every request of policy and protocols raises StoreMissing."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from emailsys.policy.login import build_portal
 
 @implementer(IAliases, IDirectory, IIntake, IMaildrops)
 class Absence:
-    """What a store answers that is not there: nothing that would be true of the one that should be (decision 0023).
+    """A store that answers nothing, because any answer could be wrong for the real store (decision 0023).
 
-    Through it RCPT hears 451, AUTH 454 and a POP3 login `-ERR [SYS/TEMP]`; a sender keeps its mail and comes again.
+    RCPT gets 451, AUTH gets 454, and a POP3 login gets `-ERR [SYS/TEMP]`; senders keep their mail and try again later.
 
-    @param why: what is wrong, for the operator.
+    @param why: the problem, for the operator.
     """
 
     def __init__(self, why: str) -> None:
@@ -50,17 +50,17 @@ class Absence:
         self._missing()
 
     def begin(self) -> NoReturn:
-        """No recipient was taken, so that nothing gets here."""
+        """Never reached, because no recipient is accepted."""
         self._missing()
 
     async def has_room(self, octets: int) -> bool:
-        """MAIL passes: it is RCPT that tells what is wrong."""
+        """Return True: MAIL succeeds, and RCPT reports the problem."""
         return True
 
     def verify(self, stored: str | None, password: str) -> Deferred[bool]:
-        """A password, whose account was looked for in vain already."""
+        """Fail: the look-up of the account has failed already."""
         return fail(StoreMissing(self.why))
 
     def portal(self, hostname: str) -> Portal:
-        """What the sessions log in by meanwhile."""
+        """Return the portal for logins while there is no store."""
         return build_portal(self, self, self, Access(AliasRouter(self, self), hostname))

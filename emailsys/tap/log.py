@@ -1,4 +1,4 @@
-"""Open the log of a daemon that twistd runs."""
+"""Log file of a daemon that twistd runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from twisted.python.logfile import LogFile
 
 from emailsys.telemetry import LogWriter
 
-# The log lies on the disk of the store, where nobody is told to rotate it: together no more than 160 MiB.
+# Octets, files. The log is on the disk of the store and nothing else rotates it, so the total is at most 160 MiB.
 ROTATE_OCTETS: Final = 16 * 1024 * 1024
 OLD_FILES: Final = 9
 
 
 def open_log(path: str | None) -> LogWriter:
-    """The observer that twistd logs to.
+    """Open the log and return the observer that writes to it.
 
     @param path: the file, "-" or None for stdout. A new file begins at ROTATE_OCTETS, and at SIGUSR1 as with twistd
         (Windows has no SIGUSR1). OLD_FILES older files are kept; path.1 is the newest of them.
@@ -27,7 +27,7 @@ def open_log(path: str | None) -> LogWriter:
     file = LogFile.fromFullPath(path, rotateLength=ROTATE_OCTETS, maxRotatedFiles=OLD_FILES)
 
     def rotate(signal_number: int, frame: object) -> None:
-        # Imported when it runs: twistd chooses the reactor after this module is loaded.
+        # Imported here, because twistd installs the reactor after this module is loaded.
         from twisted.internet import reactor
 
         cast(IReactorFromThreads, reactor).callFromThread(file.rotate)

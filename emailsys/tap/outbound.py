@@ -1,4 +1,4 @@
-"""Put together what brings mail to other hosts: routing, queue runner, resolver, connections; and end it in order."""
+"""Composition of outbound delivery: routing, queue runner, resolver and connections, with graceful shutdown."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from emailsys.store.open import Store
 from emailsys.supervisor import expand
 from emailsys.telemetry import Telemetry
 
-# Seconds that connections get to say QUIT once the queue runner has stopped.
+# Seconds that connections get to send QUIT after the queue runner has stopped.
 _GOODBYE: Final = 3.0
 
 
 def utc_now() -> datetime:
-    """The wall clock."""
+    """Return the time of the wall clock."""
     return datetime.now(UTC)
 
 
 class Outbound:
-    """Mail on its way out.
+    """Outbound delivery.
 
-    `access` is what the sessions' policy stands on, `intake` the store's door for what they accept; `aliases` and
-    `routes` tell an operator which way mail goes, `runner` how it stands.
+    Sessions use `access` for policy and `intake` for the mail that they accept. `aliases` and `routes` explain routing
+    to operators, `runner` has the state of the queue.
 
-    @param srs_secret: the key of rewritten senders.
+    @param srs_secret: the key that signs rewritten senders.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Outbound:
         restorer = ForwardedSenders(srs_secret, store.directory, now, routing.srs_domain)
         self.aliases = AliasRouter(store.directory, store.directory, outbound.own_addresses, restorer)
         self.routes = Routes(routing, outbound.tls, store.routes)
-        # Where rewriting is switched off, addresses that were rewritten before still lead back.
+        # If rewriting is off, addresses that were rewritten earlier still work.
         router = QueueRouter(self.routes, self.aliases, restorer if routing.srs else None)
         relay = self._relay(reactor, settings, telemetry) if outbound.enabled else ClosedRelay()
         self.runner = QueueRunner(store.queue, relay, router, settings.queue, hostname, reactor, now, draw, telemetry)
@@ -85,11 +85,11 @@ class Outbound:
         return Relay(resolver, self._dialer, outbound, telemetry)
 
     def start(self) -> None:
-        """Begin with what is due."""
+        """Start delivery of the mail that is due."""
         self.runner.startService()
 
     async def stop(self) -> None:
-        """Lease nothing more, let what is under way end within `queue.stop_grace`, give back the rest, hang up."""
+        """Stop leasing, wait `queue.stop_grace` for deliveries in progress, release other leases, close connections."""
         await maybeDeferred(self.runner.stopService)
         if self._dialer is not None:
             await self._dialer.close(_GOODBYE)

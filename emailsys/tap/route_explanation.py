@@ -1,4 +1,4 @@
-"""Ask routing where mail for an address would go, for `route explain`: in the daemon and without one alike."""
+"""Explanation of routing for `route explain`, in the daemon and without one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from emailsys.tap.secrets import SRS_SECRET
 
 
 class Routing(Protocol):
-    """What of a store is asked."""
+    """The parts of a store that routing needs."""
 
     directory: Any
     routes: Any
 
 
 def explainer(settings: Settings, store: Routing) -> Explain:
-    """Answers by the store and the configuration as they are."""
+    """Return a function that explains routing by the current store and configuration."""
     directory: IDirectory = store.directory
     names: IAliases = store.directory
     stored: IRouteAdministration = store.routes
@@ -61,7 +61,7 @@ def _choice(choice: Choice) -> dict[str, Any]:
 
 
 def _secret(state: Path) -> bytes | None:
-    """The key of rewritten senders, where the daemon has made one already: who only asks makes none."""
+    """Return the key of rewritten senders, None if the daemon has not created one yet."""
     try:
         return (state / SRS_SECRET).read_bytes() or None
     except OSError:

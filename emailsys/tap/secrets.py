@@ -1,4 +1,4 @@
-"""Keep a secret of this system's own in the state folder: made at random once, read at each start."""
+"""Secrets in the state folder: created at random once, read at each start."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _OCTETS: Final = 32
 
 
 def kept_secret(path: Path) -> bytes:
-    """The secret in that file, 32 octets; made, mode 0600, on disk before this returns, where there is none.
+    """Return the secret in a file, 32 octets. If there is no file, create it with mode 0600 and sync it to the disk.
 
-    @raise StartupError: the file cannot be read or made, or is no secret.
+    @raise StartupError: the file cannot be read or created, or has the wrong size.
     """
     try:
         if not path.exists():
@@ -27,7 +27,9 @@ def kept_secret(path: Path) -> bytes:
     except OSError as error:
         raise StartupError(f"{path}: {error.strerror}", Exit.CANNOT_CREATE) from None
     if len(secret) != _OCTETS:
-        raise StartupError(f"{path}: has {len(secret)} octets, not {_OCTETS}; remove it, and one is made", Exit.CONFIG)
+        raise StartupError(
+            f"{path}: has {len(secret)} octets instead of {_OCTETS}; remove it, and a new one is created", Exit.CONFIG
+        )
     return secret
 
 
@@ -40,7 +42,7 @@ def _make(path: Path) -> None:
     finally:
         os.close(descriptor)
     try:
-        # Of two daemons over one folder the first decides.
+        # If two daemons share the folder, the first one wins.
         os.link(draft, path)
     except FileExistsError:
         pass

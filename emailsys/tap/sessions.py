@@ -1,4 +1,4 @@
-"""The protocol servers over one portal: their factories, their listening ports, and the end of their sessions."""
+"""SMTP and POP3 servers of the daemon: factories, listening ports and graceful shutdown of sessions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from emailsys.supervisor import Bound
 from emailsys.telemetry import Telemetry
 
 _DRAIN_POLL: Final = 0.05
-# Seconds in which sessions that began without a store hear 421 and go.
+# Seconds in which sessions that began without a store get 421 and are closed.
 _RETIRE_SECONDS: Final = 2.0
 
 
@@ -36,14 +36,14 @@ class Drainable(Protocol):
     sessions: Any
 
     def drain(self) -> int:
-        """End the sessions that do nothing now; returns how many are left."""
+        """Close idle sessions; return how many sessions are left."""
 
 
 class Sessions:
     """The SMTP and POP3 servers of the daemon.
 
     @param reactor: with time and sockets.
-    @param portal: who may log in, and what then.
+    @param portal: authenticates users.
     """
 
     def __init__(
@@ -110,19 +110,19 @@ class Sessions:
         )
 
     def listen(self, listeners: Iterable[Bound], others: Mapping[str, IProtocolFactory]) -> None:
-        """Accept connections on sockets that stay open themselves.
+        """Accept connections. The listening sockets stay open.
 
-        @param others: the factories of services that are no mail protocol; a service without a factory is left out.
+        @param others: factories of services that are not mail protocols. A service without a factory is skipped.
         """
         for bound in listeners:
             factory = self._outward(bound.service) if bound.service in self._factories else others.get(bound.service)
             if factory is not None:
-                # The port has a descriptor of its own, a copy.
+                # The port duplicates the descriptor.
                 port = self._reactor.adoptStreamPort(bound.socket.fileno(), bound.socket.family, factory)
                 self._ports.append(port)
 
     def _outward(self, service: str) -> IProtocolFactory:
-        """The factory as the port has it: with TLS from the first octet where the service asks for that."""
+        """Return the factory for a port, with TLS from the first octet if the service requires it."""
         factory: Any = self._factories[service]
         if service in ("submissions", "pop3s"):
             factory = TLSMemoryBIOFactory(self._tls, False, factory, self._reactor)
@@ -130,27 +130,27 @@ class Sessions:
         return outward
 
     def count(self) -> dict[str, int]:
-        """How many sessions each service has."""
+        """Return the number of sessions of each service."""
         return {name: len(factory.sessions) for name, factory in self._factories.items()}
 
     async def stop_listening(self) -> None:
-        """Accept no more connections."""
+        """Stop accepting connections."""
         ports, self._ports = self._ports, []
         for port in ports:
             await maybeDeferred(port.stopListening)
 
     async def retire(self) -> None:
-        """Give the sockets up to others that listen on them already, and end what came by them: it is told 421."""
+        """Stop listening and end the sessions with 421. Other servers listen on the sockets already."""
         await self.stop_listening()
         await self.end(_RETIRE_SECONDS)
 
     async def end(self, patience: float) -> int:
-        """End what is idle with a farewell, the others after so many seconds; returns how many were cut off."""
+        """Close idle sessions with 421 or -ERR, abort the others after `patience` seconds; return how many."""
         factories = tuple(dict.fromkeys(self._factories.values()))
         deadline = self._reactor.seconds() + patience
         while (left := sum(factory.drain() for factory in factories)) and self._reactor.seconds() < deadline:
             await deferLater(self._reactor, _DRAIN_POLL)
         for factory in factories:
             for session in tuple(factory.sessions):
-                session.abort()
+                session.connection.abort()
         return left

@@ -1,4 +1,4 @@
-"""End the daemon at the first SIGTERM or SIGINT: those that follow while it drains change nothing."""
+"""Signal handlers: the first SIGTERM or SIGINT stops the daemon; later ones during the drain are ignored."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 
 def end_once(reactor: Any) -> None:
-    """Take what the reactor does at a signal for the first one only; for a second one it would log a traceback.
+    """Let the reactor handle only the first signal; it would log a traceback for a second one.
 
-    `timeout`, and some supervisors, send SIGTERM to the process and to its group; people press Ctrl-C twice.
+    `timeout` and some supervisors send SIGTERM to the process and to its group. Users press Ctrl-C twice.
     """
     reactor.callWhenRunning(_wrap)
 
@@ -20,7 +20,7 @@ def _wrap() -> None:
     before = {number: signal.getsignal(number) for number in numbers}
 
     def first(number: int, frame: FrameType | None) -> None:
-        # Not SIG_IGN: Python complains of a signal that was on its way when its handler went.
+        # Not SIG_IGN: Python reports an error for a pending signal whose handler was removed.
         for one in numbers:
             signal.signal(one, _nothing)
         ends = before[signal.Signals(number)]
@@ -28,10 +28,10 @@ def _wrap() -> None:
         ends(number, frame)
 
     for number in numbers:
-        # One that whoever started us has set to be ignored stays so.
+        # A signal that the parent process set to be ignored stays ignored.
         if callable(before[number]):
             signal.signal(number, first)
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
-    """The daemon ends already."""
+    """Ignore a signal; the daemon is already stopping."""

@@ -1,4 +1,4 @@
-"""Do what comes before serving: settings, folder, lock, limits, certificates, sockets, user."""
+"""Startup of the daemon: settings, state folder, lock, limits, certificates, sockets and user."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from emailsys.tap.service import Daemon, Held
 from emailsys.telemetry import Telemetry, json_line, plain_line
 
 CERTIFICATES_FOLDER: Final = "certs"
-# Open files that are no connections: the store and its readers, listeners, logs, name servers, the control socket.
+# Open files besides connections: the store and its readers, listeners, logs, name servers, the control socket.
 _DESCRIPTORS_BESIDE: Final = 256
 # Descriptors to have where the hard limit allows it: one a session, and some for the store.
 _WANTED_DESCRIPTORS: Final = 65536
 
 
 def prepare(state: str | None, config: str | None, background: bool = False) -> Daemon:
-    """Make the daemon from its command line.
+    """Create the daemon from its command line options.
 
-    All of this happens in the process that the operator started, so that an error is seen; twistd goes into the
-    background after it. Low ports and private keys are opened first, then privileges are dropped for good.
+    This runs in the process that the operator started, so that errors reach the terminal. twistd goes into the
+    background later. Low ports and private keys are opened first; then privileges are dropped permanently.
 
-    @param background: try the store, too, which the service opens once it has left the terminal.
+    @param background: also check that the store can be opened; the service opens it after it has left the terminal.
     @raise ConfigError: the configuration is wrong.
     @raise StartupError: the daemon cannot start.
     """
@@ -51,10 +51,11 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     with _naming(settings.source):
         if settings.monitoring.metrics_listen and find_spec("prometheus_client") is None:
             raise StartupError(
-                "monitoring.metrics_listen: needs prometheus-client: pip install prometheus-client", Exit.CONFIG
+                "monitoring.metrics_listen: requires prometheus-client; install it: pip install prometheus-client",
+                Exit.CONFIG,
             )
         identity = supervisor.find_identity(settings.user, settings.group)
-    # Whatever this process writes is its own alone.
+    # Only this user may read the files that the process creates.
     os.umask(0o077)
     supervisor.make_state_folder(choice.folder)
     told = told_store(choice, settings.store.url)
@@ -92,7 +93,7 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
 
 @contextmanager
 def _naming(source: Path | None) -> Iterator[None]:
-    """Put the name of the configuration file before an error that begins with a key path, as its loader does."""
+    """Add the name of the configuration file to an error that begins with a key path, as the loader does."""
     try:
         yield
     except StartupError as error:
@@ -100,9 +101,9 @@ def _naming(source: Path | None) -> Iterator[None]:
 
 
 def fitting(settings: Settings, descriptors: int) -> Settings:
-    """The settings with no more connections than the process has descriptors for; where that is less, it is told.
+    """Return the settings with connection limits that fit into the limit of open files; print a line if they shrink.
 
-    At the limit of descriptors itself nobody could be told anything, and the store could open no file.
+    At that limit, the daemon could neither accept and refuse connections nor open files of the store.
     """
     reserve = _DESCRIPTORS_BESIDE + settings.queue.max_deliveries + settings.outbound.idle_connections
     room = max(descriptors - reserve, descriptors // 2)
@@ -122,27 +123,27 @@ def fitting(settings: Settings, descriptors: int) -> Settings:
 
 
 def try_store(settings: Settings) -> None:
-    """Open the store, upgrading it, and close it again: its threads would not live through twistd's fork.
+    """Open and upgrade the store, then close it, because its threads would not survive twistd's fork.
 
-    @raise StartupError: it cannot be opened.
+    @raise StartupError: the store cannot be opened.
     """
 
     async def nothing(store: Store) -> None:
-        """That it was opened is all."""
+        """Opening the store is the check."""
 
     try:
         run_offline(settings.store, settings.state, nothing, Telemetry())
     except StoreMissing as missing:
-        # The daemon starts all the same, and puts all mail off until there is one.
+        # The daemon starts without a store and answers 451 until there is one.
         print(f"emailsys: {missing}", file=sys.stderr)
     except StoreError as error:
         raise StartupError(str(error), Exit.UNAVAILABLE) from None
 
 
 def server_tls(settings: Settings) -> ServerTLS:
-    """The certificates of the settings, or those of the development CA in the state folder.
+    """Load the certificates of the settings, or those of the development CA in the state folder.
 
-    @raise StartupError: they cannot be served.
+    @raise StartupError: they cannot be used.
     """
     try:
         return ServerTLS(certificates_of(settings))
@@ -151,13 +152,13 @@ def server_tls(settings: Settings) -> ServerTLS:
 
 
 def certificates_of(settings: Settings) -> tuple[CertificateFiles, ...]:
-    """The certificate files; those of the development CA are made or renewed where they have to be.
+    """Return the certificate files. Those of the development CA are created or renewed if necessary.
 
-    @raise StartupError: they cannot be made.
+    @raise StartupError: they cannot be created.
     """
     if settings.tls.certificates:
         return settings.tls.certificates
-    # Imported here, because a system with certificates of its own does without.
+    # Imported here, because a system with its own certificates does not need it.
     from emailsys.pki import PKIError, ensure_development_ca
 
     try:
@@ -168,5 +169,5 @@ def certificates_of(settings: Settings) -> tuple[CertificateFiles, ...]:
 
 
 def development_folder(state: Path) -> Path:
-    """Where the development CA lies."""
+    """Return the folder of the development CA."""
     return state / CERTIFICATES_FOLDER

@@ -94,7 +94,7 @@ class StateFolderTests(Case):
         text = self.refused(Exit.CANNOT_CREATE, check_state_folder, self.folder)
         self.assertEqual(
             text,
-            f"state folder {self.folder}: found a file system that is mounted read-only; allowed: one to write to",
+            f"state folder {self.folder}: found a file system that is mounted read-only; allowed: a writable one",
         )
 
     def test_a_folder_that_is_not_there_yet_passes_the_check_and_is_not_made(self) -> None:
@@ -195,7 +195,9 @@ class SocketTests(Case):
                 smtp_listen=Listen((("127.0.0.1", free),)), pop3_listen=Listen((("127.0.0.1", port),))
             )
             text = self.refused(Exit.UNAVAILABLE, bind_all, settings)
-        self.assertEqual(text, f"listen.pop3: 127.0.0.1:{port}: another program listens there")
+        self.assertEqual(
+            text, f"listen.pop3: 127.0.0.1:{port} is already in use by another program; stop it, or change listen.pop3"
+        )
         close_all(bind_all(settings))
 
     def test_an_address_of_another_machine_is_told(self) -> None:

@@ -231,7 +231,8 @@ class DaemonTests(DaemonCase):
             other.listen()
             with self.assertRaises(StartupError) as caught:
                 self.prepared()
-        said = f"{self.config}: listen.pop3: 127.0.0.1:{self.ports['pop3']}: another program listens there"
+        where = f"{self.config}: listen.pop3: 127.0.0.1:{self.ports['pop3']}"
+        said = f"{where} is already in use by another program; stop it, or change listen.pop3"
         self.assertEqual(str(caught.exception), said)
         self.assertIsNone(holder_of(self.state))
 

@@ -405,7 +405,7 @@ class LifeTests(OperationsCase):
         self.fine("user", "quota", "ann@example.test", "1M")
         self.assertEqual(self.told("user", "list")[0]["quota"], 1 << 20)
         err = self.refused(Exit.USAGE, "user", "quota", "ann@example.test", "much")
-        self.assertIn("'much' is no size; such are 2000, 500K, 1.5M, 2GiB, 500MB", err)
+        self.assertIn("'much' is not a size; examples: 2000, 500K, 1.5M, 2GiB, 500MB", err)
 
     def test_spans_and_sizes_are_short(self) -> None:
         self.assertEqual([shown_span(n) for n in (5, 60, 3700, 90_000)], ["5s", "1m", "1h 1m", "1d 1h"])

@@ -30,7 +30,7 @@ class Kept(SynchronousTestCase):
         self.path.write_bytes(b"short")
         error = self.assertRaises(StartupError, kept_secret, self.path)
         self.assertEqual(error.status, Exit.CONFIG)
-        self.assertIn("has 5 octets, not 32", str(error))
+        self.assertIn("has 5 octets instead of 32", str(error))
 
     def test_a_folder_that_is_not_there_is_told(self) -> None:
         error = self.assertRaises(StartupError, kept_secret, self.path / "x" / "srs.secret")
