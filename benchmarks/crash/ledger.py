@@ -153,13 +153,7 @@ class Ledger:
                     verdict.torn.append(f"{sent.ident}: some of its recipients have it: {counts}")
                 verdict.kept_in_doubt += kept == {True}
                 verdict.gone_in_doubt += kept == {False}
-        for one in self.quits:
-            if not one.sure:
-                left = {
-                    bool(found.counts[one.account][ident]) for ident in one.idents if (one.account, ident) in doubtful
-                }
-                if len(left) > 1:
-                    verdict.torn.append(f"{one.account}: a QUIT has deleted some of its messages")
+        self._check_quits(verdict, found, set(doubtful))
         known = set(self.sent)
         for account, idents in found.counts.items():
             for ident, count in idents.items():
@@ -172,6 +166,22 @@ class Ledger:
             if before != uid and not key[1].startswith(PROBE) and found.counts[key[0]][key[1]] == 1:
                 verdict.other.append(f"{key}: its unique id was {before} and is {uid}")
         return verdict
+
+    def _check_quits(self, verdict: Verdict, found: Found, doubtful: set[tuple[str, str]]) -> None:
+        """A QUIT in doubt has deleted all of its messages or none; what is gone may be the work of another one."""
+        left: list[tuple[str, set[str], set[str]]] = []
+        for one in self.quits:
+            if not one.sure:
+                open_idents = {ident for ident in one.idents if (one.account, ident) in doubtful}
+                kept = {ident for ident in open_idents if found.counts[one.account][ident]}
+                left.append((one.account, kept, open_idents - kept))
+        whole: dict[str, set[str]] = defaultdict(set)
+        for account, kept, gone in left:
+            if not kept:
+                whole[account] |= gone
+        for account, kept, gone in left:
+            if kept and gone - whole[account]:
+                verdict.torn.append(f"{account}: a QUIT has deleted some of its messages")
 
     @staticmethod
     def _check_one(

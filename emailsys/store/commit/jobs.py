@@ -115,6 +115,19 @@ class Inbox:
             self._closing = True
             self._changed.notify_all()
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether `close` was called."""
+        return self._closing
+
+    def take_all(self) -> list[Job]:
+        """Take every waiting job at once, to refuse it."""
+        with self._changed:
+            jobs = [*self._jobs, *self._pieces]
+            self._jobs.clear()
+            self._pieces.clear()
+            return jobs
+
     def take(self, pieces: bool, timeout: float | None) -> list[Job] | None:
         """Wait for the next batch: all waiting jobs, up to `BATCH_OCTETS` of bodies.
 

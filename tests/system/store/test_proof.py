@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from pathlib import Path
 from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 
 from emailsys.interfaces import StoreError
 from emailsys.store.commit import writer
@@ -67,6 +71,35 @@ class ProofTests(FaultyCase):
         self.assertEqual(self.log.stat().st_size, octets)
         self.patch(WalGauge, "write_again", write_again)
         self.store = self.open_faulty()
+        self.assertEqual(await self.listed(alice), 1)
+
+    async def test_a_commit_in_doubt_outlives_an_outage_and_others_are_refused_meanwhile(self) -> None:
+        """Who heard nothing hears the truth when the disk is well; who comes meanwhile hears 451 soon."""
+        self.patch(writer, "_GIVE_UP_AFTER", 60.0)
+        self.patch(writer, "_REFUSE_WAITING_AFTER", 0.0)
+        alice, _bob = await self.users()
+        is_over = threading.Event()
+        noticed: Deferred[None] = Deferred()
+        write_again = WalGauge.write_again
+
+        def notice() -> None:
+            if not noticed.called:
+                noticed.callback(None)
+
+        def fail_during_outage(gauge: WalGauge) -> None:
+            if not is_over.is_set():
+                reactor.callFromThread(notice)  # type: ignore[attr-defined]
+                raise OSError(5, "Input/output error")
+            write_again(gauge)
+
+        self.patch(WalGauge, "write_again", fail_during_outage)
+        self.disk.after = raising(io_error())
+        in_doubt = Deferred.fromCoroutine(self.send(b"first\r\n", envelope(local(alice))))
+        await noticed
+        await self.refused(StoreError, self.send(b"second\r\n", envelope(local(alice))))
+        self.assertFalse(in_doubt.called)
+        is_over.set()
+        await in_doubt
         self.assertEqual(await self.listed(alice), 1)
 
     async def test_a_store_that_was_killed_is_written_again_before_it_is_read(self) -> None:
