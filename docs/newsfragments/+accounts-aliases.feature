@@ -1,1 +1,0 @@
-Accounts: domains, users, aliases, catch-alls and +tags; an account always comes before the catch-all.

@@ -1,1 +1,0 @@
-Accounts: passwords are hashed with argon2id; a hash with old parameters is renewed at the next login.

@@ -1,1 +1,0 @@
-Accounts: quotas for maildrops and domains; owner and postmaster get a message at 90 %.

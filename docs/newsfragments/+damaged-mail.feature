@@ -1,1 +1,0 @@
-Store: each read of a message compares its checksum. A damaged message is never delivered: POP3 answers `-ERR [SYS/PERM]`, mail for other hosts is held, and the log and `emailsys status` name the message. `emailsys verify` continues after an unreadable page and names the messages on it. All other mail is served.

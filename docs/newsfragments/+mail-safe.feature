@@ -1,1 +1,0 @@
-Mail client: text in a message cannot control the terminal; reading a message opens no network connection.

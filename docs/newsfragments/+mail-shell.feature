@@ -1,1 +1,0 @@
-Mail client: a line-by-line session for slow terminals and screen readers.

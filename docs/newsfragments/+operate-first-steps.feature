@@ -1,1 +1,0 @@
-`emailsys status` waits for a daemon that is starting, names the system's own store to ordinary users, and shows the alarm of a store whose files were removed or replaced. `emailsys try` prints the lines that add bob's account to `emailsys mail` and fetch from it. Python 3.10 and older get one line instead of a traceback.

@@ -1,1 +1,0 @@
-Operation: a hardened systemd unit, and a guide from the DNS to the first upgrade.

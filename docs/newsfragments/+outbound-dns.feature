@@ -1,1 +1,0 @@
-Outbound: a truncated or forged DNS answer is never treated as a failure of the recipient.

@@ -1,1 +1,0 @@
-Outbound: mail for a host that is down or silent does not delay mail for other hosts.

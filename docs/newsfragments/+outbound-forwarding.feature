@@ -1,1 +1,0 @@
-Outbound: aliases can lead to other systems; the sender is rewritten (SRS), so that SPF still passes.

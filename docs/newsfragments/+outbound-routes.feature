@@ -1,1 +1,0 @@
-Outbound: mail leaves by MX or by smart hosts, for each recipient domain or sender domain; "emailsys route explain" shows the route and the reason.

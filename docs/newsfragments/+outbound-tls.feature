@@ -1,1 +1,0 @@
-Outbound: TLS is opportunistic, required or verified, for all mail or for one route.

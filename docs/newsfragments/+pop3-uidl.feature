@@ -1,1 +1,0 @@
-POP3: the unique id of a message never changes and is never given to another message.

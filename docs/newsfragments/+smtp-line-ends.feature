@@ -1,1 +1,0 @@
-SMTP: refuses a bare CR or LF, so that no other system can disagree on where a message ends (SMTP smuggling).

@@ -1,1 +1,0 @@
-SMTP: authenticated users can send only from addresses at which they receive.

@@ -1,1 +1,0 @@
-Store: if the disk fails for a while and the power fails afterwards, no mail is lost that was answered with 250. If the files of a SQLite store are removed or replaced under a running daemon, it answers 451, logs `store-untrusted`, and continues when they are back.

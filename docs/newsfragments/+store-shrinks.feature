@@ -1,1 +1,0 @@
-Store: the SQLite file shrinks after mail is deleted, in steps short enough that no message waits.
