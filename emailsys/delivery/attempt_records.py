@@ -1,16 +1,14 @@
-"""Record attempts in the queue, patiently where the store fails, and tell the log."""
+"""Record delivery attempts in the queue and the log, with retries while the store fails."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Final
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from emailsys.delivery.outcomes import Bookkeeper
+from emailsys.delivery.timing import Timing, Waits
 from emailsys.delivery.transmissions import Parcel, words
 from emailsys.interfaces import IQueue, PutOff, Settlement, StoreError
 from emailsys.mail.address import Address
@@ -19,40 +17,13 @@ from emailsys.mail.next_hop import NextHop
 from emailsys.mail.transmission import Outcome
 from emailsys.telemetry import Telemetry
 
-# Seconds before the store is asked again after it failed: at first, and at most.
+# Seconds until a settlement is retried after the store failed: the first wait, and the longest.
 _FIRST_PATIENCE: Final = 1.0
 _MOST_PATIENCE: Final = 30.0
 
 
-class Waits:
-    """Spans of time that can be cut short."""
-
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-        self._calls: dict[Deferred[None], IDelayedCall] = {}
-
-    def begin(self, seconds: float) -> Deferred[None]:
-        """Fires after so many seconds, or at `end`."""
-        wait: Deferred[None] = Deferred()
-        self._calls[wait] = self._clock.callLater(seconds, self.end, wait)
-        return wait
-
-    def end(self, wait: Deferred[None]) -> None:
-        """Fire it now, unless it has fired."""
-        call = self._calls.pop(wait, None)
-        if call is not None:
-            if call.active():
-                call.cancel()
-            wait.callback(None)
-
-    def end_all(self) -> None:
-        """Fire all."""
-        for wait in tuple(self._calls):
-            self.end(wait)
-
-
 class Recorder:
-    """Settles parcels.
+    """Settles parcels after their attempts, and logs one event for each recipient.
 
     @param wake: called after a commit that put new mail for other hosts into the queue.
     """
@@ -62,37 +33,38 @@ class Recorder:
         queue: IQueue,
         books: Bookkeeper,
         waits: Waits,
-        now: Callable[[], datetime],
-        draw: Callable[[], float],
+        timing: Timing,
         telemetry: Telemetry,
         wake: Callable[[], None],
     ) -> None:
         self._queue = queue
         self._books = books
         self._waits = waits
-        self._now = now
-        self._draw = draw
+        self._now = timing.now
+        self._draw = timing.draw
         self._telemetry = telemetry
         self._wake = wake
         self._hurried = False
 
     def hurry(self) -> None:
-        """From now on give up where the store fails once."""
+        """From now on, give up a settlement when the store fails once. Called when the runner stops."""
         self._hurried = True
 
     def put_off(self, next_hop: NextHop, outcome: Outcome) -> PutOff:
-        """An attempt that ended so for all rows to a next hop without being made; those of which more than a delay is
-        to be told are leased instead."""
+        """Return how the store settles due rows for a paused next hop without leasing them, each as a delayed attempt.
 
-        def told(queue_id: str, forward_path: Address) -> None:
-            self._tell_one("delayed", queue_id, forward_path, next_hop, outcome)
+        A row that needs a notice, or whose time is over, is leased all the same.
+        """
 
-        return PutOff(self._books.delay(self._now(), self._draw()), words(outcome), outcome.remote, told)
+        def log_delay(queue_id: str, forward_path: Address) -> None:
+            self._log_recipient("delayed", queue_id, forward_path, next_hop, outcome)
+
+        return PutOff(self._books.delay(self._now(), self._draw()), words(outcome), outcome.remote, log_delay)
 
     async def record(self, parcel: Parcel, outcomes: Sequence[Outcome]) -> None:
-        """Settle an attempt in one commit with its notices; where the store fails, again and again while we hold it.
+        """Settle an attempt in one commit with its notices. While the store fails and the lease holds, try again.
 
-        What has been sent and cannot be settled is sent again by who leases it next (RFC 1047).
+        If a sent message cannot be settled, the next runner that leases its rows sends it again (RFC 1047).
         """
         patience = _FIRST_PATIENCE
         now, chance = self._now(), self._draw()
@@ -106,7 +78,7 @@ class Recorder:
             except Exception:
                 self._telemetry.exception("settling", Failure(), queue_id=queue_id)
             else:
-                self._tell(parcel, entry.settlements, outcomes)
+                self._log(parcel, entry.settlements, outcomes)
                 if held < len(entry.settlements):
                     self._telemetry.event("lease-lost", queue_id=queue_id, rows=len(entry.settlements) - held)
                 recipients = (recipient for notice in entry.notices for recipient in notice.envelope.recipients)
@@ -118,7 +90,7 @@ class Recorder:
             await self._waits.begin(patience)
             patience = min(patience * 2, _MOST_PATIENCE)
 
-    def _tell(self, parcel: Parcel, settlements: Sequence[Settlement], outcomes: Sequence[Outcome]) -> None:
+    def _log(self, parcel: Parcel, settlements: Sequence[Settlement], outcomes: Sequence[Outcome]) -> None:
         for settlement, outcome in zip(settlements, outcomes, strict=True):
             name = (
                 "held"
@@ -127,9 +99,9 @@ class Recorder:
                 if settlement.due_at is not None
                 else settlement.fate.value.partition(" ")[0]
             )
-            self._tell_one(name, settlement.row.queue_id, settlement.row.forward_path, parcel.next_hop, outcome)
+            self._log_recipient(name, settlement.row.queue_id, settlement.row.forward_path, parcel.next_hop, outcome)
 
-    def _tell_one(self, name: str, queue_id: str, to: Address, next_hop: NextHop, outcome: Outcome) -> None:
+    def _log_recipient(self, name: str, queue_id: str, to: Address, next_hop: NextHop, outcome: Outcome) -> None:
         self._telemetry.event(
             name,
             queue_id=queue_id,

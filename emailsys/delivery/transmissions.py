@@ -1,35 +1,40 @@
-"""Rows of one message for one next hop: what is sent, and settled, at once."""
+"""Parcels: rows of one message for one next hop, sent and settled together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from twisted.internet.defer import Deferred
 
 from emailsys.interfaces import IQueue, QueueRow
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import NextHop
+from emailsys.mail.reply import LOCAL_ERROR
 from emailsys.mail.transmission import Forward, Outcome, OutcomeKind, Transmission
+
+#: The outcome of an attempt that an error of this system ended.
+LOCAL_FAULT: Final = Outcome(OutcomeKind.DELAYED, LOCAL_ERROR)
 
 
 @dataclass(eq=False, slots=True)
 class Parcel:
-    """The rows, and where they stand on their way."""
+    """Rows of one message for one next hop, and their state in this runner."""
 
     rows: tuple[QueueRow, ...]
     next_hop: NextHop
-    # As it goes over the wire; the rows have that of who is told.
+    # The reverse-path as it is sent (SRS); the rows keep the address that notices go to.
     sender: Address | None = None
-    # It was given back once to wait, as the host bore no more connections.
+    # The parcel has already waited again once, because the host accepted no more connections.
     returned: bool = False
     sending: bool = False
-    # The lease is not ours any more.
+    # The lease was lost.
     lost: bool = False
     ended: Deferred[None] | None = None
 
 
 def transmission(parcel: Parcel, queue: IQueue) -> Transmission:
-    """What the relay is given to send."""
+    """Return the transmission that the relay sends for a parcel."""
     first = parcel.rows[0]
     return Transmission(
         queue_id=first.queue_id,
@@ -43,11 +48,11 @@ def transmission(parcel: Parcel, queue: IQueue) -> Transmission:
 
 
 def is_unreachable(outcomes: tuple[Outcome, ...]) -> bool:
-    """Whether an attempt ended for all recipients as none of the hosts could be talked to."""
+    """Return whether the attempt failed for all recipients because no host could be reached."""
     return all(outcome.host_at_fault and outcome.kind is OutcomeKind.DELAYED for outcome in outcomes)
 
 
 def words(outcome: Outcome) -> str:
-    """The last word of an attempt, on one line or more."""
+    """Return the final reply of an attempt as text: code, enhanced code and words. May have several lines."""
     reply = outcome.reply
     return f"{reply.code} {reply.enhanced}".rstrip() + f" {reply.text}"

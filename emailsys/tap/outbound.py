@@ -11,8 +11,10 @@ from twisted.internet.defer import maybeDeferred
 
 from emailsys.config.settings import Settings
 from emailsys.delivery.acceptance import QueueingIntake
+from emailsys.delivery.outcomes import Bookkeeper
 from emailsys.delivery.queue_runner import QueueRunner
 from emailsys.delivery.relay import ClosedRelay, Relay
+from emailsys.delivery.timing import Timing
 from emailsys.interfaces import IRelay
 from emailsys.mail.reply import MAILBOX_FULL, MAILBOX_FULL_NOW
 from emailsys.net.dns.name_servers import NameServers, system_name_servers
@@ -65,7 +67,9 @@ class Outbound:
         # If rewriting is off, addresses that were rewritten earlier still work.
         router = QueueRouter(self.routes, self.aliases, restorer if routing.srs else None)
         relay = self._relay(reactor, settings, telemetry) if outbound.enabled else ClosedRelay()
-        self.runner = QueueRunner(store.queue, relay, router, settings.queue, hostname, reactor, now, draw, telemetry)
+        books = Bookkeeper(store.queue, router, settings.queue, hostname)
+        timing = Timing(reactor, now, draw)
+        self.runner = QueueRunner(store.queue, relay, router, books, settings.queue, timing, telemetry)
         self.intake = QueueingIntake(store.intake, router, hostname, self.runner.wake, settings.queue.max_returned)
         full = MAILBOX_FULL if settings.store.refuse_over_quota else MAILBOX_FULL_NOW
         self.access = Access(self.aliases, hostname, TrustedNetworks(routing.trusted_networks), store.quotas, full)

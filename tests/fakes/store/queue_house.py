@@ -10,7 +10,9 @@ from email.message import EmailMessage
 from twisted.internet.task import deferLater
 
 from emailsys.config.settings import QueueSettings
+from emailsys.delivery.outcomes import Bookkeeper
 from emailsys.delivery.queue_runner import QueueRunner
+from emailsys.delivery.timing import Timing
 from emailsys.mail.address import parse
 from emailsys.mail.dsn_request import (
     NOTHING_ASKED,
@@ -51,11 +53,9 @@ class System:
             self.store.queue,
             self.relay,
             self.router,
+            Bookkeeper(self.store.queue, self.router, self.settings, "mail.home.test"),
             self.settings,
-            "mail.home.test",
-            self.clock,
-            self.store.now,
-            lambda: 0.5,
+            Timing(self.clock, self.store.now, lambda: 0.5),
             self.telemetry,
         )
 

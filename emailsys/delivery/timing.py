@@ -1,0 +1,50 @@
+"""Clocks, random numbers and interruptible waits of the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What the queue needs to know of time and chance.
+
+    `clock` schedules calls and counts monotonic seconds. `now` returns the wall clock with its time zone. `draw`
+    returns a new random number between 0 and 1 at each call.
+    """
+
+    clock: IReactorTime
+    now: Callable[[], datetime]
+    draw: Callable[[], float]
+
+
+class Waits:
+    """Waits that can be ended early."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._calls: dict[Deferred[None], IDelayedCall] = {}
+
+    def begin(self, seconds: float) -> Deferred[None]:
+        """Return a Deferred that fires after `seconds`, or earlier at `end`."""
+        wait: Deferred[None] = Deferred()
+        self._calls[wait] = self._clock.callLater(seconds, self.end, wait)
+        return wait
+
+    def end(self, wait: Deferred[None]) -> None:
+        """Fire the Deferred now. Does nothing if it has already fired."""
+        call = self._calls.pop(wait, None)
+        if call is not None:
+            if call.active():
+                call.cancel()
+            wait.callback(None)
+
+    def end_all(self) -> None:
+        """Fire the Deferreds of all waits."""
+        for wait in tuple(self._calls):
+            self.end(wait)
