@@ -1,4 +1,7 @@
-"""Twisted application plugin: the options of `twistd emailsys` and the service it runs."""
+"""The daemon is put together in this package: threads, services, signals.
+
+This module has what `twistd emailsys` calls: its options and the service it runs.
+"""
 
 from __future__ import annotations
 

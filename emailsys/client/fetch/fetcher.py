@@ -1,4 +1,4 @@
-"""Fetch of accounts by POP3: messages are stored, recorded, and only then deleted on the server."""
+"""Fetch of POP3 accounts: runs sessions, reconnects after losses, and reports progress and results."""
 
 from __future__ import annotations
 

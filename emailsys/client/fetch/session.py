@@ -1,4 +1,4 @@
-"""One fetch session with a maildrop: list, select, retrieve, store, and delete."""
+"""One fetch session with a maildrop: retrieves and stores messages, and decides which to delete on the server."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from zope.interface import implementer
 
 from emailsys.interfaces import Fate, StoreDamaged
 from emailsys.operations import Checked, Flaw, IVerification
-from emailsys.store.body.bodies import MISSING, UNREADABLE, is_referenced, piece_of
 from emailsys.store.body.gaps import ABOVE, first_id, first_readable, ids_in_other_tables, read_or_damaged
+from emailsys.store.body.pieces import MISSING, UNREADABLE, is_referenced, piece_of
 from emailsys.store.commit.checksum import is_intact
 from emailsys.store.commit.database import Database
 from emailsys.store.commit.ids import id_text

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from sqlalchemy import Connection, select
 
-from emailsys.store.body.bodies import CHANGED, MISSING
+from emailsys.store.body.pieces import CHANGED, MISSING
 from emailsys.store.commit.checksum import first_checksum, is_intact
 from emailsys.store.message.rows import PIECE_OCTETS
 from emailsys.store.schema import tables

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from emailsys.interfaces import Fate, IMaildrop, IMaildrops, MaildropInUse, MaildropLost, StoreDamaged, StoreError
 from emailsys.operations import EventKind
-from emailsys.store.body.bodies import UNREADABLE, LaterPieces
+from emailsys.store.body.pieces import UNREADABLE, LaterPieces
 from emailsys.store.commit.database import Database, Reactor
 from emailsys.store.commit.ids import id_text
 from emailsys.store.engine.base import pad_to_power_of_two

@@ -14,7 +14,7 @@ from emailsys.interfaces import NO_WAY, IQueue, Notice, PutOff, QueueRow, Settle
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import RecipientRequest, parse_notify, parse_orcpt
 from emailsys.operations import EventKind
-from emailsys.store.body.bodies import CHANGED, MISSING, UNREADABLE, LaterPieces
+from emailsys.store.body.pieces import CHANGED, MISSING, UNREADABLE, LaterPieces
 from emailsys.store.commit.batching import Batcher
 from emailsys.store.commit.checksum import is_intact
 from emailsys.store.commit.database import Database

@@ -1,4 +1,4 @@
-"""Reads body pieces and compares each with its checksum before returning it."""
+"""Read and check the pieces of stored bodies."""
 
 from __future__ import annotations
 
