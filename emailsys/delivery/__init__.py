@@ -1,1 +1,1 @@
-"""Bring mail to other hosts: the queue runner and the relay."""
+"""Outbound delivery: the queue runner, the dispatcher and the relay."""

@@ -1,4 +1,4 @@
-"""Accept messages for the queue too: wake its runner, and tell senders who asked for it of what is delivered here."""
+"""Wake the queue runner after an acceptance, and make notices of success for senders who requested them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute
 
 @implementer(IIntake)
 class QueueingIntake:
-    """The store's door for messages, and what the queue has to do with what comes in.
+    """Intake that wraps the intake of the store.
 
-    @param wake: called after a commit that put something into the queue.
-    @param max_returned: octets of a header that a notice returns.
+    It adds notices of success to a commit. It makes no bounce: `delivery.outcomes` does.
+
+    @param wake: called after a commit that added queue rows.
+    @param max_returned: maximum octets of the header that a notice returns.
     """
 
     def __init__(
@@ -33,17 +35,17 @@ class QueueingIntake:
         self._max_returned = max_returned
 
     def begin(self) -> QueueingIncoming:
-        """A new, empty message."""
+        """Return a new, empty message."""
         return QueueingIncoming(self._intake.begin(), self._router, self._hostname, self._wake, self._max_returned)
 
     async def has_room(self, octets: int) -> bool:
-        """Whether the store has."""
+        """Return whether the store has room for so many octets."""
         return await self._intake.has_room(octets)
 
 
 @implementer(IIncoming)
 class QueueingIncoming:
-    """A message body on its way into the store, of which the header is kept in mind."""
+    """A message body that is written to the store. Its first octets are kept for a notice."""
 
     def __init__(
         self, incoming: IIncoming, router: IRouter, hostname: str, wake: Callable[[], None], max_returned: int
@@ -53,26 +55,26 @@ class QueueingIncoming:
         self._hostname = hostname
         self._wake = wake
         self._max_returned = max_returned
-        # What was written first, up to what a notice returns; its header is looked for only if there is a notice.
+        # The first octets, at most `max_returned`. The header is searched in them only if there is a notice.
         self._beginning: list[bytes] = []
         self._kept = 0
         self.queue_id: str = incoming.queue_id
 
     @property
     def octets(self) -> int:
-        """How many octets were written."""
+        """The number of octets written."""
         return int(self._incoming.octets)
 
     def write(self, octets: bytes) -> Deferred[None] | None:
-        """Take the next octets."""
+        """Write the next octets. If it returns a Deferred, wait until it fires."""
         if self._kept < self._max_returned:
             self._beginning.append(octets)
             self._kept += len(octets)
         return self._incoming.write(octets)
 
     async def commit(self, envelope: Envelope, notices: Sequence[Notice] = ()) -> None:
-        """Return once message, rows and notices are on disk."""
-        own = await self._notices(envelope) if _may_be_told(envelope) else ()
+        """Commit the message with the notices. Returns when message, rows and notices are on disk."""
+        own = await self._notices(envelope) if _may_need_notice(envelope) else ()
         queued = _is_queued(envelope)
         if queued:
             envelope = replace(envelope, recipients=[_for_the_queue(recipient) for recipient in envelope.recipients])
@@ -81,19 +83,19 @@ class QueueingIncoming:
             self._wake()
 
     def abandon(self) -> None:
-        """Forget it."""
+        """Discard the message."""
         self._incoming.abandon()
 
     async def _notices(self, envelope: Envelope) -> tuple[Notice, ...]:
-        """Notices of success (RFC 3461 §6.2): delivered into maildrops here, or expanded to several addresses."""
+        """Return notices of success (RFC 3461 §6.2) for recipients that were delivered here or expanded."""
         assert envelope.reverse_path is not None
-        told: dict[Action, list[RecipientReport]] = {}
+        by_action: dict[Action, list[RecipientReport]] = {}
         for recipient in envelope.recipients:
             action = _success_of(recipient)
             if action is not None and recipient.dsn.wants(Notify.SUCCESS):
                 report = RecipientReport(recipient.forward_path, action, orcpt=recipient.dsn.orcpt)
-                told.setdefault(action, []).append(report)
-        routes = await self._router.resolve(envelope.reverse_path) if told else ()
+                by_action.setdefault(action, []).append(report)
+        routes = await self._router.resolve(envelope.reverse_path) if by_action else ()
         if not routes:
             return ()
         original = b"".join(self._beginning)[: self._max_returned]
@@ -113,12 +115,12 @@ class QueueingIncoming:
                 ),
                 routes,
             )
-            for action, reports in told.items()
+            for action, reports in by_action.items()
         )
 
 
-def _may_be_told(envelope: Envelope) -> bool:
-    """Whether anybody has asked for a notice and can get one."""
+def _may_need_notice(envelope: Envelope) -> bool:
+    """Return whether a sender requested notices, and has an address to receive them."""
     if envelope.reverse_path is not None:
         for recipient in envelope.recipients:
             if recipient.dsn.notify is not None:
@@ -127,15 +129,17 @@ def _may_be_told(envelope: Envelope) -> bool:
 
 
 def _success_of(recipient: Recipient) -> Action | None:
-    """What has been done for a recipient once it is accepted; None where its next hop will do it."""
+    """Return what acceptance completed for a recipient, or None if its next hop completes the delivery."""
     if len(recipient.routes) > 1:
         return Action.EXPANDED
     return Action.DELIVERED if recipient.routes and isinstance(recipient.routes[0], LocalRoute) else None
 
 
 def _for_the_queue(recipient: Recipient) -> Recipient:
-    """The recipient as its queue rows have it (RFC 3461 §5.2.7.3): success is told of already where it was expanded,
-    and the sender recognises the address it wrote to."""
+    """Return the recipient for its queue rows (RFC 3461 §5.2.7.3).
+
+    An expanded recipient has its notice of success already. A forwarded one gets its original address as ORCPT.
+    """
     asked = recipient.dsn
     notify = asked.notify
     if notify is not None and len(recipient.routes) > 1:

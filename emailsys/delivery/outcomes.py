@@ -1,4 +1,4 @@
-"""Turn the outcomes of an attempt into what the queue records, and the notices that its commit sends."""
+"""Decide what the queue records after an attempt, and what the sender is told: bounces, delays and successes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from emailsys.mail.transmission import Outcome, OutcomeKind
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one commit records: settlements in the order of the rows, and notices."""
+    """The content of one commit: settlements in the order of the rows, and notices."""
 
     settlements: tuple[Settlement, ...]
     notices: tuple[Notice, ...] = ()
 
 
 class Bookkeeper:
-    """Knows what follows an attempt, and tells the sender of it (RFC 3461 §5.2, §6)."""
+    """Decides how rows are settled after an attempt, and composes the notices (RFC 3461 §5.2, §6)."""
 
     def __init__(self, queue: IQueue, router: IRouter, settings: QueueSettings, hostname: str) -> None:
         self._queue = queue
@@ -37,8 +37,11 @@ class Bookkeeper:
         self._hostname = hostname
 
     def delay(self, now: datetime, chance: float) -> Callable[[int, datetime, bool], datetime | None]:
-        """When rows are due again that an attempt at `now` did not bring away, by their attempts before, their arrival,
-        and whether the sender was told of the delay; None where a notice is due, or the end."""
+        """Return a function that computes when a row is due again after a delayed attempt at `now`.
+
+        Its arguments are the number of attempts before, the arrival, and whether the sender was warned of the delay. It
+        returns None if a notice is due or the row expires.
+        """
 
         def due_at(attempts: int, arrived_at: datetime, warned: bool) -> datetime | None:
             step = after_attempt(self._settings, attempts, arrived_at, now, warned, chance)
@@ -49,33 +52,33 @@ class Bookkeeper:
     async def settle(
         self, rows: Sequence[QueueRow], outcomes: Sequence[Outcome], now: datetime, chance: float
     ) -> Entry:
-        """What follows an attempt.
+        """Return the settlements and notices after an attempt.
 
-        @param rows: of one message.
-        @param outcomes: for each row, in their order.
-        @param chance: evenly from 0 to 1; one for all rows, so that they stay together.
-        @raise StoreError: the message or the way to its sender cannot be read now.
+        @param rows: rows of one message.
+        @param outcomes: one outcome for each row, in the order of the rows.
+        @param chance: a random number between 0 and 1; the same for all rows, so that they stay together.
+        @raise StoreError: the message or the routes to its sender cannot be read now.
         """
         settlements: list[Settlement] = []
         reports: list[RecipientReport] = []
-        way = _WayBack(self._router, rows[0].reverse_path)
+        sender = _SenderRoutes(self._router, rows[0].reverse_path)
         for row, outcome in zip(rows, outcomes, strict=True):
-            settlement, report = await self._one(row, outcome, now, chance, way)
+            settlement, report = await self._one(row, outcome, now, chance, sender)
             settlements.append(settlement)
             if report is not None:
                 reports.append(report)
-        notices = await self._notices(rows[0], reports, now, await way.routes()) if reports else ()
+        notices = await self._notices(rows[0], reports, now, await sender.routes()) if reports else ()
         return Entry(tuple(settlements), notices)
 
     async def _one(
-        self, row: QueueRow, outcome: Outcome, now: datetime, chance: float, way: _WayBack
+        self, row: QueueRow, outcome: Outcome, now: datetime, chance: float, sender: _SenderRoutes
     ) -> tuple[Settlement, RecipientReport | None]:
         last = words(outcome)
         if outcome.kind is OutcomeKind.DELIVERED:
             done = Settlement(row, reply=last, fate=Fate.RELAYED, remote=outcome.remote)
-            # RFC 3461 §5.2.2: the next hop answers for notices where it speaks DSN; else this is all one will hear.
-            told = not outcome.takes_dsn and row.dsn.wants(Notify.SUCCESS) and bool(await way.routes())
-            return done, self._report(row, outcome, Action.RELAYED, now) if told else None
+            # RFC 3461 §5.2.2: a next hop with DSN sends the notices; for any other, this system sends a `relayed` one.
+            notify = not outcome.takes_dsn and row.dsn.wants(Notify.SUCCESS) and bool(await sender.routes())
+            return done, self._report(row, outcome, Action.RELAYED, now) if notify else None
         due_at = None
         expired = False
         if outcome.cut_short:
@@ -86,13 +89,13 @@ class Bookkeeper:
             step = after_attempt(self._settings, row.attempts, row.arrived_at, now, row.warned, chance)
             due_at, expired = step.due_at, step.due_at is None
             if due_at is not None:
-                warn = step.warn and row.dsn.wants(Notify.DELAY) and bool(await way.routes())
+                warn = step.warn and row.dsn.wants(Notify.DELAY) and bool(await sender.routes())
                 delayed = Settlement(row, due_at, last, remote=outcome.remote, warned=warn, in_doubt=outcome.in_doubt)
                 return delayed, self._report(row, outcome, Action.DELAYED, now) if warn else None
-        told = row.dsn.wants(Notify.FAILURE) and bool(await way.routes())
-        fate = Fate.FAILED if told else Fate.FAILED_UNTOLD
+        notify = row.dsn.wants(Notify.FAILURE) and bool(await sender.routes())
+        fate = Fate.FAILED if notify else Fate.FAILED_UNTOLD
         failed = Settlement(row, reply=last, fate=fate, remote=outcome.remote, in_doubt=outcome.in_doubt)
-        return failed, self._report(row, outcome, Action.FAILED, now, expired) if told else None
+        return failed, self._report(row, outcome, Action.FAILED, now, expired) if notify else None
 
     def _report(
         self, row: QueueRow, outcome: Outcome, action: Action, now: datetime, expired: bool = False
@@ -117,15 +120,15 @@ class Bookkeeper:
         original = await self._beginning(row, full and any(report.action is Action.FAILED for report in reports))
         notices = []
         for action in Action:
-            told = [report for report in reports if report.action is action]
-            if told:
+            chosen = [report for report in reports if report.action is action]
+            if chosen:
                 about = Report(
                     hostname=self._hostname,
                     queue_id=row.queue_id,
                     unique=f"{row.queue_id}.{row.row_id}.{row.attempts}.{action.value}",
                     action=action,
                     reverse_path=row.reverse_path,
-                    recipients=told,
+                    recipients=chosen,
                     arrived_at=row.arrived_at,
                     made_at=now,
                     original=original,
@@ -137,7 +140,7 @@ class Bookkeeper:
         return tuple(notices)
 
     async def _beginning(self, row: QueueRow, whole: bool) -> bytes:
-        """The message or its header, as much of it as may be returned."""
+        """Return the message or its header, at most `max_returned` octets."""
         most = self._settings.max_returned
         octets = b""
         try:
@@ -146,13 +149,13 @@ class Bookkeeper:
                 if len(octets) >= most or (not whole and header_end(octets) is not None):
                     break
         except StoreError:
-            # RFC 6522 §3: the returned part may be missing. A body that cannot be read must not keep a failure secret.
+            # RFC 6522 §3: the returned part may be missing. A failure is reported even if the body cannot be read.
             return b""
         return octets[:most]
 
 
-class _WayBack:
-    """The routes to the sender of a message, looked up once and only where they are needed."""
+class _SenderRoutes:
+    """The routes to the sender of a message, resolved once, at the first use."""
 
     def __init__(self, router: IRouter, reverse_path: Address | None) -> None:
         self._router = router
@@ -160,14 +163,14 @@ class _WayBack:
         self._routes: Sequence[Route] | None = None
 
     async def routes(self) -> Sequence[Route]:
-        """None for the null reverse-path: a DSN is never answered by a DSN (RFC 3461 §6.1)."""
+        """Return the routes; none for the null reverse-path, because no DSN answers a DSN (RFC 3461 §6.1)."""
         if self._routes is None:
             self._routes = () if self._reverse_path is None else await self._router.resolve(self._reverse_path)
         return self._routes
 
 
 def notice_of(report: Report, routes: Iterable[Route]) -> Notice:
-    """A notification with the envelope of RFC 3461 §6.1: null reverse-path, and nothing to be told of it in turn."""
+    """Return a notification with the envelope of RFC 3461 §6.1: null reverse-path and NOTIFY=NEVER."""
     notification = compose(report)
     envelope = Envelope(
         None,

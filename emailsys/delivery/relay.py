@@ -1,4 +1,4 @@
-"""Bring one message to a next hop: its hosts in turn, until each recipient has an outcome."""
+"""Relay: sends one message to the hosts of a next hop in turn, until each recipient has an outcome."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NO_CONNECTION: Final = "4.4.1"
 
 
 def _too_many(outcome: Outcome) -> bool:
-    """Whether the host wants that recipient in another transaction (RFC 5321 §4.5.3.1.10)."""
+    """Return whether the host requires another transaction for this recipient (RFC 5321 §4.5.3.1.10)."""
     reply = outcome.reply
     if not outcome.from_remote or outcome.kind is not OutcomeKind.DELAYED:
         return False
@@ -33,8 +33,10 @@ def _too_many(outcome: Outcome) -> bool:
 
 
 def _tells_more(outcome: Outcome, before: Outcome | None) -> bool:
-    """Whether a later outcome is told in place of an earlier one: what a host said of the recipient counts more than
-    what ails another host, and that more than that a third could not be reached."""
+    """Return whether a later outcome replaces an earlier one in the report.
+
+    A reply about the recipient ranks first, then a failure of a host, then a host that could not be reached.
+    """
     if before is None or not outcome.host_at_fault:
         return True
     return before.host_at_fault and before.reply.enhanced == _NO_CONNECTION
@@ -42,36 +44,39 @@ def _tells_more(outcome: Outcome, before: Outcome | None) -> bool:
 
 @implementer(IRelay)
 class ClosedRelay:
-    """Mail to other systems is switched off: it waits."""
+    """Relay while outbound mail is switched off: all mail is delayed."""
 
     async def relay(self, next_hop: NextHop, transmission: Transmission) -> Sequence[Outcome]:
         return [Outcome(OutcomeKind.DELAYED, replies.OUTBOUND_OFF)] * len(transmission.recipients)
 
     def idle(self, next_hop: NextHop) -> None:
-        """There are no connections."""
+        """Do nothing, because there are no connections."""
 
     def wind_up(self, grace: float) -> None:
-        """Nothing is under way."""
+        """Do nothing, because nothing is under way."""
 
 
 class _Attempt:
-    """One message, and what is known of each of its recipients so far."""
+    """One message, with the outcomes of its recipients so far."""
 
     def __init__(self, transmission: Transmission) -> None:
         self._transmission = transmission
         self.outcomes: list[Outcome | None] = [None] * len(transmission.recipients)
-        #: Indices of the recipients that the next host is asked for.
+        #: Indices of the recipients for the next host.
         self.left = list(range(len(transmission.recipients)))
 
     def part(self) -> Transmission:
-        """The message for those that are left."""
+        """Return the transmission for the recipients that are left."""
         if len(self.left) == len(self._transmission.recipients):
             return self._transmission
         recipients = tuple(self._transmission.recipients[index] for index in self.left)
         return dataclasses.replace(self._transmission, recipients=recipients)
 
     def note(self, outcomes: Sequence[Outcome]) -> bool:
-        """Take what a host said of those that are left. Whether some were accepted and others only came too many."""
+        """Note the outcomes of the recipients that are left.
+
+        Returns whether the host accepted some and asks for another transaction for the rest.
+        """
         asked, some = self.left, any(outcome.kind is OutcomeKind.DELIVERED for outcome in outcomes)
         too_many = []
         self.left = []
@@ -90,7 +95,7 @@ class _Attempt:
 
 @implementer(IRelay)
 class Relay:
-    """Relays by resolver and dialer."""
+    """Relay over a resolver and a connection pool."""
 
     def __init__(self, resolver: IResolver, dialer: IDialer, settings: OutboundSettings, telemetry: Telemetry) -> None:
         self._resolver = resolver
@@ -151,11 +156,11 @@ class Relay:
             self._lookups.discard(lookup)
 
     async def _send(self, next_hop: NextHop, host: Host, attempt: _Attempt) -> None:
-        """Send to one host; again, in another transaction, while it takes some recipients and the rest are too many."""
+        """Send to one host. Use further transactions while it accepts some recipients and the rest are too many."""
         while attempt.left:
             if not attempt.note(await self._dialer.send(next_hop, host, attempt.part())):
                 return
 
     def _nowhere(self, reply: Reply) -> Outcome:
-        """There is no host to ask."""
+        """Return the outcome if the next hop has no host."""
         return Outcome(kind_of(reply), reply, host_at_fault=kind_of(reply) is OutcomeKind.DELAYED)

@@ -1,4 +1,4 @@
-"""When a delayed recipient is tried again, when its sender is warned, and when we give up (RFC 5321 §4.5.4.1)."""
+"""Schedule of the queue: when a recipient is retried, its sender is warned, and it expires (RFC 5321 §4.5.4.1)."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Final
 
 from emailsys.config.settings import QueueSettings
 
-# Beyond so many attempts an interval does not grow any more; else the power would leave the range of a float.
+# Number of attempts after which the interval stops growing; beyond it the power would exceed the range of a float.
 _MAX_GROWTHS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What follows an attempt that did not succeed: the next one, or the end where `due_at` is None."""
+    """The step after an attempt that failed for now. `due_at` is the next attempt, or None if the recipient expires."""
 
     due_at: datetime | None
-    # The sender should be told by now.
+    # Whether to warn the sender of the delay.
     warn: bool
 
 
 def gives_up_at(settings: QueueSettings, arrived_at: datetime) -> datetime:
-    """When the last attempt is made."""
+    """Return the time of the last attempt."""
     return arrived_at + timedelta(seconds=settings.give_up_after)
 
 
 def interval(settings: QueueSettings, attempts: int, chance: float) -> float:
-    """Seconds from an attempt to the next.
+    """Return the seconds between an attempt and the next one.
 
-    @param attempts: how many attempts were made before it.
-    @param chance: evenly from 0 to 1; it spreads what was delayed together.
+    @param attempts: the number of attempts before it.
+    @param chance: a random number between 0 and 1; it spreads retries of recipients that were delayed together.
     """
     growths = min(attempts, _MAX_GROWTHS)
     seconds = min(settings.first_retry * settings.retry_growth**growths, settings.max_retry)
@@ -42,9 +42,9 @@ def interval(settings: QueueSettings, attempts: int, chance: float) -> float:
 def after_attempt(
     settings: QueueSettings, attempts: int, arrived_at: datetime, now: datetime, warned: bool, chance: float
 ) -> Step:
-    """What follows an attempt at `now` that a transient failure ended.
+    """Return the step after an attempt at `now` that failed for now.
 
-    An attempt is made at the very moments of the warning and of the end, so that both tell how things stand then.
+    An attempt is made exactly at the times of the warning and of the expiry, so that both notices are up to date.
     """
     end = gives_up_at(settings, arrived_at)
     if now >= end:
@@ -57,7 +57,7 @@ def after_attempt(
 
 
 class ForecastKind(enum.Enum):
-    """What `emailsys queue forecast` tells of."""
+    """The kinds of events that `emailsys queue forecast` shows."""
 
     ATTEMPT_FAILS = "attempt fails"
     WARNING = "the sender is told of the delay"
@@ -67,7 +67,7 @@ class ForecastKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """One thing that will happen."""
+    """One expected event."""
 
     at: datetime
     kind: ForecastKind
@@ -76,9 +76,9 @@ class Forecast:
 def forecast(
     settings: QueueSettings, arrived_at: datetime, up_at: datetime, draw: Callable[[], float]
 ) -> Iterator[Forecast]:
-    """What would happen to a message for a host that is down until `up_at`: the schedule above, run ahead of time.
+    """Return the expected events of a message for a host that is down until `up_at`, by the schedule above.
 
-    @param draw: evenly from 0 to 1, at each call anew.
+    @param draw: returns a new random number between 0 and 1 at each call.
     """
     now, attempts, warned = arrived_at, 0, False
     while now < up_at:

@@ -263,7 +263,7 @@ class Remembering(SynchronousTestCase):
         self.assertEqual(destination.next_turn(NOW), NOW + timedelta(seconds=8))
 
     def test_no_more_hosts_are_remembered_than_the_limit(self) -> None:
-        self.patch(destinations, "_MOST_REMEMBERED", 10)
+        self.patch(destinations, "_MAX_DESTINATIONS", 10)
         known = Destinations()
         held = known.of(NextHop("held.test"))
         known.hold(held, 1)
