@@ -1,4 +1,4 @@
-"""What one room asks of another: one interface a seam, and the values and refusals that pass through it."""
+"""Interfaces between the packages, with the values and exceptions that pass through them."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from emailsys.mail.transmission import Outcome, Transmission
 
 
 class StoreError(Exception):
-    """The store could not do it now; nothing was changed. Becomes 451 or -ERR [SYS/TEMP]."""
+    """The store failed for now and changed nothing. Becomes 451 or -ERR [SYS/TEMP]."""
 
 
 class StoreFull(StoreError):
-    """The disk is full, or the writes that wait have reached their bound. Becomes 452 4.3.1."""
+    """The disk is full, or the limit of waiting writes is reached. Becomes 452 4.3.1."""
 
 
 class StoreMissing(StoreError):
-    """There is no store: none was made, or its files are gone. Becomes 451 4.3.5, 454 or -ERR [SYS/TEMP].
+    """The store does not exist, or its files are gone. Becomes 451 4.3.5, 454 or -ERR [SYS/TEMP].
 
-    A store that is missing knows nobody, so that nothing permanent may be concluded from what it does not know.
+    A missing store knows no accounts. No address may therefore be refused permanently.
     """
 
 
 class NoDomains(StoreMissing):
-    """The store has no domain: it is new, or another one than it should be. Becomes the same."""
+    """The store has no domain: it is new, or it is the wrong store. Becomes the same replies."""
 
 
 class StoreDamaged(StoreError):
-    """What is stored is not what was accepted, or cannot be read. Becomes -ERR [SYS/PERM]; queued mail is held."""
+    """Stored data differs from what was accepted or cannot be read. Becomes -ERR [SYS/PERM]; queued mail is held."""
 
 
 class MaildropInUse(Exception):
@@ -50,16 +50,16 @@ class MaildropInUse(Exception):
 
 
 class MaildropLost(Exception):
-    """The session was silent too long and another login took the maildrop over; its deletes are void."""
+    """Another login took over the maildrop of an idle session. The deletes of that session are void."""
 
 
 class LoginBusy(Exception):
-    """Too many logins wait to be checked. Becomes 454 4.7.0 or -ERR [SYS/TEMP]."""
+    """Too many logins wait for verification. Becomes 454 4.7.0 or -ERR [SYS/TEMP]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One who can log in and owns a maildrop."""
+    """An account that can log in and owns a maildrop."""
 
     account_id: int
     address: Address
@@ -74,28 +74,28 @@ class Login:
     credentials: tuple[tuple[str, str], ...]
 
     def secret(self, scheme: str) -> str | None:
-        """The stored secret of that scheme, if there is one."""
+        """Return the stored secret of a scheme, or None."""
         return next((value for name, value in self.credentials if name == scheme), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message of the system's own, small enough to stand in memory: a DSN, a warning."""
+    """A message that this system composes, such as a DSN or a quota warning. It is kept in memory."""
 
     envelope: Envelope
     body: bytes
 
 
 class IProvenName(ICredentials):
-    """Credentials of a client whose proof a SASL mechanism has verified already."""
+    """Credentials of a client whose proof a SASL mechanism has already verified."""
 
-    username: bytes = Attribute("The name as the client gave it.")
+    username: bytes = Attribute("The login name as the client sent it.")
 
 
 @implementer(IProvenName)
 @dataclass(frozen=True, slots=True)
 class ProvenName:
-    """A name whose proof held."""
+    """A login name with a verified proof."""
 
     username: bytes
 
@@ -104,64 +104,67 @@ class ISecrets(Interface):
     """Stored secrets, for SASL mechanisms that verify a proof themselves."""
 
     async def find_secret(name: bytes, scheme: str) -> str | None:
-        """Returns the secret of that scheme for a login name, None where nobody may log in so. Raises StoreError."""
+        """Return the secret of a scheme for a login name, or None if that login is not possible.
+
+        @raise StoreError: the secret cannot be read now."""
 
 
 class IIncoming(Interface):
-    """A message body on its way into the store. Ends in `commit` or `abandon`, exactly once."""
+    """A message body that is written to the store. Ends with exactly one `commit` or `abandon`."""
 
-    queue_id: str = Attribute("The identifier the message will bear, in the Received field, the log and the 250 reply.")
-    octets: int = Attribute("How many octets were written.")
+    queue_id: str = Attribute("The message's identifier in the Received field, the log and the 250 reply.")
+    octets: int = Attribute("The number of octets written.")
 
     def write(octets: bytes) -> Deferred[None] | None:
-        """Take the next octets (CRLF lines, dots unstuffed). A Deferred asks the caller to pause until it fires.
+        """Write the next octets (CRLF lines, dots unstuffed).
 
-        The Deferred may fail with StoreError: then the message is lost and `abandon` is due."""
+        If it returns a Deferred, the caller pauses until the Deferred fires (backpressure). The Deferred may fail with
+        StoreError: the message is lost then, and the caller calls `abandon`."""
 
     async def commit(envelope: Envelope, notices: Sequence[Notice] = ()) -> None:
-        """Return once message, body, maildrop rows and queue rows are on disk, all or nothing.
+        """Commit the message. Returns when message, body, maildrop rows and queue rows are on disk, all or none.
 
-        @param notices: messages of our own that the acceptance causes, accepted in the same commit.
+        @param notices: notices that the acceptance causes; they are accepted in the same commit.
         @raise StoreError: nothing was accepted."""
 
     def abandon() -> None:
-        """Forget it; staged pieces are swept. Does nothing after `commit` or a first `abandon`."""
+        """Discard the message. The sweeper removes staged pieces. Does nothing after `commit` or `abandon`."""
 
 
 class IIntake(Interface):
-    """The store's door for messages."""
+    """Acceptance of messages into the store."""
 
     def begin() -> IIncoming:
-        """A new, empty message."""
+        """Return a new, empty message."""
 
     async def has_room(octets: int) -> bool:
-        """Whether the disk can take a message of that size with a reserve (RFC 1870 §6)."""
+        """Return whether the disk has room for a message of this size and a reserve (RFC 1870 §6)."""
 
 
 class IDelivery(smtp.IMessageDelivery):
-    """The avatar of an SMTP session, anonymous or logged in: may this pass, and where to?
+    """Avatar of an SMTP session, anonymous or authenticated: checks and resolves addresses.
 
-    The methods are those of twisted.mail's interface, over our values; validateFrom and validateTo return awaitables,
-    and a refusal is a value, the Reply to send.
+    The methods are those of twisted.mail's interface, with the values of emailsys. validateFrom and validateTo return
+    awaitables. A refusal is a value, not an exception: the Reply to send.
     """
 
-    account: Account | None = Attribute("Who is logged in; None for a stranger.")
+    account: Account | None = Attribute("The authenticated account; None for an anonymous client.")
 
     async def validateFrom(helo: Client, origin: Address | None) -> Reply | None:
-        """None where this reverse-path may be used."""
+        """Return None if the client may use this reverse-path, else the reply that refuses it."""
 
     async def validateTo(user: Addressee) -> Sequence[Route] | Reply:
-        """Resolve a forward-path, given without source route. An empty domain stands for bare <postmaster>."""
+        """Resolve a forward-path without source route. An empty domain stands for bare <postmaster>."""
 
     def receivedHeader(helo: Client, origin: Arrival, recipients: Sequence[Recipient]) -> bytes:
-        """The Received field, folded, with its final CRLF."""
+        """Return the Received field, folded, with its final CRLF."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """One remote recipient of one message, leased for an attempt. `attempts` counts those before this one.
+    """One remote recipient of one message, leased for a delivery attempt.
 
-    `warned` tells that the sender has been told of the delay.
+    `attempts` counts the attempts before this one. `warned` is whether the sender was warned of the delay.
     """
 
     row_id: int
@@ -180,27 +183,27 @@ class QueueRow:
 
     @property
     def way(self) -> Way:
-        """All that its next hop depends on."""
+        """The domains that determine its next hop."""
         return (None if self.reverse_path is None else self.reverse_path.domain, self.forward_path.domain)
 
 
-#: The domain of the reverse-path, None for the null one, and that of the forward-path, both as they were written.
+#: The domain of the reverse-path, None for the null one, and the domain of the forward-path, both as received.
 Way = tuple[str | None, str]
 
 
 @dataclass(frozen=True, slots=True)
 class PutOff:
-    """What becomes of rows by a way that mail is not to go now.
+    """How to reschedule due rows of a way whose next hop is paused or silent, without leasing them.
 
-    With a reply it is an attempt that ended so, by `remote`: counted, and told of like any other.
+    If `reply` is set, rescheduling counts as a delayed attempt with this reply of `remote`, like any other.
     """
 
-    # By the attempts before, the arrival, and whether the sender was told of the delay: when it is due instead; None
-    # where it must be leased all the same, as its sender is to be told of something. Called in a thread of the store.
+    # Returns when a row is due again, from its number of attempts, its arrival, and whether its sender was warned of
+    # the delay. None: lease the row all the same, because a notice is due. Called in a thread of the store.
     due_at: Callable[[int, datetime, bool], datetime | None]
     reply: str = ""
     remote: str = ""
-    # Called after the commit for each row, with its queue id and forward-path.
+    # Called after the commit for each row, with the queue id and forward-path.
     told: Callable[[str, Address], None] = lambda queue_id, forward_path: None
 
 
@@ -208,14 +211,14 @@ NO_WAY: Final[Mapping[Way, PutOff]] = MappingProxyType({})
 
 
 class Fate(enum.Enum):
-    """How a maildrop or queue row ended for good: its place in the ledger. A settlement takes the first three."""
+    """The final state of a maildrop or queue row in the ledger. A settlement has one of the first three."""
 
     RELAYED = "relayed"
-    # The reverse-path was told.
+    # The reverse-path got a notice.
     FAILED = "failed with a DSN"
-    # Null reverse-path, NOTIFY=NEVER, or a reverse-path that is not deliverable.
+    # Null reverse-path, NOTIFY=NEVER, or an undeliverable reverse-path.
     FAILED_UNTOLD = "failed without a DSN"
-    # From a maildrop, by its owner.
+    # By the owner of the maildrop.
     DELETED = "deleted by its owner"
     DROPPED = "dropped by an operator"
     EXPIRED = "expired by retention"
@@ -223,12 +226,14 @@ class Fate(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How an attempt ended: for good where `due_at` is None, and then by `fate`; else delayed until then.
+    """The result of an attempt for one row.
 
-    `reply` is the last one and `remote` the host that gave it, "" where none did. An attempt that was never made, as
-    the next hop had no connection to spare, is not `tried`: it is re-dated and counts for nothing. `warned` tells that
-    a notice tells the sender of the delay. `in_doubt`: the reply to the final dot was never seen (RFC 1047). `hold`:
-    not due before an operator releases it, whatever `due_at` says."""
+    If `due_at` is None, the row is final and ends with `fate`; else it is delayed until then. `reply` is the last reply
+    and `remote` the host that sent it, "" for none.
+
+    `tried` is False if no attempt was made, because the next hop had no free connection: the row is rescheduled without
+    counting an attempt. `warned`: a notice of the delay is sent. `in_doubt`: the reply to the final dot was not
+    received (RFC 1047). `hold`: the row is not due before an operator releases it, whatever `due_at` is."""
 
     row: QueueRow
     due_at: datetime | None = None
@@ -242,157 +247,170 @@ class Settlement:
 
 
 class IQueue(Interface):
-    """Recipients on other hosts that wait for delivery, at least once (RFC 1047).
+    """Queue of recipients on other hosts, each delivered at least once (RFC 1047).
 
-    A lease that runs out may be taken anew.
+    A row whose lease has expired may be leased again.
     """
 
     async def lease(limit: int, seconds: float, later: Mapping[Way, PutOff] = NO_WAY) -> Sequence[QueueRow]:
-        """Take at most `limit` rows that are due, the longest due first; nobody else gets them for so many seconds.
+        """Lease at most `limit` due rows for `seconds`, the longest due first. No other runner gets them meanwhile.
 
-        @param later: rows by these ways are not taken, but put off in the same commit."""
+        @param later: rows of these ways are not leased but rescheduled in the same commit."""
 
     async def renew(rows: Sequence[QueueRow], seconds: float) -> Sequence[QueueRow]:
-        """Hold leased rows for so many seconds from now. Returns those whose lease was lost before."""
+        """Renew the leases of rows until `seconds` from now. Returns the rows whose lease was already lost."""
 
     async def settle(settlements: Sequence[Settlement], notices: Sequence[Notice] = ()) -> int:
-        """Record attempts in one commit. Returns for how many the lease still held; the others change nothing.
+        """Record attempts in one commit. Returns how many rows were still leased; the others do not change.
 
-        The notices are accepted in the same commit, as by `IIncoming.commit`, unless no lease held at all.
+        The notices are accepted in the same commit, as by `IIncoming.commit`, unless all leases were lost.
         """
 
     async def release(rows: Sequence[QueueRow]) -> None:
-        """Give leased rows back without an attempt: they are due at once."""
+        """Release leased rows without an attempt. They are due at once."""
 
     async def next_due() -> datetime | None:
-        """When the next row is due or its lease ends; None for an empty queue."""
+        """Return when the next row is due or its lease expires; None for an empty queue."""
 
     def pieces(row: QueueRow) -> AsyncIterator[bytes]:
-        """The body as it was accepted, in pieces of at most 256 KiB, each read in a transaction of its own.
-        @raise StoreDamaged: the next piece is not what was accepted; it is not given."""
+        """Return the accepted body in pieces of at most 256 KiB, each read in its own transaction.
+
+        @raise StoreDamaged: the next piece differs from what was accepted; it is not returned."""
 
 
 class IRelay(Interface):
-    """The door to other hosts; what runs behind it is connections, MX records and TLS."""
+    """Relay to other hosts: MX lookup, connections and TLS are behind it."""
 
     async def relay(next_hop: NextHop, transmission: Transmission) -> Sequence[Outcome]:
-        """Try once to send one message to some of its recipients. Returns an outcome for each, in their order.
+        """Make one attempt to send a message to some of its recipients. Returns one outcome for each, in their order.
 
-        Where none of the next hop's hosts could be talked to, the outcomes are delayed with `host_at_fault`. Never
-        raises but CancelledError: then nothing more is sent and the connection is gone.
+        If no host of the next hop could be reached, the outcomes are delayed with `host_at_fault`.
+
+        @raise CancelledError: the only exception; nothing more is sent, and the connection is closed.
         """
 
     def idle(next_hop: NextHop) -> None:
-        """Nothing more waits for that next hop: its connections may be closed."""
+        """Allow the connections to a next hop to be closed, because no message waits for it."""
 
     def wind_up(grace: float) -> None:
-        """The system stops: give up at once what has not sent the end of its message, as nobody can have it yet, and
-        after so many seconds what waits for the reply to that. Outcomes of what was given up have BROKEN_OFF."""
+        """Shut down. Transmissions that have not sent the end of their message are aborted at once.
+
+        No host can have accepted those. Transmissions that wait for the final reply are aborted after `grace` seconds.
+        Outcomes of aborted transmissions have BROKEN_OFF.
+        """
 
 
 class IResolver(Interface):
-    """Which hosts take mail for a next hop, by DNS."""
+    """Resolver of the hosts that accept mail for a next hop, by DNS."""
 
     async def hosts(next_hop: NextHop) -> Sequence[Host] | Reply:
-        """At least one host, in the order in which they are to be tried (RFC 5321 §5.1); else why there is none: a
-        4xx where that may change by itself, a 5xx where mail can't be brought there."""
+        """Return at least one host, in the order of preference (RFC 5321 §5.1), or a reply with the reason for none.
+
+        The reply is 4xx if the reason is temporary, and 5xx if mail can never be delivered there.
+        """
 
 
 class IDialer(Interface):
-    """Connections to other hosts."""
+    """Connection pool for outbound SMTP."""
 
     def connected(next_hop: NextHop) -> Host | None:
-        """A host of that next hop with which a connection is open, so that nobody has to be looked up."""
+        """Return a host of the next hop with an open connection, which saves a lookup, or None."""
 
     async def send(next_hop: NextHop, host: Host, transmission: Transmission) -> Sequence[Outcome]:
-        """Send a message to that host, over a connection that is there or a new one. Returns an outcome for each
-        recipient, in their order. Never raises but CancelledError: then nothing more is sent."""
+        """Send a message to a host over an open or a new connection. Returns one outcome for each recipient, in order.
+
+        @raise CancelledError: the only exception; nothing more is sent.
+        """
 
     def idle(next_hop: NextHop) -> None:
-        """Nothing more waits for that next hop: its connections may be closed."""
+        """Allow the connections to a next hop to be closed, because no message waits for it."""
 
     def wind_up(grace: float) -> None:
-        """Send nothing new, give up at once what has not sent the end of its message, and after so many seconds what
-        waits for the reply to that. Outcomes of what was given up have BROKEN_OFF."""
+        """Begin no transmission, and abort those that have not sent the end of their message.
+
+        Those that wait for the final reply are aborted after `grace` seconds. Aborted ones have BROKEN_OFF outcomes.
+        """
 
     async def close(grace: float) -> None:
-        """Wind up, and return when all connections are closed."""
+        """Wind up. Returns when all connections are closed."""
 
 
 class IRouter(Interface):
-    """Which way mail goes, asked outside of any SMTP session."""
+    """Routing of mail outside an SMTP session."""
 
     async def next_hop(row: QueueRow) -> NextHop:
-        """Where a queue row goes now; looked up at each attempt, so that a corrected smart host applies to it."""
+        """Return the next hop of a queue row. Looked up at each attempt, so that a corrected route applies to it."""
 
     async def sender(row: QueueRow) -> Address | None:
-        """The reverse-path as it goes over the wire: the row's own, or for a forwarded one a rewritten one (SRS)."""
+        """Return the reverse-path to send: the row's own, or a rewritten one (SRS) if the row is forwarded."""
 
     async def resolve(forward_path: Address) -> Sequence[Route]:
-        """Where mail of our own goes, such as a DSN; nothing for an address of this system that does not exist."""
+        """Return the routes of mail that this system composes, such as a DSN. Empty for an unknown local address."""
 
 
 class IMaildrop(pop3.IMailbox):
-    """An opened, locked maildrop: pop3.IMailbox over the snapshot taken at login, and what streaming needs.
+    """An open, locked maildrop: pop3.IMailbox over the snapshot taken at login, and methods for streaming.
 
-    Indices count from 0 over the snapshot. `listMessages` answers from memory, 0 for a deleted message; `getUidl` too;
-    `getMessage` returns a Deferred of a file. `sync` returns a Deferred that fires when the deletes are on disk.
+    Indices count from 0 over the snapshot. `listMessages` and `getUidl` answer from memory; the size of a deleted
+    message is 0. `getMessage` returns a Deferred of a file. `sync` returns a Deferred that fires when the deletes are
+    on disk.
     """
 
     def size_of(index: int) -> int:
-        """The octets of a message as RETR sends it, dot-stuffing not counted (RFC 1939 §11), whether deleted or not."""
+        """Return the octets of a message as RETR sends it, without dot-stuffing (RFC 1939 §11), even if deleted."""
 
     def needs_utf8(index: int) -> bool:
-        """Whether it is an SMTPUTF8 message (RFC 6856 §2)."""
+        """Return whether a message is an SMTPUTF8 message (RFC 6856 §2)."""
 
     def pieces(index: int) -> AsyncIterator[tuple[bytes, bool]]:
-        """The message in pieces of at most 256 KiB with CRLF lines, each with whether it may hold a line that begins
-        with a dot (the first piece begins a line). Each piece is read in a transaction of its own.
+        """Return a message in pieces of at most 256 KiB with CRLF lines, each read in its own transaction.
 
-        @raise MaildropLost: another session took over.
-        @raise StoreDamaged: the next piece is not what was accepted; it is not given."""
+        With each piece comes whether it may have a line that begins with a dot. The first piece begins a line.
+
+        @raise MaildropLost: another session took over the maildrop.
+        @raise StoreDamaged: the next piece differs from what was accepted; it is not returned."""
 
     def touch() -> None:
-        """The client has just spoken: it is not silent."""
+        """Note activity of the client, so that the session does not count as idle."""
 
     def release() -> None:
-        """Give up the lock. May be called twice; deletes that were not synced are void."""
+        """Release the lock. May be called twice. Deletes that were not synced are void."""
 
 
 class IMaildrops(Interface):
-    """The store's door for POP3."""
+    """Access of POP3 to the maildrops of the store."""
 
     async def open(account_id: int) -> IMaildrop:
         """Lock the maildrop and take its snapshot.
 
-        @raise MaildropInUse: a live session holds it."""
+        @raise MaildropInUse: another active session holds the lock."""
 
 
 class IDirectory(Interface):
-    """Accounts, domains and addresses, as policy asks for them. Answers come from a cache no older than a second.
+    """Directory of accounts, domains and addresses for policy. Answers come from a cache no older than a second.
 
-    While there is no domain at all, each method that would answer with nothing raises NoDomains: what an empty store
-    does not know may exist all the same. The same goes for IAliases.
+    While there is no domain at all, each method raises NoDomains instead of an empty answer: an address that an empty
+    store does not know may exist nevertheless. The same applies to IAliases.
     """
 
     async def is_local_domain(domain_key: str) -> bool:
-        """Whether mail for that domain (lower-case A-labels) belongs here."""
+        """Return whether a domain (lower-case A-labels) is local."""
 
     async def default_domain() -> str:
-        """The domain of a bare <postmaster> (RFC 5321 §4.5.1): the first that was added."""
+        """Return the domain of a bare <postmaster> (RFC 5321 §4.5.1): the first that was added."""
 
     async def find_address(local_key: str, domain_key: str) -> Account | None:
-        """The account which that very address, by `Address.key`, belongs to: its own name or an alias."""
+        """Return the account with exactly this address, by `Address.key`: its own name or an alias."""
 
     async def find_login(name_key: tuple[str, str]) -> Login | None:
-        """The account whose own address that is, with credentials; a disabled one too."""
+        """Return the account with this own address, and its credentials, even if it is disabled."""
 
 
 class IAliases(Interface):
-    """What addresses of this system stand for others, as policy asks for them."""
+    """Aliases of this system, for policy."""
 
     async def targets(local_key: str, domain_key: str) -> Sequence[Address]:
-        """What the alias of that very name stands for, here or elsewhere, in order; nothing where there is none.
+        """Return the local and remote targets of exactly this alias, in order. Empty if there is no such alias.
 
-        The catch-all of a domain, which stands for all names that nobody has, is its alias with an empty local part.
+        The catch-all of a domain, which stands for all unknown names, is its alias with an empty local part.
         """

@@ -1,4 +1,4 @@
-"""What operators ask of the store: accounts, the queue, the life of messages, aliases, routes, quotas, the ledger."""
+"""Interfaces for operators: accounts, queue, trace of messages, aliases, routes, quotas and verification."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from emailsys.mail.next_hop import HostRoute
 
 @dataclass(frozen=True, slots=True)
 class UserRow:
-    """What `user list` shows: octets and count of the messages in the maildrop, and its bound, 0 for none."""
+    """One row of `user list`: count and octets of the messages in the maildrop, and its quota, 0 for none."""
 
     address: Address
     enabled: bool
@@ -28,7 +28,7 @@ class UserRow:
 
 @dataclass(frozen=True, slots=True)
 class DomainRow:
-    """What `domain list` shows: octets of the messages in all its maildrops, and their bound, 0 for none."""
+    """One row of `domain list`: octets of the messages in all its maildrops, and its quota, 0 for none."""
 
     name: str
     postmaster: Address | None
@@ -38,65 +38,73 @@ class DomainRow:
 
 
 class AdminError(Exception):
-    """An administrative command cannot be carried out; the message says why and what to do."""
+    """An administrative command cannot be carried out. The message says why, and what to do."""
 
 
 class IAccounts(Interface):
-    """Administration of domains and accounts. Every change bumps the generation that caches check.
+    """Administration of domains and accounts. Every change increments the generation that caches check.
 
-    Each method raises AdminError for what does not exist, exists already, or must not be done.
+    Each method raises AdminError if an object does not exist, already exists, or the change is not allowed.
     """
 
     async def add_domain(name: str, postmaster: Address) -> None:
-        """Add a domain with postmaster and abuse, both delivered to one account of a domain of this system, this one
-        among them. The account may be made later; until then they have nobody.
+        """Add a domain. Its addresses postmaster and abuse are delivered to the account `postmaster`.
+
+        The account is in a local domain, which may be the new one. It may be added later; until then, both addresses
+        do not exist.
         """
 
     async def list_domains() -> Sequence[DomainRow]:
-        """In the order in which they were added."""
+        """Return the domains in the order in which they were added."""
 
     async def remove_domain(name: str) -> None:
-        """Refused while it has users, or the postmaster of another domain."""
+        """Remove a domain. Refused while it has users, or the postmaster of another domain."""
 
     async def add_user(address: Address, credentials: Sequence[tuple[str, str]]) -> None:
-        """Add an account with one credentials row for each scheme."""
+        """Add an account with one row of credentials for each scheme."""
 
     async def list_users(domain: str | None) -> Sequence[UserRow]:
-        """By domain, then local part."""
+        """Return the accounts, of one domain or all, by domain and local part."""
 
     async def remove_user(address: Address, purge: bool) -> None:
-        """Refused while mail exists unless `purge`, which may have deleted some of it when it fails with StoreError.
+        """Remove an account. Refused while it has mail, unless `purge`.
 
-        Refused while it is a domain's postmaster, but for the last user of that very domain: else no domain could go.
+        If a purge fails with StoreError, some of the mail may already be deleted. Also refused for the postmaster of a
+        domain, unless it is the last user of that domain: otherwise no domain could be removed.
         """
 
     async def set_credentials(address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         """Replace the account's credentials."""
 
     async def renew_secret(account_id: int, scheme: str, old: str, new: str) -> bool:
-        """Replace a stored secret by another of the same password. Returns whether it was still the old one; if it is
-        not, or the account is gone, nothing changes."""
+        """Replace a stored secret by another one of the same password.
+
+        Returns whether the secret was still `old`. If it was not, or the account is gone, nothing changes.
+        """
 
     async def set_enabled(address: Address, enabled: bool) -> None:
-        """A disabled account cannot log in, and not send where it is logged in; its mail is still received."""
+        """Enable or disable an account.
+
+        A disabled account cannot log in, and its open sessions cannot send. It still receives mail.
+        """
 
 
 class RowState(enum.Enum):
-    """Where a queue row stands."""
+    """The state of a queue row."""
 
     WAITING = "waiting"
-    # An attempt is under way, or it waits for its turn in a queue runner.
+    # An attempt is under way, or the row waits in a queue runner.
     LEASED = "leased"
-    # By an operator; it is not tried until it is released.
+    # Held by an operator; not tried before it is released.
     HELD = "held"
 
 
 @dataclass(frozen=True, slots=True)
 class QueueFilter:
-    """Which rows of the queue a command is about: those for which all holds that is given.
+    """Filter of queue rows for a command: rows that match all given fields.
 
-    `queue_ids` name messages; `domain` is the recipient's, `sender` the reverse-path or its domain, "<>" for the null
-    one; `older_than` is in seconds since the message arrived.
+    `queue_ids` are ids of messages. `domain` is the domain of the recipient. `sender` is the reverse-path or its
+    domain, "<>" for the null one. `older_than` is in seconds since the arrival.
     """
 
     queue_ids: tuple[str, ...] = ()
@@ -108,7 +116,7 @@ class QueueFilter:
 
 @dataclass(frozen=True, slots=True)
 class QueueEntry:
-    """What `queue list` shows of one recipient."""
+    """One row of `queue list`: one recipient."""
 
     row_id: int
     queue_id: str
@@ -116,7 +124,7 @@ class QueueEntry:
     forward_path: Address
     state: RowState
     arrived_at: datetime
-    # None for a held one.
+    # None for a held row.
     due_at: datetime | None
     octets: int
     attempts: int
@@ -127,7 +135,7 @@ class QueueEntry:
 
 @dataclass(frozen=True, slots=True)
 class DomainQueue:
-    """What `queue summary` shows of one recipient domain."""
+    """One row of `queue summary`: one recipient domain."""
 
     domain: str
     waiting: int
@@ -138,51 +146,51 @@ class DomainQueue:
 
 
 class QueueChange(enum.Enum):
-    """What an operator can do to rows of the queue."""
+    """The changes that an operator can make to queue rows."""
 
-    # Due at once, however long the wait would have been.
+    # The row is due at once.
     RETRY = "retry"
-    # Not tried any more. What is being sent at the moment is held when that attempt ends without success.
+    # The row is not tried any more. A row that is being sent is held if that attempt fails.
     HOLD = "hold"
-    # Held rows are due at once.
+    # A held row is due at once.
     RELEASE = "release"
-    # Taken out of the queue, and nobody is told.
+    # The row is removed from the queue without a notice.
     DROP = "drop"
 
 
 class IQueueOperations(Interface):
-    """The operator's view of the queue."""
+    """Operator commands on the queue."""
 
     async def entries(which: QueueFilter, limit: int, after: int = 0) -> Sequence[QueueEntry]:
-        """Rows in the order in which they were accepted, at most `limit`, those after the row id `after`."""
+        """Return at most `limit` rows after the row id `after`, in the order of acceptance."""
 
     async def summary() -> Sequence[DomainQueue]:
-        """By recipient domain, the most rows first."""
+        """Return the counts by recipient domain, the domain with the most rows first."""
 
     async def change(which: QueueFilter, change: QueueChange) -> int:
-        """Change all rows that fit, in bounded steps. Returns how many changed."""
+        """Change all matching rows, in steps of bounded size. Returns the number of changed rows."""
 
 
 class EventKind(enum.Enum):
-    """What can happen to a message, in the words of the events table."""
+    """The kinds of events of a message. The values stand in the events table."""
 
     ACCEPTED = "accepted"
     STORED = "stored"
     QUEUED = "queued"
     EXPANDED = "expanded"
-    # An attempt that ended without success for now.
+    # An attempt failed for now.
     DELAYED = "delayed"
-    # The sender was told of the delay.
+    # The sender was warned of the delay.
     WARNED = "warned"
     FETCHED = "fetched"
     RETRIED = "retried"
     HELD = "held"
     RELEASED = "released"
-    # Who had it in hand has ended, or was cut off, without a word of how its attempt went.
+    # The process that held the lease ended or was cut off before it recorded its attempt.
     INTERRUPTED = "interrupted"
-    # A notice about the message, itself a message.
+    # A notice about the message was accepted; it is a message too.
     NOTICE = "notice"
-    # The fates, by their names.
+    # The fates, see `interfaces.Fate`.
     RELAYED = "relayed"
     FAILED = "failed"
     FAILED_UNTOLD = "failed untold"
@@ -193,23 +201,23 @@ class EventKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One thing that happened to a message, or to one recipient of it."""
+    """One event of a message, or of one of its recipients."""
 
     at: datetime
     kind: EventKind
     recipient: str = ""
-    # The remote host's words, or ours on what we saw of it.
+    # The reply of the remote host, or a text of this system about the failure.
     reply: str = ""
     remote: str = ""
-    # Whether the reply to the final dot was never seen (RFC 1047).
+    # Whether the reply to the final dot was not received (RFC 1047).
     in_doubt: bool = False
-    # The queue id of the notice; for EXPANDED, the ways out.
+    # The queue id of the notice; for EXPANDED, the targets.
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """All that is known of one message. `client` is who brought it: session, ip, helo, protocol, tls, account."""
+    """The history of one message. `client` describes its client: session, ip, helo, protocol, tls, account."""
 
     queue_id: str
     arrived_at: datetime
@@ -217,21 +225,21 @@ class Life:
     header_id: str
     octets: int
     client: dict[str, str | None] | None
-    # The message that this one tells of, where it is a DSN.
+    # The queue id of the message that a DSN reports on; "" for other mail.
     cause: str
     recipients: tuple[str, ...]
     happenings: tuple[Happening, ...]
-    # How many of its recipients wait in the queue, and in how many maildrops it lies.
+    # Number of its recipients in the queue, and number of maildrops that have it.
     queued: int
     stored: int
 
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """What a part of a search has found, the latest first.
+    """The results of one part of a search, the latest first.
 
-    `cursor` is what the next part begins with, None at the end. `looked` counts the messages that were looked at, and
-    `reached` is when the oldest of them arrived, None where there was none.
+    `cursor` is the start of the next part, None at the end. `looked` counts the messages examined. `reached` is the
+    arrival of the oldest of them, None if there was none.
     """
 
     lives: tuple[Life, ...]
@@ -241,7 +249,7 @@ class Traced:
 
 
 class ITrace(Interface):
-    """Where a message is, and what became of it."""
+    """Trace of messages."""
 
     async def search(
         query: str,
@@ -250,87 +258,96 @@ class ITrace(Interface):
         cursor: str | None = None,
         seconds: float = math.inf,
     ) -> Traced:
-        """Messages by queue id, by Message-ID (with its angle brackets or without), or by an address among sender and
-        recipients; the latest first, at most `limit`.
+        """Return at most `limit` messages, the latest first.
 
-        A search by Message-ID or address goes back in time, for about so many seconds, in steps that let mail through,
-        and ends where `limit` is reached: then there is no cursor.
+        The query is a queue id, a Message-ID with or without its angle brackets, or the address of a sender or
+        recipient.
+
+        A search by Message-ID or address goes back in time for about `seconds`, in short steps, so that mail is not
+        delayed. It ends when `limit` is reached; there is no cursor then.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class AliasRow:
-    """What `alias list` shows: `name` with an empty local part is the catch-all of its domain."""
+    """One row of `alias list`. A `name` with an empty local part is the catch-all of its domain."""
 
     name: Address
     targets: tuple[Address, ...]
 
 
 class IAliasAdministration(Interface):
-    """Aliases of the domains of this system. Each method raises AdminError for what must not be."""
+    """Administration of aliases. Each method raises AdminError if the change is not allowed."""
 
     async def set_alias(name: Address, targets: Sequence[Address]) -> AliasRow:
-        """Let a name stand for targets, here or elsewhere, and no longer for others. Not an account's own name."""
+        """Set the targets of an alias, local or remote. Its name must not be the address of an account."""
 
     async def add_targets(name: Address, targets: Sequence[Address]) -> AliasRow:
-        """Let a name stand for targets too, which may be its first."""
+        """Add targets to an alias. Creates the alias if there is none."""
 
     async def remove_targets(name: Address, targets: Sequence[Address]) -> AliasRow:
-        """Let a name no longer stand for targets; with the last of them the alias is gone."""
+        """Remove targets from an alias. Without targets, the alias is removed."""
 
     async def remove_alias(name: Address) -> None:
-        """Remove it."""
+        """Remove an alias."""
 
     async def list_aliases(domain: str | None) -> Sequence[AliasRow]:
-        """By domain, then local part; the catch-all first."""
+        """Return the aliases, of one domain or all, by domain and local part, the catch-all first."""
 
 
 class IRouteAdministration(Interface):
-    """Routes to smart hosts that are kept in the store."""
+    """Administration of the routes to smart hosts in the store."""
 
     async def set_route(route: HostRoute) -> None:
-        """Add it, or replace the one for the same domains."""
+        """Add a route, or replace the one for the same domains."""
 
     async def remove_route(recipient_domain: str, sender_domain: str) -> None:
-        """@raise AdminError: there is none."""
+        """Remove a route.
+
+        @raise AdminError: there is no such route.
+        """
 
     async def routes() -> Sequence[HostRoute]:
-        """By sender domain, then recipient domain. Answers come from a cache no older than a second."""
+        """Return the routes by sender domain and recipient domain, from a cache no older than a second."""
 
 
-# The share of a bound from which on a maildrop or domain is nearly full, and warned of.
+# Share of a quota above which a maildrop or domain counts as nearly full and gets a warning.
 WARN_AT: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Octets in use and the bound on them, 0 for none."""
+    """Octets in use and their quota, 0 for none."""
 
     octets: int
     limit: int
 
     @property
     def share(self) -> float:
-        """How much of the bound is used, 1.0 for all; 0.0 where there is no bound."""
+        """The used share of the quota; 1.0 is full. 0.0 if there is no quota."""
         return self.octets / self.limit if self.limit else 0.0
 
 
 class IQuotas(Interface):
-    """How much mail accounts and domains may keep."""
+    """Quotas of accounts and domains."""
 
     async def usage(account_id: int) -> tuple[Usage, Usage]:
-        """Of the account and of its domain. Octets may be some seconds old; they are 0 where there is no bound."""
+        """Return the usage of an account and of its domain.
+
+        Octets may be some seconds old. They are 0 if there is no quota.
+        """
 
     async def set_quota(address: Address | str, octets: int | None) -> None:
-        """Bound an account, or a domain by its name. 0: without bound; None: as the configuration says.
+        """Set the quota of an account, or of a domain by its name.
 
-        @raise AdminError: there is none.
+        @param octets: 0 for no quota; None for the default of the configuration.
+        @raise AdminError: there is no such account or domain.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Something in the store that should not be."""
+    """One inconsistency in the store."""
 
     queue_id: str
     what: str
@@ -338,9 +355,9 @@ class Flaw:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a part of a verification has found.
+    """The result of one part of a verification.
 
-    `cursor` is what the next part begins with, None at the end. `by_end` counts rows by where they are.
+    `cursor` is the start of the next part, None at the end. `by_end` counts the rows by their place or final state.
     """
 
     cursor: str | None
@@ -351,7 +368,7 @@ class Checked:
 
 
 class IVerification(Interface):
-    """The ledger: every accepted recipient is in exactly one place, and every body is what was accepted."""
+    """Verification of the ledger: every accepted recipient is in exactly one place, and every body is intact."""
 
     async def check(cursor: str | None, seconds: float) -> Checked:
-        """Go on from a cursor for about so long, in steps that let commits and checkpoints through."""
+        """Verify from a cursor on, for about `seconds`, in short steps, so that commits and checkpoints can run."""

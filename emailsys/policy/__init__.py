@@ -1,1 +1,1 @@
-"""Decisions; no protocol text."""
+"""Policy: who may log in, send and relay, and where mail goes. No protocol text."""

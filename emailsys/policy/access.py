@@ -1,4 +1,4 @@
-"""Who may send as whom and to whom: the avatar of an SMTP session, a stranger's or an account's."""
+"""Access rules of an SMTP session: which reverse-paths and forward-paths its client may use."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ NOBODY_IS_TRUSTED = TrustedNetworks()
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What decides for every session.
+    """The access rules that all sessions share.
 
-    `hostname` is what this host calls itself in Received fields; hosts in `trusted` may send to other systems without
-    a login; `full` is what is replied where `quotas` has no room left, None for no quotas.
+    `hostname` is the name of this host in Received fields. Hosts in `trusted` may relay without a login. `full` is the
+    reply to a recipient that `quotas` has no room for. `quotas` is None if there are no quotas.
     """
 
     router: Router
@@ -36,18 +36,19 @@ class Access:
 
 @implementer(IDelivery)
 class Delivery:
-    """What one session may do. It remembers nothing of a transaction."""
+    """Avatar of an SMTP session: checks senders and recipients. Keeps no state of a transaction."""
 
     def __init__(self, access: Access, account: Account | None) -> None:
-        """@param account: who is logged in; None for a stranger."""
+        """@param account: the authenticated account; None for an unauthenticated client."""
         self.account = account
         self._access = access
         self._router = access.router
 
     async def validateFrom(self, helo: Client, origin: Address | None) -> Reply | None:
-        """A stranger may use any reverse-path; an account each address it receives by, and the null one.
+        """Return None if the client may use this reverse-path, else the reply that refuses it.
 
-        A session may outlive its account, or the account's leave to log in: then it may use none.
+        An unauthenticated client may use any reverse-path. An account may use each address that it receives mail for,
+        and the null one. If the account was removed or disabled since the login, it may use none.
         """
         if self.account is None:
             return None
@@ -58,7 +59,11 @@ class Delivery:
         return reply.SENDER_NOT_YOURS
 
     async def validateTo(self, user: Addressee) -> Sequence[Route] | Reply:
-        """Addresses of ours for everyone, wherever they lead; other systems for accounts and trusted hosts."""
+        """Return the routes of a recipient, or the reply that refuses it.
+
+        Any client may send to addresses of this system, wherever they lead. Only accounts and trusted hosts may send to
+        other systems.
+        """
         routes = await self._router.resolve(user.dest, user.helo.local_ip)
         if not routes:
             return reply.NO_SUCH_MAILBOX
@@ -69,7 +74,7 @@ class Delivery:
         return routes
 
     async def _is_full(self, quotas: IQuotas, routes: Sequence[Route]) -> bool:
-        """Whether one of the maildrops has no room left. The message that fills one is still taken."""
+        """Return whether one of the maildrops has reached its quota. A message that exceeds it is still accepted."""
         for route in routes:
             if isinstance(route, LocalRoute):
                 for usage in await quotas.usage(route.account_id):
@@ -78,12 +83,12 @@ class Delivery:
         return False
 
     def receivedHeader(self, helo: Client, origin: Arrival, recipients: Sequence[Recipient]) -> bytes:
-        """The Received field, folded, with its final CRLF (RFC 5321 §4.4)."""
+        """Return the Received field, folded, with its final CRLF (RFC 5321 §4.4)."""
         return trace_fields.received(self._access.hostname, helo, origin, recipients)
 
 
 def _leads_elsewhere(path: Address, routes: Sequence[Route]) -> bool:
-    """Whether the address itself is another system's; an alias or rewritten sender of ours leads to a different one."""
+    """Return whether the address itself belongs to another system. An alias or SRS address has a different target."""
     return any(
         isinstance(route, RemoteRoute) and not route.forwarded and route.forward_path == path for route in routes
     )

@@ -1,4 +1,4 @@
-"""Resolve a forward-path through aliases and catch-alls, and tell step by step how."""
+"""Expansion of a forward-path through aliases and catch-alls, with a record of each step."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from emailsys.mail.address import Address
 from emailsys.mail.envelope import LocalRoute, RemoteRoute, Route
 from emailsys.policy.routing import Router
 
-# Aliases that stand for aliases: how deep, and how many targets in all.
+# Maximum depth of aliases that stand for aliases, and maximum number of targets in all.
 MAX_DEPTH: Final = 20
 MAX_TARGETS: Final = 1000
 _TAG_SEPARATOR: Final = "+"
 
 
 class StepKind(enum.Enum):
-    """What happened to an address in one step, in the words of `route explain`."""
+    """The result of one step. The values are the words of `route explain`."""
 
-    LITERAL = "is an address of this host and counts as its default domain"
+    LITERAL = "is an address of this host; it stands for the default domain:"
     ELSEWHERE = "belongs to another system"
-    RESTORED = "is a sender that was rewritten here (SRS); back to"
+    RESTORED = "is a rewritten sender (SRS) of"
     EXACT = "is the address of"
     TAG = "without its +tag is the address of"
     ALIAS = "is an alias for"
-    CATCH_ALL = "is nobody's; the catch-all of its domain is"
-    NOBODY = "is nobody's here"
-    LOOP = "was met before on this way: a loop, not followed"
-    TOO_DEEP = "is too many aliases away, not followed"
-    TOO_MANY = "makes too many targets, not followed"
+    CATCH_ALL = "does not exist; the catch-all of its domain is"
+    NOBODY = "does not exist here"
+    LOOP = "is already on this path: a loop, not followed"
+    TOO_DEEP = "is behind too many aliases, not followed"
+    TOO_MANY = "exceeds the maximum number of targets, not followed"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was found out. `depth` counts the aliases before it; `to` is what the address turned into."""
+    """One step of an expansion. `depth` counts the aliases before it; `to` has the resulting addresses."""
 
     depth: int
     address: Address
@@ -51,24 +51,24 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """Where mail for an address goes, each way once, and how that was found."""
+    """The routes of an address, without duplicates, and the steps that led to them."""
 
     routes: tuple[Route, ...]
     steps: tuple[Step, ...]
 
 
 class Restorer(Protocol):
-    """Who knows addresses that SRS made."""
+    """Decoder of addresses that SRS made."""
 
     def restore(self, forward_path: Address) -> Address | None:
-        """The address that was rewritten; None where it is none of ours."""
+        """Return the original address, or None if this system did not rewrite it."""
 
 
 class AliasRouter(Router):
-    """Answers by the directory as it is at the moment; the order is fixed: exact, without +tag, alias, catch-all.
+    """Router that follows aliases. The order is fixed: exact address, without +tag, alias, catch-all.
 
-    An account is so never hidden by an alias or a catch-all. A target that stands for nobody is left out; where none is
-    left, the address is nobody's.
+    An alias or catch-all therefore never hides an account. A target that does not exist is left out. If no target is
+    left, the address does not exist. All answers reflect the current directory.
     """
 
     def __init__(
@@ -84,9 +84,9 @@ class AliasRouter(Router):
 
     @override
     async def resolve(self, path: Address, local_ip: str = "") -> tuple[Route, ...]:
-        """Where mail for that path goes; empty for a local address that nobody has."""
+        """Return the routes of a path. Empty for a local address that does not exist."""
         local, domain = path.key
-        # Nearly all mail is for the very address of an account, and asks for no walk. SRS is looked at before accounts.
+        # Nearly all mail is for the exact address of an account and needs no expansion. SRS comes before accounts.
         if not local.startswith("srs") and await self._directory.is_local_domain(domain):
             account = await self._directory.find_address(local, domain)
             if account is not None:
@@ -94,7 +94,7 @@ class AliasRouter(Router):
         return (await self.explain(path, local_ip)).routes
 
     async def explain(self, path: Address, local_ip: str = "") -> Expansion:
-        """Where mail for that path goes, and why."""
+        """Return the routes of a path with the steps that led to them."""
         walk = _Walk()
         await self._follow(walk, path, local_ip, ())
         return Expansion(tuple(walk.routes), tuple(walk.steps))
@@ -103,35 +103,35 @@ class AliasRouter(Router):
         depth = len(above)
         key = path.key
         if key in above:
-            walk.tell(depth, path, StepKind.LOOP)
+            walk.note(depth, path, StepKind.LOOP)
             return
         if depth > MAX_DEPTH:
-            walk.tell(depth, path, StepKind.TOO_DEEP)
+            walk.note(depth, path, StepKind.TOO_DEEP)
             return
-        if key in walk.met:
-            # Two aliases that stand for the same one: its mail comes once.
+        if key in walk.visited:
+            # Two aliases have the same target: it gets the message once.
             return
-        if len(walk.met) >= MAX_TARGETS:
-            walk.tell(depth, path, StepKind.TOO_MANY)
+        if len(walk.visited) >= MAX_TARGETS:
+            walk.note(depth, path, StepKind.TOO_MANY)
             return
-        walk.met.add(key)
+        walk.visited.add(key)
         domain = await self._own_domain(*key, local_ip)
         if domain is None:
             if key[1]:
-                walk.tell(depth, path, StepKind.ELSEWHERE)
+                walk.note(depth, path, StepKind.ELSEWHERE)
                 walk.add(RemoteRoute(path, forwarded=depth > 0))
             else:
-                walk.tell(depth, path, StepKind.NOBODY)
+                walk.note(depth, path, StepKind.NOBODY)
             return
         if domain != key[1]:
-            walk.tell(depth, path, StepKind.LITERAL, Address(path.local, domain))
+            walk.note(depth, path, StepKind.LITERAL, Address(path.local, domain))
         restored = None if self._srs is None else self._srs.restore(path)
         if restored is not None:
-            walk.tell(depth, path, StepKind.RESTORED, restored)
+            walk.note(depth, path, StepKind.RESTORED, restored)
             if await self._own_domain(*restored.key, local_ip) is None:
                 walk.add(RemoteRoute(restored))
             else:
-                # Mail that went through us twice was rewritten here twice.
+                # Mail that passed this system twice was rewritten twice.
                 await self._follow(walk, restored, local_ip, (*above, path.key))
             return
         await self._here(walk, path, key[0], domain, local_ip, above)
@@ -151,26 +151,26 @@ class AliasRouter(Router):
         if not targets and tagged:
             targets = await self._aliases.targets(user, domain)
         if not targets:
-            # RFC 5321 §4.5.1: a postmaster is found before a catch-all takes its mail.
+            # RFC 5321 §4.5.1: the postmaster comes before the catch-all.
             postmaster = await self._account(local, domain)
             if postmaster is not None:
                 return walk.arrive(len(above), path, StepKind.EXACT, postmaster)
             kind, targets = StepKind.CATCH_ALL, await self._aliases.targets("", domain)
         if not targets:
-            return walk.tell(len(above), path, StepKind.NOBODY)
-        walk.tell(len(above), path, kind, *targets)
+            return walk.note(len(above), path, StepKind.NOBODY)
+        walk.note(len(above), path, kind, *targets)
         for target in targets:
             await self._follow(walk, target, local_ip, (*above, path.key))
         return None
 
 
 class _Walk:
-    """What was found so far."""
+    """The state of one expansion: routes, steps, and visited addresses."""
 
     def __init__(self) -> None:
         self.routes: list[Route] = []
         self.steps: list[Step] = []
-        self.met: set[tuple[str, str]] = set()
+        self.visited: set[tuple[str, str]] = set()
         self._known: set[Route] = set()
 
     def add(self, route: Route) -> None:
@@ -179,8 +179,8 @@ class _Walk:
             self.routes.append(route)
 
     def arrive(self, depth: int, path: Address, kind: StepKind, account: Account) -> None:
-        self.tell(depth, path, kind, account.address)
+        self.note(depth, path, kind, account.address)
         self.add(LocalRoute(account.account_id))
 
-    def tell(self, depth: int, path: Address, kind: StepKind, *to: Address) -> None:
+    def note(self, depth: int, path: Address, kind: StepKind, *to: Address) -> None:
         self.steps.append(Step(depth, path, kind, to))

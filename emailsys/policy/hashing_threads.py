@@ -1,4 +1,4 @@
-"""Verify and hash passwords on threads of their own, so many at a time and so many in waiting."""
+"""Thread pool for password hashing: a fixed number of threads and a bounded queue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ T = TypeVar("T")
 
 
 class HashingThreads:
-    """argon2 releases the interpreter's lock: each thread keeps a core busy, and the reactor goes on meanwhile."""
+    """Verifies and hashes passwords off the reactor's thread.
+
+    argon2 releases the interpreter's lock, so each thread keeps one core busy while the reactor continues.
+    """
 
     def __init__(
         self,
@@ -28,31 +31,31 @@ class HashingThreads:
         make: Callable[[str], str] = hash_password,
     ) -> None:
         """
-        @param pool: threads that do nothing else; this object starts and stops them.
-        @param max_waiting: how many passwords may wait for a thread.
+        @param pool: threads for this purpose alone; this object starts and stops them.
+        @param max_waiting: maximum number of passwords that wait for a thread.
         """
         self._reactor, self._pool = reactor, pool
         self._verify, self._make = verify, make
         self._most = max_waiting + pool.max
         self._stopped = False
-        #: Passwords given and not yet done with, those at work included.
+        #: Number of passwords that wait or are being hashed.
         self.pending = 0
 
     def start(self) -> None:
-        """Start the threads, and have the dummy hash made, so that the first unknown user costs no more than others."""
+        """Start the threads, and make the dummy hash, so that the first unknown user takes no longer than others."""
         self._pool.start()
         self._pool.callInThread(dummy_hash)
 
     def stop(self) -> None:
-        """Stop the threads; what waits is not done any more. Returns when those at work are done, some 20 ms."""
+        """Stop the threads and drop waiting passwords. Returns when the running hashes are done, after about 20 ms."""
         self._stopped = True
         self._pool.stop()
 
     def verify(self, stored: str | None, password: str) -> Deferred[bool]:
-        """Whether the password fits the stored hash. None stands for an account that is not there: the work is the
-        same, the answer is no. When cancelled, it leaves the queue without work.
+        """Return a Deferred of whether the password matches the stored hash.
 
-        The Deferred fails with LoginBusy where too many wait.
+        None stands for an account that does not exist: the work is the same, and the result is False. A cancelled
+        Deferred leaves the queue without work. The Deferred fails with LoginBusy if the queue is full.
         """
 
         def work() -> bool:
@@ -62,9 +65,9 @@ class HashingThreads:
         return self._do(work)
 
     def hash(self, password: str) -> Deferred[str]:
-        """A hash of the password, as it is to be stored now.
+        """Return a Deferred of a hash of the password at the current costs.
 
-        The Deferred fails with LoginBusy where too many wait, and with PasswordError.
+        The Deferred fails with LoginBusy if the queue is full, or with PasswordError.
         """
         return self._do(lambda: self._make(password))
 
@@ -80,7 +83,7 @@ class HashingThreads:
             answer.errback(LoginBusy())
             return answer
 
-        def still_wanted() -> T:
+        def work_unless_cancelled() -> T:
             if cancelled or self._stopped:
                 raise LoginBusy
             return work()
@@ -94,5 +97,5 @@ class HashingThreads:
                 answer.callback(result)
 
         self.pending += 1
-        self._pool.callInThreadWithCallback(done, still_wanted)
+        self._pool.callInThreadWithCallback(done, work_unless_cancelled)
         return answer

@@ -1,4 +1,4 @@
-"""Log in by twisted.cred: from a name and a password to an account, from an account to what it may use."""
+"""Login by twisted.cred: checkers from credentials to an account, and the realm from an account to an avatar."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from emailsys.passwords import ARGON2ID
 from emailsys.policy.access import Access, Delivery
 from emailsys.policy.password_renewal import Renewal
 
-# A digest of 32 octets each: 2 MB when full.
+# Maximum number of digests, of 32 octets each: 2 MB when full.
 _MAX_REMEMBERED: Final = 10_000
 
 Avatar = tuple[Any, Any, Callable[[], None]]
 
 
 async def find_login(directory: IDirectory, name: bytes) -> Login | None:
-    """The account of a login name: a full address, or a local part in the default domain."""
+    """Return the account of a login name, or None. The name is an address, or a local part in the default domain."""
     try:
         text = name.decode("utf-8")
         if "@" not in text:
@@ -53,17 +53,17 @@ async def find_login(directory: IDirectory, name: bytes) -> Login | None:
 
 
 class Hashing(Protocol):
-    """Who does the work; `emailsys.policy.hashing_threads` off the reactor's thread."""
+    """Verification of passwords. `emailsys.policy.hashing_threads` does it off the reactor's thread."""
 
     def verify(self, stored: str | None, password: str) -> Deferred[bool]:
-        """Whether it fits; the Deferred fails with LoginBusy where too many wait."""
+        """Return a Deferred of whether the password matches. It fails with LoginBusy if the queue is full."""
 
 
 class VerifiedLogins:
-    """Which passwords were found right, so that a client that comes every minute costs no hashing.
+    """Cache of verified passwords, so that a client that polls every minute causes no hashing.
 
-    Passwords are not kept: a digest under a key of this process stands for account, stored hash and password together,
-    so that a changed password is forgotten by itself. The oldest go first.
+    The cache holds no passwords. A digest under a key of this process covers account, stored hash and password
+    together, so a changed password no longer matches. The least recently used digests are dropped first.
     """
 
     def __init__(self, most: int = _MAX_REMEMBERED) -> None:
@@ -72,11 +72,11 @@ class VerifiedLogins:
         self._digests: OrderedDict[bytes, None] = OrderedDict()
 
     def digest(self, account: Account, stored: str, password: bytes) -> bytes:
-        """What stands for the three."""
+        """Return the digest of account, stored hash and password."""
         return hmac.digest(self._key, b"%d\0%b\0%b" % (account.account_id, stored.encode(), password), "sha256")
 
     def remember(self, digest: bytes) -> None:
-        """The password was right."""
+        """Add the digest of a verified password."""
         self._digests[digest] = None
         if len(self._digests) > self._most:
             self._digests.popitem(last=False)
@@ -93,9 +93,9 @@ class VerifiedLogins:
 
 @implementer(ICredentialsChecker)
 class PasswordChecker:
-    """From a name and a password, octets both, to an Account.
+    """Checker from a name and a password, both as octets, to an Account.
 
-    An unknown user, a disabled account and a wrong password cost one verification each and fail alike.
+    An unknown user, a disabled account and a wrong password cost one verification each, and fail with the same error.
     """
 
     credentialInterfaces = (IUsernamePassword,)
@@ -103,12 +103,12 @@ class PasswordChecker:
     def __init__(
         self, directory: IDirectory, hashing: Hashing, verified: VerifiedLogins, renewal: Renewal | None = None
     ) -> None:
-        """@param renewal: None for hashes that stay as they are."""
+        """@param renewal: None if stored hashes are never renewed."""
         self._directory, self._hashing, self._verified = directory, hashing, verified
         self._renewal = renewal
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
-        """The Account. Fails with UnauthorizedLogin, LoginBusy or StoreError."""
+        """Return a Deferred of the Account. It fails with UnauthorizedLogin, LoginBusy or StoreError."""
         return Deferred.fromCoroutine(self._check(credentials.username, credentials.password))
 
     async def _check(self, name: bytes, password: bytes) -> Account:
@@ -119,12 +119,12 @@ class PasswordChecker:
             digest = self._verified.digest(login.account, stored, password)
             if digest in self._verified:
                 return login.account
-        # Octets that are no UTF-8 become what no password may hold, and cost the same work as a wrong one.
+        # Invalid UTF-8 becomes text that no password may contain, and costs the same work as a wrong password.
         text = password.decode("utf-8", "surrogateescape")
         fits = await self._hashing.verify(stored, text)
         if login is None or stored is None or not fits:
             raise UnauthorizedLogin("login failed")
-        # What is about to be replaced is not worth remembering; and if it is not replaced, the next login tries again.
+        # A hash that is being renewed is not cached. If the renewal fails, the next login tries again.
         if self._renewal is None or not self._renewal.begin(login.account, stored, text):
             self._verified.remember(digest)
         return login.account
@@ -132,7 +132,7 @@ class PasswordChecker:
 
 @implementer(ISecrets, ICredentialsChecker)
 class StoredSecrets:
-    """Secrets for SASL mechanisms that verify a proof themselves, and from a proven name to an Account."""
+    """Secrets for SASL mechanisms that verify a proof themselves, and checker from a proven name to an Account."""
 
     credentialInterfaces = (IProvenName,)
 
@@ -144,7 +144,7 @@ class StoredSecrets:
         return None if login is None or not login.account.enabled else login.secret(scheme)
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
-        """The Account. Fails with UnauthorizedLogin or StoreError."""
+        """Return a Deferred of the Account. It fails with UnauthorizedLogin or StoreError."""
         return Deferred.fromCoroutine(self._check(credentials.username))
 
     async def _check(self, name: bytes) -> Account:
@@ -157,23 +157,23 @@ class StoredSecrets:
 
 @implementer(IRealm)
 class MailRealm:
-    """From an Account, or from nobody, to an IDelivery or an opened IMaildrop."""
+    """Realm from an Account, or an anonymous client, to an IDelivery or an opened IMaildrop."""
 
     def __init__(self, access: Access, maildrops: IMaildrops) -> None:
         self._access, self._maildrops = access, maildrops
 
     def requestAvatar(self, avatarId: Any, mind: object, *interfaces: Any) -> Any:
-        """An avatar for the first of the interfaces that there is one for, and what ends its login."""
+        """Return the avatar for the first supported interface, and its logout function."""
         account = None if avatarId is ANONYMOUS else avatarId
         for interface in interfaces:
             if interface in (IDelivery, smtp.IMessageDelivery):
-                return interface, Delivery(self._access, account), _nothing_to_end
+                return interface, Delivery(self._access, account), _no_logout
             if interface in (IMaildrop, pop3.IMailbox) and account is not None:
                 return self._open(interface, account)
         raise UnauthorizedLogin("no mail service for this login")
 
     def _open(self, interface: Any, account: Account) -> Deferred[Avatar]:
-        """Open the maildrop. When the login is cancelled meanwhile, its lock is given back at once."""
+        """Open the maildrop. If the login is cancelled before it is open, its lock is released at once."""
         abandoned = False
 
         def cancel(_: Deferred[Avatar]) -> None:
@@ -192,23 +192,25 @@ class MailRealm:
             if not abandoned:
                 answer.errback(failure)
                 return None
-            # Nobody waits for the answer; what is no refusal is still worth a line in the log.
+            # The login was cancelled: expected refusals are dropped, other failures are still logged.
             return None if isinstance(failure.value, MaildropInUse | StoreError) else failure
 
         _ = Deferred.fromCoroutine(self._maildrops.open(account.account_id)).addCallbacks(opened, failed)
         return answer
 
 
-def _nothing_to_end() -> None:
-    """An SMTP login holds nothing."""
+def _no_logout() -> None:
+    """Do nothing: an SMTP login holds no lock."""
 
 
 def build_portal(
     directory: IDirectory, maildrops: IMaildrops, hashing: Hashing, access: Access, renewal: Renewal | None = None
 ) -> Portal:
-    """The portal of all services: Anonymous, UsernamePassword and ProvenName in, IDelivery and IMaildrop out.
+    """Return the portal of all services.
 
-    @param renewal: None for stored passwords that stay as they are.
+    It accepts Anonymous, UsernamePassword and ProvenName credentials, and returns IDelivery and IMaildrop avatars.
+
+    @param renewal: None if stored hashes are never renewed.
     """
     realm = MailRealm(access, maildrops)
     passwords = PasswordChecker(directory, hashing, VerifiedLogins(), renewal)

@@ -1,4 +1,4 @@
-"""Which way mail leaves: a smart host by the recipient's or the sender's domain, else MX; and under which sender."""
+"""Choice of the next hop: a smart host by the domain of recipient or sender, else MX; and of the sender (SRS)."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _SECONDS_A_DAY: Final = 86400
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A next hop, and in words why it is that."""
+    """A next hop, and the reason for it in words."""
 
     next_hop: NextHop
     why: str
 
 
 class RouteTable:
-    """The routes of the configuration, and behind them those of the store.
+    """Table of routes: those of the configuration, then those of the store.
 
-    A route for the recipient's and the sender's domain comes before one for the recipient's, that before one for the
-    sender's, and that before one for all; of two alike the first counts.
+    Priority: a route for both domains of recipient and sender, then for the recipient's domain, then for the sender's
+    domain, then for all mail. Of two routes for the same domains, the first counts.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class RouteTable:
             self._hops.setdefault(key, route.next_hop)
 
     def choose(self, reverse_path: Address | None, forward_path: Address) -> Choice:
-        """The next hop of a message; the null reverse-path is from no domain."""
+        """Return the next hop of a message. The null reverse-path has no domain."""
         to = forward_path.key[1]
         sender = "" if reverse_path is None else reverse_path.key[1]
         for key in ((to, sender), (to, ""), ("", sender), ("", "")):
@@ -57,8 +57,8 @@ class RouteTable:
             if hop is not None:
                 return Choice(hop, _why(*key))
         if to.startswith("["):
-            return Choice(NextHop(to, by_mx=False, tls=self._default_tls), "the address names the host itself")
-        return Choice(NextHop(to, tls=self._default_tls), f"no route of ours; the MX hosts of {to}")
+            return Choice(NextHop(to, by_mx=False, tls=self._default_tls), "the address literal names the host")
+        return Choice(NextHop(to, tls=self._default_tls), f"no route matches; the MX hosts of {to}")
 
 
 def _why(recipient_domain: str, sender_domain: str) -> str:
@@ -69,7 +69,7 @@ def _why(recipient_domain: str, sender_domain: str) -> str:
 
 
 def host_route(route: RouteSettings) -> HostRoute:
-    """A route of the configuration."""
+    """Return the host route for a route of the configuration."""
     hop = NextHop(
         name=route.host,
         port=route.port,
@@ -83,7 +83,7 @@ def host_route(route: RouteSettings) -> HostRoute:
 
 
 class Routes:
-    """The routes as they are at the moment: the configuration's, which do not change, and the store's."""
+    """The current routes: those of the configuration, which do not change, and those of the store."""
 
     def __init__(self, settings: RoutingSettings, default_tls: TLSPolicy, stored: IRouteAdministration | None) -> None:
         self._configured = settings.routes
@@ -93,9 +93,9 @@ class Routes:
         self._table = RouteTable(self._configured, default_tls)
 
     async def table(self) -> RouteTable:
-        """All of them.
+        """Return the current table.
 
-        @raise StoreError: they cannot be read now.
+        @raise StoreError: the routes of the store cannot be read now.
         """
         if self._stored is not None:
             found = await self._stored.routes()
@@ -106,11 +106,11 @@ class Routes:
 
 
 class ForwardedSenders:
-    """Rewrites the reverse-path of what we forward for others, and knows its own rewritten addresses.
+    """Rewrites the reverse-path of forwarded mail (SRS), and restores addresses that it rewrote.
 
-    @param secret: the key of SRS, of this system alone.
-    @param now: for the age of rewritten addresses.
-    @param domain: where they are; "" for the default domain.
+    @param secret: the SRS key of this system.
+    @param now: returns the time, for the age of rewritten addresses.
+    @param domain: the domain of rewritten addresses; "" for the default domain.
     """
 
     def __init__(self, secret: bytes, directory: IDirectory, now: Callable[[], datetime], domain: str = "") -> None:
@@ -123,25 +123,25 @@ class ForwardedSenders:
         return int(self._now().timestamp()) // _SECONDS_A_DAY
 
     async def sender(self, reverse_path: Address) -> Address:
-        """The sender of forwarded mail; a sender of ours passes SPF as it is."""
+        """Return the sender of forwarded mail. A local sender passes SPF unchanged."""
         if await self._directory.is_local_domain(reverse_path.key[1]):
             return reverse_path
         domain = self._domain or await self._directory.default_domain()
         return SRS(self._secret, domain).rewrite(reverse_path, self._day())
 
     def restore(self, forward_path: Address) -> Address | None:
-        """The address that was rewritten; None where it is none of ours, forged or too old.
+        """Return the original address, or None if it was not rewritten here, is forged or is too old.
 
-        @param forward_path: of any domain of ours, as the one for rewritten addresses may have been another before.
+        @param forward_path: in any local domain, because the domain of rewritten addresses may have changed.
         """
         return SRS(self._secret, forward_path.domain).restore(forward_path, self._day())
 
 
 @implementer(IRouter)
 class QueueRouter:
-    """What the queue asks of routing.
+    """Router for the queue.
 
-    @param senders: None where SRS is switched off.
+    @param senders: None if SRS is switched off.
     """
 
     def __init__(self, routes: Routes, aliases: AliasRouter, senders: ForwardedSenders | None = None) -> None:
@@ -163,7 +163,7 @@ class QueueRouter:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that `route explain` shows: the steps of the expansion, and for each way out the next hop and why."""
+    """The result of `route explain`: the expansion, and the next hop of each remote address with its reason."""
 
     expansion: Expansion
     next_hops: tuple[tuple[Address, Choice], ...]
@@ -172,7 +172,7 @@ class Explanation:
 async def explain(
     aliases: AliasRouter, table: RouteTable, forward_path: Address, reverse_path: Address | None = None
 ) -> Explanation:
-    """Where mail from that sender to that recipient would go now."""
+    """Return where mail from this sender to this recipient would go now."""
     expansion = await aliases.explain(forward_path)
     outside = [route.forward_path for route in expansion.routes if isinstance(route, RemoteRoute)]
     return Explanation(expansion, tuple((path, table.choose(reverse_path, path)) for path in outside))

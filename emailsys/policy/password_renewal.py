@@ -1,4 +1,4 @@
-"""Renew a stored password that was hashed at other costs than today's, after a login that proved it."""
+"""Renewal of password hashes with outdated costs, after a login with the correct password."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from emailsys.telemetry import Telemetry
 
 
 class Hashing(Protocol):
-    """Who does the work; `emailsys.policy.hashing_threads` off the reactor's thread."""
+    """Hashing of passwords. `emailsys.policy.hashing_threads` does it off the reactor's thread."""
 
     def hash(self, password: str) -> Deferred[str]:
-        """A hash as it is to be stored now; the Deferred fails with LoginBusy where too many wait."""
+        """Return a Deferred of a hash at the current costs. It fails with LoginBusy if the queue is full."""
 
 
 class Renewal:
-    """The only moment at which a hash can be made anew is a login: nobody else knows the password.
+    """Renews outdated hashes at logins, because only then the password is known.
 
-    It goes on beside the login, which neither waits for it nor fails with it. What cannot be renewed now is at the next
-    login.
+    The renewal runs beside the login: the login neither waits for it nor fails with it. A hash that cannot be renewed
+    now is renewed at the next login.
     """
 
     def __init__(
@@ -36,13 +36,13 @@ class Renewal:
     ) -> None:
         self._accounts, self._hashing, self._telemetry = accounts, hashing, telemetry
         self._is_outdated = is_outdated
-        # Accounts whose secret is being renewed: a hundred connections of one client cost one hash.
+        # Accounts whose secret is being renewed, so that many concurrent logins cost one hash.
         self._under_way: set[int] = set()
 
     def begin(self, account: Account, stored: str, password: str) -> bool:
-        """Have the hash made anew if that is due, and the password fits it.
+        """Begin to renew a hash if its costs are outdated. The password must be the verified one.
 
-        @return: whether it was due.
+        @return: whether the hash is outdated.
         """
         if not self._is_outdated(stored):
             return False
@@ -57,11 +57,11 @@ class Renewal:
     async def _renew(self, account: Account, stored: str, password: str) -> None:
         try:
             made = await self._hashing.hash(password)
-            # Whoever changed the password meanwhile meant what they said.
+            # If the password was changed since, the change stands.
             if await self._accounts.renew_secret(account.account_id, ARGON2ID, stored, made):
                 self._telemetry.event("login.renewed", account=account.address)
         except (LoginBusy, StoreError, CancelledError):
-            # The daemon is busy, or going down.
+            # The daemon is busy or shutting down.
             return
         finally:
             self._under_way.discard(account.account_id)

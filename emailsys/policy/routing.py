@@ -1,4 +1,4 @@
-"""Resolve a forward-path, once: to an account of this system, to another host, or to nobody."""
+"""Router without aliases: resolves a forward-path to a local account, to a remote address, or to nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _POSTMASTER: Final = "postmaster"
 
 @lru_cache(maxsize=1024)
 def _ip_of(text: str) -> IP | None:
-    """The IP address in a text, with or without the brackets and tag of an address literal; None if there is none."""
+    """Return the IP address in a text, with or without the syntax of an address literal, or None."""
     bare = text.removeprefix("[").removesuffix("]")
     if bare[:5].lower() == "ipv6:":
         bare = bare[5:]
@@ -26,17 +26,17 @@ def _ip_of(text: str) -> IP | None:
 
 
 class Router:
-    """Answers by the directory as it is at the moment; the order is fixed: the very address, then without +tag."""
+    """Resolves addresses by the current directory. The order is fixed: the exact address, then without +tag."""
 
     def __init__(self, directory: IDirectory, own_ips: Iterable[str] = ()) -> None:
-        """@param own_ips: IP addresses by which this host is known, beside the one that a client has connected to."""
+        """@param own_ips: IP addresses of this host, besides the one that a client is connected to."""
         self._directory = directory
         self._own_ips = frozenset(ip for ip in map(_ip_of, own_ips) if ip is not None)
 
     async def resolve(self, path: Address, local_ip: str = "") -> tuple[Route, ...]:
-        """Where mail for that path goes: one LocalRoute or one RemoteRoute; empty for a local address that nobody has.
+        """Return one LocalRoute or one RemoteRoute for a path. Empty for a local address that does not exist.
 
-        @param local_ip: our end of the connection by which the path came.
+        @param local_ip: the local address of the client's connection.
         """
         local_key, domain_key = path.key
         domain = await self._own_domain(local_key, domain_key, local_ip)
@@ -46,20 +46,20 @@ class Router:
         return () if account is None else (LocalRoute(account.account_id),)
 
     async def is_open(self, account: Account) -> bool:
-        """Whether the account still exists and is enabled."""
+        """Return whether the account still exists and is enabled."""
         found = await self._directory.find_address(*account.address.key)
         return found is not None and found.account_id == account.account_id and found.enabled
 
     async def _own_domain(self, local_key: str, domain_key: str, local_ip: str) -> str | None:
-        """The domain of ours in which a local part is looked up; None if it is not here."""
+        """Return the local domain in which to look up a local part, or None if the address is not local."""
         if not domain_key:
-            # RFC 5321 §4.5.1: <postmaster> without a domain, and nothing else without one.
+            # RFC 5321 §4.5.1: only <postmaster> may stand without a domain.
             return await self._directory.default_domain() if local_key == _POSTMASTER else None
         if domain_key.startswith("["):
-            # RFC 5321 §4.1.3: mail to one of our addresses is mail to this host.
+            # RFC 5321 §4.1.3: mail to one of the IP addresses of this host is local.
             ip = _ip_of(domain_key)
             is_ours = ip is not None and (ip in self._own_ips or ip == _ip_of(local_ip))
-            # Asked for in any case: without a domain nobody is refused for good, as a stranger's literal would be.
+            # Always looked up: while there is no domain, it raises, and no literal is refused permanently.
             default = await self._directory.default_domain()
             return default if is_ours else None
         return domain_key if await self._directory.is_local_domain(domain_key) else None
@@ -72,7 +72,7 @@ class Router:
         if user and user != local_key:
             return await self._directory.find_address(user, domain)
         if local_key == _POSTMASTER:
-            # RFC 5321 §4.5.1: every domain has one; where it was taken away, that of the default domain.
+            # RFC 5321 §4.5.1: every domain has a postmaster. If it was removed, the default domain's takes its place.
             default = await self._directory.default_domain()
             if default != domain:
                 return await self._directory.find_address(_POSTMASTER, default)

@@ -1,4 +1,4 @@
-"""Networks whose hosts may relay without a login, such as that of a printer."""
+"""Trusted networks: their hosts, such as printers, may relay without a login."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from emailsys.mail.ip import read_ip
 
 
 class TrustedNetworks:
-    """A set of networks; empty by default, as it should be nearly everywhere."""
+    """A set of networks. Empty by default, which suits nearly all systems."""
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
         """
-        @param networks: addresses, or networks such as 192.0.2.0/24 and 2001:db8::/32.
-        @raise ValueError: one of them is none; the message names it.
+        @param networks: IP addresses, or networks such as 192.0.2.0/24 and 2001:db8::/32.
+        @raise ValueError: one of them is invalid; the message names it.
         """
         self._networks = tuple(ipaddress.ip_network(network) for network in networks)
 
     def __contains__(self, ip: str) -> bool:
-        """Whether a peer is in one of them; what is no address is not."""
+        """Return whether an IP address is in one of the networks. False for text that is no IP address."""
         if not self._networks:
             return False
         address = read_ip(ip)
