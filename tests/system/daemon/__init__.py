@@ -1,1 +1,1 @@
-"""The whole daemon, in memory or in a process of its own."""
+"""System tests of the whole daemon, in memory or in a process of its own."""

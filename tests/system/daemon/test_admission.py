@@ -1,4 +1,4 @@
-"""Over real sockets and TLS: one connection too many hears why, and does not shut out the others."""
+"""Connection limits over real sockets and TLS: a refused client gets a reply, and others are not affected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _POP3 = b"-ERR [SYS/TEMP] " + _WORDS + b"\r\n"
 
 
 class TooManyConnectionsTests(TestCase):
-    """One connection is admitted from an address; this machine's is no exception here."""
+    """The limit is one connection for each address, including the loopback address."""
 
     def setUp(self) -> None:
         self.house = house = TLSHouse(reactor)
@@ -30,7 +30,7 @@ class TooManyConnectionsTests(TestCase):
             factory.service = replace(factory.service, admission=Admission(0, 1, lambda ip: False))
 
     async def connect(self, factory: Any, implicit_tls: bool = False) -> Attacker:
-        """A client that has connected, and begun TLS where that is implicit."""
+        """Connect a client, with a TLS handshake on ports of implicit TLS."""
         client = Attacker()
         port = await self.house.port(factory, implicit_tls)
         self.connected.append(client)
@@ -40,7 +40,7 @@ class TooManyConnectionsTests(TestCase):
         return client
 
     async def leave(self, client: Attacker) -> None:
-        """The client goes without a word, and the server has seen it."""
+        """Close the connection without QUIT, and wait until the server has noticed."""
         client.cut()
         await client.gone()
         while self.house.pop3.sessions:

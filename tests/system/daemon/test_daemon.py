@@ -1,4 +1,4 @@
-"""The daemon as it is put together: real sockets and store in this process, from start to orderly end."""
+"""The daemon with real sockets and a real store in this process, from start to graceful shutdown."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ T = TypeVar("T")
 
 
 class Line:
-    """A plain connection to a server, read and written in a thread."""
+    """A plaintext connection to a server, read and written in a thread."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), 10.0)
         self._input = self._socket.makefile("rb")
 
     def read(self) -> str:
-        """The next line; "" at the end."""
+        """Return the next line, "" at the end."""
         return self._input.readline().decode().rstrip("\r\n")
 
     def say(self, text: str) -> str:
-        """Send a line, take the answer's last line."""
+        """Send a line, and return the last line of the reply."""
         self._socket.sendall(text.encode() + b"\r\n")
         while (line := self.read())[3:4] == "-":
             pass
@@ -63,7 +63,7 @@ class Line:
 
 
 class DaemonCase(TestCase):
-    """One daemon, prepared and started as `serve` and twistd do it."""
+    """A daemon, prepared and started as `serve` and twistd do."""
 
     def setUp(self) -> None:
         self.state = Path(self.mktemp()).absolute()
@@ -93,7 +93,7 @@ class DaemonCase(TestCase):
         return daemon
 
     async def away(self, call: Callable[..., T], *arguments: Any) -> T:
-        """Call something that blocks, while the daemon goes on in this thread."""
+        """Run a blocking function in another thread, while the daemon runs in this one."""
         result: Deferred[T] = deferToThread(call, *arguments)
         return await result
 
@@ -115,10 +115,10 @@ class DaemonCase(TestCase):
 
 
 class DaemonTests(DaemonCase):
-    """From its start to its orderly end."""
+    """The life of a daemon, from start to graceful shutdown."""
 
     async def test_a_message_goes_round(self) -> None:
-        """Submission with STARTTLS and AUTH, POP3S, the same octets: all rooms joined."""
+        """Submission with STARTTLS and AUTH, then POP3S: the message arrives octet for octet."""
         verifyObject(IService, self.started())
         passwords = await self.accounts()
         ca = self.state / "certs" / "ca.pem"
@@ -139,7 +139,7 @@ class DaemonTests(DaemonCase):
         self.assertEqual((row["messages"], row["octets"]), (1, len(trip.fetched)))
 
     async def test_the_status_tells_who_it_is_and_where_it_listens(self) -> None:
-        """For `try`, and for who looks after it."""
+        """`try` and operators use the status."""
         self.started()
         status = await self.ask(Status())
         self.assertEqual((status["pid"], status["hostname"]), (os.getpid(), "localhost"))
@@ -148,7 +148,7 @@ class DaemonTests(DaemonCase):
         self.assertIn(f"store in {self.state} (--state)", self.said.getvalue())
 
     async def test_nothing_in_the_state_folder_is_open_to_others(self) -> None:
-        """The control socket and the keys least of all."""
+        """This includes the control socket and the keys."""
         self.started()
         await self.accounts()
         await self.ask(Status())
@@ -157,7 +157,7 @@ class DaemonTests(DaemonCase):
                 self.assertEqual(stat.S_IMODE(path.stat().st_mode) & 0o077, 0, path)
 
     async def test_a_second_daemon_on_the_folder_is_told_the_process(self) -> None:
-        """And the first goes on."""
+        """The error names the process of the first daemon, which continues to run."""
         self.started()
         with self.assertRaises(StartupError) as caught:
             self.prepared()
@@ -165,7 +165,7 @@ class DaemonTests(DaemonCase):
         self.assertEqual((await self.ask(Status()))["pid"], os.getpid())
 
     async def test_the_end_says_goodbye_to_idle_sessions_and_leaves_nothing_behind(self) -> None:
-        """421 to who waits; ports, control socket and lock are free again."""
+        """Idle sessions get 421. Ports, control socket and lock are free afterwards."""
         daemon = self.started()
         line = await self.away(Line, self.ports["smtp"])
         self.addCleanup(line.close)
@@ -184,7 +184,7 @@ class DaemonTests(DaemonCase):
         await again.stopService()
 
     async def test_the_end_waits_for_a_message_under_way_but_not_for_ever(self) -> None:
-        """A client that stops in the middle of its message is cut off."""
+        """A client that stops in the middle of its message is disconnected."""
         self.patch(service_module, "DRAIN_SECONDS", 0.2)
         daemon = self.started()
         await self.accounts()
@@ -203,7 +203,7 @@ class DaemonTests(DaemonCase):
             self.assertEqual(await self.away(line.read), "")
 
     async def test_a_daemon_that_never_served_gives_everything_back_when_it_ends(self) -> None:
-        """Folder and ports; ending twice is ending once."""
+        """State folder and ports are free. Stopping a second time does nothing."""
         daemon = self.prepared()
         await daemon.stopService()
         again = self.started()
@@ -212,7 +212,7 @@ class DaemonTests(DaemonCase):
         self.assertIsNone(holder_of(self.state))
 
     async def test_renewed_certificates_are_served_without_a_restart(self) -> None:
-        """SIGHUP, or once a day; wrong ones leave the old ones in use."""
+        """They are read at SIGHUP and once a day. If new ones are invalid, the old ones stay in use."""
         daemon = self.started()
         daemon.reload_certificates()
         for path in (self.state / "certs").glob("server-*.pem"):
@@ -225,7 +225,7 @@ class DaemonTests(DaemonCase):
         self.assertEqual(len(passwords), 2)
 
     def test_a_port_that_is_taken_is_told_and_the_folder_given_up(self) -> None:
-        """So that the next start needs no cleaning up."""
+        """The next start succeeds without a cleanup."""
         with socket.socket() as other:
             other.bind(("127.0.0.1", self.ports["pop3"]))
             other.listen()
@@ -237,7 +237,7 @@ class DaemonTests(DaemonCase):
         self.assertIsNone(holder_of(self.state))
 
     def test_a_control_socket_that_cannot_be_made_is_told_and_all_ports_freed(self) -> None:
-        """A folder stands in its place."""
+        """A folder exists at the path of the socket."""
         (self.state / "control.sock").mkdir(parents=True)
         self.state.chmod(0o700)
         with self.assertRaises(StartupError) as caught:
@@ -249,7 +249,7 @@ class DaemonTests(DaemonCase):
             self.fail("somebody still listens")
 
     def test_a_startup_error_is_one_line_and_a_status(self) -> None:
-        """Never a traceback."""
+        """The process prints no traceback."""
         self.config.write_text('[smtp]\nmax_recipients = "x"\n[pop3]\nx = 1\n')
         with contextlib.redirect_stderr(self.said), self.assertRaises(SystemExit) as caught:
             service_or_exit(str(self.state), str(self.config))
@@ -257,7 +257,7 @@ class DaemonTests(DaemonCase):
         self.assertEqual(self.said.getvalue().count("\n"), 2)
 
     def test_a_damaged_certificate_is_told(self) -> None:
-        """With its file, and the file that names it."""
+        """The error names the certificate file and the configuration file."""
         with self.config.open("a") as file:
             file.write('[[tls.certificates]]\nchain = "none.pem"\nkey = "none.key"\n')
         with self.assertRaises(StartupError) as caught:
@@ -266,7 +266,7 @@ class DaemonTests(DaemonCase):
         self.assertRegex(str(caught.exception), f"^{re.escape(str(self.config))}: tls.certificates: .*none.pem: ")
 
     def test_a_damaged_store_is_found_before_twistd_leaves_the_terminal(self) -> None:
-        """And by `serve` at its start."""
+        """`serve` also reports it at the start."""
         self.state.mkdir(mode=0o700)
         (self.state / "mail.sqlite").write_text("this is no database, and long enough to be looked at" * 20)
         with contextlib.redirect_stderr(self.said), self.assertRaises(StartupError) as caught:
@@ -281,10 +281,10 @@ class DaemonTests(DaemonCase):
 
 
 class OptionsTests(TestCase):
-    """What twistd is told."""
+    """Options of `twistd emailsys`."""
 
     def twistd(self, **changes: object) -> dict[str, object]:
-        """twistd's own options after ours were read."""
+        """Return twistd's own options after those of emailsys were read."""
         parent = {"pidfile": "twistd.pid", "nodaemon": False, "logfile": None, "syslog": False, **changes}
         options = Options()
         options.parent = parent  # type: ignore[assignment]  # twistd's own Options, of which ours need a mapping
@@ -293,7 +293,7 @@ class OptionsTests(TestCase):
         return parent
 
     def test_no_pid_file_and_no_log_go_to_the_working_directory(self) -> None:
-        """The log of a daemon in the background is in the state folder; what the operator names stays."""
+        """In the background, the log is in the state folder, unless the operator names another file."""
         self.assertEqual(self.twistd()["pidfile"], "")
         self.assertEqual(self.twistd()["logfile"], "/srv/state/emailsys.log")
         self.assertIsNone(self.twistd(nodaemon=True)["logfile"])
@@ -302,7 +302,7 @@ class OptionsTests(TestCase):
         self.assertEqual(self.twistd(pidfile="/run/mail.pid")["pidfile"], "/run/mail.pid")
 
     def test_twistd_in_the_background_has_the_store_tried_first(self) -> None:
-        """In the foreground it is opened once."""
+        """In the foreground, the store is opened only once."""
         asked: list[tuple[object, ...]] = []
 
         def prepared(*arguments: object) -> SimpleNamespace:

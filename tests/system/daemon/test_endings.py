@@ -1,4 +1,4 @@
-"""Clients that end their side, read late or never, over real sockets and real TLS."""
+"""Clients that close their side early, or read late or never, over real sockets and real TLS."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LONG = b"Subject: long\r\n\r\n" + (b"x" * 998 + b"\r\n") * 16_000
 
 
 class EndingTestCase(TestCase):
-    """The clients are threads."""
+    """A server, with clients in threads."""
 
     def listen(self, factory: Any) -> int:
         port: IListeningPort = reactor.listenTCP(0, factory, interface="127.0.0.1")
@@ -45,12 +45,12 @@ class EndingTestCase(TestCase):
         return await result
 
     async def over(self, house: SMTPHouse | POP3House) -> None:
-        """Every session of it has ended."""
+        """Wait until all sessions of the server have ended."""
         while house.factory.sessions:
             await deferLater(reactor, 0)
 
     def serve_tls(self) -> ServerTLS:
-        """What a port speaks TLS with."""
+        """Return the TLS context of a port."""
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         tls, _authority = development_tls(Path(folder.name) / "certs")
@@ -58,7 +58,7 @@ class EndingTestCase(TestCase):
 
     @staticmethod
     def encrypted(plain: socket.socket, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLSocket:
-        """Begin TLS, in a version at most."""
+        """Begin TLS with a maximum version."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -67,11 +67,11 @@ class EndingTestCase(TestCase):
 
 
 class EndingTests(EndingTestCase):
-    """Clients that end their side, or read late."""
+    """Clients that close their sending side, or read late."""
 
     @staticmethod
     def say_and_end(port: int, octets: bytes) -> bytes:
-        """What `printf ... | nc -N` does."""
+        """Send all commands and close the sending side, as `printf ... | nc -N` does."""
         with socket.create_connection(("127.0.0.1", port), 10.0) as client:
             client.sendall(octets)
             client.shutdown(socket.SHUT_WR)
@@ -95,7 +95,10 @@ class EndingTests(EndingTestCase):
         self.assertEqual(len(house.bodies()), 2)
 
     async def fetch_and_quit(self, house: POP3House, client: socket.socket) -> tuple[int, int, bytes]:
-        """Ask for a long message, its removal and the end at once; how many there were when the first of it came."""
+        """Pipeline RETR, DELE and QUIT for a long message.
+
+        Returns the number of messages in the maildrop when its first octets arrived.
+        """
         house.store.put(house.alice, _LONG)
 
         def ask() -> bytes:
@@ -144,13 +147,13 @@ class EndingTests(EndingTestCase):
 
 
 class LastWordsTests(EndingTestCase):
-    """Clients that go on sending: a socket closed over unread octets is reset, and the last reply lost with it."""
+    """Clients that keep sending: closing a socket with unread octets resets it, and the last reply is lost."""
 
     # Behind QUIT: more than the kernel holds, so that the client still sends when the server has said its last.
     FLOOD = b"NOOP\r\n" * 700_000
 
     def flood(self, connect: Callable[[], socket.socket], first: bytes) -> bytes:
-        """Say QUIT and go on; read only then, as a client does that writes its whole script at once."""
+        """Send QUIT and more octets before reading, as a client does that writes its whole script at once."""
         with connect() as client:
             client.sendall(first)
             client.sendall(self.FLOOD)
@@ -202,17 +205,17 @@ class LastWordsTests(EndingTestCase):
 
 
 class TLSHalfCloseTests(EndingTestCase):
-    """`openssl s_client < file`: a close_notify behind QUIT, and often the end of TCP's side, too."""
+    """`openssl s_client < file`: a close_notify after QUIT, often with the end of TCP's sending side."""
 
     SCRIPT = b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n"
 
     def say_and_end(self, port: int, version: ssl.TLSVersion, starttls: bool, notify: bool, shut: bool) -> bytes:
-        """Say all, end our side of TLS, of TCP, or of both, and read on."""
+        """Send all commands, close the sending side of TLS, of TCP or of both, and continue to read."""
         with socket.create_connection(("127.0.0.1", port), 10.0) as plain:
             if starttls:
                 plain.sendall(b"EHLO x\r\nSTARTTLS\r\n")
                 while b"220 2.0.0" not in plain.recv(4096):
-                    """The greeting, and what is offered."""
+                    """Read the greeting and the reply to EHLO."""
             client = SSL.Connection(self.context(version), None)
             client.set_connect_state()
             heard = b""
@@ -229,7 +232,7 @@ class TLSHalfCloseTests(EndingTestCase):
                     while True:
                         heard += client.recv(65536)
                 except (SSL.WantReadError, SSL.ZeroReturnError):
-                    """What came is read."""
+                    """Read the received octets."""
             return heard
 
     @staticmethod
@@ -240,7 +243,7 @@ class TLSHalfCloseTests(EndingTestCase):
 
     @staticmethod
     def exchange(client: SSL.Connection, plain: socket.socket, step: Callable[[], Any]) -> None:
-        """Hand records to and fro until a step is done."""
+        """Exchange TLS records until a step is complete."""
         while True:
             try:
                 step()

@@ -1,4 +1,4 @@
-"""What an operator sees of a running daemon: its control socket, metrics, the mail log."""
+"""Operation of a running daemon: control socket, metrics and mail log."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ANN = Address("ann", "example.test")
 
 
 class OperationsTests(TestCase):
-    """One daemon with metrics and a mail log, from which nothing leaves."""
+    """A daemon with metrics and a mail log, and without outbound delivery."""
 
     def setUp(self) -> None:
         self.state = Path(self.mktemp()).absolute()
@@ -73,7 +73,7 @@ class OperationsTests(TestCase):
         self.addCleanup(self.daemon.stopService)
 
     async def away(self, call: Callable[..., T], *arguments: Any) -> T:
-        """Call something that blocks, while the daemon goes on in this thread."""
+        """Run a blocking function in another thread, while the daemon runs in this one."""
         result: Deferred[T] = deferToThread(call, *arguments)
         return await result
 
@@ -83,7 +83,7 @@ class OperationsTests(TestCase):
         return answer["result"]
 
     async def send(self) -> None:
-        """A message from a trusted host to ann, here, and dave, elsewhere."""
+        """Send a message from a trusted host to ann, who is local, and dave, who is remote."""
         await self.ask(DomainAdd("example.test", ANN))
         await self.ask(UserAdd(ANN, [("argon2id", "x")]))
 
@@ -113,7 +113,7 @@ class OperationsTests(TestCase):
         self.assertEqual((checked["cursor"], checked["flaws"]), (None, []))
 
     async def test_the_eleventh_connection_of_ten_is_told_so_and_the_first_goes_on(self) -> None:
-        """This machine and trusted networks have no limit of an address, but all together have one."""
+        """Loopback addresses and trusted networks have no limit per address, but all connections together do."""
 
         def go() -> list[bytes]:
             with contextlib.ExitStack() as clients:

@@ -1,4 +1,4 @@
-"""TLS over real sockets, from end to end: what the client verifies, what the session knows, what a reload changes."""
+"""TLS over real sockets, end to end: verification by the client, session data on the server, and reload."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.fakes.net.tls_pipe import served
 
 @implementer(IHandshakeListener)
 class Caller(Protocol):
-    """Connects and begins TLS, verifying the server; `outcome` is what was negotiated, or why it ended."""
+    """A client that connects, begins TLS and verifies the server. `outcome` is the negotiated TLS, or a failure."""
 
     def __init__(self, host: str, ca_file: Path) -> None:
         self._context = client_context(host, ca_file)
@@ -59,9 +59,9 @@ class EndToEndTests(TestCase):
         self.addCleanup(self.house.close)
 
     async def call(self, host: str = "localhost") -> str | None:
-        """What a client negotiates that expects that host.
+        """Return the TLS that a client negotiates with the expected host name.
 
-        @raise PeerCertificateError: it refuses the server's certificate.
+        @raise PeerCertificateError: the client refuses the certificate of the server.
         """
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", await self.house.port(self.house.receive))
         caller: Caller = await connectProtocol(endpoint, Caller(host, self.house.authority))
@@ -72,12 +72,12 @@ class EndToEndTests(TestCase):
         return negotiated
 
     async def test_a_verifying_client_gets_tls_1_3(self) -> None:
-        """By name and by address."""
+        """The certificate is valid for the name and for the address."""
         for host in ("localhost", "127.0.0.1"):
             self.assertRegex(str(await self.call(host)), r"^TLSv1\.3 TLS_(AES|CHACHA20)")
 
     async def test_a_refused_certificate_is_the_reason_of_the_lost_connection(self) -> None:
-        """In words for a user; the server's log has no traceback."""
+        """The reason is a text for users, and the server's log has no traceback."""
         with self.assertRaisesRegex(PeerCertificateError, "the certificate of mail.example.test is for localhost"):
             await self.call("mail.example.test")
         for variant, words in (
@@ -90,7 +90,7 @@ class EndToEndTests(TestCase):
         self.assertEqual(self.house.telemetry.exceptions, [])
 
     async def test_a_reload_serves_the_next_connection(self) -> None:
-        """The service that listens has the same object all along."""
+        """The listening service keeps the same context object."""
         self.assertIsInstance(self.house.tls, ServerTLS)
         made = pki.ensure_development_ca(self.house.authority.parent, ["mail.example.test"])
         self.house.tls.reload(served(*made.certificates))

@@ -1,4 +1,4 @@
-"""Attacks on the step from plaintext to TLS: what came in the clear is never acted on, and all state is forgotten."""
+"""Attacks on the upgrade from plaintext to TLS: plaintext is never executed later, and all state is discarded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALICE = base64.b64encode(b"\0alice@example.test\0alice")
 
 
 class AttackTestCase(TestCase):
-    """A system on loopback, and a client that does not keep to the rules."""
+    """A system on loopback, and a client that breaks the protocol."""
 
     cleartext = False
     handshake_timeout = 30.0
@@ -36,13 +36,13 @@ class AttackTestCase(TestCase):
         return attacker
 
     async def starttls(self, attacker: Attacker, injected: bytes = b"") -> None:
-        """STARTTLS with something behind it in the same segment, then an honest handshake."""
+        """Send STARTTLS with octets behind it in the same segment, then a valid handshake."""
         await self.ask_tls(attacker, injected)
         attacker.begin_tls()
         await attacker.secured()
 
     async def ask_tls(self, attacker: Attacker, injected: bytes = b"") -> None:
-        """HELO and STARTTLS, to the server's word that it begins."""
+        """Send HELO and STARTTLS, and read up to the server's 220."""
         attacker.inject(b"HELO evil\r\nSTARTTLS\r\n" + injected)
         heard = await attacker.hears(b"220 2.0.0 ready to start TLS\r\n")
         self.assertEqual(heard.count(b"\r\n"), 2, heard)
@@ -54,7 +54,7 @@ class AttackTestCase(TestCase):
         await attacker.secured()
 
     async def reply(self, attacker: Attacker, command: bytes) -> bytes:
-        """The one line that answers a command; that it is the only thing heard is part of the test."""
+        """Return the only reply line to a command, and assert that nothing else arrives."""
         attacker.say(command + b"\r\n")
         line = await attacker.hears(b"\r\n")
         self.assertEqual(attacker.heard, b"")
@@ -62,10 +62,10 @@ class AttackTestCase(TestCase):
 
 
 class SMTPInjectionTests(AttackTestCase):
-    """CVE-2011-0411 and its kin: RFC 3207 §4.2."""
+    """CVE-2011-0411 and similar attacks: RFC 3207 §4.2."""
 
     async def test_commands_behind_starttls_in_one_segment_are_dropped(self) -> None:
-        """The first reply within TLS is that to the first command within TLS."""
+        """The first reply within TLS answers the first command within TLS."""
         attacker = await self.connect(self.house.receive)
         await self.starttls(
             attacker,
@@ -78,13 +78,13 @@ class SMTPInjectionTests(AttackTestCase):
         self.assertEqual(self.house.store.messages, [])
 
     async def test_half_a_command_in_the_clear_is_not_completed_within_tls(self) -> None:
-        """The injected beginning of a line must not become the head of the victim's first line."""
+        """The injected beginning of a line does not become part of the victim's first line."""
         attacker = await self.connect(self.house.receive)
         await self.starttls(attacker, b"VRFY ")
         self.assertEqual(await self.reply(attacker, b"NOOP"), b"250 2.0.0 OK")
 
     async def test_plaintext_that_follows_in_its_own_segment_ends_the_connection(self) -> None:
-        """It reaches the TLS layer, which takes it for a broken record."""
+        """The TLS layer receives the plaintext as an invalid record."""
         attacker = await self.connect(self.house.receive)
         await self.ask_tls(attacker)
         attacker.begin_tls(b"EHLO evil\r\nMAIL FROM:<mallory@evil.example>\r\n")
@@ -92,14 +92,14 @@ class SMTPInjectionTests(AttackTestCase):
         self.assertEqual(self.house.telemetry.counters["smtp.login"], 0)
 
     async def test_a_login_behind_starttls_is_dropped(self) -> None:
-        """Else a man in the middle logs the victim in as himself, and reads what the victim sends."""
+        """Otherwise an attacker could log in the victim's session as himself, and read what the victim sends."""
         attacker = await self.connect(self.house.submission)
         await self.starttls(attacker, b"EHLO evil\r\nAUTH PLAIN " + ALICE + b"\r\n")
         self.assertTrue((await self.reply(attacker, b"MAIL FROM:<alice@example.test>")).startswith(b"503 5.5.1"))
         self.assertEqual(self.house.hashing.asked, [])
 
     async def test_a_transaction_begun_in_the_clear_is_forgotten(self) -> None:
-        """Sender and recipients of the clear do not get a message of the TLS session."""
+        """Sender and recipients from before TLS are discarded."""
         attacker = await self.connect(self.house.receive)
         for command in (b"HELO evil", b"MAIL FROM:<mallory@evil.example>", b"RCPT TO:<alice@example.test>"):
             self.assertTrue((await self.reply(attacker, command)).startswith(b"250"))
@@ -107,7 +107,7 @@ class SMTPInjectionTests(AttackTestCase):
         self.assertEqual(await self.reply(attacker, b"DATA"), b"503 5.5.1 EHLO or HELO first")
 
     async def test_the_name_of_the_clear_is_not_in_the_received_field(self) -> None:
-        """Who says HELO within TLS is named as that."""
+        """The Received field has the name from the EHLO within TLS."""
         attacker = await self.connect(self.house.receive)
         await self.reply(attacker, b"HELO evil.example")
         await self.starttls(attacker)
@@ -121,7 +121,7 @@ class SMTPInjectionTests(AttackTestCase):
         self.assertNotIn(b"evil", body)
 
     async def test_a_chunk_of_the_clear_is_no_part_of_a_later_message(self) -> None:
-        """BDAT before TLS, BDAT LAST within it."""
+        """BDAT is sent before TLS, and BDAT LAST within TLS."""
         attacker = await self.connect(self.house.receive)
         for command in (b"HELO evil", b"MAIL FROM:<>", b"RCPT TO:<alice@example.test>", b"BDAT 7\r\nSubje"):
             self.assertTrue((await self.reply(attacker, command)).startswith(b"250"))
@@ -130,7 +130,7 @@ class SMTPInjectionTests(AttackTestCase):
         self.assertEqual(self.house.store.abandoned, 1)
 
     async def test_a_second_starttls_is_refused_and_changes_nothing(self) -> None:
-        """TLS in TLS is no extension of ours."""
+        """TLS within TLS is not supported."""
         attacker = await self.connect(self.house.receive)
         await self.starttls(attacker)
         await self.reply(attacker, b"HELO good.example")
@@ -152,7 +152,7 @@ class SMTPInjectionTests(AttackTestCase):
         self.assertEqual(self.house.store.abandoned, 1)
 
     async def test_noise_in_place_of_a_handshake_hurts_nobody_else(self) -> None:
-        """Neither the log nor the other connections."""
+        """Neither the log nor other connections are affected."""
         good = await self.connect(self.house.receive)
         for noise in (b"\x16\x03\x01\xff\xff", b"\x80\x2e\x01\x00\x02", b"GET / HTTP/1.0\r\n\r\n", bytes(3000)):
             attacker = await self.connect(self.house.receive)
@@ -164,7 +164,7 @@ class SMTPInjectionTests(AttackTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_tls_1_2_is_served_too(self) -> None:
-        """With a suite for the RSA certificate."""
+        """The cipher suite fits the RSA certificate."""
         attacker = await self.connect(self.house.receive)
         await self.ask_tls(attacker)
         attacker.begin_tls(context=tls12(b"ECDHE-RSA-AES256-GCM-SHA384"))
@@ -173,12 +173,12 @@ class SMTPInjectionTests(AttackTestCase):
 
 
 class ClearLoginTests(AttackTestCase):
-    """Where logins without TLS are taken from loopback, they end with STARTTLS."""
+    """Logins without TLS, where loopback clients may use them, end at STARTTLS."""
 
     cleartext = True
 
     async def test_an_smtp_login_of_the_clear_is_forgotten(self) -> None:
-        """MAIL asks for another."""
+        """MAIL requires another login."""
         attacker = await self.connect(self.house.submission)
         await self.reply(attacker, b"HELO evil")
         attacker.inject(b"EHLO evil\r\n")
@@ -191,7 +191,7 @@ class ClearLoginTests(AttackTestCase):
         )
 
     async def test_a_user_of_the_clear_is_forgotten(self) -> None:
-        """USER, STLS, PASS: the name within TLS must be said within TLS (RFC 2595 §4)."""
+        """USER, STLS, PASS: the client must send USER again within TLS (RFC 2595 §4)."""
         attacker = await self.connect(self.house.pop3)
         self.assertTrue((await self.reply(attacker, b"USER alice@example.test")).startswith(b"+OK"))
         await self.stls(attacker)
@@ -200,24 +200,24 @@ class ClearLoginTests(AttackTestCase):
 
 
 class POP3InjectionTests(AttackTestCase):
-    """CVE-2021-38370 and its kin on STLS: RFC 2595 §4, RFC 7817."""
+    """CVE-2021-38370 and similar attacks on STLS: RFC 2595 §4, RFC 7817."""
 
     async def test_commands_behind_stls_in_one_segment_are_dropped(self) -> None:
-        """A victim would be logged in as somebody else."""
+        """Otherwise a victim would be logged in to the account of the attacker."""
         attacker = await self.connect(self.house.pop3)
         await self.stls(attacker, b"USER alice@example.test\r\nPASS alice\r\nDELE 1\r\nQUIT\r\n")
         self.assertTrue((await self.reply(attacker, b"STAT")).startswith(b"-ERR"))
         self.assertEqual(self.house.hashing.asked, [])
 
     async def test_half_a_command_in_the_clear_is_not_completed_within_tls(self) -> None:
-        """The injected "USER mallory" line must not swallow the victim's."""
+        """The injected "USER mallory" line does not swallow the victim's line."""
         attacker = await self.connect(self.house.pop3)
         await self.stls(attacker, b"USER mallory")
         self.assertTrue((await self.reply(attacker, b"USER alice@example.test")).startswith(b"+OK"))
         self.assertTrue((await self.reply(attacker, b"PASS alice")).startswith(b"+OK"))
 
     async def test_plaintext_that_follows_in_its_own_segment_ends_the_connection(self) -> None:
-        """It reaches the TLS layer, which takes it for a broken record."""
+        """The TLS layer receives the plaintext as an invalid record."""
         attacker = await self.connect(self.house.pop3)
         attacker.inject(b"STLS\r\n")
         await attacker.hears(b"+OK begin TLS\r\n")
@@ -226,7 +226,7 @@ class POP3InjectionTests(AttackTestCase):
         self.assertEqual(self.house.hashing.asked, [])
 
     async def test_stls_within_tls_or_after_login_is_refused(self) -> None:
-        """RFC 2595 §4: in the authorization state only."""
+        """RFC 2595 §4: STLS is valid only in the authorization state."""
         attacker = await self.connect(self.house.pop3)
         await self.stls(attacker)
         self.assertTrue((await self.reply(attacker, b"STLS")).startswith(b"-ERR"))
@@ -235,7 +235,7 @@ class POP3InjectionTests(AttackTestCase):
         self.assertTrue((await self.reply(attacker, b"STLS")).startswith(b"-ERR"))
 
     async def test_a_session_cut_off_within_tls_deletes_nothing(self) -> None:
-        """The records end without QUIT and without close_notify; the maildrop is free for the next login."""
+        """The records end without QUIT and without close_notify. The maildrop is free for the next login."""
         attacker = await self.connect(self.house.pop3, implicit_tls=True)
         attacker.begin_tls()
         await attacker.hears(b"\r\n")
@@ -251,10 +251,10 @@ class POP3InjectionTests(AttackTestCase):
 
 
 class ImplicitTLSTests(AttackTestCase):
-    """Ports 465 and 995: nothing in the clear at all (RFC 8314)."""
+    """Ports 465 and 995: no plaintext at all (RFC 8314)."""
 
     async def test_nothing_is_said_before_the_handshake(self) -> None:
-        """Plaintext is taken for a broken record; no greeting, no login."""
+        """Plaintext is an invalid record: the server sends no greeting and accepts no login."""
         for factory in (self.house.submission, self.house.pop3):
             attacker = await self.connect(factory, implicit_tls=True)
             attacker.inject(b"EHLO evil\r\nAUTH PLAIN " + ALICE + b"\r\n")
@@ -264,7 +264,7 @@ class ImplicitTLSTests(AttackTestCase):
         self.assertEqual(self.house.hashing.asked, [])
 
     async def test_a_login_and_a_mail_within_tls(self) -> None:
-        """What all of this is for; the session knows what was negotiated."""
+        """A login and a message within TLS. The session has the negotiated parameters."""
         client = await self.connect(self.house.submission, implicit_tls=True)
         client.begin_tls()
         await client.hears(b"\r\n")
@@ -281,12 +281,12 @@ class ImplicitTLSTests(AttackTestCase):
 
 
 class HandshakeTimeoutTests(AttackTestCase):
-    """A peer that begins TLS and then says nothing, or little, is dropped in time."""
+    """A client that begins TLS and then sends nothing, or little, is disconnected in time."""
 
     handshake_timeout = 0.1
 
     async def test_silence_after_starttls_and_stls_is_ended(self) -> None:
-        """Also a ClientHello that never ends."""
+        """This includes a ClientHello that never ends."""
         for begun in (b"", b"\x16\x03\x01\x02\x00\x01"):
             attacker = await self.connect(self.house.receive)
             await self.ask_tls(attacker)
@@ -299,13 +299,13 @@ class HandshakeTimeoutTests(AttackTestCase):
             self.assertEqual(await attacker.gone(), b"")
 
     async def test_silence_on_a_port_of_implicit_tls_is_ended(self) -> None:
-        """Before any greeting."""
+        """The connection ends before any greeting."""
         for factory in (self.house.submission, self.house.pop3):
             attacker = await self.connect(factory, implicit_tls=True)
             self.assertEqual(await attacker.gone(), b"")
 
     async def test_a_client_hello_pipelined_behind_starttls_is_dropped_with_the_plaintext(self) -> None:
-        """A client must wait for 220 (RFC 3207 §4): its octets could be anyone's."""
+        """A client must wait for 220 (RFC 3207 §4): octets before it could be an attacker's."""
         attacker = await self.connect(self.house.receive)
         attacker.begin_tls(b"HELO evil\r\nSTARTTLS\r\n")
         await attacker.gone()

@@ -1,4 +1,4 @@
-"""The daemon beside a state folder without its store: mail waits, and only an operator's word makes a store."""
+"""The daemon without its store: mail is delayed, and only an operator creates a new store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RECIPIENTS = (f"<{BOB}>", "<nobody@example.test>", "<postmaster>", "<x@elsewher
 
 
 def make_other(folder: Path) -> None:
-    """A store with another domain."""
+    """Create a store with another domain."""
 
     async def add(store: Store) -> None:
         await store.accounts.add_domain("other.test", Address("a", "other.test"))
@@ -34,14 +34,14 @@ def make_other(folder: Path) -> None:
 
 
 class MissingStoreTests(DaemonCase):
-    """Nothing permanent is said while the store is missing."""
+    """No reply is permanent while the store is missing."""
 
     def setUp(self) -> None:
         super().setUp()
         self.patch(service_module, "WATCH_EVERY", 0.05)
 
     def answers(self) -> dict[str, str]:
-        """What a stranger, a user who sends and a user who fetches hear."""
+        """Return the replies to an anonymous client, a user who sends and a user who fetches."""
         heard: dict[str, str] = {}
         for recipient in _RECIPIENTS:
             with contextlib.closing(Line(self.ports["smtp"])) as line:
@@ -72,7 +72,7 @@ class MissingStoreTests(DaemonCase):
         return daemon.telemetry.counters["intake-suspended"]
 
     async def test_mail_waits_and_no_store_is_made(self) -> None:
-        """The folder may be one on which nothing is mounted: it stays without a store, however long the daemon runs."""
+        """The state folder may be an unmounted mount point: no store is created in it, however long the daemon runs."""
         daemon = self.started()
         await self.assert_all_wait("store of this system is missing")
         await self.assert_all_wait("store of this system is missing")
@@ -88,7 +88,7 @@ class MissingStoreTests(DaemonCase):
         self.assertFalse((self.state / "mail.sqlite").exists())
 
     async def test_a_store_without_domains_refuses_nobody_for_good(self) -> None:
-        """`emailsys init` makes the store, the running daemon serves it; RCPT hears 451 until a domain is added."""
+        """`emailsys init` makes the store, and the running daemon uses it. RCPT gets 451 until a domain is added."""
         daemon = self.started()
         self.assertIs((await self.ask(Init()))["made"], True)
         self.assertIs((await self.ask(Init()))["made"], False)
@@ -102,7 +102,7 @@ class MissingStoreTests(DaemonCase):
         self.assertEqual(codes, ["250", "550", "250", "550", "550", "535"])
 
     async def test_a_domain_makes_the_store(self) -> None:
-        """The first step of every new system; sessions from before hear 421 and come again."""
+        """`domain add` is the first step on every new system. Open sessions get 421, and their clients reconnect."""
         self.started()
         line = await self.away(Line, self.ports["smtp"])
         self.addCleanup(line.close)
@@ -112,7 +112,7 @@ class MissingStoreTests(DaemonCase):
         self.assertEqual((await self.away(self.answers))[f"<{BOB}>"][:3], "250")
 
     async def test_a_store_that_comes_back_is_served(self) -> None:
-        """As after a restore, with all that it knows, and without a restart."""
+        """After a restore, the daemon uses the store without a restart."""
         first = self.started()
         await self.accounts()
         await first.stopService()
@@ -126,7 +126,7 @@ class MissingStoreTests(DaemonCase):
         self.assertEqual((heard[f"<{BOB}>"][:3], heard["<nobody@example.test>"][:3]), ("250", "550"))
 
     async def test_a_store_that_vanishes_or_is_replaced_under_the_daemon_refuses_nobody_for_good(self) -> None:
-        """Neither memory nor another store in its place is answered from; the real one is, once it is back."""
+        """The daemon answers neither from its cache nor from the wrong store. It uses the right one once it is back."""
         self.patch(cache, "_LOOK_EVERY", 0.0)
         daemon = self.started()
         await self.accounts()
@@ -148,7 +148,7 @@ class MissingStoreTests(DaemonCase):
         self.assertEqual((heard[f"<{BOB}>"][:3], heard["<nobody@example.test>"][:3]), ("250", "550"))
 
     def test_the_background_starts_without_a_store_too(self) -> None:
-        """And says so on the terminal that it leaves."""
+        """The start prints a message on the terminal."""
         daemon = self.prepared(background=True)
         self.addCleanup(daemon.stopService)
         self.assertIn("there is no store in", self.said.getvalue())

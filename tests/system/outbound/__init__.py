@@ -1,1 +1,1 @@
-"""The queue and what leaves by it, on a clock of the test's."""
+"""System tests of the queue and of outbound delivery, most of them on a fake clock."""

@@ -1,4 +1,4 @@
-"""Bounces on a fake clock: five days pass, and whoever sent a message knows what became of it."""
+"""Bounces on a fake clock: senders get notices of delays, failures and successes over five days."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Bouncing(SynchronousTestCase):
         self.assertEqual(system.store.settlements[-1].fate, Fate.FAILED_UNTOLD)
 
     def test_a_dsn_that_cannot_be_delivered_makes_no_other(self) -> None:
-        """The sender is on another host and its mailbox is gone as well."""
+        """The sender is on another host, and its mailbox does not exist any more."""
         system = System()
         system.relay.replies["bob@away.test"] = [NO_SUCH_USER]
         system.relay.replies["eve@elsewhere.test"] = [NO_SUCH_USER]

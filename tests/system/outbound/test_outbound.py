@@ -1,4 +1,4 @@
-"""Mail leaves over real sockets, DNS and TLS on loopback: which host takes it, and what is told where none does."""
+"""Outbound delivery over real sockets, DNS and TLS on loopback: choice of the host, and reasons of failures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ reactor: Any = _reactor
 
 
 class OutboundTests(TestCase):
-    """Relay, Resolver and Dialer together, the clock and the sockets being real."""
+    """Relay, resolver and connection pool together, with a real clock and real sockets."""
 
     def setUp(self) -> None:
         self.zone = Zone()
@@ -41,7 +41,7 @@ class OutboundTests(TestCase):
         self.relay = self.make_relay(OutboundSettings())
 
     def make_relay(self, settings: OutboundSettings) -> Relay:
-        """All of it, as the composition root puts it together."""
+        """Return a relay that is put together as in the daemon."""
         dialer = Dialer(
             reactor,
             settings,
@@ -55,18 +55,18 @@ class OutboundTests(TestCase):
         return Relay(resolver, dialer, settings, quiet())
 
     def listen(self, host: LoopbackHost, address: str = "127.0.0.1", port: int = 0) -> int:
-        """Where it listens."""
+        """Return the port of the host."""
         listening = reactor.listenTCP(port, host, interface=address)
         self.addCleanup(listening.stopListening)
         return int(listening.getHost().port)
 
     async def attempt(self, next_hop: NextHop, message: Transmission | None = None) -> Outcome:
-        """The outcome for one recipient."""
+        """Return the outcome of one recipient."""
         [outcome] = await self.relay.relay(next_hop, message or transmission())
         return outcome
 
     def served(self, variant: str = "") -> LoopbackHost:
-        """A host with a certificate of the development CA for localhost, or with a faulty one."""
+        """Start a host with a certificate of the development CA for localhost, or with a faulty one."""
         folder = Path(self.mktemp())
         good, self.authority = development_tls(folder)
         if not variant:
@@ -76,7 +76,7 @@ class OutboundTests(TestCase):
         return LoopbackHost(ServerTLS(served(*issued), lambda: middle))
 
     async def test_mail_goes_to_the_host_that_dns_names(self) -> None:
-        """MX, then A; octets in are octets out."""
+        """The hosts come from MX, then A records. The message arrives octet for octet."""
         host = LoopbackHost()
         port = self.listen(host)
         self.zone.add("example.net", "MX", "10 mx.example.net")
@@ -87,7 +87,7 @@ class OutboundTests(TestCase):
         self.assertEqual(host.messages, [(BODY, False)])
 
     async def test_a_host_that_is_down_is_followed_by_the_next_in_order(self) -> None:
-        """127.0.0.2 refuses connections, for nobody listens there; 127.0.0.3 says 4xx."""
+        """127.0.0.2 refuses connections, because no host listens there. 127.0.0.3 replies 4xx."""
         port = self.listen(LoopbackHost())
         later = LoopbackHost()
         later.replies["RCPT"] = "450 4.2.0 greylisted"
@@ -99,7 +99,7 @@ class OutboundTests(TestCase):
         self.assertEqual((outcome.kind, outcome.remote[:4]), (OutcomeKind.DELIVERED, "mx30"))
 
     async def test_a_large_message_streams(self) -> None:
-        """Eight mebibytes in pieces, each line of which begins with a dot."""
+        """A message of 8 MiB is sent in pieces. Each of its lines begins with a dot."""
         host = LoopbackHost()
         piece = b".2345678\r\n" * 26214
         read = 0
@@ -117,7 +117,7 @@ class OutboundTests(TestCase):
         self.assertEqual(body, piece * 32)
 
     async def test_a_verified_route_is_served_by_a_good_certificate(self) -> None:
-        """The outcome tells which TLS it was."""
+        """The outcome has the TLS version."""
         host = self.served()
         hop = NextHop("localhost", self.listen(host), by_mx=False, tls=TLSPolicy.VERIFIED)
         self.zone.add("localhost", "A", "127.0.0.1")
@@ -135,53 +135,53 @@ class OutboundTests(TestCase):
         self.assertEqual(host.messages, [])
 
     async def test_a_verified_route_waits_for_an_expired_certificate_to_be_renewed(self) -> None:
-        """The reason has the date."""
+        """The reason has the date of expiry."""
         await self._refused("expired", "the certificate of localhost expired on ")
 
     async def test_a_verified_route_refuses_a_certificate_of_another_name(self) -> None:
-        """The reason has the names."""
+        """The reason has the names in the certificate."""
         await self._refused("wrong-name", "the certificate of localhost is for wrong.example.test")
 
     async def test_a_verified_route_refuses_an_unknown_authority(self) -> None:
-        """The reason has its name."""
+        """The reason names the problem of the authority."""
         await self._refused("untrusted", "an authority that nobody trusts")
 
     async def test_a_required_route_takes_any_certificate(self) -> None:
-        """It asks for TLS, not for a name."""
+        """The route requires TLS, but no verified name."""
         host = self.served("expired")
         hop = NextHop("localhost", self.listen(host), by_mx=False, tls=TLSPolicy.REQUIRED)
         self.assertEqual((await self.attempt(hop)).kind, OutcomeKind.DELIVERED)
         self.assertEqual(host.messages, [(BODY, True)])
 
     async def test_a_host_that_speaks_tls_badly_gets_opportunistic_mail_in_the_clear(self) -> None:
-        """Better than none; RFC 7435."""
+        """Delivery in plaintext is better than no delivery (RFC 7435)."""
         host = LoopbackHost(offers_tls=True)
         outcome = await self.attempt(NextHop("[127.0.0.1]", self.listen(host)))
         self.assertEqual((outcome.kind, outcome.tls), (OutcomeKind.DELIVERED, ""))
         self.assertEqual(host.messages, [(BODY, False)])
 
     async def test_a_host_that_speaks_tls_badly_gets_no_mail_that_must_go_by_tls(self) -> None:
-        """Nothing in the clear, ever."""
+        """Mail on a route that requires TLS is never sent in plaintext."""
         host = LoopbackHost(offers_tls=True)
         outcome = await self.attempt(NextHop("[127.0.0.1]", self.listen(host), tls=TLSPolicy.REQUIRED))
         self.assertEqual((outcome.kind, outcome.reply.enhanced), (OutcomeKind.DELAYED, "4.7.5"))
         self.assertEqual(host.messages, [])
 
     async def test_implicit_tls_is_spoken_from_the_first_octet_on(self) -> None:
-        """A smart host on port 465: greeted in the clear, it is no TLS."""
+        """A smart host on port 465. A plaintext greeting there is not valid TLS."""
         host = LoopbackHost()
         outcome = await self.attempt(NextHop("[127.0.0.1]", self.listen(host), implicit_tls=True))
         self.assertEqual((outcome.kind, outcome.reply.enhanced), (OutcomeKind.DELAYED, "4.7.5"))
 
     async def test_a_host_that_drops_the_connection_behind_the_dot_leaves_doubt(self) -> None:
-        """RFC 1047; no other host is tried."""
+        """RFC 1047: no other host is tried."""
         host = LoopbackHost()
         host.replies["."] = "drop"
         outcome = await self.attempt(NextHop("[127.0.0.1]", self.listen(host)))
         self.assertEqual((outcome.kind, outcome.in_doubt), (OutcomeKind.DELAYED, True))
 
     async def test_a_host_that_accepts_and_never_answers_is_left_in_time(self) -> None:
-        """At each step that it may fall silent in."""
+        """Each step of the session has a time limit."""
         timeouts = OutboundTimeouts(greeting=0.05, command=0.05, data=0.05, final=0.05)
         self.relay = self.make_relay(OutboundSettings(timeouts=timeouts))
         for verb in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "."):
@@ -192,7 +192,7 @@ class OutboundTests(TestCase):
             self.assertEqual(outcome.in_doubt, verb == ".")
 
     async def test_a_host_that_drops_the_connection_delays_at_each_step(self) -> None:
-        """With the step in the reason."""
+        """The reason names the step."""
         for verb, step in (("CONNECT", "greeting"), ("EHLO", "EHLO"), ("MAIL", "MAIL"), ("DATA", "")):
             host = LoopbackHost()
             host.replies[verb] = "drop"

@@ -1,4 +1,4 @@
-"""The queue on a fake clock: what is due leaves, hosts that are down hold up nobody, nothing is lost at a stop."""
+"""Queue on a fake clock: due mail leaves, a host that is down delays no other mail, and a stop loses nothing."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Delivering(SynchronousTestCase):
 
 class Hosts(SynchronousTestCase):
     def test_a_host_that_is_down_does_not_hold_up_others(self) -> None:
-        """Ten of fifty domains hang for their connect timeout; mail to the forty others has left before."""
+        """Ten of fifty domains hang until the connect timeout. Mail for the other forty leaves before that."""
         system = System(QueueSettings(max_leased=200, max_deliveries=20, max_per_next_hop=4))
         dead = {f"dead{n}.test" for n in range(10)}
         system.relay.hanging |= dead

@@ -1,4 +1,4 @@
-"""The queue runner where memory is short: slow hosts get their share and no more, and failures are survived."""
+"""Queue runner while memory is short: slow hosts get a limited share, and failures of the store are survived."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_ANSWER = Outcome(OutcomeKind.DELAYED, Reply(451, "4.4.1", "no answer"), host_
 
 class Crowded(SynchronousTestCase):
     def test_a_slow_host_with_much_mail_leaves_room_for_others(self) -> None:
-        """A newsletter of 200 for one host, two at a time; a letter written later does not wait for it."""
+        """A newsletter has 200 recipients at one host with two connections. A later message is not delayed."""
         system = System(SMALL)
         system.relay.seconds = 1.5
         system.accept_many(200, "slow.test")
@@ -41,7 +41,7 @@ class Crowded(SynchronousTestCase):
         self.assertEqual(system.relay.most_at_once["slow.test"], 2)
 
     def test_hosts_that_never_answer_do_not_slow_the_others(self) -> None:
-        """Two of ten hosts are silent; the mail of the other eight leaves without a pause in between."""
+        """Two of ten hosts are silent. Mail for the other eight leaves without a pause."""
         system = System(QueueSettings(max_leased=80, max_per_next_hop=2, max_deliveries=100))
         system.relay.hanging |= {"d0.test", "d1.test"}
         for n in range(1000):
@@ -51,7 +51,7 @@ class Crowded(SynchronousTestCase):
         self.assertEqual(len(system.relay.delivered), 800)
 
     def test_mail_for_a_host_that_never_answers_is_not_leased_again_and_again(self) -> None:
-        """What finds no room comes back after 1, 2, 4 ... seconds, and most of it without being read."""
+        """Rows without room are due again after 1, 2, 4 ... seconds. Most of them are rescheduled without a lease."""
         system = System(MIDDLING)
         system.relay.hanging.add("silent.test")
         system.accept_many(400, "silent.test")
@@ -61,7 +61,7 @@ class Crowded(SynchronousTestCase):
         self.assertEqual(system.relay.attempts, [("silent.test", ("user0@silent.test",))])
 
     def test_what_comes_due_for_a_host_that_is_down_is_told_without_being_leased(self) -> None:
-        """A host that refuses: one connection for all, and each message knows why it waits and until when."""
+        """A host refuses connections. One connection is enough for all rows, and each has the reason and next date."""
         system = System(MIDDLING)
         system.relay.down.add("down.test")
         system.accept_many(400, "down.test")
@@ -105,7 +105,7 @@ class Crowded(SynchronousTestCase):
 
 
 class FailingQueue(MemoryQueue):
-    """A queue whose lease or release fails, as long as it is told to."""
+    """A queue whose lease or release fails while a test sets it to."""
 
     lease_fails = False
     release_fails = False
@@ -138,7 +138,7 @@ class FailingStore(SynchronousTestCase):
         return system, queue
 
     def test_a_queue_that_cannot_be_read_is_asked_again(self) -> None:
-        """Such as on a full disk: that is an event, and no traceback."""
+        """An expected failure, such as a full disk, is logged as an event without a traceback."""
         system, queue = self.make_system()
         queue.lease_fails = True
         system.runner.startService()
@@ -236,7 +236,7 @@ class Remembering(SynchronousTestCase):
         self.assertEqual(last, NOW + timedelta(seconds=300))
 
     def test_rows_for_a_host_that_grew_faster_come_again_at_its_new_pace(self) -> None:
-        """Its first second, with one connection, says nothing of the next with ten."""
+        """The first second, with one connection, does not predict the next, with ten."""
         destination = Destination(NextHop("fast.test"))
         for finished in (50, 1000):
             destination.finished = finished
@@ -245,7 +245,7 @@ class Remembering(SynchronousTestCase):
         self.assertEqual(turns[-1], NOW + timedelta(seconds=1 + 499 * 0.001))
 
     def test_a_host_that_gets_its_mail_done_holds_what_two_seconds_take_even_where_memory_is_short(self) -> None:
-        """Else its last rows come again when it has long been at rest."""
+        """Otherwise the host would be idle before its last rows are due again."""
         destination = Destination(NextHop("fast.test"), held=119)
         destination.finished = 60
         destination.measure(1.0)
@@ -253,7 +253,7 @@ class Remembering(SynchronousTestCase):
         self.assertFalse(destination.has_room(2, QueueSettings(), 25, crowded=True))
 
     def test_what_comes_before_a_host_has_answered_comes_back_soon_and_together(self) -> None:
-        """Ten thousand rows for one host: those leased in the moment before its first answer are not the last."""
+        """Of ten thousand rows for one host, those leased before its first answer are not sent last."""
         destination = Destination(NextHop("fresh.test"))
         destination.under_way = 1
         turns = {destination.next_turn(NOW) for _ in range(500)}

@@ -1,4 +1,4 @@
-"""Whole mail systems on one network in memory: mail leaves, waits, comes back, and is told of, by a fake clock."""
+"""Whole mail systems on one network in memory and a fake clock: mail leaves, waits, bounces and is reported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALICE, BOB, EVE = "alice@home.test", "bob@away.test", "eve@far.test"
 
 
 class Systems(SynchronousTestCase):
-    """Alice's system, and a network for others."""
+    """Alice's system, and a network for other hosts."""
 
     def setUp(self) -> None:
         self.net = MemoryNet()
@@ -35,7 +35,7 @@ class Systems(SynchronousTestCase):
             self.assertEqual(house.telemetry.exceptions, [])
 
     def scripted(self, **replies: str) -> LoopbackHost:
-        """A host for away.test that says what a test tells it."""
+        """Start a host for away.test with scripted replies."""
         host = LoopbackHost()
         host.replies.update(replies)
         self.net.listen("192.0.2.2", host)
@@ -44,12 +44,12 @@ class Systems(SynchronousTestCase):
         return host
 
     def found(self, user: str = ALICE, house: WholeHouse | None = None) -> EmailMessage:
-        """The one message that a user finds."""
+        """Return the only message in the maildrop of a user."""
         [message] = (house or self.home).maildrop(user)
         return message
 
     def fates(self) -> list[Fate]:
-        """How recipients of home ended for good."""
+        """Return the final states of the recipients of home."""
         return [s.fate for s in self.home.store.settlements if s.due_at is None]
 
 
@@ -61,7 +61,7 @@ class Sending(Systems):
         self.assertTrue(verifyObject(IQuotas, store.quotas))
 
     def test_mail_goes_from_system_to_system_over_tls_octet_for_octet(self) -> None:
-        """Dots and all, with a Received field of each."""
+        """Leading dots are kept, and each system adds a Received field."""
         self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", BOB)
         self.home.submit(ALICE, BOB)
         message = self.found(BOB, self.away)
@@ -74,7 +74,7 @@ class Sending(Systems):
         self.assertEqual((self.home.waiting, self.fates()), ([], [Fate.RELAYED]))
 
     def test_one_message_goes_here_and_there(self) -> None:
-        """To a colleague at once, to another system, and to one whose host is down later."""
+        """One message has a local recipient, a remote one, and one whose host is down at first."""
         self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", BOB)
         self.home.submit(ALICE, ALICE, BOB, "carol@down.test")
         self.assertEqual(len(self.home.maildrop(ALICE)), 2, "and that down.test does not exist")
@@ -91,7 +91,7 @@ class Sending(Systems):
         self.assertEqual(self.home.maildrop(ALICE), [])
 
     def test_a_smart_host_of_the_store_takes_what_waits(self) -> None:
-        """An operator corrects the way of mail that is queued already."""
+        """An operator corrects the route of mail that is already in the queue."""
         self.net.zone.add("away.test", "MX", "10 mx.away.test")
         self.net.zone.add("mx.away.test", "A", "192.0.2.2")
         self.home.submit(ALICE, BOB)
@@ -104,7 +104,7 @@ class Sending(Systems):
         self.assertEqual([len(smart.messages), self.home.waiting], [1, []])
 
     def test_a_full_mailbox_delays_until_its_owner_makes_room(self) -> None:
-        """452 4.2.2, not a bounce."""
+        """The reply is 452 4.2.2; the message does not bounce."""
         self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", BOB)
         full = self.away.store.quotas.full
         full.update(range(100))
@@ -124,7 +124,7 @@ class Sending(Systems):
         self.assertIn("outbound.enabled", self.other.store.settlements[-1].reply)
 
     def test_two_workers_never_send_the_same_row(self) -> None:
-        """Two queue runners over one store, woken at the same moment, again and again."""
+        """Two queue runners over one store are woken at the same moment, many times."""
         host = self.scripted()
         self.second = second = WholeHouse(self.net, "mx2.home.test", "192.0.2.3", store=self.home.store)
         for number in range(100):
@@ -136,7 +136,7 @@ class Sending(Systems):
         self.assertEqual((len(host.messages), self.home.waiting), (100, []))
 
     def test_what_a_dead_worker_held_is_sent_when_its_lease_has_ended(self) -> None:
-        """The process died between lease and settlement; another runs on."""
+        """One process dies between lease and settlement. Another one sends the rows after the lease."""
         host = self.scripted()
         self.successResultOf(self.home.outbound.runner.stopService())
         self.home.submit(ALICE, BOB)
@@ -163,7 +163,7 @@ class Sending(Systems):
         self.assertEqual(host.connections, [])
 
     def test_at_the_stop_a_host_that_is_silent_before_the_end_of_the_message_holds_nobody_up(self) -> None:
-        """Nothing could come of it: the mail is due at the next start, as if it had not been tried."""
+        """The host cannot have accepted the message. The row is due at the next start, without a counted attempt."""
         for step in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA"):
             house = WholeHouse(self.net, "mx.home.test", "192.0.2.1", ALICE)
             self.scripted(**{step: "silence"})
@@ -176,7 +176,7 @@ class Sending(Systems):
             self.assertLessEqual(row.due_at, house.store.now())
 
     def test_at_the_stop_a_name_server_that_is_silent_holds_nobody_up(self) -> None:
-        """Its minute is not waited for."""
+        """The shutdown does not wait for the DNS timeout of a minute."""
         self.net.zone.silent.add("away.test")
         self.home.submit(ALICE, BOB)
         stopped = Deferred.fromCoroutine(self.home.outbound.stop())
@@ -186,7 +186,7 @@ class Sending(Systems):
         self.assertEqual((row.attempts, row.lease), (0, None))
 
     def test_a_reply_to_the_end_of_the_message_that_does_not_come_before_the_stop_leaves_doubt(self) -> None:
-        """And the ledger has it: the message may arrive twice (RFC 1047)."""
+        """The ledger marks the message as in doubt, because it may arrive twice (RFC 1047)."""
         self.scripted(**{".": "silence"})
         self.home.submit(ALICE, BOB)
         stopped = Deferred.fromCoroutine(self.home.outbound.stop())
@@ -220,7 +220,7 @@ class Failing(Systems):
         self.assertEqual(self.home.telemetry.of("failed")[0]["queue_id"], queue_id)
 
     def test_a_notice_waits_while_the_store_knows_no_domain(self) -> None:
-        """Its sender would seem to be another system's, and the notice would leave for good, or be dropped."""
+        """Without domains, a local sender would seem remote: the notice would be sent outside or dropped."""
         host = self.scripted(RCPT="450 4.2.0 come back", DATA="503 5.5.1 no recipients")
         self.home.submit(ALICE, BOB)
         host.replies["RCPT"] = "550 5.1.1 nobody of that name"
@@ -234,7 +234,7 @@ class Failing(Systems):
         self.assertEqual((self.fates(), self.home.waiting), ([Fate.FAILED], []))
 
     def test_a_domain_that_takes_no_mail_is_told_at_once(self) -> None:
-        """RFC 7505; and one that does not exist."""
+        """A null MX (RFC 7505) and a non-existent domain cause a notice at once."""
         self.net.zone.add("null.test", "MX", "0 ")
         self.home.submit(ALICE, "a@null.test")
         self.assertEqual(status_of(self.found())[1]["Status"], "5.1.10")
@@ -242,14 +242,14 @@ class Failing(Systems):
         self.assertEqual(status_of(self.home.maildrop(ALICE)[1])[1]["Status"], "5.1.2")
 
     def test_a_domain_that_leads_back_to_us_is_a_loop(self) -> None:
-        """Its MX is ours, but it is no domain of ours."""
+        """The MX of the domain is this host, but the domain is not local."""
         self.net.zone.add("lost.test", "MX", "10 mx.home.test")
         self.home.submit(ALICE, "a@lost.test")
         self.assertEqual(status_of(self.found())[1]["Status"], "5.4.6")
         self.assertEqual(self.net.connections, 0)
 
     def test_after_four_hours_the_sender_is_warned_and_after_five_days_told(self) -> None:
-        """The host never answers."""
+        """The host never answers during the five days."""
         self.scripted()
         self.net.silent.add("192.0.2.2")
         self.home.submit(ALICE, BOB)
@@ -267,7 +267,7 @@ class Failing(Systems):
         self.assertIn("for 5 days", next(bounce.iter_parts()).get_content())
 
     def test_a_host_that_is_back_gets_its_mail_within_the_longest_interval(self) -> None:
-        """Down for three days."""
+        """The host was down for three days."""
         host = self.scripted()
         self.net.silent.add("192.0.2.2")
         self.home.submit(ALICE, BOB)
@@ -282,7 +282,7 @@ class Failing(Systems):
         self.assertEqual((self.home.maildrop(ALICE), self.fates()), ([], [Fate.FAILED_UNTOLD]))
 
     def test_a_bounce_that_cannot_be_brought_back_makes_no_other(self) -> None:
-        """Forwarded mail of a sender whose host refuses all."""
+        """The message was forwarded, and the host of its sender refuses all mail."""
         self.scripted(RCPT="550 5.1.1 no", MAIL="550 5.7.1 not from you")
         self.home.alias("team@home.test", BOB)
         self.home.receive("mallory@away.test", "team@home.test")
@@ -293,7 +293,7 @@ class Failing(Systems):
 
 class Notices(Systems):
     def test_success_is_told_by_the_host_that_delivers(self) -> None:
-        """NOTIFY travels with the mail, and the notice back, as both speak DSN."""
+        """Both hosts support DSN: NOTIFY is sent with the message, and the notice comes back."""
         self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", BOB)
         self.home.submit(ALICE, BOB, mail="ENVID=Q1", rcpt="NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;b@old.test")
         self.assertEqual(len(self.away.maildrop(BOB)), 1)
@@ -323,7 +323,7 @@ class Notices(Systems):
 
 
 class Forwarding(Systems):
-    """Eve writes to an address of home that stands for Bob, who is elsewhere."""
+    """Eve writes to a local address that forwards to Bob on another host."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -331,14 +331,14 @@ class Forwarding(Systems):
         self.home.alias("team@home.test", BOB)
 
     def test_forwarded_mail_bears_a_sender_of_ours(self) -> None:
-        """So that SPF of far.test does not refuse it at away.test."""
+        """The sender is rewritten, so that SPF of far.test does not fail at away.test."""
         self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", BOB)
         self.far.submit(EVE, "team@home.test")
         sender = self.found(BOB, self.away)["Return-Path"]
         self.assertRegex(sender, r"<SRS0=[A-Z2-7]{6}=[A-Z2-7]{2}=far\.test=eve@home\.test>")
 
     def test_what_the_last_host_bounces_finds_its_way_back_through_us(self) -> None:
-        """Bob has moved on to where nobody takes his mail: away's bounce goes to our rewritten address, then to Eve."""
+        """Bob's mailbox is gone: the bounce of away.test goes to the rewritten address here, then to Eve."""
         self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", "carol@away.test")
         self.away.alias(BOB, "bob@nowhere.test")
         self.far.submit(EVE, "team@home.test")
@@ -375,10 +375,10 @@ class Forwarding(Systems):
 
 
 class Relays(Systems):
-    """Who may use us."""
+    """Clients that may relay, and clients that may not."""
 
     def refused(self, house: WholeHouse, recipient: str) -> str:
-        """What a stranger is told of a recipient."""
+        """Return the reply to RCPT for an unauthenticated client."""
         server = MemoryPeer(house.net.hosts["192.0.2.1", 25].buildProtocol(None), self.net)
         server.say(f"EHLO x\r\nMAIL FROM:<{EVE}>\r\nRCPT TO:<{recipient}>\r\n".encode())
         return server.heard().decode().splitlines()[-1]
@@ -390,6 +390,7 @@ class Relays(Systems):
         self.assertTrue(re.match(r"550 5\.1\.1", forged), forged)
 
     def test_a_printer_of_a_trusted_network_may(self) -> None:
+        """A client in a trusted network may relay without a login."""
         host = self.scripted()
         self.office = WholeHouse(
             self.net,

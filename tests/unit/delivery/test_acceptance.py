@@ -1,4 +1,4 @@
-"""What is accepted wakes the queue, and who asked for it hears that a message was delivered here."""
+"""Acceptance: it wakes the queue runner, and makes notices of success for senders who requested them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One message to a next hop: which hosts are asked, in which order, and what is told in the end."""
+"""Relay: order of hosts, recipients for each host, and the final outcomes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOO_MANY = Reply(452, "4.5.3", "too many recipients")
 
 
 def said(reply: Reply, in_doubt: bool = False) -> Outcome:
-    """What a host said."""
+    """Return an outcome with the reply of a host."""
     return Outcome(kind_of(reply), reply, from_remote=True, in_doubt=in_doubt)
 
 
@@ -34,7 +34,7 @@ DOWN = Outcome(OutcomeKind.DELAYED, Reply(451, "4.4.1", "no connection"), host_a
 
 @implementer(IResolver)
 class FakeResolver:
-    """Gives what it was told."""
+    """Resolver that returns a given answer."""
 
     def __init__(self, *hosts: Host, refusal: Reply | None = None) -> None:
         self._answer: Sequence[Host] | Reply = refusal or hosts
@@ -47,7 +47,7 @@ class FakeResolver:
 
 @implementer(IResolver)
 class SilentResolver:
-    """Never answers."""
+    """Resolver that never answers."""
 
     async def hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
         await Deferred()
@@ -56,7 +56,7 @@ class SilentResolver:
 
 @implementer(IDialer)
 class FakeDialer:
-    """Gives each host's outcomes in turn, and notes who was asked for whom."""
+    """Connection pool that returns given outcomes for each host, and records the transmissions."""
 
     def __init__(self, answers: dict[Host, list[Sequence[Outcome] | Exception]]) -> None:
         self._answers = answers
@@ -82,14 +82,14 @@ class FakeDialer:
         self.grace = grace
 
     async def close(self, grace: float) -> None:
-        """Nothing is open."""
+        """No connection is open."""
 
 
 class RelayTests(SynchronousTestCase):
-    """Relay over a fake resolver and a fake dialer."""
+    """Relay over a fake resolver and a fake connection pool."""
 
     def relay(self, resolver: FakeResolver, dialer: FakeDialer, *names: str, hosts: int = 5) -> list[Outcome]:
-        """The outcomes for those at example.net."""
+        """Return the outcomes of recipients at example.net."""
         verifyObject(IResolver, resolver)
         verifyObject(IDialer, dialer)
         self.telemetry = quiet()
@@ -99,42 +99,42 @@ class RelayTests(SynchronousTestCase):
         return list(self.successResultOf(Deferred.fromCoroutine(relay.relay(HOP, message))))
 
     def test_the_first_host_that_takes_it_is_the_last_that_is_asked(self) -> None:
-        """The others exist for bad days."""
+        """Further hosts are backups: they are not contacted after a host has accepted the message."""
         dialer = FakeDialer({ONE: [[said(OK)]]})
         self.assertEqual(self.relay(FakeResolver(ONE, TWO), dialer, "bob"), [said(OK)])
         self.assertEqual(dialer.asked, [("mx1", ["bob"])])
 
     def test_a_host_that_is_down_is_followed_by_the_next(self) -> None:
-        """RFC 5321 §5.1."""
+        """RFC 5321 §5.1: the relay tries the next host."""
         dialer = FakeDialer({ONE: [[DOWN]], TWO: [[said(OK)]]})
         self.assertEqual(self.relay(FakeResolver(ONE, TWO), dialer, "bob"), [said(OK)])
 
     def test_only_those_who_are_delayed_are_tried_at_the_next_host(self) -> None:
-        """Who was refused for good or delivered is not asked for again."""
+        """Recipients that were delivered or permanently refused are not sent to the next host."""
         dialer = FakeDialer({ONE: [[said(NO), said(LATER), said(OK)]], TWO: [[said(OK)]]})
         outcomes = self.relay(FakeResolver(ONE, TWO), dialer, "ann", "bob", "cid")
         self.assertEqual(outcomes, [said(NO), said(OK), said(OK)])
         self.assertEqual(dialer.asked[1], ("mx2", ["bob"]))
 
     def test_what_is_in_doubt_is_not_tried_elsewhere(self) -> None:
-        """It may have been delivered (RFC 1047); at once, that would double it."""
+        """A message in doubt may have been delivered (RFC 1047). An immediate retry would duplicate it."""
         dialer = FakeDialer({ONE: [[said(LATER, in_doubt=True)]]})
         [outcome] = self.relay(FakeResolver(ONE, TWO), dialer, "bob")
         self.assertTrue(outcome.in_doubt)
 
     def test_what_a_host_said_outlives_the_next_ones_silence(self) -> None:
-        """The sender learns of the greylisting, not of a backup that is down."""
+        """The outcome has the first host's greylisting reply, not the backup's failed connection."""
         dialer = FakeDialer({ONE: [[said(LATER)]], TWO: [[DOWN]]})
         self.assertEqual(self.relay(FakeResolver(ONE, TWO), dialer, "bob"), [said(LATER)])
 
     def test_hosts_are_tried_up_to_the_limit(self) -> None:
-        """The queue comes back later."""
+        """An attempt ends at the limit. The queue retries later."""
         dialer = FakeDialer({ONE: [[DOWN]], TWO: [[DOWN]]})
         self.assertEqual(self.relay(FakeResolver(ONE, TWO, THREE), dialer, "bob", hosts=2), [DOWN])
         self.assertEqual(len(dialer.asked), 2)
 
     def test_an_open_connection_saves_the_lookup(self) -> None:
-        """Until what it carried has to go elsewhere; then that host is not asked again."""
+        """The relay uses the connected host first. If that host fails, it is not tried again after the lookup."""
         dialer = FakeDialer({TWO: [[said(OK)]]})
         dialer.open = TWO
         resolver = FakeResolver(ONE, TWO)
@@ -146,7 +146,7 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual([host for host, _ in dialer.asked], ["mx2", "mx1"])
 
     def test_recipients_that_are_too_many_go_in_another_transaction_at_once(self) -> None:
-        """RFC 5321 §4.5.3.1.10."""
+        """RFC 5321 §4.5.3.1.10: recipients refused as too many are sent in another transaction to the same host."""
         answers = [[said(OK), said(TOO_MANY), said(NO), said(TOO_MANY)], [said(OK), said(TOO_MANY)], [said(OK)]]
         dialer = FakeDialer({ONE: list(answers)})
         outcomes = self.relay(FakeResolver(ONE), dialer, "a", "b", "c", "d")
@@ -154,24 +154,24 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual([names for _, names in dialer.asked], [["a", "b", "c", "d"], ["b", "d"], ["d"]])
 
     def test_a_host_that_takes_nobody_is_not_asked_again_at_once(self) -> None:
-        """Too many at zero would go on for ever."""
+        """If a host refuses all recipients as too many, the relay does not repeat the transaction."""
         dialer = FakeDialer({ONE: [[said(TOO_MANY)]]})
         self.assertEqual(self.relay(FakeResolver(ONE), dialer, "a"), [said(TOO_MANY)])
 
     def test_a_domain_without_hosts_fails_with_the_resolvers_reason(self) -> None:
-        """Null MX, no such domain."""
+        """A null MX and a non-existent domain fail with the resolver's reply."""
         reply = Reply(556, "5.1.10", "takes no mail")
         outcomes = self.relay(FakeResolver(refusal=reply), FakeDialer({}), "a", "b")
         self.assertEqual(outcomes, [Outcome(OutcomeKind.FAILED, reply)] * 2)
 
     def test_a_resolver_that_does_not_know_delays_for_the_whole_next_hop(self) -> None:
-        """SERVFAIL."""
+        """SERVFAIL delays all recipients, with the fault at the next hop."""
         reply = Reply(451, "4.4.3", "SERVFAIL")
         outcomes = self.relay(FakeResolver(refusal=reply), FakeDialer({}), "a")
         self.assertEqual(outcomes, [Outcome(OutcomeKind.DELAYED, reply, host_at_fault=True)])
 
     def test_an_unexpected_exception_delays_and_is_logged_once(self) -> None:
-        """Nothing is lost by a bug, and what was decided before it stays."""
+        """An unexpected exception delays the remaining recipients. Outcomes from before the exception stay."""
         dialer = FakeDialer({ONE: [[said(OK), said(LATER)]], TWO: [RuntimeError("bug")]})
         outcomes = self.relay(FakeResolver(ONE, TWO), dialer, "a", "b")
         self.assertEqual(outcomes, [said(OK), said(LATER)])
@@ -180,12 +180,12 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual((outcome.kind, outcome.reply.code), (OutcomeKind.DELAYED, 451))
 
     def test_cancelling_is_passed_on(self) -> None:
-        """The runner knows."""
+        """Cancelling the delivery raises CancelledError in the runner."""
         relay = Relay(FakeResolver(ONE), FakeDialer({ONE: [CancelledError()]}), OutboundSettings(), quiet())
         self.failureResultOf(Deferred.fromCoroutine(relay.relay(HOP, transmission())), CancelledError)
 
     def test_at_the_end_nobody_waits_for_dns(self) -> None:
-        """What was being looked up is given up, and nothing more is; the dialer hears of the end."""
+        """`wind_up` cancels lookups, refuses new ones, and winds up the connection pool."""
         dialer = FakeDialer({})
         relay = Relay(SilentResolver(), dialer, OutboundSettings(), quiet())
         under_way = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
@@ -197,14 +197,14 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual((dialer.grace, dialer.asked), (20, []))
 
     def test_a_lookup_that_is_cancelled_with_its_delivery_is_no_outcome(self) -> None:
-        """The runner has lost the lease, say."""
+        """A delivery cancelled during its lookup, for example after a lost lease, raises CancelledError."""
         relay = Relay(SilentResolver(), FakeDialer({}), OutboundSettings(), quiet())
         sent = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
         sent.cancel()
         self.failureResultOf(sent, CancelledError)
 
     def test_a_next_hop_with_nothing_to_do_is_passed_on(self) -> None:
-        """Its connections may go."""
+        """The connection pool may then close the connections to that next hop."""
         dialer = FakeDialer({})
         Relay(FakeResolver(), dialer, OutboundSettings(), quiet()).idle(HOP)
         self.assertEqual(dialer.idled, [HOP])

@@ -1,4 +1,4 @@
-"""Attempts come minutes apart at first and hours apart later; four hours warn, five days end it."""
+"""Schedule: intervals grow from minutes to hours; a warning after four hours, expiry after five days."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may send as whom and to whom."""
+"""Access rules: who may send as whom and to whom."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ class DeliveryTestCase(SynchronousTestCase):
 
 
 class StrangerTests(DeliveryTestCase):
-    """The receive port: mail for us from anyone, nothing for others."""
+    """Unauthenticated clients on port 25 may send to local addresses only."""
 
     def test_it_is_an_avatar_of_smtp(self) -> None:
-        """Ours and twisted.mail's."""
+        """The avatar provides IDelivery and twisted.mail's interface."""
         self.assertTrue(verifyObject(IDelivery, self.delivery(None)))
         self.assertTrue(verifyObject(smtp.IMessageDelivery, self.delivery(None)))
 
     def test_a_stranger_uses_any_reverse_path(self) -> None:
-        """The null one too, which bounces come with."""
+        """This includes the null reverse-path of bounces."""
         for text in ("", "carol@example.org", "alice@example.test"):
             self.assertIsNone(self.sender(None, text))
 
     def test_mail_for_our_users_is_taken(self) -> None:
-        """With or without +tag, at our address literal."""
+        """Addresses with and without +tag, and address literals of this host."""
         for text in ("alice@example.test", "alice+tag@example.test", "alice@[192.0.2.1]"):
             self.assertEqual(self.recipient(None, parse(text)), (LocalRoute(self.alice.account_id),))
 
@@ -67,13 +67,13 @@ class StrangerTests(DeliveryTestCase):
             self.assertEqual(self.recipient(None, path), (LocalRoute(self.alice.account_id),))
 
     def test_an_unknown_user_is_refused_with_550_5_1_1(self) -> None:
-        """At the time of RCPT, not by a bounce."""
+        """The reply to RCPT refuses the user, not a later bounce."""
         refused = self.recipient(None, parse("nobody@example.test"))
         self.assertEqual(refused, reply.NO_SUCH_MAILBOX)
         self.assertEqual((reply.NO_SUCH_MAILBOX.code, reply.NO_SUCH_MAILBOX.enhanced), (550, "5.1.1"))
 
     def test_no_relay_for_strangers(self) -> None:
-        """Whatever the address is dressed up as (RFC 5321 §7.1; the percent hack, a bang path, a quoted at sign)."""
+        """The form of the address does not matter (RFC 5321 §7.1): percent hack, bang path, quoted at sign."""
         for text in (
             "carol@example.org",
             "carol@example.test.example.org",
@@ -90,16 +90,16 @@ class StrangerTests(DeliveryTestCase):
             self.assertEqual(self.recipient(None, parse(text)), reply.NO_SUCH_MAILBOX)
 
     def test_a_disabled_account_still_gets_its_mail(self) -> None:
-        """It cannot log in, that is all."""
+        """A disabled account cannot log in, but receives mail."""
         self.successResultOf(Deferred.fromCoroutine(self.store.accounts.set_enabled(parse("bob@example.test"), False)))
         self.assertEqual(self.recipient(None, parse("bob@example.test")), (LocalRoute(self.bob.account_id),))
 
 
 class SubmissionTests(DeliveryTestCase):
-    """An account sends as itself."""
+    """An account may send only from its own addresses."""
 
     def test_an_account_sends_from_its_own_addresses(self) -> None:
-        """Whatever the case; with +tag; the null reverse-path, which read receipts come with (RFC 8098 §2.1)."""
+        """In any letter case, with +tag, and with the null reverse-path of read receipts (RFC 8098 §2.1)."""
         for text in (
             "alice@example.test",
             "Alice@Example.TEST",
@@ -110,14 +110,14 @@ class SubmissionTests(DeliveryTestCase):
             self.assertIsNone(self.sender(self.alice, text), text)
 
     def test_nobody_sends_as_another(self) -> None:
-        """553 5.7.1, for a colleague's address, a foreign one and one that nobody has."""
+        """553 5.7.1 for a colleague's address, a remote one and one that does not exist."""
         for text in ("bob@example.test", "bob+alice@example.test", "alice@example.org", "nobody@example.test"):
             self.assertEqual(self.sender(self.alice, text), reply.SENDER_NOT_YOURS, text)
         self.assertEqual(self.sender(self.bob, "postmaster@example.test"), reply.SENDER_NOT_YOURS)
         self.assertEqual((reply.SENDER_NOT_YOURS.code, reply.SENDER_NOT_YOURS.enhanced), (553, "5.7.1"))
 
     def test_a_session_does_not_outlive_its_account(self) -> None:
-        """Who disables an account whose password is known to others wants its mail to end now."""
+        """An account that is disabled because its password leaked can send no more mail."""
         accounts, bob = self.store.accounts, parse("bob@example.test")
         for enabled, refused in ((False, reply.ACCOUNT_CLOSED), (True, None)):
             self.successResultOf(Deferred.fromCoroutine(accounts.set_enabled(bob, enabled)))
@@ -130,17 +130,17 @@ class SubmissionTests(DeliveryTestCase):
         self.assertEqual(self.sender(self.bob, ""), reply.ACCOUNT_CLOSED)
 
     def test_mail_to_other_systems_is_taken(self) -> None:
-        """The queue brings it there."""
+        """The queue delivers it."""
         carol = parse("carol@example.org")
         self.assertEqual(self.recipient(self.alice, carol), (RemoteRoute(carol),))
 
     def test_mail_to_colleagues_is_taken(self) -> None:
-        """And to an unknown one refused."""
+        """An unknown local recipient is refused."""
         self.assertEqual(self.recipient(self.alice, parse("bob@example.test")), (LocalRoute(self.bob.account_id),))
         self.assertEqual(self.recipient(self.alice, parse("nobody@example.test")), reply.NO_SUCH_MAILBOX)
 
     def test_the_received_field_names_this_host(self) -> None:
-        """And what is known of the client."""
+        """The field also describes the client."""
         arrival = Arrival("q1", parse("alice@example.test"), datetime(2026, 1, 1, tzinfo=UTC))
         recipients = [Recipient(parse("bob@example.test"), (LocalRoute(self.bob.account_id),))]
         field = self.delivery(self.alice).receivedHeader(self.client, arrival, recipients)

@@ -1,4 +1,4 @@
-"""Aliases: exact before tag before alias before catch-all, loops met once, each step told."""
+"""Expansion of aliases: exact address, tag, alias, catch-all; loops are followed once, and each step is recorded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.fakes.store.memory_store import MemoryStore
 
 @implementer(IAliases)
 class Aliases:
-    """Aliases in memory, by address; "@domain" is a catch-all."""
+    """Aliases in memory, by address. "@domain" is a catch-all."""
 
     def __init__(self) -> None:
         self.table: dict[tuple[str, str], list[Address]] = {}
@@ -32,7 +32,7 @@ class Aliases:
 
 
 class RestoreOne:
-    """Knows one rewritten address."""
+    """Decoder that knows one rewritten address."""
 
     def restore(self, forward_path: Address) -> Address | None:
         return parse("eve@elsewhere.test") if forward_path.local.startswith("SRS0=") else None

@@ -1,4 +1,4 @@
-"""Passwords are verified on threads of their own, so many at a time and so many in waiting."""
+"""Hashing threads: a fixed number of threads and a bounded queue."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from emailsys.policy.hashing_threads import HashingThreads
 
 @implementer(IReactorFromThreads)
 class SameThread:
-    """A reactor's thread that is the caller's."""
+    """A reactor that runs callFromThread at once."""
 
     def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         callable(*args, **kwargs)
 
 
 class ByHand(ThreadPool):
-    """A pool whose work is done when the test says so."""
+    """A pool that runs its work when the test calls it."""
 
     def __init__(self, maxthreads: int) -> None:
         super().__init__(0, maxthreads)
@@ -61,7 +61,7 @@ class ByHand(ThreadPool):
 
 
 class QueueTests(SynchronousTestCase):
-    """The queue before the threads."""
+    """The queue in front of the threads."""
 
     def setUp(self) -> None:
         self.pool = ByHand(2)
@@ -76,7 +76,7 @@ class QueueTests(SynchronousTestCase):
         self.hashing = HashingThreads(SameThread(), self.pool, 3, verify)
 
     def test_answers_come_when_the_work_is_done(self) -> None:
-        """Right, wrong, and none where there is no account."""
+        """A correct password, a wrong one, and an account that does not exist."""
         right, wrong, nobody = (
             self.hashing.verify("a", "a"),
             self.hashing.verify("a", "b"),
@@ -88,7 +88,7 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(self.worked, ["a", "b", "c"])
 
     def test_passwords_are_hashed_by_the_same_threads(self) -> None:
-        """In turn with those that are verified, and within the same bound."""
+        """Hashing and verification share one queue and its limit."""
         hashing = HashingThreads(SameThread(), self.pool, 0, make=lambda password: f"hash of {password}")
         answers = [hashing.hash("a"), hashing.hash("b")]
         self.failureResultOf(hashing.hash("c"), LoginBusy)
@@ -96,14 +96,14 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual([self.successResultOf(each) for each in answers], ["hash of a", "hash of b"])
 
     def test_an_absent_account_is_never_let_in(self) -> None:
-        """Whatever fits the dummy hash."""
+        """The login is refused even if its password matches the dummy hash."""
         hashing = HashingThreads(SameThread(), self.pool, 3, lambda stored, password: True)
         answer = hashing.verify(None, "x")
         self.pool.run()
         self.assertFalse(self.successResultOf(answer))
 
     def test_the_queue_is_bounded(self) -> None:
-        """Two at work and three in waiting; the sixth is told to come again, and may when there is room."""
+        """Two passwords are being hashed and three wait. The sixth fails with LoginBusy until there is room."""
         answers = [self.hashing.verify("a", "a") for _ in range(5)]
         self.failureResultOf(self.hashing.verify("a", "a"), LoginBusy)
         self.assertEqual(self.hashing.pending, 5)
@@ -115,7 +115,7 @@ class QueueTests(SynchronousTestCase):
         self.assertTrue(self.successResultOf(again))
 
     def test_a_cancelled_login_costs_no_work(self) -> None:
-        """It keeps its place until a thread comes to it, and no longer."""
+        """A cancelled login keeps its place in the queue until a thread reaches it."""
         gone, stays = self.hashing.verify("a", "gone"), self.hashing.verify("a", "a")
         gone.cancel()
         self.failureResultOf(gone, CancelledError)
@@ -125,14 +125,14 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(self.hashing.pending, 0)
 
     def test_a_defect_is_the_answer_of_that_login_alone(self) -> None:
-        """The others go on."""
+        """An unexpected exception fails one login; the others continue."""
         broken, good = self.hashing.verify("broken", "x"), self.hashing.verify("a", "a")
         self.pool.run()
         self.failureResultOf(broken, ZeroDivisionError)
         self.assertTrue(self.successResultOf(good))
 
     def test_a_daemon_that_stops_does_not_finish_the_queue(self) -> None:
-        """A thousand waiting logins would hold it up for ten seconds."""
+        """A thousand waiting logins would delay the shutdown by ten seconds."""
         waiting = self.hashing.verify("a", "a")
         self.hashing.stop()
         self.failureResultOf(waiting, LoginBusy)
@@ -141,10 +141,10 @@ class QueueTests(SynchronousTestCase):
 
 
 class ThreadTests(TestCase):
-    """With the real pool and the real hash."""
+    """The queue with the real pool and the real hash."""
 
     async def test_a_thousand_logins_can_wait_and_none_runs_on_the_reactors_thread(self) -> None:
-        """The defaults of the settings."""
+        """The sizes are the defaults of the settings."""
         from twisted.internet import reactor
 
         hashing = HashingThreads(IReactorFromThreads(reactor), ThreadPool(0, 2, "hashing"), LoginSettings().max_waiting)
@@ -156,7 +156,7 @@ class ThreadTests(TestCase):
         self.assertFalse(await hashing.verify(None, "secret"))
 
     async def test_the_work_is_done_elsewhere_by_so_many_threads(self) -> None:
-        """1,000 in waiting beside the two at work."""
+        """1,000 logins wait besides the two that are being hashed."""
         from twisted.internet import reactor
 
         gate = threading.Event()

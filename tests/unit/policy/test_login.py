@@ -1,4 +1,4 @@
-"""Logins: who is let in, what everyone else is told, what it costs, what is held and given back."""
+"""Login: credentials, refusals, cost of verification, and maildrop locks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fits(stored: str, password: str) -> bool:
 
 
 class LoginTestCase(SynchronousTestCase):
-    """A system with alice, bob, and carol, who is disabled."""
+    """A system with alice, bob, and carol, whose account is disabled."""
 
     def setUp(self) -> None:
         self.store = MemoryStore(Clock())
@@ -61,22 +61,22 @@ class LoginTestCase(SynchronousTestCase):
 
 
 class CheckTests(LoginTestCase):
-    """Names and passwords."""
+    """Verification of names and passwords."""
 
     def test_the_checker_and_the_realm_are_those_of_cred(self) -> None:
-        """twisted.cred's interfaces."""
+        """Both provide twisted.cred's interfaces."""
         checker = PasswordChecker(self.store.directory, self.hashing, VerifiedLogins())
         self.assertTrue(verifyObject(ICredentialsChecker, checker))
         realm = MailRealm(self.access, self.store.maildrops)
         self.assertTrue(verifyObject(IRealm, realm))
 
     def test_a_user_logs_in_by_full_address(self) -> None:
-        """Without case."""
+        """The letter case does not matter."""
         for name in (b"alice@example.test", b"Alice@EXAMPLE.test"):
             self.assertEqual(self.account(name, b"alice"), self.alice)
 
     def test_a_bare_local_part_is_one_of_the_default_domain(self) -> None:
-        """The first domain that was added; not of any other."""
+        """The default domain is the first that was added."""
         self.assertEqual(self.account(b"alice", b"alice"), self.alice)
         self.refused(b"bob", b"secret-bob")
 
@@ -87,7 +87,7 @@ class CheckTests(LoginTestCase):
         self.refused(b"dora", "\u00e9d".encode("latin-1"))
 
     def test_all_refusals_are_the_same_and_cost_one_verification_each(self) -> None:
-        """Nobody learns which addresses exist, by words or by the clock (issue 2, H)."""
+        """Neither texts nor timing reveal which addresses exist."""
         told = set()
         for name, password in (
             (b"alice@example.test", b"wrong"),
@@ -114,24 +114,24 @@ class CheckTests(LoginTestCase):
         self.assertEqual(told, {"UnauthorizedLogin: login failed"})
 
     def test_an_account_that_is_not_there_is_verified_against_the_dummy(self) -> None:
-        """So is a disabled one: its password opens nothing."""
+        """So is a disabled account: its correct password is refused."""
         self.refused(b"nobody@example.test", b"x")
         self.refused(b"carol@example.test", b"carol")
         self.assertEqual(self.hashing.asked, [None, None])
 
     def test_a_system_without_domains_refuses_nobody(self) -> None:
-        """Before the first `domain add`, or with a store that is not the right one: the password may be right."""
+        """Before the first `domain add`, or with the wrong store, the password may be correct."""
         self.portal = build_portal(MemoryStore(Clock()).directory, self.store.maildrops, self.hashing, self.access)
         for name in (b"alice", b"alice@example.test"):
             self.failureResultOf(self.log_in(name, b"alice"), NoDomains)
 
     def test_too_many_waiting_logins_are_told_apart_from_wrong_ones(self) -> None:
-        """454 and not 535: a mail program would ask its user for the password again."""
+        """454 and not 535: at 535, a mail program would ask its user for the password again."""
         self.hashing.is_full = True
         self.failureResultOf(self.log_in(b"alice", b"alice"), LoginBusy)
 
     def test_a_cancelled_login_leaves_the_queue(self) -> None:
-        """The peer has gone: no core works for it."""
+        """The client has disconnected, so no core works for it."""
         self.hashing.hold = True
         login = self.log_in(b"alice", b"alice")
         login.cancel()
@@ -140,30 +140,30 @@ class CheckTests(LoginTestCase):
 
 
 class VerifiedLoginsTests(LoginTestCase):
-    """A client that comes every minute costs no hashing."""
+    """A client that polls every minute causes no hashing."""
 
     def test_a_second_login_with_the_same_password_is_not_hashed(self) -> None:
-        """Under any of the account's names."""
+        """This applies to each of the account's login names."""
         for name in (b"alice@example.test", b"alice", b"ALICE@example.test"):
             self.account(name, b"alice")
         self.assertEqual(len(self.hashing.asked), 1)
 
     def test_a_wrong_password_is_hashed_each_time(self) -> None:
-        """Only right ones are remembered, and only as they were."""
+        """Only correct passwords are cached, and only in the exact form."""
         self.account(b"alice", b"alice")
         for _ in range(2):
             self.refused(b"alice", b"alicf")
         self.assertEqual(len(self.hashing.asked), 3)
 
     def test_a_changed_password_is_forgotten_at_once(self) -> None:
-        """The old one does not open, the new one does."""
+        """The old password is refused, and the new one is accepted."""
         self.account(b"alice", b"alice")
         self.change(self.store.accounts.set_credentials(self.alice.address, [("argon2id", "wen")]))
         self.refused(b"alice", b"alice")
         self.assertEqual(self.account(b"alice", b"new"), self.alice)
 
     def test_a_disabled_account_is_shut_out_at_once(self) -> None:
-        """Although its password was found right a moment ago; enabled again, it is let in."""
+        """A cached password is refused while the account is disabled, and accepted once it is enabled again."""
         self.account(b"alice", b"alice")
         self.change(self.store.accounts.set_enabled(self.alice.address, False))
         self.refused(b"alice", b"alice")
@@ -171,7 +171,7 @@ class VerifiedLoginsTests(LoginTestCase):
         self.account(b"alice", b"alice")
 
     def test_the_same_password_of_another_account_is_another(self) -> None:
-        """Nothing is shared between accounts."""
+        """Cached digests are not shared between accounts."""
         verified = VerifiedLogins()
         verified.remember(verified.digest(self.alice, "stored", b"secret"))
         other = Account(self.alice.account_id + 1, self.alice.address)
@@ -179,14 +179,14 @@ class VerifiedLoginsTests(LoginTestCase):
         self.assertIn(verified.digest(self.alice, "stored", b"secret"), verified)
 
     def test_no_password_is_kept(self) -> None:
-        """Digests under a key of this process: another process has others."""
+        """The cache has digests under a key of this process. Another process has other digests."""
         first, second = VerifiedLogins(), VerifiedLogins()
         digest = first.digest(self.alice, "stored", b"secret")
         self.assertEqual(len(digest), 32)
         self.assertNotEqual(digest, second.digest(self.alice, "stored", b"secret"))
 
     def test_the_memory_is_bounded_and_the_longest_unused_go_first(self) -> None:
-        """Logins of a hundred thousand users do not fill the machine."""
+        """Logins of a hundred thousand users do not exhaust the memory."""
         verified = VerifiedLogins(most=2)
         digests = [verified.digest(self.alice, "stored", password) for password in (b"1", b"2", b"3")]
         verified.remember(digests[0])
@@ -199,7 +199,7 @@ class VerifiedLoginsTests(LoginTestCase):
 
 @implementer(IMaildrops)
 class SlowMaildrops:
-    """Maildrops whose opening waits for the test."""
+    """Maildrops that open when the test says so."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -211,17 +211,17 @@ class SlowMaildrops:
 
 
 class INothingOfOurs(Interface):
-    """A service that there is none of."""
+    """An interface of an unknown service."""
 
 
 class RealmTests(LoginTestCase):
-    """What a login is given."""
+    """Avatars for a login."""
 
     def interfaces_of(self, avatar: object, interfaces: Iterable[Any]) -> list[bool]:
         return [interface.providedBy(avatar) for interface in interfaces]
 
     def test_smtp_gets_a_delivery(self) -> None:
-        """By either interface; a stranger's has no account."""
+        """Both interfaces work. The avatar of an anonymous client has no account."""
         for interface in (IDelivery, smtp.IMessageDelivery):
             found, avatar, logout = self.successResultOf(self.log_in(b"alice", b"alice", interface))
             self.assertIs(found, interface)
@@ -231,7 +231,7 @@ class RealmTests(LoginTestCase):
             self.assertIsNone(stranger.account)
 
     def test_pop3_gets_the_locked_maildrop_of_its_account(self) -> None:
-        """A second login finds it in use; logout gives it back."""
+        """A second login fails with MaildropInUse. The logout releases the lock."""
         _, maildrop, logout = self.successResultOf(self.log_in(b"alice", b"alice", pop3.IMailbox))
         self.assertTrue(IMaildrop.providedBy(maildrop))
         self.failureResultOf(self.log_in(b"alice", b"alice", pop3.IMailbox), MaildropInUse)
@@ -240,12 +240,12 @@ class RealmTests(LoginTestCase):
         logout()
 
     def test_a_wrong_password_locks_nothing(self) -> None:
-        """The owner can log in."""
+        """The owner can log in afterwards."""
         self.failureResultOf(self.log_in(b"alice", b"wrong", pop3.IMailbox), UnauthorizedLogin)
         self.successResultOf(self.log_in(b"alice", b"alice", pop3.IMailbox))
 
     def test_a_stranger_gets_no_maildrop(self) -> None:
-        """Nor anyone a service that there is none of."""
+        """No client gets an avatar for an unknown interface."""
         self.failureResultOf(self.portal.login(Anonymous(), None, pop3.IMailbox), UnauthorizedLogin)
         self.failureResultOf(self.log_in(b"alice", b"alice", INothingOfOurs), UnauthorizedLogin)
 
@@ -256,7 +256,7 @@ class RealmTests(LoginTestCase):
         return maildrops
 
     def test_a_login_cancelled_while_the_maildrop_opens_gives_the_lock_back(self) -> None:
-        """The peer has gone; the next login must not wait for a takeover."""
+        """The client has disconnected. The next login must not wait for a takeover."""
         maildrops = self.slow()
         login = self.log_in(b"alice", b"alice", pop3.IMailbox)
         login.cancel()
@@ -266,7 +266,7 @@ class RealmTests(LoginTestCase):
         drop.release()
 
     def test_a_refusal_after_a_cancelled_login_is_nobodys_concern(self) -> None:
-        """No event in the log for a maildrop that was in use."""
+        """A maildrop in use causes no log event then."""
         maildrops = self.slow()
         login = self.log_in(b"alice", b"alice", pop3.IMailbox)
         login.cancel()
@@ -275,7 +275,7 @@ class RealmTests(LoginTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_a_defect_after_a_cancelled_login_is_logged(self) -> None:
-        """An exception that nobody expected is one log event, whoever waits."""
+        """An unexpected exception is one log event, even after the login was cancelled."""
         maildrops = self.slow()
         login = self.log_in(b"alice", b"alice", pop3.IMailbox)
         login.cancel()
@@ -288,7 +288,7 @@ class RealmTests(LoginTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_an_opening_that_fails_is_the_logins_failure(self) -> None:
-        """451 or -ERR [SYS/TEMP] come of it."""
+        """It becomes 451 or -ERR [SYS/TEMP]."""
         maildrops = self.slow()
         login = self.log_in(b"alice", b"alice", pop3.IMailbox)
         maildrops.gate.errback(ZeroDivisionError())

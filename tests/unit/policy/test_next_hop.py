@@ -1,4 +1,4 @@
-"""Which way mail leaves: routes by recipient and sender, MX for all else, senders rewritten where we forward."""
+"""Choice of the next hop: routes by recipient and sender, MX for other mail, and rewritten senders (SRS)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stored passwords are hashed anew at a login, where their costs are not today's."""
+"""Renewal of outdated password hashes at a login."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class RenewalTests(SynchronousTestCase):
         self.assertEqual(self.telemetry.of("login.renewed"), [])
 
     def test_what_cannot_be_renewed_now_is_at_the_next_login(self) -> None:
-        """The login itself was told nothing."""
+        """The login itself succeeds."""
         for error in (LoginBusy(), StoreError("closing"), CancelledError()):
             self.log_in()
             self.make(error)

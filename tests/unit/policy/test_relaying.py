@@ -1,4 +1,4 @@
-"""No relay for strangers, but for printers that are trusted; an alias leads outside for everybody."""
+"""Relaying: refused for unauthenticated clients, allowed for trusted hosts; aliases may lead outside for all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOB = parse("bob@away.test")
 
 @implementer(IQuotas)
 class Quotas:
-    """Whose maildrop is full, and whether all the domain is."""
+    """Quotas with full maildrops and full domains."""
 
     def __init__(self) -> None:
         self.full: set[int] = set()
@@ -78,7 +78,7 @@ class Relaying(SynchronousTestCase):
         self.assertEqual(self.rcpt("SRS0=x@home.test"), (RemoteRoute(parse("eve@elsewhere.test")),))
 
     def test_a_full_mailbox_takes_nothing_for_now(self) -> None:
-        """452 4.2.2, by whatever name it is reached; mail to others goes on."""
+        """452 4.2.2 for each of its addresses. Mail for other recipients is accepted."""
         self.assertTrue(verifyObject(IQuotas, self.quotas))
         self.quotas.full.add(self.alice.account_id)
         self.assertEqual(self.rcpt("alice@home.test"), MAILBOX_FULL_NOW)
@@ -86,7 +86,7 @@ class Relaying(SynchronousTestCase):
         self.assertEqual(self.rcpt("bob@away.test", self.alice), (RemoteRoute(BOB),))
 
     def test_a_full_domain_takes_nothing_either(self) -> None:
-        """However little there is in the mailbox itself."""
+        """The mailbox itself may be nearly empty."""
         self.quotas.domain = Usage(7, 7)
         self.assertEqual(self.rcpt("alice@home.test"), MAILBOX_FULL_NOW)
 

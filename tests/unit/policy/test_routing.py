@@ -1,4 +1,4 @@
-"""Where mail for an address goes."""
+"""Routing without aliases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.fakes.store.memory_store import MemoryStore
 
 
 class RouterTests(SynchronousTestCase):
-    """The very address first, then without +tag; the domains of others go out."""
+    """The exact address comes first, then the address without +tag. Other domains are remote."""
 
     def setUp(self) -> None:
         store = MemoryStore(Clock())
@@ -36,12 +36,12 @@ class RouterTests(SynchronousTestCase):
         self.assertEqual(self.routes(path, local_ip), routes, text)
 
     def test_addresses_of_this_system_compare_without_case(self) -> None:
-        """Local part and domain."""
+        """Both local part and domain ignore case."""
         for text in ("alice@example.test", "ALICE@example.test", "Alice@EXAMPLE.Test", '"alice"@example.test'):
             self.assertRoutes(text, self.alice)
 
     def test_a_tag_is_left_off(self) -> None:
-        """RFC 5233; what follows the first plus sign is the tag."""
+        """RFC 5233: the tag begins after the first plus sign."""
         for text in ("alice+shop@example.test", "alice+a+b@example.test", "Alice+@example.test"):
             self.assertRoutes(text, self.alice)
 
@@ -51,24 +51,24 @@ class RouterTests(SynchronousTestCase):
         self.assertRoutes("Alice+LIST@example.test", self.list)
 
     def test_a_local_address_that_nobody_has_goes_nowhere(self) -> None:
-        """Nor does a tag without a user."""
+        """A tag without a user does not exist either."""
         for text in ("nobody@example.test", "+tag@example.test", "bob@example.test", "nobody+tag@example.test"):
             self.assertRoutes(text)
 
     def test_other_domains_go_out_with_their_local_part_as_it_is(self) -> None:
-        """A remote local part keeps its case."""
+        """A remote local part keeps its letter case."""
         for text in ("Carol@example.org", "alice@sub.example.test", "alice@[203.0.113.9]"):
             self.assertRoutes(text, RemoteRoute(parse(text)))
 
     def test_postmaster_is_found_with_and_without_domain(self) -> None:
-        """RFC 5321 §4.5.1: in any case of letters, at any domain of ours."""
+        """RFC 5321 §4.5.1: in any letter case, at any local domain."""
         self.assertRoutes("Postmaster", self.root)
         self.assertRoutes("postmaster@example.test", self.root)
         self.assertRoutes("POSTMASTER@example.net", self.bob)
         self.assertRoutes("postmaster+x@example.test", self.root)
 
     def test_a_domain_whose_postmaster_is_gone_has_that_of_the_default_domain(self) -> None:
-        """The administrator's mistake does not make mail about it bounce."""
+        """Mail about an administrator's mistake does not bounce."""
         directory = Emptied(self.directory, "example.net")
         self.assertTrue(verifyObject(IDirectory, directory))
         self.router = Router(directory)
@@ -76,18 +76,18 @@ class RouterTests(SynchronousTestCase):
         self.assertRoutes("abuse@example.net")
 
     def test_without_any_domain_nothing_is_said_of_anybody(self) -> None:
-        """A system before its first `domain add`, or one whose store is not the one it should be."""
+        """A system before its first `domain add`, or with the wrong store."""
         self.router = Router(MemoryStore(Clock()).directory)
         for text in ("postmaster", "postmaster@example.test", "x@[192.0.2.1]", "x@[192.0.2.99]"):
             path = Address(text, "") if text == "postmaster" else parse(text)
             self.failureResultOf(Deferred.fromCoroutine(self.router.resolve(path)), NoDomains)
 
     def test_no_other_name_goes_without_domain(self) -> None:
-        """RFC 5321 §4.5.1 has postmaster alone."""
+        """RFC 5321 §4.5.1 allows only postmaster."""
         self.assertEqual(self.routes(Address("alice", "")), ())
 
     def test_an_address_literal_of_ours_is_the_default_domain(self) -> None:
-        """Those that were named, and the one that the client has connected to, however it is written."""
+        """The configured addresses, and the one that the client is connected to, in any notation."""
         for text in ("alice@[192.0.2.1]", "alice@[IPv6:2001:db8::1]", "alice+x@[IPv6:2001:DB8:0:0::1]"):
             self.assertRoutes(text, self.alice)
         self.assertRoutes("postmaster@[192.0.2.1]", self.root)
@@ -97,7 +97,7 @@ class RouterTests(SynchronousTestCase):
         self.assertRoutes("nobody@[192.0.2.1]")
 
     def test_a_literal_that_is_no_ip_address_is_not_ours(self) -> None:
-        """RFC 5321 §4.1.3 has a general form that nobody uses; a connection without an IP is no match for it."""
+        """This includes the general form of RFC 5321 §4.1.3, and a connection without an IP address."""
         self.assertRoutes("alice@[x400:abc]", RemoteRoute(parse("alice@[x400:abc]")))
 
     def test_a_domain_in_letters_or_in_a_labels_is_the_same(self) -> None:
@@ -111,7 +111,7 @@ class RouterTests(SynchronousTestCase):
 
 @implementer(IDirectory)
 class Emptied:
-    """A directory in which one domain has no addresses at all."""
+    """A directory in which one domain has no addresses."""
 
     def __init__(self, directory: IDirectory, domain: str) -> None:
         self._directory, self._domain = directory, domain
