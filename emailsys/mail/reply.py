@@ -58,7 +58,7 @@ TLS_READY: Final = Reply(220, "2.0.0", "ready to start TLS")
 CLOSING: Final = Reply(221, "2.0.0", "goodbye")
 LOGGED_IN: Final = Reply(235, "2.7.0", "logged in")
 NOTHING_DONE: Final = Reply(250, "2.0.0", "OK")
-FORGOTTEN: Final = Reply(250, "2.0.0", "transaction forgotten")
+FORGOTTEN: Final = Reply(250, "2.0.0", "transaction reset")
 SENDER_OK: Final = Reply(250, "2.1.0", "sender OK")
 RECIPIENT_OK: Final = Reply(250, "2.1.5", "recipient OK")
 # RFC 5321 §3.5.3: VRFY gets an answer that discloses nothing.
@@ -68,14 +68,14 @@ CHUNK_TAKEN: Final = Reply(250, "2.0.0", "chunk taken")
 SEND_MESSAGE: Final = Reply(354, "", "send the message, end it with a dot on a line by itself")
 
 # Temporary failures.
-TIMED_OUT: Final = Reply(421, "4.4.2", "nothing heard for too long, closing")
+TIMED_OUT: Final = Reply(421, "4.4.2", "no input for too long, closing")
 SHUTTING_DOWN: Final = Reply(421, "4.3.2", "the service is stopping, try again later")
 TOO_MANY_BAD_COMMANDS: Final = Reply(421, "4.7.0", "too many bad commands, closing")
 TOO_MANY_REFUSALS: Final = Reply(421, "4.7.0", "too many refused recipients or commands, closing")
 TOO_SLOW: Final = Reply(421, "4.4.2", "the message comes too slowly, closing")
 TOO_MANY_LOGINS: Final = Reply(421, "4.7.0", "too many failed logins, closing")
 LOCAL_ERROR: Final = Reply(451, "4.3.0", "local error, try again later")
-BROKEN_OFF: Final = Reply(451, "4.3.2", "the attempt was broken off here, as this service was stopping")
+BROKEN_OFF: Final = Reply(451, "4.3.2", "the attempt was aborted, because this service was stopping")
 MESSAGE_DAMAGED: Final = Reply(451, "4.3.0", "the message is damaged in the store here and held (emailsys verify)")
 OUTBOUND_OFF: Final = Reply(451, "4.3.2", "mail to other systems is switched off here (outbound.enabled)")
 # RFC 3463 §3.4, X.3.5: the system is not configured to accept the message.
@@ -106,14 +106,14 @@ BAD_PARAMETER_VALUE: Final = Reply(501, "5.5.4", "malformed or repeated paramete
 UNKNOWN_PARAMETER: Final = Reply(555, "5.5.4", "parameter not recognized or not implemented")
 HELLO_FIRST: Final = Reply(503, "5.5.1", "EHLO or HELO first")
 MAIL_FIRST: Final = Reply(503, "5.5.1", "MAIL first")
-MAIL_TWICE: Final = Reply(503, "5.5.1", "a transaction has begun already; RSET forgets it")
+MAIL_TWICE: Final = Reply(503, "5.5.1", "a transaction has already begun; RSET ends it")
 NOT_IN_CHUNKS: Final = Reply(503, "5.5.1", "the message has begun with BDAT and ends with BDAT LAST")
 NO_RECIPIENTS: Final = Reply(554, "5.5.1", "no valid recipients")
 IN_TRANSACTION: Final = Reply(503, "5.5.1", "not within a transaction")
-TLS_TWICE: Final = Reply(503, "5.5.1", "TLS has begun already")
+TLS_TWICE: Final = Reply(503, "5.5.1", "TLS is already active")
 
 # Logins.
-AUTH_TWICE: Final = Reply(503, "5.5.1", "logged in already")
+AUTH_TWICE: Final = Reply(503, "5.5.1", "already logged in")
 AUTH_NEEDS_EHLO: Final = Reply(503, "5.5.1", "EHLO first")
 AUTH_NOT_HERE: Final = Reply(503, "5.5.1", "no logins on this port")
 AUTH_CANCELLED: Final = Reply(501, "5.7.0", "login cancelled")
@@ -123,7 +123,7 @@ LOGIN_FAILED: Final = Reply(535, "5.7.8", "login failed")
 
 # Senders and recipients.
 NO_SUCH_MAILBOX: Final = Reply(550, "5.1.1", "no such mailbox here")
-RELAY_DENIED: Final = Reply(550, "5.7.1", "no relay for you")
+RELAY_DENIED: Final = Reply(550, "5.7.1", "relaying denied")
 # X.7.13 is "user account disabled" in the registry of RFC 5248.
 ACCOUNT_CLOSED: Final = Reply(550, "5.7.13", "the account was closed while you were logged in")
 # RFC 3463 §3.3: mailbox full, as a temporary condition or as a policy.

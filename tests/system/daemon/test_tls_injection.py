@@ -134,7 +134,7 @@ class SMTPInjectionTests(AttackTestCase):
         attacker = await self.connect(self.house.receive)
         await self.starttls(attacker)
         await self.reply(attacker, b"HELO good.example")
-        self.assertEqual(await self.reply(attacker, b"STARTTLS"), b"503 5.5.1 TLS has begun already")
+        self.assertEqual(await self.reply(attacker, b"STARTTLS"), b"503 5.5.1 TLS is already active")
         self.assertTrue((await self.reply(attacker, b"MAIL FROM:<>")).startswith(b"250"))
 
     async def test_a_message_cut_off_within_tls_is_not_accepted(self) -> None:

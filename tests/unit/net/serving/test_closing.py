@@ -168,7 +168,7 @@ class SessionTests(SynchronousTestCase):
 
     def test_silence(self) -> None:
         self.house.clock.advance(301)
-        self.ending_is_heard(b"421 4.4.2 nothing heard for too long, closing\r\n")
+        self.ending_is_heard(b"421 4.4.2 no input for too long, closing\r\n")
 
     def test_a_peer_that_never_ends_is_closed_after_five_seconds(self) -> None:
         self.peer.say(b"QUIT\r\n")
