@@ -1,4 +1,4 @@
-"""Interfaces between the packages, with the values and exceptions that pass through them."""
+"""Interfaces between the packages: one for each seam, with its values and exceptions."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The daemon is put together in this package: threads, services, signals.
+"""Composition of the daemon: its threads, services and signals are put together in this package.
 
-This module has what `twistd emailsys` calls: its options and the service it runs.
+This module has what `twistd emailsys` calls: its options and the service that it runs.
 """
 
 from __future__ import annotations
