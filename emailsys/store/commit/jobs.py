@@ -115,11 +115,6 @@ class Inbox:
             self._closing = True
             self._changed.notify_all()
 
-    @property
-    def is_closing(self) -> bool:
-        """Whether `close` was called."""
-        return self._closing
-
     def take_all(self) -> list[Job]:
         """Take every waiting job at once, to refuse it."""
         with self._changed:

@@ -18,12 +18,9 @@ from emailsys.store.engine.base import Engine, StoreUntrusted, Verdict, store_er
 from emailsys.store.schema import tables
 
 # Seconds between two attempts to reach the database again, and seconds after which a commit in doubt is given up. The
-# client then gets 451 and may send a duplicate, which nothing can prevent (RFC 1047). SMTP clients wait 600 seconds
-# for the reply to a message (RFC 5321 §4.5.3.2.6).
+# client then gets 451 and may send a duplicate, which nothing can prevent (RFC 1047).
 _REOPEN_EVERY: Final = 0.2
-_GIVE_UP_AFTER: Final = 300.0
-# The same while the store closes, or where other writers take the jobs that wait.
-_GIVE_UP_SOON_AFTER: Final = 30.0
+_GIVE_UP_AFTER: Final = 30.0
 # Seconds after which a writer that is alone refuses the jobs that wait behind a commit in doubt.
 _REFUSE_WAITING_AFTER: Final = 10.0
 
@@ -283,7 +280,7 @@ class Writer:
                 return None
             except Exception as error:
                 self._discard()
-                if waited >= self._patience():
+                if waited >= _GIVE_UP_AFTER:
                     self._log_unexpected("store-in-doubt", Failure())
                     return None
                 if self._engine.writers == 1 and waited >= _REFUSE_WAITING_AFTER and (jobs := self._inbox.take_all()):
@@ -291,9 +288,3 @@ class Writer:
                     self._report([Outcome(job, Failure(refused)) for job in jobs])
                 time.sleep(_REOPEN_EVERY)
                 waited += _REOPEN_EVERY
-
-    def _patience(self) -> float:
-        """Seconds for which a commit may be in doubt."""
-        if self._engine.writers > 1 or self._inbox.is_closing:
-            return min(_GIVE_UP_AFTER, _GIVE_UP_SOON_AFTER)
-        return _GIVE_UP_AFTER
