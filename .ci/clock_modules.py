@@ -81,9 +81,9 @@ def depends_on_a_clock(path: Path) -> bool:
 def modules(kinds: list[str]) -> Iterator[str]:
     """The dotted names of the test modules of these kinds that depend on a clock."""
     for kind in kinds:
-        for path in sorted((CHECKOUT / "tests" / kind).glob("test_*.py")):
+        for path in sorted((CHECKOUT / "tests" / kind).rglob("test_*.py")):
             if depends_on_a_clock(path):
-                yield f"tests.{kind}.{path.stem}"
+                yield ".".join(path.relative_to(CHECKOUT).with_suffix("").parts)
 
 
 if __name__ == "__main__":
