@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,11 @@ class OldPythonTests(SynchronousTestCase):
     """pip refuses to install there, but a folder may be copied or mounted."""
 
     def run_entry(self, python: str, words: list[str]) -> None:
-        ended = subprocess.run([python, *words], cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
+        # The path of a parallel trial names modules of this Python.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        ended = subprocess.run(
+            [python, *words], cwd=PACKAGE.parent, env=environment, capture_output=True, text=True, check=False
+        )
         self.assertEqual((ended.returncode, ended.stdout), (1, ""), (python, words))
         self.assertTrue(ended.stderr.startswith(LINE), ended.stderr)
         self.assertEqual(ended.stderr.count("\n"), 1, ended.stderr)

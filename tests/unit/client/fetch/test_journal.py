@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -85,6 +85,7 @@ class JournalTests(SynchronousTestCase):
         self.assertNotIn("b", ids)
         self.assertEqual(self.journal().read_bytes(), before)
 
+    @settings(deadline=None, suppress_health_check=(HealthCheck.too_slow,))
     @given(st.lists(st.sampled_from("abc"), max_size=12))
     def test_messages_with_one_id_are_told_apart(self, uids: list[str]) -> None:
         told = numbered_ids(enumerate(uids, 1))
