@@ -215,7 +215,8 @@ class LedgerCase(MailCase):
         telemetry = self.store.intake.telemetry
 
         async def ask() -> int:
-            self.clock.advance(6)
+            # A count that took long on a busy machine is valid for longer than five seconds.
+            self.clock.advance(3600)
             await self.store.quotas.usage(alice.account_id)
             return int(telemetry.counters["quota-nearly-full"])
 
@@ -227,10 +228,6 @@ class LedgerCase(MailCase):
         await maildrop.sync()
         self.assertEqual(await ask(), 1)
         await self.send(b"x" * 90_000, envelope(local(alice)))
-        # That the quota is free again is written in the background; the next count after that warns.
-        for _ in range(20):
-            if await ask() == 2:
-                break
         self.assertEqual(await ask(), 2)
 
     async def test_after_a_crash_all_is_due_again(self) -> None:
