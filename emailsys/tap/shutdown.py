@@ -18,20 +18,19 @@ def end_once(reactor: Any) -> None:
 def _wrap() -> None:
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}
+    right_to_stop = [True]
 
-    def first(number: int, frame: FrameType | None) -> None:
-        # Not SIG_IGN: Python reports an error for a pending signal whose handler was removed.
-        for one in numbers:
-            signal.signal(one, _nothing)
-        ends = before[signal.Signals(number)]
-        assert callable(ends)
-        ends(number, frame)
+    def stop_once(number: int, frame: FrameType | None) -> None:
+        # A second signal may arrive anywhere in this function: `pop` is one step, and only one call gets the item.
+        try:
+            right_to_stop.pop()
+        except IndexError:
+            return
+        stops = before[signal.Signals(number)]
+        assert callable(stops)
+        stops(number, frame)
 
     for number in numbers:
         # A signal that the parent process set to be ignored stays ignored.
         if callable(before[number]):
-            signal.signal(number, first)
-
-
-def _nothing(number: int, frame: FrameType | None) -> None:
-    """Ignore a signal; the daemon is already stopping."""
+            signal.signal(number, stop_once)
