@@ -87,7 +87,7 @@ def unsynced_names(trace: Iterable[Call], state: Path) -> list[str]:
             folder = number
         elif call.name == "openat" and "O_CREAT" in call.text and paths and str(state) in paths[0]:
             made.setdefault(paths[0], number)
-        elif call.name == "rename" and paths:
+        elif call.name == "rename" and paths and str(state) in paths[-1]:
             made[paths[-1]] = number
             made.pop(paths[0], None)
             if paths[0] in last_sync:
