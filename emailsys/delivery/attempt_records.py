@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from emailsys.delivery.outcomes import Bookkeeper
 from emailsys.delivery.timing import Timing, Waits
 from emailsys.delivery.transmissions import Parcel, words
-from emailsys.interfaces import IQueue, PutOff, Settlement, StoreError
+from emailsys.interfaces import DelayRule, IQueue, Settlement, StoreError
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import RemoteRoute
 from emailsys.mail.next_hop import NextHop
@@ -50,7 +50,7 @@ class Recorder:
         """From now on, give up a settlement when the store fails once. Called when the runner stops."""
         self._hurried = True
 
-    def put_off(self, next_hop: NextHop, outcome: Outcome) -> PutOff:
+    def delay_rule(self, next_hop: NextHop, outcome: Outcome) -> DelayRule:
         """Return how the store settles due rows for a paused next hop without leasing them, each as a delayed attempt.
 
         A row that needs a notice, or whose time is over, is leased all the same.
@@ -59,7 +59,7 @@ class Recorder:
         def log_delay(queue_id: str, forward_path: Address) -> None:
             self._log_recipient("delayed", queue_id, forward_path, next_hop, outcome)
 
-        return PutOff(self._books.delay(self._now(), self._draw()), words(outcome), outcome.remote, log_delay)
+        return DelayRule(self._books.delay(self._now(), self._draw()), words(outcome), outcome.remote, log_delay)
 
     async def record(self, parcel: Parcel, outcomes: Sequence[Outcome]) -> None:
         """Settle an attempt in one commit with its notices. While the store fails and the lease holds, try again.

@@ -10,7 +10,7 @@ from typing import Final
 
 from emailsys.config.settings import QueueSettings
 from emailsys.delivery.transmissions import Parcel, words
-from emailsys.interfaces import IRouter, PutOff, QueueRow, Way
+from emailsys.interfaces import DelayRule, DomainPair, IRouter, QueueRow
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.transmission import Outcome
 
@@ -21,8 +21,8 @@ _NEW_PART: Final = 0.3
 # Shortest and longest time in seconds until a postponed row is due again.
 _LEAST_POSTPONEMENT: Final = 1.0
 _MOST_POSTPONEMENT: Final = 300.0
-# Maximum number of ways kept for one paused or silent next hop.
-_MAX_WAYS: Final = 100
+# Maximum number of domain pairs kept for one paused or silent next hop.
+_MAX_PAIRS: Final = 100
 # Maximum number of next hops kept, including those that are only paused.
 _MAX_DESTINATIONS: Final = 10_000
 
@@ -58,10 +58,10 @@ class Destination:
     lately: int = 0
     pace: float = _FIRST_PACE
     turn: datetime | None = None
-    # Seconds under way without a finished recipient. The ways of its mail while it is silent or paused, with one row of
-    # each.
+    # Seconds under way without a finished recipient.
     silence: float = 0.0
-    ways: dict[Way, QueueRow] = field(default_factory=dict)
+    # While it is silent or paused: the domains of its mail, with one row of each.
+    domain_pairs: dict[DomainPair, QueueRow] = field(default_factory=dict)
 
     def is_paused(self, now: datetime) -> bool:
         """Return whether the next hop is paused because it could not be reached."""
@@ -71,7 +71,7 @@ class Destination:
         """End the pause and double the window, because a host of the next hop answered."""
         self.failures, self.paused_until, self.last = 0, None, None
         self.silence = 0.0
-        self.ways.clear()
+        self.domain_pairs.clear()
         self.window = min(self.window * 2, settings.max_per_next_hop)
 
     def unreachable(self, outcome: Outcome, now: datetime, settings: QueueSettings) -> None:
@@ -119,10 +119,10 @@ class Destination:
         """Return whether deliveries are under way but no recipient was finished since the tick before last."""
         return self.under_way > 0 and not (self.lately or self.finished)
 
-    def silent(self, now: datetime) -> PutOff:
+    def silent(self, now: datetime) -> DelayRule:
         """Return how the store reschedules due rows while the next hop is silent, without leasing them."""
         due_at = self._after_silence(now)
-        return PutOff(lambda attempts, arrived_at, warned: due_at)
+        return DelayRule(lambda attempts, arrived_at, warned: due_at)
 
     def _after_silence(self, now: datetime) -> datetime:
         """Return a time as far ahead as the silence has lasted: rows wait at most twice the necessary time."""
@@ -184,34 +184,34 @@ class Destinations:
         return True
 
     def met(self, destination: Destination, row: QueueRow, now: datetime) -> None:
-        """Note the way of a row. While the next hop is paused or silent, rows of the same way need not be leased."""
-        if len(destination.ways) < _MAX_WAYS and (destination.is_silent() or destination.is_paused(now)):
-            destination.ways[row.way] = row
+        """Note the domains of a row. Rows with them need no lease while the next hop is paused or silent."""
+        if len(destination.domain_pairs) < _MAX_PAIRS and (destination.is_silent() or destination.is_paused(now)):
+            destination.domain_pairs[row.domains] = row
             self._closed[destination.next_hop] = destination
 
     async def later(
-        self, router: IRouter, paused: Callable[[NextHop, Outcome], PutOff], now: datetime
-    ) -> Mapping[Way, PutOff]:
-        """Return the ways of which rows need not be leased now, because they lead to paused or silent next hops.
+        self, router: IRouter, paused: Callable[[NextHop, Outcome], DelayRule], now: datetime
+    ) -> Mapping[DomainPair, DelayRule]:
+        """Return the domains whose rows need no lease now, because their next hops are paused or silent.
 
         @param paused: returns how rows for a paused next hop are settled, from the outcome of its last attempt.
         """
-        later: dict[Way, PutOff] = {}
+        later: dict[DomainPair, DelayRule] = {}
         for next_hop, destination in tuple(self._closed.items()):
             if destination.is_paused(now) and destination.last is not None:
-                put_off = paused(next_hop, destination.last)
+                rule = paused(next_hop, destination.last)
             elif destination.is_silent():
-                put_off = destination.silent(now)
+                rule = destination.silent(now)
             else:
-                destination.ways.clear()
+                destination.domain_pairs.clear()
                 del self._closed[next_hop]
                 continue
-            for way, row in tuple(destination.ways.items()):
+            for domains, row in tuple(destination.domain_pairs.items()):
                 # A corrected route applies to mail that is already in the queue.
                 if await router.next_hop(row) == next_hop:
-                    later[way] = put_off
+                    later[domains] = rule
                 else:
-                    del destination.ways[way]
+                    del destination.domain_pairs[domains]
         return later
 
     def status(self, now: datetime) -> Sequence[DestinationStatus]:
@@ -233,7 +233,7 @@ class Destinations:
         self._closed.clear()
         for destination in self:
             destination.failures, destination.paused_until, destination.silence = 0, None, 0.0
-            destination.ways.clear()
+            destination.domain_pairs.clear()
             if not destination.held:
                 self._by_hop.pop(destination.next_hop, None)
 

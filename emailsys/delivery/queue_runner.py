@@ -123,7 +123,7 @@ class QueueRunner(Service):
         self._look_ahead = self._starved = False
         batch = max(1, most // 4)
         try:
-            later = await self._destinations.later(self._router, self._recorder.put_off, self._now())
+            later = await self._destinations.later(self._router, self._recorder.delay_rule, self._now())
             rows = await self._queue.lease(min(batch, most - self._dispatcher.in_hand), self._settings.lease, later)
             if rows:
                 await self._take(rows, crowded)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from zope.interface.verify import verifyObject
 
-from emailsys.interfaces import Fate, Notice, PutOff, Settlement
+from emailsys.interfaces import DelayRule, Fate, Notice, Settlement
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import MessageRequest, Notify, RecipientRequest, Return, original_recipient
 from emailsys.mail.envelope import Client, Envelope, LocalRoute, MailParameters, Recipient, RemoteRoute
@@ -248,9 +248,9 @@ class LedgerContract(MailCase):
         await self.store.queue.lease(10, 60)
         self.clock.advance(61)
         reverse = envelope(remote(DAVE)).reverse_path
-        way = (None if reverse is None else reverse.domain, DAVE.domain)
-        put_off = PutOff(lambda attempts, arrived_at, warned: ARRIVED + timedelta(days=2))
-        self.assertEqual(list(await self.store.queue.lease(10, 60, {way: put_off})), [])
+        domains = (None if reverse is None else reverse.domain, DAVE.domain)
+        rule = DelayRule(lambda attempts, arrived_at, warned: ARRIVED + timedelta(days=2))
+        self.assertEqual(list(await self.store.queue.lease(10, 60, {domains: rule})), [])
         self.assertEqual(self.kinds(await self.life(queue_id))[2:], [EventKind.INTERRUPTED])
 
     async def test_what_an_operator_did_is_told(self) -> None:

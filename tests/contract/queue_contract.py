@@ -7,7 +7,7 @@ from typing import Any
 
 from zope.interface.verify import verifyObject
 
-from emailsys.interfaces import IQueue, PutOff, Settlement, StoreError
+from emailsys.interfaces import DelayRule, IQueue, Settlement, StoreError
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import BodyType
 from emailsys.operations import EventKind, QueueChange, QueueFilter, RowState
@@ -69,7 +69,7 @@ class QueueContract(MailCase):
         assert now is not None
         until = now + timedelta(seconds=300)
         self.clock.advance(1)
-        wait = PutOff(lambda attempts, arrived_at, warned: until)
+        wait = DelayRule(lambda attempts, arrived_at, warned: until)
         later = {(CAROL.domain, DAVE.domain): wait, (None, "example.com"): wait}
         rows = await self.store.queue.lease(4, 60, later)
         self.assertEqual(
@@ -80,7 +80,7 @@ class QueueContract(MailCase):
         self.assertEqual(await self.store.queue.next_due(), until)
         self.clock.advance(299)
         again = await self.store.queue.lease(10, 60)
-        self.assertEqual([(row.way, row.attempts) for row in again], [((CAROL.domain, DAVE.domain), 0)] * 3)
+        self.assertEqual([(row.domains, row.attempts) for row in again], [((CAROL.domain, DAVE.domain), 0)] * 3)
 
     async def test_what_is_put_off_with_a_reply_counts_as_an_attempt_and_is_told(self) -> None:
         """Rows are leased only if their sender must be notified."""
@@ -98,7 +98,7 @@ class QueueContract(MailCase):
         def tell(*about: Any) -> None:
             told.append(about)
 
-        later = {(CAROL.domain, DAVE.domain): PutOff(due_at, "451 4.4.1 down", "mx [192.0.2.9]", tell)}
+        later = {(CAROL.domain, DAVE.domain): DelayRule(due_at, "451 4.4.1 down", "mx [192.0.2.9]", tell)}
         self.assertEqual(list(await self.store.queue.lease(10, 60, later)), [])
         self.assertEqual((seen, told), ([(0, ARRIVED, False)], [(queue_id, DAVE)]))
         (entry,) = await self.store.queue_operations.entries(QueueFilter(), 10)
@@ -118,9 +118,9 @@ class QueueContract(MailCase):
         self.clock.advance(1)
         soon, late = now + timedelta(seconds=10), now + timedelta(seconds=300)
         later = {
-            (CAROL.domain, "down.example"): PutOff(lambda *_: late, "451 4.4.1 down", "mx.down.example"),
-            (CAROL.domain, "silent.example"): PutOff(lambda *_: soon),
-            (CAROL.domain, "away.example"): PutOff(lambda *_: late, "451 4.4.1 away", "mx.away.example"),
+            (CAROL.domain, "down.example"): DelayRule(lambda *_: late, "451 4.4.1 down", "mx.down.example"),
+            (CAROL.domain, "silent.example"): DelayRule(lambda *_: soon),
+            (CAROL.domain, "away.example"): DelayRule(lambda *_: late, "451 4.4.1 away", "mx.away.example"),
         }
         self.assertEqual(list(await self.store.queue.lease(10, 60, later)), [])
         self.assertEqual(

@@ -10,7 +10,17 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 from zope.interface import implementer
 
-from emailsys.interfaces import NO_WAY, IQueue, Notice, PutOff, QueueRow, Settlement, StoreDamaged, StoreError, Way
+from emailsys.interfaces import (
+    NO_DELAYS,
+    DelayRule,
+    DomainPair,
+    IQueue,
+    Notice,
+    QueueRow,
+    Settlement,
+    StoreDamaged,
+    StoreError,
+)
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import RecipientRequest, parse_notify, parse_orcpt
 from emailsys.operations import EventKind
@@ -76,7 +86,9 @@ class Queue:
     def _microseconds(self) -> int:
         return of_seconds(self._now())
 
-    async def lease(self, limit: int, seconds: float, later: Mapping[Way, PutOff] = NO_WAY) -> Sequence[QueueRow]:
+    async def lease(
+        self, limit: int, seconds: float, later: Mapping[DomainPair, DelayRule] = NO_DELAYS
+    ) -> Sequence[QueueRow]:
         """Lease due rows, the longest due first. No other runner gets them before the lease ends.
 
         @param limit: the highest number of rows.
@@ -106,8 +118,8 @@ class Queue:
             return taken, delayed
 
         taken, delayed = await self._database.run("lease", take)
-        for put_off, message_id, forward_path in delayed:
-            put_off.told(id_text(message_id), forward_path)
+        for rule, message_id, forward_path in delayed:
+            rule.on_delayed(id_text(message_id), forward_path)
         return taken
 
     async def renew(self, rows: Sequence[QueueRow], seconds: float) -> Sequence[QueueRow]:

@@ -1,4 +1,4 @@
-"""Postponement: reschedules due rows whose next hop is known to be unreachable, within the lease that finds them."""
+"""DelayRule: reschedules due rows whose next hop is known to be unreachable, within the lease that finds them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, update
 
-from emailsys.interfaces import PutOff, Way
+from emailsys.interfaces import DelayRule, DomainPair
 from emailsys.mail.address import Address
 from emailsys.operations import EventKind
 from emailsys.store.commit.database import Database
@@ -22,33 +22,33 @@ _ROWS_AT_ONCE: Final = 500
 # Rows that one statement reschedules to individual times.
 _DATES_AT_ONCE: Final = 128
 
-#: A row whose postponement counts as an attempt: the PutOff, the message id, the forward-path.
-Delayed = tuple[PutOff, int, Address]
+#: A row whose postponement counts as an attempt: the DelayRule, the message id, the forward-path.
+Delayed = tuple[DelayRule, int, Address]
 
 
 class Due:
     """Due rows, grouped by what happens to them."""
 
-    def __init__(self, rows: Sequence[Any], later: Mapping[Way, PutOff]) -> None:
+    def __init__(self, rows: Sequence[Any], later: Mapping[DomainPair, DelayRule]) -> None:
         #: Rows to lease.
         self.taken: list[Any] = []
-        #: Rows to reschedule, each with its PutOff and the new time in microseconds since 1970.
-        self.postponed: list[tuple[Any, PutOff, int]] = []
+        #: Rows to reschedule, each with its DelayRule and the new time in microseconds since 1970.
+        self.postponed: list[tuple[Any, DelayRule, int]] = []
         #: Ids of rows to hold: an operator asked for it, and their lease has ended.
         self.to_hold: list[int] = []
         for row in rows:
             if row[queue.c.state] == "holding":
                 self.to_hold.append(row[queue.c.row_id])
                 continue
-            put_off = later.get((row[messages.c.reverse_domain], row[queue.c.forward_domain])) if later else None
+            rule = later.get((row[messages.c.reverse_domain], row[queue.c.forward_domain])) if later else None
             due_at = None
-            if put_off is not None:
+            if rule is not None:
                 arrived_at = moment(row[messages.c.arrived_at])
-                due_at = put_off.due_at(row[queue.c.attempts], arrived_at, bool(row[queue.c.warned]))
-            if put_off is None or due_at is None:
+                due_at = rule.due_at(row[queue.c.attempts], arrived_at, bool(row[queue.c.warned]))
+            if rule is None or due_at is None:
                 self.taken.append(row)
             else:
-                self.postponed.append((row, put_off, microseconds(due_at)))
+                self.postponed.append((row, rule, microseconds(due_at)))
 
 
 class Postponement:
@@ -73,23 +73,23 @@ class Postponement:
             self._reschedule(connection, due.postponed[start : start + _DATES_AT_ONCE])
         delayed: list[Delayed] = []
         event_rows = []
-        for row, put_off, _ in due.postponed:
-            if put_off.reply:
+        for row, rule, _ in due.postponed:
+            if rule.reply:
                 message_id = row[messages.c.message_id]
                 to = Address(row[queue.c.forward_local], row[queue.c.forward_domain])
-                delayed.append((put_off, message_id, to))
+                delayed.append((rule, message_id, to))
                 row_id = row[queue.c.row_id]
-                event = Event(message_id, EventKind.DELAYED, row_id, str(to), put_off.reply, put_off.remote)
+                event = Event(message_id, EventKind.DELAYED, row_id, str(to), rule.reply, rule.remote)
                 event_rows.append(event.row(self._make(), now))
         self._events.insert(connection, event_rows)
         return delayed
 
-    def _reschedule(self, connection: Connection, later: Sequence[tuple[Any, PutOff, int]]) -> None:
+    def _reschedule(self, connection: Connection, later: Sequence[tuple[Any, DelayRule, int]]) -> None:
         values: list[Any] = []
         rows = pad_to_power_of_two(later)
-        for row, put_off, due_at in rows:
-            tried = 1 if put_off.reply else 0
-            values += (row[queue.c.row_id], due_at, tried, put_off.reply, put_off.remote)
+        for row, rule, due_at in rows:
+            tried = 1 if rule.reply else 0
+            values += (row[queue.c.row_id], due_at, tried, rule.reply, rule.remote)
         connection.exec_driver_sql(reschedule_statement(self._placeholder, len(rows)), tuple(values))
 
 

@@ -11,18 +11,18 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from emailsys.interfaces import (
-    NO_WAY,
+    NO_DELAYS,
     Account,
+    DelayRule,
+    DomainPair,
     Fate,
     IIncoming,
     IIntake,
     IQueue,
     Notice,
-    PutOff,
     QueueRow,
     Settlement,
     StoreError,
-    Way,
 )
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT, RecipientRequest
@@ -278,13 +278,15 @@ class MemoryQueue:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
-    async def lease(self, limit: int, seconds: float, later: Mapping[Way, PutOff] = NO_WAY) -> Sequence[QueueRow]:
+    async def lease(
+        self, limit: int, seconds: float, later: Mapping[DomainPair, DelayRule] = NO_DELAYS
+    ) -> Sequence[QueueRow]:
         now = self._store.now()
         for row in self._store.waiting:
             sender = row.message.envelope.reverse_path
             way = (None if sender is None else sender.domain, row.forward_path.domain)
             if way in later and row.due_at <= now and not row.on_hold:
-                self._put_off(row, later[way])
+                self._postpone(row, later[way])
         for stopped in self._store.waiting:
             if stopped.on_hold and stopped.due_at <= now:
                 stopped.lease = None
@@ -318,7 +320,7 @@ class MemoryQueue:
             )
         return leased
 
-    def _put_off(self, row: WaitingRow, how: PutOff) -> None:
+    def _postpone(self, row: WaitingRow, how: DelayRule) -> None:
         due_at = how.due_at(row.attempts, row.message.envelope.arrived_at, row.warned)
         if due_at is None:
             return
@@ -329,7 +331,7 @@ class MemoryQueue:
             row.attempts += 1
             row.last_reply, row.last_remote = how.reply, how.remote
             self._store.tell(row.message, EventKind.DELAYED, row.forward_path, how.reply)
-            how.told(row.message.queue_id, row.forward_path)
+            how.on_delayed(row.message.queue_id, row.forward_path)
 
     def _held(self, row: QueueRow) -> WaitingRow | None:
         return next((w for w in self._store.waiting if w.row_id == row.row_id and w.lease == row.lease), None)

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.config.settings import QueueSettings
 from emailsys.delivery import destinations
 from emailsys.delivery.destinations import Destination, Destinations
-from emailsys.interfaces import NO_WAY, PutOff, QueueRow, StoreError, Way
+from emailsys.interfaces import NO_DELAYS, DelayRule, DomainPair, QueueRow, StoreError
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind
@@ -117,7 +117,9 @@ class FailingQueue(MemoryQueue):
         async for piece in super().pieces(row):
             yield piece
 
-    async def lease(self, limit: int, seconds: float, later: Mapping[Way, PutOff] = NO_WAY) -> Sequence[QueueRow]:
+    async def lease(
+        self, limit: int, seconds: float, later: Mapping[DomainPair, DelayRule] = NO_DELAYS
+    ) -> Sequence[QueueRow]:
         if self.lease_fails:
             raise StoreError("cannot be read")
         return await super().lease(limit, seconds, later)

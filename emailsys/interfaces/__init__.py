@@ -1,0 +1,55 @@
+"""Interfaces between the packages: one module for each seam, with its values and exceptions."""
+
+from __future__ import annotations
+
+from emailsys.interfaces.accounts import Account, IAliases, IDirectory, IProvenName, ISecrets, Login, ProvenName
+from emailsys.interfaces.errors import (
+    LoginBusy,
+    MaildropInUse,
+    MaildropLost,
+    NoDomains,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreMissing,
+)
+from emailsys.interfaces.intake import IIncoming, IIntake, Notice
+from emailsys.interfaces.maildrop import IMaildrop, IMaildrops
+from emailsys.interfaces.outbound import IDialer, IRelay, IResolver
+from emailsys.interfaces.queue import NO_DELAYS, DelayRule, DomainPair, Fate, IQueue, QueueRow, Settlement
+from emailsys.interfaces.routing import IDelivery, IRouter
+
+__all__ = [
+    "NO_DELAYS",
+    "Account",
+    "DelayRule",
+    "DomainPair",
+    "Fate",
+    "IAliases",
+    "IDelivery",
+    "IDialer",
+    "IDirectory",
+    "IIncoming",
+    "IIntake",
+    "IMaildrop",
+    "IMaildrops",
+    "IProvenName",
+    "IQueue",
+    "IRelay",
+    "IResolver",
+    "IRouter",
+    "ISecrets",
+    "Login",
+    "LoginBusy",
+    "MaildropInUse",
+    "MaildropLost",
+    "NoDomains",
+    "Notice",
+    "ProvenName",
+    "QueueRow",
+    "Settlement",
+    "StoreDamaged",
+    "StoreError",
+    "StoreFull",
+    "StoreMissing",
+]

@@ -1,0 +1,85 @@
+"""Accounts, their credentials, and the directory in which policy looks them up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from twisted.cred.credentials import ICredentials
+from zope.interface import Attribute, Interface, implementer
+
+from emailsys.mail.address import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account that can log in and owns a maildrop."""
+
+    account_id: int
+    address: Address
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An account with its credentials, as pairs of scheme and stored secret."""
+
+    account: Account
+    credentials: tuple[tuple[str, str], ...]
+
+    def secret(self, scheme: str) -> str | None:
+        """Return the stored secret of a scheme, or None."""
+        return next((value for name, value in self.credentials if name == scheme), None)
+
+
+class IProvenName(ICredentials):
+    """Credentials of a client whose proof a SASL mechanism has already verified."""
+
+    username: bytes = Attribute("The login name as the client sent it.")
+
+
+@implementer(IProvenName)
+@dataclass(frozen=True, slots=True)
+class ProvenName:
+    """A login name with a verified proof."""
+
+    username: bytes
+
+
+class ISecrets(Interface):
+    """Stored secrets, for SASL mechanisms that verify a proof themselves."""
+
+    async def find_secret(name: bytes, scheme: str) -> str | None:
+        """Return the secret of a scheme for a login name, or None if that login is not possible.
+
+        @raise StoreError: the secret cannot be read now."""
+
+
+class IDirectory(Interface):
+    """Directory of accounts, domains and addresses for policy. Answers come from a cache no older than a second.
+
+    While there is no domain at all, each method raises NoDomains instead of an empty answer: an address that an empty
+    store does not know may exist nevertheless. The same applies to IAliases.
+    """
+
+    async def is_local_domain(domain_key: str) -> bool:
+        """Return whether a domain (lower-case A-labels) is local."""
+
+    async def default_domain() -> str:
+        """Return the domain of a bare <postmaster> (RFC 5321 §4.5.1): the first that was added."""
+
+    async def find_address(local_key: str, domain_key: str) -> Account | None:
+        """Return the account with exactly this address, by `Address.key`: its own name or an alias."""
+
+    async def find_login(name_key: tuple[str, str]) -> Login | None:
+        """Return the account with this own address, and its credentials, even if it is disabled."""
+
+
+class IAliases(Interface):
+    """Aliases of this system, for policy."""
+
+    async def targets(local_key: str, domain_key: str) -> Sequence[Address]:
+        """Return the local and remote targets of exactly this alias, in order. Empty if there is no such alias.
+
+        The catch-all of a domain, which stands for all unknown names, is its alias with an empty local part.
+        """

@@ -1,0 +1,46 @@
+"""Maildrops, as POP3 reads them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from twisted.mail import pop3
+from zope.interface import Interface
+
+
+class IMaildrop(pop3.IMailbox):
+    """An open, locked maildrop: pop3.IMailbox over the snapshot taken at login, and methods for streaming.
+
+    Indices count from 0 over the snapshot. `listMessages` and `getUidl` answer from memory; the size of a deleted
+    message is 0. `getMessage` returns a Deferred of a file. `sync` returns a Deferred that fires when the deletes are
+    on disk.
+    """
+
+    def size_of(index: int) -> int:
+        """Return the octets of a message as RETR sends it, without dot-stuffing (RFC 1939 §11), even if deleted."""
+
+    def needs_utf8(index: int) -> bool:
+        """Return whether a message is an SMTPUTF8 message (RFC 6856 §2)."""
+
+    def pieces(index: int) -> AsyncIterator[tuple[bytes, bool]]:
+        """Return a message in pieces of at most 256 KiB with CRLF lines, each read in its own transaction.
+
+        With each piece comes whether it may have a line that begins with a dot. The first piece begins a line.
+
+        @raise MaildropLost: another session took over the maildrop.
+        @raise StoreDamaged: the next piece differs from what was accepted; it is not returned."""
+
+    def touch() -> None:
+        """Note activity of the client, so that the session does not count as idle."""
+
+    def release() -> None:
+        """Release the lock. May be called twice. Deletes that were not synced are void."""
+
+
+class IMaildrops(Interface):
+    """Access of POP3 to the maildrops of the store."""
+
+    async def open(account_id: int) -> IMaildrop:
+        """Lock the maildrop and take its snapshot.
+
+        @raise MaildropInUse: another active session holds the lock."""
