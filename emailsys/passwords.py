@@ -1,8 +1,12 @@
-"""Stored passwords: create and verify argon2id hashes. Each scheme has its own row, so others can be added."""
+"""Passwords: the rule for new ones, and argon2id hashes of stored ones.
+
+Each scheme has its own row of credentials, so others can be added.
+"""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -16,9 +20,19 @@ ARGON2ID: Final = "argon2id"
 # 146 ms. This resists guessing and still allows a hundred users to log in at nine o'clock.
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, type=Type.ID)
 
+# Guesses that a new password must resist, as zxcvbn estimates them: its limit for a score of 3 of 4. At the cost of the
+# hash, 10^8 guesses take 20 days of one core.
+_MIN_GUESSES: Final = 10**8
+# Characters. zxcvbn refuses longer text, because its work grows with the square; what follows can only add guesses.
+_ESTIMATED: Final = 72
+# Parts of an account's name that are shorter are in too many words.
+_MIN_NAME: Final = 3
+# Letters and digits that a password must have besides the account's name.
+_MIN_REST: Final = 5
+
 
 class PasswordError(ValueError):
-    """The text cannot be a password. The message says why."""
+    """The text cannot be a password, or not a new one. The message says why."""
 
 
 def prepare(password: str) -> str:
@@ -38,6 +52,51 @@ def prepare(password: str) -> str:
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in prepared):
         raise PasswordError("the password has control characters")
     return prepared
+
+
+def check_new_password(password: str, names: Sequence[str], min_length: int) -> None:
+    """Check that a new password is long enough and not easy to guess. Length counts, classes of characters do not.
+
+    @param names: names that the password must not be made of, such as the account's address.
+    @param min_length: characters; 0 accepts every text that can be a password.
+    @raise PasswordError: the password is too short, is common, or is made of a name.
+    """
+    prepared = prepare(password)
+    if not min_length:
+        return
+    if len(prepared) < min_length:
+        raise PasswordError(
+            f"the password has {len(prepared)} characters; at least {min_length} are required. Several words in a row "
+            "are easy to remember and hard to guess."
+        )
+    # Imported here: it loads 1.7 MB of word lists, and logins do not need it.
+    from zxcvbn import zxcvbn  # type: ignore[import-untyped]
+
+    own = sorted({part for name in names for part in _parts(name)}, key=len, reverse=True)
+    estimate = zxcvbn(prepared[:_ESTIMATED], user_inputs=own)
+    is_own_name = _is_made_of(prepared, own)
+    if estimate["guesses"] >= _MIN_GUESSES and not is_own_name:
+        return
+    if is_own_name or any(match.get("dictionary_name") == "user_inputs" for match in estimate["sequence"]):
+        reason = "it is mostly the account's own name"
+    else:
+        warning = str(estimate["feedback"]["warning"]).removesuffix(".")
+        reason = f"{warning[:1].lower()}{warning[1:]}" if warning else "it is a few common words or characters"
+    raise PasswordError(f"the password can be guessed soon: {reason}. Choose several words that do not fit together.")
+
+
+def _parts(name: str) -> list[str]:
+    """Return a name and its parts: "ann.miller@example.org" has ann, miller, example and others."""
+    words = "".join(letter if letter.isalnum() else " " for letter in name.casefold()).split()
+    return [part for part in (name, name.partition("@")[0], "".join(words), *words) if len(part) >= _MIN_NAME]
+
+
+def _is_made_of(password: str, own: Sequence[str]) -> bool:
+    """Tell whether nearly nothing is left of a password without these names, the longest first, and separators."""
+    rest = password.casefold()
+    for name in own:
+        rest = rest.replace(name, "")
+    return rest != password.casefold() and sum(map(str.isalnum, rest)) < _MIN_REST
 
 
 def hash_password(password: str) -> str:

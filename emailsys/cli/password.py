@@ -11,12 +11,10 @@ from typing import Any, Final
 
 import click
 
-from emailsys.cli.options import Refused
+from emailsys.cli.options import Places, Refused
 from emailsys.config.exit_status import Exit
 from emailsys.mail.address import Address
 
-# NIST SP 800-63B §5.1.1.2 requires at least 8 characters. Below this length, a warning is printed.
-GOOD_LENGTH: Final = 12
 # Characters. Longer input is probably a wrong file; argon2 has no such limit.
 MAX_LENGTH: Final = 1024
 # Seconds; a command that asks a person to unlock a key store is slow.
@@ -53,7 +51,7 @@ def password_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def ask_password(source: Source, address: Address) -> str:
-    """Read the password. A short one causes a warning on stderr.
+    """Read the password.
 
     @raise Refused: there is no password, or it is too long.
     """
@@ -71,9 +69,23 @@ def ask_password(source: Source, address: Address) -> str:
         )
     if len(password) > MAX_LENGTH:
         raise Refused(f"the password is longer than {MAX_LENGTH} characters")
-    if password and len(password) < GOOD_LENGTH:
-        click.echo(f"emailsys: warning: a password shorter than {GOOD_LENGTH} characters is easy to guess", err=True)
     return password
+
+
+def new_credentials(where: Places, address: Address, password: str) -> list[tuple[str, str]]:
+    """Return what is stored for the new password of an account: pairs of scheme and secret.
+
+    @raise Refused: the password does not follow the rule of the configuration in force.
+    """
+    from emailsys.cli.active_config import in_force
+    from emailsys.passwords import PasswordError, check_new_password
+
+    min_length = in_force(where)[0].settings().login.min_password_length
+    try:
+        check_new_password(password, [str(address)], min_length)
+    except PasswordError as error:
+        raise Refused(str(error)) from None
+    return credentials_of(password)
 
 
 def credentials_of(password: str) -> list[tuple[str, str]]:

@@ -99,6 +99,7 @@ _STORE: Final[Mapping[str, Read]] = {
 _LOGIN: Final[Mapping[str, Read]] = {
     "max_waiting": a_count(minimum=1, maximum=1_000_000),
     "hashing_threads": a_count(minimum=1, maximum=64),
+    "min_password_length": a_count(minimum=0, maximum=128),
 }
 # Keys that one may look for here, and where they are instead.
 _ELSEWHERE: Final[Mapping[str, str]] = {

@@ -89,10 +89,13 @@ class StoreSettings:
 
 @dataclass(frozen=True, slots=True)
 class LoginSettings:
-    """How passwords are checked."""
+    """Verification of passwords at logins, and the rule for new passwords."""
 
     max_waiting: int = 1000
     hashing_threads: int = 2
+    # Characters, 0 to 128. With 0, every new password is accepted, also a common one. NIST SP 800-63B §5.1.1.2 requires
+    # at least 8; 10 leaves no room for one word with two digits.
+    min_password_length: int = 10
 
 
 @dataclass(frozen=True, slots=True)

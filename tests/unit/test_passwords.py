@@ -1,4 +1,4 @@
-"""Stored passwords: what is kept, what fits, what costs the same."""
+"""Stored passwords and the rule for new ones."""
 
 from __future__ import annotations
 
@@ -8,9 +8,66 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys import passwords
 from emailsys.passwords import PasswordError
 
+_ANN = "ann.miller@example.test"
+
+
+class NewPasswordTests(SynchronousTestCase):
+    """The rule for new passwords."""
+
+    def accept(self, password: str) -> None:
+        passwords.check_new_password(password, [_ANN], 10)
+
+    def test_long_passwords_of_any_characters_are_accepted(self) -> None:
+        """Length counts, classes of characters do not (NIST SP 800-63B §5.1.1.2)."""
+        for password in ("correct horse battery", "gr\u00fcner K\u00fcrbis im Garten", "kx9mqz7lwa"):
+            with self.subTest(password):
+                self.accept(password)
+
+    def test_a_short_password_is_refused(self) -> None:
+        """The message has both lengths. Characters are counted after normalization."""
+        self.assertRaisesRegex(PasswordError, "has 9 characters; at least 10", self.accept, "kx9mqz7lw")
+        self.assertRaisesRegex(PasswordError, "has 9 characters", self.accept, "kx9mqz7le\u0301")
+
+    def test_common_passwords_are_refused(self) -> None:
+        """Also with digits behind them, doubled, or as a walk on the keyboard."""
+        for password, reason in (
+            ("password123", "very common"),
+            ("passwordpassword", "repeats"),
+            ("1qaz2wsx3edc", "common"),
+            ("iloveyou2020", "commonly used"),
+            ("aaaaaaaaaaaaaaaa", "repeats"),
+            ("x" * 1000, "repeats"),
+            ("abcdefghijkl", "sequences"),
+        ):
+            with self.subTest(password):
+                self.assertRaisesRegex(PasswordError, reason, self.accept, password)
+
+    def test_the_name_of_the_account_is_no_password(self) -> None:
+        """Neither are its parts, whatever stands between them, in either case or backwards."""
+        for password in (
+            _ANN,
+            "Ann-Miller-Example-Test",
+            "annmiller1",
+            "example.test 2026",
+            "MILLER.example",
+            "tset.elpmaxe@rellim.nna",
+        ):
+            with self.subTest(password):
+                self.assertRaisesRegex(PasswordError, "account's own name", self.accept, password)
+        self.accept("miller likes green tea")
+
+    def test_a_minimum_length_of_0_accepts_any_password(self) -> None:
+        """But no text that cannot be hashed."""
+        passwords.check_new_password("test", [_ANN], 0)
+        self.assertRaisesRegex(PasswordError, "empty", passwords.check_new_password, "", [_ANN], 0)
+
+    def test_the_longest_password_is_checked_at_once(self) -> None:
+        """zxcvbn takes at most 72 characters."""
+        self.accept("".join(chr(97 + number * number % 26) for number in range(1024)) + "q9")
+
 
 class PasswordTests(SynchronousTestCase):
-    """Make and verify."""
+    """Hashing and verification."""
 
     def test_the_right_password_fits_and_another_does_not(self) -> None:
         """The hash is not the password."""

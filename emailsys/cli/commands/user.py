@@ -11,7 +11,7 @@ from emailsys.cli.administer import administer
 from emailsys.cli.command_group import Verbs, examples
 from emailsys.cli.options import ADDRESS, Places, as_json, places
 from emailsys.cli.output import print_done, print_rows
-from emailsys.cli.password import Source, ask_password, credentials_of, password_options
+from emailsys.cli.password import Source, ask_password, new_credentials, password_options
 from emailsys.cli.quota import quota_octets, shown_share
 from emailsys.mail.address import Address
 from emailsys.ops.requests import UserAdd, UserEnabled, UserList, UserPassword, UserQuota, UserRemove
@@ -44,7 +44,7 @@ def add(where: Places, address: Address, source: Source, as_json: bool) -> None:
     if source.asks:
         # Check the domain before the user types a password twice.
         administer(where, UserList(address.domain))
-    credentials = credentials_of(ask_password(source, address))
+    credentials = new_credentials(where, address, ask_password(source, address))
     administer(where, UserAdd(address, credentials))
     print_done({"address": str(address), "enabled": True}, as_json, f"added {address}")
 
@@ -79,7 +79,7 @@ def remove(where: Places, address: Address, purge: bool, as_json: bool) -> None:
 @places
 def password(where: Places, address: Address, source: Source, as_json: bool) -> None:
     """Change the password of an account. The old password stops working at once."""
-    credentials = credentials_of(ask_password(source, address))
+    credentials = new_credentials(where, address, ask_password(source, address))
     administer(where, UserPassword(address, credentials))
     print_done({"address": str(address)}, as_json, f"changed the password of {address}")
 

@@ -9,64 +9,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from unittest import SkipTest
-
-from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.cli import administer
 from emailsys.cli.main import run
 from emailsys.config.exit_status import MEANING, Exit
-from emailsys.passwords import verify_password
 from emailsys.supervisor import FolderLock
+from tests.unit.cli.cli_case import CLICase
 
 UNBOUNDED = {"quota": None, "used": None}
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 
-class Terminal(io.StringIO):
-    """Standard input that is a terminal; prompts read from it."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-class Case(SynchronousTestCase):
-    """Commands on a state folder of their own, while no daemon runs."""
-
-    def setUp(self) -> None:
-        self.state = Path(self.mktemp()).absolute()
-        self.environ = dict(os.environ)
-        self.addCleanup(self.restore)
-        for name in ("EMAILSYS_CONFIG", "EMAILSYS_TRACEBACK"):
-            os.environ.pop(name, None)
-        os.environ["EMAILSYS_STATE"] = str(self.state)
-
-    def restore(self) -> None:
-        os.environ.clear()
-        os.environ.update(self.environ)
-
-    def run_it(self, *arguments: str, typed: str | bytes = b"") -> tuple[int, str, str]:
-        """Exit status, standard output, standard error. Text is typed at a terminal, octets come through a pipe."""
-        out, err = io.StringIO(), io.StringIO()
-        stdin: io.TextIOBase = Terminal(typed) if isinstance(typed, str) else io.TextIOWrapper(io.BytesIO(typed))
-        self.patch(sys, "stdin", stdin)
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = run(arguments)
-        return status, out.getvalue(), err.getvalue()
-
-    def fine(self, *arguments: str, typed: str | bytes = b"") -> str:
-        status, out, err = self.run_it(*arguments, typed=typed)
-        self.assertEqual(status, 0, err)
-        return out
-
-    def refused(self, status: Exit, *arguments: str, typed: str | bytes = b"") -> str:
-        ended, _, err = self.run_it(*arguments, typed=typed)
-        self.assertEqual(ended, status, err)
-        self.assertNotIn("Traceback", err)
-        return err
-
-
-class ProgramTests(Case):
+class ProgramTests(CLICase):
     """The program as a whole."""
 
     def test_help_names_every_command_and_every_exit_status(self) -> None:
@@ -187,11 +141,8 @@ class ProgramTests(Case):
         self.refused(Exit.USAGE, "completion", "tcsh")
 
 
-class AccountTests(Case):
+class AccountTests(CLICase):
     """Domains and users, directly on the store."""
-
-    def add_domain(self) -> None:
-        self.fine("domain", "add", "example.test", "--postmaster", "ann@example.test")
 
     def test_domains_are_added_listed_and_removed(self) -> None:
         """With postmaster and abuse."""
@@ -261,76 +212,6 @@ class AccountTests(Case):
         self.add_domain()
         self.assertEqual(self.state.stat().st_mode & 0o777, 0o700)
 
-    def test_a_password_comes_from_standard_input(self) -> None:
-        """Its first line."""
-        self.add_domain()
-        self.fine("user", "add", "ann@example.test", "--password-stdin", typed=b"correct horse battery\r\nmore\n")
-        self.assertEqual(
-            json.loads(self.fine("user", "list", "example.test", "--json")),
-            [
-                {
-                    "address": "ann@example.test",
-                    "enabled": True,
-                    "messages": 0,
-                    "octets": 0,
-                    "quota": None,
-                    "used": None,
-                }
-            ],
-        )
-
-    def test_a_password_comes_from_a_command(self) -> None:
-        """The first line it prints; a failing one adds nothing."""
-        self.add_domain()
-        self.fine("user", "add", "ann@example.test", "--password-command", "echo correct horse battery; echo more")
-        err = self.refused(Exit.UNAVAILABLE, "user", "add", "bob@example.test", "--password-command", "exit 3")
-        self.assertIn("status 3", err)
-        self.assertEqual(len(json.loads(self.fine("user", "list", "--json"))), 1)
-
-    def test_a_password_is_never_an_argument(self) -> None:
-        """Where others see it in the list of processes."""
-        self.add_domain()
-        self.refused(Exit.USAGE, "user", "add", "ann@example.test", "secret")
-        self.refused(Exit.USAGE, "user", "add", "ann@example.test", "--password", "secret")
-        err = self.refused(Exit.USAGE, "user", "add", "ann@example.test")
-        self.assertIn("--password-stdin", err)
-        self.refused(
-            Exit.USAGE,
-            "user",
-            "add",
-            "ann@example.test",
-            "--password-stdin",
-            "--password-command",
-            "echo",
-            typed=b"x\n",
-        )
-
-    def test_a_short_password_is_taken_with_a_warning_and_an_empty_one_is_not(self) -> None:
-        """The operator decides, and knows."""
-        self.add_domain()
-        _, _, err = self.run_it("user", "add", "ann@example.test", "--password-stdin", typed=b"short\n")
-        self.assertIn("a password shorter than 12 characters is easy to guess", err)
-        for typed, expected in ((b"\n", "empty"), (b"a\0bcdefghijklmnop\n", "control"), (b"\xff\n", "UTF-8")):
-            err = self.refused(Exit.DATA, "user", "add", "bob@example.test", "--password-stdin", typed=typed)
-            self.assertIn(expected, err)
-        err = self.refused(Exit.DATA, "user", "add", "bob@example.test", "--password-stdin", typed=b"x" * 2000)
-        self.assertIn("longer than", err)
-
-    def test_a_user_is_disabled_enabled_given_a_password_and_removed(self) -> None:
-        """The postmaster stays while the domain has other users."""
-        self.add_domain()
-        for name in ("ann", "bob"):
-            self.fine("user", "add", f"{name}@example.test", "--password-stdin", typed=b"correct horse battery\n")
-        self.fine("user", "disable", "bob@example.test")
-        self.assertIn("bob@example.test\tno\t0\t0\t-\t-\n", self.fine("user", "list"))
-        self.fine("user", "enable", "bob@example.test")
-        self.assertIn("bob@example.test\tyes\t0\t0\t-\t-\n", self.fine("user", "list"))
-        self.fine("user", "password", "bob@example.test", "--password-stdin", typed=b"another horse battery\n")
-        self.assertIn("postmaster", self.refused(Exit.DATA, "user", "remove", "ann@example.test"))
-        self.fine("user", "remove", "bob@example.test", "--purge")
-        self.assertNotIn("bob", self.fine("user", "list"))
-        self.refused(Exit.DATA, "user", "disable", "carl@example.test")
-
     def test_what_is_no_address_is_told_before_the_store_is_touched(self) -> None:
         """Status 64, with the reason."""
         self.assertIn("is no mail address", self.refused(Exit.USAGE, "user", "remove", "ann"))
@@ -385,56 +266,3 @@ class AccountTests(Case):
         err = self.refused(Exit.UNAVAILABLE, "user", "list")
         self.assertIn(f"process {os.getpid()}", err)
         self.assertFalse((self.state / "mail.sqlite").exists())
-
-
-class PromptTests(SynchronousTestCase):
-    """Passwords typed at a terminal, which needs one: a pseudo terminal in a process of its own."""
-
-    def test_a_password_is_asked_for_twice_and_not_shown(self) -> None:
-        """A slip of the finger locks nobody out."""
-        code = (
-            "from emailsys.cli.password import Source, ask_password\n"
-            "from emailsys.mail.address import Address\n"
-            "print('GOT', ask_password(Source(False, None), Address('ann', 'example.test')))"
-        )
-        said, status = _at_terminal(
-            [sys.executable, "-c", code],
-            {**os.environ, "PYTHONPATH": str(CHECKOUT)},
-            ["correct horse", "correct hose", "correct horse", "correct horse"],
-        )
-        self.assertEqual(status, 0, said)
-        self.assertIn("GOT correct horse", said)
-        self.assertEqual(said.count("correct ho"), 1, said)
-
-
-def _at_terminal(command: list[str], environ: dict[str, str], answers: list[str]) -> tuple[str, int]:
-    """Run a command at a pseudo terminal and type an answer after each prompt; what it said, and its status."""
-    if sys.platform == "win32":
-        raise SkipTest("needs Unix")
-    import pty
-
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execvpe(command[0], command, environ)
-    said = b""
-    with contextlib.suppress(OSError):
-        while chunk := os.read(terminal, 4096):
-            said += chunk
-            if answers and said.rstrip(b" ").endswith(b":"):
-                os.write(terminal, answers.pop(0).encode() + b"\n")
-    _, status = os.waitpid(pid, 0)
-    os.close(terminal)
-    return said.decode(), os.waitstatus_to_exitcode(status)
-
-
-class StoredSecretTests(Case):
-    """What is kept of a password."""
-
-    def test_only_a_hash_is_kept(self) -> None:
-        """And it is that of the password that was given."""
-        from emailsys.cli.password import credentials_of
-
-        ((scheme, secret),) = credentials_of("correct horse battery")
-        self.assertEqual(scheme, "argon2id")
-        self.assertTrue(verify_password(secret, "correct horse battery"))
-        self.assertNotIn("horse", secret)

@@ -26,7 +26,7 @@ from emailsys.ops.requests import Trace
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
 from emailsys.telemetry import Telemetry
-from tests.unit.cli.test_main import Case as CLICase
+from tests.unit.cli.cli_case import CLICase
 
 ANN = Address("ann", "example.test")
 DAVE = Address("dave", "example.net")

@@ -12,7 +12,7 @@ from emailsys.config.exit_status import Exit
 from emailsys.config.loader import example
 from emailsys.ops import control
 from emailsys.ops.requests import Request, RouteList
-from tests.unit.cli.test_main import Case as CLICase
+from tests.unit.cli.cli_case import CLICase
 
 
 class ConfigTests(CLICase):

@@ -15,7 +15,7 @@ from emailsys.config import locations
 from emailsys.config.exit_status import Exit
 from emailsys.ops.control import bind_control
 from emailsys.supervisor import FolderLock
-from tests.unit.cli.test_main import Case
+from tests.unit.cli.cli_case import CLICase
 
 DAEMON: dict[str, Any] = {
     "version": "1",
@@ -30,7 +30,7 @@ DAEMON: dict[str, Any] = {
 }
 
 
-class StatusTests(Case):
+class StatusTests(CLICase):
     """A state folder without a store, unless a test makes one."""
 
     def test_a_daemon_that_is_starting_is_waited_for(self) -> None:

@@ -18,7 +18,7 @@ from emailsys.store.open import DATABASE_NAME
 from emailsys.store.schema import migrate, tables
 from emailsys.telemetry import Telemetry
 from tests.contract.engines import PostgreSQLCase
-from tests.unit.cli.test_main import Case as CLICase
+from tests.unit.cli.cli_case import CLICase
 
 
 def make_earlier(engine: Engine) -> None:
