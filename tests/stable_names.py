@@ -31,7 +31,7 @@ _ANSWERS: Final = {
     "queue.change": (("ops/queue_commands", ("_change_queue",)),),
     "trace": (("ops/queue_commands", ("_trace", "life_fields", "_event_fields")),),
     "verify": (("ops/queue_commands", ("_verify",)),),
-    "status": (("tap/status", ("describe_daemon", "_disk")),),
+    "status": (("tap/status", ("describe_daemon", "_disk")), ("tap/certificates", ("status",))),
     "init": (("cli/commands/init", ("_make",)),),
 }
 _HEAD: Final = """# Stable names

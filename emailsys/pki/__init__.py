@@ -1,7 +1,7 @@
 """The development CA and its certificates, by the recipe in certs/ (cryptography only)."""
 
 from emailsys.pki.certificates import CertificateFacts, certificate_facts, read_certificate
-from emailsys.pki.development import DevelopmentPKI, IssuedFiles, ensure_development_ca, make_variant
+from emailsys.pki.development import DevelopmentPKI, IssuedFiles, ensure_development_ca, find_damage, make_variant
 from emailsys.pki.recipe import PKIError, Recipe, ServerRecipe, read_recipe, recipe_path
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "ServerRecipe",
     "certificate_facts",
     "ensure_development_ca",
+    "find_damage",
     "make_variant",
     "read_certificate",
     "read_recipe",

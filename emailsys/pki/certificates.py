@@ -11,6 +11,7 @@ from typing import Final
 
 import idna
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -59,7 +60,10 @@ def new_key(name: str) -> PrivateKey:
 
 def same_key(certificate: x509.Certificate, key: PrivateKey) -> bool:
     """Whether the certificate is for that key."""
-    return certificate.public_key() == key.public_key()
+    try:
+        return certificate.public_key() == key.public_key()
+    except (UnsupportedAlgorithm, ValueError):
+        return False
 
 
 def _name(common_name: str) -> x509.Name:
@@ -141,7 +145,7 @@ def read_key(path: Path) -> PrivateKey | None:
         return None
     except OSError as error:
         raise PKIError(f"{path}: the key cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise PKIError(f"{path}: is no private key, or a damaged one: remove it to have a new one made") from error
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise PKIError(f"{path}: is neither an RSA nor an ECDSA key: remove it to have a new one made")
@@ -173,8 +177,13 @@ def certificate_facts(path: Path) -> CertificateFacts:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         names = x509.SubjectAlternativeName([])
-    public = certificate.public_key()
-    if isinstance(public, rsa.RSAPublicKey):
+    try:
+        public = certificate.public_key()
+    except (UnsupportedAlgorithm, ValueError):
+        public = None
+    if public is None:
+        key = "of an unknown kind"
+    elif isinstance(public, rsa.RSAPublicKey):
         key = f"RSA-{public.key_size}"
     elif isinstance(public, ec.EllipticCurvePublicKey):
         key = {"secp256r1": "P-256", "secp384r1": "P-384"}.get(public.curve.name, public.curve.name)

@@ -78,6 +78,24 @@ def _make_folder(folder: Path, mode: int = 0o700) -> None:
         _sync_folder(folder.parent)
 
 
+def _read_authority(folder: Path, stem: str) -> tuple[x509.Certificate, PrivateKey] | None:
+    """Return an authority with its key, None if the folder has no certificate of it.
+
+    @raise PKIError: one of the two is damaged, or the key is missing or of another authority.
+    """
+    path, key_path = folder / f"{stem}.pem", folder / f"{stem}.key"
+    key = read_key(key_path)
+    if not path.exists():
+        return None
+    if key is None:
+        # People may have configured their programs to trust this authority: it is never replaced silently.
+        raise PKIError(f"{key_path}: the key of {path.name} is missing: remove {path} to have a new authority made")
+    certificate = read_certificate(path)
+    if not same_key(certificate, key):
+        raise PKIError(f"{key_path}: does not belong to {path.name}: remove both to have a new authority made")
+    return certificate, key
+
+
 class _Workshop:
     """One pass over a folder: reads what is there, makes what is lacking or old, remembers what it wrote."""
 
@@ -110,21 +128,17 @@ class _Workshop:
         self.save(path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
     def authority(self, stem: str, recipe: Recipe, name: str) -> tuple[x509.Certificate, PrivateKey]:
-        path, key_path = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
-        if path.exists() and not key_path.exists():
-            # People may have told their programs to trust this authority: it is never replaced in silence.
-            raise PKIError(f"{key_path}: the key of {path.name} is missing: remove {path} to have a new authority made")
-        key = self.key(key_path, recipe.authority_key)
-        if path.exists():
-            certificate = read_certificate(path)
-            if not same_key(certificate, key):
-                raise PKIError(f"{key_path}: does not belong to {path.name}: remove both to have a new authority made")
+        found = _read_authority(self.folder, stem)
+        if found is not None:
+            certificate, key = found
             left = certificate.not_valid_after_utc - self.now
-            # One that was made while the clock was ahead is of no use to any client.
+            # If it was issued while the clock was ahead, no client accepts it.
             if certificate.not_valid_before_utc <= self.now and left > timedelta(days=recipe.server.renew_before):
-                return certificate, key
+                return found
+        else:
+            key = self.key(self.folder / f"{stem}.key", recipe.authority_key)
         certificate = new_authority(name, recipe.authority_days, key, self.now)
-        self.certificate(path, certificate)
+        self.certificate(self.folder / f"{stem}.pem", certificate)
         return certificate, key
 
     def server(
@@ -183,6 +197,17 @@ def ensure_development_ca(
     authority = shop.authority("ca", recipe, recipe.authority_name)
     certificates = shop.server("server", recipe.server, names, authority, renew)
     return DevelopmentPKI(folder / "ca.pem", folder / "ca.key", certificates, tuple(shop.written))
+
+
+def find_damage(folder: Path) -> str | None:
+    """Return why `ensure_development_ca` would fail on the files in a folder, None if it would not. Writes nothing."""
+    try:
+        _read_authority(folder, "ca")
+        for kind in KEY_KINDS.values():
+            read_key(folder / f"server-{kind}.key")
+    except PKIError as error:
+        return str(error)
+    return None
 
 
 def make_variant(

@@ -28,7 +28,7 @@ from emailsys.config.exit_status import Exit
 from emailsys.config.locations import without_password
 from emailsys.config.settings import CertificateFiles, Settings
 from emailsys.interfaces import IDirectory, IIntake, StoreError, StoreMissing
-from emailsys.net.tls.server import ServerTLS, TLSConfigError
+from emailsys.net.tls.server import ServerTLS
 from emailsys.ops.commands import MALFORMED, MISSING, Answer, Commands, error_answer
 from emailsys.ops.control import SOCKET_NAME, ControlFactory, ControlListener
 from emailsys.ops.mail_log import MailLog
@@ -41,6 +41,7 @@ from emailsys.policy.password_renewal import Renewal
 from emailsys.store.open import DATABASE_NAME, Opening, Store, open_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
 from emailsys.tap.absence import Absence
+from emailsys.tap.certificates import CertificateWatch
 from emailsys.tap.outbound import Outbound
 from emailsys.tap.route_explanation import explainer
 from emailsys.tap.secrets import SRS_SECRET, kept_secret
@@ -53,8 +54,6 @@ DRAIN_SECONDS: Final = 10.0
 # Seconds between two looks whether mail can be taken, and at least between two lines of the log that tell why not.
 WATCH_EVERY: Final = 2.0
 TELL_EVERY: Final = 600.0
-# Seconds between two readings of the certificates: renewed ones are served, ticket keys change (RFC 9325 §4.3.1).
-CERTIFICATES_EVERY: Final = 86400.0
 # Allocations between two looks for garbage in cycles; Python's own 700 are a message or two.
 _COLLECT_EVERY: Final = 10_000
 
@@ -104,7 +103,7 @@ class Daemon(Service):
         self._reactor = reactor
         self._held = held
         self._tls = tls
-        self._certificates = certificates
+        self._certificates = CertificateWatch(reactor, tls, telemetry, certificates)
         self._store: Store | None = None
         self._hashing: HashingThreads | None = None
         self._outbound: Outbound | None = None
@@ -117,9 +116,8 @@ class Daemon(Service):
         self._retiring: Deferred[None] | None = None
         self._srs_secret = b""
         self._addresses: dict[str, list[str]] = {}
-        self._renewal = LoopingCall(self.reload_certificates)
         self._watching = LoopingCall(lambda: Deferred.fromCoroutine(self._watch()).addErrback(self._log_exception))
-        self._renewal.clock = self._watching.clock = reactor
+        self._watching.clock = reactor
         # Why no mail is accepted, None if it is; why the files of the store cannot be trusted; when it was last logged.
         self._problem: str | None = None
         self._untrusted: str | None = None
@@ -166,10 +164,10 @@ class Daemon(Service):
         if self._held.control is not None:
             self._control = ControlListener(self._held.control, ControlFactory(self, self.telemetry), self._reactor)
             self._control.start()
-        _ = self._renewal.start(CERTIFICATES_EVERY, now=False)
+        self._certificates.start()
         # An operator who renewed certificates does not want to wait for a day.
         if sys.platform != "win32" and hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._hang_up))
+            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.hang_up))
         self.telemetry.event(
             "started",
             pid=os.getpid(),
@@ -302,9 +300,9 @@ class Daemon(Service):
         self.telemetry.event("stopping")
         if sys.platform != "win32" and hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        for call in (self._renewal, self._watching):
-            if call.running:
-                call.stop()
+        self._certificates.stop()
+        if self._watching.running:
+            self._watching.stop()
         await sessions.stop_listening()
         close_all(self._held.listeners)
         if self._control is not None:
@@ -356,6 +354,7 @@ class Daemon(Service):
             None if self._outbound is None else self._outbound.runner,
             self._store,
             StoreCondition(self._where, self._problem, self._untrusted is not None),
+            self._certificates.status(),
         )
 
     def _open_mail_log(self) -> None:
@@ -369,23 +368,23 @@ class Daemon(Service):
             else:
                 self.telemetry.also = self._mail_log.write
 
-    def _hang_up(self) -> None:
-        """SIGHUP: certificates were renewed, or the log was rotated."""
-        self.reload_certificates()
-        if self._mail_log is not None:
+    def hang_up(self) -> None:
+        """SIGHUP: read renewed certificates and reopen the mail log. If one step fails, the other is still done."""
+        for step in (self._certificates.reload, self._reopen_mail_log):
+            try:
+                step()
+            except Exception:
+                self.telemetry.exception("reload", Failure())
+
+    def _reopen_mail_log(self) -> None:
+        if self._mail_log is None:
+            # It is not configured, or could not be opened before.
+            self._open_mail_log()
+        else:
             try:
                 self._mail_log.reopen()
             except OSError as error:
                 self.telemetry.event("mail-log.refused", path=self.settings.monitoring.mail_log, why=error.strerror)
-
-    def reload_certificates(self) -> None:
-        """Read the certificates again; where they are wrong, those in use stay, and the log has the reason."""
-        try:
-            self._tls.reload(self._certificates())
-        except (TLSConfigError, StartupError) as error:
-            self.telemetry.event("certificates.refused", why=str(error))
-        else:
-            self.telemetry.event("certificates.reloaded", expire=self._tls.not_valid_after)
 
 
 def _spare_what_stays() -> None:

@@ -143,12 +143,17 @@ def try_store(settings: Settings) -> None:
 def server_tls(settings: Settings) -> ServerTLS:
     """Load the certificates of the settings, or those of the development CA in the state folder.
 
-    @raise StartupError: they cannot be used.
+    What is wrong with some of them is printed to stderr.
+
+    @raise StartupError: none of them can be served.
     """
     try:
-        return ServerTLS(certificates_of(settings))
+        tls = ServerTLS(certificates_of(settings))
     except TLSConfigError as error:
         raise StartupError(f"tls.certificates: {error}", Exit.CONFIG) from None
+    for problem in (*tls.refused, *tls.invalid(), *tls.concerns()):
+        print(f"emailsys: warning: tls.certificates: {problem}", file=sys.stderr)
+    return tls
 
 
 def certificates_of(settings: Settings) -> tuple[CertificateFiles, ...]:

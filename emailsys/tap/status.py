@@ -37,6 +37,7 @@ def describe_daemon(
     runner: QueueRunner | None,
     store: Store | None,
     condition: StoreCondition,
+    certificates: Mapping[str, Any],
 ) -> Mapping[str, Any]:
     """Return the status as a JSON object; times are in seconds, `disk` is in octets."""
     return {
@@ -64,6 +65,7 @@ def describe_daemon(
             "problem": condition.problem,
             "untrusted": condition.untrusted,
         },
+        "certificates": dict(certificates),
         "damaged": [] if store is None else store.database.damage.first_known(),
         "counters": dict(telemetry.counters),
     }

@@ -15,6 +15,7 @@ from typing import Final
 import click
 
 from emailsys.cli.command_group import Verbs, examples
+from emailsys.cli.commands.certs import CERTS_FOLDER
 from emailsys.cli.options import Places, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.config.exit_status import Exit
@@ -102,15 +103,18 @@ def problems_of(settings: Settings) -> Iterator[str]:
     """Yield what prevents these settings from working on this machine."""
     from emailsys.net.tls.client import client_context
     from emailsys.net.tls.context import TLSConfigError
-    from emailsys.net.tls.files import read_pair
+    from emailsys.net.tls.server import ServerTLS
+    from emailsys.pki import find_damage
     from emailsys.supervisor import StartupError, check_state_folder, expand, find_identity, has_ipv6, listens_of
 
-    now = datetime.now(UTC)
     for number, files in enumerate(settings.tls.certificates, start=1):
         try:
-            read_pair(files, now)
+            ServerTLS([files])
         except TLSConfigError as error:
             yield f"tls.certificates[{number}]: {error}"
+    damage = None if settings.tls.certificates else find_damage(settings.state / CERTS_FOLDER)
+    if damage is not None:
+        yield f"tls.certificates: none is configured, and the development CA cannot be used: {damage}"
     try:
         find_identity(settings.user, settings.group)
     except StartupError as error:
@@ -170,22 +174,27 @@ def warnings_of(settings: Settings, from_file: bool) -> Iterator[str]:
 
 
 def _of_certificates(settings: Settings) -> Iterator[str]:
-    """Yield certificates that are valid, but not for this host name or not readable by the user of the daemon."""
+    """Yield certificates that the daemon serves, but that are not for this host name, are invalid or expire soon, or
+    cannot be read by the user of the daemon."""
     from emailsys.net.tls.context import TLSConfigError
     from emailsys.net.tls.files import read_pair
     from emailsys.platforms.users import is_root, may_read
     from emailsys.supervisor import StartupError, find_identity
 
     try:
-        pairs = [read_pair(files, datetime.now(UTC)) for files in settings.tls.certificates]
+        pairs = [read_pair(files) for files in settings.tls.certificates]
         identity = find_identity(settings.user, settings.group)
     except (TLSConfigError, StartupError):
         # `problems_of` reports these.
         return
     if pairs and not any(pair.covers(settings.hostname.lower()) for pair in pairs):
         yield f"tls.certificates: none is for {settings.hostname} (hostname); clients that check the name refuse it"
-    for number, files in enumerate(settings.tls.certificates, start=1):
-        here = f"tls.certificates[{number}]"
+    now = datetime.now(UTC)
+    for number, pair in enumerate(pairs, start=1):
+        files, here = pair.files, f"tls.certificates[{number}]"
+        invalid = pair.why_invalid(now)
+        for concern in (*pair.concerns(now), *(() if invalid is None else (invalid,))):
+            yield f"{here}: {concern}"
         if files.key.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
             yield f"{here}.key: {files.key} is open to every user of this machine; close it: chmod o= {files.key}"
         if identity is None or not is_root():

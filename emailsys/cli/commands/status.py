@@ -110,6 +110,8 @@ def _show_daemon(daemon: dict[str, Any]) -> None:
     disk = daemon.get("disk")
     if disk is not None:
         click.echo(_disk_line(**disk))
+    for problem in daemon.get("certificates", {}).get("problems", ()):
+        click.echo(f"  CERTIFICATE {problem}")
     for message in daemon.get("damaged", ()):
         click.echo(f"  DAMAGED {message['queue_id']}: {message['what']} (emailsys verify finds all of them)")
     counters = sorted(daemon["counters"].items(), key=lambda item: (-item[1], item[0]))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key, load_pem_private_key
+from OpenSSL import crypto
 
+from emailsys.net.tls import pem
 from emailsys.net.tls.context import TLSConfigError
 
 if TYPE_CHECKING:
@@ -20,101 +24,184 @@ ServerKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Priv
 
 # RFC 9325 §4.5: shorter RSA keys are refused by clients, and by OpenSSL when it comes to the handshake.
 _MIN_RSA_BITS: Final = 2048
+# NID_rsassaPss of openssl/obj_mac.h: a key that signs with RSA-PSS only. cryptography reads it as an RSA key.
+_RSA_PSS: Final = 912
+# RFC 8446 §4.2.3: the curves of certificates that TLS 1.3 has, and that mail programs take.
+_COMMON_CURVES: Final = frozenset({"secp256r1", "secp384r1", "secp521r1"})
+# Octets. A chain has some 10 KiB; a mistyped path may name a log or a device.
+_MOST_OCTETS: Final = 1024 * 1024
+# Certificates of 90 days are commonly renewed 30 days before their end; with 14 days left, a renewal has failed.
+_NEAR_END: Final = timedelta(days=14)
+_NEW_KEY: Final = "make a new key (openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256) and a certificate"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CertificatePair:
-    """A valid certificate chain with its key."""
+    """A certificate chain with its key, as octets in memory: the files may be replaced at any time."""
 
     files: CertificateFiles
     leaf: x509.Certificate
-    key: ServerKey
+    key: crypto.PKey
+    #: RSA, RSA-PSS, ECDSA or Ed25519: one context holds one pair of each kind.
+    kind: str
+    #: PEM: the leaf, then its issuers.
+    chain: bytes
     #: The DNS names of the certificate in lower case, wildcards too, in its order.
     names: tuple[str, ...]
-
-    @property
-    def kind(self) -> str:
-        """RSA, ECDSA or Ed25519: one context holds one pair of each kind."""
-        if isinstance(self.key, rsa.RSAPrivateKey):
-            return "RSA"
-        return "ECDSA" if isinstance(self.key, ec.EllipticCurvePrivateKey) else "Ed25519"
+    #: Why many clients refuse this kind of key; "" if they do not.
+    uncommon: str
 
     def covers(self, name: str) -> bool:
         """Whether the certificate has that name, itself or by a wildcard for its first label (RFC 9525 §6.3)."""
         return name in self.names or f"*.{name.partition('.')[2]}" in self.names
 
+    def why_invalid(self, now: datetime) -> str | None:
+        """Return why clients reject the certificate at that moment, None if it is valid."""
+        if self.leaf.not_valid_after_utc < now:
+            ended = f"{self.leaf.not_valid_after_utc:%Y-%m-%d %H:%M}"
+            return f"{self.files.chain}: the certificate expired on {ended} UTC: renew it"
+        if self.leaf.not_valid_before_utc > now:
+            begins = f"{self.leaf.not_valid_before_utc:%Y-%m-%d %H:%M}"
+            return (
+                f"{self.files.chain}: the certificate is not valid before {begins} UTC: check the clock of this machine"
+            )
+        return None
+
+    def concerns(self, now: datetime) -> list[str]:
+        """Return what an operator should know about a valid certificate, a sentence for each."""
+        found = [f"{self.files.chain}: {self.uncommon}"] if self.uncommon else []
+        left = self.leaf.not_valid_after_utc - now
+        if timedelta() <= left < _NEAR_END:
+            ends = f"{self.leaf.not_valid_after_utc:%Y-%m-%d %H:%M}"
+            found.append(f"{self.files.chain}: the certificate expires on {ends} UTC, in {_days(left)}: renew it")
+        return found
+
+
+def _days(left: timedelta) -> str:
+    return "less than a day" if left.days == 0 else "1 day" if left.days == 1 else f"{left.days} days"
+
 
 def _octets(path: Path, what: str) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            octets = file.read(_MOST_OCTETS + 1)
     except FileNotFoundError:
         raise TLSConfigError(f"{path}: there is no such {what} file: correct the path, or put the file there") from None
     except OSError as error:
         raise TLSConfigError(
             f"{path}: the {what} cannot be read ({error.strerror}): let the user of the daemon read it"
         ) from error
+    if len(octets) > _MOST_OCTETS:
+        raise TLSConfigError(f"{path}: has more than {_MOST_OCTETS} octets, so it is no {what} file: correct the path")
+    return octets
 
 
 def _read_chain(path: Path) -> list[x509.Certificate]:
     octets = _octets(path, "certificate")
+    found = pem.blocks(octets, b"CERTIFICATE")
     try:
-        return x509.load_pem_x509_certificates(octets)
+        if not found and octets.startswith(b"0"):
+            # Some authorities deliver DER, whose first octet is that of a SEQUENCE.
+            return [x509.load_der_x509_certificate(octets)]
+        return x509.load_pem_x509_certificates(b"".join(found))
     except ValueError as error:
-        if b"PRIVATE KEY-----" in octets and b"BEGIN CERTIFICATE" not in octets:
+        if pem.blocks(octets, b"PKCS7"):
+            way = f"openssl pkcs7 -print_certs -in {path}"
+            raise TLSConfigError(f"{path}: holds certificates as PKCS #7: convert them with: {way}") from error
+        if not found and pem.blocks(octets, b"PRIVATE KEY"):
             raise TLSConfigError(f"{path}: holds a key, not a certificate: are chain and key exchanged?") from error
-        raise TLSConfigError(f"{path}: holds no certificate in PEM form, or a damaged one") from error
+        raise TLSConfigError(
+            f"{path}: holds no certificate in PEM form, or a damaged one: copy the whole file again"
+        ) from error
 
 
-def _read_key(path: Path) -> ServerKey:
+def _read_key(path: Path) -> tuple[ServerKey, crypto.PKey]:
+    """Return the key in the form of each of the two libraries."""
     octets = _octets(path, "key")
+    found = pem.blocks(octets, b"PRIVATE KEY")
     try:
-        key = load_pem_private_key(octets, password=None)
+        key: PrivateKeyTypes
+        if not found and octets.startswith(b"0"):
+            key = load_der_private_key(octets, password=None)
+            made = crypto.load_privatekey(crypto.FILETYPE_ASN1, octets)
+        else:
+            octets = found[0] if found else octets
+            key = load_pem_private_key(octets, password=None)
+            # From the file again: it tells an RSA-PSS key from an RSA key.
+            made = crypto.load_privatekey(crypto.FILETYPE_PEM, octets)
     except TypeError as error:
         raise TLSConfigError(
             f"{path}: the key is protected by a passphrase, which a daemon cannot type: store it without "
             "(openssl pkey -in OLD -out NEW) in a file that only its user can read"
         ) from error
-    except ValueError as error:
-        if b"BEGIN CERTIFICATE" in octets and b"PRIVATE KEY-----" not in octets:
+    except UnsupportedAlgorithm as error:
+        raise TLSConfigError(f"{path}: no client takes this kind of key ({error}): {_NEW_KEY}") from error
+    except (ValueError, crypto.Error) as error:
+        if pem.blocks(octets, b"CERTIFICATE") and not found:
             raise TLSConfigError(f"{path}: holds a certificate, not a key: are chain and key exchanged?") from error
-        raise TLSConfigError(f"{path}: holds no private key in PEM form, or a damaged one") from error
+        raise TLSConfigError(
+            f"{path}: holds no private key in PEM form, or a damaged one: copy the whole file again"
+        ) from error
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
-        raise TLSConfigError(f"{path}: is neither an RSA nor an ECDSA nor an Ed25519 key")
+        raise TLSConfigError(f"{path}: is neither an RSA nor an ECDSA nor an Ed25519 key: {_NEW_KEY}")
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size < _MIN_RSA_BITS:
         raise TLSConfigError(f"{path}: an RSA key of {key.key_size} bits is too weak: use {_MIN_RSA_BITS} or more")
-    return key
+    return key, made
+
+
+def _kind(key: ServerKey, made: crypto.PKey) -> tuple[str, str]:
+    """Return the kind of a key, and why many clients refuse it, "" if they do not."""
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        uncommon = f"its curve, {key.curve.name}, is refused by most clients: use P-256"
+        return "ECDSA", "" if key.curve.name in _COMMON_CURVES else uncommon
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return "Ed25519", ""
+    if made.type() == _RSA_PSS:
+        return "RSA-PSS", "its key is for RSA-PSS only, which many clients refuse: use P-256 or plain RSA"
+    return "RSA", ""
+
+
+def _is_for(certificate: x509.Certificate, key: ServerKey) -> bool:
+    try:
+        return certificate.public_key() == key.public_key()
+    except (UnsupportedAlgorithm, ValueError):
+        return False
+
+
+def _in_order(chain: list[x509.Certificate], leaf: x509.Certificate) -> list[x509.Certificate]:
+    """Return the leaf, its issuers one after the other, then what is left. RFC 5246 §7.4.2 requires this order."""
+    ordered = [leaf]
+    rest = [certificate for certificate in dict.fromkeys(chain) if certificate != leaf]
+    while issuer := next((other for other in rest if other.subject == ordered[-1].issuer), None):
+        rest.remove(issuer)
+        ordered.append(issuer)
+    return ordered + rest
 
 
 def _dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
         return ()
     return tuple(name.lower() for name in names.get_values_for_type(x509.DNSName))
 
 
-def read_pair(files: CertificateFiles, now: datetime) -> CertificatePair:
-    """Read and check a certificate chain and its key.
+def read_pair(files: CertificateFiles) -> CertificatePair:
+    """Read a certificate chain and its key. The issuers may be in any order.
 
-    @raise TLSConfigError: a file is missing, unreadable or damaged, the two do not belong together, or the certificate
-        is not valid at that moment.
+    @raise TLSConfigError: a file is missing, unreadable or damaged, or the two do not belong together.
     """
     chain = _read_chain(files.chain)
-    key = _read_key(files.key)
-    leaf, public = chain[0], key.public_key()
-    if leaf.public_key() != public:
-        if any(certificate.public_key() == public for certificate in chain[1:]):
-            raise TLSConfigError(
-                f"{files.chain}: the server's certificate must come first, before those of its issuers"
-            )
+    key, made = _read_key(files.key)
+    leaf = next((certificate for certificate in chain if _is_for(certificate, key)), None)
+    if leaf is None:
         raise TLSConfigError(f"{files.key}: this key does not belong to the certificate in {files.chain}")
-    if leaf.not_valid_after_utc < now:
-        raise TLSConfigError(
-            f"{files.chain}: the certificate expired on {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC: renew it"
-        )
-    if leaf.not_valid_before_utc > now:
-        raise TLSConfigError(
-            f"{files.chain}: the certificate is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC: "
-            "check the clock of this machine"
-        )
-    return CertificatePair(files, leaf, key, _dns_names(leaf))
+    kind, uncommon = _kind(key, made)
+    try:
+        ordered = b"".join(each.public_bytes(Encoding.PEM) for each in _in_order(chain, leaf))
+        pair = CertificatePair(files, leaf, made, kind, ordered, _dns_names(leaf), uncommon)
+        # Reads the dates, which may be damaged too.
+        _ = pair.why_invalid(datetime.now(UTC))
+    except ValueError as error:
+        raise TLSConfigError(f"{files.chain}: holds a damaged certificate: {error}: get a new one") from error
+    return pair

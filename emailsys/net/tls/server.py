@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from OpenSSL import SSL
@@ -28,8 +30,7 @@ def _server_context(pairs: Sequence[CertificatePair]) -> SSL.Context:
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     for pair in pairs:
         try:
-            # By file: it sets the chain for this certificate alone, where add_extra_chain_cert would for all.
-            context.use_certificate_chain_file(str(pair.files.chain))
+            _use_chain(context, pair)
             context.use_privatekey(pair.key)
             context.check_privatekey()
         except SSL.Error as error:
@@ -38,11 +39,27 @@ def _server_context(pairs: Sequence[CertificatePair]) -> SSL.Context:
     return context
 
 
+def _use_chain(context: SSL.Context, pair: CertificatePair) -> None:
+    """Set the chain for this certificate alone; add_extra_chain_cert would set it for all of the context.
+
+    OpenSSL takes a chain for one certificate only from a file, so what was read is written to a temporary file.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="emailsys-") as folder:
+            path = Path(folder, "chain.pem")
+            path.write_bytes(pair.chain)
+            context.use_certificate_chain_file(str(path))
+    except OSError:
+        # Without a temporary folder, the file itself must do. OpenSSL reads it less leniently.
+        context.use_certificate_chain_file(str(pair.files.chain))
+
+
 class _Contexts:
     """The immutable contexts of one set of certificates. A reload makes a new object."""
 
-    def __init__(self, pairs: Sequence[CertificatePair]) -> None:
+    def __init__(self, pairs: Sequence[CertificatePair], now: datetime) -> None:
         self.pairs = tuple(pairs)
+        self._now = now
         self._made: dict[tuple[CertificatePair, ...], SSL.Context] = {}
         first = pairs[0]
         # For a client that names no server or one we do not know: the first certificate, and certificates of other
@@ -58,9 +75,10 @@ class _Contexts:
         }
 
     def _context(self, pairs: Sequence[CertificatePair]) -> SSL.Context:
-        """Return the context with the first certificate of each kind."""
+        """Return the context with the best certificate of each kind. An invalid one is served if no other is there."""
+        valid = [pair for pair in pairs if pair.why_invalid(self._now) is None]
         by_kind: dict[str, CertificatePair] = {}
-        for pair in pairs:
+        for pair in sorted(valid or pairs, key=lambda pair: bool(pair.uncommon)):
             by_kind.setdefault(pair.kind, pair)
         chosen = tuple(by_kind.values())
         if chosen not in self._made:
@@ -99,35 +117,77 @@ class ServerTLS:
     def __init__(self, certificates: Sequence[CertificateFiles], now: Callable[[], datetime] = _utc_now) -> None:
         """
         @param certificates: the default first; certificates for the same names with keys of other kinds are served
-            beside it.
-        @raise TLSConfigError: one of them cannot be served.
+            beside it. One that cannot be served is left out, see `refused`.
+        @raise TLSConfigError: none of them can be served.
         """
         self._now = now
+        #: Why certificates of the last reading are not served, a sentence for each.
+        self.refused: tuple[str, ...] = ()
         self.certificates: tuple[CertificateFiles, ...] = ()
-        self._contexts = self._build(certificates)
+        self._contexts = self._build(certificates, {})
         self.certificates = tuple(certificates)
 
-    def _build(self, certificates: Sequence[CertificateFiles]) -> _Contexts:
+    def _build(
+        self, certificates: Sequence[CertificateFiles], kept: Mapping[CertificateFiles, CertificatePair]
+    ) -> _Contexts:
         if not certificates:
             raise TLSConfigError("no certificate is configured: name a chain and a key")
         now = self._now()
-        return _Contexts([read_pair(files, now) for files in certificates])
+        pairs: list[CertificatePair] = []
+        refused: list[str] = []
+        for files in certificates:
+            before = kept.get(files)
+            try:
+                pair = read_pair(files)
+                # OpenSSL may refuse what could be read.
+                _server_context([pair])
+            except TLSConfigError as error:
+                refused.append(str(error))
+                if before is not None:
+                    pairs.append(before)
+                continue
+            invalid = pair.why_invalid(now)
+            if invalid is not None and before is not None and before.why_invalid(now) is None:
+                refused.append(invalid)
+                pair = before
+            pairs.append(pair)
+        if not pairs:
+            raise TLSConfigError("; ".join(refused))
+        contexts = _Contexts(pairs, now)
+        self.refused = tuple(refused)
+        return contexts
 
     def reload(self, certificates: Sequence[CertificateFiles] | None = None) -> None:
         """Read the certificate files anew, or others in their place, and serve them from the next handshake on.
 
-        To be called when certificates were renewed and in any case once a day, for it also renews the ticket keys.
+        A pair that cannot be served keeps its former certificate, if it has one; the other pairs are renewed. Call this
+        when certificates were renewed, and at least once a day, because it also renews the ticket keys.
 
-        @raise TLSConfigError: one cannot be served; those in use stay.
+        @raise TLSConfigError: none can be served; those in use stay.
         """
         chosen = self.certificates if certificates is None else tuple(certificates)
-        self._contexts = self._build(chosen)
+        self._contexts = self._build(chosen, {pair.files: pair for pair in self._contexts.pairs})
         self.certificates = chosen
+
+    @property
+    def pairs(self) -> tuple[CertificatePair, ...]:
+        """The certificates in use, in the order of the settings."""
+        return self._contexts.pairs
 
     @property
     def not_valid_after(self) -> datetime:
         """The earliest expiry of the certificates in use."""
         return min(pair.leaf.not_valid_after_utc for pair in self._contexts.pairs)
+
+    def concerns(self) -> list[str]:
+        """Return what an operator should know about the certificates in use, a sentence for each."""
+        now = self._now()
+        return [concern for pair in self.pairs for concern in pair.concerns(now)]
+
+    def invalid(self) -> list[str]:
+        """Return why clients reject certificates in use at this moment, a sentence for each."""
+        now = self._now()
+        return [why for pair in self.pairs if (why := pair.why_invalid(now)) is not None]
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -30,8 +30,10 @@ from emailsys.mail.address import Address
 from emailsys.ops.control import NoDaemon, ask
 from emailsys.ops.requests import DomainAdd, Request, Status, UserAdd, UserList
 from emailsys.passwords import make_credentials
+from emailsys.pki import ensure_development_ca
 from emailsys.supervisor import StartupError, holder_of
 from emailsys.tap import Options, makeService, service_or_exit, startup
+from emailsys.tap import certificates as certificates_module
 from emailsys.tap import service as service_module
 from emailsys.tap.service import Daemon
 from emailsys.tap.startup import prepare
@@ -214,15 +216,41 @@ class DaemonTests(DaemonCase):
     async def test_renewed_certificates_are_served_without_a_restart(self) -> None:
         """They are read at SIGHUP and once a day. If new ones are invalid, the old ones stay in use."""
         daemon = self.started()
-        daemon.reload_certificates()
+        daemon.hang_up()
         for path in (self.state / "certs").glob("server-*.pem"):
             path.write_text("damaged")
         (self.state / "certs" / "ca.pem").write_text("damaged")
-        daemon.reload_certificates()
+        daemon.hang_up()
         counters = (await self.ask(Status()))["counters"]
         self.assertEqual((counters["certificates.reloaded"], counters["certificates.refused"]), (1, 1))
         passwords = await self.accounts()
         self.assertEqual(len(passwords), 2)
+
+    async def test_an_unexpected_exception_in_one_step_of_sighup_does_not_skip_the_next(self) -> None:
+        """The mail log is reopened although the certificates cannot be read."""
+        log = self.state.parent / "mail.log"
+        self.config.write_text(self.config.read_text() + f'[monitoring]\nmail_log = "{log}"\n')
+        daemon = self.started()
+
+        self.patch(certificates_module.CertificateWatch, "reload", lambda _: 1 // 0)
+        log.rename(log.with_name("mail.log.1"))
+        daemon.hang_up()
+        self.assertTrue(log.exists())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    async def test_one_damaged_certificate_of_two_is_left_out_at_the_start(self) -> None:
+        """The daemon serves the other one and reports the damage on stderr, in the log and in the status."""
+        folder = self.state.parent / "own"
+        first, second = ensure_development_ca(folder).certificates
+        first.key.write_text("damaged")
+        pairs = "".join(f'[[tls.certificates]]\nchain = "{one.chain}"\nkey = "{one.key}"\n' for one in (first, second))
+        self.config.write_text(self.config.read_text() + pairs)
+        self.started()
+        told = f"{first.key}: holds no private key in PEM form, or a damaged one: copy the whole file again"
+        self.assertIn(f"emailsys: warning: tls.certificates: {told}\n", self.said.getvalue())
+        status = await self.ask(Status())
+        self.assertEqual(status["certificates"]["problems"], [told])
+        self.assertEqual(status["counters"]["certificates.refused"], 1)
 
     def test_a_port_that_is_taken_is_told_and_the_folder_given_up(self) -> None:
         """The next start succeeds without a cleanup."""

@@ -5,9 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest import SkipTest
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from emailsys import pki
 from emailsys.config.exit_status import Exit
 from emailsys.config.loader import example
 from emailsys.ops import control
@@ -82,6 +89,32 @@ class ConfigTests(CLICase):
             self.assertIn(
                 f"tls.certificates[1]: nobody cannot read {key}; the daemon will not serve renewed certificates", right
             )
+
+    def test_what_the_start_would_serve_with_a_warning_is_a_warning(self) -> None:
+        """An expired certificate does not stop the daemon, so that `config check` before the start does not either."""
+        folder = Path(self.mktemp()).absolute()
+        files = pki.make_variant(folder, "expired")[1]
+        path = self.write(f'[[tls.certificates]]\nchain = "{files.chain}"\nkey = "{files.key}"\n')
+        status, out, err = self.run_it("config", "check", path)
+        self.assertEqual((status, out), (0, f"{path}: ok\n"))
+        self.assertIn(f"warning: tls.certificates[1]: {files.chain}: the certificate expired on", err)
+
+    def test_what_the_start_would_refuse_is_an_error(self) -> None:
+        """A chain that OpenSSL refuses, although it can be read; a damaged development CA. Both were ok."""
+        folder = Path(self.mktemp()).absolute()
+        files = pki.ensure_development_ca(folder).certificates[0]
+        key = rsa.generate_private_key(65537, 1024)
+        name, now = x509.Name([]), datetime.now(UTC)
+        weak = x509.CertificateBuilder(name, name, key.public_key(), 7, now, now + timedelta(days=1))
+        files.chain.write_bytes(files.chain.read_bytes() + weak.sign(key, SHA256()).public_bytes(Encoding.PEM))
+        path = self.write(f'[[tls.certificates]]\nchain = "{files.chain}"\nkey = "{files.key}"\n')
+        told = self.refused(Exit.CONFIG, "config", "check", path)
+        self.assertIn(f"tls.certificates[1]: {files.chain}: OpenSSL refuses certificate or key: ca key too small", told)
+        self.fine("certs", "init")
+        (self.state / "certs" / "ca.key").unlink()
+        told = self.refused(Exit.CONFIG, "config", "check", self.write("[smtp]\n"))
+        self.assertIn("the development CA cannot be used: ", told)
+        self.assertIn("the key of ca.pem is missing: remove ", told)
 
     def test_what_outbound_mail_needs_of_the_machine_is_looked_at(self) -> None:
         """Addresses, authorities, the folder of the log."""

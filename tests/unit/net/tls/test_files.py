@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest import SkipTest
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import dsa, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -19,12 +21,14 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import NameOID
+from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys import pki
 from emailsys.config.settings import CertificateFiles
 from emailsys.net.tls.files import read_pair
 from emailsys.net.tls.server import ServerTLS, TLSConfigError
+from tests.fakes.net.tls_pipe import served, shake_hands
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -92,11 +96,12 @@ class CertificateFileTests(SynchronousTestCase):
             f"{self.other_key}: this key does not belong to the certificate in {self.chain}",
         )
 
-    def test_a_chain_in_the_wrong_order_is_recognised(self) -> None:
-        """The issuer first: its key is not ours."""
+    def test_a_chain_in_any_order_is_served_with_the_certificate_of_the_key_first(self) -> None:
+        """RFC 5246 §7.4.2 requires the server's own certificate first, and each issuer once."""
         chain = self.folder / "chain.pem"
-        chain.write_bytes(self.made.authority.read_bytes() + self.chain.read_bytes())
-        self.assertIn("the server's certificate must come first", self.refused(chain=chain))
+        issuer, leaf = self.made.authority.read_bytes(), self.chain.read_bytes()
+        chain.write_bytes(issuer + leaf + issuer + leaf)
+        self.assertEqual(read_pair(CertificateFiles(chain, self.key)).chain, leaf + issuer)
 
     def test_a_chain_in_the_right_order_is_served(self) -> None:
         """And the key may stand in the same file."""
@@ -105,19 +110,31 @@ class CertificateFileTests(SynchronousTestCase):
         server = ServerTLS([CertificateFiles(chain, chain)], lambda: NOW)
         self.assertEqual(server.names, ("localhost",))
 
-    def test_an_expired_certificate_is_refused_with_its_date(self) -> None:
-        """Served, it would make every mail program complain."""
+    def test_an_expired_certificate_is_served_and_its_date_is_told(self) -> None:
+        """Clients that verify complain; mail from other hosts arrives."""
         expired = pki.make_variant(self.folder, "expired", now=NOW)[0]
+        server = ServerTLS(served(expired), lambda: NOW)
         self.assertEqual(
-            self.refused(expired.chain, expired.key),
-            f"{expired.chain}: the certificate expired on 2026-01-30 12:00 UTC: renew it",
+            server.invalid(), [f"{expired.chain}: the certificate expired on 2026-01-30 12:00 UTC: renew it"]
         )
-        self.assertIn("expired on", self.refused(now=NOW + timedelta(days=400)))
 
-    def test_a_certificate_of_the_future_points_to_the_clock(self) -> None:
-        """It is nearly always the clock."""
+    def test_a_certificate_of_the_future_is_served_and_points_to_the_clock(self) -> None:
+        """A machine without a battery begins in 1970, and receives mail."""
         early = pki.make_variant(self.folder, "not-yet-valid", now=NOW)[0]
-        self.assertIn("is not valid before 2026-03-11 11:00 UTC: check the clock", self.refused(early.chain, early.key))
+        (why,) = ServerTLS(served(early), lambda: NOW).invalid()
+        self.assertIn("is not valid before 2026-03-11 11:00 UTC: check the clock", why)
+
+    def test_a_certificate_near_its_end_is_warned_of_for_14_days(self) -> None:
+        """After that time it is invalid, which is told in other words."""
+        pair = read_pair(CertificateFiles(self.chain, self.key))
+        end = pair.leaf.not_valid_after_utc
+        self.assertEqual(pair.concerns(end - timedelta(days=14)), [])
+        (near,) = pair.concerns(end - timedelta(days=14) + timedelta(seconds=1))
+        self.assertEqual(
+            near, f"{self.chain}: the certificate expires on {end:%Y-%m-%d %H:%M} UTC, in 13 days: renew it"
+        )
+        self.assertIn("in less than a day", pair.concerns(end)[0])
+        self.assertEqual(pair.concerns(end + timedelta(seconds=1)), [])
 
     def test_a_key_with_a_passphrase_is_refused_with_the_way_out(self) -> None:
         """OpenSSL would ask for it on the terminal, and a daemon has none."""
@@ -150,7 +167,7 @@ class CertificateFileTests(SynchronousTestCase):
             builder.sign(key, None).public_bytes(Encoding.PEM)
             + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         )
-        pair = read_pair(CertificateFiles(path, path), NOW)
+        pair = read_pair(CertificateFiles(path, path))
         self.assertEqual((pair.kind, pair.names), ("Ed25519", ()))
         self.assertEqual(ServerTLS([pair.files], lambda: NOW).names, ())
 
@@ -162,3 +179,55 @@ class CertificateFileTests(SynchronousTestCase):
         chain = self.folder / "chain.pem"
         chain.write_bytes(self.chain.read_bytes() + issuer.sign(key, SHA256()).public_bytes(Encoding.PEM))
         self.assertIn(f"{chain}: OpenSSL refuses certificate or key: ca key too small", self.refused(chain=chain))
+
+
+class UncommonKeyTests(SynchronousTestCase):
+    """Keys that OpenSSL makes and that clients refuse."""
+
+    def made(self, *arguments: str) -> CertificateFiles:
+        """A self-signed certificate for a key that `openssl genpkey` makes with these arguments."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        files = CertificateFiles(folder / "chain.pem", folder / "key.pem")
+        key = ("openssl", "genpkey", "-out", str(files.key), *arguments)
+        request = ("openssl", "req", "-x509", "-key", str(files.key), "-out", str(files.chain), "-subj", "/CN=x")
+        for command in (key, request):
+            if shutil.which("openssl") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+                raise SkipTest(f"needs an openssl that can make {' '.join(arguments)}")
+        return files
+
+    def test_an_rsa_pss_key_is_served_with_a_warning(self) -> None:
+        """Some authorities make such keys. The handshake succeeds; Schannel and BoringSSL refuse it."""
+        server = ServerTLS([self.made("-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048")])
+        self.assertIn("its key is for RSA-PSS only", server.concerns()[0])
+        self.assertEqual(shake_hands(server, SSL.Context(SSL.TLS_METHOD)).get_protocol_version_name(), "TLSv1.3")
+
+    def test_a_curve_that_no_client_takes_is_warned_of(self) -> None:
+        """The curve of Bitcoin, and those of the German authorities."""
+        for curve in ("secp256k1", "brainpoolP256r1"):
+            with self.subTest(curve):
+                server = ServerTLS([self.made("-algorithm", "EC", "-pkeyopt", f"ec_paramgen_curve:{curve}")])
+                self.assertIn(f"its curve, {curve}, is refused by most clients: use P-256", server.concerns()[0])
+
+    def test_a_curve_that_the_library_does_not_know_is_an_error_with_a_remedy(self) -> None:
+        """The daemon ended with status 70."""
+        files = self.made("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:prime239v1")
+        error = str(self.assertRaises(TLSConfigError, ServerTLS, [files]))
+        self.assertIn(f"{files.key}: no client takes this kind of key", error)
+        self.assertIn("make a new key (openssl genpkey", error)
+
+    def test_a_common_key_is_preferred_for_the_same_name(self) -> None:
+        """Both are ECDSA, and one context has one certificate of each kind."""
+        odd = self.made(
+            "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp256k1", "-pkeyopt", "ec_param_enc:named_curve"
+        )
+        good = self.made("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+        for files in (odd, good):
+            key = load_pem_private_key(files.key.read_bytes(), None)
+            assert isinstance(key, ec.EllipticCurvePrivateKey)
+            builder = x509.CertificateBuilder(name, name, key.public_key(), 7, NOW, NOW + timedelta(days=1))
+            named = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("mail.example.test")]), False)
+            files.chain.write_bytes(named.sign(key, SHA256()).public_bytes(Encoding.PEM))
+        server = ServerTLS([odd, good], lambda: NOW)
+        self.assertEqual(shake_hands(server, SSL.Context(SSL.TLS_METHOD)).get_protocol_version_name(), "TLSv1.3")

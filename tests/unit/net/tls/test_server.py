@@ -272,13 +272,53 @@ class ReloadTests(SynchronousTestCase):
         self.server.reload()
         self.assertNotEqual(self.serial(), before)
 
-    def test_a_reload_that_fails_leaves_the_old_certificate_in_use(self) -> None:
+    def test_a_reload_that_fails_leaves_the_old_certificates_in_use(self) -> None:
         """A renewal that went wrong at night does not stop the mail."""
         before = self.serial()
-        (self.folder / "server-rsa.key").write_text("nonsense")
-        self.assertRaises(TLSConfigError, self.server.reload)
+        for path in self.folder.glob("server-*.key"):
+            path.write_text("nonsense")
+        self.assertRaises(TLSConfigError, ServerTLS, self.server.certificates)
+        self.server.reload()
+        self.assertEqual(len(self.server.refused), 2)
         self.assertEqual(self.serial(), before)
-        self.assertEqual(len(self.server.certificates), 2)
+
+    def test_one_damaged_pair_does_not_hold_back_the_renewed_ones(self) -> None:
+        """The damaged pair itself keeps its former certificate, which is no longer in any file."""
+        rsa, ecdsa = (pair.leaf.serial_number for pair in self.server.pairs)
+        pki.ensure_development_ca(self.folder, renew=True)
+        (self.folder / "server-rsa.pem").write_text("nonsense")
+        self.server.reload()
+        self.assertIn("server-rsa.pem: holds no certificate in PEM form", self.server.refused[0])
+        after = [pair.leaf.serial_number for pair in self.server.pairs]
+        self.assertEqual((after[0] == rsa, after[1] == ecdsa), (True, False))
+        shown = certificate_of(shake_hands(self.server, client(b"ECDHE-RSA-AES128-GCM-SHA256", SSL.TLS1_2_VERSION)))
+        self.assertEqual(shown.serial_number, rsa)
+
+    def test_a_new_certificate_that_is_invalid_does_not_replace_a_valid_one(self) -> None:
+        """A backup was put back, or a renewal for a later date came early."""
+        before = self.serial()
+        for files in pki.make_variant(self.folder, "expired"):
+            (self.folder / f"server-{files.kind}.pem").write_bytes(files.chain.read_bytes())
+            (self.folder / f"server-{files.kind}.key").write_bytes(files.key.read_bytes())
+        self.server.reload()
+        self.assertEqual(self.serial(), before)
+        self.assertIn("expired on", self.server.refused[0])
+
+    def test_at_the_start_a_pair_that_cannot_be_served_is_left_out(self) -> None:
+        """The other one is served."""
+        (self.folder / "server-ecdsa.key").unlink()
+        server = ServerTLS(self.server.certificates)
+        self.assertEqual([pair.kind for pair in server.pairs], ["RSA"])
+        self.assertIn("there is no such key file", server.refused[0])
+
+    def test_a_valid_certificate_is_preferred_to_an_expired_one_of_the_same_name(self) -> None:
+        """Whichever is first in the configuration, and whatever kinds they have."""
+        expired = served(*pki.make_variant(self.folder, "expired"))
+        for pairs in ((*expired, *self.server.certificates[:1]), (*expired, *self.server.certificates)):
+            server = ServerTLS(pairs)
+            shown = certificate_of(shake_hands(server, client(), b"localhost"))
+            self.assertGreater(shown.not_valid_after_utc, datetime.now(UTC))
+            self.assertEqual(len(server.invalid()), 2)
 
     def test_other_certificates_can_take_their_place(self) -> None:
         """As when the configuration was changed."""

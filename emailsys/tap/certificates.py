@@ -1,0 +1,86 @@
+"""Certificates of the running daemon: read again at SIGHUP and once a day, and watched for their expiry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+
+from emailsys.config.settings import CertificateFiles
+from emailsys.net.tls.server import ServerTLS, TLSConfigError
+from emailsys.ops.request_values import time_field
+from emailsys.supervisor import StartupError
+from emailsys.telemetry import Telemetry
+
+# Seconds between two checks. A clock that was wrong at the start, or a pair that was half written, is noticed then.
+CHECK_EVERY: Final = 3600.0
+# Seconds between two readings while all certificates are good. They renew the ticket keys too (RFC 9325 §4.3.1).
+READ_EVERY: Final = 86400.0
+
+
+class CertificateWatch:
+    """Keeps the certificates of a daemon current, and reports those that are invalid or expire soon.
+
+    @param reactor: with time.
+    @param certificates: returns the certificate files; those of the development CA are renewed if necessary.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        tls: ServerTLS,
+        telemetry: Telemetry,
+        certificates: Callable[[], tuple[CertificateFiles, ...]],
+    ) -> None:
+        self._reactor = reactor
+        self._tls = tls
+        self._telemetry = telemetry
+        self._certificates = certificates
+        self._read_at = 0.0
+        self._checking = LoopingCall(self._check)
+        self._checking.clock = reactor
+
+    def start(self) -> None:
+        """Report the certificates that were read before the start, and begin with the checks."""
+        self._read_at = self._reactor.seconds()
+        self._report()
+        _ = self._checking.start(CHECK_EVERY, now=False)
+
+    def stop(self) -> None:
+        """Stop the checks. A second call does nothing."""
+        if self._checking.running:
+            self._checking.stop()
+
+    def reload(self) -> None:
+        """Read the certificates again. Those that cannot be served are logged; what was served in their place stays."""
+        self._read_at = self._reactor.seconds()
+        try:
+            self._tls.reload(self._certificates())
+        except (TLSConfigError, StartupError) as error:
+            self._telemetry.event("certificates.refused", why=str(error))
+        except Exception:
+            # Neither the next check nor the other steps of SIGHUP depend on this one.
+            self._telemetry.exception("certificates", Failure())
+        else:
+            self._telemetry.event("certificates.reloaded", expire=self._tls.not_valid_after)
+        self._report()
+
+    def status(self) -> Mapping[str, Any]:
+        """Return when the first certificate expires, and what an operator should act on."""
+        problems = [*self._tls.refused, *self._tls.invalid(), *self._tls.concerns()]
+        return {"expires": time_field(self._tls.not_valid_after), "problems": list(dict.fromkeys(problems))}
+
+    def _check(self) -> None:
+        due = self._reactor.seconds() - self._read_at >= READ_EVERY
+        if due or self._tls.refused or self._tls.invalid():
+            self.reload()
+
+    def _report(self) -> None:
+        for why in self._tls.refused:
+            self._telemetry.event("certificates.refused", why=why)
+        for why in self._tls.invalid():
+            self._telemetry.alarm("certificate-invalid", why=why)
+        for why in self._tls.concerns():
+            self._telemetry.event("certificate-warning", why=why)

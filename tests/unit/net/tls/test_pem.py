@@ -1,0 +1,76 @@
+"""PEM files as people and programs leave them: each form is read, and served with its intermediate certificates."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys import pki
+from emailsys.config.settings import CertificateFiles
+from emailsys.net.tls import pem
+from emailsys.net.tls.files import read_pair
+from emailsys.net.tls.server import ServerTLS
+from tests.fakes.net.tls_pipe import shake_hands
+
+
+class LenientTests(SynchronousTestCase):
+    """A chain of two certificates, and a key."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        made = pki.ensure_development_ca(self.folder)
+        self.leaf, self.issuer = made.certificates[0].chain.read_bytes(), made.authority.read_bytes()
+        self.key = made.certificates[0].key.read_bytes()
+        self.files = CertificateFiles(self.folder / "chain", self.folder / "key")
+
+    def check(self, chain: bytes, key: bytes) -> None:
+        """Both certificates reach the client."""
+        self.files.chain.write_bytes(chain)
+        self.files.key.write_bytes(key)
+        connection = shake_hands(ServerTLS([self.files]), SSL.Context(SSL.TLS_METHOD))
+        shown = connection.get_peer_cert_chain(as_cryptography=True)
+        assert shown is not None
+        self.assertEqual(b"".join(each.public_bytes(Encoding.PEM) for each in shown), self.leaf + self.issuer)
+
+    def test_what_surrounds_the_blocks_makes_no_difference(self) -> None:
+        """OpenSSL serves the second form without its intermediate certificate, and refuses most of the others."""
+        both = self.leaf + self.issuer
+        for name, change in (
+            ("no line end between the two", lambda text: text.replace(b"-----\n-----", b"----------")),
+            ("a space before the second BEGIN", lambda text: text.replace(b"\n-----BEGIN", b"\n -----BEGIN")),
+            ("indented", lambda text: b"".join(b"    " + line for line in text.splitlines(True))),
+            ("line ends of Windows", lambda text: text.replace(b"\n", b"\r\n")),
+            ("byte order mark", lambda text: codecs.BOM_UTF8 + text),
+            ("UTF-16", lambda text: text.decode().encode("utf-16")),
+            ("text around", lambda text: b"Bag Attributes\n  localKeyID: 01\n" + text + b"the end"),
+            ("one line, as in a variable", lambda text: text.replace(b"\n", b"\\n")),
+            ("no final line end", lambda text: text.rstrip()),
+            ("empty lines", lambda text: text.replace(b"\n", b"\n\n")),
+        ):
+            with self.subTest(name):
+                self.check(change(both), change(self.key))
+
+    def test_der_is_read(self) -> None:
+        """Some authorities deliver it; it holds one certificate."""
+        leaf = read_pair(CertificateFiles(*map(self.written, (self.leaf, self.key)))).leaf
+        der = self.written(leaf.public_bytes(Encoding.DER))
+        self.assertEqual(read_pair(CertificateFiles(der, self.written(self.key))).chain, self.leaf)
+
+    def written(self, octets: bytes) -> Path:
+        path = Path(self.mktemp())
+        path.write_bytes(octets)
+        return path
+
+    def test_the_header_of_an_encrypted_key_keeps_its_lines(self) -> None:
+        """RFC 1421 §4.6: it says that the key has a passphrase."""
+        header = b"Proc-Type: 4,ENCRYPTED\nDEK-Info: X,00\n\n"
+        block = b"-----BEGIN RSA PRIVATE KEY-----\n" + header + b"AAAA\n-----END RSA PRIVATE KEY-----\n"
+        self.assertEqual(pem.blocks(b"  " + block.replace(b"\n", b"\n  "), b"PRIVATE KEY"), [block])
+
+    def test_a_block_without_its_end_is_none(self) -> None:
+        """A file that was cut off."""
+        self.assertEqual(pem.blocks(self.leaf[:200], b"CERTIFICATE"), [])

@@ -1,0 +1,116 @@
+"""The daemon reads its certificates again, and reports those that clients reject or will reject soon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys import pki
+from emailsys.config.exit_status import Exit
+from emailsys.config.settings import CertificateFiles
+from emailsys.net.tls.server import ServerTLS
+from emailsys.supervisor import StartupError
+from emailsys.tap.certificates import CHECK_EVERY, READ_EVERY, CertificateWatch
+from emailsys.telemetry import Telemetry
+from tests.fakes.net.tls_pipe import served
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class WatchTests(SynchronousTestCase):
+    """On a clock of the test."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.files = served(*pki.ensure_development_ca(self.folder, now=NOW).certificates)
+        self.now = NOW
+        self.clock = Clock()
+        self.events: list[tuple[str, dict[str, object]]] = []
+        self.telemetry = Telemetry(also=lambda name, fields: self.events.append((name, dict(fields))))
+        self.tls = ServerTLS(self.files, lambda: self.now)
+        self.read = 0
+
+    def names(self) -> tuple[CertificateFiles, ...]:
+        self.read += 1
+        return self.files
+
+    def watch(self) -> CertificateWatch:
+        watch = CertificateWatch(self.clock, self.tls, self.telemetry, self.names)
+        watch.start()
+        self.addCleanup(watch.stop)
+        return watch
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.pump([CHECK_EVERY] * int(seconds / CHECK_EVERY))
+        self.now += timedelta(seconds=seconds)
+
+    def test_good_certificates_are_read_once_a_day_and_nothing_is_reported(self) -> None:
+        """Only that they were read."""
+        watch = self.watch()
+        self.pass_time(READ_EVERY)
+        self.assertEqual((self.read, [name for name, _ in self.events]), (1, ["certificates.reloaded"]))
+        self.assertEqual(watch.status()["problems"], [])
+        self.assertEqual(watch.status()["expires"], "2027-04-02T12:00:00Z")
+
+    def test_an_expired_certificate_raises_an_alarm_at_the_start_and_every_hour(self) -> None:
+        """It may have been renewed meanwhile."""
+        self.now += timedelta(days=400)
+        watch = self.watch()
+        self.assertEqual([name for name, _ in self.events], ["certificate-invalid"] * 2)
+        self.assertIn("expired on 2027-04-02 12:00 UTC", watch.status()["problems"][0])
+        pki.ensure_development_ca(self.folder, now=self.now)
+        self.pass_time(CHECK_EVERY)
+        self.assertEqual((self.read, watch.status()["problems"]), (1, []))
+
+    def test_a_clock_that_is_set_right_ends_the_alarm(self) -> None:
+        """A machine without a battery starts in 1970 and serves what it has."""
+        self.now = datetime(1970, 1, 1, tzinfo=UTC)
+        self.tls = ServerTLS(self.files, lambda: self.now)
+        watch = self.watch()
+        self.assertIn("is not valid before", watch.status()["problems"][0])
+        self.now = NOW
+        self.assertEqual(watch.status()["problems"], [])
+
+    def test_the_last_14_days_are_reported(self) -> None:
+        """Each time that the certificates are read."""
+        self.now += timedelta(days=390)
+        watch = self.watch()
+        self.assertEqual({name for name, _ in self.events}, {"certificate-warning"})
+        self.assertIn("expires on 2027-04-02 12:00 UTC, in 7 days: renew it", watch.status()["problems"][0])
+
+    def test_a_pair_that_is_refused_is_reported_and_read_again_within_an_hour(self) -> None:
+        """It may have been half written."""
+        whole = self.files[0].key.read_bytes()
+        self.files[0].key.write_text("half")
+        watch = self.watch()
+        watch.reload()
+        self.assertEqual(watch.status()["problems"], list(self.tls.refused))
+        self.files[0].key.write_bytes(whole)
+        self.pass_time(CHECK_EVERY)
+        self.assertEqual((self.read, watch.status()["problems"]), (2, []))
+
+    def test_no_failure_ends_the_checks(self) -> None:
+        """An expected one is reported; an unexpected one is logged with its traceback."""
+        watch = CertificateWatch(self.clock, self.tls, self.telemetry, self.fail_once_each())
+        watch.start()
+        self.addCleanup(watch.stop)
+        self.pass_time(3 * READ_EVERY)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(
+            [(name, fields.get("why")) for name, fields in self.events],
+            [("certificates.refused", "the disk is gone"), ("certificates.reloaded", None)],
+        )
+
+    def fail_once_each(self) -> Callable[[], tuple[CertificateFiles, ...]]:
+        failures = iter((StartupError("the disk is gone", Exit.CONFIG), ZeroDivisionError()))
+
+        def names() -> tuple[CertificateFiles, ...]:
+            for failure in failures:
+                raise failure
+            return self.files
+
+        return names
