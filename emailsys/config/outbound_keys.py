@@ -14,8 +14,8 @@ from emailsys.config.values import (
     a_duration,
     a_file_name,
     a_host_name,
+    a_next_hop,
     a_number,
-    a_peer,
     a_size,
     an_ip_address,
     ip_addresses,
@@ -47,7 +47,7 @@ QUEUE: Final[Mapping[str, Read]] = {
 }
 ROUTING: Final[Mapping[str, Read]] = {"trusted_networks": networks, "srs": a_boolean, "srs_domain": a_domain}
 ROUTE: Final[Mapping[str, Read]] = {
-    "host": a_peer,
+    "host": a_next_hop,
     "port": a_count(minimum=1, maximum=65535),
     "recipient_domain": a_domain,
     "sender_domain": a_domain,

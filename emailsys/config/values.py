@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from emailsys.mail.address import is_address_literal, is_mail_domain
+from emailsys.mail.address import is_mail_domain
+from emailsys.mail.next_hop import host_name
 
 Read = Callable[[Any], Any]
 
@@ -147,11 +148,12 @@ def one_of(choices: type[enum.Enum]) -> Read:
     return read
 
 
-def a_peer(value: object) -> str:
-    """A host that we connect to: a name, or an address literal."""
-    if isinstance(value, str) and (_HOST_NAME.fullmatch(value.lower()) or is_address_literal(value)):
-        return value.lower()
-    raise Unfit('the name of a host, such as "smtp.example.net", or an address such as "[192.0.2.1]"')
+def a_next_hop(value: object) -> str:
+    """Read the host of a route: a host name, or an IP address with or without brackets, which becomes a literal."""
+    name = host_name(value) if isinstance(value, str) else None
+    if name is None:
+        raise Unfit('the name of a host, such as "smtp.example.net", or an IP address, such as "192.0.2.1"')
+    return name
 
 
 def a_domain(value: object) -> str:

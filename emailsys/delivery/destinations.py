@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from emailsys.config.settings import QueueSettings
-from emailsys.delivery.transmissions import Parcel, words
+from emailsys.delivery.transmissions import Parcel, needs_operator, words
 from emailsys.interfaces import DelayRule, DomainPair, IRouter, QueueRow
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.transmission import Outcome
@@ -29,13 +29,17 @@ _MAX_DESTINATIONS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class DestinationStatus:
-    """Status of one next hop: recipients in memory, deliveries under way, end of the pause and its reason."""
+    """Status of one next hop: recipients in memory, deliveries under way, end of the pause and its reason.
+
+    @ivar alarm: whether mail waits until an operator corrects a route or its host.
+    """
 
     name: str
     held: int
     under_way: int
     paused_until: datetime | None
     reason: str
+    alarm: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -215,18 +219,14 @@ class Destinations:
         return later
 
     def status(self, now: datetime) -> Sequence[DestinationStatus]:
-        """Return the status of all destinations, the busiest first."""
-        shown = [
-            DestinationStatus(
-                str(destination.next_hop),
-                destination.held,
-                destination.under_way,
-                destination.paused_until if destination.is_paused(now) else None,
-                words(destination.last) if destination.last is not None else "",
-            )
-            for destination in self
-        ]
-        return sorted(shown, key=lambda status: (-status.held, status.name))
+        """Return the status of all destinations: those with an alarm first, then the busiest."""
+        shown = [_status(destination, now) for destination in self]
+        return sorted(shown, key=lambda status: (not status.alarm, -status.held, status.name))
+
+    def failure(self, next_hop: NextHop) -> str:
+        """Return why the last attempt reached no host of a next hop, "" if it did."""
+        destination = self._by_hop.get(next_hop)
+        return "" if destination is None or destination.last is None else words(destination.last)
 
     def lift_pauses(self) -> None:
         """End all pauses."""
@@ -241,3 +241,15 @@ class Destinations:
         for destination in self:
             if not destination.held:
                 del self._by_hop[destination.next_hop]
+
+
+def _status(destination: Destination, now: datetime) -> DestinationStatus:
+    last = destination.last
+    return DestinationStatus(
+        str(destination.next_hop),
+        destination.held,
+        destination.under_way,
+        destination.paused_until if destination.is_paused(now) else None,
+        words(last) if last is not None else "",
+        last is not None and needs_operator(last),
+    )

@@ -14,7 +14,7 @@ from emailsys.config.settings import QueueSettings
 from emailsys.delivery.attempt_records import Recorder
 from emailsys.delivery.destinations import Destination, Destinations
 from emailsys.delivery.timing import Timing
-from emailsys.delivery.transmissions import LOCAL_FAULT, Parcel, is_unreachable, transmission, words
+from emailsys.delivery.transmissions import LOCAL_FAULT, Parcel, is_unreachable, needs_operator, transmission, words
 from emailsys.interfaces import IQueue, IRelay, QueueRow, Settlement
 from emailsys.mail.transmission import Outcome
 from emailsys.telemetry import Telemetry
@@ -208,6 +208,8 @@ class Dispatcher:
         destination.unreachable(outcomes[0], self._now(), self._settings)
         self.destinations.met(destination, parcel.rows[0], self._now())
         self._telemetry.event("next-hop-paused", next_hop=destination.next_hop, reason=words(outcomes[0]))
+        if needs_operator(outcomes[0]):
+            self._telemetry.alarm("route-failed", next_hop=destination.next_hop, reason=words(outcomes[0]))
         waiting = tuple(destination.waiting)
         destination.waiting.clear()
         for other in waiting:

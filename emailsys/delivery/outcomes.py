@@ -110,6 +110,7 @@ class Bookkeeper:
             attempted_at=now,
             will_retry_until=gives_up_at(self._settings, row.arrived_at) if action is Action.DELAYED else None,
             in_doubt=outcome.in_doubt,
+            route_at_fault=outcome.route_at_fault,
         )
 
     async def _notices(

@@ -97,8 +97,12 @@ class QueueRunner(Service):
         self.wake()
 
     def status(self) -> Sequence[DestinationStatus]:
-        """Return the next hops that have leased rows or are paused, the busiest first."""
+        """Return the next hops that have leased rows or are paused: those with an alarm first, then the busiest."""
         return self._destinations.status(self._now())
+
+    def failure(self, next_hop: NextHop) -> str:
+        """Return why the last attempt reached no host of a next hop, "" if it did."""
+        return self._destinations.failure(next_hop)
 
     # Leasing
 

@@ -22,6 +22,8 @@ from emailsys.telemetry import Telemetry
 _TOO_MANY: Final = "4.5.3"
 # RFC 3463 §3.5: no answer from host.
 _NO_CONNECTION: Final = "4.4.1"
+# RFC 4954 §6: the host requires a login, a stronger one, or TLS.
+_OF_LOGIN: Final = frozenset({530, 534, 538})
 
 
 def _too_many(outcome: Outcome) -> bool:
@@ -30,6 +32,22 @@ def _too_many(outcome: Outcome) -> bool:
     if not outcome.from_remote or outcome.kind is not OutcomeKind.DELAYED:
         return False
     return (reply.code == 452 and reply.enhanced in ("", _TOO_MANY)) or reply.code == 552
+
+
+def _of_route(outcome: Outcome) -> Outcome:
+    """Return the outcome at a host that a route names. A refusal of this system, not of the recipient, delays the mail.
+
+    An operator corrects the route, or the host, and the mail goes on.
+    """
+    reply = outcome.reply
+    if outcome.kind is OutcomeKind.FAILED and (outcome.host_at_fault or reply.code in _OF_LOGIN):
+        words = f"{reply.code} {reply.enhanced}".rstrip() + f" {reply.text}"
+        said = Reply(451, "4.3.5", f"{outcome.remote}, the host of a route, refuses mail from this system: {words}")
+        outcome = dataclasses.replace(outcome, kind=OutcomeKind.DELAYED, reply=said, from_remote=False)
+        return dataclasses.replace(outcome, host_at_fault=True, route_at_fault=True)
+    if outcome.kind is OutcomeKind.DELAYED and outcome.host_at_fault:
+        return dataclasses.replace(outcome, route_at_fault=True)
+    return outcome
 
 
 def _tells_more(outcome: Outcome, before: Outcome | None) -> bool:
@@ -133,7 +151,7 @@ class Relay:
                 return
         found = await self._hosts(next_hop)
         if isinstance(found, Reply):
-            attempt.note([self._nowhere(found)] * len(attempt.left))
+            attempt.note([self._nowhere(next_hop, found)] * len(attempt.left))
             return
         hosts = [host for host in found if host != connected][: self._hosts_per_attempt]
         for host in hosts:
@@ -158,9 +176,13 @@ class Relay:
     async def _send(self, next_hop: NextHop, host: Host, attempt: _Attempt) -> None:
         """Send to one host. Use further transactions while it accepts some recipients and the rest are too many."""
         while attempt.left:
-            if not attempt.note(await self._dialer.send(next_hop, host, attempt.part())):
+            outcomes = await self._dialer.send(next_hop, host, attempt.part())
+            if next_hop.by_route:
+                outcomes = [_of_route(outcome) for outcome in outcomes]
+            if not attempt.note(outcomes):
                 return
 
-    def _nowhere(self, reply: Reply) -> Outcome:
+    def _nowhere(self, next_hop: NextHop, reply: Reply) -> Outcome:
         """Return the outcome if the next hop has no host."""
-        return Outcome(kind_of(reply), reply, host_at_fault=kind_of(reply) is OutcomeKind.DELAYED)
+        delayed = kind_of(reply) is OutcomeKind.DELAYED
+        return Outcome(kind_of(reply), reply, host_at_fault=delayed, route_at_fault=delayed and next_hop.by_route)

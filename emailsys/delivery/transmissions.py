@@ -15,6 +15,8 @@ from emailsys.mail.transmission import Forward, Outcome, OutcomeKind, Transmissi
 
 #: The outcome of an attempt that an error of this system ended.
 LOCAL_FAULT: Final = Outcome(OutcomeKind.DELAYED, LOCAL_ERROR)
+# Our own replies at the host of a route: configuration, name, login and TLS.
+_OPERATOR: Final = frozenset({"4.3.5", "4.4.3", "4.7.4", "4.7.5", "4.7.10", "4.7.11"})
 
 
 @dataclass(eq=False, slots=True)
@@ -50,6 +52,17 @@ def transmission(parcel: Parcel, queue: IQueue) -> Transmission:
 def is_unreachable(outcomes: tuple[Outcome, ...]) -> bool:
     """Return whether the attempt failed for all recipients because no host could be reached."""
     return all(outcome.host_at_fault and outcome.kind is OutcomeKind.DELAYED for outcome in outcomes)
+
+
+def needs_operator(outcome: Outcome) -> bool:
+    """Return whether mail waits until an operator corrects a route or its host.
+
+    A host that is down, or that defers mail, needs nobody.
+    """
+    reply = outcome.reply
+    if not outcome.route_at_fault:
+        return False
+    return reply.code >= 500 if outcome.from_remote else reply.enhanced in _OPERATOR
 
 
 def words(outcome: Outcome) -> str:

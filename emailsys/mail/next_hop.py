@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from emailsys.mail.address import is_mail_domain
+from emailsys.mail.ip import read_ip
 from emailsys.mail.trace_fields import address_literal
 
 # RFC 5321 §4.5.4.2: SMTP's own port.
@@ -27,6 +29,20 @@ class TLSPolicy(enum.Enum):
     def insists(self) -> bool:
         """Whether mail waits until TLS is possible, and is never sent in the clear."""
         return self in (TLSPolicy.REQUIRED, TLSPolicy.VERIFIED)
+
+
+def host_name(text: str) -> str | None:
+    """Return the name of a next hop that an operator has written; None if it is neither a host name nor an address.
+
+    An IP address, with or without brackets, becomes an address literal. A name of numbers is never a host name (RFC
+    1123 §2.1).
+    """
+    inside = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if inside[:5].lower() == "ipv6:":
+        inside = inside[5:]
+    if "%" not in inside and read_ip(inside) is not None:
+        return address_literal(inside)
+    return text.lower() if is_mail_domain(text) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,8 @@ class NextHop:
     login: HostLogin | None = None
     #: The name that a verified certificate must have; "" for the name of the host.
     certificate_name: str = ""
+    #: Whether an operator's route names this next hop. Its faults delay mail: they say nothing about the recipients.
+    by_route: bool = False
 
     def __str__(self) -> str:
         name = self.name if self.by_mx or self.name.startswith("[") else f"[{self.name}]"

@@ -66,6 +66,8 @@ class Outcome:
     host_at_fault: bool = False
     #: Whether our copy of the message is damaged. It waits for an operator and is sent to no host.
     hold: bool = False
+    #: Whether the host or the login that a route of ours names is at fault, and not the recipient's system.
+    route_at_fault: bool = False
 
     @property
     def cut_short(self) -> bool:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Any, Final
 
-from emailsys.mail.address import is_domain
-from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
-from emailsys.mail.trace_fields import address_literal
+from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy, host_name
 from emailsys.operations import AdminError, AliasRow
 from emailsys.ops import requests
 from emailsys.ops.request_values import MalformedRequest
@@ -50,21 +47,26 @@ async def _set_route(request: requests.RouteSet, store: StoreAccess, hooks: Hook
     )
     route = HostRoute(hop, request.recipient_domain, request.sender_domain)
     await store.routes.set_route(route)
+    _tell_queue(hooks)
     return _route_fields(route)
 
 
 def _host(host: str) -> str:
-    """Return a host name as it is, an IP address as an address literal."""
-    try:
-        return address_literal(str(ip_address(host.removeprefix("[").removesuffix("]").removeprefix("IPv6:"))))
-    except ValueError:
-        if is_domain(host):
-            return host
-        raise MalformedRequest(f"host: found {host!r}; allowed: the name of a host or an IP address") from None
+    name = host_name(host)
+    if name is None:
+        raise MalformedRequest(f"host: found {host!r}; allowed: the name of a host or an IP address")
+    return name
 
 
 async def _remove_route(request: requests.RouteRemove, store: StoreAccess, hooks: Hooks) -> None:
     await store.routes.remove_route(request.recipient_domain, request.sender_domain)
+    _tell_queue(hooks)
+
+
+def _tell_queue(hooks: Hooks) -> None:
+    """Let the queue runner try paused next hops again: an operator has corrected a route, and perhaps its host."""
+    if hooks.queue_changed is not None:
+        hooks.queue_changed()
 
 
 async def _list_routes(request: requests.RouteList, store: StoreAccess, hooks: Hooks) -> list[dict[str, Any]]:

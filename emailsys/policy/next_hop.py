@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -46,7 +46,7 @@ class RouteTable:
         self._hops: dict[tuple[str, str], NextHop] = {}
         for route in (*map(host_route, routes), *stored):
             key = (domain_key(route.recipient_domain), domain_key(route.sender_domain))
-            self._hops.setdefault(key, route.next_hop)
+            self._hops.setdefault(key, replace(route.next_hop, by_route=True))
 
     def choose(self, reverse_path: Address | None, forward_path: Address) -> Choice:
         """Return the next hop of a message. The null reverse-path has no domain."""

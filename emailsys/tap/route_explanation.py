@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from emailsys.config.settings import Settings
 from emailsys.interfaces import IAliases, IDirectory
 from emailsys.mail.address import Address
+from emailsys.mail.next_hop import NextHop
+from emailsys.mail.reply import OUTBOUND_OFF
 from emailsys.operations import IRouteAdministration
 from emailsys.ops.store_access import Explain
 from emailsys.policy.expansion import AliasRouter
@@ -24,8 +26,11 @@ class Routing(Protocol):
     routes: Any
 
 
-def explainer(settings: Settings, store: Routing) -> Explain:
-    """Return a function that explains routing by the current store and configuration."""
+def explainer(settings: Settings, store: Routing, failure: Callable[[NextHop], str] = lambda hop: "") -> Explain:
+    """Return a function that explains routing by the current store and configuration.
+
+    @param failure: returns why the last attempt reached no host of a next hop, "" if it did or if no daemon runs.
+    """
     directory: IDirectory = store.directory
     names: IAliases = store.directory
     stored: IRouteAdministration = store.routes
@@ -37,13 +42,19 @@ def explainer(settings: Settings, store: Routing) -> Explain:
     aliases = AliasRouter(directory, names, outbound.own_addresses, senders)
     routes = Routes(routing, outbound.tls, stored)
 
+    def problem(hop: NextHop) -> str | None:
+        return (failure(hop) if outbound.enabled else OUTBOUND_OFF.text) or None
+
     async def answer(address: Address, sender: Address | None) -> Mapping[str, Any]:
         found = await explain(aliases, await routes.table(), address, sender)
         return {
             "address": str(address),
             "sender": None if sender is None else str(sender),
             "steps": [{"depth": step.depth, "what": str(step)} for step in found.expansion.steps],
-            "next_hops": [{"recipient": str(path), **_choice(choice)} for path, choice in found.next_hops],
+            "next_hops": [
+                {"recipient": str(path), **_choice(choice), "problem": problem(choice.next_hop)}
+                for path, choice in found.next_hops
+            ],
             "routes": len(found.expansion.routes),
         }
 

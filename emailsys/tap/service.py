@@ -196,7 +196,8 @@ class Daemon(Service):
         others = {"metrics": self._metrics_site(store)} if "metrics" in self._addresses else {}
         self._sessions = self._listen(portal, store.directory, outbound.intake, others)
         close_all(self._held.listeners)
-        hooks = Hooks(self.status, explainer(settings, store), outbound.runner.lift_pauses, self._shown_store)
+        explain = explainer(settings, store, outbound.runner.failure)
+        hooks = Hooks(self.status, explain, outbound.runner.lift_pauses, self._shown_store)
         self._commands = Commands(store, telemetry, hooks)
         outbound.start()
 

@@ -15,7 +15,7 @@ from emailsys.store.message.intake import ROOM
 from emailsys.store.open import Store
 from emailsys.telemetry import Telemetry
 
-# Next hops in the answer, the busiest first.
+# Next hops in the answer: those with an alarm first, then the busiest.
 _NEXT_HOPS: Final = 20
 
 
@@ -56,6 +56,7 @@ def describe_daemon(
                 "active": hop.under_way,
                 "paused_until": time_field(hop.paused_until),
                 "reason": hop.reason,
+                "alarm": hop.alarm,
             }
             for hop in (runner.status()[:_NEXT_HOPS] if runner is not None else ())
         ],

@@ -6,7 +6,7 @@ import os
 import socket
 import stat
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,7 @@ from emailsys.cli.commands.certs import CERTS_FOLDER
 from emailsys.cli.options import Places, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.config.exit_status import Exit
-from emailsys.config.settings import Settings
+from emailsys.config.settings import RouteSettings, Settings
 
 _EXAMPLES: Final = """
 emailsys config example > /etc/emailsys/emailsys.toml
@@ -68,18 +68,21 @@ def show(where: Places, as_json: bool) -> None:
 def check(where: Places, file: Path | None, as_json: bool) -> int:
     """Check FILE, or the configuration in force, including its certificates, addresses, user and state folder.
 
-    If the daemon runs, the command also checks the routes in its store.
+    If the daemon runs, the command also checks the routes in its store. It looks up the host of each route, and prints
+    the addresses that it found.
 
     Each error names the file, the key, the value that was found and what is allowed. With errors, the exit status is
     78; warnings do not change it.
     """
     from emailsys.cli.active_config import in_force
+    from emailsys.cli.next_hop_check import check_routes
     from emailsys.config.loader import ConfigError
 
     if file is not None:
         where = Places(where.state, file.absolute(), True)
     where, _ = in_force(where)
     name = str(where.config or "embedded default")
+    found: list[str] = []
     try:
         settings = where.settings()
     except ConfigError as error:
@@ -89,11 +92,16 @@ def check(where: Places, file: Path | None, as_json: bool) -> int:
         where.announce(settings.store.url)
         problems = [f"{name}: {problem}" for problem in problems_of(settings)]
         warnings = [f"{name}: warning: {warning}" for warning in warnings_of(settings, where.config is not None)]
-        warnings += [f"the store: warning: {warning}" for warning in warnings_of_store(where, settings)]
-    for line in (*problems, *warnings):
+        stored = routes_of_store(where)
+        warnings += [f"the store: warning: {warning}" for warning in warnings_of_store(where, settings, stored)]
+        numbered = enumerate(settings.routing.routes, start=1)
+        routes = [(f"routing.routes[{number}]", route) for number, route in numbered]
+        found, unfound = check_routes(settings, [*routes, *((f"the store: {here}", route) for here, route in stored)])
+        warnings += [f"{name}: warning: {warning}" for warning in unfound]
+    for line in (*problems, *warnings, *(f"{name}: {line}" for line in found)):
         click.echo(line, err=True)
     if as_json:
-        print_json({"file": name, "ok": not problems, "problems": problems, "warnings": warnings})
+        print_json({"file": name, "ok": not problems, "problems": problems, "warnings": warnings, "found": found})
     elif not problems:
         click.echo(f"{name}: ok")
     return Exit.CONFIG if problems else Exit.OK
@@ -204,30 +212,41 @@ def _of_certificates(settings: Settings) -> Iterator[str]:
                 yield f"{here}: {identity.name} cannot read {path}; the daemon will not serve renewed certificates"
 
 
-def warnings_of_store(where: Places, settings: Settings) -> Iterator[str]:
-    """Yield the problem of the store, and routes in the running daemon's store that are never used or probably a
-    mistake."""
+def routes_of_store(where: Places) -> list[tuple[str, RouteSettings]]:
+    """Return the routes in the store of the running daemon, each with its description; none if no daemon answers."""
     from emailsys.cli.commands.route import settings_of
+    from emailsys.ops.control import ControlFailed, NoDaemon, ask
+    from emailsys.ops.requests import RouteList
+
+    try:
+        rows = ask(where.folder, RouteList()).get("result", [])
+    except (NoDaemon, ControlFailed):
+        return []
+    return [
+        (f"route from {row['from'] or 'any domain'} to {row['to'] or 'any domain'}", settings_of(row)) for row in rows
+    ]
+
+
+def warnings_of_store(where: Places, settings: Settings, routes: Sequence[tuple[str, RouteSettings]]) -> Iterator[str]:
+    """Yield the problem of the store, and its routes that are never used or probably a mistake."""
     from emailsys.config.consistency import odd_route
     from emailsys.ops.control import ControlFailed, NoDaemon, ask
-    from emailsys.ops.requests import RouteList, Status
+    from emailsys.ops.requests import Status
     from emailsys.store.check import find_problem
 
     try:
         problem = ask(where.folder, Status()).get("result", {}).get("store", {}).get("problem")
-        rows = ask(where.folder, RouteList()).get("result", [])
     except NoDaemon:
-        problem, rows = find_problem(settings.store, settings.state), []
+        problem = find_problem(settings.store, settings.state)
     except ControlFailed:
         return
     if problem is not None:
         yield problem
     first = {(route.recipient_domain, route.sender_domain) for route in settings.routing.routes}
-    for row in rows:
-        here = f"route from {row['from'] or 'any domain'} to {row['to'] or 'any domain'}"
-        if (row["to"] or "", row["from"] or "") in first:
+    for here, route in routes:
+        if (route.recipient_domain, route.sender_domain) in first:
             yield f"{here}: never used; the configuration has a route for the same domains"
-        yield from odd_route(here, settings_of(row))
+        yield from odd_route(here, route)
 
 
 def _no_such_address(host: str) -> str | None:

@@ -8,6 +8,7 @@ import click
 
 from emailsys.cli.administer import administer
 from emailsys.cli.command_group import Verbs, examples
+from emailsys.cli.next_hop_check import check_routes
 from emailsys.cli.options import ADDRESS, Places, as_json, places
 from emailsys.cli.output import print_done, print_json, print_rows
 from emailsys.cli.password import Source, ask_password, password_options
@@ -63,12 +64,19 @@ _from = click.option("--from", "sender_domain", metavar="DOMAIN", default="", he
 def set_(where: Places, host: str, username: str, source: Source, as_json: bool, **options: Any) -> None:
     """Send outbound mail to HOST: mail for a domain (--to), from a domain (--from), or all mail.
 
+    HOST is a host name, or an IP address with or without brackets. The command looks the name up and prints what it
+    found.
+
     The store keeps the password in clear text. A route in the configuration names a file instead (password_file).
     """
     password = ask_password(source, Address(username, host)) if username else ""
     options["tls"] = TLSPolicy(options["tls"])
     row = administer(where, RouteSet(host, username=username, password=password, **options))
-    for warning in odd_route("route", settings_of(row)):
+    settings = settings_of(row)
+    found, unfound = check_routes(where.settings(), [("route", settings)])
+    for line in found:
+        click.echo(f"emailsys: {line}", err=True)
+    for warning in (*odd_route("route", settings), *unfound):
         click.echo(f"emailsys: warning: {warning}", err=True)
     print_done(row, as_json, f"{_which(options['recipient_domain'], options['sender_domain'])} goes to {host}")
 
@@ -128,5 +136,7 @@ def explain(where: Places, address: Address, sender: Address | None, as_json: bo
     for hop in found["next_hops"]:
         login = f", logged in as {hop['login']}" if hop["login"] else ""
         click.echo(f"{hop['recipient']} goes to {hop['next_hop']} (TLS {hop['tls']}{login}): {hop['why']}")
+        if hop["problem"]:
+            click.echo(f"  mail waits: {hop['problem']}")
     if not found["routes"]:
         click.echo("mail for this address would be refused: 550 5.1.1")

@@ -105,6 +105,8 @@ def _show_daemon(daemon: dict[str, Any]) -> None:
         count = "" if sessions is None else f"  {counted(sessions, 'session')}"
         click.echo(f"  {service:<12}{', '.join(addresses)}{count}")
     for hop in daemon.get("next_hops", ()):
+        if hop["alarm"]:
+            click.echo(f"ALARM: mail for {hop['name']} waits until its route or host is corrected: {hop['reason']}")
         if hop["paused_until"]:
             click.echo(f"  {hop['name']} is not tried until {shown_time(hop['paused_until'])}: {hop['reason']}")
     disk = daemon.get("disk")

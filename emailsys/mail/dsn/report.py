@@ -54,6 +54,8 @@ class RecipientReport:
     attempted_at: datetime | None = None
     will_retry_until: datetime | None = None
     in_doubt: bool = False
+    #: Whether the fault lies with a host that a route of this system names, and not with the recipient's system.
+    route_at_fault: bool = False
 
     @property
     def status(self) -> str:

@@ -53,6 +53,10 @@ _MEANINGS: Final[tuple[tuple[str, str], ...]] = (
     ("7.11", _NO_TLS),
     ("7", "A rule of the other mail system rejects this message. The recipient may know why."),
 )
+_ROUTE_AT_FAULT: Final = (
+    "Our mail system sends such messages through another mail system, and that does not work at present. The "
+    "administrator of our mail system must fix this."
+)
 _UNKNOWN_MEANING: Final = "We cannot explain the reason in other words. The exact answer follows."
 _DOUBT: Final = (
     "The message may have arrived. If you send it again, it may arrive twice. The other mail system received the whole "
@@ -112,7 +116,8 @@ def _failed(report: Report) -> list[str]:
             f"Your message could not be delivered to {_these(len(recipients))}, although we kept trying for {tried}:"
         )
     for recipient in recipients:
-        paragraphs += [f"  {recipient.forward_path}", _filled(meaning(recipient.explained_status))]
+        explained = _ROUTE_AT_FAULT if recipient.route_at_fault else meaning(recipient.explained_status)
+        paragraphs += [f"  {recipient.forward_path}", _filled(explained)]
         if recipient.in_doubt:
             paragraphs.append(_filled(_DOUBT))
         paragraphs += _quoted(recipient)

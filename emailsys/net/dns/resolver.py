@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
@@ -17,6 +18,7 @@ from emailsys.interfaces import IResolver
 from emailsys.mail.address import domain_key, is_domain
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.reply import Reply
+from emailsys.net.dns.hosts_file import HOSTS_FILE, addresses_in
 from emailsys.net.dns.name_servers import NameServers
 from emailsys.net.dns.own_host import Ourselves
 
@@ -62,7 +64,7 @@ def _address_of(record: Any) -> str | None:
 
 def _literal(name: str) -> str | None:
     """Return the IP address of an address literal (RFC 5321 §4.1.3); None if malformed."""
-    inside = name[1:-1]
+    inside = name.removeprefix("[").removesuffix("]")
     if inside[:5].lower() == "ipv6:":
         inside = inside[5:]
     try:
@@ -82,19 +84,28 @@ class Resolver:
         settings: OutboundSettings,
         ourselves: Ourselves,
         shuffle: Callable[[list[Any]], None],
+        hosts_file: Path = HOSTS_FILE,
     ) -> None:
-        """@param shuffle: shuffles MX hosts of equal preference, such as random.shuffle."""
+        """
+        @param shuffle: shuffles MX hosts of equal preference, such as random.shuffle.
+        @param hosts_file: read only to explain why the host of a route was not found.
+        """
         self._clock = clock
         self._name_servers = name_servers
         self._timeout = settings.timeouts.dns
         self._families = _FAMILIES[settings.address_order]
         self._ourselves = ourselves
         self._shuffle = shuffle
+        self._hosts_file = hosts_file
 
     async def hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
+        found = await self._hosts(next_hop)
+        return self._of_route(next_hop, found) if next_hop.by_route and isinstance(found, Reply) else found
+
+    async def _hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
         until = self._clock.seconds() + self._timeout
         name, port = next_hop.name, next_hop.port
-        if name.startswith("["):
+        if name.startswith("[") or (next_hop.by_route and _literal(name) is not None):
             address = _literal(name)
             if address is None:
                 return Reply(550, "5.1.2", f"{name} is no address of a host")
@@ -108,6 +119,21 @@ class Resolver:
                 return found
             return self._but_ourselves(name, [Host(name, address, port) for address in found])
         return await self._by_mx(name, port, until)
+
+    def _of_route(self, next_hop: NextHop, reply: Reply) -> Reply:
+        """Return the reply for a host that a route names: its fault is ours to correct, so the mail waits.
+
+        4.4.3: the name could not be resolved. 4.3.5: the route leads nowhere else.
+        """
+        if reply.code < 500:
+            return reply
+        said = f"{reply.text}; a route of this system names it"
+        if reply.enhanced != "5.4.4":
+            return Reply(451, "4.3.5", said)
+        addresses = addresses_in(self._hosts_file, domain_key(next_hop.name))
+        if addresses:
+            said += f". {self._hosts_file} has it, but mail uses DNS only: give the route the address {addresses[0]}"
+        return Reply(451, "4.4.3", said)
 
     def _but_ourselves(self, name: str, hosts: list[Host]) -> Sequence[Host] | Reply:
         if any(self._ourselves.is_address(host.address, host.port) for host in hosts):
@@ -187,4 +213,4 @@ class Resolver:
                 addresses += [a for record in answer.records[:_MAX_ADDRESSES] if (a := _address_of(record)) is not None]
         if addresses:
             return addresses
-        return refusal or Reply(550, "5.4.4", f"the host {name} has no address")
+        return refusal or Reply(550, "5.4.4", f"the host {name} has no address in DNS")

@@ -46,6 +46,10 @@ class Events(Telemetry):
         self.lines.append((name, fields))
 
     @override
+    def alarm(self, name: str, /, **fields: object) -> None:
+        self.event(name, **fields)
+
+    @override
     def exception(self, where: str, failure: Any, /, **fields: Any) -> None:
         self.counters["exception"] += 1
         self.exceptions.append(failure.value)

@@ -11,6 +11,7 @@ from zope.interface.verify import verifyObject
 
 from emailsys.config.settings import OutboundSettings, QueueSettings
 from emailsys.interfaces import Fate, IAliases, Settlement
+from emailsys.mail.address import parse
 from emailsys.mail.next_hop import HostRoute, NextHop, TLSPolicy
 from emailsys.operations import IQuotas, IRouteAdministration
 from tests.fakes.net.loopback_host import LoopbackHost
@@ -100,6 +101,45 @@ class Sending(Systems):
         self.home.outbound.runner.wake()
         self.net.pass_time(300)
         self.assertEqual([len(smart.messages), self.home.waiting], [1, []])
+
+    def test_a_route_that_leads_nowhere_delays_mail_until_it_is_corrected(self) -> None:
+        """Nothing bounces; the log and the status alarm; the corrected route takes the mail."""
+        self.net.zone.add("loop.test", "A", "192.0.2.1")
+        self.net.zone.add("hello.test", "A", "192.0.2.7")
+        strict = LoopbackHost()
+        strict.replies.update(EHLO="550 5.7.1 unknown name", HELO="550 5.7.1 unknown name")
+        self.net.listen("192.0.2.7", strict)
+        routes = self.home.store.routes
+        for name, enhanced in (("gone.test", "4.4.3"), ("loop.test", "4.3.5"), ("hello.test", "4.3.5")):
+            routes.known = [HostRoute(NextHop(name, 25, False))]
+            self.home.submit(ALICE, BOB)
+            self.assertEqual((len(self.home.waiting), self.fates()), (1, []), name)
+            [alarm] = self.home.telemetry.of("route-failed")
+            self.assertEqual((str(alarm["next_hop"]), str(alarm["reason"])[:9]), (f"[{name}]", f"451 {enhanced}"))
+            [hop] = self.home.outbound.runner.status()
+            self.assertTrue(hop.alarm)
+            self.assertIn(f"451 {enhanced}", hop.reason)
+            table = self.successResultOf(Deferred.fromCoroutine(self.home.outbound.routes.table()))
+            choice = table.choose(None, parse(BOB))
+            self.assertEqual(self.home.outbound.runner.failure(choice.next_hop), hop.reason)
+            smart = LoopbackHost()
+            self.net.listen("192.0.2.77", smart)
+            routes.known = [HostRoute(NextHop("[192.0.2.77]", 25, False))]
+            self.home.outbound.runner.lift_pauses()
+            self.net.pass_time(HOUR)
+            self.assertEqual([len(smart.messages), self.home.waiting, self.fates()], [1, [], [Fate.RELAYED]])
+            self.assertEqual((self.home.maildrop(ALICE), self.home.outbound.runner.status()), ([], []))
+            self.home.store.settlements.clear()
+            self.home.telemetry.lines.clear()
+
+    def test_a_bounce_blames_our_own_smart_host_and_not_the_recipients_system(self) -> None:
+        """After five days of a wrong name the mail returns, with words that send its sender to the right place."""
+        self.home.store.routes.known = [HostRoute(NextHop("gone.test", 25, False))]
+        self.home.submit(ALICE, BOB)
+        self.net.pass_time(6 * DAY)
+        text = " ".join(self.home.maildrop(ALICE)[-1].as_string().split())
+        self.assertIn("The administrator of our mail system must fix this", text)
+        self.assertNotIn("The recipient's mail system", text)
 
     def test_a_full_mailbox_delays_until_its_owner_makes_room(self) -> None:
         """The reply is 452 4.2.2; the message does not bounce."""

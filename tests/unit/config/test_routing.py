@@ -113,6 +113,23 @@ class Routing(Reading):
         self.assertNotIn("geheim", shown)
         self.assertEqual(self.read(shown).routing, settings.routing)
 
+    def test_the_host_of_a_route_may_be_an_address_in_any_spelling(self) -> None:
+        """A name of numbers is no host name, and no file with one passes."""
+        for text, host in (
+            ("127.0.0.1", "[127.0.0.1]"),
+            ("[127.0.0.1]", "[127.0.0.1]"),
+            ("2001:DB8::1", "[IPv6:2001:db8::1]"),
+            ("[2001:db8::1]", "[IPv6:2001:db8::1]"),
+            ("[IPv6:2001:db8::1]", "[IPv6:2001:db8::1]"),
+            ("::ffff:192.0.2.1", "[192.0.2.1]"),
+            ("Smtp.Example", "smtp.example"),
+        ):
+            (route,) = self.read(f'[[routing.routes]]\nhost = "{text}"\n').routing.routes
+            self.assertEqual(route.host, host)
+        for text in ("127.1", "[tag:x]", "[smtp.example]", "fe80::1%eth0", "192.0.2.256"):
+            said = self.problems(f'[[routing.routes]]\nhost = "{text}"\n')
+            self.assertIn(f'routing.routes[1].host: found "{text}"; allowed: the name of a host', said)
+
     def test_nobody_is_trusted_by_default(self) -> None:
         routing = self.read("").routing
         self.assertEqual((routing.trusted_networks, routing.routes, routing.srs), ((), (), True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -103,6 +104,32 @@ class RelayTests(SynchronousTestCase):
         dialer = FakeDialer({ONE: [[said(OK)]]})
         self.assertEqual(self.relay(FakeResolver(ONE, TWO), dialer, "bob"), [said(OK)])
         self.assertEqual(dialer.asked, [("mx1", ["bob"])])
+
+    def test_a_host_of_a_route_that_refuses_this_system_delays_the_mail(self) -> None:
+        """EHLO and HELO, or MAIL before a login: nothing is wrong with the recipient. Of a recipient it may say no."""
+        closed = Outcome(OutcomeKind.FAILED, Reply(550, "", "go away"), "h", from_remote=True, host_at_fault=True)
+        login = Outcome(OutcomeKind.FAILED, Reply(530, "5.7.0", "log in"), "h", from_remote=True)
+        down = Outcome(OutcomeKind.DELAYED, Reply(451, "4.4.1", "no connection"), "h", host_at_fault=True)
+        for outcome, reply, fault in (
+            (closed, Reply(451, "4.3.5", "h, the host of a route, refuses mail from this system: 550 go away"), True),
+            (
+                login,
+                Reply(451, "4.3.5", "h, the host of a route, refuses mail from this system: 530 5.7.0 log in"),
+                True,
+            ),
+            (down, down.reply, True),
+            (said(NO), NO, False),
+            (said(LATER), LATER, False),
+        ):
+            for by_route in (False, True):
+                hop = replace(HOP, by_route=by_route)
+                relay = Relay(FakeResolver(ONE), FakeDialer({ONE: [[outcome]]}), OutboundSettings(), quiet())
+                [found] = self.successResultOf(Deferred.fromCoroutine(relay.relay(hop, transmission("b@example.net"))))
+                if by_route:
+                    self.assertEqual((found.reply, found.route_at_fault), (reply, fault))
+                    self.assertEqual(found.kind is OutcomeKind.FAILED, outcome.reply is NO)
+                else:
+                    self.assertEqual(found, outcome)
 
     def test_a_host_that_is_down_is_followed_by_the_next(self) -> None:
         """RFC 5321 §5.1: the relay tries the next host."""

@@ -45,6 +45,13 @@ class Table(SynchronousTestCase):
         hop = RouteTable(default_tls=TLSPolicy.REQUIRED).choose(EVE, parse("bob@[192.0.2.7]")).next_hop
         self.assertEqual((hop.name, hop.by_mx, hop.tls), ("[192.0.2.7]", False, TLSPolicy.REQUIRED))
 
+    def test_a_next_hop_knows_that_a_route_names_it(self) -> None:
+        """Its faults delay mail; those of a host that DNS or a stranger names may return it."""
+        stored = HostRoute(NextHop("stored.test", by_mx=False), "far.test")
+        table = RouteTable([RouteSettings("smart.test", recipient_domain="away.test")], stored=[stored])
+        for path, by_route in ((BOB, True), (parse("a@far.test"), True), (EVE, False), (parse("a@[192.0.2.7]"), False)):
+            self.assertEqual(table.choose(None, path).next_hop.by_route, by_route, path)
+
     def test_the_route_that_says_more_counts(self) -> None:
         table = RouteTable(
             [

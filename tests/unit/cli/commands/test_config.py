@@ -19,6 +19,7 @@ from emailsys.config.exit_status import Exit
 from emailsys.config.loader import example
 from emailsys.ops import control
 from emailsys.ops.requests import Request, RouteList
+from tests.live.programs.lab import NameServer
 from tests.unit.cli.cli_case import CLICase
 
 
@@ -159,7 +160,9 @@ class ConfigTests(CLICase):
             return {"result": rows if request == RouteList() else {}}
 
         self.patch(control, "ask", ask)
-        path = self.write('hostname = "mx.example.org"\n[[routing.routes]]\nhost = "d.example"\n')
+        path = self.write(
+            'hostname = "mx.example.org"\n[[routing.routes]]\nhost = "d.example"\n[outbound]\nenabled = false\n'
+        )
         told = json.loads(self.fine("config", "check", path, "--json"))
         found = [line.removeprefix("the store: warning: ") for line in told["warnings"] if "the store: " in line]
         self.assertEqual(
@@ -172,12 +175,41 @@ class ConfigTests(CLICase):
             ],
         )
 
+    def test_the_hosts_of_routes_are_looked_up(self) -> None:
+        """`config check` and `route set` say what they found, and what is wrong with the rest."""
+        names = NameServer()
+        self.addCleanup(names.close)
+        names.zone.add("smart.example", "A", "192.0.2.7")
+        names.zone.add("smart.example", "AAAA", "2001:db8::7")
+        path = self.write(
+            'hostname = "mx.example.org"\n[[routing.routes]]\nhost = "smart.example"\n'
+            '[[routing.routes]]\nhost = "gone.example"\nrecipient_domain = "a.example"\n'
+            '[[routing.routes]]\nhost = "192.0.2.9"\nrecipient_domain = "b.example"\n'
+            f"[outbound]\n{names.config}"
+        )
+        told = json.loads(self.fine("config", "check", path, "--json"))
+        self.assertEqual(
+            told["found"],
+            [
+                "routing.routes[1].host: smart.example is 192.0.2.7, 2001:db8::7",
+                "routing.routes[3].host: [192.0.2.9] is 192.0.2.9",
+            ],
+        )
+        gone = "mail waits: 451 4.4.3 the host gone.example has no address in DNS"
+        self.assertTrue(any(f"warning: routing.routes[2].host: {gone}" in line for line in told["warnings"]), told)
+        self.fine("init")
+        os.environ["EMAILSYS_CONFIG"] = path
+        _, _, err = self.run_it("route", "set", "smart.example", "--to", "c.example")
+        self.assertIn("emailsys: route.host: smart.example is 192.0.2.7, 2001:db8::7\n", err)
+        _, _, err = self.run_it("route", "set", "gone.example", "--to", "c.example")
+        self.assertIn(f"emailsys: warning: route.host: {gone}", err)
+
     def test_a_password_file_that_others_can_read_is_warned_of(self) -> None:
         """Who can read it can send as this system."""
         secret = Path(self.write("hidden\n"))
         path = self.write(
             'hostname = "mx.example.org"\n[[routing.routes]]\nhost = "a.example"\ntls = "verified"\nusername = "we"\n'
-            f'password_file = "{secret}"\n'
+            f'password_file = "{secret}"\n[outbound]\nenabled = false\n'
         )
         for mode, warned in ((0o604, True), (0o600, False)):
             secret.chmod(mode)

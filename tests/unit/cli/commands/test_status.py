@@ -43,7 +43,8 @@ class StatusTests(CLICase):
             listener = bind_control(self.state)
             listener.setblocking(True)
             with listener:
-                results: tuple[Any, ...] = (DAEMON, [])
+                hop = {"name": "[smart.test]", "paused_until": None, "reason": "451 4.4.3 no address", "alarm": True}
+                results: tuple[Any, ...] = ({**DAEMON, "next_hops": [hop]}, [])
                 for result in results:
                     connection, _ = listener.accept()
                     with connection:
@@ -56,6 +57,8 @@ class StatusTests(CLICase):
         out = self.fine("status")
         self.assertIn("emailsys 1 on mx, process 7", out)
         self.assertNotIn("no daemon runs", out)
+        alarm = "ALARM: mail for [smart.test] waits until its route or host is corrected: 451 4.4.3 no address"
+        self.assertIn(alarm, out)
 
     def test_without_daemon_and_store_no_second_store_is_advised_before_the_question_whose_folder_it_is(self) -> None:
         """The daemon may have been started a moment ago, or use another state folder."""

@@ -24,6 +24,8 @@ from emailsys.net.dns.own_host import Ourselves, is_local_address
 from emailsys.net.dns.resolver import Resolver
 from tests.fakes.net.memory_dns import Zone, ZoneServer, ZoneTCPServer, record
 
+SEVEN = Host("", "192.0.2.7")
+
 
 class ResolverTests(TestCase):
     """A Resolver over UDP to a zone of ours."""
@@ -55,6 +57,12 @@ class ResolverTests(TestCase):
         hosts = await (resolver or self.resolver()).hosts(NextHop(name, port, by_mx))
         assert not isinstance(hosts, Reply), hosts
         return [str(host) for host in hosts]
+
+    def file(self, text: str) -> Path:
+        """Write a file."""
+        path = Path(self.mktemp())
+        path.write_text(text)
+        return path
 
     async def refused(self, name: str, resolver: Resolver | None = None, by_mx: bool = True) -> Reply:
         """Why there is none."""
@@ -292,6 +300,33 @@ class ResolverTests(TestCase):
         self.assertEqual((await self.refused("gone.example", by_mx=False)).enhanced, "5.4.4")
         loop = self.resolver(addresses=("192.0.2.1",))
         self.assertEqual((await self.refused("smart.example", loop, by_mx=False)).enhanced, "5.4.6")
+
+    async def test_the_host_of_a_route_that_is_not_found_delays_the_mail(self) -> None:
+        """The fault is the operator's to correct, and says nothing about the recipients."""
+        hosts = self.file("127.0.0.1 localhost\n10.1.1.1 smart.lan Only.Here # the printer\nnonsense only.here\n")
+        self.zone.add("smart.example", "A", "192.0.2.1")
+        loop = self.resolver(addresses=("192.0.2.1",))
+        loop._hosts_file = hosts
+        for name, enhanced, words in (
+            ("gone.example", "4.4.3", "the host gone.example has no address in DNS; a route of this system names it"),
+            ("only.here", "4.4.3", "mail uses DNS only: give the route the address 10.1.1.1"),
+            ("smart.example", "4.3.5", "is to be sent to this host"),
+            ("[192.0.2.1]", "4.3.5", "is to be sent to this host"),
+            ("no host", "4.3.5", "is no name of a domain"),
+        ):
+            reply = await loop.hosts(NextHop(name, 25, False, by_route=True))
+            assert isinstance(reply, Reply), name
+            self.assertEqual((reply.code, reply.enhanced), (451, enhanced), name)
+            self.assertIn(words, reply.text)
+
+    async def test_a_bare_address_in_a_route_is_an_address(self) -> None:
+        """With or without brackets, whoever wrote the route; no name server is asked."""
+        for name in ("192.0.2.7", "[192.0.2.7]"):
+            self.assertEqual(await self.resolver().hosts(NextHop(name, 25, False, by_route=True)), [SEVEN])
+        for name in ("2001:db8::7", "[2001:db8::7]", "[IPv6:2001:db8::7]"):
+            found = await self.resolver().hosts(NextHop(name, 25, False, by_route=True))
+            self.assertEqual(found, [Host("", "2001:db8::7")])
+        self.assertEqual(self.zone.asked, [])
 
     async def test_an_address_literal_is_the_host_itself(self) -> None:
         """RFC 5321 §4.1.3; no name server is asked."""
