@@ -15,6 +15,7 @@ from emailsys.config.monitoring_keys import MONITORING
 from emailsys.config.outbound_keys import OUTBOUND, QUEUE, ROUTE, ROUTING, TIMEOUTS
 from emailsys.config.settings import (
     CertificateFiles,
+    LimitSettings,
     Listen,
     LoginSettings,
     MonitoringSettings,
@@ -100,6 +101,11 @@ _LOGIN: Final[Mapping[str, Read]] = {
     "max_waiting": a_count(minimum=1, maximum=1_000_000),
     "hashing_threads": a_count(minimum=1, maximum=64),
     "min_password_length": a_count(minimum=0, maximum=128),
+}
+_LIMITS: Final[Mapping[str, Read]] = {
+    "max_failed_logins": a_count(minimum=0, maximum=1_000_000),
+    "half_life": a_duration(minimum=1),
+    "exempt_loopback": a_boolean,
 }
 # Keys that one may look for here, and where they are instead.
 _ELSEWHERE: Final[Mapping[str, str]] = {
@@ -250,6 +256,7 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
     tls = _tls(top, Path(file).parent)
     store = StoreSettings(**top.section("store", _STORE))
     login = LoginSettings(**top.section("login", _LOGIN))
+    limits = LimitSettings(**top.section("limits", _LIMITS))
     queue = QueueSettings(**top.section("queue", QUEUE))
     routing = _routing(top, Path(file).parent)
     outbound = _outbound(top, Path(file).parent)
@@ -269,6 +276,7 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
         tls=tls,
         store=store,
         login=login,
+        limits=limits,
         queue=queue,
         routing=routing,
         outbound=outbound,

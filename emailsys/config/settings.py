@@ -99,6 +99,19 @@ class LoginSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """Limits for clients that guess. All counts are in memory and lose half of themselves in each half-life."""
+
+    # Failed logins of a network: an IPv4 address or a /64 network of IPv6. More are refused without verification. A
+    # person who mistypes needs a few; 0 for no limit.
+    max_failed_logins: int = 10
+    # Seconds. A network at the limit may try again about every seventh part of it.
+    half_life: float = 900.0
+    # Whether clients on this machine have no limits, those for connections included.
+    exempt_loopback: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class QueueSettings:
     """When mail for other hosts is tried, and how much of it at once (RFC 5321 §4.5.4.1)."""
 
@@ -253,6 +266,7 @@ class Settings:
     tls: TLSSettings = field(default_factory=TLSSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     login: LoginSettings = field(default_factory=LoginSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
     queue: QueueSettings = field(default_factory=QueueSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     outbound: OutboundSettings = field(default_factory=OutboundSettings)

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from emailsys.interfaces.accounts import Account, IAliases, IDirectory, IProvenName, ISecrets, Login, ProvenName
+from emailsys.interfaces.accounts import (
+    Account,
+    ClientPassword,
+    IAliases,
+    IDirectory,
+    IProvenName,
+    ISecrets,
+    Login,
+    ProvenName,
+)
 from emailsys.interfaces.errors import (
     LoginBusy,
     MaildropInUse,
@@ -12,6 +21,7 @@ from emailsys.interfaces.errors import (
     StoreError,
     StoreFull,
     StoreMissing,
+    TooManyGuesses,
 )
 from emailsys.interfaces.intake import IIncoming, IIntake, Notice
 from emailsys.interfaces.maildrop import IMaildrop, IMaildrops
@@ -22,6 +32,7 @@ from emailsys.interfaces.routing import IDelivery, IRouter
 __all__ = [
     "NO_DELAYS",
     "Account",
+    "ClientPassword",
     "DelayRule",
     "DomainPair",
     "Fate",
@@ -52,4 +63,5 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreMissing",
+    "TooManyGuesses",
 ]

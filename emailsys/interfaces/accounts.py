@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from twisted.cred.credentials import ICredentials
+from twisted.cred.credentials import ICredentials, UsernamePassword
 from zope.interface import Attribute, Interface, implementer
 
 from emailsys.mail.address import Address
@@ -32,18 +32,30 @@ class Login:
         return next((value for name, value in self.credentials if name == scheme), None)
 
 
+class ClientPassword(UsernamePassword):
+    """A login name and a password, as octets, with the IP address of the client; "" if it has none."""
+
+    def __init__(self, username: bytes, password: bytes, ip: str = "") -> None:
+        super().__init__(username, password)
+        self.ip = ip
+
+
 class IProvenName(ICredentials):
     """Credentials of a client whose proof a SASL mechanism has already verified."""
 
     username: bytes = Attribute("The login name as the client sent it.")
+    ip: str = Attribute("The IP address of the client; empty if it has none.")
+    is_proven: bool = Attribute("Whether the proof is correct.")
 
 
 @implementer(IProvenName)
 @dataclass(frozen=True, slots=True)
 class ProvenName:
-    """A login name with a verified proof."""
+    """A login name with the result of the verification of its proof, and the IP address of the client."""
 
     username: bytes
+    ip: str = ""
+    is_proven: bool = True
 
 
 class ISecrets(Interface):

@@ -36,3 +36,7 @@ class MaildropLost(Exception):
 
 class LoginBusy(Exception):
     """Too many logins wait for verification. Becomes 454 4.7.0 or -ERR [SYS/TEMP]."""
+
+
+class TooManyGuesses(LoginBusy):
+    """The client's network has too many failed logins. The password was not verified."""

@@ -87,6 +87,7 @@ STORE_FULL: Final = Reply(452, "4.3.1", "not enough room, try again later")
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "too many recipients, send to the others in another transaction")
 TLS_UNAVAILABLE: Final = Reply(454, "4.7.0", "TLS is not available")
 LOGIN_BUSY: Final = Reply(454, "4.7.0", "too many logins at the moment, try again later")
+TOO_MANY_GUESSES: Final = Reply(454, "4.7.0", "too many failed logins from your network, try again later")
 LOGIN_UNCHECKED: Final = Reply(454, "4.7.0", "logins cannot be checked at the moment, try again later")
 
 # Syntax errors, and commands out of sequence.

@@ -32,6 +32,7 @@ from emailsys.interfaces import (
 from emailsys.mail.address import AddressSyntaxError, parse
 from emailsys.passwords import ARGON2ID
 from emailsys.policy.access import Access, Delivery
+from emailsys.policy.failed_logins import FailedLogins
 from emailsys.policy.password_renewal import Renewal
 
 # Maximum number of digests, of 32 octets each: 2 MB when full.
@@ -101,33 +102,54 @@ class PasswordChecker:
     credentialInterfaces = (IUsernamePassword,)
 
     def __init__(
-        self, directory: IDirectory, hashing: Hashing, verified: VerifiedLogins, renewal: Renewal | None = None
+        self,
+        directory: IDirectory,
+        hashing: Hashing,
+        verified: VerifiedLogins,
+        renewal: Renewal | None = None,
+        failed_logins: FailedLogins | None = None,
     ) -> None:
-        """@param renewal: None if stored hashes are never renewed."""
+        """
+        @param renewal: None if stored hashes are never renewed.
+        @param failed_logins: None if guesses have no limit.
+        """
         self._directory, self._hashing, self._verified = directory, hashing, verified
         self._renewal = renewal
+        self._failed_logins = failed_logins
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
         """Return a Deferred of the Account. It fails with UnauthorizedLogin, LoginBusy or StoreError."""
-        return Deferred.fromCoroutine(self._check(credentials.username, credentials.password))
+        ip = getattr(credentials, "ip", "")
+        return Deferred.fromCoroutine(self._check(credentials.username, credentials.password, ip))
 
-    async def _check(self, name: bytes, password: bytes) -> Account:
+    async def _check(self, name: bytes, password: bytes, ip: str) -> Account:
         login = await find_login(self._directory, name)
         stored = None if login is None or not login.account.enabled else login.secret(ARGON2ID)
         digest = b""
         if login is not None and stored is not None:
             digest = self._verified.digest(login.account, stored, password)
-            if digest in self._verified:
-                return login.account
+
         # Invalid UTF-8 becomes text that no password may contain, and costs the same work as a wrong password.
         text = password.decode("utf-8", "surrogateescape")
-        fits = await self._hashing.verify(stored, text)
+
+        async def verify() -> bool:
+            return digest in self._verified or await self._hashing.verify(stored, text)
+
+        if self._failed_logins is None:
+            fits = await verify()
+        else:
+            account_id = None if login is None or stored is None else login.account.account_id
+            fits = await self._failed_logins.verify(account_id, ip, digest, verify)
         if login is None or stored is None or not fits:
             raise UnauthorizedLogin("login failed")
-        # A hash that is being renewed is not cached. If the renewal fails, the next login tries again.
-        if self._renewal is None or not self._renewal.begin(login.account, stored, text):
-            self._verified.remember(digest)
+        if digest not in self._verified:
+            self._renew_or_remember(login.account, stored, text, digest)
         return login.account
+
+    def _renew_or_remember(self, account: Account, stored: str, password: str, digest: bytes) -> None:
+        """Renew an outdated hash, or cache the login. If the renewal fails, the next login tries again."""
+        if self._renewal is None or not self._renewal.begin(account, stored, password):
+            self._verified.remember(digest)
 
 
 @implementer(ISecrets, ICredentialsChecker)
@@ -136,8 +158,10 @@ class StoredSecrets:
 
     credentialInterfaces = (IProvenName,)
 
-    def __init__(self, directory: IDirectory) -> None:
+    def __init__(self, directory: IDirectory, failed_logins: FailedLogins | None = None) -> None:
+        """@param failed_logins: None if guesses have no limit."""
         self._directory = directory
+        self._failed_logins = failed_logins
 
     async def find_secret(self, name: bytes, scheme: str) -> str | None:
         login = await find_login(self._directory, name)
@@ -145,14 +169,25 @@ class StoredSecrets:
 
     def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
         """Return a Deferred of the Account. It fails with UnauthorizedLogin or StoreError."""
-        return Deferred.fromCoroutine(self._check(credentials.username))
+        return Deferred.fromCoroutine(self._check(credentials))
 
-    async def _check(self, name: bytes) -> Account:
-        login = await find_login(self._directory, name)
+    async def _check(self, credentials: IProvenName) -> Account:
+        login = await find_login(self._directory, credentials.username)
         # The account may have been disabled since its secret was read.
-        if login is None or not login.account.enabled:
+        account = None if login is None or not login.account.enabled else login.account
+
+        async def verify() -> bool:
+            return credentials.is_proven and account is not None
+
+        if self._failed_logins is None:
+            fits = await verify()
+        else:
+            account_id = None if account is None else account.account_id
+            # A wrong proof has no password by which a repetition could be recognised.
+            fits = await self._failed_logins.verify(account_id, credentials.ip, secrets.token_bytes(16), verify)
+        if account is None or not fits:
             raise UnauthorizedLogin("login failed")
-        return login.account
+        return account
 
 
 @implementer(IRealm)
@@ -204,14 +239,20 @@ def _no_logout() -> None:
 
 
 def build_portal(
-    directory: IDirectory, maildrops: IMaildrops, hashing: Hashing, access: Access, renewal: Renewal | None = None
+    directory: IDirectory,
+    maildrops: IMaildrops,
+    hashing: Hashing,
+    access: Access,
+    renewal: Renewal | None = None,
+    failed_logins: FailedLogins | None = None,
 ) -> Portal:
     """Return the portal of all services.
 
     It accepts Anonymous, UsernamePassword and ProvenName credentials, and returns IDelivery and IMaildrop avatars.
 
     @param renewal: None if stored hashes are never renewed.
+    @param failed_logins: None if guesses have no limit.
     """
     realm = MailRealm(access, maildrops)
-    passwords = PasswordChecker(directory, hashing, VerifiedLogins(), renewal)
-    return Portal(realm, [AllowAnonymousAccess(), passwords, StoredSecrets(directory)])
+    passwords = PasswordChecker(directory, hashing, VerifiedLogins(), renewal, failed_logins)
+    return Portal(realm, [AllowAnonymousAccess(), passwords, StoredSecrets(directory, failed_logins)])

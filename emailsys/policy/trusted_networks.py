@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from emailsys.mail.ip import read_ip
+from emailsys.mail.ip import is_loopback, read_ip
 
 
 class TrustedNetworks:
@@ -24,3 +24,11 @@ class TrustedNetworks:
             return False
         address = read_ip(ip)
         return address is not None and any(address in network for network in self._networks)
+
+
+def exemption(trusted: TrustedNetworks, loopback: bool) -> Callable[[str], bool]:
+    """Return a predicate: whether an IP address is exempt from the limits for clients.
+
+    @param loopback: whether this machine is exempt.
+    """
+    return lambda ip: ip in trusted or (loopback and is_loopback(ip))

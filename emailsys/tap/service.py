@@ -35,9 +35,11 @@ from emailsys.ops.mail_log import MailLog
 from emailsys.ops.request_values import MalformedRequest
 from emailsys.ops.requests import DomainAdd, Init, Request, Status, read_request
 from emailsys.ops.store_access import Hooks
+from emailsys.policy.failed_logins import FailedLogins
 from emailsys.policy.hashing_threads import HashingThreads
 from emailsys.policy.login import build_portal
 from emailsys.policy.password_renewal import Renewal
+from emailsys.policy.trusted_networks import TrustedNetworks, exemption
 from emailsys.store.open import DATABASE_NAME, Opening, Store, open_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
 from emailsys.tap.absence import Absence
@@ -192,7 +194,10 @@ class Daemon(Service):
         self._hashing = hashing = HashingThreads(self._reactor, threads, settings.login.max_waiting)
         hashing.start()
         renewal = Renewal(store.accounts, hashing, telemetry)
-        portal = build_portal(store.directory, store.maildrops, hashing, outbound.access, renewal)
+        trusted = TrustedNetworks(settings.routing.trusted_networks)
+        is_exempt = exemption(trusted, settings.limits.exempt_loopback)
+        failed_logins = FailedLogins(self._reactor, settings.limits, settings.login, is_exempt)
+        portal = build_portal(store.directory, store.maildrops, hashing, outbound.access, renewal, failed_logins)
         others = {"metrics": self._metrics_site(store)} if "metrics" in self._addresses else {}
         self._sessions = self._listen(portal, store.directory, outbound.intake, others)
         close_all(self._held.listeners)

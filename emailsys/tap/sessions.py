@@ -13,7 +13,6 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from emailsys.config.settings import POP3Settings, Settings, SMTPSettings
 from emailsys.interfaces import IDirectory, IIntake
-from emailsys.mail.ip import is_loopback
 from emailsys.net.pop3.server import POP3ServerFactory
 from emailsys.net.pop3.service import POP3Service
 from emailsys.net.serving.admission import Admission
@@ -21,7 +20,7 @@ from emailsys.net.smtp.server import ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.net.tls.server import ServerTLS
 from emailsys.policy.login import StoredSecrets
-from emailsys.policy.trusted_networks import TrustedNetworks
+from emailsys.policy.trusted_networks import TrustedNetworks, exemption
 from emailsys.supervisor import Bound
 from emailsys.telemetry import Telemetry
 
@@ -61,6 +60,8 @@ class Sessions:
         self._tls = tls
         self._ports: list[IListeningPort] = []
         secrets = StoredSecrets(directory)
+        trusted = TrustedNetworks(settings.routing.trusted_networks)
+        self._is_exempt = exemption(trusted, settings.limits.exempt_loopback)
         smtp_admission = self._admission(settings.smtp)
 
         def smtp(kind: Kind) -> ESMTPServerFactory:
@@ -104,10 +105,7 @@ class Sessions:
         }
 
     def _admission(self, limits: SMTPSettings | POP3Settings) -> Admission:
-        trusted = TrustedNetworks(self._settings.routing.trusted_networks)
-        return Admission(
-            limits.max_connections, limits.max_connections_per_ip, lambda ip: is_loopback(ip) or ip in trusted
-        )
+        return Admission(limits.max_connections, limits.max_connections_per_ip, self._is_exempt)
 
     def listen(self, listeners: Iterable[Bound], others: Mapping[str, IProtocolFactory]) -> None:
         """Accept connections. The listening sockets stay open.

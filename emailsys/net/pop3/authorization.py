@@ -8,7 +8,7 @@ from typing import Any, Final
 from twisted.cred.error import LoginFailed
 from twisted.mail import pop3
 
-from emailsys.interfaces import IMaildrop, LoginBusy, MaildropInUse
+from emailsys.interfaces import IMaildrop, LoginBusy, MaildropInUse, TooManyGuesses
 from emailsys.mail.envelope import Client
 from emailsys.mail.ip import is_loopback
 from emailsys.net.pop3.service import POP3Service
@@ -29,6 +29,9 @@ from emailsys.wire.sasl import (
 
 # RFC 3206 §4: the client should ask its user for the password again.
 _WRONG: Final = "[AUTH] wrong user name or password"
+
+# RFC 3206 §4: the client keeps the password and tries again later.
+_TOO_MANY_GUESSES: Final = "[SYS/TEMP] too many failed logins from your network; try again later"
 
 
 class Authorization:
@@ -206,8 +209,11 @@ class Authorization:
             maildrop = await self._authentication.log_in(given, mind, lambda: not connection.closing)
         except LoginFailed:
             self._refuse_login(user)
+        except TooManyGuesses:
+            self.event("pop3.login_busy", ip=mind.ip, why=TooManyGuesses.__name__)
+            self._refuse(_TOO_MANY_GUESSES)
         except LoginBusy:
-            self.event("pop3.login_busy", ip=mind.ip)
+            self.event("pop3.login_busy", ip=mind.ip, why=LoginBusy.__name__)
             self.refuse("[SYS/TEMP] too many logins wait; try again later")
         except MaildropInUse:
             self.event("pop3.in_use", ip=mind.ip, user=user.decode("utf-8", "replace"))
@@ -223,6 +229,10 @@ class Authorization:
 
     def _refuse_login(self, user: bytes) -> None:
         self.event("pop3.login_refused", ip=self.connection.peer_host, user=user.decode("utf-8", "replace"))
-        self.refuse(_WRONG)
+        self._refuse(_WRONG)
+
+    def _refuse(self, text: str) -> None:
+        """Refuse a login, and close the connection after too many of them."""
+        self.refuse(text)
         if self._authentication.failed():
             self.connection.close()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import enum
-import ipaddress
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Final
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -13,10 +11,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from typing_extensions import override
 
-from emailsys.mail.ip import is_loopback, read_ip
+from emailsys.mail.ip import client_network, is_loopback
 
-# A provider assigns at least this prefix to one customer (RFC 6177 §2), who can use every address in it.
-_IPV6_SITE: Final = 64
 # Refusals that may be in progress at a time. Sending more would use the resources that the limit protects.
 _MAX_REFUSALS: Final = 100
 
@@ -26,15 +22,6 @@ class TooMany(enum.Enum):
 
     FROM_ADDRESS = "too many connections from your address"
     IN_ALL = "too many connections"
-
-
-@lru_cache(maxsize=4096)
-def _site(ip: str) -> str:
-    """Returns what an address is counted by: an IPv4 address itself, the network of an IPv6 address."""
-    address = read_ip(ip)
-    if address is None or address.version == 4:
-        return ip if address is None else str(address)
-    return str(ipaddress.ip_network((address, _IPV6_SITE), strict=False).network_address)
 
 
 class Admission:
@@ -64,7 +51,7 @@ class Admission:
         """Returns why another connection from an address is refused; None if it is admitted."""
         if self._most and self._connected >= self._most:
             return TooMany.IN_ALL
-        if self._most_from_address and self._from.get(_site(ip), 0) >= self._most_from_address:
+        if self._most_from_address and self._from.get(client_network(ip), 0) >= self._most_from_address:
             return None if self.is_exempt(ip) else TooMany.FROM_ADDRESS
         if self._most and self._connected >= self._most_unreserved and not self.is_exempt(ip):
             return TooMany.IN_ALL
@@ -73,18 +60,18 @@ class Admission:
     def enter(self, ip: str) -> None:
         """Count a new connection."""
         self._connected += 1
-        site = _site(ip)
-        self._from[site] = self._from.get(site, 0) + 1
+        network = client_network(ip)
+        self._from[network] = self._from.get(network, 0) + 1
 
     def leave(self, ip: str) -> None:
         """Count the end of a connection."""
         self._connected -= 1
-        site = _site(ip)
-        left = self._from[site] - 1
+        network = client_network(ip)
+        left = self._from[network] - 1
         if left:
-            self._from[site] = left
+            self._from[network] = left
         else:
-            del self._from[site]
+            del self._from[network]
 
     def begin_refusal(self) -> bool:
         """Returns whether another refusal may be sent. If so, the caller calls `end_refusal` afterwards."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.cred.credentials import ICredentials, UsernamePassword
-from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.credentials import ICredentials
 from twisted.cred.portal import Portal
 
-from emailsys.interfaces import ISecrets, ProvenName
+from emailsys.interfaces import ClientPassword, ISecrets, ProvenName
 from emailsys.mail.envelope import Client
 from emailsys.wire.sasl import Credentials, NeedsSecret
 
@@ -17,17 +16,15 @@ from emailsys.wire.sasl import Credentials, NeedsSecret
 MAX_FAILED_LOGINS: Final = 5
 
 
-def cred_of(given: Credentials) -> ICredentials:
+def cred_of(given: Credentials, ip: str) -> ICredentials:
     """Returns the credentials for the portal.
 
-    @raise UnauthorizedLogin: the mechanism found the proof wrong, or the client requests another identity.
+    @param ip: the address of the client, by which failed logins are counted.
     """
     if given.proven is None:
         # A request for another identity takes the same time as a wrong password, and gets the same reply.
-        return UsernamePassword(given.username, given.password if given.acts_as_itself else b"")
-    if not (given.proven and given.acts_as_itself):
-        raise UnauthorizedLogin("login failed")
-    return ProvenName(given.username)
+        return ClientPassword(given.username, given.password if given.acts_as_itself else b"", ip)
+    return ProvenName(given.username, ip, is_proven=given.proven and given.acts_as_itself)
 
 
 class Authentication:
@@ -50,10 +47,11 @@ class Authentication:
         @param wanted: called when the portal has answered. If it returns False, the login is ended and None returned.
 
         @raise LoginFailed: the credentials are refused.
+        @raise TooManyGuesses: the client's network has too many failed logins.
         @raise LoginBusy: too many logins wait.
         @raise StoreError: the store cannot answer.
         """
-        credentials = cred_of(given) if isinstance(given, Credentials) else given
+        credentials = cred_of(given, mind.ip) if isinstance(given, Credentials) else given
         _, avatar, logout = await self._portal.login(credentials, mind, self._avatar)
         self._logout = logout
         if not wanted():

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.cred.credentials import Anonymous, ICredentials
 from twisted.cred.error import LoginFailed
 
-from emailsys.interfaces import IDelivery, LoginBusy, StoreError
+from emailsys.interfaces import IDelivery, LoginBusy, StoreError, TooManyGuesses
 from emailsys.mail import reply as replies
 from emailsys.mail.envelope import Client
 from emailsys.mail.ip import is_loopback
@@ -176,6 +176,9 @@ class SMTPSession:
                 return
         except LoginFailed:
             self._refuse_login(username)
+        except TooManyGuesses:
+            self.event("smtp.login_delayed", ip=self.client.ip, why=TooManyGuesses.__name__)
+            self._refuse(replies.TOO_MANY_GUESSES)
         except (LoginBusy, StoreError) as error:
             self.event("smtp.login_delayed", ip=self.client.ip, why=type(error).__name__)
             self.reply(replies.LOGIN_BUSY if isinstance(error, LoginBusy) else replies.LOGIN_UNCHECKED)
@@ -193,7 +196,11 @@ class SMTPSession:
 
     def _refuse_login(self, username: bytes) -> None:
         self.event("smtp.login_refused", ip=self.client.ip, user=username.decode("utf-8", "replace"))
-        self.reply(replies.LOGIN_FAILED)
+        self._refuse(replies.LOGIN_FAILED)
+
+    def _refuse(self, refusal: Reply) -> None:
+        """Refuse a login, and close the connection after too many of them."""
+        self.reply(refusal)
         if self._authentication.failed():
             self.reply(replies.TOO_MANY_LOGINS)
             self.connection.close()

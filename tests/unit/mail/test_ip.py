@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.mail.ip import is_loopback, read_ip
+from emailsys.mail.ip import client_network, is_loopback, neighbourhood, read_ip
 
 
 class IPTests(SynchronousTestCase):
@@ -24,3 +24,16 @@ class IPTests(SynchronousTestCase):
             self.assertTrue(is_loopback(host), host)
         for host in ("192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "fe80::1%eth0", "", "localhost", "0.0.0.0"):
             self.assertFalse(is_loopback(host), host)
+
+    def test_a_client_is_counted_by_its_ipv4_address_or_its_ipv6_site(self) -> None:
+        for text, network in (
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3::4%eth0", "2001:db8:1:2::"),
+            ("", ""),
+        ):
+            self.assertEqual(client_network(text), network)
+
+    def test_neighbours_are_in_a_24_or_a_48_network(self) -> None:
+        for text, network in (("192.0.2.1", "192.0.2.0"), ("2001:db8:1:2:3::4", "2001:db8:1::"), ("x", "x")):
+            self.assertEqual(neighbourhood(text), network)

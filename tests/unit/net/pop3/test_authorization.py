@@ -8,7 +8,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import POP3Settings
-from emailsys.interfaces import StoreError
+from emailsys.interfaces import StoreError, TooManyGuesses
+from emailsys.net.serving.authentication import MAX_FAILED_LOGINS
 from tests.dialogue.peers import LOOPBACK_6, STRANGER
 from tests.fakes.net.pop3_house import LOGIN, POP3House
 
@@ -83,6 +84,17 @@ class LoginTests(SynchronousTestCase):
         house.logins.busy = False
         peer.say(LOGIN)
         self.assertIn(b"+OK 3 messages", peer.heard())
+
+    def test_after_too_many_guesses_logins_are_refused_temporarily_and_the_session_ends(self) -> None:
+        house = POP3House()
+        house.logins.failure = TooManyGuesses()
+        peer = house.connect()
+        for attempt in range(MAX_FAILED_LOGINS):
+            self.assertFalse(peer.lost, attempt)
+            peer.say(LOGIN)
+            self.assertIn(b"-ERR [SYS/TEMP] too many failed logins from your network", peer.heard())
+        self.assertTrue(peer.lost)
+        self.assertIn("why=TooManyGuesses", "\n".join(house.log.lines))
 
     def test_a_store_that_cannot_open_the_maildrop_is_a_temporary_error(self) -> None:
         house = POP3House()

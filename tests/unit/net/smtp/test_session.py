@@ -8,9 +8,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import SMTPSettings
-from emailsys.interfaces import LoginBusy, StoreError
+from emailsys.interfaces import LoginBusy, StoreError, TooManyGuesses
 from emailsys.mail.address import parse
 from emailsys.mail.envelope import Client, LocalRoute, Recipient
+from emailsys.net.serving.authentication import MAX_FAILED_LOGINS
 from emailsys.net.smtp.service import Kind
 from tests.dialogue.peers import LOOPBACK, LOOPBACK_6, STRANGER, MemoryPeer, MemoryTransport
 from tests.fakes.net.smtp_house import SMTPHouse
@@ -83,6 +84,18 @@ class ClientState(SynchronousTestCase):
             client.say(LOGIN + LOGIN)
             self.assertEqual(codes(client.heard()), [454, 235])
             self.assertEqual(house.telemetry.exceptions, [])
+
+    def test_after_too_many_guesses_logins_are_refused_temporarily_and_the_session_ends(self) -> None:
+        house = SMTPHouse(Kind.SUBMISSION)
+        client = greeted(house, tls=True)
+        for attempt in range(MAX_FAILED_LOGINS):
+            self.assertFalse(client.lost, attempt)
+            house.raises["login"] = TooManyGuesses()
+            client.say(LOGIN)
+            self.assertIn(b"454 4.7.0 too many failed logins from your network", client.heard())
+        self.assertTrue(client.lost)
+        logged = house.telemetry.of("smtp.login_delayed")
+        self.assertEqual([(event["ip"], event["why"]) for event in logged[:1]], [("192.0.2.7", "TooManyGuesses")])
 
     def test_a_login_that_ends_after_a_disconnect_is_released(self) -> None:
         house = SMTPHouse(Kind.SUBMISSION)

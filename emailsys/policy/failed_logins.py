@@ -1,0 +1,141 @@
+"""Limits for guessing passwords, shared by all protocols: failed logins by network, with delays and refusals."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Final, TypeVar
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from emailsys.config.settings import LimitSettings, LoginSettings
+from emailsys.interfaces import TooManyGuesses
+from emailsys.mail.ip import client_network, neighbourhood
+from emailsys.policy.decaying_counters import MAX_KEYS, DecayingCounters
+from emailsys.policy.login_queue import LoginQueue
+
+# Failed logins that are answered without a delay: people mistype.
+_FREE: Final = 3
+# Seconds by which the next failed login is answered late, and the most. The delay doubles with each failed login.
+_FIRST_DELAY: Final = 0.5
+_MAX_DELAY: Final = 4.0
+# Wrong passwords that are recognised when they are repeated: an owner has few devices with an old password.
+_REMEMBERED: Final = 4
+
+KeyT = TypeVar("KeyT", bound=Hashable)
+# An account and a network from which it has logged in.
+Pair = tuple[int, str]
+
+
+class FailedLogins:
+    """Counts failed logins, and verifies passwords in a fair order.
+
+    The counters belong to networks: an IPv4 address, or a /64 network of IPv6. If an account has logged in from a
+    network before, the pair of both has its own counter and does not wait in the queue. So an attacker can neither lock
+    out nor delay an owner in a network that the owner uses.
+
+    At the limit a login is refused without verification, even with the correct password. Otherwise the refusal would
+    tell a right guess from a wrong one. The counters are in memory and begin again with the daemon.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, limits: LimitSettings, login: LoginSettings, is_exempt: Callable[[str], bool]
+    ) -> None:
+        """@param is_exempt: whether an IP address has no limits."""
+        self._clock = clock
+        self._is_exempt = is_exempt
+        most, half_life = limits.max_failed_logins or math.inf, limits.half_life
+        self._networks: DecayingCounters[str] = DecayingCounters(clock, most, half_life)
+        self._neighbourhoods: DecayingCounters[str] = DecayingCounters(clock, math.inf, half_life)
+        self._pairs: DecayingCounters[Pair] = DecayingCounters(clock, most, half_life)
+        # A device with an old password must not lock out its owner, but need not be answered as often as a person.
+        self._repeats: DecayingCounters[Pair] = DecayingCounters(clock, max(1.0, most / 2), half_life)
+        # The pairs, each with digests of its last wrong passwords. The longest unused is first.
+        self._known: OrderedDict[Pair, tuple[bytes, ...]] = OrderedDict()
+        self._queue = LoginQueue(login.hashing_threads, login.max_waiting)
+
+    async def verify(
+        self, account_id: int | None, ip: str, digest: bytes, verify: Callable[[], Awaitable[bool]]
+    ) -> bool:
+        """Verify a login within the limits. A failed login is answered late.
+
+        @param account_id: None if there is no such account.
+        @param digest: the same for the same account and password.
+        @param verify: returns whether the login is correct. Not called if the login is refused.
+        @raise TooManyGuesses: the limit is reached.
+        @raise LoginBusy: too many logins wait.
+        """
+        if self._is_exempt(ip):
+            return await verify()
+        network = client_network(ip)
+        if account_id is not None and (account_id, network) in self._known:
+            return await self._verify_known((account_id, network), digest, verify)
+        return await self._verify_unknown(account_id, ip, network, verify)
+
+    async def _verify_known(self, pair: Pair, digest: bytes, verify: Callable[[], Awaitable[bool]]) -> bool:
+        if digest in self._known[pair]:
+            await self._count(self._repeats, pair, _is_wrong)
+            await self._delay(self._repeats.count(pair))
+            return False
+        is_right = await self._count(self._pairs, pair, verify)
+        wrong = self._known.get(pair, ())
+        if is_right:
+            self._remember(pair, wrong)
+        else:
+            self._remember(pair, (*wrong[1 - _REMEMBERED :], digest))
+            await self._delay(self._pairs.count(pair))
+        return is_right
+
+    async def _verify_unknown(
+        self, account_id: int | None, ip: str, network: str, verify: Callable[[], Awaitable[bool]]
+    ) -> bool:
+        if self._networks.is_full(network):
+            raise TooManyGuesses
+        prefix = neighbourhood(ip)
+        await self._queue.turn(prefix, is_clean=not self._neighbourhoods.count(prefix))
+        try:
+            # The limit may have been reached during the wait.
+            is_right = await self._count(self._networks, network, verify)
+        finally:
+            self._queue.done()
+        if not is_right:
+            self._neighbourhoods.add(prefix)
+            await self._delay(self._networks.count(network))
+        elif account_id is not None:
+            self._remember((account_id, network), ())
+        return is_right
+
+    async def _count(self, counters: DecayingCounters[KeyT], key: KeyT, verify: Callable[[], Awaitable[bool]]) -> bool:
+        """Verify a login, and count it if it fails. It counts during the verification, so that none is too many."""
+        if counters.is_full(key):
+            raise TooManyGuesses
+        counters.add(key)
+        is_right = None
+        try:
+            is_right = await verify()
+        finally:
+            # An exception says nothing about the password.
+            if is_right is not False:
+                counters.take_back(key)
+        return is_right
+
+    async def _delay(self, failed: float) -> None:
+        """Wait before the answer to a failed login.
+
+        @param failed: how many logins have failed, this one included.
+        """
+        if failed > _FREE:
+            await deferLater(self._clock, min(_MAX_DELAY, _FIRST_DELAY * 2 ** (failed - _FREE - 1)))
+
+    def _remember(self, pair: Pair, wrong: tuple[bytes, ...]) -> None:
+        self._known[pair] = wrong
+        self._known.move_to_end(pair)
+        if len(self._known) > MAX_KEYS:
+            self._known.popitem(last=False)
+
+
+async def _is_wrong() -> bool:
+    """Return False: the password was wrong before, so it needs no verification."""
+    return False

@@ -1,0 +1,87 @@
+"""An attacker guesses passwords against a running daemon, from addresses of this machine that have no exemption."""
+
+from __future__ import annotations
+
+import select
+from concurrent.futures import ThreadPoolExecutor
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.live.programs.daemon import Daemon, User, shared
+from tests.live.programs.wire import Wire, plain
+
+CONFIG = "[limits]\nexempt_loopback = false\n"
+# The start of a reply that answers a guess, for each protocol.
+ANSWERS = (b"535 ", b"-ERR [AUTH]")
+
+
+def submit(wire: Wire, response: bytes) -> bytes:
+    """Log in to submission; return the reply."""
+    wire.reply()
+    wire.ask(b"EHLO attacker.example.org")
+    return wire.ask(b"AUTH PLAIN " + response)
+
+
+def read(wire: Wire, response: bytes) -> bytes:
+    """Log in to POP3; return the reply."""
+    wire.line()
+    wire.say(b"AUTH PLAIN " + response + b"\r\n")
+    return wire.line()
+
+
+class GuessingTests(SynchronousTestCase):
+    """Each test attacks from other addresses."""
+
+    def setUp(self) -> None:
+        self.daemon = shared(type(self), lambda: Daemon(CONFIG))
+        self.alice = self.daemon.user()
+
+    def log_in(self, service: str, source: str, user: User) -> bytes:
+        """Log in over a new connection."""
+        talk = submit if service == "submission" else read
+        with Wire(self.daemon, service, source=source) as wire:
+            return talk(wire, plain(user))
+
+    def guess(self, source: str, number: int) -> bytes:
+        """Guess a password, each time another one, over SMTP and POP3 in turn."""
+        service = "submission" if number % 2 else "pop3"
+        return self.log_in(service, source, User(self.alice.name, f"guess {number}"))
+
+    def test_parallel_guesses_from_one_address_are_few_and_delay_no_owner(self) -> None:
+        """109 guesses were answered in 6 seconds before."""
+        with ThreadPoolExecutor(40) as pool:
+            attack = [pool.submit(self.guess, "127.0.1.1", number) for number in range(120)]
+            self.assertTrue(self.log_in("submission", "127.0.2.1", self.alice).startswith(b"235 "))
+            answers = [each.result() for each in attack]
+        answered = [answer for answer in answers if answer.startswith(ANSWERS)]
+        self.assertEqual(len(answered), 10)
+        refused = [answer for answer in answers if answer.startswith((b"454 4.7.0 ", b"-ERR [SYS/TEMP]"))]
+        self.assertEqual(len(refused), 110)
+        self.assertTrue(self.log_in("pop3", "127.0.1.1", self.alice).startswith(b"-ERR [SYS/TEMP] too many failed"))
+
+    def test_a_network_that_the_owner_uses_stays_open(self) -> None:
+        """Another account is attacked from the same address."""
+        self.assertTrue(self.log_in("pop3", "127.0.3.1", self.alice).startswith(b"+OK"))
+        bob = User("nobody", "wrong")
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(lambda _: self.log_in("pop3", "127.0.3.1", bob), range(20)))
+        self.assertEqual(sum(answer.startswith(ANSWERS) for answer in answers), 10)
+        self.assertTrue(self.log_in("submission", "127.0.3.1", self.alice).startswith(b"235 "))
+
+    def test_wrong_logins_from_many_networks_do_not_delay_a_first_login(self) -> None:
+        """A thousand wrong logins at once made a good one wait for 14 seconds before: until all were verified."""
+        response = plain(User(self.alice.name, "wrong"))
+        wires = [Wire(self.daemon, "pop3", source=f"127.1.{number}.1") for number in range(60)]
+        try:
+            for wire in wires:
+                wire.line()
+            for wire in wires:
+                wire.say(b"AUTH PLAIN " + response + b"\r\n")
+            self.assertTrue(self.log_in("submission", "127.2.0.1", self.alice).startswith(b"235 "))
+            answered, _, _ = select.select([wire.sock for wire in wires], [], [], 0)
+            self.assertLess(len(answered), len(wires) // 2)
+            for wire in wires:
+                self.assertTrue(wire.line().startswith(b"-ERR [AUTH]"))
+        finally:
+            for wire in wires:
+                wire.close()
