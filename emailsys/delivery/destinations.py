@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from emailsys.config.settings import QueueSettings
+from emailsys.delivery.timing import Timing
 from emailsys.delivery.transmissions import Parcel, needs_operator, words
 from emailsys.interfaces import DelayRule, DomainPair, IRouter, QueueRow
 from emailsys.mail.next_hop import NextHop
@@ -52,7 +53,8 @@ class Destination:
     # Maximum number of concurrent deliveries: one until the next hop has answered.
     window: int = 1
     failures: int = 0
-    paused_until: datetime | None = None
+    # In seconds of the monotonic clock, so that a jump of the wall clock neither ends nor prolongs a pause.
+    paused_until: float | None = None
     last: Outcome | None = None
     ready: bool = False
     # Recipients in memory; recipients finished since the last tick, and between the two ticks before it; the average
@@ -67,8 +69,11 @@ class Destination:
     # While it is silent or paused: the domains of its mail, with one row of each.
     domain_pairs: dict[DomainPair, QueueRow] = field(default_factory=dict)
 
-    def is_paused(self, now: datetime) -> bool:
-        """Return whether the next hop is paused because it could not be reached."""
+    def is_paused(self, now: float) -> bool:
+        """Return whether the next hop is paused because it could not be reached.
+
+        @param now: seconds of the monotonic clock.
+        """
         return self.paused_until is not None and now < self.paused_until
 
     def reached(self, settings: QueueSettings) -> None:
@@ -78,11 +83,14 @@ class Destination:
         self.domain_pairs.clear()
         self.window = min(self.window * 2, settings.max_per_next_hop)
 
-    def unreachable(self, outcome: Outcome, now: datetime, settings: QueueSettings) -> None:
-        """Pause the next hop, because none of its hosts could be reached. Each pause in a row is twice as long."""
+    def unreachable(self, outcome: Outcome, now: float, settings: QueueSettings) -> None:
+        """Pause the next hop, because none of its hosts could be reached. Each pause in a row is twice as long.
+
+        @param now: seconds of the monotonic clock.
+        """
         seconds = min(settings.first_pause * 2.0 ** min(self.failures, 32), settings.max_pause)
         self.failures += 1
-        self.paused_until = now + timedelta(seconds=seconds)
+        self.paused_until = now + seconds
         # The doubt concerns the message of this attempt, not the other messages.
         self.last = replace(outcome, in_doubt=False)
         self.window = 1
@@ -187,25 +195,26 @@ class Destinations:
             self._by_hop.pop(destination.next_hop, None)
         return True
 
-    def met(self, destination: Destination, row: QueueRow, now: datetime) -> None:
+    def met(self, destination: Destination, row: QueueRow, now: float) -> None:
         """Note the domains of a row. Rows with them need no lease while the next hop is paused or silent."""
         if len(destination.domain_pairs) < _MAX_PAIRS and (destination.is_silent() or destination.is_paused(now)):
             destination.domain_pairs[row.domains] = row
             self._closed[destination.next_hop] = destination
 
     async def later(
-        self, router: IRouter, paused: Callable[[NextHop, Outcome], DelayRule], now: datetime
+        self, router: IRouter, paused: Callable[[NextHop, Outcome], DelayRule], timing: Timing
     ) -> Mapping[DomainPair, DelayRule]:
         """Return the domains whose rows need no lease now, because their next hops are paused or silent.
 
         @param paused: returns how rows for a paused next hop are settled, from the outcome of its last attempt.
         """
         later: dict[DomainPair, DelayRule] = {}
+        now = timing.clock.seconds()
         for next_hop, destination in tuple(self._closed.items()):
             if destination.is_paused(now) and destination.last is not None:
                 rule = paused(next_hop, destination.last)
             elif destination.is_silent():
-                rule = destination.silent(now)
+                rule = destination.silent(timing.now())
             else:
                 destination.domain_pairs.clear()
                 del self._closed[next_hop]
@@ -218,9 +227,9 @@ class Destinations:
                     del destination.domain_pairs[domains]
         return later
 
-    def status(self, now: datetime) -> Sequence[DestinationStatus]:
+    def status(self, timing: Timing) -> Sequence[DestinationStatus]:
         """Return the status of all destinations: those with an alarm first, then the busiest."""
-        shown = [_status(destination, now) for destination in self]
+        shown = [_status(destination, timing) for destination in self]
         return sorted(shown, key=lambda status: (not status.alarm, -status.held, status.name))
 
     def failure(self, next_hop: NextHop) -> str:
@@ -243,13 +252,14 @@ class Destinations:
                 del self._by_hop[destination.next_hop]
 
 
-def _status(destination: Destination, now: datetime) -> DestinationStatus:
-    last = destination.last
+def _status(destination: Destination, timing: Timing) -> DestinationStatus:
+    last, paused_until, now = destination.last, destination.paused_until, timing.clock.seconds()
+    is_paused = paused_until is not None and destination.is_paused(now)
     return DestinationStatus(
         str(destination.next_hop),
         destination.held,
         destination.under_way,
-        destination.paused_until if destination.is_paused(now) else None,
+        timing.now() + timedelta(seconds=(paused_until or now) - now) if is_paused else None,
         words(last) if last is not None else "",
         last is not None and needs_operator(last),
     )

@@ -76,14 +76,14 @@ class Dispatcher:
         @param crowded: whether memory is short.
         """
         destination = self.destinations.of(parcel.next_hop)
-        now = self._now()
+        now = self._clock.seconds()
         self.destinations.met(destination, parcel.rows[0], now)
         if destination.is_paused(now) and destination.last is not None:
             self.record_only(parcel, destination.last)
             return []
         share = self._settings.max_leased // (2 * max(1, self.destinations.busy))
         if not destination.has_room(len(parcel.rows), self._settings, share, crowded):
-            return _rescheduled(destination, parcel, now)
+            return _rescheduled(destination, parcel, self._now())
         self._hold(parcel)
         destination.waiting.append(parcel)
         self._make_ready(destination)
@@ -205,8 +205,9 @@ class Dispatcher:
             parcel.returned = True
             destination.waiting.appendleft(parcel)
             return True
-        destination.unreachable(outcomes[0], self._now(), self._settings)
-        self.destinations.met(destination, parcel.rows[0], self._now())
+        now = self._clock.seconds()
+        destination.unreachable(outcomes[0], now, self._settings)
+        self.destinations.met(destination, parcel.rows[0], now)
         self._telemetry.event("next-hop-paused", next_hop=destination.next_hop, reason=words(outcomes[0]))
         if needs_operator(outcomes[0]):
             self._telemetry.alarm("route-failed", next_hop=destination.next_hop, reason=words(outcomes[0]))

@@ -39,12 +39,12 @@ class Bookkeeper:
     def delay(self, now: datetime, chance: float) -> Callable[[int, datetime, bool], datetime | None]:
         """Return a function that computes when a row is due again after a delayed attempt at `now`.
 
-        Its arguments are the number of attempts before, the arrival, and whether the sender was warned of the delay. It
+        Its arguments are the number of attempts before, the start of the age, and whether the sender was warned. It
         returns None if a notice is due or the row expires.
         """
 
-        def due_at(attempts: int, arrived_at: datetime, warned: bool) -> datetime | None:
-            step = after_attempt(self._settings, attempts, arrived_at, now, warned, chance)
+        def due_at(attempts: int, age_start: datetime, warned: bool) -> datetime | None:
+            step = after_attempt(self._settings, attempts, age_start, now, warned, chance)
             return None if step.warn else step.due_at
 
         return due_at
@@ -86,7 +86,7 @@ class Bookkeeper:
         if outcome.hold:
             return Settlement(row, now, last, hold=True), None
         if outcome.kind is OutcomeKind.DELAYED:
-            step = after_attempt(self._settings, row.attempts, row.arrived_at, now, row.warned, chance)
+            step = after_attempt(self._settings, row.attempts, row.age_start, now, row.warned, chance)
             due_at, expired = step.due_at, step.due_at is None
             if due_at is not None:
                 warn = step.warn and row.dsn.wants(Notify.DELAY) and bool(await sender.routes())
@@ -108,7 +108,7 @@ class Bookkeeper:
             orcpt=row.dsn.orcpt,
             expired=expired,
             attempted_at=now,
-            will_retry_until=gives_up_at(self._settings, row.arrived_at) if action is Action.DELAYED else None,
+            will_retry_until=gives_up_at(self._settings, row.age_start) if action is Action.DELAYED else None,
             in_doubt=outcome.in_doubt,
             route_at_fault=outcome.route_at_fault,
         )

@@ -16,7 +16,8 @@ from emailsys.delivery.attempt_records import Recorder
 from emailsys.delivery.destinations import DestinationStatus
 from emailsys.delivery.dispatcher import Dispatcher
 from emailsys.delivery.outcomes import Bookkeeper
-from emailsys.delivery.timing import Timing, Waits
+from emailsys.delivery.schedule import latest_date
+from emailsys.delivery.timing import ClockWatch, Timing, Waits
 from emailsys.delivery.transmissions import LOCAL_FAULT, Parcel
 from emailsys.interfaces import IQueue, IRelay, IRouter, QueueRow, Settlement, StoreError
 from emailsys.mail.address import Address
@@ -29,6 +30,8 @@ _TICK: Final = 1.0
 _PATIENCE: Final = 10.0
 # Shortest sleep in seconds if the store says that a row is due, but leases none.
 _LEAST_SLEEP: Final = 0.05
+# Seconds between two searches for rows with dates that no schedule sets.
+_DATES_EVERY: Final = 600.0
 
 
 class QueueRunner(Service):
@@ -55,6 +58,9 @@ class QueueRunner(Service):
         self._settings = settings
         self._clock = timing.clock
         self._now = timing.now
+        self._timing = timing
+        self._clock_watch = ClockWatch(timing)
+        self._check_dates_at = 0.0
         self._telemetry = telemetry
         self._waits = Waits(timing.clock)
         self._recorder = Recorder(queue, books, self._waits, timing, telemetry, self.wake)
@@ -98,7 +104,7 @@ class QueueRunner(Service):
 
     def status(self) -> Sequence[DestinationStatus]:
         """Return the next hops that have leased rows or are paused: those with an alarm first, then the busiest."""
-        return self._destinations.status(self._now())
+        return self._destinations.status(self._timing)
 
     def failure(self, next_hop: NextHop) -> str:
         """Return why the last attempt reached no host of a next hop, "" if it did."""
@@ -127,7 +133,8 @@ class QueueRunner(Service):
         self._look_ahead = self._starved = False
         batch = max(1, most // 4)
         try:
-            later = await self._destinations.later(self._router, self._recorder.delay_rule, self._now())
+            await self._check_clock()
+            later = await self._destinations.later(self._router, self._recorder.delay_rule, self._timing)
             rows = await self._queue.lease(min(batch, most - self._dispatcher.in_hand), self._settings.lease, later)
             if rows:
                 await self._take(rows, crowded)
@@ -142,6 +149,23 @@ class QueueRunner(Service):
         if due_at is None:
             return self._settings.poll
         return min(max((due_at - self._now()).total_seconds(), _LEAST_SLEEP), self._settings.poll)
+
+    async def _check_clock(self) -> None:
+        """Correct what a jump of the wall clock made wrong. Dates are also checked at the start and now and then.
+
+        After a jump forward, the leases of rows in memory would seem to have ended, and they would be sent twice.
+        """
+        jump, now = self._clock_watch.jump(), self._clock.seconds()
+        if jump:
+            self._telemetry.alarm("clock-jumped", seconds=round(jump))
+            self._check_dates_at = self._renew_at = now
+            if self._dispatcher.in_hand:
+                await self._renew()
+        if now >= self._check_dates_at:
+            rows = await self._queue.correct_dates(latest_date(self._settings))
+            self._check_dates_at = now + _DATES_EVERY
+            if rows:
+                self._telemetry.alarm("queue-dates-corrected", rows=rows)
 
     async def _take(self, rows: Sequence[QueueRow], crowded: bool) -> None:
         """Group the rows by message and next hop, and hand them to the dispatcher."""

@@ -12,6 +12,10 @@ from emailsys.config.settings import QueueSettings
 
 # Number of attempts after which the interval stops growing; beyond it the power would exceed the range of a float.
 _MAX_GROWTHS: Final = 64
+# Seconds by which a row may be rescheduled because its next hop has no room (see `destinations`), and the difference
+# that clocks may have.
+_MOST_POSTPONEMENT: Final = 300.0
+_TOLERANCE: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +27,12 @@ class Step:
     warn: bool
 
 
-def gives_up_at(settings: QueueSettings, arrived_at: datetime) -> datetime:
-    """Return the time of the last attempt."""
-    return arrived_at + timedelta(seconds=settings.give_up_after)
+def gives_up_at(settings: QueueSettings, age_start: datetime) -> datetime:
+    """Return the time of the last attempt.
+
+    @param age_start: the arrival of the message, or later (see `QueueRow.age_start`).
+    """
+    return age_start + timedelta(seconds=settings.give_up_after)
 
 
 def interval(settings: QueueSettings, attempts: int, chance: float) -> float:
@@ -39,17 +46,22 @@ def interval(settings: QueueSettings, attempts: int, chance: float) -> float:
     return seconds * (1 + settings.retry_jitter * (2 * chance - 1))
 
 
+def latest_date(settings: QueueSettings) -> float:
+    """Return the seconds from now within which every row is due that is not held. A later date is wrong."""
+    return max(settings.max_retry * (1 + settings.retry_jitter), settings.lease, _MOST_POSTPONEMENT) + _TOLERANCE
+
+
 def after_attempt(
-    settings: QueueSettings, attempts: int, arrived_at: datetime, now: datetime, warned: bool, chance: float
+    settings: QueueSettings, attempts: int, age_start: datetime, now: datetime, warned: bool, chance: float
 ) -> Step:
     """Return the step after an attempt at `now` that failed for now.
 
     An attempt is made exactly at the times of the warning and of the expiry, so that both notices are up to date.
     """
-    end = gives_up_at(settings, arrived_at)
+    end = gives_up_at(settings, age_start)
     if now >= end:
         return Step(None, False)
-    warning = arrived_at + timedelta(seconds=settings.warn_after)
+    warning = age_start + timedelta(seconds=settings.warn_after)
     due = min(now + timedelta(seconds=interval(settings, attempts, chance)), end)
     if now < warning < due:
         due = warning

@@ -1,13 +1,17 @@
-"""Clocks, random numbers and interruptible waits of the queue."""
+"""Clocks, random numbers and interruptible waits of the queue, and the watch for jumps of the wall clock."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+# Seconds by which the wall clock must change to count as a jump. Smaller corrections do no harm.
+_LEAST_JUMP: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,23 @@ class Timing:
     clock: IReactorTime
     now: Callable[[], datetime]
     draw: Callable[[], float]
+
+
+class ClockWatch:
+    """Notices jumps of the wall clock: changes that the monotonic clock did not see."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._difference = self._measure()
+
+    def _measure(self) -> float:
+        return self._timing.now().timestamp() - self._timing.clock.seconds()
+
+    def jump(self) -> float:
+        """Return the seconds by which the wall clock jumped since the last call, 0.0 if it did not jump."""
+        before, self._difference = self._difference, self._measure()
+        jump = self._difference - before
+        return jump if abs(jump) >= _LEAST_JUMP else 0.0
 
 
 class Waits:

@@ -24,7 +24,8 @@ DomainPair = tuple[str | None, str]
 class QueueRow:
     """One remote recipient of one message, leased for a delivery attempt.
 
-    `attempts` counts the attempts before this one. `warned` is whether the sender was warned of the delay.
+    `attempts` counts the attempts before this one. `warned` is whether the sender was warned of the delay. `aged_from`
+    is the time from which its age counts, None for the arrival of its message.
     """
 
     row_id: int
@@ -40,6 +41,12 @@ class QueueRow:
     warned: bool = False
     forwarded: bool = False
     dsn: RecipientRequest = NOTHING_ASKED_FOR_RECIPIENT
+    aged_from: datetime | None = None
+
+    @property
+    def age_start(self) -> datetime:
+        """The time from which its age counts. Time in which the daemon did not look at the row is left out."""
+        return self.arrived_at if self.aged_from is None else self.aged_from
 
     @property
     def domains(self) -> DomainPair:
@@ -54,8 +61,8 @@ class DelayRule:
     If `reply` is set, rescheduling counts as a delayed attempt with this reply of `remote`, like any other.
     """
 
-    # Returns when a row is due again, from its number of attempts, its arrival, and whether its sender was warned of
-    # the delay. None: lease the row all the same, because a notice is due. Called in a thread of the store.
+    # Returns when a row is due again, from its number of attempts, the start of its age, and whether its sender was
+    # warned of the delay. None: lease the row all the same, because a notice is due. Called in a thread of the store.
     due_at: Callable[[int, datetime, bool], datetime | None]
     reply: str = ""
     remote: str = ""
@@ -113,6 +120,9 @@ class IQueue(Interface):
     ) -> Sequence[QueueRow]:
         """Lease at most `limit` due rows for `seconds`, the longest due first. No other runner gets them meanwhile.
 
+        The time in which a row was due without being leased does not count toward its age, if it was long: the clock
+        jumped or the daemon was down.
+
         @param later: rows with these domains are not leased but rescheduled in the same commit."""
 
     async def renew(rows: Sequence[QueueRow], seconds: float) -> Sequence[QueueRow]:
@@ -126,6 +136,13 @@ class IQueue(Interface):
 
     async def release(rows: Sequence[QueueRow]) -> None:
         """Release leased rows without an attempt. They are due at once."""
+
+    async def correct_dates(ahead: float) -> int:
+        """Make rows due now that are due more than `ahead` seconds from now. Returns their number.
+
+        No schedule sets such dates. They come from a time in which the clock was wrong. A leased row keeps its lease
+        for `ahead` seconds.
+        """
 
     async def next_due() -> datetime | None:
         """Return when the next row is due or its lease expires; None for an empty queue."""

@@ -1,6 +1,8 @@
-"""The daemon's reactor: Twisted's epoll reactor without a log context around each event."""
+"""The daemon's reactor: Twisted's epoll reactor on the monotonic clock, without a log context for each event."""
 
 from __future__ import annotations
+
+import time
 
 from twisted.internet.epollreactor import EPollReactor
 
@@ -16,3 +18,5 @@ class MailReactor(UnloggedPoll, EPollReactor):
     """
 
     doIteration = UnloggedPoll.doPoll
+    # Twisted's own clock is that of the wall, by whose jumps all timers would fire at once, or not for a long time.
+    seconds = staticmethod(time.monotonic)

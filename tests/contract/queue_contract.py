@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from zope.interface.verify import verifyObject
@@ -15,6 +16,8 @@ from tests.contract.mail import ARRIVED, CAROL, MailCase, envelope, remote
 
 DAVE = Address("Dave", "example.net")
 ERIN = Address("erin", "example.net")
+# The arrival of the mail is that much later than the start of the wall clock.
+WALL_BEFORE_ARRIVED = ARRIVED - datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class QueueContract(MailCase):
@@ -204,3 +207,71 @@ class QueueContract(MailCase):
         self.assertEqual(await self.store.queue_operations.change(QueueFilter(), QueueChange.RELEASE), 1)
         [again] = await self.store.queue.lease(10, 60)
         self.assertEqual(again.row_id, row.row_id)
+
+    async def test_time_in_which_nobody_looked_at_a_due_row_does_not_age_it(self) -> None:
+        """The clock jumped, or the daemon was down. Otherwise such mail would expire at its next failed attempt."""
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        self.clock.advance(400 * 86_400)
+        (row,) = await self.store.queue.lease(10, 60)
+        self.assertEqual(row.arrived_at, ARRIVED)
+        self.assertEqual(row.age_start, ARRIVED - WALL_BEFORE_ARRIVED + timedelta(days=400))
+
+    async def test_a_row_that_is_postponed_is_not_aged_by_it_either(self) -> None:
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        self.clock.advance(400 * 86_400)
+        seen: list[datetime] = []
+
+        def due_at(attempts: int, age_start: datetime, warned: bool) -> datetime | None:
+            seen.append(age_start)
+            return None
+
+        await self.store.queue.lease(10, 60, {(CAROL.domain, DAVE.domain): DelayRule(due_at)})
+        self.assertEqual(seen, [ARRIVED - WALL_BEFORE_ARRIVED + timedelta(days=400)])
+
+    async def test_a_lease_that_ended_long_ago_does_not_age_its_row(self) -> None:
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        rows = await self.store.queue.lease(10, 60)
+        self.clock.advance(60 + 10 * 86_400)
+        await self.store.queue.release(rows)
+        (row,) = await self.store.queue.lease(10, 60)
+        self.assertEqual(row.age_start, ARRIVED - WALL_BEFORE_ARRIVED + timedelta(days=10, seconds=60))
+
+    async def test_a_row_that_is_looked_at_in_time_ages(self) -> None:
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        (row,) = await self.store.queue.lease(10, 60)
+        due = await self.store.queue.next_due()
+        assert due is not None
+        await self.store.queue.settle([Settlement(row, due + timedelta(hours=4), "451 later")])
+        self.clock.advance(60 + 4 * 3600)
+        (again,) = await self.store.queue.lease(10, 60)
+        self.assertEqual(again.age_start, ARRIVED)
+
+    async def test_dates_that_no_schedule_sets_are_brought_back(self) -> None:
+        """They were set while the clock was 400 days ahead. Rows that are held stay held."""
+        await self.send(b"held\r\n", envelope(remote(ERIN)))
+        await self.store.queue_operations.change(QueueFilter(), QueueChange.HOLD)
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        (row,) = await self.store.queue.lease(10, 60)
+        due = await self.store.queue.next_due()
+        assert due is not None
+        await self.store.queue.settle([Settlement(row, due + timedelta(days=400), "451 later")])
+        self.assertEqual(list(await self.store.queue.lease(10, 60)), [])
+        self.assertEqual(await self.store.queue.correct_dates(5 * 3600), 1)
+        self.assertEqual(await self.store.queue.correct_dates(5 * 3600), 0)
+        (again,) = await self.store.queue.lease(10, 60)
+        self.assertEqual((again.row_id, again.attempts, again.age_start), (row.row_id, 1, ARRIVED))
+
+    async def test_a_lease_that_lasts_too_long_is_shortened_and_stays_with_its_owner(self) -> None:
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        (row,) = await self.store.queue.lease(10, 400 * 86_400)
+        self.assertEqual(await self.store.queue.correct_dates(5 * 3600), 1)
+        self.assertEqual(list(await self.store.queue.lease(10, 60)), [])
+        self.clock.advance(5 * 3600)
+        (again,) = await self.store.queue.lease(10, 60)
+        self.assertEqual(again.row_id, row.row_id)
+
+    async def test_the_age_of_mail_from_the_future_begins_now(self) -> None:
+        future = replace(envelope(remote(DAVE)), arrived_at=ARRIVED + timedelta(days=400))
+        await self.send(b"x\r\n", future)
+        (row,) = await self.store.queue.lease(10, 60)
+        self.assertEqual(row.age_start, ARRIVED - WALL_BEFORE_ARRIVED)

@@ -105,6 +105,7 @@ def _queue(rows: Rows, row_id: int, message_id: int, recipient: Recipient, route
             forwarded=route.forwarded,
             notify=None if asked.notify is None else notify_value(asked.notify),
             orcpt=None if asked.orcpt is None else asked.orcpt.encode(unicode=True),
+            aged_from=None,
         )
     )
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, case, func, insert, select, update
 from zope.interface import implementer
 
 from emailsys.interfaces import (
@@ -31,6 +31,7 @@ from emailsys.store.commit.database import Database
 from emailsys.store.commit.ids import id_text
 from emailsys.store.ledger.events import Event
 from emailsys.store.maintenance.sweeper import Sweeper
+from emailsys.store.queue.dates import age_starts, correct_dates
 from emailsys.store.queue.postponement import Delayed, Due, Postponement, chunks
 from emailsys.store.queue.settlements import Settlements
 from emailsys.store.schema import parameters
@@ -104,7 +105,8 @@ class Queue:
             for _ in range(_QUERIES):
                 rows = connection.execute(due_rows(now, limit - len(taken))).mappings().all()
                 record_interrupted(connection, [row for row in rows if row[queue.c.lease] is not None], make, now)
-                due = Due(rows, later)
+                ages = age_starts(connection, rows, now)
+                due = Due(rows, later, ages)
                 delayed += self._postponement.record(connection, due, now)
                 for some in chunks([row[queue.c.row_id] for row in due.taken]):
                     connection.execute(
@@ -112,7 +114,7 @@ class Queue:
                         .where(queue.c.row_id.in_(some))
                         .values(state="leased", lease=lease, due_at=now + of_seconds(seconds))
                     )
-                taken += [_queue_row(row, lease) for row in due.taken]
+                taken += [_queue_row(row, lease, ages) for row in due.taken]
                 if not due.postponed or len(taken) >= limit:
                     break
             return taken, delayed
@@ -158,6 +160,10 @@ class Queue:
                 return_leases(connection, queue.c.lease == lease, row_ids, now)
 
         await self._database.run("release", return_all)
+
+    async def correct_dates(self, ahead: float) -> int:
+        """Make rows due now that are due more than `ahead` seconds from now. Returns their number."""
+        return await correct_dates(self._database, self._microseconds(), of_seconds(ahead))
 
     async def next_due(self) -> datetime | None:
         """Return the time when the next row is due or the next lease ends."""
@@ -266,14 +272,17 @@ def record_interrupted(connection: Connection, rows: Sequence[Any], make: Callab
 def return_leases(connection: Connection, leases: Any, row_ids: Sequence[int], now: int) -> int:
     """End leases without an attempt. Returns the number of leases.
 
+    A row whose lease ended earlier is due since then, so that `lease` knows for how long it was left alone.
+
     @param leases: the condition that selects the leases.
     @param now: microseconds since 1970.
     """
     changed = 0
+    since = case((queue.c.due_at < now, queue.c.due_at), else_=now)
     for some in chunks(row_ids):
         here = queue.c.row_id.in_(some) & leases
         changed += connection.execute(
-            update(queue).where(here, queue.c.state == "leased").values(state="waiting", lease=None, due_at=now)
+            update(queue).where(here, queue.c.state == "leased").values(state="waiting", lease=None, due_at=since)
         ).rowcount
         changed += connection.execute(
             update(queue).where(here, queue.c.state == "holding").values(state="held", lease=None, due_at=NEVER)
@@ -288,8 +297,9 @@ def _by_lease(rows: Sequence[QueueRow]) -> dict[int, list[int]]:
     return leases
 
 
-def _queue_row(row: Any, lease: int) -> QueueRow:
+def _queue_row(row: Any, lease: int, ages: Mapping[int, int]) -> QueueRow:
     notify, orcpt = row[queue.c.notify], row[queue.c.orcpt]
+    aged_from = ages.get(row[queue.c.row_id])
     return QueueRow(
         row_id=row[queue.c.row_id],
         lease=lease,
@@ -306,4 +316,5 @@ def _queue_row(row: Any, lease: int) -> QueueRow:
         dsn=RecipientRequest(
             None if notify is None else parse_notify(notify), None if orcpt is None else parse_orcpt(orcpt)
         ),
+        aged_from=None if aged_from is None else moment(aged_from),
     )

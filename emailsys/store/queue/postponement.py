@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import Connection, update
@@ -29,7 +30,10 @@ Delayed = tuple[DelayRule, int, Address]
 class Due:
     """Due rows, grouped by what happens to them."""
 
-    def __init__(self, rows: Sequence[Any], later: Mapping[DomainPair, DelayRule]) -> None:
+    def __init__(
+        self, rows: Sequence[Any], later: Mapping[DomainPair, DelayRule], ages: Mapping[int, int] = MappingProxyType({})
+    ) -> None:
+        """@param ages: the starts of ages by row id, where they are not the arrivals, in microseconds since 1970."""
         #: Rows to lease.
         self.taken: list[Any] = []
         #: Rows to reschedule, each with its DelayRule and the new time in microseconds since 1970.
@@ -43,8 +47,8 @@ class Due:
             rule = later.get((row[messages.c.reverse_domain], row[queue.c.forward_domain])) if later else None
             due_at = None
             if rule is not None:
-                arrived_at = moment(row[messages.c.arrived_at])
-                due_at = rule.due_at(row[queue.c.attempts], arrived_at, bool(row[queue.c.warned]))
+                start = moment(ages.get(row[queue.c.row_id], row[messages.c.arrived_at]))
+                due_at = rule.due_at(row[queue.c.attempts], start, bool(row[queue.c.warned]))
             if rule is None or due_at is None:
                 self.taken.append(row)
             else:

@@ -86,6 +86,7 @@ class RemoteRow(NamedTuple):
     forwarded: bool
     notify: str | None
     orcpt: str | None
+    aged_from: int | None
 
 
 class SettledRow(NamedTuple):

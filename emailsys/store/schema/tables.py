@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # The alembic revision of these tables. A store at this revision is opened without importing alembic.
-REVISION: Final = "0005"
+REVISION: Final = "0006"
 
 metadata: Final = MetaData(
     naming_convention={
@@ -262,6 +262,9 @@ queue: Final = Table(
     # NOTIFY and ORCPT (RFC 3461 §4.1, §4.2). NULL if the sender did not give them.
     Column("notify", Text),
     Column("orcpt", Text),
+    # The time from which the age of the row counts. NULL: from the arrival of its message. Later than that if the clock
+    # jumped or the daemon was down meanwhile.
+    Column("aged_from", BigInteger),
 )
 # For finding leases of processes that have ended, which are returned at a start.
 Index(

@@ -84,6 +84,7 @@ class WaitingRow:
     on_hold: bool = False
     last_reply: str = ""
     last_remote: str = ""
+    aged_from: datetime | None = None
 
 
 @dataclass
@@ -112,6 +113,8 @@ class MemoryStore:
     settlements: list[Settlement] = field(default_factory=list)
     abandoned: int = 0
     held: list[Deferred[None]] = field(default_factory=list)
+    # Seconds by which the wall clock has jumped.
+    jumped: float = 0.0
 
     def __post_init__(self) -> None:
         self._last_id = 0
@@ -134,7 +137,7 @@ class MemoryStore:
 
     def now(self) -> datetime:
         """The wall clock."""
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.clock.seconds())
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.clock.seconds() + self.jumped)
 
     def let_go(self) -> None:
         """Fire all that was held or paused so far, oldest first."""
@@ -283,6 +286,11 @@ class MemoryQueue:
     ) -> Sequence[QueueRow]:
         now = self._store.now()
         for row in self._store.waiting:
+            start = row.message.envelope.arrived_at if row.aged_from is None else row.aged_from
+            if now - row.due_at > timedelta(seconds=600) and not row.on_hold:
+                row.aged_from = min(start + (now - row.due_at), now)
+            elif start > now + timedelta(days=1):
+                row.aged_from = now
             sender = row.message.envelope.reverse_path
             way = (None if sender is None else sender.domain, row.forward_path.domain)
             if way in later and row.due_at <= now and not row.on_hold:
@@ -316,12 +324,13 @@ class MemoryQueue:
                     warned=row.warned,
                     forwarded=row.forwarded,
                     dsn=row.dsn,
+                    aged_from=row.aged_from,
                 )
             )
         return leased
 
     def _postpone(self, row: WaitingRow, how: DelayRule) -> None:
-        due_at = how.due_at(row.attempts, row.message.envelope.arrived_at, row.warned)
+        due_at = how.due_at(row.attempts, row.aged_from or row.message.envelope.arrived_at, row.warned)
         if due_at is None:
             return
         if row.lease is not None:
@@ -378,7 +387,19 @@ class MemoryQueue:
         for leased in rows:
             row = self._held(leased)
             if row is not None:
-                row.lease, row.due_at = None, self._store.now()
+                row.lease, row.due_at = None, min(row.due_at, self._store.now())
+
+    async def correct_dates(self, ahead: float) -> int:
+        now, corrected = self._store.now(), 0
+        latest = now + timedelta(seconds=ahead)
+        for row in self._store.waiting:
+            if row.due_at > latest and not row.on_hold:
+                start = row.message.envelope.arrived_at if row.aged_from is None else row.aged_from
+                if start > now + timedelta(days=1):
+                    row.aged_from = now
+                row.due_at = now if row.lease is None else latest
+                corrected += 1
+        return corrected
 
     async def next_due(self) -> datetime | None:
         return min((row.due_at for row in self._store.waiting if row.lease or not row.on_hold), default=None)

@@ -29,8 +29,8 @@ SECOND = '''
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "9999"
+down_revision = "HEAD"
 branch_labels = None
 depends_on = None
 
@@ -56,8 +56,8 @@ BROKEN = '''
 """Empty the accounts."""
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "9999"
+down_revision = "HEAD"
 branch_labels = None
 depends_on = None
 
@@ -122,7 +122,7 @@ class UpgradeContract(MailCase):
     def versions(self, text: str) -> tuple[Path, ...]:
         folder = Path(self.mktemp())
         folder.mkdir(parents=True)
-        (folder / "r0006_test.py").write_text(text)
+        (folder / "r9999_test.py").write_text(text.replace("HEAD", tables.REVISION))
         return (folder,)
 
     async def test_a_fresh_store_is_what_the_migrations_make(self) -> None:
@@ -165,15 +165,17 @@ class UpgradeContract(MailCase):
         connection = engine.connect_writer()
         self.addCleanup(connection.close)
         with engine.commit_lock():
-            migrate.upgrade(engine, connection, Telemetry(), "0005", "0006", self.versions(SECOND), backed_up=True)
+            migrate.upgrade(
+                engine, connection, Telemetry(), tables.REVISION, "9999", self.versions(SECOND), backed_up=True
+            )
         self.assertEqual(rows(connection), before)
-        self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "0006")
+        self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "9999")
         columns = {column["name"] for column in inspect(connection).get_columns("accounts")}
         self.assertIn("note", columns)
         connection.rollback()
         # This release, which does not know that revision, leaves it alone and says so.
         error = self.assertRaises(StoreError, migrate.prepare_schema, engine, connection, Telemetry())
-        self.assertIn("0006", str(error))
+        self.assertIn("9999", str(error))
 
     async def test_a_store_of_release_0_1_enters_the_ledger_with_all_its_mail(self) -> None:
         """What 0001 has written is there after 0002, digests compared, and the ledger accounts for each row."""
@@ -224,7 +226,7 @@ class UpgradeContract(MailCase):
     def upgrade_refused(self, connection: Connection, migration: str, backed_up: bool = False) -> str:
         """What is said where the store does not take a migration."""
         engine = self.store.database.engine
-        steps = ("0005", "0006", self.versions(migration), backed_up)
+        steps = (tables.REVISION, "9999", self.versions(migration), backed_up)
         with engine.commit_lock():
             return str(self.assertRaises(StoreError, migrate.upgrade, engine, connection, Telemetry(), *steps))
 
@@ -235,10 +237,12 @@ class UpgradeContract(MailCase):
         connection = engine.connect_writer()
         self.addCleanup(connection.close)
         error = self.upgrade_refused(connection, HALF, backed_up=True)
-        self.assertIn("from revision 0005 to 0006 failed, and nothing was changed: ", error)
+        self.assertIn(f"from revision {tables.REVISION} to 9999 failed, and nothing was changed: ", error)
         self.assertEqual(rows(connection), before)
         self.assertNotIn("note", {column["name"] for column in inspect(connection).get_columns("accounts")})
-        self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "0005")
+        self.assertEqual(
+            connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), tables.REVISION
+        )
         connection.rollback()
         # The daemon that was there goes on.
         alice = await self.account(ALICE)
@@ -268,8 +272,8 @@ class SQLiteUpgradeTests(SQLiteCase, UpgradeContract):
         connection = engine.connect_writer()
         self.addCleanup(connection.close)
         with engine.commit_lock():
-            migrate.upgrade(engine, connection, Telemetry(), "0005", "0006", self.versions(SECOND))
-        kept = SQLite(self.state / f"{DATABASE_NAME}.before-upgrade-from-0005")
+            migrate.upgrade(engine, connection, Telemetry(), tables.REVISION, "9999", self.versions(SECOND))
+        kept = SQLite(self.state / f"{DATABASE_NAME}.before-upgrade-from-{tables.REVISION}")
         self.addCleanup(kept.close)
         copy = kept.connect_reader()
         self.addCleanup(copy.close)
@@ -289,10 +293,12 @@ class SQLiteUpgradeTests(SQLiteCase, UpgradeContract):
         self.patch(os, "fsync", full)
         there = set(self.state.iterdir())
         error = self.upgrade_refused(connection, SECOND)
-        self.assertIn("cannot be backed up before its upgrade from revision 0005", error)
+        self.assertIn(f"cannot be backed up before its upgrade from revision {tables.REVISION}", error)
         self.assertIn("No space left on device", error)
         self.assertEqual(set(self.state.iterdir()), there)
-        self.assertEqual(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), "0005")
+        self.assertEqual(
+            connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar(), tables.REVISION
+        )
 
     async def test_a_migration_that_would_orphan_rows_changes_nothing(self) -> None:
         await self.fill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import time
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone
@@ -86,6 +87,16 @@ class MailReactorTests(SynchronousTestCase):
         assert first.lost is not None
         self.assertTrue(first.lost.check(ValueError))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_timers_use_the_monotonic_clock(self) -> None:
+        """Otherwise a wall clock that jumps ahead fires all of them at once, and one that goes back stops them."""
+        self.patch(time, "time", lambda: time.monotonic() + 400 * 86_400)
+        fired: list[None] = []
+        call = self.reactor.callLater(3600, fired.append, None)
+        self.addCleanup(call.cancel)
+        self.reactor.runUntilCurrent()
+        self.assertEqual(fired, [])
+        self.assertLess(abs(self.reactor.seconds() - time.monotonic()), 60)
 
     def test_the_end_of_a_peer_is_heard(self) -> None:
         reader, peer = self.reader()

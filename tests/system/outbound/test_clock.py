@@ -1,0 +1,85 @@
+"""The queue runner while the wall clock jumps: nothing expires, nothing is sent twice, nothing waits for years."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.config.settings import QueueSettings
+from tests.fakes.store.queue_house import DAY, GREYLISTED, HOUR, System
+
+JUMP = 400 * DAY
+
+
+class JumpingClock(SynchronousTestCase):
+    def test_mail_that_waits_is_not_returned_because_the_clock_jumped(self) -> None:
+        system = System()
+        system.relay.replies["bob@away.test"] = [GREYLISTED]
+        system.accept("bob@away.test")
+        system.pass_time(HOUR)
+        system.store.jumped = JUMP
+        system.pass_time(DAY)
+        self.assertEqual(system.telemetry.counters["clock-jumped"], 1)
+        [row] = system.store.waiting
+        self.assertGreater(row.attempts, 5)
+        subjects = [notice["subject"] for notice in system.notices()]
+        self.assertEqual(len(subjects), 1, "the warning of the delay, after its four hours")
+        system.pass_time(5 * DAY)
+        self.assertEqual(system.store.waiting, [], "its five days have passed")
+        self.assertEqual(len(system.notices()), 2)
+
+    def test_dates_of_a_clock_that_was_ahead_are_brought_back_when_it_is_right_again(self) -> None:
+        system = System()
+        system.relay.replies["bob@away.test"] = [GREYLISTED]
+        system.store.jumped = JUMP
+        system.accept("bob@away.test")
+        system.pass_time(HOUR)
+        system.store.jumped = 0.0
+        system.relay.replies.clear()
+        system.pass_time(60, 1.0)
+        self.assertEqual(system.store.waiting, [])
+        self.assertEqual(system.telemetry.counters["clock-jumped"], 2)
+        self.assertEqual(system.telemetry.counters["queue-dates-corrected"], 1)
+
+    def test_after_a_restart_they_are_brought_back_too(self) -> None:
+        system = System()
+        system.relay.replies["bob@away.test"] = [GREYLISTED]
+        system.store.jumped = JUMP
+        system.accept("bob@away.test")
+        self.successResultOf(system.runner.stopService())
+        system.store.jumped = 0.0
+        self.assertGreater(system.store.waiting[0].due_at, system.store.now() + timedelta(days=399))
+        system.relay.replies.clear()
+        system.runner = system.make_runner()
+        system.runner.startService()
+        self.assertEqual(system.store.waiting, [])
+        self.assertEqual(system.telemetry.counters["queue-dates-corrected"], 1)
+
+    def test_a_delivery_under_way_is_not_begun_again(self) -> None:
+        """By the wall clock, its lease has ended."""
+        system = System()
+        system.relay.hanging.add("slow.test")
+        system.accept("bob@slow.test")
+        system.store.jumped = JUMP
+        system.accept("carol@away.test")
+        system.pass_time(60, 1.0)
+        [row] = system.store.waiting
+        self.assertEqual(str(row.forward_path), "bob@slow.test")
+        system.relay.let_go()
+        self.assertEqual(system.store.waiting, [])
+        sent = [to for _, recipients in system.relay.attempts for to in recipients]
+        self.assertEqual(sorted(sent), ["bob@slow.test", "carol@away.test"])
+        self.assertEqual(system.telemetry.counters["lease-lost"], 0)
+
+    def test_a_pause_ends_by_the_monotonic_clock(self) -> None:
+        system = System(QueueSettings(first_pause=60, max_pause=60))
+        system.relay.down.add("down.test")
+        system.store.jumped = JUMP
+        system.accept("bob@down.test")
+        [hop] = system.runner.status()
+        self.assertIsNotNone(hop.paused_until)
+        system.store.jumped = 0.0
+        system.pass_time(61, 1.0)
+        [hop] = system.runner.status()
+        self.assertIsNone(hop.paused_until)
