@@ -8,7 +8,7 @@ from dataclasses import replace
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from emailsys.delivery.outcomes import notice_of
+from emailsys.delivery.notices import NoticeWriter
 from emailsys.interfaces import IIncoming, IIntake, IRouter, Notice
 from emailsys.mail.dsn.report import Action, RecipientReport, Report
 from emailsys.mail.dsn_request import Notify, RecipientRequest, original_recipient
@@ -26,9 +26,16 @@ class QueueingIntake:
     """
 
     def __init__(
-        self, intake: IIntake, router: IRouter, hostname: str, wake: Callable[[], None], max_returned: int
+        self,
+        intake: IIntake,
+        router: IRouter,
+        hostname: str,
+        writer: NoticeWriter,
+        wake: Callable[[], None],
+        max_returned: int,
     ) -> None:
         self._intake = intake
+        self._writer = writer
         self._router = router
         self._hostname = hostname
         self._wake = wake
@@ -36,7 +43,9 @@ class QueueingIntake:
 
     def begin(self) -> QueueingIncoming:
         """Return a new, empty message."""
-        return QueueingIncoming(self._intake.begin(), self._router, self._hostname, self._wake, self._max_returned)
+        return QueueingIncoming(
+            self._intake.begin(), self._router, self._hostname, self._writer, self._wake, self._max_returned
+        )
 
     async def has_room(self, octets: int) -> bool:
         """Return whether the store has room for so many octets."""
@@ -48,9 +57,16 @@ class QueueingIncoming:
     """A message body that is written to the store. Its first octets are kept for a notice."""
 
     def __init__(
-        self, incoming: IIncoming, router: IRouter, hostname: str, wake: Callable[[], None], max_returned: int
+        self,
+        incoming: IIncoming,
+        router: IRouter,
+        hostname: str,
+        writer: NoticeWriter,
+        wake: Callable[[], None],
+        max_returned: int,
     ) -> None:
         self._incoming = incoming
+        self._writer = writer
         self._router = router
         self._hostname = hostname
         self._wake = wake
@@ -99,24 +115,22 @@ class QueueingIncoming:
         if not routes:
             return ()
         original = b"".join(self._beginning)[: self._max_returned]
-        return tuple(
-            notice_of(
-                Report(
-                    hostname=self._hostname,
-                    queue_id=self.queue_id,
-                    unique=f"{self.queue_id}.{action.value}",
-                    action=action,
-                    reverse_path=envelope.reverse_path,
-                    recipients=reports,
-                    arrived_at=envelope.arrived_at,
-                    made_at=envelope.arrived_at,
-                    original=original,
-                    parameters=envelope.parameters,
-                ),
-                routes,
+        about = [
+            Report(
+                hostname=self._hostname,
+                queue_id=self.queue_id,
+                unique=f"{self.queue_id}.{action.value}",
+                action=action,
+                reverse_path=envelope.reverse_path,
+                recipients=reports,
+                arrived_at=envelope.arrived_at,
+                made_at=envelope.arrived_at,
+                original=original,
+                parameters=envelope.parameters,
             )
             for action, reports in by_action.items()
-        )
+        ]
+        return await self._writer.write(about, routes)
 
 
 def _may_need_notice(envelope: Envelope) -> bool:

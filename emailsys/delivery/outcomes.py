@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from emailsys.config.settings import QueueSettings
+from emailsys.delivery.notices import NoticeWriter
 from emailsys.delivery.schedule import after_attempt, gives_up_at
 from emailsys.delivery.transmissions import words
 from emailsys.interfaces import Fate, IQueue, IRouter, Notice, QueueRow, Settlement, StoreError
 from emailsys.mail.address import Address
-from emailsys.mail.dsn.notification import compose
 from emailsys.mail.dsn.report import Action, RecipientReport, Report
-from emailsys.mail.dsn_request import Notify, RecipientRequest, Return
-from emailsys.mail.envelope import Envelope, Recipient, Route
+from emailsys.mail.dsn_request import Notify, Return
+from emailsys.mail.envelope import Route
 from emailsys.mail.message.headers import header_end
 from emailsys.mail.transmission import Outcome, OutcomeKind
 
@@ -30,8 +30,11 @@ class Entry:
 class Bookkeeper:
     """Decides how rows are settled after an attempt, and composes the notices (RFC 3461 §5.2, §6)."""
 
-    def __init__(self, queue: IQueue, router: IRouter, settings: QueueSettings, hostname: str) -> None:
+    def __init__(
+        self, queue: IQueue, router: IRouter, settings: QueueSettings, hostname: str, writer: NoticeWriter
+    ) -> None:
         self._queue = queue
+        self._writer = writer
         self._router = router
         self._settings = settings
         self._hostname = hostname
@@ -119,26 +122,26 @@ class Bookkeeper:
         assert row.reverse_path is not None
         full = row.parameters.dsn.ret is Return.FULL and row.octets <= self._settings.max_returned
         original = await self._beginning(row, full and any(report.action is Action.FAILED for report in reports))
-        notices = []
-        for action in Action:
-            chosen = [report for report in reports if report.action is action]
-            if chosen:
-                about = Report(
-                    hostname=self._hostname,
-                    queue_id=row.queue_id,
-                    unique=f"{row.queue_id}.{row.row_id}.{row.attempts}.{action.value}",
-                    action=action,
-                    reverse_path=row.reverse_path,
-                    recipients=chosen,
-                    arrived_at=row.arrived_at,
-                    made_at=now,
-                    original=original,
-                    # RFC 3461 §4.3: RET says what a failure returns; other notices return the header only.
-                    whole=full and action is Action.FAILED,
-                    parameters=row.parameters,
-                )
-                notices.append(notice_of(about, routes))
-        return tuple(notices)
+        by_action = {action: [report for report in reports if report.action is action] for action in Action}
+        about = [
+            Report(
+                hostname=self._hostname,
+                queue_id=row.queue_id,
+                unique=f"{row.queue_id}.{row.row_id}.{row.attempts}.{action.value}",
+                action=action,
+                reverse_path=row.reverse_path,
+                recipients=chosen,
+                arrived_at=row.arrived_at,
+                made_at=now,
+                original=original,
+                # RFC 3461 §4.3: RET says what a failure returns; other notices return the header only.
+                whole=full and action is Action.FAILED,
+                parameters=row.parameters,
+            )
+            for action, chosen in by_action.items()
+            if chosen
+        ]
+        return await self._writer.write(about, routes)
 
     async def _beginning(self, row: QueueRow, whole: bool) -> bytes:
         """Return the message or its header, at most `max_returned` octets."""
@@ -168,15 +171,3 @@ class _SenderRoutes:
         if self._routes is None:
             self._routes = () if self._reverse_path is None else await self._router.resolve(self._reverse_path)
         return self._routes
-
-
-def notice_of(report: Report, routes: Iterable[Route]) -> Notice:
-    """Return a notification with the envelope of RFC 3461 §6.1: null reverse-path and NOTIFY=NEVER."""
-    notification = compose(report)
-    envelope = Envelope(
-        None,
-        (Recipient(report.reverse_path, tuple(routes), RecipientRequest(Notify.NEVER)),),
-        report.made_at,
-        notification.parameters,
-    )
-    return Notice(envelope, notification.octets)

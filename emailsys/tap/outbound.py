@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.threads import deferToThreadPool
 
 from emailsys.config.settings import Settings
 from emailsys.delivery.acceptance import QueueingIntake
+from emailsys.delivery.notices import InThread, NoticeWriter
 from emailsys.delivery.outcomes import Bookkeeper
 from emailsys.delivery.queue_runner import QueueRunner
 from emailsys.delivery.relay import ClosedRelay, Relay
@@ -32,6 +34,16 @@ from emailsys.telemetry import Telemetry
 
 # Seconds that connections get to send QUIT after the queue runner has stopped.
 _GOODBYE: Final = 3.0
+
+
+T = TypeVar("T")
+
+
+def _threads_of(reactor: Any) -> InThread:
+    def in_thread(function: Callable[[], T]) -> Deferred[T]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), function)
+
+    return in_thread
 
 
 def utc_now() -> datetime:
@@ -67,10 +79,13 @@ class Outbound:
         # If rewriting is off, addresses that were rewritten earlier still work.
         router = QueueRouter(self.routes, self.aliases, restorer if routing.srs else None)
         relay = self._relay(reactor, settings, telemetry) if outbound.enabled else ClosedRelay()
-        books = Bookkeeper(store.queue, router, settings.queue, hostname)
+        writer = NoticeWriter(_threads_of(reactor))
+        books = Bookkeeper(store.queue, router, settings.queue, hostname, writer)
         timing = Timing(reactor, now, draw)
         self.runner = QueueRunner(store.queue, relay, router, books, settings.queue, timing, telemetry)
-        self.intake = QueueingIntake(store.intake, router, hostname, self.runner.wake, settings.queue.max_returned)
+        self.intake = QueueingIntake(
+            store.intake, router, hostname, writer, self.runner.wake, settings.queue.max_returned
+        )
         full = MAILBOX_FULL if settings.store.refuse_over_quota else MAILBOX_FULL_NOW
         self.access = Access(self.aliases, hostname, TrustedNetworks(routing.trusted_networks), store.quotas, full)
 

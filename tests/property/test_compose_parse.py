@@ -15,9 +15,9 @@ from emailsys.client.compose.header_fields import on_one_line
 from emailsys.client.compose.message_builder import build
 from emailsys.client.compose.reopened_draft import body_and_files, draft_of
 from emailsys.mail.address import Address
+from emailsys.mail.message.charsets import decode_charset
 from emailsys.mail.message.mailboxes import Mailbox, read_mailboxes
 from emailsys.mail.message.mime import Part, parse
-from emailsys.mail.message.transfer_encoding import decode_charset
 
 NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TEXTS: Final = st.text(st.characters(codec="utf-8"), max_size=400) | st.text("aä =?_\r\n.-F", max_size=200)

@@ -9,11 +9,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.client.display.message import raw, view
 from emailsys.client.text.html import html_to_text
 from emailsys.client.text.terminal import safe_line, safe_text
+from emailsys.mail.message.charsets import decode_charset
 from emailsys.mail.message.fields import decode_words, parse_date, parse_value
 from emailsys.mail.message.mailboxes import read_mailboxes
 from emailsys.mail.message.mime import parse
 from emailsys.mail.message.structure import structure
-from emailsys.mail.message.transfer_encoding import decode_charset, decode_transfer
+from emailsys.mail.message.transfer_encoding import decode_transfer
 
 LINES = st.sampled_from(
     (
@@ -55,7 +56,7 @@ class AnyMessage(SynchronousTestCase):
             self.assertTrue(0 <= part.start <= part.body_start <= part.end <= len(octets))
             end = part.body_start
             for inner in part.parts:
-                self.assertTrue(end <= inner.start and inner.end <= part.end)
+                self.assertTrue(end <= inner.start and inner.end <= part.end, (octets, part, inner))
                 end = inner.end
         self.assertEqual(len(structure(root)), len(list(root.walk())))
 

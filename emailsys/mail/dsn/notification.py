@@ -6,13 +6,12 @@ import quopri
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.errors import HeaderParseError
-from email.header import decode_header, make_header
 from typing import Final
 
 from emailsys.mail.dsn.report import RecipientReport, Report
 from emailsys.mail.dsn.text import human_text, printable, subject
 from emailsys.mail.envelope import MailParameters, own_parameters
+from emailsys.mail.message.fields import decode_words, field_text
 from emailsys.mail.message.headers import header_end
 from emailsys.mail.reply import Reply
 from emailsys.mail.trace_fields import date_time
@@ -22,6 +21,8 @@ _WIDTH: Final = 76
 _WORD: Final = re.compile(" *[^ ]{1,400}")
 _MAX_DIAGNOSTIC: Final = 4000
 _MAX_SUBJECT: Final = 200
+# Octets of a Subject that are decoded, with room for its encoding.
+_MAX_RAW_SUBJECT: Final = 2000
 _MESSAGE_ID: Final = re.compile(rb"^message-id[ \t]*:\s*(<[!-;=?-~]{1,240}>)[ \t]*\r$", re.IGNORECASE | re.MULTILINE)
 _SUBJECT: Final = re.compile(rb"^subject[ \t]*:((?:[^\r\n]|\r\n[ \t])*)", re.IGNORECASE | re.MULTILINE)
 _MTA_NAME: Final = re.compile(r"\[[^\]]*\]|[^ :]+")
@@ -102,12 +103,7 @@ def _original_subject(header: bytes) -> str:
     found = _SUBJECT.search(header)
     if found is None:
         return ""
-    raw = found[1].replace(b"\r\n", b"").strip().decode("utf-8", "replace")
-    try:
-        text = str(make_header(decode_header(raw)))
-    except (HeaderParseError, LookupError, ValueError):
-        text = raw
-    return printable(text)[:_MAX_SUBJECT]
+    return printable(decode_words(field_text(found[1][:_MAX_RAW_SUBJECT])))[:_MAX_SUBJECT]
 
 
 def _field(name: str, value: str) -> str:

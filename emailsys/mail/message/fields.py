@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from emailsys.mail.message.transfer_encoding import decode_charset, text_codec
+from emailsys.mail.message.charsets import decode_charset, is_charset
 
 # RFC 2047 §2, lenient: the text may have blanks. The charset may have a language suffix (RFC 2231 §5).
 _WORD: Final = re.compile(r"=\?([^?\s]{1,80})\?([bBqQ])\?([^?\r\n]*)\?=")
@@ -17,7 +18,11 @@ _BETWEEN: Final = re.compile(r"[ \t\r\n]*")
 _NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/]")
 _FOLD: Final = re.compile(r"\r?\n(?=[ \t])")
 # RFC 2045 §5.1, lenient: any text before "=" is a name, and an unquoted value ends at the next semicolon.
-_PARAMETER: Final = re.compile(r'[ \t\r\n;]*([^=; \t\r\n]+)[ \t\r\n]*=[ \t\r\n]*(?:"((?:[^"\\]|\\.)*)"?|([^;]*))', re.S)
+_PARAMETER: Final = re.compile(
+    r'[ \t\r\n;]*+([^=; \t\r\n]++)[ \t\r\n]*+=[ \t\r\n]*+(?:"((?:[^"\\]|\\.)*+)"?|([^;]*+))', re.S
+)
+# What is skipped where no parameter begins. A search would try each character of a long word, in quadratic time.
+_NO_PARAMETER: Final = re.compile(r"[ \t\r\n;]*+(?:[^=; \t\r\n]++|=)?")
 _SECTION: Final = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*)?")
 _NAMED: Final = frozenset({"name", "filename"})
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.S)
@@ -54,26 +59,26 @@ def decode_words(text: str) -> str:
         return text
     out: list[str] = []
     charset = ""
-    waiting = b""
+    waiting: list[bytes] = []
     at = 0
     after_word = False
     for found in _WORD.finditer(text):
         between = text[at : found.start()]
         if not (after_word and _BETWEEN.fullmatch(between)):
-            out.append(decode_charset(waiting, charset)[0] if after_word else "")
-            waiting = b""
+            out.append(decode_charset(b"".join(waiting), charset)[0] if after_word else "")
+            waiting.clear()
             out.append(between)
             charset = ""
         name = found[1].partition("*")[0].lower()
         if waiting and name != charset:
-            out.append(decode_charset(waiting, charset)[0])
-            waiting = b""
+            out.append(decode_charset(b"".join(waiting), charset)[0])
+            waiting.clear()
         charset = name
-        waiting += _word_octets(found[2], found[3])
+        waiting.append(_word_octets(found[2], found[3]))
         at = found.end()
         after_word = True
     if after_word:
-        out.append(decode_charset(waiting, charset)[0])
+        out.append(decode_charset(b"".join(waiting), charset)[0])
     out.append(text[at:])
     return "".join(out)
 
@@ -120,7 +125,18 @@ def _joined(sections: dict[int, tuple[str, bool]]) -> str:
             octets += unquote_to_bytes(value)
         else:
             octets += value.encode("utf-8", "surrogateescape")
-    return decode_charset(octets, charset if text_codec(charset) else "utf-8")[0]
+    return decode_charset(octets, charset if is_charset(charset) else "utf-8")[0]
+
+
+def _parameters(text: str) -> Iterator[re.Match[str]]:
+    at = 0
+    while at < len(text):
+        found = _PARAMETER.match(text, at)
+        if found is not None:
+            yield found
+        elif (found := _NO_PARAMETER.match(text, at)) is None:
+            return
+        at = found.end()
 
 
 def parse_parameters(text: str) -> dict[str, str]:
@@ -132,7 +148,7 @@ def parse_parameters(text: str) -> dict[str, str]:
     """
     plain: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[str, bool]]] = {}
-    for found in _PARAMETER.finditer(text[:MAX_STRUCTURED]):
+    for found in _parameters(text[:MAX_STRUCTURED]):
         value = _QUOTED_PAIR.sub(r"\1", found[2]) if found[2] is not None else found[3].strip()
         name = _SECTION.fullmatch(found[1].lower())
         if name is None:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from emailsys.mail.message.charsets import decode_charset
 from emailsys.mail.message.fields import MAX_STRUCTURED, decode_words, field_text, is_media_type, parse_value
-from emailsys.mail.message.transfer_encoding import IDENTITY, decode_charset, decode_transfer
+from emailsys.mail.message.transfer_encoding import IDENTITY, decode_transfer
 
 # No real message nests deeper. A part that does is shown as one part.
 MAX_LEVELS: Final = 100
@@ -270,7 +271,8 @@ class _Parser:
         """End all open parts above a level of the stack at the position `end`."""
         while len(self._open) > level + 1:
             part = self._open.pop()
-            part.end = max(end, part.body_start)
+            # A part ends at or after the parts in it, also where their empty headers took the line end of the boundary.
+            part.end = end = max(end, part.body_start)
             if self._forget(len(self._open)):
                 part.defects.append("the closing boundary is missing" if part.parts else "its boundary never comes")
 

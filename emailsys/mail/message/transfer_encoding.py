@@ -1,11 +1,9 @@
-"""Decoding of bodies: transfer encodings to octets, charsets to text. Faults are reported, never raised."""
+"""Decoding of transfer encodings. Faults are reported, never raised."""
 
 from __future__ import annotations
 
 import binascii
-import codecs
 import re
-from functools import lru_cache
 from typing import Final
 
 _WHITE: Final = b" \t\r\n\x0b\x0c"
@@ -18,27 +16,6 @@ _UU_BEGIN: Final = re.compile(rb"^begin [0-7]{3,4} [^\r\n]*\r?\n", re.M)
 
 IDENTITY: Final = frozenset({"7bit", "8bit", "binary"})
 _UUENCODE: Final = frozenset({"x-uuencode", "uuencode", "x-uue"})
-
-# Python codecs that are not charsets of mail: some are slow, and some are specific to Python or the system.
-_NO_CHARSET: Final = frozenset(
-    {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "charmap", "mbcs", "oem"}
-)
-# Charset names that Python does not know. The last two declare a text direction (RFC 1556), not other octets.
-_NAMES: Final = {
-    "windows-874": "cp874",
-    "windows-31j": "cp932",
-    "x-sjis": "cp932",
-    "x-windows-949": "cp949",
-    "x-euc-jp": "euc_jp",
-    "x-gbk": "gbk",
-    "x-mac-roman": "mac_roman",
-    "iso-8859-6-i": "iso8859-6",
-    "iso-8859-8-i": "iso8859-8",
-}
-# Mail labelled with the charset on the left often uses the superset on the right.
-_LARGER: Final = {"gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "shift_jis": "cp932"}
-_C1: Final = re.compile("[\x80-\x9f]")
-_CHARSET_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,39}")
 
 
 def _from_base64(raw: bytes) -> tuple[bytes, list[str]]:
@@ -92,45 +69,3 @@ def decode_transfer(raw: bytes, encoding: str) -> tuple[bytes, list[str]]:
     if encoding in IDENTITY:
         return raw, []
     return raw, [f"unknown transfer encoding {encoding[:40]!r}"]
-
-
-@lru_cache(maxsize=256)
-def text_codec(charset: str) -> str | None:
-    """Return the name of the Python codec for a charset; None if there is none."""
-    if not _CHARSET_NAME.fullmatch(charset):
-        return None
-    try:
-        name = codecs.lookup(_NAMES.get(charset.lower(), charset)).name
-        # Raises LookupError for a codec that does not decode to text.
-        b"x".decode(name, "ignore")
-    except (LookupError, ValueError):
-        return None
-    return None if name in _NO_CHARSET else name
-
-
-def decode_charset(octets: bytes, charset: str) -> tuple[str, list[str]]:
-    """Decode octets in a charset. Returns the text and the defects.
-
-    US-ASCII with 8-bit octets, and unknown charsets, are decoded as UTF-8 or otherwise as Windows-1252. ISO-8859-1 with
-    control characters is decoded as Windows-1252, because no sender means control characters.
-    """
-    codec = text_codec(charset or "us-ascii")
-    if codec is None:
-        return _guess(octets), [f"unknown charset {charset[:40]!r}"]
-    if codec == "ascii":
-        return (octets.decode("ascii"), []) if octets.isascii() else (_guess(octets), ["8-bit octets in US-ASCII text"])
-    wrong = [f"octets that are not {charset[:40]}"]
-    try:
-        text = octets.decode(codec)
-    except (UnicodeError, ValueError):
-        return octets.decode(_LARGER.get(codec, codec), "replace"), wrong
-    if codec == "iso8859-1" and _C1.search(text):
-        return octets.decode("cp1252", "replace"), wrong
-    return text, []
-
-
-def _guess(octets: bytes) -> str:
-    try:
-        return octets.decode("utf-8")
-    except UnicodeDecodeError:
-        return octets.decode("cp1252", "replace")

@@ -119,6 +119,14 @@ class _Datagrams:
             self._protocol.doStop()
 
 
+class Threadless:
+    """In place of a thread pool: calls are made at once."""
+
+    def callInThreadWithCallback(self, onResult: Callable[[bool, Any], object], func: Callable[[], Any]) -> None:
+        """As thread pools do. No function that it gets fails."""
+        onResult(True, func())
+
+
 class MemoryNet(Clock):
     """Hosts by address and port; `zone` is what the name server at NAME_SERVER knows.
 
@@ -135,6 +143,14 @@ class MemoryNet(Clock):
     def listen(self, address: str, factory: Any, port: int = 25) -> None:
         """A factory takes what comes to an address."""
         self.hosts[address, port] = factory
+
+    def getThreadPool(self) -> Threadless:
+        """As reactors do."""
+        return Threadless()
+
+    def callFromThread(self, callable: Callable[..., object], *args: object) -> None:
+        """As reactors do, at once."""
+        callable(*args)
 
     def soon(self, call: Callable[..., Any], *arguments: Any) -> None:
         """In the clock's next turn."""

@@ -10,6 +10,7 @@ from email.message import EmailMessage
 from twisted.internet.task import deferLater
 
 from emailsys.config.settings import QueueSettings
+from emailsys.delivery.notices import NoticeWriter
 from emailsys.delivery.outcomes import Bookkeeper
 from emailsys.delivery.queue_runner import QueueRunner
 from emailsys.delivery.timing import Timing
@@ -23,6 +24,7 @@ from emailsys.mail.dsn_request import (
 from emailsys.mail.envelope import Envelope, LocalRoute, MailParameters, Recipient, RemoteRoute
 from emailsys.mail.reply import Reply
 from emailsys.telemetry import Telemetry
+from tests.fakes.in_thread import at_once
 from tests.fakes.store.memory_relay import MemoryRelay, MemoryRouter
 from tests.fakes.store.memory_store import MemoryStore
 
@@ -53,7 +55,7 @@ class System:
             self.store.queue,
             self.relay,
             self.router,
-            Bookkeeper(self.store.queue, self.router, self.settings, "mail.home.test"),
+            Bookkeeper(self.store.queue, self.router, self.settings, "mail.home.test", NoticeWriter(at_once)),
             self.settings,
             Timing(self.clock, self.store.now, lambda: 0.5),
             self.telemetry,

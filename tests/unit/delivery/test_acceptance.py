@@ -11,10 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from emailsys.delivery.acceptance import QueueingIntake
+from emailsys.delivery.notices import NoticeWriter
 from emailsys.interfaces import IIncoming, IIntake
 from emailsys.mail.address import parse
 from emailsys.mail.dsn_request import MessageRequest, Notify, OriginalRecipient, RecipientRequest
 from emailsys.mail.envelope import Envelope, LocalRoute, MailParameters, Recipient, RemoteRoute, Route
+from tests.fakes.in_thread import at_once
 from tests.fakes.store.memory_relay import MemoryRouter
 from tests.fakes.store.memory_store import MemoryStore
 
@@ -32,7 +34,9 @@ class Accepting(SynchronousTestCase):
         self.away = RemoteRoute(parse("carol@away.test"), forwarded=True)
         self.router = MemoryRouter({"alice@home.test": (self.to_alice,), "gone@home.test": ()})
         self.woken = 0
-        self.intake = QueueingIntake(self.store.intake, self.router, "mail.home.test", self.wake, 4096)
+        self.intake = QueueingIntake(
+            self.store.intake, self.router, "mail.home.test", NoticeWriter(at_once), self.wake, 4096
+        )
 
     def wake(self) -> None:
         self.woken += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage, Message
@@ -254,6 +255,14 @@ class Wording(SynchronousTestCase):
         for raw in (b"=?no-such-charset?q?x?=", b"=?utf-8?b?!?=", b"\xff\xfe", b"a\r\n\tb", b""):
             self.assertIn("the queue ID", self.text(report(original=b"Subject: " + raw + b"\r\n\r\n")))
         self.assertNotIn("with the subject", self.text(report(original=b"From: x\r\n\r\n")))
+
+    def test_a_charset_that_is_none_does_no_harm(self) -> None:
+        """twisted.mail registers a codec `xtext` that raises AttributeError; `punycode` takes quadratic time."""
+        self.assertIn("the subject: aaaa", self.text(report(original=b"Subject: =?xtext?q?aaaa?=\r\n\r\n")))
+        long = b"Subject: =?punycode?q?" + b"\xe4" * 5_000_000 + b"?=\r\n\r\n"
+        began = time.process_time()
+        self.assertIn("the queue ID", self.text(report(original=long)))
+        self.assertLess(time.process_time() - began, 5)
 
     def test_every_status_has_a_meaning(self) -> None:
         self.assertIn("mailbox is full", meaning("4.2.2"))

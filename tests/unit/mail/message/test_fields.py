@@ -14,7 +14,7 @@ from emailsys.mail.message.fields import (
     parse_value,
     without_comments,
 )
-from emailsys.mail.message.transfer_encoding import decode_charset, decode_transfer, text_codec
+from emailsys.mail.message.transfer_encoding import decode_transfer
 
 
 class EncodedWords(SynchronousTestCase):
@@ -120,29 +120,3 @@ class Transfer(SynchronousTestCase):
     def test_an_unknown_encoding_changes_nothing(self) -> None:
         self.assertEqual(decode_transfer(b"x", "8bit"), (b"x", []))
         self.assertEqual(decode_transfer(b"x", "rot26")[0], b"x")
-
-    def test_charsets_are_decoded_and_guessed(self) -> None:
-        self.assertEqual(decode_charset("ü".encode(), "utf-8"), ("ü", []))
-        self.assertEqual(decode_charset(b"x", ""), ("x", []))
-        self.assertEqual(decode_charset(b"\xfc", "us-ascii")[0], "ü")
-        self.assertEqual(decode_charset("ü".encode(), "klingon")[0], "ü")
-        self.assertEqual(decode_charset(b"\xff", "utf-8"), ("\ufffd", ["octets that are not utf-8"]))
-
-    def test_a_charset_that_is_named_too_small_is_read_as_the_larger_one_and_named(self) -> None:
-        for charset, octets, text in (
-            ("gb2312", "朱镕基".encode("gbk"), "朱镕基"),
-            ("ks_c_5601-1987", "똠방각하".encode("cp949"), "똠방각하"),
-            ("Shift_JIS", "①".encode("cp932"), "①"),
-            ("iso-8859-1", b"\x93so\x94", "“so”"),
-        ):
-            self.assertEqual(decode_charset(octets, charset), (text, [f"octets that are not {charset}"]))
-
-    def test_names_of_charsets_that_only_mail_has_are_known(self) -> None:
-        self.assertEqual(decode_charset(b"\xf9\xec", "ISO-8859-8-I"), ("של", []))
-        self.assertEqual(decode_charset(b"\xa1", "windows-874"), ("ก", []))
-        self.assertEqual(text_codec("charmap"), None)
-
-    def test_codecs_that_are_no_charsets_are_refused(self) -> None:
-        for name in ("zlib", "rot13", "idna", "punycode", "unicode_escape", "undefined", "a" * 50, "../x", "x\0y", ""):
-            self.assertIsNone(text_codec(name))
-        self.assertEqual(text_codec("Shift_JIS"), "shift_jis")

@@ -75,6 +75,13 @@ class WellFormed(SynchronousTestCase):
         octets = b'Content-Type: multipart/mixed; boundary="=?utf-8?q?b?="\r\n\r\n--=?utf-8?q?b?=\r\n\r\none\r\n'
         self.assertEqual(leaves(parse(octets + b"--=?utf-8?q?b?=--\r\n")), [b"one"])
 
+    def test_an_empty_message_in_a_digest_ends_with_its_part(self) -> None:
+        """Its header took the line end that belongs to the boundary, so the part around it ended before it did."""
+        root = parse(b"Content-Type: multipart/digest; boundary=a\r\n--a\r\n\r\n\r\n--a--\r\n")
+        (part,) = root.parts
+        (inner,) = part.parts
+        self.assertLessEqual(inner.end, part.end)
+
     def test_parts_of_a_digest_are_messages(self) -> None:
         root = parse(b"Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nSubject: x\r\n\r\nhi\r\n--b--\r\n")
         self.assertEqual([part.content_type for part in root.walk()][1:], ["message/rfc822", "text/plain"])

@@ -1,0 +1,44 @@
+"""Composition of notices in a thread: they quote text that strangers wrote, which may be slow to decode."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
+
+from emailsys.interfaces import Notice
+from emailsys.mail.dsn.notification import compose
+from emailsys.mail.dsn.report import Report
+from emailsys.mail.dsn_request import Notify, RecipientRequest
+from emailsys.mail.envelope import Envelope, Recipient, Route
+
+T = TypeVar("T")
+
+
+class InThread(Protocol):
+    """Calls a function in a thread, and returns its result to the reactor thread."""
+
+    def __call__(self, function: Callable[[], T]) -> Awaitable[T]: ...
+
+
+class NoticeWriter:
+    """Composes notices off the reactor thread."""
+
+    def __init__(self, in_thread: InThread) -> None:
+        self._in_thread = in_thread
+
+    async def write(self, reports: Sequence[Report], routes: Iterable[Route]) -> tuple[Notice, ...]:
+        """Return a notice for each report. @param routes: the routes to the sender."""
+        taken = tuple(routes)
+        return await self._in_thread(lambda: tuple(notice_of(report, taken) for report in reports))
+
+
+def notice_of(report: Report, routes: Iterable[Route]) -> Notice:
+    """Return a notification with the envelope of RFC 3461 §6.1: null reverse-path and NOTIFY=NEVER."""
+    notification = compose(report)
+    envelope = Envelope(
+        None,
+        (Recipient(report.reverse_path, tuple(routes), RecipientRequest(Notify.NEVER)),),
+        report.made_at,
+        notification.parameters,
+    )
+    return Notice(envelope, notification.octets)

@@ -1,0 +1,118 @@
+"""Charsets come from an allow-list; the name that a stranger wrote never reaches Python's registry of codecs."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Final
+
+from twisted.mail import imap4, smtp
+from twisted.trial.unittest import SynchronousTestCase
+from webencodings.labels import LABELS
+
+from emailsys.mail.message.charsets import decode_charset, is_charset
+from emailsys.mail.message.fields import decode_words, parse_parameters
+
+# Codecs that a library of the product adds to the registry, and codecs of Python that are no charsets.
+NOT_CHARSETS: Final = (
+    *("xtext", "imap4-utf-7", "punycode", "idna", "unicode_escape", "raw_unicode_escape", "undefined", "charmap"),
+    *("zlib", "rot13", "hex", "base64", "bz2", "quopri", "uu", "mbcs", "oem", "palmos", "a" * 50, "../x", "x\0y", ""),
+)
+
+
+class Names(SynchronousTestCase):
+    def test_codecs_that_are_no_charsets_are_unknown(self) -> None:
+        """twisted.mail registers `xtext` with a tuple of functions, and each use of it raised AttributeError."""
+        self.assertTrue(imap4.__name__ and smtp.__name__)
+        for name in NOT_CHARSETS:
+            self.assertFalse(is_charset(name), name)
+            decode_charset(b"q", name)
+        self.assertEqual(decode_words("=?xtext?q?a?="), "a")
+        self.assertEqual(decode_words("=?imap4-utf-7?b?JkFBLQ==?="), "&AA-")
+        self.assertEqual(parse_parameters("name*=xtext''a"), {"name": "a"})
+
+    def test_no_name_of_a_stranger_reaches_the_registry(self) -> None:
+        asked: list[str] = []
+
+        def search(name: str) -> None:
+            asked.append(name)
+
+        codecs.register(search)
+        self.addCleanup(codecs.unregister, search)
+        for number in range(50):
+            decode_charset(b"x\xff", f"stranger-{number}")
+            decode_words(f"=?stranger-{number}?q?x?=")
+            parse_parameters(f"name*=stranger-{number}''x")
+        self.assertEqual(asked, [])
+
+    def test_every_label_of_the_web_that_is_an_encoding_is_known(self) -> None:
+        unknown = {name for label, name in LABELS.items() if not is_charset(label)}
+        # The first means "show nothing", the second is no encoding of text.
+        self.assertLessEqual(unknown, {"replacement", "x-user-defined"})
+
+    def test_names_that_only_mail_has_are_known(self) -> None:
+        for name, octets, text in (
+            ("ISO-8859-8-I", b"\xf9\xec", "של"),
+            ("windows-874", b"\xa1", "ก"),
+            ("Shift_JIS", b"\x82\xa0", "あ"),
+            ("cp437", b"\x81", "ü"),
+            ("UTF-7", b"+APw-", "ü"),
+            ("unicode-1-1-utf-7", b"+APw-", "ü"),
+            ("UTF_8", b"\xc3\xbc", "ü"),
+            ("HZ-GB-2312", b"~{VPND~}", "中文"),
+            ("iso-2022-kr", b"\x1b$)C\x0e0!\x0f", "가"),
+            ("x-mac-ce", b"\x8d", "ć"),
+            ("ANSI_X3.4-1968", b"a", "a"),
+        ):
+            self.assertEqual(decode_charset(octets, name), (text, []), name)
+
+
+class Decoding(SynchronousTestCase):
+    def test_octets_are_decoded_or_guessed(self) -> None:
+        self.assertEqual(decode_charset("ü".encode(), "utf-8"), ("ü", []))
+        self.assertEqual(decode_charset(b"x", ""), ("x", []))
+        self.assertEqual(decode_charset(b"\xfc", "us-ascii")[0], "ü")
+        self.assertEqual(decode_charset("ü".encode(), "klingon")[0], "ü")
+        self.assertEqual(decode_charset(b"\xff", "utf-8"), ("\ufffd", ["octets that are not utf-8"]))
+
+    def test_a_subset_is_read_as_the_superset_that_mail_means(self) -> None:
+        """The WHATWG table: text labelled with the name on the left is often text of the larger charset."""
+        for charset, octets, text in (
+            ("gb2312", "朱镕基".encode("gbk"), "朱镕基"),
+            ("gbk", "𠮷".encode("gb18030"), "𠮷"),
+            ("ks_c_5601-1987", "똠방각하".encode("cp949"), "똠방각하"),
+            ("Shift_JIS", "①".encode("cp932"), "①"),
+            ("iso-8859-1", b"\x93so\x94", "“so”"),
+            ("big5", b"\xf9\xd6", "碁"),
+            ("big5", "€".encode("cp950"), "€"),
+            ("big5", "啫喱".encode("big5hkscs"), "啫喱"),
+        ):
+            self.assertEqual(decode_charset(octets, charset), (text, []), charset)
+
+    def test_japanese_mail_has_the_characters_of_vendors(self) -> None:
+        """Row 13 of NEC, half-width kana and the extensions of IBM, in both encodings; Python's codecs have none."""
+        for text in ("①㈱Ⅱ", "髙橋", "\uff5e\uff0d\u2225", "会議"):
+            rows = b"".join(_jis(character) for character in text)
+            self.assertEqual(decode_charset(b"\x1b$B" + rows + b"\x1b(B!", "ISO-2022-JP"), (f"{text}!", []))
+            self.assertEqual(decode_charset(bytes(one | 0x80 for one in rows), "EUC-JP"), (text, []))
+        for octets in (b"\x1b(I6E6\x1b(B", b"\xb6\xc5\xb6", b"\x0e6E6\x0f"):
+            self.assertEqual(decode_charset(octets, "iso-2022-jp"), ("ｶﾅｶ", []), octets)
+        self.assertEqual(decode_charset(b"\x8e\xb6\x8f\xb0\xa1", "euc-jp"), ("ｶ丂", []))
+        self.assertEqual(decode_charset(b"\x1b(J\\~\x1b$(D0!", "cp50221"), ("¥‾丂", []))
+
+    def test_damage_in_japanese_mail_ends_with_its_line(self) -> None:
+        """RFC 1468: each line begins in ASCII."""
+        self.assertEqual(decode_charset(b"\x1b$B$\r\nabc", "iso-2022-jp")[0], "\ufffd\r\nabc")
+        self.assertEqual(decode_charset(b'\x1b$B$"\r\nabc\x1b', "iso-2022-jp")[0], "あ\r\nabc\ufffd")
+        self.assertEqual(decode_charset(b"\x8e\xff\xa4\xa2\x80", "euc-jp")[0], "\ufffd\ufffdあ\ufffd")
+
+
+def _jis(character: str) -> bytes:
+    """The two octets of JIS X 0208 of a character, computed from CP932 in the other direction."""
+    lead, trail = character.encode("cp932")
+    # IBM's own rows have a second place among the rows that NEC selected, which ISO-2022-JP can reach.
+    if lead >= 0xFA:
+        again = {"髙": (0xEE, 0xE0)}
+        lead, trail = again[character]
+    row = ((lead - 0x81 if lead < 0xA0 else lead - 0xC1) << 1) + (trail >= 0x9F)
+    cell = trail - 0x9F if trail >= 0x9F else trail - 0x40 - (trail > 0x7F)
+    return bytes((row + 0x21, cell + 0x21))
