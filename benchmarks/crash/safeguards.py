@@ -99,6 +99,15 @@ MUTANTS: Final = (
         ("sync_order", "--times", "1"),
     ),
     Mutant(
+        "reader-may-write",
+        "A reader commits a frame outside the commit lock, which the proof after a failed sync does not expect.",
+        (
+            ("emailsys/store/engine/sqlite.py", "?mode=ro", "?mode=rw"),
+            ("emailsys/store/engine/sqlite.py", "PRAGMA query_only=ON;", "PRAGMA auto_vacuum=INCREMENTAL;"),
+        ),
+        ("sync_order", "--times", "1", "--only", "one maildrop"),
+    ),
+    Mutant(
         "checksum-not-compared",
         "An octet that changed on the disk is given away as if it had been accepted so.",
         (
@@ -131,7 +140,7 @@ MUTANTS: Final = (
         "missing-store-made-anew",
         "A store that is missing becomes an empty one, which refuses all mail for good (decision 0023).",
         (
-            ("emailsys/tap/service.py", "create=create)", "create=True)"),
+            ("emailsys/tap/service.py", "create=create, adopt=adopt)", "create=True, adopt=adopt)"),
             (
                 "emailsys/store/directory/cache.py",
                 "        answer = await self._answer(key, look_up)\n        if not answer:\n",

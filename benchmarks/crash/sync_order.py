@@ -10,6 +10,8 @@ WAL, and an fdatasync that began after that write must have returned 0. The path
 * QUIT with deletes, and an operator's commands;
 * the relay: the queue row is settled in a synced commit after the 250 of the remote host.
 
+Only the writer thread writes to the WAL; a reader that writes is a flaw.
+
 At the first start the folder of each file that matters must be synced after the file was made. The exit status is 1 if
 a reply was early.
 """
@@ -79,6 +81,12 @@ class Watch:
         if wrong and self.chosen.keep:
             shutil.copy(self.trace_path, self.chosen.keep / f"{name}.trace")
 
+    def check_readers(self, name: str, trace: Sequence[Call]) -> None:
+        """A reader writes nothing: its commit would stand in the WAL outside the commit lock."""
+        threads = sync_trace.writing_threads(trace)
+        if len(threads) != 1:
+            self.tell(f"one thread writes: {name}", [f"{len(threads)} threads write to the WAL"], len(self.times))
+
     def first_start(self) -> None:
         """Names that the first start makes."""
 
@@ -126,7 +134,9 @@ class Watch:
         }
         for name, act in paths.items():
             if self.chosen.only in name:
-                self.tell(name, sync_trace.early(self.session(act), QUEUED, len(self.times)), len(self.times))
+                trace = self.session(act)
+                self.tell(name, sync_trace.early(trace, QUEUED, len(self.times)), len(self.times))
+                self.check_readers(name, trace)
 
     def deletes(self) -> None:
         """QUIT with deletes."""
@@ -152,6 +162,7 @@ class Watch:
         self.tell(
             f"QUIT that deletes ({words[1]!r})", sync_trace.early(trace, words[1], len(self.times)), len(self.times)
         )
+        self.check_readers("QUIT that deletes", trace)
 
     def commands(self) -> None:
         """An operator's commands, by the control socket."""

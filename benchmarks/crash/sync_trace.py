@@ -62,6 +62,20 @@ def early(trace: Iterable[Call], reply: str, count: int) -> list[str]:
     return found
 
 
+def writing_threads(trace: Iterable[Call]) -> set[str]:
+    """The threads that have written to the WAL since the first client connected: only the writer may (decision 0002).
+
+    Before, the store is opened in the main thread.
+    """
+    found: set[str] = set()
+    connected = False
+    for call in trace:
+        connected = connected or (call.name in _READS and ("TCP" in call.text or "UNIX" in call.text))
+        if connected and call.name == "pwrite64" and _WAL in call.text:
+            found.add(call.thread)
+    return found
+
+
 def settled(trace: Sequence[Call], reply: str) -> list[str]:
     """Whether the store is written and synced after the last reply of the remote host."""
     last = max((n for n, call in enumerate(trace) if call.name in _READS and reply in call.text), default=-1)

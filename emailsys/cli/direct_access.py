@@ -43,15 +43,18 @@ def on_the_store(
     *,
     backed_up: bool = False,
     create: bool = False,
+    adopt: bool = False,
 ) -> T:
     """Open the store, run an action, and close the store.
 
-    @param backed_up, create: as for `open_store`.
+    @param backed_up, create, adopt: as for `open_store`.
     @raise NoStore: there is no store.
     @raise Refused: the store cannot be opened.
     """
     try:
-        return run_offline(settings.store, settings.state, action, telemetry, backed_up=backed_up, create=create)
+        return run_offline(
+            settings.store, settings.state, action, telemetry, backed_up=backed_up, create=create, adopt=adopt
+        )
     except StoreMissing as missing:
         raise NoStore(str(missing)) from None
     except StoreError as error:

@@ -78,9 +78,10 @@ class Status(Request):
 
 @dataclass(frozen=True, slots=True)
 class Init(Request):
-    """Make an empty store if there is none."""
+    """Make an empty store if there is none, or accept a store that has replaced the former one."""
 
     command = "init"
+    adopt: Flag = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 from emailsys.config.settings import StoreSettings
+from emailsys.interfaces import StoreError
 from emailsys.store.directory.cache import NO_DOMAINS
 from emailsys.store.engine.base import no_store_text
 from emailsys.store.open import sqlite_path
+from emailsys.store.schema.identity import IDENTITY_NAME, KeptIdentity, replaced_text
 
 
 def find_problem(settings: StoreSettings, state: Path) -> str | None:
@@ -18,6 +20,10 @@ def find_problem(settings: StoreSettings, state: Path) -> str | None:
     path = sqlite_path(settings.url, state)
     if path is None:
         return None
+    try:
+        kept = KeptIdentity(state).read()
+    except StoreError as error:
+        return str(error)
     if not path.exists():
         return no_store_text(str(path.parent))
     try:
@@ -25,6 +31,11 @@ def find_problem(settings: StoreSettings, state: Path) -> str | None:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
             if not tables:
                 return no_store_text(str(path.parent))
+            columns = {row[1] for row in connection.execute("PRAGMA table_info(generation)")}
+            if kept is not None and "identity" in columns:
+                (identity,) = connection.execute("SELECT identity FROM generation").fetchone()
+                if identity != kept:
+                    return replaced_text(str(path), state / IDENTITY_NAME)
             if "domains" in tables and connection.execute("SELECT 1 FROM domains LIMIT 1").fetchone() is None:
                 return NO_DOMAINS
     except sqlite3.Error as error:

@@ -59,18 +59,20 @@ def run_offline(
     *,
     backed_up: bool = False,
     create: bool = False,
+    adopt: bool = False,
 ) -> T:
     """Open the store, run `action(store)`, and close the store. Returns or raises the result of the action.
 
     Uses the same locks as a daemon, so that several processes can safely change the store. A running daemon sees a
     change within a second.
 
-    @param backed_up, create: as for `Opening`.
+    @param backed_up, create, adopt: as for `Opening`.
     @raise StoreMissing: there is no store.
     @raise StoreError: the store cannot be opened.
     """
     calls = _CallQueue()
-    store = open_store(settings, state, calls, telemetry, Opening(sweep=False, backed_up=backed_up, create=create))
+    opening = Opening(sweep=False, backed_up=backed_up, create=create, adopt=adopt)
+    store = open_store(settings, state, calls, telemetry, opening)
     try:
         return calls.wait_for(action(store))
     finally:

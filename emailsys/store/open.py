@@ -38,6 +38,7 @@ from emailsys.store.queue.leases import Queue, record_interrupted, return_leases
 from emailsys.store.queue.operations import QueueOperations
 from emailsys.store.schema import tables
 from emailsys.store.schema.columns import of_seconds
+from emailsys.store.schema.identity import KeptIdentity, read_identity
 from emailsys.store.schema.migrate import prepare_schema
 from emailsys.telemetry import Telemetry
 
@@ -56,6 +57,7 @@ class Opening:
     @ivar reserve_octets: of free pages that stay in a SQLite file.
     @ivar backed_up: whether an operator confirmed a backup, which the upgrade of a PostgreSQL store requires.
     @ivar create: whether an operator asked to create the store if it is missing (decision 0023).
+    @ivar adopt: whether an operator asked to use the store although it is another one than before (decision 0023).
     """
 
     takeover_after: float = POP3Settings().takeover_after
@@ -65,6 +67,7 @@ class Opening:
     reserve_octets: int = RESERVE_OCTETS
     backed_up: bool = False
     create: bool = False
+    adopt: bool = False
 
 
 DEFAULT_OPENING: Final = Opening()
@@ -129,7 +132,7 @@ def open_store(
 
     @param state: the state folder, which contains the SQLite store. `Opening.create` creates it, too, with mode 0700.
     @param reactor: the reactor or a substitute (see `offline`).
-    @raise StoreMissing: there is no store, and none must be created.
+    @raise StoreMissing: there is no store, and none must be created. `StoreReplaced`: it is another one than before.
     @raise StoreError: the store cannot be opened. The message says why.
     """
     if opening.create:
@@ -137,7 +140,8 @@ def open_store(
             make_directory(state)
         except OSError as error:
             raise StoreError(f"the state folder {state} cannot be created: {error.strerror}") from error
-    return open_on(_engine(settings.url, state, opening.create), settings, reactor, telemetry, opening)
+    engine = _engine(settings.url, state, opening.create)
+    return open_on(engine, settings, reactor, telemetry, opening, KeptIdentity(state, opening.adopt))
 
 
 def open_on(
@@ -146,8 +150,12 @@ def open_on(
     reactor: Reactor,
     telemetry: Telemetry,
     opening: Opening = DEFAULT_OPENING,
+    kept: KeptIdentity | None = None,
 ) -> Store:
-    """Open the store on an engine, which is closed with the store. See `open_store`."""
+    """Open the store on an engine, which is closed with the store. See `open_store`.
+
+    @param kept: the identity that the store must have. None: any.
+    """
     try:
         locks: KernelLocks | AdvisoryLocks
         if isinstance(engine, SQLite):
@@ -160,7 +168,7 @@ def open_on(
             engine.connect_reader().close()
             locks = AdvisoryLocks(engine, reactor)
         try:
-            ids = _prepare(engine, locks, telemetry, opening)
+            ids = _prepare(engine, locks, telemetry, opening, kept)
         except BaseException:
             locks.close()
             raise
@@ -226,6 +234,7 @@ def _prepare(
     locks: KernelLocks | AdvisoryLocks,
     telemetry: Telemetry,
     opening: Opening,
+    kept: KeptIdentity | None,
 ) -> IdSource:
     """Prepare the schema and the rows of this node, and clean up after nodes that have ended.
 
@@ -233,8 +242,9 @@ def _prepare(
     """
     connection = engine.connect_writer()
     try:
-        prepare_schema(engine, connection, telemetry, create=opening.create, backed_up=opening.backed_up)
+        prepare_schema(engine, connection, telemetry, create=opening.create, backed_up=opening.backed_up, kept=kept)
         with engine.commit_lock(), connection.begin():
+            identity = read_identity(connection)
             commits = tables.commits
             known = connection.execute(
                 select(commits.c.writer, commits.c.last_id).where(commits.c.node == locks.node)
@@ -244,7 +254,9 @@ def _prepare(
             _sweep_staged(connection, locks)
             ids = IdSource(locks.node, max((int(row.last_id) for row in known), default=0), opening.now)
             _return_leases(connection, locks, ids, of_seconds(opening.now()))
-            return ids
+        if kept is not None:
+            kept.keep(identity, telemetry)
+        return ids
     finally:
         connection.close()
 

@@ -179,9 +179,9 @@ class Daemon(Service):
         _ = self._watching.start(WATCH_EVERY)
         _spare_what_stays()
 
-    def _open_store(self, create: bool = False) -> Store:
+    def _open_store(self, create: bool = False, adopt: bool = False) -> Store:
         self._srs_secret = kept_secret(self.settings.state / SRS_SECRET)
-        opening = Opening(takeover_after=self.settings.pop3.takeover_after, create=create)
+        opening = Opening(takeover_after=self.settings.pop3.takeover_after, create=create, adopt=adopt)
         return open_store(self.settings.store, self.settings.state, self._reactor, self.telemetry, opening)
 
     def _serve(self, store: Store) -> None:
@@ -223,16 +223,13 @@ class Daemon(Service):
         url = self.settings.store.url
         return None if url is None else without_password(url)
 
-    def _look_for_store(self, create: bool = False) -> None:
-        """Serve the store if there is one by now.
-
-        @param create: whether an operator has asked for one to be made.
-        """
+    def _look_for_store(self, create: bool = False, adopt: bool = False) -> None:
+        """Serve the store if there is one. An operator may ask to create it, or to adopt another one than before."""
         sessions = self._sessions
         if self._store is not None or sessions is None:
             return
         try:
-            store = self._open_store(create)
+            store = self._open_store(create, adopt)
         except (StoreError, StartupError) as error:
             self._absence.why = str(error)
             return
@@ -273,12 +270,14 @@ class Daemon(Service):
         except MalformedRequest as error:
             return self._with_store(error_answer(MALFORMED, str(error)))
         was_missing = self._store is None
-        self._look_for_store(create=isinstance(known, Init | DomainAdd))
+        adopt = isinstance(known, Init) and known.adopt
+        self._look_for_store(create=isinstance(known, Init | DomainAdd) and not adopt, adopt=adopt)
         if isinstance(known, Status):
             await self._watch()
         if self._commands is not None:
             if isinstance(known, Init):
-                return {"result": {"store": self._where, "made": was_missing}}
+                opened = {"made": was_missing and not adopt, "adopted": was_missing and adopt}
+                return {"result": {"store": self._where, **opened}}
             return await self._commands.answer(known)
         if isinstance(known, Status):
             return self._with_store({"result": self.status()})

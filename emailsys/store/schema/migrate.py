@@ -23,6 +23,7 @@ from emailsys.platforms.files import sync_directory
 from emailsys.store.engine.base import Engine, error_text, no_store_text
 from emailsys.store.engine.sqlite import SQLite
 from emailsys.store.schema import tables as schema
+from emailsys.store.schema.identity import KeptIdentity, new_identity
 from emailsys.telemetry import Telemetry
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
@@ -36,13 +37,20 @@ _SCHEMA_LOCK: Final = 3
 
 
 def prepare_schema(
-    engine: Engine, connection: Connection, telemetry: Telemetry, *, create: bool = True, backed_up: bool = False
+    engine: Engine,
+    connection: Connection,
+    telemetry: Telemetry,
+    *,
+    create: bool = True,
+    backed_up: bool = False,
+    kept: KeptIdentity | None = None,
 ) -> None:
     """Create or migrate the schema for this release.
 
     @param create: whether to create the tables in an empty database.
     @param backed_up: whether an operator confirmed a backup. Without it, a PostgreSQL store is not migrated.
-    @raise StoreMissing: the database is empty and must stay so.
+    @param kept: the identity that the store must have. None: any.
+    @raise StoreMissing: the database is empty and must stay so, or it is another store.
     @raise StoreError: the store is of a later release, is not backed up, or a migration failed. Nothing was changed.
     """
     with engine.commit_lock():
@@ -54,6 +62,8 @@ def prepare_schema(
                 )
             if found is None:
                 _create(engine, connection)
+            elif kept is not None:
+                kept.check(connection, engine.location)
         if found is None or found == schema.REVISION:
             return
         upgrade(engine, connection, telemetry, found, backed_up=backed_up)
@@ -84,7 +94,7 @@ def _create(engine: Engine, connection: Connection) -> None:
     connection.execute(
         text("INSERT INTO alembic_version (version_num) VALUES (:revision)"), {"revision": schema.REVISION}
     )
-    connection.execute(schema.generation.insert().values(singleton=1, number=1))
+    connection.execute(schema.generation.insert().values(singleton=1, number=1, identity=new_identity()))
 
 
 def finish_postgres(connection: Connection) -> None:

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # The alembic revision of these tables. A store at this revision is opened without importing alembic.
-REVISION: Final = "0006"
+REVISION: Final = "0007"
 
 metadata: Final = MetaData(
     naming_convention={
@@ -54,6 +54,8 @@ generation: Final = Table(
     metadata,
     Column("singleton", SmallInteger, primary_key=True, autoincrement=False),
     Column("number", BigInteger, nullable=False),
+    # Random, set when the store is created (see `schema.identity`). Each copy of the store has the same.
+    Column("identity", Text),
     CheckConstraint("singleton = 1", name="one_row"),
 )
 

@@ -125,6 +125,24 @@ class MissingStoreTests(DaemonCase):
         heard = await self.away(self.answers)
         self.assertEqual((heard[f"<{BOB}>"][:3], heard["<nobody@example.test>"][:3]), ("250", "550"))
 
+    async def test_a_store_that_was_replaced_while_the_daemon_was_stopped_waits_for_an_operator(self) -> None:
+        """It has a domain, and would refuse everybody else for good. The command uses it without a restart."""
+        first = self.started()
+        await self.accounts()
+        await first.stopService()
+        other = self.state.with_name("other")
+        await self.away(make_other, other)
+        shutil.copy(other / "mail.sqlite", self.state / "mail.sqlite")
+        daemon = self.started()
+        await self.assert_all_wait("store of this system is missing")
+        self.assertIn("is not the one that was used before", (await self.ask(Status()))["store"]["problem"])
+        self.assertEqual(self.critical(daemon), 1)
+        answer = await self.away(self.raw, Init())
+        self.assertEqual(answer["error"]["kind"], "missing")
+        self.assertIs((await self.ask(Init(adopt=True)))["adopted"], True)
+        self.assertIsNone((await self.ask(Status()))["store"]["problem"])
+        self.assertEqual((await self.away(self.answers))[f"<{BOB}>"][:3], "550")
+
     async def test_a_store_that_vanishes_or_is_replaced_under_the_daemon_refuses_nobody_for_good(self) -> None:
         """The daemon answers neither from its cache nor from the wrong store. It uses the right one once it is back."""
         self.patch(cache, "_LOOK_EVERY", 0.0)

@@ -123,13 +123,36 @@ class InitTests(CLICase):
     def test_a_store_is_made_once(self) -> None:
         """A second time changes nothing, and says so; the folder is its owner's alone."""
         path = str(self.state / "mail.sqlite")
-        self.assertEqual(json.loads(self.fine("init", "--json")), {"store": path, "made": True})
+        self.assertEqual(json.loads(self.fine("init", "--json")), {"store": path, "made": True, "adopted": False})
         self.assertEqual(self.state.stat().st_mode & 0o777, 0o700)
         self.assertIn("no domain has been added", self.run_it("config", "check")[2])
         self.fine("domain", "add", "example.test", "--postmaster", "ann@example.test")
-        self.assertEqual(json.loads(self.fine("init", "--json")), {"store": path, "made": False})
+        self.assertEqual(json.loads(self.fine("init", "--json")), {"store": path, "made": False, "adopted": False})
         self.assertIn("example.test", self.fine("domain", "list"))
         self.assertNotIn("no domain", self.run_it("config", "check")[2])
+
+    def test_another_store_is_used_only_by_an_operators_word(self) -> None:
+        """Each command refuses a store with another identity, and `init --adopt` accepts it. A copy is not another."""
+        database = self.state / "mail.sqlite"
+        self.fine("domain", "add", "example.test", "--postmaster", "ann@example.test")
+        backup = database.read_bytes()
+        other = self.state.with_name("other")
+        add = ("domain", "add", "other.test", "--postmaster", "a@other.test")
+        self.assertEqual(self.run_it(*add, "--state", str(other))[0], 0)
+        database.write_bytes((other / "mail.sqlite").read_bytes())
+        for command in (["domain", "list"], ["domain", "add", "new.test", "--postmaster", "a@new.test"], ["init"]):
+            err = self.refused(Exit.NO_INPUT, *command)
+            self.assertIn("is not the one that was used before", err)
+            self.assertIn("emailsys init --adopt", err)
+        self.assertIn("is not the one that was used before", self.run_it("config", "check")[2])
+        database.write_bytes(backup)
+        self.assertIn("example.test", self.fine("domain", "list"))
+        database.write_bytes((other / "mail.sqlite").read_bytes())
+        self.assertIs(json.loads(self.fine("init", "--adopt", "--json"))["adopted"], True)
+        self.assertIn("other.test", self.fine("domain", "list"))
+        self.assertIs(json.loads(self.fine("init", "--adopt", "--json"))["adopted"], False)
+        database.unlink()
+        self.assertIn("there is no store", self.refused(Exit.NO_INPUT, "init", "--adopt"))
 
     def test_the_way_of_mail_is_not_explained_by_a_store_without_domains(self) -> None:
         """It would say that all of it belongs to other systems."""

@@ -42,7 +42,7 @@ EXAMPLES: tuple[Request, ...] = (
     requests.Trace("<id@example.net>", 10, cursor="7"),
     requests.Verify(None, 2.0),
     requests.Status(),
-    requests.Init(),
+    requests.Init(adopt=True),
 )
 
 

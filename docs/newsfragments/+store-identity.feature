@@ -1,0 +1,1 @@
+Each store has an identity, with a copy in the state folder (``store-identity``). If another store takes its place, all mail is delayed with 451 until the former store is back or an operator types ``emailsys init --adopt``. Restored backups are recognized. The schema is now at revision 0007.
