@@ -64,6 +64,7 @@ OUTBOUND: Final[Mapping[str, Read]] = {
     "ca_file": a_file_name,
     "nameservers": name_servers,
     "address_order": one_of(AddressOrder),
+    "allow_private": a_boolean,
     "own_addresses": ip_addresses,
     "source_ipv4": an_ip_address(4),
     "source_ipv6": an_ip_address(6),

@@ -187,6 +187,9 @@ class OutboundSettings:
     # Name servers as address and port; those of the system where there are none.
     nameservers: tuple[tuple[str, int], ...] = ()
     address_order: AddressOrder = AddressOrder.IPV4_FIRST
+    # Whether mail without a route may go to addresses that are not public (`mail.ip.is_public`). Otherwise a stranger's
+    # DNS records or address literals could make this system connect to services of its own machine or network.
+    allow_private: bool = False
     # Addresses that lead here, such as the outer one of a router, beside those of this machine.
     own_addresses: tuple[str, ...] = ()
     # From which addresses connections are made; any where there is none.

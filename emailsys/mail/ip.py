@@ -53,3 +53,41 @@ def neighbourhood(ip: str) -> str:
 
 def _network(address: IP, prefix: int) -> str:
     return str(ipaddress.ip_network((address, prefix), strict=False).network_address)
+
+
+# Networks that no host of the public Internet has: this network and this host (RFC 1122 §3.2.1.3), private use (RFC
+# 1918, RFC 4193, RFC 3879), shared by a provider's customers (RFC 6598), link-local (RFC 3927, RFC 4291 §2.5.6),
+# protocol assignments (RFC 6890), benchmarks (RFC 2544), multicast and reserved (RFC 1112, RFC 4291), and the local
+# prefix of NAT64 (RFC 8215).
+_NOT_PUBLIC: Final = {
+    version: tuple(map(ipaddress.ip_network, networks.split()))
+    for version, networks in (
+        (
+            4,
+            "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.168.0.0/16 "
+            "198.18.0.0/15 224.0.0.0/3",
+        ),
+        (6, "::/128 ::1/128 64:ff9b:1::/48 fc00::/7 fe80::/9 ff00::/8"),
+    )
+}
+# Networks of IPv6 addresses that contain an IPv4 address, and how many bits follow it: compatible (RFC 4291 §2.5.5.1),
+# translated (RFC 7915 §1.1), NAT64 (RFC 6052) and 6to4 (RFC 3056). A gateway, or the kernel, would connect to it.
+_EMBEDDING: Final = tuple(
+    (ipaddress.IPv6Network(network), bits)
+    for network, bits in (("::/96", 0), ("::ffff:0:0:0/96", 0), ("64:ff9b::/96", 0), ("2002::/16", 80))
+)
+
+
+@lru_cache(maxsize=4096)
+def is_public(host: str) -> bool:
+    """Whether the text is an IP address of the public Internet, in any spelling.
+
+    Not public: loopback, link-local, unspecified, private and multicast addresses, and IPv6 addresses that contain one.
+    """
+    address = read_ip(host)
+    if address is None or any(address in network for network in _NOT_PUBLIC[address.version]):
+        return False
+    for network, bits in _EMBEDDING:
+        if address.version == 6 and address in network:
+            return is_public(str(ipaddress.IPv4Address(int(address) >> bits & 0xFFFFFFFF)))
+    return True

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from emailsys.config.settings import AddressOrder, OutboundSettings
 from emailsys.interfaces import IResolver
 from emailsys.mail.address import domain_key, is_domain
+from emailsys.mail.ip import is_public
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.reply import Reply
 from emailsys.net.dns.hosts_file import HOSTS_FILE, addresses_in
@@ -95,12 +96,26 @@ class Resolver:
         self._timeout = settings.timeouts.dns
         self._families = _FAMILIES[settings.address_order]
         self._ourselves = ourselves
+        self._allow_private = settings.allow_private
         self._shuffle = shuffle
         self._hosts_file = hosts_file
 
     async def hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
         found = await self._hosts(next_hop)
-        return self._of_route(next_hop, found) if next_hop.by_route and isinstance(found, Reply) else found
+        if isinstance(found, Reply):
+            return self._of_route(next_hop, found) if next_hop.by_route else found
+        if next_hop.by_route or self._allow_private:
+            return found
+        public = [host for host in found if is_public(host.address)]
+        return public or self._private(next_hop.name, found[0])
+
+    def _private(self, name: str, host: Host) -> Reply:
+        """Return the reply for a domain or literal of which no address is public.
+
+        DNS records and address literals are made by strangers. They must not reach services of this machine or network.
+        """
+        said = f"mail for {name} would go to {host}, and addresses that are not public get mail only by a route"
+        return Reply(550, "5.4.4", said)
 
     async def _hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
         until = self._clock.seconds() + self._timeout

@@ -76,8 +76,8 @@ class NameServer:
 
     @property
     def config(self) -> str:
-        """The line that names it."""
-        return f'nameservers = ["127.0.0.1:{self.port}"]\n'
+        """The lines that name it, and allow its hosts on this machine."""
+        return f'nameservers = ["127.0.0.1:{self.port}"]\nallow_private = true\n'
 
     def close(self) -> None:
         """End the thread."""

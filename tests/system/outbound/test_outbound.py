@@ -38,7 +38,7 @@ class OutboundTests(TestCase):
         self.addCleanup(port.stopListening)
         self.name_servers = NameServers(reactor, [("127.0.0.1", port.getHost().port)])
         self.authority: Path | None = None
-        self.relay = self.make_relay(OutboundSettings())
+        self.relay = self.make_relay(OutboundSettings(allow_private=True))
 
     def make_relay(self, settings: OutboundSettings) -> Relay:
         """Return a relay that is put together as in the daemon."""
@@ -183,7 +183,7 @@ class OutboundTests(TestCase):
     async def test_a_host_that_accepts_and_never_answers_is_left_in_time(self) -> None:
         """Each step of the session has a time limit."""
         timeouts = OutboundTimeouts(greeting=0.05, command=0.05, data=0.05, final=0.05)
-        self.relay = self.make_relay(OutboundSettings(timeouts=timeouts))
+        self.relay = self.make_relay(OutboundSettings(timeouts=timeouts, allow_private=True))
         for verb in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "."):
             host = LoopbackHost()
             host.replies[verb] = "silence"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.mail.ip import client_network, is_loopback, neighbourhood, read_ip
+from emailsys.mail.ip import client_network, is_loopback, is_public, neighbourhood, read_ip
 
 
 class IPTests(SynchronousTestCase):
@@ -37,3 +37,22 @@ class IPTests(SynchronousTestCase):
     def test_neighbours_are_in_a_24_or_a_48_network(self) -> None:
         for text, network in (("192.0.2.1", "192.0.2.0"), ("2001:db8:1:2:3::4", "2001:db8:1::"), ("x", "x")):
             self.assertEqual(neighbourhood(text), network)
+
+    def test_public_addresses_are_those_of_the_internet(self) -> None:
+        """The networks of examples count, so that a laboratory can play the Internet."""
+        for host in (
+            "192.0.2.1", "8.8.8.8", "100.63.255.255", "172.32.0.1", "::ffff:192.0.2.1", "2001:db8::1",
+            "2606:4700::1111", "64:ff9b::808:808", "2002:808:808::1",
+        ):  # fmt: skip
+            self.assertTrue(is_public(host), host)
+
+    def test_addresses_of_this_machine_or_network_are_not_public_in_any_spelling(self) -> None:
+        """An IPv6 address that contains an IPv4 address leads to it."""
+        for host in (
+            "0.0.0.0", "0.1.2.3", "127.0.0.1", "127.9.9.9", "10.1.1.1", "172.31.0.1", "192.168.1.1", "169.254.169.254",
+            "100.64.0.1", "198.18.0.1", "224.0.0.1", "255.255.255.255", "::", "::1", "::2", "::1%lo",
+            "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "::ffff:0:127.0.0.1", "fe80::1", "fe80::1%eth0",
+            "fec0::1", "fd00::1", "ff02::1", "64:ff9b::7f00:1", "64:ff9b:1::808:808", "2002:7f00:1::", "2002:a00:1::5",
+            "", "localhost", "127.1",
+        ):  # fmt: skip
+            self.assertFalse(is_public(host), host)

@@ -54,7 +54,8 @@ class ResolverTests(TestCase):
 
     async def found(self, name: str, resolver: Resolver | None = None, by_mx: bool = True, port: int = 25) -> list[str]:
         """The hosts, as outcomes show them."""
-        hosts = await (resolver or self.resolver()).hosts(NextHop(name, port, by_mx))
+        next_hop = NextHop(name, port, by_mx, by_route=not by_mx)
+        hosts = await (resolver or self.resolver()).hosts(next_hop)
         assert not isinstance(hosts, Reply), hosts
         return [str(host) for host in hosts]
 
@@ -300,6 +301,38 @@ class ResolverTests(TestCase):
         self.assertEqual((await self.refused("gone.example", by_mx=False)).enhanced, "5.4.4")
         loop = self.resolver(addresses=("192.0.2.1",))
         self.assertEqual((await self.refused("smart.example", loop, by_mx=False)).enhanced, "5.4.6")
+
+    async def test_strangers_send_nothing_to_addresses_that_are_not_public(self) -> None:
+        """Their DNS records and address literals would reach services of this machine and its network (SSRF)."""
+        self.zone.add("inside.example", "MX", "10 a.inside.example")
+        self.zone.add("inside.example", "MX", "20 b.inside.example")
+        self.zone.add("a.inside.example", "A", "10.1.2.3")
+        self.zone.add("a.inside.example", "AAAA", "::ffff:127.0.0.1")
+        self.zone.add("b.inside.example", "AAAA", "fd00::1")
+        self.zone.add("meta.example", "A", "169.254.169.254")
+        self.zone.add("local.example", "MX", "10 localhost")
+        literals = ("[127.0.0.1]", "[10.0.0.1]", "[IPv6:::1]", "[IPv6:fe80::1]", "[0.0.0.0]", "[IPv6:::]")
+        for name in ("inside.example", "meta.example", "local.example", *literals):
+            reply = await self.refused(name)
+            self.assertEqual((reply.code, reply.enhanced), (550, "5.4.4"), name)
+            self.assertIn("addresses that are not public get mail only by a route", reply.text)
+
+    async def test_of_several_addresses_only_the_public_ones_are_used(self) -> None:
+        """A domain may name its inner host to the whole world, and an outer one for others."""
+        self.zone.add("both.example", "MX", "10 a.both.example")
+        self.zone.add("a.both.example", "A", "192.168.1.1")
+        self.zone.add("a.both.example", "A", "192.0.2.1")
+        self.assertEqual(await self.found("both.example"), ["a.both.example [192.0.2.1]"])
+
+    async def test_a_route_or_the_setting_allows_addresses_that_are_not_public(self) -> None:
+        """A lab, or a host of one's own network."""
+        self.zone.add("inside.example", "A", "10.1.2.3")
+        self.assertEqual(await self.found("inside.example", by_mx=False), ["inside.example [10.1.2.3]"])
+        self.assertEqual(await self.found("[127.0.0.1]", by_mx=False), ["[127.0.0.1]"])
+        lab = self.resolver()
+        lab._allow_private = True
+        self.assertEqual(await self.found("inside.example", lab), ["inside.example [10.1.2.3]"])
+        self.assertEqual(await self.found("[127.0.0.1]", lab), ["[127.0.0.1]"])
 
     async def test_the_host_of_a_route_that_is_not_found_delays_the_mail(self) -> None:
         """The fault is the operator's to correct, and says nothing about the recipients."""
