@@ -18,6 +18,14 @@ def quota_octets(text: str) -> int | None:
     return 0 if text == "none" else octets_of(text)
 
 
+def quota_text(name: str, octets: int | None, size: str) -> str:
+    """Return the answer to a change of a quota, for a name and a size as they were typed.
+
+    @param octets: as `quota_octets` returned them for the size.
+    """
+    return f"{name} has no limit" if octets == 0 else f"the quota of {name} is {size}"
+
+
 def shown_share(used: float | None) -> str | None:
     """Format the usage of a quota as a percentage, with a word if it is nearly full."""
     if used is None:

@@ -66,6 +66,7 @@ _CONNECTIONS: Final[Mapping[str, Read]] = {
 _SMTP: Final[Mapping[str, Read]] = {
     # RFC 5321 §4.5.3.1.7 and §4.5.3.1.8: 64K octets and 100 recipients are the least a server must take.
     "max_message_size": a_size(minimum=64 * 1024),
+    "max_header_size": a_size(minimum=16 * 1024, maximum=16 * 1024 * 1024),
     "max_recipients": a_count(minimum=100, maximum=1_000_000),
     # RFC 5321 §6.3: a limit on Received fields should be at least 100.
     "max_received_fields": a_count(minimum=100, maximum=10_000),

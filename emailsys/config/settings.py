@@ -23,6 +23,9 @@ class SMTPSettings:
     """Limits and timeouts of SMTP sessions (RFC 5321 §4.5.3)."""
 
     max_message_size: int = 50 * MIB
+    # The header section of a message, which is held in memory until it is complete. Real ones have a few KiB, those
+    # with long lists of recipients tens of KiB. From 16 KiB to 16 MiB.
+    max_header_size: int = 256 * 1024
     max_recipients: int = 1000
     max_received_fields: int = 100
     # Recipients and commands answered with 5xx since the last message that was accepted; one more ends the session.

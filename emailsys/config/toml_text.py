@@ -10,7 +10,7 @@ from emailsys.config.loader import SERVICES
 from emailsys.config.settings import OutboundTimeouts, Settings
 from emailsys.config.values import shown_address, shown_duration, shown_size
 
-_SIZES = frozenset({"max_message_size", "max_waiting_octets", "max_returned", "default_quota"})
+_SIZES = frozenset({"max_message_size", "max_header_size", "max_waiting_octets", "max_returned", "default_quota"})
 # Numbers that are not durations.
 _NUMBERS = frozenset({"retry_growth", "retry_jitter", "history_days", "maildrop_days"})
 

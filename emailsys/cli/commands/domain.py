@@ -11,7 +11,7 @@ from emailsys.cli.administer import administer
 from emailsys.cli.command_group import Verbs, examples
 from emailsys.cli.options import ADDRESS, Places, Refused, as_json, places
 from emailsys.cli.output import print_done, print_rows
-from emailsys.cli.quota import quota_octets, shown_share
+from emailsys.cli.quota import quota_octets, quota_text, shown_share
 from emailsys.config.exit_status import Exit
 from emailsys.mail.address import Address, is_mail_domain
 from emailsys.ops.requests import DomainAdd, DomainList, DomainQuota, DomainRemove
@@ -88,7 +88,10 @@ def remove(where: Places, name: str, as_json: bool) -> None:
 @as_json
 @places
 def quota(where: Places, name: str, size: str, as_json: bool) -> None:
-    """Limit the mail in all maildrops of a domain together. SIZE is a size such as 50GiB, or `none`."""
+    """Limit the mail in all maildrops of a domain together.
+
+    SIZE is a size such as 50GiB, or `none` (or 0) for no limit.
+    """
     octets = quota_octets(size)
     administer(where, DomainQuota(name, octets))
-    print_done({"name": name, "quota": octets}, as_json, f"the quota of {name} is {size}")
+    print_done({"name": name, "quota": octets}, as_json, quota_text(name, octets or 0, size))

@@ -12,7 +12,7 @@ from emailsys.cli.command_group import Verbs, examples
 from emailsys.cli.options import ADDRESS, Places, as_json, places
 from emailsys.cli.output import print_done, print_rows
 from emailsys.cli.password import Source, ask_password, new_credentials, password_options
-from emailsys.cli.quota import quota_octets, shown_share
+from emailsys.cli.quota import quota_octets, quota_text, shown_share
 from emailsys.mail.address import Address
 from emailsys.ops.requests import UserAdd, UserEnabled, UserList, UserPassword, UserQuota, UserRemove
 
@@ -109,8 +109,8 @@ user.command("enable", help="Allow the login of a disabled account again.")(_swi
 def quota(where: Places, address: Address, size: str, as_json: bool) -> None:
     """Limit the mail in the maildrop of an account.
 
-    SIZE is a size such as 2GiB, `none`, or `default` for store.default_quota of the configuration.
+    SIZE is a size such as 2GiB, `none` (or 0) for no limit, or `default` for store.default_quota of the configuration.
     """
     octets = quota_octets(size)
     administer(where, UserQuota(address, octets))
-    print_done({"address": str(address), "quota": octets}, as_json, f"the quota of {address} is {size}")
+    print_done({"address": str(address), "quota": octets}, as_json, quota_text(str(address), octets, size))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from twisted.internet.defer import Deferred
 
+from emailsys.config.settings import SMTPSettings
 from emailsys.interfaces import IIncoming
 from emailsys.mail import reply as replies
 from emailsys.mail.envelope import Envelope
@@ -22,21 +22,18 @@ from emailsys.mail.message.headers import (
 from emailsys.mail.reply import Reply
 from emailsys.mail.trace_fields import date_time
 
-# Octets of a header section, which is held in memory until it is complete. Real ones have a few KiB, with long lists of
-# recipients tens of KiB.
-MAX_HEAD: Final = 256 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class HeadRules:
     """How a service checks and changes the header section of each message.
 
     `hostname` is also the authserv-id (RFC 8601 §2.5). If `complete` is true, a missing Date and Message-ID are added
-    (RFC 6409 §8).
+    (RFC 6409 §8). `max_header_size` is in octets; the header section is held in memory until it is complete.
     """
 
     hostname: str
-    max_received_fields: int = 100
+    max_header_size: int = SMTPSettings().max_header_size
+    max_received_fields: int = SMTPSettings().max_received_fields
     complete: bool = False
 
 
@@ -77,10 +74,10 @@ class IncomingMessage:
             return self._incoming.write(octets)
         self._gathered += octets
         end = header_end(self._gathered, len(self._gathered) - len(octets))
-        if (len(self._gathered) if end is None else end) > MAX_HEAD:
+        if (len(self._gathered) if end is None else end) > self._rules.max_header_size:
             # Perhaps a text without a header section. Its lines are examined only here, so that the result does not
             # depend on how the message was cut into segments.
-            lines, line_end, _ = self._gathered[:MAX_HEAD].rpartition(b"\r\n")
+            lines, line_end, _ = self._gathered[: self._rules.max_header_size].rpartition(b"\r\n")
             end = fields_end(lines + line_end)
             if end == len(lines + line_end):
                 return replies.HEADER_TOO_BIG

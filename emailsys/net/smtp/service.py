@@ -67,4 +67,5 @@ class SMTPService:
     @cached_property
     def head_rules(self) -> HeadRules:
         """How this service checks and changes header sections."""
-        return HeadRules(self.hostname, self.settings.max_received_fields, complete=self.kind is Kind.SUBMISSION)
+        settings, completes = self.settings, self.kind is Kind.SUBMISSION
+        return HeadRules(self.hostname, settings.max_header_size, settings.max_received_fields, completes)

@@ -255,6 +255,9 @@ class RoutingTests(OperationsCase):
         (domain,) = self.told("domain", "list")
         self.assertEqual((domain["octets"], domain["quota"], domain["used"]), (5086, 5500, 0.9247))
         self.assertIn("92 % nearly full", self.fine("domain", "list"))
+        for size in ("0", "none"):
+            for name in (["user", "quota", "ann@example.test"], ["domain", "quota", "example.test"]):
+                self.assertIn(f"{name[-1]} has no limit", self.run_it(*name, size)[2])
         self.refused(Exit.USAGE, "user", "quota", "ann@example.test", "much")
         self.refused(Exit.DATA, "user", "quota", "nobody@example.test", "none")
         self.refused(Exit.DATA, "domain", "quota", "unknown.test", "none")

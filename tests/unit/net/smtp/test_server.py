@@ -209,6 +209,16 @@ class Bounds(SynchronousTestCase):
         self.assertEqual(peer.heard(), b"552 5.3.4 header section larger than the limit\r\n")
         self.assertEqual(house.messages, [])
 
+    def test_an_operator_sets_the_limit_of_the_header_section(self) -> None:
+        """A larger one is taken, and the header section of a message that ends before it is not too large."""
+        house = SMTPHouse(settings=SMTPSettings(max_header_size=400_000))
+        peer = in_data(house)
+        peer.say(b"X-Long: " + b"a" * 300_000 + b"\r\n\r\nbody\r\n.\r\n")
+        self.assertEqual(codes(peer.heard()), [250])
+        peer = in_data(SMTPHouse(settings=SMTPSettings(max_header_size=20_000)))
+        peer.say(b"X-Long: " + b"a" * 21_000 + b"\r\n\r\nbody\r\n.\r\n")
+        self.assertEqual(codes(peer.heard()), [552])
+
     def test_the_limit_of_the_header_section_does_not_depend_on_how_it_was_cut(self) -> None:
         message = b"X-Long: " + b"a" * 300_000 + b"\r\n\r\nbody\r\n.\r\n"
         for block in (len(message), 65536, 3000):
