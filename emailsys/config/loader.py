@@ -105,6 +105,7 @@ _LOGIN: Final[Mapping[str, Read]] = {
 }
 _LIMITS: Final[Mapping[str, Read]] = {
     "max_failed_logins": a_count(minimum=0, maximum=1_000_000),
+    "max_unknown_recipients": a_count(minimum=0, maximum=1_000_000),
     "half_life": a_duration(minimum=1),
     "exempt_loopback": a_boolean,
 }

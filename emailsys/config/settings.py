@@ -108,7 +108,10 @@ class LimitSettings:
     # Failed logins of a network: an IPv4 address or a /64 network of IPv6. More are refused without verification. A
     # person who mistypes needs a few; 0 for no limit.
     max_failed_logins: int = 10
-    # Seconds. A network at the limit may try again about every seventh part of it.
+    # Unknown recipients of an unauthenticated network, less one for each message that is accepted from it. Beyond
+    # that, all its recipients are refused temporarily; 0 for no limit.
+    max_unknown_recipients: int = 20
+    # Seconds. A network at the limit for failed logins may try again after about a seventh part of it.
     half_life: float = 900.0
     # Whether clients on this machine have no limits, those for connections included.
     exempt_loopback: bool = True

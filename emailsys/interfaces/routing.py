@@ -33,6 +33,9 @@ class IDelivery(smtp.IMessageDelivery):
     def receivedHeader(helo: Client, origin: Arrival, recipients: Sequence[Recipient]) -> bytes:
         """Return the Received field, folded, with its final CRLF."""
 
+    def accepted(helo: Client) -> None:
+        """Note that a message of the client was accepted."""
+
 
 class IRouter(Interface):
     """Routing of mail outside an SMTP session."""

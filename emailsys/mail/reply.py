@@ -83,6 +83,7 @@ STORE_MISSING: Final = Reply(
     451, "4.3.5", "the mail store of this system is missing; its operator has to bring it back, try again later"
 )
 NO_DOMAINS: Final = Reply(451, "4.3.5", "this system has no domain yet; its operator has to add one, try again later")
+TOO_MANY_UNKNOWN: Final = Reply(451, "4.7.1", "too many unknown recipients from your network, try again later")
 STORE_FULL: Final = Reply(452, "4.3.1", "not enough room, try again later")
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "too many recipients, send to the others in another transaction")
 TLS_UNAVAILABLE: Final = Reply(454, "4.7.0", "TLS is not available")

@@ -15,6 +15,7 @@ from emailsys.mail.reply import Reply
 from emailsys.operations import IQuotas
 from emailsys.policy.routing import Router
 from emailsys.policy.trusted_networks import TrustedNetworks
+from emailsys.policy.unknown_recipients import UnknownRecipients
 
 NOBODY_IS_TRUSTED = TrustedNetworks()
 
@@ -24,7 +25,8 @@ class Access:
     """The access rules that all sessions share.
 
     `hostname` is the name of this host in Received fields. Hosts in `trusted` may relay without a login. `full` is the
-    reply to a recipient that `quotas` has no room for. `quotas` is None if there are no quotas.
+    reply to a recipient that `quotas` has no room for. `quotas` is None if there are no quotas, `unknown` if guesses at
+    recipients have no limit.
     """
 
     router: Router
@@ -32,6 +34,7 @@ class Access:
     trusted: TrustedNetworks = NOBODY_IS_TRUSTED
     quotas: IQuotas | None = None
     full: Reply = reply.MAILBOX_FULL_NOW
+    unknown: UnknownRecipients | None = None
 
 
 @implementer(IDelivery)
@@ -64,9 +67,12 @@ class Delivery:
         Any client may send to addresses of this system, wherever they lead. Only accounts and trusted hosts may send to
         other systems.
         """
+        unknown = self._access.unknown if self.account is None else None
+        if unknown is not None and unknown.has_guessed(user.helo.ip):
+            return reply.TOO_MANY_UNKNOWN
         routes = await self._router.resolve(user.dest, user.helo.local_ip)
         if not routes:
-            return reply.NO_SUCH_MAILBOX
+            return reply.NO_SUCH_MAILBOX if unknown is None else await unknown.refuse(user.helo.ip)
         if self.account is None and _leads_elsewhere(user.dest, routes) and user.helo.ip not in self._access.trusted:
             return reply.RELAY_DENIED
         if self._access.quotas is not None and await self._is_full(self._access.quotas, routes):
@@ -85,6 +91,11 @@ class Delivery:
     def receivedHeader(self, helo: Client, origin: Arrival, recipients: Sequence[Recipient]) -> bytes:
         """Return the Received field, folded, with its final CRLF (RFC 5321 §4.4)."""
         return trace_fields.received(self._access.hostname, helo, origin, recipients)
+
+    def accepted(self, helo: Client) -> None:
+        """Note that a message of the client was accepted."""
+        if self._access.unknown is not None and self.account is None:
+            self._access.unknown.accepted(helo.ip)
 
 
 def _leads_elsewhere(path: Address, routes: Sequence[Route]) -> bool:

@@ -10,6 +10,11 @@ from twisted.internet.interfaces import IReactorTime
 
 # Keys in one table: a table of networks of an attack by a large botnet takes about 15 MB.
 MAX_KEYS: Final = 50_000
+# Failures that are answered without a delay: people mistype.
+_FREE: Final = 3
+# Seconds by which the next failure is answered late, and the most. The delay doubles with each failure.
+_FIRST_DELAY: Final = 0.5
+_MAX_DELAY: Final = 4.0
 # Counts below this have no effect on a decision, and are dropped.
 _NEGLIGIBLE: Final = 0.05
 
@@ -73,3 +78,11 @@ class DecayingCounters(Generic[KeyT]):
             if self._decayed(*entry) > _NEGLIGIBLE:
                 return
             del self._counts[key]
+
+
+def growing_delay(count: float) -> float:
+    """Return by how many seconds a failure is answered late.
+
+    @param count: the count of failures, this one included.
+    """
+    return 0.0 if count <= _FREE else min(_MAX_DELAY, _FIRST_DELAY * 2 ** (count - _FREE - 1))

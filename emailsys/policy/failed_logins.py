@@ -13,14 +13,9 @@ from twisted.internet.task import deferLater
 from emailsys.config.settings import LimitSettings, LoginSettings
 from emailsys.interfaces import TooManyGuesses
 from emailsys.mail.ip import client_network, neighbourhood
-from emailsys.policy.decaying_counters import MAX_KEYS, DecayingCounters
+from emailsys.policy.decaying_counters import MAX_KEYS, DecayingCounters, growing_delay
 from emailsys.policy.login_queue import LoginQueue
 
-# Failed logins that are answered without a delay: people mistype.
-_FREE: Final = 3
-# Seconds by which the next failed login is answered late, and the most. The delay doubles with each failed login.
-_FIRST_DELAY: Final = 0.5
-_MAX_DELAY: Final = 4.0
 # Wrong passwords that are recognised when they are repeated: an owner has few devices with an old password.
 _REMEMBERED: Final = 4
 
@@ -126,8 +121,9 @@ class FailedLogins:
 
         @param failed: how many logins have failed, this one included.
         """
-        if failed > _FREE:
-            await deferLater(self._clock, min(_MAX_DELAY, _FIRST_DELAY * 2 ** (failed - _FREE - 1)))
+        seconds = growing_delay(failed)
+        if seconds:
+            await deferLater(self._clock, seconds)
 
     def _remember(self, pair: Pair, wrong: tuple[bytes, ...]) -> None:
         self._known[pair] = wrong

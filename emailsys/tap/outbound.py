@@ -27,7 +27,8 @@ from emailsys.net.tls.client import client_context
 from emailsys.policy.access import Access
 from emailsys.policy.expansion import AliasRouter
 from emailsys.policy.next_hop import ForwardedSenders, QueueRouter, Routes
-from emailsys.policy.trusted_networks import TrustedNetworks
+from emailsys.policy.trusted_networks import TrustedNetworks, exemption
+from emailsys.policy.unknown_recipients import UnknownRecipients
 from emailsys.store.open import Store
 from emailsys.supervisor import expand
 from emailsys.telemetry import Telemetry
@@ -87,7 +88,10 @@ class Outbound:
             store.intake, router, hostname, writer, self.runner.wake, settings.queue.max_returned
         )
         full = MAILBOX_FULL if settings.store.refuse_over_quota else MAILBOX_FULL_NOW
-        self.access = Access(self.aliases, hostname, TrustedNetworks(routing.trusted_networks), store.quotas, full)
+        trusted = TrustedNetworks(routing.trusted_networks)
+        limits = settings.limits
+        unknown = UnknownRecipients(reactor, limits, exemption(trusted, limits.exempt_loopback))
+        self.access = Access(self.aliases, hostname, trusted, store.quotas, full, unknown)
 
     def _relay(self, reactor: Any, settings: Settings, telemetry: Telemetry) -> IRelay:
         outbound, hostname = settings.outbound, settings.hostname

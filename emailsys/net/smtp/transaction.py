@@ -108,7 +108,8 @@ class Reception:
         routes = await session.delivery.validateTo(Addressee(forward_path, session.client, reverse_path))
         if isinstance(routes, Reply):
             self._refuse(routes, sender=_shown(reverse_path), recipient=forward_path)
-            if routes.code >= 500 and not self._is_known and self._wire.count_refusal():
+            counts = routes.code >= 500 or routes == replies.TOO_MANY_UNKNOWN
+            if counts and not self._is_known and self._wire.count_refusal():
                 session.event("smtp.dropped", ip=session.client.ip, why=replies.TOO_MANY_REFUSALS.text)
                 session.reply(replies.TOO_MANY_REFUSALS)
                 self._connection.close()
@@ -260,6 +261,8 @@ class Reception:
         self.accepted += 1
         self._wire.reset_refusals()
         client = session.client
+        if session.delivery is not None:
+            session.delivery.accepted(client)
         session.event(
             "accepted",
             queue_id=queue_id,

@@ -76,6 +76,8 @@ class Delivery:
     async def validateTo(self, user: Addressee) -> Sequence[Route] | Reply:
         house = self._house
         await house.pass_by("validateTo")
+        if house.refusal is not None:
+            return house.refusal
         directory = house.store.directory
         local, domain = user.dest.key
         if not domain:
@@ -89,6 +91,9 @@ class Delivery:
         if self._house.broken_trace is not None:
             raise self._house.broken_trace
         return received(self._house.hostname, helo, origin, recipients)
+
+    def accepted(self, helo: Client) -> None:
+        self._house.accepted.append(helo.ip)
 
 
 @implementer(IRealm)
@@ -154,6 +159,9 @@ class SMTPHouse:
     broken_trace: Exception | None = None
     minds: list[Client] = field(default_factory=list)
     logged_out: int = 0
+    #: The reply to every recipient, None for the policy's own.
+    refusal: Reply | None = None
+    accepted: list[str] = field(default_factory=list)
     clock: Any = None
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""An attacker guesses passwords against a running daemon, from addresses of this machine that have no exemption."""
+"""An attacker guesses passwords and recipients against a running daemon, from addresses of this machine."""
 
 from __future__ import annotations
 
@@ -85,3 +85,23 @@ class GuessingTests(SynchronousTestCase):
         finally:
             for wire in wires:
                 wire.close()
+
+    def test_recipients_are_guessed_as_seldom(self) -> None:
+        """933 names a second were answered before. The answers tell nothing after the twentieth name."""
+
+        def guess(number: int) -> int:
+            with Wire(self.daemon, "smtp", source="127.0.4.1") as wire:
+                wire.reply()
+                wire.ask(b"EHLO attacker.example.org")
+                wire.ask(b"MAIL FROM:<>")
+                return wire.code(b"RCPT TO:<guess-%d@example.test>" % number)
+
+        with ThreadPoolExecutor(20) as pool:
+            codes = list(pool.map(guess, range(40)))
+        self.assertEqual((codes.count(550), codes.count(451)), (20, 20))
+        for source, code in (("127.0.4.1", 451), ("127.0.5.1", 250)):
+            with Wire(self.daemon, "smtp", source=source) as wire:
+                wire.reply()
+                wire.ask(b"EHLO client.example.org")
+                wire.ask(b"MAIL FROM:<>")
+                self.assertEqual(wire.code(f"RCPT TO:<{self.alice.address}>".encode()), code)

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import SMTPSettings
+from emailsys.mail import reply as replies
 from emailsys.net.smtp.service import Kind
 from tests.dialogue.peers import LOOPBACK, MemoryPeer
 from tests.fakes.net.smtp_house import SMTPHouse
@@ -86,6 +87,19 @@ class Limits(SynchronousTestCase):
         self.assertEqual(heard, [250] + [550] * 101 + [421])
         self.assertTrue(peer.lost)
         self.assertEqual(house.telemetry.counters["smtp.dropped"], 1)
+
+    def test_a_client_that_goes_on_after_too_many_guesses_is_disconnected_too(self) -> None:
+        """The policy answers at once then, and the client would ask as fast as it can."""
+        house = SMTPHouse(settings=SMTPSettings(max_refusals=10))
+        house.refusal = replies.TOO_MANY_UNKNOWN
+        self.assertEqual(self.names(house, 50)[1], [250] + [451] * 11 + [421])
+
+    def test_the_policy_hears_of_accepted_messages(self) -> None:
+        house = SMTPHouse()
+        peer = in_data(house)
+        self.assertEqual(house.accepted, [])
+        peer.say(b".\r\n")
+        self.assertEqual(house.accepted, ["192.0.2.7"])
 
     def test_the_operator_sets_the_limit(self) -> None:
         house = SMTPHouse(settings=SMTPSettings(max_refusals=10))
