@@ -68,6 +68,7 @@ _SMTP: Final[Mapping[str, Read]] = {
     "max_message_size": a_size(minimum=64 * 1024),
     "max_header_size": a_size(minimum=16 * 1024, maximum=16 * 1024 * 1024),
     "max_recipients": a_count(minimum=100, maximum=1_000_000),
+    "max_routes": a_count(minimum=1000, maximum=1_000_000),
     # RFC 5321 §6.3: a limit on Received fields should be at least 100.
     "max_received_fields": a_count(minimum=100, maximum=10_000),
     "max_refusals": a_count(minimum=10, maximum=1_000_000),

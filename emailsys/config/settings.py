@@ -27,6 +27,9 @@ class SMTPSettings:
     # with long lists of recipients tens of KiB. From 16 KiB to 16 MiB.
     max_header_size: int = 256 * 1024
     max_recipients: int = 1000
+    # Maildrops and addresses on other hosts that the recipients of a message may lead to, after the expansion of
+    # aliases. One alias leads to at most 1000 (`policy.expansion`), so fewer would refuse it for ever.
+    max_routes: int = 10_000
     max_received_fields: int = 100
     # Recipients and commands answered with 5xx since the last message that was accepted; one more ends the session.
     max_refusals: int = 100

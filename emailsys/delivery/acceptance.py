@@ -1,4 +1,4 @@
-"""Wake the queue runner after an acceptance, and make notices of success for senders who requested them."""
+"""Wake the queue runner after an acceptance, and make notices of success and of full maildrops behind an alias."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from emailsys.interfaces import IIncoming, IIntake, IRouter, Notice
 from emailsys.mail.dsn.report import Action, RecipientReport, Report
 from emailsys.mail.dsn_request import Notify, RecipientRequest, original_recipient
 from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute
+from emailsys.mail.reply import MEMBER_FULL
 
 
 @implementer(IIntake)
 class QueueingIntake:
     """Intake that wraps the intake of the store.
 
-    It adds notices of success to a commit. It makes no bounce: `delivery.outcomes` does.
+    It adds notices to a commit: of success, and of failure for full maildrops behind an alias. All other notices of
+    failure come from `delivery.outcomes`.
 
     @param wake: called after a commit that added queue rows.
     @param max_returned: maximum octets of the header that a notice returns.
@@ -90,7 +92,10 @@ class QueueingIncoming:
 
     async def commit(self, envelope: Envelope, notices: Sequence[Notice] = ()) -> None:
         """Commit the message with the notices. Returns when message, rows and notices are on disk."""
-        own = await self._notices(envelope) if _may_need_notice(envelope) else ()
+        full = _with_full_maildrops(envelope)
+        if full:
+            envelope = replace(envelope, recipients=[_without_full(recipient) for recipient in envelope.recipients])
+        own = await self._notices(envelope, full) if full or _may_need_notice(envelope) else ()
         queued = _is_queued(envelope)
         if queued:
             envelope = replace(envelope, recipients=[_for_the_queue(recipient) for recipient in envelope.recipients])
@@ -102,10 +107,22 @@ class QueueingIncoming:
         """Discard the message."""
         self._incoming.abandon()
 
-    async def _notices(self, envelope: Envelope) -> tuple[Notice, ...]:
-        """Return notices of success (RFC 3461 §6.2) for recipients that were delivered here or expanded."""
-        assert envelope.reverse_path is not None
+    async def _notices(self, envelope: Envelope, full: Sequence[Recipient]) -> tuple[Notice, ...]:
+        """Return notices of success (RFC 3461 §6.2) for recipients that were delivered here or expanded.
+
+        @param full: recipients with full maildrops among their targets. Each gets a notice of failure that does not
+            name the target (RFC 3461 §5.2.7.3).
+        """
+        if envelope.reverse_path is None:
+            return ()
         by_action: dict[Action, list[RecipientReport]] = {}
+        failed = [
+            RecipientReport(recipient.forward_path, Action.FAILED, MEMBER_FULL, orcpt=recipient.dsn.orcpt)
+            for recipient in full
+            if recipient.dsn.wants(Notify.FAILURE)
+        ]
+        if failed:
+            by_action[Action.FAILED] = failed
         for recipient in envelope.recipients:
             action = _success_of(recipient)
             if action is not None and recipient.dsn.wants(Notify.SUCCESS):
@@ -140,6 +157,21 @@ def _may_need_notice(envelope: Envelope) -> bool:
             if recipient.dsn.notify is not None:
                 return True
     return False
+
+
+def _with_full_maildrops(envelope: Envelope) -> list[Recipient]:
+    """Return the recipients that have full maildrops among several targets."""
+    return [
+        recipient
+        for recipient in envelope.recipients
+        if len(recipient.routes) > 1
+        and any(isinstance(route, LocalRoute) and route.is_full for route in recipient.routes)
+    ]
+
+
+def _without_full(recipient: Recipient) -> Recipient:
+    kept = tuple(route for route in recipient.routes if not (isinstance(route, LocalRoute) and route.is_full))
+    return replace(recipient, routes=kept)
 
 
 def _success_of(recipient: Recipient) -> Action | None:

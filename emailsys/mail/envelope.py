@@ -57,9 +57,14 @@ def own_parameters(octets: bytes, address: Address) -> MailParameters:
 
 @dataclass(frozen=True, slots=True)
 class LocalRoute:
-    """A route to the maildrop of a local account."""
+    """A route to the maildrop of a local account.
+
+    @ivar is_full: whether the maildrop has reached its quota. Only for one of several routes of a recipient: the others
+        get the message, and this one is reported to the sender.
+    """
 
     account_id: int
+    is_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)

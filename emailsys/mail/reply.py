@@ -86,6 +86,11 @@ NO_DOMAINS: Final = Reply(451, "4.3.5", "this system has no domain yet; its oper
 TOO_MANY_UNKNOWN: Final = Reply(451, "4.7.1", "too many unknown recipients from your network, try again later")
 STORE_FULL: Final = Reply(452, "4.3.1", "not enough room, try again later")
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "too many recipients, send to the others in another transaction")
+TOO_MANY_ROUTES: Final = Reply(
+    452,
+    "4.5.3",
+    "the aliases among the recipients lead to too many addresses, send to the others in another transaction",
+)
 TLS_UNAVAILABLE: Final = Reply(454, "4.7.0", "TLS is not available")
 LOGIN_BUSY: Final = Reply(454, "4.7.0", "too many logins at the moment, try again later")
 TOO_MANY_GUESSES: Final = Reply(454, "4.7.0", "too many failed logins from your network, try again later")
@@ -131,6 +136,8 @@ ACCOUNT_CLOSED: Final = Reply(550, "5.7.13", "the account was closed while you w
 # RFC 3463 §3.3: mailbox full, as a temporary condition or as a policy.
 MAILBOX_FULL_NOW: Final = Reply(452, "4.2.2", "the mailbox is full, try again later")
 MAILBOX_FULL: Final = Reply(552, "5.2.2", "the mailbox is full")
+# For a report: one of the accounts behind an alias did not get the message.
+MEMBER_FULL: Final = Reply(552, "5.2.2", "a mailbox behind this address is full; the others received the message")
 SENDER_NOT_YOURS: Final = Reply(553, "5.7.1", "that sender address is not yours")
 # RFC 6531 §3.5
 NEEDS_SMTPUTF8: Final = Reply(553, "5.6.7", "an address with non-ASCII letters needs SMTPUTF8")

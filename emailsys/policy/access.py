@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from zope.interface import implementer
 
@@ -18,6 +19,8 @@ from emailsys.policy.trusted_networks import TrustedNetworks
 from emailsys.policy.unknown_recipients import UnknownRecipients
 
 NOBODY_IS_TRUSTED = TrustedNetworks()
+# Local parts whose mail is accepted even if their reader's maildrop is full.
+_ALWAYS_TAKEN: Final = frozenset(("postmaster", "abuse"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +78,26 @@ class Delivery:
             return reply.NO_SUCH_MAILBOX if unknown is None else await unknown.refuse(user.helo.ip)
         if self.account is None and _leads_elsewhere(user.dest, routes) and user.helo.ip not in self._access.trusted:
             return reply.RELAY_DENIED
-        if self._access.quotas is not None and await self._is_full(self._access.quotas, routes):
-            return self._access.full
-        return routes
+        # RFC 5321 §4.5.1: mail to the postmaster is accepted, and RFC 2142 §4 requires the same of abuse.
+        if self._access.quotas is None or user.dest.key[0] in _ALWAYS_TAKEN:
+            return routes
+        return await self._with_room(self._access.quotas, routes)
 
-    async def _is_full(self, quotas: IQuotas, routes: Sequence[Route]) -> bool:
-        """Return whether one of the maildrops has reached its quota. A message that exceeds it is still accepted."""
-        for route in routes:
-            if isinstance(route, LocalRoute):
-                for usage in await quotas.usage(route.account_id):
-                    if usage.limit and usage.octets >= usage.limit:
-                        return True
-        return False
+    async def _with_room(self, quotas: IQuotas, routes: Sequence[Route]) -> Sequence[Route] | Reply:
+        """Return the routes, those to full maildrops marked. If all are full, the reply that refuses the recipient.
+
+        RFC 5321 §3.9.1: a member of an alias that cannot receive is no reason to refuse the others. A message that
+        exceeds a quota is still accepted; only the next one is not.
+        """
+        full = [isinstance(route, LocalRoute) and await _is_full(quotas, route) for route in routes]
+        if not any(full):
+            return routes
+        if all(full):
+            return self._access.full
+        return tuple(
+            LocalRoute(route.account_id, is_full=True) if is_full and isinstance(route, LocalRoute) else route
+            for route, is_full in zip(routes, full, strict=True)
+        )
 
     def receivedHeader(self, helo: Client, origin: Arrival, recipients: Sequence[Recipient]) -> bytes:
         """Return the Received field, folded, with its final CRLF (RFC 5321 §4.4)."""
@@ -96,6 +107,11 @@ class Delivery:
         """Note that a message of the client was accepted."""
         if self._access.unknown is not None and self.account is None:
             self._access.unknown.accepted(helo.ip)
+
+
+async def _is_full(quotas: IQuotas, route: LocalRoute) -> bool:
+    """Return whether a maildrop, or its domain, has reached its quota."""
+    return any(usage.limit and usage.octets >= usage.limit for usage in await quotas.usage(route.account_id))
 
 
 def _leads_elsewhere(path: Address, routes: Sequence[Route]) -> bool:

@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 
 from emailsys.interfaces import DelayRule, IQueue, Settlement, StoreError
 from emailsys.mail.address import Address
-from emailsys.mail.envelope import BodyType
+from emailsys.mail.envelope import BodyType, Recipient, RemoteRoute
 from emailsys.operations import EventKind, QueueChange, QueueFilter, RowState
 from tests.contract.mail import ARRIVED, CAROL, MailCase, envelope, remote
 
@@ -275,3 +275,19 @@ class QueueContract(MailCase):
         await self.send(b"x\r\n", future)
         (row,) = await self.store.queue.lease(10, 60)
         self.assertEqual(row.age_start, ARRIVED - WALL_BEFORE_ARRIVED)
+
+    async def test_an_address_that_several_recipients_lead_to_gets_the_message_once(self) -> None:
+        """A nested alias and its +tags made 271,000 rows of one message."""
+        team = [
+            Recipient(Address(f"all+{n}", "example.test"), (RemoteRoute(DAVE, True), RemoteRoute(ERIN, True)))
+            for n in range(20)
+        ]
+        other_case = Address(DAVE.local, DAVE.domain.upper())
+        queue_id = await self.send(b"x\r\n", envelope(*team, remote(other_case)))
+        rows = await self.store.queue.lease(100, 60)
+        self.assertEqual({row.forward_path for row in rows}, {DAVE, ERIN})
+        self.assertEqual(len(rows), 2)
+        await self.store.queue.settle([Settlement(row) for row in rows])
+        self.assertEqual((await self.store.verification.check(None, 60)).flaws, ())
+        (life,) = (await self.store.trace.search(queue_id, 1)).lives
+        self.assertEqual(len([one for one in life.happenings if one.kind is EventKind.RELAYED]), 2)

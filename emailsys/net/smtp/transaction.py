@@ -114,7 +114,11 @@ class Reception:
                 session.reply(replies.TOO_MANY_REFUSALS)
                 self._connection.close()
             return
-        transaction.recipients.append(Recipient(forward_path, tuple(routes), arguments.dsn))
+        if not transaction.take(
+            Recipient(forward_path, tuple(routes), arguments.dsn), self._service.settings.max_routes
+        ):
+            self._refuse(replies.TOO_MANY_ROUTES, sender=_shown(reverse_path), recipient=forward_path)
+            return
         session.reply(replies.RECIPIENT_OK)
 
     @property

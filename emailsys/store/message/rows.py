@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from emailsys.interfaces import Notice
+from emailsys.mail.address import domain_key
 from emailsys.mail.dsn_request import notify_value
 from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute
 from emailsys.mail.trace_fields import delivery_prefix
@@ -35,7 +36,10 @@ def address_rows(
     due_at: int,
     cause: int | None = None,
 ) -> None:
-    """Add the row of a message and the rows of its recipients. Each account gets one maildrop row.
+    """Add the row of a message and the rows of its recipients.
+
+    Each account gets one maildrop row, and each address on another host one queue row, however many recipients lead
+    there. If their DSN requests differ, the first one counts.
 
     @param due_at: the time of the first attempt for queue rows, in microseconds since 1970.
     @param cause: the message that this one reports on.
@@ -43,8 +47,8 @@ def address_rows(
     reverse, smtputf8 = envelope.reverse_path, envelope.parameters.smtputf8
     arrived_at = microseconds(envelope.arrived_at)
     accounts: dict[int, int] = {}
+    remotes: dict[tuple[str, str], int] = {}
     lines = []
-    queued = 0
     for recipient in envelope.recipients:
         row_ids = []
         elsewhere = ""
@@ -58,11 +62,15 @@ def address_rows(
                     size = octets + len(prefix)
                     rows.maildrop.append(MaildropRow(route.account_id, row_id, message_id, size, smtputf8, prefix))
             else:
-                row_id = make_id()
-                queued += 1
+                address = route.forward_path
+                # RFC 5321 §2.4: only the other host knows whether it distinguishes upper and lower case local parts.
+                key = (address.local, domain_key(address.domain))
+                row_id = remotes.get(key)
+                if row_id is None:
+                    row_id = remotes[key] = make_id()
+                    _queue(rows, row_id, message_id, recipient, route, due_at)
                 if route.forward_path is not recipient.forward_path:
                     elsewhere += f"\t{route.forward_path}"
-                _queue(rows, row_id, message_id, recipient, route, due_at)
             row_ids.append(row_id)
         lines.append(f"{','.join(map(str, row_ids))} {path}{elsewhere}")
     body_type, _, ret, envid = parameters.values(envelope.parameters)
@@ -81,7 +89,7 @@ def address_rows(
             client=None if envelope.client is None else client_text(envelope.client),
             header_id=envelope.message_id or None,
             cause=cause,
-            rows=len(accounts) + queued,
+            rows=len(accounts) + len(remotes),
             recipients="\n".join(lines),
         )
     )

@@ -18,7 +18,7 @@ class Transaction:
     `Session.end_transaction` is called. An ended transaction no longer changes.
     """
 
-    __slots__ = ("_begun", "arguments", "body", "recipients", "refusal")
+    __slots__ = ("_begun", "_routes", "arguments", "body", "recipients", "refusal")
 
     def __init__(self, arguments: MailArguments | None = None) -> None:
         """@param arguments: of the accepted MAIL command; None before it."""
@@ -26,10 +26,20 @@ class Transaction:
         self.arguments = _NO_MAIL if arguments is None else arguments
         #: The accepted recipients, in the order of their RCPT commands.
         self.recipients: list[Recipient] = []
+        self._routes = 0
         #: The reader of the message, None until DATA or the first BDAT.
         self.body: StuffedMessage | ChunkedMessage | None = None
         #: The reply to the end of the message if it is refused; None if it is accepted so far.
         self.refusal: Reply | None = None
+
+    def take(self, recipient: Recipient, most_routes: int) -> bool:
+        """Add a recipient. Returns False, and adds none, if all recipients together have more than `most_routes`."""
+        routes = self._routes + len(recipient.routes)
+        if routes > most_routes:
+            return False
+        self._routes = routes
+        self.recipients.append(recipient)
+        return True
 
     @property
     def stage(self) -> Stage:

@@ -24,7 +24,7 @@ from emailsys.interfaces import (
     Settlement,
     StoreError,
 )
-from emailsys.mail.address import Address
+from emailsys.mail.address import Address, domain_key
 from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT, RecipientRequest
 from emailsys.mail.envelope import Envelope, MailParameters, RemoteRoute
 from emailsys.operations import EventKind, Happening
@@ -162,6 +162,7 @@ class MemoryStore:
         told = [Happening(envelope.arrived_at, EventKind.ACCEPTED)]
         drops: dict[int, DropRow] = {}
         waiting: list[WaitingRow] = []
+        remotes: set[Address] = set()
         reverse_path = "" if envelope.reverse_path is None else str(envelope.reverse_path)
         for recipient in envelope.recipients:
             path = str(recipient.forward_path)
@@ -169,6 +170,10 @@ class MemoryStore:
                 told.append(Happening(envelope.arrived_at, EventKind.EXPANDED, path))
             for route in recipient.routes:
                 if isinstance(route, RemoteRoute):
+                    address = Address(route.forward_path.local, domain_key(route.forward_path.domain))
+                    if address in remotes:
+                        continue
+                    remotes.add(address)
                     told.append(Happening(envelope.arrived_at, EventKind.QUEUED, str(route.forward_path)))
                     waiting.append(
                         WaitingRow(

@@ -105,6 +105,26 @@ class Accepting(SynchronousTestCase):
         self.assertEqual(self.notices(), [])
         self.assertEqual(self.store.waiting[0].dsn.notify, Notify.SUCCESS)
 
+    def test_a_full_member_of_an_alias_puts_off_nobody_else(self) -> None:
+        """RFC 5321 §3.9.1. The sender learns of the failure, but not whose mailbox is full."""
+        full = LocalRoute(self.bob.account_id, is_full=True)
+        self.accept(self.to_alice, full, self.away, dsn=RecipientRequest())
+        self.assertNotIn(self.bob.account_id, self.store.drops)
+        self.assertEqual([row.forward_path for row in self.store.waiting], [self.away.forward_path])
+        (notice,) = self.notices()
+        text = notice.as_string()
+        self.assertIn("Final-Recipient: rfc822; team@home.test", text)
+        self.assertIn("Action: failed", text)
+        self.assertIn("Status: 5.2.2", text)
+        self.assertNotIn("bob@home.test", text)
+
+    def test_a_full_member_is_no_reason_for_a_notice_that_the_sender_declined(self) -> None:
+        full = LocalRoute(self.bob.account_id, is_full=True)
+        self.accept(self.to_alice, full, dsn=RecipientRequest(Notify.NEVER))
+        self.accept(self.to_alice, full, sender=None, dsn=RecipientRequest())
+        self.assertEqual(self.notices(), [])
+        self.assertEqual(len(self.store.drops[self.alice.account_id]), 2)
+
     def test_mail_for_elsewhere_wakes_the_queue_once_it_is_on_disk(self) -> None:
         self.store.hold_commits = True
         incoming = self.intake.begin()

@@ -40,7 +40,7 @@ class Quotas:
 
 class Relaying(SynchronousTestCase):
     def setUp(self) -> None:
-        store = MemoryStore()
+        self.store = store = MemoryStore()
         self.alice = store.seed_account("alice@home.test")
         self.aliases = Aliases()
         self.aliases.add("team@home.test", "alice@home.test", "bob@away.test")
@@ -82,8 +82,22 @@ class Relaying(SynchronousTestCase):
         self.assertTrue(verifyObject(IQuotas, self.quotas))
         self.quotas.full.add(self.alice.account_id)
         self.assertEqual(self.rcpt("alice@home.test"), MAILBOX_FULL_NOW)
-        self.assertEqual(self.rcpt("team@home.test"), MAILBOX_FULL_NOW)
+        full = LocalRoute(self.alice.account_id, is_full=True)
+        self.assertEqual(self.rcpt("team@home.test"), (full, RemoteRoute(BOB, forwarded=True)))
         self.assertEqual(self.rcpt("bob@away.test", self.alice), (RemoteRoute(BOB),))
+
+    def test_an_alias_whose_members_are_all_full_takes_nothing(self) -> None:
+        """Their mail cannot be put off one by one, so the sender keeps it."""
+        bob = self.store.seed_account("bob@home.test")
+        self.quotas.full.update((self.alice.account_id, bob.account_id))
+        self.aliases.add("pair@home.test", "alice@home.test", "bob@home.test")
+        self.assertEqual(self.rcpt("pair@home.test"), MAILBOX_FULL_NOW)
+
+    def test_postmaster_and_abuse_are_taken_when_their_reader_is_full(self) -> None:
+        """RFC 5321 §4.5.1, RFC 2142 §4. Who cannot reach a system by mail needs these addresses most."""
+        self.quotas.full.add(self.alice.account_id)
+        for path in ("postmaster@home.test", "Abuse@home.test"):
+            self.assertEqual(self.rcpt(path), (LocalRoute(self.alice.account_id),))
 
     def test_a_full_domain_takes_nothing_either(self) -> None:
         """The mailbox itself may be nearly empty."""
