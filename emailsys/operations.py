@@ -54,6 +54,9 @@ class IAccounts(Interface):
         do not exist.
         """
 
+    async def add_domains(rows: Sequence[tuple[str, Address]]) -> Sequence[str | None]:
+        """Add domains in one commit. Returns for each row why it was refused, or None if it was added."""
+
     async def list_domains() -> Sequence[DomainRow]:
         """Return the domains in the order in which they were added."""
 
@@ -62,6 +65,9 @@ class IAccounts(Interface):
 
     async def add_user(address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         """Add an account with one row of credentials for each scheme."""
+
+    async def add_users(rows: Sequence[tuple[Address, Sequence[tuple[str, str]]]]) -> Sequence[str | None]:
+        """Add accounts in one commit. Returns for each row why it was refused, or None if it was added."""
 
     async def list_users(domain: str | None) -> Sequence[UserRow]:
         """Return the accounts, of one domain or all, by domain and local part."""
@@ -76,8 +82,8 @@ class IAccounts(Interface):
     async def set_credentials(address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         """Replace the account's credentials."""
 
-    async def renew_secret(account_id: int, scheme: str, old: str, new: str) -> bool:
-        """Replace a stored secret by another one of the same password.
+    async def renew_secret(account_id: int, old: tuple[str, str], new: tuple[str, str]) -> bool:
+        """Replace a stored secret by another one of the same password. Both are pairs of scheme and secret.
 
         Returns whether the secret was still `old`. If it was not, or the account is gone, nothing changes.
         """

@@ -8,17 +8,31 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
-from argon2 import PasswordHasher, Type
+from argon2 import PasswordHasher, Type, extract_parameters
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-#: The name of the scheme in a credentials row.
+#: The names of schemes in credentials rows: a hash that is made here, and one that another program made.
 ARGON2ID: Final = "argon2id"
+IMPORTED: Final = "imported"
 
 # OWASP's minimum for argon2id: 2 passes over 19 MiB, one lane. It takes 17 ms of one core; argon2-cffi's default takes
 # 146 ms. This resists guessing and still allows a hundred users to log in at nine o'clock.
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, type=Type.ID)
+
+# Schemes of imported hashes, as passlib names them: the names of crypt(3), LDAP and PBKDF2.
+_IMPORTED: Final = (
+    *("bcrypt", "sha512_crypt", "sha256_crypt", "md5_crypt", "pbkdf2_sha256", "pbkdf2_sha512"),
+    *("ldap_salted_sha1", "ldap_salted_sha256", "ldap_salted_sha512"),
+)
+# Cost of an imported hash. A login with a larger one would keep a thread busy for seconds.
+_MAX_ROUNDS: Final = 200_000
+_MAX_BCRYPT_ROUNDS: Final = 14
+# Octets of a password that bcrypt uses.
+_BCRYPT_OCTETS: Final = 72
+_MAX_ARGON2_KIB: Final = 256 * 1024
+_MAX_ARGON2_PASSES: Final = 20
 
 # Guesses that a new password must resist, as zxcvbn estimates them: its limit for a score of 3 of 4. At the cost of the
 # hash, 10^8 guesses take 20 days of one core.
@@ -115,8 +129,60 @@ def make_credentials(password: str) -> list[tuple[str, str]]:
     return [(ARGON2ID, hash_password(password))]
 
 
+def import_hash(text: str) -> list[tuple[str, str]]:
+    """Return the credentials rows for a hash that another program made.
+
+    @param text: argon2, bcrypt, SHA-512, SHA-256 or MD5 in the form of crypt(3), PBKDF2, or salted SHA in that of LDAP.
+        Dovecot's name of the scheme may stand before it, as in {SHA512-CRYPT}$6$salt$hash.
+    @raise PasswordError: the form is unknown, or the cost is too high.
+    """
+    scheme, closed, rest = text.removeprefix("{").partition("}")
+    # The names of LDAP belong to the hash.
+    stored = rest if text.startswith("{") and closed and "SSHA" not in scheme.upper() else text
+    if stored.startswith("$argon2"):
+        try:
+            cost = extract_parameters(stored)
+        except InvalidHashError:
+            raise PasswordError("the argon2 hash is malformed") from None
+        if cost.memory_cost > _MAX_ARGON2_KIB or cost.time_cost > _MAX_ARGON2_PASSES:
+            raise PasswordError(f"the argon2 hash costs more than {_MAX_ARGON2_PASSES} passes over 256 MiB")
+        return [(ARGON2ID, stored)]
+    try:
+        handler = _imported().identify(stored, resolve=True)
+        parsed = None if handler is None else handler.from_string(stored)
+    except ValueError:
+        parsed = None
+    if parsed is None or not getattr(parsed, "checksum", None):
+        raise PasswordError(
+            "the hash has no known form; argon2, bcrypt, SHA-512, SHA-256 and MD5 of crypt(3), PBKDF2 and salted SHA "
+            "are known"
+        )
+    most = _MAX_BCRYPT_ROUNDS if parsed.name == "bcrypt" else _MAX_ROUNDS
+    if getattr(parsed, "rounds", 0) > most:
+        raise PasswordError(f"the hash costs {parsed.rounds} rounds; at most {most} are accepted")
+    return [(IMPORTED, stored)]
+
+
+@lru_cache(maxsize=1)
+def _imported() -> Any:
+    # Imported here: most systems have no such hash.
+    from passlib.context import CryptContext  # type: ignore[import-untyped]
+
+    return CryptContext(schemes=list(_IMPORTED))
+
+
+def _verify_imported(stored: str, password: str) -> bool:
+    secret = password.encode()
+    if stored.startswith("$2"):
+        secret = secret[:_BCRYPT_OCTETS]
+    try:
+        return bool(_imported().verify(secret, stored))
+    except (ValueError, TypeError):
+        return False
+
+
 def verify_password(stored: str, password: str) -> bool:
-    """Tell whether an argon2id hash is that of a password. Takes the same time for right and wrong passwords.
+    """Tell whether a stored hash is that of a password. Takes the same time for right and wrong passwords.
 
     Text that cannot be a password, and a hash that cannot be parsed, do not match.
     """
@@ -127,7 +193,9 @@ def verify_password(stored: str, password: str) -> bool:
         prepared, stored = "", dummy_hash()
     try:
         return _HASHER.verify(stored, prepared)
-    except (Argon2Error, InvalidHashError):
+    except InvalidHashError:
+        return _verify_imported(stored, prepared)
+    except Argon2Error:
         return False
 
 

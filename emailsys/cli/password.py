@@ -72,15 +72,22 @@ def ask_password(source: Source, address: Address) -> str:
     return password
 
 
-def new_credentials(where: Places, address: Address, password: str) -> list[tuple[str, str]]:
+def min_password_length(where: Places) -> int:
+    """Return `login.min_password_length` of the configuration in force."""
+    from emailsys.cli.active_config import in_force
+
+    return in_force(where)[0].settings().login.min_password_length
+
+
+def new_credentials(address: Address, password: str, min_length: int) -> list[tuple[str, str]]:
     """Return what is stored for the new password of an account: pairs of scheme and secret.
 
-    @raise Refused: the password does not follow the rule of the configuration in force.
+    @raise Refused: the password can be guessed soon, or the text cannot be a password.
     """
-    from emailsys.cli.active_config import in_force
     from emailsys.passwords import PasswordError, check_new_password
 
-    min_length = in_force(where)[0].settings().login.min_password_length
+    if len(password) > MAX_LENGTH:
+        raise Refused(f"the password is longer than {MAX_LENGTH} characters")
     try:
         check_new_password(password, [str(address)], min_length)
     except PasswordError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from emailsys.ops import requests
@@ -10,6 +11,10 @@ from emailsys.ops.store_access import Handlers, Hooks, StoreAccess
 
 async def _add_domain(request: requests.DomainAdd, store: StoreAccess, hooks: Hooks) -> None:
     await store.accounts.add_domain(request.name, request.postmaster)
+
+
+async def _add_domains(request: requests.DomainAddMany, store: StoreAccess, hooks: Hooks) -> dict[str, Any]:
+    return {"refused": _numbered(await store.accounts.add_domains(request.rows))}
 
 
 async def _list_domains(request: requests.DomainList, store: StoreAccess, hooks: Hooks) -> list[dict[str, Any]]:
@@ -30,6 +35,15 @@ async def _remove_domain(request: requests.DomainRemove, store: StoreAccess, hoo
 
 async def _add_user(request: requests.UserAdd, store: StoreAccess, hooks: Hooks) -> None:
     await store.accounts.add_user(request.address, request.credentials)
+
+
+async def _add_users(request: requests.UserAddMany, store: StoreAccess, hooks: Hooks) -> dict[str, Any]:
+    return {"refused": _numbered(await store.accounts.add_users(request.rows))}
+
+
+def _numbered(refusals: Sequence[str | None]) -> list[dict[str, Any]]:
+    """Return the rows that were refused; `row` counts from 0."""
+    return [{"row": number, "problem": why} for number, why in enumerate(refusals) if why is not None]
 
 
 async def _list_users(request: requests.UserList, store: StoreAccess, hooks: Hooks) -> list[dict[str, Any]]:
@@ -71,10 +85,12 @@ async def _set_domain_quota(request: requests.DomainQuota, store: StoreAccess, h
 
 ACCOUNT_HANDLERS: Final[Handlers] = {
     requests.DomainAdd: _add_domain,
+    requests.DomainAddMany: _add_domains,
     requests.DomainList: _list_domains,
     requests.DomainRemove: _remove_domain,
     requests.DomainQuota: _set_domain_quota,
     requests.UserAdd: _add_user,
+    requests.UserAddMany: _add_users,
     requests.UserList: _list_users,
     requests.UserRemove: _remove_user,
     requests.UserPassword: _set_password,

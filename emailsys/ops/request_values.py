@@ -141,6 +141,33 @@ def _choice(kind: type[enum.Enum]) -> Form:
     return Form(allowed, lambda value: isinstance(value, kind), kind, lambda member: member.value)
 
 
+def _rows(allowed: str, *columns: Form) -> Form:
+    """Return the form of a list of rows that have these columns."""
+
+    def is_valid(value: Any) -> bool:
+        return (
+            isinstance(value, tuple)
+            and bool(value)
+            and all(
+                isinstance(row, tuple)
+                and len(row) == len(columns)
+                and all(column.is_valid(cell) for column, cell in zip(columns, row, strict=True))
+                for row in value
+            )
+        )
+
+    def decode(value: Any) -> tuple[tuple[Any, ...], ...]:
+        return tuple(
+            tuple(column.decode(cell) for column, cell in zip(columns, _decode_list(row), strict=True))
+            for row in _decode_list(value)
+        )
+
+    def encode(value: Any) -> list[list[Any]]:
+        return [[column.encode(cell) for column, cell in zip(columns, row, strict=True)] for row in value]
+
+    return Form(allowed, is_valid, decode, encode, any(column.is_secret for column in columns))
+
+
 _TEXT: Final = Form("a string", _is_text)
 _DOMAIN: Final = Form(
     "a domain name, such as example.org", lambda value: isinstance(value, str) and is_mail_domain(value)
@@ -177,6 +204,14 @@ MailAddressesOrNone: TypeAlias = Annotated[tuple[Address, ...] | None, _ADDRESSE
 AliasName: TypeAlias = Annotated[Address, Form(_PAIR, _is_name, _decode_address, _encode_address)]
 #: What is stored for a password; the password itself never crosses the socket.
 Credentials: TypeAlias = Annotated[Sequence[tuple[str, str]], _CREDENTIALS]
+DomainRows: TypeAlias = Annotated[
+    tuple[tuple[str, Address], ...],
+    _rows("pairs of a domain name and its postmaster, at least one", _DOMAIN, _ADDRESS),
+]
+UserRows: TypeAlias = Annotated[
+    tuple[tuple[Address, Sequence[tuple[str, str]]], ...],
+    _rows("pairs of an address and its credentials, at least one", _ADDRESS, _CREDENTIALS),
+]
 Flag: TypeAlias = Annotated[bool, Form("true or false", lambda value: isinstance(value, bool))]
 OctetsOrNone: TypeAlias = Annotated[int | None, _count(_MAX_OCTETS).or_null()]
 Port: TypeAlias = Annotated[int, _count(_MAX_PORT, 1)]

@@ -13,6 +13,7 @@ from emailsys.ops.request_values import (
     Credentials,
     Cursor,
     DomainName,
+    DomainRows,
     Flag,
     Form,
     LifeLimit,
@@ -33,6 +34,7 @@ from emailsys.ops.request_values import (
     Text,
     TextOrNone,
     Texts,
+    UserRows,
 )
 
 
@@ -94,6 +96,14 @@ class DomainAdd(Request):
 
 
 @dataclass(frozen=True, slots=True)
+class DomainAddMany(Request):
+    """Add domains, each with its postmaster, in one commit."""
+
+    command = "domain.add-many"
+    rows: DomainRows
+
+
+@dataclass(frozen=True, slots=True)
 class DomainList(Request):
     """List the domains."""
 
@@ -124,6 +134,14 @@ class UserAdd(Request):
     command = "user.add"
     address: MailAddress
     credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class UserAddMany(Request):
+    """Add accounts, each with its credentials, in one commit."""
+
+    command = "user.add-many"
+    rows: UserRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,10 +332,12 @@ REQUESTS: Final[dict[str, type[Request]]] = {
     kind.command: kind
     for kind in (
         DomainAdd,
+        DomainAddMany,
         DomainList,
         DomainRemove,
         DomainQuota,
         UserAdd,
+        UserAddMany,
         UserList,
         UserRemove,
         UserPassword,

@@ -30,7 +30,7 @@ from emailsys.interfaces import (
     StoreError,
 )
 from emailsys.mail.address import AddressSyntaxError, parse
-from emailsys.passwords import ARGON2ID
+from emailsys.passwords import ARGON2ID, IMPORTED
 from emailsys.policy.access import Access, Delivery
 from emailsys.policy.failed_logins import FailedLogins
 from emailsys.policy.password_renewal import Renewal
@@ -51,6 +51,15 @@ async def find_login(directory: IDirectory, name: bytes) -> Login | None:
     except (UnicodeDecodeError, AddressSyntaxError):
         return None
     return await directory.find_login(address.key)
+
+
+def _hash_of(login: Login) -> tuple[str, str] | None:
+    """Return scheme and hash of an account's password. An imported hash is in use until the first login."""
+    for scheme in (ARGON2ID, IMPORTED):
+        stored = login.secret(scheme)
+        if stored is not None:
+            return scheme, stored
+    return None
 
 
 class Hashing(Protocol):
@@ -124,11 +133,11 @@ class PasswordChecker:
 
     async def _check(self, name: bytes, password: bytes, ip: str) -> Account:
         login = await find_login(self._directory, name)
-        stored = None if login is None or not login.account.enabled else login.secret(ARGON2ID)
+        pair = None if login is None or not login.account.enabled else _hash_of(login)
+        stored = None if pair is None else pair[1]
         digest = b""
         if login is not None and stored is not None:
             digest = self._verified.digest(login.account, stored, password)
-
         # Invalid UTF-8 becomes text that no password may contain, and costs the same work as a wrong password.
         text = password.decode("utf-8", "surrogateescape")
 
@@ -140,13 +149,13 @@ class PasswordChecker:
         else:
             account_id = None if login is None or stored is None else login.account.account_id
             fits = await self._failed_logins.verify(account_id, ip, digest, verify)
-        if login is None or stored is None or not fits:
+        if login is None or pair is None or not fits:
             raise UnauthorizedLogin("login failed")
         if digest not in self._verified:
-            self._renew_or_remember(login.account, stored, text, digest)
+            self._renew_or_remember(login.account, pair, text, digest)
         return login.account
 
-    def _renew_or_remember(self, account: Account, stored: str, password: str, digest: bytes) -> None:
+    def _renew_or_remember(self, account: Account, stored: tuple[str, str], password: str, digest: bytes) -> None:
         """Renew an outdated hash, or cache the login. If the renewal fails, the next login tries again."""
         if self._renewal is None or not self._renewal.begin(account, stored, password):
             self._verified.remember(digest)

@@ -39,12 +39,14 @@ class Renewal:
         # Accounts whose secret is being renewed, so that many concurrent logins cost one hash.
         self._under_way: set[int] = set()
 
-    def begin(self, account: Account, stored: str, password: str) -> bool:
-        """Begin to renew a hash if its costs are outdated. The password must be the verified one.
+    def begin(self, account: Account, stored: tuple[str, str], password: str) -> bool:
+        """Begin to renew a hash if its costs are outdated or another program made it.
 
+        @param stored: scheme and hash.
+        @param password: the verified password.
         @return: whether the hash is outdated.
         """
-        if not self._is_outdated(stored):
+        if not self._is_outdated(stored[1]):
             return False
         if account.account_id not in self._under_way:
             self._under_way.add(account.account_id)
@@ -54,11 +56,11 @@ class Renewal:
             )
         return True
 
-    async def _renew(self, account: Account, stored: str, password: str) -> None:
+    async def _renew(self, account: Account, stored: tuple[str, str], password: str) -> None:
         try:
             made = await self._hashing.hash(password)
             # If the password was changed since, the change stands.
-            if await self._accounts.renew_secret(account.account_id, ARGON2ID, stored, made):
+            if await self._accounts.renew_secret(account.account_id, stored, (ARGON2ID, made)):
                 self._telemetry.event("login.renewed", account=account.address)
         except (LoginBusy, StoreError, CancelledError):
             # The daemon is busy or shutting down.

@@ -124,13 +124,36 @@ class AccountsContract(MailCase):
         bob = await self.store.directory.find_login(BOB.key)
         self.assertEqual(bob.credentials, (("argon2id", "secret-b"),))
 
+    async def test_many_are_added_at_once_and_each_refusal_has_its_place(self) -> None:
+        """A refused row does not undo the others; the second of two equal rows is refused."""
+        accounts = self.store.accounts
+        net = Address("bob", "example.net")
+        rows = [
+            ("example.test", ALICE),
+            ("Example.TEST", ALICE),
+            ("x.test", Address("a", "y.test")),
+            ("example.net", net),
+        ]
+        refused = await accounts.add_domains(rows)
+        self.assertEqual([why is None for why in refused], [True, False, False, True])
+        self.assertIn("already exists", str(refused[1]))
+        self.assertEqual([row.name for row in await accounts.list_domains()], ["example.test", "example.net"])
+        secret = [("argon2id", "s")]
+        refused = await accounts.add_users(
+            [(ALICE, secret), (Address("a", "y.test"), secret), (ALICE, secret), (net, secret)]
+        )
+        self.assertEqual([why is None for why in refused], [True, False, False, True])
+        self.assertIn("there is no domain y.test", str(refused[1]))
+        self.assertEqual([row.address for row in await accounts.list_users(None)], [net, ALICE])
+        self.assertEqual(await self.receives(POSTMASTER), ALICE)
+
     async def test_a_secret_is_renewed_only_while_it_is_the_old_one(self) -> None:
         """Otherwise a login in progress would undo a password change."""
         await self.users()
         accounts = self.store.accounts
         alice = (await self.account(ALICE)).account_id
         await accounts.set_credentials(ALICE, [("argon2id", "old"), ("scram-sha-256", "old")])
-        self.assertIs(await accounts.renew_secret(alice, "argon2id", "old", "new"), True)
+        self.assertIs(await accounts.renew_secret(alice, ("argon2id", "old"), ("argon2id", "new")), True)
         login = await self.store.directory.find_login(ALICE.key)
         self.assertEqual(sorted(login.credentials), [("argon2id", "new"), ("scram-sha-256", "old")])
         for account_id, scheme, old in (
@@ -138,9 +161,13 @@ class AccountsContract(MailCase):
             (alice, "x", "new"),
             (alice + 1, "argon2id", "new"),
         ):
-            self.assertIs(await accounts.renew_secret(account_id, scheme, old, "newer"), False)
+            self.assertIs(await accounts.renew_secret(account_id, (scheme, old), (scheme, "newer")), False)
         login = await self.store.directory.find_login(ALICE.key)
         self.assertEqual(login.secret("argon2id"), "new")
+        await accounts.set_credentials(ALICE, [("imported", "$6$old")])
+        self.assertIs(await accounts.renew_secret(alice, ("imported", "$6$old"), ("argon2id", "new")), True)
+        login = await self.store.directory.find_login(ALICE.key)
+        self.assertEqual(login.credentials, (("argon2id", "new"),))
 
     async def test_a_disabled_account_still_receives(self) -> None:
         await self.users()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argon2
+import bcrypt
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys import passwords
@@ -64,6 +65,55 @@ class NewPasswordTests(SynchronousTestCase):
     def test_the_longest_password_is_checked_at_once(self) -> None:
         """zxcvbn takes at most 72 characters."""
         self.accept("".join(chr(97 + number * number % 26) for number in range(1024)) + "q9")
+
+
+class ImportTests(SynchronousTestCase):
+    """Hashes that other programs made."""
+
+    #: Of "secret", made by Dovecot's `doveadm pw` and `openssl passwd`; the last one by argon2-cffi.
+    hashes = (
+        "{SHA512-CRYPT}$6$x1/OxRdKKc0R86ve$nZ7q6QWPRNUDP6HOwf.Mfbgtv7CWvtuU7S534lWTSfZux46epvYYG86aOrbLtGyQMII0qUDMbo.HC"
+        "S9mpDymw1",
+        "$6$x1/OxRdKKc0R86ve$nZ7q6QWPRNUDP6HOwf.Mfbgtv7CWvtuU7S534lWTSfZux46epvYYG86aOrbLtGyQMII0qUDMbo.HCS9mpDymw1",
+        "{BLF-CRYPT}$2y$05$zjIqE0Uo5wJyoOfeg8fBSeBDmjDmpOaDxhNk3jIQJANetjza7byPu",
+        "{CRYPT}$2y$05$NaKSyHwx/5CVSNQY83ufsuI..WjqUTDrk78fJfhhnclPsGiOzgTb.",
+        "{SSHA512}uHSsOkdS6xMrxXvyVaz7qvxB0PnnN9fCrhE8/OJS0ds8zb8JUdtBcYCCSjWuCZn0v5GgNYu8xT4uwwgiYf8IeXUzz+8=",
+        "{SSHA}wKagv8Eh3s4+cDgJhA5mx6umdeNQbGfE",
+        "{ARGON2ID}$argon2id$v=19$m=65536,t=3,p=1$A3UHGbn53FFT6hBs7AK9UQ$oOoVQDk0YJTmzD+ZVhSneEJ7RKjQH8A1PsKzoWC4I5s",
+    )
+
+    def test_imported_hashes_verify_and_are_outdated(self) -> None:
+        """The next login replaces them."""
+        for text in self.hashes:
+            with self.subTest(text):
+                ((_, stored),) = passwords.import_hash(text)
+                self.assertTrue(passwords.verify_password(stored, "secret"))
+                self.assertFalse(passwords.verify_password(stored, "Secret"))
+                self.assertFalse(passwords.verify_password(stored, "\x00"))
+                self.assertTrue(passwords.needs_rehash(stored))
+
+    def test_bcrypt_uses_the_first_72_octets_of_a_password(self) -> None:
+        """As it did where the hash was made."""
+        stored = "$2b$04$" + bcrypt.hashpw(b"x" * 72, b"$2b$04$abcdefghijklmnopqrstuu").decode()[7:]
+        ((_, stored),) = passwords.import_hash(stored)
+        self.assertTrue(passwords.verify_password(stored, "x" * 90))
+
+    def test_hashes_of_unknown_form_and_hashes_that_cost_too_much_are_refused(self) -> None:
+        """A login must not keep a thread busy for minutes."""
+        for text, reason in (
+            ("secret", "no known form"),
+            ("{PLAIN}secret", "no known form"),
+            ("$6$salt", "no known form"),
+            ("{SSHA}x", "no known form"),
+            ("$y$j9T$abc$def", "no known form"),
+            ("", "no known form"),
+            ("$argon2id$v=19$m=1", "malformed"),
+            (self.hashes[6].replace("m=65536", "m=4000000").removeprefix("{ARGON2ID}"), "costs more"),
+            (self.hashes[1].replace("$6$", "$6$rounds=999999999$"), "999999999 rounds"),
+            (self.hashes[2].replace("$05$", "$20$"), "20 rounds"),
+        ):
+            with self.subTest(text):
+                self.assertRaisesRegex(PasswordError, reason, passwords.import_hash, text)
 
 
 class PasswordTests(SynchronousTestCase):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+from typing import BinaryIO, Final
 
 import click
 
 from emailsys.cli.administer import administer
+from emailsys.cli.bulk_accounts import add_domains
 from emailsys.cli.command_group import Verbs, examples
 from emailsys.cli.options import ADDRESS, Places, Refused, as_json, places
 from emailsys.cli.output import print_done, print_rows
@@ -18,6 +19,7 @@ from emailsys.ops.requests import DomainAdd, DomainList, DomainQuota, DomainRemo
 
 _EXAMPLES: Final = """
 emailsys domain add example.org --postmaster alice@example.org
+emailsys domain add --file domains.txt           a line for each: name, space, postmaster
 emailsys domain list
 emailsys domain quota example.org 50GiB          all its maildrops together; `none` removes the quota
 emailsys domain remove example.org
@@ -30,7 +32,13 @@ def domain() -> None:
 
 
 @domain.command("add")
-@click.argument("name")
+@click.argument("name", required=False)
+@click.option(
+    "--file",
+    type=click.File("rb"),
+    help="Add all domains of a file, `-` for standard input. Each line has a name, a space, and the address of the "
+    "postmaster. Or JSON objects with name and postmaster.",
+)
 @click.option(
     "--postmaster",
     type=ADDRESS,
@@ -39,11 +47,19 @@ def domain() -> None:
 )
 @as_json
 @places
-def add(where: Places, name: str, postmaster: Address | None, as_json: bool) -> None:
-    """Add a domain, with its addresses postmaster and abuse (RFC 5321 §4.5.1, RFC 2142).
+def add(where: Places, name: str | None, file: BinaryIO | None, postmaster: Address | None, as_json: bool) -> int:
+    """Add a domain, or with --file many domains, with the addresses postmaster and abuse (RFC 5321 §4.5.1, RFC 2142).
 
-    If there is no store yet, this creates one, as `emailsys init` does.
+    If there is no store yet, this creates one, as `emailsys init` does. If a line of the file cannot be used, its
+    number and the reason are printed, the others are added, and the exit status is 65.
     """
+    if (name is None) == (file is None):
+        raise click.UsageError("Name a domain, or a file with --file FILE, not both.")
+    if file is not None:
+        if postmaster is not None:
+            raise click.UsageError("The file has the postmasters: leave out --postmaster.")
+        return add_domains(where, file, as_json)
+    assert name is not None
     if not is_mail_domain(name):
         raise click.BadParameter(
             f"{name!r} is not a domain name; examples: example.org, grün.example", param_hint="'NAME'"
@@ -59,6 +75,7 @@ def add(where: Places, name: str, postmaster: Address | None, as_json: bool) -> 
     administer(where, DomainAdd(name, postmaster))
     added = {"name": name, "postmaster": str(postmaster)}
     print_done(added, as_json, f"added {name}; mail for postmaster and abuse goes to {postmaster}")
+    return Exit.OK
 
 
 @domain.command("list")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import click
 
 from emailsys.cli.administer import administer
+from emailsys.cli.bulk_accounts import add_accounts
 from emailsys.cli.command_group import Verbs, examples
 from emailsys.cli.options import ADDRESS, Places, as_json, places
 from emailsys.cli.output import print_done, print_rows
-from emailsys.cli.password import Source, ask_password, new_credentials, password_options
+from emailsys.cli.password import Source, ask_password, min_password_length, new_credentials, password_options
 from emailsys.cli.quota import quota_octets, quota_text, shown_share
+from emailsys.config.exit_status import Exit
 from emailsys.mail.address import Address
 from emailsys.ops.requests import UserAdd, UserEnabled, UserList, UserPassword, UserQuota, UserRemove
 
@@ -20,6 +22,7 @@ _EXAMPLES: Final = """
 emailsys user add alice@example.org                                       you are asked for the password
 emailsys user add bob@example.org --password-stdin < file
 emailsys user add carol@example.org --password-command 'pass show mail/carol'
+emailsys user add --file accounts.txt                                     a line for each: address, space, password
 emailsys user list example.org
 emailsys user password alice@example.org
 emailsys user quota bob@example.org 2GiB                                  or `none`, or `default`
@@ -35,18 +38,36 @@ def user() -> None:
 
 
 @user.command("add")
-@click.argument("address", type=ADDRESS)
+@click.argument("address", type=ADDRESS, required=False)
+@click.option(
+    "--file",
+    type=click.File("rb"),
+    help="Add all accounts of a file, `-` for standard input. Each line has an address, a space, and the password, or "
+    "a hash such as {SHA512-CRYPT}$6$salt$hash. Or JSON objects with address and password, or address and hash.",
+)
 @password_options
 @as_json
 @places
-def add(where: Places, address: Address, source: Source, as_json: bool) -> None:
-    """Add an account. You are asked for its password, or name a source for it; it is never an argument."""
+def add(where: Places, address: Address | None, file: BinaryIO | None, source: Source, as_json: bool) -> int:
+    """Add an account, or with --file many accounts.
+
+    You are asked for the password, or name a source for it; it is never an argument. If a line of the file cannot be
+    used, its number and the reason are printed, the others are added, and the exit status is 65.
+    """
+    if (address is None) == (file is None):
+        raise click.UsageError("Name an address, or a file with --file FILE, not both.")
+    if file is not None:
+        if source.stdin or source.command is not None:
+            raise click.UsageError("The file has the passwords: leave out --password-stdin and --password-command.")
+        return add_accounts(where, file, as_json)
+    assert address is not None
     if source.asks:
         # Check the domain before the user types a password twice.
         administer(where, UserList(address.domain))
-    credentials = new_credentials(where, address, ask_password(source, address))
+    credentials = new_credentials(address, ask_password(source, address), min_password_length(where))
     administer(where, UserAdd(address, credentials))
     print_done({"address": str(address), "enabled": True}, as_json, f"added {address}")
+    return Exit.OK
 
 
 @user.command("list")
@@ -79,7 +100,7 @@ def remove(where: Places, address: Address, purge: bool, as_json: bool) -> None:
 @places
 def password(where: Places, address: Address, source: Source, as_json: bool) -> None:
     """Change the password of an account. The old password stops working at once."""
-    credentials = new_credentials(where, address, ask_password(source, address))
+    credentials = new_credentials(address, ask_password(source, address), min_password_length(where))
     administer(where, UserPassword(address, credentials))
     print_done({"address": str(address)}, as_json, f"changed the password of {address}")
 

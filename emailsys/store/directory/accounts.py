@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, select, update
 from zope.interface import implementer
 
 from emailsys.interfaces import Fate
 from emailsys.mail.address import Address, domain_key
 from emailsys.mail.quantities import counted
 from emailsys.operations import AdminError, DomainRow, IAccounts, UserRow
+from emailsys.store.directory.additions import insert_domain, insert_user, put_credentials, refusal_of
 from emailsys.store.directory.cache import ROLES
-from emailsys.store.directory.changes import Changes, find_domain
+from emailsys.store.directory.changes import Changes, find_account, find_domain
 from emailsys.store.ledger.endings import end_oldest, end_where
 from emailsys.store.schema.columns import of_seconds
 from emailsys.store.schema.tables import accounts, addresses, credentials, domains, maildrop
@@ -51,31 +52,17 @@ class Accounts:
 
         @param postmaster: their target, in a domain of this system. Its account may be added later.
         """
-        key = domain_key(name)
-        target_local, target_domain = postmaster.key
+        make_id = self._changes.database.ids.make
+        await self._changes.run("add-domain", lambda connection: insert_domain(connection, make_id, name, postmaster))
 
-        def add(connection: Connection) -> None:
-            if find_domain(connection, key) is not None:
-                raise AdminError(f"the domain {name} already exists")
-            if target_domain != key and find_domain(connection, target_domain) is None:
-                raise AdminError(f"{postmaster} is not in a domain of this system. Name an account of this system.")
-            domain_id = self._changes.database.ids.make()
-            connection.execute(insert(domains).values(domain_id=domain_id, domain_key=key, name=name))
-            account = _account(connection, postmaster)
-            for role in ROLES:
-                connection.execute(
-                    insert(addresses).values(
-                        domain_id=domain_id,
-                        local_key=role,
-                        account_id=None if account is None else account.account_id,
-                        target_local=postmaster.local,
-                        target_domain=postmaster.domain,
-                        target_local_key=target_local,
-                        target_domain_key=target_domain,
-                    )
-                )
+    async def add_domains(self, rows: Sequence[tuple[str, Address]]) -> Sequence[str | None]:
+        """Add domains with their postmasters in one commit. Returns for each row why it was refused, or None."""
+        make_id = self._changes.database.ids.make
 
-        await self._changes.run("add-domain", add)
+        def add(connection: Connection) -> Sequence[str | None]:
+            return [refusal_of(insert_domain, connection, make_id, *row) for row in rows]
+
+        return await self._changes.run("add-domains", add)
 
     async def list_domains(self) -> Sequence[DomainRow]:
         """List domains in the order in which they were added."""
@@ -110,48 +97,17 @@ class Accounts:
 
     async def add_user(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         """Add an account, and bind the aliases that have it as target."""
-        local_key, key = address.key
+        make_id = self._changes.database.ids.make
+        await self._changes.run("add-user", lambda connection: insert_user(connection, make_id, address, credentials))
 
-        def add(connection: Connection) -> None:
-            domain_id = find_domain(connection, key)
-            if domain_id is None:
-                raise AdminError(f"there is no domain {address.domain}. Add it first.")
-            if _account(connection, address) is not None:
-                raise AdminError(f"the user {address} already exists")
-            here = (addresses.c.domain_id == domain_id) & (addresses.c.local_key == local_key)
-            itself = (addresses.c.target_local_key == local_key) & (addresses.c.target_domain_key == key)
-            aliases = connection.execute(select(addresses).where(here)).all()
-            for alias in aliases:
-                if (alias.target_local_key, alias.target_domain_key) != address.key:
-                    target = Address(alias.target_local, alias.target_domain)
-                    raise AdminError(f"{address} is already an alias of {target}")
-            account_id = self._changes.database.ids.make()
-            connection.execute(
-                insert(accounts).values(
-                    account_id=account_id,
-                    domain_id=domain_id,
-                    local_key=local_key,
-                    local=address.local,
-                    domain=address.domain,
-                    enabled=True,
-                )
-            )
-            _put_credentials(connection, account_id, credentials)
-            if not aliases:
-                connection.execute(
-                    insert(addresses).values(
-                        domain_id=domain_id,
-                        local_key=local_key,
-                        account_id=account_id,
-                        target_local=address.local,
-                        target_domain=address.domain,
-                        target_local_key=local_key,
-                        target_domain_key=key,
-                    )
-                )
-            connection.execute(update(addresses).where(itself).values(account_id=account_id))
+    async def add_users(self, rows: Sequence[tuple[Address, Sequence[tuple[str, str]]]]) -> Sequence[str | None]:
+        """Add accounts with their credentials in one commit. Returns for each row why it was refused, or None."""
+        make_id = self._changes.database.ids.make
 
-        await self._changes.run("add-user", add)
+        def add(connection: Connection) -> Sequence[str | None]:
+            return [refusal_of(insert_user, connection, make_id, *row) for row in rows]
+
+        return await self._changes.run("add-users", add)
 
     async def list_users(self, domain: str | None) -> Sequence[UserRow]:
         """List accounts by domain, then local part."""
@@ -205,17 +161,17 @@ class Accounts:
         """Replace the credentials of an account."""
 
         def put(connection: Connection) -> None:
-            _put_credentials(connection, _known(connection, address).account_id, credentials)
+            put_credentials(connection, _known(connection, address).account_id, credentials)
 
         await self._changes.run("set-credentials", put)
 
-    async def renew_secret(self, account_id: int, scheme: str, old: str, new: str) -> bool:
+    async def renew_secret(self, account_id: int, old: tuple[str, str], new: tuple[str, str]) -> bool:
         """Replace a secret if it is still the old one. Returns whether it was."""
-        row = (credentials.c.account_id == account_id) & (credentials.c.scheme == scheme)
+        row = (credentials.c.account_id == account_id) & (credentials.c.scheme == old[0])
 
         def renew(connection: Connection) -> bool:
-            changed = connection.execute(update(credentials).where(row, credentials.c.secret == old).values(secret=new))
-            return changed.rowcount == 1
+            renewed = update(credentials).where(row, credentials.c.secret == old[1])
+            return connection.execute(renewed.values(scheme=new[0], secret=new[1])).rowcount == 1
 
         return await self._changes.run("renew-secret", renew)
 
@@ -231,17 +187,8 @@ class Accounts:
         await self._changes.run("set-enabled", put)
 
 
-def _account(connection: Connection, address: Address) -> Any:
-    local_key, key = address.key
-    return connection.execute(
-        select(accounts)
-        .join(domains, domains.c.domain_id == accounts.c.domain_id)
-        .where(accounts.c.local_key == local_key, domains.c.domain_key == key)
-    ).one_or_none()
-
-
 def _known(connection: Connection, address: Address) -> Any:
-    account = _account(connection, address)
+    account = find_account(connection, address)
     if account is None:
         raise AdminError(f"there is no user {address}")
     return account
@@ -268,12 +215,6 @@ def _removable(connection: Connection, address: Address) -> Any:
         if domain.domain_id != account.domain_id or others:
             raise AdminError(f"{address} is the postmaster of {domain.name}")
     return account
-
-
-def _put_credentials(connection: Connection, account_id: int, pairs: Sequence[tuple[str, str]]) -> None:
-    connection.execute(delete(credentials).where(credentials.c.account_id == account_id))
-    for scheme, secret in pairs:
-        connection.execute(insert(credentials).values(account_id=account_id, scheme=scheme, secret=secret))
 
 
 def _list_domains(connection: Connection) -> Sequence[DomainRow]:

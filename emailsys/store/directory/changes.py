@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select, update
 
+from emailsys.mail.address import Address
 from emailsys.store.commit.database import Database
 from emailsys.store.directory.cache import Directory
-from emailsys.store.schema.tables import domains, generation
+from emailsys.store.schema.tables import accounts, domains, generation
 
 T = TypeVar("T")
 
@@ -39,3 +40,13 @@ class Changes:
 def find_domain(connection: Connection, key: str) -> int | None:
     """Return the id of a domain of this system, or None."""
     return connection.execute(select(domains.c.domain_id).where(domains.c.domain_key == key)).scalar()
+
+
+def find_account(connection: Connection, address: Address) -> Any:
+    """Return the row of the account with that own address, or None."""
+    local_key, key = address.key
+    return connection.execute(
+        select(accounts)
+        .join(domains, domains.c.domain_id == accounts.c.domain_id)
+        .where(accounts.c.local_key == local_key, domains.c.domain_key == key)
+    ).one_or_none()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -182,6 +182,12 @@ class MemoryAccounts:
             raise AdminError(f"{address} is an alias of {self._domains[domain].postmaster}")
         self._logins[address.key] = Login(Account(self._make_id(), address), tuple(credentials))
 
+    async def add_users(self, rows: Sequence[tuple[Address, Sequence[tuple[str, str]]]]) -> Sequence[str | None]:
+        return [await _refusal(self.add_user(*row)) for row in rows]
+
+    async def add_domains(self, rows: Sequence[tuple[str, Address]]) -> Sequence[str | None]:
+        return [await _refusal(self.add_domain(*row)) for row in rows]
+
     async def list_users(self, domain: str | None) -> Sequence[UserRow]:
         if domain is not None and domain_key(domain) not in self._domains:
             raise AdminError(f"there is no domain {domain}")
@@ -215,10 +221,10 @@ class MemoryAccounts:
     async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         self._logins[address.key] = replace(self._login(address), credentials=tuple(credentials))
 
-    async def renew_secret(self, account_id: int, scheme: str, old: str, new: str) -> bool:
+    async def renew_secret(self, account_id: int, old: tuple[str, str], new: tuple[str, str]) -> bool:
         for key, login in self._logins.items():
-            if login.account.account_id == account_id and (scheme, old) in login.credentials:
-                pairs = tuple((scheme, new) if pair == (scheme, old) else pair for pair in login.credentials)
+            if login.account.account_id == account_id and old in login.credentials:
+                pairs = tuple(new if pair == old else pair for pair in login.credentials)
                 self._logins[key] = replace(login, credentials=pairs)
                 return True
         return False
@@ -226,3 +232,11 @@ class MemoryAccounts:
     async def set_enabled(self, address: Address, enabled: bool) -> None:
         login = self._login(address)
         self._logins[address.key] = replace(login, account=replace(login.account, enabled=enabled))
+
+
+async def _refusal(adding: Coroutine[Any, Any, None]) -> str | None:
+    try:
+        await adding
+    except AdminError as error:
+        return str(error)
+    return None

@@ -59,6 +59,7 @@ emailsys serve
 """
 PASSWORDS: Final = r"""
 echo 'correct horse battery' > bob.password
+echo 'dave@example.org correct horse battery' > accounts.txt
 printf '#!/bin/sh\necho another password\n' > /usr/local/bin/pass
 chmod +x /usr/local/bin/pass
 """

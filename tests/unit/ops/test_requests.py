@@ -19,10 +19,12 @@ ANN = Address("ann", "example.test")
 SECRET = [("argon2id", "hash")]
 EXAMPLES: tuple[Request, ...] = (
     requests.DomainAdd("example.test", ANN),
+    requests.DomainAddMany((("example.test", ANN), ("example.net", ANN))),
     requests.DomainList(),
     requests.DomainRemove("example.test"),
     requests.DomainQuota("example.test", None),
     requests.UserAdd(ANN, SECRET),
+    requests.UserAddMany(((ANN, (("argon2id", "hash"),)),)),
     requests.UserList("example.test"),
     requests.UserRemove(ANN, purge=True),
     requests.UserPassword(ANN, SECRET),

@@ -59,6 +59,13 @@ class RenewalTests(SynchronousTestCase):
         self.log_in()
         self.assertEqual(self.hashing.hashed, [])
 
+    def test_an_imported_hash_becomes_argon2id_at_the_first_login(self) -> None:
+        change = self.store.accounts.set_credentials(self.alice.address, [("imported", "old:secret")])
+        self.successResultOf(Deferred.fromCoroutine(change))
+        self.log_in()
+        self.make()
+        self.assertEqual(self.stored(), {"argon2id": "new:secret"})
+
     def test_a_hash_of_todays_costs_stays(self) -> None:
         self.log_in(b"bob")
         self.assertEqual(self.hashing.hashed, [])
@@ -99,6 +106,6 @@ class RenewalTests(SynchronousTestCase):
 
     def test_by_default_argon2id_tells_what_is_old(self) -> None:
         renewal = Renewal(self.store.accounts, self.hashing, self.telemetry)
-        self.assertFalse(renewal.begin(self.alice, passwords.hash_password("secret"), "secret"))
+        self.assertFalse(renewal.begin(self.alice, ("argon2id", passwords.hash_password("secret")), "secret"))
         old = passwords.hash_password("secret").replace("t=2", "t=1")
-        self.assertTrue(renewal.begin(self.alice, old, "secret"))
+        self.assertTrue(renewal.begin(self.alice, ("argon2id", old), "secret"))

@@ -1,0 +1,1 @@
+`emailsys user add --file` and `domain add --file` add many accounts or domains in a few commits. A line that cannot be used is named by its number; the others are added. Password hashes of Dovecot and of crypt(3) can be imported; the first login replaces them by argon2id.
