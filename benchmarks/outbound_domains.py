@@ -52,7 +52,7 @@ def fill(daemon: Daemon, user: User, messages: int, octets: int, skipped: int = 
     """Submit messages for the domains in turn, but those for the first few of them, over many connections; each in
     one segment with its body."""
     line = b"x" * 70 + b"\r\n"
-    body = b"Subject: a benchmark\r\n\r\n" + line * (octets // len(line))
+    body = f"From: {user.address}\r\nSubject: a benchmark\r\n\r\n".encode() + line * (octets // len(line))
 
     def submit(first: int) -> None:
         with smtp(daemon, "submission") as wire:

@@ -75,7 +75,7 @@ def all_at_once(daemon: Daemon, users: list[User], rounds: int) -> Watch:
 
     def live(number: int) -> None:
         user, peer = users[number], users[(number + 1) % len(users)]
-        text = messages.header("users@example.test", "users@example.test", "round") + b"\r\n" + b"text\r\n" * 100
+        text = messages.header(user.address, "users@example.test", "round") + b"\r\n" + b"text\r\n" * 100
         start.wait()
         for _ in range(rounds):
             try:

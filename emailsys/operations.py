@@ -301,6 +301,26 @@ class IAliasAdministration(Interface):
         """Return the aliases, of one domain or all, by domain and local part, the catch-all first."""
 
 
+class IDelegatedSenders(Interface):
+    """Administration of delegated senders: addresses that an account may send from besides those it receives mail for.
+
+    An address with an empty local part stands for its whole domain, and `Address("", "")` for all addresses. Each
+    method raises AdminError if there is no such account, and returns its delegated senders by domain and local part.
+    """
+
+    async def allow(account: Address, senders: Sequence[Address]) -> Sequence[Address]:
+        """Allow an account to send from addresses, of this system or others."""
+
+    async def forbid(account: Address, senders: Sequence[Address]) -> Sequence[Address]:
+        """Take back delegations.
+
+        @raise AdminError: one of them does not exist. Nothing was changed.
+        """
+
+    async def senders(account: Address) -> Sequence[Address]:
+        """Return the delegated senders of an account."""
+
+
 class IRouteAdministration(Interface):
     """Administration of the routes to smart hosts in the store."""
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import process
-from emailsys.ops.requests import QueueList
+from emailsys.mail.address import Address
+from emailsys.ops.requests import QueueList, UserMaySendAs
 from emailsys.passwords import make_credentials
 from tests.live.programs.daemon import BIN, DOMAIN, SERVICES, Daemon, Failed, free_ports
 
@@ -218,6 +219,8 @@ class Node(Daemon):
         credentials = make_credentials(PASSWORD)
         for name in names:
             self._add(name, PASSWORD, credentials)
+            # The messages of `texts` have one author.
+            self.command(UserMaySendAs(Address(name, DOMAIN), (Address("a", DOMAIN),)))
 
     def queued(self) -> list[dict[str, Any]]:
         """All rows of its queue."""

@@ -125,4 +125,23 @@ class AddressType(click.ParamType[Address]):
 
 ADDRESS = AddressType()
 
+
+class AddressOrDomainType(click.ParamType[Address]):
+    """A mail address, or @domain, which becomes an address with an empty local part."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        """Parse it, or fail with the reason."""
+        if isinstance(value, str) and value.startswith("@"):
+            from emailsys.mail.address import Address, is_domain
+
+            if not is_domain(value[1:]):
+                self.fail(f"{value!r} names no domain", param, ctx)
+            return Address("", value[1:])
+        return ADDRESS.convert(value, param, ctx)
+
+
+ADDRESS_OR_DOMAIN = AddressOrDomainType()
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one document.")

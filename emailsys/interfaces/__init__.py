@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from emailsys.interfaces.accounts import (
+    ANY_SENDER,
     Account,
     ClientPassword,
     IAliases,
@@ -30,6 +31,7 @@ from emailsys.interfaces.queue import NO_DELAYS, DelayRule, DomainPair, Fate, IQ
 from emailsys.interfaces.routing import IDelivery, IRouter
 
 __all__ = [
+    "ANY_SENDER",
     "NO_DELAYS",
     "Account",
     "ClientPassword",

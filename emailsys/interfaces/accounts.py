@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from twisted.cred.credentials import ICredentials, UsernamePassword
 from zope.interface import Attribute, Interface, implementer
 
 from emailsys.mail.address import Address
+
+#: The key of a delegation that allows every address.
+ANY_SENDER: Final = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,12 @@ class IDirectory(Interface):
 
     async def find_login(name_key: tuple[str, str]) -> Login | None:
         """Return the account with this own address, and its credentials, even if it is disabled."""
+
+    async def delegated_senders(account_id: int) -> frozenset[tuple[str, str]]:
+        """Return the addresses, by `Address.key`, that an account may send from besides its own.
+
+        An empty local part stands for all addresses of a domain. The key `ANY_SENDER` stands for all addresses.
+        """
 
 
 class IAliases(Interface):

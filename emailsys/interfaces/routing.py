@@ -11,6 +11,7 @@ from emailsys.interfaces.accounts import Account
 from emailsys.interfaces.queue import QueueRow
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Addressee, Arrival, Client, Recipient, Route
+from emailsys.mail.message.identity import Identity
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.reply import Reply
 
@@ -32,6 +33,9 @@ class IDelivery(smtp.IMessageDelivery):
 
     def receivedHeader(helo: Client, origin: Arrival, recipients: Sequence[Recipient]) -> bytes:
         """Return the Received field, folded, with its final CRLF."""
+
+    async def validate_identity(client: Client, reverse_path: Address | None, identity: Identity) -> Reply | None:
+        """Return None if the client may send a message with this identity, else the reply that refuses it."""
 
     def accepted(helo: Client) -> None:
         """Note that a message of the client was accepted."""

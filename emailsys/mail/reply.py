@@ -143,6 +143,9 @@ SENDER_NOT_YOURS: Final = Reply(553, "5.7.1", "that sender address is not yours"
 NEEDS_SMTPUTF8: Final = Reply(553, "5.6.7", "an address with non-ASCII letters needs SMTPUTF8")
 
 # The message.
+FROM_MALFORMED: Final = Reply(550, "5.7.1", "the message needs exactly one From field with valid addresses (RFC 5322)")
+SENDER_MALFORMED: Final = Reply(550, "5.7.1", "the message needs at most one Sender field with one valid address")
+REPORTS_ONLY: Final = Reply(550, "5.7.1", "the null reverse-path is for reports only (multipart/report)")
 TOO_BIG: Final = Reply(552, "5.3.4", "message larger than the limit")
 HEADER_TOO_BIG: Final = Reply(552, "5.3.4", "header section larger than the limit")
 LOOP: Final = Reply(554, "5.4.6", "too many Received fields: the message goes round in a loop")
@@ -205,6 +208,11 @@ def bad_response(why: str) -> Reply:
 def bad_parameter(why: str) -> Reply:
     """Reject a malformed parameter value."""
     return Reply(501, "5.5.4", why)
+
+
+def not_yours(field: str, address: str) -> Reply:
+    """Refuse a message that names another author or sender than the account that submits it."""
+    return Reply(550, "5.7.1", f"{address} in {field} is not an address that you may send from")
 
 
 def bad_sender(why: str) -> Reply:

@@ -83,6 +83,21 @@ async def _set_domain_quota(request: requests.DomainQuota, store: StoreAccess, h
     await store.quotas.set_quota(request.name, request.octets)
 
 
+async def _may_send_as(request: requests.UserMaySendAs, store: StoreAccess, hooks: Hooks) -> dict[str, Any]:
+    delegated = store.delegated_senders
+    if not request.senders:
+        rows = await delegated.senders(request.address)
+    elif request.remove:
+        rows = await delegated.forbid(request.address, request.senders)
+    else:
+        rows = await delegated.allow(request.address, request.senders)
+    return {
+        "address": str(request.address),
+        "may_send_as": [str(row) if row.local else f"@{row.domain}" for row in rows if row.domain],
+        "any": any(not row.domain for row in rows),
+    }
+
+
 ACCOUNT_HANDLERS: Final[Handlers] = {
     requests.DomainAdd: _add_domain,
     requests.DomainAddMany: _add_domains,
@@ -96,4 +111,5 @@ ACCOUNT_HANDLERS: Final[Handlers] = {
     requests.UserPassword: _set_password,
     requests.UserEnabled: _set_enabled,
     requests.UserQuota: _set_user_quota,
+    requests.UserMaySendAs: _may_send_as,
 }

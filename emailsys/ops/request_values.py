@@ -113,6 +113,12 @@ def _is_address_list(value: object) -> bool:
     return isinstance(value, tuple) and bool(value) and all(map(_is_address, value))
 
 
+def _is_sender_list(value: object) -> bool:
+    return isinstance(value, tuple) and all(
+        isinstance(item, Address) and (bool(item.domain) or not item.local) for item in value
+    )
+
+
 def _is_credentials(value: object) -> bool:
     return (
         isinstance(value, list | tuple)
@@ -181,6 +187,7 @@ _ADDRESS: Final = Form(_PAIR, _is_address, _decode_address, _encode_address)
 _ADDRESSES: Final = Form(
     "pairs of local part and domain, at least one", _is_address_list, _decode_addresses, _encode_addresses
 )
+_SENDERS: Final = Form("pairs of local part and domain", _is_sender_list, _decode_addresses, _encode_addresses)
 _CREDENTIALS: Final = Form(
     "pairs of scheme and stored secret", _is_credentials, _decode_pairs, _encode_pairs, is_secret=True
 )
@@ -202,6 +209,8 @@ MailAddresses: TypeAlias = Annotated[tuple[Address, ...], _ADDRESSES]
 MailAddressesOrNone: TypeAlias = Annotated[tuple[Address, ...] | None, _ADDRESSES.or_null()]
 #: The name of an alias; an empty local part is the catch-all of the domain.
 AliasName: TypeAlias = Annotated[Address, Form(_PAIR, _is_name, _decode_address, _encode_address)]
+#: Addresses of delegated senders; an empty local part is the whole domain, and two empty parts are all addresses.
+Senders: TypeAlias = Annotated[tuple[Address, ...], _SENDERS]
 #: What is stored for a password; the password itself never crosses the socket.
 Credentials: TypeAlias = Annotated[Sequence[tuple[str, str]], _CREDENTIALS]
 DomainRows: TypeAlias = Annotated[

@@ -30,6 +30,7 @@ from emailsys.ops.request_values import (
     RowLimit,
     Seconds,
     SecretText,
+    Senders,
     State,
     Text,
     TextOrNone,
@@ -189,6 +190,16 @@ class UserQuota(Request):
 
 
 @dataclass(frozen=True, slots=True)
+class UserMaySendAs(Request):
+    """Allow or forbid an account to send from addresses besides its own; without `senders`, list these addresses."""
+
+    command = "user.may_send_as"
+    address: MailAddress
+    senders: Senders = ()
+    remove: Flag = False
+
+
+@dataclass(frozen=True, slots=True)
 class AliasSet(Request):
     """Replace the targets of an alias."""
 
@@ -343,6 +354,7 @@ REQUESTS: Final[dict[str, type[Request]]] = {
         UserPassword,
         UserEnabled,
         UserQuota,
+        UserMaySendAs,
         AliasSet,
         AliasAdd,
         AliasRemove,

@@ -10,6 +10,7 @@ from emailsys.mail.address import Address
 from emailsys.operations import (
     IAccounts,
     IAliasAdministration,
+    IDelegatedSenders,
     IQueueOperations,
     IQuotas,
     IRouteAdministration,
@@ -28,6 +29,10 @@ class StoreAccess(Protocol):
     @property
     def aliases(self) -> IAliasAdministration:
         """Aliases and catch-alls."""
+
+    @property
+    def delegated_senders(self) -> IDelegatedSenders:
+        """Addresses that accounts may send from besides their own."""
 
     @property
     def routes(self) -> IRouteAdministration:

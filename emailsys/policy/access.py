@@ -8,10 +8,11 @@ from typing import Final
 
 from zope.interface import implementer
 
-from emailsys.interfaces import Account, IDelivery
+from emailsys.interfaces import ANY_SENDER, Account, IDelivery
 from emailsys.mail import reply, trace_fields
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Addressee, Arrival, Client, LocalRoute, Recipient, RemoteRoute, Route
+from emailsys.mail.message.identity import Identity
 from emailsys.mail.reply import Reply
 from emailsys.operations import IQuotas
 from emailsys.policy.routing import Router
@@ -54,15 +55,58 @@ class Delivery:
         """Return None if the client may use this reverse-path, else the reply that refuses it.
 
         An unauthenticated client may use any reverse-path. An account may use each address that it receives mail for,
-        and the null one. If the account was removed or disabled since the login, it may use none.
+        those delegated to it, and the null one. If the account was removed or disabled since the login, it may use
+        none.
         """
         if self.account is None:
             return None
         if not await self._router.is_open(self.account):
             return reply.ACCOUNT_CLOSED
-        if origin is None or LocalRoute(self.account.account_id) in await self._router.resolve(origin, helo.local_ip):
+        if origin is None or await self._may_use(self.account, origin, helo):
             return None
         return reply.SENDER_NOT_YOURS
+
+    async def _may_use(self, account: Account, address: Address, client: Client) -> bool:
+        """Return whether an account receives mail for an address, or may send from it by a delegation."""
+        if LocalRoute(account.account_id) in await self._router.resolve(address, client.local_ip):
+            return True
+        delegated = await self._router.delegated_senders(account)
+        local, domain = address.key
+        return bool(delegated) and not delegated.isdisjoint(
+            (ANY_SENDER, ("", domain), (local, domain), (local.partition("+")[0], domain))
+        )
+
+    async def validate_identity(self, client: Client, reverse_path: Address | None, identity: Identity) -> Reply | None:
+        """Return None if the client may send a message with this identity, else the reply that refuses it.
+
+        The author or the sender must be an address that the account may use, and a sender that is named must be one.
+        The null reverse-path is for reports, because nobody would learn that the message was not delivered. An account
+        that may send from all addresses, such as that of a gateway, is not restricted.
+        """
+        account = self.account
+        if account is None:
+            return None
+        refusal = await self._identity_refusal(account, client, reverse_path, identity)
+        if refusal is not None and ANY_SENDER in await self._router.delegated_senders(account):
+            return None
+        return refusal
+
+    async def _identity_refusal(
+        self, account: Account, client: Client, reverse_path: Address | None, identity: Identity
+    ) -> Reply | None:
+        if reverse_path is None and not identity.is_report:
+            return reply.REPORTS_ONLY
+        if not identity.authors:
+            return reply.FROM_MALFORMED
+        if identity.senders is None or len(identity.senders) > 1:
+            return reply.SENDER_MALFORMED
+        # RFC 5322 §3.6.2: the sender, if there is one, is responsible for the message instead of the authors.
+        name, responsible = ("Sender", identity.senders) if identity.senders else ("From", identity.authors)
+        for address in responsible:
+            # `validateFrom` has checked the reverse-path.
+            if address != reverse_path and not await self._may_use(account, address, client):
+                return reply.not_yours(name, str(address))
+        return None
 
     async def validateTo(self, user: Addressee) -> Sequence[Route] | Reply:
         """Return the routes of a recipient, or the reply that refuses it.

@@ -50,6 +50,10 @@ class Router:
         found = await self._directory.find_address(*account.address.key)
         return found is not None and found.account_id == account.account_id and found.enabled
 
+    async def delegated_senders(self, account: Account) -> frozenset[tuple[str, str]]:
+        """Return the keys of the addresses that an account may send from besides its own; see `IDirectory`."""
+        return await self._directory.delegated_senders(account.account_id)
+
     async def _own_domain(self, local_key: str, domain_key: str, local_ip: str) -> str | None:
         """Return the local domain in which to look up a local part, or None if the address is not local."""
         if not domain_key:

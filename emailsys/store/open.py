@@ -21,6 +21,7 @@ from emailsys.store.directory.accounts import Accounts
 from emailsys.store.directory.aliases import Aliases
 from emailsys.store.directory.cache import Directory
 from emailsys.store.directory.changes import Changes
+from emailsys.store.directory.delegated_senders import DelegatedSenders
 from emailsys.store.directory.quota_warnings import QuotaWarnings
 from emailsys.store.directory.quotas import Quotas
 from emailsys.store.directory.routes import Routes
@@ -76,7 +77,8 @@ DEFAULT_OPENING: Final = Opening()
 class Store:
     """An open store: `intake`, `maildrops`, `accounts`, `directory` and `queue`, as `interfaces` describes them.
 
-    For operators `aliases`, `routes`, `quotas`, `queue_operations`, `trace` and `verification`, as in `operations`.
+    For operators `aliases`, `delegated_senders`, `routes`, `quotas`, `queue_operations`, `trace` and `verification`, as
+    in `operations`.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Store:
         changes = Changes(database, self.directory)
         self.accounts = Accounts(changes, self.sweeper.wake, settings.default_quota, now)
         self.aliases = Aliases(changes)
+        self.delegated_senders = DelegatedSenders(changes)
         self.routes = Routes(changes, self.directory)
         warnings = QuotaWarnings(database, now, settings.quota_warning, settings.refuse_over_quota)
         self.quotas = Quotas(changes, reactor, telemetry, settings.default_quota, warnings)

@@ -43,6 +43,9 @@ class Absence:
     async def find_login(self, name_key: tuple[str, str]) -> Login | None:
         self._missing()
 
+    async def delegated_senders(self, account_id: int) -> frozenset[tuple[str, str]]:
+        self._missing()
+
     async def targets(self, local_key: str, domain_key: str) -> Sequence[Address]:
         self._missing()
 

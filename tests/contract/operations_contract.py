@@ -11,6 +11,7 @@ from emailsys.operations import (
     AdminError,
     AliasRow,
     IAliasAdministration,
+    IDelegatedSenders,
     IQueueOperations,
     IQuotas,
     IRouteAdministration,
@@ -38,6 +39,7 @@ class AliasContract(MailCase):
     async def test_the_doors_have_the_shape_that_others_program_against(self) -> None:
         verifyObject(IAliases, self.store.directory)
         verifyObject(IAliasAdministration, self.store.aliases)
+        verifyObject(IDelegatedSenders, self.store.delegated_senders)
         verifyObject(IRouteAdministration, self.store.routes)
         verifyObject(IQuotas, self.store.quotas)
         verifyObject(IQueueOperations, self.store.queue_operations)
@@ -124,6 +126,25 @@ class AliasContract(MailCase):
             await self.refused(AdminError, self.store.aliases.set_alias(name, targets))
         await self.store.aliases.set_alias(SALES, [Address("alice+sales", "example.test")])
         await self.store.aliases.set_alias(Address("all", "example.test"), [SALES, BOB])
+
+    async def test_delegated_senders_come_and_go_and_end_with_their_account(self) -> None:
+        await self.users()
+        delegated, directory = self.store.delegated_senders, self.store.directory
+        domain, anybody = Address("", "Other.example"), Address("", "")
+        bob = await directory.find_address(*BOB.key)
+        self.assertEqual(await directory.delegated_senders(bob.account_id), frozenset())
+        self.assertEqual(await delegated.allow(BOB, [domain, ALICE, ALICE]), [ALICE, domain])
+        self.assertEqual(await delegated.allow(BOB, [anybody, ALICE]), [anybody, ALICE, domain])
+        self.assertEqual(await directory.delegated_senders(bob.account_id), {("", ""), domain.key, ALICE.key})
+        await self.refused(AdminError, delegated.forbid(BOB, [ALICE, ZOE]))
+        self.assertEqual(await delegated.senders(BOB), [anybody, ALICE, domain])
+        self.assertEqual(await delegated.forbid(BOB, [anybody, domain]), [ALICE])
+        self.assertEqual(await delegated.senders(ALICE), [])
+        await self.store.accounts.remove_user(BOB, True)
+        self.assertEqual(await directory.delegated_senders(bob.account_id), frozenset())
+        for change in (delegated.allow, delegated.forbid):
+            await self.refused(AdminError, change(BOB, [ALICE]))
+        await self.refused(AdminError, delegated.senders(BOB))
 
     async def test_an_account_cannot_take_the_name_of_an_alias(self) -> None:
         await self.users()

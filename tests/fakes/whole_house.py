@@ -30,7 +30,8 @@ from tests.fakes.store.memory_accounts import MemoryAccounts
 from tests.fakes.store.memory_store import MemoryStore
 
 PASSWORD = "secret"
-MESSAGE = b"From: alice@home.test\r\nSubject: hello\r\nMessage-ID: <one@home.test>\r\n\r\nhow are you?\r\n.dotted\r\n"
+MESSAGE_AUTHOR = b"From: alice@home.test\r\n"
+MESSAGE = MESSAGE_AUTHOR + b"Subject: hello\r\nMessage-ID: <one@home.test>\r\n\r\nhow are you?\r\n.dotted\r\n"
 
 
 @implementer(IAliases)
@@ -144,7 +145,7 @@ class WholeHouse:
         self.store.directory.aliases[local, domain] = tuple(parse(target) for target in targets)
 
     def submit(self, sender: str, *recipients: str, body: bytes = MESSAGE, mail: str = "", rcpt: str = "") -> str:
-        """A user sends a message through the submission port; its queue id.
+        """A user sends a message through the submission port, with the user as its author; its queue id.
 
         @param mail: parameters of MAIL. @param rcpt: parameters of each RCPT.
         """
@@ -154,7 +155,7 @@ class WholeHouse:
             [f"EHLO client\r\nAUTH PLAIN {token}"],
             sender,
             recipients,
-            body,
+            body.replace(MESSAGE_AUTHOR, f"From: {sender}\r\n".encode()),
             mail,
             rcpt,
         )

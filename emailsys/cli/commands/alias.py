@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from emailsys.cli.administer import administer
 from emailsys.cli.command_group import Verbs, examples
-from emailsys.cli.options import ADDRESS, Places, as_json, places
+from emailsys.cli.options import ADDRESS, ADDRESS_OR_DOMAIN, Places, as_json, places
 from emailsys.cli.output import print_done, print_rows
-from emailsys.mail.address import Address, is_domain
+from emailsys.mail.address import Address
 from emailsys.ops.requests import AliasAdd, AliasList, AliasRemove, AliasSet, Request
 
 _EXAMPLES: Final = """
@@ -23,29 +23,12 @@ emailsys alias remove sales@example.org
 """
 
 
-class NameType(click.ParamType[Address]):
-    """Parameter type: an address of this system, or @domain for its catch-all."""
-
-    name = "name"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
-        """Return the Address; a catch-all has an empty local part."""
-        if isinstance(value, str) and value.startswith("@"):
-            if not is_domain(value[1:]):
-                self.fail(f"{value!r} names no domain", param, ctx)
-            return Address("", value[1:])
-        return ADDRESS.convert(value, param, ctx)
-
-
-NAME = NameType()
-
-
 @click.group(cls=Verbs, epilog=examples(_EXAMPLES))
 def alias() -> None:
     """Set, list and remove aliases: addresses whose mail goes to other addresses, on this system or elsewhere."""
 
 
-_name = click.argument("name", type=NAME)
+_name = click.argument("name", type=ADDRESS_OR_DOMAIN)
 
 
 def _change(where: Places, request: Request, as_json: bool) -> None:

@@ -10,13 +10,21 @@ import click
 from emailsys.cli.administer import administer
 from emailsys.cli.bulk_accounts import add_accounts
 from emailsys.cli.command_group import Verbs, examples
-from emailsys.cli.options import ADDRESS, Places, as_json, places
+from emailsys.cli.options import ADDRESS, ADDRESS_OR_DOMAIN, Places, as_json, places
 from emailsys.cli.output import print_done, print_rows
 from emailsys.cli.password import Source, ask_password, min_password_length, new_credentials, password_options
 from emailsys.cli.quota import quota_octets, quota_text, shown_share
 from emailsys.config.exit_status import Exit
 from emailsys.mail.address import Address
-from emailsys.ops.requests import UserAdd, UserEnabled, UserList, UserPassword, UserQuota, UserRemove
+from emailsys.ops.requests import (
+    UserAdd,
+    UserEnabled,
+    UserList,
+    UserMaySendAs,
+    UserPassword,
+    UserQuota,
+    UserRemove,
+)
 
 _EXAMPLES: Final = """
 emailsys user add alice@example.org                                       you are asked for the password
@@ -26,6 +34,8 @@ emailsys user add --file accounts.txt                                     a line
 emailsys user list example.org
 emailsys user password alice@example.org
 emailsys user quota bob@example.org 2GiB                                  or `none`, or `default`
+emailsys user may-send-as bob@example.org sales@example.org @example.net  besides his own addresses
+emailsys user may-send-as scanner@example.org --any                       a gateway: as anybody
 emailsys user disable bob@example.org                                     no login; mail is still received
 emailsys user enable bob@example.org
 emailsys user remove bob@example.org --purge                              also the mail in the maildrop
@@ -135,3 +145,26 @@ def quota(where: Places, address: Address, size: str, as_json: bool) -> None:
     octets = quota_octets(size)
     administer(where, UserQuota(address, octets))
     print_done({"address": str(address), "quota": octets}, as_json, quota_text(str(address), octets, size))
+
+
+@user.command("may-send-as")
+@click.argument("address", type=ADDRESS)
+@click.argument("senders", type=ADDRESS_OR_DOMAIN, nargs=-1, metavar="[SENDER]...")
+@click.option("--any", "any_sender", is_flag=True, help="As anybody, without any check of From: for gateways.")
+@click.option("--remove", is_flag=True, help="Take the permission back.")
+@as_json
+@places
+def may_send_as(
+    where: Places, address: Address, senders: tuple[Address, ...], any_sender: bool, remove: bool, as_json: bool
+) -> None:
+    """Allow an account to send from SENDERs, besides the addresses that it receives mail for.
+
+    SENDER is an address, of this system or not, or @DOMAIN for all addresses of a domain. Without SENDER and --any, the
+    permissions of the account are printed.
+    """
+    asked = (*senders, Address("", "")) if any_sender else senders
+    if remove and not asked:
+        raise click.UsageError("--remove needs a SENDER or --any")
+    row = administer(where, UserMaySendAs(address, asked, remove))
+    also = ["anybody"] if row["any"] else row["may_send_as"]
+    print_done(row, as_json, f"{address} may send from its own addresses and as: {', '.join(also) or 'nobody else'}")

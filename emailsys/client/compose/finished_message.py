@@ -12,7 +12,7 @@ from emailsys.client.compose.draft import ComposeError
 from emailsys.client.compose.message_builder import Composed, new_message_id, unique
 from emailsys.mail.address import Address
 from emailsys.mail.message.fields import message_ids
-from emailsys.mail.message.headers import fields_end, header_end, missing_fields
+from emailsys.mail.message.headers import HeaderSection, fields_end, header_end
 from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
 from emailsys.mail.message.mime import parse_header
 from emailsys.mail.trace_fields import date_time
@@ -69,7 +69,7 @@ def complete_message(
         origin = next((one.address for one in read_mailboxes(root.text_of("from"))), sender.address)
     own = message_ids(root.text_of("message-id"))
     message_id = own[0] if own else new_message_id(sender.address, now)
-    head = missing_fields(head, date_time(now), message_id) + head
+    head = HeaderSection(head).missing_fields(date_time(now), message_id) + head
     path = header_fields.wire_address(reverse_path or origin)
     addresses = unique(people)
     return Composed(

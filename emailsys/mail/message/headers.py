@@ -11,6 +11,9 @@ _FIELD_LINE: Final = re.compile(rb"(?:[!-9;-~]+[ \t]*:|[ \t])")
 _MESSAGE_ID: Final = re.compile(
     rb"^message-id[ \t]*:(?:[ \t]|\r\n[ \t])*([!-~]{1,998})(?:[ \t]|\r\n[ \t])*\r\n", re.IGNORECASE | re.MULTILINE
 )
+_COLON: Final = re.compile(rb"[ \t]*:")
+# The last line end of a field: white space does not follow.
+_FIELD_END: Final = re.compile(rb"\r\n(?![ \t])")
 _RESULTS: Final = re.compile(rb"^authentication-results[ \t]*:((?:[^\r]|\r\n[ \t])*)\r\n", re.IGNORECASE | re.MULTILINE)
 
 
@@ -37,46 +40,6 @@ def fields_end(octets: bytes) -> int:
             return len(octets)
         at = end + 2
     return at
-
-
-def _lines_lowered(head: bytes) -> bytes:
-    return b"\n" + head.lower()
-
-
-def _has_field(lowered: bytes, name: bytes) -> bool:
-    return b"\n" + name + b":" in lowered or re.search(rb"\n" + name + rb"[ \t]+:", lowered) is not None
-
-
-def message_id_of(head: bytes) -> str:
-    """Return the Message-ID with its angle brackets; "" if it is missing or not printable."""
-    # A case-insensitive search at each line costs more than all other work on a header section.
-    begins = head.lower().find(b"message-id")
-    found = None if begins < 0 else _MESSAGE_ID.search(head, begins)
-    return found[1].decode("ascii") if found is not None else ""
-
-
-def count_received(head: bytes) -> int:
-    """Count the Received fields: the hops of the message so far (RFC 5321 §6.3)."""
-    lowered = _lines_lowered(head)
-    count = lowered.count(b"\nreceived:")
-    if b"\nreceived " in lowered or b"\nreceived\t" in lowered:
-        count += len(re.findall(rb"\nreceived[ \t]+:", lowered))
-    return count
-
-
-def missing_fields(head: bytes, date: str, message_id: str) -> bytes:
-    """Return the Date and Message-ID fields that a submitted message lacks (RFC 6409 §8.2, §8.3), to be prepended.
-
-    @param date: a date-time of RFC 5322 §3.3.
-    @param message_id: without angle brackets.
-    """
-    lowered = _lines_lowered(head)
-    fields = b""
-    if not _has_field(lowered, b"date"):
-        fields += f"Date: {date}\r\n".encode()
-    if not _has_field(lowered, b"message-id"):
-        fields += f"Message-ID: <{message_id}>\r\n".encode()
-    return fields
 
 
 def _without_comments(value: bytes) -> bytes:
@@ -111,12 +74,79 @@ def _authserv_id(value: bytes) -> str:
     return name.decode("utf-8", "replace").lower().rstrip(".")
 
 
-def without_results_of(head: bytes, authserv_id: str) -> bytes:
-    """Remove the Authentication-Results fields that claim to come from this system (RFC 8601 §5).
+class HeaderSection:
+    """The header section of a message that arrives. Its lower-case copy is made once and serves every search."""
 
-    Fields of other systems stay.
-    """
-    if b"\nauthentication-results" not in _lines_lowered(head):
-        return head
-    ours = authserv_id.lower().rstrip(".")
-    return _RESULTS.sub(lambda field: b"" if _authserv_id(field[1]) == ours else field[0], head)
+    __slots__ = ("_lowered", "octets")
+
+    def __init__(self, octets: bytes) -> None:
+        """@param octets: whole lines, without the empty line at the end."""
+        self.octets = octets
+        # A case-insensitive search at each line costs more than all other work on a header section.
+        self._lowered = b"\n" + octets.lower()
+
+    def _has_field(self, name: bytes) -> bool:
+        lowered = self._lowered
+        return b"\n" + name + b":" in lowered or re.search(rb"\n" + name + rb"[ \t]+:", lowered) is not None
+
+    def contains(self, text: bytes) -> bool:
+        """Return whether a text is anywhere in the section, in any case.
+
+        @param text: in lower case.
+        """
+        return text in self._lowered
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Return the values of all fields with a name, with their folding.
+
+        @param name: in lower case.
+        """
+        lowered, wanted = self._lowered, b"\n" + name
+        found = []
+        at = lowered.find(wanted)
+        while at >= 0:
+            at += len(wanted)
+            colon = _COLON.match(lowered, at)
+            if colon is not None:
+                end = _FIELD_END.search(lowered, colon.end())
+                # The copy has one octet more, at its beginning.
+                found.append(self.octets[colon.end() - 1 : len(self.octets) if end is None else end.start() - 1])
+            at = lowered.find(wanted, at)
+        return found
+
+    def message_id(self) -> str:
+        """Return the Message-ID with its angle brackets; "" if it is missing or not printable."""
+        begins = self._lowered.find(b"\nmessage-id")
+        found = None if begins < 0 else _MESSAGE_ID.search(self.octets, begins)
+        return found[1].decode("ascii") if found is not None else ""
+
+    def count_received(self) -> int:
+        """Count the Received fields: the hops of the message so far (RFC 5321 §6.3)."""
+        lowered = self._lowered
+        count = lowered.count(b"\nreceived:")
+        if b"\nreceived " in lowered or b"\nreceived\t" in lowered:
+            count += len(re.findall(rb"\nreceived[ \t]+:", lowered))
+        return count
+
+    def missing_fields(self, date: str, message_id: str) -> bytes:
+        """Return the Date and Message-ID fields that a submitted message lacks (RFC 6409 §8.2, §8.3), to be prepended.
+
+        @param date: a date-time of RFC 5322 §3.3.
+        @param message_id: without angle brackets.
+        """
+        fields = b""
+        if not self._has_field(b"date"):
+            fields += f"Date: {date}\r\n".encode()
+        if not self._has_field(b"message-id"):
+            fields += f"Message-ID: <{message_id}>\r\n".encode()
+        return fields
+
+    def without_results_of(self, authserv_id: str) -> bytes:
+        """Remove the Authentication-Results fields that claim to come from this system (RFC 8601 §5).
+
+        Fields of other systems stay.
+        """
+        if b"\nauthentication-results" not in self._lowered:
+            return self.octets
+        ours = authserv_id.lower().rstrip(".")
+        return _RESULTS.sub(lambda field: b"" if _authserv_id(field[1]) == ours else field[0], self.octets)

@@ -11,14 +11,8 @@ from emailsys.config.settings import SMTPSettings
 from emailsys.interfaces import IIncoming
 from emailsys.mail import reply as replies
 from emailsys.mail.envelope import Envelope
-from emailsys.mail.message.headers import (
-    count_received,
-    fields_end,
-    header_end,
-    message_id_of,
-    missing_fields,
-    without_results_of,
-)
+from emailsys.mail.message.headers import HeaderSection, fields_end, header_end
+from emailsys.mail.message.identity import Identity, read_identity
 from emailsys.mail.reply import Reply
 from emailsys.mail.trace_fields import date_time
 
@@ -27,14 +21,15 @@ from emailsys.mail.trace_fields import date_time
 class HeadRules:
     """How a service checks and changes the header section of each message.
 
-    `hostname` is also the authserv-id (RFC 8601 §2.5). If `complete` is true, a missing Date and Message-ID are added
-    (RFC 6409 §8). `max_header_size` is in octets; the header section is held in memory until it is complete.
+    `hostname` is also the authserv-id (RFC 8601 §2.5). `is_submission` adds a missing Date and Message-ID (RFC 6409 §8)
+    and reads the message's identity. `max_header_size` is in octets; the header section is held in memory until it is
+    complete.
     """
 
     hostname: str
     max_header_size: int = SMTPSettings().max_header_size
     max_received_fields: int = SMTPSettings().max_received_fields
-    complete: bool = False
+    is_submission: bool = False
 
 
 class IncomingMessage:
@@ -47,6 +42,7 @@ class IncomingMessage:
         "_rules",
         "arrived_at",
         "head_is_ascii",
+        "identity",
         "message_id",
         "trace",
     )
@@ -63,6 +59,8 @@ class IncomingMessage:
         self.head_is_ascii = True
         #: The value of the Message-ID field, "" if there is none. Valid at the same time.
         self.message_id = ""
+        #: Whom a submitted message names as author and sender. Valid at the same time.
+        self.identity: Identity | None = None
 
     def write(self, octets: bytes) -> Deferred[None] | Reply | None:
         """Append the next octets.
@@ -88,16 +86,18 @@ class IncomingMessage:
         self._head_done = True
         gathered, self._gathered = self._gathered, b""
         head = gathered[:end]
-        if count_received(head) > self._rules.max_received_fields:
+        section = HeaderSection(head)
+        if section.count_received() > self._rules.max_received_fields:
             return replies.LOOP
         self.head_is_ascii = head.isascii()
-        kept = without_results_of(head, self._rules.hostname)
-        self.message_id = message_id_of(head)
+        kept = section.without_results_of(self._rules.hostname)
+        self.message_id = section.message_id()
         added = b""
-        if self._rules.complete:
+        if self._rules.is_submission:
+            self.identity = read_identity(section)
             message_id = f"{self._incoming.queue_id}@{self._rules.hostname}"
-            added = missing_fields(head, date_time(self.arrived_at), message_id)
-            self.message_id = self.message_id or message_id_of(added)
+            added = section.missing_fields(date_time(self.arrived_at), message_id)
+            self.message_id = self.message_id or HeaderSection(added).message_id()
         if kept is head:
             return self._incoming.write(b"".join((self.trace, added, gathered)))
         return self._incoming.write(b"".join((self.trace, added, kept, gathered[end:])))

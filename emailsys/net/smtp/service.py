@@ -67,5 +67,5 @@ class SMTPService:
     @cached_property
     def head_rules(self) -> HeadRules:
         """How this service checks and changes header sections."""
-        settings, completes = self.settings, self.kind is Kind.SUBMISSION
-        return HeadRules(self.hostname, settings.max_header_size, settings.max_received_fields, completes)
+        settings, is_submission = self.settings, self.kind is Kind.SUBMISSION
+        return HeadRules(self.hostname, settings.max_header_size, settings.max_received_fields, is_submission)

@@ -254,6 +254,15 @@ class Reception:
             if not self._connection.lost:
                 self._message_refused(refusal or replies.LOCAL_ERROR)
             return
+        if message.identity is not None:
+            reverse_path = self._transaction.arguments.reverse_path
+            refusal = await session.delivery.validate_identity(session.client, reverse_path, message.identity)
+            if self._message is not message:
+                # The connection was lost, and the message abandoned with it.
+                return
+            if refusal is not None:
+                self._message_refused(refusal)
+                return
         # From here on the commit is completed even if the client disconnects.
         self._message = None
         envelope = self._envelope(message)

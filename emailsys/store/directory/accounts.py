@@ -23,7 +23,7 @@ from emailsys.store.directory.cache import ROLES
 from emailsys.store.directory.changes import Changes, find_account, find_domain
 from emailsys.store.ledger.endings import end_oldest, end_where
 from emailsys.store.schema.columns import of_seconds
-from emailsys.store.schema.tables import accounts, addresses, credentials, domains, maildrop
+from emailsys.store.schema.tables import accounts, addresses, credentials, delegated_senders, domains, maildrop
 
 # Messages that one transaction purges. That takes some milliseconds, which delay other mail.
 _PURGED_AT_ONCE: Final = 250
@@ -135,6 +135,8 @@ class Accounts:
             # Mail that arrived since the last step.
             end_where(connection, drop, Fate.DROPPED, self._microseconds(), _PURGED)
             connection.execute(delete(credentials).where(credentials.c.account_id == account.account_id))
+            delegated = delegated_senders.c.account_id == account.account_id
+            connection.execute(delete(delegated_senders).where(delegated))
             own = (addresses.c.domain_id == account.domain_id) & (addresses.c.local_key == account.local_key)
             connection.execute(delete(addresses).where(own, addresses.c.local_key.not_in(ROLES)))
             leading = addresses.c.account_id == account.account_id

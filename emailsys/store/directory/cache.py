@@ -13,7 +13,7 @@ from emailsys.mail.address import Address
 from emailsys.mail.next_hop import HostRoute
 from emailsys.store.commit.database import Database, Reactor
 from emailsys.store.directory.route_rows import read_routes
-from emailsys.store.schema.tables import accounts, addresses, credentials, domains, generation
+from emailsys.store.schema.tables import accounts, addresses, credentials, delegated_senders, domains, generation
 
 T = TypeVar("T")
 
@@ -152,6 +152,17 @@ class Directory:
     async def routes(self) -> Sequence[HostRoute]:
         """Return the routes in the store."""
         return await self._answer(("routes",), read_routes)
+
+    async def delegated_senders(self, account_id: int) -> frozenset[tuple[str, str]]:
+        """Return the keys of the addresses that an account may send from besides its own."""
+
+        def look_up(connection: Connection) -> frozenset[tuple[str, str]]:
+            asked = select(delegated_senders.c.local_key, delegated_senders.c.domain_key).where(
+                delegated_senders.c.account_id == account_id
+            )
+            return frozenset((row.local_key, row.domain_key) for row in connection.execute(asked).all())
+
+        return await self._answer(("senders", str(account_id)), look_up)
 
     async def find_login(self, name_key: tuple[str, str]) -> Login | None:
         """Return the account with that address and its credentials, even if it is disabled."""

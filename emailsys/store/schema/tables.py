@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # The alembic revision of these tables. A store at this revision is opened without importing alembic.
-REVISION: Final = "0007"
+REVISION: Final = "0008"
 
 metadata: Final = MetaData(
     naming_convention={
@@ -129,6 +129,20 @@ addresses: Final = Table(
     Column("number", SmallInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("domain_id", "local_key", "number"),
     Index("ix_addresses_target", "target_domain_key", "target_local_key"),
+)
+
+# Addresses that an account may send from besides those that it receives mail for. An empty local part stands for all
+# addresses of the domain, and an empty domain, too, for all addresses.
+delegated_senders: Final = Table(
+    "delegated_senders",
+    metadata,
+    Column("account_id", BigInteger, ForeignKey("accounts.account_id"), nullable=False),
+    Column("domain_key", Text, nullable=False),
+    Column("local_key", Text, nullable=False),
+    # As the administrator typed it.
+    Column("local", Text, nullable=False),
+    Column("domain", Text, nullable=False),
+    PrimaryKeyConstraint("account_id", "domain_key", "local_key"),
 )
 
 # Routes of mail to a named host instead of MX hosts, by recipient domain or sender domain. Both empty: all mail.

@@ -21,6 +21,7 @@ from emailsys.interfaces import Account, IDelivery
 from emailsys.mail import reply as replies
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Addressee, Arrival, Client, LocalRoute, Recipient, RemoteRoute, Route
+from emailsys.mail.message.identity import Identity
 from emailsys.mail.reply import Reply
 from emailsys.mail.trace_fields import received
 from emailsys.net.smtp.server import ESMTPServer, ESMTPServerFactory
@@ -87,6 +88,12 @@ class Delivery:
         found = await directory.find_address(local.partition("+")[0], domain)
         return replies.NO_SUCH_MAILBOX if found is None else (LocalRoute(found.account_id),)
 
+    async def validate_identity(self, client: Client, reverse_path: Address | None, identity: Identity) -> Reply | None:
+        await self._house.pass_by("validate_identity")
+        own = None if self.account is None else (self.account.address.key,)
+        keys = None if identity.authors is None else tuple(author.key for author in identity.authors)
+        return None if keys == own else replies.FROM_MALFORMED
+
     def receivedHeader(self, helo: Client, origin: Arrival, recipients: Sequence[Recipient]) -> bytes:
         if self._house.broken_trace is not None:
             raise self._house.broken_trace
@@ -143,8 +150,8 @@ class TakenOnTrust:
 class SMTPHouse:
     """A service and its fakes. alice and bob of example.test have accounts with the password PASSWORD.
 
-    `waits` holds, by name of a step (login, stranger, validateFrom, validateTo), a Deferred that it waits for once;
-    `raises` an exception that it raises once.
+    `waits` holds, by name of a step (login, stranger, validateFrom, validateTo, validate_identity), a Deferred that it
+    waits for once; `raises` an exception that it raises once.
     """
 
     kind: Kind = Kind.RECEIVE

@@ -10,7 +10,15 @@ from zope.interface import implementer
 
 from emailsys.interfaces import Account, Fate, IAliases, IDirectory, Login, NoDomains
 from emailsys.mail.address import Address, domain_key
-from emailsys.operations import AdminError, AliasRow, DomainRow, IAccounts, IAliasAdministration, UserRow
+from emailsys.operations import (
+    AdminError,
+    AliasRow,
+    DomainRow,
+    IAccounts,
+    IAliasAdministration,
+    IDelegatedSenders,
+    UserRow,
+)
 
 Key = tuple[str, str]
 _ROLES = ("postmaster", "abuse")
@@ -24,7 +32,7 @@ class Domain:
     postmaster: Address
 
 
-@implementer(IAccounts, IAliases, IAliasAdministration, IDirectory)
+@implementer(IAccounts, IAliases, IAliasAdministration, IDelegatedSenders, IDirectory)
 class MemoryAccounts:
     """Administration and look-ups in one, without a cache."""
 
@@ -34,6 +42,7 @@ class MemoryAccounts:
         self._domains: dict[str, Domain] = {}
         self._logins: dict[Key, Login] = {}
         self._aliases: dict[Key, tuple[Address, tuple[Address, ...]]] = {}
+        self._delegated: dict[Key, dict[Key, Address]] = {}
         self.quotas: dict[Key, int | None] = {}
         self.domain_quotas: dict[str, int | None] = {}
 
@@ -107,6 +116,33 @@ class MemoryAccounts:
         account = Account(self._make_id(), parsed)
         self._logins[parsed.key] = Login(account, credentials)
         return account
+
+    async def allow(self, account: Address, senders: Sequence[Address]) -> Sequence[Address]:
+        self._login(account)
+        delegated = self._delegated.setdefault(account.key, {})
+        for sender in senders:
+            delegated.setdefault(sender.key, sender)
+        return await self.senders(account)
+
+    async def forbid(self, account: Address, senders: Sequence[Address]) -> Sequence[Address]:
+        self._login(account)
+        left = dict(self._delegated.get(account.key, {}))
+        for sender in senders:
+            if left.pop(sender.key, None) is None:
+                raise AdminError(f"there is no delegation for {sender}")
+        self._delegated[account.key] = left
+        return await self.senders(account)
+
+    async def senders(self, account: Address) -> Sequence[Address]:
+        self._login(account)
+        delegated = self._delegated.get(account.key, {})
+        return [delegated[key] for key in sorted(delegated, key=lambda key: (key[1], key[0]))]
+
+    async def delegated_senders(self, account_id: int) -> frozenset[Key]:
+        for key, login in self._logins.items():
+            if login.account.account_id == account_id:
+                return frozenset(self._delegated.get(key, {}))
+        return frozenset()
 
     async def is_local_domain(self, domain_key: str) -> bool:
         self._need_domains()
@@ -217,6 +253,7 @@ class MemoryAccounts:
         for row in self._drops.pop(login.account.account_id, ()):
             row.message.ended[row.row_id] = Fate.DROPPED
         del self._logins[address.key]
+        self._delegated.pop(address.key, None)
 
     async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         self._logins[address.key] = replace(self._login(address), credentials=tuple(credentials))

@@ -121,6 +121,7 @@ class MemoryStore:
         self.accounts = MemoryAccounts(self.make_id, self.drops)
         self.directory = self.accounts
         self.aliases = self.accounts
+        self.delegated_senders = self.accounts
         self.routes = MemoryRoutes()
         self.quotas = MemoryQuotas(self.accounts, self.drops)
         self.queue_operations = MemoryQueueOperations(self)

@@ -97,7 +97,7 @@ class SinkTests(SynchronousTestCase):
         address = self.addresses.next()
         self.names.host("example.net", address)
         grey = Sink(address, "-r", "RCPT")
-        submit(self.daemon, self.alice, ["bob@example.net"], messages.plain("a@b.test", "b", "grey"))
+        submit(self.daemon, self.alice, ["bob@example.net"], messages.plain(self.alice.address, "b", "grey"))
         row = wait_for(lambda: [row for row in queue(self.daemon) if row["attempts"]])[0]
         self.assertRegex(row["reply"], r"^4\d\d ")
         grey.close()
@@ -107,7 +107,7 @@ class SinkTests(SynchronousTestCase):
     def test_a_refusal_comes_back_as_a_dsn(self) -> None:
         """In the sender's maildrop, with the host's words."""
         self.sink("example.net", "-f", "RCPT", "-B", "550 5.1.1 nobody of that name")
-        submit(self.daemon, self.alice, ["bob@example.net"], messages.plain("a@b.test", "b", "refused"))
+        submit(self.daemon, self.alice, ["bob@example.net"], messages.plain(self.alice.address, "b", "refused"))
         wait_for(lambda: self.daemon.log.count("failed ") and not queue(self.daemon))
         [bounce] = inbox(self.daemon, self.alice)
         self.assertEqual(bounce.get_content_type(), "multipart/report")
@@ -143,7 +143,7 @@ class SinkTests(SynchronousTestCase):
         """An orderly end gives back what it holds."""
         address = self.addresses.next()
         self.names.host("example.net", address)
-        submit(self.daemon, self.alice, ["bob@example.net"], messages.plain("a@b.test", "b", "later"))
+        submit(self.daemon, self.alice, ["bob@example.net"], messages.plain(self.alice.address, "b", "later"))
         wait_for(lambda: [row for row in queue(self.daemon) if row["attempts"]])
         self.daemon.stop()
         sink = self.open(address)

@@ -101,4 +101,4 @@ def submit(daemon: Daemon, user: User, numbers: range) -> None:
         for number in numbers:
             wire.say(b"MAIL FROM:<%b>\r\nRCPT TO:<bob@away.test>\r\nDATA\r\n" % user.address.encode())
             assert [wire.reply()[:3] for _ in range(3)] == [b"250", b"250", b"354"]
-            assert wire.code(b"Subject: %d\r\n\r\nhello\r\n." % number) == 250
+            assert wire.code(b"From: %b\r\nSubject: %d\r\n\r\nhello\r\n." % (user.address.encode(), number)) == 250

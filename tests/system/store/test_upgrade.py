@@ -20,7 +20,7 @@ from emailsys.store.open import DATABASE_NAME, Opening, open_on
 from emailsys.store.schema import migrate, tables
 from emailsys.telemetry import Telemetry
 from tests.contract.engines import ClockedReactor, PostgreSQLCase, SQLiteCase
-from tests.contract.mail import ALICE, MailCase, envelope, local, remote
+from tests.contract.mail import ALICE, BOB, MailCase, envelope, local, remote
 from tests.system.store.first_release_rows import FIRST_ROWS, LATER_ROWS
 
 # An expansion that alembic does on SQLite by copying tables which have children.
@@ -150,6 +150,7 @@ class UpgradeContract(MailCase):
         maildrop.deleteMessage(2)
         await maildrop.sync()
         await self.store.routes.set_route(HostRoute(NextHop("smart.example", by_mx=False)))
+        await self.store.delegated_senders.allow(ALICE, [BOB])
 
         def half_staged(connection: Connection) -> None:
             connection.execute(tables.bodies.insert().values(body_id=1, dots=False, content=b"half"))

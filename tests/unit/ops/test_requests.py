@@ -30,6 +30,7 @@ EXAMPLES: tuple[Request, ...] = (
     requests.UserPassword(ANN, SECRET),
     requests.UserEnabled(ANN, enabled=False),
     requests.UserQuota(ANN, 1024),
+    requests.UserMaySendAs(ANN, (Address("", "example.test"), Address("", "")), remove=True),
     requests.AliasSet(Address("", "example.test"), (ANN,)),
     requests.AliasAdd(Address("all", "example.test"), (ANN, ANN)),
     requests.AliasRemove(Address("all", "example.test")),

@@ -15,6 +15,8 @@ from emailsys.interfaces import Account, IDelivery
 from emailsys.mail import reply
 from emailsys.mail.address import Address, parse
 from emailsys.mail.envelope import Addressee, Arrival, Client, LocalRoute, Recipient, RemoteRoute, Route
+from emailsys.mail.message.headers import HeaderSection
+from emailsys.mail.message.identity import read_identity
 from emailsys.mail.reply import Reply
 from emailsys.policy.access import Access, Delivery
 from emailsys.policy.routing import Router
@@ -93,6 +95,84 @@ class StrangerTests(DeliveryTestCase):
         """A disabled account cannot log in, but receives mail."""
         self.successResultOf(Deferred.fromCoroutine(self.store.accounts.set_enabled(parse("bob@example.test"), False)))
         self.assertEqual(self.recipient(None, parse("bob@example.test")), (LocalRoute(self.bob.account_id),))
+
+
+class IdentityTests(DeliveryTestCase):
+    """The header section may name only authors and senders that the account may use."""
+
+    def refusal(self, fields: str, origin: str = "alice@example.test", account: Account | None = None) -> Reply | None:
+        section = HeaderSection(fields.replace("\n", "\r\n").encode())
+        delivery = self.delivery(account or self.alice)
+        reverse_path = parse(origin) if origin else None
+        return self.successResultOf(
+            Deferred.fromCoroutine(delivery.validate_identity(self.client, reverse_path, read_identity(section)))
+        )
+
+    def delegate(self, *senders: Address) -> None:
+        self.successResultOf(Deferred.fromCoroutine(self.store.delegated_senders.allow(self.alice.address, senders)))
+
+    def test_an_account_writes_in_its_own_name(self) -> None:
+        for fields in (
+            "From: Alice <Alice@example.test>\n",
+            "From: alice+shop@example.test\n",
+            "From: postmaster@example.test\n",
+            "From: alice@example.test\nSender: alice@example.test\n",
+            "From: bob@example.test\nSender: alice@example.test\n",
+            "From: bob@example.test, alice@example.test\nSender: alice@example.test\n",
+        ):
+            self.assertIsNone(self.refusal(fields), fields)
+
+    def test_nobody_writes_in_the_name_of_another(self) -> None:
+        """Neither of a colleague nor of a stranger, and whatever the name in front of the address is."""
+        for fields in (
+            "From: bob@example.test\n",
+            "From: alice@example.test <bob@example.test>\n",
+            "From: ceo@example.org\n",
+            "From: alice@example.test, bob@example.test\n",
+            "From: nobody@example.test\n",
+        ):
+            refused = self.refusal(fields)
+            assert refused is not None
+            self.assertEqual((refused.code, refused.enhanced), (550, "5.7.1"), fields)
+            self.assertIn("in From", refused.text)
+        refused = self.refusal("From: alice@example.test\nSender: bob@example.test\n")
+        self.assertEqual(refused, reply.not_yours("Sender", "bob@example.test"))
+
+    def test_exactly_one_from_is_needed(self) -> None:
+        for fields in ("", "To: bob@example.test\n", "From: alice@example.test\n" * 2, "From: <>\n"):
+            self.assertEqual(self.refusal(fields), reply.FROM_MALFORMED, fields)
+        for sender in ("Sender: alice@example.test\n" * 2, "Sender: alice@example.test, bob@example.test\n"):
+            self.assertEqual(self.refusal("From: alice@example.test\n" + sender), reply.SENDER_MALFORMED, sender)
+
+    def test_the_null_reverse_path_is_for_reports(self) -> None:
+        """A read receipt (RFC 8098 §2.1), but no other mail."""
+        fields = "From: alice@example.test\nContent-Type: multipart/{}; boundary=x\n"
+        self.assertIsNone(self.refusal(fields.format("report"), origin=""))
+        self.assertEqual(self.refusal(fields.format("mixed"), origin=""), reply.REPORTS_ONLY)
+        self.assertIsNone(self.refusal(fields.format("mixed")))
+
+    def test_a_delegated_address_is_as_good_as_an_own_one(self) -> None:
+        """An address, with its +tags; or a domain. Of this system or another."""
+        self.delegate(parse("bob@example.test"), Address("", "Example.ORG"))
+        for text in ("Bob@example.test", "bob+x@example.test", "anybody@example.org"):
+            self.assertIsNone(self.refusal(f"From: {text}\n"), text)
+            self.assertIsNone(self.sender(self.alice, text), text)
+        for text in ("bobby@example.test", "a@sub.example.org"):
+            self.assertIsNotNone(self.refusal(f"From: {text}\n"), text)
+            self.assertEqual(self.sender(self.alice, text), reply.SENDER_NOT_YOURS)
+        refused = self.refusal("From: alice@example.test\n", origin="bob@example.test", account=self.bob)
+        self.assertEqual(refused, reply.not_yours("From", "alice@example.test"))
+
+    def test_a_gateway_is_not_restricted(self) -> None:
+        self.delegate(Address("", ""))
+        self.assertIsNone(self.sender(self.alice, "carol@example.org"))
+        for fields, origin in (("From: carol@example.org\n", "carol@example.org"), ("", "")):
+            self.assertIsNone(self.refusal(fields, origin))
+
+    def test_an_unauthenticated_client_is_not_asked(self) -> None:
+        identity = read_identity(HeaderSection(b""))
+        refused = self.delivery(None).validate_identity(self.client, None, identity)
+        self.assertIsNone(self.successResultOf(Deferred.fromCoroutine(refused)))
 
 
 class SubmissionTests(DeliveryTestCase):

@@ -127,5 +127,8 @@ class Emptied:
             return None
         return await self._directory.find_address(local_key, domain_key)
 
+    async def delegated_senders(self, account_id: int) -> frozenset[tuple[str, str]]:
+        return await self._directory.delegated_senders(account_id)
+
     async def find_login(self, name_key: tuple[str, str]) -> Login | None:
         return await self._directory.find_login(name_key)

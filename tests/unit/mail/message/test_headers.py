@@ -2,14 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.mail.message.headers import (
-    count_received,
-    fields_end,
-    header_end,
-    message_id_of,
-    missing_fields,
-    without_results_of,
-)
+from emailsys.mail.message.headers import HeaderSection, fields_end, header_end
 
 ORDINARY = b"Subject: one\r\nTo: a,\r\n\tb\r\n"
 
@@ -44,38 +37,54 @@ class Hops(SynchronousTestCase):
         head = (
             b"Received: a\r\nRECEIVED: b\r\n\tReceived: no\r\nreceived \t: c\r\nReceived-SPF: no\r\nX-Received: no\r\n"
         )
-        self.assertEqual(count_received(head), 3)
-        self.assertEqual(count_received(b"Subject: Received: x\r\n"), 0)
+        self.assertEqual(HeaderSection(head).count_received(), 3)
+        self.assertEqual(HeaderSection(b"Subject: Received: x\r\n").count_received(), 0)
 
 
 class Missing(SynchronousTestCase):
     def test_what_is_there_is_not_added(self) -> None:
-        self.assertEqual(missing_fields(b"Date: x\r\nmessage-ID : y\r\n", "d", "m"), b"")
-        self.assertEqual(missing_fields(b"DATE\t: x\r\n", "d", "m"), b"Message-ID: <m>\r\n")
+        self.assertEqual(HeaderSection(b"Date: x\r\nmessage-ID : y\r\n").missing_fields("d", "m"), b"")
+        self.assertEqual(HeaderSection(b"DATE\t: x\r\n").missing_fields("d", "m"), b"Message-ID: <m>\r\n")
 
     def test_what_is_missing_is_made(self) -> None:
-        self.assertEqual(missing_fields(b"", "d", "m"), b"Date: d\r\nMessage-ID: <m>\r\n")
+        self.assertEqual(HeaderSection(b"").missing_fields("d", "m"), b"Date: d\r\nMessage-ID: <m>\r\n")
         self.assertEqual(
-            missing_fields(b"Resent-Date: x\r\nIn-Reply-To: Message-ID: y\r\n", "d", "m").count(b"\r\n"), 2
+            HeaderSection(b"Resent-Date: x\r\nIn-Reply-To: Message-ID: y\r\n").missing_fields("d", "m").count(b"\r\n"),
+            2,
         )
+
+
+class Values(SynchronousTestCase):
+    def test_all_fields_of_a_name_are_found_with_their_folding(self) -> None:
+        section = HeaderSection(b"FROM: a\r\nX-From: b\r\n From: c\r\nfrom \t:d\r\n\te\r\nFrom-A: f\r\nFrom:\r\n")
+        self.assertEqual(section.values(b"from"), [b" a", b"d\r\n\te", b""])
+        self.assertEqual(section.values(b"sender"), [])
+
+    def test_the_last_line_may_lack_its_end(self) -> None:
+        self.assertEqual(HeaderSection(b"From: a").values(b"from"), [b" a"])
 
 
 class MessageIdentifiers(SynchronousTestCase):
     def test_it_is_found_in_any_case_and_folded(self) -> None:
         for field in (b"Message-ID: <a@b>", b"MESSAGE-ID:<a@b> ", b"message-id :\r\n\t<a@b>\r\n "):
-            self.assertEqual(message_id_of(b"Subject: one\r\n" + field + b"\r\nTo: bob\r\n"), "<a@b>", field)
+            self.assertEqual(
+                HeaderSection(b"Subject: one\r\n" + field + b"\r\nTo: bob\r\n").message_id(), "<a@b>", field
+            )
 
     def test_what_is_no_identifier_is_none(self) -> None:
         for field in (b"X-Message-ID: <a@b>", b"Message-ID:", b"Message-ID: <\xff@b>", b"Message-ID: <a b@c>"):
-            self.assertEqual(message_id_of(ORDINARY + field + b"\r\n"), "", field)
-        self.assertEqual(message_id_of(ORDINARY), "")
+            self.assertEqual(HeaderSection(ORDINARY + field + b"\r\n").message_id(), "", field)
+        self.assertEqual(HeaderSection(ORDINARY).message_id(), "")
 
 
 class Results(SynchronousTestCase):
     def cleaned(self, *fields: bytes) -> list[bytes]:
         head = b"".join(field + b"\r\n" for field in (b"Subject: one", *fields, b"To: bob"))
         kept = (
-            without_results_of(head, "Mx.Example.test").removeprefix(b"Subject: one\r\n").removesuffix(b"To: bob\r\n")
+            HeaderSection(head)
+            .without_results_of("Mx.Example.test")
+            .removeprefix(b"Subject: one\r\n")
+            .removesuffix(b"To: bob\r\n")
         )
         return kept.split(b"\r\n")[:-1]
 
@@ -107,4 +116,4 @@ class Results(SynchronousTestCase):
             self.assertEqual(self.cleaned(theirs), [theirs])
 
     def test_a_head_without_them_is_the_same_object(self) -> None:
-        self.assertIs(without_results_of(ORDINARY, "mx.example.test"), ORDINARY)
+        self.assertIs(HeaderSection(ORDINARY).without_results_of("mx.example.test"), ORDINARY)

@@ -17,6 +17,9 @@ from tests.dialogue.peers import LOOPBACK, LOOPBACK_6, STRANGER, MemoryPeer, Mem
 from tests.fakes.net.smtp_house import SMTPHouse
 from tests.unit.net.smtp.test_server import LOGIN, codes, greeted, in_data
 
+# A message that alice may submit.
+SUBMITTED = b"From: alice@example.test\r\n\r\none\r\n.\r\n"
+
 
 class ClientState(SynchronousTestCase):
     def test_plain_logins_are_for_loopback_only_and_only_where_the_config_says_so(self) -> None:
@@ -55,10 +58,32 @@ class ClientState(SynchronousTestCase):
         heard = client.heard()
         self.assertIn(b"AUTH PLAIN LOGIN", heard)
         self.assertNotIn(b"STARTTLS", heard)
-        client.say(LOGIN + b"MAIL FROM:<alice@example.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\none\r\n.\r\n")
+        client.say(LOGIN + b"MAIL FROM:<alice@example.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\n" + SUBMITTED)
         self.assertEqual(codes(client.heard()), [235, 250, 250, 354, 250])
         self.assertIn(b" with ESMTPSA id ", house.messages[-1].body)
         self.assertIn(b"\t(TLSv1.3 TLS_AES_256_GCM_SHA384)\r\n", house.messages[-1].body)
+
+    def test_a_client_that_leaves_while_the_author_is_checked_gets_nothing_stored(self) -> None:
+        house = SMTPHouse(Kind.SUBMISSION)
+        waiting: Deferred[None] = Deferred()
+        house.waits["validate_identity"] = waiting
+        client = house.connect(tls=True)
+        client.say(b"EHLO client\r\n" + LOGIN)
+        client.say(b"MAIL FROM:<alice@example.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\n" + SUBMITTED)
+        client.lose()
+        waiting.callback(None)
+        self.assertEqual((house.messages, house.store.abandoned, house.telemetry.exceptions), ([], 1, []))
+
+    def test_an_author_that_cannot_be_checked_now_delays_the_message(self) -> None:
+        house = SMTPHouse(Kind.SUBMISSION)
+        house.raises["validate_identity"] = StoreError("the disk is gone")
+        client = house.connect(tls=True)
+        client.say(b"EHLO client\r\n" + LOGIN)
+        client.say(b"MAIL FROM:<alice@example.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\n" + SUBMITTED)
+        self.assertEqual(codes(client.heard())[-1], 451)
+        self.assertEqual((house.messages, house.store.abandoned), ([], 1))
+        client.say(b"MAIL FROM:<alice@example.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\n" + SUBMITTED)
+        self.assertEqual(codes(client.heard())[-1], 250)
 
     def test_without_certificates_starttls_is_not_offered(self) -> None:
         house = SMTPHouse(starttls=False)

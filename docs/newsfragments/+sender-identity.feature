@@ -1,0 +1,1 @@
+On submission, From and Sender of a message must be addresses that the account may use, and the null reverse-path is accepted for reports only. `emailsys user may-send-as` allows further addresses, domains, or with `--any` all senders of a gateway.

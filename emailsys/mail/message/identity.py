@@ -1,0 +1,86 @@
+"""Identity of a message: whom its header section names as author and sender (RFC 5322 §3.6.2)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from emailsys.mail.address import Address, AddressSyntaxError, parse
+from emailsys.mail.message.fields import MAX_STRUCTURED, without_comments
+from emailsys.mail.message.headers import HeaderSection
+
+# Nearly all fields: a name without special characters or in quotes, and an address in angle brackets; or an address.
+_ONE_MAILBOX: Final = re.compile(
+    r'[ \t]*(?:(?:"[^"\\]*+"|[^"\\<>(),:;@\[\]]*+)[ \t]*<([^<>"\\()\s]++)>|([^<>"\\(),:;\s]++))[ \t]*'
+)
+# RFC 5322 §3.4, one member of a list: a phrase with an address in angle brackets, or only text; and what ends it.
+_MEMBER: Final = re.compile(
+    r'((?:"(?:[^"\\]|\\.)*+"|[^"<>,:;])*+)(?:<((?:"(?:[^"\\]|\\.)*+"|[^"<>])*+)>[ \t]*)?([,:;]|\Z)', re.DOTALL
+)
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_REPORT: Final = re.compile(rb"\s*multipart/report\s*(?:;|\Z)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The authors and the sender that a header section names.
+
+    `authors` are the addresses of its From field, and `senders` those of its Sender field: empty if there is no such
+    field. They are None if there are several fields of that name, or if different programs would read different
+    addresses. `is_report` tells whether the message is a report (multipart/report, RFC 6522).
+    """
+
+    authors: tuple[Address, ...] | None
+    senders: tuple[Address, ...] | None = ()
+    is_report: bool = False
+
+
+def read_identity(section: HeaderSection) -> Identity:
+    """Return the identity of a message."""
+    return Identity(
+        _addresses_of(section.values(b"from")),
+        _addresses_of(section.values(b"sender")),
+        section.contains(b"multipart/report") and any(map(_REPORT.match, section.values(b"content-type"))),
+    )
+
+
+def _addresses_of(values: list[bytes]) -> tuple[Address, ...] | None:
+    if len(values) != 1:
+        return None if values else ()
+    text = values[0].replace(b"\r\n", b"").decode("utf-8", "surrogateescape")
+    try:
+        one = _ONE_MAILBOX.fullmatch(text)
+        return (parse(one[1] or one[2]),) if one is not None else _listed(text)
+    except AddressSyntaxError:
+        return None
+
+
+def _listed(text: str) -> tuple[Address, ...] | None:
+    """Return the addresses of a mailbox list, also in groups (RFC 6854); None if it is malformed."""
+    if len(text) > MAX_STRUCTURED:
+        return None
+    text = without_comments(f"{text}\0")
+    if not text.endswith("\0"):
+        # A comment without an end: programs differ in what follows it.
+        return None
+    text = text[:-1]
+    found: list[Address] = []
+    at = 0
+    while at < len(text):
+        member = _MEMBER.match(text, at)
+        if member is None:
+            return None
+        at = member.end()
+        phrase, address, end = member[1].strip(), member[2], member[3]
+        if end == ":":
+            # The name of a group. An address in front of a colon may be read as an author.
+            if address is not None or "@" in _QUOTED.sub("", phrase):
+                return None
+        elif address is not None:
+            # Some programs take an address in an unquoted name as the author.
+            found += [parse(word) for word in _QUOTED.sub(" ", phrase).split() if "@" in word]
+            found.append(parse(address.strip()))
+        elif phrase:
+            found.append(parse(phrase))
+    return tuple(found) or None
