@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emailsys.config.exit_status import Exit
-from tests.unit.cli.test_operations import OperationsCase
+from tests.unit.cli.operations_case import OperationsCase
 
 
 class MaySendAsTests(OperationsCase):
@@ -23,3 +23,6 @@ class MaySendAsTests(OperationsCase):
         self.refused(Exit.USAGE, "user", "may-send-as", ann, "--remove")
         self.refused(Exit.USAGE, "user", "may-send-as", ann, "@no domain")
         self.assertIn("no user", self.refused(Exit.DATA, "user", "may-send-as", "zoe@example.test"))
+
+
+del OperationsCase
