@@ -6,24 +6,28 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from emailsys.config.exit_status import Exit
 from emailsys.config.settings import Listen, Settings
-from emailsys.config.values import EVERY_ADDRESS, LOOPBACK, shown_address
-from emailsys.platforms.files import BINARY, NO_FOLLOW, is_read_only, read_at, write_at
+from emailsys.config.values import EVERY_ADDRESS, LOOPBACK, described, shown_address
+from emailsys.mail.ip import is_loopback
+from emailsys.platforms.files import BINARY, NO_FOLLOW, NO_WAIT, is_read_only, read_at, write_at
 from emailsys.platforms.locks import IS_HELD, LOCKS
 from emailsys.platforms.users import (
     HAS_USERS,
     Identity,
+    acting_as,
     become,
     effective_user,
     give_folder,
     identity_of,
     is_root,
+    owner_of,
     user_name,
 )
 from emailsys.store.engine.file_locks import make_directory
@@ -142,7 +146,7 @@ class FolderLock:
 def holder_of(folder: Path, name: str = LOCK_NAME) -> int | None:
     """Return the process that holds the lock of a folder, None if no process does. 0 means an unknown process."""
     try:
-        descriptor = os.open(folder / name, os.O_RDONLY | BINARY)
+        descriptor = os.open(folder / name, os.O_RDONLY | BINARY | NO_FOLLOW | NO_WAIT)
     except OSError:
         return None
     try:
@@ -176,10 +180,63 @@ def find_identity(user: str | None, group: str | None) -> Identity | None:
         raise StartupError(f'{kind}: found "{found}"; allowed: a {kind} of this machine', Exit.NO_USER) from None
 
 
-def drop_privileges(identity: Identity | None, folder: Path) -> None:
-    """Become that user permanently, and give the user the state folder. Does nothing if this already is the user.
+def check_user(settings: Settings, identity: Identity | None) -> None:
+    """Check that a daemon that root starts may keep the rights of root: only for development on loopback.
 
-    @raise StartupError: the process has no permission, or would still be root.
+    `user = "root"` is a decision of the operator, for a container in which root is an ordinary user.
+
+    @raise StartupError: a user is not set. The message says what to write.
+    """
+    if not is_root() or (identity is not None and identity.uid != 0):
+        return
+    source = settings.source
+    if source is not None and (owner := source.stat().st_uid) != 0:
+        raise StartupError(
+            f"user: root would run by a configuration of {user_name(owner)}, who may change it; "
+            f"set user to another one than root, or run: chown root {source}",
+            Exit.CONFIG,
+        )
+    if identity is None and not all(is_loopback(host) for host, _ in _all_addresses(settings)):
+        where = "/etc/emailsys/emailsys.toml, and name that file with --config" if source is None else str(source)
+        raise StartupError(
+            "user: not set, and root started the daemon; a fault in the daemon would give away the machine. "
+            f'Write user = "emailsys" at the beginning of {where}, and create that user with: '
+            "useradd --system --shell /usr/sbin/nologin emailsys. Only on loopback may the daemon run as root",
+            Exit.CONFIG,
+        )
+
+
+def _all_addresses(settings: Settings) -> list[tuple[str, int]]:
+    return [pair for _, listen in listens_of(settings) for pair in expand(listen.addresses, True)]
+
+
+def give_state_folder(identity: Identity | None, folder: Path) -> None:
+    """Give the state folder to the user that the daemon will run as, before root does anything else there.
+
+    @raise StartupError: the folder belongs to a third user, or to another user than root and none is set.
+    """
+    if not is_root() or (identity is not None and identity.uid == 0):
+        return
+    owner = folder.stat().st_uid
+    if owner != 0 and (identity is None or owner != identity.uid):
+        name = user_name(owner)
+        allowed = f"root or {identity.name}; run: chown -R {identity.name} {folder}" if identity is not None else "root"
+        raise StartupError(
+            f"state folder {folder}: belongs to {name}; allowed: {allowed}, or user = {described(name)} in the "
+            "configuration",
+            Exit.CONFIG,
+        )
+    if identity is not None:
+        try:
+            give_folder(folder, identity.uid, identity.gid)
+        except OSError as error:
+            raise StartupError(f"state folder {folder}: {error.strerror}", Exit.OS) from None
+
+
+def drop_privileges(identity: Identity | None, folder: Path) -> None:
+    """Become that user permanently. Does nothing if the process runs as this user already.
+
+    @raise StartupError: the process has no permission, or would still be root, or the user cannot open the folder.
     """
     if identity is None or identity.uid == effective_user():
         return
@@ -190,7 +247,6 @@ def drop_privileges(identity: Identity | None, folder: Path) -> None:
             Exit.NO_PERMISSION,
         )
     try:
-        give_folder(folder, identity.uid, identity.gid)
         become(identity)
     except OSError as error:
         raise StartupError(f"cannot run as {identity.name}: {error.strerror}", Exit.OS) from None
@@ -203,11 +259,30 @@ def drop_privileges(identity: Identity | None, folder: Path) -> None:
         )
 
 
-def keep_owner(folder: Path) -> None:
-    """Give files that root created in a state folder to the owner of the folder. Does nothing for other users."""
-    status = folder.stat()
-    if is_root() and status.st_uid != 0:
-        give_folder(folder, status.st_uid, status.st_gid)
+def check_owner(folder: Path) -> None:
+    """Check, for a command that root runs, that no other user can change a state folder under it.
+
+    @raise StartupError: the folder belongs to another user.
+    """
+    if is_root() and folder.is_dir() and (owner := folder.stat().st_uid) != 0:
+        raise StartupError(
+            f"state folder {folder}: belongs to {user_name(owner)}, and root needs a folder of its own here: "
+            "name another one with --state",
+            Exit.NO_PERMISSION,
+        )
+
+
+@contextmanager
+def as_owner(folder: Path) -> Iterator[None]:
+    """Let root work in a state folder with the rights of its owner. Does nothing for other users.
+
+    Files there that still belong to root are given to the owner first.
+    """
+    owner = owner_of(folder) if is_root() and folder.is_dir() else None
+    if owner is not None and owner.uid != 0:
+        give_folder(folder, owner.uid, owner.gid)
+    with acting_as(owner):
+        yield
 
 
 @dataclass(frozen=True, slots=True)

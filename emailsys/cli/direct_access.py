@@ -12,9 +12,11 @@ from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.ops.commands import Answer, Commands
 from emailsys.ops.requests import Request
 from emailsys.ops.store_access import Hooks
+from emailsys.platforms.users import owner_of
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
-from emailsys.supervisor import keep_owner
+from emailsys.supervisor import as_owner
+from emailsys.tap.preload import load_before_dropping
 from emailsys.tap.route_explanation import explainer
 from emailsys.telemetry import Telemetry
 
@@ -52,15 +54,14 @@ def on_the_store(
     @raise Refused: the store cannot be opened.
     """
     try:
-        return run_offline(
-            settings.store, settings.state, action, telemetry, backed_up=backed_up, create=create, adopt=adopt
-        )
+        # The daemon may run as another user, who owns the folder: what root creates there must belong to that user, and
+        # links that this user planted must not lead root elsewhere.
+        load_before_dropping(owner_of(settings.state) if settings.state.is_dir() else None)
+        with as_owner(settings.state):
+            return run_offline(
+                settings.store, settings.state, action, telemetry, backed_up=backed_up, create=create, adopt=adopt
+            )
     except StoreMissing as missing:
         raise NoStore(str(missing)) from None
     except StoreError as error:
         raise Refused(str(error), Exit.UNAVAILABLE) from None
-    finally:
-        # The daemon may run as another user. Files that root has created here must belong to that user, also after an
-        # error.
-        if settings.state.is_dir():
-            keep_owner(settings.state)

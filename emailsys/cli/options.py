@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from emailsys.config.exit_status import Exit
-from emailsys.config.locations import StateChoice, choose_state, find_config, told_store
+from emailsys.config.locations import NoHome, StateChoice, choose_state, find_config, told_store
 from emailsys.mail.address import Address
 from emailsys.platforms.users import is_root
 
@@ -100,10 +100,17 @@ def places(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def choose_places(state: str | None, config: str | None) -> Places:
-    """Choose the places by the options and the environment."""
-    choice = choose_state(state, os.environ, is_root())
+    """Choose the places by the options and the environment.
+
+    @raise Refused: a path depends on a home folder, and there is none.
+    """
+    try:
+        choice = choose_state(state, os.environ, is_root())
+        found = find_config(config, os.environ, choice.folder)
+    except NoHome as error:
+        raise Refused(str(error), Exit.USAGE) from None
     is_named = bool(config or os.environ.get("EMAILSYS_CONFIG"))
-    return Places(choice, find_config(config, os.environ, choice.folder), is_named)
+    return Places(choice, found, is_named)
 
 
 class AddressType(click.ParamType[Address]):

@@ -14,6 +14,10 @@ SYSTEM_STATE: Final = Path("/var/lib/emailsys")
 _PASSWORD: Final = re.compile(r"([?&](?:ssl)?password=)[^&]*")
 
 
+class NoHome(Exception):
+    """A path depends on a home folder, and there is none. The message says what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class StateChoice:
     """A state folder, the reason for this choice, and whether it is the default of this user."""
@@ -23,24 +27,36 @@ class StateChoice:
     is_default: bool
 
 
-def default_state(environ: Mapping[str, str], is_root: bool) -> Path:
-    """Return /var/lib/emailsys for root, else the folder emailsys in $XDG_STATE_HOME (default ~/.local/state)."""
+def default_state(environ: Mapping[str, str], is_root: bool) -> Path | None:
+    """Return /var/lib/emailsys for root, else the folder emailsys in $XDG_STATE_HOME (default ~/.local/state).
+
+    None if this user has neither $HOME nor an entry in the user database, as in a container with a numeric user.
+    """
     if is_root:
         return SYSTEM_STATE
     base = environ.get("XDG_STATE_HOME", "")
     # XDG base directory specification: a relative path there is invalid and to be ignored.
     if not base.startswith("/"):
-        base = str(Path(environ.get("HOME") or Path.home()) / ".local" / "state")
+        try:
+            home = environ.get("HOME") or Path.home()
+        except RuntimeError:
+            return None
+        base = str(Path(home) / ".local" / "state")
     return Path(base) / "emailsys"
 
 
 def choose_state(given: str | None, environ: Mapping[str, str], is_root: bool) -> StateChoice:
-    """Choose the state folder: --state, else $EMAILSYS_STATE, else the default. The path is absolute."""
+    """Choose the state folder: --state, else $EMAILSYS_STATE, else the default. The path is absolute.
+
+    @raise NoHome: none is named, and this user has no home folder.
+    """
     default = default_state(environ, is_root)
     for value, reason in ((given, "--state"), (environ.get("EMAILSYS_STATE"), "$EMAILSYS_STATE")):
         if value:
-            folder = Path(value).expanduser().absolute()
+            folder = _expanded(value)
             return StateChoice(folder, reason, folder == default)
+    if default is None:
+        raise NoHome("this user has no home folder for the state: name a folder with --state or $EMAILSYS_STATE")
     return StateChoice(default, "default", True)
 
 
@@ -70,8 +86,15 @@ def find_config(given: str | None, environ: Mapping[str, str], state: Path) -> P
     """
     for value in (given, environ.get("EMAILSYS_CONFIG")):
         if value:
-            return Path(value).expanduser().absolute()
+            return _expanded(value)
     return next((path for path in (SYSTEM_CONFIG, state / CONFIG_NAME) if _is_there(path)), None)
+
+
+def _expanded(value: str) -> Path:
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError:
+        raise NoHome(f"{value}: ~ names no home folder that is known here: write the whole path") from None
 
 
 def _is_there(path: Path) -> bool:

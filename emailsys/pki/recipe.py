@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,13 +98,22 @@ def _check_key_name(path: Path, key: str) -> None:
 
 
 def read_recipe(path: Path | None = None) -> Recipe:
-    """Read the recipe, that of certs/ where no other is named.
+    """Read a recipe, by default the one in certs/.
 
-    @raise PKIError: it cannot be read, or an entry is not what it must be.
+    @raise PKIError: it cannot be read, or an entry has the wrong type.
     """
+    return _default_recipe() if path is None else _read(path)
+
+
+@functools.cache
+def _default_recipe() -> Recipe:
+    # Read once: after a daemon has dropped its privileges, it may no longer be able to.
+    return _read(recipe_path())
+
+
+def _read(path: Path) -> Recipe:
     import tomllib
 
-    path = recipe_path() if path is None else path
     try:
         text = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:

@@ -13,6 +13,8 @@ from typing import Final
 # Windows translates line ends in a file that is not opened as binary.
 BINARY: Final[int] = getattr(os, "O_BINARY", 0)
 NO_FOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)
+# Opening a pipe does not wait for its other end.
+NO_WAIT: Final[int] = getattr(os, "O_NONBLOCK", 0)
 
 _DIRECTORY: Final[int | None] = getattr(os, "O_DIRECTORY", None)
 _PATH: Final[int | None] = getattr(os, "O_PATH", None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -92,6 +93,40 @@ def become(identity: Identity) -> None:
     os.setuid(identity.uid)
 
 
+def owner_of(folder: Path) -> Identity | None:
+    """The identity of the user that a folder belongs to; None if the system has no users by number."""
+    if sys.platform == "win32" or not HAS_USERS:
+        return None
+    status = folder.stat()
+    try:
+        name = pwd.getpwuid(status.st_uid).pw_name
+        groups = tuple(os.getgrouplist(name, status.st_gid))
+    except KeyError:
+        name, groups = str(status.st_uid), (status.st_gid,)
+    return Identity(status.st_uid, status.st_gid, groups, name)
+
+
+@contextmanager
+def acting_as(identity: Identity | None) -> Iterator[None]:
+    """Let root work with the rights of another user, in a folder where that user may have put links to other files.
+
+    Does nothing for other users, or without an identity. All threads of the process are affected.
+    """
+    if sys.platform == "win32" or identity is None or identity.uid == 0 or not is_root():
+        yield
+        return
+    group, groups = os.getegid(), os.getgroups()
+    os.setgroups(identity.groups)
+    os.setegid(identity.gid)
+    os.seteuid(identity.uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
 def may_read(identity: Identity, path: Path) -> bool:
     """Whether a user can read a file, by the folders above it and access lists, too.
 
@@ -113,30 +148,33 @@ def may_read(identity: Identity, path: Path) -> bool:
 
 
 def give_folder(folder: Path, uid: int, gid: int) -> None:
-    """Give a folder with all in it to a user.
+    """Give a folder, and the folders and files in it, to a user. Links, sockets and pipes keep their owner.
 
-    The folder may be that user's already, and the user may change it while root is here: each name is looked up in the
-    directory that is open, links are given and never followed, and a file with further names elsewhere is left alone.
+    The folder may belong to that user already, who may change it at the same time. So each name is looked up in a
+    directory that is open, and no link is followed.
     """
     if sys.platform == "win32" or not HAS_USERS:
         return
-    for _, folders, files, directory in os.fwalk(folder):
+    for _, _, files, directory in os.fwalk(folder):
         os.fchown(directory, uid, gid)
-        for name in (*folders, *files):
-            with suppress(FileNotFoundError):
-                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                if stat.S_ISREG(status.st_mode):
-                    _give_file(name, directory, uid, gid)
-                elif not stat.S_ISDIR(status.st_mode):
-                    os.chown(name, uid, gid, dir_fd=directory, follow_symlinks=False)
+        for name in files:
+            # The user may have removed or replaced it: then it is none of root's files.
+            with suppress(OSError):
+                _give_file(name, directory, uid, gid)
 
 
 def _give_file(name: str, directory: int, uid: int, gid: int) -> None:
     if sys.platform == "win32" or not HAS_USERS:
         return
+    if not stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+        return
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
     try:
-        if os.fstat(descriptor).st_nlink == 1:
+        opened = os.fstat(descriptor)
+        named = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        # If this is the only name of the open file, no other folder has the file. The count must be taken with the
+        # name: the user could link a file from elsewhere, and remove that name after the file was opened.
+        if stat.S_ISREG(opened.st_mode) and os.path.samestat(opened, named) and named.st_nlink == 1:
             os.fchown(descriptor, uid, gid)
     finally:
         os.close(descriptor)

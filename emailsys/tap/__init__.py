@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from emailsys.config.exit_status import Exit
 from emailsys.config.loader import ConfigError
-from emailsys.config.locations import choose_state
+from emailsys.config.locations import NoHome, choose_state
 from emailsys.platforms.users import is_root
 
 if TYPE_CHECKING:
@@ -61,7 +61,10 @@ class Options(usage.Options):
         if twistd.get("pidfile") == _TWISTD_PID_FILE:
             twistd["pidfile"] = ""
         if not twistd.get("nodaemon") and not twistd.get("logfile") and not twistd.get("syslog"):
-            folder = choose_state(self["state"], os.environ, is_root()).folder
+            try:
+                folder = choose_state(self["state"], os.environ, is_root()).folder
+            except NoHome as error:
+                raise usage.UsageError(str(error)) from None
             twistd["logfile"] = str(folder / LOG_NAME)
         # twistd installs its own reactor right after it has read the options, unless there is one already.
         install_reactor()
@@ -108,6 +111,8 @@ def service_or_exit(state: str | None, config: str | None, background: bool = Fa
         return prepare(state, config, background)
     except ConfigError as error:
         problems, status = error.problems, Exit.CONFIG
+    except NoHome as error:
+        problems, status = [str(error)], Exit.USAGE
     except StartupError as error:
         problems, status = [str(error)], error.status
     for problem in problems:

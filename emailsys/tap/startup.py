@@ -19,10 +19,11 @@ from emailsys.config.settings import CertificateFiles, LogFormat, Settings
 from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.net.tls.server import ServerTLS, TLSConfigError
 from emailsys.ops.control import HAS_CONTROL, NO_CONTROL, bind_control
-from emailsys.platforms.users import is_root, raise_descriptor_limit
+from emailsys.platforms.users import Identity, acting_as, is_root, raise_descriptor_limit
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
 from emailsys.supervisor import StartupError
+from emailsys.tap.preload import load_before_dropping
 from emailsys.tap.service import Daemon, Held
 from emailsys.telemetry import Telemetry, json_line, plain_line
 
@@ -37,7 +38,8 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     """Create the daemon from its command line options.
 
     This runs in the process that the operator started, so that errors reach the terminal. twistd goes into the
-    background later. Low ports and private keys are opened first; then privileges are dropped permanently.
+    background later. Low ports and private keys are opened first; then privileges are dropped permanently. Before
+    that, root works in the state folder only with the rights of the user, who may have planted links there.
 
     @param background: also check that the store can be opened; the service opens it after it has left the terminal.
     @raise ConfigError: the configuration is wrong.
@@ -55,20 +57,25 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
                 Exit.CONFIG,
             )
         identity = supervisor.find_identity(settings.user, settings.group)
+        supervisor.check_user(settings, identity)
     # Only this user may read the files that the process creates.
     os.umask(0o077)
     supervisor.make_state_folder(choice.folder)
+    supervisor.give_state_folder(identity, choice.folder)
+    load_before_dropping(identity)
     told = told_store(choice, settings.store.url)
     if told is not None:
         print(f"emailsys: {told}", file=sys.stderr)
-    lock = supervisor.FolderLock.take(choice.folder)
+    with acting_as(identity):
+        lock = supervisor.FolderLock.take(choice.folder)
     try:
         settings = fitting(settings, raise_descriptor_limit(_WANTED_DESCRIPTORS))
         with _naming(settings.source):
-            tls = server_tls(settings)
+            tls = server_tls(settings, identity)
             listeners = supervisor.bind_all(settings)
         try:
-            control = bind_control(choice.folder) if HAS_CONTROL else None
+            with acting_as(identity):
+                control = bind_control(choice.folder) if HAS_CONTROL else None
         except OSError as error:
             supervisor.close_all(listeners)
             raise StartupError(f"control socket in {choice.folder}: {error.strerror}", Exit.CANNOT_CREATE) from None
@@ -140,15 +147,16 @@ def try_store(settings: Settings) -> None:
         raise StartupError(str(error), Exit.UNAVAILABLE) from None
 
 
-def server_tls(settings: Settings) -> ServerTLS:
-    """Load the certificates of the settings, or those of the development CA in the state folder.
+def server_tls(settings: Settings, identity: Identity | None) -> ServerTLS:
+    """Load the certificates of the settings as root, or those of the development CA in the state folder as the user.
 
     What is wrong with some of them is printed to stderr.
 
     @raise StartupError: none of them can be served.
     """
     try:
-        tls = ServerTLS(certificates_of(settings))
+        with acting_as(None if settings.tls.certificates else identity):
+            tls = ServerTLS(certificates_of(settings))
     except TLSConfigError as error:
         raise StartupError(f"tls.certificates: {error}", Exit.CONFIG) from None
     for problem in (*tls.refused, *tls.invalid(), *tls.concerns()):

@@ -16,6 +16,7 @@ from emailsys.cli.command_group import Verbs, examples
 from emailsys.cli.options import Places, Refused, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.config.exit_status import Exit
+from emailsys.supervisor import as_owner
 
 #: The folder of the development CA, in the state folder.
 CERTS_FOLDER: Final = "certs"
@@ -87,7 +88,8 @@ def _ensure(where: Places, as_json: bool, renew: bool) -> None:
     where.announce()
     hostname, origin = _hostname(where)
     try:
-        made = pki.ensure_development_ca(where.folder / CERTS_FOLDER, [hostname], renew=renew)
+        with as_owner(where.folder):
+            made = pki.ensure_development_ca(where.folder / CERTS_FOLDER, [hostname], renew=renew)
     except pki.PKIError as error:
         raise Refused(str(error), Exit.CONFIG) from error
     for path in made.written:

@@ -164,17 +164,20 @@ def _missing(settings: Settings) -> Iterator[str]:
 def warnings_of(settings: Settings, from_file: bool) -> Iterator[str]:
     """Yield settings that work but are probably a mistake."""
     from emailsys.config.consistency import oddities
+    from emailsys.mail.ip import is_loopback
     from emailsys.supervisor import expand, listens_of
 
     if not from_file:
         return
     if "." not in settings.hostname:
         yield f"hostname: {settings.hostname!r} is not a full host name, such as mail.example.org"
-    ports = [port for _, listen in listens_of(settings) for _, port in expand(listen.addresses, False)]
-    if not ports:
+    pairs = [pair for _, listen in listens_of(settings) for pair in expand(listen.addresses, False)]
+    if not pairs:
         yield "listen: no service has an address; the daemon receives nothing"
-    elif settings.user is None and min(ports) < 1024:
-        yield "user: not set; ports below 1024 require root, and without a user the daemon keeps running as root"
+    elif settings.user is None and not all(is_loopback(host) for host, _ in pairs):
+        yield "user: not set; root cannot start the daemon by this file; set it, or start the daemon as another user"
+    elif settings.user == "root":
+        yield 'user: "root"; a fault in the daemon would give away the machine'
     if not settings.tls.certificates:
         yield "tls.certificates: none; the daemon uses its development CA, which no other machine trusts"
     yield from _of_certificates(settings)

@@ -73,12 +73,13 @@ def try_it(state: str | None, once: bool, base: int, as_json: bool) -> int:
     alice submits a message over STARTTLS, bob fetches it over POP3S, and every octet is compared. You need neither
     root nor DNS nor free standard ports. Nothing is written outside the state folder.
     """
-    from emailsys.supervisor import FolderLock, make_state_folder
+    from emailsys.supervisor import FolderLock, check_owner, make_state_folder
 
     where = choose_places(state, None)
     where.announce()
     folder = where.folder / FOLDER_NAME
     make_state_folder(where.folder)
+    check_owner(where.folder)
     make_state_folder(folder)
     lock = FolderLock.take(folder, LOCK_NAME, "emailsys try")
     try:

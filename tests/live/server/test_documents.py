@@ -75,7 +75,8 @@ update-ca-certificates > /dev/null 2>&1
 """
 # A server with two accounts and a message for alice, on this machine.
 USER: Final = rf"""
-mkdir -p /etc/emailsys && emailsys config example > /etc/emailsys/emailsys.toml
+useradd --system emailsys
+mkdir -p /etc/emailsys && emailsys config example | sed 's/^#user /user /' > /etc/emailsys/emailsys.toml
 emailsys serve
 emailsys domain add example.org --postmaster alice@example.org
 for name in alice bob; do

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config import locations
-from emailsys.config.locations import choose_state, default_state, find_config, told_store
+from emailsys.config.locations import NoHome, choose_state, default_state, find_config, told_store
 
 
 class StateTests(SynchronousTestCase):
@@ -57,6 +58,31 @@ class StateTests(SynchronousTestCase):
     def test_a_relative_folder_is_made_absolute(self) -> None:
         """A daemon changes its working directory."""
         self.assertEqual(choose_state("here", {"HOME": "/h"}, False).folder, Path.cwd() / "here")
+
+
+class NoHomeTests(SynchronousTestCase):
+    """A numeric user in a container: no $HOME, and no entry in the user database."""
+
+    def setUp(self) -> None:
+        def unknown(_: Any) -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        self.patch(Path, "home", classmethod(unknown))
+        self.patch(Path, "expanduser", unknown)
+
+    def test_a_folder_that_is_named_is_enough(self) -> None:
+        """By an option or the environment."""
+        self.patch(Path, "expanduser", lambda path: path)
+        self.assertEqual(choose_state("/srv/mail", {}, False).folder, Path("/srv/mail"))
+        self.assertFalse(choose_state(None, {"EMAILSYS_STATE": "/srv/mail"}, False).is_default)
+
+    def test_without_a_name_the_error_says_what_to_do(self) -> None:
+        """The commands and the daemon print it, and exit with status 64."""
+        error = self.assertRaises(NoHome, choose_state, None, {}, False)
+        self.assertIn("name a folder with --state", str(error))
+        self.assertIn(
+            "~/mail: ~ names no home folder", str(self.assertRaises(NoHome, choose_state, "~/mail", {}, False))
+        )
 
 
 class ConfigFileTests(SynchronousTestCase):

@@ -1,0 +1,1 @@
+If root starts the daemon without `user` in the configuration, it refuses and says what to write; only a daemon that listens on loopback alone may run as root. In the state folder, root acts as the owner of the folder, at the start and in commands that work without a daemon, so that links which this user planted lead nowhere.
