@@ -77,6 +77,7 @@ _SMTP: Final[Mapping[str, Read]] = {
     "message_timeout": a_duration(minimum=60),
     "close_timeout": a_duration(minimum=0.1),
     **_CONNECTIONS,
+    "max_submission_connections": a_count(minimum=10, maximum=1_000_000),
     "plaintext_auth_on_loopback": a_boolean,
 }
 _POP3: Final[Mapping[str, Read]] = {

@@ -38,8 +38,10 @@ class SMTPSettings:
     # A whole message, beside the time that its octets take at 500 a second.
     message_timeout: float = 3600.0
     close_timeout: float = 5.0
-    # At a time on all ports together; and of these from one address, or one IPv6 network of 64 bits, 0 for no limit.
+    # At a time on the receive port, and on both submission ports together. Each is a pool of its own.
     max_connections: int = 5000
+    max_submission_connections: int = 5000
+    # Of each pool, from one address, or one IPv6 network of 64 bits; 0 for no limit.
     max_connections_per_ip: int = 50
     plaintext_auth_on_loopback: bool = False
 

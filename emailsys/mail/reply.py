@@ -70,6 +70,7 @@ SEND_MESSAGE: Final = Reply(354, "", "send the message, end it with a dot on a l
 # Temporary failures.
 TIMED_OUT: Final = Reply(421, "4.4.2", "no input for too long, closing")
 SHUTTING_DOWN: Final = Reply(421, "4.3.2", "the service is stopping, try again later")
+MAKING_ROOM: Final = Reply(421, "4.7.0", "too many connections, closing this one because it was silent")
 TOO_MANY_BAD_COMMANDS: Final = Reply(421, "4.7.0", "too many bad commands, closing")
 TOO_MANY_REFUSALS: Final = Reply(421, "4.7.0", "too many refused recipients or commands, closing")
 TOO_SLOW: Final = Reply(421, "4.4.2", "the message comes too slowly, closing")

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import deferLater
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from emailsys.config.settings import POP3Settings, Settings, SMTPSettings
+from emailsys.config.settings import Settings
 from emailsys.interfaces import IDirectory, IIntake
 from emailsys.net.pop3.server import POP3ServerFactory
 from emailsys.net.pop3.service import POP3Service
@@ -62,9 +62,8 @@ class Sessions:
         secrets = StoredSecrets(directory)
         trusted = TrustedNetworks(settings.routing.trusted_networks)
         self._is_exempt = exemption(trusted, settings.limits.exempt_loopback)
-        smtp_admission = self._admission(settings.smtp)
 
-        def smtp(kind: Kind) -> ESMTPServerFactory:
+        def smtp(kind: Kind, max_connections: int) -> ESMTPServerFactory:
             return ESMTPServerFactory(
                 SMTPService(
                     kind=kind,
@@ -76,7 +75,7 @@ class Sessions:
                     hostname=settings.hostname,
                     context_factory=tls,
                     handshake_timeout=settings.tls.handshake_timeout,
-                    admission=smtp_admission,
+                    admission=self._admission(max_connections, settings.smtp.max_connections_per_ip),
                     secrets=secrets,
                 )
             )
@@ -91,11 +90,13 @@ class Sessions:
                 context_factory=tls,
                 handshake_timeout=settings.tls.handshake_timeout,
                 expire_days=settings.store.maildrop_days,
-                admission=self._admission(settings.pop3),
+                admission=self._admission(settings.pop3.max_connections, settings.pop3.max_connections_per_ip),
                 secrets=secrets,
             )
         )
-        receive, submission = smtp(Kind.RECEIVE), smtp(Kind.SUBMISSION)
+        # A flood on one port takes no connections from the others.
+        receive = smtp(Kind.RECEIVE, settings.smtp.max_connections)
+        submission = smtp(Kind.SUBMISSION, settings.smtp.max_submission_connections)
         self._factories: dict[str, Drainable] = {
             "smtp": receive,
             "submission": submission,
@@ -104,8 +105,8 @@ class Sessions:
             "pop3s": pop3,
         }
 
-    def _admission(self, limits: SMTPSettings | POP3Settings) -> Admission:
-        return Admission(limits.max_connections, limits.max_connections_per_ip, self._is_exempt)
+    def _admission(self, most: int, most_from_address: int) -> Admission:
+        return Admission(most, most_from_address, self._is_exempt)
 
     def listen(self, listeners: Iterable[Bound], others: Mapping[str, IProtocolFactory]) -> None:
         """Accept connections. The listening sockets stay open.

@@ -114,17 +114,22 @@ def fitting(settings: Settings, descriptors: int) -> Settings:
     """
     reserve = _DESCRIPTORS_BESIDE + settings.queue.max_deliveries + settings.outbound.idle_connections
     room = max(descriptors - reserve, descriptors // 2)
-    smtp, pop3 = settings.smtp.max_connections, settings.pop3.max_connections
-    if smtp + pop3 <= room:
+    wanted = (
+        settings.smtp.max_connections,
+        settings.smtp.max_submission_connections,
+        settings.pop3.max_connections,
+    )
+    if sum(wanted) <= room:
         return settings
-    smtp, pop3 = (most * room // (smtp + pop3) for most in (smtp, pop3))
+    smtp, submission, pop3 = (most * room // sum(wanted) for most in wanted)
     print(
-        f"emailsys: the limit of open files is {descriptors}: at most {smtp} SMTP and {pop3} POP3 connections",
+        f"emailsys: the limit of open files is {descriptors}: at most {smtp} SMTP, {submission} submission and {pop3} "
+        "POP3 connections",
         file=sys.stderr,
     )
     return replace(
         settings,
-        smtp=replace(settings.smtp, max_connections=smtp),
+        smtp=replace(settings.smtp, max_connections=smtp, max_submission_connections=submission),
         pop3=replace(settings.pop3, max_connections=pop3),
     )
 

@@ -19,6 +19,7 @@ from emailsys.net.pop3.service import POP3Service
 from emailsys.net.pop3.transaction import TAKEN_OVER, Transaction
 from emailsys.net.serving.admission import RefusedConnection
 from emailsys.net.serving.connection import Connection, peer_host
+from emailsys.net.serving.room import Room
 from emailsys.net.serving.session_ids import session_ids
 from emailsys.net.serving.shell import ConnectionShell
 from emailsys.upstream import never_reached
@@ -28,6 +29,11 @@ from emailsys.wire.pop3.server import Command, Event, POP3Session, Refusal, Resp
 _STORE_FAILED: Final = "[SYS/TEMP] the mail store cannot answer now; try again later"
 _DAMAGED: Final = "[SYS/PERM] the message was damaged in the store and is not sent; tell your postmaster"
 _UNEXPECTED: Final = "[SYS/TEMP] internal error; it was logged"
+
+_MAKING_ROOM: Final = "[SYS/TEMP] too many connections; this one is closed, because it was silent before login"
+# Seconds that a client was silent at least if a full pool ends its session in favour of another. Mail programs send
+# their commands at once.
+_LEAST_SILENCE: Final = 0.0
 
 
 class POP3Server(ConnectionShell, pop3.POP3):
@@ -54,9 +60,29 @@ class POP3Server(ConnectionShell, pop3.POP3):
         self.authorization = Authorization(service, session_id, self.wire, self.connection, self._logged_in)
         self.transaction = Transaction(self.authorization)
         self._sessions = sessions
+        # Whether the connection does not count any more.
+        self._left = False
 
     def _logged_in(self) -> None:
         self.transaction.summarize()
+
+    @property
+    def is_expendable(self) -> bool:
+        """Whether the client has not logged in, and the server waits for its next command."""
+        connection = self.connection
+        return not (connection.busy or connection.closing or self.authorization.maildrop is not None)
+
+    def make_room(self) -> None:
+        """End the session with -ERR, because others need the connection. It does not count any more."""
+        self.authorization.event("pop3.closed", why="room for others")
+        self.authorization.refuse(_MAKING_ROOM)
+        self._leave()
+        self.connection.close_at_once()
+
+    def _leave(self) -> None:
+        if not self._left:
+            self._left = True
+            self.service.admission.leave(self.connection.peer_host)
 
     # The course of the session, called by the connection
 
@@ -139,7 +165,7 @@ class POP3Server(ConnectionShell, pop3.POP3):
         """Release what the session holds, and log its end."""
         login = self.authorization
         self._sessions.discard(self)
-        self.service.admission.leave(self.connection.peer_host)
+        self._leave()
         if not reason.check(ConnectionDone, ConnectionLost, ConnectionAborted):
             login.event("pop3.connection_failed", why=reason.getErrorMessage())
         if login.maildrop is not None:
@@ -248,12 +274,13 @@ class POP3ServerFactory(ServerFactory):
         """@param new_session: returns the id of each new session, which its log events carry."""
         self.service = service
         self.sessions: set[POP3Server] = set()
+        self._room = Room(service.clock, self.sessions, _LEAST_SILENCE)
         self._new_session = new_session if new_session is not None else session_ids()
 
     @override
     def buildProtocol(self, addr: IAddress | None) -> POP3Server | RefusedConnection:  # type: ignore[override]  # no TypeVar
         service, ip = self.service, str(getattr(addr, "host", ""))
-        too_many = service.admission.refusal(ip)
+        too_many = self._room.refusal(service.admission, ip)
         if too_many is not None:
             service.telemetry.event("pop3.connection_refused", ip=ip, why=too_many.value)
             refusal = b"-ERR [SYS/TEMP] %b\r\n" % too_many.value.encode()

@@ -13,6 +13,8 @@ from typing_extensions import override
 
 from emailsys.mail.ip import client_network, is_loopback
 
+# The part of the connections from which on silent clients have less time.
+_PRESSURE: Final = 0.75
 # Refusals that may be in progress at a time. Sending more would use the resources that the limit protects.
 _MAX_REFUSALS: Final = 100
 
@@ -46,6 +48,11 @@ class Admission:
         self._from: dict[str, int] = {}
         self._connected = 0
         self._refusals = 0
+
+    @property
+    def is_under_pressure(self) -> bool:
+        """Whether three quarters of the connections that are not reserved are in use."""
+        return bool(self._most) and self._connected >= self._most_unreserved * _PRESSURE
 
     def refusal(self, ip: str) -> TooMany | None:
         """Returns why another connection from an address is refused; None if it is admitted."""

@@ -59,6 +59,7 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
     _graceful_close: GracefulClose | None = None
     _handshake_call: IDelayedCall | None = None
     _next_turn: IDelayedCall | None = None
+    _silence_call: IDelayedCall | None = None
     # A TCP, TLS or test transport, as in ReplyBuffer.
     _transport: Any
 
@@ -108,6 +109,19 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
     def is_blocked(self) -> bool:
         """Whether output waits for the peer to read."""
         return self.replies.is_blocked
+
+    @property
+    def silent_for(self) -> float:
+        """How many seconds the peer has been silent; 0 while its silence is not timed."""
+        call = self._silence_call
+        if call is None or not call.active() or self.timeOut is None:
+            return 0.0
+        return self.timeOut - (call.getTime() - self.clock.seconds())
+
+    @property
+    def is_negotiating(self) -> bool:
+        """Whether a TLS handshake is in progress."""
+        return self._negotiating
 
     @property
     def peer_host(self) -> str:
@@ -168,9 +182,18 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
         closing.begin(tls=self.secure or self._negotiating, input_over=self._input_over)
 
     def hurry(self) -> None:
-        """End a close that is in progress as soon as the kernel has all output: the daemon drains."""
+        """End a close that is in progress as soon as the kernel has all output: others need the connection."""
         if self._graceful_close is not None:
             self._graceful_close.hurry()
+
+    def close_at_once(self) -> None:
+        """Write the collected replies and close the connection without waiting for the peer."""
+        if self._negotiating or self.is_blocked:
+            # The peer would not read the reply.
+            self.abort()
+        else:
+            self.close()
+            self.hurry()
 
     def abort(self) -> None:
         """End the connection immediately and discard unsent output."""
@@ -316,7 +339,8 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
 
     @override
     def callLater(self, period: float, func: Callable[[], None]) -> IDelayedCall:
-        return self.clock.callLater(period, func)
+        self._silence_call = call = self.clock.callLater(period, func)
+        return call
 
     @override
     def timeoutConnection(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import IAddress
 from twisted.mail import smtp
@@ -13,9 +13,10 @@ from typing_extensions import override
 from emailsys.mail import reply as replies
 from emailsys.net.serving.admission import RefusedConnection
 from emailsys.net.serving.connection import Connection, peer_host
+from emailsys.net.serving.room import Room
 from emailsys.net.serving.session_ids import session_ids
 from emailsys.net.serving.shell import ConnectionShell
-from emailsys.net.smtp.service import SMTPService
+from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.net.smtp.session import SMTPSession
 from emailsys.net.smtp.transaction import Reception
 from emailsys.upstream import NoStockDelivery, never_reached
@@ -24,6 +25,10 @@ from emailsys.wire.smtp.grammar import Chunk, MailArguments, RcptArguments
 from emailsys.wire.smtp.order import Stage
 from emailsys.wire.smtp.server import Session
 from emailsys.wire.smtp.server_events import Answer, Body, Command, Drop, Event
+
+# Seconds that a client was silent at least if a full pool ends its session in favour of another. Other servers may look
+# something up between two commands; mail programs send theirs at once.
+_LEAST_SILENCE: Final = {Kind.RECEIVE: 1.0, Kind.SUBMISSION: 0.0}
 
 
 class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
@@ -52,6 +57,27 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
         self.session = SMTPSession(service, session_id, self.wire, self.connection)
         self.reception = Reception(self.session)
         self._sessions = sessions
+        # Whether the connection does not count any more.
+        self._left = False
+
+    @property
+    def is_expendable(self) -> bool:
+        """Whether the client has not logged in, and the server waits for its next command."""
+        connection = self.connection
+        return not (connection.busy or connection.closing or self.wire.in_body or self.session.is_authenticated)
+
+    def make_room(self) -> None:
+        """End the session with 421, because others need the connection. It does not count any more."""
+        session = self.session
+        session.event("smtp.dropped", ip=self.connection.peer_host, why=replies.MAKING_ROOM.text)
+        session.reply(replies.MAKING_ROOM)
+        self._leave()
+        self.connection.close_at_once()
+
+    def _leave(self) -> None:
+        if not self._left:
+            self._left = True
+            self.service.admission.leave(self.connection.peer_host)
 
     # The course of the session, called by the connection
 
@@ -123,7 +149,7 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
         session, reception = self.session, self.reception
         peer = self.connection.peer_host
         self._sessions.discard(self)
-        self.service.admission.leave(peer)
+        self._leave()
         reception.abandon()
         session.log_out()
         client = session.client
@@ -241,12 +267,13 @@ class ESMTPServerFactory(smtp.SMTPFactory):
         self.domain = service.hostname.encode("ascii")
         self.timeout = int(service.settings.command_timeout)
         self.sessions: set[ESMTPServer] = set()
+        self._room = Room(service.clock, self.sessions, _LEAST_SILENCE[service.kind])
         self._new_session = new_session if new_session is not None else session_ids()
 
     @override
     def buildProtocol(self, addr: IAddress | None) -> ESMTPServer | RefusedConnection:
         service, ip = self.service, str(getattr(addr, "host", ""))
-        too_many = service.admission.refusal(ip)
+        too_many = self._room.refusal(service.admission, ip)
         if too_many is not None:
             service.telemetry.event("smtp.connection_refused", service=service.kind.value, ip=ip, why=too_many.value)
             refusal = replies.too_many_connections(too_many.value).encode()

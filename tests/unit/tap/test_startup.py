@@ -26,10 +26,13 @@ class FittingTests(SynchronousTestCase):
     def test_where_there_are_enough_nothing_changes(self) -> None:
         self.assertEqual(self.fit(SETTINGS, 65536), (5000, 5000, ""))
 
-    def test_where_there_are_few_both_services_get_less_and_the_operator_is_told(self) -> None:
+    def test_where_there_are_few_all_services_get_less_and_the_operator_is_told(self) -> None:
         smtp, pop3, told = self.fit(SETTINGS, 2048)
-        self.assertEqual((smtp, pop3), (546, 546))
-        self.assertEqual(told, "emailsys: the limit of open files is 2048: at most 546 SMTP and 546 POP3 connections\n")
+        self.assertEqual((smtp, pop3), (364, 364))
+        self.assertEqual(
+            told,
+            "emailsys: the limit of open files is 2048: at most 364 SMTP, 364 submission and 364 POP3 connections\n",
+        )
 
     def test_they_share_as_they_were_given(self) -> None:
         given = replace(SETTINGS, pop3=replace(SETTINGS.pop3, max_connections=20_000))
@@ -38,4 +41,4 @@ class FittingTests(SynchronousTestCase):
         self.assertLess(smtp + pop3, 4096 - 956 + 1)
 
     def test_with_hardly_any_half_of_them_are_for_connections(self) -> None:
-        self.assertEqual(self.fit(SETTINGS, 256)[:2], (64, 64))
+        self.assertEqual(self.fit(SETTINGS, 256)[:2], (42, 42))
