@@ -16,11 +16,10 @@ from unittest import SkipTest
 from twisted.trial.unittest import SynchronousTestCase
 
 import emailsys
-from emailsys import supervisor
 from emailsys.config.loader import SERVICES, embedded
 from emailsys.config.settings import Listen, MonitoringSettings, Settings
 from emailsys.platforms.users import Identity, give_folder, is_root
-from emailsys.supervisor import StartupError, check_owner, check_user, give_state_folder
+from emailsys.supervisor import StartupError, check_owner, check_user, give_state_folder, privileges
 
 
 class RootTests(SynchronousTestCase):
@@ -37,7 +36,7 @@ class RootTests(SynchronousTestCase):
 
     def test_root_without_a_user_is_told_what_to_write(self) -> None:
         """A mail system that the world reaches must not have the rights of root."""
-        self.patch(supervisor, "is_root", lambda: True)
+        self.patch(privileges, "is_root", lambda: True)
         public = Settings("mx.example.test", self.folder, smtp_listen=Listen((("*", 25),)))
         told = self.refused(public, None)
         self.assertIn('Write user = "emailsys" at the beginning of /etc/emailsys/emailsys.toml', told)
@@ -49,13 +48,13 @@ class RootTests(SynchronousTestCase):
 
     def test_on_loopback_root_needs_no_user(self) -> None:
         """Development: the embedded default, and any address of loopback."""
-        self.patch(supervisor, "is_root", lambda: True)
+        self.patch(privileges, "is_root", lambda: True)
         check_user(embedded(self.folder), None)
         check_user(Settings("x", self.folder, pop3_listen=Listen((("127.0.0.9", 110), ("::1", 110)))), None)
 
     def test_other_users_need_no_user(self) -> None:
         """systemd starts the daemon as its user."""
-        self.patch(supervisor, "is_root", lambda: False)
+        self.patch(privileges, "is_root", lambda: False)
         check_user(Settings("x", self.folder, smtp_listen=Listen((("*", 25),))), None)
 
     @unittest.skipUnless(is_root(), "only root can give a file away")

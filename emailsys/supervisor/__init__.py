@@ -1,0 +1,35 @@
+"""Process resources of the daemon: lock of the state folder, bound sockets, limits, user and group."""
+
+from emailsys.supervisor.errors import StartupError
+from emailsys.supervisor.folder import LOCK_NAME, FolderLock, check_state_folder, holder_of, make_state_folder
+from emailsys.supervisor.privileges import (
+    as_owner,
+    check_owner,
+    check_user,
+    drop_privileges,
+    find_identity,
+    give_state_folder,
+)
+from emailsys.supervisor.sockets import BACKLOG, Bound, bind_all, close_all, expand, has_ipv6, listens_of
+
+__all__ = [
+    "BACKLOG",
+    "LOCK_NAME",
+    "Bound",
+    "FolderLock",
+    "StartupError",
+    "as_owner",
+    "bind_all",
+    "check_owner",
+    "check_state_folder",
+    "check_user",
+    "close_all",
+    "drop_privileges",
+    "expand",
+    "find_identity",
+    "give_state_folder",
+    "has_ipv6",
+    "holder_of",
+    "listens_of",
+    "make_state_folder",
+]

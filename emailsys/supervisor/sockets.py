@@ -1,0 +1,120 @@
+"""Listening sockets of the services."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from emailsys.config.exit_status import Exit
+from emailsys.config.settings import Listen, Settings
+from emailsys.config.values import EVERY_ADDRESS, LOOPBACK, shown_address
+from emailsys.supervisor.errors import StartupError
+
+# Connections that may wait for accept() on a listening socket; the kernel limits it (somaxconn).
+BACKLOG: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A listening socket and its service."""
+
+    service: str
+    socket: socket.socket
+
+    @property
+    def shown(self) -> str:
+        """The address as the configuration writes it."""
+        host, port = self.socket.getsockname()[:2]
+        return shown_address(host, port)
+
+
+def has_ipv6(host: str = "::1") -> bool:
+    """Tell whether this machine can listen on that IPv6 address."""
+    if not socket.has_ipv6:
+        return False
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return False
+    return True
+
+
+def expand(addresses: Iterable[tuple[str, int]], ipv6: bool) -> list[tuple[str, int]]:
+    """Return the addresses to bind: `*` and `localhost` become one address of each IP version of this machine."""
+    pairs: list[tuple[str, int]] = []
+    for host, port in addresses:
+        both = {EVERY_ADDRESS: ("0.0.0.0", "::"), LOOPBACK: ("127.0.0.1", "::1")}.get(host)  # noqa: S104
+        if both is None:
+            pairs.append((host, port))
+        else:
+            pairs += [(one, port) for one in both if ipv6 or ":" not in one]
+    return pairs
+
+
+def listens_of(settings: Settings) -> Sequence[tuple[str, Listen]]:
+    """Return the listening addresses of each service, by name."""
+    return (
+        ("smtp", settings.smtp_listen),
+        ("submission", settings.submission_listen),
+        ("submissions", settings.submissions_listen),
+        ("pop3", settings.pop3_listen),
+        ("pop3s", settings.pop3s_listen),
+        ("metrics", Listen(settings.monitoring.metrics_listen)),
+    )
+
+
+def bind_all(settings: Settings) -> list[Bound]:
+    """Bind and listen on each address of each service. On an error, no socket stays bound.
+
+    @raise StartupError: an address cannot be bound. The message names service, address, reason and what to do.
+    """
+    ipv6 = has_ipv6()
+    bound: list[Bound] = []
+    try:
+        for service, listen in listens_of(settings):
+            for host, port in expand(listen.addresses, ipv6):
+                bound.append(Bound(service, _listening(service, host, port)))
+    except StartupError:
+        close_all(bound)
+        raise
+    return bound
+
+
+def close_all(bound: Iterable[Bound]) -> None:
+    """Close the sockets."""
+    for one in bound:
+        one.socket.close()
+
+
+def _listening(service: str, host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setblocking(False)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if listener.family == socket.AF_INET6:
+            # `0.0.0.0` and `::` have one socket each.
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        where = f"listen.{service}: {shown_address(host, port)}"
+        if error.errno == errno.EADDRINUSE:
+            raise StartupError(
+                f"{where} is already in use by another program; stop it, or change listen.{service}", Exit.UNAVAILABLE
+            ) from None
+        if error.errno == errno.EACCES:
+            raise StartupError(
+                f"{where}: ports below 1024 require root; start the daemon as root and set user in the configuration",
+                Exit.NO_PERMISSION,
+            ) from None
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise StartupError(
+                f"{where}: this machine has no such address; change listen.{service}", Exit.UNAVAILABLE
+            ) from None
+        raise StartupError(f"{where}: {error.strerror}", Exit.OS) from None
+    return listener
