@@ -25,7 +25,7 @@ from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Forward, OutcomeKind, Transmission
 from emailsys.net.outbound.pool import Dialer
-from emailsys.net.tls.client import client_context
+from emailsys.net.tls.client import client_tls
 from emailsys.telemetry import Telemetry
 
 SMTP_SINK = shutil.which("smtp-sink", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -53,9 +53,7 @@ def cpu() -> float:
 async def send(reactor: Any, port: int, arguments: argparse.Namespace) -> None:
     """Send them all, so many at once, and print the figures."""
     settings = OutboundSettings(connections_per_host=arguments.connections)
-    dialer = Dialer(
-        reactor, settings, "bench.example", lambda name, verify: client_context(name, verify=verify), Telemetry()
-    )
+    dialer = Dialer(reactor, settings, "bench.example", client_tls, Telemetry())
     relay = Relay(OneHost(port), dialer, settings, Telemetry())
     body = (b"Subject: a benchmark\r\n\r\n" + (b"x" * 70 + b"\r\n") * (arguments.octets // 72 + 1))[: arguments.octets]
     sender, recipient = parse("alice@example.test"), Forward(parse("bob@example.net"))

@@ -97,9 +97,18 @@ def odd_route(here: str, route: RouteSettings) -> Iterator[str]:
 
     @param here: the description of the route with which each line begins.
     """
-    if route.username and route.tls in (TLSPolicy.NONE, TLSPolicy.OPPORTUNISTIC) and not route.implicit_tls:
-        yield f"{here}.tls: {described(route.tls.value)}; the password may cross the network without encryption"
-    if route.certificate_name and route.tls is not TLSPolicy.VERIFIED:
+    verified = route.tls is TLSPolicy.VERIFIED
+    if route.username and route.tls is TLSPolicy.NONE:
+        yield f"{here}.tls: {described(route.tls.value)}; no password is sent without TLS, so mail waits"
+    elif route.username and not verified and not route.certificate_fingerprint:
+        yield (
+            f"{here}.tls: {described(route.tls.value)}; a login implies {described(TLSPolicy.VERIFIED.value)}: a host "
+            "without a valid certificate for its name gets neither password nor mail. If it has signed its certificate "
+            "itself, pin that one: certificate_fingerprint"
+        )
+    elif route.certificate_fingerprint and route.tls is TLSPolicy.NONE:
+        yield f"{here}.certificate_fingerprint: it has no effect with tls = {described(route.tls.value)}"
+    if route.certificate_name and not verified and not route.username:
         yield f"{here}.certificate_name: it has no effect without tls = {described(TLSPolicy.VERIFIED.value)}"
     if route.port == _SUBMISSIONS and not route.implicit_tls:
         yield f"{here}.implicit_tls: false; hosts expect TLS from the first octet on port {_SUBMISSIONS}"

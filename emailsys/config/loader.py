@@ -48,6 +48,7 @@ from emailsys.config.values import (
     listen_addresses,
     shown_address,
 )
+from emailsys.mail.next_hop import TLSPolicy
 
 # The services: the port of the standard, where a file says nothing, and the one of the embedded default.
 SERVICES: Final[Mapping[str, tuple[int, int]]] = {
@@ -333,6 +334,9 @@ def _routing(top: _Table, folder: Path) -> RoutingSettings:
     for element in table.elements("routes", "each with a host"):
         route = element.read(ROUTE)
         element.require("host", 'the smart host, such as "smtp.example.net"')
+        if "username" in route or "certificate_fingerprint" in route:
+            # NextHop.is_verified: the host must prove who it is.
+            route.setdefault("tls", TLSPolicy.VERIFIED)
         if "username" in route:
             element.require("password_file", "the name of a file that holds the password")
         if "password_file" in route:

@@ -13,6 +13,7 @@ from emailsys.config.values import (
     a_domain,
     a_duration,
     a_file_name,
+    a_fingerprint,
     a_host_name,
     a_next_hop,
     a_number,
@@ -54,6 +55,7 @@ ROUTE: Final[Mapping[str, Read]] = {
     "tls": one_of(TLSPolicy),
     "implicit_tls": a_boolean,
     "certificate_name": a_host_name,
+    "certificate_fingerprint": a_fingerprint,
     "username": some_text,
     "password_file": a_file_name,
 }

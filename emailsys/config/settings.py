@@ -227,6 +227,8 @@ class RouteSettings:
     implicit_tls: bool = False
     # The name its certificate must bear where TLS is verified; "" for the host's own.
     certificate_name: str = ""
+    # The SHA-256 of the only certificate that its host may have, 64 hexadecimal digits; "" if the authorities decide.
+    certificate_fingerprint: str = ""
     username: str = ""
     # What the file holds, without its line end.
     password_file: Path | None = None

@@ -35,6 +35,8 @@ _ACCOUNT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?", re.ASCII)
 _STORE_URL: Final = re.compile(r"(sqlite|postgresql)(\+[a-z0-9_]+)?://.*", re.ASCII | re.DOTALL)
 _LISTEN: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]]*):([0-9]{1,5})", re.ASCII)
 
+_FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
 _DNS_PORT: Final = 53
 
 # Names that stand for an address of each family this machine has.
@@ -154,6 +156,14 @@ def a_next_hop(value: object) -> str:
     if name is None:
         raise Unfit('the name of a host, such as "smtp.example.net", or an IP address, such as "192.0.2.1"')
     return name
+
+
+def a_fingerprint(value: object) -> str:
+    """Read the SHA-256 fingerprint of a certificate, with or without colons."""
+    digits = value.replace(":", "").lower() if isinstance(value, str) else ""
+    if not _FINGERPRINT.fullmatch(digits):
+        raise Unfit("the SHA-256 fingerprint of the host's certificate, 64 hexadecimal digits")
+    return digits
 
 
 def a_domain(value: object) -> str:

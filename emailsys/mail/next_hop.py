@@ -25,11 +25,6 @@ class TLSPolicy(enum.Enum):
     #: TLS is required, and the certificate must name the host (RFC 6125).
     VERIFIED = "verified"
 
-    @property
-    def insists(self) -> bool:
-        """Whether mail waits until TLS is possible, and is never sent in the clear."""
-        return self in (TLSPolicy.REQUIRED, TLSPolicy.VERIFIED)
-
 
 def host_name(text: str) -> str | None:
     """Return the name of a next hop that an operator has written; None if it is neither a host name nor an address.
@@ -58,6 +53,19 @@ class HostLogin:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedTLS:
+    """What a host must show in a TLS handshake: a certificate for a name, the pinned one, or any.
+
+    @ivar name: a host name or an IP address.
+    @ivar fingerprint: the SHA-256 of the only valid certificate, 64 hexadecimal digits; "" if the authorities decide.
+    """
+
+    name: str
+    is_verified: bool
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NextHop:
     """The next hop that routing chooses for a recipient.
 
@@ -77,6 +85,29 @@ class NextHop:
     certificate_name: str = ""
     #: Whether an operator's route names this next hop. Its faults delay mail: they say nothing about the recipients.
     by_route: bool = False
+    #: The SHA-256 of the certificate that the host must have, 64 hexadecimal digits; "" if it may have another one.
+    certificate_fingerprint: str = ""
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the certificate of the host is verified. A login implies it: the password is for that host alone."""
+        wanted = self.login is not None or self.certificate_fingerprint or self.tls is TLSPolicy.VERIFIED
+        return bool(wanted) and self.tls is not TLSPolicy.NONE
+
+    @property
+    def insists_on_tls(self) -> bool:
+        """Whether mail waits until TLS is possible, and is never sent in the clear."""
+        return self.is_verified or self.tls is TLSPolicy.REQUIRED
+
+    @property
+    def policy(self) -> TLSPolicy:
+        """The TLS policy in force, with what a login or a pinned certificate implies."""
+        return TLSPolicy.VERIFIED if self.is_verified else self.tls
+
+    def expected_tls(self, host: Host) -> ExpectedTLS:
+        """Return what a host of this next hop must show."""
+        name = self.certificate_name or host.name or host.address
+        return ExpectedTLS(name, self.is_verified, self.certificate_fingerprint)
 
     def __str__(self) -> str:
         name = self.name if self.by_mx or self.name.startswith("[") else f"[{self.name}]"

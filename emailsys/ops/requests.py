@@ -246,6 +246,7 @@ class RouteSet(Request):
     sender_domain: RouteDomain = ""
     implicit_tls: Flag = False
     certificate_name: AnyText = ""
+    certificate_fingerprint: AnyText = ""
     username: AnyText = ""
     password: SecretText = ""
 

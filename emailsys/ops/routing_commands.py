@@ -43,7 +43,14 @@ async def _set_route(request: requests.RouteSet, store: StoreAccess, hooks: Hook
         raise MalformedRequest(f"tls: found {request.tls.value!r}; allowed: another policy if implicit_tls is true")
     login = HostLogin(request.username, request.password) if request.username else None
     hop = NextHop(
-        _host(request.host), request.port, False, request.tls, request.implicit_tls, login, request.certificate_name
+        _host(request.host),
+        request.port,
+        by_mx=False,
+        tls=request.tls,
+        implicit_tls=request.implicit_tls,
+        login=login,
+        certificate_name=request.certificate_name,
+        certificate_fingerprint=request.certificate_fingerprint,
     )
     route = HostRoute(hop, request.recipient_domain, request.sender_domain)
     await store.routes.set_route(route)
@@ -83,6 +90,7 @@ def _route_fields(route: HostRoute) -> dict[str, Any]:
         "tls": hop.tls.value,
         "implicit_tls": hop.implicit_tls,
         "certificate_name": hop.certificate_name or None,
+        "certificate_fingerprint": hop.certificate_fingerprint or None,
         # An answer never contains the password.
         "username": None if hop.login is None else hop.login.username,
     }

@@ -78,6 +78,7 @@ def host_route(route: RouteSettings) -> HostRoute:
         implicit_tls=route.implicit_tls,
         login=HostLogin(route.username, route.password) if route.username else None,
         certificate_name=route.certificate_name,
+        certificate_fingerprint=route.certificate_fingerprint,
     )
     return HostRoute(hop, route.recipient_domain, route.sender_domain)
 

@@ -23,7 +23,7 @@ from emailsys.net.dns.name_servers import NameServers, system_name_servers
 from emailsys.net.dns.own_host import Ourselves
 from emailsys.net.dns.resolver import Resolver
 from emailsys.net.outbound.pool import Dialer
-from emailsys.net.tls.client import client_context
+from emailsys.net.tls.client import client_tls
 from emailsys.policy.access import Access
 from emailsys.policy.expansion import AliasRouter
 from emailsys.policy.next_hop import ForwardedSenders, QueueRouter, Routes
@@ -102,7 +102,7 @@ class Outbound:
             reactor,
             outbound,
             hostname,
-            lambda name, verify: client_context(name, outbound.ca_file, verify=verify),
+            lambda expected: client_tls(expected, outbound.ca_file),
             telemetry,
         )
         return Relay(resolver, self._dialer, outbound, telemetry)

@@ -66,7 +66,7 @@ def _choice(choice: Choice) -> dict[str, Any]:
     return {
         "next_hop": str(hop),
         "why": choice.why,
-        "tls": hop.tls.value,
+        "tls": hop.policy.value,
         "login": None if hop.login is None else hop.login.username,
     }
 

@@ -14,6 +14,7 @@ from emailsys.cli.output import print_done, print_json, print_rows
 from emailsys.cli.password import Source, ask_password, password_options
 from emailsys.config.consistency import odd_route
 from emailsys.config.settings import RouteSettings
+from emailsys.config.values import Unfit, a_fingerprint
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import TLSPolicy
 from emailsys.ops.requests import RouteExplain, RouteList, RouteRemove, RouteSet
@@ -33,6 +34,13 @@ def route() -> None:
     """Set, list, remove and explain routes: mail that goes to a named host instead of the MX hosts of its domain."""
 
 
+def _fingerprint(value: str) -> str:
+    try:
+        return a_fingerprint(value) if value else ""
+    except Unfit as error:
+        raise click.BadParameter(f"{value!r} is not {error.allowed}") from None
+
+
 _to = click.option(
     "--to", "recipient_domain", metavar="DOMAIN", default="", help="Only mail for this recipient domain."
 )
@@ -47,13 +55,20 @@ _from = click.option("--from", "sender_domain", metavar="DOMAIN", default="", he
 @click.option(
     "--tls",
     type=click.Choice([policy.value for policy in TLSPolicy]),
-    default=TLSPolicy.OPPORTUNISTIC.value,
-    show_default=True,
-    help="opportunistic: TLS if offered; required: no mail without TLS; verified: TLS with a valid certificate.",
+    show_default="opportunistic; verified with a login or a fingerprint",
+    help="opportunistic: TLS if offered; required: no mail without TLS; verified: TLS with a valid certificate. "
+    "A login always implies verified.",
 )
 @click.option("--implicit-tls", is_flag=True, help="Start TLS with the first octet, as on port 465.")
 @click.option(
     "--certificate-name", metavar="NAME", default="", help="The name that the certificate must have. Default: HOST."
+)
+@click.option(
+    "--certificate-fingerprint",
+    metavar="SHA256",
+    default="",
+    callback=lambda context, option, value: _fingerprint(value),
+    help="The fingerprint of the only certificate that HOST may have, for example one that it signed itself.",
 )
 @click.option(
     "--username", metavar="NAME", default="", help="Log in to HOST with this name; you are asked for the password."
@@ -70,7 +85,9 @@ def set_(where: Places, host: str, username: str, source: Source, as_json: bool,
     The store keeps the password in clear text. A route in the configuration names a file instead (password_file).
     """
     password = ask_password(source, Address(username, host)) if username else ""
-    options["tls"] = TLSPolicy(options["tls"])
+    is_verified = username or options["certificate_fingerprint"]
+    default = TLSPolicy.VERIFIED if is_verified else TLSPolicy.OPPORTUNISTIC
+    options["tls"] = TLSPolicy(options["tls"] or default)
     row = administer(where, RouteSet(host, username=username, password=password, **options))
     settings = settings_of(row)
     found, unfound = check_routes(where.settings(), [("route", settings)])
@@ -91,6 +108,7 @@ def settings_of(row: dict[str, Any]) -> RouteSettings:
         tls=TLSPolicy(row["tls"]),
         implicit_tls=row["implicit_tls"],
         certificate_name=row["certificate_name"] or "",
+        certificate_fingerprint=row["certificate_fingerprint"] or "",
         username=row["username"] or "",
     )
 

@@ -22,12 +22,11 @@ from emailsys.client.accounts.values import (
     Security,
     Server,
 )
-from emailsys.config.values import Unfit, a_boolean, a_count, a_file_name, a_size, described
+from emailsys.config.values import Unfit, a_boolean, a_count, a_file_name, a_fingerprint, a_size, described
 from emailsys.mail.address import Address, AddressSyntaxError, parse
 
 ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
 _HOST: Final = re.compile(r"[^\s/:@\x00-\x20]{1,253}|[0-9A-Fa-f:.]+")
-_FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
 _DAYS: Final = re.compile(r"([1-9][0-9]{0,3}) days?")
 _ACCOUNT_KEYS: Final = (
     "address", "display_name", "username", "secret", "keep", "max_size", "copy_to_sent", "pop3", "smtp",
@@ -75,10 +74,7 @@ def _host(value: object) -> str:
 
 def fingerprint(value: object) -> str:
     """Parse a SHA-256 fingerprint, with or without colons. @raise Unfit: the value is not a fingerprint."""
-    text = _text(value).replace(":", "").lower()
-    if text and not _FINGERPRINT.fullmatch(text):
-        raise Unfit("the SHA-256 of the server's certificate, 64 hexadecimal digits")
-    return text
+    return a_fingerprint(value) if _text(value) else ""
 
 
 def keep_rule(value: object) -> Keep:

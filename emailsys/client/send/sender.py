@@ -223,7 +223,7 @@ class Sender:
                 self._reactor,
                 settings,
                 _HOSTNAME,
-                lambda name, verify: tls_for(server, verify=verify),
+                lambda expected: tls_for(server, verify=expected.is_verified),
                 Telemetry(),
             )
             self._dialers[server] = dialer

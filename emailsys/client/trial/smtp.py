@@ -44,7 +44,7 @@ class _Probe(Factory):
             "localhost",
             next_hop_of(server, secret),
             host,
-            lambda name, wanted: tls_for(server, verify=verify),
+            lambda expected: tls_for(server, verify=verify),
         )
         self.outcome: Outcome | None = None
         self.tls = ""

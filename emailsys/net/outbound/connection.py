@@ -15,7 +15,7 @@ from typing_extensions import override
 from zope.interface import implementer
 
 from emailsys.config.settings import OutboundSettings
-from emailsys.mail.next_hop import Host, NextHop, TLSPolicy
+from emailsys.mail.next_hop import ExpectedTLS, Host, NextHop, TLSPolicy
 from emailsys.mail.reply import BROKEN_OFF, Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.base.failures import why
@@ -31,8 +31,8 @@ from emailsys.wire.smtp import client_events
 from emailsys.wire.smtp.client import SMTPClientSession
 from emailsys.wire.smtp.client_events import Ready, Settled, Step, Unusable
 
-#: Makes TLS for a host name or address, with or without verification of the certificate.
-TLSFor = Callable[[str, bool], IOpenSSLClientConnectionCreator]
+#: Makes TLS for what a host must show.
+TLSFor = Callable[[ExpectedTLS], IOpenSSLClientConnectionCreator]
 
 
 @implementer(IHandshakeListener)
@@ -234,7 +234,7 @@ class SMTPClient(StreamProtocol):
             if "STARTTLS" in ready.extensions:
                 self._session.starttls()
                 return
-            if next_hop.tls.insists:
+            if next_hop.insists_on_tls:
                 said = f"mail for {next_hop} must go by TLS, and {self._remote} offers no STARTTLS"
                 self._session.abandon(Reply(451, "4.7.10", said))
                 return
@@ -245,9 +245,8 @@ class SMTPClient(StreamProtocol):
 
     def _start_tls(self) -> None:
         self._flush()
-        name = self._next_hop.certificate_name or self._host.name or self._host.address
         try:
-            creator = self._tls_for(name, self._next_hop.tls is TLSPolicy.VERIFIED)
+            creator = self._tls_for(self._next_hop.expected_tls(self._host))
         except TLSConfigError as error:
             self._tls_failed(str(error))
             return

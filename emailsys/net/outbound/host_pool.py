@@ -29,7 +29,7 @@ class ConnectionOptions:
 
     @ivar reactor: provides IReactorTCP and IReactorTime.
     @ivar hostname: our name in EHLO, a domain name or an address literal.
-    @ivar tls_for: such as `lambda name, verify: client_context(name, ca_file, verify=verify)` of `net.tls.client`.
+    @ivar tls_for: such as `lambda expected: client_tls(expected, ca_file)` of `net.tls.client`.
     """
 
     reactor: Any
@@ -230,7 +230,7 @@ class HostPool:
 
     @property
     def _may_be_clear(self) -> bool:
-        opportunistic = self.next_hop.tls is TLSPolicy.OPPORTUNISTIC and not self.next_hop.implicit_tls
+        opportunistic = self.next_hop.policy is TLSPolicy.OPPORTUNISTIC and not self.next_hop.implicit_tls
         return opportunistic and self._options.settings.clear_after_failed_tls
 
     def give_back(self, pending: PendingTransmission) -> None:

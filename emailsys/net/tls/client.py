@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from emailsys.mail.next_hop import ExpectedTLS
 from emailsys.net.tls.peer import ExpectedServer
 
 
@@ -27,3 +28,8 @@ class ClientTLS:
 def client_context(host: str, ca_file: Path | None = None, *, verify: bool = True, fingerprint: str = "") -> ClientTLS:
     """Return TLS options for a server, see ExpectedServer. @raise TLSConfigError: the file or the name is invalid."""
     return ClientTLS(ExpectedServer(host, ca_file, verify=verify, fingerprint=fingerprint))
+
+
+def client_tls(expected: ExpectedTLS, ca_file: Path | None = None) -> ClientTLS:
+    """Return TLS options for the host of a next hop. @raise TLSConfigError: the file or the name is invalid."""
+    return client_context(expected.name, ca_file, verify=expected.is_verified, fingerprint=expected.fingerprint)

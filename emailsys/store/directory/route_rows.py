@@ -23,6 +23,7 @@ def read_routes(connection: Connection) -> Sequence[HostRoute]:
                 implicit_tls=bool(row.implicit_tls),
                 login=HostLogin(row.username, row.password) if row.username else None,
                 certificate_name=row.certificate_name,
+                certificate_fingerprint=row.certificate_fingerprint,
             ),
             row.recipient_domain,
             row.sender_domain,

@@ -35,6 +35,7 @@ class Routes:
             "tls": hop.tls.value,
             "implicit_tls": hop.implicit_tls,
             "certificate_name": hop.certificate_name,
+            "certificate_fingerprint": hop.certificate_fingerprint,
             "username": "" if login is None else login.username,
             "password": "" if login is None else login.password,
         }

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # The alembic revision of these tables. A store at this revision is opened without importing alembic.
-REVISION: Final = "0008"
+REVISION: Final = "0009"
 
 metadata: Final = MetaData(
     naming_convention={
@@ -161,6 +161,8 @@ routes: Final = Table(
     # Login at the host, "" for none. The password must be in the clear: the permissions of the store protect it.
     Column("username", Text, nullable=False),
     Column("password", Text, nullable=False),
+    # SHA-256 of the only valid certificate in hexadecimal digits, "" for none.
+    Column("certificate_fingerprint", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("recipient_domain", "sender_domain"),
 )
 

@@ -50,6 +50,7 @@ class HostProtocol(LineReceiver):
             return
         words = line.split()
         verb = words[0].decode("latin-1").upper() if words else ""
+        self.host.verbs.append(verb)
         usual = {"EHLO": self._ehlo(), "DATA": "354 go", "STARTTLS": "220 go", "QUIT": "221 bye"}.get(verb, "250 ok")
         reply = self.host.replies.get(verb, usual)
         self._say(reply)
@@ -88,6 +89,8 @@ class LoopbackHost(ServerFactory):
         self.replies: dict[str, str] = {}
         self.messages: list[tuple[bytes, bool]] = []
         self.connections: list[HostProtocol] = []
+        #: The commands of all connections, in capitals.
+        self.verbs: list[str] = []
 
     def buildProtocol(self, addr: object) -> Any:
         protocol = HostProtocol()

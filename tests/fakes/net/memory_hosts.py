@@ -25,7 +25,7 @@ from emailsys.mail.dsn_request import (
     parse_ret,
 )
 from emailsys.mail.envelope import BodyType, MailParameters
-from emailsys.mail.next_hop import Host, NextHop
+from emailsys.mail.next_hop import ExpectedTLS, Host, NextHop
 from emailsys.mail.transmission import Forward, Outcome, Transmission
 from emailsys.net.outbound.connection import TLSFor
 from emailsys.net.outbound.pool import Dialer
@@ -168,10 +168,10 @@ class MemoryHosts:
 
     @property
     def _tls_for(self) -> TLSFor:
-        def tls_for(name: str, verify: bool) -> Any:
-            if "_" in name:
-                raise TLSConfigError(f"{name!r} is no name of a server")
-            self.tls.append((name, verify))
+        def tls_for(expected: ExpectedTLS) -> Any:
+            if "_" in expected.name:
+                raise TLSConfigError(f"{expected.name!r} is no name of a server")
+            self.tls.append((expected.name, expected.is_verified))
             return object()
 
         return tls_for

@@ -21,7 +21,7 @@ from emailsys.config.settings import OutboundSettings, OutboundTimeouts
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.outbound.pool import Dialer
-from emailsys.net.tls.client import client_context
+from emailsys.net.tls.client import client_tls
 from tests.fakes.net.memory_hosts import BODY, pieces_of, quiet, transmission
 from tests.live.programs.daemon import free_ports
 from tests.live.programs.postfix import Running, banner
@@ -43,7 +43,7 @@ class SmtpSinkTests(TestCase):
             reactor,
             OutboundSettings(timeouts=timeouts, connections_per_host=4),
             "client.example",
-            lambda name, verify: client_context(name, verify=verify),
+            client_tls,
             quiet(),
         )
         self.addCleanup(self.dialer.close, 1.0)

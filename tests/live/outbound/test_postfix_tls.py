@@ -16,7 +16,7 @@ from emailsys.config.settings import OutboundSettings
 from emailsys.mail.next_hop import Host, NextHop, TLSPolicy
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.outbound.pool import Dialer
-from emailsys.net.tls.client import client_context
+from emailsys.net.tls.client import client_tls
 from tests.fakes.net.memory_hosts import pieces_of, quiet, transmission
 from tests.live.programs.postfix import Postfix, why_not
 
@@ -47,7 +47,7 @@ class PostfixTests(TestCase):
             reactor,
             OutboundSettings(connections_per_host=4),
             "client.example",
-            lambda name, verify: client_context(name, made.authority, verify=verify),
+            lambda expected: client_tls(expected, made.authority),
             quiet(),
         )
         self.addCleanup(lambda: Deferred.fromCoroutine(self.dialer.close(1.0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,13 @@ from twisted.trial.unittest import TestCase
 from emailsys import pki
 from emailsys.config.settings import OutboundSettings, OutboundTimeouts
 from emailsys.delivery.relay import Relay
-from emailsys.mail.next_hop import NextHop, TLSPolicy
+from emailsys.mail.next_hop import HostLogin, NextHop, TLSPolicy
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.dns.name_servers import NameServers
 from emailsys.net.dns.own_host import Ourselves
 from emailsys.net.dns.resolver import Resolver
 from emailsys.net.outbound.pool import Dialer
-from emailsys.net.tls.client import client_context
+from emailsys.net.tls.client import client_tls
 from emailsys.net.tls.server import ServerTLS
 from tests.fakes.net.loopback_host import LoopbackHost
 from tests.fakes.net.memory_dns import Zone, ZoneServer
@@ -46,7 +47,7 @@ class OutboundTests(TestCase):
             reactor,
             settings,
             "client.example",
-            lambda name, verify: client_context(name, self.authority, verify=verify),
+            lambda expected: client_tls(expected, self.authority),
             quiet(),
         )
         self.addCleanup(dialer.close, 1.0)
@@ -145,6 +146,28 @@ class OutboundTests(TestCase):
     async def test_a_verified_route_refuses_an_unknown_authority(self) -> None:
         """The reason names the problem of the authority."""
         await self._refused("untrusted", "an authority that nobody trusts")
+
+    async def test_a_login_goes_to_no_host_whose_certificate_is_not_valid(self) -> None:
+        """A password for one host would go to whoever answers in its place, whatever TLS policy the route has."""
+        for tls in (TLSPolicy.REQUIRED, TLSPolicy.OPPORTUNISTIC):
+            host = self.served("untrusted")
+            hop = NextHop("localhost", self.listen(host), by_mx=False, tls=tls, login=HostLogin("we", "secret"))
+            outcome = await self.attempt(hop)
+            self.assertEqual((outcome.kind, outcome.reply.enhanced), (OutcomeKind.DELAYED, "4.7.5"))
+            self.assertEqual([verb for verb in host.verbs if verb == "AUTH"], [])
+
+    async def test_a_pinned_certificate_is_as_good_as_a_verified_one(self) -> None:
+        """A host that has signed its own certificate gets the password, and another certificate gets nothing."""
+        host = self.served("untrusted")
+        host.replies.update(EHLO="250-loopback\r\n250-STARTTLS\r\n250 AUTH PLAIN", AUTH="235 2.7.0 welcome")
+        port = self.listen(host)
+        hop = NextHop("localhost", port, by_mx=False, tls=TLSPolicy.REQUIRED, login=HostLogin("we", "secret"))
+        other = await self.attempt(replace(hop, certificate_fingerprint="0" * 64))
+        self.assertEqual((other.kind, other.reply.enhanced), (OutcomeKind.DELAYED, "4.7.5"))
+        self.assertEqual([verb for verb in host.verbs if verb == "AUTH"], [])
+        fingerprint = other.reply.text.rpartition(" ")[2]
+        outcome = await self.attempt(replace(hop, certificate_fingerprint=fingerprint))
+        self.assertEqual((outcome.kind, host.messages), (OutcomeKind.DELIVERED, [(BODY, True)]))
 
     async def test_a_required_route_takes_any_certificate(self) -> None:
         """The route requires TLS, but no verified name."""

@@ -82,7 +82,9 @@ class Routing(Reading):
     def folder(self) -> str:
         folder = Path(self.mktemp()).absolute()
         folder.mkdir(parents=True)
-        (folder / "password").write_text("geheim\n")
+        for name, mode in (("password", 0o644), ("closed", 0o600)):
+            (folder / name).write_text("geheim\n")
+            (folder / name).chmod(mode)
         return str(folder)
 
     def test_routes_have_their_password_from_a_file_beside_the_configuration(self) -> None:
@@ -171,7 +173,10 @@ class Routing(Reading):
     def test_what_lays_mail_or_passwords_open_is_told(self) -> None:
         routes = (
             '[[routing.routes]]\nhost = "a.example"\nport = 465\nusername = "we"\npassword_file = "password"\n'
-            'certificate_name = "b.example"\n'
+            'tls = "required"\n'
+            '[[routing.routes]]\nhost = "b.example"\nrecipient_domain = "b.example"\ncertificate_name = "c.example"\n'
+            '[[routing.routes]]\nhost = "d.example"\nrecipient_domain = "d.example"\ntls = "none"\nusername = "we"\n'
+            'password_file = "closed"\n'
         )
         networks = '[routing]\ntrusted_networks = ["0.0.0.0/0", "192.0.2.0/24", "2001:db8::/32"]\n'
         others = '[outbound]\nsource_ipv6 = "::1"\naddress_order = "ipv4-only"\n[outbound.timeouts]\nfinal = "1m"\n'
@@ -179,15 +184,33 @@ class Routing(Reading):
         told = list(oddities(settings.queue, settings.routing, settings.outbound))
         for words in (
             "routing.trusted_networks: 0.0.0.0/0; all its hosts may send to any address",
-            'routing.routes[1].tls: "opportunistic"; the password may cross the network without encryption',
-            'routing.routes[1].certificate_name: it has no effect without tls = "verified"',
+            'routing.routes[1].tls: "required"; a login implies "verified": a host without a valid certificate',
+            'routing.routes[2].certificate_name: it has no effect without tls = "verified"',
+            'routing.routes[3].tls: "none"; no password is sent without TLS, so mail waits',
             "routing.routes[1].implicit_tls: false; hosts expect TLS from the first octet on port 465",
             "routing.routes[1].password_file: ",
             'outbound.source_ipv6: has no effect with address_order = "ipv4-only"',
             'outbound.timeouts: RFC 5321 requires more in final ("1m")',
         ):
             self.assertTrue(any(line.startswith(words) for line in told), (words, told))
-        self.assertEqual(len(told), 7, told)
+        self.assertEqual(len(told), 8, told)
+
+    def test_a_login_or_a_pinned_certificate_implies_a_verified_host(self) -> None:
+        """By default; whatever a file says instead, `NextHop.is_verified` decides."""
+        pin = ":".join(["0F"] * 32)
+        text = (
+            '[[routing.routes]]\nhost = "a.example"\nusername = "we"\npassword_file = "password"\n'
+            f'[[routing.routes]]\nhost = "b.example"\ncertificate_fingerprint = "{pin}"\n'
+            'recipient_domain = "b.example"\n'
+            '[[routing.routes]]\nhost = "c.example"\nrecipient_domain = "c.example"\n'
+        )
+        settings = self.read(text, self.folder())
+        tls = [route.tls for route in settings.routing.routes]
+        self.assertEqual(tls, [TLSPolicy.VERIFIED, TLSPolicy.VERIFIED, TLSPolicy.OPPORTUNISTIC])
+        self.assertEqual(settings.routing.routes[1].certificate_fingerprint, "0f" * 32)
+        said = self.problems('[[routing.routes]]\nhost = "a.example"\ncertificate_fingerprint = "0F:0F"\n')
+        self.assertIn("certificate_fingerprint: found", said)
+        self.assertIn("64 hexadecimal digits", said)
 
 
 OUTBOUND = """

@@ -7,6 +7,7 @@ import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from unittest import SkipTest
 
 from cryptography import x509
@@ -149,10 +150,17 @@ class ConfigTests(CLICase):
 
     def test_the_routes_of_the_store_are_looked_at_where_the_daemon_runs(self) -> None:
         """They come after those of the file, and may be as odd."""
-        route = {"host": "a.example", "port": 465, "tls": "opportunistic", "implicit_tls": False, "username": "we"}
+        route: dict[str, Any] = {
+            "host": "a.example",
+            "port": 465,
+            "tls": "opportunistic",
+            "implicit_tls": False,
+            "username": "we",
+        }
+        route["certificate_fingerprint"] = None
         rows = [
             {**route, "to": None, "from": None, "certificate_name": None},
-            {**route, "to": "b.example", "from": None, "certificate_name": "c.example", "implicit_tls": True},
+            {**route, "to": "b.example", "from": None, "certificate_name": "c.example", "username": None},
         ]
 
         def ask(folder: Path, request: Request) -> dict[str, object]:
@@ -172,6 +180,7 @@ class ConfigTests(CLICase):
                 'route from any domain to any domain.tls: "opportunistic"',
                 "route from any domain to any domain.implicit_tls: false",
                 'route from any domain to b.example.certificate_name: it has no effect without tls = "verified"',
+                "route from any domain to b.example.implicit_tls: false",
             ],
         )
 
