@@ -132,6 +132,7 @@ LOGIN_FAILED: Final = Reply(535, "5.7.8", "login failed")
 # Senders and recipients.
 NO_SUCH_MAILBOX: Final = Reply(550, "5.1.1", "no such mailbox here")
 RELAY_DENIED: Final = Reply(550, "5.7.1", "relaying denied")
+BOUNCES_ONLY: Final = Reply(550, "5.7.1", "this address accepts bounces only, which have a null reverse-path")
 # X.7.13 is "user account disabled" in the registry of RFC 5248.
 ACCOUNT_CLOSED: Final = Reply(550, "5.7.13", "the account was closed while you were logged in")
 # RFC 3463 §3.3: mailbox full, as a temporary condition or as a policy.

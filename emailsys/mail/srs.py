@@ -25,7 +25,7 @@ _DAYS: Final = 1024
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 # Letters of base 32, five bits each. Some systems do not preserve case.
 _HASH_LETTERS: Final = 6
-_SRS0: Final = re.compile(r"SRS0=([A-Z2-7]{6})=([A-Z2-7]{2})=([^=]+)=(.+)", re.IGNORECASE | re.DOTALL)
+_SRS0: Final = re.compile(r"SRS0=([A-Z2-7]{6})=([A-Z2-7]{2})=([^=]+)=(.*)", re.IGNORECASE | re.DOTALL)
 _SRS1: Final = re.compile(r"SRS1=([A-Z2-7]{6})=([^=]+)=([=+\-].+)", re.IGNORECASE | re.DOTALL)
 # Addresses rewritten by others: "+" and "-" may be separators too, and we cannot check their hashes.
 _FOREIGN_SRS0: Final = re.compile(r"SRS0([=+\-].+)", re.IGNORECASE | re.DOTALL)
@@ -44,7 +44,9 @@ class SRS:
     domain: str
 
     def rewrite(self, reverse_path: Address, day: int) -> Address:
-        """Return the reverse-path for forwarded mail; the original one if the new local part would be too long.
+        """Return the reverse-path for forwarded mail.
+
+        The original one is returned if the new local part would be too long, or could not be restored.
 
         @param day: days since a fixed day.
         """
@@ -58,6 +60,9 @@ class SRS:
             moment = _LETTERS[day % _DAYS // 32] + _LETTERS[day % 32]
             signed = f"{moment}={reverse_path.domain}={reverse_path.local}"
             local = f"SRS0={self._hash(signed)}={signed}"
+            if self.restore(Address(local, self.domain), day) != reverse_path:
+                # Bounces to it would be lost.
+                return reverse_path
         rewritten = Address(local, self.domain)
         # A failed SPF check is better than an address that hosts reject.
         if len(str(rewritten).removesuffix(f"@{self.domain}").encode()) > _MAX_LOCAL_PART:

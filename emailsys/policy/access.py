@@ -120,6 +120,8 @@ class Delivery:
         routes = await self._router.resolve(user.dest, user.helo.local_ip)
         if not routes:
             return reply.NO_SUCH_MAILBOX if unknown is None else await unknown.refuse(user.helo.ip)
+        if user.orig is not None and await self._router.takes_bounces_only(user.dest, user.helo.local_ip):
+            return reply.BOUNCES_ONLY
         if self.account is None and _leads_elsewhere(user.dest, routes) and user.helo.ip not in self._access.trusted:
             return reply.RELAY_DENIED
         # RFC 5321 §4.5.1: mail to the postmaster is accepted, and RFC 2142 §4 requires the same of abuse.

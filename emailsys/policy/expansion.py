@@ -93,6 +93,14 @@ class AliasRouter(Router):
                 return (LocalRoute(account.account_id),)
         return (await self.explain(path, local_ip)).routes
 
+    @override
+    async def takes_bounces_only(self, path: Address, local_ip: str = "") -> bool:
+        """Return whether a path is a sender that this system rewrote (SRS)."""
+        local, domain = path.key
+        if self._srs is None or not local.startswith("srs") or self._srs.restore(path) is None:
+            return False
+        return await self._own_domain(local, domain, local_ip) is not None
+
     async def explain(self, path: Address, local_ip: str = "") -> Expansion:
         """Return the routes of a path with the steps that led to them."""
         walk = _Walk()

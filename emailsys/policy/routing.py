@@ -54,6 +54,10 @@ class Router:
         """Return the keys of the addresses that an account may send from besides its own; see `IDirectory`."""
         return await self._directory.delegated_senders(account.account_id)
 
+    async def takes_bounces_only(self, path: Address, local_ip: str = "") -> bool:
+        """Return whether a path is a rewritten sender (SRS). This router knows none."""
+        return False
+
     async def _own_domain(self, local_key: str, domain_key: str, local_ip: str) -> str | None:
         """Return the local domain in which to look up a local part, or None if the address is not local."""
         if not domain_key:

@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 from emailsys.interfaces import Account, IDelivery
 from emailsys.mail.address import Address, parse
 from emailsys.mail.envelope import Addressee, Client, LocalRoute, RemoteRoute, Route
-from emailsys.mail.reply import MAILBOX_FULL_NOW, NO_SUCH_MAILBOX, RELAY_DENIED, SENDER_NOT_YOURS, Reply
+from emailsys.mail.reply import BOUNCES_ONLY, MAILBOX_FULL_NOW, NO_SUCH_MAILBOX, RELAY_DENIED, SENDER_NOT_YOURS, Reply
 from emailsys.operations import AdminError, IQuotas, Usage
 from emailsys.policy.access import Access, Delivery
 from emailsys.policy.expansion import AliasRouter
@@ -51,8 +51,10 @@ class Relaying(SynchronousTestCase):
         access = Access(self.router, "mail.home.test", TrustedNetworks(["192.0.2.0/24"]), self.quotas)
         return Delivery(access, account)
 
-    def rcpt(self, to: str, account: Account | None = None, ip: str = "203.0.113.1") -> Sequence[Route] | Reply:
-        asked = Addressee(parse(to), Client("s1", ip, "client"), None)
+    def rcpt(
+        self, to: str, account: Account | None = None, ip: str = "203.0.113.1", sender: Address | None = None
+    ) -> Sequence[Route] | Reply:
+        asked = Addressee(parse(to), Client("s1", ip, "client"), sender)
         return self.successResultOf(Deferred.fromCoroutine(self.delivery(account).validateTo(asked)))
 
     def mail(self, sender: Address, account: Account) -> Reply | None:
@@ -76,6 +78,14 @@ class Relaying(SynchronousTestCase):
 
     def test_a_bounce_finds_the_way_back_through_us(self) -> None:
         self.assertEqual(self.rcpt("SRS0=x@home.test"), (RemoteRoute(parse("eve@elsewhere.test")),))
+
+    def test_a_rewritten_sender_takes_bounces_only(self) -> None:
+        """Whoever has seen such an address could otherwise relay to its owner through this system."""
+        for account in (None, self.alice):
+            self.assertEqual(self.rcpt("SRS0=x@home.test", account, sender=BOB), BOUNCES_ONLY)
+        self.assertEqual(self.rcpt("srs0-like@home.test", sender=BOB), NO_SUCH_MAILBOX)
+        theirs = "SRS0=x@away.test"
+        self.assertEqual(self.rcpt(theirs, self.alice, sender=BOB), (RemoteRoute(parse(theirs)),))
 
     def test_a_full_mailbox_takes_nothing_for_now(self) -> None:
         """452 4.2.2 for each of its addresses. Mail for other recipients is accepted."""
