@@ -77,6 +77,7 @@ class Sessions:
                     handshake_timeout=settings.tls.handshake_timeout,
                     admission=self._admission(max_connections, settings.smtp.max_connections_per_ip),
                     secrets=secrets,
+                    is_trusted=trusted.__contains__,
                 )
             )
 

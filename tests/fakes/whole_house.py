@@ -21,6 +21,7 @@ from emailsys.net.smtp.server import ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.operations import IQuotas, IRouteAdministration, Usage
 from emailsys.policy.login import build_portal
+from emailsys.policy.trusted_networks import TrustedNetworks
 from emailsys.tap.outbound import Outbound
 from tests.dialogue.peers import LOOPBACK, STRANGER, MemoryPeer
 from tests.fakes.hashing import CountedHashing
@@ -123,6 +124,7 @@ class WholeHouse:
                     hostname,
                     TakenOnTrust(),  # type: ignore[arg-type]
                     now=self.store.now,
+                    is_trusted=TrustedNetworks(self.settings.routing.trusted_networks).__contains__,
                 )
             )
             for kind in (Kind.RECEIVE, Kind.SUBMISSION)

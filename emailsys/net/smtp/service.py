@@ -33,6 +33,10 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _nobody(ip: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class SMTPService:
     """What all sessions of an SMTP service share. Times are seconds.
@@ -42,6 +46,7 @@ class SMTPService:
     - `secrets` serves the SASL mechanisms that need a stored secret; None provides none.
     - `hostname` is our name in replies and Received fields, and our authserv-id.
     - `context_factory` is used by STARTTLS; None disables STARTTLS.
+    - `is_trusted` tells of an IP address whether its host may relay without a login.
     - `admission` may be shared by several services.
     """
 
@@ -54,6 +59,7 @@ class SMTPService:
     hostname: str
     context_factory: IOpenSSLServerConnectionCreator | None = None
     handshake_timeout: float = 30.0
+    is_trusted: Callable[[str], bool] = _nobody
     admission: Admission = field(default_factory=Admission)
     now: Callable[[], datetime] = _utc_now
     secrets: ISecrets | None = None

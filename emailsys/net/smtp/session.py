@@ -64,6 +64,8 @@ class SMTPSession:
             tls=describe(connection.transport) if connection.secure else None,
         )
         self._update_closed_commands()
+        # A notice to a forged sender is an attack on its owner: only clients that are held to account may request one.
+        self.wire.takes_dsn = self.service.kind is Kind.SUBMISSION or self.service.is_trusted(connection.peer_host)
         self.reply(replies.greeting(self.service.hostname))
 
     @property
@@ -100,9 +102,10 @@ class SMTPSession:
             b"SMTPUTF8": None,
             b"ENHANCEDSTATUSCODES": None,
             b"CHUNKING": None,
-            b"DSN": None,
             b"HELP": None,
         }
+        if self.wire.takes_dsn:
+            offered[b"DSN"] = None
         if "STARTTLS" not in self.wire.closed:
             offered[b"STARTTLS"] = None
         if "AUTH" not in self.wire.closed:

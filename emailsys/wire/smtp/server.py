@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from emailsys.mail import reply as replies
+from emailsys.mail.dsn_request import NOTHING_ASKED, NOTHING_ASKED_FOR_RECIPIENT
 from emailsys.mail.reply import Reply
 from emailsys.wire.lines import Flaw, LineReader
 from emailsys.wire.sasl import (
@@ -81,6 +82,8 @@ class Session:
         #: The current transaction, or the empty one that the next MAIL replaces.
         self.transaction = Transaction()
         self._greeted = False
+        #: Whether the client may use the parameters of the extension DSN (RFC 3461).
+        self.takes_dsn = True
         #: Whether the client has sent EHLO rather than HELO.
         self.extended = False
         self._next: Callable[[], Event | None] = self._next_command
@@ -242,12 +245,16 @@ class Session:
         # RFC 1870 §6.1: the declared size alone justifies the refusal.
         if arguments.size is not None and arguments.size > self._max_message_size:
             return Answer(replies.TOO_BIG)
+        if arguments.parameters.dsn != NOTHING_ASKED and not self.takes_dsn:
+            return Answer(replies.UNKNOWN_PARAMETER)
         return Command("MAIL", arguments)
 
     def _rcpt(self, argument: bytes) -> Event:
         arguments = parse_rcpt(argument)
         if isinstance(arguments, Reply):
             return Answer(arguments)
+        if arguments.dsn != NOTHING_ASKED_FOR_RECIPIENT and not self.takes_dsn:
+            return Answer(replies.UNKNOWN_PARAMETER)
         # UTF-8 may be in the path or in ORCPT (RFC 6533 §3).
         transaction = self.transaction
         if not transaction.arguments.parameters.smtputf8 and not argument.isascii():

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from emailsys.config.settings import OutboundSettings, QueueSettings
+from emailsys.config.settings import OutboundSettings, QueueSettings, RoutingSettings
 from emailsys.interfaces import Fate, IAliases, Settlement
 from emailsys.mail.address import parse
 from emailsys.mail.next_hop import HostRoute, NextHop, TLSPolicy
@@ -331,8 +331,9 @@ class Failing(Systems):
 
 class Notices(Systems):
     def test_success_is_told_by_the_host_that_delivers(self) -> None:
-        """Both hosts support DSN: NOTIFY is sent with the message, and the notice comes back."""
-        self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", BOB)
+        """The next host offers DSN to us: NOTIFY is sent with the message, and the notice comes back."""
+        trusting = RoutingSettings(trusted_networks=("0.0.0.0/0",))
+        self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", BOB, routing=trusting)
         self.home.submit(ALICE, BOB, mail="ENVID=Q1", rcpt="NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;b@old.test")
         self.assertEqual(len(self.away.maildrop(BOB)), 1)
         message, fields = status_of(self.found())

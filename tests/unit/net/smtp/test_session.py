@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
@@ -84,6 +86,17 @@ class ClientState(SynchronousTestCase):
         self.assertEqual((house.messages, house.store.abandoned), ([], 1))
         client.say(b"MAIL FROM:<alice@example.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\n" + SUBMITTED)
         self.assertEqual(codes(client.heard())[-1], 250)
+
+    def test_a_trusted_host_may_request_notices(self) -> None:
+        """DSN is offered to it without a login, and refused to others."""
+        house = SMTPHouse()
+        house.factory.service = replace(house.service, is_trusted=lambda ip: ip == LOOPBACK.host)
+        for peer, code in ((LOOPBACK, 250), (STRANGER, 555)):
+            client = house.connect(peer)
+            client.say(b"EHLO client\r\n")
+            self.assertEqual(b"-DSN\r\n" in client.heard(), code == 250)
+            client.say(b"MAIL FROM:<carol@elsewhere.test> RET=HDRS ENVID=1\r\n")
+            self.assertEqual(codes(client.heard()), [code])
 
     def test_without_certificates_starttls_is_not_offered(self) -> None:
         house = SMTPHouse(starttls=False)
