@@ -92,7 +92,7 @@ def _text_lines(octets: bytes, keys: Sequence[str], split: Callable[[str], dict[
         try:
             if len(raw) > _MAX_LINE_OCTETS:
                 raise LineError(f"the line is longer than {_MAX_LINE_OCTETS} octets")
-            text = raw.removesuffix(b"\r").decode("utf-8")
+            text = raw.removesuffix(b"\r").decode("utf-8-sig")
             if not text.strip() or text.startswith("#"):
                 continue
             line.fields = _object(text, keys) if text.lstrip().startswith("{") else split(text)

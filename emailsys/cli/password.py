@@ -110,7 +110,7 @@ def credentials_of(password: str) -> list[tuple[str, str]]:
 
 def _first_line(octets: bytes, where: str) -> str:
     try:
-        return octets.split(b"\n", 1)[0].removesuffix(b"\r").decode("utf-8")
+        return octets.split(b"\n", 1)[0].removesuffix(b"\r").decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Refused(f"the password from {where} is not UTF-8") from None
 

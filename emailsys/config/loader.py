@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from emailsys.config.collisions import collisions
 from emailsys.config.consistency import contradictions
 from emailsys.config.monitoring_keys import MONITORING
 from emailsys.config.outbound_keys import OUTBOUND, QUEUE, ROUTE, ROUTING, TIMEOUTS
@@ -46,7 +47,6 @@ from emailsys.config.values import (
     an_account_name,
     described,
     listen_addresses,
-    shown_address,
 )
 from emailsys.mail.next_hop import TLSPolicy
 
@@ -234,7 +234,7 @@ def load(path: Path | None, state: Path) -> Settings:
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
     try:
-        text = octets.decode("utf-8")
+        text = octets.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = octets.count(b"\n", 0, error.start) + 1
         raise ConfigError([f"{path}: line {line}: found octets that are not UTF-8; allowed: TOML in UTF-8"]) from None
@@ -255,7 +255,7 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
     top = _Table(file, "", document, problems)
     values = top.read(_TOP)
     values.setdefault("hostname", (machine or socket.gethostname()).lower())
-    listens = _listens(top, problems, file)
+    listens = _listens(top)
     smtp = SMTPSettings(**top.section("smtp", _SMTP))
     pop3 = POP3Settings(**top.section("pop3", _POP3))
     tls = _tls(top, Path(file).parent)
@@ -269,7 +269,9 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
     top.close()
     if not problems:
         # Values that were wrong one by one have been left to their defaults: those say nothing together.
-        together = contradictions(queue, routing)
+        addresses = {f"listen.{name}": listens[f"{name}_listen"].addresses for name in SERVICES}
+        addresses["monitoring.metrics_listen"] = monitoring.metrics_listen
+        together = (*contradictions(queue, routing), *collisions(addresses))
         problems = [f"{file}: {key}: found {found}; allowed: {allowed}" for key, found, allowed in together]
     if problems:
         raise ConfigError(problems)
@@ -291,18 +293,9 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
     )
 
 
-def _listens(top: _Table, problems: list[str], file: str) -> dict[str, Any]:
+def _listens(top: _Table) -> dict[str, Any]:
     given = top.section("listen", dict.fromkeys(SERVICES, listen_addresses))
     addresses = {name: given.get(name, ((EVERY_ADDRESS, standard),)) for name, (standard, _) in SERVICES.items()}
-    owner: dict[tuple[str, int], str] = {}
-    for name, pairs in addresses.items():
-        for pair in pairs:
-            first = owner.setdefault(pair, name)
-            if first != name:
-                problems.append(
-                    f"{file}: listen.{name}: found {described(shown_address(*pair))}, where listen.{first} listens; "
-                    "allowed: an address of its own"
-                )
     return {f"{name}_listen": Listen(pairs) for name, pairs in addresses.items()}
 
 
@@ -356,7 +349,7 @@ def _routing(top: _Table, folder: Path) -> RoutingSettings:
 def _password_in(file: Path) -> str | None:
     """Without its line end; None where it is none."""
     try:
-        password = file.read_text("utf-8").rstrip("\r\n")
+        password = file.read_text("utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError):
         return None
     # An empty file, or one of something else, would be refused by the smart host only when mail is to leave.

@@ -46,7 +46,8 @@ LOOPBACK: Final = "localhost"
 _A_DURATION: Final = 'seconds, or a duration such as "30s", "5m" or "1h"'
 _A_SIZE: Final = 'octets, or a size such as "512 KiB", "50 MiB" or "1 GiB"'
 AN_ADDRESS: Final = (
-    'an address with a port from 1 to 65535, such as "192.0.2.1:25", "[2001:db8::1]:25", "*:25" (every address) or '
+    'an address with a port from 0 (any free one) to 65535, such as "192.0.2.1:25", "[2001:db8::1]:25", '
+    '"*:25" (every address) or '
     '"localhost:2525" (127.0.0.1 and ::1)'
 )
 
@@ -286,7 +287,7 @@ def listen_addresses(value: object) -> tuple[tuple[str, int], ...]:
 
 def _listen_address(item: object) -> tuple[str, int]:
     match = _LISTEN.fullmatch(item) if isinstance(item, str) else None
-    if match is None or not 1 <= int(match[2]) <= 65535:
+    if match is None or int(match[2]) > 65535:
         raise Unfit(AN_ADDRESS, item)
     host, port = match[1], int(match[2])
     if host in (EVERY_ADDRESS, LOOPBACK):

@@ -115,7 +115,7 @@ def _read(path: Path) -> Recipe:
     import tomllib
 
     try:
-        text = tomllib.loads(path.read_text("utf-8"))
+        text = tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise PKIError(f"{path}: the recipe for certificates cannot be read: {error}") from error
     authority, server = _entry(path, text, "authority", dict), _entry(path, text, "server", dict)

@@ -10,7 +10,7 @@ from emailsys.supervisor.privileges import (
     find_identity,
     give_state_folder,
 )
-from emailsys.supervisor.sockets import BACKLOG, Bound, bind_all, close_all, expand, has_ipv6, listens_of
+from emailsys.supervisor.sockets import BACKLOG, Bound, bind_all, close_all, expand, has_ipv6, listens_of, with_ports
 
 __all__ = [
     "BACKLOG",
@@ -32,4 +32,5 @@ __all__ = [
     "holder_of",
     "listens_of",
     "make_state_folder",
+    "with_ports",
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from emailsys.config.exit_status import Exit
 from emailsys.config.settings import Listen, Settings
@@ -15,6 +15,8 @@ from emailsys.supervisor.errors import StartupError
 
 # Connections that may wait for accept() on a listening socket; the kernel limits it (somaxconn).
 BACKLOG: Final = 1024
+# Free ports that are tried until one is free for IPv4 and IPv6.
+_FREE_PORTS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,41 @@ def bind_all(settings: Settings) -> list[Bound]:
     bound: list[Bound] = []
     try:
         for service, listen in listens_of(settings):
-            for host, port in expand(listen.addresses, ipv6):
-                bound.append(Bound(service, _listening(service, host, port)))
+            for pair in listen.addresses:
+                bound += _bind(service, expand([pair], ipv6))
     except StartupError:
         close_all(bound)
         raise
     return bound
+
+
+def _bind(service: str, pairs: Sequence[tuple[str, int]]) -> list[Bound]:
+    """Bind what one address of the configuration stands for. With port 0, all get the same free port."""
+    host, port = pairs[0]
+    for attempt in range(_FREE_PORTS):
+        bound = [Bound(service, _listening(service, host, port))]
+        try:
+            free = bound[0].socket.getsockname()[1]
+            bound += [Bound(service, _listening(service, other, free)) for other, _ in pairs[1:]]
+        except StartupError:
+            close_all(bound)
+            # The port is free for one IP version only: another one may be free for both.
+            if port != 0 or attempt == _FREE_PORTS - 1:
+                raise
+        else:
+            return bound
+    raise AssertionError("the last attempt returns or raises")
+
+
+def with_ports(settings: Settings, bound: Iterable[Bound]) -> Settings:
+    """Return the settings with the ports that were bound in place of port 0."""
+    listeners = tuple(bound)
+    free: dict[str, Any] = {
+        f"{name}_listen": Listen(tuple(one.socket.getsockname()[:2] for one in listeners if one.service == name))
+        for name, listen in listens_of(settings)
+        if name != "metrics" and any(port == 0 for _, port in listen.addresses)
+    }
+    return replace(settings, **free)
 
 
 def close_all(bound: Iterable[Bound]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import Final, TextIO, cast
@@ -19,8 +20,9 @@ OLD_FILES: Final = 9
 def open_log(path: str | None) -> LogWriter:
     """Open the log and return the observer that writes to it.
 
-    @param path: the file, "-" or None for stdout. A new file begins at ROTATE_OCTETS, and at SIGUSR1 as with twistd
-        (Windows has no SIGUSR1). OLD_FILES older files are kept; path.1 is the newest of them.
+    @param path: the file, "-" or None for stdout. A new file begins at ROTATE_OCTETS, and at SIGUSR1 as with twistd,
+        also if the file was moved before (Windows has no SIGUSR1). OLD_FILES older files are kept; path.1 is the newest
+        of them.
     """
     if path is None or path == "-":
         return LogWriter(sys.stdout)
@@ -30,9 +32,18 @@ def open_log(path: str | None) -> LogWriter:
         # Imported here, because twistd installs the reactor after this module is loaded.
         from twisted.internet import reactor
 
-        cast(IReactorFromThreads, reactor).callFromThread(file.rotate)
+        cast(IReactorFromThreads, reactor).callFromThread(_rotate, file)
 
     if sys.platform != "win32" and hasattr(signal, "SIGUSR1") and not signal.getsignal(signal.SIGUSR1):
         signal.signal(signal.SIGUSR1, rotate)
     out: TextIO = file
     return LogWriter(out)
+
+
+def _rotate(file: LogFile) -> None:
+    """Begin a new file. If another program moved the file, and perhaps put an empty one there, open that name anew."""
+    if os.path.exists(file.path) and os.path.getsize(file.path):
+        file.rotate()
+    else:
+        # LogFile.rotate would do nothing without the file, and would rename the empty one.
+        file.reopen()

@@ -31,7 +31,6 @@ from emailsys.interfaces import IDirectory, IIntake, StoreError, StoreMissing
 from emailsys.net.tls.server import ServerTLS
 from emailsys.ops.commands import MALFORMED, MISSING, Answer, Commands, error_answer
 from emailsys.ops.control import SOCKET_NAME, ControlFactory, ControlListener
-from emailsys.ops.mail_log import MailLog
 from emailsys.ops.request_values import MalformedRequest
 from emailsys.ops.requests import DomainAdd, Init, Request, Status, read_request
 from emailsys.ops.store_access import Hooks
@@ -44,6 +43,8 @@ from emailsys.store.open import DATABASE_NAME, Opening, Store, open_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
 from emailsys.tap.absence import Absence
 from emailsys.tap.certificates import CertificateWatch
+from emailsys.tap.listening import Listening
+from emailsys.tap.mail_log import MailLogFile
 from emailsys.tap.outbound import Outbound
 from emailsys.tap.route_explanation import explainer
 from emailsys.tap.secrets import SRS_SECRET, kept_secret
@@ -117,7 +118,6 @@ class Daemon(Service):
         # The end of the sessions that began without a store.
         self._retiring: Deferred[None] | None = None
         self._srs_secret = b""
-        self._addresses: dict[str, list[str]] = {}
         self._watching = LoopingCall(lambda: Deferred.fromCoroutine(self._watch()).addErrback(self._log_exception))
         self._watching.clock = reactor
         # Why no mail is accepted, None if it is; why the files of the store cannot be trusted; when it was last logged.
@@ -125,7 +125,8 @@ class Daemon(Service):
         self._untrusted: str | None = None
         self._told_at = 0.0
         self._began = 0.0
-        self._mail_log: MailLog | None = None
+        self._mail_log = MailLogFile(settings.monitoring, telemetry)
+        self._listening = Listening(settings.state, telemetry)
         #: Makes what twistd shall log to; None leaves it the choice.
         self.open_log: Callable[[], ILogObserver] | None = None
 
@@ -154,10 +155,9 @@ class Daemon(Service):
             print(f"emailsys: {error}", file=sys.stderr)
             self._held.release()
             raise SystemExit(int(Exit.UNAVAILABLE)) from None
-        self._open_mail_log()
+        self._mail_log.reopen()
         self._began = self._reactor.seconds()
-        for bound in self._held.listeners:
-            self._addresses.setdefault(bound.service, []).append(bound.shown)
+        self._listening.write(self._held.listeners)
         if store is not None:
             self._serve(store)
         else:
@@ -174,7 +174,7 @@ class Daemon(Service):
             "started",
             pid=os.getpid(),
             version=__version__,
-            **{service: ",".join(shown) for service, shown in self._addresses.items()},
+            **{service: ",".join(shown) for service, shown in self._listening.addresses.items()},
         )
         _ = self._watching.start(WATCH_EVERY)
         _spare_what_stays()
@@ -198,7 +198,7 @@ class Daemon(Service):
         is_exempt = exemption(trusted, settings.limits.exempt_loopback)
         failed_logins = FailedLogins(self._reactor, settings.limits, settings.login, is_exempt)
         portal = build_portal(store.directory, store.maildrops, hashing, outbound.access, renewal, failed_logins)
-        others = {"metrics": self._metrics_site(store)} if "metrics" in self._addresses else {}
+        others = {"metrics": self._metrics_site(store)} if "metrics" in self._listening.addresses else {}
         self._sessions = self._listen(portal, store.directory, outbound.intake, others)
         close_all(self._held.listeners)
         explain = explainer(settings, store, outbound.runner.failure)
@@ -324,9 +324,8 @@ class Daemon(Service):
         if self._store is not None:
             await self._store.close()
         self.telemetry.event("stopped", aborted=left)
-        if self._mail_log is not None:
-            self.telemetry.also = None
-            self._mail_log.close()
+        self._mail_log.close()
+        self._listening.remove()
         self._held.release()
 
     def _metrics_site(self, store: Store) -> IProtocolFactory:
@@ -354,7 +353,7 @@ class Daemon(Service):
             self.settings,
             self.telemetry,
             self._reactor.seconds() - self._began,
-            self._addresses,
+            self._listening.addresses,
             self._count_sessions(),
             None if self._outbound is None else self._outbound.runner,
             self._store,
@@ -362,34 +361,13 @@ class Daemon(Service):
             self._certificates.status(),
         )
 
-    def _open_mail_log(self) -> None:
-        monitoring = self.settings.monitoring
-        if monitoring.mail_log is not None:
-            try:
-                self._mail_log = MailLog(monitoring.mail_log, monitoring.log_format)
-            except OSError as error:
-                # Mail goes on; that its log does not is in the daemon's own.
-                self.telemetry.event("mail-log.refused", path=monitoring.mail_log, why=error.strerror)
-            else:
-                self.telemetry.also = self._mail_log.write
-
     def hang_up(self) -> None:
         """SIGHUP: read renewed certificates and reopen the mail log. If one step fails, the other is still done."""
-        for step in (self._certificates.reload, self._reopen_mail_log):
+        for step in (self._certificates.reload, self._mail_log.reopen):
             try:
                 step()
             except Exception:
                 self.telemetry.exception("reload", Failure())
-
-    def _reopen_mail_log(self) -> None:
-        if self._mail_log is None:
-            # It is not configured, or could not be opened before.
-            self._open_mail_log()
-        else:
-            try:
-                self._mail_log.reopen()
-            except OSError as error:
-                self.telemetry.event("mail-log.refused", path=self.settings.monitoring.mail_log, why=error.strerror)
 
 
 def _spare_what_stays() -> None:

@@ -73,6 +73,7 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
         with _naming(settings.source):
             tls = server_tls(settings, identity)
             listeners = supervisor.bind_all(settings)
+            settings = supervisor.with_ports(settings, listeners)
         try:
             with acting_as(identity):
                 control = bind_control(choice.folder) if HAS_CONTROL else None

@@ -30,6 +30,7 @@ from emailsys.supervisor import (
     has_ipv6,
     holder_of,
     make_state_folder,
+    with_ports,
 )
 
 
@@ -199,6 +200,19 @@ class SocketTests(Case):
             text, f"listen.pop3: 127.0.0.1:{port} is already in use by another program; stop it, or change listen.pop3"
         )
         close_all(bind_all(settings))
+
+    def test_port_0_takes_a_free_port_the_same_for_both_families(self) -> None:
+        """The settings then have the port, so that mail to ourselves is recognised."""
+        settings = self.settings(smtp_listen=Listen((("localhost", 0), ("127.0.0.2", 0))), pop3_listen=Listen())
+        bound = bind_all(settings)
+        self.addCleanup(close_all, bound)
+        ports = [item.socket.getsockname()[1] for item in bound]
+        self.assertNotIn(0, ports)
+        self.assertEqual(len(set(ports[:-1])), 1)
+        self.assertEqual(
+            with_ports(settings, bound).smtp_listen.addresses,
+            tuple(item.socket.getsockname()[:2] for item in bound),
+        )
 
     def test_an_address_of_another_machine_is_told(self) -> None:
         """192.0.2.0/24 is for documentation (RFC 5737) and nobody's."""

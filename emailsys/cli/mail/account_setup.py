@@ -108,7 +108,7 @@ class AccountSetup:
                 raise Refused(f"The command {command!r} cannot be parsed: {error}", Exit.USAGE) from None
         kind = SecretKind.PROMPT if options["ask"] else SecretKind.KEYRING
         if options["password_stdin"]:
-            line = sys.stdin.buffer.readline().decode("utf-8", "replace")
+            line = sys.stdin.buffer.readline().decode("utf-8-sig", "replace")
             return SecretSource(kind), line.rstrip("\r\n")
         if options["no_network"] and options["ask"]:
             return SecretSource(kind), None

@@ -85,7 +85,7 @@ class AccountsFile:
 
     def _text(self) -> str:
         try:
-            return self.path.read_bytes().decode("utf-8")
+            return self.path.read_bytes().decode("utf-8-sig")
         except FileNotFoundError:
             return ""
         except OSError as error:

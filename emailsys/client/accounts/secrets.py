@@ -114,7 +114,7 @@ def first_line(command: tuple[str, ...], timeout: float = _COMMAND_TIMEOUT) -> s
         raise AccountError(f"the command for the password ({shown}) failed with exit status {done.returncode}")
     line = done.stdout[:_MAX_OCTETS].split(b"\n", 1)[0].rstrip(b"\r")
     try:
-        text = line.decode("utf-8")
+        text = line.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = ""
     if not text:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import signal
@@ -251,6 +252,20 @@ class DaemonTests(DaemonCase):
         status = await self.ask(Status())
         self.assertEqual(status["certificates"]["problems"], [told])
         self.assertEqual(status["counters"]["certificates.refused"], 1)
+
+    async def test_port_0_is_told_in_the_status_and_in_a_file(self) -> None:
+        """For tests and trials: no port is guessed. The file is there while the daemon runs, for its user alone."""
+        self.config.write_text(re.sub(r"smtp = .*", 'smtp = ["127.0.0.1:0"]', self.config.read_text(), count=1))
+        daemon = self.started()
+        path = self.state / "listening.json"
+        told = json.loads(path.read_text())
+        self.assertEqual(told, {"pid": os.getpid(), "listening": (await self.ask(Status()))["listening"]})
+        line = await self.away(Line, int(told["listening"]["smtp"][0].rpartition(":")[2]))
+        self.assertTrue((await self.away(line.read)).startswith("220 "))
+        line.close()
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
+        await daemon.stopService()
+        self.assertFalse(path.exists())
 
     def test_a_port_that_is_taken_is_told_and_the_folder_given_up(self) -> None:
         """The next start succeeds without a cleanup."""

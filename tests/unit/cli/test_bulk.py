@@ -42,6 +42,15 @@ class BulkTests(CLICase):
         report: dict[str, Any] = json.loads(out)
         return report
 
+    def test_a_byte_order_mark_is_no_part_of_an_address_or_a_password(self) -> None:
+        """Editors and shells of Windows put it first, in a file and into a pipe."""
+        self.add_domain()
+        self.add(b"\xef\xbb\xbfann@example.test correct horse battery\n")
+        typed = b"\xef\xbb\xbfcorrect horse battery\r\n"
+        self.fine("user", "add", "bob@example.test", "--password-stdin", typed=typed)
+        for name in ("ann", "bob"):
+            self.assertTrue(verify_password(self.secret(name)[1], "correct horse battery"), name)
+
     def test_a_bad_line_is_named_by_its_number_and_the_others_are_added(self) -> None:
         """Comments and empty lines count, but add nothing."""
         self.add_domain()

@@ -174,7 +174,7 @@ class WrongFileTests(SynchronousTestCase):
 
     def test_an_address_to_listen_on_is_an_ip_address_with_a_port(self) -> None:
         """Names are not looked up at start, and every address needs its port."""
-        for value in ("mail.example.org:25", "192.0.2.1", "192.0.2.1:0", "192.0.2.1:65536", "2001:db8::1:25", "[::1]"):
+        for value in ("mail.example.org:25", "192.0.2.1", "192.0.2.1:65536", "2001:db8::1:25", "[::1]"):
             self.assertTrue(self.one(f'[listen]\nsmtp = ["{value}"]').startswith(f'listen.smtp: found "{value}"; '))
         self.assertTrue(self.one("[listen]\nsmtp = [25]").startswith("listen.smtp: found 25; "))
         self.assertTrue(self.one("[listen]\nsmtp = 25").startswith("listen.smtp: found 25; allowed: a list"))
@@ -188,6 +188,42 @@ class WrongFileTests(SynchronousTestCase):
             self.one('[listen]\nsmtp = ["*:587"]'),
             'listen.submission: found "*:587", where listen.smtp listens; allowed: an address of its own',
         )
+        self.assertEqual(
+            self.one('[listen]\nsmtp = ["*:587"]\nsubmission = ["[::1]:587"]'),
+            'listen.submission: found "[::1]:587", where listen.smtp listens on "*:587"; '
+            "allowed: an address of its own",
+        )
+        self.assertEqual(
+            self.one('[monitoring]\nmetrics_listen = "127.0.0.1:995"'),
+            'monitoring.metrics_listen: found "127.0.0.1:995", where listen.pop3s listens on "*:995"; '
+            "allowed: an address of its own",
+        )
+
+    def test_an_address_that_another_one_covers_is_an_error(self) -> None:
+        """The start said that another program listens there, and it was the daemon itself."""
+        for first, second in (
+            ("*:25", "127.0.0.1:25"),
+            ("*:25", "localhost:25"),
+            ("0.0.0.0:25", "192.0.2.1:25"),
+            ("localhost:25", "[::1]:25"),
+        ):
+            with self.subTest(first, second=second):
+                self.assertEqual(
+                    self.one(f'[listen]\nsmtp = ["{first}", "{second}"]'),
+                    f'listen.smtp: found "{second}"; allowed: "{first}" alone, which covers it',
+                )
+        for pair in ('"0.0.0.0:25", "[::]:25"', '"*:0", "127.0.0.1:0"', '"127.0.0.1:25", "127.0.0.2:25"'):
+            parse(f"[listen]\nsmtp = [{pair}]", "x", Path("state"))
+
+    def test_a_byte_order_mark_is_taken_off(self) -> None:
+        """Editors of Windows put it there; in the file of a password too."""
+        path = Path(self.mktemp()).absolute()
+        secret = path.with_name(f"{path.name}.password")
+        secret.write_bytes(b"\xef\xbb\xbfcorrect horse\r\n")
+        route = f'[[routing.routes]]\nhost = "smtp.example.net"\nusername = "me"\npassword_file = "{secret}"\n'
+        path.write_bytes(b"\xef\xbb\xbf" + f'hostname = "mx.example.org"\n{route}'.encode())
+        settings = load(path, Path("state"))
+        self.assertEqual((settings.hostname, settings.routing.routes[0].password), ("mx.example.org", "correct horse"))
 
     def test_a_mistyped_key_is_answered_with_the_one_that_was_meant(self) -> None:
         """max_message_sise is nobody's key."""

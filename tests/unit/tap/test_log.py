@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
+from unittest import SkipTest
 
+from twisted.internet import reactor
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -33,3 +35,24 @@ class LogFileTests(SynchronousTestCase):
         # The last but one is beside it, and none is much larger than it may be.
         self.assertIn("accepted n=9", Path(f"{self.path}.1").read_text())
         self.assertLess(max(path.stat().st_size for path in self.path.parent.glob(f"{self.path.name}*")), 600)
+
+    def test_at_sigusr1_a_log_that_was_moved_is_opened_anew(self) -> None:
+        """logrotate moves it and sends the signal; with `create` it also leaves an empty file there."""
+        if sys.platform == "win32":
+            raise SkipTest("Windows has no SIGUSR1")
+        telemetry = Telemetry(Logger(namespace="emailsys", observer=log.open_log(str(self.path))))
+        rotate = signal.getsignal(signal.SIGUSR1)
+        assert callable(rotate)
+        for number, then in enumerate((lambda: None, self.path.touch)):
+            telemetry.event("accepted", n=number)
+            self.path.rename(f"{self.path}.moved{number}")
+            then()
+            self.patch(reactor, "callFromThread", lambda call, *arguments: call(*arguments))
+            rotate(signal.SIGUSR1, None)
+            telemetry.event("accepted", n=number + 10)
+            with self.subTest(number):
+                self.assertIn(f"accepted n={number}\n", Path(f"{self.path}.moved{number}").read_text())
+                self.assertIn(f"accepted n={number + 10}\n", self.path.read_text())
+        telemetry.event("accepted", n=99)
+        rotate(signal.SIGUSR1, None)
+        self.assertIn("accepted n=99\n", Path(f"{self.path}.1").read_text())
