@@ -132,7 +132,19 @@ def config_keys() -> dict[str, list[str]]:
     tables: dict[str, list[str]] = {"": ["hostname", "user", "group"], "listen": list(SERVICES)}
     special = {"certificates", "routes", "timeouts"}
     defaults: Any = Settings("localhost", Path("/"))
-    for name in ("smtp", "pop3", "tls", "store", "login", "limits", "queue", "routing", "outbound", "monitoring"):
+    for name in (
+        "smtp",
+        "pop3",
+        "tls",
+        "store",
+        "login",
+        "limits",
+        "queue",
+        "routing",
+        "outbound",
+        "sending",
+        "monitoring",
+    ):
         tables[name] = [field.name for field in fields(getattr(defaults, name)) if field.name not in special]
     tables["tls.certificates"] = [field.name for field in fields(CertificateFiles)]
     tables["routing.routes"] = [field.name for field in fields(RouteSettings) if field.name != "password"]

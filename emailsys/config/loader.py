@@ -13,7 +13,7 @@ from typing import Any, Final
 from emailsys.config.collisions import collisions
 from emailsys.config.consistency import contradictions
 from emailsys.config.monitoring_keys import MONITORING
-from emailsys.config.outbound_keys import OUTBOUND, QUEUE, ROUTE, ROUTING, TIMEOUTS
+from emailsys.config.outbound_keys import OUTBOUND, QUEUE, ROUTE, ROUTING, SENDING, TIMEOUTS
 from emailsys.config.settings import (
     CertificateFiles,
     LimitSettings,
@@ -26,6 +26,7 @@ from emailsys.config.settings import (
     QueueSettings,
     RouteSettings,
     RoutingSettings,
+    SendingSettings,
     Settings,
     SMTPSettings,
     StoreSettings,
@@ -265,6 +266,7 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
     queue = QueueSettings(**top.section("queue", QUEUE))
     routing = _routing(top, Path(file).parent)
     outbound = _outbound(top, Path(file).parent)
+    sending = SendingSettings(**top.section("sending", SENDING))
     monitoring = _monitoring(top, Path(file).parent)
     top.close()
     if not problems:
@@ -287,6 +289,7 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
         queue=queue,
         routing=routing,
         outbound=outbound,
+        sending=sending,
         monitoring=monitoring,
         **listens,
         **values,

@@ -23,6 +23,7 @@ from emailsys.config.values import (
     name_servers,
     networks,
     one_of,
+    senders,
     some_text,
 )
 from emailsys.mail.next_hop import TLSPolicy
@@ -58,6 +59,13 @@ ROUTE: Final[Mapping[str, Read]] = {
     "certificate_fingerprint": a_fingerprint,
     "username": some_text,
     "password_file": a_file_name,
+}
+SENDING: Final[Mapping[str, Read]] = {
+    "messages_per_hour": a_count(minimum=0, maximum=100_000_000),
+    "messages_per_day": a_count(minimum=0, maximum=100_000_000),
+    "recipients_per_hour": a_count(minimum=0, maximum=100_000_000),
+    "recipients_per_day": a_count(minimum=0, maximum=100_000_000),
+    "unlimited": senders,
 }
 OUTBOUND: Final[Mapping[str, Read]] = {
     "enabled": a_boolean,

@@ -267,6 +267,22 @@ class MonitoringSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SendingSettings:
+    """How much an account, a trusted network or a forwarding alias may send to other systems; 0 for no limit.
+
+    Mail beyond a limit is accepted, and held in the queue until an operator releases it.
+    """
+
+    messages_per_hour: int = 0
+    messages_per_day: int = 0
+    # A person writes to a few hundred recipients a day; a stolen account, to as many as it is allowed.
+    recipients_per_hour: int = 500
+    recipients_per_day: int = 2000
+    # Accounts and aliases, as addresses, and trusted networks that have no limit: a newsletter.
+    unlimited: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a daemon is told."""
 
@@ -286,6 +302,7 @@ class Settings:
     queue: QueueSettings = field(default_factory=QueueSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
+    sending: SendingSettings = field(default_factory=SendingSettings)
     monitoring: MonitoringSettings = field(default_factory=MonitoringSettings)
     user: str | None = None
     group: str | None = None

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from emailsys.mail.address import is_mail_domain
+from emailsys.mail.address import domain_key, is_mail_domain, parse
 from emailsys.mail.next_hop import host_name
 
 Read = Callable[[Any], Any]
@@ -190,6 +190,26 @@ def networks(value: object) -> tuple[str, ...]:
     for item in value:
         try:
             found.append(str(ipaddress.ip_network(item if isinstance(item, str) else "")))
+        except ValueError:
+            raise Unfit(allowed, item) from None
+    return tuple(found)
+
+
+def senders(value: object) -> tuple[str, ...]:
+    """Read a list of senders: addresses and networks, in the form in which senders are counted."""
+    allowed = 'a list of addresses and networks, such as ["news@example.org", "192.0.2.0/24"]'
+    if not isinstance(value, list):
+        raise Unfit(allowed)
+    found: list[str] = []
+    for item in value:
+        try:
+            if isinstance(item, str) and "@" in item:
+                # A catch-all has no local part.
+                local, _, domain = item.rpartition("@")
+                key = parse(item).key if local else ("", domain_key(domain))
+                found.append("@".join(key))
+            else:
+                found.append(str(ipaddress.ip_network(item if isinstance(item, str) else "")))
         except ValueError:
             raise Unfit(allowed, item) from None
     return tuple(found)

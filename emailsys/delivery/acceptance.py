@@ -8,7 +8,9 @@ from dataclasses import replace
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from emailsys.delivery.limit_notices import limit_notices
 from emailsys.delivery.notices import NoticeWriter
+from emailsys.delivery.sending_limits import SendingLimits
 from emailsys.interfaces import IIncoming, IIntake, IRouter, Notice
 from emailsys.mail.dsn.report import Action, RecipientReport, Report
 from emailsys.mail.dsn_request import Notify, RecipientRequest, original_recipient
@@ -25,6 +27,7 @@ class QueueingIntake:
 
     @param wake: called after a commit that added queue rows.
     @param max_returned: maximum octets of the header that a notice returns.
+    @param limits: None if senders have no limits.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class QueueingIntake:
         writer: NoticeWriter,
         wake: Callable[[], None],
         max_returned: int,
+        limits: SendingLimits | None = None,
     ) -> None:
         self._intake = intake
         self._writer = writer
@@ -42,11 +46,18 @@ class QueueingIntake:
         self._hostname = hostname
         self._wake = wake
         self._max_returned = max_returned
+        self._limits = limits
 
     def begin(self) -> QueueingIncoming:
         """Return a new, empty message."""
         return QueueingIncoming(
-            self._intake.begin(), self._router, self._hostname, self._writer, self._wake, self._max_returned
+            self._intake.begin(),
+            self._router,
+            self._hostname,
+            self._writer,
+            self._wake,
+            self._max_returned,
+            self._limits,
         )
 
     async def has_room(self, octets: int) -> bool:
@@ -66,6 +77,7 @@ class QueueingIncoming:
         writer: NoticeWriter,
         wake: Callable[[], None],
         max_returned: int,
+        limits: SendingLimits | None = None,
     ) -> None:
         self._incoming = incoming
         self._writer = writer
@@ -73,6 +85,7 @@ class QueueingIncoming:
         self._hostname = hostname
         self._wake = wake
         self._max_returned = max_returned
+        self._limits = limits
         # The first octets, at most `max_returned`. The header is searched in them only if there is a notice.
         self._beginning: list[bytes] = []
         self._kept = 0
@@ -99,9 +112,27 @@ class QueueingIncoming:
         queued = _is_queued(envelope)
         if queued:
             envelope = replace(envelope, recipients=[_for_the_queue(recipient) for recipient in envelope.recipients])
-        await self._incoming.commit(envelope, (*notices, *own))
+            await self._commit_queued(envelope, (*notices, *own))
+        else:
+            await self._incoming.commit(envelope, (*notices, *own))
         if queued or any(_is_queued(notice.envelope) for notice in own):
             self._wake()
+
+    async def _commit_queued(self, envelope: Envelope, notices: Sequence[Notice]) -> None:
+        """Commit a message with remote recipients. Those beyond a sending limit are held."""
+        if self._limits is None:
+            await self._incoming.commit(envelope, notices)
+            return
+        admission = self._limits.admit(envelope)
+        try:
+            if admission.crossings:
+                at = (self._router, self._hostname, self.queue_id, envelope.arrived_at)
+                notices = (*notices, *await limit_notices(admission.crossings, *at))
+            await self._incoming.commit(admission.envelope, notices)
+        except BaseException:
+            self._limits.revoke(admission)
+            raise
+        self._limits.log(admission, self.queue_id)
 
     def abandon(self) -> None:
         """Discard the message."""

@@ -29,6 +29,7 @@ from emailsys.interfaces.maildrop import IMaildrop, IMaildrops
 from emailsys.interfaces.outbound import IDialer, IRelay, IResolver
 from emailsys.interfaces.queue import NO_DELAYS, DelayRule, DomainPair, Fate, IQueue, QueueRow, Settlement
 from emailsys.interfaces.routing import IDelivery, IRouter
+from emailsys.interfaces.sending import ISentCounts, SentCount
 
 __all__ = [
     "ANY_SENDER",
@@ -52,6 +53,7 @@ __all__ = [
     "IResolver",
     "IRouter",
     "ISecrets",
+    "ISentCounts",
     "Login",
     "LoginBusy",
     "MaildropInUse",
@@ -60,6 +62,7 @@ __all__ = [
     "Notice",
     "ProvenName",
     "QueueRow",
+    "SentCount",
     "Settlement",
     "StoreDamaged",
     "StoreError",

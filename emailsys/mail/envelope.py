@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -73,10 +73,12 @@ class RemoteRoute:
 
     @ivar forwarded: whether an alias of this system forwards the message. Its reverse-path on the wire then becomes one
         of ours (SRS).
+    @ivar alias: the address of that alias, whose local part is empty for a catch-all; None if there is none.
     """
 
     forward_path: Address
     forwarded: bool = False
+    alias: Address | None = field(default=None, compare=False)
 
 
 Route = LocalRoute | RemoteRoute
@@ -84,11 +86,15 @@ Route = LocalRoute | RemoteRoute
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A forward-path as the client sent it, with its routes and its DSN request."""
+    """A forward-path as the client sent it, with its routes and its DSN request.
+
+    @ivar hold: why the queue holds its remote routes until an operator releases them, "" if it does not.
+    """
 
     forward_path: Address
     routes: tuple[Route, ...]
     dsn: RecipientRequest = NOTHING_ASKED_FOR_RECIPIENT
+    hold: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from emailsys.mail.address import Address
+from emailsys.mail.own_message import own_message
 from emailsys.mail.quantities import shown_size
-from emailsys.mail.trace_fields import date_time
-
-_WIDTH: Final = 76
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +82,4 @@ def _postmaster(notice: NearlyFull) -> Address:
 
 
 def _message(notice: NearlyFull, subject: str, *paragraphs: str) -> bytes:
-    """Compose a message. Lines end with CRLF. A message for an address in UTF-8 is one of RFC 6532, any other is 7-bit.
-
-    RFC 3834 §5: the field Auto-Submitted tells programs not to answer.
-    """
-    header = (
-        f"From: Mail System <{_postmaster(notice)}>",
-        f"To: <{notice.address}>",
-        f"Subject: {subject}",
-        f"Date: {date_time(notice.made_at)}",
-        f"Message-ID: <{notice.unique}@{notice.address.domain}>",
-        "Auto-Submitted: auto-generated",
-        "MIME-Version: 1.0",
-        f"Content-Type: text/plain; charset={'us-ascii' if notice.address.is_ascii else 'utf-8'}",
-        *(() if notice.address.is_ascii else ("Content-Transfer-Encoding: 8bit",)),
-    )
-    lines = "\n\n".join(_filled(paragraph) for paragraph in paragraphs).split("\n")
-    return "\r\n".join((*header, "", *lines, "")).encode()
-
-
-def _filled(text: str) -> str:
-    return textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return own_message(notice.address, _postmaster(notice), subject, notice.unique, notice.made_at, *paragraphs)

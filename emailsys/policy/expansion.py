@@ -127,7 +127,7 @@ class AliasRouter(Router):
         if domain is None:
             if key[1]:
                 walk.note(depth, path, StepKind.ELSEWHERE)
-                walk.add(RemoteRoute(path, forwarded=depth > 0))
+                walk.add(RemoteRoute(path, forwarded=depth > 0, alias=walk.alias))
             else:
                 walk.note(depth, path, StepKind.NOBODY)
             return
@@ -155,18 +155,20 @@ class AliasRouter(Router):
         account = await self._directory.find_address(user, domain) if tagged else None
         if account is not None:
             return walk.arrive(len(above), path, StepKind.TAG, account)
-        kind, targets = StepKind.ALIAS, await self._aliases.targets(local, domain)
+        kind, name, targets = StepKind.ALIAS, local, await self._aliases.targets(local, domain)
         if not targets and tagged:
-            targets = await self._aliases.targets(user, domain)
+            name, targets = user, await self._aliases.targets(user, domain)
         if not targets:
             # RFC 5321 §4.5.1: the postmaster comes before the catch-all.
             postmaster = await self._account(local, domain)
             if postmaster is not None:
                 return walk.arrive(len(above), path, StepKind.EXACT, postmaster)
-            kind, targets = StepKind.CATCH_ALL, await self._aliases.targets("", domain)
+            kind, name, targets = StepKind.CATCH_ALL, "", await self._aliases.targets("", domain)
         if not targets:
             return walk.note(len(above), path, StepKind.NOBODY)
         walk.note(len(above), path, kind, *targets)
+        if walk.alias is None:
+            walk.alias = Address(name, domain)
         for target in targets:
             await self._follow(walk, target, local_ip, (*above, path.key))
         return None
@@ -179,6 +181,8 @@ class _Walk:
         self.routes: list[Route] = []
         self.steps: list[Step] = []
         self.visited: set[tuple[str, str]] = set()
+        # The first alias of the expansion.
+        self.alias: Address | None = None
         self._known: set[Route] = set()
 
     def add(self, route: Route) -> None:

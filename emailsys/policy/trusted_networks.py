@@ -20,10 +20,16 @@ class TrustedNetworks:
 
     def __contains__(self, ip: str) -> bool:
         """Return whether an IP address is in one of the networks. False for text that is no IP address."""
+        return self.network_of(ip) is not None
+
+    def network_of(self, ip: str) -> str | None:
+        """Return the first network that has an IP address, or None."""
         if not self._networks:
-            return False
+            return None
         address = read_ip(ip)
-        return address is not None and any(address in network for network in self._networks)
+        if address is None:
+            return None
+        return next((str(network) for network in self._networks if address in network), None)
 
 
 def exemption(trusted: TrustedNetworks, loopback: bool) -> Callable[[str], bool]:

@@ -37,6 +37,7 @@ from emailsys.store.maintenance.sweeper import RESERVE_OCTETS, Sweeper
 from emailsys.store.message.intake import Intake
 from emailsys.store.queue.leases import Queue, record_interrupted, return_leases
 from emailsys.store.queue.operations import QueueOperations
+from emailsys.store.queue.sent_counts import SentCounts
 from emailsys.store.schema import tables
 from emailsys.store.schema.columns import of_seconds
 from emailsys.store.schema.identity import KeptIdentity, read_identity
@@ -105,6 +106,7 @@ class Store:
         self.quotas = Quotas(changes, reactor, telemetry, settings.default_quota, warnings)
         self.intake = Intake(database, telemetry, settings.max_waiting_octets, now, self.quotas.count_delivered)
         self.queue = Queue(database, self.sweeper, now)
+        self.sent_counts = SentCounts(database)
         self.queue_operations = QueueOperations(database, self.sweeper, now)
         self.trace = Trace(database)
         self.verification = Verification(database)

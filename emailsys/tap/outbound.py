@@ -16,6 +16,7 @@ from emailsys.delivery.notices import InThread, NoticeWriter
 from emailsys.delivery.outcomes import Bookkeeper
 from emailsys.delivery.queue_runner import QueueRunner
 from emailsys.delivery.relay import ClosedRelay, Relay
+from emailsys.delivery.sending_limits import SendingLimits
 from emailsys.delivery.timing import Timing
 from emailsys.interfaces import IRelay
 from emailsys.mail.reply import MAILBOX_FULL, MAILBOX_FULL_NOW
@@ -84,11 +85,13 @@ class Outbound:
         books = Bookkeeper(store.queue, router, settings.queue, hostname, writer)
         timing = Timing(reactor, now, draw)
         self.runner = QueueRunner(store.queue, relay, router, books, settings.queue, timing, telemetry)
-        self.intake = QueueingIntake(
-            store.intake, router, hostname, writer, self.runner.wake, settings.queue.max_returned
-        )
         full = MAILBOX_FULL if settings.store.refuse_over_quota else MAILBOX_FULL_NOW
         trusted = TrustedNetworks(routing.trusted_networks)
+        self._telemetry = telemetry
+        self._sending = SendingLimits(settings.sending, store.sent_counts, trusted.network_of, timing, telemetry)
+        self.intake = QueueingIntake(
+            store.intake, router, hostname, writer, self.runner.wake, settings.queue.max_returned, self._sending
+        )
         limits = settings.limits
         unknown = UnknownRecipients(reactor, limits, exemption(trusted, limits.exempt_loopback))
         self.access = Access(self.aliases, hostname, trusted, store.quotas, full, unknown)
@@ -108,12 +111,15 @@ class Outbound:
         return Relay(resolver, self._dialer, outbound, telemetry)
 
     def start(self) -> None:
-        """Start delivery of the mail that is due."""
+        """Start delivery of the mail that is due, and continue the counts for the sending limits."""
+        loaded = Deferred.fromCoroutine(self._sending.load())
+        _ = loaded.addErrback(lambda failure: self._telemetry.exception("sending limits", failure))
         self.runner.startService()
 
     async def stop(self) -> None:
         """Stop leasing, wait `queue.stop_grace` for deliveries in progress, release other leases, close connections."""
         await maybeDeferred(self.runner.stopService)
+        await self._sending.stop()
         if self._dialer is not None:
             await self._dialer.close(_GOODBYE)
         if self._name_servers is not None:

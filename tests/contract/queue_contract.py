@@ -8,7 +8,7 @@ from typing import Any
 
 from zope.interface.verify import verifyObject
 
-from emailsys.interfaces import DelayRule, IQueue, Settlement, StoreError
+from emailsys.interfaces import DelayRule, IQueue, ISentCounts, SentCount, Settlement, StoreError
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import BodyType, Recipient, RemoteRoute
 from emailsys.operations import EventKind, QueueChange, QueueFilter, RowState
@@ -291,3 +291,28 @@ class QueueContract(MailCase):
         self.assertEqual((await self.store.verification.check(None, 60)).flaws, ())
         (life,) = (await self.store.trace.search(queue_id, 1)).lives
         self.assertEqual(len([one for one in life.happenings if one.kind is EventKind.RELAYED]), 2)
+
+    async def test_a_recipient_beyond_a_sending_limit_is_held_until_it_is_released(self) -> None:
+        why = "held here: carol@example.org has reached its limit of 500 recipients an hour"
+        await self.send(b"x\r\n", envelope(replace(remote(DAVE), hold=why), remote(ERIN)))
+        (row,) = await self.store.queue.lease(10, 60)
+        self.assertEqual(row.forward_path, ERIN)
+        (entry,) = await self.store.queue_operations.entries(QueueFilter(state=RowState.HELD), 10)
+        self.assertEqual((entry.forward_path, entry.due_at, entry.last_reply), (DAVE, None, why))
+        self.assertEqual(
+            await self.store.queue_operations.change(QueueFilter(sender=str(CAROL)), QueueChange.RELEASE), 1
+        )
+        (row,) = await self.store.queue.lease(10, 60)
+        self.assertEqual(row.forward_path, DAVE)
+
+    async def test_counts_of_what_was_sent_are_added_up_by_hour_and_old_ones_forgotten(self) -> None:
+        counts = self.store.sent_counts
+        verifyObject(ISentCounts, counts)
+        await counts.add([SentCount("b@x", 10, 1, 5, 2), SentCount("a@x", 10, 1, 1)], 0)
+        await counts.add([SentCount("b@x", 10, 2, 7, 1), SentCount("b@x", 11, 1, 1)], 0)
+        self.assertEqual(
+            set(await counts.load(10)),
+            {SentCount("a@x", 10, 1, 1), SentCount("b@x", 10, 3, 12, 2), SentCount("b@x", 11, 1, 1)},
+        )
+        await counts.add([], 11)
+        self.assertEqual(list(await counts.load(0)), [SentCount("b@x", 11, 1, 1)])

@@ -16,6 +16,7 @@ from emailsys.store.ledger.events import client_text
 from emailsys.store.schema import parameters
 from emailsys.store.schema.columns import microseconds, moment
 from emailsys.store.schema.rows import BodyRow, MaildropRow, MessageRow, PieceRow, RemoteRow
+from emailsys.store.schema.tables import NEVER
 
 # Octets of a body piece. A body up to this size is one row, inserted with its message in one transaction.
 PIECE_OCTETS: Final = 256 * 1024
@@ -103,11 +104,11 @@ def _queue(rows: Rows, row_id: int, message_id: int, recipient: Recipient, route
             message_id=message_id,
             forward_local=path.local,
             forward_domain=path.domain,
-            state="waiting",
-            due_at=due_at,
+            state="held" if recipient.hold else "waiting",
+            due_at=NEVER if recipient.hold else due_at,
             attempts=0,
             lease=None,
-            last_reply=None,
+            last_reply=recipient.hold or None,
             last_remote=None,
             warned=False,
             forwarded=route.forwarded,

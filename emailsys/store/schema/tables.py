@@ -292,6 +292,21 @@ Index(
     postgresql_where=queue.c.lease.is_not(None),
 )
 
+# What each account, trusted network and forwarding alias sent to other hosts, by hour, for the sending limits.
+sent_counts: Final = Table(
+    "sent_counts",
+    metadata,
+    # An address or a network.
+    Column("sender", Text, nullable=False),
+    # Hours since 1970, UTC.
+    Column("hour", BigInteger, nullable=False),
+    Column("messages", BigInteger, nullable=False),
+    Column("recipients", BigInteger, nullable=False),
+    # What its owner was told in this hour: 0 nothing, 1 that a limit is near, 2 that mail is held.
+    Column("told", SmallInteger, nullable=False),
+    PrimaryKeyConstraint("sender", "hour"),
+)
+
 # Ended maildrop and queue rows, each under its own id.
 settled: Final = Table(
     "settled",

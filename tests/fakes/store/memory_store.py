@@ -37,6 +37,7 @@ from tests.fakes.store.memory_operations import (
     MemoryTrace,
     MemoryVerification,
 )
+from tests.fakes.store.memory_sent_counts import MemorySentCounts
 
 
 @dataclass
@@ -130,6 +131,7 @@ class MemoryStore:
         self.intake = MemoryIntake(self)
         self.maildrops = MemoryMaildrops(self)
         self.queue = MemoryQueue(self)
+        self.sent_counts = MemorySentCounts()
 
     def make_id(self) -> int:
         """1, 2, 3 ..."""
@@ -184,6 +186,8 @@ class MemoryStore:
                             self.now(),
                             dsn=recipient.dsn,
                             forwarded=route.forwarded,
+                            on_hold=bool(recipient.hold),
+                            last_reply=recipient.hold,
                         )
                     )
                     continue

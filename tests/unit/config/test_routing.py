@@ -14,6 +14,7 @@ from emailsys.config.settings import (
     OutboundTimeouts,
     QueueSettings,
     RouteSettings,
+    SendingSettings,
     Settings,
 )
 from emailsys.config.toml_text import render
@@ -43,6 +44,19 @@ class Reading(SynchronousTestCase):
         with self.assertRaises(ConfigError) as caught:
             self.read(text)
         return str(caught.exception)
+
+
+class Sending(Reading):
+    def test_senders_are_named_as_they_are_counted(self) -> None:
+        text = '[sending]\nrecipients_per_hour = 0\nunlimited = ["News@Example.org", "@Example.org", "192.0.2.0/24"]\n'
+        expected = SendingSettings(
+            recipients_per_hour=0, unlimited=("news@example.org", "@example.org", "192.0.2.0/24")
+        )
+        self.assertEqual(self.read(text).sending, expected)
+
+    def test_what_is_no_sender_is_named(self) -> None:
+        for wrong in ('["not a sender"]', '["a b@example.org"]', '"news@example.org"', "[1]"):
+            self.assertIn("sending.unlimited: found", self.problems(f"[sending]\nunlimited = {wrong}\n"))
 
 
 class Queue(Reading):

@@ -56,6 +56,20 @@ class Expanding(SynchronousTestCase):
     def test_the_fake_keeps_to_the_interface(self) -> None:
         self.assertTrue(verifyObject(IAliases, self.aliases))
 
+    def test_a_forwarded_route_names_the_alias_without_the_tag(self) -> None:
+        """Sending limits count by alias. A tag, or another name of a catch-all, must not be another sender."""
+        self.aliases.add("all@home.test", "team@home.test")
+        self.aliases.add("team@home.test", "eve@away.test")
+        self.aliases.add("@home.test", "mallory@away.test")
+        named = [
+            route.alias
+            for path in ("all@home.test", "ALL+1@home.test", "x@home.test", "eve@away.test")
+            for route in self.resolve(path)
+            if isinstance(route, RemoteRoute)
+        ]
+        everyone = Address("all", "home.test")
+        self.assertEqual(named, [everyone, everyone, Address("", "home.test"), None])
+
     def test_an_account_is_hidden_by_no_alias_and_no_catch_all(self) -> None:
         self.aliases.add("alice@home.test", "bob@home.test")
         self.aliases.add("@home.test", "bob@home.test")

@@ -1,0 +1,1 @@
+``[sending]`` limits what an account, a trusted network and a forwarding alias may send to other systems by hour and by day. Owner and postmaster are warned at 80 %; mail beyond a limit is held until it is released.

@@ -1,0 +1,33 @@
+"""Durable counts of what each sender sent to other hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zope.interface import Interface
+
+
+@dataclass(frozen=True, slots=True)
+class SentCount:
+    """What an account, a trusted network or a forwarding alias sent in one hour.
+
+    `sender` is the address or the network as text, `hour` the number of hours since 1970. `told` is what its owner was
+    told in this hour: 0 nothing, 1 that a limit is near, 2 that mail is held.
+    """
+
+    sender: str
+    hour: int
+    messages: int
+    recipients: int
+    told: int = 0
+
+
+class ISentCounts(Interface):
+    """The counts in the store."""
+
+    async def load(since: int) -> Sequence[SentCount]:
+        """Return the counts of the hour `since` and later hours."""
+
+    async def add(counts: Sequence[SentCount], since: int) -> None:
+        """Add to the counts, and delete those of hours before `since`."""
