@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # The alembic revision of these tables. A store at this revision is opened without importing alembic.
-REVISION: Final = "0009"
+REVISION: Final = "0010"
 
 metadata: Final = MetaData(
     naming_convention={
