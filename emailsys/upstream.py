@@ -112,3 +112,24 @@ def measure_columns_again(table: Any) -> None:
     The table does this by itself only when rows or columns are added. Seen in Textual 8.2.
     """
     table._require_update_dimensions = True
+
+
+class NoLocals:
+    """Mixin for `textual.app.App`: what the program prints after an unexpected exception has no values of variables.
+
+    The stock traceback prints local variables, among them passwords and text of messages. Seen in Textual 8.2.
+    """
+
+    _exit_renderables: list[Any]
+    _exception: Exception | None
+    bell: Callable[[], None]
+    _close_messages_no_wait: Callable[[], None]
+
+    def _fatal_error(self) -> None:
+        self.bell()
+        self._exit_renderables.append(self.failure_text(self._exception))
+        self._close_messages_no_wait()
+
+    @abstractmethod
+    def failure_text(self, error: Exception | None) -> Any:
+        """Return what is printed about an exception that ends the program."""

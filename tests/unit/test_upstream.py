@@ -9,6 +9,7 @@ import sys
 from typing import Any
 from unittest import SkipTest, skipUnless
 
+from textual.app import App
 from textual.widgets import DataTable
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.testing import MemoryReactorClock
@@ -139,3 +140,13 @@ class TableTests(SynchronousTestCase):
         self.assertTrue(table._require_update_dimensions)
         stock = inspect.getsource(DataTable._on_idle)
         self.assertIn("if self._require_update_dimensions:", stock, CHANGED)
+
+
+class FatalErrorTests(SynchronousTestCase):
+    def test_the_stock_program_has_the_same_three_steps(self) -> None:
+        stock = inspect.getsource(App._fatal_error)
+        for step in ("self.bell()", "self._exit_renderables.append(", "self._close_messages_no_wait()"):
+            self.assertIn(step, stock, CHANGED)
+        self.assertIn("show_locals=True", stock, "the stock program prints no values any more")
+        self.assertIn("self._exception = error", inspect.getsource(App._handle_exception), CHANGED)
+        self.assertIn("self._fatal_error()", inspect.getsource(App._handle_exception), CHANGED)

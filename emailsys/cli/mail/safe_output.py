@@ -78,6 +78,14 @@ def summary_fields(summary: Summary) -> dict[str, Any]:
     }
 
 
+def defect_row(summary: Summary, defect: str, with_folder: bool = False) -> dict[str, Any]:
+    """Return the table row of a message whose own row cannot be made."""
+    columns = ("key", "flags", "date", *(("folder",) if with_folder else ()), "from", "subject", "size", "tags")
+    return dict.fromkeys(columns, "") | dict(
+        zip(("key", "flags", "subject"), (summary.key[:8], "?", defect), strict=True)
+    )
+
+
 def summary_row(summary: Summary, now: datetime, with_folder: bool = False) -> dict[str, Any]:
     """Return the table row of a message."""
     from emailsys.client.display.list_text import SHORT_KEY, correspondent, flag_letters, short_date, size

@@ -80,6 +80,11 @@ class Archive:
         self._index.close()
         self._lock.close()
 
+    @property
+    def root(self) -> Path:
+        """The folder of the store."""
+        return self._root
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Hold the write lock, after the index has been brought up to date with the files."""

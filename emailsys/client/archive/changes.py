@@ -11,9 +11,9 @@ from pathlib import Path
 
 from emailsys.client.archive.files import write_whole
 from emailsys.client.archive.index import Entry, Index
-from emailsys.client.archive.index_entry import facts_of
 from emailsys.client.archive.marks import Journal, Marks, append_marks
 from emailsys.client.archive.reconcile import folder_path, folder_stamp, read_entry, record_journal, record_stamp
+from emailsys.client.archive.unreadable import insert_readable, readable_facts
 from emailsys.client.archive.values import ArchiveError, Place
 from emailsys.client.base.folders import sync_folders
 
@@ -42,14 +42,14 @@ class Changes:
         entry = before
         try:
             write_whole(folder_path(self._root, place) / name, octets)
-            entry = Entry(key, place, name, len(octets), now, facts_of(octets, now), marks)
+            entry = Entry(key, place, name, len(octets), now, readable_facts(self._root, key, octets, now), marks)
         except ArchiveError:
             # The file has the old octets, or the new ones if only the sync of the folder failed.
             entry = read_entry(self._root, place, name, key, marks)
             raise
         finally:
             with suppress(sqlite3.Error), self._index.transaction() as connection:
-                self._index.insert(connection, [entry] if entry is not None else [])
+                insert_readable(self._root, self._index, connection, [entry] if entry is not None else [])
                 self._record(connection, {place})
 
     def mark(self, keys: Sequence[str], change: Callable[[Marks], Marks]) -> None:

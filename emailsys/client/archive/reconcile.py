@@ -13,8 +13,8 @@ from typing import Final
 
 from emailsys.client.archive.files import is_message, is_part, key_of, new_key, remove_parts, with_key
 from emailsys.client.archive.index import Entry, Index
-from emailsys.client.archive.index_entry import facts_of
 from emailsys.client.archive.marks import Journal, Marks
+from emailsys.client.archive.unreadable import insert_readable, readable_facts
 from emailsys.client.archive.values import Place
 from emailsys.client.base.folders import sync_folder
 
@@ -50,7 +50,7 @@ def read_entry(root: Path, place: Place, name: str, key: str, marks: Marks) -> E
             arrived = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
     except OSError:
         return None
-    return Entry(key, place, name, len(octets), arrived, facts_of(octets, arrived), marks)
+    return Entry(key, place, name, len(octets), arrived, readable_facts(root, key, octets, arrived), marks)
 
 
 def _message_names(folder: Path) -> set[str]:
@@ -198,12 +198,12 @@ def _index_added(
             waiting.append(entry)
         if len(waiting) >= _BATCH:
             with index.transaction() as connection:
-                index.insert(connection, waiting)
+                insert_readable(root, index, connection, waiting)
             waiting = []
             if progress is not None:
                 progress(done, len(changes.added))
     with index.transaction() as connection:
-        index.insert(connection, waiting)
+        insert_readable(root, index, connection, waiting)
     if progress is not None:
         progress(done, len(changes.added))
     return done

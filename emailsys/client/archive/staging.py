@@ -9,10 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from emailsys.client.archive.files import Spool, SyncThreads, file_name, new_key, spool_at, translated_disk_errors
-from emailsys.client.archive.index_entry import heading_of
+from emailsys.client.archive.files import Spool, SyncThreads, new_key, spool_at, translated_disk_errors
 from emailsys.client.archive.marks import NO_MARKS, Marks
 from emailsys.client.archive.parts import Parts, remove_unowned
+from emailsys.client.archive.unreadable import readable_name
 from emailsys.client.archive.values import Addition, Place
 from emailsys.client.base.folders import make_folder
 
@@ -48,6 +48,7 @@ class Staging:
         """@param root: the store's folder, in which `make_staging_folder` was called."""
         # A separate folder: a temporary file in a message folder would make it differ from the index.
         self._parts = Parts(root / ARRIVING)
+        self._root = root
         self._syncing = SyncThreads()
 
     def close(self) -> None:
@@ -68,8 +69,7 @@ class Staging:
                 key = new_key(addition.source)
                 # The index reads the time of arrival from the file's modification time.
                 arrived = addition.arrived or now
-                heading = heading_of(addition.octets, arrived)
-                name = file_name(key, heading.date, heading.sender, heading.subject)
+                name = readable_name(self._root, key, addition.octets, arrived)
                 marks = NO_MARKS
                 if addition.flags or addition.tags or addition.note is not None:
                     marks = Marks(addition.flags, tuple(sorted(set(addition.tags))), addition.note)

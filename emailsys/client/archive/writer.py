@@ -15,6 +15,7 @@ from emailsys.client.archive.index import Index
 from emailsys.client.archive.marks import Journal, append_marks
 from emailsys.client.archive.reconcile import folder_path, folder_stamp, read_entry, record_journal, record_stamp
 from emailsys.client.archive.staging import Staged, Staging
+from emailsys.client.archive.unreadable import insert_readable
 from emailsys.client.archive.values import Addition, Place
 from emailsys.client.base.folders import sync_folders
 
@@ -165,7 +166,7 @@ class Writer:
             if (entry := read_entry(self._root, one.place, one.name, one.key, one.marks)) is not None
         ]
         with suppress(sqlite3.Error), self._index.transaction() as connection:
-            self._index.insert(connection, entries)
+            insert_readable(self._root, self._index, connection, entries)
             for place, stamp in queue.stamps.items():
                 record_stamp(self._index, connection, place, stamp)
                 record_journal(connection, place.account, Journal(self._root / place.account).size())

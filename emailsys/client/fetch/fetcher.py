@@ -86,16 +86,17 @@ class _AccountFetch:
             return self._result(str(error), "messages that were not stored are still on the server", True)
         except OSError as error:
             return self._result(f"{error.filename or 'the state folder'}: {error.strerror}", "", True)
-        return self._result(self._refusals(), "they are still on the server", False)
+        is_lost = bool(self._counts.refused.keys() & self._counts.lost_at)
+        return self._result(self._refusals(), "they are still on the server", is_lost)
 
     def _sessions(self) -> None:
         fruitless = 0
         while True:
-            before = len(self._counts.keys)
+            before = self._progress_made()
             try:
                 self._session()
             except POP3Lost as lost:
-                fruitless = 0 if len(self._counts.keys) > before else fruitless + 1
+                fruitless = 0 if self._progress_made() > before else fruitless + 1
                 if fruitless >= _MAX_FRUITLESS or not self._fetcher.streams.pause(_RETRY_PAUSE):
                     raise FetchError(
                         str(lost), "complete messages are stored; fetch again for the rest", transient=True
@@ -104,6 +105,10 @@ class _AccountFetch:
                 raise FetchError(str(refused), transient=True) from refused
             else:
                 return
+
+    def _progress_made(self) -> int:
+        """Count what a session settled: messages that are stored or given up, and previews that are given up."""
+        return len(self._counts.keys) + len(self._counts.refused) + (not self._counts.previews)
 
     def _session(self) -> None:
         fetcher = self._fetcher
@@ -119,8 +124,8 @@ class _AccountFetch:
             return None
         uid, reason = next(iter(refused.items()))
         if len(refused) == 1:
-            return f"the server refused the message {uid}: {reason}"
-        return f"the server refused {len(refused)} messages, such as {uid}: {reason}"
+            return f"the message {uid} was not fetched: {reason}"
+        return f"{len(refused)} messages were not fetched, such as {uid}: {reason}"
 
     def _result(self, problem: str | None, advice: str, transient: bool) -> FetchResult:
         counts = self._counts

@@ -16,6 +16,12 @@ from emailsys.client.fetch.values import FetchOptions, ServerMessage, Stage
 from emailsys.wire.pop3.client import Piece
 from emailsys.wire.pop3.client_commands import dele, retr, top
 
+# A server may announce a size without CR, and may add fields: at most twice the size and this number of octets arrive.
+_MAX_ADDED: Final = 64 * 1024
+# Octets of a message whose size the server does not tell.
+_MAX_UNKNOWN: Final = 256 * 1024 * 1024
+# Sessions that may be lost at one message before the fetch goes on without it.
+_MAX_LOST: Final = 2
 # Maximum number of oversized messages whose header is fetched.
 _MAX_PREVIEWS: Final = 100
 #: Maximum length of a previewed header section, in octets.
@@ -36,6 +42,10 @@ class FetchCounts:
     too_big: list[ServerMessage] = field(default_factory=list)
     #: Reasons why the server refused messages, by unique id, or by number without an id.
     refused: dict[str, str] = field(default_factory=dict)
+    #: Numbers of sessions that were lost at a message, by unique id. These messages are fetched last.
+    lost_at: dict[str, int] = field(default_factory=dict)
+    #: Whether headers of oversized messages may be fetched. False after a session was lost at them.
+    previews: bool = True
     #: Selected messages, including stored ones, and their octets as listed by the server.
     all_messages: int = 0
     all_octets: int = 0
@@ -75,6 +85,13 @@ def headers(client: POP3Client, messages: Sequence[Listed], lines: int) -> dict[
                 found[one.uid] = one.whole()
             one = next(incoming, None)
     return found
+
+
+def _check_size(message: Listed, incoming: IncomingMessage) -> None:
+    """@raise POP3Lost: the server sends far more than it announced, perhaps without end."""
+    most = 2 * message.octets + _MAX_ADDED if message.octets else _MAX_UNKNOWN
+    if incoming.octets > most:
+        raise POP3Lost(f"the server announced {message.octets} octets and sent more than {most}")
 
 
 class MaildropSession:
@@ -137,6 +154,7 @@ class MaildropSession:
             if wanted.newest is not None:
                 selected = selected[max(0, len(selected) - wanted.newest) :]
             selected = self._without_too_big(selected)
+        selected.sort(key=lambda message: counts.lost_at.get(message.uid, 0))
         counts.all_messages = len(counts.keys) + len(selected)
         counts.all_octets = counts.octets + sum(message.octets for message in selected)
         return selected
@@ -154,7 +172,11 @@ class MaildropSession:
         if not limit:
             return selected
         too_big = [message for message in selected if message.octets > limit]
-        shown = headers(self._client, too_big[-_MAX_PREVIEWS:], 0)
+        try:
+            shown = headers(self._client, too_big[-_MAX_PREVIEWS:], 0) if self._counts.previews else {}
+        except POP3Lost:
+            self._counts.previews = False
+            raise
         self._counts.too_big = [
             ServerMessage(message.uid, message.octets, shown.get(message.uid, b"")) for message in reversed(too_big)
         ]
@@ -177,23 +199,37 @@ class MaildropSession:
 
     def _retrieve(self, selected: Sequence[Listed], queue: BatchQueue) -> None:
         counts = self._counts
-        expected = iter(selected)
+        done = 0
         incoming: IncomingMessage | None = None
-        for event in self._client.events(retr(message.number) for message in selected):
-            if incoming is None:
-                message = next(expected)
-                incoming = IncomingMessage(message.number, message.uid)
-            if event.octets:
-                incoming.append(event.octets)
-                counts.octets += len(event.octets)
-                self._report(Stage.FETCHING)
-            if isinstance(event, Piece):
-                continue
-            if event.answer.ok:
-                queue.add(incoming)
-            else:
-                counts.refused[incoming.uid] = event.answer.text or "no reason given"
-            incoming = None
+        try:
+            for event in self._client.events(retr(message.number) for message in selected):
+                message = selected[done]
+                if incoming is None:
+                    incoming = IncomingMessage(message.number, message.uid)
+                if event.octets:
+                    incoming.append(event.octets)
+                    counts.octets += len(event.octets)
+                    self._report(Stage.FETCHING)
+                    _check_size(message, incoming)
+                if isinstance(event, Piece):
+                    continue
+                if event.answer.ok:
+                    queue.add(incoming)
+                else:
+                    counts.refused[incoming.uid] = event.answer.text or "no reason given"
+                incoming = None
+                done += 1
+        except POP3Lost as lost:
+            if done < len(selected):
+                self._note_loss(selected[done], lost)
+            raise
+
+    def _note_loss(self, message: Listed, lost: POP3Lost) -> None:
+        """Note that the session was lost at a message. After the second time, the fetch goes on without the message."""
+        counts = self._counts
+        times = counts.lost_at[message.uid] = counts.lost_at.get(message.uid, 0) + 1
+        if times >= _MAX_LOST:
+            counts.refused[message.uid] = f"{times} sessions ended at this message ({lost})"
 
     def _store_batch(self, batch: Sequence[IncomingMessage]) -> Sequence[str]:
         """Add a batch to the archive, then record its ids. Runs in a thread."""

@@ -12,7 +12,8 @@ from textual.binding import BindingType
 from emailsys.client.archive.query import unknown_field_warning
 from emailsys.client.archive.values import DRAFTS, OUTBOX, BadQuery, Flag, Summary
 from emailsys.client.display.list_text import size_text
-from emailsys.client.display.message import ReceivedAttachment, all_headers, attachments, save_attachment, view
+from emailsys.client.display.message import ReceivedAttachment, attachments, save_attachment
+from emailsys.client.display.readable import readable_headers, readable_structure, readable_view
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.dialogs import ChoiceDialog, ConfirmDialog, InputDialog, TextDialog, help_text
 from emailsys.client.screen.fetch import FetchAction
@@ -74,8 +75,12 @@ class MainScreen(Panes):
 
     async def _read(self, summary: Summary) -> None:
         octets = await asyncio.to_thread(self.mailbox.archive.octets, summary.key)
-        seen = await asyncio.to_thread(view, octets, self._html)
-        self.reader.show(summary.key, seen, all_headers(octets) if self._every_header else seen.headers)
+        root, key = self.mailbox.archive.root, summary.key
+        seen = await asyncio.to_thread(readable_view, root, key, octets, self._html)
+        headers = seen.headers
+        if self._every_header:
+            headers = tuple(await asyncio.to_thread(readable_headers, root, key, octets))
+        self.reader.show(summary.key, seen, headers)
 
     def action_headers(self) -> None:
         """Switch between all header fields and the usual ones."""
@@ -92,7 +97,8 @@ class MainScreen(Panes):
 
         async def show(summary: Summary) -> None:
             octets = await asyncio.to_thread(self.mailbox.archive.octets, summary.key)
-            self.app.push_screen(TextDialog("Structure", await asyncio.to_thread(parts_text, octets)))
+            rows = await asyncio.to_thread(readable_structure, self.mailbox.archive.root, summary.key, octets)
+            self.app.push_screen(TextDialog("Structure", parts_text(rows)))
 
         self.with_current(show)
 

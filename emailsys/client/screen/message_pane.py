@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Final
@@ -47,11 +47,13 @@ class MessagePane(DataTable[Text]):
     class Chosen(Message):
         """Message: the user clicked on a line."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: Callable[[str, str, Exception], str]) -> None:
+        """@param record: records that a step failed at a message; returns a text about it."""
         super().__init__(id="messages", cursor_type="row", zebra_stripes=False, show_row_labels=False)
         self.summaries: list[Summary] = []
         self._selected: AbstractSet[str] = frozenset()
         self._complete = True
+        self._record = record
 
     def on_mount(self) -> None:
         """Add the columns."""
@@ -96,7 +98,7 @@ class MessagePane(DataTable[Text]):
         self._complete = len(page) < PAGE
         self.summaries += page
         for one in page:
-            self.add_row(*_cells(one, now, one.key in self._selected), key=one.key)
+            self.add_row(*self._cells(one, now), key=one.key)
 
     def show_selected(self, selected: AbstractSet[str], now: datetime) -> None:
         """Mark the selected messages."""
@@ -110,9 +112,17 @@ class MessagePane(DataTable[Text]):
         for number, one in enumerate(self.summaries):
             if (summary := new.get(one.key)) is not None:
                 self.summaries[number] = summary
-                cells = _cells(summary, now, summary.key in self._selected)
+                cells = self._cells(summary, now)
                 for (column, _, _), cell in zip(_COLUMNS, cells, strict=True):
                     self.update_cell(summary.key, column, cell)
+
+    def _cells(self, one: Summary, now: datetime) -> list[Text]:
+        try:
+            return _cells(one, now, one.key in self._selected)
+        except Exception as error:
+            # The other messages of the list can be shown.
+            defect = safe_line(self._record("listing the message", one.key, error))
+            return [Text("?"), Text(""), Text(""), Text(defect, "italic red"), Text("")]
 
     def drop(self, keys: AbstractSet[str]) -> None:
         """Remove messages from the list. The cursor stays on its line, or goes to the next message that remains."""

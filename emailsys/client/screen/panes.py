@@ -14,6 +14,7 @@ from textual.widgets import Footer, Label, ProgressBar, Static
 from typing_extensions import override
 
 from emailsys.client.accounts.values import AccountError
+from emailsys.client.archive.unreadable import record
 from emailsys.client.archive.values import INBOX, ArchiveError, Place, Summary
 from emailsys.client.compose.draft import ComposeError
 from emailsys.client.mailbox import UserMailbox
@@ -47,7 +48,7 @@ class Panes(Screen[None]):
         with Horizontal(id="panes"):
             yield FolderPane()
             with Vertical(id="right"):
-                yield MessagePane()
+                yield MessagePane(self.record)
                 yield ReaderPane()
         with Horizontal(id="status"):
             yield Label("", markup=False, id="said")
@@ -159,6 +160,10 @@ class Panes(Screen[None]):
         if error:
             self.notify(safe_text(words), severity="error", markup=False, timeout=10)
 
+    def record(self, step: str, key: str, error: Exception) -> str:
+        """Record an unexpected exception at a message. Return its text."""
+        return record(self.mailbox.archive.root, step, key, error)
+
     def progress(self, done: float | None, of: float | None) -> None:
         """Show the progress bar. @param done: None hides the bar. @param of: None if the total is unknown."""
         bar = self.query_one(ProgressBar)
@@ -175,6 +180,10 @@ class Panes(Screen[None]):
                 self.tell(str(error), error=True)
             except OSError as error:
                 self.tell(f"Cannot use {error.filename or 'a file'}: {error.strerror}.", error=True)
+            except Exception as error:
+                # Whatever one message or one action raises, the program goes on.
+                current = self.messages.current
+                self.tell(self.record("this action", current.key if current is not None else "-", error), error=True)
 
         self.run_worker(run(), group=group)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
 
 from emailsys.client.display.list_text import size_text
-from emailsys.client.display.message import safe_structure
+from emailsys.mail.message.structure import Row
 
 
-def parts_text(octets: bytes) -> Text:
+def parts_text(rows: Sequence[Row]) -> Text:
     """Return one line for each part: number, type, charset, encoding, sizes, overhead and links; then its defects."""
     text = Text()
-    for row in safe_structure(octets):
+    for row in rows:
         text.append(f"{'  ' * min(row.level, 20)}{row.number} ", "bold")
         text.append(row.content_type, "bold")
         for one in (row.charset, row.encoding, row.name and f"“{row.name}”"):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from rich.text import Text
 from textual.app import App
+from typing_extensions import override
 
 from emailsys.client.accounts.values import AccountError
 from emailsys.client.base.folders import make_folder
@@ -15,11 +18,12 @@ from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.dialogs import InputDialog
 from emailsys.client.screen.network import MailNetwork
 from emailsys.client.screen.themes import THEMES
+from emailsys.upstream import NoLocals
 
 _THEME_FILE: Final = "theme"
 
 
-class MailProgram(App[None]):
+class MailProgram(NoLocals, App[None]):
     """The program without its screens. The screens import this module, so it must not import them."""
 
     def __init__(
@@ -54,6 +58,13 @@ class MailProgram(App[None]):
         """Close the connections to servers."""
         if self._network is not None:
             await self._network.close()
+
+    @override
+    def failure_text(self, error: Exception | None) -> Text:
+        """Return the places in the code and the kind of the exception, without values: they may be secret."""
+        places = traceback.format_tb(error.__traceback__) if error is not None else []
+        what = type(error).__name__
+        return Text(f"{''.join(places)}emailsys: unexpected {what}. Please report it, with these lines.")
 
     async def ask_secret(self, text: str) -> str:
         """Ask for a password. @raise AccountError: the user cancelled."""

@@ -27,7 +27,7 @@ def safe_name(text: str, fallback: str = "attachment", max_octets: int = MAX_OCT
     """Return one safe path component.
 
     The result has no separators and no control or invisible characters. It is not a device name, not a hidden file
-    and not "..". Shortening keeps the extension.
+    and not "..", and it does not begin with "-": a program would take it for an option. Shortening keeps the extension.
 
     @param fallback: the name if nothing safe is left of `text`.
     @param max_octets: the longest result, in octets of UTF-8.
@@ -40,7 +40,7 @@ def safe_name(text: str, fallback: str = "attachment", max_octets: int = MAX_OCT
     text = text[:4096]
     if not text.isprintable():
         text = "".join(" " if unicodedata.category(one) in _INVISIBLE else one for one in text)
-    text = _BLANKS.sub(" ", _REFUSED.sub("_", text)).strip(" .~")
+    text = _BLANKS.sub(" ", _REFUSED.sub("_", text)).strip(" .~").lstrip(" .~-")
     if len(text.encode()) > max_octets:
         stem, dot, extension = text.rpartition(".")
         if dot and stem and len(extension.encode()) <= 20:

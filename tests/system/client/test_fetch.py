@@ -238,11 +238,53 @@ class TroubleTests(FetchCase):
         self.assertEqual(self.client.messages(), [b"Subject: 1\r\n\r\n", b"Subject: 2\r\n\r\n"])
         self.assertEqual(script.heard.count(b"RETR 1"), 1)
 
+    async def test_a_server_that_hangs_up_at_one_message_gives_the_others(self) -> None:
+        """Message 3 never came: each fetch ended at message 2. It is fetched last, given up and told."""
+        script, account = self.scripted(
+            UIDL=b"+OK\r\n1 a\r\n2 b\r\n3 c\r\n.\r\n",
+            LIST=b"+OK\r\n1 10\r\n2 10\r\n3 10\r\n.\r\n",
+            RETR_1=b"+OK\r\none\r\n.\r\n",
+            RETR_2=None,
+            RETR_3=b"+OK\r\nthree\r\n.\r\n",
+        )
+        result = await self.fetch(FetchOptions(keep=DELETE), account)
+        self.assertEqual(self.client.messages(), [b"one\r\n", b"three\r\n"])
+        self.assertIn("message b was not fetched: 2 sessions ended at this message", str(result.problem))
+        self.assertIn("lost in answer to RETR", str(result.problem))
+        self.assertTrue(result.transient)
+        asked = [line for line in script.heard if line.startswith((b"RETR", b"DELE"))]
+        self.assertEqual(asked, [b"RETR 1", b"RETR 2", b"RETR 3", b"RETR 2", b"DELE 1", b"DELE 3"])
+
+    async def test_a_server_that_hangs_up_at_a_preview_gives_the_messages(self) -> None:
+        _script, account = self.scripted(
+            UIDL=b"+OK\r\n1 a\r\n2 b\r\n.\r\n",
+            LIST=b"+OK\r\n1 10\r\n2 9999\r\n.\r\n",
+            RETR_1=b"+OK\r\none\r\n.\r\n",
+            TOP=None,
+        )
+        result = await self.fetch(FetchOptions(max_octets=100), account)
+        self.assertIsNone(result.problem)
+        self.assertEqual(self.client.messages(), [b"one\r\n"])
+        self.assertEqual([(one.uid, one.header) for one in result.too_big], [("b", b"")])
+
+    async def test_a_server_that_sends_more_than_it_announced_is_cut(self) -> None:
+        """It could fill memory and disk. The announced size may lack the CR of each line, and fields that are added."""
+        _script, account = self.scripted(
+            UIDL=b"+OK\r\n1 a\r\n2 b\r\n.\r\n",
+            LIST=b"+OK\r\n1 10\r\n2 10\r\n.\r\n",
+            RETR_1=b"+OK\r\n" + b"x" * 70_000 + b"\r\n",
+            RETR_2=b"+OK\r\n" + b"x" * 60_000 + b"\r\n.\r\n",
+        )
+        result = await self.fetch(account=account)
+        self.assertEqual([len(one) for one in self.client.messages()], [60_002])
+        self.assertIn("message a was not fetched: 2 sessions ended", str(result.problem))
+        self.assertIn("announced 10 octets and sent more than", str(result.problem))
+
     async def test_a_server_that_always_hangs_up_is_given_up(self) -> None:
         script, account = self.scripted(UIDL=b"+OK\r\n1 a\r\n.\r\n", LIST=b"+OK\r\n1 10\r\n.\r\n", RETR=None)
         result = await self.fetch(account=account)
         self.assertIn("was lost", str(result.problem))
-        self.assertEqual(script.sessions, 2)
+        self.assertEqual(script.sessions, 3)
 
     async def test_half_a_message_is_no_message(self) -> None:
         script, account = self.scripted(
@@ -279,7 +321,7 @@ class TroubleTests(FetchCase):
         )
         result = await self.fetch(FetchOptions(keep=DELETE), account)
         self.assertEqual((len(result.keys), result.deleted, result.on_server), (1, 1, 1))
-        self.assertIn("refused the message number 2: it has no unique id (UIDL)", str(result.problem))
+        self.assertIn("the message number 2 was not fetched: it has no unique id (UIDL)", str(result.problem))
         self.assertNotIn(b"DELE 2", script.heard)
 
     async def test_a_quit_that_is_refused_deletes_nothing_as_far_as_we_know(self) -> None:

@@ -193,15 +193,16 @@ def waiting(session: Session, account: str | None, limit: int, lines: int, as_js
     emailsys mail waiting
     emailsys mail waiting -a work --lines 5 --json
     """
-    from emailsys.client.archive.index_entry import facts_of
+    from emailsys.client.archive.unreadable import readable_facts
     from emailsys.client.display.list_text import short_date, size
 
     owner = session.mailbox.account(account)
 
     now = session.mailbox.now()
     rows = []
-    for one in _fetcher(session, session.mailbox.archive, [owner], ask_secret).preview(owner, lines, limit):
-        known = facts_of(one.header, now)
+    archive = session.mailbox.archive
+    for one in _fetcher(session, archive, [owner], ask_secret).preview(owner, lines, limit):
+        known = readable_facts(archive.root, one.uid, one.header, now)
         rows.append(
             {
                 "uid": one.uid,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +16,7 @@ from emailsys.cli.mail.arguments import (
     message_of,
     place_of,
 )
-from emailsys.cli.mail.safe_output import print_json, print_safe_rows, summary_fields, summary_row, tell
+from emailsys.cli.mail.safe_output import defect_row, print_json, print_safe_rows, summary_fields, summary_row, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import as_json
 
@@ -39,13 +40,24 @@ def _print(
             click.echo(one.key)
         return
     now = session.mailbox.now()
-    rows = [summary_row(one, now, with_folder) for one in found]
+    rows = [_row(session, one, now, with_folder) for one in found]
     if session.numbered is not None:
         session.numbered[:] = [one.key for one in found]
         rows = [{"no": number, **row} for number, row in enumerate(rows, 1)]
         for row in rows:
             del row["key"]
     print_safe_rows(rows, empty)
+
+
+def _row(session: Session, one: Summary, now: datetime, with_folder: bool) -> dict[str, Any]:
+    try:
+        return summary_row(one, now, with_folder)
+    except Exception as error:
+        # The other messages of the list can be shown.
+        from emailsys.client.archive.unreadable import record
+
+        defect = record(session.mailbox.archive.root, "listing the message", one.key, error)
+        return defect_row(one, defect, with_folder)
 
 
 @click.command("list")

@@ -33,13 +33,13 @@ def show(session: Session, key: str, html: bool, every: bool, keep_unread: bool,
     """
     from emailsys.client.archive.values import Flag
     from emailsys.client.display.list_text import size_text
-    from emailsys.client.display.message import all_headers, view
+    from emailsys.client.display.readable import readable_headers, readable_view
 
     summary = message_of(session, key)
     archive = session.mailbox.archive
     octets = archive.octets(summary.key)
-    seen = view(octets, html)
-    fields = all_headers(octets) if every else seen.headers
+    seen = readable_view(archive.root, summary.key, octets, html)
+    fields = readable_headers(archive.root, summary.key, octets) if every else seen.headers
     if as_json:
         print_json(
             {
@@ -88,9 +88,10 @@ def structure(session: Session, key: str, as_json: bool) -> None:
     emailsys mail structure KEY
     emailsys mail structure KEY --json | jq '.[].defects'
     """
-    from emailsys.client.display.message import safe_structure
+    from emailsys.client.display.readable import readable_structure
 
-    rows = safe_structure(session.mailbox.archive.octets(message_of(session, key).key))
+    archive, found = session.mailbox.archive, message_of(session, key).key
+    rows = readable_structure(archive.root, found, archive.octets(found))
     if as_json:
         names = [*type(rows[0]).__dataclass_fields__]
         print_json([{name: getattr(row, name) for name in names} for row in rows])
@@ -128,9 +129,10 @@ def headers(session: Session, key: str, as_json: bool) -> None:
     \b
     emailsys mail headers KEY
     """
-    from emailsys.client.display.message import all_headers
+    from emailsys.client.display.readable import readable_headers
 
-    fields = all_headers(session.mailbox.archive.octets(message_of(session, key).key))
+    archive, found = session.mailbox.archive, message_of(session, key).key
+    fields = readable_headers(archive.root, found, archive.octets(found))
     if as_json:
         print_json([list(field) for field in fields])
         return

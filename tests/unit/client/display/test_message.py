@@ -125,6 +125,10 @@ class Saving(SynchronousTestCase):
             ("x\u202egpj.exe", "x gpj.exe"),
             ("a\x00b\nc", "ab c"),
             ("trailing. . ", "trailing"),
+            ("-rf", "rf"),
+            ("/tmp/--output=x.txt", "output=x.txt"),
+            ("--", "attachment"),
+            (" . -x", "x"),
         ):
             self.assertEqual(safe_name(name), safe, repr(name))
         self.assertEqual(safe_name("ä" * 300 + ".pdf"), "ä" * 88 + ".pdf")

@@ -1,0 +1,44 @@
+"""Views of messages that always show something: if a step fails, its failure is a defect of the message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from emailsys.client.archive.unreadable import record
+from emailsys.client.display import message
+from emailsys.client.display.message import MessageView
+from emailsys.client.text.terminal import safe_line
+from emailsys.mail.message.structure import Row
+
+# Octets of a message that cannot be taken apart, shown as they are.
+_RAW: Final = 100_000
+
+
+def readable_view(root: Path, key: str, octets: bytes, html: bool = False) -> MessageView:
+    """Return the view of a message, or else its octets as text. @param root: the folder of the local store."""
+    try:
+        return message.view(octets, html)
+    except Exception as error:
+        defect = record(root, "showing the message", key, error)
+        return MessageView((), message.raw(octets[:_RAW]), (), (safe_line(defect),))
+
+
+def readable_headers(root: Path, key: str, octets: bytes) -> Sequence[tuple[str, str]]:
+    """Return every header field of a message, or else the lines of its header section."""
+    try:
+        return message.all_headers(octets)
+    except Exception as error:
+        defect = record(root, "reading the header", key, error)
+        head = message.raw(octets[:_RAW].replace(b"\r\n", b"\n").partition(b"\n\n")[0])
+        return [("defect", safe_line(defect)), ("header", safe_line(head))]
+
+
+def readable_structure(root: Path, key: str, octets: bytes) -> Sequence[Row]:
+    """Return the MIME structure of a message, or else one row with the defect."""
+    try:
+        return message.safe_structure(octets)
+    except Exception as error:
+        defect = safe_line(record(root, "reading the structure", key, error))
+        return [Row("1", 0, "text/plain", "", "", len(octets), None, None, "", "", (), (defect,))]
