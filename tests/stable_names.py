@@ -15,7 +15,7 @@ import emailsys
 from emailsys.config.exit_status import MEANING
 from emailsys.config.loader import SERVICES
 from emailsys.config.settings import CertificateFiles, OutboundTimeouts, RouteSettings, Settings
-from emailsys.ops.requests import REQUESTS
+from emailsys.ops.request_reading import REQUESTS
 
 PACKAGE: Final = Path(emailsys.__file__).parent
 PAGE: Final = PACKAGE.parent / "docs" / "names.md"

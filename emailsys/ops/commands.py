@@ -11,8 +11,9 @@ from emailsys.interfaces import NoDomains, StoreError, StoreMissing
 from emailsys.operations import AdminError
 from emailsys.ops.account_commands import ACCOUNT_HANDLERS
 from emailsys.ops.queue_commands import QUEUE_HANDLERS
+from emailsys.ops.request_reading import read_request
 from emailsys.ops.request_values import MalformedRequest
-from emailsys.ops.requests import Request, Status, read_request
+from emailsys.ops.requests import Request, Status
 from emailsys.ops.routing_commands import ROUTING_HANDLERS
 from emailsys.ops.store_access import Handlers, Hooks, StoreAccess
 from emailsys.telemetry import Telemetry

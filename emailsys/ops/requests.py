@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Final, get_type_hints
 
 from emailsys.operations import QueueFilter
@@ -21,7 +21,6 @@ from emailsys.ops.request_values import (
     MailAddresses,
     MailAddressesOrNone,
     MailAddressOrNone,
-    MalformedRequest,
     OctetsOrNone,
     Policy,
     Port,
@@ -50,14 +49,14 @@ class Request:
     command: ClassVar[str]
 
     def __post_init__(self) -> None:
-        for name, form in _forms(type(self)).items():
+        for name, form in forms_of(type(self)).items():
             value = getattr(self, name)
             if not form.is_valid(value):
                 raise form.error(name, value)
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object of this request."""
-        values = {name: form.encode(getattr(self, name)) for name, form in _forms(type(self)).items()}
+        values = {name: form.encode(getattr(self, name)) for name, form in forms_of(type(self)).items()}
         return {"command": self.command, **values}
 
 
@@ -65,7 +64,8 @@ class Request:
 _FORMS: Final[dict[type[Request], dict[str, Form]]] = {}
 
 
-def _forms(kind: type[Request]) -> dict[str, Form]:
+def forms_of(kind: type[Request]) -> dict[str, Form]:
+    """Return the form of each field of a kind of request."""
     if kind not in _FORMS:
         hints = get_type_hints(kind, include_extras=True)
         _FORMS[kind] = {field.name: hints[field.name].__metadata__[0] for field in fields(kind)}
@@ -338,67 +338,3 @@ class Verify(Request):
     command = "verify"
     cursor: Cursor = None
     seconds: Seconds = 1.0
-
-
-REQUESTS: Final[dict[str, type[Request]]] = {
-    kind.command: kind
-    for kind in (
-        DomainAdd,
-        DomainAddMany,
-        DomainList,
-        DomainRemove,
-        DomainQuota,
-        UserAdd,
-        UserAddMany,
-        UserList,
-        UserRemove,
-        UserPassword,
-        UserEnabled,
-        UserQuota,
-        UserMaySendAs,
-        AliasSet,
-        AliasAdd,
-        AliasRemove,
-        AliasList,
-        RouteSet,
-        RouteRemove,
-        RouteList,
-        RouteExplain,
-        QueueList,
-        QueueSummary,
-        QueueChangeRows,
-        Trace,
-        Verify,
-        Status,
-        Init,
-    )
-}
-
-
-def read_request(document: object) -> Request:
-    """Make the request that a JSON value describes.
-
-    @raise MalformedRequest: it is not an object with a known command and the fields of this command.
-    """
-    if not isinstance(document, dict):
-        raise MalformedRequest(f"found {type(document).__name__}; allowed: a JSON object with the field command")
-    given = dict(document)
-    name = given.pop("command", None)
-    kind = REQUESTS.get(name) if isinstance(name, str) else None
-    if kind is None:
-        raise MalformedRequest(f"command: found {name!r}; allowed: {', '.join(REQUESTS)}")
-    values: dict[str, Any] = {}
-    forms = _forms(kind)
-    for field in fields(kind):
-        form = forms[field.name]
-        if field.name in given:
-            value = given.pop(field.name)
-            try:
-                values[field.name] = form.decode(value)
-            except (TypeError, ValueError):
-                raise form.error(field.name, value) from None
-        elif field.default is MISSING:
-            raise MalformedRequest(f"{field.name}: found nothing; allowed: {form.allowed}")
-    if given:
-        raise MalformedRequest(f"{min(map(str, given))}: found a field that this command does not have")
-    return kind(**values)

@@ -31,8 +31,9 @@ from emailsys.interfaces import IDirectory, IIntake, StoreError, StoreMissing
 from emailsys.net.tls.server import ServerTLS
 from emailsys.ops.commands import MALFORMED, MISSING, Answer, Commands, error_answer
 from emailsys.ops.control import SOCKET_NAME, ControlFactory, ControlListener
+from emailsys.ops.request_reading import read_request
 from emailsys.ops.request_values import MalformedRequest
-from emailsys.ops.requests import DomainAdd, Init, Request, Status, read_request
+from emailsys.ops.requests import DomainAdd, Init, Request, Status
 from emailsys.ops.store_access import Hooks
 from emailsys.policy.failed_logins import FailedLogins
 from emailsys.policy.hashing_threads import HashingThreads

@@ -12,8 +12,9 @@ from emailsys.mail.address import Address
 from emailsys.mail.next_hop import TLSPolicy
 from emailsys.operations import QueueChange, QueueFilter, RowState
 from emailsys.ops import requests
+from emailsys.ops.request_reading import REQUESTS, read_request
 from emailsys.ops.request_values import MalformedRequest
-from emailsys.ops.requests import REQUESTS, Request, read_request
+from emailsys.ops.requests import Request
 
 ANN = Address("ann", "example.test")
 SECRET = [("argon2id", "hash")]

@@ -1,0 +1,103 @@
+"""Reading of requests: the JSON object that arrived on the control socket becomes a request."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from typing import Any, Final
+
+from emailsys.ops.request_values import MalformedRequest
+from emailsys.ops.requests import (
+    AliasAdd,
+    AliasList,
+    AliasRemove,
+    AliasSet,
+    DomainAdd,
+    DomainAddMany,
+    DomainList,
+    DomainQuota,
+    DomainRemove,
+    Init,
+    QueueChangeRows,
+    QueueList,
+    QueueSummary,
+    Request,
+    RouteExplain,
+    RouteList,
+    RouteRemove,
+    RouteSet,
+    Status,
+    Trace,
+    UserAdd,
+    UserAddMany,
+    UserEnabled,
+    UserList,
+    UserMaySendAs,
+    UserPassword,
+    UserQuota,
+    UserRemove,
+    Verify,
+    forms_of,
+)
+
+REQUESTS: Final[dict[str, type[Request]]] = {
+    kind.command: kind
+    for kind in (
+        DomainAdd,
+        DomainAddMany,
+        DomainList,
+        DomainRemove,
+        DomainQuota,
+        UserAdd,
+        UserAddMany,
+        UserList,
+        UserRemove,
+        UserPassword,
+        UserEnabled,
+        UserQuota,
+        UserMaySendAs,
+        AliasSet,
+        AliasAdd,
+        AliasRemove,
+        AliasList,
+        RouteSet,
+        RouteRemove,
+        RouteList,
+        RouteExplain,
+        QueueList,
+        QueueSummary,
+        QueueChangeRows,
+        Trace,
+        Verify,
+        Status,
+        Init,
+    )
+}
+
+
+def read_request(document: object) -> Request:
+    """Make the request that a JSON value describes.
+
+    @raise MalformedRequest: it is not an object with a known command and the fields of this command.
+    """
+    if not isinstance(document, dict):
+        raise MalformedRequest(f"found {type(document).__name__}; allowed: a JSON object with the field command")
+    given = dict(document)
+    name = given.pop("command", None)
+    kind = REQUESTS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise MalformedRequest(f"command: found {name!r}; allowed: {', '.join(REQUESTS)}")
+    values: dict[str, Any] = {}
+    forms = forms_of(kind)
+    for field in fields(kind):
+        form = forms[field.name]
+        if field.name in given:
+            value = given.pop(field.name)
+            try:
+                values[field.name] = form.decode(value)
+            except (TypeError, ValueError):
+                raise form.error(field.name, value) from None
+        elif field.default is MISSING:
+            raise MalformedRequest(f"{field.name}: found nothing; allowed: {form.allowed}")
+    if given:
+        raise MalformedRequest(f"{min(map(str, given))}: found a field that this command does not have")
+    return kind(**values)
