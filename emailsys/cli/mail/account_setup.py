@@ -64,15 +64,12 @@ class AccountSetup:
 
         async def work(reactor: Any) -> None:
             secrets = Secrets(threads_of(reactor))
-            candidates = await self._candidates(reactor, source, base)
-            for candidate in candidates:
-                for server in (candidate.pop3, candidate.smtp):
-                    if server is not None and secret is not None:
-                        secrets.remember(server, secret)
+            candidates, unproven = await self._candidates(reactor, source, base)
+            consent = Consent(self._address, unproven)
             account = candidates[0]
             results: Sequence[TrialResult] = ()
             if not self._options["no_network"]:
-                account, results = await _first_working_account(reactor, candidates, secrets)
+                account, results = await _first_working_account(reactor, candidates, secrets, secret, consent)
             if all(result.problem is None for result in results) or self._force:
                 account = await self._keep_secret(account, secrets, secret)
                 mailbox.accounts_file.put(account, default=self._as_default)
@@ -135,8 +132,10 @@ class AccountSetup:
             octets_of(options["max_size"]) if options["max_size"] else None,
         )
 
-    async def _candidates(self, reactor: Any, source: SecretSource, account: Account) -> list[Account]:
-        """Return accounts with all combinations of discovered servers, the most likely first."""
+    async def _candidates(
+        self, reactor: Any, source: SecretSource, account: Account
+    ) -> tuple[list[Account], frozenset[str]]:
+        """Return accounts with all combinations of discovered servers, the most likely first; and unproven hosts."""
         from emailsys.client.accounts.discovery import Discovery
         from emailsys.client.accounts.values import Auth
 
@@ -169,7 +168,9 @@ class AccountSetup:
                 )
                 for one in candidates
             ]
-        return candidates
+        proven = {server.host for server in (pop3, smtp) if server is not None}
+        proven |= {server.host for one in found if not one.unproven for server in (*one.pop3, *one.smtp)}
+        return candidates, frozenset(host for one in found for host in one.unproven) - proven
 
     def _server(self, protocol: str, source: SecretSource) -> Server | None:
         """Return the server that --pop3 or --smtp names, or None."""
@@ -240,15 +241,58 @@ class AccountSetup:
         return account
 
 
+class Consent:
+    """The user's consent to send the password to hosts that anybody may have named (RFC 6186 §6)."""
+
+    def __init__(self, address: Address, unproven: frozenset[str]) -> None:
+        self._address = address
+        self._unproven = unproven
+        self._answers: dict[str, bool] = {}
+
+    def is_given(self, account: Account) -> bool:
+        """Whether the password may be sent to the servers of an account. Asks once for each host.
+
+        @raise Refused: there is no terminal to ask.
+        """
+        servers = (("pop3", account.pop3), ("smtp", account.smtp))
+        asked = {server.host for _, server in servers if server is not None and server.host in self._unproven}
+        if asked - self._answers.keys() and not sys.stdin.isatty():
+            named = " ".join(f"--{name} {server.host}:{server.port}" for name, server in servers if server)
+            raise Refused(
+                f"The DNS of {self._address.domain} names {' and '.join(sorted(asked))}, outside of that domain, and "
+                "its answer is not authenticated. The password was not sent. If the host belongs to your provider, "
+                f"name the servers: {named}"
+            )
+        for host in sorted(asked - self._answers.keys()):
+            self._answers[host] = click.confirm(
+                f"The DNS of {self._address.domain} names {host}, and its answer is not authenticated. "
+                "Does this host belong to your provider? If not, it would get your password.",
+                default=False,
+                err=True,
+            )
+        return all(self._answers[host] for host in asked)
+
+
 async def _first_working_account(
-    reactor: Any, candidates: Sequence[Account], secrets: Secrets
+    reactor: Any, candidates: Sequence[Account], secrets: Secrets, secret: str | None, consent: Consent
 ) -> tuple[Account, Sequence[TrialResult]]:
-    """Return the first account that both servers accept, or else the first one, with its test results."""
+    """Return the first account that both servers accept, or else the first one, with its test results.
+
+    Accounts with a server that the user did not agree to are left out.
+
+    @raise Refused: the user agreed to none.
+    """
     first: tuple[Account, Sequence[TrialResult]] | None = None
     for candidate in candidates:
+        if not consent.is_given(candidate):
+            continue
+        for server in (candidate.pop3, candidate.smtp):
+            if server is not None and secret is not None:
+                secrets.remember(server, secret)
         results = await try_account(reactor, candidate, secrets)
         if all(result.problem is None for result in results):
             return candidate, results
         first = first or (candidate, results)
-    assert first is not None
+    if first is None:
+        raise Refused("The password was not sent to any server. Name the servers: --pop3 HOST --smtp HOST")
     return first

@@ -40,13 +40,17 @@ _SERVICES: Final = (
 class Found:
     """Settings for an address, most likely ones first.
 
-    `source` is a text about their origin. `advice` says what the provider requires, such as an app password, or "".
+    - `source` is a text about their origin.
+    - `advice` says what the provider requires, such as an app password, or "".
+    - `unproven` are hosts outside of the address's domain that an unauthenticated source named. Anybody may have named
+      them, so no password may be sent there before the user agrees (RFC 6186 §6).
     """
 
     pop3: tuple[Server, ...]
     smtp: tuple[Server, ...]
     source: str
     advice: str = ""
+    unproven: frozenset[str] = frozenset()
 
 
 @lru_cache(maxsize=1)
@@ -148,9 +152,8 @@ class Discovery:
                         elsewhere.add(target)
         if not (found["pop3"] or found["smtp"]):
             return None
-        # RFC 6186 §6: unsigned DNS can be forged, so the user has to confirm names in other domains.
-        advice = f"make sure that {' and '.join(sorted(elsewhere))} belongs to your provider" if elsewhere else ""
-        return Found(tuple(found["pop3"]), tuple(found["smtp"]), f"the SRV records of {domain}", advice)
+        pop3, smtp = tuple(found["pop3"]), tuple(found["smtp"])
+        return Found(pop3, smtp, f"the SRV records of {domain}", unproven=frozenset(elsewhere))
 
     async def _by_https(self, url: str) -> bytes | None:
         return await get(self._reactor, url, MAX_OCTETS)

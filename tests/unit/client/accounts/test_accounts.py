@@ -389,7 +389,7 @@ class DiscoveryTests(SynchronousTestCase):
         self.assertEqual(self.discover("alice@example.org")[0], "the SRV records of example.org")
         self.assertEqual([server.host for server in self.found[0].pop3], ["first.example.org", "second.example.org"])
         self.assertEqual(self.found[0].smtp[0].security, Security.STARTTLS)
-        self.assertIn("smtp.provider.example", self.found[0].advice)
+        self.assertEqual(self.found[0].unproven, {"smtp.provider.example"})
 
     def test_without_answers_names_are_guessed_and_never_without_tls(self) -> None:
         (source,) = self.discover("alice@example.org")
