@@ -9,6 +9,7 @@ from emailsys.supervisor.privileges import (
     drop_privileges,
     find_identity,
     give_state_folder,
+    is_foreign,
 )
 from emailsys.supervisor.sockets import BACKLOG, Bound, bind_all, close_all, expand, has_ipv6, listens_of, with_ports
 
@@ -30,6 +31,7 @@ __all__ = [
     "give_state_folder",
     "has_ipv6",
     "holder_of",
+    "is_foreign",
     "listens_of",
     "make_state_folder",
     "with_ports",

@@ -128,15 +128,20 @@ def drop_privileges(identity: Identity | None, folder: Path) -> None:
         )
 
 
+def is_foreign(folder: Path) -> bool:
+    """Whether root runs this process, and the folder belongs to another user, who could plant links in it."""
+    return is_root() and folder.is_dir() and folder.stat().st_uid != 0
+
+
 def check_owner(folder: Path) -> None:
     """Check, for a command that root runs, that no other user can change a state folder under it.
 
     @raise StartupError: the folder belongs to another user.
     """
-    if is_root() and folder.is_dir() and (owner := folder.stat().st_uid) != 0:
+    if is_foreign(folder):
         raise StartupError(
-            f"state folder {folder}: belongs to {user_name(owner)}, and root needs a folder of its own here: "
-            "name another one with --state",
+            f"state folder {folder}: belongs to {user_name(folder.stat().st_uid)}, and root needs a folder of its own "
+            "here: name another one with --state",
             Exit.NO_PERMISSION,
         )
 

@@ -26,6 +26,7 @@ from emailsys.cli.tryout.dialogue import DialogueFailed
 from emailsys.cli.tryout.round_trip import ALICE, BOB, HOST, RoundTrip, go_round
 from emailsys.cli.tryout.sample_commands import Line, ready_made
 from emailsys.config.exit_status import Exit
+from emailsys.config.locations import StateChoice, default_state
 from emailsys.mail.address import Address
 from emailsys.ops.requests import DomainAdd, DomainList, UserAdd, UserList, UserPassword
 
@@ -73,9 +74,13 @@ def try_it(state: str | None, once: bool, base: int, as_json: bool) -> int:
     alice submits a message over STARTTLS, bob fetches it over POP3S, and every octet is compared. You need neither
     root nor DNS nor free standard ports. Nothing is written outside the state folder.
     """
-    from emailsys.supervisor import FolderLock, check_owner, make_state_folder
+    from emailsys.supervisor import FolderLock, check_owner, is_foreign, make_state_folder
 
     where = choose_places(state, None)
+    own = default_state(os.environ, is_root=False)
+    if where.state.is_default and is_foreign(where.folder) and own is not None:
+        # The system's own state folder belongs to the user of the daemon.
+        where = replace(where, state=StateChoice(own, "of root, for trials", False))
     where.announce()
     folder = where.folder / FOLDER_NAME
     make_state_folder(where.folder)
