@@ -10,13 +10,14 @@ from typing import Final, NamedTuple
 
 from emailsys.config.settings import (
     AddressOrder,
+    MonitoringSettings,
     OutboundSettings,
     OutboundTimeouts,
     QueueSettings,
     RouteSettings,
     RoutingSettings,
 )
-from emailsys.config.values import described, shown_duration
+from emailsys.config.values import EVERY_ADDRESS, LOOPBACK, described, shown_address, shown_duration
 from emailsys.mail.next_hop import TLSPolicy
 
 # RFC 5321 §4.5.4.1: the give-up time generally needs to be at least 4 to 5 days.
@@ -62,11 +63,14 @@ def contradictions(queue: QueueSettings, routing: RoutingSettings) -> Iterator[C
             )
 
 
-def oddities(queue: QueueSettings, routing: RoutingSettings, outbound: OutboundSettings) -> Iterator[str]:
+def oddities(
+    queue: QueueSettings, routing: RoutingSettings, outbound: OutboundSettings, monitoring: MonitoringSettings
+) -> Iterator[str]:
     """Yield warnings about settings that are probably a mistake; each begins with its key path."""
     yield from _of_the_queue(queue)
     yield from _of_routing(routing)
     yield from _of_other_hosts(outbound)
+    yield from _of_monitoring(monitoring)
 
 
 def _of_the_queue(queue: QueueSettings) -> Iterator[str]:
@@ -135,3 +139,17 @@ def _of_other_hosts(outbound: OutboundSettings) -> Iterator[str]:
     ]
     if short:
         yield f"outbound.timeouts: RFC 5321 requires more in {', '.join(short)}; less causes duplicates and delays"
+
+
+def _of_monitoring(monitoring: MonitoringSettings) -> Iterator[str]:
+    for host, port in monitoring.metrics_listen:
+        if host == EVERY_ADDRESS or (host != LOOPBACK and _is_public(ipaddress.ip_address(host))):
+            found = described(shown_address(host, port))
+            yield (
+                f"monitoring.metrics_listen: {found}; every host that reaches this machine can read the metrics, which "
+                "need no password; listen on 127.0.0.1, or behind a proxy"
+            )
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.is_unspecified or address.is_global

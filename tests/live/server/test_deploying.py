@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from ctypes.util import find_library
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -30,6 +32,25 @@ class DeployingTests(SynchronousTestCase):
         self.assertNotEqual(here, text)
         unit.write_text(here.replace("User=emailsys", "User=daemon"), "utf-8")
         self.assertEqual(run(["systemd-analyze", "verify", str(unit)], home=folder).stdout, b"")
+
+    @needs("systemd-analyze")
+    def test_the_exposure_of_the_unit_is_below_2(self) -> None:
+        """As systemd rates it, from 0 to 10."""
+        command = ["systemd-analyze", "security", "--offline=true", "--threshold=19", "--no-pager"]
+        run([*command, str(DOCS / "emailsys.service")], home=Path(self.mktemp()).absolute().parent)
+
+    @needs("systemd-analyze")
+    def test_a_message_goes_round_under_the_filter_of_system_calls(self) -> None:
+        """A new version of Python or of a library may need another call."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        if find_library("seccomp") is None:
+            raise SkipTest("needs libseccomp")
+        unit = (DOCS / "emailsys.service").read_text("utf-8")
+        groups = " ".join(re.findall(r"^SystemCallFilter=(.*)$", unit, re.M)).split()
+        filtered = [sys.executable, "-m", "tests.live.programs.system_calls", *groups, "--"]
+        environ = {"PYTHONPATH": str(DOCS.parent)}
+        run([*filtered, str(BIN / "emailsys"), "try", "--once", "--state", str(folder)], home=folder, environ=environ)
 
     def test_the_unit_does_not_start_again_what_cannot_start(self) -> None:
         """The statuses it names are those of a wrong command line, user or configuration."""

@@ -79,7 +79,7 @@ class Queue(Reading):
 
     def test_a_schedule_that_is_seldom_meant_is_told(self) -> None:
         settings = self.read('[queue]\ngive_up_after = "1m"\nretry_growth = 1\nmax_deliveries = 5\n')
-        told = list(oddities(settings.queue, settings.routing, settings.outbound))
+        told = list(oddities(settings.queue, settings.routing, settings.outbound, settings.monitoring))
         for words in (
             'queue.warn_after: "4h" is not less than give_up_after, "1m"; senders get no warning of a delay',
             'queue.give_up_after: "1m"; RFC 5321 recommends 4 to 5 days',
@@ -89,7 +89,7 @@ class Queue(Reading):
         ):
             self.assertTrue(any(line.startswith(words) for line in told), (words, told))
         defaults = self.read("")
-        self.assertEqual(list(oddities(defaults.queue, defaults.routing, defaults.outbound)), [])
+        self.assertEqual(list(oddities(defaults.queue, defaults.routing, defaults.outbound, defaults.monitoring)), [])
 
 
 class Routing(Reading):
@@ -195,7 +195,7 @@ class Routing(Reading):
         networks = '[routing]\ntrusted_networks = ["0.0.0.0/0", "192.0.2.0/24", "2001:db8::/32"]\n'
         others = '[outbound]\nsource_ipv6 = "::1"\naddress_order = "ipv4-only"\n[outbound.timeouts]\nfinal = "1m"\n'
         settings = self.read(networks + routes + others, self.folder())
-        told = list(oddities(settings.queue, settings.routing, settings.outbound))
+        told = list(oddities(settings.queue, settings.routing, settings.outbound, settings.monitoring))
         for words in (
             "routing.trusted_networks: 0.0.0.0/0; all its hosts may send to any address",
             'routing.routes[1].tls: "required"; a login implies "verified": a host without a valid certificate',

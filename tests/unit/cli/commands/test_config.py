@@ -92,6 +92,18 @@ class ConfigTests(CLICase):
                 f"tls.certificates[1]: nobody cannot read {key}; the daemon will not serve renewed certificates", right
             )
 
+    def test_metrics_that_anybody_can_read_are_warned_of(self) -> None:
+        """They need no password. An address of a private network is the operator's decision."""
+        for listen, is_told in (
+            ("*:9725", True),
+            ("[::]:9725", True),
+            ("localhost:9725", False),
+            ("127.0.0.1:0", False),
+        ):
+            told = self.run_it("config", "check", self.write(f'[monitoring]\nmetrics_listen = "{listen}"\n'))[2]
+            with self.subTest(listen):
+                self.assertEqual("can read the metrics, which need no password" in told, is_told, told)
+
     def test_what_the_start_would_serve_with_a_warning_is_a_warning(self) -> None:
         """An expired certificate does not stop the daemon, so that `config check` before the start does not either."""
         folder = Path(self.mktemp()).absolute()
