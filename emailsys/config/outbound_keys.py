@@ -46,6 +46,7 @@ QUEUE: Final[Mapping[str, Read]] = {
     "poll": a_duration(minimum=1, maximum=3600),
     "stop_grace": a_duration(minimum=0, maximum=3600),
     "max_returned": a_size(minimum=1024, maximum=256 * 1024),
+    "max_notices_per_hour": a_count(minimum=0, maximum=1_000_000),
 }
 ROUTING: Final[Mapping[str, Read]] = {"trusted_networks": networks, "srs": a_boolean, "srs_domain": a_domain}
 ROUTE: Final[Mapping[str, Read]] = {

@@ -153,6 +153,9 @@ class QueueSettings:
     stop_grace: float = 20.0
     # Of a message that is returned, the whole up to that size where the sender asked so, else its header up to it.
     max_returned: int = 64 * 1024
+    # Notices to one address of another system in an hour; one domain may get ten times as many. 0 for no cap. A forged
+    # sender must not get unlimited mail from us. Notices to our own accounts have no cap.
+    max_notices_per_hour: int = 100
 
 
 @dataclass(frozen=True, slots=True)

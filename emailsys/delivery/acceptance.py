@@ -159,7 +159,7 @@ class QueueingIncoming:
             if action is not None and recipient.dsn.wants(Notify.SUCCESS):
                 report = RecipientReport(recipient.forward_path, action, orcpt=recipient.dsn.orcpt)
                 by_action.setdefault(action, []).append(report)
-        routes = await self._router.resolve(envelope.reverse_path) if by_action else ()
+        routes = await self._writer.routes(self._router, envelope.reverse_path, self.queue_id) if by_action else ()
         if not routes:
             return ()
         original = b"".join(self._beginning)[: self._max_returned]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
-from emailsys.interfaces import Notice
+from emailsys.delivery.notice_cap import NoticeCap
+from emailsys.interfaces import IRouter, Notice
+from emailsys.mail.address import Address
 from emailsys.mail.dsn.notification import compose
 from emailsys.mail.dsn.report import Report
 from emailsys.mail.dsn_request import Notify, RecipientRequest
@@ -21,10 +23,25 @@ class InThread(Protocol):
 
 
 class NoticeWriter:
-    """Composes notices off the reactor thread."""
+    """Composes notices off the reactor thread, and says where they go."""
 
-    def __init__(self, in_thread: InThread) -> None:
+    def __init__(self, in_thread: InThread, cap: NoticeCap | None = None) -> None:
+        """@param cap: None if any number of notices may go to one address."""
         self._in_thread = in_thread
+        self._cap = cap
+
+    async def routes(self, router: IRouter, sender: Address | None, queue_id: str) -> Sequence[Route]:
+        """Return the routes of a notice to the sender of a message.
+
+        There are none for the null reverse-path, because no DSN answers a DSN (RFC 3461 §6.1), for an address that does
+        not exist here, and for an address that has got enough notices.
+        """
+        if sender is None:
+            return ()
+        routes = await router.resolve(sender)
+        if routes and self._cap is not None and not self._cap.take(sender, routes, queue_id):
+            return ()
+        return routes
 
     async def write(self, reports: Sequence[Report], routes: Iterable[Route]) -> tuple[Notice, ...]:
         """Return a notice for each report. @param routes: the routes to the sender."""

@@ -11,7 +11,6 @@ from emailsys.delivery.notices import NoticeWriter
 from emailsys.delivery.schedule import after_attempt, gives_up_at
 from emailsys.delivery.transmissions import words
 from emailsys.interfaces import Fate, IQueue, IRouter, Notice, QueueRow, Settlement, StoreError
-from emailsys.mail.address import Address
 from emailsys.mail.dsn.report import Action, RecipientReport, Report
 from emailsys.mail.dsn_request import Notify, Return
 from emailsys.mail.envelope import Route
@@ -64,7 +63,7 @@ class Bookkeeper:
         """
         settlements: list[Settlement] = []
         reports: list[RecipientReport] = []
-        sender = _SenderRoutes(self._router, rows[0].reverse_path)
+        sender = _SenderRoutes(self._writer, self._router, rows[0])
         for row, outcome in zip(rows, outcomes, strict=True):
             settlement, report = await self._one(row, outcome, now, chance, sender)
             settlements.append(settlement)
@@ -161,13 +160,14 @@ class Bookkeeper:
 class _SenderRoutes:
     """The routes to the sender of a message, resolved once, at the first use."""
 
-    def __init__(self, router: IRouter, reverse_path: Address | None) -> None:
+    def __init__(self, writer: NoticeWriter, router: IRouter, row: QueueRow) -> None:
+        self._writer = writer
         self._router = router
-        self._reverse_path = reverse_path
+        self._row = row
         self._routes: Sequence[Route] | None = None
 
     async def routes(self) -> Sequence[Route]:
-        """Return the routes; none for the null reverse-path, because no DSN answers a DSN (RFC 3461 §6.1)."""
+        """Return the routes of a notice to the sender, none if it gets no notice."""
         if self._routes is None:
-            self._routes = () if self._reverse_path is None else await self._router.resolve(self._reverse_path)
+            self._routes = await self._writer.routes(self._router, self._row.reverse_path, self._row.queue_id)
         return self._routes

@@ -12,6 +12,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from emailsys.config.settings import Settings
 from emailsys.delivery.acceptance import QueueingIntake
+from emailsys.delivery.notice_cap import NoticeCap
 from emailsys.delivery.notices import InThread, NoticeWriter
 from emailsys.delivery.outcomes import Bookkeeper
 from emailsys.delivery.queue_runner import QueueRunner
@@ -81,7 +82,8 @@ class Outbound:
         # If rewriting is off, addresses that were rewritten earlier still work.
         router = QueueRouter(self.routes, self.aliases, restorer if routing.srs else None)
         relay = self._relay(reactor, settings, telemetry) if outbound.enabled else ClosedRelay()
-        writer = NoticeWriter(_threads_of(reactor))
+        cap = NoticeCap(settings.queue.max_notices_per_hour, reactor, telemetry)
+        writer = NoticeWriter(_threads_of(reactor), cap)
         books = Bookkeeper(store.queue, router, settings.queue, hostname, writer)
         timing = Timing(reactor, now, draw)
         self.runner = QueueRunner(store.queue, relay, router, books, settings.queue, timing, telemetry)

@@ -10,6 +10,7 @@ from email.message import EmailMessage
 from twisted.internet.task import deferLater
 
 from emailsys.config.settings import QueueSettings
+from emailsys.delivery.notice_cap import NoticeCap
 from emailsys.delivery.notices import NoticeWriter
 from emailsys.delivery.outcomes import Bookkeeper
 from emailsys.delivery.queue_runner import QueueRunner
@@ -39,7 +40,8 @@ TAKEN = Reply(250, "2.0.0", "taken")
 class System:
     """A store, a queue runner and other hosts, all in memory. Alice is local, all others are not."""
 
-    def __init__(self, settings: QueueSettings | None = None) -> None:
+    def __init__(self, settings: QueueSettings | None = None, max_notices: int = 0) -> None:
+        """@param max_notices: the cap of notices to one address in an hour, 0 for none."""
         self.store = MemoryStore()
         self.clock = self.store.clock
         self.relay = MemoryRelay(later=lambda seconds: deferLater(self.clock, seconds))
@@ -47,6 +49,7 @@ class System:
         self.router = MemoryRouter({"alice@home.test": (LocalRoute(self.alice.account_id),)})
         self.settings = settings if settings is not None else QueueSettings()
         self.telemetry = Telemetry()
+        self.writer = NoticeWriter(at_once, NoticeCap(max_notices, self.clock, self.telemetry))
         self.runner = self.make_runner()
         self.runner.startService()
 
@@ -55,7 +58,7 @@ class System:
             self.store.queue,
             self.relay,
             self.router,
-            Bookkeeper(self.store.queue, self.router, self.settings, "mail.home.test", NoticeWriter(at_once)),
+            Bookkeeper(self.store.queue, self.router, self.settings, "mail.home.test", self.writer),
             self.settings,
             Timing(self.clock, self.store.now, lambda: 0.5),
             self.telemetry,
