@@ -12,18 +12,20 @@ from typing import Final
 from zope.interface import Interface
 
 from emailsys.mail.address import Address
+from emailsys.mail.forward import Forward
 from emailsys.mail.next_hop import HostRoute
 
 
 @dataclass(frozen=True, slots=True)
 class UserRow:
-    """One row of `user list`: count and octets of the messages in the maildrop, and its quota, 0 for none."""
+    """One row of `user list`: count and octets of the messages in the maildrop, its quota (0 for none), its forward."""
 
     address: Address
     enabled: bool
     messages: int
     octets: int
     quota: int = 0
+    forward: Forward | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,12 @@ class IAccounts(Interface):
         """Replace a stored secret by another one of the same password. Both are pairs of scheme and secret.
 
         Returns whether the secret was still `old`. If it was not, or the account is gone, nothing changes.
+        """
+
+    async def set_forward(address: Address, targets: Sequence[Address], keeps_copy: bool) -> None:
+        """Forward the mail of an account to addresses of this or other systems. Without targets, stop forwarding.
+
+        @param keeps_copy: whether the maildrop of the account receives the mail, too.
         """
 
     async def set_enabled(address: Address, enabled: bool) -> None:

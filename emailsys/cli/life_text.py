@@ -11,7 +11,7 @@ from emailsys.mail.quantities import shown_size
 _FOR = {
     "queued": "to {recipient}: waits to be sent to another host",
     "stored": "to {recipient}: put into the maildrop{of}",
-    "expanded": "to {recipient}: an alias, goes to {detail}",
+    "expanded": "to {recipient}: forwarded to {detail}",
     "delayed": "to {recipient}: tried{at}, delayed: {reply}",
     "warned": "to {recipient}: the sender was told of the delay",
     "relayed": "to {recipient}: taken{by}: {reply}",

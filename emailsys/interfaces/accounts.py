@@ -10,6 +10,7 @@ from twisted.cred.credentials import ICredentials, UsernamePassword
 from zope.interface import Attribute, Interface, implementer
 
 from emailsys.mail.address import Address
+from emailsys.mail.forward import Forward
 
 #: The key of a delegation that allows every address.
 ANY_SENDER: Final = ("", "")
@@ -17,11 +18,12 @@ ANY_SENDER: Final = ("", "")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account that can log in and owns a maildrop."""
+    """An account that can log in and owns a maildrop. Only `IDirectory.find_address` fills in `forward`."""
 
     account_id: int
     address: Address
     enabled: bool = True
+    forward: Forward | None = None
 
 
 @dataclass(frozen=True, slots=True)

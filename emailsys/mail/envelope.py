@@ -73,7 +73,8 @@ class RemoteRoute:
 
     @ivar forwarded: whether an alias of this system forwards the message. Its reverse-path on the wire then becomes one
         of ours (SRS).
-    @ivar alias: the address of that alias, whose local part is empty for a catch-all; None if there is none.
+    @ivar alias: the address of that alias, whose local part is empty for a catch-all, or of the account that forwards
+        its mail; None if there is none.
     """
 
     forward_path: Address

@@ -53,6 +53,8 @@ async def _list_users(request: requests.UserList, store: StoreAccess, hooks: Hoo
             "enabled": row.enabled,
             "messages": row.messages,
             **_usage_fields(row.octets, row.quota),
+            "forward": [] if row.forward is None else list(map(str, row.forward.targets)),
+            "keeps_copy": row.forward is None or row.forward.keeps_copy,
         }
         for row in await store.accounts.list_users(request.domain)
     ]
@@ -73,6 +75,10 @@ async def _set_password(request: requests.UserPassword, store: StoreAccess, hook
 
 async def _set_enabled(request: requests.UserEnabled, store: StoreAccess, hooks: Hooks) -> None:
     await store.accounts.set_enabled(request.address, request.enabled)
+
+
+async def _set_forward(request: requests.UserForward, store: StoreAccess, hooks: Hooks) -> None:
+    await store.accounts.set_forward(request.address, request.targets or (), request.keeps_copy)
 
 
 async def _set_user_quota(request: requests.UserQuota, store: StoreAccess, hooks: Hooks) -> None:
@@ -110,6 +116,7 @@ ACCOUNT_HANDLERS: Final[Handlers] = {
     requests.UserRemove: _remove_user,
     requests.UserPassword: _set_password,
     requests.UserEnabled: _set_enabled,
+    requests.UserForward: _set_forward,
     requests.UserQuota: _set_user_quota,
     requests.UserMaySendAs: _may_send_as,
 }

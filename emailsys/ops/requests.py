@@ -181,6 +181,16 @@ class UserEnabled(Request):
 
 
 @dataclass(frozen=True, slots=True)
+class UserForward(Request):
+    """Forward the mail of an account, with or without a copy in its maildrop; None for no targets stops it."""
+
+    command = "user.forward"
+    address: MailAddress
+    targets: MailAddressesOrNone
+    keeps_copy: Flag = True
+
+
+@dataclass(frozen=True, slots=True)
 class UserQuota(Request):
     """Set the quota of an account: 0 for none, None for the default."""
 

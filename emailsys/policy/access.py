@@ -68,7 +68,7 @@ class Delivery:
 
     async def _may_use(self, account: Account, address: Address, client: Client) -> bool:
         """Return whether an account receives mail for an address, or may send from it by a delegation."""
-        if LocalRoute(account.account_id) in await self._router.resolve(address, client.local_ip):
+        if await self._router.owns(account, address, client.local_ip):
             return True
         delegated = await self._router.delegated_senders(account)
         local, domain = address.key
@@ -117,7 +117,7 @@ class Delivery:
         unknown = self._access.unknown if self.account is None else None
         if unknown is not None and unknown.has_guessed(user.helo.ip):
             return reply.TOO_MANY_UNKNOWN
-        routes = await self._router.resolve(user.dest, user.helo.local_ip)
+        routes = await self._router.resolve(user.dest, user.helo.local_ip, user.orig)
         if not routes:
             return reply.NO_SUCH_MAILBOX if unknown is None else await unknown.refuse(user.helo.ip)
         if user.orig is not None and await self._router.takes_bounces_only(user.dest, user.helo.local_ip):

@@ -33,10 +33,11 @@ class Router:
         self._directory = directory
         self._own_ips = frozenset(ip for ip in map(_ip_of, own_ips) if ip is not None)
 
-    async def resolve(self, path: Address, local_ip: str = "") -> tuple[Route, ...]:
+    async def resolve(self, path: Address, local_ip: str = "", sender: Address | None = None) -> tuple[Route, ...]:
         """Return one LocalRoute or one RemoteRoute for a path. Empty for a local address that does not exist.
 
         @param local_ip: the local address of the client's connection.
+        @param sender: the reverse-path of the message, if there is one.
         """
         local_key, domain_key = path.key
         domain = await self._own_domain(local_key, domain_key, local_ip)
@@ -44,6 +45,10 @@ class Router:
             return (RemoteRoute(path),) if domain_key else ()
         account = await self._account(local_key, domain)
         return () if account is None else (LocalRoute(account.account_id),)
+
+    async def owns(self, account: Account, path: Address, local_ip: str = "") -> bool:
+        """Return whether an account receives mail for a path, so that it may send from it."""
+        return LocalRoute(account.account_id) in await self.resolve(path, local_ip)
 
     async def is_open(self, account: Account) -> bool:
         """Return whether the account still exists and is enabled."""

@@ -6,6 +6,7 @@ from zope.interface.verify import verifyObject
 
 from emailsys.interfaces import IDirectory, NoDomains
 from emailsys.mail.address import Address
+from emailsys.mail.forward import Forward
 from emailsys.operations import AdminError, DomainRow, IAccounts, UserRow
 from tests.contract.mail import ALICE, BOB, MailCase, envelope, local
 
@@ -168,6 +169,28 @@ class AccountsContract(MailCase):
         self.assertIs(await accounts.renew_secret(alice, ("imported", "$6$old"), ("argon2id", "new")), True)
         login = await self.store.directory.find_login(ALICE.key)
         self.assertEqual(login.credentials, (("argon2id", "new"),))
+
+    async def test_a_forward_is_stored_listed_and_ends_with_its_account(self) -> None:
+        """The directory has it with the account's address; targets here must exist."""
+        await self.users()
+        accounts, directory = self.store.accounts, self.store.directory
+        away = Address("alice", "away.test")
+        await accounts.set_forward(ALICE, [away, BOB, away], False)
+        forward = Forward((away, BOB), False)
+        found = await directory.find_address(*ALICE.key)
+        self.assertEqual(found.forward, forward)
+        self.assertEqual({row.address: row.forward for row in await accounts.list_users(None)}[ALICE], forward)
+        for targets in ([ALICE], [Address("nobody", ALICE.domain)]):
+            with self.assertRaises(AdminError):
+                await accounts.set_forward(ALICE, targets, True)
+        with self.assertRaises(AdminError):
+            await accounts.set_forward(Address("nobody", ALICE.domain), [BOB], True)
+        await accounts.set_forward(ALICE, [], True)
+        self.assertIsNone((await directory.find_address(*ALICE.key)).forward)
+        await accounts.set_forward(BOB, [ALICE], True)
+        await accounts.remove_user(BOB, True)
+        await accounts.add_user(BOB, [("argon2id", "s")])
+        self.assertIsNone((await directory.find_address(*BOB.key)).forward)
 
     async def test_a_disabled_account_still_receives(self) -> None:
         await self.users()

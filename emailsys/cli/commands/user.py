@@ -19,6 +19,7 @@ from emailsys.mail.address import Address
 from emailsys.ops.requests import (
     UserAdd,
     UserEnabled,
+    UserForward,
     UserList,
     UserMaySendAs,
     UserPassword,
@@ -36,6 +37,8 @@ emailsys user password alice@example.org
 emailsys user quota bob@example.org 2GiB                                  or `none`, or `default`
 emailsys user may-send-as bob@example.org sales@example.org @example.net  besides his own addresses
 emailsys user may-send-as scanner@example.org --any                       a gateway: as anybody
+emailsys user forward bob@example.org bob@elsewhere.example               the maildrop keeps a copy
+emailsys user forward bob@example.org bob@elsewhere.example --no-copy     or `--none`: forward no more
 emailsys user disable bob@example.org                                     no login; mail is still received
 emailsys user enable bob@example.org
 emailsys user remove bob@example.org --purge                              also the mail in the maildrop
@@ -88,8 +91,16 @@ def list_(where: Places, domain: str | None, as_json: bool) -> None:
     """List the accounts of DOMAIN, or of all domains, with the size of their mail and their quota."""
     rows = administer(where, UserList(domain))
     if not as_json:
-        rows = [{**row, "used": shown_share(row["used"])} for row in rows]
+        rows = [_shown(row) for row in rows]
     print_rows(rows, as_json, "no users yet; add one with: emailsys user add ADDRESS")
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of an account as the table shows it."""
+    fields = {**row, "used": shown_share(row["used"])}
+    keeps_copy = fields.pop("keeps_copy")
+    fields["forward"] = ", ".join(row["forward"]) + ("" if keeps_copy else " (no copy)") or None
+    return fields
 
 
 @user.command("remove")
@@ -168,3 +179,30 @@ def may_send_as(
     row = administer(where, UserMaySendAs(address, asked, remove))
     also = ["anybody"] if row["any"] else row["may_send_as"]
     print_done(row, as_json, f"{address} may send from its own addresses and as: {', '.join(also) or 'nobody else'}")
+
+
+@user.command("forward")
+@click.argument("address", type=ADDRESS)
+@click.argument("targets", type=ADDRESS, nargs=-1)
+@click.option("--no-copy", is_flag=True, help="Keep no copy in the maildrop of the account.")
+@click.option("--none", is_flag=True, help="Forward the mail of the account no more.")
+@as_json
+@places
+def forward(
+    where: Places, address: Address, targets: tuple[Address, ...], no_copy: bool, none: bool, as_json: bool
+) -> None:
+    """Forward the mail of an account to TARGETS, here or on other systems. They replace earlier targets.
+
+    The maildrop of the account keeps a copy unless you give --no-copy. If no target can receive the mail, for example
+    because two accounts forward to each other, the maildrop keeps it.
+    """
+    if bool(targets) == none or (none and no_copy):
+        raise click.UsageError("Name one or more targets, or use --none.")
+    administer(where, UserForward(address, targets or None, not no_copy))
+    done = {"address": str(address), "forward": list(map(str, targets)), "keeps_copy": not no_copy}
+    if none:
+        words = f"the mail of {address} is forwarded no more"
+    else:
+        copy = "without a copy" if no_copy else "with a copy in its maildrop"
+        words = f"the mail of {address} is forwarded to {', '.join(map(str, targets))}, {copy}"
+    print_done(done, as_json, words)

@@ -19,11 +19,21 @@ from emailsys.mail.address import Address, domain_key
 from emailsys.mail.quantities import counted
 from emailsys.operations import AdminError, DomainRow, IAccounts, UserRow
 from emailsys.store.directory.additions import insert_domain, insert_user, put_credentials, refusal_of
+from emailsys.store.directory.aliases import check_target
 from emailsys.store.directory.cache import ROLES
 from emailsys.store.directory.changes import Changes, find_account, find_domain
+from emailsys.store.directory.forwards import check_forward, put_forward, read_forward
 from emailsys.store.ledger.endings import end_oldest, end_where
 from emailsys.store.schema.columns import of_seconds
-from emailsys.store.schema.tables import accounts, addresses, credentials, delegated_senders, domains, maildrop
+from emailsys.store.schema.tables import (
+    accounts,
+    addresses,
+    credentials,
+    delegated_senders,
+    domains,
+    forwards,
+    maildrop,
+)
 
 # Messages that one transaction purges. That takes some milliseconds, which delay other mail.
 _PURGED_AT_ONCE: Final = 250
@@ -137,6 +147,7 @@ class Accounts:
             connection.execute(delete(credentials).where(credentials.c.account_id == account.account_id))
             delegated = delegated_senders.c.account_id == account.account_id
             connection.execute(delete(delegated_senders).where(delegated))
+            connection.execute(delete(forwards).where(forwards.c.account_id == account.account_id))
             own = (addresses.c.domain_id == account.domain_id) & (addresses.c.local_key == account.local_key)
             connection.execute(delete(addresses).where(own, addresses.c.local_key.not_in(ROLES)))
             leading = addresses.c.account_id == account.account_id
@@ -176,6 +187,19 @@ class Accounts:
             return connection.execute(renewed.values(scheme=new[0], secret=new[1])).rowcount == 1
 
         return await self._changes.run("renew-secret", renew)
+
+    async def set_forward(self, address: Address, targets: Sequence[Address], keeps_copy: bool) -> None:
+        """Forward the mail of an account, with or without a copy in its maildrop. Without targets, stop forwarding."""
+        check_forward(address, targets)
+        unique = tuple({target.key: target for target in targets}.values())
+
+        def put(connection: Connection) -> None:
+            account = _known(connection, address)
+            for target in unique:
+                check_target(connection, target)
+            put_forward(connection, account.account_id, unique, keeps_copy)
+
+        await self._changes.run("set-forward", put)
 
     async def set_enabled(self, address: Address, enabled: bool) -> None:
         """Enable or disable an account. A disabled account cannot log in, but still receives mail."""
@@ -259,10 +283,12 @@ def _list_domains(connection: Connection) -> Sequence[DomainRow]:
 def _list_users(connection: Connection, domain: str | None, default_quota: int) -> Sequence[UserRow]:
     asked = (
         select(
+            accounts.c.account_id,
             accounts.c.local,
             accounts.c.domain,
             accounts.c.enabled,
             accounts.c.quota,
+            accounts.c.forwarding,
             func.count(maildrop.c.row_id).label("messages"),
             func.coalesce(func.sum(maildrop.c.octets), 0).label("octets"),
         )
@@ -283,6 +309,7 @@ def _list_users(connection: Connection, domain: str | None, default_quota: int) 
             int(row.messages),
             int(row.octets),
             default_quota if row.quota is None else int(row.quota),
+            read_forward(connection, row),
         )
         for row in connection.execute(asked).all()
     ]

@@ -75,11 +75,10 @@ class Aliases:
             known = {target.key for target in before}
             _delete(connection, domain_id, local_key)
             for number, target in enumerate(chosen):
-                account_id, is_ours = _target(connection, target)
                 # An existing target may have lost its account. That must not prevent other changes.
-                is_new = target.key not in known
-                if is_new and is_ours and account_id is None and not _is_alias(connection, target):
-                    raise AdminError(f"{target} is neither an account nor an alias. Add it first.")
+                if target.key not in known:
+                    check_target(connection, target)
+                account_id, _ = _target(connection, target)
                 connection.execute(
                     insert(addresses).values(
                         domain_id=domain_id,
@@ -145,6 +144,13 @@ def _delete(connection: Connection, domain_id: int, local_key: str, own: str = "
         # The own address of an account is not an alias.
         here &= (addresses.c.target_local_key != local_key) | (addresses.c.target_domain_key != own)
     return connection.execute(delete(addresses).where(here)).rowcount
+
+
+def check_target(connection: Connection, target: Address) -> None:
+    """@raise AdminError: the target is in a domain of this system, and is neither an account nor an alias."""
+    account_id, is_ours = _target(connection, target)
+    if is_ours and account_id is None and not _is_alias(connection, target):
+        raise AdminError(f"{target} is neither an account nor an alias. Add it first.")
 
 
 def _target(connection: Connection, target: Address) -> tuple[int | None, bool]:

@@ -10,8 +10,10 @@ from zope.interface import implementer
 
 from emailsys.interfaces import Account, IAliases, IDirectory, Login, NoDomains, StoreMissing
 from emailsys.mail.address import Address
+from emailsys.mail.forward import Forward
 from emailsys.mail.next_hop import HostRoute
 from emailsys.store.commit.database import Database, Reactor
+from emailsys.store.directory.forwards import read_forward
 from emailsys.store.directory.route_rows import read_routes
 from emailsys.store.schema.tables import accounts, addresses, credentials, delegated_senders, domains, generation
 
@@ -127,7 +129,7 @@ class Directory:
                 return None
             row = found[0]
             itself = (row.target_local_key, row.target_domain_key) == (local_key, domain_key)
-            return _account(row) if itself or local_key in ROLES else None
+            return _account(row, read_forward(connection, row)) if itself or local_key in ROLES else None
 
         return await self._answer_or_no_domains(("address", local_key, domain_key), look_up)
 
@@ -191,5 +193,5 @@ def _generation(connection: Connection) -> int:
     return int(connection.execute(select(generation.c.number)).scalar_one())
 
 
-def _account(row: Any) -> Account | None:
-    return None if row is None else Account(row.account_id, Address(row.local, row.domain), bool(row.enabled))
+def _account(row: Any, forward: Forward | None = None) -> Account | None:
+    return None if row is None else Account(row.account_id, Address(row.local, row.domain), bool(row.enabled), forward)

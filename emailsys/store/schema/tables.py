@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # The alembic revision of these tables. A store at this revision is opened without importing alembic.
-REVISION: Final = "0010"
+REVISION: Final = "0011"
 
 metadata: Final = MetaData(
     naming_convention={
@@ -99,7 +99,22 @@ accounts: Final = Table(
     Column("quota", BigInteger),
     # Whether the owner was warned that the maildrop is nearly full. Reset when it is emptier again.
     Column("quota_warned", Boolean, nullable=False, server_default=false()),
+    # 0: no forward; 1: mail is forwarded, and the maildrop keeps a copy; 2: without a copy. The targets are in
+    # `forwards`.
+    Column("forwarding", SmallInteger, nullable=False, server_default="0"),
     UniqueConstraint("domain_id", "local_key"),
+)
+
+# Addresses to which accounts forward their mail, here or on other hosts.
+forwards: Final = Table(
+    "forwards",
+    metadata,
+    Column("account_id", BigInteger, ForeignKey("accounts.account_id"), nullable=False),
+    # The position of a target, from 0.
+    Column("number", SmallInteger, nullable=False),
+    Column("target_local", Text, nullable=False),
+    Column("target_domain", Text, nullable=False),
+    PrimaryKeyConstraint("account_id", "number"),
 )
 
 credentials: Final = Table(

@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from emailsys.interfaces import Account, Fate, IAliases, IDirectory, Login, NoDomains
 from emailsys.mail.address import Address, domain_key
+from emailsys.mail.forward import Forward
 from emailsys.operations import (
     AdminError,
     AliasRow,
@@ -44,6 +45,7 @@ class MemoryAccounts:
         self._aliases: dict[Key, tuple[Address, tuple[Address, ...]]] = {}
         self._delegated: dict[Key, dict[Key, Address]] = {}
         self.quotas: dict[Key, int | None] = {}
+        self.forwards: dict[Key, Forward] = {}
         self.domain_quotas: dict[str, int | None] = {}
 
     def logins(self) -> Sequence[Login]:
@@ -164,7 +166,9 @@ class MemoryAccounts:
             login = self._logins.get(self._domains[domain_key].postmaster.key)
         elif login is None and local_key in _ROLES and len(targets := await self.targets(local_key, domain_key)) == 1:
             login = self._logins.get(targets[0].key)
-        return None if login is None else login.account
+        if login is None:
+            return None
+        return replace(login.account, forward=self.forwards.get(login.account.address.key))
 
     async def find_login(self, name_key: Key) -> Login | None:
         self._need_domains()
@@ -238,6 +242,7 @@ class MemoryAccounts:
                         len(drop),
                         sum(len(row.octets) for row in drop),
                         self.quotas.get(login.account.address.key) or 0,
+                        self.forwards.get(login.account.address.key),
                     )
                 )
         return rows
@@ -254,6 +259,7 @@ class MemoryAccounts:
             row.message.ended[row.row_id] = Fate.DROPPED
         del self._logins[address.key]
         self._delegated.pop(address.key, None)
+        self.forwards.pop(address.key, None)
 
     async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         self._logins[address.key] = replace(self._login(address), credentials=tuple(credentials))
@@ -265,6 +271,19 @@ class MemoryAccounts:
                 self._logins[key] = replace(login, credentials=pairs)
                 return True
         return False
+
+    async def set_forward(self, address: Address, targets: Sequence[Address], keeps_copy: bool) -> None:
+        self._login(address)
+        if any(target.key == address.key for target in targets):
+            raise AdminError(f"{address} cannot forward to itself")
+        for target in targets:
+            names = {target.key, (target.key[0].partition("+")[0], target.key[1])}
+            if target.key[1] in self._domains and not names & {*self._logins, *self._aliases}:
+                raise AdminError(f"{target} is neither an account nor an alias")
+        unique = tuple({target.key: target for target in targets}.values())
+        self.forwards.pop(address.key, None)
+        if unique:
+            self.forwards[address.key] = Forward(unique, keeps_copy)
 
     async def set_enabled(self, address: Address, enabled: bool) -> None:
         login = self._login(address)

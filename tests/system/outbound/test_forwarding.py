@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
+from twisted.internet.defer import Deferred
+
 from emailsys.config.settings import RoutingSettings
+from emailsys.mail.address import parse
 from tests.dialogue.peers import MemoryPeer
 from tests.fakes.store.queue_house import HOUR, status_of
 from tests.fakes.whole_house import WholeHouse
-from tests.system.outbound.test_relay import BOB, EVE, Systems
+from tests.system.outbound.test_relay import ALICE, BOB, EVE, Systems
 
 
 class Forwarding(Systems):
@@ -18,6 +21,10 @@ class Forwarding(Systems):
         super().setUp()
         self.far = WholeHouse(self.net, "mx.far.test", "192.0.2.3", EVE)
         self.home.alias("team@home.test", BOB)
+
+    def forward(self, house: WholeHouse, name: str, target: str) -> None:
+        change = house.store.accounts.set_forward(parse(name), [parse(target)], True)
+        self.successResultOf(Deferred.fromCoroutine(change))
 
     def test_forwarded_mail_bears_a_sender_of_ours(self) -> None:
         """The sender is rewritten, so that SPF of far.test does not fail at away.test."""
@@ -52,6 +59,17 @@ class Forwarding(Systems):
         self.plain.alias("team@plain.test", BOB)
         self.far.submit(EVE, "team@plain.test")
         self.assertEqual(self.found(BOB, self.away)["Return-Path"], f"<{EVE}>")
+
+    def test_a_forward_that_another_system_leads_back_makes_no_loop(self) -> None:
+        """Home recognizes the reverse-path that it has rewritten, and forwards the message no more."""
+        self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", BOB, routing=RoutingSettings(srs=False))
+        self.away.alias("round@away.test", ALICE)
+        self.forward(self.home, ALICE, "round@away.test")
+        self.far.submit(EVE, ALICE)
+        self.net.pass_time(HOUR)
+        self.assertEqual([*self.home.waiting, *self.away.waiting, *self.far.waiting], [])
+        self.assertEqual(len(self.home.maildrop(ALICE)), 2)
+        self.assertEqual(self.far.maildrop(EVE), [])
 
     def test_aliases_that_stand_for_each_other_on_two_systems_end_in_one_bounce(self) -> None:
         self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", "carol@away.test")

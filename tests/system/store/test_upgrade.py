@@ -150,6 +150,7 @@ class UpgradeContract(MailCase):
         maildrop.deleteMessage(2)
         await maildrop.sync()
         await self.store.sent_counts.add([SentCount("alice@example.test", 10, 1, 2)], 0)
+        await self.store.accounts.set_forward(ALICE, [BOB], True)
         await self.store.routes.set_route(HostRoute(NextHop("smart.example", by_mx=False)))
         await self.store.delegated_senders.allow(ALICE, [BOB])
 

@@ -107,7 +107,7 @@ class RoutingTests(OperationsCase):
             self.fine("user", "quota", "ann@example.test", size)
             (row,) = self.told("user", "list")
             self.assertEqual(row["used"], used)
-            self.assertTrue(self.fine("user", "list").endswith(f"\t{shown}\n"))
+            self.assertTrue(self.fine("user", "list").endswith(f"\t{shown}\t-\n"))
         self.fine("user", "quota", "ann@example.test", "default")
         self.assertIsNone(self.told("user", "list")[0]["used"])
         self.fine("domain", "quota", "example.test", "5500")

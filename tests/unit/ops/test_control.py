@@ -45,6 +45,7 @@ from tests.fakes.store.memory_store import MemoryStore
 ANN = Address("ann", "example.test")
 BOB = Address("bob", "example.test")
 UNBOUNDED = {"quota": None, "used": None}
+NO_FORWARD = {"forward": [], "keeps_copy": True}
 
 
 class Case(SynchronousTestCase):
@@ -91,8 +92,8 @@ class CommandTests(Case):
         self.assertEqual(
             self.result(requests.UserList()),
             [
-                {"address": "ann@example.test", "enabled": True, "messages": 0, "octets": 0, **UNBOUNDED},
-                {"address": "bob@example.test", "enabled": True, "messages": 0, "octets": 0, **UNBOUNDED},
+                {"address": "ann@example.test", "enabled": True, "messages": 0, "octets": 0, **UNBOUNDED, **NO_FORWARD},
+                {"address": "bob@example.test", "enabled": True, "messages": 0, "octets": 0, **UNBOUNDED, **NO_FORWARD},
             ],
         )
         self.result(requests.UserRemove(BOB, False))

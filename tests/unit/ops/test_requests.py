@@ -30,6 +30,7 @@ EXAMPLES: tuple[Request, ...] = (
     requests.UserRemove(ANN, purge=True),
     requests.UserPassword(ANN, SECRET),
     requests.UserEnabled(ANN, enabled=False),
+    requests.UserForward(ANN, (Address("ann", "elsewhere.example"),), keeps_copy=False),
     requests.UserQuota(ANN, 1024),
     requests.UserMaySendAs(ANN, (Address("", "example.test"), Address("", "")), remove=True),
     requests.AliasSet(Address("", "example.test"), (ANN,)),

@@ -36,6 +36,8 @@ class PasswordTests(CLICase):
                     "octets": 0,
                     "quota": None,
                     "used": None,
+                    "forward": [],
+                    "keeps_copy": True,
                 }
             ],
         )
@@ -96,15 +98,36 @@ class PasswordTests(CLICase):
         file.write_text('hostname = "mx.example.test"\n[login]\nmin_password_length = 0\n')
         self.fine(*ann, typed=b"test\n")
 
+    def test_the_mail_of_an_account_is_forwarded(self) -> None:
+        """`route explain` and `user list` show it."""
+        self.add_domain()
+        for name in ("ann", "bob"):
+            self.fine("user", "add", f"{name}@example.test", "--password-stdin", typed=b"correct horse battery\n")
+        forward = ("user", "forward", "ann@example.test")
+        away = "ann@elsewhere.example"
+        self.assertIn(f"forwarded to {away}, with a copy", self.run_it(*forward, away)[2])
+        self.assertIn(f"ann@example.test\tyes\t0\t0\t-\t-\t{away}\n", self.fine("user", "list"))
+        done = json.loads(self.fine(*forward, away, "bob@example.test", "--no-copy", "--json"))
+        self.assertEqual(done["forward"], [away, "bob@example.test"])
+        self.assertIn(f"\t{away}, bob@example.test (no copy)\n", self.fine("user", "list"))
+        explained = self.fine("route", "explain", "ann@example.test")
+        self.assertIn(f"ann@example.test forwards its mail, and keeps no copy, to {away}, bob@example.test", explained)
+        self.assertIn("neither an account nor an alias", self.refused(Exit.DATA, *forward, "no@example.test"))
+        self.assertIn("cannot forward to itself", self.refused(Exit.DATA, *forward, "ann@example.test"))
+        for words in ((), (away, "--none"), ("--none", "--no-copy")):
+            self.refused(Exit.USAGE, *forward, *words)
+        self.assertIn("forwarded no more", self.run_it(*forward, "--none")[2])
+        self.assertIn("ann@example.test\tyes\t0\t0\t-\t-\t-\n", self.fine("user", "list"))
+
     def test_a_user_is_disabled_enabled_given_a_password_and_removed(self) -> None:
         """The postmaster stays while the domain has other users."""
         self.add_domain()
         for name in ("ann", "bob"):
             self.fine("user", "add", f"{name}@example.test", "--password-stdin", typed=b"correct horse battery\n")
         self.fine("user", "disable", "bob@example.test")
-        self.assertIn("bob@example.test\tno\t0\t0\t-\t-\n", self.fine("user", "list"))
+        self.assertIn("bob@example.test\tno\t0\t0\t-\t-\t-\n", self.fine("user", "list"))
         self.fine("user", "enable", "bob@example.test")
-        self.assertIn("bob@example.test\tyes\t0\t0\t-\t-\n", self.fine("user", "list"))
+        self.assertIn("bob@example.test\tyes\t0\t0\t-\t-\t-\n", self.fine("user", "list"))
         self.fine("user", "password", "bob@example.test", "--password-stdin", typed=b"another horse battery\n")
         self.assertIn("postmaster", self.refused(Exit.DATA, "user", "remove", "ann@example.test"))
         self.fine("user", "remove", "bob@example.test", "--purge")
