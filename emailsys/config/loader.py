@@ -91,6 +91,7 @@ _POP3: Final[Mapping[str, Read]] = {
     **_CONNECTIONS,
     "plaintext_auth_on_loopback": a_boolean,
     "serve_utf8_raw": a_boolean,
+    "downgrade_utf8": a_boolean,
 }
 _TLS: Final[Mapping[str, Read]] = {"handshake_timeout": a_duration(minimum=1)}
 _STORE: Final[Mapping[str, Read]] = {

@@ -58,7 +58,10 @@ class POP3Settings:
     max_connections: int = 5000
     max_connections_per_ip: int = 50
     plaintext_auth_on_loopback: bool = False
+    # What clients get that have not sent UTF8 (RFC 6856): SMTPUTF8 messages unchanged; else a surrogate (RFC 6858) or
+    # a refusal.
     serve_utf8_raw: bool = False
+    downgrade_utf8: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,14 @@ def header_end(octets: bytes, start: int = 0) -> int | None:
     return None if empty < 0 else empty + 2
 
 
-def fields_end(octets: bytes) -> int:
-    """Return the end of the header section of a message without an empty line: its first line that is not a field."""
-    if octets[:1] in (b" ", b"\t"):
-        return 0
-    at = 0
+def fields_end(octets: bytes, start: int = 0) -> int:
+    """Return the end of the header section of a message without an empty line: its first line that is not a field.
+
+    @param start: where the header section begins.
+    """
+    if octets[start : start + 1] in (b" ", b"\t"):
+        return start
+    at = start
     while _FIELD_LINE.match(octets, at):
         end = octets.find(b"\r\n", at)
         if end < 0:

@@ -135,6 +135,24 @@ def parse_mailboxes(text: str) -> list[Mailbox]:
     return found
 
 
+def split_mailboxes(text: str) -> list[tuple[str, str]]:
+    """Return the name (decoded, or "") and the address (as written, perhaps malformed) of each mailbox in a list.
+
+    @param text: the field unfolded, but not decoded.
+    """
+    found = []
+    for piece in _pieces(text):
+        named = piece.inside is not None
+        address = (piece.inside if piece.inside is not None else piece.outside).strip()
+        if address:
+            found.append((_one_line(decode_words(_name(piece.outside))) if named else "", _one_line(address)))
+    return found
+
+
+def _one_line(text: str) -> str:
+    return _BLANKS.sub(" ", _CONTROL.sub(" ", text)).strip()
+
+
 def read_mailboxes(text: str) -> list[Mailbox]:
     """Parse the mailboxes of a received field. Names are decoded, malformed mailboxes are left out.
 
@@ -147,5 +165,5 @@ def read_mailboxes(text: str) -> list[Mailbox]:
         except AddressSyntaxError:
             continue
         name = decode_words(_name(piece.outside)) if piece.inside is not None else ""
-        found.append(Mailbox(_BLANKS.sub(" ", _CONTROL.sub(" ", name)).strip(), address))
+        found.append(Mailbox(_one_line(name), address))
     return found

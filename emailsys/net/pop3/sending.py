@@ -9,6 +9,7 @@ from typing import Any, Final
 from twisted.internet.error import ConnectionLost
 
 from emailsys.interfaces import IMaildrop, StoreDamaged
+from emailsys.mail.message.surrogate import Surrogate
 from emailsys.net.serving.connection import Connection
 from emailsys.wire.pop3.top import TopCutter
 from emailsys.wire.stuffing import Stuffer
@@ -22,7 +23,12 @@ class CutShort(Exception):
 
 
 async def send_message(
-    connection: Connection[Any], maildrop: IMaildrop, index: int, status: bytes, lines: int | None = None
+    connection: Connection[Any],
+    maildrop: IMaildrop,
+    index: int,
+    status: bytes,
+    lines: int | None = None,
+    surrogate: Surrogate | None = None,
 ) -> None:
     """Send the status line, the message byte-stuffed, and the final dot.
 
@@ -30,6 +36,8 @@ async def send_message(
     client would consider it complete, and delete it.
 
     @param lines: the lines of the body to send, for TOP; None for all.
+    @param surrogate: changes the message for a client that has not sent UTF8. Without `lines`, the status line then
+        has the octets of the changed message if it consists of one piece.
     @raise StoreDamaged: the message is not what was accepted. Nothing was sent, not even the status line.
     @raise CutShort: the message failed after its beginning was sent. The exception's cause says why.
     """
@@ -40,10 +48,14 @@ async def send_message(
     pieces = maildrop.pieces(index)
     try:
         async for piece, dotted in pieces:
+            octets -= len(piece)
+            if surrogate is not None:
+                piece, dotted = surrogate.take(piece, is_last=not octets), True
+                if not (octets or has_begun or lines is not None):
+                    status = b"+OK %d octets\r\n" % len(piece)
             if not has_begun:
                 has_begun = True
                 connection.send(status)
-            octets -= len(piece)
             if cutter is not None:
                 piece = cutter.cut(piece)
             connection.send(stuffer.stuff(piece, dotted))

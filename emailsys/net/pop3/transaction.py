@@ -8,6 +8,7 @@ from typing import Any, Final
 from twisted.python.failure import Failure
 
 from emailsys.interfaces import IMaildrop, MaildropLost, StoreError
+from emailsys.mail.message.surrogate import Surrogate
 from emailsys.mail.quantities import counted
 from emailsys.net.pop3.authorization import Authorization
 from emailsys.net.pop3.sending import send_listing, send_message
@@ -82,32 +83,45 @@ class Transaction:
         lines = (b"%d %b\r\n" % (index + 1, uidl(index)) for index, size in enumerate(sizes) if size)
         return send_listing(self._connection, b"+OK unique ids follow\r\n", lines)
 
-    def _may_read(self, index: int) -> bool:
-        """Returns whether a message may be sent.
+    def _is_raw(self, index: int) -> bool:
+        """Return whether the client gets a message as it is stored.
 
-        RFC 6856 §5: a client that has not sent UTF8 gets no UTF-8 header unless the operator allows it.
+        RFC 6856 §4: a client that has not sent UTF8 gets no UTF-8 header unless the operator allows it.
         """
-        login = self._login
-        if login.wire.utf8 or login.service.settings.serve_utf8_raw or not self._maildrop.needs_utf8(index):
-            return True
-        login.refuse("[UTF8] the message needs the UTF8 command before login")
-        return False
+        wire, settings = self._login.wire, self._login.service.settings
+        return wire.utf8 or settings.serve_utf8_raw or not self._maildrop.needs_utf8(index)
+
+    def _refuses_utf8(self) -> bool:
+        """Refuse an SMTPUTF8 message to a client that has not sent UTF8, if the operator wants so (RFC 6856 §5)."""
+        if self._login.service.settings.downgrade_utf8:
+            return False
+        self._login.refuse("[UTF8] the message needs the UTF8 command before login")
+        return True
 
     def retrieve(self, number: int) -> Coroutine[Any, Any, None] | None:
         """Act on RETR."""
         index = self._find(number)
-        if index is None or not self._may_read(index):
+        if index is None:
+            return None
+        maildrop = self._maildrop
+        if self._is_raw(index):
+            self.retrieved += 1
+            return send_message(self._connection, maildrop, index, b"+OK %d octets\r\n" % maildrop.size_of(index))
+        if self._refuses_utf8():
             return None
         self.retrieved += 1
-        maildrop = self._maildrop
-        return send_message(self._connection, maildrop, index, b"+OK %d octets\r\n" % maildrop.size_of(index))
+        return send_message(self._connection, maildrop, index, b"+OK message follows\r\n", surrogate=Surrogate())
 
     def top(self, number: int, lines: int) -> Coroutine[Any, Any, None] | None:
         """Act on TOP."""
         index = self._find(number)
-        if index is None or not self._may_read(index):
+        if index is None:
             return None
-        return send_message(self._connection, self._maildrop, index, b"+OK top of the message follows\r\n", lines)
+        surrogate = None if self._is_raw(index) else Surrogate()
+        if surrogate is not None and self._refuses_utf8():
+            return None
+        status = b"+OK top of the message follows\r\n"
+        return send_message(self._connection, self._maildrop, index, status, lines, surrogate)
 
     def delete(self, number: int) -> None:
         """Act on DELE."""

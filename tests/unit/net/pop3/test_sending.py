@@ -125,6 +125,22 @@ class SendingTests(SynchronousTestCase):
         peer.say(b"RETR 3\r\n")
         self.assertEqual(peer.heard(), b"+OK 26 octets\r\n" + THIRD + b".\r\n")
 
+    def test_the_operator_may_refuse_utf8(self) -> None:
+        """RFC 6856 §5: to clients that have not sent UTF8."""
+        house = POP3House(POP3Settings(plaintext_auth_on_loopback=True, downgrade_utf8=False))
+        peer = house.login()
+        peer.say(b"RETR 3\r\nTOP 3 0\r\n")
+        self.assertEqual(peer.heard(), b"-ERR [UTF8] the message needs the UTF8 command before login\r\n" * 2)
+
+    def test_a_surrogate_of_several_pieces_ends_with_a_dot(self) -> None:
+        """Its size is not known when the status line is sent, and dots are stuffed after the change."""
+        house = POP3House()
+        body = b".dot\r\n" + b"x" * 600_000 + b"\r\n"
+        house.store.put(house.alice, "Subject: ü\r\n\r\n".encode() + body, smtputf8=True)
+        peer = house.login()
+        peer.say(b"RETR 4\r\n")
+        self.assertEqual(peer.heard(), b"+OK message follows\r\nSubject: =?utf-8?b?w7w=?=\r\n\r\n." + body + b".\r\n")
+
     def test_a_read_that_fails_before_the_first_octet_is_a_temporary_error(self) -> None:
         house = POP3House()
         peer = house.login()

@@ -1,0 +1,1 @@
+POP3 clients that do not support UTF8 (RFC 6856) can read internationalized messages: they get a surrogate with an ASCII header section (RFC 6858). Before, they got ``-ERR [UTF8]`` each time. ``downgrade_utf8 = false`` in ``[pop3]`` brings the refusal back, and ``serve_utf8_raw = true`` still sends such messages unchanged.
