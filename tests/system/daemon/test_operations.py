@@ -24,7 +24,7 @@ from twisted.trial.unittest import TestCase
 from emailsys import __version__
 from emailsys.cli.tryout.command import free_ports
 from emailsys.mail.address import Address
-from emailsys.operations import QueueChange
+from emailsys.operations import QueueChange, RowState
 from emailsys.ops.control import ask
 from emailsys.ops.requests import (
     DomainAdd,
@@ -35,6 +35,7 @@ from emailsys.ops.requests import (
     Status,
     Trace,
     UserAdd,
+    UserList,
     Verify,
 )
 from emailsys.tap.service import Daemon
@@ -111,6 +112,31 @@ class OperationsTests(TestCase):
         checked = await self.ask(Verify(seconds=5))
         self.assertEqual(checked["recipients"], {"maildrop": 1, "dropped by an operator": 1})
         self.assertEqual((checked["cursor"], checked["flaws"]), (None, []))
+
+    async def test_mail_beyond_a_sending_limit_is_held_with_its_cause_until_it_is_released(self) -> None:
+        """The sender is a trusted network. Its postmaster gets a message about it."""
+        await self.ask(DomainAdd("example.test", ANN))
+        await self.ask(UserAdd(ANN, [("argon2id", "x")]))
+        recipients = [f"user{n}@example.net" for n in range(501)]
+
+        def go() -> None:
+            with smtplib.SMTP("127.0.0.1", self.smtp) as client:
+                client.sendmail("carol@example.org", recipients, "Subject: x\r\n\r\nhello\r\n")
+                client.sendmail("carol@example.org", recipients[:1], "Subject: y\r\n\r\nhello\r\n")
+
+        await self.away(go)
+        held = await self.ask(QueueList(state=RowState.HELD, limit=1000))
+        self.assertEqual(len(held), 501)
+        self.assertEqual(
+            {row["reply"] for row in held}, {"held here: 127.0.0.1/32 has reached its limit of 500 recipients an hour"}
+        )
+        [ann] = await self.ask(UserList())
+        self.assertEqual(ann["messages"], 1)
+        self.assertEqual(
+            await self.ask(QueueChangeRows(change=QueueChange.RELEASE, sender="carol@example.org")), {"changed": 501}
+        )
+        events = [json.loads(line)["event"] for line in self.mail_log.read_text().splitlines()]
+        self.assertEqual(events.count("sending-held"), 1)
 
     async def test_the_eleventh_connection_of_ten_is_told_so_and_the_first_goes_on(self) -> None:
         """Loopback addresses and trusted networks have no limit per address, but all connections together do."""
