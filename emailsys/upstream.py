@@ -1,4 +1,4 @@
-"""Private names of Twisted, the standard library and Textual that emailsys depends on, all in one place.
+"""Private names of Twisted, pyOpenSSL, the standard library and Textual that emailsys depends on, all in one place.
 
 No other module uses a private name of another project; `tests/test_house.py` checks it. Each entry says why the public
 interface is not enough, and in which version the name was seen. `tests/unit/test_upstream.py` has a test for each
@@ -104,6 +104,19 @@ class NoStockDelivery:
     _cbFromValidate = _ebFromValidate = _cbToValidate = _ebToValidate = never_reached
     _messageHandled = _disconnect = never_reached
     _cbAnonymousAuthentication = _cbAuthenticated = _ebAuthenticated = never_reached
+
+
+def offer_key_exchange(ssl: Any, context: Any, groups: bytes) -> None:
+    """Limit the groups of key exchange that a TLS context offers, as OpenSSL names them: b"X25519".
+
+    pyOpenSSL has the function, but no public method for it: `set_tmp_ecdh` takes curves of another kind only. Seen in
+    pyOpenSSL 26.4.
+
+    @param ssl: the module `OpenSSL.SSL`. @param context: its `Context`.
+    @raise RuntimeError: OpenSSL does not know the groups.
+    """
+    if ssl._lib.SSL_CTX_set1_curves_list(context._context, groups) != 1:
+        raise RuntimeError(f"OpenSSL has no key exchange {groups!r}")
 
 
 def measure_columns_again(table: Any) -> None:

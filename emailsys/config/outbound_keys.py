@@ -72,6 +72,7 @@ OUTBOUND: Final[Mapping[str, Read]] = {
     "enabled": a_boolean,
     "tls": one_of(TLSPolicy),
     "clear_after_failed_tls": a_boolean,
+    "session_tickets": a_boolean,
     "ca_file": a_file_name,
     "nameservers": name_servers,
     "address_order": one_of(AddressOrder),

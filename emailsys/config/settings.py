@@ -199,6 +199,9 @@ class OutboundSettings:
     tls: TLSPolicy = TLSPolicy.OPPORTUNISTIC
     # After an opportunistic handshake has failed: the mail goes in the clear, or waits.
     clear_after_failed_tls: bool = True
+    # Whether other hosts may give us session tickets (RFC 5077). We resume no session, so they only cost octets; but a
+    # ClientHello without them is rare, and may be treated as that of a bad client.
+    session_tickets: bool = True
     # The authorities by which certificates are verified, PEM; those of the system where there is none.
     ca_file: Path | None = None
     # Name servers as address and port; those of the system where there are none.

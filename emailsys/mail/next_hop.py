@@ -57,12 +57,15 @@ class ExpectedTLS:
     """What a host must show in a TLS handshake: a certificate for a name, the pinned one, or any.
 
     @ivar name: a host name or an IP address.
+    @ivar x25519_only: whether X25519 is the only key exchange that is offered, so that the ClientHello fits into one
+        segment.
     @ivar fingerprint: the SHA-256 of the only valid certificate, 64 hexadecimal digits; "" if the authorities decide.
     """
 
     name: str
     is_verified: bool
     fingerprint: str = ""
+    x25519_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

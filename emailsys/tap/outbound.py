@@ -107,7 +107,7 @@ class Outbound:
             reactor,
             outbound,
             hostname,
-            lambda expected: client_tls(expected, outbound.ca_file),
+            lambda expected: client_tls(expected, outbound.ca_file, outbound.session_tickets),
             telemetry,
         )
         return Relay(resolver, self._dialer, outbound, telemetry)

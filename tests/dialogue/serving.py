@@ -142,6 +142,11 @@ class Play:
     def _do_handshake(self, step: Step, rest: str) -> None:
         self.server.handshake()
 
+    def _do_hello(self, step: Step, rest: str) -> None:
+        self.server.settle()
+        said = "x25519" if self.hosts.x25519_only else "usual"
+        self._check(step, said == rest, f"it is {said!r}")
+
     def _do_refuse(self, step: Step, rest: str) -> None:
         self.hosts.refuse()
 

@@ -9,6 +9,7 @@ import sys
 from typing import Any
 from unittest import SkipTest, skipUnless
 
+from OpenSSL import SSL
 from textual.app import App
 from textual.widgets import DataTable
 from twisted.internet.abstract import FileDescriptor
@@ -128,6 +129,18 @@ class StockDeliveryTests(SynchronousTestCase):
         disabled = {name for name, value in vars(upstream.NoStockDelivery).items() if value is upstream.never_reached}
         self.assertEqual(len(disabled), 9)
         self.assertEqual({name for name in disabled if not hasattr(smtp.ESMTP, name)}, set(), CHANGED)
+
+
+class KeyExchangeTests(SynchronousTestCase):
+    def test_a_context_offers_the_groups_that_it_is_told_to(self) -> None:
+        """The ClientHello names X25519 (0x001d, RFC 8446 §4.2.7) and nothing else."""
+        context = SSL.Context(SSL.TLS_METHOD)
+        upstream.offer_key_exchange(SSL, context, b"X25519")
+        connection = SSL.Connection(context, None)
+        connection.set_connect_state()
+        self.assertRaises(SSL.WantReadError, connection.do_handshake)
+        self.assertIn(b"\x00\x0a\x00\x04\x00\x02\x00\x1d", connection.bio_read(4096))
+        self.assertRaises(RuntimeError, upstream.offer_key_exchange, SSL, context, b"no-such-group")
 
 
 class TableTests(SynchronousTestCase):

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IAddress, IConnector
+from twisted.internet.interfaces import IAddress, IConnector, IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 from typing_extensions import override
 
 from emailsys.config.settings import OutboundSettings
 from emailsys.mail import reply as replies
-from emailsys.mail.next_hop import Host, NextHop, TLSPolicy
+from emailsys.mail.next_hop import ExpectedTLS, Host, NextHop, TLSPolicy
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.base.failures import why
@@ -54,27 +54,49 @@ class Pool(Protocol):
     def is_idle_no_more(self, client: SMTPClient) -> None:
         """A connection is no longer idle, or is closed."""
 
+    def is_x25519_only(self, host: Host) -> bool:
+        """Return whether handshakes with a host offer X25519 only."""
+
+    def use_x25519_only(self, host: Host) -> None:
+        """A handshake with X25519 succeeded after one with more had failed: remember it for some time."""
+
     def changed(self, host_pool: HostPool) -> None:
         """A transmission or connection ended: the host pool may be empty."""
 
 
 class _Attempt(ClientFactory):
-    """One attempt to connect over IPv4 or IPv6."""
+    """One attempt to connect over IPv4 or IPv6, and its TLS handshake."""
 
     noisy = False
 
-    def __init__(self, host_pool: HostPool, client: SMTPClient) -> None:
+    def __init__(self, host_pool: HostPool, options: ConnectionOptions) -> None:
         self._host_pool = host_pool
-        self._client = client
+        self._tls_for = options.tls_for
+        #: Whether the ClientHello offers X25519 only; None if no handshake has begun.
+        self.x25519_only: bool | None = None
+        self.client = SMTPClient(
+            host_pool,
+            options.reactor,
+            options.settings,
+            options.hostname,
+            host_pool.next_hop,
+            host_pool.host,
+            self._tls,
+        )
+
+    def _tls(self, expected: ExpectedTLS) -> IOpenSSLClientConnectionCreator:
+        creator = self._tls_for(replace(expected, x25519_only=self._host_pool.x25519_only))
+        self.x25519_only = self._host_pool.x25519_only
+        return creator
 
     @override
     def buildProtocol(self, addr: IAddress | None) -> SMTPClient:
-        self._host_pool.connected(self._client)
-        return self._client
+        self._host_pool.connected(self.client)
+        return self.client
 
     @override
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        self._host_pool.not_connected(self._client, reason)
+        self._host_pool.not_connected(self.client, reason)
 
 
 class HostPool:
@@ -87,10 +109,13 @@ class HostPool:
         self.host = host
         self.waiting: deque[PendingTransmission] = deque()
         self.clear = False
+        #: Whether handshakes offer X25519 only, because one with more failed at this host.
+        self.x25519_only = pool.is_x25519_only(host)
         #: When DNS last named this host for a message, by the reactor's clock.
         self.looked_up_at: float = options.reactor.seconds()
         # None until connectTCP has returned.
         self._opening: dict[SMTPClient, IConnector | None] = {}
+        self._attempts: dict[SMTPClient, _Attempt] = {}
         self._usable: set[SMTPClient] = set()
         self._idle: list[SMTPClient] = []
         self._closing = False
@@ -152,10 +177,11 @@ class HostPool:
 
     def _open(self) -> None:
         options, host, settings = self._options, self.host, self._options.settings
-        client = SMTPClient(self, options.reactor, settings, options.hostname, self.next_hop, host, options.tls_for)
+        attempt = _Attempt(self, options)
+        client = attempt.client
         self._opening[client] = None
+        self._attempts[client] = attempt
         source = settings.source_ipv6 if ":" in host.address else settings.source_ipv4
-        attempt = _Attempt(self, client)
         try:
             connector = options.reactor.connectTCP(
                 host.address, host.port, attempt, settings.timeouts.connect, (source, 0) if source else None
@@ -193,6 +219,7 @@ class HostPool:
     def not_connected(self, client: SMTPClient, reason: Failure) -> None:
         """TCP could not be connected."""
         self._opening.pop(client, None)
+        self._attempts.pop(client, None)
         self._cannot(self._delayed(Reply(451, "4.4.1", f"no connection to {self.host}: {why(reason)}")))
 
     def _cannot(self, outcome: Outcome) -> None:
@@ -206,6 +233,9 @@ class HostPool:
 
     def usable(self, client: SMTPClient) -> None:
         self._opening.pop(client, None)
+        attempt = self._attempts.pop(client, None)
+        if client.tls and attempt is not None and attempt.x25519_only:
+            self._pool.use_x25519_only(self.host)
         self._usable.add(client)
         self._options.telemetry.event("outbound.connected", host=self.host, tls=client.tls or "none")
 
@@ -220,6 +250,14 @@ class HostPool:
 
     def failed(self, client: SMTPClient, outcome: Outcome, tls: bool) -> None:
         self._opening.pop(client, None)
+        attempt = self._attempts.pop(client, None)
+        if tls and attempt is not None and attempt.x25519_only is False and not outcome.from_remote:
+            # Some hosts fail on a ClientHello that is larger than one segment.
+            if not self.x25519_only:
+                self._options.telemetry.event("outbound.x25519_only", host=self.host, reply=outcome.reply.text)
+            self.x25519_only = True
+            self._pump()
+            return
         if tls and self._may_be_clear and not self.clear:
             self._options.telemetry.event("outbound.clear", host=self.host, reply=outcome.reply.text)
             self.clear = True
@@ -242,6 +280,7 @@ class HostPool:
 
     def gone(self, client: SMTPClient) -> None:
         self._opening.pop(client, None)
+        self._attempts.pop(client, None)
         self._usable.discard(client)
         if client in self._idle:
             self._idle.remove(client)

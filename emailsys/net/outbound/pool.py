@@ -20,6 +20,10 @@ from emailsys.telemetry import Telemetry
 
 # Seconds for which an open connection is reused without a new DNS lookup.
 _LOOK_AGAIN: Final = 60.0
+# Hosts that need a small ClientHello: how many are remembered, and for how many seconds. Otherwise each message for a
+# host that hangs would wait for its handshake timeout first.
+_MAX_REMEMBERED: Final = 1000
+_REMEMBERED_FOR: Final = 6 * 3600.0
 
 
 @implementer(IDialer)
@@ -45,6 +49,8 @@ class Dialer:
         self._options = ConnectionOptions(reactor, settings, hostname, tls_for, telemetry)
         self._closing = False
         self._host_pools: dict[tuple[NextHop, Host], HostPool] = {}
+        # Until when handshakes with a host offer X25519 only.
+        self._x25519_only: dict[Host, float] = {}
         self._by_hop: dict[NextHop, list[HostPool]] = {}
         # In the order in which they became idle.
         self._idle: dict[SMTPClient, None] = {}
@@ -116,6 +122,16 @@ class Dialer:
 
     def is_idle_no_more(self, client: SMTPClient) -> None:
         self._idle.pop(client, None)
+
+    def is_x25519_only(self, host: Host) -> bool:
+        until = self._x25519_only.get(host)
+        return until is not None and until > float(self._reactor.seconds())
+
+    def use_x25519_only(self, host: Host) -> None:
+        self._x25519_only.pop(host, None)
+        if len(self._x25519_only) >= _MAX_REMEMBERED:
+            del self._x25519_only[next(iter(self._x25519_only))]
+        self._x25519_only[host] = self._reactor.seconds() + _REMEMBERED_FOR
 
     def changed(self, host_pool: HostPool) -> None:
         """Remove a host pool that is empty."""

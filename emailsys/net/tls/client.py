@@ -10,6 +10,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from emailsys.mail.next_hop import ExpectedTLS
+from emailsys.net.tls.context import Hello
 from emailsys.net.tls.peer import ExpectedServer
 
 
@@ -30,6 +31,12 @@ def client_context(host: str, ca_file: Path | None = None, *, verify: bool = Tru
     return ClientTLS(ExpectedServer(host, ca_file, verify=verify, fingerprint=fingerprint))
 
 
-def client_tls(expected: ExpectedTLS, ca_file: Path | None = None) -> ClientTLS:
-    """Return TLS options for the host of a next hop. @raise TLSConfigError: the file or the name is invalid."""
-    return client_context(expected.name, ca_file, verify=expected.is_verified, fingerprint=expected.fingerprint)
+def client_tls(expected: ExpectedTLS, ca_file: Path | None = None, session_tickets: bool = True) -> ClientTLS:
+    """Return TLS options for the host of a next hop.
+
+    @param session_tickets: whether the ClientHello offers session tickets (RFC 5077).
+    @raise TLSConfigError: the file or the name is invalid.
+    """
+    hello = Hello(x25519_only=expected.x25519_only, session_tickets=session_tickets)
+    verify, fingerprint = expected.is_verified, expected.fingerprint
+    return ClientTLS(ExpectedServer(expected.name, ca_file, verify=verify, fingerprint=fingerprint, hello=hello))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from OpenSSL import SSL
+
+from emailsys.upstream import offer_key_exchange
 
 # RFC 9325 §4.2: ephemeral keys and AEAD, nothing else. ECDSA first: its signature costs a fifteenth of RSA's. AES-128
 # before AES-256, because it is no weaker in practice; ChaCha20 for phones without AES instructions.
@@ -24,6 +27,32 @@ _OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHE
 
 class TLSConfigError(Exception):
     """A certificate cannot be used. The message names the file and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What the ClientHello of a client offers beside cipher suites.
+
+    @ivar x25519_only: whether X25519 is the only key exchange. With OpenSSL's default, which has a post-quantum one,
+        the ClientHello has 1,500 octets. Some hosts fail if it does not come in one segment.
+    @ivar session_tickets: whether the session may be resumed by a ticket (RFC 5077).
+    """
+
+    x25519_only: bool = False
+    session_tickets: bool = True
+
+
+USUAL_HELLO: Final = Hello()
+
+
+def new_client_context(hello: Hello) -> SSL.Context:
+    """Return a context for clients that says hello in this form."""
+    context = new_context()
+    if hello.x25519_only:
+        offer_key_exchange(SSL, context, b"X25519")
+    if not hello.session_tickets:
+        context.set_options(SSL.OP_NO_TICKET)
+    return context
 
 
 def new_context() -> SSL.Context:

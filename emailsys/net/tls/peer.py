@@ -14,7 +14,7 @@ from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import extract_patterns
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
 
-from emailsys.net.tls.context import TLSConfigError, new_context
+from emailsys.net.tls.context import USUAL_HELLO, Hello, TLSConfigError, new_client_context
 
 # Of openssl/x509_vfy.h.
 _NOT_YET_VALID: Final = 9
@@ -140,9 +140,9 @@ def _verify(connection: SSL.Connection, certificate: crypto.X509, code: int, dep
 
 
 @lru_cache(maxsize=16)
-def _context(ca_file: Path | None, verify: bool, changed_at: int) -> SSL.Context:
+def _context(ca_file: Path | None, verify: bool, changed_at: int, hello: Hello) -> SSL.Context:
     """One context for each set of authorities: reading those of the system costs 20 ms."""
-    context = new_context()
+    context = new_client_context(hello)
     if not verify:
         context.set_verify(SSL.VERIFY_NONE)
         return context
@@ -160,12 +160,21 @@ def _context(ca_file: Path | None, verify: bool, changed_at: int) -> SSL.Context
 class ExpectedServer:
     """A server as a client expects it: its name, and whom the client trusts to say that it is the one."""
 
-    def __init__(self, host: str, ca_file: Path | None = None, *, verify: bool = True, fingerprint: str = "") -> None:
+    def __init__(
+        self,
+        host: str,
+        ca_file: Path | None = None,
+        *,
+        verify: bool = True,
+        fingerprint: str = "",
+        hello: Hello = USUAL_HELLO,
+    ) -> None:
         """
         @param host: a host name or an IP address.
         @param ca_file: the authorities to trust, PEM; those of the system where it is None.
         @param verify: False takes any certificate, for opportunistic TLS (RFC 7435) and for tests of servers.
         @param fingerprint: as `fingerprint_of` gives it: the certificate to be trusted, whatever it says, and no other.
+        @param hello: what the ClientHello offers.
         @raise TLSConfigError: the file or the name is of no use.
         """
         changed_at = 0
@@ -174,7 +183,7 @@ class ExpectedServer:
                 changed_at = ca_file.stat().st_mtime_ns
             except OSError as error:
                 raise TLSConfigError(f"{ca_file}: the authorities to trust cannot be read: {error.strerror}") from error
-        self._context = _context(ca_file, verify, changed_at)
+        self._context = _context(ca_file, verify, changed_at, hello)
         self._name = _ServerName(host, fingerprint)
 
     def connection(self, over: socket.socket | None = None) -> SSL.Connection:

@@ -161,6 +161,8 @@ class MemoryHosts:
     def __init__(self, settings: OutboundSettings | None = None) -> None:
         self.reactor: Any = MemoryReactorClock()
         self.tls: list[tuple[str, bool]] = []
+        #: Whether the last handshake offered X25519 only.
+        self.x25519_only = False
         self.settings = settings or OutboundSettings()
         self.telemetry = quiet()
         self.dialer = Dialer(self.reactor, self.settings, "client.example", self._tls_for, self.telemetry)
@@ -172,6 +174,7 @@ class MemoryHosts:
             if "_" in expected.name:
                 raise TLSConfigError(f"{expected.name!r} is no name of a server")
             self.tls.append((expected.name, expected.is_verified))
+            self.x25519_only = expected.x25519_only
             return object()
 
         return tls_for

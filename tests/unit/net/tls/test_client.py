@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -18,10 +19,37 @@ from zope.interface.verify import verifyObject
 
 from emailsys import pki
 from emailsys.config.settings import CertificateFiles
-from emailsys.net.tls.client import client_context
+from emailsys.mail.next_hop import ExpectedTLS
+from emailsys.net.tls.client import client_context, client_tls
 from emailsys.net.tls.peer import PeerCertificateError
 from emailsys.net.tls.server import ServerTLS, TLSConfigError
 from tests.fakes.net.tls_pipe import NO_PROTOCOL, development_tls, served, shake_hands
+
+
+def client_hello(**terms: bool) -> bytes:
+    """The first octets that a client sends."""
+    expected = ExpectedTLS("mx.example.net", False, x25519_only=terms.get("x25519_only", False))
+    tls = client_tls(expected, session_tickets=terms.get("session_tickets", True))
+    connection = tls.clientConnectionForTLS(NO_PROTOCOL)
+    connection.set_connect_state()
+    with contextlib.suppress(SSL.WantReadError):
+        connection.do_handshake()
+    return connection.bio_read(16384)
+
+
+class ClientHelloTests(SynchronousTestCase):
+    """What a host sees first."""
+
+    def test_with_x25519_alone_it_fits_into_one_segment(self) -> None:
+        """536 octets are the smallest segment that a host must take (RFC 9293 §3.7.1)."""
+        self.assertLess(len(client_hello(x25519_only=True)), 536)
+        self.assertGreater(len(client_hello()), len(client_hello(x25519_only=True)))
+
+    def test_session_tickets_can_be_switched_off(self) -> None:
+        """The extension session_ticket (RFC 5077 §3.2, type 35) is empty in a first hello."""
+        extension = b"\x00\x23\x00\x00"
+        self.assertIn(extension, client_hello(x25519_only=True))
+        self.assertNotIn(extension, client_hello(x25519_only=True, session_tickets=False))
 
 
 class VerificationTests(SynchronousTestCase):
