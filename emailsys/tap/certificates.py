@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from emailsys.config.settings import CertificateFiles
+from emailsys.interfaces import StoreError
 from emailsys.net.tls.server import ServerTLS, TLSConfigError
 from emailsys.ops.request_values import time_field
 from emailsys.supervisor import StartupError
+from emailsys.tap.told_notices import ToldNotices
 from emailsys.telemetry import Telemetry
 
 # Seconds between two checks. A clock that was wrong at the start, or a pair that was half written, is noticed then.
@@ -20,11 +23,16 @@ CHECK_EVERY: Final = 3600.0
 READ_EVERY: Final = 86400.0
 
 
+#: Sends a notice with these sentences to the postmaster; returns whether there is one.
+Mail = Callable[[Sequence[str]], Coroutine[Any, Any, bool]]
+
+
 class CertificateWatch:
     """Keeps the certificates of a daemon current, and reports those that are invalid or expire soon.
 
     @param reactor: with time.
     @param certificates: returns the certificate files; those of the development CA are renewed if necessary.
+    @param told: the notices that the postmaster has received.
     """
 
     def __init__(
@@ -33,11 +41,15 @@ class CertificateWatch:
         tls: ServerTLS,
         telemetry: Telemetry,
         certificates: Callable[[], tuple[CertificateFiles, ...]],
+        told: ToldNotices,
     ) -> None:
         self._reactor = reactor
         self._tls = tls
         self._telemetry = telemetry
         self._certificates = certificates
+        self._told = told
+        self._mail: Mail | None = None
+        self._mailing = False
         self._read_at = 0.0
         self._checking = LoopingCall(self._check)
         self._checking.clock = reactor
@@ -49,7 +61,8 @@ class CertificateWatch:
         _ = self._checking.start(CHECK_EVERY, now=False)
 
     def stop(self) -> None:
-        """Stop the checks. A second call does nothing."""
+        """Stop the checks, and send no more notices. A second call does nothing."""
+        self._mail = None
         if self._checking.running:
             self._checking.stop()
 
@@ -67,6 +80,11 @@ class CertificateWatch:
             self._telemetry.event("certificates.reloaded", expire=self._tls.not_valid_after)
         self._report()
 
+    def mail_by(self, mail: Mail) -> None:
+        """Send notices to the postmaster from now on, when there is a store."""
+        self._mail = mail
+        self._notify()
+
     def status(self) -> Mapping[str, Any]:
         """Return when the first certificate expires, and what an operator should act on."""
         problems = [*self._tls.refused, *self._tls.invalid(), *self._tls.concerns()]
@@ -76,6 +94,30 @@ class CertificateWatch:
         due = self._reactor.seconds() - self._read_at >= READ_EVERY
         if due or self._tls.refused or self._tls.invalid():
             self.reload()
+        else:
+            self._notify()
+
+    def _notify(self) -> None:
+        _ = Deferred.fromCoroutine(self._send_notice()).addErrback(
+            lambda failure: self._telemetry.exception("certificates", failure)
+        )
+
+    async def _send_notice(self) -> None:
+        """Send one notice about what the postmaster does not know yet. What fails is tried again at the next check."""
+        notices = self._tls.notices()
+        new = [why for key, why in notices.items() if key not in self._told.keys]
+        if not new or self._mail is None or self._mailing:
+            return
+        self._mailing = True
+        try:
+            is_sent = await self._mail(new)
+        except StoreError as error:
+            self._telemetry.event("certificate-notice-postponed", error=str(error))
+        else:
+            if is_sent:
+                self._told.replace(notices)
+        finally:
+            self._mailing = False
 
     def _report(self) -> None:
         for why in self._tls.refused:
@@ -84,3 +126,4 @@ class CertificateWatch:
             self._telemetry.alarm("certificate-invalid", why=why)
         for why in self._tls.concerns():
             self._telemetry.event("certificate-warning", why=why)
+        self._notify()

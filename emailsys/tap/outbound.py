@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -20,6 +21,9 @@ from emailsys.delivery.relay import ClosedRelay, Relay
 from emailsys.delivery.sending_limits import SendingLimits
 from emailsys.delivery.timing import Timing
 from emailsys.interfaces import IRelay
+from emailsys.mail.address import Address
+from emailsys.mail.certificate_notice import compose
+from emailsys.mail.envelope import Envelope, Recipient, own_parameters
 from emailsys.mail.reply import MAILBOX_FULL, MAILBOX_FULL_NOW
 from emailsys.net.dns.name_servers import NameServers, system_name_servers
 from emailsys.net.dns.own_host import Ourselves
@@ -81,6 +85,7 @@ class Outbound:
         self.routes = Routes(routing, outbound.tls, store.routes)
         # If rewriting is off, addresses that were rewritten earlier still work.
         router = QueueRouter(self.routes, self.aliases, restorer if routing.srs else None)
+        self._router, self._hostname, self._store, self._now = router, hostname, store, now
         relay = self._relay(reactor, settings, telemetry) if outbound.enabled else ClosedRelay()
         cap = NoticeCap(settings.queue.max_notices_per_hour, reactor, telemetry)
         writer = NoticeWriter(_threads_of(reactor), cap)
@@ -117,6 +122,23 @@ class Outbound:
         loaded = Deferred.fromCoroutine(self._sending.load())
         _ = loaded.addErrback(lambda failure: self._telemetry.exception("sending limits", failure))
         self.runner.startService()
+
+    async def tell_postmaster(self, problems: Sequence[str]) -> bool:
+        """Send a notice about certificates to the postmaster of the default domain; return whether there is one.
+
+        @raise StoreError: it cannot be stored now.
+        """
+        path = Address("postmaster", "")
+        routes = tuple(await self._router.resolve(path))
+        if not routes:
+            return False
+        shown, made_at = Address("postmaster", self._hostname), self._now()
+        octets = compose(self._hostname, problems, shown, f"{secrets.token_hex(8)}.certificate", made_at)
+        incoming = self._store.intake.begin()
+        await maybeDeferred(incoming.write, octets)
+        await incoming.commit(Envelope(None, (Recipient(path, routes),), made_at, own_parameters(octets, shown)))
+        self.runner.wake()
+        return True
 
     async def stop(self) -> None:
         """Stop leasing, wait `queue.stop_grace` for deliveries in progress, release other leases, close connections."""

@@ -51,6 +51,7 @@ from emailsys.tap.route_explanation import explainer
 from emailsys.tap.secrets import SRS_SECRET, kept_secret
 from emailsys.tap.sessions import Sessions
 from emailsys.tap.status import StoreCondition, describe_daemon
+from emailsys.tap.told_notices import ToldNotices
 from emailsys.telemetry import Telemetry
 
 # Seconds that sessions get to finish what they do when the daemon is asked to end; systemd waits 90 before it kills.
@@ -107,7 +108,7 @@ class Daemon(Service):
         self._reactor = reactor
         self._held = held
         self._tls = tls
-        self._certificates = CertificateWatch(reactor, tls, telemetry, certificates)
+        self._certificates = CertificateWatch(reactor, tls, telemetry, certificates, ToldNotices(settings.state))
         self._store: Store | None = None
         self._hashing: HashingThreads | None = None
         self._outbound: Outbound | None = None
@@ -206,6 +207,7 @@ class Daemon(Service):
         hooks = Hooks(self.status, explain, outbound.runner.lift_pauses, self._shown_store)
         self._commands = Commands(store, telemetry, hooks)
         outbound.start()
+        self._certificates.mail_by(outbound.tell_postmaster)
 
     def _listen(
         self, portal: Portal, directory: IDirectory, intake: IIntake, others: Mapping[str, IProtocolFactory]

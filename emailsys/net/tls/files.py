@@ -67,14 +67,21 @@ class CertificatePair:
             )
         return None
 
+    def why_renew(self, now: datetime) -> str | None:
+        """Return when the certificate expires if that is soon, else None."""
+        left = self.leaf.not_valid_after_utc - now
+        if not timedelta() <= left < _NEAR_END:
+            return None
+        ends = f"{self.leaf.not_valid_after_utc:%Y-%m-%d %H:%M}"
+        return f"{self.files.chain}: the certificate expires on {ends} UTC, in {_days(left)}: renew it"
+
     def concerns(self, now: datetime) -> list[str]:
         """Return what an operator should know about a valid certificate, a sentence for each."""
-        found = [f"{self.files.chain}: {self.uncommon}"] if self.uncommon else []
-        left = self.leaf.not_valid_after_utc - now
-        if timedelta() <= left < _NEAR_END:
-            ends = f"{self.leaf.not_valid_after_utc:%Y-%m-%d %H:%M}"
-            found.append(f"{self.files.chain}: the certificate expires on {ends} UTC, in {_days(left)}: renew it")
-        return found
+        renew = self.why_renew(now)
+        return [
+            *([f"{self.files.chain}: {self.uncommon}"] if self.uncommon else ()),
+            *([renew] if renew is not None else ()),
+        ]
 
 
 def _days(left: timedelta) -> str:

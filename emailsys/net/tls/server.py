@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -183,6 +184,17 @@ class ServerTLS:
         """Return what an operator should know about the certificates in use, a sentence for each."""
         now = self._now()
         return [concern for pair in self.pairs for concern in pair.concerns(now)]
+
+    def notices(self) -> dict[str, str]:
+        """Return what must be renewed or repaired, a sentence for each. Its key stays the same from day to day."""
+        now = self._now()
+        found = {f"refused {why}": why for why in self.refused}
+        for pair in self.pairs:
+            which = pair.leaf.fingerprint(SHA256()).hex()
+            for kind, why in (("invalid", pair.why_invalid(now)), ("near its end", pair.why_renew(now))):
+                if why is not None:
+                    found[f"{kind} {which}"] = why
+        return found
 
     def invalid(self) -> list[str]:
         """Return why clients reject certificates in use at this moment, a sentence for each."""

@@ -12,7 +12,7 @@ import socket
 import stat
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -266,6 +266,25 @@ class DaemonTests(DaemonCase):
         self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
         await daemon.stopService()
         self.assertFalse(path.exists())
+
+    async def test_the_postmaster_gets_mail_about_a_certificate_near_its_end(self) -> None:
+        """It arrives in the maildrop of the default domain's postmaster, once."""
+        folder = self.state.parent / "old"
+        made_at = datetime.now(UTC) - timedelta(days=390)
+        files = ensure_development_ca(folder, now=made_at).certificates[0]
+        pair = f'[[tls.certificates]]\nchain = "{files.chain}"\nkey = "{files.key}"\n'
+        self.config.write_text(self.config.read_text() + pair)
+        daemon = self.started()
+        await self.accounts()
+        daemon.hang_up()
+        for _ in range(100):
+            rows = await self.ask(UserList(None))
+            if any(row["messages"] for row in rows):
+                break
+        await daemon.stopService()
+        self.started().hang_up()
+        rows = await self.ask(UserList(None))
+        self.assertEqual({row["address"]: row["messages"] for row in rows}, {ALICE: 1, BOB: 0})
 
     def test_a_port_that_is_taken_is_told_and_the_folder_given_up(self) -> None:
         """The next start succeeds without a cleanup."""

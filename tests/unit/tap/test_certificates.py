@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,9 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys import pki
 from emailsys.config.exit_status import Exit
 from emailsys.config.settings import CertificateFiles
+from emailsys.interfaces import StoreFull
 from emailsys.net.tls.server import ServerTLS
 from emailsys.supervisor import StartupError
 from emailsys.tap.certificates import CHECK_EVERY, READ_EVERY, CertificateWatch
+from emailsys.tap.told_notices import ToldNotices
 from emailsys.telemetry import Telemetry
 from tests.fakes.net.tls_pipe import served
 
@@ -27,6 +29,8 @@ class WatchTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
         self.files = served(*pki.ensure_development_ca(self.folder, now=NOW).certificates)
+        self.state = Path(self.mktemp())
+        self.state.mkdir()
         self.now = NOW
         self.clock = Clock()
         self.events: list[tuple[str, dict[str, object]]] = []
@@ -39,7 +43,7 @@ class WatchTests(SynchronousTestCase):
         return self.files
 
     def watch(self) -> CertificateWatch:
-        watch = CertificateWatch(self.clock, self.tls, self.telemetry, self.names)
+        watch = CertificateWatch(self.clock, self.tls, self.telemetry, self.names, ToldNotices(self.state))
         watch.start()
         self.addCleanup(watch.stop)
         return watch
@@ -93,9 +97,46 @@ class WatchTests(SynchronousTestCase):
         self.pass_time(CHECK_EVERY)
         self.assertEqual((self.read, watch.status()["problems"]), (2, []))
 
+    def test_the_postmaster_gets_one_mail_near_the_end_and_one_after_it(self) -> None:
+        """Also if the daemon is restarted in between."""
+        mails: list[list[str]] = []
+
+        async def mail(problems: Sequence[str]) -> bool:
+            mails.append(list(problems))
+            return True
+
+        self.watch().mail_by(mail)
+        self.assertEqual(mails, [])
+        for days, number in ((384, 1), (385, 1), (398, 2), (400, 2)):
+            self.now = NOW + timedelta(days=days)
+            self.tls.reload()
+            self.watch().mail_by(mail)
+            with self.subTest(days):
+                self.assertEqual(len(mails), number)
+        self.assertIn("expires on 2027-04-02 12:00 UTC, in 13 days: renew it", mails[0][0])
+        self.assertIn("expired on 2027-04-02 12:00 UTC", mails[1][0])
+        self.assertEqual(len(mails[0]), 2)
+
+    def test_a_mail_that_cannot_be_stored_is_sent_an_hour_later(self) -> None:
+        """The disk is full, or there is no domain yet."""
+        outcomes = iter((StoreFull("the disk is full"), False, True, True))
+
+        async def mail(problems: Sequence[str]) -> bool:
+            outcome = next(outcomes)
+            if isinstance(outcome, StoreFull):
+                raise outcome
+            return outcome
+
+        self.now += timedelta(days=390)
+        watch = self.watch()
+        watch.mail_by(mail)
+        self.assertEqual(self.events[-1], ("certificate-notice-postponed", {"error": "the disk is full"}))
+        self.pass_time(5 * CHECK_EVERY)
+        self.assertIs(next(outcomes), True)
+
     def test_no_failure_ends_the_checks(self) -> None:
         """An expected one is reported; an unexpected one is logged with its traceback."""
-        watch = CertificateWatch(self.clock, self.tls, self.telemetry, self.fail_once_each())
+        watch = CertificateWatch(self.clock, self.tls, self.telemetry, self.fail_once_each(), ToldNotices(self.state))
         watch.start()
         self.addCleanup(watch.stop)
         self.pass_time(3 * READ_EVERY)

@@ -1,0 +1,35 @@
+"""The notices that the postmaster has received, kept in the state folder: a restart sends none of them again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from emailsys.platforms.files import BINARY, NO_FOLLOW
+
+TOLD_NAME: Final = "certificates-told.json"
+
+
+class ToldNotices:
+    """The keys of the notices that were sent."""
+
+    def __init__(self, state: Path) -> None:
+        self._path = state / TOLD_NAME
+        self.keys: frozenset[str] = frozenset()
+        # Without the file, the postmaster gets a notice once more.
+        with suppress(OSError, ValueError):
+            self.keys = frozenset(str(key) for key in json.loads(self._path.read_bytes()))
+
+    def replace(self, keys: Iterable[str]) -> None:
+        """Remember these keys alone: those of certificates that were renewed are of no use any more."""
+        self.keys = frozenset(keys)
+        draft = self._path.with_name(f".{TOLD_NAME}")
+        with suppress(OSError):
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY | NO_FOLLOW, 0o600)
+            with open(descriptor, "wb") as file:
+                file.write(json.dumps(sorted(self.keys)).encode())
+            draft.replace(self._path)
