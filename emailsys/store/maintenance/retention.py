@@ -14,7 +14,8 @@ from emailsys.store.commit.database import Database, Reactor
 from emailsys.store.commit.ids import first_id_at
 from emailsys.store.ledger.endings import end_oldest
 from emailsys.store.maintenance.periodic import MaintenanceTask
-from emailsys.store.schema.columns import SECOND, of_seconds
+from emailsys.store.maintenance.witness import WitnessedTime
+from emailsys.store.schema.columns import SECOND
 from emailsys.store.schema.tables import accounts, events, maildrop, messages, settled
 from emailsys.telemetry import Telemetry
 
@@ -53,16 +54,20 @@ class Retention(MaintenanceTask):
         self._deleted = deleted
         self._history = int(settings.history_days * _DAY)
         self._maildrop = int(settings.maildrop_days * _DAY)
-        self._now = now
+        self._time = WitnessedTime(database, now)
 
     @override
     async def step(self) -> bool:
         """Delete some expired rows. Returns whether there may be more."""
-        now = of_seconds(self._now())
+        if not (self._maildrop or self._history):
+            return False
+        now, gap = await self._time.look()
+        if gap:
+            self._telemetry.event("retention-gap", seconds=gap // SECOND)
         more = await self._expire(now) if self._maildrop else False
         if not self._history:
             return more
-        horizon = now - self._history
+        horizon = self._time.ago(now, self._history)
         if await self._database.read("retention-look", lambda connection: _has_older(connection, horizon)):
             return (
                 await self._database.run("retention", lambda connection: self._delete_history(connection, horizon))
@@ -72,7 +77,7 @@ class Retention(MaintenanceTask):
 
     async def _expire(self, now: int) -> bool:
         """Delete expired mail of one account."""
-        before = first_id_at(now - self._maildrop)
+        before = first_id_at(self._time.ago(now, self._maildrop))
         old = exists().where(maildrop.c.account_id == accounts.c.account_id, maildrop.c.row_id < before)
         asked = select(accounts.c.account_id).where(old).limit(1)
         account_id = await self._database.read("expire-look", lambda connection: connection.execute(asked).scalar())

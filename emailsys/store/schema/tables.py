@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # The alembic revision of these tables. A store at this revision is opened without importing alembic.
-REVISION: Final = "0011"
+REVISION: Final = "0012"
 
 metadata: Final = MetaData(
     naming_convention={
@@ -305,6 +305,15 @@ Index(
     queue.c.lease,
     sqlite_where=queue.c.lease.is_not(None),
     postgresql_where=queue.c.lease.is_not(None),
+)
+
+# When the daemon looked at the clock, and for how many microseconds before that nobody had. The latest row is the last
+# look. Of the others, only those after a gap are kept.
+clock_looks: Final = Table(
+    "clock_looks",
+    metadata,
+    Column("at", Key, primary_key=True, autoincrement=False),
+    Column("gap", BigInteger, nullable=False),
 )
 
 # What each account, trusted network and forwarding alias sent to other hosts, by hour, for the sending limits.

@@ -206,6 +206,44 @@ class LedgerCase(MailCase):
         self.assertEqual(checked.by_end, {"maildrop": 1, "expired by retention": 2})
         self.assertEqual(len((await self.open(alice)).listMessages()), 1)
 
+    async def test_a_clock_that_jumps_deletes_no_mail_and_no_history(self) -> None:
+        """Nor does a restart under the wrong clock. Time in which no daemon ran does not count."""
+        alice, bob = await self.users()
+        await self.send(b"old\r\n", envelope(local(alice), local(bob)))
+        maildrop = await self.open(bob)
+        maildrop.deleteMessage(0)
+        await maildrop.sync()
+        maildrop.release()
+        jump = 0.0
+        strict = StoreSettings(url=self.store_url(), maildrop_days=365, history_days=30)
+
+        def reopened() -> Any:
+            opening = opening_by(self.clock, now=lambda: WALL + self.clock.seconds() + jump)
+            return open_store(strict, self.state, ClockedReactor(self.clock), Telemetry(), opening)
+
+        async def ends(store: Any) -> dict[str, int]:
+            while await store.retention.step():
+                pass
+            found: dict[str, int] = (await store.verification.check(None, 60)).by_end
+            return found
+
+        other = reopened()
+        both = {"maildrop": 1, "deleted by its owner": 1}
+        self.assertEqual(await ends(other), both)
+        jump = 400 * DAY
+        self.assertEqual(await ends(other), both, "the clock jumped under a running daemon")
+        await other.close()
+        jump = 1000 * DAY
+        other = reopened()
+        self.assertEqual(await ends(other), both, "a daemon started with a clock that is ahead")
+        self.clock.advance(31 * DAY)
+        self.assertEqual(await ends(other), {"maildrop": 1}, "a month has passed")
+        jump = 0.0
+        self.assertEqual(await ends(other), {"maildrop": 1}, "the clock is right again")
+        self.clock.advance(335 * DAY)
+        self.assertEqual(await ends(other), {"expired by retention": 1}, "a year has passed")
+        await other.close()
+
     def store_url(self) -> str | None:
         raise AssertionError(f"{type(self).__name__} names no engine")
 

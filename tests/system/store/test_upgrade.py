@@ -149,6 +149,7 @@ class UpgradeContract(MailCase):
         await self.fetch(maildrop, 1)
         maildrop.deleteMessage(2)
         await maildrop.sync()
+        await self.store.retention.step()
         await self.store.sent_counts.add([SentCount("alice@example.test", 10, 1, 2)], 0)
         await self.store.accounts.set_forward(ALICE, [BOB], True)
         await self.store.routes.set_route(HostRoute(NextHop("smart.example", by_mx=False)))
