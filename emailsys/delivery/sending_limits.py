@@ -32,13 +32,15 @@ HELD: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """A sender that is counted: an account, a trusted network, or an alias that forwards.
+    """A sender that is counted: an account, a trusted network, or an alias or account that forwards.
 
-    `name` is its text in counts and messages. `owner` is the address of an account, None for others. `domain` is the
-    one whose postmaster is told, "" for the default domain.
+    `name` is its text in messages, `key` that of its counts. What an account forwards is not counted with what it
+    sends: otherwise a stranger could use up its limit. `owner` is the address of an account that sends, None for
+    others. `domain` is the one whose postmaster is told, "" for the default domain.
     """
 
     name: str
+    key: str
     owner: Address | None = None
     domain: str = ""
 
@@ -156,7 +158,8 @@ class SendingLimits:
         if not why:
             for alias, count in aliases.items():
                 name = "@".join(alias.key)
-                held[alias] = self._charge(Sender(name, domain=alias.domain), count, admission)
+                forward = Sender(f"the forward of {name}", f"forward of {name}", domain=alias.domain)
+                held[alias] = "" if name in self._unlimited else self._charge(forward, count, admission)
         if why or any(held.values()):
             recipients = []
             for recipient in envelope.recipients:
@@ -198,7 +201,7 @@ class SendingLimits:
         if client.account is not None:
             return _account(client.account)
         network = self._network_of(client.ip)
-        return None if network is None else Sender(network)
+        return None if network is None else Sender(network, network)
 
     # Counting
 
@@ -209,12 +212,12 @@ class SendingLimits:
 
     def _charge(self, sender: Sender, recipients: int, admission: Admission) -> str:
         """Count a message for a sender. If that would exceed a limit, return why it is held, and do not count it."""
-        if not recipients or sender.name in self._unlimited:
+        if not recipients or sender.key in self._unlimited:
             return ""
         hour, passed = self._hour()
-        known = self._senders.get(sender.name)
+        known = self._senders.get(sender.key)
         if known is None:
-            known = self._senders[sender.name] = _Known()
+            known = self._senders[sender.key] = _Known()
         near: tuple[_Limit, int] | None = None
         if known.checked != hour or known.messages_left <= 1 or known.recipients_left <= recipients:
             exceeded, near = self._check(known, recipients, hour, passed)
@@ -225,8 +228,8 @@ class SendingLimits:
         known.messages_left -= 1
         known.recipients_left -= recipients
         present = known.hours[hour]
-        admission.charges.append((sender.name, hour, recipients, present.told))
-        for count in (present, self._unwritten_count(sender.name, hour)):
+        admission.charges.append((sender.key, hour, recipients, present.told))
+        for count in (present, self._unwritten_count(sender.key, hour)):
             count.messages += 1
             count.recipients += recipients
         if near is not None:
@@ -262,11 +265,11 @@ class SendingLimits:
     def _cross(self, sender: Sender, told: int, limit: _Limit, used: int, admission: Admission) -> None:
         """Note that a sender is at a limit, unless its owner was told within the last day."""
         hour, _ = self._hour()
-        hours = self._senders[sender.name].hours
+        hours = self._senders[sender.key].hours
         if max(known.told for known in hours.values()) >= told:
             return
-        admission.charges.append((sender.name, hour, 0, hours[hour].told))
-        hours[hour].told = self._unwritten_count(sender.name, hour).told = told
+        admission.charges.append((sender.key, hour, 0, hours[hour].told))
+        hours[hour].told = self._unwritten_count(sender.key, hour).told = told
         admission.crossings.append(Crossing(sender, str(limit), used, told == HELD))
 
     # Writing
@@ -309,7 +312,8 @@ class SendingLimits:
 
 @lru_cache(maxsize=1024)
 def _account(address: Address) -> Sender:
-    return Sender("@".join(address.key), address, address.domain)
+    name = "@".join(address.key)
+    return Sender(name, name, address, address.domain)
 
 
 def _remote_recipients(envelope: Envelope) -> tuple[int, dict[Address, int]]:

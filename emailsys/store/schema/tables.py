@@ -320,7 +320,7 @@ clock_looks: Final = Table(
 sent_counts: Final = Table(
     "sent_counts",
     metadata,
-    # An address or a network.
+    # An address, a network, or "forward of " and an address.
     Column("sender", Text, nullable=False),
     # Hours since 1970, UTC.
     Column("hour", BigInteger, nullable=False),

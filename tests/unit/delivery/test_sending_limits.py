@@ -170,6 +170,13 @@ class Holding(Limited):
         self.send(6, None, "203.0.113.1", alias=ALL)
         self.assertEqual(self.held(), 6)
 
+    def test_what_an_account_forwards_is_not_counted_with_what_it_sends(self) -> None:
+        """Otherwise a stranger who writes to an account that forwards would stop its owner from sending."""
+        self.send(10, None, "198.51.100.1", alias=ALICE)
+        self.send(1, None, "198.51.100.1", alias=ALICE)
+        self.send(10)
+        self.assertEqual(self.held(), 1)
+
     def test_other_senders_are_not_affected(self) -> None:
         self.send(11)
         self.send(10, parse("bob@home.test"))
