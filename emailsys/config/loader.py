@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import socket
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -50,6 +51,10 @@ from emailsys.config.values import (
     listen_addresses,
 )
 from emailsys.mail.next_hop import TLSPolicy
+
+# Messages of tomllib (CPython 3.11 to 3.14).
+_DECLARED_TWICE: Final = re.compile(r"Cannot declare \((.*?)\) twice \(at line (\d+)")
+_AT_LINE: Final = re.compile(r"at line (\d+)")
 
 # The services: the port of the standard, where a file says nothing, and the one of the embedded default.
 SERVICES: Final[Mapping[str, tuple[int, int]]] = {
@@ -252,7 +257,7 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{file}: is not TOML: {error}"]) from None
+        raise ConfigError([f"{file}: is not TOML: {_told_twice(str(error), text) or error}"]) from None
     problems: list[str] = []
     top = _Table(file, "", document, problems)
     values = top.read(_TOP)
@@ -295,6 +300,21 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
         **listens,
         **values,
     )
+
+
+def _told_twice(error: str, text: str) -> str | None:
+    """Describe a table or key that stands twice in the file, as after pasting an example; None for another error."""
+    table = _DECLARED_TWICE.search(error)
+    if table is not None:
+        name, number = ".".join(re.findall(r"'([^']*)'", table[1])), int(table[2])
+        before = [i for i, line in enumerate(text.splitlines(), 1) if line.strip() == f"[{name}]" and i < number]
+        first = f" on line {before[0]}" if before else ""
+        return f"line {number}: the table [{name}] stands in the file twice; move its keys to the first one{first}"
+    if "overwrite a value" in error:
+        line = _AT_LINE.search(error)
+        where = f"line {line[1]}: " if line is not None else ""
+        return f"{where}a key stands in its table twice; remove one of them"
+    return None
 
 
 def _listens(top: _Table) -> dict[str, Any]:

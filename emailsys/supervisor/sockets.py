@@ -11,6 +11,7 @@ from typing import Any, Final
 from emailsys.config.exit_status import Exit
 from emailsys.config.settings import Listen, Settings
 from emailsys.config.values import EVERY_ADDRESS, LOOPBACK, shown_address
+from emailsys.platforms.listeners import listener_of
 from emailsys.supervisor.errors import StartupError
 
 # Connections that may wait for accept() on a listening socket; the kernel limits it (somaxconn).
@@ -135,12 +136,15 @@ def _listening(service: str, host: str, port: int) -> socket.socket:
         listener.close()
         where = f"listen.{service}: {shown_address(host, port)}"
         if error.errno == errno.EADDRINUSE:
+            program = listener_of(host, port) or "another program"
             raise StartupError(
-                f"{where} is already in use by another program; stop it, or change listen.{service}", Exit.UNAVAILABLE
+                f"{where} is already in use by {program}; stop it, or change listen.{service}", Exit.UNAVAILABLE
             ) from None
         if error.errno == errno.EACCES:
             raise StartupError(
-                f"{where}: ports below 1024 require root; start the daemon as root and set user in the configuration",
+                f"{where}: ports below 1024 require root or the capability CAP_NET_BIND_SERVICE. Start the daemon as "
+                "root and set user in the configuration, or give it the capability (systemd: "
+                "AmbientCapabilities=CAP_NET_BIND_SERVICE), or choose ports from 1024",
                 Exit.NO_PERMISSION,
             ) from None
         if error.errno == errno.EADDRNOTAVAIL:

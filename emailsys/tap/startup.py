@@ -19,6 +19,7 @@ from emailsys.config.settings import CertificateFiles, LogFormat, Settings
 from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.net.tls.server import ServerTLS, TLSConfigError
 from emailsys.ops.control import HAS_CONTROL, NO_CONTROL, bind_control
+from emailsys.platforms.packages import pip_install
 from emailsys.platforms.users import Identity, acting_as, is_root, raise_descriptor_limit
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
@@ -53,7 +54,7 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     with _naming(settings.source):
         if settings.monitoring.metrics_listen and find_spec("prometheus_client") is None:
             raise StartupError(
-                "monitoring.metrics_listen: requires prometheus-client; install it: pip install prometheus-client",
+                f"monitoring.metrics_listen: requires prometheus-client: {pip_install('prometheus-client')}",
                 Exit.CONFIG,
             )
         identity = supervisor.find_identity(settings.user, settings.group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import resource
@@ -196,10 +197,23 @@ class SocketTests(Case):
                 smtp_listen=Listen((("127.0.0.1", free),)), pop3_listen=Listen((("127.0.0.1", port),))
             )
             text = self.refused(Exit.UNAVAILABLE, bind_all, settings)
-        self.assertEqual(
-            text, f"listen.pop3: 127.0.0.1:{port} is already in use by another program; stop it, or change listen.pop3"
-        )
+        program = rf"\S+ \(process {os.getpid()}\)" if sys.platform == "linux" else "another program"
+        said = rf"listen.pop3: 127.0.0.1:{port} is already in use by {program}; stop it, or change listen.pop3"
+        self.assertRegex(text, rf"\A{said}\Z")
         close_all(bind_all(settings))
+
+    def test_a_low_port_without_root_names_all_ways_to_get_it(self) -> None:
+        """Root and the user setting, the capability, or another port."""
+
+        class Refusing(socket.socket):
+            def bind(self, address: object) -> None:
+                raise PermissionError(errno.EACCES, "Permission denied")
+
+        self.patch(socket, "socket", Refusing)
+        settings = self.settings(smtp_listen=Listen((("127.0.0.1", 25),)))
+        text = self.refused(Exit.NO_PERMISSION, bind_all, settings)
+        for words in ("listen.smtp: 127.0.0.1:25", "CAP_NET_BIND_SERVICE", "set user in the configuration"):
+            self.assertIn(words, text)
 
     def test_port_0_takes_a_free_port_the_same_for_both_families(self) -> None:
         """The settings then have the port, so that mail to ourselves is recognised."""

@@ -20,6 +20,7 @@ from emailsys.cli.options import Places, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.config.exit_status import Exit
 from emailsys.config.settings import RouteSettings, Settings
+from emailsys.platforms.packages import pip_install
 
 _EXAMPLES: Final = """
 emailsys config example > /etc/emailsys/emailsys.toml
@@ -153,9 +154,9 @@ def problems_of(settings: Settings) -> Iterator[str]:
 def _missing(settings: Settings) -> Iterator[str]:
     """Yield packages and folders that are missing."""
     if settings.monitoring.metrics_listen and find_spec("prometheus_client") is None:
-        yield "monitoring.metrics_listen: requires prometheus-client; install it: pip install prometheus-client"
+        yield f"monitoring.metrics_listen: requires prometheus-client; install it: {pip_install('prometheus-client')}"
     if settings.store.url is not None and settings.store.url.startswith("postgresql") and find_spec("psycopg") is None:
-        yield "store.url: PostgreSQL requires psycopg; install it: pip install 'psycopg[binary]'"
+        yield f"store.url: PostgreSQL requires psycopg; install it: {pip_install('psycopg[binary]')}"
     log = settings.monitoring.mail_log
     if log is not None and not log.parent.is_dir():
         yield f'monitoring.mail_log: found "{log}"; allowed: a file in an existing folder'

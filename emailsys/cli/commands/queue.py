@@ -117,7 +117,7 @@ def _listed(row: dict[str, Any]) -> dict[str, Any]:
         "size": shown_size(row["octets"]),
         "sender": row["sender"] or "<>",
         "recipient": row["recipient"],
-        "last reply": " ".join((row["reply"] or "").split())[:80] or None,
+        "last reply": " ".join((row["reply"] or "").split()) or None,
     }
 
 

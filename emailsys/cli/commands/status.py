@@ -10,6 +10,7 @@ from emailsys.cli.active_config import daemon_status
 from emailsys.cli.administer import administer, system_store_hint
 from emailsys.cli.amounts import shown_span, shown_time
 from emailsys.cli.command_group import examples
+from emailsys.cli.event_words import counters_line
 from emailsys.cli.options import NoStore, Places, Refused, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.config.exit_status import Exit
@@ -116,14 +117,15 @@ def _show_daemon(daemon: dict[str, Any]) -> None:
         click.echo(f"  CERTIFICATE {problem}")
     for message in daemon.get("damaged", ()):
         click.echo(f"  DAMAGED {message['queue_id']}: {message['what']} (emailsys verify finds all of them)")
-    counters = sorted(daemon["counters"].items(), key=lambda item: (-item[1], item[0]))
-    if counters:
-        click.echo("events since the start: " + ", ".join(f"{name} {count}" for name, count in counters))
+    line = counters_line(daemon["counters"])
+    if line:
+        click.echo(line)
 
 
 def _disk_line(free: int, required: int) -> str:
     """Describe the free disk space, both sizes in octets."""
     left = f"disk: {shown_size(free)} left for mail"
     if free < required:
-        return f"{left}, FULL: mail is answered with 452 4.3.1 until {shown_size(required)} are free"
+        needed = f"{shown_size(free)} are free, {shown_size(required)} are required"
+        return f"disk: TOO FULL FOR MAIL: {needed}; until then, mail is answered with 452 4.3.1"
     return f"{left}, nearly full" if free < _NEARLY_FULL * required else left

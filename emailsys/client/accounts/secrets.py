@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from emailsys.client.accounts.values import Account, AccountError, Auth, SecretKind, Server
+from emailsys.platforms.packages import pip_install
 
 if TYPE_CHECKING:
     from twisted.internet.defer import DeferredLock
@@ -45,7 +46,7 @@ def system_keyring() -> Keyring:
         from keyring.backends.fail import Keyring as NoKeyring
     except ImportError:
         raise AccountError(
-            "the package keyring is not installed (pip install keyring); or let a command print the password"
+            f"the package keyring is not installed ({pip_install('keyring')}); or let a command print the password"
         ) from None
     try:
         backend = keyring.get_keyring()

@@ -164,7 +164,7 @@ class Writer:
                 self._check_files(connection)
                 octets = sum(job.octets for job in batch)
                 if octets and not self._engine.has_room(connection, octets):
-                    raise StoreFull("full: the free space that is left on the disk is reserved for deleting mail")
+                    raise StoreFull("the free space that is left on the disk is reserved for deleting mail")
                 connection.begin()
                 outcomes = self._write(connection, batch)
                 # Above every id of the batch, in the same commit.

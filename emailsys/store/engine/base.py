@@ -54,7 +54,11 @@ def store_error(error: Exception, verdict: Verdict) -> StoreError:
     if isinstance(error, StoreError):
         return error
     exception = _EXCEPTIONS.get(verdict, StoreError)
-    refused = exception(f"{verdict.value}: {error_text(error)}")
+    if verdict is Verdict.FULL:
+        # The name of an exception says less to an operator than its text.
+        refused = exception("the disk of the store is full, or its quota is used up")
+    else:
+        refused = exception(f"{verdict.value}: {error_text(error)}")
     refused.__cause__ = error
     return refused
 

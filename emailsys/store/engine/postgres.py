@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from typing_extensions import override
 
 from emailsys.interfaces import StoreError
+from emailsys.platforms.packages import pip_install
 from emailsys.store.engine.base import Engine, Verdict
 
 # SQLSTATE classes and codes (PostgreSQL manual, appendix A).
@@ -48,7 +49,9 @@ class Postgres(Engine):
             self._writer = create_engine(url, poolclass=NullPool, connect_args=options)
             self._reader = create_engine(url, poolclass=NullPool, connect_args=options, isolation_level="AUTOCOMMIT")
         except ModuleNotFoundError as error:
-            raise StoreError("a PostgreSQL store needs psycopg: pip install 'psycopg[binary]'") from error
+            raise StoreError(
+                f"a PostgreSQL store needs psycopg; install it: {pip_install('psycopg[binary]')}"
+            ) from error
         driver = self._reader.dialect.dbapi
         if driver is not None:
             self.errors = (*Engine.errors, driver.Error)

@@ -163,7 +163,7 @@ class Daemon:
             self.launch(program)
             if self._is_ready():
                 return time.monotonic() - began
-            if "is already in use by another program" not in self.log[self._log_before :]:
+            if "is already in use by " not in self.log[self._log_before :]:
                 break
         raise Failed(f"the daemon does not start:\n{self.log}")
 

@@ -134,7 +134,7 @@ class ProcessTests(SynchronousTestCase):
             other.bind(("127.0.0.1", taken))
             other.listen()
             self.daemon.start()
-            said = f"{self.daemon.config_path}: listen.pop3: 127.0.0.1:{taken} is already in use by another program"
+            said = f"{self.daemon.config_path}: listen.pop3: 127.0.0.1:{taken} is already in use by "
             self.assertIn(said, self.daemon.log)
             self.assertNotIn("Traceback", self.daemon.log)
             self.assertNotEqual(self.daemon.ports["pop3"], taken)

@@ -294,8 +294,9 @@ class DaemonTests(DaemonCase):
             with self.assertRaises(StartupError) as caught:
                 self.prepared()
         where = f"{self.config}: listen.pop3: 127.0.0.1:{self.ports['pop3']}"
-        said = f"{where} is already in use by another program; stop it, or change listen.pop3"
-        self.assertEqual(str(caught.exception), said)
+        said = str(caught.exception)
+        self.assertTrue(said.startswith(f"{where} is already in use by "), said)
+        self.assertTrue(said.endswith("; stop it, or change listen.pop3"), said)
         self.assertIsNone(holder_of(self.state))
 
     def test_a_control_socket_that_cannot_be_made_is_told_and_all_ports_freed(self) -> None:

@@ -132,6 +132,7 @@ class CommitTests(FaultyCase):
                 if isinstance(result, Failure):
                     with_room = False
                     self.assertIs(result.type, StoreFull)
+                    self.assertNotIn("OperationalError", str(result.value))
         self.assertGreater(accepted, 10)
         self.assertEqual(await self.listed(alice), accepted)
         large = self.store.intake.begin()

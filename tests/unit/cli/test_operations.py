@@ -116,12 +116,14 @@ class QueueTests(OperationsCase):
     def test_what_waits_is_listed_with_the_last_words_of_the_other_host(self) -> None:
         queue_id = self.accept()
         later = datetime(2099, 1, 1, tzinfo=UTC)
-        self.attempt(due_at=later, reply="451 4.7.1 greylisted,\ntry again", remote="mx.example.net [192.0.2.9]")
+        self.attempt(
+            due_at=later, reply=f"451 4.7.1 greylisted,\n{'word ' * 40}try again", remote="mx.example.net [192.0.2.9]"
+        )
         (row,) = self.told("queue", "list", "--domain", "example.net")
         self.assertEqual((row["queue_id"], row["state"], row["attempts"]), (queue_id, "waiting", 1))
         self.assertEqual((row["due"], row["remote"]), ("2099-01-01T00:00:00Z", "mx.example.net [192.0.2.9]"))
         text = self.fine("queue", "list")
-        self.assertIn("451 4.7.1 greylisted, try again", text)
+        self.assertIn(f"451 4.7.1 greylisted, {'word ' * 40}try again", text)
         self.assertIn("4.9 KiB", self.fine("queue", "show", queue_id))
         self.assertEqual(len(self.told("queue", "show", queue_id)["waiting"]), 1)
         self.assertEqual(self.told("queue", "list", "--older-than", "1h"), [])
@@ -254,7 +256,11 @@ class LifeTests(OperationsCase):
         for free, told in (
             (5 << 30, "disk: 5.0 GiB left for mail"),
             (100 << 20, "disk: 100 MiB left for mail, nearly full"),
-            (9 << 20, "disk: 9.0 MiB left for mail, FULL: mail is answered with 452 4.3.1 until 75 MiB are free"),
+            (
+                9 << 20,
+                "disk: TOO FULL FOR MAIL: 9.0 MiB are free, 75 MiB are required; until then, mail is answered with "
+                "452 4.3.1",
+            ),
         ):
             daemon = {
                 "version": "1",

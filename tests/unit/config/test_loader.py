@@ -120,6 +120,23 @@ class RightFileTests(SynchronousTestCase):
 class WrongFileTests(SynchronousTestCase):
     """Each error names the file, the key, what was found and what is allowed."""
 
+    def test_a_table_or_key_that_was_pasted_twice_is_told_with_both_lines(self) -> None:
+        """tomllib says that it cannot declare something."""
+        for text, words in (
+            (
+                "[smtp]\nmax_recipients = 100\n[queue]\n[smtp]\nmax_refusals = 10\n",
+                "line 4: the table [smtp] stands in the file twice; move its keys to the first one on line 1",
+            ),
+            (
+                "[outbound.timeouts]\n\n[outbound.timeouts]\n",
+                "line 3: the table [outbound.timeouts] stands in the file twice; move its keys to the first one on",
+            ),
+            ('hostname = "a"\nhostname = "b"\n', "line 2: a key stands in its table twice; remove one of them"),
+        ):
+            with self.assertRaises(ConfigError) as caught:
+                read(text)
+            self.assertIn(words, str(caught.exception))
+
     def problems(self, text: str) -> list[str]:
         with self.assertRaises(ConfigError) as caught:
             read(text)

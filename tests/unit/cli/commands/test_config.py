@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from emailsys import pki
+from emailsys.cli.commands import config as config_command
 from emailsys.config.exit_status import Exit
 from emailsys.config.loader import example
 from emailsys.ops import control
@@ -224,6 +226,14 @@ class ConfigTests(CLICase):
         self.assertIn("emailsys: route.host: smart.example is 192.0.2.7, 2001:db8::7\n", err)
         _, _, err = self.run_it("route", "set", "gone.example", "--to", "c.example")
         self.assertIn(f"emailsys: warning: route.host: {gone}", err)
+
+    def test_a_missing_package_is_told_with_the_command_for_this_environment(self) -> None:
+        """`pip` alone may belong to another Python than the daemon's."""
+        self.patch(config_command, "find_spec", lambda name: None)
+        path = self.write('[store]\nurl = "postgresql://db/mail"\n[monitoring]\nmetrics_listen = "127.0.0.1:9725"\n')
+        said = self.refused(Exit.CONFIG, "config", "check", path)
+        self.assertIn(f"install it: {shlex.quote(sys.executable)} -m pip install 'psycopg[binary]'", said)
+        self.assertIn(f"install it: {shlex.quote(sys.executable)} -m pip install prometheus-client", said)
 
     def test_a_password_file_that_others_can_read_is_warned_of(self) -> None:
         """Who can read it can send as this system."""

@@ -1,0 +1,50 @@
+"""Words for the events that a daemon counts, as `emailsys status` prints them. Programs get the names with --json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+_WORDS: Final = {
+    "accepted": "messages accepted",
+    "relayed": "recipients relayed",
+    "delayed": "attempts delayed",
+    "failed": "recipients failed",
+    "held": "recipients held",
+    "refused": "messages or recipients refused",
+    "exception": "unexpected exceptions (see the log)",
+    "smtp.end": "SMTP sessions",
+    "smtp.login": "SMTP logins",
+    "smtp.login_refused": "SMTP logins refused",
+    "smtp.connection_refused": "SMTP connections refused",
+    "smtp.timed_out": "SMTP sessions timed out",
+    "smtp.dropped": "SMTP connections dropped",
+    "pop3.end": "POP3 sessions",
+    "pop3.login": "POP3 logins",
+    "pop3.login_refused": "POP3 logins refused",
+    "pop3.connection_refused": "POP3 connections refused",
+    "pop3.removed": "POP3 sessions that deleted messages",
+    "pop3.in_use": "POP3 logins while the maildrop was in use",
+    "outbound.connected": "outbound connections",
+    "outbound.unreachable": "outbound connections failed",
+    "outbound.clear": "outbound hosts without working TLS",
+    "outbound.x25519_only": "outbound hosts that need a small TLS hello",
+    "next-hop-paused": "pauses of a next hop",
+    "route-failed": "alarms about a route",
+    "intake-suspended": "alarms: no mail accepted",
+    "certificates.reloaded": "readings of the certificates",
+    "certificates.refused": "certificates refused",
+}
+_SEPARATORS: Final = str.maketrans("._-", "   ")
+
+
+def words_for(event: str) -> str:
+    """Return words for the name of an event. A name without words of its own is taken apart."""
+    return _WORDS.get(event) or event.translate(_SEPARATORS)
+
+
+def counters_line(counters: Mapping[str, int]) -> str:
+    """Describe counters, the highest first; "" if nothing was counted. The start itself is left out."""
+    counted = sorted(counters.items(), key=lambda item: (-item[1], item[0]))
+    parts = [f"{count} {words_for(name)}" for name, count in counted if name != "started"]
+    return f"since the start: {', '.join(parts)}" if parts else ""
