@@ -101,6 +101,7 @@ class LazyGroup(click.Group):
         "init": ("emailsys.cli.commands.init:init", "Create an empty store; the daemon never creates one by itself."),
         "domain": ("emailsys.cli.commands.domain:domain", "Add, list and remove domains."),
         "user": ("emailsys.cli.commands.user:user", "Add, list, change and remove the accounts of a domain."),
+        "password": ("emailsys.cli.commands.password:password", "Change your own password, as a user."),
         "alias": (
             "emailsys.cli.commands.alias:alias",
             "Set, list and remove aliases: names that forward to other addresses.",

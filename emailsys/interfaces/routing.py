@@ -31,6 +31,13 @@ class IDelivery(smtp.IMessageDelivery):
     async def validateTo(user: Addressee) -> Sequence[Route] | Reply:
         """Resolve a forward-path without source route. An empty domain stands for bare <postmaster>."""
 
+    async def change_password(new: bytes) -> Reply:
+        """Replace the password of the account, whose old one was verified. Returns the reply to send.
+
+        @raise LoginBusy: too many passwords wait to be hashed.
+        @raise StoreError: the password cannot be stored now.
+        """
+
     def receivedHeader(helo: Client, origin: Arrival, recipients: Sequence[Recipient]) -> bytes:
         """Return the Received field, folded, with its final CRLF."""
 

@@ -57,6 +57,7 @@ def _encoded(code: int, enhanced: str, text: str) -> bytes:
 TLS_READY: Final = Reply(220, "2.0.0", "ready to start TLS")
 CLOSING: Final = Reply(221, "2.0.0", "goodbye")
 LOGGED_IN: Final = Reply(235, "2.7.0", "logged in")
+PASSWORD_CHANGED: Final = Reply(250, "2.7.0", "password changed")
 NOTHING_DONE: Final = Reply(250, "2.0.0", "OK")
 FORGOTTEN: Final = Reply(250, "2.0.0", "transaction reset")
 SENDER_OK: Final = Reply(250, "2.1.0", "sender OK")
@@ -128,6 +129,7 @@ AUTH_CANCELLED: Final = Reply(501, "5.7.0", "login cancelled")
 LOGIN_REQUIRED: Final = Reply(530, "5.7.0", "log in first (AUTH)")
 TLS_REQUIRED: Final = Reply(530, "5.7.0", "begin TLS first (STARTTLS)")
 LOGIN_FAILED: Final = Reply(535, "5.7.8", "login failed")
+PASSWORD_SYNTAX: Final = Reply(501, "5.5.4", "syntax: XPASSWORD old new, both in base64")
 
 # Senders and recipients.
 NO_SUCH_MAILBOX: Final = Reply(550, "5.1.1", "no such mailbox here")
@@ -210,6 +212,11 @@ def bad_response(why: str) -> Reply:
 def bad_parameter(why: str) -> Reply:
     """Reject a malformed parameter value."""
     return Reply(501, "5.5.4", why)
+
+
+def password_refused(why: str) -> Reply:
+    """Refuse a new password."""
+    return Reply(550, "5.7.0", why)
 
 
 def not_yours(field: str, address: str) -> Reply:

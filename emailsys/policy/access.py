@@ -15,6 +15,7 @@ from emailsys.mail.envelope import Addressee, Arrival, Client, LocalRoute, Recip
 from emailsys.mail.message.identity import Identity
 from emailsys.mail.reply import Reply
 from emailsys.operations import IQuotas
+from emailsys.policy.password_change import PasswordChanges
 from emailsys.policy.routing import Router
 from emailsys.policy.trusted_networks import TrustedNetworks
 from emailsys.policy.unknown_recipients import UnknownRecipients
@@ -39,6 +40,7 @@ class Access:
     quotas: IQuotas | None = None
     full: Reply = reply.MAILBOX_FULL_NOW
     unknown: UnknownRecipients | None = None
+    passwords: PasswordChanges | None = None
 
 
 @implementer(IDelivery)
@@ -144,6 +146,12 @@ class Delivery:
             LocalRoute(route.account_id, is_full=True) if is_full and isinstance(route, LocalRoute) else route
             for route, is_full in zip(routes, full, strict=True)
         )
+
+    async def change_password(self, new: bytes) -> Reply:
+        """Replace the password of the account, whose old one was verified. Returns the reply to send."""
+        if self.account is None or self._access.passwords is None:
+            return reply.NOT_IMPLEMENTED
+        return await self._access.passwords.change(self.account, new)
 
     def receivedHeader(self, helo: Client, origin: Arrival, recipients: Sequence[Recipient]) -> bytes:
         """Return the Received field, folded, with its final CRLF (RFC 5321 §4.4)."""

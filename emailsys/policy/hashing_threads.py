@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from emailsys.interfaces import LoginBusy
-from emailsys.passwords import dummy_hash, hash_password, verify_password
+from emailsys.passwords import check_new_password, dummy_hash, hash_password, verify_password
 
 T = TypeVar("T")
 
@@ -70,6 +70,18 @@ class HashingThreads:
         The Deferred fails with LoginBusy if the queue is full, or with PasswordError.
         """
         return self._do(lambda: self._make(password))
+
+    def hash_new(self, password: str, names: Sequence[str], min_length: int) -> Deferred[str]:
+        """Return a Deferred of a hash of a new password, which must follow the rule for new passwords.
+
+        @param names, min_length: as for `check_new_password`.
+        """
+
+        def work() -> str:
+            check_new_password(password, names, min_length)
+            return self._make(password)
+
+        return self._do(work)
 
     def _do(self, work: Callable[[], T]) -> Deferred[T]:
         cancelled = False

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from twisted.application.service import Service
@@ -38,6 +38,7 @@ from emailsys.ops.store_access import Hooks
 from emailsys.policy.failed_logins import FailedLogins
 from emailsys.policy.hashing_threads import HashingThreads
 from emailsys.policy.login import build_portal
+from emailsys.policy.password_change import PasswordChanges
 from emailsys.policy.password_renewal import Renewal
 from emailsys.policy.trusted_networks import TrustedNetworks, exemption
 from emailsys.store.open import DATABASE_NAME, Opening, Store, open_store
@@ -199,7 +200,9 @@ class Daemon(Service):
         trusted = TrustedNetworks(settings.routing.trusted_networks)
         is_exempt = exemption(trusted, settings.limits.exempt_loopback)
         failed_logins = FailedLogins(self._reactor, settings.limits, settings.login, is_exempt)
-        portal = build_portal(store.directory, store.maildrops, hashing, outbound.access, renewal, failed_logins)
+        passwords = PasswordChanges(store.accounts, hashing, telemetry, settings.login.min_password_length)
+        access = replace(outbound.access, passwords=passwords)
+        portal = build_portal(store.directory, store.maildrops, hashing, access, renewal, failed_logins)
         others = {"metrics": self._metrics_site(store)} if "metrics" in self._listening.addresses else {}
         self._sessions = self._listen(portal, store.directory, outbound.intake, others)
         close_all(self._held.listeners)

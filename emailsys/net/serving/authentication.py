@@ -59,6 +59,11 @@ class Authentication:
             return None
         return avatar
 
+    async def confirm(self, given: Credentials, mind: Client) -> None:
+        """Check credentials again, without a change to the current login. Raises as `log_in` does."""
+        _, _, logout = await self._portal.login(cred_of(given, mind.ip), mind, self._avatar)
+        logout()
+
     def log_out(self) -> None:
         """End the login and release the avatar. Does nothing without a login."""
         logout, self._logout = self._logout, None

@@ -21,7 +21,7 @@ from emailsys.net.smtp.session import SMTPSession
 from emailsys.net.smtp.transaction import Reception
 from emailsys.upstream import NoStockDelivery, never_reached
 from emailsys.wire.sasl import Credentials, NeedsSecret
-from emailsys.wire.smtp.grammar import Chunk, MailArguments, RcptArguments
+from emailsys.wire.smtp.grammar import Chunk, MailArguments, PasswordChange, RcptArguments
 from emailsys.wire.smtp.order import Stage
 from emailsys.wire.smtp.server import Session
 from emailsys.wire.smtp.server_events import Answer, Body, Command, Drop, Event
@@ -191,6 +191,10 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
     @override
     def ext_AUTH(self, step: Credentials | NeedsSecret) -> Coroutine[Any, Any, None]:
         return self.session.authenticate(step)
+
+    def ext_XPASSWORD(self, change: PasswordChange) -> Coroutine[Any, Any, None]:
+        """Change the password of the authenticated account."""
+        return self.session.change_password(change)
 
     # Transactions
 

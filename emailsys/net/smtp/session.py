@@ -18,6 +18,7 @@ from emailsys.net.serving.connection import Connection
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.net.tls.server import describe
 from emailsys.wire.sasl import Credentials, NeedsSecret
+from emailsys.wire.smtp.grammar import PasswordChange
 from emailsys.wire.smtp.server import Session
 from emailsys.wire.smtp.server_events import Event
 
@@ -79,6 +80,10 @@ class SMTPSession:
         """Tell the wire session which commands to refuse at the moment."""
         closed = self.wire.closed
         closed.clear()
+        if self.service.kind is Kind.RECEIVE:
+            closed["XPASSWORD"] = replies.NOT_IMPLEMENTED
+        elif not self.is_authenticated:
+            closed["XPASSWORD"] = replies.LOGIN_REQUIRED
         if self.connection.secure:
             closed["STARTTLS"] = replies.TLS_TWICE
         elif self.service.context_factory is None:
@@ -106,6 +111,8 @@ class SMTPSession:
         }
         if self.wire.takes_dsn:
             offered[b"DSN"] = None
+        if self.is_authenticated:
+            offered[b"XPASSWORD"] = None
         if "STARTTLS" not in self.wire.closed:
             offered[b"STARTTLS"] = None
         if "AUTH" not in self.wire.closed:
@@ -196,6 +203,20 @@ class SMTPSession:
             self._update_closed_commands()
             self.event("smtp.login", ip=self.client.ip, account=self.client.account, tls=self.client.tls)
             self.reply(replies.LOGGED_IN)
+
+    async def change_password(self, change: PasswordChange) -> None:
+        """Verify the old password of the authenticated account, and replace it by the new one."""
+        username = str(self.client.account).encode()
+        try:
+            await self._authentication.confirm(Credentials(username, change.old), self.client)
+            if self.delivery is not None:
+                self.reply(await self.delivery.change_password(change.new))
+        except LoginFailed:
+            self._refuse_login(username)
+        except TooManyGuesses:
+            self._refuse(replies.TOO_MANY_GUESSES)
+        except (LoginBusy, StoreError) as error:
+            self.reply(replies.LOGIN_BUSY if isinstance(error, LoginBusy) else replies.LOGIN_UNCHECKED)
 
     def _refuse_login(self, username: bytes) -> None:
         self.event("smtp.login_refused", ip=self.client.ip, user=username.decode("utf-8", "replace"))

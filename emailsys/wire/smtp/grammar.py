@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from emailsys.mail import reply as replies
@@ -242,3 +244,21 @@ def parse_bdat(argument: bytes) -> Chunk | None:
     """Parse the arguments of BDAT (RFC 3030 §2). Returns None if they are malformed."""
     match = _CHUNK.fullmatch(argument)
     return None if match is None else Chunk(int(match[1]), match[2] is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordChange:
+    """The arguments of XPASSWORD: the old and the new password, as octets."""
+
+    old: bytes = field(repr=False)
+    new: bytes = field(repr=False)
+
+
+def parse_password_change(argument: bytes) -> PasswordChange | Reply:
+    """Parse XPASSWORD: two words in base64."""
+    words = argument.split()
+    try:
+        old, new = (base64.b64decode(word, validate=True) for word in words)
+    except ValueError:
+        return replies.PASSWORD_SYNTAX
+    return PasswordChange(old, new) if old and new else replies.PASSWORD_SYNTAX

@@ -34,6 +34,8 @@ OUT_OF_ORDER: Final[Mapping[str, Mapping[Stage, Reply]]] = {
     "BDAT": {**_BEFORE_MAIL, Stage.MAIL: replies.NO_RECIPIENTS},
     "STARTTLS": {Stage.CONNECTED: replies.HELLO_FIRST},
     "AUTH": {Stage.CONNECTED: replies.AUTH_NEEDS_EHLO, **_WITHIN},
+    # Not of a standard: a user changes the own password. RFC 5321 §4.1.5 leaves verbs that begin with X to agreement.
+    "XPASSWORD": {Stage.CONNECTED: replies.HELLO_FIRST, **_WITHIN},
     "EHLO": {},
     "HELO": {},
     "RSET": {},

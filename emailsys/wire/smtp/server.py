@@ -26,6 +26,7 @@ from emailsys.wire.smtp.grammar import (
     parse_bdat,
     parse_hello,
     parse_mail,
+    parse_password_change,
     parse_rcpt,
     split_command,
 )
@@ -41,6 +42,7 @@ _LONGER_LINES: Final[Mapping[str, int]] = {
     "MAIL": MAX_COMMAND_LINE + 26 + 17 + 10 + 500 + 9 + 107,
     "RCPT": MAX_COMMAND_LINE + 29 + 507,
     "AUTH": MAX_AUTH_LINE,
+    "XPASSWORD": MAX_AUTH_LINE,
 }
 # Invalid or out-of-order commands that are answered between two transactions.
 MAX_BAD_COMMANDS: Final = 20
@@ -76,6 +78,7 @@ class Session:
             "RCPT": self._rcpt,
             "VRFY": self._vrfy,
             "AUTH": self._auth,
+            "XPASSWORD": self._password_change,
         }
         #: The commands that are refused at the moment whatever their arguments, with the reply.
         self.closed: dict[str, Reply] = {}
@@ -305,6 +308,10 @@ class Session:
             return Command("AUTH", step)
         self._next = self._next_response
         return Answer(replies.challenge(step))
+
+    def _password_change(self, argument: bytes) -> Event:
+        change = parse_password_change(argument)
+        return Answer(change) if isinstance(change, Reply) else Command("XPASSWORD", change)
 
     # The message
 

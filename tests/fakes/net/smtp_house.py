@@ -94,6 +94,11 @@ class Delivery:
         keys = None if identity.authors is None else tuple(author.key for author in identity.authors)
         return None if keys == own else replies.FROM_MALFORMED
 
+    async def change_password(self, new: bytes) -> Reply:
+        await self._house.pass_by("change_password")
+        self._house.new_passwords.append(new)
+        return replies.PASSWORD_CHANGED
+
     def receivedHeader(self, helo: Client, origin: Arrival, recipients: Sequence[Recipient]) -> bytes:
         if self._house.broken_trace is not None:
             raise self._house.broken_trace
@@ -169,6 +174,7 @@ class SMTPHouse:
     #: The reply to every recipient, None for the policy's own.
     refusal: Reply | None = None
     accepted: list[str] = field(default_factory=list)
+    new_passwords: list[bytes] = field(default_factory=list)
     clock: Any = None
 
     def __post_init__(self) -> None:

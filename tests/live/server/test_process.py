@@ -9,6 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.config.exit_status import Exit
 from tests.live.programs import messages
 from tests.live.programs.daemon import BIN, Daemon, User, has_ipv6, twistd
 from tests.live.programs.installed import run
@@ -100,6 +101,22 @@ class ProcessTests(SynchronousTestCase):
         session_in = reader(self.daemon, carol)
         self.assertTrue(messages.as_sent(fetched(session_in), text))
         session_in.quit()
+
+    def test_users_change_their_own_password(self) -> None:
+        """`emailsys password` logs in to the submission server with the old one; the rule for new ones applies."""
+        user = self.daemon.user()
+        server = f"localhost:{self.daemon.ports['submission']}"
+        command = [str(BIN / "emailsys"), "password", user.address, "--server", server]
+        command += ["--ca-file", str(self.daemon.ca), "--passwords-stdin"]
+        where = {"XDG_CONFIG_HOME": str(self.daemon.folder / "none")}
+        for lines, status, words in (
+            ("wrong password\ncorrect horse\n", Exit.NO_PERMISSION, b"refused the old password"),
+            (f"{user.password}\npassword123\n", Exit.DATA, b"a very common password"),
+            (f"{user.password}\ncorrect horse\n", Exit.OK, b"changed the password"),
+        ):
+            done = run(command, stdin=lines.encode(), environ=where, status=status)
+            self.assertIn(words, done.stdout)
+        reader(self.daemon, User(user.name, "correct horse")).quit()
 
     def test_accounts_are_made_while_no_daemon_runs(self) -> None:
         """The same commands work on the store itself, and say so where it is not the default one."""
