@@ -53,6 +53,7 @@ from emailsys.tap.secrets import SRS_SECRET, kept_secret
 from emailsys.tap.sessions import Sessions
 from emailsys.tap.status import StoreCondition, describe_daemon
 from emailsys.tap.told_notices import ToldNotices
+from emailsys.tap.unapplied_settings import SettingsWatch
 from emailsys.telemetry import Telemetry
 
 # Seconds that sessions get to finish what they do when the daemon is asked to end; systemd waits 90 before it kills.
@@ -130,6 +131,7 @@ class Daemon(Service):
         self._began = 0.0
         self._mail_log = MailLogFile(settings.monitoring, telemetry)
         self._listening = Listening(settings.state, telemetry)
+        self._settings_watch = SettingsWatch(settings, telemetry)
         #: Makes what twistd shall log to; None leaves it the choice.
         self.open_log: Callable[[], ILogObserver] | None = None
 
@@ -368,8 +370,11 @@ class Daemon(Service):
         )
 
     def hang_up(self) -> None:
-        """SIGHUP: read renewed certificates and reopen the mail log. If one step fails, the other is still done."""
-        for step in (self._certificates.reload, self._mail_log.reopen):
+        """SIGHUP: read renewed certificates, reopen the mail log, and say which settings need a restart.
+
+        If one step fails, the others are still done.
+        """
+        for step in (self._certificates.reload, self._mail_log.reopen, self._settings_watch.report):
             try:
                 step()
             except Exception:

@@ -228,15 +228,16 @@ class DaemonTests(DaemonCase):
         self.assertEqual(len(passwords), 2)
 
     async def test_an_unexpected_exception_in_one_step_of_sighup_does_not_skip_the_next(self) -> None:
-        """The mail log is reopened although the certificates cannot be read."""
+        """The mail log is reopened, and changed settings are told, although the certificates cannot be read."""
         log = self.state.parent / "mail.log"
         self.config.write_text(self.config.read_text() + f'[monitoring]\nmail_log = "{log}"\n')
         daemon = self.started()
 
         self.patch(certificates_module.CertificateWatch, "reload", lambda _: 1 // 0)
         log.rename(log.with_name("mail.log.1"))
+        self.config.write_text(self.config.read_text() + 'log_format = "json"\n')
         daemon.hang_up()
-        self.assertTrue(log.exists())
+        self.assertIn("restart-needed settings=monitoring.log_format", log.read_text())
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     async def test_one_damaged_certificate_of_two_is_left_out_at_the_start(self) -> None:
