@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from emailsys.config.settings import SendingSettings
 from emailsys.delivery.timing import Timing
-from emailsys.interfaces import ISentCounts, SentCount, StoreError
+from emailsys.interfaces import ISentCounts, SentCount, StoreError, TooMuchHeld
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Client, Envelope, RemoteRoute
 from emailsys.telemetry import Telemetry
@@ -25,6 +25,9 @@ _DAY_HOURS: Final = 24
 _NEAR: Final = 0.8
 # Seconds until counts are written to the store. After a crash, that much is forgotten.
 _WRITE_AFTER: Final = 5.0
+
+# How many times its limit a sender may have in held recipients of a day. A flood must not fill the disk.
+_MOST_HELD: Final = 10
 
 NEAR: Final = 1
 HELD: Final = 2
@@ -71,6 +74,8 @@ class _Hour:
     messages: int = 0
     recipients: int = 0
     told: int = 0
+    # Recipients that were held. Not in the store.
+    held: int = 0
 
 
 @dataclass(slots=True)
@@ -147,8 +152,18 @@ class SendingLimits:
             known.told = max(known.told, count.told)
 
     def admit(self, envelope: Envelope) -> Admission:
-        """Count a message for its senders, or hold its remote recipients. A held message is not counted."""
+        """Count a message for its senders, or hold its remote recipients. A held message is not counted.
+
+        @raise TooMuchHeld: the message must not be accepted.
+        """
         admission = Admission(envelope)
+        try:
+            return self._admit(envelope, admission)
+        except TooMuchHeld:
+            self.revoke(admission)
+            raise
+
+    def _admit(self, envelope: Envelope, admission: Admission) -> Admission:
         if not self._limits or envelope.client is None:
             return admission
         remote, aliases = _remote_recipients(envelope)
@@ -223,6 +238,10 @@ class SendingLimits:
             exceeded, near = self._check(known, recipients, hour, passed)
             if exceeded is not None:
                 limit, used = exceeded
+                held = sum(count.held for count in known.hours.values())
+                if held and held + recipients > _MOST_HELD * limit.most:
+                    raise TooMuchHeld(f"{sender.name} has reached its limit of {limit}")
+                known.hours[hour].held += recipients
                 self._cross(sender, HELD, limit, used, admission)
                 return f"held here: {sender.name} has reached its limit of {limit}"
         known.messages_left -= 1
@@ -347,6 +366,7 @@ def _forget(hours: dict[int, _Hour], present: int) -> None:
             known.messages += count.messages
             known.recipients += count.recipients
             known.told = max(known.told, count.told)
+            known.held += count.held
 
 
 def _used(hours: dict[int, _Hour], present: int, passed: float, limit: _Limit) -> float:

@@ -23,6 +23,7 @@ from emailsys.interfaces.errors import (
     StoreFull,
     StoreMissing,
     TooManyGuesses,
+    TooMuchHeld,
 )
 from emailsys.interfaces.intake import IIncoming, IIntake, Notice
 from emailsys.interfaces.maildrop import IMaildrop, IMaildrops
@@ -69,4 +70,5 @@ __all__ = [
     "StoreFull",
     "StoreMissing",
     "TooManyGuesses",
+    "TooMuchHeld",
 ]

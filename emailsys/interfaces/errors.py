@@ -26,6 +26,10 @@ class StoreDamaged(StoreError):
     """Stored data differs from what was accepted or cannot be read. Becomes -ERR [SYS/PERM]; queued mail is held."""
 
 
+class TooMuchHeld(Exception):
+    """Much more mail than a sender may send is held already. The message was not accepted. Becomes 450 4.7.1."""
+
+
 class MaildropInUse(Exception):
     """Another session holds the maildrop (RFC 2449 §8.1.2, IN-USE)."""
 

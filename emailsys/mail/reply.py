@@ -76,6 +76,9 @@ TOO_MANY_BAD_COMMANDS: Final = Reply(421, "4.7.0", "too many bad commands, closi
 TOO_MANY_REFUSALS: Final = Reply(421, "4.7.0", "too many refused recipients or commands, closing")
 TOO_SLOW: Final = Reply(421, "4.4.2", "the message comes too slowly, closing")
 TOO_MANY_LOGINS: Final = Reply(421, "4.7.0", "too many failed logins, closing")
+TOO_MUCH_HELD: Final = Reply(
+    450, "4.7.1", "your sending limit is exceeded and much of your mail is held already; the postmaster can release it"
+)
 LOCAL_ERROR: Final = Reply(451, "4.3.0", "local error, try again later")
 BROKEN_OFF: Final = Reply(451, "4.3.2", "the attempt was aborted, because this service was stopping")
 MESSAGE_DAMAGED: Final = Reply(451, "4.3.0", "the message is damaged in the store here and held (emailsys verify)")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from emailsys.interfaces import NoDomains, StoreError, StoreFull, StoreMissing
+from emailsys.interfaces import NoDomains, StoreError, StoreFull, StoreMissing, TooMuchHeld
 from emailsys.mail import reply as replies
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Addressee, Arrival, Envelope, Recipient
@@ -55,6 +55,8 @@ class Reception:
         """Returns the reply to a failure, and logs the failure if it was not expected."""
         if failure.check(StoreFull):
             return replies.STORE_FULL
+        if failure.check(TooMuchHeld):
+            return replies.TOO_MUCH_HELD
         if failure.check(NoDomains):
             return replies.NO_DOMAINS
         if failure.check(StoreMissing):

@@ -15,7 +15,7 @@ from emailsys.delivery.acceptance import QueueingIntake
 from emailsys.delivery.notices import NoticeWriter
 from emailsys.delivery.sending_limits import SendingLimits
 from emailsys.delivery.timing import Timing
-from emailsys.interfaces import ISentCounts, StoreError
+from emailsys.interfaces import ISentCounts, StoreError, TooMuchHeld
 from emailsys.mail.address import Address, parse
 from emailsys.mail.envelope import Client, Envelope, LocalRoute, Recipient, RemoteRoute
 from emailsys.operations import QueueChange, QueueFilter, RowState
@@ -70,6 +70,11 @@ class Limited(SynchronousTestCase):
         self, count: int, account: Address | None = ALICE, ip: str = "203.0.113.9", alias: Address | None = None
     ) -> None:
         """Accept a message for so many addresses elsewhere."""
+        self.successResultOf(self.submit(count, account, ip, alias))
+
+    def submit(
+        self, count: int, account: Address | None = ALICE, ip: str = "203.0.113.9", alias: Address | None = None
+    ) -> Deferred[None]:
         incoming = self.intake.begin()
         incoming.write(b"Subject: hello\r\n\r\nhello\r\n")
         routes = [RemoteRoute(Address(f"user{n}", "away.test"), alias is not None, alias) for n in range(count)]
@@ -79,7 +84,7 @@ class Limited(SynchronousTestCase):
             else [Recipient(Address("all+tag", "home.test"), tuple(routes))]
         )
         envelope = Envelope(ALICE, recipients, self.store.now(), client=Client("s1", ip, account=account))
-        self.successResultOf(Deferred.fromCoroutine(incoming.commit(envelope)))
+        return Deferred.fromCoroutine(incoming.commit(envelope))
 
     def held(self) -> int:
         asked = self.store.queue_operations.entries(QueueFilter(state=RowState.HELD), 1000)
@@ -118,6 +123,18 @@ class Holding(Limited):
         self.send(1000)
         self.send(3)
         self.assertEqual((self.held(), len(self.store.waiting)), (1000, 1003))
+
+    def test_a_flood_is_refused_when_ten_times_the_limit_is_held(self) -> None:
+        """It must not fill the disk, nor the list of what the postmaster has to look at."""
+        for _ in range(9):
+            self.send(11)
+        self.failureResultOf(self.submit(11), TooMuchHeld)
+        self.assertEqual(self.held(), 99)
+        self.send(10)
+        self.assertEqual(len(self.store.waiting), 109, "what is within the limit is sent")
+        self.store.clock.advance(25 * HOUR)
+        self.send(11)
+        self.assertEqual(self.held(), 110)
 
     def test_an_hour_later_there_is_room_again(self) -> None:
         self.send(10)

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from emailsys.config.settings import SMTPSettings
-from emailsys.interfaces import IDelivery, IIntake, StoreError, StoreFull
+from emailsys.interfaces import IDelivery, IIntake, StoreError, StoreFull, TooMuchHeld
 from tests.dialogue.peers import MemoryPeer
 from tests.fakes.net.smtp_house import Delivery, SMTPHouse
 
@@ -298,6 +298,7 @@ class Failures(SynchronousTestCase):
     def test_what_the_commit_raises_decides_the_reply(self) -> None:
         for error, reply, exceptions in (
             (StoreFull("full"), b"452 4.3.1 ", 0),
+            (TooMuchHeld("flood"), b"450 4.7.1 ", 0),
             (StoreError("locked"), b"451 4.3.0 ", 0),
             (ZeroDivisionError("a bug"), b"451 4.3.0 ", 1),
         ):
