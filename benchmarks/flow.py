@@ -95,14 +95,14 @@ class Session:
 
 def envelopes(recipients: Sequence[str]) -> Callable[[], bytes]:
     """Envelopes to one recipient after the other."""
-    texts = [b"MAIL FROM:<bench@example.org>\r\nRCPT TO:<%b>\r\nDATA\r\n" % name.encode() for name in recipients]
+    texts = [b"MAIL FROM:<bench@elsewhere.example>\r\nRCPT TO:<%b>\r\nDATA\r\n" % name.encode() for name in recipients]
     turn = iter(range(1 << 62))
     return lambda: texts[next(turn) % len(texts)]
 
 
 def message(octets: int) -> bytes:
     """A message of about that many octets, with its end of data."""
-    header = b"From: <bench@example.org>\r\nSubject: a benchmark\r\nMessage-ID: <bench@example.org>\r\n\r\n"
+    header = b"From: <bench@elsewhere.example>\r\nSubject: a benchmark\r\nMessage-ID: <bench@example.org>\r\n\r\n"
     line = b"0123456789abcdef" * 4 + b"\r\n"
     return header + line * max(1, (octets - len(header)) // len(line)) + b".\r\n"
 

@@ -17,6 +17,8 @@ from emailsys.config.monitoring_keys import MONITORING
 from emailsys.config.outbound_keys import OUTBOUND, QUEUE, ROUTE, ROUTING, SENDING, TIMEOUTS
 from emailsys.config.settings import (
     CertificateFiles,
+    ForgedFrom,
+    ForgedSender,
     LimitSettings,
     Listen,
     LoginSettings,
@@ -49,6 +51,7 @@ from emailsys.config.values import (
     an_account_name,
     described,
     listen_addresses,
+    one_of,
 )
 from emailsys.mail.next_hop import TLSPolicy
 
@@ -86,6 +89,8 @@ _SMTP: Final[Mapping[str, Read]] = {
     **_CONNECTIONS,
     "max_submission_connections": a_count(minimum=10, maximum=1_000_000),
     "plaintext_auth_on_loopback": a_boolean,
+    "forged_sender": one_of(ForgedSender),
+    "forged_from": one_of(ForgedFrom),
 }
 _POP3: Final[Mapping[str, Read]] = {
     "login_timeout": a_duration(minimum=1),

@@ -18,6 +18,21 @@ class Listen:
     addresses: tuple[tuple[str, int], ...] = ()
 
 
+class ForgedSender(enum.Enum):
+    """What happens to a reverse-path of this system from a client that did not log in."""
+
+    REFUSE = "refuse"
+    ACCEPT = "accept"
+
+
+class ForgedFrom(enum.Enum):
+    """What happens to a message with a From address of this system from a client that did not log in."""
+
+    MARK = "mark"
+    REFUSE = "refuse"
+    ACCEPT = "accept"
+
+
 @dataclass(frozen=True, slots=True)
 class SMTPSettings:
     """Limits and timeouts of SMTP sessions (RFC 5321 §4.5.3)."""
@@ -44,6 +59,10 @@ class SMTPSettings:
     # Of each pool, from one address, or one IPv6 network of 64 bits; 0 for no limit.
     max_connections_per_ip: int = 50
     plaintext_auth_on_loopback: bool = False
+    # Addresses of this system from clients that did not log in, except those of trusted networks. A reverse-path of
+    # ours is almost always forged; but mailing lists and forwarders rightly return messages of our users.
+    forged_sender: ForgedSender = ForgedSender.REFUSE
+    forged_from: ForgedFrom = ForgedFrom.MARK
 
 
 @dataclass(frozen=True, slots=True)

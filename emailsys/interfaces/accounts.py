@@ -83,6 +83,9 @@ class IDirectory(Interface):
     async def is_local_domain(domain_key: str) -> bool:
         """Return whether a domain (lower-case A-labels) is local."""
 
+    async def local_domains() -> frozenset[str]:
+        """Return the local domains (lower-case A-labels)."""
+
     async def default_domain() -> str:
         """Return the domain of a bare <postmaster> (RFC 5321 §4.5.1): the first that was added."""
 

@@ -145,12 +145,16 @@ MAILBOX_FULL_NOW: Final = Reply(452, "4.2.2", "the mailbox is full, try again la
 MAILBOX_FULL: Final = Reply(552, "5.2.2", "the mailbox is full")
 # For a report: one of the accounts behind an alias did not get the message.
 MEMBER_FULL: Final = Reply(552, "5.2.2", "a mailbox behind this address is full; the others received the message")
+FORGED_SENDER: Final = Reply(550, "5.7.1", "log in on the submission port to send from an address of this system")
 SENDER_NOT_YOURS: Final = Reply(553, "5.7.1", "that sender address is not yours")
 # RFC 6531 §3.5
 NEEDS_SMTPUTF8: Final = Reply(553, "5.6.7", "an address with non-ASCII letters needs SMTPUTF8")
 
 # The message.
 FROM_MALFORMED: Final = Reply(550, "5.7.1", "the message needs exactly one From field with valid addresses (RFC 5322)")
+FORGED_FROM: Final = Reply(
+    550, "5.7.1", "From is an address of this system; log in on the submission port to send from it"
+)
 SENDER_MALFORMED: Final = Reply(550, "5.7.1", "the message needs at most one Sender field with one valid address")
 REPORTS_ONLY: Final = Reply(550, "5.7.1", "the null reverse-path is for reports only (multipart/report)")
 TOO_BIG: Final = Reply(552, "5.3.4", "message larger than the limit")

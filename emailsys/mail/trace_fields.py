@@ -72,6 +72,17 @@ def received(hostname: str, client: Client, arrival: Arrival, recipients: Sequen
     ).encode()
 
 
+def unauthenticated(hostname: str) -> bytes:
+    """Write the field that marks a message whose From is an address of this system, from a client without a login.
+
+    RFC 8601 §2.7.4: the result of the method "auth" is "none" if the client did not log in.
+    """
+    return (
+        f"Authentication-Results: {hostname};\r\n"
+        "\tauth=none (From is an address of this system, but the client did not log in)\r\n"
+    ).encode()
+
+
 def delivery_prefix(reverse_path: Address | None, forward_path: Address) -> bytes:
     """Write the fields that final delivery adds for a recipient (RFC 5321 §4.4; RFC 9228 for Delivered-To)."""
     sender = "" if reverse_path is None else str(reverse_path)

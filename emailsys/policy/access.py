@@ -8,7 +8,8 @@ from typing import Final
 
 from zope.interface import implementer
 
-from emailsys.interfaces import ANY_SENDER, Account, IDelivery
+from emailsys.config.settings import ForgedFrom, ForgedSender
+from emailsys.interfaces import ANY_SENDER, Account, IDelivery, StoreMissing
 from emailsys.mail import reply, trace_fields
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Addressee, Arrival, Client, LocalRoute, Recipient, RemoteRoute, Route
@@ -29,9 +30,10 @@ _ALWAYS_TAKEN: Final = frozenset(("postmaster", "abuse"))
 class Access:
     """The access rules that all sessions share.
 
-    `hostname` is the name of this host in Received fields. Hosts in `trusted` may relay without a login. `full` is the
-    reply to a recipient that `quotas` has no room for. `quotas` is None if there are no quotas, `unknown` if guesses at
-    recipients have no limit.
+    `hostname` is the name of this host in Received fields, and its authserv-id. Hosts in `trusted` may relay without a
+    login, and use any sender. `full` is the reply to a recipient that `quotas` has no room for. `quotas` is None if
+    there are no quotas, `unknown` if guesses at recipients have no limit. `forged_sender` and `forged_from` are the
+    settings for clients without a login.
     """
 
     router: Router
@@ -41,6 +43,8 @@ class Access:
     full: Reply = reply.MAILBOX_FULL_NOW
     unknown: UnknownRecipients | None = None
     passwords: PasswordChanges | None = None
+    forged_sender: ForgedSender = ForgedSender.REFUSE
+    forged_from: ForgedFrom = ForgedFrom.MARK
 
 
 @implementer(IDelivery)
@@ -52,21 +56,52 @@ class Delivery:
         self.account = account
         self._access = access
         self._router = access.router
+        # Known from MAIL on, for a client without a login.
+        self._local_domains: frozenset[str] = frozenset()
 
     async def validateFrom(self, helo: Client, origin: Address | None) -> Reply | None:
         """Return None if the client may use this reverse-path, else the reply that refuses it.
 
-        An unauthenticated client may use any reverse-path. An account may use each address that it receives mail for,
-        those delegated to it, and the null one. If the account was removed or disabled since the login, it may use
-        none.
+        An unauthenticated client may use each reverse-path of other systems, and the null one. An account may use each
+        address that it receives mail for, those delegated to it, and the null one. If the account was removed or
+        disabled since the login, it may use none.
         """
         if self.account is None:
-            return None
+            return await self._forgery(helo, origin)
         if not await self._router.is_open(self.account):
             return reply.ACCOUNT_CLOSED
         if origin is None or await self._may_use(self.account, origin, helo):
             return None
         return reply.SENDER_NOT_YOURS
+
+    async def _forgery(self, client: Client, reverse_path: Address | None) -> Reply | None:
+        """Return the reply to a reverse-path of this system from a client without a login, None for other paths."""
+        try:
+            self._local_domains = await self._router.local_domains()
+        except StoreMissing:
+            # RCPT reports the problem.
+            return None
+        if reverse_path is None or reverse_path.key[1] not in self._local_domains:
+            return None
+        if self._access.forged_sender is ForgedSender.ACCEPT or client.ip in self._access.trusted:
+            return None
+        # Another system may forward mail back to us that we have forwarded. The rewritten sender (SRS) is signed.
+        return None if await self._router.takes_bounces_only(reverse_path, client.local_ip) else reply.FORGED_SENDER
+
+    def examine(self, client: Client, authors: Sequence[Address]) -> bytes | Reply:
+        """Return the fields that mark a message for its authors, or the reply that refuses it.
+
+        A message from a client without a login that names an author of this system is marked (RFC 8601 §2.7.4).
+        """
+        setting = self._access.forged_from
+        if setting is ForgedFrom.ACCEPT or self.account is not None:
+            return b""
+        for author in authors:
+            if author.key[1] in self._local_domains and client.ip not in self._access.trusted:
+                if setting is ForgedFrom.REFUSE:
+                    return reply.FORGED_FROM
+                return trace_fields.unauthenticated(self._access.hostname)
+        return b""
 
     async def _may_use(self, account: Account, address: Address, client: Client) -> bool:
         """Return whether an account receives mail for an address, or may send from it by a delegation."""

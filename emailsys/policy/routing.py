@@ -55,6 +55,10 @@ class Router:
         found = await self._directory.find_address(*account.address.key)
         return found is not None and found.account_id == account.account_id and found.enabled
 
+    async def local_domains(self) -> frozenset[str]:
+        """Return the domains of this system, by their keys."""
+        return await self._directory.local_domains()
+
     async def delegated_senders(self, account: Account) -> frozenset[tuple[str, str]]:
         """Return the keys of the addresses that an account may send from besides its own; see `IDirectory`."""
         return await self._directory.delegated_senders(account.account_id)

@@ -34,6 +34,9 @@ class Absence:
     async def is_local_domain(self, domain_key: str) -> bool:
         self._missing()
 
+    async def local_domains(self) -> frozenset[str]:
+        self._missing()
+
     async def default_domain(self) -> str:
         self._missing()
 

@@ -101,7 +101,17 @@ class Outbound:
         )
         limits = settings.limits
         unknown = UnknownRecipients(reactor, limits, exemption(trusted, limits.exempt_loopback))
-        self.access = Access(self.aliases, hostname, trusted, store.quotas, full, unknown)
+        smtp = settings.smtp
+        self.access = Access(
+            self.aliases,
+            hostname,
+            trusted,
+            store.quotas,
+            full,
+            unknown,
+            forged_sender=smtp.forged_sender,
+            forged_from=smtp.forged_from,
+        )
 
     def _relay(self, reactor: Any, settings: Settings, telemetry: Telemetry) -> IRelay:
         outbound, hostname = settings.outbound, settings.hostname

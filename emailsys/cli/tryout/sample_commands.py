@@ -69,6 +69,8 @@ def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path,
         ".",
         "quit",
     )
+    # Mail with a sender of this system is accepted only after a login.
+    from_outside = tuple(text.replace(ALICE, CAROL) for text in letter)
     outside = tuple(text.replace(BOB, CAROL).replace("Bob", "Carol") for text in letter)
     emailsys = _program()
     state = f"--state {shlex.quote(str(ca.parent.parent))}"
@@ -79,7 +81,7 @@ def ready_made(ports: Mapping[str, int], passwords: Mapping[str, str], ca: Path,
             "receive a message from another system, typed by hand",
             f"telnet 127.0.0.1 {ports['smtp']}",
             r"250 2\.0\.0 .*queued as",
-            ("ehlo localhost", *letter),
+            ("ehlo localhost", *from_outside),
         ),
         Line(
             "telnet-pop3",

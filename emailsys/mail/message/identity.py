@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from emailsys.mail.address import Address, AddressSyntaxError, parse
-from emailsys.mail.message.fields import MAX_STRUCTURED, without_comments
+from emailsys.mail.message.fields import MAX_STRUCTURED, field_text, without_comments
 from emailsys.mail.message.headers import HeaderSection
+from emailsys.mail.message.mailboxes import read_mailboxes
 
 # Nearly all fields: a name without special characters or in quotes, and an address in angle brackets; or an address.
 _ONE_MAILBOX: Final = re.compile(
@@ -43,6 +44,15 @@ def read_identity(section: HeaderSection) -> Identity:
         _addresses_of(section.values(b"sender")),
         section.contains(b"multipart/report") and any(map(_REPORT.match, section.values(b"content-type"))),
     )
+
+
+def claimed_authors(section: HeaderSection) -> tuple[Address, ...]:
+    """Return all addresses that any program may show as the author: those of all From fields, however malformed."""
+    values = section.values(b"from")
+    authors = _addresses_of(values)
+    if authors is not None:
+        return authors
+    return tuple(mailbox.address for value in values for mailbox in read_mailboxes(field_text(value)))
 
 
 def _addresses_of(values: list[bytes]) -> tuple[Address, ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,11 +11,14 @@ from twisted.internet.defer import Deferred
 from emailsys.config.settings import SMTPSettings
 from emailsys.interfaces import IIncoming
 from emailsys.mail import reply as replies
+from emailsys.mail.address import Address
 from emailsys.mail.envelope import Envelope
 from emailsys.mail.message.headers import HeaderSection, fields_end, header_end
-from emailsys.mail.message.identity import Identity, read_identity
+from emailsys.mail.message.identity import Identity, claimed_authors, read_identity
 from emailsys.mail.reply import Reply
 from emailsys.mail.trace_fields import date_time
+
+Examine = Callable[[Sequence[Address]], bytes | Reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class IncomingMessage:
     """A message that is being received from a client. It ends with `commit` or `abandon`."""
 
     __slots__ = (
+        "_examine",
         "_gathered",
         "_head_done",
         "_incoming",
@@ -47,8 +52,14 @@ class IncomingMessage:
         "trace",
     )
 
-    def __init__(self, incoming: IIncoming, rules: HeadRules, trace: bytes, arrived_at: datetime) -> None:
-        """@param trace: the Received field, which is put in front of the message."""
+    def __init__(
+        self, incoming: IIncoming, rules: HeadRules, trace: bytes, arrived_at: datetime, examine: Examine | None = None
+    ) -> None:
+        """
+        @param trace: the Received field, which is put in front of the message.
+        @param examine: returns the fields that are put in front of it for its authors, or the reply that refuses it.
+        """
+        self._examine = examine
         self._incoming: IIncoming | None = incoming
         self._rules = rules
         self._gathered = b""
@@ -90,9 +101,15 @@ class IncomingMessage:
         if section.count_received() > self._rules.max_received_fields:
             return replies.LOOP
         self.head_is_ascii = head.isascii()
-        kept = section.without_results_of(self._rules.hostname)
+        kept = section.without_claims_of(self._rules.hostname)
         self.message_id = section.message_id()
         added = b""
+        if self._examine is not None:
+            mark = self._examine(claimed_authors(section))
+            if isinstance(mark, Reply):
+                return mark
+            if mark:
+                self.trace = mark + self.trace
         if self._rules.is_submission:
             self.identity = read_identity(section)
             message_id = f"{self._incoming.queue_id}@{self._rules.hostname}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -143,7 +144,8 @@ class Reception:
         except Exception:
             incoming.abandon()
             raise
-        self._message = IncomingMessage(incoming, service.head_rules, trace, arrived_at)
+        examine = None if session.is_authenticated else partial(session.delivery.examine, session.client)
+        self._message = IncomingMessage(incoming, service.head_rules, trace, arrived_at, examine)
 
     def data(self) -> None:
         """Act on DATA."""

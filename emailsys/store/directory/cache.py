@@ -99,6 +99,14 @@ class Directory:
 
         return await self._answer_or_no_domains(("domain", domain_key), look_up)
 
+    async def local_domains(self) -> frozenset[str]:
+        """Return the domains of this system."""
+
+        def look_up(connection: Connection) -> frozenset[str]:
+            return frozenset(connection.execute(select(domains.c.domain_key)).scalars())
+
+        return await self._answer_or_no_domains(("domains",), look_up)
+
     async def default_domain(self) -> str:
         """Return the key of the domain that was added first."""
 

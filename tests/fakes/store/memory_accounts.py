@@ -150,6 +150,10 @@ class MemoryAccounts:
         self._need_domains()
         return domain_key in self._domains
 
+    async def local_domains(self) -> frozenset[str]:
+        self._need_domains()
+        return frozenset(self._domains)
+
     async def default_domain(self) -> str:
         self._need_domains()
         return next(iter(self._domains))

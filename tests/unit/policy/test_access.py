@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from twisted.internet.defer import Deferred
@@ -11,6 +12,7 @@ from twisted.mail import smtp
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from emailsys.config.settings import ForgedFrom, ForgedSender
 from emailsys.interfaces import Account, IDelivery
 from emailsys.mail import reply
 from emailsys.mail.address import Address, parse
@@ -20,6 +22,7 @@ from emailsys.mail.message.identity import read_identity
 from emailsys.mail.reply import Reply
 from emailsys.policy.access import Access, Delivery
 from emailsys.policy.routing import Router
+from emailsys.policy.trusted_networks import TrustedNetworks
 from tests.fakes.store.memory_store import MemoryStore
 
 
@@ -31,10 +34,17 @@ class DeliveryTestCase(SynchronousTestCase):
         self.alice = self.store.seed_account("alice@example.test")
         self.bob = self.store.seed_account("bob@example.test")
         self.router = Router(self.store.directory)
+        self.access = Access(self.router, "mail.example.test")
         self.client = Client("s1", "203.0.113.9", "client.example", local_ip="192.0.2.1")
 
     def delivery(self, account: Account | None) -> Delivery:
-        return Delivery(Access(self.router, "mail.example.test"), account)
+        return Delivery(self.access, account)
+
+    def examined(self, account: Account | None, *authors: str) -> bytes | Reply:
+        """The answer to a message with these authors, from carol@example.org."""
+        delivery = self.delivery(account)
+        self.successResultOf(Deferred.fromCoroutine(delivery.validateFrom(self.client, parse("carol@example.org"))))
+        return delivery.examine(self.client, [parse(author) for author in authors])
 
     def sender(self, account: Account | None, text: str) -> Reply | None:
         origin = parse(text) if text else None
@@ -53,10 +63,40 @@ class StrangerTests(DeliveryTestCase):
         self.assertTrue(verifyObject(IDelivery, self.delivery(None)))
         self.assertTrue(verifyObject(smtp.IMessageDelivery, self.delivery(None)))
 
-    def test_a_stranger_uses_any_reverse_path(self) -> None:
+    def test_a_stranger_uses_any_reverse_path_of_other_systems(self) -> None:
         """This includes the null reverse-path of bounces."""
-        for text in ("", "carol@example.org", "alice@example.test"):
+        for text in ("", "carol@example.org", "alice@sub.example.test"):
             self.assertIsNone(self.sender(None, text))
+
+    def test_a_stranger_cannot_use_a_reverse_path_of_ours(self) -> None:
+        for text in ("alice@example.test", "nobody@EXAMPLE.test"):
+            self.assertEqual(self.sender(None, text), reply.FORGED_SENDER, text)
+        self.access = replace(self.access, forged_sender=ForgedSender.ACCEPT)
+        self.assertIsNone(self.sender(None, "alice@example.test"))
+
+    def test_a_stranger_who_writes_as_one_of_us_is_marked(self) -> None:
+        """By a field that says so, or refused, or neither: as the setting is."""
+        mark = (
+            b"Authentication-Results: mail.example.test;\r\n"
+            b"\tauth=none (From is an address of this system, but the client did not log in)\r\n"
+        )
+        answers = {ForgedFrom.MARK: mark, ForgedFrom.REFUSE: reply.FORGED_FROM, ForgedFrom.ACCEPT: b""}
+        for setting, ours in answers.items():
+            self.access = replace(self.access, forged_from=setting)
+            self.assertEqual(self.examined(None, "a@example.org", "Nobody@Example.test"), ours)
+            self.assertEqual(self.examined(None, "a@example.org"), b"")
+            self.assertEqual(self.examined(None), b"")
+
+    def test_a_trusted_host_and_an_account_are_not_strangers(self) -> None:
+        self.assertEqual(self.examined(self.alice, "alice@example.test"), b"")
+        self.access = replace(self.access, trusted=TrustedNetworks(["203.0.113.0/24"]))
+        self.assertIsNone(self.sender(None, "alice@example.test"))
+        self.assertEqual(self.examined(None, "alice@example.test"), b"")
+
+    def test_without_a_domain_the_recipient_is_delayed_and_not_the_sender(self) -> None:
+        """Otherwise no operator would learn from the log for whom the mail was."""
+        self.access = replace(self.access, router=Router(MemoryStore(Clock()).directory))
+        self.assertIsNone(self.sender(None, "alice@example.test"))
 
     def test_mail_for_our_users_is_taken(self) -> None:
         """Addresses with and without +tag, and address literals of this host."""

@@ -12,7 +12,15 @@ from zope.interface.verify import verifyObject
 from emailsys.interfaces import Account, IDelivery
 from emailsys.mail.address import Address, parse
 from emailsys.mail.envelope import Addressee, Client, LocalRoute, RemoteRoute, Route
-from emailsys.mail.reply import BOUNCES_ONLY, MAILBOX_FULL_NOW, NO_SUCH_MAILBOX, RELAY_DENIED, SENDER_NOT_YOURS, Reply
+from emailsys.mail.reply import (
+    BOUNCES_ONLY,
+    FORGED_SENDER,
+    MAILBOX_FULL_NOW,
+    NO_SUCH_MAILBOX,
+    RELAY_DENIED,
+    SENDER_NOT_YOURS,
+    Reply,
+)
 from emailsys.operations import AdminError, IQuotas, Usage
 from emailsys.policy.access import Access, Delivery
 from emailsys.policy.expansion import AliasRouter
@@ -86,6 +94,13 @@ class Relaying(SynchronousTestCase):
         self.assertEqual(self.rcpt("srs0-like@home.test", sender=BOB), NO_SUCH_MAILBOX)
         theirs = "SRS0=x@away.test"
         self.assertEqual(self.rcpt(theirs, self.alice, sender=BOB), (RemoteRoute(parse(theirs)),))
+
+    def test_a_rewritten_sender_may_come_back_from_others(self) -> None:
+        """Another system forwards mail back that was forwarded from here."""
+        client = Client("s1", "203.0.113.1", "client")
+        for path, refusal in (("SRS0=x@home.test", None), ("SRS1=x@home.test", FORGED_SENDER)):
+            asked = self.delivery().validateFrom(client, parse(path))
+            self.assertEqual(self.successResultOf(Deferred.fromCoroutine(asked)), refusal)
 
     def test_a_full_mailbox_takes_nothing_for_now(self) -> None:
         """452 4.2.2 for each of its addresses. Mail for other recipients is accepted."""

@@ -119,6 +119,9 @@ class Emptied:
     async def is_local_domain(self, domain_key: str) -> bool:
         return await self._directory.is_local_domain(domain_key)
 
+    async def local_domains(self) -> frozenset[str]:
+        return await self._directory.local_domains()
+
     async def default_domain(self) -> str:
         return await self._directory.default_domain()
 

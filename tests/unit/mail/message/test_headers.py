@@ -82,7 +82,7 @@ class Results(SynchronousTestCase):
         head = b"".join(field + b"\r\n" for field in (b"Subject: one", *fields, b"To: bob"))
         kept = (
             HeaderSection(head)
-            .without_results_of("Mx.Example.test")
+            .without_claims_of("Mx.Example.test")
             .removeprefix(b"Subject: one\r\n")
             .removesuffix(b"To: bob\r\n")
         )
@@ -98,6 +98,13 @@ class Results(SynchronousTestCase):
             b"Authentication-Results: (a (nested) \\) comment) mx.example.test; none",
             b"Authentication-Results: mx.example.test(comment); none",
             b"Authentication-Results: mx.ex\\ample.test; none",
+            b"ARC-Authentication-Results: i=1; mx.example.test; spf=pass",
+            b"ARC-authentication-results:\r\n i = 12 ; (x) MX.example.test; none",
+            b"Received-SPF: pass (mx.example.test: domain of a@b.test designates 192.0.2.1) client-ip=192.0.2.1;",
+            b"Received-SPF: Pass client-ip=192.0.2.1; helo=x.test;\r\n receiver=mx.Example.test;",
+            b'received-spf: pass (x) receiver="mx.example.test"; helo=x.test',
+            b"Return-Path: <ceo@example.test>",
+            b"return-path :\r\n <>",
         ):
             self.assertEqual(self.cleaned(ours), [], ours)
 
@@ -110,10 +117,16 @@ class Results(SynchronousTestCase):
             b"Authentication-Results: ) other.test; none",
             b"Authentication-Results:",
             b"Authentication-Results: \\",
+            b"ARC-Authentication-Results: i=1; other.test; spf=pass",
+            b"ARC-Seal: i=1; mx.example.test",
+            b"Received-SPF: pass (other.test: domain of mx.example.test designates) receiver=other.test;",
+            b"Received-SPF: none",
+            b"X-Return-Path: <a@b.test>",
+            b"Return-Path-Not: <a@b.test>",
             b"X-Authentication-Results: mx.example.test; none",
             b"Authentication-Results-Old: mx.example.test; none",
         ):
             self.assertEqual(self.cleaned(theirs), [theirs])
 
     def test_a_head_without_them_is_the_same_object(self) -> None:
-        self.assertIs(HeaderSection(ORDINARY).without_results_of("mx.example.test"), ORDINARY)
+        self.assertIs(HeaderSection(ORDINARY).without_claims_of("mx.example.test"), ORDINARY)

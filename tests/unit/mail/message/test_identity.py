@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail.address import Address
 from emailsys.mail.message.headers import HeaderSection
-from emailsys.mail.message.identity import Identity, read_identity
+from emailsys.mail.message.identity import Identity, claimed_authors, read_identity
 
 ME = Address("me", "home.test")
 BOSS = Address("boss", "home.test")
@@ -86,6 +86,16 @@ class AuthorTests(SynchronousTestCase):
             self.assertTrue(identity(b"Content-Type: " + value).is_report, value)
         for value in (b"multipart/reporting", b"text/plain; a=multipart/report", b"multipart/mixed"):
             self.assertFalse(identity(b"Content-Type: " + value).is_report, value)
+
+    def test_all_authors_that_a_program_may_show_are_claimed(self) -> None:
+        """Of each From field, and of malformed ones what can be read."""
+        for fields in (
+            (b"From: boss@home.test", b"from: Me <me@home.test>"),
+            (b"From: <boss@home.test> x, me@home.test",),
+            (b"From: boss@home.test, me@home.test",),
+        ):
+            self.assertEqual(claimed_authors(HeaderSection(b"\r\n".join(fields) + b"\r\n")), (BOSS, ME), fields)
+        self.assertEqual(claimed_authors(HeaderSection(b"Subject: x\r\n")), ())
 
     def test_reading_takes_time_in_proportion_to_the_length(self) -> None:
         """Each of these takes minutes if the time grows with the square of the length."""

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import SMTPSettings
 from emailsys.interfaces import LoginBusy, StoreError, TooManyGuesses
+from emailsys.mail import reply as replies
 from emailsys.mail.address import parse
 from emailsys.mail.envelope import Client, LocalRoute, Recipient
 from emailsys.net.serving.authentication import MAX_FAILED_LOGINS
@@ -86,6 +87,17 @@ class ClientState(SynchronousTestCase):
         self.assertEqual((house.messages, house.store.abandoned), ([], 1))
         client.say(b"MAIL FROM:<alice@example.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\n" + SUBMITTED)
         self.assertEqual(codes(client.heard())[-1], 250)
+
+    def test_a_message_is_marked_or_refused_for_its_author(self) -> None:
+        """The fields come first; the refusal at the end of the message."""
+        house = SMTPHouse(marks={("a@example.test",): b"X-Mark: 1\r\n", ("b@example.test",): replies.FORGED_FROM})
+        for author, code in (("a", 250), ("b", 550), ("c", 250)):
+            client = in_data(house)
+            client.say(b"From: %b@example.test\r\n\r\none\r\n.\r\n" % author.encode())
+            self.assertEqual(codes(client.heard()), [code], author)
+        marked, plain = (message.body for message in house.messages)
+        self.assertTrue(marked.startswith(b"X-Mark: 1\r\nReceived: "), marked)
+        self.assertTrue(plain.startswith(b"Received: "), plain)
 
     def test_a_trusted_host_may_request_notices(self) -> None:
         """DSN is offered to it without a login, and refused to others."""

@@ -1,0 +1,1 @@
+Clients that did not log in cannot use a sender address of this system, except hosts of `routing.trusted_networks`; mail with such an address in From is marked by `Authentication-Results`. See `forged_sender` and `forged_from` in `[smtp]`. Fields that claim to be this system's are removed from mail of others: Return-Path, ARC-Authentication-Results and Received-SPF, too.
