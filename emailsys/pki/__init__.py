@@ -1,4 +1,4 @@
-"""The development CA and its certificates, by the recipe in certs/ (cryptography only)."""
+"""Development CA: creates, renews and reads certificates by the recipe in certs/."""
 
 from emailsys.pki.certificates import CertificateFacts, certificate_facts, read_certificate
 from emailsys.pki.development import DevelopmentPKI, IssuedFiles, ensure_development_ca, find_damage, make_variant

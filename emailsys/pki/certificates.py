@@ -20,9 +20,9 @@ from emailsys.pki.recipe import PKIError, ServerRecipe
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
-# Clocks of test machines differ; a certificate that begins an hour ago is valid on all of them.
+# Clocks of test machines differ. A certificate that is valid since an hour ago is valid on all of them.
 _BACKDATED: Final = timedelta(hours=1)
-# RFC 5280 §4.2.1.3: these keys sign handshakes and encipher nothing, for only ECDHE suites are served.
+# RFC 5280 §4.2.1.3: these keys sign handshakes and encipher nothing, because only ECDHE suites are served.
 _NO_USAGE: Final = {
     "digital_signature": False,
     "content_commitment": False,
@@ -38,7 +38,7 @@ _NO_USAGE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class CertificateFacts:
-    """What `emailsys certs show` tells about a certificate."""
+    """The contents of a certificate, as `emailsys certs show` prints them."""
 
     path: str
     subject: str
@@ -52,14 +52,17 @@ class CertificateFacts:
 
 
 def new_key(name: str) -> PrivateKey:
-    """A key of one of the KEY_KINDS."""
+    """Generate a key.
+
+    @param name: one of KEY_KINDS.
+    """
     if name == "RSA-2048":
         return rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def same_key(certificate: x509.Certificate, key: PrivateKey) -> bool:
-    """Whether the certificate is for that key."""
+    """Tell whether a certificate is for a key."""
     try:
         return certificate.public_key() == key.public_key()
     except (UnsupportedAlgorithm, ValueError):
@@ -75,7 +78,12 @@ def _usage(**allowed: bool) -> x509.KeyUsage:
 
 
 def alternative_names(recipe: ServerRecipe, names: Iterable[str]) -> list[x509.GeneralName]:
-    """The recipe's names, then the others; an address becomes an IP name, a host name its A-labels (RFC 5280 §7.2)."""
+    """Return the names of the recipe, then the other names, each once.
+
+    An address becomes an IP name; a host name is written in A-labels (RFC 5280 §7.2).
+
+    @raise PKIError: one of them is no host name.
+    """
     wanted: dict[x509.GeneralName, None] = {}
     for name in (*recipe.dns, *recipe.ip, *names):
         try:
@@ -84,13 +92,15 @@ def alternative_names(recipe: ServerRecipe, names: Iterable[str]) -> list[x509.G
             try:
                 ascii_name = name if name.isascii() else idna.encode(name, uts46=True).decode("ascii")
             except idna.IDNAError as error:
-                raise PKIError(f"{name!r} is no host name for a certificate: {error}") from error
+                raise PKIError(
+                    f"{name!r} is not a host name, so no certificate can be issued for it: {error}"
+                ) from error
             wanted[x509.DNSName(ascii_name.lower())] = None
     return list(wanted)
 
 
 def new_authority(name: str, days: int, key: PrivateKey, now: datetime) -> x509.Certificate:
-    """A self-signed authority, for server certificates and nothing else (RFC 5280 §4.2.1.9)."""
+    """Create a self-signed authority that can sign only server certificates (RFC 5280 §4.2.1.9)."""
     subject, public = _name(name), key.public_key()
     return (
         x509.CertificateBuilder(subject, subject, public, x509.random_serial_number())
@@ -111,9 +121,9 @@ def issue(
     authority_key: PrivateKey,
     now: datetime,
 ) -> x509.Certificate:
-    """A server certificate by the recipe, for `names` in place of the recipe's own."""
+    """Issue a server certificate by the recipe, with `names` in place of the names in the recipe."""
     begins = now + timedelta(days=recipe.begins)
-    # A certificate that outlives its authority would be good for nothing in the time between.
+    # Clients reject a certificate whose authority has expired.
     ends = min(begins + timedelta(days=recipe.days), authority.not_valid_after_utc)
     public = key.public_key()
     identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
@@ -135,9 +145,9 @@ def issue(
 
 
 def read_key(path: Path) -> PrivateKey | None:
-    """The key in a file, None where there is no file.
+    """Read the key in a file; return None if there is no file.
 
-    @raise PKIError: the file holds no key that we make.
+    @raise PKIError: the file cannot be read, or has no RSA or ECDSA key.
     """
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
@@ -146,29 +156,33 @@ def read_key(path: Path) -> PrivateKey | None:
     except OSError as error:
         raise PKIError(f"{path}: the key cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise PKIError(f"{path}: is no private key, or a damaged one: remove it to have a new one made") from error
+        raise PKIError(
+            f"{path}: contains no private key, or a damaged one. Remove it, and a new one is created"
+        ) from error
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise PKIError(f"{path}: is neither an RSA nor an ECDSA key: remove it to have a new one made")
+        raise PKIError(f"{path}: contains neither an RSA nor an ECDSA key. Remove it, and a new one is created")
     return key
 
 
 def read_certificate(path: Path) -> x509.Certificate:
-    """The first certificate of a PEM file.
+    """Read the first certificate of a PEM file.
 
-    @raise PKIError: there is none.
+    @raise PKIError: the file cannot be read, or has no certificate.
     """
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except FileNotFoundError:
-        raise PKIError(f"{path}: there is no such certificate: run `emailsys certs init`") from None
+        raise PKIError(f"{path}: the file does not exist. Run `emailsys certs init`") from None
     except OSError as error:
         raise PKIError(f"{path}: the certificate cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise PKIError(f"{path}: is no certificate, or a damaged one: remove it to have a new one made") from error
+        raise PKIError(
+            f"{path}: contains no certificate, or a damaged one. Remove it, and a new one is created"
+        ) from error
 
 
 def certificate_facts(path: Path) -> CertificateFacts:
-    """What a certificate says about itself.
+    """Read a certificate file and return its contents.
 
     @raise PKIError: it cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Keep a folder with the development CA and its server certificates: make what is lacking, renew what is old."""
+"""The folder of the development CA: create missing files, and renew certificates that are invalid or expire soon."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from emailsys.pki.recipe import KEY_KINDS, PKIError, Recipe, ServerRecipe, read_
 
 @dataclass(frozen=True, slots=True)
 class IssuedFiles:
-    """A certificate chain and its key, PEM; `kind` is "rsa" or "ecdsa"."""
+    """The files of a certificate chain and its key, PEM; `kind` is "rsa" or "ecdsa"."""
 
     kind: str
     chain: Path
@@ -37,17 +37,17 @@ class IssuedFiles:
 
 @dataclass(frozen=True, slots=True)
 class DevelopmentPKI:
-    """Where the development CA's certificate lies, and the server certificates it issued, RSA first."""
+    """The files of the development CA and of the server certificates that it issued, RSA first."""
 
     authority: Path
     authority_key: Path
     certificates: tuple[IssuedFiles, ...]
-    #: The files that were written now; none where all were fit.
+    #: The files that were written by this call.
     written: tuple[Path, ...] = ()
 
 
 def _write(path: Path, octets: bytes, mode: int) -> None:
-    """Put a file in its place whole or not at all, on disk when this returns."""
+    """Write a file atomically. It is on disk when this returns."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
@@ -71,7 +71,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _make_folder(folder: Path, mode: int = 0o700) -> None:
-    """Make a folder, and those above it by the umask, each on disk when this returns."""
+    """Create a folder with a mode, and missing parents by the umask. They are on disk when this returns."""
     if not folder.is_dir():
         _make_folder(folder.parent, 0o777)
         folder.mkdir(mode=mode, exist_ok=True)
@@ -89,15 +89,15 @@ def _read_authority(folder: Path, stem: str) -> tuple[x509.Certificate, PrivateK
         return None
     if key is None:
         # People may have configured their programs to trust this authority: it is never replaced silently.
-        raise PKIError(f"{key_path}: the key of {path.name} is missing: remove {path} to have a new authority made")
+        raise PKIError(f"{key_path}: the key of {path.name} is missing. Remove {path}, and a new authority is created")
     certificate = read_certificate(path)
     if not same_key(certificate, key):
-        raise PKIError(f"{key_path}: does not belong to {path.name}: remove both to have a new authority made")
+        raise PKIError(f"{key_path}: does not belong to {path.name}. Remove both, and a new authority is created")
     return certificate, key
 
 
-class _Workshop:
-    """One pass over a folder: reads what is there, makes what is lacking or old, remembers what it wrote."""
+class _Issuer:
+    """Issues certificates into a folder: keeps those that are current, creates the others, records what it wrote."""
 
     def __init__(self, folder: Path, now: datetime) -> None:
         self.folder, self.now = folder, now
@@ -105,7 +105,7 @@ class _Workshop:
         try:
             _make_folder(folder)
         except OSError as error:
-            raise PKIError(f"{folder}: the folder for certificates cannot be made: {error.strerror}") from error
+            raise PKIError(f"{folder}: the folder for certificates cannot be created: {error.strerror}") from error
 
     def save(self, path: Path, octets: bytes, mode: int) -> None:
         try:
@@ -115,8 +115,10 @@ class _Workshop:
         self.written.append(path)
 
     def key(self, path: Path, name: str) -> PrivateKey:
-        """The key that is there, else a new one: a renewed certificate keeps its key, so that no crash between
-        two writes leaves a pair that does not match."""
+        """Return the existing key, else create one.
+
+        A renewed certificate keeps its key, so that a crash between two writes leaves a matching pair.
+        """
         key = read_key(path)
         if key is None:
             key = new_key(name)
@@ -155,12 +157,12 @@ class _Workshop:
             kind = KEY_KINDS[name]
             files = IssuedFiles(kind, self.folder / f"{stem}-{kind}.pem", self.folder / f"{stem}-{kind}.key")
             key = self.key(files.key, name)
-            if renew or not self._fit(files.chain, key, wanted, authority[0], recipe.renew_before):
+            if renew or not self._is_current(files.chain, key, wanted, authority[0], recipe.renew_before):
                 self.certificate(files.chain, issue(recipe, wanted, key, *authority, self.now))
             issued.append(files)
         return tuple(issued)
 
-    def _fit(
+    def _is_current(
         self, path: Path, key: PrivateKey, wanted: list[x509.GeneralName], authority: x509.Certificate, spare_days: int
     ) -> bool:
         """Whether a certificate is ours, for this key and these names, and not near its end."""
@@ -186,17 +188,17 @@ def ensure_development_ca(
     now: datetime | None = None,
     renew: bool = False,
 ) -> DevelopmentPKI:
-    """Make the development CA and its server certificates in a folder, as far as they are lacking, unfit or near their
-    end; with `renew`, the server certificates in any case. Keys are kept.
+    """Create or renew the development CA and its server certificates in a folder, if necessary. Keys are kept.
 
-    @param names: host names and IP addresses beside those of the recipe.
+    @param names: host names and IP addresses in addition to those of the recipe.
+    @param renew: issue the server certificates in any case.
     @raise PKIError: the folder cannot be written, or the CA in it is damaged.
     """
     recipe = read_recipe() if recipe is None else recipe
-    shop = _Workshop(folder, datetime.now(UTC) if now is None else now)
-    authority = shop.authority("ca", recipe, recipe.authority_name)
-    certificates = shop.server("server", recipe.server, names, authority, renew)
-    return DevelopmentPKI(folder / "ca.pem", folder / "ca.key", certificates, tuple(shop.written))
+    issuer = _Issuer(folder, datetime.now(UTC) if now is None else now)
+    authority = issuer.authority("ca", recipe, recipe.authority_name)
+    certificates = issuer.server("server", recipe.server, names, authority, renew)
+    return DevelopmentPKI(folder / "ca.pem", folder / "ca.key", certificates, tuple(issuer.written))
 
 
 def find_damage(folder: Path) -> str | None:
@@ -213,18 +215,19 @@ def find_damage(folder: Path) -> str | None:
 def make_variant(
     folder: Path, variant: str, *, recipe: Recipe | None = None, now: datetime | None = None
 ) -> tuple[IssuedFiles, ...]:
-    """Make the faulty certificates that the recipe has under that name, signed by the folder's development CA or, where
-    the recipe says so, by an authority of their own. For tests and demonstrations.
+    """Create the faulty certificates that the recipe describes under a name, for tests and demonstrations.
+
+    The development CA of the folder signs them, or a separate authority if the recipe names one.
 
     @raise PKIError: the recipe has no such variant.
     """
     recipe = read_recipe() if recipe is None else recipe
     if variant not in recipe.variants:
-        raise PKIError(f"{variant!r} is none of the recipe's variants: {', '.join(recipe.variants)}")
+        raise PKIError(f"the recipe has no variant {variant!r}; it has {', '.join(recipe.variants)}")
     server = recipe.variants[variant]
-    shop = _Workshop(folder, datetime.now(UTC) if now is None else now)
+    issuer = _Issuer(folder, datetime.now(UTC) if now is None else now)
     if server.authority:
-        authority = shop.authority(f"{variant}-ca", recipe, server.authority)
+        authority = issuer.authority(f"{variant}-ca", recipe, server.authority)
     else:
-        authority = shop.authority("ca", recipe, recipe.authority_name)
-    return shop.server(variant, server, (), authority, renew=True)
+        authority = issuer.authority("ca", recipe, recipe.authority_name)
+    return issuer.server(variant, server, (), authority, renew=True)

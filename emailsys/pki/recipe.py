@@ -1,4 +1,4 @@
-"""Read the recipe in certs/: what the development certificates are made of."""
+"""The recipe of the development certificates, in certs/recipe.toml: names, keys and periods of validity."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-#: What a recipe may call a key, and the file names that certificates with such a key get.
+#: The keys that a recipe may name, and the part of a file name that stands for each.
 KEY_KINDS: Final = {"RSA-2048": "rsa", "P-256": "ecdsa"}
 
 
 class PKIError(Exception):
-    """Certificates cannot be made or read; the message names the file and says what to do."""
+    """A certificate cannot be created or read. The message names the file and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerRecipe:
-    """What a server certificate is made of; days count from the day it is made, `begins` too."""
+    """The contents of a server certificate. Days count from its creation, also in `begins`."""
 
     keys: tuple[str, ...]
     dns: tuple[str, ...]
@@ -30,13 +30,13 @@ class ServerRecipe:
     renew_before: int
     crl: str
     begins: int = 0
-    #: The name of the authority that signs it; "" for the development CA.
+    #: The name of the authority that signs the certificate; "" for the development CA.
     authority: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What certs/recipe.toml says."""
+    """The contents of certs/recipe.toml."""
 
     authority_name: str
     authority_key: str
@@ -46,27 +46,28 @@ class Recipe:
 
 
 def recipe_path() -> Path:
-    """Where the recipe lies: in certs/ of a checkout, else where the installation put it.
+    """Return the path of the recipe: in certs/ of a checkout, else in the installation.
 
     @raise PKIError: the installation is damaged.
     """
     checkout = Path(__file__).resolve().parent.parent.parent
     if (checkout / "setup.cfg").is_file():
         return checkout / "certs" / "recipe.toml"
-    from importlib import metadata  # costs 20 ms, and a checkout does without
+    # Imported here, because it takes 20 ms, and a checkout does not need it.
+    from importlib import metadata
 
     with contextlib.suppress(metadata.PackageNotFoundError):
         for file in metadata.files("emailsys") or ():
             if file.parts[-3:] == ("emailsys", "certs", "recipe.toml"):
                 return Path(os.path.normpath(str(file.locate())))
-    raise PKIError("the installation of emailsys lacks share/emailsys/certs/recipe.toml: install it again")
+    raise PKIError("the installation of emailsys lacks share/emailsys/certs/recipe.toml. Install emailsys again")
 
 
 _Value = TypeVar("_Value")
 
 
 def _entry(path: Path, table: Mapping[str, Any], key: str, kind: type[_Value]) -> _Value:
-    """One entry of the recipe, of the type it must have."""
+    """Return an entry of the recipe, after a check of its type."""
     value = table.get(key)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise PKIError(f"{path}: {key} must be of type {kind.__name__}, not {value!r}")
@@ -107,7 +108,7 @@ def read_recipe(path: Path | None = None) -> Recipe:
 
 @functools.cache
 def _default_recipe() -> Recipe:
-    # Read once: after a daemon has dropped its privileges, it may no longer be able to.
+    # Cached, because a daemon that has dropped its privileges may be unable to read the file.
     return _read(recipe_path())
 
 

@@ -14,7 +14,7 @@ from emailsys.interfaces import StoreError
 from emailsys.net.tls.server import ServerTLS, TLSConfigError
 from emailsys.ops.request_values import time_field
 from emailsys.supervisor import StartupError
-from emailsys.tap.told_notices import ToldNotices
+from emailsys.tap.sent_notices import SentNotices
 from emailsys.telemetry import Telemetry
 
 # Seconds between two checks. A clock that was wrong at the start, or a pair that was half written, is noticed then.
@@ -32,7 +32,7 @@ class CertificateWatch:
 
     @param reactor: with time.
     @param certificates: returns the certificate files; those of the development CA are renewed if necessary.
-    @param told: the notices that the postmaster has received.
+    @param sent: the notices that the postmaster has received.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class CertificateWatch:
         tls: ServerTLS,
         telemetry: Telemetry,
         certificates: Callable[[], tuple[CertificateFiles, ...]],
-        told: ToldNotices,
+        sent: SentNotices,
     ) -> None:
         self._reactor = reactor
         self._tls = tls
         self._telemetry = telemetry
         self._certificates = certificates
-        self._told = told
+        self._sent = sent
         self._mail: Mail | None = None
         self._mailing = False
         self._read_at = 0.0
@@ -105,7 +105,7 @@ class CertificateWatch:
     async def _send_notice(self) -> None:
         """Send one notice about what the postmaster does not know yet. What fails is tried again at the next check."""
         notices = self._tls.notices()
-        new = [why for key, why in notices.items() if key not in self._told.keys]
+        new = [why for key, why in notices.items() if key not in self._sent.keys]
         if not new or self._mail is None or self._mailing:
             return
         self._mailing = True
@@ -115,7 +115,7 @@ class CertificateWatch:
             self._telemetry.event("certificate-notice-postponed", error=str(error))
         else:
             if is_sent:
-                self._told.replace(notices)
+                self._sent.replace(notices)
         finally:
             self._mailing = False
 

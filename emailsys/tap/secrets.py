@@ -15,7 +15,7 @@ SRS_SECRET: Final = "srs.secret"  # noqa: S105 -- a file name
 _OCTETS: Final = 32
 
 
-def kept_secret(path: Path) -> bytes:
+def load_or_create_secret(path: Path) -> bytes:
     """Return the secret in a file, 32 octets. If there is no file, create it with mode 0600 and sync it to the disk.
 
     @raise StartupError: the file cannot be read or created, or has the wrong size.

@@ -1,4 +1,4 @@
-"""The daemon as a service: store, policy and protocols joined, listening; and how all of it ends in order."""
+"""The daemon as a Twisted service: its composition from store, policy and protocols, and its graceful shutdown."""
 
 from __future__ import annotations
 
@@ -43,28 +43,28 @@ from emailsys.policy.password_renewal import Renewal
 from emailsys.policy.trusted_networks import TrustedNetworks, exemption
 from emailsys.store.open import DATABASE_NAME, Opening, Store, open_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
-from emailsys.tap.absence import Absence
 from emailsys.tap.certificates import CertificateWatch
 from emailsys.tap.listening import Listening
 from emailsys.tap.mail_log import MailLogFile
 from emailsys.tap.outbound import Outbound
 from emailsys.tap.route_explanation import explainer
-from emailsys.tap.secrets import SRS_SECRET, kept_secret
+from emailsys.tap.secrets import SRS_SECRET, load_or_create_secret
+from emailsys.tap.sent_notices import SentNotices
 from emailsys.tap.sessions import Sessions
 from emailsys.tap.status import StoreCondition, describe_daemon
-from emailsys.tap.told_notices import ToldNotices
+from emailsys.tap.store_placeholder import StorePlaceholder
 from emailsys.tap.unapplied_settings import SettingsWatch
 from emailsys.telemetry import Telemetry
 
-# Seconds that sessions get to finish what they do when the daemon is asked to end; systemd waits 90 before it kills.
+# Seconds that sessions get for a command in progress during a shutdown. systemd sends SIGKILL after TimeoutStopSec.
 DRAIN_SECONDS: Final = 10.0
-# Seconds between two looks whether mail can be taken, and at least between two lines of the log that tell why not.
+# Seconds between two checks whether mail can be accepted, and between two log lines about the same problem.
 WATCH_EVERY: Final = 2.0
-TELL_EVERY: Final = 600.0
-# Allocations between two looks for garbage in cycles; Python's own 700 are a message or two.
+LOG_EVERY: Final = 600.0
+# Allocations between two collections of the youngest generation. Python's default, 700, is one or two messages.
 _COLLECT_EVERY: Final = 10_000
 
-# What an operator does about files of the store that were removed or replaced under the daemon.
+# Instructions for an operator if files of the store were removed or replaced while the daemon uses them.
 _UNTRUSTED: Final = (
     "The daemon reads and writes nothing there, and accepts no mail. Put the original file back, or stop the daemon, "
     "restore a backup and start it again"
@@ -72,8 +72,8 @@ _UNTRUSTED: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What was opened before privileges were dropped."""
+class OpenedResources:
+    """Lock and sockets that were opened before privileges were dropped."""
 
     lock: FolderLock
     listeners: tuple[Bound, ...]
@@ -81,7 +81,7 @@ class Held:
     control: socket.socket | None
 
     def release(self) -> None:
-        """Close all of it and give the folder up. Does nothing the second time."""
+        """Close the sockets and release the lock. A second call does nothing."""
         close_all(self.listeners)
         if self.control is not None:
             self.control.close()
@@ -92,14 +92,14 @@ class Daemon(Service):
     """The running mail system.
 
     @param reactor: with time, sockets and threads.
-    @param certificates: names the certificate files anew when they are to be read again.
+    @param certificates: returns the certificate files, each time that they are read.
     """
 
     def __init__(
         self,
         reactor: Any,
         settings: Settings,
-        held: Held,
+        opened: OpenedResources,
         tls: ServerTLS,
         telemetry: Telemetry,
         certificates: Callable[[], tuple[CertificateFiles, ...]],
@@ -108,71 +108,72 @@ class Daemon(Service):
         self.settings = settings
         self.telemetry = telemetry
         self._reactor = reactor
-        self._held = held
+        self._opened = opened
         self._tls = tls
-        self._certificates = CertificateWatch(reactor, tls, telemetry, certificates, ToldNotices(settings.state))
+        self._certificates = CertificateWatch(reactor, tls, telemetry, certificates, SentNotices(settings.state))
         self._store: Store | None = None
         self._hashing: HashingThreads | None = None
         self._outbound: Outbound | None = None
         self._control: ControlListener | None = None
         self._commands: Commands | None = None
         self._sessions: Sessions | None = None
-        #: What answers in the store's place while there is none.
-        self._absence = Absence("")
-        # The end of the sessions that began without a store.
+        # Answers requests while there is no store.
+        self._placeholder = StorePlaceholder("")
+        # Fires when the sessions that began without a store have ended.
         self._retiring: Deferred[None] | None = None
         self._srs_secret = b""
         self._watching = LoopingCall(lambda: Deferred.fromCoroutine(self._watch()).addErrback(self._log_exception))
         self._watching.clock = reactor
-        # Why no mail is accepted, None if it is; why the files of the store cannot be trusted; when it was last logged.
+        # Why no mail is accepted, and why the files of the store cannot be trusted; None if all is well.
         self._problem: str | None = None
         self._untrusted: str | None = None
-        self._told_at = 0.0
+        # When the problem was last logged, on the reactor's clock.
+        self._logged_at = 0.0
         self._began = 0.0
         self._mail_log = MailLogFile(settings.monitoring, telemetry)
         self._listening = Listening(settings.state, telemetry)
         self._settings_watch = SettingsWatch(settings, telemetry)
-        #: Makes what twistd shall log to; None leaves it the choice.
+        #: Creates the log observer of twistd; with None, twistd creates its own.
         self.open_log: Callable[[], ILogObserver] | None = None
 
     @override
     def setServiceParent(self, parent: Any) -> None:
         super().setServiceParent(parent)
         if self.open_log is not None and isinstance(parent, Componentized):
-            # twistd asks its application for this, unless --logger names another.
+            # twistd uses this component of the application unless --logger names another observer.
             parent.setComponent(ILogObserver, self.open_log())
 
     @override
     def startService(self) -> None:
-        """Serve the store; where there is none, say so to all who come, until there is (decision 0023).
+        """Open the store and listen. If there is no store, answer with 451 until there is one (decision 0023).
 
-        @raise SystemExit: the store cannot be opened; why is told on standard error.
+        @raise SystemExit: the store cannot be opened. The reason is printed to stderr.
         """
         Service.startService(self)
-        # twistd has forked since the lock was taken.
-        self._held.lock.write_pid()
+        # twistd has forked after the lock was taken.
+        self._opened.lock.write_pid()
         try:
             store = self._open_store()
         except StoreMissing as missing:
-            store, self._absence = None, Absence(str(missing))
+            store, self._placeholder = None, StorePlaceholder(str(missing))
         except (StoreError, StartupError) as error:
-            # Standard error is the terminal in `serve`, and the log under twistd.
+            # stderr is the terminal with `serve`, and the log with twistd.
             print(f"emailsys: {error}", file=sys.stderr)
-            self._held.release()
+            self._opened.release()
             raise SystemExit(int(Exit.UNAVAILABLE)) from None
         self._mail_log.reopen()
         self._began = self._reactor.seconds()
-        self._listening.write(self._held.listeners)
+        self._listening.write(self._opened.listeners)
         if store is not None:
             self._serve(store)
         else:
-            absence = self._absence
-            self._sessions = self._listen(absence.portal(self.settings.hostname), absence, absence, {})
-        if self._held.control is not None:
-            self._control = ControlListener(self._held.control, ControlFactory(self, self.telemetry), self._reactor)
+            placeholder = self._placeholder
+            self._sessions = self._listen(placeholder.portal(self.settings.hostname), placeholder, placeholder, {})
+        if self._opened.control is not None:
+            self._control = ControlListener(self._opened.control, ControlFactory(self, self.telemetry), self._reactor)
             self._control.start()
         self._certificates.start()
-        # An operator who renewed certificates does not want to wait for a day.
+        # Operators send SIGHUP after they have renewed certificates.
         if sys.platform != "win32" and hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.hang_up))
         self.telemetry.event(
@@ -182,19 +183,19 @@ class Daemon(Service):
             **{service: ",".join(shown) for service, shown in self._listening.addresses.items()},
         )
         _ = self._watching.start(WATCH_EVERY)
-        _spare_what_stays()
+        _freeze_startup_objects()
 
     def _open_store(self, create: bool = False, adopt: bool = False) -> Store:
-        self._srs_secret = kept_secret(self.settings.state / SRS_SECRET)
+        self._srs_secret = load_or_create_secret(self.settings.state / SRS_SECRET)
         opening = Opening(takeover_after=self.settings.pop3.takeover_after, create=create, adopt=adopt)
         return open_store(self.settings.store, self.settings.state, self._reactor, self.telemetry, opening)
 
     def _serve(self, store: Store) -> None:
-        """Join store and policy with the protocols, and begin with what waits in the queue."""
+        """Connect store and policy to the protocols, and start delivery of the queue."""
         settings, telemetry = self.settings, self.telemetry
         self._store = store
         self._outbound = outbound = Outbound(self._reactor, settings, store, telemetry, self._srs_secret)
-        # A pool of its own: the reactor's may be busy with name look-ups, and a login would wait behind them.
+        # A separate pool: in the reactor's pool, logins would wait behind name look-ups.
         threads = ThreadPool(0, settings.login.hashing_threads, "hashing")
         self._hashing = hashing = HashingThreads(self._reactor, threads, settings.login.max_waiting)
         hashing.start()
@@ -207,7 +208,7 @@ class Daemon(Service):
         portal = build_portal(store.directory, store.maildrops, hashing, access, renewal, failed_logins)
         others = {"metrics": self._metrics_site(store)} if "metrics" in self._listening.addresses else {}
         self._sessions = self._listen(portal, store.directory, outbound.intake, others)
-        close_all(self._held.listeners)
+        close_all(self._opened.listeners)
         explain = explainer(settings, store, outbound.runner.failure)
         hooks = Hooks(self.status, explain, outbound.runner.lift_pauses, self._shown_store)
         self._commands = Commands(store, telemetry, hooks)
@@ -218,12 +219,12 @@ class Daemon(Service):
         self, portal: Portal, directory: IDirectory, intake: IIntake, others: Mapping[str, IProtocolFactory]
     ) -> Sessions:
         sessions = Sessions(self._reactor, self.settings, self._tls, self.telemetry, portal, directory, intake)
-        sessions.listen(self._held.listeners, others)
+        sessions.listen(self._opened.listeners, others)
         return sessions
 
     @property
     def _where(self) -> str:
-        """The store, as an operator knows it."""
+        """The location of the store: its URL without passwords, or its file."""
         return self._shown_store or str(self.settings.state / DATABASE_NAME)
 
     @property
@@ -239,10 +240,10 @@ class Daemon(Service):
         try:
             store = self._open_store(create, adopt)
         except (StoreError, StartupError) as error:
-            self._absence.why = str(error)
+            self._placeholder.why = str(error)
             return
         self._serve(store)
-        # Sessions that began without a store never hear of this one.
+        # Sessions that began without a store cannot use this one.
         self._retiring = Deferred.fromCoroutine(sessions.retire())
         _ = self._retiring.addErrback(self._log_exception)
 
@@ -250,12 +251,12 @@ class Daemon(Service):
         self.telemetry.exception("store", failure)
 
     async def _watch(self) -> None:
-        """Check whether mail can be accepted. Log a problem at once, then every TELL_EVERY seconds."""
+        """Check whether mail can be accepted. Log a problem at once, then every LOG_EVERY seconds."""
         self._look_for_store()
         problem: str | None = None
         self._untrusted = None if self._store is None else self._store.database.why_untrusted()
         if self._store is None:
-            problem = self._absence.why
+            problem = self._placeholder.why
         elif self._untrusted is not None:
             problem = f"{self._untrusted}. {_UNTRUSTED}"
         else:
@@ -267,12 +268,12 @@ class Daemon(Service):
         if problem is None:
             if before is not None:
                 self.telemetry.event("intake-resumed")
-        elif before is None or self._reactor.seconds() - self._told_at >= TELL_EVERY:
-            self._told_at = self._reactor.seconds()
+        elif before is None or self._reactor.seconds() - self._logged_at >= LOG_EVERY:
+            self._logged_at = self._reactor.seconds()
             self.telemetry.alarm("intake-suspended", why=problem)
 
     async def answer(self, request: object) -> Answer:
-        """What the control socket answers: `init`, and with a store `Commands.answer`; without, `status`."""
+        """Answer a request on the control socket. Without a store, only `init` and `status` are carried out."""
         try:
             known = request if isinstance(request, Request) else read_request(request)
         except MalformedRequest as error:
@@ -289,16 +290,16 @@ class Daemon(Service):
             return await self._commands.answer(known)
         if isinstance(known, Status):
             return self._with_store({"result": self.status()})
-        return self._with_store(error_answer(MISSING, self._absence.why))
+        return self._with_store(error_answer(MISSING, self._placeholder.why))
 
     def _with_store(self, answer: Answer) -> Answer:
         return answer if self._shown_store is None else {**answer, "store": self._shown_store}
 
     @override
     def stopService(self) -> Deferred[None]:
-        """Stop listening, end what is idle, let the others finish for a while, close the store.
+        """Stop listening, close idle sessions, wait for the others, close the store.
 
-        Sessions have DRAIN_SECONDS, deliveries to other hosts `queue.stop_grace`.
+        Sessions get DRAIN_SECONDS, outbound deliveries `queue.stop_grace`.
         """
         Service.stopService(self)
         stopped = Deferred.fromCoroutine(self._stop())
@@ -308,7 +309,7 @@ class Daemon(Service):
     async def _stop(self) -> None:
         sessions, self._sessions = self._sessions, None
         if sessions is None:
-            self._held.release()
+            self._opened.release()
             return
         self.telemetry.event("stopping")
         if sys.platform != "win32" and hasattr(signal, "SIGHUP"):
@@ -317,7 +318,7 @@ class Daemon(Service):
         if self._watching.running:
             self._watching.stop()
         await sessions.stop_listening()
-        close_all(self._held.listeners)
+        close_all(self._opened.listeners)
         if self._control is not None:
             self._control.stop()
         with suppress(FileNotFoundError):
@@ -334,10 +335,10 @@ class Daemon(Service):
         self.telemetry.event("stopped", aborted=left)
         self._mail_log.close()
         self._listening.remove()
-        self._held.release()
+        self._opened.release()
 
     def _metrics_site(self, store: Store) -> IProtocolFactory:
-        # Imported here, because it takes 10 MB that a system without it does not need.
+        # Imported here, because it uses 10 MB of memory that a system without metrics does not need.
         from emailsys.ops.metrics import Sources, metrics_site
 
         database = store.database
@@ -381,10 +382,10 @@ class Daemon(Service):
                 self.telemetry.exception("reload", Failure())
 
 
-def _spare_what_stays() -> None:
-    """Let the garbage collector leave alone what was made for starting: it lives as long as the process.
+def _freeze_startup_objects() -> None:
+    """Exempt the objects of the start from garbage collection: they live as long as the process.
 
-    To look through all of it, as every full collection would, held up each session for some 20 ms.
+    A full collection that examined them stopped all sessions for about 20 ms.
     """
     gc.collect()
     gc.freeze()

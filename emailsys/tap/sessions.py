@@ -115,19 +115,21 @@ class Sessions:
         @param others: factories of services that are not mail protocols. A service without a factory is skipped.
         """
         for bound in listeners:
-            factory = self._outward(bound.service) if bound.service in self._factories else others.get(bound.service)
+            factory = (
+                self._port_factory(bound.service) if bound.service in self._factories else others.get(bound.service)
+            )
             if factory is not None:
                 # The port duplicates the descriptor.
                 port = self._reactor.adoptStreamPort(bound.socket.fileno(), bound.socket.family, factory)
                 self._ports.append(port)
 
-    def _outward(self, service: str) -> IProtocolFactory:
+    def _port_factory(self, service: str) -> IProtocolFactory:
         """Return the factory for a port, with TLS from the first octet if the service requires it."""
         factory: Any = self._factories[service]
         if service in ("submissions", "pop3s"):
             factory = TLSMemoryBIOFactory(self._tls, False, factory, self._reactor)
-        outward: IProtocolFactory = factory
-        return outward
+        port_factory: IProtocolFactory = factory
+        return port_factory
 
     def count(self) -> dict[str, int]:
         """Return the number of sessions of each service."""

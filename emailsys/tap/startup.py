@@ -25,7 +25,7 @@ from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
 from emailsys.supervisor import StartupError
 from emailsys.tap.preload import load_before_dropping
-from emailsys.tap.service import Daemon, Held
+from emailsys.tap.service import Daemon, OpenedResources
 from emailsys.telemetry import Telemetry, json_line, plain_line
 
 CERTIFICATES_FOLDER: Final = "certs"
@@ -70,7 +70,7 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     with acting_as(identity):
         lock = supervisor.FolderLock.take(choice.folder)
     try:
-        settings = fitting(settings, raise_descriptor_limit(_WANTED_DESCRIPTORS))
+        settings = fit_connection_limits(settings, raise_descriptor_limit(_WANTED_DESCRIPTORS))
         with _naming(settings.source):
             tls = server_tls(settings, identity)
             listeners = supervisor.bind_all(settings)
@@ -84,7 +84,7 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
         try:
             supervisor.drop_privileges(identity, choice.folder)
             if background:
-                try_store(settings)
+                check_store(settings)
         except StartupError:
             supervisor.close_all(listeners)
             if control is not None:
@@ -95,9 +95,9 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
         raise
     if control is None:
         print(f"emailsys: {NO_CONTROL}", file=sys.stderr)
-    held = Held(lock, tuple(listeners), control)
+    opened = OpenedResources(lock, tuple(listeners), control)
     line = json_line if settings.monitoring.log_format is LogFormat.JSON else plain_line
-    return Daemon(reactor, settings, held, tls, Telemetry(line=line), lambda: certificates_of(settings))
+    return Daemon(reactor, settings, opened, tls, Telemetry(line=line), lambda: certificates_of(settings))
 
 
 @contextmanager
@@ -109,7 +109,7 @@ def _naming(source: Path | None) -> Iterator[None]:
         raise StartupError(f"{source or 'embedded default'}: {error}", error.status) from None
 
 
-def fitting(settings: Settings, descriptors: int) -> Settings:
+def fit_connection_limits(settings: Settings, descriptors: int) -> Settings:
     """Return the settings with connection limits that fit into the limit of open files; print a line if they shrink.
 
     At that limit, the daemon could neither accept and refuse connections nor open files of the store.
@@ -136,7 +136,7 @@ def fitting(settings: Settings, descriptors: int) -> Settings:
     )
 
 
-def try_store(settings: Settings) -> None:
+def check_store(settings: Settings) -> None:
     """Open and upgrade the store, then close it, because its threads would not survive twistd's fork.
 
     @raise StartupError: the store cannot be opened.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ServerKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
-# RFC 9325 §4.5: shorter RSA keys are refused by clients, and by OpenSSL when it comes to the handshake.
+# RFC 9325 §4.5: clients refuse shorter RSA keys, and OpenSSL does in the handshake.
 _MIN_RSA_BITS: Final = 2048
 # NID_rsassaPss of openssl/obj_mac.h: a key that signs with RSA-PSS only. cryptography reads it as an RSA key.
 _RSA_PSS: Final = 912

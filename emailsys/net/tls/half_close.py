@@ -18,12 +18,12 @@ class HalfClosingConnection(SSL.Connection):
     """
 
     def __init__(self, context: SSL.Context, layer: Any) -> None:
-        """@param layer: the TLSMemoryBIOProtocol that asks for the connection."""
+        """@param layer: the TLSMemoryBIOProtocol that uses the connection."""
         super().__init__(context, None)
         self._layer = layer
 
     def do_handshake(self) -> None:
-        """As OpenSSL does it; once it is done, the layer can be half closed, too, if its protocol can."""
+        """Do the handshake. After it, the TLS layer can be half-closed if its protocol can."""
         super().do_handshake()
         protocol = self._layer.wrappedProtocol
         if IHalfCloseableProtocol.providedBy(protocol) and not IHalfCloseableProtocol.providedBy(self._layer):
@@ -32,10 +32,10 @@ class HalfClosingConnection(SSL.Connection):
             alsoProvides(self._layer, IHalfCloseableProtocol)
 
     def recv(self, bufsiz: int, flags: int | None = None) -> bytes:
-        """As OpenSSL does it, but a close_notify ends the connection only where we have sent ours.
+        """Read as OpenSSL does, but a close_notify ends the connection only after we have sent ours.
 
-        @raise SSL.ZeroReturnError: both sides have ended.
-        @raise SSL.WantReadError: there is nothing to read at the moment, or there will be nothing any more.
+        @raise SSL.ZeroReturnError: both sides have sent close_notify.
+        @raise SSL.WantReadError: there is nothing to read now, or the peer has sent close_notify.
         """
         try:
             return super().recv(bufsiz, flags)

@@ -45,7 +45,7 @@ class PeerCertificateError(SSL.Error):
 
 
 class _ServerName:
-    """The name or address that a connection's certificate must have, or the fingerprint that stands in for it."""
+    """The name or address that a server certificate must have, or the fingerprint that is compared instead."""
 
     def __init__(self, host: str, fingerprint: str = "") -> None:
         self.shown = host
@@ -58,7 +58,7 @@ class _ServerName:
                 ascii_name = host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
                 self.identity: DNS_ID | IPAddress_ID = DNS_ID(ascii_name.removesuffix("."))
             except (ValueError, idna.IDNAError) as error:
-                raise TLSConfigError(f"{host!r} is no name of a server: {error}") from error
+                raise TLSConfigError(f"{host!r} is not the name of a server: {error}") from error
             # RFC 6066 §3: a name without the final dot, never an address.
             self.server_name = ascii_name.removesuffix(".").encode("ascii")
         else:
@@ -99,7 +99,7 @@ def _common_name(name: crypto.X509Name) -> str:
 
 
 def _complaint(host: str, certificate: crypto.X509, code: int, depth: int) -> str:
-    """In words, what OpenSSL found wrong with a certificate of the chain; depth 0 is the server's own."""
+    """Describe an error of OpenSSL about a certificate of the chain; depth 0 is the certificate of the server."""
     which = f"the certificate of {host}"
     if depth:
         which += f" is issued by {_common_name(certificate.get_subject())}, whose certificate"
@@ -115,7 +115,7 @@ def _complaint(host: str, certificate: crypto.X509, code: int, depth: int) -> st
 
 
 class _VerifyingConnection(SSL.Connection):
-    """A connection that knows whom it expects; its application data belong to Twisted's TLS layer, if that has it."""
+    """A connection with the server that it expects. Its application data belong to the TLS layer of Twisted."""
 
     def __init__(self, context: SSL.Context, name: _ServerName, over: socket.socket | None) -> None:
         super().__init__(context, over)
@@ -123,12 +123,12 @@ class _VerifyingConnection(SSL.Connection):
 
 
 def _verify(connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int) -> bool:
-    # pyOpenSSL raises from do_handshake what is raised here, and the TLS layer of Twisted makes any SSL.Error the
-    # reason of connectionLost, after the alert was sent.
+    # do_handshake of pyOpenSSL raises what is raised here. The TLS layer of Twisted sends the alert, then passes any
+    # SSL.Error to connectionLost as its reason.
     assert isinstance(connection, _VerifyingConnection)
     name = connection.expected
     if name.fingerprint:
-        # Depth 0 comes last and always, be the chain whole or not.
+        # OpenSSL always calls for depth 0, and last, whether the chain is complete or not.
         if depth == 0:
             name.check(certificate)
         return True
@@ -141,7 +141,7 @@ def _verify(connection: SSL.Connection, certificate: crypto.X509, code: int, dep
 
 @lru_cache(maxsize=16)
 def _context(ca_file: Path | None, verify: bool, changed_at: int, hello: Hello) -> SSL.Context:
-    """One context for each set of authorities: reading those of the system costs 20 ms."""
+    """Return the context for a set of authorities. Cached, because reading those of the system takes 20 ms."""
     context = new_client_context(hello)
     if not verify:
         context.set_verify(SSL.VERIFY_NONE)
@@ -152,13 +152,13 @@ def _context(ca_file: Path | None, verify: bool, changed_at: int, hello: Hello) 
         try:
             context.load_verify_locations(str(ca_file))
         except SSL.Error as error:
-            raise TLSConfigError(f"{ca_file}: holds no certificate of an authority in PEM form") from error
+            raise TLSConfigError(f"{ca_file}: contains no certificate of an authority in PEM form") from error
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
     return context
 
 
 class ExpectedServer:
-    """A server as a client expects it: its name, and whom the client trusts to say that it is the one."""
+    """The server that a client expects: its name, and the authorities or the fingerprint that prove its identity."""
 
     def __init__(
         self,
@@ -171,11 +171,11 @@ class ExpectedServer:
     ) -> None:
         """
         @param host: a host name or an IP address.
-        @param ca_file: the authorities to trust, PEM; those of the system where it is None.
-        @param verify: False takes any certificate, for opportunistic TLS (RFC 7435) and for tests of servers.
+        @param ca_file: the authorities to trust, PEM; None for those of the system.
+        @param verify: False accepts any certificate, for opportunistic TLS (RFC 7435) and for tests of servers.
         @param fingerprint: as `fingerprint_of` gives it: the certificate to be trusted, whatever it says, and no other.
         @param hello: what the ClientHello offers.
-        @raise TLSConfigError: the file or the name is of no use.
+        @raise TLSConfigError: the file or the name is invalid.
         """
         changed_at = 0
         if ca_file is not None:
@@ -187,9 +187,9 @@ class ExpectedServer:
         self._name = _ServerName(host, fingerprint)
 
     def connection(self, over: socket.socket | None = None) -> SSL.Connection:
-        """A connection that has not yet begun its handshake, which raises PeerCertificateError for another server.
+        """Return a connection whose handshake has not begun. For another server, it raises PeerCertificateError.
 
-        @param over: a connected socket; None for a connection whose octets somebody else carries.
+        @param over: a connected socket; None for a connection whose octets the caller transports.
         """
         connection = _VerifyingConnection(self._context, self._name, over)
         if self._name.server_name is not None:

@@ -95,8 +95,8 @@ class _Contexts:
         return found
 
     def _choose(self, connection: SSL.Connection) -> None:
-        # RFC 6066 §3. An unknown name gets the default certificate: a mail client that does not verify goes on, one
-        # that does tells its user more than an alert would.
+        # RFC 6066 §3. An unknown name gets the default certificate: a client that does not verify continues, and one
+        # that verifies can show its user more than an alert could.
         name = connection.get_servername()
         if name:
             context = self.for_name(name.decode("ascii", "replace"))
@@ -132,7 +132,7 @@ class ServerTLS:
         self, certificates: Sequence[CertificateFiles], kept: Mapping[CertificateFiles, CertificatePair]
     ) -> _Contexts:
         if not certificates:
-            raise TLSConfigError("no certificate is configured: name a chain and a key")
+            raise TLSConfigError("no certificate is configured: set chain and key")
         now = self._now()
         pairs: list[CertificatePair] = []
         refused: list[str] = []

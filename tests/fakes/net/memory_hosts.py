@@ -172,7 +172,7 @@ class MemoryHosts:
     def _tls_for(self) -> TLSFor:
         def tls_for(expected: ExpectedTLS) -> Any:
             if "_" in expected.name:
-                raise TLSConfigError(f"{expected.name!r} is no name of a server")
+                raise TLSConfigError(f"{expected.name!r} is not the name of a server")
             self.tls.append((expected.name, expected.is_verified))
             self.x25519_only = expected.x25519_only
             return object()

@@ -16,8 +16,8 @@ from emailsys.store.directory import cache
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
 from emailsys.tap import service as service_module
-from emailsys.tap.absence import Absence
 from emailsys.tap.service import Daemon
+from emailsys.tap.store_placeholder import StorePlaceholder
 from emailsys.telemetry import Telemetry
 from tests.system.daemon.test_daemon import DaemonCase, Line
 
@@ -79,7 +79,7 @@ class MissingStoreTests(DaemonCase):
         status = await self.ask(Status())
         self.assertIn(f"there is no store in {self.state}", status["store"]["problem"])
         self.assertEqual(self.critical(daemon), 1, "one line in ten minutes, not one for each recipient")
-        self.patch(service_module, "TELL_EVERY", 0.0)
+        self.patch(service_module, "LOG_EVERY", 0.0)
         await self.ask(Status())
         self.assertGreater(self.critical(daemon), 1)
         self.assertFalse((self.state / "mail.sqlite").exists())
@@ -173,9 +173,9 @@ class MissingStoreTests(DaemonCase):
 
     async def test_what_stands_in_knows_nothing(self) -> None:
         """A password neither, and no message."""
-        absence = Absence("gone")
-        for asked in (absence.open(1), absence.targets("a", "b"), absence.find_address("a", "b")):
+        placeholder = StorePlaceholder("gone")
+        for asked in (placeholder.open(1), placeholder.targets("a", "b"), placeholder.find_address("a", "b")):
             with self.assertRaises(StoreMissing):
                 await asked
-        self.failureResultOf(absence.verify(None, "x"), StoreMissing)
-        self.assertRaises(StoreMissing, absence.begin)
+        self.failureResultOf(placeholder.verify(None, "x"), StoreMissing)
+        self.assertRaises(StoreMissing, placeholder.begin)

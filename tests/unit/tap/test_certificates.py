@@ -16,7 +16,7 @@ from emailsys.interfaces import StoreFull
 from emailsys.net.tls.server import ServerTLS
 from emailsys.supervisor import StartupError
 from emailsys.tap.certificates import CHECK_EVERY, READ_EVERY, CertificateWatch
-from emailsys.tap.told_notices import ToldNotices
+from emailsys.tap.sent_notices import SentNotices
 from emailsys.telemetry import Telemetry
 from tests.fakes.net.tls_pipe import served
 
@@ -43,7 +43,7 @@ class WatchTests(SynchronousTestCase):
         return self.files
 
     def watch(self) -> CertificateWatch:
-        watch = CertificateWatch(self.clock, self.tls, self.telemetry, self.names, ToldNotices(self.state))
+        watch = CertificateWatch(self.clock, self.tls, self.telemetry, self.names, SentNotices(self.state))
         watch.start()
         self.addCleanup(watch.stop)
         return watch
@@ -136,7 +136,7 @@ class WatchTests(SynchronousTestCase):
 
     def test_no_failure_ends_the_checks(self) -> None:
         """An expected one is reported; an unexpected one is logged with its traceback."""
-        watch = CertificateWatch(self.clock, self.tls, self.telemetry, self.fail_once_each(), ToldNotices(self.state))
+        watch = CertificateWatch(self.clock, self.tls, self.telemetry, self.fail_once_each(), SentNotices(self.state))
         watch.start()
         self.addCleanup(watch.stop)
         self.pass_time(3 * READ_EVERY)

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.exit_status import Exit
 from emailsys.supervisor import StartupError
-from emailsys.tap.secrets import kept_secret
+from emailsys.tap.secrets import load_or_create_secret
 
 
 class Kept(SynchronousTestCase):
@@ -20,18 +20,18 @@ class Kept(SynchronousTestCase):
 
     def test_it_is_made_once_and_read_by_nobody_else(self) -> None:
         """Else every bounce under way would lose its way back at a restart."""
-        secret = kept_secret(self.path)
+        secret = load_or_create_secret(self.path)
         self.assertEqual(len(secret), 32)
-        self.assertEqual(kept_secret(self.path), secret)
+        self.assertEqual(load_or_create_secret(self.path), secret)
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
         self.assertEqual([path.name for path in self.path.parent.iterdir()], ["srs.secret"])
 
     def test_one_that_was_cut_is_told(self) -> None:
         self.path.write_bytes(b"short")
-        error = self.assertRaises(StartupError, kept_secret, self.path)
+        error = self.assertRaises(StartupError, load_or_create_secret, self.path)
         self.assertEqual(error.status, Exit.CONFIG)
         self.assertIn("has 5 octets instead of 32", str(error))
 
     def test_a_folder_that_is_not_there_is_told(self) -> None:
-        error = self.assertRaises(StartupError, kept_secret, self.path / "x" / "srs.secret")
+        error = self.assertRaises(StartupError, load_or_create_secret, self.path / "x" / "srs.secret")
         self.assertEqual(error.status, Exit.CANNOT_CREATE)

@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import Settings
-from emailsys.tap.startup import fitting
+from emailsys.tap.startup import fit_connection_limits
 
 SETTINGS = Settings("mx.example.test", Path("nowhere"))
 
@@ -20,7 +20,7 @@ class FittingTests(SynchronousTestCase):
 
     def fit(self, settings: Settings, descriptors: int) -> tuple[int, int, str]:
         with contextlib.redirect_stderr(io.StringIO()) as told:
-            fitted = fitting(settings, descriptors)
+            fitted = fit_connection_limits(settings, descriptors)
         return fitted.smtp.max_connections, fitted.pop3.max_connections, told.getvalue()
 
     def test_where_there_are_enough_nothing_changes(self) -> None:

@@ -116,7 +116,7 @@ class CertsCommandTests(SynchronousTestCase):
         for words in (("init",), ("show",)):
             status, told = self.refused(*words)
             self.assertEqual(status, Exit.CONFIG)
-            self.assertIn("ca.pem: is no certificate, or a damaged one: remove it", told)
+            self.assertIn("ca.pem: contains no certificate, or a damaged one. Remove it", told)
 
     def test_the_recipe_is_printed_with_its_place(self) -> None:
         """To be read, and copied."""

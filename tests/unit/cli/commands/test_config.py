@@ -130,7 +130,7 @@ class ConfigTests(CLICase):
         (self.state / "certs" / "ca.key").unlink()
         told = self.refused(Exit.CONFIG, "config", "check", self.write("[smtp]\n"))
         self.assertIn("the development CA cannot be used: ", told)
-        self.assertIn("the key of ca.pem is missing: remove ", told)
+        self.assertIn("the key of ca.pem is missing. Remove ", told)
 
     def test_what_outbound_mail_needs_of_the_machine_is_looked_at(self) -> None:
         """Addresses, authorities, the folder of the log."""
@@ -143,7 +143,7 @@ class ConfigTests(CLICase):
         lines = self.refused(Exit.CONFIG, "config", "check", path).splitlines()
         for expected in (
             'outbound.source_ipv4: found "192.0.2.1"; this machine cannot listen there',
-            f"outbound.ca_file: {authorities}: holds no certificate of an authority",
+            f"outbound.ca_file: {authorities}: contains no certificate of an authority",
             "monitoring.mail_log: found ",
             'warning: queue.warn_after: "144h" is not less than give_up_after',
         ):

@@ -372,7 +372,7 @@ class DialerTests(SynchronousTestCase):
         greet(server, ("250-mx", "250 STARTTLS"))
         server.reply("220 go")
         [outcome] = self.successResultOf(sent)
-        self.assertIn("is no name of a server", outcome.reply.text)
+        self.assertIn("is not the name of a server", outcome.reply.text)
 
     def test_the_log_tells_of_connections_and_of_hosts_out_of_reach(self) -> None:
         """Counted by name."""

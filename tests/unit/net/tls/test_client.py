@@ -195,11 +195,11 @@ class ClientContextTests(SynchronousTestCase):
         )
         path.write_text("nothing")
         self.assertRaisesRegex(
-            TLSConfigError, "holds no certificate of an authority", client_context, "a.example", path
+            TLSConfigError, "contains no certificate of an authority", client_context, "a.example", path
         )
 
     def test_a_host_that_is_no_name_is_refused(self) -> None:
         """Before a connection is made."""
         for host in ("", "two words", "ü" * 70):
             with self.subTest(host):
-                self.assertRaisesRegex(TLSConfigError, "is no name of a server", client_context, host)
+                self.assertRaisesRegex(TLSConfigError, "is not the name of a server", client_context, host)

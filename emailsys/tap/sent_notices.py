@@ -11,14 +11,14 @@ from typing import Final
 
 from emailsys.platforms.files import BINARY, NO_FOLLOW
 
-TOLD_NAME: Final = "certificates-told.json"
+SENT_NAME: Final = "certificate-notices.json"
 
 
-class ToldNotices:
+class SentNotices:
     """The keys of the notices that were sent."""
 
     def __init__(self, state: Path) -> None:
-        self._path = state / TOLD_NAME
+        self._path = state / SENT_NAME
         self.keys: frozenset[str] = frozenset()
         # Without the file, the postmaster gets a notice once more.
         with suppress(OSError, ValueError):
@@ -27,7 +27,7 @@ class ToldNotices:
     def replace(self, keys: Iterable[str]) -> None:
         """Remember these keys alone: those of certificates that were renewed are of no use any more."""
         self.keys = frozenset(keys)
-        draft = self._path.with_name(f".{TOLD_NAME}")
+        draft = self._path.with_name(f".{SENT_NAME}")
         with suppress(OSError):
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY | NO_FOLLOW, 0o600)
             with open(descriptor, "wb") as file:

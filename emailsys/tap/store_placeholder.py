@@ -17,7 +17,7 @@ from emailsys.policy.login import build_portal
 
 
 @implementer(IAliases, IDirectory, IIntake, IMaildrops)
-class Absence:
+class StorePlaceholder:
     """A store that answers nothing, because any answer could be wrong for the real store (decision 0023).
 
     RCPT gets 451, AUTH gets 454, and a POP3 login gets `-ERR [SYS/TEMP]`; senders keep their mail and try again later.
