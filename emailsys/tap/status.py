@@ -49,6 +49,7 @@ def describe_daemon(
         "listening": dict(listening),
         "uptime": round(uptime, 1),
         "sessions": dict(sessions),
+        "outbound": settings.outbound.enabled,
         "next_hops": [
             {
                 "name": hop.name,

@@ -108,7 +108,7 @@ def settings_of(row: dict[str, Any]) -> RouteSettings:
         tls=TLSPolicy(row["tls"]),
         implicit_tls=row["implicit_tls"],
         certificate_name=row["certificate_name"] or "",
-        certificate_fingerprint=row["certificate_fingerprint"] or "",
+        certificate_fingerprint=row.get("certificate_fingerprint") or "",
         username=row["username"] or "",
     )
 
@@ -154,7 +154,8 @@ def explain(where: Places, address: Address, sender: Address | None, as_json: bo
     for hop in found["next_hops"]:
         login = f", logged in as {hop['login']}" if hop["login"] else ""
         click.echo(f"{hop['recipient']} goes to {hop['next_hop']} (TLS {hop['tls']}{login}): {hop['why']}")
-        if hop["problem"]:
+        # An older daemon does not tell.
+        if hop.get("problem"):
             click.echo(f"  mail waits: {hop['problem']}")
     if not found["routes"]:
         click.echo("mail for this address would be refused: 550 5.1.1")

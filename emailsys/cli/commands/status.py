@@ -105,8 +105,11 @@ def _show_daemon(daemon: dict[str, Any]) -> None:
         sessions = daemon["sessions"].get(service)
         count = "" if sessions is None else f"  {counted(sessions, 'session')}"
         click.echo(f"  {service:<12}{', '.join(addresses)}{count}")
+    if not daemon.get("outbound", True):
+        click.echo("mail to other systems waits: outbound.enabled is false")
     for hop in daemon.get("next_hops", ()):
-        if hop["alarm"]:
+        # An older daemon does not tell.
+        if hop.get("alarm"):
             click.echo(f"ALARM: mail for {hop['name']} waits until its route or host is corrected: {hop['reason']}")
         if hop["paused_until"]:
             click.echo(f"  {hop['name']} is not tried until {shown_time(hop['paused_until'])}: {hop['reason']}")

@@ -157,7 +157,7 @@ class OperationsTests(TestCase):
 
     async def test_the_status_has_the_queue_runners_view(self) -> None:
         status = await self.ask(Status())
-        self.assertEqual(status["next_hops"], [])
+        self.assertEqual((status["next_hops"], status["outbound"]), ([], False))
         self.assertEqual(status["listening"]["metrics"], [f"127.0.0.1:{self.metrics}"])
 
     async def test_one_screen_tells_how_the_daemon_stands(self) -> None:

@@ -44,7 +44,7 @@ class StatusTests(CLICase):
             listener.setblocking(True)
             with listener:
                 hop = {"name": "[smart.test]", "paused_until": None, "reason": "451 4.4.3 no address", "alarm": True}
-                results: tuple[Any, ...] = ({**DAEMON, "next_hops": [hop]}, [])
+                results: tuple[Any, ...] = ({**DAEMON, "next_hops": [hop], "outbound": False}, [])
                 for result in results:
                     connection, _ = listener.accept()
                     with connection:
@@ -57,6 +57,7 @@ class StatusTests(CLICase):
         out = self.fine("status")
         self.assertIn("emailsys 1 on mx, process 7", out)
         self.assertNotIn("no daemon runs", out)
+        self.assertIn("mail to other systems waits: outbound.enabled is false\n", out)
         alarm = "ALARM: mail for [smart.test] waits until its route or host is corrected: 451 4.4.3 no address"
         self.assertIn(alarm, out)
 
