@@ -200,6 +200,7 @@ class DocumentTests(SynchronousTestCase):
                 ),
                 ("docs/benchmarks.md", ".venv/bin/python"): "each is a load test; most take minutes",
                 ("docs/deploying.md", "certbot"): "a certificate authority must reach the machine by its public name",
+                ("docs/operations.md", "openssl"): "the host is an example",
             },
         )
 
