@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 from markdown_it import MarkdownIt
+
+from emailsys.client.compose.draft import ComposeError
+
+# Characters of one text. The conversion takes up to 18 s for a million characters.
+_MAX_TEXT: Final = 200_000
 
 
 @lru_cache(maxsize=1)
@@ -15,7 +21,14 @@ def _markdown() -> MarkdownIt:
 
 
 def markdown_to_html(text: str) -> str:
-    """Convert Markdown to an HTML document. Links that run code, such as "javascript:", stay text."""
+    """Convert Markdown to an HTML document. Links that run code, such as "javascript:", stay text.
+
+    @raise ComposeError: the text is too long.
+    """
+    if len(text) > _MAX_TEXT:
+        raise ComposeError(
+            f"the text has {len(text):,} characters; Markdown may have {_MAX_TEXT:,}. Send plain text, or attach it"
+        )
     return (
         f'<!DOCTYPE html>\n<html><head><meta charset="utf-8"></head><body>\n{_markdown().render(text)}</body></html>\n'
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -30,6 +31,10 @@ from emailsys.client.screen.selection_actions import SelectionActions
 #: An action on messages: the current one, or all that are selected.
 Work = Callable[[Sequence[Summary]], Coroutine[Any, Any, None]]
 
+# Octets of a message that are shown at once. The rest is read behind: 1 MB of HTML takes half a second.
+_BEGINNING: Final = 200_000
+_LOADING: Final = "the rest of the message is being read"
+
 _SEARCH_HINT: Final = 'words, "phrases", from:, subject:, has:attachment, is:unread, tag:, before:2026-03, newer:7d'
 
 
@@ -43,6 +48,8 @@ class MainScreen(Panes):
     def __init__(self, mailbox: UserMailbox, app: MailProgram) -> None:
         super().__init__(mailbox, app)
         self._html = self._every_header = False
+        # Counts the messages that were opened.
+        self._reading = 0
         self._outbox_actions = OutboxActions(mailbox, app, self)
         self._fetch_action = FetchAction(mailbox, app, self)
         self._message_actions = MessageActions(mailbox, self)
@@ -75,12 +82,22 @@ class MainScreen(Panes):
 
     async def _read(self, summary: Summary) -> None:
         octets = await asyncio.to_thread(self.mailbox.archive.octets, summary.key)
-        root, key = self.mailbox.archive.root, summary.key
-        seen = await asyncio.to_thread(readable_view, root, key, octets, self._html)
+        root, key, html = self.mailbox.archive.root, summary.key, self._html
+        self._reading = reading = self._reading + 1
+        is_long = len(octets) > _BEGINNING
+        if is_long:
+            begins = await asyncio.to_thread(readable_view, root, key, octets[:_BEGINNING], html)
+            if reading != self._reading:
+                return
+            self.reader.show(key, replace(begins, attachments=(), defects=(_LOADING,)), begins.headers)
+            self.set_focus(self.reader)
+        seen = await asyncio.to_thread(readable_view, root, key, octets, html)
         headers = seen.headers
         if self._every_header:
             headers = tuple(await asyncio.to_thread(readable_headers, root, key, octets))
-        self.reader.show(summary.key, seen, headers)
+        # Another message may have been opened meanwhile, or this one closed.
+        if reading == self._reading and (not is_long or self.reader.key == key):
+            self.reader.show(key, seen, headers, keep_position=is_long)
 
     def action_headers(self) -> None:
         """Switch between all header fields and the usual ones."""

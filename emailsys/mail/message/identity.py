@@ -13,7 +13,7 @@ from emailsys.mail.message.mailboxes import read_mailboxes
 
 # Nearly all fields: a name without special characters or in quotes, and an address in angle brackets; or an address.
 _ONE_MAILBOX: Final = re.compile(
-    r'[ \t]*(?:(?:"[^"\\]*+"|[^"\\<>(),:;@\[\]]*+)[ \t]*<([^<>"\\()\s]++)>|([^<>"\\(),:;\s]++))[ \t]*'
+    r'[ \t]*+(?:(?:"[^"\\]*+"|[^"\\<>(),:;@\[\]]*+)[ \t]*<([^<>"\\()\s]++)>|([^<>"\\(),:;\s]++))[ \t]*'
 )
 # RFC 5322 §3.4, one member of a list: a phrase with an address in angle brackets, or only text; and what ends it.
 _MEMBER: Final = re.compile(

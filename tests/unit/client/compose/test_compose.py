@@ -70,6 +70,10 @@ class Building(SynchronousTestCase):
         self.assertEqual(types(octets), ["multipart/alternative", "text/plain", "text/html"])
         self.assertEqual(parse(octets).parts[0].text()[0], "Hi you\n")
 
+    def test_markdown_that_would_take_long_is_refused_with_its_length(self) -> None:
+        with self.assertRaisesRegex(ComposeError, "300,000 characters; Markdown may have 200,000"):
+            built(text=None, markdown="[" * 300_000)
+
     def test_markdown_becomes_both(self) -> None:
         octets = built(text=None, markdown="# Hi\n\n*you* <b>\n").octets
         text, html = parse(octets).parts

@@ -1,0 +1,116 @@
+"""No text of a stranger makes a parser take more than linear time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from emailsys.client.archive.index_entry import facts_of
+from emailsys.client.compose.answer import quote
+from emailsys.client.display.message import view
+from emailsys.client.text.html import html_to_text
+from emailsys.client.text.terminal import safe_text
+from emailsys.mail.dsn.notification import header_of
+from emailsys.mail.message.charsets import decode_charset
+from emailsys.mail.message.fields import decode_words, message_ids, parse_date, parse_value, without_comments
+from emailsys.mail.message.headers import HeaderSection
+from emailsys.mail.message.identity import read_identity
+from emailsys.mail.message.mailboxes import read_mailboxes
+from emailsys.mail.message.mime import parse
+from emailsys.mail.message.transfer_encoding import decode_transfer
+
+NOW: Final = datetime(2026, 11, 29, 12, tzinfo=UTC)
+# Characters of each input, and seconds that a linear parser never needs for them, even on a busy machine.
+LENGTH: Final = 100_000
+SECONDS: Final = 5.0
+PARSERS: Final[dict[str, Callable[[str], object]]] = {
+    "encoded words": decode_words,
+    "parameters": lambda text: parse_value(f"a/b;{text}"),
+    "comments": without_comments,
+    "message ids": message_ids,
+    "dates": parse_date,
+    "mailboxes": read_mailboxes,
+    "MIME": lambda text: parse(text.encode()),
+    "a multipart": lambda text: parse(f"Content-Type: multipart/mixed; boundary=a\n\n{text}".encode()),
+    "quoted-printable": lambda text: decode_transfer(text.encode(), "quoted-printable"),
+    "base64": lambda text: decode_transfer(text.encode(), "base64"),
+    "uuencode": lambda text: decode_transfer(f"begin 644 a\n{text}".encode(), "uuencode"),
+    "HTML": html_to_text,
+    "text": safe_text,
+    "a quote": quote,
+    "the index": lambda text: facts_of(text.encode(), NOW),
+    "a view": lambda text: view(f"\n{text}".encode()),
+    "a header": lambda text: header_of(text.encode()),
+    "authors": lambda text: read_identity(HeaderSection(f"From:{text}\r\n".encode())),
+    "ISO-2022-JP": lambda text: decode_charset(text.encode(), "iso-2022-jp"),
+    "EUC-JP": lambda text: decode_charset(text.encode(), "euc-jp"),
+    "UTF-7": lambda text: decode_charset(text.encode(), "utf-7"),
+}
+TOKENS: Final = st.sampled_from(
+    (
+        *(
+            "a",
+            " ",
+            "\n",
+            "\r\n",
+            "\t",
+            '"',
+            "\\",
+            "(",
+            ")",
+            "<",
+            ">",
+            ",",
+            ";",
+            ":",
+            "=",
+            "=?",
+            "?=",
+            "=?u?q?",
+            "&",
+            "&#",
+        ),
+        *("@", "-", "%", "=?utf-8?q?a?=", "<p>", "</p>", '<a href="http://x">', "</a>", "<!--", "<b", "<li>", "<ul>"),
+        *(
+            "<blockquote>",
+            "<td>",
+            "<title>",
+            "<textarea>",
+            "--a\n",
+            "--",
+            "\n ",
+            "a*0*=",
+            "x=y;",
+            "=20",
+            "=\n",
+            "<x@y>",
+        ),
+        *("begin 644 x\n", "-- \n", "Content-Type: message/rfc822\n\n", "A: b\n", "\x1b$B", "\x1b(I", "+2D", "> "),
+        *("ü", "\u0301", "\u200d"),
+    )
+)
+
+
+class GrowthTests(SynchronousTestCase):
+    @settings(deadline=None, max_examples=60)
+    @given(st.sampled_from(sorted(PARSERS)), st.lists(TOKENS, min_size=1, max_size=3).map("".join))
+    @example("parameters", "x")
+    @example("parameters", '"')
+    @example("parameters", " ")
+    @example("encoded words", "=?utf-8?q?a?=")
+    @example("HTML", "<textarea>")
+    @example("HTML", '<a href="http://x">')
+    @example("authors", " ")
+    @example("mailboxes", "a@b.example, ")
+    @example("MIME", "Content-Type: message/rfc822\n\n")
+    def test_a_text_that_repeats_itself_takes_linear_time(self, parser: str, unit: str) -> None:
+        text = unit * (LENGTH // len(unit))
+        began = time.process_time()
+        PARSERS[parser](text)
+        self.assertLess(time.process_time() - began, SECONDS, (parser, unit))

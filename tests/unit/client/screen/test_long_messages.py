@@ -1,0 +1,60 @@
+"""A long message opens at once; the rest is read and laid out behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emailsys.client.archive.values import INBOX, Addition, Place
+from emailsys.client.display import message
+from emailsys.client.display.message import MessageView
+from emailsys.client.screen import main_screen
+from emailsys.client.screen.reader_pane import _PIECE, _pieces
+from tests.unit.client.screen.screen_case import Driver, ScreenCase
+
+LINES = [f"line {number} of a message that somebody quoted in full" for number in range(8_000)]
+LONG = "From: a@example.org\r\nSubject: long\r\nDate: Mon, 9 Mar 2026 11:30:00 +0000\r\n\r\n" + "\r\n".join(LINES)
+
+
+class LongMessageTests(ScreenCase):
+    def test_a_long_message_is_laid_out_as_it_is_scrolled(self) -> None:
+        key = self.mailbox.archive.add(Addition(LONG.encode(), Place("alice", INBOX)))
+        sizes: list[int] = []
+        stock = message.view
+
+        def view(octets: bytes, html: bool = False) -> MessageView:
+            sizes.append(len(octets))
+            return stock(octets, html)
+
+        self.patch(message, "view", view)
+
+        def shown(driver: Driver) -> str:
+            return driver.read + "".join(str(one.visual) for one in driver.reader._more)
+
+        async def steps(driver: Driver) -> None:
+            driver.messages.move_cursor(row=[one.key for one in driver.messages.summaries].index(key))
+            await driver.press("enter")
+            await driver.until(lambda: driver.reader.key == key and main_screen._LOADING not in shown(driver))
+            self.assertIn("line 0 of", driver.read)
+            self.assertLess(len(shown(driver)), 10 * _PIECE)
+            self.assertFalse(driver.reader.at_end)
+            for _ in range(100):
+                if driver.reader.at_end:
+                    break
+                driver.reader.scroll_end(animate=False)
+                await driver.pilot.pause()
+            self.assertIn(LINES[-1], shown(driver))
+            self.assertEqual([line for line in LINES if line not in shown(driver)], [])
+
+        self.drive(steps)
+        self.assertEqual(sizes, [main_screen._BEGINNING, len(LONG)])
+
+    def test_every_character_is_in_one_piece(self) -> None:
+        for body in ("", "a", "a\n" * 30_000, "x" * 70_000, "a" * _PIECE + "\nb", "\n" * 50_000, "> q\n" * 9_999 + "e"):
+            view = MessageView((), body, (), ("odd",))
+            pieces: list[Any] = [str(piece) for piece in _pieces(view, [("Subject", "s")])]
+            self.assertLess(max(map(len, pieces)), _PIECE + 100)
+            self.assertEqual(
+                "".join(pieces).replace("\n", ""), f"Subject: s{body}defect: odd".replace("\n", ""), len(body)
+            )
+            if "x" not in body and not body.endswith("\n"):
+                self.assertEqual("".join(pieces), f"Subject: s\n\n{body}\ndefect: odd\n")
