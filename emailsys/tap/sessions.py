@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from twisted.cred.portal import Portal
@@ -25,6 +25,8 @@ from emailsys.supervisor import Bound
 from emailsys.telemetry import Telemetry
 
 _DRAIN_POLL: Final = 0.05
+# Seconds in which clients whose message is interrupted can read the 421.
+_LAST_REPLY_SECONDS: Final = 2.0
 # Seconds in which sessions that began without a store get 421 and are closed.
 _RETIRE_SECONDS: Final = 2.0
 
@@ -36,6 +38,9 @@ class Drainable(Protocol):
 
     def drain(self) -> int:
         """Close idle sessions; return how many sessions are left."""
+
+    def interrupt(self) -> int:
+        """Close sessions that receive a message, too; return how many sessions are left."""
 
 
 class Sessions:
@@ -147,12 +152,22 @@ class Sessions:
         await self.end(_RETIRE_SECONDS)
 
     async def end(self, patience: float) -> int:
-        """Close idle sessions with 421 or -ERR, abort the others after `patience` seconds; return how many."""
+        """Close idle sessions with 421 or -ERR, and the others after `patience` seconds; return how many.
+
+        A message under way gets 421, too. What is still left two seconds later is aborted.
+        """
         factories = tuple(dict.fromkeys(self._factories.values()))
-        deadline = self._reactor.seconds() + patience
-        while (left := sum(factory.drain() for factory in factories)) and self._reactor.seconds() < deadline:
-            await deferLater(self._reactor, _DRAIN_POLL)
+        left = await self._until_ended([factory.drain for factory in factories], patience)
+        if left:
+            _ = await self._until_ended([factory.interrupt for factory in factories], _LAST_REPLY_SECONDS)
         for factory in factories:
             for session in tuple(factory.sessions):
                 session.connection.abort()
+        return left
+
+    async def _until_ended(self, steps: Sequence[Callable[[], int]], patience: float) -> int:
+        """Repeat the steps until no session is left, for `patience` seconds; return how many are left."""
+        deadline = self._reactor.seconds() + patience
+        while (left := sum(step() for step in steps)) and self._reactor.seconds() < deadline:
+            await deferLater(self._reactor, _DRAIN_POLL)
         return left

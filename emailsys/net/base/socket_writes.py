@@ -34,12 +34,20 @@ class Outflow:
         """Called by the transport when the connection is lost; `connectionLost` follows."""
 
 
+# Octets that the kernel accepts before it has sent those before them. This does not slow down a peer that reads. For a
+# peer that does not read, the kernel would accept several megabytes of replies.
+_MAX_UNSENT_IN_KERNEL: Final = 128 * 1024
+
+
 def begin_writing(transport: Any) -> bool:
     """Prepare a new transport for writes of collected octets. Returns whether `write_at_once` supports it."""
     if not ITCPTransport.providedBy(transport):
         return False
     # Replies are already collected before they are written. Nagle's algorithm would delay the second write by 40 ms.
     transport.setTcpNoDelay(True)
+    tcp = getattr(transport, "socket", None)
+    if tcp is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT_IN_KERNEL)
     return bool(IReadWriteDescriptor.providedBy(transport))
 
 

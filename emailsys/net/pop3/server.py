@@ -301,3 +301,10 @@ class POP3ServerFactory(ServerFactory):
                 session.failResponse("[SYS/TEMP] the server is shutting down; nothing was removed")
                 connection.close()
         return len(self.sessions)
+
+    def interrupt(self) -> int:
+        """End the idle sessions: the reply to a command in progress cannot be interrupted by another.
+
+        @return: how many sessions are left.
+        """
+        return self.drain()

@@ -26,8 +26,10 @@ from emailsys.net.serving.dialogue import Dialogue, Wire
 from emailsys.net.serving.replies import MAX_WAITING_OCTETS, ReplyBuffer
 from emailsys.net.serving.turn_end import TurnEnd
 
-# Commands run in one turn of the reactor: a peer that pipelines thousands does not delay the other connections.
+# Commands run in one turn of the reactor, and in each following turn if there are more: peers that pipeline thousands
+# delay the other connections by this many each.
 _COMMANDS_A_TURN: Final = 200
+_COMMANDS_A_FOLLOWING_TURN: Final = 20
 
 EventT = TypeVar("EventT")
 
@@ -261,14 +263,14 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
         self.replies.resume()
         self._pump()
 
-    def _pump(self) -> None:
-        """Act on events until there are no more, or one has to wait."""
-        if self._pumping or self._busy:
+    def _pump(self, most: int = _COMMANDS_A_TURN) -> None:
+        """Act on events until there are no more, or one has to wait, or the turn is over."""
+        if self._pumping or self._busy or self._next_turn is not None:
             self._limit_input()
             return
         self._pumping = True
         used_up = False
-        left = _COMMANDS_A_TURN
+        left = most
         try:
             while not (self._busy or self.replies.paused or self.closing or self._negotiating):
                 if not left:
@@ -284,7 +286,7 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
                 self._act_on(event)
         finally:
             self._pumping = False
-        if left < _COMMANDS_A_TURN:
+        if left < most:
             self.resetTimeout()
         self.replies.flush_soon()
         if used_up:
@@ -316,12 +318,11 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
             self._pump()
 
     def _continue_next_turn(self) -> None:
-        if self._next_turn is None:
-            self._next_turn = self.clock.callLater(0, self._next_turn_came)
+        self._next_turn = self.clock.callLater(0, self._next_turn_came)
 
     def _next_turn_came(self) -> None:
         self._next_turn = None
-        self._pump()
+        self._pump(_COMMANDS_A_FOLLOWING_TURN)
 
     def _limit_input(self) -> None:
         if self.wire.waiting > MAX_WAITING_OCTETS:

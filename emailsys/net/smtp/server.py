@@ -298,3 +298,15 @@ class ESMTPServerFactory(smtp.SMTPFactory):
             if not (connection.busy or connection.closing or session.wire.in_body):
                 session.shut_down()
         return len(self.sessions)
+
+    def interrupt(self) -> int:
+        """End the sessions that receive a message, too, with 421. The rest of the message is read and discarded.
+
+        A session that commits a message can still send its reply. The daemon calls this until no session is left.
+
+        @return: how many sessions are left.
+        """
+        for session in tuple(self.sessions):
+            if not (session.connection.busy or session.connection.closing):
+                session.shut_down()
+        return len(self.sessions)

@@ -50,4 +50,6 @@ NOT_IMPLEMENTED: Final = frozenset({"EXPN", "ETRN", "TURN", "ATRN", "SEND", "SOM
 WEB_METHODS: Final = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE"})
 # Commands that are out of order mostly because they were pipelined after a refused MAIL, one for each recipient.
 PIPELINED: Final = frozenset({"RCPT", "DATA", "BDAT"})
+# Commands that may come any number of times without any effect.
+IDLE_COMMANDS: Final = frozenset({"EHLO", "HELO", "HELP", "NOOP", "RSET", "VRFY"})
 NO_ARGUMENT: Final = frozenset({"DATA", "RSET", "QUIT", "STARTTLS"})

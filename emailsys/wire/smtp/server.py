@@ -30,7 +30,15 @@ from emailsys.wire.smtp.grammar import (
     parse_rcpt,
     split_command,
 )
-from emailsys.wire.smtp.order import NO_ARGUMENT, NOT_IMPLEMENTED, OUT_OF_ORDER, PIPELINED, WEB_METHODS, Stage
+from emailsys.wire.smtp.order import (
+    IDLE_COMMANDS,
+    NO_ARGUMENT,
+    NOT_IMPLEMENTED,
+    OUT_OF_ORDER,
+    PIPELINED,
+    WEB_METHODS,
+    Stage,
+)
 from emailsys.wire.smtp.server_events import Answer, Body, Command, Drop, End, Event
 from emailsys.wire.smtp.transaction import Transaction
 
@@ -46,6 +54,12 @@ _LONGER_LINES: Final[Mapping[str, int]] = {
 }
 # Invalid or out-of-order commands that are answered between two transactions.
 MAX_BAD_COMMANDS: Final = 20
+# Commands without effect that are answered until a message is accepted. A client that keeps a connection open for its
+# next message sends one of them from time to time.
+MAX_IDLE_COMMANDS: Final = 100
+# Recipients beyond the limit of a message that are answered, and ten times the limit: a client may pipeline the
+# recipients of several messages.
+_MAX_SURPLUS: Final = 1000
 
 
 class Session:
@@ -91,6 +105,8 @@ class Session:
         self.extended = False
         self._next: Callable[[], Event | None] = self._next_command
         self._bad_commands = 0
+        self._idle_commands = 0
+        self._surplus = 0
         self._refusals = 0
         self._pipelined_refusals = 0
         self._exchange: Exchange | None = None
@@ -147,8 +163,8 @@ class Session:
         return self._refusals > self._max_refusals
 
     def reset_refusals(self) -> None:
-        """Begin the count of refusals again: a message was accepted."""
-        self._refusals = 0
+        """Begin the counts of refusals and of idle commands again: a message was accepted."""
+        self._refusals = self._idle_commands = self._surplus = 0
 
     def secret_found(self, secret: str | None) -> None:
         """Continue the exchange after `Command("AUTH", NeedsSecret(...))`: its next step is the next event."""
@@ -198,14 +214,20 @@ class Session:
         refusal = self.closed.get(verb)
         if refusal is not None:
             return self._refuse(refusal)
-        parse = self._parse.get(verb)
-        if parse is not None:
-            return self._count_refusal_of(parse(argument))
         if argument and verb in NO_ARGUMENT:
             return self._refuse(replies.NO_PARAMETERS)
+        parse = self._parse.get(verb)
+        event = Command(verb, argument) if parse is None else self._count_refusal_of(parse(argument))
+        if verb in IDLE_COMMANDS and type(event) is Command and self._is_one_too_many():
+            return Drop(replies.TOO_MANY_IDLE_COMMANDS)
         if verb == "RSET":
             self.end_transaction()
-        return Command(verb, argument)
+        return event
+
+    def _is_one_too_many(self) -> bool:
+        """Count a command without effect. Returns whether there were too many: thousands of them take a whole core."""
+        self._idle_commands += 1
+        return self._idle_commands > MAX_IDLE_COMMANDS
 
     def _reject(self, refusal: Reply) -> Answer | Drop:
         """Refuse an invalid or out-of-order command, and end the session after too many of them."""
@@ -263,6 +285,9 @@ class Session:
         if not transaction.arguments.parameters.smtputf8 and not argument.isascii():
             return Answer(replies.NEEDS_SMTPUTF8)
         if len(transaction.recipients) >= self._max_recipients:
+            self._surplus += 1
+            if self._surplus > 10 * self._max_recipients + _MAX_SURPLUS:
+                return Drop(replies.TOO_MANY_REFUSALS)
             return Answer(replies.TOO_MANY_RECIPIENTS)
         return Command("RCPT", arguments)
 
@@ -343,6 +368,8 @@ class Session:
         if message is None:
             message = self.transaction.body = ChunkedMessage(self._max_message_size)
         assert isinstance(message, ChunkedMessage)
+        if not chunk.octets and not chunk.last and self._is_one_too_many():
+            return Drop(replies.TOO_MANY_IDLE_COMMANDS)
         message.begin_chunk(chunk.octets, chunk.last)
         self._chunk_last = chunk.last
         self._next = self._next_chunked

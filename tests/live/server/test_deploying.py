@@ -59,6 +59,12 @@ class DeployingTests(SynchronousTestCase):
         never = {Exit.USAGE, Exit.NO_USER, Exit.CANNOT_CREATE, Exit.NO_PERMISSION, Exit.CONFIG}
         self.assertEqual({Exit(int(number)) for number in found[1].split()}, never)
 
+    def test_the_unit_starts_again_for_ever_what_has_failed(self) -> None:
+        """By default, systemd gives up after five failures in ten seconds."""
+        unit = (DOCS / "emailsys.service").read_text("utf-8")
+        for line in ("StartLimitIntervalSec=0", "Restart=on-failure", "RestartSec=2"):
+            self.assertIn(f"\n{line}\n", unit)
+
     def test_the_configuration_of_the_guide_is_one(self) -> None:
         """Its keys are the loader's."""
         guide = (DOCS / "deploying.md").read_text("utf-8")

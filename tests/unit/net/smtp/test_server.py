@@ -11,6 +11,7 @@ from zope.interface.verify import verifyObject
 
 from emailsys.config.settings import SMTPSettings
 from emailsys.interfaces import IDelivery, IIntake, StoreError, StoreFull, TooMuchHeld
+from emailsys.wire.smtp.server import MAX_IDLE_COMMANDS
 from tests.dialogue.peers import MemoryPeer
 from tests.fakes.net.smtp_house import Delivery, SMTPHouse
 
@@ -155,7 +156,7 @@ class Bounds(SynchronousTestCase):
         house.store.let_go()
         while len(house.clock.getDelayedCalls()) > 1:
             house.clock.advance(0)
-        self.assertEqual(codes(peer.heard()), [250] * 15001)
+        self.assertEqual(codes(peer.heard()), [250] * (1 + MAX_IDLE_COMMANDS) + [421])
         self.assertEqual(peer.transport.producerState, "producing")
 
     def test_reading_pauses_while_the_store_asks_for_it(self) -> None:
@@ -184,7 +185,7 @@ class Bounds(SynchronousTestCase):
         peer.transport.producer.resumeProducing()
         while len(house.clock.getDelayedCalls()) > 1:
             house.clock.advance(0)
-        self.assertEqual(codes(peer.heard()), [214] * 20000)
+        self.assertEqual(codes(peer.heard()), [214] * (MAX_IDLE_COMMANDS - 1) + [421])
 
     def test_a_message_over_the_limit_costs_no_memory(self) -> None:
         house = SMTPHouse(settings=SMTPSettings(max_message_size=1000))

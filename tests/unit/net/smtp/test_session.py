@@ -214,6 +214,22 @@ class Endings(SynchronousTestCase):
         house.store.let_go()
         self.assertEqual(codes(client.heard()), [250])
 
+    def test_after_a_drain_a_message_under_way_gets_421(self) -> None:
+        """Its client would otherwise see a reset, and report that the server has failed."""
+        house = SMTPHouse()
+        writing, committing = in_data(house), in_data(house)
+        house.store.hold_commits = True
+        committing.say(b"one\r\n.\r\n")
+        writing.say(b"half of")
+        self.assertEqual(house.factory.interrupt(), 2)
+        writing.say(b" a message\r\n.\r\n")
+        self.assertEqual(codes(writing.heard()), [421])
+        house.store.let_go()
+        self.assertEqual(codes(committing.heard()), [250])
+        self.assertEqual(house.factory.interrupt(), 1)
+        self.assertEqual(codes(committing.heard()), [421])
+        self.assertEqual((len(house.messages), house.factory.interrupt()), (1, 0))
+
     def test_a_client_that_disconnects_in_the_handshake_is_logged(self) -> None:
         house = SMTPHouse(Kind.SUBMISSION)
         client = MemoryPeer(house.server(), house.clock)

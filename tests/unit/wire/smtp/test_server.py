@@ -10,7 +10,7 @@ from emailsys.wire.sasl import Credentials
 from emailsys.wire.smtp.body import StuffedMessage
 from emailsys.wire.smtp.grammar import Chunk, MailArguments, RcptArguments
 from emailsys.wire.smtp.order import Stage
-from emailsys.wire.smtp.server import Session
+from emailsys.wire.smtp.server import MAX_IDLE_COMMANDS, Session
 from emailsys.wire.smtp.server_events import Answer, Body, Command, Drop, End, Event
 
 BOB = Address("bob", "example.test")
@@ -367,3 +367,34 @@ class Chunks(SynchronousTestCase):
             made = session(Stage.RCPT)
             found = events(made, b"BDAT %d LAST\r\n%b" % (len(octets), octets))
             self.assertEqual(found[-1], Body(b"", End.MESSAGE, refusal))
+
+
+class IdleCommands(SynchronousTestCase):
+    """Commands without effect: 50 clients that sent nothing else took a whole core before."""
+
+    def test_a_session_ends_after_a_hundred_of_them(self) -> None:
+        for words in (b"NOOP\r\n", b"RSET\r\n", b"HELP\r\n", b"VRFY x\r\n", b"EHLO again\r\n", b"NOOP\r\nRSET\r\n"):
+            made = session(Stage.GREETED)
+            found = events(made, words * 200)
+            at = next(number for number, event in enumerate(found) if isinstance(event, Drop))
+            self.assertIn(at, (MAX_IDLE_COMMANDS - 1, MAX_IDLE_COMMANDS), words)
+            self.assertEqual(found[at], Drop(replies.TOO_MANY_IDLE_COMMANDS))
+
+    def test_an_accepted_message_begins_the_count_again(self) -> None:
+        """A client that sends many messages over one connection resets the session between them."""
+        made = session(Stage.GREETED)
+        for _ in range(50):
+            self.assertEqual(events(made, b"RSET\r\nNOOP\r\n" * 25), [Command("RSET", b""), Command("NOOP", b"")] * 25)
+            made.reset_refusals()
+
+    def test_recipients_beyond_the_limit_are_refused_without_end_no_more(self) -> None:
+        made = session(Stage.MAIL, recipients=100)
+        made.transaction.recipients += [RECIPIENT] * 100
+        found = events(made, b"RCPT TO:<bob@example.test>\r\n" * 2100)
+        at = next(number for number, event in enumerate(found) if isinstance(event, Drop))
+        self.assertEqual((at, set(found[:at])), (2000, {Answer(replies.TOO_MANY_RECIPIENTS)}))
+
+    def test_empty_chunks_are_counted(self) -> None:
+        made = session(Stage.RCPT)
+        found = events(made, b"BDAT 0\r\n" * 200)
+        self.assertIn(Drop(replies.TOO_MANY_IDLE_COMMANDS), found)
