@@ -90,6 +90,7 @@ STORE_MISSING: Final = Reply(
 )
 NO_DOMAINS: Final = Reply(451, "4.3.5", "this system has no domain yet; its operator has to add one, try again later")
 TOO_MANY_UNKNOWN: Final = Reply(451, "4.7.1", "too many unknown recipients from your network, try again later")
+TOO_MANY_LOOK_UPS: Final = Reply(451, "4.3.2", "too many recipients are being looked up, try again later")
 STORE_FULL: Final = Reply(452, "4.3.1", "not enough room, try again later")
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "too many recipients, send to the others in another transaction")
 TOO_MANY_ROUTES: Final = Reply(

@@ -154,7 +154,13 @@ class Delivery:
         unknown = self._access.unknown if self.account is None else None
         if unknown is not None and unknown.has_guessed(user.helo.ip):
             return reply.TOO_MANY_UNKNOWN
-        routes = await self._router.resolve(user.dest, user.helo.local_ip, user.orig)
+        if unknown is None:
+            routes = await self._routes(user)
+        else:
+            found = await unknown.look_up(user.helo.ip, lambda: self._routes(user))
+            if isinstance(found, Reply):
+                return found
+            routes = found
         if not routes:
             return reply.NO_SUCH_MAILBOX if unknown is None else await unknown.refuse(user.helo.ip)
         if user.orig is not None and await self._router.takes_bounces_only(user.dest, user.helo.local_ip):
@@ -165,6 +171,9 @@ class Delivery:
         if self._access.quotas is None or user.dest.key[0] in _ALWAYS_TAKEN:
             return routes
         return await self._with_room(self._access.quotas, routes)
+
+    async def _routes(self, user: Addressee) -> Sequence[Route]:
+        return await self._router.resolve(user.dest, user.helo.local_ip, user.orig)
 
     async def _with_room(self, quotas: IQuotas, routes: Sequence[Route]) -> Sequence[Route] | Reply:
         """Return the routes, those to full maildrops marked. If all are full, the reply that refuses the recipient.

@@ -11,10 +11,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from emailsys.config.settings import LimitSettings, LoginSettings
-from emailsys.interfaces import TooManyGuesses
+from emailsys.interfaces import LoginBusy, TooManyGuesses
 from emailsys.mail.ip import client_network, neighbourhood
 from emailsys.policy.decaying_counters import MAX_KEYS, DecayingCounters, growing_delay
-from emailsys.policy.login_queue import LoginQueue
+from emailsys.policy.fair_queue import FairQueue
 
 # Wrong passwords that are recognised when they are repeated: an owner has few devices with an old password.
 _REMEMBERED: Final = 4
@@ -49,7 +49,7 @@ class FailedLogins:
         self._repeats: DecayingCounters[Pair] = DecayingCounters(clock, max(1.0, most / 2), half_life)
         # The pairs, each with digests of its last wrong passwords. The longest unused is first.
         self._known: OrderedDict[Pair, tuple[bytes, ...]] = OrderedDict()
-        self._queue = LoginQueue(login.hashing_threads, login.max_waiting)
+        self._queue = FairQueue(login.hashing_threads, login.max_waiting)
 
     async def verify(
         self, account_id: int | None, ip: str, digest: bytes, verify: Callable[[], Awaitable[bool]]
@@ -89,7 +89,8 @@ class FailedLogins:
         if self._networks.is_full(network):
             raise TooManyGuesses
         prefix = neighbourhood(ip)
-        await self._queue.turn(prefix, is_clean=not self._neighbourhoods.count(prefix))
+        if not await self._queue.turn(prefix, is_clean=not self._neighbourhoods.count(prefix)):
+            raise LoginBusy
         try:
             # The limit may have been reached during the wait.
             is_right = await self._count(self._networks, network, verify)

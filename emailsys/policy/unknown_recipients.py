@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from emailsys.config.settings import LimitSettings
 from emailsys.mail import reply
-from emailsys.mail.ip import client_network
+from emailsys.mail.envelope import Route
+from emailsys.mail.ip import client_network, neighbourhood
 from emailsys.mail.reply import Reply
-from emailsys.policy.decaying_counters import DecayingCounters, growing_delay
+from emailsys.policy.decaying_counters import MAX_KEYS, DecayingCounters, growing_delay
+from emailsys.policy.fair_queue import FairQueue
+
+# Recipients that are looked up at the same time for networks that have not sent a message yet, and that may wait.
+_LOOK_UPS: Final = 4
+_MAX_WAITING: Final = 10_000
 
 
 class UnknownRecipients:
     """Counts the unknown recipients of unauthenticated clients, by IPv4 address or /64 network of IPv6.
 
     At the limit, all recipients of a network are refused temporarily, because an answer would tell which names exist.
-    An accepted message takes one back: a large sender with some outdated addresses stays below the limit.
+    An accepted message takes one back: a large sender with some outdated addresses stays below the limit. Recipients of
+    networks that have sent a message are looked up at once. Those of others wait in a fair order.
     """
 
     def __init__(self, clock: IReactorTime, limits: LimitSettings, is_exempt: Callable[[str], bool]) -> None:
@@ -28,10 +37,26 @@ class UnknownRecipients:
         self._is_exempt = is_exempt
         most = limits.max_unknown_recipients or math.inf
         self._networks: DecayingCounters[str] = DecayingCounters(clock, most, limits.half_life)
+        self._neighbourhoods: DecayingCounters[str] = DecayingCounters(clock, math.inf, limits.half_life)
+        self._queue = FairQueue(_LOOK_UPS, _MAX_WAITING)
+        # Networks from which a message was accepted. The longest unused is first.
+        self._known: OrderedDict[str, None] = OrderedDict()
 
     def has_guessed(self, ip: str) -> bool:
         """Return whether the network of an address has reached the limit."""
         return bool(self._networks) and self._networks.is_full(client_network(ip))
+
+    async def look_up(self, ip: str, resolve: Callable[[], Awaitable[Sequence[Route]]]) -> Sequence[Route] | Reply:
+        """Return what `resolve` returns when it is the turn of an address, or a reply if too many recipients wait."""
+        if client_network(ip) in self._known or self._is_exempt(ip):
+            return await resolve()
+        prefix = neighbourhood(ip)
+        if not await self._queue.turn(prefix, is_clean=not self._neighbourhoods.count(prefix)):
+            return reply.TOO_MANY_LOOK_UPS
+        try:
+            return await resolve()
+        finally:
+            self._queue.done()
 
     async def refuse(self, ip: str) -> Reply:
         """Count an unknown recipient, and return the reply after a delay that grows."""
@@ -42,6 +67,7 @@ class UnknownRecipients:
             # Another connection has reached the limit since `has_guessed`.
             return reply.TOO_MANY_UNKNOWN
         self._networks.add(network)
+        self._neighbourhoods.add(neighbourhood(ip))
         seconds = growing_delay(self._networks.count(network))
         if seconds:
             await deferLater(self._clock, seconds)
@@ -49,5 +75,10 @@ class UnknownRecipients:
 
     def accepted(self, ip: str) -> None:
         """Take one unknown recipient back: a message from this address was accepted."""
+        network = client_network(ip)
+        self._known[network] = None
+        self._known.move_to_end(network)
+        if len(self._known) > MAX_KEYS:
+            self._known.popitem(last=False)
         if self._networks:
-            self._networks.take_back(client_network(ip))
+            self._networks.take_back(network)

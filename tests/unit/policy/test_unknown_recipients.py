@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -37,6 +37,9 @@ class GuessingTests(SynchronousTestCase):
     def asked(self, name: str, ip: str, account: Account | None = None) -> Deferred[Sequence[Route] | Reply]:
         addressee = Addressee(parse(f"{name}@home.test"), Client("s1", ip), None)
         return Deferred.fromCoroutine(Delivery(self.access, account).validateTo(addressee))
+
+    def look_up(self, ip: str, resolve: Callable[[], Awaitable[Sequence[Route]]]) -> Deferred[Sequence[Route] | Reply]:
+        return Deferred.fromCoroutine(self.unknown.look_up(ip, resolve))
 
     def answer(self, name: str, ip: str = ATTACKER, account: Account | None = None) -> Reply | None:
         """Return the refusal of a recipient, or None if it is accepted."""
@@ -95,6 +98,46 @@ class GuessingTests(SynchronousTestCase):
                 asked = self.asked("nobody", ip, account)
                 self.assertEqual(self.successResultOf(asked), reply.NO_SUCH_MAILBOX)
             self.assertIsNone(self.answer("alice", ip, account))
+
+    def test_a_network_that_has_sent_mail_does_not_wait_for_the_guesses_of_others(self) -> None:
+        """Ten thousand addresses that guess at once delay neither its mail nor that of a new network."""
+        known = "203.0.114.1"
+        held: Deferred[None] = Deferred()
+
+        async def slow() -> Sequence[Route]:
+            await held
+            return ()
+
+        async def quick() -> Sequence[Route]:
+            return ()
+
+        self.unknown.accepted(known)
+        guesses = [self.look_up(f"10.0.{host // 250}.{host % 250}", slow) for host in range(1000)]
+        self.assertEqual(self.successResultOf(self.look_up(known, quick)), ())
+        new = self.look_up("198.51.100.1", quick)
+        self.assertNoResult(new)
+        order: list[str] = []
+
+        def note(_: object, who: str) -> None:
+            order.append(who)
+
+        _ = new.addCallback(note, "new")
+        _ = guesses[-1].addCallback(note, "guess")
+        held.callback(None)
+        self.assertEqual(order, ["new", "guess"])
+
+    def test_more_recipients_than_may_wait_are_refused_temporarily(self) -> None:
+        held: Deferred[None] = Deferred()
+
+        async def slow() -> Sequence[Route]:
+            await held
+            return ()
+
+        asked = [self.look_up(ATTACKER, slow) for _ in range(10_010)]
+        refused = [each for each in asked if each.called]
+        self.assertEqual(len(refused), 6)
+        self.assertEqual(self.successResultOf(refused[0]), reply.TOO_MANY_LOOK_UPS)
+        held.callback(None)
 
     def test_zero_is_no_limit(self) -> None:
         limits = LimitSettings(max_unknown_recipients=0)
