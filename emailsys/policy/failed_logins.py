@@ -19,6 +19,10 @@ from emailsys.policy.fair_queue import FairQueue
 # Wrong passwords that are recognised when they are repeated: an owner has few devices with an old password.
 _REMEMBERED: Final = 4
 
+# Networks of 64 bits whose limits together are the limit of an IPv6 network of 48 bits. A single customer may have one,
+# with 65,536 networks of 64 bits in it (RFC 6177 §2).
+_NETWORKS_OF_A_SITE: Final = 20
+
 KeyT = TypeVar("KeyT", bound=Hashable)
 # An account and a network from which it has logged in.
 Pair = tuple[int, str]
@@ -43,7 +47,7 @@ class FailedLogins:
         self._is_exempt = is_exempt
         most, half_life = limits.max_failed_logins or math.inf, limits.half_life
         self._networks: DecayingCounters[str] = DecayingCounters(clock, most, half_life)
-        self._neighbourhoods: DecayingCounters[str] = DecayingCounters(clock, math.inf, half_life)
+        self._neighbourhoods: DecayingCounters[str] = DecayingCounters(clock, _NETWORKS_OF_A_SITE * most, half_life)
         self._pairs: DecayingCounters[Pair] = DecayingCounters(clock, most, half_life)
         # A device with an old password must not lock out its owner, but need not be answered as often as a person.
         self._repeats: DecayingCounters[Pair] = DecayingCounters(clock, max(1.0, most / 2), half_life)
@@ -86,9 +90,10 @@ class FailedLogins:
     async def _verify_unknown(
         self, account_id: int | None, ip: str, network: str, verify: Callable[[], Awaitable[bool]]
     ) -> bool:
-        if self._networks.is_full(network):
-            raise TooManyGuesses
         prefix = neighbourhood(ip)
+        # A /24 network of IPv4 has many customers, who must not be refused for one of them.
+        if self._networks.is_full(network) or (":" in prefix and self._neighbourhoods.is_full(prefix)):
+            raise TooManyGuesses
         if not await self._queue.turn(prefix, is_clean=not self._neighbourhoods.count(prefix)):
             raise LoginBusy
         try:

@@ -100,6 +100,12 @@ class RefusalTests(FailedLoginsTestCase):
         self.refused("2001:db8::ffff")
         self.wrong("2001:db8:0:1::1")
 
+    def test_a_customer_with_thousands_of_ipv6_networks_has_the_guesses_of_twenty(self) -> None:
+        for number in range(20 * LIMIT):
+            _ = self.log_in(f"2001:db8:0:{number % 20:x}::1")
+        self.refused("2001:db8:0:ffff::1")
+        self.wrong("2001:db8:1::1")
+
     def test_after_a_while_a_network_may_guess_again(self) -> None:
         self.wrong(ATTACKER, LIMIT)
         self.refused(ATTACKER)
