@@ -3,73 +3,27 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTCP, IReactorUDP
+from twisted.internet.interfaces import IReactorTCP
 from twisted.internet.task import deferLater
 from twisted.names import dns
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from emailsys.config.settings import AddressOrder, OutboundSettings, OutboundTimeouts
+from emailsys.config.settings import AddressOrder
 from emailsys.interfaces import IResolver
 from emailsys.mail.next_hop import Host, NextHop
-from emailsys.mail.reply import Reply
 from emailsys.net.dns.name_servers import NameServers, system_name_servers
 from emailsys.net.dns.own_host import Ourselves, is_local_address
-from emailsys.net.dns.resolver import Resolver
-from tests.fakes.net.memory_dns import Zone, ZoneServer, ZoneTCPServer, record
-
-SEVEN = Host("", "192.0.2.7")
+from tests.fakes.net.memory_dns import Zone, ZoneTCPServer, record
+from tests.unit.net.dns.resolver_case import ResolverCase
 
 
-class ResolverTests(TestCase):
-    """A Resolver over UDP to a zone of ours."""
-
-    def setUp(self) -> None:
-        assert IReactorUDP.providedBy(reactor)
-        self.zone = Zone()
-        port: Any = reactor.listenUDP(0, ZoneServer(self.zone), "127.0.0.1", 8192)
-        self.addCleanup(port.stopListening)
-        self.port = port.getHost().port
-        self.name_servers = NameServers(reactor, [("127.0.0.1", port.getHost().port)])
-        self.addCleanup(self.name_servers.close)
-
-    def resolver(
-        self,
-        order: AddressOrder = AddressOrder.IPV4_FIRST,
-        names: Sequence[str] = ("self.example",),
-        addresses: Sequence[str] = (),
-        shuffle: Any = lambda hosts: None,
-        timeout: float = 10,
-    ) -> Resolver:
-        """With `addresses` as our own."""
-        settings = OutboundSettings(address_order=order, timeouts=OutboundTimeouts(dns=timeout))
-        ourselves = Ourselves(names, [("192.0.2.200", 25)], addresses, lambda address: False)
-        return Resolver(reactor, self.name_servers, settings, ourselves, shuffle)
-
-    async def found(self, name: str, resolver: Resolver | None = None, by_mx: bool = True, port: int = 25) -> list[str]:
-        """The hosts, as outcomes show them."""
-        next_hop = NextHop(name, port, by_mx, by_route=not by_mx)
-        hosts = await (resolver or self.resolver()).hosts(next_hop)
-        assert not isinstance(hosts, Reply), hosts
-        return [str(host) for host in hosts]
-
-    def file(self, text: str) -> Path:
-        """Write a file."""
-        path = Path(self.mktemp())
-        path.write_text(text)
-        return path
-
-    async def refused(self, name: str, resolver: Resolver | None = None, by_mx: bool = True) -> Reply:
-        """Why there is none."""
-        reply = await (resolver or self.resolver()).hosts(NextHop(name, 25, by_mx))
-        assert isinstance(reply, Reply), reply
-        return reply
+class ResolverTests(ResolverCase):
+    """Next hops that DNS resolves."""
 
     async def test_mx_hosts_come_by_preference_and_equal_ones_are_shuffled(self) -> None:
         """Each with its addresses, IPv4 first."""
@@ -292,74 +246,6 @@ class ResolverTests(TestCase):
         self.assertEqual(await self.found("example.net", by_address), ["a.example [192.0.2.1]"])
         first = self.resolver(names=("a.example",))
         self.assertEqual((await self.refused("example.net", first)).enhanced, "5.4.6")
-
-    async def test_a_smart_host_is_the_host_itself(self) -> None:
-        """Its MX records are nobody's business; a loop is seen there too."""
-        self.zone.add("smart.example", "MX", "10 mx.example")
-        self.zone.add("smart.example", "A", "192.0.2.1")
-        self.assertEqual(await self.found("smart.example", by_mx=False, port=587), ["smart.example [192.0.2.1]:587"])
-        self.assertEqual((await self.refused("gone.example", by_mx=False)).enhanced, "5.4.4")
-        loop = self.resolver(addresses=("192.0.2.1",))
-        self.assertEqual((await self.refused("smart.example", loop, by_mx=False)).enhanced, "5.4.6")
-
-    async def test_strangers_send_nothing_to_addresses_that_are_not_public(self) -> None:
-        """Their DNS records and address literals would reach services of this machine and its network (SSRF)."""
-        self.zone.add("inside.example", "MX", "10 a.inside.example")
-        self.zone.add("inside.example", "MX", "20 b.inside.example")
-        self.zone.add("a.inside.example", "A", "10.1.2.3")
-        self.zone.add("a.inside.example", "AAAA", "::ffff:127.0.0.1")
-        self.zone.add("b.inside.example", "AAAA", "fd00::1")
-        self.zone.add("meta.example", "A", "169.254.169.254")
-        self.zone.add("local.example", "MX", "10 localhost")
-        literals = ("[127.0.0.1]", "[10.0.0.1]", "[IPv6:::1]", "[IPv6:fe80::1]", "[0.0.0.0]", "[IPv6:::]")
-        for name in ("inside.example", "meta.example", "local.example", *literals):
-            reply = await self.refused(name)
-            self.assertEqual((reply.code, reply.enhanced), (550, "5.4.4"), name)
-            self.assertIn("addresses that are not public get mail only by a route", reply.text)
-
-    async def test_of_several_addresses_only_the_public_ones_are_used(self) -> None:
-        """A domain may name its inner host to the whole world, and an outer one for others."""
-        self.zone.add("both.example", "MX", "10 a.both.example")
-        self.zone.add("a.both.example", "A", "192.168.1.1")
-        self.zone.add("a.both.example", "A", "192.0.2.1")
-        self.assertEqual(await self.found("both.example"), ["a.both.example [192.0.2.1]"])
-
-    async def test_a_route_or_the_setting_allows_addresses_that_are_not_public(self) -> None:
-        """A lab, or a host of one's own network."""
-        self.zone.add("inside.example", "A", "10.1.2.3")
-        self.assertEqual(await self.found("inside.example", by_mx=False), ["inside.example [10.1.2.3]"])
-        self.assertEqual(await self.found("[127.0.0.1]", by_mx=False), ["[127.0.0.1]"])
-        lab = self.resolver()
-        lab._allow_private = True
-        self.assertEqual(await self.found("inside.example", lab), ["inside.example [10.1.2.3]"])
-        self.assertEqual(await self.found("[127.0.0.1]", lab), ["[127.0.0.1]"])
-
-    async def test_the_host_of_a_route_that_is_not_found_delays_the_mail(self) -> None:
-        """The fault is the operator's to correct, and says nothing about the recipients."""
-        hosts = self.file("127.0.0.1 localhost\n10.1.1.1 smart.lan Only.Here # the printer\nnonsense only.here\n")
-        self.zone.add("smart.example", "A", "192.0.2.1")
-        loop = self.resolver(addresses=("192.0.2.1",))
-        loop._hosts_file = hosts
-        for name, enhanced, words in (
-            ("gone.example", "4.4.3", "the host gone.example has no address in DNS; a route of this system names it"),
-            ("only.here", "4.4.3", "mail uses DNS only: give the route the address 10.1.1.1"),
-            ("smart.example", "4.3.5", "is to be sent to this host"),
-            ("[192.0.2.1]", "4.3.5", "is to be sent to this host"),
-            ("no host", "4.3.5", "is no name of a domain"),
-        ):
-            reply = await loop.hosts(NextHop(name, 25, False, by_route=True))
-            assert isinstance(reply, Reply), name
-            self.assertEqual((reply.code, reply.enhanced), (451, enhanced), name)
-            self.assertIn(words, reply.text)
-
-    async def test_a_bare_address_in_a_route_is_an_address(self) -> None:
-        """With or without brackets, whoever wrote the route; no name server is asked."""
-        for name in ("192.0.2.7", "[192.0.2.7]"):
-            self.assertEqual(await self.resolver().hosts(NextHop(name, 25, False, by_route=True)), [SEVEN])
-        for name in ("2001:db8::7", "[2001:db8::7]", "[IPv6:2001:db8::7]"):
-            found = await self.resolver().hosts(NextHop(name, 25, False, by_route=True))
-            self.assertEqual(found, [Host("", "2001:db8::7")])
-        self.assertEqual(self.zone.asked, [])
 
     async def test_an_address_literal_is_the_host_itself(self) -> None:
         """RFC 5321 §4.1.3; no name server is asked."""
