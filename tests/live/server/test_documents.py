@@ -67,6 +67,7 @@ MESSAGE: Final = r"""
 printf 'Subject: x\n\nA line.\n' | curl --silent --crlf --mail-from '<>' --mail-rcpt alice@example.org \
     --upload-file - smtp://localhost:25
 """
+SCANNER: Final = "echo 'correct horse battery' | emailsys user add scanner@example.org --password-stdin"
 # A second account, and a certificate that this machine trusts.
 TRUST: Final = r"""
 echo 'correct horse battery' | emailsys user add bob@example.org --password-stdin
@@ -133,6 +134,7 @@ class DocumentTests(SynchronousTestCase):
             0: "cd /srv/sandbox/source",
             first(blocks, "emailsys init"): START,
             first(blocks, "bob.password"): PASSWORDS,
+            first(blocks, "may-send-as"): SCANNER,
             first(blocks, "emailsys trace"): MESSAGE,
             first(blocks, "VACUUM"): "mkdir /backup",
         }
