@@ -52,15 +52,17 @@ def find_hosts(settings: Settings, next_hops: Sequence[NextHop]) -> list[Sequenc
 def check_routes(settings: Settings, routes: Sequence[tuple[str, RouteSettings]]) -> tuple[list[str], list[str]]:
     """Look up the hosts of routes. Return a line for each route whose host was found, and a warning for each other.
 
-    Returns nothing while outbound mail is switched off, because then no route is used.
+    While outbound mail is switched off, no host is looked up, and the only warning says so.
 
     @param routes: each with the words that its line begins with.
     """
     from emailsys.mail.reply import Reply
     from emailsys.policy.next_hop import host_route
 
-    if not routes or not settings.outbound.enabled:
+    if not routes:
         return [], []
+    if not settings.outbound.enabled:
+        return [], ["outbound.enabled: false; no route is used, and mail to other systems waits"]
     hops = [replace(host_route(route).next_hop, by_route=True) for _, route in routes]
     lines: list[str] = []
     warnings: list[str] = []

@@ -66,6 +66,8 @@ class RoutingTests(OperationsCase):
         self.assertEqual((everything["host"], everything["username"]), ("smtp.provider.example", "me"))
         self.assertEqual(partner["host"], "[192.0.2.7]")
         self.assertNotIn("a secret", self.fine("route", "list"))
+        said = self.run_it("route", "set", "192.0.2.7", "--to", "partner.example")[2]
+        self.assertIn("warning: outbound.enabled: false; no route is used, and mail to other systems waits", said)
         text = self.fine("route", "explain", "bob@other.example", "--from", "ann@example.test")
         self.assertIn("goes to [smtp.provider.example]:587 (TLS verified, logged in as me)", text)
         found = self.told("route", "explain", "bob@partner.example")
