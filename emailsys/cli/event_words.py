@@ -46,5 +46,5 @@ def words_for(event: str) -> str:
 def counters_line(counters: Mapping[str, int]) -> str:
     """Describe counters, the highest first; "" if nothing was counted. The start itself is left out."""
     counted = sorted(counters.items(), key=lambda item: (-item[1], item[0]))
-    parts = [f"{count} {words_for(name)}" for name, count in counted if name != "started"]
+    parts = [f"{words_for(name)} {count}" for name, count in counted if name != "started"]
     return f"since the start: {', '.join(parts)}" if parts else ""

@@ -171,7 +171,7 @@ class OperationsTests(TestCase):
         for words in (
             f"emailsys {__version__} on localhost, process {os.getpid()}, up ",
             f"smtp        127.0.0.1:{self.smtp}  0 sessions",
-            "1 messages accepted",
+            "messages accepted 1",
             "\ndisk: ",
             " left for mail",
             "queue: ",
