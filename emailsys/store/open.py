@@ -188,6 +188,7 @@ def open_on(
     except BaseException:
         _close_unproven(engine)
         raise
+    engine.limit_statements()
     database = Database(engine, ids, reactor, telemetry, settings.max_waiting_octets, opening.idle_after)
     if isinstance(locks, AdvisoryLocks):
         locks.watch(database)

@@ -64,9 +64,11 @@ class Readers:
             # Try a second time on a new connection: reading twice is harmless. The first one may have been lost while
             # idle, or a page may be damaged only in its cache.
             for is_last in (False, True):
+                connecting = connection is None
                 try:
                     if connection is None:
                         connection = self._engine.connect_reader()
+                        connecting = False
                     with self._engine.reading(connection):
                         result = function(connection)
                         connection.rollback()
@@ -82,8 +84,11 @@ class Readers:
                     verdict = self._engine.verdict(error)
                     self._drop(connection)
                     connection = None
-                    if is_last or verdict not in (Verdict.LOST, Verdict.DAMAGED):
+                    is_unreachable = connecting and self._engine.over_network
+                    if is_last or is_unreachable or verdict not in (Verdict.LOST, Verdict.DAMAGED):
                         result = Failure(store_error(error, verdict))
+                        if is_unreachable:
+                            self._fail_waiting(result)
                         break
                 except Exception:
                     # Raised by the function itself.
@@ -91,6 +96,18 @@ class Readers:
                     break
             self._call_from_thread(self._done, done, result)
         self._drop(connection)
+
+    def _fail_waiting(self, result: Failure) -> None:
+        """Fail the waiting reads: each would wait just as long for a server that cannot be reached."""
+        while True:
+            try:
+                waiting = self._waiting.get_nowait()
+            except queue.Empty:
+                return
+            if waiting is None:
+                self._waiting.put(None)
+                return
+            self._call_from_thread(self._done, waiting[1], result)
 
     def _drop(self, connection: Connection | None) -> None:
         if connection is not None:

@@ -21,6 +21,8 @@ from emailsys.store.schema import tables
 # client then gets 451 and may send a duplicate, which nothing can prevent (RFC 1047).
 _REOPEN_EVERY: Final = 0.2
 _GIVE_UP_AFTER: Final = 30.0
+# The same over a network, counted from the beginning of the commit: clients hear 451 within 15 seconds.
+_GIVE_UP_UNREACHABLE_AFTER: Final = 10.0
 # Seconds after which a writer that is alone refuses the jobs that wait behind a commit in doubt.
 _REFUSE_WAITING_AFTER: Final = 10.0
 
@@ -158,6 +160,8 @@ class Writer:
         mark = 0
         outcomes: list[Outcome] = []
         committing = False
+        connection: Connection | None = None
+        began = time.monotonic()
         try:
             connection = self._connected()
             with self._engine.commit_lock():
@@ -177,11 +181,14 @@ class Writer:
                 self._check_files(connection)
                 self._after_commit(connection, octets)
         except Exception as error:
-            if again and not committing and self._verdict(error) is Verdict.LOST and self._engine.over_network:
+            if not committing and self._verdict(error) is Verdict.LOST and self._engine.over_network:
                 # COMMIT was not sent, so certainly nothing was changed.
-                self._discard()
-                return self._commit(batch, again=False)
-            return self._failed(batch, error, mark if committing else 0, outcomes)
+                if connection is None:
+                    self._refuse_waiting(error)
+                elif again:
+                    self._discard()
+                    return self._commit(batch, again=False)
+            return self._failed(batch, error, mark if committing else 0, outcomes, began)
         return outcomes
 
     def _after_commit(self, connection: Connection, octets: int) -> None:
@@ -221,11 +228,14 @@ class Writer:
         savepoint.commit()
         return Outcome(job, result)
 
-    def _failed(self, batch: Sequence[Job], error: Exception, mark: int, done: list[Outcome]) -> list[Outcome]:
+    def _failed(
+        self, batch: Sequence[Job], error: Exception, mark: int, done: list[Outcome], began: float
+    ) -> list[Outcome]:
         """Handle a failed batch: find out whether it was committed, else try its jobs one by one or refuse them.
 
         @param mark: the mark of the commit if COMMIT was sent, else 0.
         @param done: the outcomes to return if the commit succeeded nevertheless.
+        @param began: when the commit began, by the monotonic clock.
         """
         verdict = self._verdict(error)
         if mark or verdict in (Verdict.LOST, Verdict.DAMAGED):
@@ -233,7 +243,7 @@ class Writer:
         else:
             self._roll_back()
         if mark:
-            committed = self._is_committed(mark)
+            committed = self._is_committed(mark, began)
             if committed:
                 return done
             if committed is None:
@@ -260,12 +270,21 @@ class Writer:
             self._log_unexpected("store-rollback", Failure())
             self._discard()
 
-    def _is_committed(self, mark: int) -> bool | None:
+    def _refuse_waiting(self, error: Exception) -> None:
+        """Refuse the waiting jobs: each would wait just as long for a database that cannot be reached."""
+        if jobs := self._inbox.take_all():
+            refused = store_error(error, self._verdict(error))
+            self._report([Outcome(job, Failure(refused)) for job in jobs])
+
+    def _is_committed(self, mark: int, began: float) -> bool | None:
         """Look up a commit by its mark. Returns None if the database did not return in time to prove the answer.
 
         Called without a connection, because only a new connection can prove what is on disk.
         """
-        waited = 0.0
+        reopening = time.monotonic()
+        give_up_at = reopening + _GIVE_UP_AFTER
+        if self._engine.over_network:
+            give_up_at = min(give_up_at, began + _GIVE_UP_UNREACHABLE_AFTER)
         while True:
             try:
                 connection = self._connected()
@@ -280,11 +299,9 @@ class Writer:
                 return None
             except Exception as error:
                 self._discard()
-                if waited >= _GIVE_UP_AFTER:
+                if time.monotonic() >= give_up_at:
                     self._log_unexpected("store-in-doubt", Failure())
                     return None
-                if self._engine.writers == 1 and waited >= _REFUSE_WAITING_AFTER and (jobs := self._inbox.take_all()):
-                    refused = store_error(error, self._verdict(error))
-                    self._report([Outcome(job, Failure(refused)) for job in jobs])
+                if self._engine.over_network or time.monotonic() >= reopening + _REFUSE_WAITING_AFTER:
+                    self._refuse_waiting(error)
                 time.sleep(_REOPEN_EVERY)
-                waited += _REOPEN_EVERY

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar, cast
 from sqlalchemy import Connection, select
 from zope.interface import implementer
 
-from emailsys.interfaces import Account, IAliases, IDirectory, Login, NoDomains, StoreMissing
+from emailsys.interfaces import Account, IAliases, IDirectory, Login, NoDomains, StoreError, StoreMissing
 from emailsys.mail.address import Address
 from emailsys.mail.forward import Forward
 from emailsys.mail.next_hop import HostRoute
@@ -55,7 +55,12 @@ class Directory:
         if now - self._looked_at >= _LOOK_EVERY:
             self._looked_at = now
             self._check_files()
-            self.changed(await self._database.read("generation", _generation))
+            try:
+                self.changed(await self._database.read("generation", _generation))
+            except StoreError:
+                # No answer is given from the cache while the database cannot be asked.
+                self._looked_at = float("-inf")
+                raise
         try:
             return cast(T, self._answers[key])
         except KeyError:

@@ -222,5 +222,8 @@ class Engine(ABC):
         """Return the octets of mail for which the disk has room. None if that cannot be determined here."""
         return None
 
+    def limit_statements(self) -> None:  # noqa: B027
+        """Limit the time of each statement. Call when the schema is ready: its migration may take long."""
+
     def close(self) -> None:  # noqa: B027
         """Release the engine's own resources. Call after closing all connections."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import URL, Connection, NullPool, create_engine
+from sqlalchemy import URL, Connection, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from typing_extensions import override
 
@@ -23,12 +23,14 @@ _LOCK_NOT_AVAILABLE: Final = "55P03"
 # 15 minutes (unanswered data) or two hours (silence). Keepalive values are seconds, `tcp_user_timeout` is milliseconds.
 _OPTIONS: Final[Mapping[str, str | int]] = {
     "application_name": "emailsys",
-    "connect_timeout": 10,
+    "connect_timeout": 4,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
+# Seconds that a statement may take. With `connect_timeout`, a client hears 451 or -ERR within 15 seconds.
+STATEMENT_SECONDS: Final = 8.0
 
 
 class Postgres(Engine):
@@ -46,15 +48,34 @@ class Postgres(Engine):
         self.location = url.render_as_string(hide_password=True)
         options = {name: value for name, value in _OPTIONS.items() if name not in url.query}
         try:
+            from emailsys.store.engine.statement_limit import LimitedConnection, StatementLimit
+
             self._writer = create_engine(url, poolclass=NullPool, connect_args=options)
             self._reader = create_engine(url, poolclass=NullPool, connect_args=options, isolation_level="AUTOCOMMIT")
         except ModuleNotFoundError as error:
             raise StoreError(
                 f"a PostgreSQL store needs psycopg; install it: {pip_install('psycopg[binary]')}"
             ) from error
+        self._limit = limit = StatementLimit(STATEMENT_SECONDS)
+
+        def connect(dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]) -> LimitedConnection:
+            connection = LimitedConnection.connect(*arguments, **options)
+            connection.limit = limit
+            return connection
+
+        for engine in (self._writer, self._reader):
+            event.listen(engine, "do_connect", connect)
         driver = self._reader.dialect.dbapi
         if driver is not None:
             self.errors = (*Engine.errors, driver.Error)
+
+    @override
+    def limit_statements(self) -> None:
+        self._limit.start()
+
+    @override
+    def close(self) -> None:
+        self._limit.stop()
 
     @override
     def connect_writer(self) -> Connection:

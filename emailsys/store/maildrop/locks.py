@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,8 @@ from emailsys.store.schema import tables
 _NODE_LOCKS: Final = 1
 # Seconds between two checks that the lock connection, and with it the node number, is still held.
 _CHECK_EVERY: Final = 5.0
+# Seconds after a failed connection in which the next calls fail at once: they were waiting for that connection.
+_FAIL_TOGETHER: Final = 0.5
 # Milliseconds to wait for the end of a server process whose connection was lost (PostgreSQL 14 and newer wait).
 _STALE_BACKEND_TIMEOUT_MS: Final = 2000
 
@@ -93,6 +96,8 @@ class AdvisoryLocks:
         # Process id and start time of the server process for the connection that holds the node number.
         self._backend: Any = None
         self._next: DelayedCall | None = None
+        # When a connection failed for the last time, by the monotonic clock.
+        self._unreachable_at = float("-inf")
         self.node = -1
         self.node = self._thread.submit(self._call, _ping).result()
 
@@ -120,9 +125,13 @@ class AdvisoryLocks:
     def _call(self, function: Callable[[Connection], Any]) -> Any:
         """Call the function, on a new connection if the old one is lost. Runs in the thread."""
         for is_last in (False, True):
+            connecting = self._connection is None
+            if connecting and time.monotonic() < self._unreachable_at + _FAIL_TOGETHER:
+                raise StoreError("the lock connection is lost")
             try:
                 if self._connection is None:
                     self._connection = self._engine.connect_reader()
+                    connecting = False
                     node = self._claim_node(self._connection)
                     if self.node < 0:
                         return node
@@ -135,7 +144,9 @@ class AdvisoryLocks:
                 raise
             except Exception as error:
                 self._drop()
-                if is_last:
+                if connecting:
+                    self._unreachable_at = time.monotonic()
+                if is_last or connecting:
                     raise StoreError(f"the lock connection is lost: {error_text(error)}") from error
         return None
 
@@ -216,7 +227,12 @@ class AdvisoryLocks:
                 self._held.remove(account_id)
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": account_id})
 
-        self._thread.submit(self._call, unlock)
+        def release() -> None:
+            # A lock is lost with its connection.
+            if account_id in self._held:
+                self._call(unlock)
+
+        self._thread.submit(release)
 
     def is_node_alive(self, node: int) -> bool:
         """Try to lock the node number. Called only while the store is opened."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, inspect, make_url
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.internet.threads import deferToThread
 
 from emailsys.interfaces import MaildropInUse, MaildropLost, NoDomains, Settlement, StoreError, StoreMissing
@@ -82,6 +87,58 @@ class PostgreSQLTests(PostgreSQLCase, MailCase):
         self.addCleanup(connection.close)
         own = told(connection)
         self.assertEqual((own["keepalives_idle"], own["connect_timeout"]), ("60", "3"))
+
+    async def test_a_server_that_hangs_is_given_up_and_used_again_at_once(self) -> None:
+        """A stopped process goes on acknowledging at TCP, so neither TCP nor libpq ends the wait."""
+        # Two seconds are the least that libpq waits for a new connection.
+        url = self.url.update_query_dict({"connect_timeout": "2"}).render_as_string(hide_password=False)
+        store = self.store = self.open_again(url)
+        alice, bob = await self.users()
+        await self.send(b"x\r\n", envelope(local(alice)))
+        held = await store.maildrops.open(bob.account_id)
+        engine = store.database.engine
+        self.patch(engine._limit, "seconds", 0.2)
+
+        def processes(connection: Connection) -> list[int]:
+            folder = connection.exec_driver_sql("SHOW data_directory").scalar()
+            found = connection.exec_driver_sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'emailsys'")
+            return [int((Path(str(folder)) / "postmaster.pid").read_text().split()[0]), *found.scalars()]
+
+        pids = await store.database.read("processes", processes)
+        # A reader may have been started since.
+        pids += await store.database.read("processes", processes)
+
+        def signal_all(number: int) -> None:
+            for pid in set(pids):
+                # A connection may have been closed since.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
+        self.addCleanup(signal_all, signal.SIGCONT)
+        signal_all(signal.SIGSTOP)
+        began = time.monotonic()
+        asked = [
+            *(store.directory.find_address(f"n{number}", "example.test") for number in range(9)),
+            *(self.send(b"y\r\n", envelope(local(alice))) for _ in range(3)),
+            store.maildrops.open(alice.account_id),
+        ]
+        answers = await DeferredList([Deferred.fromCoroutine(one) for one in asked], consumeErrors=True)
+        self.assertEqual([succeeded for succeeded, _ in answers], [False] * len(asked))
+        for _, failure in answers:
+            failure.trap(StoreError)
+        self.assertLess(time.monotonic() - began, 10, "0.2 s for the statement, 2 s for one new connection")
+        held.release()
+        self.clock.advance(1)
+        for _ in range(2):
+            # Known, but not confirmed.
+            await self.refused(StoreError, store.directory.find_address("alice", "example.test"))
+        signal_all(signal.SIGCONT)
+        for account in (alice, bob):
+            maildrop = await store.maildrops.open(account.account_id)
+            self.assertEqual(len(maildrop.listMessages()), account is alice)
+            maildrop.release()
+        await self.send(b"z\r\n", envelope(local(alice)))
+        self.assertEqual(await self.count(alice, store), 2)
 
     async def test_a_connection_lost_at_commit_is_looked_up_before_the_answer(self) -> None:
         alice, _bob = await self.users()
