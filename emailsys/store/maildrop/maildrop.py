@@ -21,7 +21,7 @@ from emailsys.store.ledger.endings import end_by_ids
 from emailsys.store.ledger.events import Event
 from emailsys.store.maildrop.first_piece import FirstPiece, read_digests, select_messages
 from emailsys.store.maildrop.locks import MaildropLocks
-from emailsys.store.maildrop.snapshot import Snapshot, read_snapshot
+from emailsys.store.maildrop.snapshot import Snapshot, Snapshots
 from emailsys.store.maintenance.sweeper import Sweeper
 from emailsys.store.schema import tables
 from emailsys.store.schema.columns import of_seconds
@@ -65,6 +65,7 @@ class Maildrops:
         self._reactor = reactor
         self._sweeper = sweeper
         self._takeover_after = takeover_after
+        self._snapshots = Snapshots(database)
         # The open maildrops of this process by account. None while a maildrop is being opened.
         self._holders: dict[int, Maildrop | None] = {}
 
@@ -88,7 +89,7 @@ class Maildrops:
             self._holders.pop(account_id, None)
             raise MaildropInUse()
         try:
-            snapshot = await self._database.read("snapshot", lambda connection: read_snapshot(connection, account_id))
+            snapshot = await self._snapshots.read(account_id)
         except BaseException:
             self._release(account_id)
             raise
