@@ -194,6 +194,7 @@ def open_on(
         locks.watch(database)
     store = Store(database, locks, reactor, telemetry, settings, opening)
     if opening.sweep:
+        engine.keep_reserve()
         store.sweeper.start()
         store.retention.start()
     return store

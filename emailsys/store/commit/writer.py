@@ -248,6 +248,8 @@ class Writer:
                 return done
             if committed is None:
                 verdict = Verdict.LOST
+        if verdict is Verdict.FULL and not any(job.octets for job in batch) and self._engine.release_reserve():
+            return self._commit(batch)
         if len(batch) > 1 and verdict in (Verdict.REFUSED, Verdict.FULL, Verdict.DAMAGED):
             return [outcome for job in batch for outcome in self._commit([job])]
         refused = store_error(error, verdict)

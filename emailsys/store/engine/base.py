@@ -222,6 +222,13 @@ class Engine(ABC):
         """Return the octets of mail for which the disk has room. None if that cannot be determined here."""
         return None
 
+    def keep_reserve(self) -> None:  # noqa: B027
+        """Reserve room on the disk for deletes from now on, if it has enough. A daemon calls it once."""
+
+    def release_reserve(self) -> bool:
+        """Give up the reserve because the disk is full. Return whether that has freed room."""
+        return False
+
     def limit_statements(self) -> None:  # noqa: B027
         """Limit the time of each statement. Call when the schema is ready: its migration may take long."""
 

@@ -30,6 +30,7 @@ from typing_extensions import override
 from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.platforms.files import free_octets, sync_directory
 from emailsys.store.engine.base import Engine, StoreUntrusted, Verdict, no_store_text
+from emailsys.store.engine.disk_reserve import DiskReserve
 from emailsys.store.engine.file_locks import CommitLock, SQLiteFileLock, network_file_system
 from emailsys.store.engine.files import StoreFiles
 from emailsys.store.engine.gate import ReaderGate
@@ -103,6 +104,8 @@ class SQLite(Engine):
         self._unmeasured = 0
         self._gauge = WalGauge(path.with_name(path.name + "-wal"))
         self._gate = ReaderGate()
+        self._reserve = DiskReserve(path.with_name(path.name + ".reserve"))
+        self._keeps_reserve = False
         self._file_lock = SQLiteFileLock(self._files.descriptor)
         # Whether every commit that SQLite finds is on disk. Changed inside the commit lock, except by
         # `revoke_proof`.
@@ -280,7 +283,18 @@ class SQLite(Engine):
             self._checkpoint(connection, "PASSIVE")
 
     @override
+    def keep_reserve(self) -> None:
+        self._keeps_reserve = True
+        self._reserve.keep()
+
+    @override
+    def release_reserve(self) -> bool:
+        return self._reserve.release()
+
+    @override
     def tidy_when_idle(self, connection: Connection) -> None:
+        if self._keeps_reserve:
+            self._reserve.keep()
         if self.why_untrusted() is not None:
             with self._lock:
                 self.save_log(connection)

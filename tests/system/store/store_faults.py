@@ -76,6 +76,13 @@ class FaultySQLite(SQLite):
             self.rested()
 
 
+def full_error() -> sqlite3.OperationalError:
+    """What SQLite raises when the disk has no room for the log."""
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return error
+
+
 def raising(error: Exception) -> Any:
     """A function that raises it."""
 

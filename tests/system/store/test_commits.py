@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import unittest
 from typing import Any
 
 from sqlalchemy import Connection
@@ -10,8 +12,9 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.python.failure import Failure
 
 from emailsys.interfaces import StoreError, StoreFull
+from emailsys.store.engine import disk_reserve
 from tests.contract.mail import ALICE, envelope, local
-from tests.system.store.store_faults import FaultyCase, io_error, raising
+from tests.system.store.store_faults import FaultyCase, full_error, io_error, raising
 
 KIB = 1024
 
@@ -164,6 +167,39 @@ class CommitTests(FaultyCase):
         await self.emptied_wal()
         await self.send(b"x" * 20_000, envelope(local(alice)))
         self.assertEqual(await self.listed(alice), 1)
+
+    @unittest.skipUnless(hasattr(os, "posix_fallocate"), "the system cannot reserve blocks")
+    async def test_a_full_disk_gives_up_its_reserve_for_deletes(self) -> None:
+        """Other programs may have filled it to the last octet. New mail never gets that room."""
+        alice, _bob = await self.users()
+        await gatherResults(self.sending(alice, 3))
+        self.patch(disk_reserve, "free_octets", lambda folder: 1 << 40)
+        reserve = self.state / "mail.sqlite.reserve"
+        self.assertFalse(reserve.exists(), "only a daemon has one")
+        self.disk.keep_reserve()
+        self.assertGreaterEqual(reserve.stat().st_blocks * 512, disk_reserve.RESERVE)
+        self.assertEqual(reserve.stat().st_mode & 0o777, 0o600)
+        self.disk.before = raising(full_error())
+        await self.refused(StoreFull, self.send(b"x\r\n", envelope(local(alice))))
+        self.assertTrue(reserve.exists())
+        for left in (2, 1):
+            maildrop = await self.store.maildrops.open(alice.account_id)
+            maildrop.deleteMessage(0)
+            self.disk.before = raising(full_error())
+            await maildrop.sync()
+            maildrop.release()
+            self.assertEqual(await self.listed(alice), left)
+            self.assertFalse(reserve.exists())
+            self.disk.keep_reserve()
+            self.assertTrue(reserve.exists())
+        reserve.unlink()
+        self.patch(disk_reserve, "free_octets", lambda folder: disk_reserve.RESERVE)
+        self.disk.keep_reserve()
+        self.assertFalse(reserve.exists(), "the disk is nearly full")
+        maildrop = await self.store.maildrops.open(alice.account_id)
+        maildrop.deleteMessage(0)
+        self.disk.before = raising(full_error())
+        await self.refused(StoreFull, maildrop.sync())
 
     async def test_a_disk_with_room_for_one_of_two_messages_takes_one(self) -> None:
         alice, _bob = await self.users()
