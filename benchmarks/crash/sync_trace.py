@@ -16,8 +16,8 @@ WATCHED: Final = (
 _WAL: Final = "mail.sqlite-wal"
 _READS: Final = frozenset({"recvfrom", "read"})
 _SENDS: Final = frozenset({"sendto", "sendmsg", "write", "writev"})
-# Files that a power cut may take: the index of the WAL, locks, and the reserve of the disk.
-_NEED_NO_SYNC: Final = ("-shm", ".lock", ".locks", "-lock", ".reserve")
+# Files that a power cut may take: the index of the WAL, locks, the reserve of the disk, and the list of open ports.
+_NEED_NO_SYNC: Final = ("-shm", ".lock", ".locks", "-lock", ".reserve", "listening.json")
 
 
 def read(path: Path) -> list[Call]:
