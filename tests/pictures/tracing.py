@@ -213,7 +213,7 @@ def main() -> None:
         ports = _free_ports("submission", "pop3")
         listens = "".join(f'{service} = ["127.0.0.1:{port}"]\n' for service, port in ports.items())
         config.write_text(
-            f'hostname = "mail.example.test"\n[listen]\nsmtp = []\n{listens}'
+            f'hostname = "mail.example.test"\n[listen]\nsmtp = []\nsubmissions = []\npop3s = []\n{listens}'
             "[smtp]\nplaintext_auth_on_loopback = true\n[pop3]\nplaintext_auth_on_loopback = true\n"
             f'[[routing.routes]]\nhost = "localhost"\nport = {listener.getsockname()[1]}\ntls = "none"\n'
             '[outbound]\naddress_order = "ipv4-only"\n'
