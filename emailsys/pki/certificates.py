@@ -175,21 +175,22 @@ def read_certificate(path: Path) -> x509.Certificate:
         raise PKIError(f"{path}: the file does not exist. Run `emailsys certs init`") from None
     except OSError as error:
         raise PKIError(f"{path}: the certificate cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise PKIError(
             f"{path}: contains no certificate, or a damaged one. Remove it, and a new one is created"
         ) from error
 
 
-def certificate_facts(path: Path) -> CertificateFacts:
-    """Read a certificate file and return its contents.
+def certificate_facts(path: Path, certificate: x509.Certificate | None = None) -> CertificateFacts:
+    """Return the contents of a certificate.
 
+    @param certificate: by default, the first one in the file.
     @raise PKIError: it cannot be read.
     """
-    certificate = read_certificate(path)
+    certificate = read_certificate(path) if certificate is None else certificate
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
         names = x509.SubjectAlternativeName([])
     try:
         public = certificate.public_key()

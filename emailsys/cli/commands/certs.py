@@ -66,10 +66,10 @@ def show(where: Places, as_json: bool) -> None:
     where.announce()
     folder = where.folder / CERTS_FOLDER
     paths = [path for path in (folder / "ca.pem", *sorted(folder.glob("server-*.pem"))) if path.is_file()]
-    paths += [files.chain for files in where.settings().tls.certificates]
-    if not paths:
+    configured = [files.chain for files in where.settings().tls.certificates]
+    if not paths and not configured:
         raise Refused("no certificates yet; create some with: emailsys certs init")
-    _show(paths, as_json)
+    _show(paths, as_json, configured)
 
 
 @certs.command("recipe")
@@ -111,10 +111,18 @@ def _hostname(where: Places) -> tuple[str, str]:
     return settings.hostname, f"from {origin}"
 
 
-def _show(paths: Sequence[Path], as_json: bool) -> None:
+def _show(paths: Sequence[Path], as_json: bool, configured: Sequence[Path] = ()) -> None:
+    """Print certificates.
+
+    @param configured: the files of the configuration, which are read as leniently as the daemon reads them.
+    """
+    from emailsys.net.tls.context import TLSConfigError
+    from emailsys.net.tls.files import read_chain
+
     try:
         facts = [pki.certificate_facts(path) for path in paths]
-    except pki.PKIError as error:
+        facts += [pki.certificate_facts(path, read_chain(path)[0]) for path in configured]
+    except (pki.PKIError, TLSConfigError) as error:
         raise Refused(str(error), Exit.CONFIG) from error
     if as_json:
         print_json([_as_document(each) for each in facts])

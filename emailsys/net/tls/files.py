@@ -32,6 +32,14 @@ _COMMON_CURVES: Final = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 _MOST_OCTETS: Final = 1024 * 1024
 # Certificates of 90 days are commonly renewed 30 days before their end; with 14 days left, a renewal has failed.
 _NEAR_END: Final = timedelta(days=14)
+# What cryptography raises for a certificate that cannot be parsed; it parses some parts only when they are read.
+_UNREADABLE: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 _NEW_KEY: Final = "make a new key (openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256) and a certificate"
 
 
@@ -103,7 +111,11 @@ def _octets(path: Path, what: str) -> bytes:
     return octets
 
 
-def _read_chain(path: Path) -> list[x509.Certificate]:
+def read_chain(path: Path) -> list[x509.Certificate]:
+    """Read the certificates of a file, in its order.
+
+    @raise TLSConfigError: it cannot be read, or has none.
+    """
     octets = _octets(path, "certificate")
     found = pem.blocks(octets, b"CERTIFICATE")
     try:
@@ -111,7 +123,7 @@ def _read_chain(path: Path) -> list[x509.Certificate]:
             # Some authorities deliver DER, whose first octet is that of a SEQUENCE.
             return [x509.load_der_x509_certificate(octets)]
         return x509.load_pem_x509_certificates(b"".join(found))
-    except ValueError as error:
+    except _UNREADABLE as error:
         if pem.blocks(octets, b"PKCS7"):
             way = f"openssl pkcs7 -print_certs -in {path}"
             raise TLSConfigError(f"{path}: holds certificates as PKCS #7: convert them with: {way}") from error
@@ -171,7 +183,7 @@ def _kind(key: ServerKey, made: crypto.PKey) -> tuple[str, str]:
 def _is_for(certificate: x509.Certificate, key: ServerKey) -> bool:
     try:
         return certificate.public_key() == key.public_key()
-    except (UnsupportedAlgorithm, ValueError):
+    except _UNREADABLE:
         return False
 
 
@@ -188,7 +200,7 @@ def _in_order(chain: list[x509.Certificate], leaf: x509.Certificate) -> list[x50
 def _dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (x509.ExtensionNotFound, *_UNREADABLE):
         return ()
     return tuple(name.lower() for name in names.get_values_for_type(x509.DNSName))
 
@@ -198,7 +210,7 @@ def read_pair(files: CertificateFiles) -> CertificatePair:
 
     @raise TLSConfigError: a file is missing, unreadable or damaged, or the two do not belong together.
     """
-    chain = _read_chain(files.chain)
+    chain = read_chain(files.chain)
     key, made = _read_key(files.key)
     leaf = next((certificate for certificate in chain if _is_for(certificate, key)), None)
     if leaf is None:
@@ -209,6 +221,6 @@ def read_pair(files: CertificateFiles) -> CertificatePair:
         pair = CertificatePair(files, leaf, made, kind, ordered, _dns_names(leaf), uncommon)
         # Reads the dates, which may be damaged too.
         _ = pair.why_invalid(datetime.now(UTC))
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise TLSConfigError(f"{files.chain}: holds a damaged certificate: {error}: get a new one") from error
     return pair

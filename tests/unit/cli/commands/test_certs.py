@@ -52,6 +52,17 @@ class CertsCommandTests(SynchronousTestCase):
         self.assertIn(f"wrote {self.folder / 'ca.pem'}", result.stderr)
         self.assertNotIn("wrote", self.run_command("init").stderr)
 
+    def test_a_configured_certificate_is_read_as_leniently_as_the_daemon_reads_it(self) -> None:
+        """Indented, as after a copy out of a document."""
+        self.run_command("init")
+        chain = self.folder.parent / "chain.pem"
+        text = (self.folder / "server-rsa.pem").read_text()
+        chain.write_text("".join(f"    {line}\n" for line in text.splitlines()))
+        config = Path(self.environment["EMAILSYS_CONFIG"])
+        config.write_text(f'[[tls.certificates]]\nchain = "{chain}"\nkey = "{self.folder}/server-rsa.key"\n')
+        shown = json.loads(self.run_command("show", "--json").stdout)
+        self.assertEqual((shown[-1]["path"], shown[-1]["key"]), (str(chain), "RSA-2048"))
+
     def test_certs_alone_does_what_init_does(self) -> None:
         """The shortest way."""
         result = self.run_command()

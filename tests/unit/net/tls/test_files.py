@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest import SkipTest
@@ -83,6 +84,16 @@ class CertificateFileTests(SynchronousTestCase):
             with self.subTest(octets[:10]):
                 bad.write_bytes(octets)
                 self.assertIn(f"{bad}: holds no private key in PEM form", self.refused(key=bad))
+
+    def test_a_certificate_of_a_version_that_does_not_exist_is_damaged(self) -> None:
+        """The library raises no ValueError for it: a search with changed octets found that."""
+        der = bytearray(x509.load_pem_x509_certificate(self.chain.read_bytes()).public_bytes(Encoding.DER))
+        at = der.index(b"\xa0\x03\x02\x01\x02") + 4
+        der[at] = 39
+        bad = self.folder / "bad.pem"
+        bad.write_bytes(b"-----BEGIN CERTIFICATE-----" + b64encode(der) + b"-----END CERTIFICATE-----")
+        self.assertIn(f"{bad}: holds no certificate in PEM form", self.refused(chain=bad))
+        self.assertRaises(pki.PKIError, pki.certificate_facts, bad)
 
     def test_exchanged_files_are_recognised(self) -> None:
         """The commonest slip."""
