@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -12,14 +13,25 @@ _NAME: Final = "emailsys"
 
 def accounts_file() -> Path:
     """Return the path of mail.toml: in $XDG_CONFIG_HOME/emailsys, or the system's equivalent."""
-    return platformdirs.user_config_path(_NAME, appauthor=False) / "mail.toml"
+    return _found(lambda: platformdirs.user_config_path(_NAME, appauthor=False)) / "mail.toml"
 
 
 def archive_folder() -> Path:
     """Return the folder of the local store: in $XDG_DATA_HOME/emailsys, or the system's equivalent."""
-    return platformdirs.user_data_path(_NAME, appauthor=False) / "mail"
+    return _found(lambda: platformdirs.user_data_path(_NAME, appauthor=False)) / "mail"
 
 
 def state_folder() -> Path:
     """Return the folder of fetch journals and locks: in $XDG_STATE_HOME/emailsys, or the system's equivalent."""
-    return platformdirs.user_state_path(_NAME, appauthor=False) / "mail"
+    return _found(lambda: platformdirs.user_state_path(_NAME, appauthor=False)) / "mail"
+
+
+def _found(find: Callable[[], Path]) -> Path:
+    """Return the result of platformdirs.
+
+    @raise FileNotFoundError: this user has no home folder, as in a container with a numeric user.
+    """
+    try:
+        return find()
+    except RuntimeError:
+        raise FileNotFoundError("this user has no home folder: set HOME to the folder where mail is kept") from None
