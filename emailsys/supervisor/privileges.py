@@ -79,12 +79,12 @@ def _all_addresses(settings: Settings) -> list[tuple[str, int]]:
     return [pair for _, listen in listens_of(settings) for pair in expand(listen.addresses, True)]
 
 
-def give_state_folder(identity: Identity | None, folder: Path) -> None:
-    """Give the state folder to the user that the daemon will run as, before root does anything else there.
+def check_folder_owner(identity: Identity | None, folder: Path) -> None:
+    """Check, for a start by root, that an existing state folder belongs to root or to the user of the daemon.
 
-    @raise StartupError: the folder belongs to a third user, or to another user than root and none is set.
+    @raise StartupError: it belongs to a third user, or to another user than root and none is set.
     """
-    if not is_root() or (identity is not None and identity.uid == 0):
+    if not is_root() or (identity is not None and identity.uid == 0) or not folder.is_dir():
         return
     owner = folder.stat().st_uid
     if owner != 0 and (identity is None or owner != identity.uid):
@@ -95,7 +95,15 @@ def give_state_folder(identity: Identity | None, folder: Path) -> None:
             "configuration",
             Exit.CONFIG,
         )
-    if identity is not None:
+
+
+def give_state_folder(identity: Identity | None, folder: Path) -> None:
+    """Give the state folder to the user that the daemon will run as, before root does anything else there.
+
+    @raise StartupError: as for `check_folder_owner`.
+    """
+    check_folder_owner(identity, folder)
+    if is_root() and identity is not None and identity.uid != 0:
         try:
             give_folder(folder, identity.uid, identity.gid)
         except OSError as error:

@@ -16,6 +16,7 @@ from unittest import SkipTest
 from twisted.trial.unittest import SynchronousTestCase
 
 import emailsys
+from emailsys.cli.commands.config import problems_of
 from emailsys.config.loader import SERVICES, embedded
 from emailsys.config.settings import Listen, MonitoringSettings, Settings
 from emailsys.platforms.users import Identity, give_folder, is_root
@@ -75,6 +76,8 @@ class RootTests(SynchronousTestCase):
         self.assertIn(f"belongs to user 12345; allowed: root or emailsys; run: chown -R emailsys {self.folder}", told)
         self.assertRaises(StartupError, give_state_folder, None, self.folder)
         self.assertRaises(StartupError, check_owner, self.folder)
+        settings = replace(embedded(self.folder), user="nobody")
+        self.assertIn("run: chown -R nobody", "".join(problems_of(settings)))
         self.assertEqual(self.folder.stat().st_uid, 12345)
 
     @unittest.skipUnless(is_root(), "only root can give a file away")

@@ -114,7 +114,15 @@ def problems_of(settings: Settings) -> Iterator[str]:
     from emailsys.net.tls.context import TLSConfigError
     from emailsys.net.tls.server import ServerTLS
     from emailsys.pki import find_damage
-    from emailsys.supervisor import StartupError, check_state_folder, expand, find_identity, has_ipv6, listens_of
+    from emailsys.supervisor import (
+        StartupError,
+        check_folder_owner,
+        check_state_folder,
+        expand,
+        find_identity,
+        has_ipv6,
+        listens_of,
+    )
 
     for number, files in enumerate(settings.tls.certificates, start=1):
         try:
@@ -125,7 +133,9 @@ def problems_of(settings: Settings) -> Iterator[str]:
     if damage is not None:
         yield f"tls.certificates: none is configured, and the development CA cannot be used: {damage}"
     try:
-        find_identity(settings.user, settings.group)
+        identity = find_identity(settings.user, settings.group)
+        if identity is not None:
+            check_folder_owner(identity, settings.state)
     except StartupError as error:
         yield str(error)
     try:
