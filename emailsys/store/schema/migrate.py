@@ -119,6 +119,13 @@ def upgrade(
     @param backed_up: as for `prepare_schema`.
     @raise StoreError: nothing was changed.
     """
+    try:
+        (_MIGRATIONS / "env.py").read_bytes()
+    except OSError as error:
+        raise StoreError(
+            f"the store must be upgraded, but this user cannot read {_MIGRATIONS} ({error.strerror}). Install emailsys "
+            "in a folder that the user of the daemon can read. Nothing was changed."
+        ) from None
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory

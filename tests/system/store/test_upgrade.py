@@ -252,6 +252,15 @@ class UpgradeContract(MailCase):
         alice = await self.account(ALICE)
         await self.send(b"afterwards\r\n", envelope(local(alice)))
 
+    async def test_an_installation_that_the_user_cannot_read_is_told(self) -> None:
+        """The daemon was started from a folder of root. The error blamed a later release."""
+        hidden = Path(self.mktemp()) / "migrations"
+        self.patch(migrate, "_MIGRATIONS", hidden)
+        connection = self.store.database.engine.connect_writer()
+        self.addCleanup(connection.close)
+        error = self.upgrade_refused(connection, HALF, backed_up=True)
+        self.assertIn(f"this user cannot read {hidden}", error)
+
     async def test_a_database_of_something_else_is_left_alone(self) -> None:
         engine = self.fresh_engine()
         self.addCleanup(engine.close)
