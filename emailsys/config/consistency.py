@@ -16,6 +16,8 @@ from emailsys.config.settings import (
     QueueSettings,
     RouteSettings,
     RoutingSettings,
+    SendingSettings,
+    Settings,
 )
 from emailsys.config.values import EVERY_ADDRESS, LOOPBACK, described, shown_address, shown_duration
 from emailsys.mail.next_hop import TLSPolicy
@@ -63,14 +65,20 @@ def contradictions(queue: QueueSettings, routing: RoutingSettings) -> Iterator[C
             )
 
 
-def oddities(
-    queue: QueueSettings, routing: RoutingSettings, outbound: OutboundSettings, monitoring: MonitoringSettings
-) -> Iterator[str]:
+def oddities(settings: Settings) -> Iterator[str]:
     """Yield warnings about settings that are probably a mistake; each begins with its key path."""
-    yield from _of_the_queue(queue)
-    yield from _of_routing(routing)
-    yield from _of_other_hosts(outbound)
-    yield from _of_monitoring(monitoring)
+    yield from _of_the_queue(settings.queue)
+    yield from _of_routing(settings.routing)
+    yield from _of_other_hosts(settings.outbound)
+    yield from _of_sending(settings.sending)
+    yield from _of_monitoring(settings.monitoring)
+
+
+def _of_sending(sending: SendingSettings) -> Iterator[str]:
+    for what in ("messages", "recipients"):
+        hour, day = getattr(sending, f"{what}_per_hour"), getattr(sending, f"{what}_per_day")
+        if 0 < day < hour:
+            yield f"sending.{what}_per_hour: {hour} is above {what}_per_day, {day}, which limits it"
 
 
 def _of_the_queue(queue: QueueSettings) -> Iterator[str]:

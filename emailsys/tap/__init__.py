@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -71,13 +72,23 @@ class Options(usage.Options):
 
 
 def install_reactor() -> None:
-    """Install the reactor of the daemon if there is epoll and no other was chosen with `twistd -r`."""
-    if "twisted.internet.reactor" not in sys.modules and hasattr(select, "epoll"):
+    """Install the reactor of the daemon, unless another was chosen with `twistd -r`.
+
+    Without epoll, it is Twisted's default for the system, with the monotonic clock.
+    """
+    if "twisted.internet.reactor" in sys.modules:
+        return
+    if hasattr(select, "epoll"):
         from twisted.internet.main import installReactor
 
         from emailsys.tap.reactor import MailReactor
 
         installReactor(MailReactor())
+    else:
+        from twisted.internet import reactor
+
+        clock: Any = reactor
+        clock.seconds = time.monotonic
 
 
 def makeService(options: Mapping[str, Any]) -> IService:

@@ -192,7 +192,7 @@ def warnings_of(settings: Settings, from_file: bool) -> Iterator[str]:
     if not settings.tls.certificates:
         yield "tls.certificates: none; the daemon uses its development CA, which no other machine trusts"
     yield from _of_certificates(settings)
-    yield from oddities(settings.queue, settings.routing, settings.outbound, settings.monitoring)
+    yield from oddities(settings)
 
 
 def _of_certificates(settings: Settings) -> Iterator[str]:

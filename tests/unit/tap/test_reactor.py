@@ -122,6 +122,13 @@ class ChoiceTests(SynchronousTestCase):
         read = ("from emailsys.tap import Options", "o = Options()", "o.parent = {'nodaemon': 1}", "o.postOptions()")
         self.assertEqual(self.chosen(*read), "MailReactor")
 
+    def test_without_epoll_the_default_one_gets_the_monotonic_clock(self) -> None:
+        """On macOS and Windows."""
+        without = "import select; del select.epoll"
+        told = "import time; from twisted.internet import reactor; assert reactor.seconds is time.monotonic"
+        name = self.chosen(without, "import emailsys.tap as tap", "tap.install_reactor()", told)
+        self.assertNotEqual(name, "MailReactor")
+
     def test_another_one_that_was_chosen_stays(self) -> None:
         chosen = "from twisted.internet import selectreactor; selectreactor.install()"
         self.assertEqual(self.chosen(chosen, "import emailsys.tap as tap", "tap.install_reactor()"), "SelectReactor")
