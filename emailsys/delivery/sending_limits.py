@@ -187,7 +187,8 @@ class SendingLimits:
     def revoke(self, admission: Admission) -> None:
         """Take back what was counted for a message that was not accepted."""
         for name, hour, recipients, told in reversed(admission.charges):
-            for count in (self._senders[name].hours.setdefault(hour, _Hour()), self._unwritten_count(name, hour)):
+            known = self._senders.setdefault(name, _Known())
+            for count in (known.hours.setdefault(hour, _Hour()), self._unwritten_count(name, hour)):
                 count.messages -= recipients > 0
                 count.recipients -= recipients
                 count.told = told
