@@ -17,6 +17,7 @@ from emailsys.client.display.message import view
 from emailsys.client.text.html import html_to_text
 from emailsys.client.text.terminal import safe_text
 from emailsys.mail.dsn.notification import header_of
+from emailsys.mail.message.authorship import unauthenticated_by
 from emailsys.mail.message.charsets import decode_charset
 from emailsys.mail.message.fields import decode_words, message_ids, parse_date, parse_value, without_comments
 from emailsys.mail.message.headers import HeaderSection
@@ -47,6 +48,9 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "the index": lambda text: facts_of(text.encode(), NOW),
     "a view": lambda text: view(f"\n{text}".encode()),
     "a header": lambda text: header_of(text.encode()),
+    "authorship": lambda text: unauthenticated_by(
+        parse(f"Authentication-Results: x;{text}\nReceived:{text}\n".encode())
+    ),
     "authors": lambda text: read_identity(HeaderSection(f"From:{text}\r\n".encode())),
     "ISO-2022-JP": lambda text: decode_charset(text.encode(), "iso-2022-jp"),
     "EUC-JP": lambda text: decode_charset(text.encode(), "euc-jp"),

@@ -12,6 +12,7 @@ from emailsys.client.archive.index_entry import text_parts
 from emailsys.client.text.file_names import numbered, safe_name
 from emailsys.client.text.html import html_to_text
 from emailsys.client.text.terminal import safe_line, safe_text
+from emailsys.mail.message.authorship import unauthenticated_by
 from emailsys.mail.message.mime import Part, parse
 from emailsys.mail.message.structure import Row, structure
 
@@ -45,12 +46,16 @@ class ReceivedAttachment:
 
 @dataclass(frozen=True, slots=True)
 class MessageView:
-    """A message ready to be shown. All text is safe for a terminal."""
+    """A message ready to be shown. All text is safe for a terminal.
+
+    @ivar warnings: what the reader has to know before the text, such as that the author is not verified.
+    """
 
     headers: tuple[tuple[str, str], ...]
     body: str
     attachments: tuple[ReceivedAttachment, ...]
     defects: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 _EXTENSIONS: Final = {
@@ -162,6 +167,17 @@ def view(octets: bytes, html: bool = False) -> MessageView:
         body=safe_text(body),
         attachments=tuple(attachments_of(root)),
         defects=tuple(safe_line(one) for one in defects),
+        warnings=_warnings(root),
+    )
+
+
+def _warnings(root: Part) -> tuple[str, ...]:
+    host = unauthenticated_by(root)
+    if host is None:
+        return ()
+    return (
+        f"The author is not verified: From is an address of {safe_line(host)}, but the message came from a client that "
+        "did not log in there. Anybody may have written it.",
     )
 
 

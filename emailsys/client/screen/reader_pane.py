@@ -118,6 +118,8 @@ def _head(view: MessageView, headers: Sequence[tuple[str, str]]) -> Text:
     for name, value in headers:
         text.append(f"{name}: ", "bold")
         text.append(f"{value}\n", "bold" if name == "Subject" else "")
+    for warning in view.warnings:
+        text.append(f"{warning}\n", "bold red")
     for one in view.attachments:
         text.append("Attached: ", "bold")
         text.append(f"{one.name}  {one.content_type}, {size_text(one.octets)}\n")

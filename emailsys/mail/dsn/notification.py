@@ -18,7 +18,7 @@ from emailsys.mail.trace_fields import date_time
 
 _WIDTH: Final = 76
 # RFC 5322 §2.1.1: a line has at most 998 octets. A word of a field is cut well below that.
-_WORD: Final = re.compile(" *[^ ]{1,400}")
+_WORD: Final = re.compile("(?<! ) *+[^ ]{1,400}")
 _MAX_DIAGNOSTIC: Final = 4000
 _MAX_SUBJECT: Final = 200
 # Octets of a Subject that are decoded, with room for its encoding.

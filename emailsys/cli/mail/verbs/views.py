@@ -55,12 +55,15 @@ def show(session: Session, key: str, html: bool, every: bool, keep_unread: bool,
                     for one in seen.attachments
                 ],
                 "defects": list(seen.defects),
+                "warnings": list(seen.warnings),
             }
         )
     else:
         terminal = sys.stdout.isatty()
         for name, value in fields:
             click.echo(f"{click.style(name + ':', bold=True) if terminal else name + ':'} {value}")
+        for warning in seen.warnings:
+            click.echo(f"Warning: {warning}")
         click.echo("")
         if seen.body:
             click.echo(seen.body.rstrip("\n"))

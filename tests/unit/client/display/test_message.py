@@ -113,6 +113,16 @@ class Saving(SynchronousTestCase):
         self.assertRaises(OSError, save_attachment, attachments(WHOLE)[0], folder)
         self.assertEqual(list(folder.iterdir()), [])
 
+    def test_an_author_that_nobody_verified_is_told_above_the_text(self) -> None:
+        """RFC 8601 §2.7.4: the mark of the server that received the message."""
+        mark = b"Authentication-Results: mail.home.test;\r\n\tauth=none (did not log in)\r\n"
+        received = b"Received: from x by mail.home.test with ESMTP id q; Sun, 29 Nov 2026 12:00:00 +0000\r\n"
+        message = received + b"From: boss@home.test\r\n\r\nPay at once.\r\n"
+        self.assertEqual(view(message).warnings, ())
+        (warning,) = view(mark + message).warnings
+        self.assertIn("From is an address of mail.home.test", warning)
+        self.assertIn("did not log in", warning)
+
     def test_any_name_becomes_one_that_every_system_takes(self) -> None:
         for name, safe in (
             ("../../etc/passwd", "passwd"),
