@@ -86,6 +86,9 @@ class _AccountFetch:
             return self._result(str(error), "messages that were not stored are still on the server", True)
         except OSError as error:
             return self._result(f"{error.filename or 'the state folder'}: {error.strerror}", "", True)
+        except Exception as error:
+            # The other accounts are fetched, and the screen goes on.
+            return self._result(self._fetcher.record(self._account.name, error), "fetch again for the rest", False)
         is_lost = bool(self._counts.refused.keys() & self._counts.lost_at)
         return self._result(self._refusals(), "they are still on the server", is_lost)
 
@@ -173,6 +176,12 @@ class Fetcher:
         """Report the progress of a fetch."""
         with self._callback_lock:
             self._progress(progress)
+
+    def record(self, account: str, error: Exception) -> str:
+        """Record an unexpected exception. Return its text."""
+        from emailsys.client.archive.unreadable import record
+
+        return record(self._state, "the fetch", account, error)
 
     def stop(self) -> None:
         """Close all connections permanently. Complete messages are stored. Any thread may call this."""

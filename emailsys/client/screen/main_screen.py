@@ -32,7 +32,7 @@ from emailsys.client.screen.selection_actions import SelectionActions
 Work = Callable[[Sequence[Summary]], Coroutine[Any, Any, None]]
 
 # Octets of a message that are shown at once. The rest is read behind: 1 MB of HTML takes half a second.
-_BEGINNING: Final = 200_000
+_BEGINNING: Final = 100_000
 _LOADING: Final = "the rest of the message is being read"
 
 _SEARCH_HINT: Final = 'words, "phrases", from:, subject:, has:attachment, is:unread, tag:, before:2026-03, newer:7d'
@@ -91,6 +91,10 @@ class MainScreen(Panes):
                 return
             self.reader.show(key, replace(begins, attachments=(), defects=(_LOADING,)), begins.headers)
             self.set_focus(self.reader)
+            # Reading the rest competes with the drawing for the interpreter's lock.
+            drawn = asyncio.Event()
+            self.call_after_refresh(drawn.set)
+            await drawn.wait()
         seen = await asyncio.to_thread(readable_view, root, key, octets, html)
         headers = seen.headers
         if self._every_header:

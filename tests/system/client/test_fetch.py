@@ -12,10 +12,12 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from emailsys.client.accounts.values import Account, Keep, KeepKind
+from emailsys.client.archive.unreadable import RECORD
 from emailsys.client.archive.values import ArchiveFull
 from emailsys.client.base.process_lock import ProcessLock
 from emailsys.client.fetch.fetcher import FetchError, FetchOptions, FetchResult, Stage
 from emailsys.client.fetch.journal import FetchedIds
+from emailsys.client.fetch.session import MaildropSession
 from tests.fakes.client.client_house import ClientHouse, numbered
 from tests.fakes.net.pop3_house import FIRST, SECOND, THIRD, POP3House
 
@@ -279,6 +281,15 @@ class TroubleTests(FetchCase):
         self.assertEqual([len(one) for one in self.client.messages()], [60_002])
         self.assertIn("message a was not fetched: 2 sessions ended", str(result.problem))
         self.assertIn("announced 10 octets and sent more than", str(result.problem))
+
+    async def test_an_exception_that_nobody_expected_ends_the_fetch_of_one_account(self) -> None:
+        def planted(session: MaildropSession, messages: Any) -> None:
+            raise AttributeError("secret words")
+
+        self.patch(MaildropSession, "_select", planted)
+        result = await self.fetch()
+        self.assertIn("the fetch failed with AttributeError; please report it", str(result.problem))
+        self.assertNotIn("secret", (self.client.state / RECORD).read_text("utf-8"))
 
     async def test_a_server_that_always_hangs_up_is_given_up(self) -> None:
         script, account = self.scripted(UIDL=b"+OK\r\n1 a\r\n.\r\n", LIST=b"+OK\r\n1 10\r\n.\r\n", RETR=None)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import codecs
+from pathlib import Path
 from typing import Final
 
 from twisted.mail import imap4, smtp
 from twisted.trial.unittest import SynchronousTestCase
 from webencodings.labels import LABELS
 
+import emailsys
 from emailsys.mail.message.charsets import decode_charset, is_charset
 from emailsys.mail.message.fields import decode_words, parse_parameters
 
@@ -43,6 +46,28 @@ class Names(SynchronousTestCase):
             decode_words(f"=?stranger-{number}?q?x?=")
             parse_parameters(f"name*=stranger-{number}''x")
         self.assertEqual(asked, [])
+
+    def test_no_other_module_decodes_by_a_name_that_it_was_given(self) -> None:
+        """`octets.decode(name)` looks the name up in the registry; so do `codecs` and `email.header`."""
+        found = []
+        house = Path(emailsys.__file__).parent
+        rooms = [house / room for room in ("mail", "client", "delivery", "cli/mail")]
+        for path in (one for room in rooms for one in room.rglob("*.py")):
+            if path.name == "charsets.py":
+                continue
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                match node:
+                    case ast.Call(func=ast.Attribute(attr="decode"), args=[ast.Constant(), *_]):
+                        continue
+                    case ast.Call(func=ast.Attribute(attr="decode"), args=[_, *_]):
+                        found.append(f"{path.name}:{node.lineno}")
+                    case ast.ImportFrom(module="email.header", names=names) if {"decode_header", "make_header"} & {
+                        one.name for one in names
+                    }:
+                        found.append(f"{path.name}:{node.lineno}")
+                    case ast.Call(func=ast.Attribute(value=ast.Name(id="codecs"), attr="lookup" | "decode")):
+                        found.append(f"{path.name}:{node.lineno}")
+        self.assertEqual(found, [])
 
     def test_every_label_of_the_web_that_is_an_encoding_is_known(self) -> None:
         unknown = {name for label, name in LABELS.items() if not is_charset(label)}
