@@ -8,13 +8,14 @@ import re
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.files import translated_disk_errors, write_whole
+from emailsys.client.archive.index_entry import moment_of
 from emailsys.client.archive.marks import flags_of, letters
 from emailsys.client.archive.values import Addition, ArchiveError, Flag, Place
 from emailsys.client.base.folders import make_folder, sync_folder
@@ -58,7 +59,7 @@ class Importer:
         def additions() -> Iterator[Addition]:
             for path in paths:
                 for file in sorted(path.glob("*.eml")) if path.is_dir() else [path]:
-                    arrived = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+                    arrived = moment_of(file.stat().st_mtime)
                     yield self._addition(file.read_bytes(), Flag.SEEN, arrived)
 
         self._add(additions())
@@ -74,7 +75,7 @@ class Importer:
                 for file in sorted(folder.iterdir()) if folder.is_dir() else []:
                     if file.is_file() and not file.name.startswith("."):
                         unique, _, info = file.name.partition(":2,")
-                        arrived = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+                        arrived = moment_of(file.stat().st_mtime)
                         source = f"maildir:{self._place.account}:{path.name}:{unique}"
                         yield Addition(file.read_bytes(), self._place, source, flags_of(info), arrived=arrived)
 
@@ -157,7 +158,7 @@ def _envelope_date(line: bytes) -> datetime | None:
     try:
         weekday, month, day, time, year = words[-5:]
         return parsedate_to_datetime(f"{weekday}, {day} {month} {year} {time} +0000")
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 

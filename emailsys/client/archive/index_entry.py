@@ -54,6 +54,14 @@ class Facts(Heading):
     attachment_words: str
 
 
+def moment_of(seconds: float) -> datetime:
+    """Return the moment of a file's time stamp; 1970 for a stamp that no date can express."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return _EPOCH
+
+
 def spaced(text: str) -> str:
     """Put spaces around each character of scripts that have no spaces between words, so that they can be found."""
     return text if text.isascii() else _UNSPACED.sub(r" \g<0> ", text)
@@ -126,7 +134,7 @@ def _first(fields: Sequence[Field]) -> Mapping[str, Field]:
 
 def _heading(first: Mapping[str, Field], arrived: datetime) -> Heading:
     date = parse_date(_text_of(first, "date")) or arrived
-    if not _EPOCH <= date <= arrived + _MAX_AHEAD:
+    if not (date >= _EPOCH and date - _MAX_AHEAD <= arrived):
         date = arrived
     return Heading(
         date.astimezone(UTC), one_line(decode_words(_text_of(first, "subject"))), _people(_text_of(first, "from"))[0]

@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from emailsys.client.archive.files import is_message, is_part, key_of, new_key, remove_parts, with_key
 from emailsys.client.archive.index import Entry, Index
+from emailsys.client.archive.index_entry import moment_of
 from emailsys.client.archive.marks import Journal, Marks
 from emailsys.client.archive.unreadable import insert_readable, readable_facts
 from emailsys.client.archive.values import Place
@@ -47,7 +47,7 @@ def read_entry(root: Path, place: Place, name: str, key: str, marks: Marks) -> E
     try:
         with open(f"{root}{os.sep}{place.account}{os.sep}{place.folder}{os.sep}{name}", "rb", buffering=0) as file:
             octets = file.read()
-            arrived = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+            arrived = moment_of(os.fstat(file.fileno()).st_mtime)
     except OSError:
         return None
     return Entry(key, place, name, len(octets), arrived, readable_facts(root, key, octets, arrived), marks)

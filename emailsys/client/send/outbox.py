@@ -6,8 +6,6 @@ import enum
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.parser import BytesHeaderParser
-from email.utils import getaddresses
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +23,9 @@ from emailsys.client.archive.values import (
 from emailsys.client.base.process_lock import LockTaken, ProcessLock
 from emailsys.client.compose.message_builder import Composed
 from emailsys.client.send.note import Notices, OutboxNote, Refusal, note_from
+from emailsys.mail.address import Address
+from emailsys.mail.message.mailboxes import read_mailboxes
+from emailsys.mail.message.mime import read_fields
 
 __all__ = ["Job", "LockTaken", "Notices", "Outbox", "Queued", "Refusal", "State", "StopResult"]
 
@@ -158,9 +159,9 @@ class Outbox:
         self._archive.move([key], Place(summary.place.account, DRAFTS))
         if note is None:
             return StopResult(True, "it will not be sent; it is in Drafts", key)
-        hidden = _bcc_recipients(self._archive.octets(key), [str(address) for address in note.waiting])
+        hidden = _bcc_recipients(self._archive.octets(key), note.waiting)
         if hidden:
-            self._archive.replace(key, f"Bcc: {', '.join(hidden)}\r\n".encode() + self._archive.octets(key))
+            self._archive.replace(key, f"Bcc: {', '.join(map(str, hidden))}\r\n".encode() + self._archive.octets(key))
         self._archive.set_note(key, None)
         if note.accepted:
             names = ", ".join(str(address) for address in note.accepted)
@@ -315,9 +316,8 @@ def _copy_of(job: Job) -> str:
     return f"sent:{job.key}"
 
 
-def _bcc_recipients(octets: bytes, recipients: Sequence[str]) -> list[str]:
+def _bcc_recipients(octets: bytes, recipients: Sequence[Address]) -> list[Address]:
     """Return the recipients that no header field names: the Bcc recipients."""
-    header = BytesHeaderParser().parsebytes(octets[: 256 * 1024])
-    fields = [str(value) for name in ("To", "Cc") for value in header.get_all(name, [])]
-    named = {address.lower() for _, address in getaddresses(fields)}
-    return [recipient for recipient in recipients if recipient.lower() not in named]
+    fields = (field for field in read_fields(octets) if field.name.lower() in ("to", "cc"))
+    named = {mailbox.address.key for field in fields for mailbox in read_mailboxes(field.text)}
+    return [recipient for recipient in recipients if recipient.key not in named]

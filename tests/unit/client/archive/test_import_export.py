@@ -16,6 +16,7 @@ from emailsys.client.archive.import_export import (
     export_mbox,
     mbox_messages,
 )
+from emailsys.client.archive.index_entry import moment_of
 from emailsys.client.archive.values import Addition, ArchiveError, ArchiveFull, Flag
 from tests.unit.client.archive.test_archive import IN, ArchiveCase, message
 
@@ -53,6 +54,16 @@ class Exchange(ArchiveCase):
         self.assertEqual(
             (importing.added, importing.already_stored), (1, 3), "two files of the same octets are two messages"
         )
+
+    def test_dates_that_no_calendar_has_do_not_end_an_import(self) -> None:
+        """The year of the first is too large for C, and a day after the second is too large for Python."""
+        path = self.folder() / "box"
+        years = ("99999999999999999999", "9999")
+        path.write_text("\n".join(f"From a Fri Dec 31 23:59:59 {year}\nSubject: {year}\n\nx\n" for year in years))
+        self.assertEqual(self.import_mbox(path), 2)
+        self.assertEqual({one.subject for one in self.archive.list(IN)}, set(years))
+        self.assertEqual(moment_of(1e30).year, 1970)
+        self.assertEqual(moment_of(float("inf")).year, 1970)
 
     def test_a_maildir_keeps_its_flags_and_is_taken_in_once(self) -> None:
         folder = self.folder()
