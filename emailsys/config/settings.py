@@ -182,24 +182,24 @@ class QueueSettings:
 
 @dataclass(frozen=True, slots=True)
 class OutboundTimeouts:
-    """How long another host may take (RFC 5321 §4.5.3.2); what it says nothing of is ours."""
+    """Time limits for a remote host. RFC 5321 §4.5.3.2 sets those of greeting, command, data, block and final."""
 
     connect: float = 30.0
     handshake: float = 30.0
     greeting: float = 300.0
     command: float = 300.0
     data: float = 120.0
-    # For each block of the message that the host does not read.
+    # For the host to read the next block of a message.
     block: float = 180.0
-    # Hanging up before the last reply makes duplicates (RFC 1047).
+    # A client that hangs up before the final reply causes duplicates (RFC 1047).
     final: float = 600.0
     quit: float = 5.0
-    # All of the DNS lookups for one next hop.
+    # For all DNS lookups of one next hop.
     dns: float = 60.0
 
 
 class AddressOrder(enum.Enum):
-    """Which addresses of a host are tried, and which of them first."""
+    """The address families of a host that are tried, in their order."""
 
     IPV4_FIRST = "ipv4-first"
     IPV6_FIRST = "ipv6-first"
@@ -209,43 +209,43 @@ class AddressOrder(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class OutboundSettings:
-    """How mail goes to other hosts."""
+    """Settings of outbound mail."""
 
-    # Whether it goes at all; else it waits in the queue, as if no host could be reached.
+    # Whether mail leaves. Otherwise it waits in the queue.
     enabled: bool = True
     timeouts: OutboundTimeouts = field(default_factory=OutboundTimeouts)
-    # For routes that say nothing of their own.
+    # The TLS policy of mail without a route.
     tls: TLSPolicy = TLSPolicy.OPPORTUNISTIC
-    # After an opportunistic handshake has failed: the mail goes in the clear, or waits.
+    # Whether mail goes in the clear after opportunistic handshakes have failed. Otherwise it waits.
     clear_after_failed_tls: bool = True
-    # Whether other hosts may give us session tickets (RFC 5077). We resume no session, so they only cost octets; but a
-    # ClientHello without them is rare, and may be treated as that of a bad client.
+    # Whether the ClientHello offers session tickets (RFC 5077). Some hosts fail on them. No session is resumed, so
+    # tickets bring nothing, but a ClientHello without them is rare and may look suspicious.
     session_tickets: bool = True
-    # The authorities by which certificates are verified, PEM; those of the system where there is none.
+    # CA certificates in PEM form; None for those of the system.
     ca_file: Path | None = None
-    # Name servers as address and port; those of the system where there are none.
+    # Name servers, each with address and port; none for those of the system.
     nameservers: tuple[tuple[str, int], ...] = ()
     address_order: AddressOrder = AddressOrder.IPV4_FIRST
     # Whether mail without a route may go to addresses that are not public (`mail.ip.is_public`). Otherwise a stranger's
     # DNS records or address literals could make this system connect to services of its own machine or network.
     allow_private: bool = False
-    # Addresses that lead here, such as the outer one of a router, beside those of this machine.
+    # Further addresses that lead to this machine, such as that of the router.
     own_addresses: tuple[str, ...] = ()
-    # From which addresses connections are made; any where there is none.
+    # Source addresses of connections; "" if the system chooses.
     source_ipv4: str = ""
     source_ipv6: str = ""
     connections_per_host: int = 10
-    # How many connections may be kept that have nothing to do, and for how long.
+    # Maximum number of idle connections, and how many seconds each stays open.
     idle_connections: int = 500
     idle_timeout: float = 10.0
     messages_per_connection: int = 1000
-    # How many hosts of a next hop are tried in one attempt.
+    # Maximum number of hosts of a next hop that one attempt tries.
     hosts_per_attempt: int = 5
 
 
 @dataclass(frozen=True, slots=True)
 class RouteSettings:
-    """Mail that goes to one named host, not by MX: that for a domain, that from a domain, or with neither all of it."""
+    """A route: mail for a domain, from a domain, or all mail goes to this host instead of MX hosts."""
 
     host: str
     port: int = 25
@@ -253,25 +253,25 @@ class RouteSettings:
     sender_domain: str = ""
     tls: TLSPolicy = TLSPolicy.OPPORTUNISTIC
     implicit_tls: bool = False
-    # The name its certificate must bear where TLS is verified; "" for the host's own.
+    # The name that a verified certificate must have; "" for the name of the host.
     certificate_name: str = ""
-    # The SHA-256 of the only certificate that its host may have, 64 hexadecimal digits; "" if the authorities decide.
+    # The SHA-256 of the only valid certificate, 64 hexadecimal digits; "" if the authorities decide.
     certificate_fingerprint: str = ""
     username: str = ""
-    # What the file holds, without its line end.
+    # `password` is the content of the file, without its line end.
     password_file: Path | None = None
     password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingSettings:
-    """Which way mail goes, and who may send it through us without a login."""
+    """Routes, networks that may relay without a login, and rewritten senders (SRS)."""
 
     routes: tuple[RouteSettings, ...] = ()
-    # Networks such as 192.0.2.0/24 whose hosts may send to anybody: a printer.
+    # Networks whose hosts may send to any address without a login, such as that of a printer.
     trusted_networks: tuple[str, ...] = ()
-    # Whether mail that an alias sends to another system gets a reverse-path of ours, so that SPF holds there; and in
-    # which of our domains, else the one that was added first.
+    # Whether mail that an alias forwards to another system gets a reverse-path of this system, so that it passes SPF
+    # there; and the domain of that path, "" for the domain that was added first.
     srs: bool = True
     srs_domain: str = ""
 
