@@ -22,15 +22,22 @@ class _Patterns:
     dot_atom: re.Pattern[str]
     quoted: re.Pattern[str]
     domain: re.Pattern[str]
+    #: What RFC 5321 does not allow and other systems use: dots in a row or at the end, and "_" in a domain.
+    foreign_local: re.Pattern[str]
+    foreign_domain: re.Pattern[str]
 
 
 def _patterns(more: str) -> _Patterns:
-    atom = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~\-{more}]+"
+    character = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~\-{more}]"
+    atom = f"{character}+"
     label = rf"[A-Za-z0-9{more}](?:[A-Za-z0-9\-{more}]*[A-Za-z0-9{more}])?"
+    foreign_label = rf"[A-Za-z0-9_{more}](?:[A-Za-z0-9_\-{more}]*[A-Za-z0-9_{more}])?"
     return _Patterns(
         re.compile(rf"{atom}(?:\.{atom})*"),
         re.compile(rf'"((?:[ !#-\[\]-~{more}]|\\[ -~])*)"'),
         re.compile(rf"{label}(?:\.{label})*"),
+        re.compile(rf"{character}(?:{character}|\.)*"),
+        re.compile(rf"{foreign_label}(?:\.{foreign_label})*"),
     )
 
 
@@ -117,13 +124,25 @@ def _written(local: str, domain: str) -> str:
 
 def is_domain(text: str) -> bool:
     """Whether the text is a domain name of RFC 5321 §4.1.2 within its length limits; U-labels of RFC 5890 count."""
-    if not _for(text).domain.fullmatch(text) or len(text) > MAX_DOMAIN:
+    return _for(text).domain.fullmatch(text) is not None and _fits(text)
+
+
+def is_foreign_domain(text: str) -> bool:
+    """Whether the text can be the domain or host of another system: as `is_domain`, with underscores.
+
+    RFC 5321 does not allow them, but the DNS does, and hosts have such names.
+    """
+    return _for(text).foreign_domain.fullmatch(text) is not None and _fits(text)
+
+
+def _fits(text: str) -> bool:
+    if len(text) > MAX_DOMAIN:
         return False
     if text.isascii():
         return len(text) <= _MAX_LABEL or all(len(label) <= _MAX_LABEL for label in text.split("."))
     try:
         # This also rejects labels and names that are too long as A-labels.
-        idna.encode(text, uts46=True)
+        idna.encode(text.replace("_", "x"), uts46=True)
     except idna.IDNAError:
         return False
     return len(text.encode()) <= MAX_DOMAIN
@@ -166,6 +185,22 @@ def parse(text: str) -> Address:
 
     @raise AddressSyntaxError: the text is not an address, is too long for a path, or has control octets.
     """
+    return _parsed(text, is_foreign=False)
+
+
+@lru_cache(maxsize=4096)
+def parse_foreign(text: str) -> Address:
+    """Parse an address that another system has chosen: as `parse`, and some that only the world uses.
+
+    The local part may have dots in a row or at its end (`a..b@`, `a.@`), and a domain may have underscores. Such a
+    local part is printed as a quoted string, which RFC 5321 allows.
+
+    @raise AddressSyntaxError: as for `parse`.
+    """
+    return _parsed(text, is_foreign=True)
+
+
+def _parsed(text: str, is_foreign: bool) -> Address:
     if (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))) > MAX_PATH - 2:
         raise AddressSyntaxError(f"path longer than {MAX_PATH} octets")
     local, at, domain = text.rpartition("@")
@@ -174,7 +209,8 @@ def parse(text: str) -> Address:
     if not local:
         raise AddressSyntaxError("address without a local part")
     value = local
-    if not _for(local).dot_atom.fullmatch(local):
+    patterns = _for(local)
+    if not (patterns.foreign_local if is_foreign else patterns.dot_atom).fullmatch(local):
         quoted = _for(local).quoted.fullmatch(local)
         if quoted is None:
             raise AddressSyntaxError("malformed local part")
@@ -182,6 +218,6 @@ def parse(text: str) -> Address:
     if domain.startswith("["):
         if not is_address_literal(domain):
             raise AddressSyntaxError("malformed address literal")
-    elif not is_domain(domain):
+    elif not (is_foreign_domain(domain) if is_foreign else is_domain(domain)):
         raise AddressSyntaxError("malformed domain" if domain else "address without a domain")
     return Address(value, domain)

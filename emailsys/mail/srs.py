@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from emailsys.mail.address import Address, is_domain
+from emailsys.mail.address import Address, is_foreign_domain
 
 # A bounce may take twice the lifetime of a message in a queue, plus a margin.
 MAX_AGE_DAYS: Final = 21
@@ -79,9 +79,9 @@ class SRS:
             high, low = (_LETTERS.index(letter) for letter in moment.upper())
             if (day - high * 32 - low) % _DAYS > MAX_AGE_DAYS:
                 return None
-            return Address(local, domain) if is_domain(domain) else None
+            return Address(local, domain) if is_foreign_domain(domain) else None
         again = _SRS1.fullmatch(forward_path.local)
-        if again is None or not self._is_signed(again[1], f"{again[2]}={again[3]}") or not is_domain(again[2]):
+        if again is None or not self._is_signed(again[1], f"{again[2]}={again[3]}") or not is_foreign_domain(again[2]):
             return None
         return Address(f"SRS0{again[3]}", again[2])
 

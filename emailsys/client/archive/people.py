@@ -12,7 +12,7 @@ from typing import Final
 
 from emailsys.client.archive.index_entry import Facts, one_line
 from emailsys.client.archive.values import DRAFTS, OUTBOX, SENT, TRASH, Place
-from emailsys.mail.address import AddressSyntaxError, parse
+from emailsys.mail.address import AddressSyntaxError, parse_foreign
 from emailsys.mail.message.mailboxes import Mailbox
 
 #: `words` are the texts that can be typed, each after a space. `written` is the number of messages sent there. `last`
@@ -83,7 +83,7 @@ def find(connection: sqlite3.Connection, typed: str, limit: int) -> list[Mailbox
     found = []
     for name, address in rows:
         try:
-            found.append(Mailbox(name, parse(address)))
+            found.append(Mailbox(name, parse_foreign(address)))
         except AddressSyntaxError:
             continue
     return found

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote
 
 from emailsys.client.compose.draft import ComposeError
-from emailsys.mail.address import Address, AddressSyntaxError, domain_key, parse
+from emailsys.mail.address import Address, AddressSyntaxError, domain_key, parse_foreign
 from emailsys.mail.message.mailboxes import Mailbox
 
 # RFC 5322 §2.1.1: a line should have at most 78 characters, and must have at most 998.
@@ -64,7 +64,7 @@ def wire_address(address: Address) -> Address:
     @raise ComposeError: the address is invalid.
     """
     try:
-        address = parse(str(address))
+        address = parse_foreign(str(address))
     except AddressSyntaxError as wrong:
         raise ComposeError(f"{on_one_line(str(address))!r} is not a mail address: {wrong}") from None
     return address if address.domain.isascii() else Address(address.local, domain_key(address.domain))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from emailsys.mail.address import Address, AddressSyntaxError, parse
+from emailsys.mail.address import Address, AddressSyntaxError, parse, parse_foreign
 from emailsys.mail.dsn_request import Notify
 
 _KEY: Final = "envelope"
@@ -106,7 +106,7 @@ class OutboxNote:
 
 
 def _addresses(texts: Any) -> tuple[Address, ...]:
-    return tuple(parse(str(text)) for text in texts)
+    return tuple(parse_foreign(str(text)) for text in texts)
 
 
 def note_from(note: Mapping[str, Any] | None) -> OutboxNote | None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from emailsys.mail.address import Address, AddressSyntaxError, parse
+from emailsys.mail.address import Address, AddressSyntaxError, parse_foreign
 from emailsys.mail.message.fields import MAX_STRUCTURED, field_text, without_comments
 from emailsys.mail.message.headers import HeaderSection
 from emailsys.mail.message.mailboxes import read_mailboxes
@@ -61,7 +61,7 @@ def _addresses_of(values: list[bytes]) -> tuple[Address, ...] | None:
     text = values[0].replace(b"\r\n", b"").decode("utf-8", "surrogateescape")
     try:
         one = _ONE_MAILBOX.fullmatch(text)
-        return (parse(one[1] or one[2]),) if one is not None else _listed(text)
+        return (parse_foreign(one[1] or one[2]),) if one is not None else _listed(text)
     except AddressSyntaxError:
         return None
 
@@ -89,8 +89,8 @@ def _listed(text: str) -> tuple[Address, ...] | None:
                 return None
         elif address is not None:
             # Some programs take an address in an unquoted name as the author.
-            found += [parse(word) for word in _QUOTED.sub(" ", phrase).split() if "@" in word]
-            found.append(parse(address.strip()))
+            found += [parse_foreign(word) for word in _QUOTED.sub(" ", phrase).split() if "@" in word]
+            found.append(parse_foreign(address.strip()))
         elif phrase:
-            found.append(parse(phrase))
+            found.append(parse_foreign(phrase))
     return tuple(found) or None

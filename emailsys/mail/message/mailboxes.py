@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from emailsys.mail.address import Address, AddressSyntaxError, parse
+from emailsys.mail.address import Address, AddressSyntaxError, parse_foreign
 from emailsys.mail.message.fields import MAX_STRUCTURED, decode_words
 
 # RFC 5322 §3.2.3, atext and blanks: a display name with only these characters needs no quotes.
@@ -110,7 +110,7 @@ def _address(text: str) -> Address:
         text = text.partition(":")[2]
     if '"' not in text:
         text = _BLANKS.sub("", text)
-    return parse(text)
+    return parse_foreign(text)
 
 
 def parse_mailboxes(text: str) -> list[Mailbox]:

@@ -9,7 +9,7 @@ import base64
 import re
 from typing import Final
 
-from emailsys.mail.address import Address, AddressSyntaxError, domain_key, parse
+from emailsys.mail.address import Address, AddressSyntaxError, domain_key, parse_foreign
 from emailsys.mail.message.fields import MAX_STRUCTURED, decode_words, field_text, parse_value
 from emailsys.mail.message.headers import fields_end
 from emailsys.mail.message.mailboxes import Mailbox, split_mailboxes
@@ -57,7 +57,7 @@ def _words(text: str) -> str:
 def _ascii_address(written: str) -> Address | None:
     """Return an address in ASCII: a domain has such a form (RFC 5891), a local part has none."""
     try:
-        address = parse(written)
+        address = parse_foreign(written)
     except AddressSyntaxError:
         return None
     if not address.domain.isascii():

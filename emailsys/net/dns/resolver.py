@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from emailsys.config.settings import AddressOrder, OutboundSettings
 from emailsys.interfaces import IResolver
-from emailsys.mail.address import domain_key, is_domain
+from emailsys.mail.address import domain_key, is_foreign_domain
 from emailsys.mail.ip import is_public
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.reply import Reply
@@ -126,7 +126,7 @@ class Resolver:
                 return Reply(550, "5.1.2", f"{name} is no address of a host")
             return self._but_ourselves(name, [Host("", address, port)])
         name = domain_key(name).rstrip(".")
-        if not name.isascii() or not is_domain(name):
+        if not name.isascii() or not is_foreign_domain(name):
             return Reply(550, "5.1.2", f"{name} is no name of a domain")
         if not next_hop.by_mx:
             found = await self._addresses(name, until)
@@ -206,7 +206,7 @@ class Resolver:
             # RFC 7505 §3, §4.
             return Reply(556, "5.1.10", f"the domain {domain} takes no mail (null MX)")
         # RFC 3696 §2: a name whose last label is a number is an address, which an MX record must not contain.
-        usable = [e for e in named if is_domain(e.name) and not e.name.rpartition(".")[2].isdecimal()]
+        usable = [e for e in named if is_foreign_domain(e.name) and not e.name.rpartition(".")[2].isdecimal()]
         if not usable:
             return Reply(451, "4.4.4", f"the MX records of {domain} name no hosts")
         self._shuffle(usable)

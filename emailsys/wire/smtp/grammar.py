@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from emailsys.mail import reply as replies
-from emailsys.mail.address import MAX_PATH, Address, AddressSyntaxError
-from emailsys.mail.address import parse as parse_address
+from emailsys.mail.address import MAX_PATH, Address, AddressSyntaxError, parse_foreign
 from emailsys.mail.dsn_request import (
     NOTHING_ASKED,
     NOTHING_ASKED_FOR_RECIPIENT,
@@ -137,7 +136,7 @@ def parse_mail(argument: bytes) -> MailArguments | Reply:
     reverse_path: Address | None = None
     if match[1]:
         try:
-            reverse_path = parse_address(_without_route(match[1]))
+            reverse_path = parse_foreign(_without_route(match[1]))
         except AddressSyntaxError as error:
             return replies.bad_sender(str(error))
     arguments = _with_mail_parameters(reverse_path, match[2]) if match[2] else MailArguments(reverse_path)
@@ -218,7 +217,7 @@ def parse_rcpt(argument: bytes) -> RcptArguments | Reply:
         dsn = asked
     try:
         text = _without_route(match[1])
-        path = Address(text, "") if text.lower() == "postmaster" else parse_address(text)
+        path = Address(text, "") if text.lower() == "postmaster" else parse_foreign(text)
     except AddressSyntaxError as error:
         return replies.bad_recipient(str(error))
     return RcptArguments(path, dsn)

@@ -1,5 +1,8 @@
 """Addresses are parsed by RFC 5321 and RFC 6531, printed, and compared without case."""
 
+import contextlib
+import time
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail.address import (
@@ -10,6 +13,7 @@ from emailsys.mail.address import (
     is_domain,
     is_mail_domain,
     parse,
+    parse_foreign,
 )
 
 
@@ -66,6 +70,29 @@ class Parse(SynchronousTestCase):
         }.items():
             error = self.assertRaises(AddressSyntaxError, parse, text)
             self.assertEqual(str(error), why, text)
+
+    def test_what_only_the_world_uses_is_read_of_others(self) -> None:
+        """Mobile carriers gave such addresses away, and hosts of the DNS have such names."""
+        for text, printed in (
+            ("a..b@docomo.example", '"a..b"@docomo.example'),
+            ("a.@docomo.example", '"a."@docomo.example'),
+            ("a...@docomo.example", '"a..."@docomo.example'),
+            ("root@web_01.example.net", "root@web_01.example.net"),
+            ("root@_dmarc.b\u00fccher.example", "root@_dmarc.b\u00fccher.example"),
+        ):
+            self.assertEqual(str(parse_foreign(text)), printed)
+            self.assertEqual(parse_foreign(printed), parse_foreign(text))
+            self.assertRaises(AddressSyntaxError, parse, text)
+        self.assertIs(parse_foreign("a.b@c").__class__, Address)
+        for text in (".a@c", "@c", "a", "a b@c", "a@", "a@b..c", "a@-b", "a@b c", "..@c", "a\x01b@c"):
+            self.assertRaises(AddressSyntaxError, parse_foreign, text)
+
+    def test_reading_an_address_of_others_takes_time_in_proportion_to_its_length(self) -> None:
+        began = time.process_time()
+        for text in ("." * 250, "a." * 125, "a" + "." * 240 + "@", "a" + "." * 240 + " @b", "a@" + "_" * 250):
+            with contextlib.suppress(AddressSyntaxError):
+                parse_foreign(text)
+        self.assertLess(time.process_time() - began, 1.0)
 
     def test_control_octets_are_refused_inside_quotes_too(self) -> None:
         for octet in (*range(32), 127, *range(0x80, 0xA0)):
