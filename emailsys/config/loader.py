@@ -89,6 +89,8 @@ _SMTP: Final[Mapping[str, Read]] = {
     **_CONNECTIONS,
     "max_submission_connections": a_count(minimum=10, maximum=1_000_000),
     "plaintext_auth_on_loopback": a_boolean,
+    "accept_nul": a_boolean,
+    "accept_long_lines": a_boolean,
     "forged_sender": one_of(ForgedSender),
     "forged_from": one_of(ForgedFrom),
 }

@@ -59,6 +59,10 @@ class SMTPSettings:
     # Of each pool, from one address, or one IPv6 network of 64 bits; 0 for no limit.
     max_connections_per_ip: int = 50
     plaintext_auth_on_loopback: bool = False
+    # Whether messages with NUL, and with lines of more than 998 octets (RFC 5321 §4.5.3.1.6), are accepted from clients
+    # that did not log in, except those of trusted networks. A message with NUL is never sent to other systems.
+    accept_nul: bool = False
+    accept_long_lines: bool = False
     # Addresses of this system from clients that did not log in, except those of trusted networks. A reverse-path of
     # ours is almost always forged; but mailing lists and forwarders rightly return messages of our users.
     forged_sender: ForgedSender = ForgedSender.REFUSE

@@ -163,6 +163,11 @@ TOO_BIG: Final = Reply(552, "5.3.4", "message larger than the limit")
 HEADER_TOO_BIG: Final = Reply(552, "5.3.4", "header section larger than the limit")
 LOOP: Final = Reply(554, "5.4.6", "too many Received fields: the message goes round in a loop")
 BARE_LF: Final = Reply(554, "5.6.0", "the message has LF alone; lines end with CRLF")
+NUL_IN_MESSAGE: Final = Reply(554, "5.6.0", "the message has a NUL octet, which RFC 5322 does not allow; encode it")
+NUL_NOT_RELAYED: Final = Reply(554, "5.6.0", "the message has a NUL octet and cannot be sent to others; encode it")
+LINE_TOO_LONG: Final = Reply(
+    554, "5.6.0", "the message has a line of more than 998 octets (RFC 5321 4.5.3.1.6); encode it or break the line"
+)
 BARE_CR: Final = Reply(554, "5.6.0", "the message has CR alone; lines end with CRLF")
 
 

@@ -18,6 +18,7 @@ from emailsys.net.serving.connection import Connection
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.net.tls.server import describe
 from emailsys.wire.sasl import Credentials, NeedsSecret
+from emailsys.wire.smtp.body import BodyRules
 from emailsys.wire.smtp.grammar import PasswordChange
 from emailsys.wire.smtp.server import Session
 from emailsys.wire.smtp.server_events import Event
@@ -65,8 +66,13 @@ class SMTPSession:
             tls=describe(connection.transport) if connection.secure else None,
         )
         self._update_closed_commands()
+        settings = self.service.settings
+        is_known = self.service.kind is Kind.SUBMISSION or self.service.is_trusted(connection.peer_host)
         # A notice to a forged sender is an attack on its owner: only clients that are held to account may request one.
-        self.wire.takes_dsn = self.service.kind is Kind.SUBMISSION or self.service.is_trusted(connection.peer_host)
+        self.wire.takes_dsn = is_known
+        self.wire.body_rules = BodyRules(
+            settings.max_message_size, is_known or settings.accept_nul, is_known or settings.accept_long_lines
+        )
         self.reply(replies.greeting(self.service.hostname))
 
     @property

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from emailsys.interfaces import NoDomains, StoreError, StoreFull, StoreMissing, TooMuchHeld
 from emailsys.mail import reply as replies
 from emailsys.mail.address import Address
-from emailsys.mail.envelope import Addressee, Arrival, Envelope, Recipient
+from emailsys.mail.envelope import Addressee, Arrival, Envelope, Recipient, RemoteRoute
 from emailsys.mail.reply import Reply
 from emailsys.net.smtp.incoming import IncomingMessage
 from emailsys.net.smtp.session import SMTPSession
@@ -128,6 +128,13 @@ class Reception:
     def _is_known(self) -> bool:
         """Whether the client can be held to account. Its long list may contain many addresses that no longer exist."""
         return self._session.is_authenticated or self._service.admission.is_exempt(self._session.client.ip)
+
+    @property
+    def _leads_elsewhere(self) -> bool:
+        """Whether a recipient leads to another system."""
+        return any(
+            isinstance(route, RemoteRoute) for recipient in self._transaction.recipients for route in recipient.routes
+        )
 
     # The message
 
@@ -257,6 +264,10 @@ class Reception:
         if message is None or refusal is not None:
             if not self._connection.lost:
                 self._message_refused(refusal or replies.LOCAL_ERROR)
+            return
+        body = self._transaction.body
+        if body is not None and body.has_nul and self._leads_elsewhere:
+            self._message_refused(replies.NUL_NOT_RELAYED)
             return
         if message.identity is not None:
             reverse_path = self._transaction.arguments.reverse_path

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
+from typing import Final
 
 from emailsys.mail import reply as replies
 from emailsys.mail.reply import Reply
 from emailsys.wire.stuffing import Unstuffer
 
+# RFC 5321 §4.5.3.1.6: octets of a text line, CRLF included.
+MAX_TEXT_LINE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BodyRules:
+    """What a message may contain: its limit in octets, and whether NUL and lines over 998 octets are accepted."""
+
+    max_size: int
+    accepts_nul: bool = True
+    accepts_long_lines: bool = True
+
 
 class _Message:
-    """Checks of both readers: the size limit, and that lines end with CRLF."""
+    """Checks of both readers: size, line ends, NUL and the length of lines."""
 
-    __slots__ = ("_limit", "_line_ends", "octets", "refusal")
+    __slots__ = ("_line_begun", "_line_ends", "_rules", "has_nul", "octets", "refusal")
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, rules: BodyRules) -> None:
+        self._rules = rules
         # Records the kinds of line ends it reads, several times faster than a search for a lone CR or LF.
         self._line_ends = io.IncrementalNewlineDecoder(None, False)
+        # Octets of the unfinished line at the end of the pieces so far.
+        self._line_begun = 0
         #: The size of the message so far, in octets.
         self.octets = 0
+        #: Whether the message has a NUL octet.
+        self.has_nul = False
         #: The reply that refuses the message. The rest of the message is then read and discarded.
         self.refusal: Reply | None = None
 
@@ -28,15 +46,39 @@ class _Message:
         if self.refusal is not None:
             return b""
         self.octets += len(piece)
-        if self.octets > self._limit:
-            self.refusal = replies.TOO_BIG
-            return b""
+        self.refusal = self._flaw(piece)
+        return piece if self.refusal is None else b""
+
+    def _flaw(self, piece: bytes) -> Reply | None:
+        rules = self._rules
+        if self.octets > rules.max_size:
+            return replies.TOO_BIG
         self._line_ends.decode(piece.decode("latin-1"))
         met = self._line_ends.newlines
         if met != "\r\n" and met is not None:
-            self.refusal = replies.BARE_LF if met == "\n" or "\n" in tuple(met) else replies.BARE_CR
-            return b""
-        return piece
+            return replies.BARE_LF if met == "\n" or "\n" in tuple(met) else replies.BARE_CR
+        if b"\0" in piece:
+            self.has_nul = True
+            if not rules.accepts_nul:
+                return replies.NUL_IN_MESSAGE
+        if not rules.accepts_long_lines and self._has_long_line(piece):
+            return replies.LINE_TOO_LONG
+        return None
+
+    def _has_long_line(self, piece: bytes) -> bool:
+        """Returns whether a line ends or goes on beyond the limit in the next piece.
+
+        Looks for the last line end within reach of the limit, and goes on behind it: some steps for each 1000 octets.
+        """
+        at, end = -self._line_begun, len(piece)
+        while end - at > MAX_TEXT_LINE:
+            line_end = piece.rfind(b"\n", max(at, 0), at + MAX_TEXT_LINE)
+            if line_end < 0:
+                return True
+            at = line_end + 1
+        last = piece.rfind(b"\n")
+        self._line_begun = self._line_begun + end if last < 0 else end - last - 1
+        return False
 
 
 class StuffedMessage(_Message):
@@ -44,9 +86,8 @@ class StuffedMessage(_Message):
 
     __slots__ = ("_unstuffer",)
 
-    def __init__(self, limit: int) -> None:
-        """@param limit: the size limit of the message, in octets."""
-        super().__init__(limit)
+    def __init__(self, rules: BodyRules) -> None:
+        super().__init__(rules)
         self._unstuffer = Unstuffer()
 
     def take(self, block: bytes) -> tuple[bytes, bytes | None]:
@@ -64,9 +105,8 @@ class ChunkedMessage(_Message):
 
     __slots__ = ("_chunk_last", "_chunk_left", "_held", "_last_two")
 
-    def __init__(self, limit: int) -> None:
-        """@param limit: the size limit of the message, in octets."""
-        super().__init__(limit)
+    def __init__(self, rules: BodyRules) -> None:
+        super().__init__(rules)
         self._held = b""
         self._last_two = b""
         self._chunk_left = 0
@@ -81,7 +121,7 @@ class ChunkedMessage(_Message):
         """Begin the chunk of a BDAT command."""
         self._chunk_left = octets
         self._chunk_last = last
-        if self.refusal is None and self.octets + octets > self._limit:
+        if self.refusal is None and self.octets + octets > self._rules.max_size:
             self.refusal = replies.TOO_BIG
 
     def take(self, block: bytes) -> bytes:

@@ -20,7 +20,7 @@ from emailsys.wire.sasl import (
     Step,
     exchange_for,
 )
-from emailsys.wire.smtp.body import ChunkedMessage, StuffedMessage
+from emailsys.wire.smtp.body import BodyRules, ChunkedMessage, StuffedMessage
 from emailsys.wire.smtp.grammar import (
     MailArguments,
     parse_bdat,
@@ -99,6 +99,8 @@ class Session:
         #: The current transaction, or the empty one that the next MAIL replaces.
         self.transaction = Transaction()
         self._greeted = False
+        #: What the next message may contain.
+        self.body_rules = BodyRules(max_message_size)
         #: Whether the client may use the parameters of the extension DSN (RFC 3461).
         self.takes_dsn = True
         #: Whether the client has sent EHLO rather than HELO.
@@ -146,7 +148,7 @@ class Session:
 
     def begin_data(self) -> None:
         """Read the message of DATA next."""
-        self.transaction.body = StuffedMessage(self._max_message_size)
+        self.transaction.body = StuffedMessage(self.body_rules)
         self._next = self._next_stuffed
 
     def end_transaction(self) -> None:
@@ -366,7 +368,7 @@ class Session:
             return self._next_skipped()
         message = self.transaction.body
         if message is None:
-            message = self.transaction.body = ChunkedMessage(self._max_message_size)
+            message = self.transaction.body = ChunkedMessage(self.body_rules)
         assert isinstance(message, ChunkedMessage)
         if not chunk.octets and not chunk.last and self._is_one_too_many():
             return Drop(replies.TOO_MANY_IDLE_COMMANDS)

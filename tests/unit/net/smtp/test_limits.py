@@ -35,7 +35,7 @@ class Limits(SynchronousTestCase):
         self.assertEqual(house.telemetry.counters["smtp.too_slow"], 1)
 
     def test_a_slow_line_that_goes_on_may_take_hours(self) -> None:
-        house = SMTPHouse()
+        house = SMTPHouse(settings=SMTPSettings(accept_long_lines=True))
         peer = in_data(house)
         peer.say(b"Subject: slow\r\n\r\n")
         self.assertEqual(self.trickle(peer, b"x" * 49_998 + b"\r\n", 99.0, 300), 300)

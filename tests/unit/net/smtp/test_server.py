@@ -160,7 +160,7 @@ class Bounds(SynchronousTestCase):
         self.assertEqual(peer.transport.producerState, "producing")
 
     def test_reading_pauses_while_the_store_asks_for_it(self) -> None:
-        house = SMTPHouse()
+        house = SMTPHouse(settings=SMTPSettings(accept_long_lines=True))
         peer = in_data(house)
         house.store.pause_writes = True
         for _ in range(20):
@@ -212,18 +212,18 @@ class Bounds(SynchronousTestCase):
 
     def test_an_operator_sets_the_limit_of_the_header_section(self) -> None:
         """A larger one is taken, and the header section of a message that ends before it is not too large."""
-        house = SMTPHouse(settings=SMTPSettings(max_header_size=400_000))
+        house = SMTPHouse(settings=SMTPSettings(max_header_size=400_000, accept_long_lines=True))
         peer = in_data(house)
         peer.say(b"X-Long: " + b"a" * 300_000 + b"\r\n\r\nbody\r\n.\r\n")
         self.assertEqual(codes(peer.heard()), [250])
-        peer = in_data(SMTPHouse(settings=SMTPSettings(max_header_size=20_000)))
+        peer = in_data(SMTPHouse(settings=SMTPSettings(max_header_size=20_000, accept_long_lines=True)))
         peer.say(b"X-Long: " + b"a" * 21_000 + b"\r\n\r\nbody\r\n.\r\n")
         self.assertEqual(codes(peer.heard()), [552])
 
     def test_the_limit_of_the_header_section_does_not_depend_on_how_it_was_cut(self) -> None:
         message = b"X-Long: " + b"a" * 300_000 + b"\r\n\r\nbody\r\n.\r\n"
         for block in (len(message), 65536, 3000):
-            peer = in_data(SMTPHouse())
+            peer = in_data(SMTPHouse(settings=SMTPSettings(accept_long_lines=True)))
             for start in range(0, len(message), block):
                 peer.say(message[start : start + block])
             self.assertEqual(codes(peer.heard()), [552], block)

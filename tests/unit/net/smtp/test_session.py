@@ -99,6 +99,32 @@ class ClientState(SynchronousTestCase):
         self.assertTrue(marked.startswith(b"X-Mark: 1\r\nReceived: "), marked)
         self.assertTrue(plain.startswith(b"Received: "), plain)
 
+    def test_nul_and_long_lines_are_for_those_whom_we_know(self) -> None:
+        """Refused of strangers unless the setting accepts them. RFC 5321 §4.5.3.1.6: 998 octets before CRLF."""
+        for text, taken in (
+            (b"a\0b", SMTPSettings(accept_nul=True)),
+            (b"a" * 999, SMTPSettings(accept_long_lines=True)),
+        ):
+            trusting, taking, strict = SMTPHouse(), SMTPHouse(settings=taken), SMTPHouse()
+            trusting.factory.service = replace(trusting.service, is_trusted=lambda ip: True)
+            for house, code in ((trusting, 250), (taking, 250), (strict, 554)):
+                client = in_data(house)
+                client.say(b"Subject: x\r\n\r\n" + text + b"\r\n.\r\n")
+                self.assertEqual(codes(client.heard()), [code], taken)
+                self.assertEqual(len(house.messages), code == 250)
+
+    def test_no_message_with_nul_is_relayed(self) -> None:
+        """Whoever sends it, and whatever the setting: other systems cut such a message, or drop the connection."""
+        house = SMTPHouse(Kind.SUBMISSION, SMTPSettings(accept_nul=True))
+        client = house.connect(tls=True)
+        client.say(b"EHLO client\r\n" + LOGIN)
+        for recipient, text, code in ((b"bob@example.test", b"\0", 250), (b"carol@elsewhere.test", b"\0", 554)):
+            client.heard()
+            envelope = b"MAIL FROM:<alice@example.test>\r\nRCPT TO:<%b>\r\nDATA\r\n" % recipient
+            client.say(envelope + b"From: alice@example.test\r\n\r\none" + text + b"\r\n.\r\n")
+            self.assertEqual(codes(client.heard())[-1], code, recipient)
+        self.assertEqual((len(house.messages), house.store.abandoned), (1, 1))
+
     def test_a_trusted_host_may_request_notices(self) -> None:
         """DSN is offered to it without a login, and refused to others."""
         house = SMTPHouse()

@@ -7,7 +7,7 @@ from emailsys.mail.address import Address
 from emailsys.mail.envelope import MailParameters, Recipient
 from emailsys.mail.reply import Reply
 from emailsys.wire.sasl import Credentials
-from emailsys.wire.smtp.body import StuffedMessage
+from emailsys.wire.smtp.body import BodyRules, StuffedMessage
 from emailsys.wire.smtp.grammar import Chunk, MailArguments, RcptArguments
 from emailsys.wire.smtp.order import Stage
 from emailsys.wire.smtp.server import MAX_IDLE_COMMANDS, Session
@@ -225,7 +225,7 @@ class Messages(SynchronousTestCase):
             self.assertEqual(event.refusal is not None, refused, octets)
 
     def test_octets_are_counted(self) -> None:
-        message = StuffedMessage(100)
+        message = StuffedMessage(BodyRules(100))
         message.take(b"..a\r\n")
         message.take(b".\r\n")
         self.assertEqual(message.octets, 4)

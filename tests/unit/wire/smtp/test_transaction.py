@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Recipient
-from emailsys.wire.smtp.body import ChunkedMessage, StuffedMessage
+from emailsys.wire.smtp.body import BodyRules, ChunkedMessage, StuffedMessage
 from emailsys.wire.smtp.grammar import MailArguments
 from emailsys.wire.smtp.order import Stage
 from emailsys.wire.smtp.server import Session
@@ -23,15 +23,15 @@ class Stages(SynchronousTestCase):
         self.assertIs(transaction.stage, Stage.MAIL)
         transaction.recipients.append(BOB)
         self.assertIs(transaction.stage, Stage.RCPT)
-        transaction.body = ChunkedMessage(100)
+        transaction.body = ChunkedMessage(BodyRules(100))
         self.assertIs(transaction.stage, Stage.CHUNKS)
 
     def test_octets_belong_to_the_message_after_data_and_within_a_chunk(self) -> None:
         transaction = Transaction(MailArguments(None))
         self.assertFalse(transaction.in_body)
-        transaction.body = StuffedMessage(100)
+        transaction.body = StuffedMessage(BodyRules(100))
         self.assertTrue(transaction.in_body)
-        transaction.body = chunks = ChunkedMessage(100)
+        transaction.body = chunks = ChunkedMessage(BodyRules(100))
         self.assertFalse(transaction.in_body)
         chunks.begin_chunk(5, last=False)
         self.assertTrue(transaction.in_body)
