@@ -84,7 +84,7 @@ class IDirectory(Interface):
         """Return whether a domain (lower-case A-labels) is local."""
 
     async def local_domains() -> frozenset[str]:
-        """Return the local domains (lower-case A-labels)."""
+        """Return the local domains (lower-case A-labels). Empty if there is none."""
 
     async def default_domain() -> str:
         """Return the domain of a bare <postmaster> (RFC 5321 §4.5.1): the first that was added."""

@@ -44,10 +44,12 @@ class IDelivery(smtp.IMessageDelivery):
     async def validate_identity(client: Client, reverse_path: Address | None, identity: Identity) -> Reply | None:
         """Return None if the client may send a message with this identity, else the reply that refuses it."""
 
-    def examine(client: Client, authors: Sequence[Address]) -> bytes | Reply:
-        """Return the fields to put in front of a message with these authors, or the reply that refuses it.
+    def examine(client: Client, domains: frozenset[str]) -> bytes | Reply:
+        """Return the fields to put in front of a message, or the reply that refuses it.
 
         Called after `validateFrom`.
+
+        @param domains: those of its authors, by `domain_key`.
         """
 
     def accepted(helo: Client) -> None:

@@ -67,6 +67,13 @@ class Delivery:
         disabled since the login, it may use none.
         """
         if self.account is None:
+            try:
+                self._local_domains = await self._router.local_domains()
+            except StoreMissing:
+                # RCPT reports the problem.
+                return None
+            if origin is None or origin.key[1] not in self._local_domains:
+                return None
             return await self._forgery(helo, origin)
         if not await self._router.is_open(self.account):
             return reply.ACCOUNT_CLOSED
@@ -74,34 +81,28 @@ class Delivery:
             return None
         return reply.SENDER_NOT_YOURS
 
-    async def _forgery(self, client: Client, reverse_path: Address | None) -> Reply | None:
-        """Return the reply to a reverse-path of this system from a client without a login, None for other paths."""
-        try:
-            self._local_domains = await self._router.local_domains()
-        except StoreMissing:
-            # RCPT reports the problem.
-            return None
-        if reverse_path is None or reverse_path.key[1] not in self._local_domains:
-            return None
+    async def _forgery(self, client: Client, reverse_path: Address) -> Reply | None:
+        """Return the reply to a reverse-path of this system from a client without a login."""
         if self._access.forged_sender is ForgedSender.ACCEPT or client.ip in self._access.trusted:
             return None
         # Another system may forward mail back to us that we have forwarded. The rewritten sender (SRS) is signed.
         return None if await self._router.takes_bounces_only(reverse_path, client.local_ip) else reply.FORGED_SENDER
 
-    def examine(self, client: Client, authors: Sequence[Address]) -> bytes | Reply:
-        """Return the fields that mark a message for its authors, or the reply that refuses it.
+    def examine(self, client: Client, domains: frozenset[str]) -> bytes | Reply:
+        """Return the fields that mark a message, or the reply that refuses it.
 
         A message from a client without a login that names an author of this system is marked (RFC 8601 §2.7.4).
+
+        @param domains: those of its authors.
         """
-        setting = self._access.forged_from
-        if setting is ForgedFrom.ACCEPT or self.account is not None:
+        if self._local_domains.isdisjoint(domains) or self.account is not None:
             return b""
-        for author in authors:
-            if author.key[1] in self._local_domains and client.ip not in self._access.trusted:
-                if setting is ForgedFrom.REFUSE:
-                    return reply.FORGED_FROM
-                return trace_fields.unauthenticated(self._access.hostname)
-        return b""
+        setting = self._access.forged_from
+        if setting is ForgedFrom.ACCEPT or client.ip in self._access.trusted:
+            return b""
+        return (
+            reply.FORGED_FROM if setting is ForgedFrom.REFUSE else trace_fields.unauthenticated(self._access.hostname)
+        )
 
     async def _may_use(self, account: Account, address: Address, client: Client) -> bool:
         """Return whether an account receives mail for an address, or may send from it by a delegation."""
@@ -163,7 +164,8 @@ class Delivery:
             routes = found
         if not routes:
             return reply.NO_SUCH_MAILBOX if unknown is None else await unknown.refuse(user.helo.ip)
-        if user.orig is not None and await self._router.takes_bounces_only(user.dest, user.helo.local_ip):
+        may_be_srs = user.orig is not None and user.dest.key[0].startswith("srs")
+        if may_be_srs and await self._router.takes_bounces_only(user.dest, user.helo.local_ip):
             return reply.BOUNCES_ONLY
         if self.account is None and _leads_elsewhere(user.dest, routes) and user.helo.ip not in self._access.trusted:
             return reply.RELAY_DENIED

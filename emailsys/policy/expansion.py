@@ -98,7 +98,7 @@ class AliasRouter(Router):
         """
         local, domain = path.key
         # Nearly all mail is for the exact address of an account and needs no expansion. SRS comes before accounts.
-        if not local.startswith("srs") and await self._directory.is_local_domain(domain):
+        if not local.startswith("srs") and domain in await self._directory.local_domains():
             account = await self._directory.find_address(local, domain)
             if account is not None and account.forward is None:
                 return (LocalRoute(account.account_id),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -55,9 +55,9 @@ class Router:
         found = await self._directory.find_address(*account.address.key)
         return found is not None and found.account_id == account.account_id and found.enabled
 
-    async def local_domains(self) -> frozenset[str]:
+    def local_domains(self) -> Awaitable[frozenset[str]]:
         """Return the domains of this system, by their keys."""
-        return await self._directory.local_domains()
+        return self._directory.local_domains()
 
     async def delegated_senders(self, account: Account) -> frozenset[tuple[str, str]]:
         """Return the keys of the addresses that an account may send from besides its own; see `IDirectory`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from emailsys.mail.address import Address, AddressSyntaxError, parse_foreign
@@ -46,13 +47,22 @@ def read_identity(section: HeaderSection) -> Identity:
     )
 
 
-def claimed_authors(section: HeaderSection) -> tuple[Address, ...]:
-    """Return all addresses that any program may show as the author: those of all From fields, however malformed."""
+def claimed_domains(section: HeaderSection) -> frozenset[str]:
+    """Return the domains of all addresses that any program may show as the author, by `domain_key`.
+
+    These are the addresses of all From fields, however malformed.
+    """
     values = section.values(b"from")
-    authors = _addresses_of(values)
-    if authors is not None:
-        return authors
-    return tuple(mailbox.address for value in values for mailbox in read_mailboxes(field_text(value)))
+    return _domains_of(values[0]) if len(values) == 1 else frozenset().union(*map(_domains_of, values))
+
+
+# The next message often has the same author.
+@lru_cache(maxsize=4096)
+def _domains_of(value: bytes) -> frozenset[str]:
+    authors = _addresses_of([value])
+    if authors is None:
+        authors = tuple(mailbox.address for mailbox in read_mailboxes(field_text(value)))
+    return frozenset(author.key[1] for author in authors)
 
 
 def _addresses_of(values: list[bytes]) -> tuple[Address, ...] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,14 +11,13 @@ from twisted.internet.defer import Deferred
 from emailsys.config.settings import SMTPSettings
 from emailsys.interfaces import IIncoming
 from emailsys.mail import reply as replies
-from emailsys.mail.address import Address
 from emailsys.mail.envelope import Envelope
 from emailsys.mail.message.headers import HeaderSection, fields_end, header_end
-from emailsys.mail.message.identity import Identity, claimed_authors, read_identity
+from emailsys.mail.message.identity import Identity, claimed_domains, read_identity
 from emailsys.mail.reply import Reply
 from emailsys.mail.trace_fields import date_time
 
-Examine = Callable[[Sequence[Address]], bytes | Reply]
+Examine = Callable[[frozenset[str]], bytes | Reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,8 @@ class IncomingMessage:
     ) -> None:
         """
         @param trace: the Received field, which is put in front of the message.
-        @param examine: returns the fields that are put in front of it for its authors, or the reply that refuses it.
+        @param examine: returns the fields that are put in front of it for the domains of its authors,
+            or the reply that refuses it.
         """
         self._examine = examine
         self._incoming: IIncoming | None = incoming
@@ -105,7 +105,7 @@ class IncomingMessage:
         self.message_id = section.message_id()
         added = b""
         if self._examine is not None:
-            mark = self._examine(claimed_authors(section))
+            mark = self._examine(claimed_domains(section))
             if isinstance(mark, Reply):
                 return mark
             if mark:

@@ -46,38 +46,40 @@ class _Message:
         if self.refusal is not None:
             return b""
         self.octets += len(piece)
-        self.refusal = self._flaw(piece)
-        return piece if self.refusal is None else b""
-
-    def _flaw(self, piece: bytes) -> Reply | None:
         rules = self._rules
         if self.octets > rules.max_size:
-            return replies.TOO_BIG
+            self.refusal = replies.TOO_BIG
+            return b""
         self._line_ends.decode(piece.decode("latin-1"))
         met = self._line_ends.newlines
         if met != "\r\n" and met is not None:
-            return replies.BARE_LF if met == "\n" or "\n" in tuple(met) else replies.BARE_CR
-        if b"\0" in piece:
+            self.refusal = replies.BARE_LF if met == "\n" or "\n" in tuple(met) else replies.BARE_CR
+        elif b"\0" in piece:
             self.has_nul = True
             if not rules.accepts_nul:
-                return replies.NUL_IN_MESSAGE
-        if not rules.accepts_long_lines and self._has_long_line(piece):
-            return replies.LINE_TOO_LONG
-        return None
+                self.refusal = replies.NUL_IN_MESSAGE
+        if not rules.accepts_long_lines and self.refusal is None and self._has_long_line(piece):
+            self.refusal = replies.LINE_TOO_LONG
+        return piece if self.refusal is None else b""
 
     def _has_long_line(self, piece: bytes) -> bool:
         """Returns whether a line ends or goes on beyond the limit in the next piece.
 
         Looks for the last line end within reach of the limit, and goes on behind it: some steps for each 1000 octets.
         """
-        at, end = -self._line_begun, len(piece)
+        last_line_end, end = piece.rfind, len(piece)
+        at = last_line_end(b"\n", 0, MAX_TEXT_LINE - self._line_begun) + 1
+        if not at and self._line_begun + end > MAX_TEXT_LINE:
+            return True
         while end - at > MAX_TEXT_LINE:
-            line_end = piece.rfind(b"\n", max(at, 0), at + MAX_TEXT_LINE)
-            if line_end < 0:
+            at = last_line_end(b"\n", at, at + MAX_TEXT_LINE) + 1
+            if not at:
                 return True
-            at = line_end + 1
-        last = piece.rfind(b"\n")
-        self._line_begun = self._line_begun + end if last < 0 else end - last - 1
+        if piece.endswith(b"\n"):
+            self._line_begun = 0
+        else:
+            last = last_line_end(b"\n")
+            self._line_begun = self._line_begun + end if last < 0 else end - last - 1
         return False
 
 

@@ -99,8 +99,8 @@ class Delivery:
         self._house.new_passwords.append(new)
         return replies.PASSWORD_CHANGED
 
-    def examine(self, client: Client, authors: Sequence[Address]) -> bytes | Reply:
-        return self._house.marks.get(tuple(map(str, authors)), b"")
+    def examine(self, client: Client, domains: frozenset[str]) -> bytes | Reply:
+        return self._house.marks.get(domains, b"")
 
     def receivedHeader(self, helo: Client, origin: Arrival, recipients: Sequence[Recipient]) -> bytes:
         if self._house.broken_trace is not None:
@@ -158,9 +158,9 @@ class TakenOnTrust:
 class SMTPHouse:
     """A service and its fakes. alice and bob of example.test have accounts with the password PASSWORD.
 
-    `marks` has the fields, or the refusals, for messages with these authors. `waits` holds, by name of a step (login,
-    stranger, validateFrom, validateTo, validate_identity), a Deferred that it waits for once; `raises` an exception
-    that it raises once.
+    `marks` has the fields, or the refusals, for messages with authors in these domains. `waits` holds, by name of a
+    step (login, stranger, validateFrom, validateTo, validate_identity), a Deferred that it waits for once; `raises` an
+    exception that it raises once.
     """
 
     kind: Kind = Kind.RECEIVE
@@ -175,7 +175,7 @@ class SMTPHouse:
     broken_trace: Exception | None = None
     minds: list[Client] = field(default_factory=list)
     logged_out: int = 0
-    marks: dict[tuple[str, ...], bytes | Reply] = field(default_factory=dict)
+    marks: dict[frozenset[str], bytes | Reply] = field(default_factory=dict)
     #: The reply to every recipient, None for the policy's own.
     refusal: Reply | None = None
     accepted: list[str] = field(default_factory=list)

@@ -151,7 +151,6 @@ class MemoryAccounts:
         return domain_key in self._domains
 
     async def local_domains(self) -> frozenset[str]:
-        self._need_domains()
         return frozenset(self._domains)
 
     async def default_domain(self) -> str:

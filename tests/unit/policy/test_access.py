@@ -44,7 +44,7 @@ class DeliveryTestCase(SynchronousTestCase):
         """The answer to a message with these authors, from carol@example.org."""
         delivery = self.delivery(account)
         self.successResultOf(Deferred.fromCoroutine(delivery.validateFrom(self.client, parse("carol@example.org"))))
-        return delivery.examine(self.client, [parse(author) for author in authors])
+        return delivery.examine(self.client, frozenset(parse(author).key[1] for author in authors))
 
     def sender(self, account: Account | None, text: str) -> Reply | None:
         origin = parse(text) if text else None

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail.address import Address
 from emailsys.mail.message.headers import HeaderSection
-from emailsys.mail.message.identity import Identity, claimed_authors, read_identity
+from emailsys.mail.message.identity import Identity, claimed_domains, read_identity
 
 ME = Address("me", "home.test")
 BOSS = Address("boss", "home.test")
@@ -87,15 +87,17 @@ class AuthorTests(SynchronousTestCase):
         for value in (b"multipart/reporting", b"text/plain; a=multipart/report", b"multipart/mixed"):
             self.assertFalse(identity(b"Content-Type: " + value).is_report, value)
 
-    def test_all_authors_that_a_program_may_show_are_claimed(self) -> None:
+    def test_the_domains_of_all_authors_that_a_program_may_show_are_claimed(self) -> None:
         """Of each From field, and of malformed ones what can be read."""
         for fields in (
-            (b"From: boss@home.test", b"from: Me <me@home.test>"),
-            (b"From: <boss@home.test> x, me@home.test",),
-            (b"From: boss@home.test, me@home.test",),
+            (b"From: boss@Home.test", b"from: Me <me@away.test>"),
+            (b"From: <boss@home.test> x, me@away.test",),
+            (b"From: boss@home.test, me@away.test",),
+            (b"From:\r\n boss@home.test <me@away.test>",),
         ):
-            self.assertEqual(claimed_authors(HeaderSection(b"\r\n".join(fields) + b"\r\n")), (BOSS, ME), fields)
-        self.assertEqual(claimed_authors(HeaderSection(b"Subject: x\r\n")), ())
+            section = HeaderSection(b"\r\n".join(fields) + b"\r\n")
+            self.assertEqual(claimed_domains(section), {"home.test", "away.test"}, fields)
+        self.assertEqual(claimed_domains(HeaderSection(b"Subject: x\r\n")), frozenset())
 
     def test_reading_takes_time_in_proportion_to_the_length(self) -> None:
         """Each of these takes minutes if the time grows with the square of the length."""

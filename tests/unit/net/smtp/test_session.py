@@ -90,10 +90,10 @@ class ClientState(SynchronousTestCase):
 
     def test_a_message_is_marked_or_refused_for_its_author(self) -> None:
         """The fields come first; the refusal at the end of the message."""
-        house = SMTPHouse(marks={("a@example.test",): b"X-Mark: 1\r\n", ("b@example.test",): replies.FORGED_FROM})
+        house = SMTPHouse(marks={frozenset({"a.test"}): b"X-Mark: 1\r\n", frozenset({"b.test"}): replies.FORGED_FROM})
         for author, code in (("a", 250), ("b", 550), ("c", 250)):
             client = in_data(house)
-            client.say(b"From: %b@example.test\r\n\r\none\r\n.\r\n" % author.encode())
+            client.say(b"From: x@%b.test\r\n\r\none\r\n.\r\n" % author.encode())
             self.assertEqual(codes(client.heard()), [code], author)
         marked, plain = (message.body for message in house.messages)
         self.assertTrue(marked.startswith(b"X-Mark: 1\r\nReceived: "), marked)
