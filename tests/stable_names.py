@@ -6,6 +6,7 @@ python -m tests.stable_names writes the page again.
 from __future__ import annotations
 
 import ast
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -34,10 +35,13 @@ _ANSWERS: Final = {
     "status": (("tap/status", ("describe_daemon", "_disk")), ("tap/certificates", ("status",))),
     "init": (("cli/commands/init", ("_make",)),),
 }
+# Columns of the page.
+_WIDTH: Final = 100
 _HEAD: Final = """# Stable names
 
-Scripts and monitoring may rely on the names on this page. A name changes only with a fragment in the
-[changelog](changelog.rst). The page is written by `python -m tests.stable_names`, and a test compares it with the code.
+Scripts and monitoring may rely on the names on this page. A name changes only with a fragment in
+the [changelog](changelog.rst). The page is written by `python -m tests.stable_names`, and a test
+compares it with the code.
 
 """
 
@@ -158,27 +162,34 @@ def page() -> str:
 
 
 def _lines() -> Iterator[str]:
-    yield "## Exit statuses\n\n| status | meaning |\n|---|---|"
-    yield from (f"| {int(status)} | {text} |" for status, text in MEANING.items())
-    yield "\n## Keys of the configuration\n\n| table | keys |\n|---|---|"
+    yield "## Exit statuses\n"
+    yield from (_item(str(int(status)), text) for status, text in MEANING.items())
+    yield "\n## Keys of the configuration\n"
     for table, keys in config_keys().items():
-        yield f"| {f'`[{table}]`' if table else '(top)'} | {_code(keys)} |"
+        yield _item(f"`[{table}]`" if table else "outside of tables", _code(keys))
     yield "\n## Log events\n"
-    yield "An event may have further fields; those of a message have `queue_id`, those of a connection `session`.\n"
-    yield "| event | fields |\n|---|---|"
-    yield from (f"| `{name}` | {_code(sorted(words))} |" for name, words in sorted(events().items()))
+    yield "Names are words joined by `-`. An event may have further fields; those of a message have `queue_id`,"
+    yield "those of a connection `session`.\n"
+    yield from (_item(f"`{name}`", _code(sorted(words))) for name, words in sorted(events().items()))
     yield "\n## Requests on the control socket\n"
-    yield "A request is one line of JSON with `command` and these fields. The answer has `result`, or `error` with"
-    yield "`kind` and `message`; it has `store` if that is not the default store.\n"
-    yield "| command | fields |\n|---|---|"
-    yield from (f"| `{name}` | {_code(field.name for field in fields(kind))} |" for name, kind in REQUESTS.items())
+    yield "A request is one line of JSON with `command` and these fields. The answer has `result`, or `error`"
+    yield "with `kind` and `message`; it has `store` if that is not the default store.\n"
+    yield from (_item(f"`{name}`", _code(field.name for field in fields(kind))) for name, kind in REQUESTS.items())
     yield "\n## JSON keys of results, also with `--json`\n"
-    yield "| command | keys, including those of inner objects |\n|---|---|"
+    yield "The keys of inner objects stand beside those of the outer one.\n"
     for name, places in _ANSWERS.items():
-        yield f"| {_code(name.split(', '))} | {_code(answer_keys(places))} |"
-    yield "\n## JSON keys of `emailsys mail`\n\n| verbs in | keys |\n|---|---|"
-    yield from (f"| {name} | {_code(keys)} |" for name, keys in mail_keys().items())
+        yield _item(_code(name.split(", ")), _code(answer_keys(places)))
+    yield "\n## JSON keys of `emailsys mail`\n"
+    yield "By the module that prints them.\n"
+    yield from (_item(name, _code(keys)) for name, keys in mail_keys().items())
     yield ""
+
+
+def _item(name: str, text: str) -> str:
+    """Return an entry of a list, wrapped."""
+    return textwrap.fill(
+        f"* {name}: {text}", _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _code(words: Iterable[str]) -> str:

@@ -146,6 +146,11 @@ class DocumentTests(SynchronousTestCase):
         """A renamed event, key or status changes docs/names.md, so that nobody renames one unawares."""
         self.assertEqual(stable_names.PAGE.read_text("utf-8"), stable_names.page(), "python -m tests.stable_names")
 
+    def test_log_events_are_words_joined_by_hyphens(self) -> None:
+        """One form for all, so that nobody has to look up which name has dots."""
+        form = re.compile(r"(?:<task>|[a-z0-9]+)(?:-[a-z0-9]+)*")
+        self.assertEqual([name for name in stable_names.events() if not form.fullmatch(name)], [])
+
     def test_each_command_that_is_shown_exists(self) -> None:
         """Lines of code that begin with `emailsys` name a command of the console program, and after `mail` its verb."""
         shown = {words for document in documents() for words in commands_in(document.read_text("utf-8"))}
@@ -166,8 +171,6 @@ class DocumentTests(SynchronousTestCase):
         unknown = [
             f"{document.relative_to(CHECKOUT)}: {table}.{key}"
             for document in documents()
-            # Its log events have such names, too.
-            if document != stable_names.PAGE
             for table, key in re.findall(r"`(smtp|pop3|tls|login)\.([a-z_]+)`", document.read_text("utf-8"))
             if key not in settings[table]
         ]

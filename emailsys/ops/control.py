@@ -124,7 +124,7 @@ class ControlProtocol(LineOnlyReceiver):
         connection = getattr(self.transport, "socket", None)
         uid = peer_uid(connection) if connection is not None else None
         if uid is not None and uid not in self._allowed:
-            self._telemetry.event("control.refused", uid=uid)
+            self._telemetry.event("control-refused", uid=uid)
             self._refuse(f"user {uid} may not command this daemon; only root and the daemon's own user may")
 
     @override

@@ -61,7 +61,7 @@ class Renewal:
             made = await self._hashing.hash(password)
             # If the password was changed since, the change stands.
             if await self._accounts.renew_secret(account.account_id, stored, (ARGON2ID, made)):
-                self._telemetry.event("login.renewed", account=account.address)
+                self._telemetry.event("login-renewed", account=account.address)
         except (LoginBusy, StoreError, CancelledError):
             # The daemon is busy or shutting down.
             return

@@ -72,12 +72,12 @@ class CertificateWatch:
         try:
             self._tls.reload(self._certificates())
         except (TLSConfigError, StartupError) as error:
-            self._telemetry.event("certificates.refused", why=str(error))
+            self._telemetry.event("certificates-refused", why=str(error))
         except Exception:
             # Neither the next check nor the other steps of SIGHUP depend on this one.
             self._telemetry.exception("certificates", Failure())
         else:
-            self._telemetry.event("certificates.reloaded", expire=self._tls.not_valid_after)
+            self._telemetry.event("certificates-reloaded", expire=self._tls.not_valid_after)
         self._report()
 
     def mail_by(self, mail: Mail) -> None:
@@ -121,7 +121,7 @@ class CertificateWatch:
 
     def _report(self) -> None:
         for why in self._tls.refused:
-            self._telemetry.event("certificates.refused", why=why)
+            self._telemetry.event("certificates-refused", why=why)
         for why in self._tls.invalid():
             self._telemetry.alarm("certificate-invalid", why=why)
         for why in self._tls.concerns():

@@ -28,7 +28,7 @@ class MailLogFile:
                 self._telemetry.also = self._log.write
         except OSError as error:
             # The daemon's own log has this event, and all others.
-            self._telemetry.event("mail-log.refused", path=path, why=error.strerror)
+            self._telemetry.event("mail-log-refused", path=path, why=error.strerror)
 
     def close(self) -> None:
         """Close the file."""

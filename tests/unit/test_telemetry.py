@@ -64,7 +64,7 @@ class MailLogTests(SynchronousTestCase):
 
     def test_a_peer_cannot_fill_the_disk_with_long_values(self) -> None:
         """A user name of AUTH may have 9 KiB."""
-        self.telemetry.event("smtp.login_refused", user="\0" * 9000)
+        self.telemetry.event("smtp-login-refused", user="\0" * 9000)
         self.assertLess(len(self.lines()[0]), 4200)
         self.assertIn("...", self.lines()[0])
 

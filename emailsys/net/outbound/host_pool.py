@@ -224,7 +224,7 @@ class HostPool:
 
     def _cannot(self, outcome: Outcome) -> None:
         """Handle a failed connection. Waiting transmissions use the other connections, if there are any."""
-        self._options.telemetry.event("outbound.unreachable", host=self.host, reply=outcome.reply.text)
+        self._options.telemetry.event("outbound-unreachable", host=self.host, reply=outcome.reply.text)
         if not self._opening and not self._usable:
             self._settle_all(outcome)
         self._pool.changed(self)
@@ -237,7 +237,7 @@ class HostPool:
         if client.tls and attempt is not None and attempt.x25519_only:
             self._pool.use_x25519_only(self.host)
         self._usable.add(client)
-        self._options.telemetry.event("outbound.connected", host=self.host, tls=client.tls or "none")
+        self._options.telemetry.event("outbound-connected", host=self.host, tls=client.tls or "none")
 
     def next_transmission(self, client: SMTPClient, ahead: bool) -> PendingTransmission | None:
         # Reserve ahead only transmissions that no opening connection is about to take.
@@ -254,12 +254,12 @@ class HostPool:
         if tls and attempt is not None and attempt.x25519_only is False and not outcome.from_remote:
             # Some hosts fail on a ClientHello that is larger than one segment.
             if not self.x25519_only:
-                self._options.telemetry.event("outbound.x25519_only", host=self.host, reply=outcome.reply.text)
+                self._options.telemetry.event("outbound-x25519-only", host=self.host, reply=outcome.reply.text)
             self.x25519_only = True
             self._pump()
             return
         if tls and self._may_be_clear and not self.clear:
-            self._options.telemetry.event("outbound.clear", host=self.host, reply=outcome.reply.text)
+            self._options.telemetry.event("outbound-clear", host=self.host, reply=outcome.reply.text)
             self.clear = True
         if tls and self.clear:
             self._pump()

@@ -132,7 +132,7 @@ class Authorization:
         self.reply(b"begin TLS")
         dropped = self.wire.begin_tls()
         if dropped:
-            self.event("pop3.plaintext_dropped", octets=dropped)
+            self.event("pop3-plaintext-dropped", octets=dropped)
         self.connection.start_tls(self.service.context_factory)
 
     def enable_utf8(self) -> None:
@@ -210,13 +210,13 @@ class Authorization:
         except LoginFailed:
             self._refuse_login(user)
         except TooManyGuesses:
-            self.event("pop3.login_busy", ip=mind.ip, why=TooManyGuesses.__name__)
+            self.event("pop3-login-busy", ip=mind.ip, why=TooManyGuesses.__name__)
             self._refuse(_TOO_MANY_GUESSES)
         except LoginBusy:
-            self.event("pop3.login_busy", ip=mind.ip, why=LoginBusy.__name__)
+            self.event("pop3-login-busy", ip=mind.ip, why=LoginBusy.__name__)
             self.refuse("[SYS/TEMP] too many logins wait; try again later")
         except MaildropInUse:
-            self.event("pop3.in_use", ip=mind.ip, user=user.decode("utf-8", "replace"))
+            self.event("pop3-in-use", ip=mind.ip, user=user.decode("utf-8", "replace"))
             self.refuse("[IN-USE] another session has the maildrop open")
         else:
             if maildrop is None:
@@ -224,11 +224,11 @@ class Authorization:
             self.maildrop = IMaildrop(maildrop)
             self.wire.log_in()
             connection.setTimeout(self.service.settings.session_timeout)
-            self.event("pop3.login", ip=mind.ip, user=user.decode("utf-8", "replace"), protocol=protocol, tls=mind.tls)
+            self.event("pop3-login", ip=mind.ip, user=user.decode("utf-8", "replace"), protocol=protocol, tls=mind.tls)
             self._opened()
 
     def _refuse_login(self, user: bytes) -> None:
-        self.event("pop3.login_refused", ip=self.connection.peer_host, user=user.decode("utf-8", "replace"))
+        self.event("pop3-login-refused", ip=self.connection.peer_host, user=user.decode("utf-8", "replace"))
         self._refuse(_WRONG)
 
     def _refuse(self, text: str) -> None:

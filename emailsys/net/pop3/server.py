@@ -74,7 +74,7 @@ class POP3Server(ConnectionShell, pop3.POP3):
 
     def make_room(self) -> None:
         """End the session with -ERR, because others need the connection. It does not count any more."""
-        self.authorization.event("pop3.closed", why="room for others")
+        self.authorization.event("pop3-closed", why="room for others")
         self.authorization.refuse(_MAKING_ROOM)
         self._leave()
         self.connection.close_at_once()
@@ -109,10 +109,10 @@ class POP3Server(ConnectionShell, pop3.POP3):
         if isinstance(event, Refusal):
             login.refuse(event.text)
             if event.last:
-                login.event("pop3.closed", why=event.text)
+                login.event("pop3-closed", why=event.text)
                 self.connection.close()
             return None
-        login.event("pop3.closed", why=event.reason)
+        login.event("pop3-closed", why=event.reason)
         self.connection.close()
         return None
 
@@ -123,23 +123,23 @@ class POP3Server(ConnectionShell, pop3.POP3):
             # The client disconnected while a message was being sent.
             return
         if failure.check(CutShort):
-            login.event("pop3.cut_short", why=failure.getErrorMessage())
+            login.event("pop3-cut-short", why=failure.getErrorMessage())
             cause = failure.value.__cause__ if failure.value is not None else None
             if cause is not None and not isinstance(cause, StoreError | MaildropLost):
                 self._log_unexpected(Failure(cause))
             self.connection.abort()
         elif failure.check(MaildropLost):
-            login.event("pop3.taken_over")
+            login.event("pop3-taken-over")
             login.refuse(TAKEN_OVER)
             self.connection.close()
         elif failure.check(StoreMissing):
             # The daemon logs a missing store itself; a line for each login would hide it.
             login.refuse(_STORE_FAILED)
         elif failure.check(StoreDamaged):
-            login.event("pop3.damaged", why=failure.getErrorMessage())
+            login.event("pop3-damaged", why=failure.getErrorMessage())
             login.refuse(_DAMAGED)
         elif failure.check(StoreError):
-            login.event("pop3.store_failed", why=failure.getErrorMessage())
+            login.event("pop3-store-failed", why=failure.getErrorMessage())
             login.refuse(_STORE_FAILED)
         else:
             self._log_unexpected(failure)
@@ -151,7 +151,7 @@ class POP3Server(ConnectionShell, pop3.POP3):
     def timed_out(self) -> None:
         """End a session whose client was silent for too long, without the UPDATE state (RFC 1939 §3)."""
         login = self.authorization
-        login.event("pop3.closed", why="silence")
+        login.event("pop3-closed", why="silence")
         if self.connection.is_blocked:
             self.connection.abort()
             return
@@ -167,9 +167,9 @@ class POP3Server(ConnectionShell, pop3.POP3):
         self._sessions.discard(self)
         self._leave()
         if not reason.check(ConnectionDone, ConnectionLost, ConnectionAborted):
-            login.event("pop3.connection_failed", why=reason.getErrorMessage())
+            login.event("pop3-connection-failed", why=reason.getErrorMessage())
         if login.maildrop is not None:
-            login.event("pop3.end", retrieved=self.transaction.retrieved)
+            login.event("pop3-end", retrieved=self.transaction.retrieved)
         if not self.transaction.updating:
             # An UPDATE that has begun keeps the maildrop locked until its commit has ended.
             login.release()
@@ -282,7 +282,7 @@ class POP3ServerFactory(ServerFactory):
         service, ip = self.service, str(getattr(addr, "host", ""))
         too_many = self._room.refusal(service.admission, ip)
         if too_many is not None:
-            service.telemetry.event("pop3.connection_refused", ip=ip, why=too_many.value)
+            service.telemetry.event("pop3-connection-refused", ip=ip, why=too_many.value)
             refusal = b"-ERR [SYS/TEMP] %b\r\n" % too_many.value.encode()
             return RefusedConnection(service.admission, refusal, service.clock, service.settings.close_timeout)
         server = POP3Server(self.service, self._new_session(), self.sessions)

@@ -148,19 +148,19 @@ class Transaction:
         try:
             if self._deleted:
                 await maildrop.sync()
-                login.event("pop3.removed", messages=self._deleted)
+                login.event("pop3-removed", messages=self._deleted)
         except MaildropLost:
-            login.event("pop3.taken_over")
+            login.event("pop3-taken-over")
             failure = TAKEN_OVER
         except StoreError as error:
-            login.event("pop3.store_failed", why=error)
+            login.event("pop3-store-failed", why=error)
             failure = _NOT_REMOVED
         except Exception:
             login.service.telemetry.exception("pop3.update", Failure(), session=login.session_id)
             failure = _NOT_REMOVED
         finally:
             login.release()
-        login.event("pop3.end", retrieved=self.retrieved)
+        login.event("pop3-end", retrieved=self.retrieved)
         if failure is None:
             login.reply(f"bye, {counted(self._deleted, 'message')} removed".encode("ascii"))
         else:

@@ -69,7 +69,7 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
     def make_room(self) -> None:
         """End the session with 421, because others need the connection. It does not count any more."""
         session = self.session
-        session.event("smtp.dropped", ip=self.connection.peer_host, why=replies.MAKING_ROOM.text)
+        session.event("smtp-dropped", ip=self.connection.peer_host, why=replies.MAKING_ROOM.text)
         session.reply(replies.MAKING_ROOM)
         self._leave()
         self.connection.close_at_once()
@@ -105,7 +105,7 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
         session = self.session
         session.reply(event.reply)
         if isinstance(event, Drop):
-            session.event("smtp.dropped", ip=session.client.ip, why=event.reply.text)
+            session.event("smtp-dropped", ip=session.client.ip, why=event.reply.text)
             self.connection.close()
         return None
 
@@ -128,7 +128,7 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
     def timed_out(self) -> None:
         """End a session whose client was silent for too long."""
         session, connection = self.session, self.connection
-        session.event("smtp.timed_out", ip=session.client.ip)
+        session.event("smtp-timed-out", ip=session.client.ip)
         if connection.is_blocked:
             connection.abort()
             return
@@ -154,7 +154,7 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
         session.log_out()
         client = session.client
         session.event(
-            "smtp.end",
+            "smtp-end",
             service=self.service.kind.value,
             # The client has no address yet if the TLS handshake failed.
             ip=client.ip or peer,
@@ -279,7 +279,7 @@ class ESMTPServerFactory(smtp.SMTPFactory):
         service, ip = self.service, str(getattr(addr, "host", ""))
         too_many = self._room.refusal(service.admission, ip)
         if too_many is not None:
-            service.telemetry.event("smtp.connection_refused", service=service.kind.value, ip=ip, why=too_many.value)
+            service.telemetry.event("smtp-connection-refused", service=service.kind.value, ip=ip, why=too_many.value)
             refusal = replies.too_many_connections(too_many.value).encode()
             return RefusedConnection(service.admission, refusal, service.clock, service.settings.close_timeout)
         server = ESMTPServer(self.service, self._new_session(), self.sessions)

@@ -150,7 +150,7 @@ class SMTPSession:
         self.log_out()
         dropped = self.wire.restart()
         if dropped:
-            self.event("smtp.plaintext_dropped", octets=dropped)
+            self.event("smtp-plaintext-dropped", octets=dropped)
         self.client = Client(self.session_id, self.client.ip, local_ip=self.client.local_ip)
         self.reply(replies.TLS_READY)
         self.connection.start_tls(context_factory)
@@ -193,10 +193,10 @@ class SMTPSession:
         except LoginFailed:
             self._refuse_login(username)
         except TooManyGuesses:
-            self.event("smtp.login_delayed", ip=self.client.ip, why=TooManyGuesses.__name__)
+            self.event("smtp-login-delayed", ip=self.client.ip, why=TooManyGuesses.__name__)
             self._refuse(replies.TOO_MANY_GUESSES)
         except (LoginBusy, StoreError) as error:
-            self.event("smtp.login_delayed", ip=self.client.ip, why=type(error).__name__)
+            self.event("smtp-login-delayed", ip=self.client.ip, why=type(error).__name__)
             self.reply(replies.LOGIN_BUSY if isinstance(error, LoginBusy) else replies.LOGIN_UNCHECKED)
         else:
             self.is_authenticated = True
@@ -207,7 +207,7 @@ class SMTPSession:
                 protocol=self._protocol(extended=True),
             )
             self._update_closed_commands()
-            self.event("smtp.login", ip=self.client.ip, account=self.client.account, tls=self.client.tls)
+            self.event("smtp-login", ip=self.client.ip, account=self.client.account, tls=self.client.tls)
             self.reply(replies.LOGGED_IN)
 
     async def change_password(self, change: PasswordChange) -> None:
@@ -225,7 +225,7 @@ class SMTPSession:
             self.reply(replies.LOGIN_BUSY if isinstance(error, LoginBusy) else replies.LOGIN_UNCHECKED)
 
     def _refuse_login(self, username: bytes) -> None:
-        self.event("smtp.login_refused", ip=self.client.ip, user=username.decode("utf-8", "replace"))
+        self.event("smtp-login-refused", ip=self.client.ip, user=username.decode("utf-8", "replace"))
         self._refuse(replies.LOGIN_FAILED)
 
     def _refuse(self, refusal: Reply) -> None:

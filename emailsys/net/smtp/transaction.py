@@ -63,7 +63,7 @@ class Reception:
         if failure.check(StoreMissing):
             return replies.STORE_MISSING
         if failure.check(StoreError):
-            self._session.event("smtp.store_failed", why=failure.getErrorMessage())
+            self._session.event("smtp-store-failed", why=failure.getErrorMessage())
         else:
             self._service.telemetry.exception("smtp", failure, session=self._session.session_id)
         return replies.LOCAL_ERROR
@@ -113,7 +113,7 @@ class Reception:
             self._refuse(routes, sender=_shown(reverse_path), recipient=forward_path)
             counts = routes.code >= 500 or routes == replies.TOO_MANY_UNKNOWN
             if counts and not self._is_known and self._wire.count_refusal():
-                session.event("smtp.dropped", ip=session.client.ip, why=replies.TOO_MANY_REFUSALS.text)
+                session.event("smtp-dropped", ip=session.client.ip, why=replies.TOO_MANY_REFUSALS.text)
                 session.reply(replies.TOO_MANY_REFUSALS)
                 self._connection.close()
             return
@@ -186,7 +186,7 @@ class Reception:
     def close_late_message(self) -> None:
         """Close the connection because its message takes too long: it must not occupy a session for ever."""
         session = self._session
-        session.event("smtp.too_slow", ip=session.client.ip, octets=self._octets)
+        session.event("smtp-too-slow", ip=session.client.ip, octets=self._octets)
         session.reply(self._transaction.refusal or replies.TOO_SLOW)
         self._connection.close()
 

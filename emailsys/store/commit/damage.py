@@ -38,7 +38,7 @@ class Damage:
         """
         if message_id not in self._known and len(self._known) < _REMEMBERED:
             self._known[message_id] = what
-            self._telemetry.event("message.damaged", queue_id=id_text(message_id), what=what)
+            self._telemetry.event("message-damaged", queue_id=id_text(message_id), what=what)
         return StoreDamaged(f"message {id_text(message_id)} is damaged: {what}")
 
     def clear(self, message_id: int) -> None:

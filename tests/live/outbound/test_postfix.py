@@ -102,7 +102,7 @@ class SmtpSinkTests(TestCase):
         hop = await self.sink()
         outcomes = await gatherResults([Deferred.fromCoroutine(self.send(hop)) for _ in range(2000)])
         self.assertEqual({outcome.kind for each in outcomes for outcome in each}, {OutcomeKind.DELIVERED})
-        self.assertEqual(self.dialer.telemetry.counters["outbound.connected"], 4)
+        self.assertEqual(self.dialer.telemetry.counters["outbound-connected"], 4)
 
     async def test_a_large_message_streams(self) -> None:
         """16 MiB."""

@@ -93,4 +93,4 @@ class PostfixTests(TestCase):
         outcomes = await gatherResults(sends)
         ids = {outcome.reply.text for each in outcomes for outcome in each}
         self.assertEqual(len(ids), 300)
-        self.assertEqual(self.dialer.telemetry.counters["outbound.connected"], 4)
+        self.assertEqual(self.dialer.telemetry.counters["outbound-connected"], 4)

@@ -54,8 +54,8 @@ class TooManyConnectionsTests(TestCase):
         for factory, words in ((house.receive, _SMTP), (house.pop3, _POP3)):
             await (await self.connect(factory)).hears(b"\r\n")
             self.assertEqual(await (await self.connect(factory)).gone(), words)
-        self.assertEqual(house.telemetry.counters["smtp.connection_refused"], 1)
-        self.assertEqual(house.telemetry.counters["pop3.connection_refused"], 1)
+        self.assertEqual(house.telemetry.counters["smtp-connection-refused"], 1)
+        self.assertEqual(house.telemetry.counters["pop3-connection-refused"], 1)
         await self.over()
 
     async def test_behind_implicit_tls_it_hears_it_within_tls(self) -> None:

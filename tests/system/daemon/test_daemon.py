@@ -224,7 +224,7 @@ class DaemonTests(DaemonCase):
         (self.state / "certs" / "ca.pem").write_text("damaged")
         daemon.hang_up()
         counters = (await self.ask(Status()))["counters"]
-        self.assertEqual((counters["certificates.reloaded"], counters["certificates.refused"]), (1, 1))
+        self.assertEqual((counters["certificates-reloaded"], counters["certificates-refused"]), (1, 1))
         passwords = await self.accounts()
         self.assertEqual(len(passwords), 2)
 
@@ -253,7 +253,7 @@ class DaemonTests(DaemonCase):
         self.assertIn(f"emailsys: warning: tls.certificates: {told}\n", self.said.getvalue())
         status = await self.ask(Status())
         self.assertEqual(status["certificates"]["problems"], [told])
-        self.assertEqual(status["counters"]["certificates.refused"], 1)
+        self.assertEqual(status["counters"]["certificates-refused"], 1)
 
     async def test_port_0_is_told_in_the_status_and_in_a_file(self) -> None:
         """For tests and trials: no port is guessed. The file is there while the daemon runs, for its user alone."""

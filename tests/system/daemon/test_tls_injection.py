@@ -74,7 +74,7 @@ class SMTPInjectionTests(AttackTestCase):
         )
         self.assertEqual(await self.reply(attacker, b"NOOP"), b"250 2.0.0 OK")
         self.assertEqual(await self.reply(attacker, b"MAIL FROM:<>"), b"503 5.5.1 EHLO or HELO first")
-        self.assertEqual(len(self.house.telemetry.of("smtp.plaintext_dropped")), 1)
+        self.assertEqual(len(self.house.telemetry.of("smtp-plaintext-dropped")), 1)
         self.assertEqual(self.house.store.messages, [])
 
     async def test_half_a_command_in_the_clear_is_not_completed_within_tls(self) -> None:
@@ -89,7 +89,7 @@ class SMTPInjectionTests(AttackTestCase):
         await self.ask_tls(attacker)
         attacker.begin_tls(b"EHLO evil\r\nMAIL FROM:<mallory@evil.example>\r\n")
         await attacker.gone()
-        self.assertEqual(self.house.telemetry.counters["smtp.login"], 0)
+        self.assertEqual(self.house.telemetry.counters["smtp-login"], 0)
 
     async def test_a_login_behind_starttls_is_dropped(self) -> None:
         """Otherwise an attacker could log in the victim's session as himself, and read what the victim sends."""
@@ -276,7 +276,7 @@ class ImplicitTLSTests(AttackTestCase):
         self.assertTrue((await self.reply(client, b"MAIL FROM:<alice@example.test>")).startswith(b"250"))
         self.assertTrue((await self.reply(client, b"RCPT TO:<carol@example.org>")).startswith(b"250"))
         self.assertTrue((await self.reply(client, b"RCPT TO:<bob+tag@[127.0.0.1]>")).startswith(b"250"))
-        (login,) = self.house.telemetry.of("smtp.login")
+        (login,) = self.house.telemetry.of("smtp-login")
         self.assertRegex(str(login["tls"]), r"^TLSv1\.3 TLS_")
 
 
@@ -309,4 +309,4 @@ class HandshakeTimeoutTests(AttackTestCase):
         attacker = await self.connect(self.house.receive)
         attacker.begin_tls(b"HELO evil\r\nSTARTTLS\r\n")
         await attacker.gone()
-        self.assertEqual(len(self.house.telemetry.of("smtp.plaintext_dropped")), 1)
+        self.assertEqual(len(self.house.telemetry.of("smtp-plaintext-dropped")), 1)

@@ -241,7 +241,7 @@ class ProtocolTests(Case):
         (answer,) = [json.loads(line) for line in transport.value().splitlines()]
         self.assertIn("user 12345 may not", answer["error"]["message"])
         self.assertTrue(transport.disconnecting)
-        self.assertEqual(self.telemetry.counters["control.refused"], 1)
+        self.assertEqual(self.telemetry.counters["control-refused"], 1)
 
 
 class FakeReactor(Clock):

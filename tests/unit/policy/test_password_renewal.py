@@ -55,7 +55,7 @@ class RenewalTests(SynchronousTestCase):
         self.assertEqual(self.stored()["argon2id"], "old:secret")
         self.make()
         self.assertEqual(self.stored(), {"argon2id": "new:secret", "scram-sha-256": "keys"})
-        self.assertEqual(self.telemetry.of("login.renewed"), [{"account": self.alice.address}])
+        self.assertEqual(self.telemetry.of("login-renewed"), [{"account": self.alice.address}])
         self.log_in()
         self.assertEqual(self.hashing.hashed, [])
 
@@ -86,7 +86,7 @@ class RenewalTests(SynchronousTestCase):
         self.successResultOf(Deferred.fromCoroutine(change))
         self.make()
         self.assertEqual(self.stored(), {"argon2id": "new:other"})
-        self.assertEqual(self.telemetry.of("login.renewed"), [])
+        self.assertEqual(self.telemetry.of("login-renewed"), [])
 
     def test_what_cannot_be_renewed_now_is_at_the_next_login(self) -> None:
         """The login itself succeeds."""

@@ -56,7 +56,7 @@ class WatchTests(SynchronousTestCase):
         """Only that they were read."""
         watch = self.watch()
         self.pass_time(READ_EVERY)
-        self.assertEqual((self.read, [name for name, _ in self.events]), (1, ["certificates.reloaded"]))
+        self.assertEqual((self.read, [name for name, _ in self.events]), (1, ["certificates-reloaded"]))
         self.assertEqual(watch.status()["problems"], [])
         self.assertEqual(watch.status()["expires"], "2027-04-02T12:00:00Z")
 
@@ -143,7 +143,7 @@ class WatchTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(
             [(name, fields.get("why")) for name, fields in self.events],
-            [("certificates.refused", "the disk is gone"), ("certificates.reloaded", None)],
+            [("certificates-refused", "the disk is gone"), ("certificates-reloaded", None)],
         )
 
     def fail_once_each(self) -> Callable[[], tuple[CertificateFiles, ...]]:

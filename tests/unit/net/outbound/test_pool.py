@@ -381,4 +381,4 @@ class DialerTests(SynchronousTestCase):
         _ = self.hosts.send(transmission(), HOP, Host("other", "192.0.2.9"))
         self.hosts.refuse()
         counters = self.hosts.telemetry.counters
-        self.assertEqual((counters["outbound.connected"], counters["outbound.unreachable"]), (1, 1))
+        self.assertEqual((counters["outbound-connected"], counters["outbound-unreachable"]), (1, 1))

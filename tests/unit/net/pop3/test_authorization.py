@@ -25,7 +25,7 @@ class LoginTests(SynchronousTestCase):
         log = "\n".join(house.log.lines)
         self.assertNotIn("wr0ng!", log)
         self.assertNotIn("secret", log)
-        self.assertIn("pop3.login_refused", log)
+        self.assertIn("pop3-login-refused", log)
         self.assertIn("user=alice@example.test", log)
 
     def test_control_octets_of_a_name_do_not_reach_the_log(self) -> None:
@@ -160,7 +160,7 @@ class LoginTests(SynchronousTestCase):
         house.server.handshakeCompleted()
         peer.say(b"NOOP\r\n")
         self.assertEqual(peer.heard(), b"-ERR NOOP is not allowed before login\r\n")
-        self.assertEqual(house.telemetry.counters["pop3.plaintext_dropped"], 1)
+        self.assertEqual(house.telemetry.counters["pop3-plaintext-dropped"], 1)
 
     def test_an_avatar_that_is_no_maildrop_is_logged_and_logged_out(self) -> None:
         house = POP3House()

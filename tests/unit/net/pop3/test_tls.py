@@ -99,5 +99,5 @@ class TLSTests(SynchronousTestCase):
         self.assertEqual(self.house.logins.asked, [])
         self.assertEqual(len(self.house.factory.sessions), 0)
         self.assertNotIn(b"+OK", plain.heard)
-        self.assertEqual(self.house.telemetry.counters["pop3.connection_failed"], 1)
+        self.assertEqual(self.house.telemetry.counters["pop3-connection-failed"], 1)
         self.assertEqual(self.house.telemetry.counters["exception"], 0)

@@ -175,8 +175,8 @@ class MidExchange(SynchronousTestCase):
             peer.say(b"\r\n")
             self.assertTrue(peer.heard().startswith(protocol.logged_in))
             self.assertEqual(self.secrets.asked.pop(), (b"alice@example.test", SCHEME))
-        self.assertEqual(self.telemetry.of("smtp.login")[0]["account"], parse("alice@example.test"))
-        self.assertEqual(self.telemetry.of("pop3.login")[0]["user"], "alice@example.test")
+        self.assertEqual(self.telemetry.of("smtp-login")[0]["account"], parse("alice@example.test"))
+        self.assertEqual(self.telemetry.of("pop3-login")[0]["user"], "alice@example.test")
 
     def test_without_an_initial_response_the_server_asks_for_it(self) -> None:
         for protocol in self.protocols:
@@ -195,8 +195,8 @@ class MidExchange(SynchronousTestCase):
                 self.assertIs(peer.lost, attempt == MAX_FAILED_LOGINS - 1)
                 peer.say(b"AUTH TEST-PROOF " + line(b",alice@example.test,n1"))
                 peer.heard()
-        self.assertEqual(len(self.telemetry.of("smtp.login_refused")), MAX_FAILED_LOGINS)
-        self.assertEqual(self.telemetry.of("pop3.login_refused")[0]["user"], "alice@example.test")
+        self.assertEqual(len(self.telemetry.of("smtp-login-refused")), MAX_FAILED_LOGINS)
+        self.assertEqual(self.telemetry.of("pop3-login-refused")[0]["user"], "alice@example.test")
         self.assertEqual(self.telemetry.exceptions, [])
 
     def test_accounts_that_cannot_log_in_so_look_like_those_that_can(self) -> None:

@@ -32,7 +32,7 @@ class Limits(SynchronousTestCase):
         self.assertEqual(self.trickle(peer, b"x", 179.0, 1000), 3600 // 179)
         self.assertEqual(peer.heard(), b"421 4.4.2 the message comes too slowly, closing\r\n")
         self.assertEqual((house.messages, house.store.abandoned), ([], 1))
-        self.assertEqual(house.telemetry.counters["smtp.too_slow"], 1)
+        self.assertEqual(house.telemetry.counters["smtp-too-slow"], 1)
 
     def test_a_slow_line_that_goes_on_may_take_hours(self) -> None:
         house = SMTPHouse(settings=SMTPSettings(accept_long_lines=True))
@@ -86,7 +86,7 @@ class Limits(SynchronousTestCase):
         peer, heard = self.names(house, 150)
         self.assertEqual(heard, [250] + [550] * 101 + [421])
         self.assertTrue(peer.lost)
-        self.assertEqual(house.telemetry.counters["smtp.dropped"], 1)
+        self.assertEqual(house.telemetry.counters["smtp-dropped"], 1)
 
     def test_a_client_that_goes_on_after_too_many_guesses_is_disconnected_too(self) -> None:
         """The policy answers at once then, and the client would ask as fast as it can."""

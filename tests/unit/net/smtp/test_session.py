@@ -170,7 +170,7 @@ class ClientState(SynchronousTestCase):
             client.say(LOGIN)
             self.assertIn(b"454 4.7.0 too many failed logins from your network", client.heard())
         self.assertTrue(client.lost)
-        logged = house.telemetry.of("smtp.login_delayed")
+        logged = house.telemetry.of("smtp-login-delayed")
         self.assertEqual([(event["ip"], event["why"]) for event in logged[:1]], [("192.0.2.7", "TooManyGuesses")])
 
     def test_a_login_that_ends_after_a_disconnect_is_released(self) -> None:
@@ -205,7 +205,7 @@ class ClientState(SynchronousTestCase):
         client = greeted(house, tls=True)
         client.say(b"AUTH PLAIN AGFsaWNlQGV4YW1wbGUudGVzdAB3cm9uZw==\r\n" + LOGIN + b"QUIT\r\n")
         told = repr(house.telemetry.lines)
-        self.assertEqual(house.telemetry.of("smtp.login_refused")[0]["user"], "alice@example.test")
+        self.assertEqual(house.telemetry.of("smtp-login-refused")[0]["user"], "alice@example.test")
         for secret in ("wrong", "secret", "AGFsaWNl"):
             self.assertNotIn(secret, told)
 
@@ -263,7 +263,7 @@ class Endings(SynchronousTestCase):
         server = house.server()
         server.makeConnection(MemoryTransport(tls=True))
         server.connectionLost(Failure(ConnectionLost()))
-        self.assertEqual([event["ip"] for event in house.telemetry.of("smtp.end")], ["192.0.2.7"] * 2)
+        self.assertEqual([event["ip"] for event in house.telemetry.of("smtp-end")], ["192.0.2.7"] * 2)
 
     def test_a_session_that_ends_leaves_no_timer(self) -> None:
         house = SMTPHouse()
@@ -297,8 +297,8 @@ class Endings(SynchronousTestCase):
         house = SMTPHouse()
         client = in_data(house)
         client.say(b"one\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<nobody@example.test>\r\nQUIT\r\n")
-        self.assertEqual([name for name, _ in house.telemetry.lines], ["accepted", "refused", "smtp.end"])
-        (accepted,), (refused,), (end,) = map(house.telemetry.of, ("accepted", "refused", "smtp.end"))
+        self.assertEqual([name for name, _ in house.telemetry.lines], ["accepted", "refused", "smtp-end"])
+        (accepted,), (refused,), (end,) = map(house.telemetry.of, ("accepted", "refused", "smtp-end"))
         self.assertEqual(
             {key: str(accepted[key]) for key in ("queue_id", "sender", "rcpts", "tls", "account")},
             {
