@@ -1,4 +1,4 @@
-"""What a shell is told when Tab is pressed, where click's own answer does not survive mail addresses."""
+"""Shell completion for bash, zsh and fish that works with mail addresses. click's own scripts break them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _ZSH: Final = r"""#compdef %(prog_name)s
     done
     (( $#described )) && _describe -V unsorted described -U
     (( $#values )) && compadd -U -V unsorted -a values
-    # Of several that do not all begin with what was typed, none may take its place.
+    # If some of several completions do not begin with the typed text, insert none of them.
     if (( $#all > 1 )) && [[ -n "${(@)all:#${(b)${(Q)PREFIX}}*}" ]]; then
         compstate[insert]=''
         compstate[list]='list force'
@@ -85,28 +85,28 @@ end
 complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
 """
 
-# What bash takes for more than itself outside quotes.
+# Characters that bash interprets outside quotes.
 _SPECIAL: Final = re.compile(r"[^\w@%+=:,./~\-]")
 
 
 class Bash(BashComplete):
-    """bash tears words apart at "@", ":" and "=" ($COMP_WORDBREAKS) and replaces the last piece alone.
+    """Completion for bash.
 
-    So the words are read from the line as it was typed, and of each completion only what follows the torn-off pieces
-    is handed back.
+    bash splits words at "@", ":" and "=" ($COMP_WORDBREAKS), and replaces only the last piece. Therefore the words are
+    read from the line as it was typed, and each completion is returned without the pieces before the last one.
     """
 
     source_template = _BASH
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        # As many characters of each completion stand in the line already, out of bash's reach.
-        self._torn = ""
+        # The pieces of the word before the last one. They are in the line already, and bash does not replace them.
+        self._kept = ""
         self._is_quoted = False
 
     @override
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the one that is completed, and what there is of that."""
+        """Return the words before the one that is completed, and the typed part of that word."""
         line = os.environ.get("COMP_LINE", "")
         words = split_arg_string(line)
         self._is_quoted = _has_open_quote(line)
@@ -114,52 +114,52 @@ class Bash(BashComplete):
         incomplete = "" if begins_anew or len(words) < 2 else words.pop()
         value = incomplete.removeprefix(_option_of(incomplete))
         breaks = set(os.environ.get("COMP_WORDBREAKS", "@:=")) - set(" \t\n\"'<>;|&()")
-        # "@" begins the piece that is replaced; the others end the one before.
+        # "@" is the first character of the piece that is replaced. The other characters end the piece before.
         end = max((at + (character != "@") for at, character in enumerate(value) if character in breaks), default=0)
-        self._torn = "" if self._is_quoted else value[:end]
+        self._kept = "" if self._is_quoted else value[:end]
         return words[1:], incomplete
 
     @override
     def format_completion(self, item: CompletionItem[Any]) -> str:
-        """A line of the answer."""
-        value = str(item.value).removeprefix(self._torn)
+        """Format a completion as a line of the answer."""
+        value = str(item.value).removeprefix(self._kept)
         if not self._is_quoted and item.type == "plain":
             value = _SPECIAL.sub(r"\\\g<0>", value)
         return f"{item.type},{value}"
 
 
 def _option_of(incomplete: str) -> str:
-    """The "--option=" that a word begins with, "" if with none; click completes only what follows it."""
+    """Return the "--option=" at the beginning of a word, or "". click completes only the part after it."""
     option, equals, _ = incomplete.partition("=")
     return option + equals if equals and option.startswith("--") else ""
 
 
 class _WholeWord(ShellComplete):
-    """The shell replaces the whole word: each completion has the "--option=" that it began with."""
+    """Completion for shells that replace the whole word: each completion begins with the typed "--option="."""
 
     _option = ""
 
     @override
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the one that is completed, and what there is of that."""
+        """Return the words before the one that is completed, and the typed part of that word."""
         words, incomplete = super().get_completion_args()
         self._option = _option_of(incomplete)
         return words, incomplete
 
     @override
     def format_completion(self, item: CompletionItem[Any]) -> str:
-        """Some lines of the answer."""
+        """Format a completion as lines of the answer."""
         return super().format_completion(CompletionItem(f"{self._option}{item.value}", item.type, item.help))
 
 
 class Zsh(_WholeWord, ZshComplete):
-    """click's script takes away what was typed where completions begin otherwise."""
+    """Completion for zsh. click's script removes the typed text if completions do not begin with it."""
 
     source_template = _ZSH
 
 
 class Fish(_WholeWord, FishComplete):
-    """click's script cuts a completion at its second comma; lists of addresses have them."""
+    """Completion for fish. click's script cuts completions at the second comma, which lists of addresses have."""
 
     source_template = _FISH
 
@@ -179,8 +179,8 @@ def _has_open_quote(line: str) -> bool:
     return bool(quote)
 
 
-def offer() -> None:
-    """Have click answer the shells so."""
+def register() -> None:
+    """Register these classes with click."""
     add_completion_class(Bash)
     add_completion_class(Zsh)
     add_completion_class(Fish)

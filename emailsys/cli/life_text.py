@@ -1,4 +1,4 @@
-"""Tell the life of a message in plain words."""
+"""Text of the history of a message, for `trace` and `queue show`."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from emailsys.cli.amounts import shown_time
 from emailsys.mail.quantities import shown_size
 
 _FOR = {
-    "queued": "to {recipient}: waits to be sent to another host",
-    "stored": "to {recipient}: put into the maildrop{of}",
+    "queued": "to {recipient}: waits in the queue for another host",
+    "stored": "to {recipient}: stored in the maildrop{of}",
     "expanded": "to {recipient}: forwarded to {detail}",
-    "delayed": "to {recipient}: tried{at}, delayed: {reply}",
-    "warned": "to {recipient}: the sender was told of the delay",
-    "relayed": "to {recipient}: taken{by}: {reply}",
-    "failed": "to {recipient}: given up{at}, the sender was told: {reply}",
-    "failed untold": "to {recipient}: given up{at}, and nobody was to be told: {reply}",
+    "delayed": "to {recipient}: attempt{at} failed, delayed: {reply}",
+    "warned": "to {recipient}: the sender got a warning of the delay",
+    "relayed": "to {recipient}: accepted{by}: {reply}",
+    "failed": "to {recipient}: failed{at}, the sender got a notice: {reply}",
+    "failed untold": "to {recipient}: failed{at}, the sender requested no notice: {reply}",
     "deleted": "to {recipient}: deleted by its owner, {reply}",
-    "fetched": "to {recipient}: fetched, and left in the maildrop",
+    "fetched": "to {recipient}: fetched, still in the maildrop",
     "dropped": "to {recipient}: dropped by an operator",
     "expired": "to {recipient}: deleted, {reply}",
-    "retried": "to {recipient}: an operator asked for an attempt at once",
-    "interrupted": "to {recipient}: the daemon ended while it had this in hand, so it is tried again (if it was being "
-    "sent at that moment, it may have arrived, and may arrive twice, RFC 1047)",
+    "retried": "to {recipient}: made due by an operator",
+    "interrupted": "to {recipient}: the daemon ended during an attempt, so another one follows (the message may have "
+    "arrived, and may arrive twice, RFC 1047)",
     "held": "to {recipient}: held{why}",
     "released": "to {recipient}: released by an operator",
-    "notice": "a notice about it went to {recipient} as {detail}",
+    "notice": "a notice was sent to {recipient} as message {detail}",
 }
-_DOUBT = " (the reply to the end of the message was never seen: it may have arrived, and may arrive twice, RFC 1047)"
+_DOUBT = " (no reply to the end of the message: it may have arrived, and may arrive twice, RFC 1047)"
 
 
-def told_life(life: dict[str, Any]) -> str:
-    """All that is known of a message, a line for each thing that happened."""
+def life_text(life: dict[str, Any]) -> str:
+    """Return the history of a message, one line for each event, and where the message is now."""
     return "\n".join(_lines(life))
 
 
@@ -44,11 +44,11 @@ def _lines(life: dict[str, Any]) -> Iterator[str]:
     if life["about"]:
         yield f"  a notice about {life['about']}"
     for one in life["events"]:
-        yield f"  {shown_time(one['at'])}  {_told(one, life)}"
-    yield f"  now: {_standing(life)}"
+        yield f"  {shown_time(one['at'])}  {_event_text(one, life)}"
+    yield f"  now: {_place(life)}"
 
 
-def _told(one: dict[str, Any], life: dict[str, Any]) -> str:
+def _event_text(one: dict[str, Any], life: dict[str, Any]) -> str:
     if one["kind"] == "accepted":
         return f"accepted {_client(life['client'])}"
     words = {
@@ -65,7 +65,7 @@ def _told(one: dict[str, Any], life: dict[str, Any]) -> str:
 
 def _client(client: dict[str, Any] | None) -> str:
     if client is None:
-        return "from this system itself"
+        return "from this system"
     parts = [f"from {client['helo'] or 'a client'} [{client['ip']}] by {client['protocol']}"]
     if client["account"]:
         parts.append(f"logged in as {client['account']}")
@@ -73,10 +73,10 @@ def _client(client: dict[str, Any] | None) -> str:
     return ", ".join(parts) + f" (session {client['session']})"
 
 
-def _standing(life: dict[str, Any]) -> str:
+def _place(life: dict[str, Any]) -> str:
     parts = []
     if life["stored"]:
         parts.append(f"in {life['stored']} maildrop{'s' if life['stored'] > 1 else ''}")
     if life["queued"]:
         parts.append(f"{life['queued']} recipient{'s' if life['queued'] > 1 else ''} in the queue")
-    return " and ".join(parts) or "nothing of it is left here"
+    return " and ".join(parts) or "no longer on this system"

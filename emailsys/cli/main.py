@@ -54,7 +54,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands in the help text."""
+        """Write the list of commands in the help text."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self._lazy.items()])
 
@@ -147,16 +147,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status. Errors go to stderr, one line each."""
     if ASKED_BY_A_SHELL in os.environ:
-        from emailsys.cli.completion_answers import offer
+        from emailsys.cli.completion_answers import register
 
-        offer()
+        register()
     words = None if arguments is None else list(arguments)
-    return told_status(
+    return exit_status_of(
         lambda: program.main(args=words, prog_name=PROGRAM, complete_var=ASKED_BY_A_SHELL, standalone_mode=False)
     )
 
 
-def told_status(call: Callable[[], Any]) -> int:
+def exit_status_of(call: Callable[[], Any]) -> int:
     """Call a click command and return its exit status. Errors go to stderr, one line each."""
     try:
         ended = call()
@@ -175,11 +175,11 @@ def told_status(call: Callable[[], Any]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
     except Exception as error:
-        return _told(error)
+        return _report(error)
     return ended if isinstance(ended, int) else Exit.OK
 
 
-def _told(error: Exception) -> int:
+def _report(error: Exception) -> int:
     from emailsys.config.loader import ConfigError
     from emailsys.ops.request_values import MalformedRequest
     from emailsys.supervisor import StartupError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from emailsys.config.exit_status import Exit
-from emailsys.config.locations import NoHome, StateChoice, choose_state, find_config, told_store
+from emailsys.config.locations import NoHome, StateChoice, choose_state, find_config, store_text
 from emailsys.mail.address import Address
 from emailsys.platforms.users import is_root
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 # Key in the click context: the store that was already announced.
-_TOLD: Final = "emailsys.store"
+_ANNOUNCED: Final = "emailsys.store"
 
 
 class Refused(click.ClickException):
@@ -71,11 +71,11 @@ class Places:
 
         @param url: the `store.url` of the configuration in force.
         """
-        store = told_store(self.state, url)
+        store = store_text(self.state, url)
         context = click.get_current_context(silent=True)
-        told = {} if context is None else context.find_root().meta
-        if store is not None and told.get(_TOLD) != store:
-            told[_TOLD] = store
+        announced = {} if context is None else context.find_root().meta
+        if store is not None and announced.get(_ANNOUNCED) != store:
+            announced[_ANNOUNCED] = store
             click.echo(f"emailsys: {store}", err=True)
 
 

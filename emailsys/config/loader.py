@@ -1,4 +1,4 @@
-"""Read the configuration from TOML; each error names file, key path, what was found and what is allowed."""
+"""Loader of the configuration from TOML. Each error names the file, the key path, the value and what is allowed."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ from emailsys.mail.next_hop import TLSPolicy
 _DECLARED_TWICE: Final = re.compile(r"Cannot declare \((.*?)\) twice \(at line (\d+)")
 _AT_LINE: Final = re.compile(r"at line (\d+)")
 
-# The services: the port of the standard, where a file says nothing, and the one of the embedded default.
+# Services, each with two ports: that of the standard, the default of a file, and that of the embedded default.
 SERVICES: Final[Mapping[str, tuple[int, int]]] = {
     "smtp": (25, 2525),
     "submission": (587, 2587),
@@ -126,7 +126,7 @@ _LIMITS: Final[Mapping[str, Read]] = {
     "half_life": a_duration(minimum=1),
     "exempt_loopback": a_boolean,
 }
-# Keys that one may look for here, and where they are instead.
+# Keys that users may expect here, and where they are instead.
 _ELSEWHERE: Final[Mapping[str, str]] = {
     "state": "nothing here: the state folder is chosen by --state or $EMAILSYS_STATE",
     "port": 'nothing here: ports stand with the addresses, such as smtp = ["*:25"] under [listen]',
@@ -134,7 +134,7 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
 
 
 class ConfigError(Exception):
-    """The configuration is wrong; `problems` has a line for each error that was found, and each names the file."""
+    """The configuration is wrong. `problems` has a line for each error, and each line names the file."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -142,7 +142,7 @@ class ConfigError(Exception):
 
 
 class _Table:
-    """One table of the file, from which keys are taken; what is left when it is closed is unknown."""
+    """One table of the file. Keys that were not read when it is closed are unknown ones."""
 
     def __init__(self, file: str, path: str, table: object, problems: list[str]) -> None:
         self._file = file
@@ -156,16 +156,16 @@ class _Table:
             self.wrong("", table, f"a table, [{path}]")
 
     def wrong(self, key: str, found: object, allowed: str) -> None:
-        """Note an error."""
+        """Record an error."""
         self._problems.append(f"{self._file}: {self._where(key)}: found {described(found)}; allowed: {allowed}")
 
     def raw(self, key: str, default: Any = None) -> Any:
-        """The value as it stands."""
+        """Return the value of a key, unread."""
         self._known.append(key)
         return self._table.get(key, default)
 
     def read(self, readers: Mapping[str, Read]) -> dict[str, Any]:
-        """The values that are there and right, by key; the others are left to their defaults."""
+        """Return the valid values by key. Missing and invalid ones are left out, so their defaults apply."""
         values: dict[str, Any] = {}
         for key, reader in readers.items():
             value = self.raw(key)
@@ -178,18 +178,18 @@ class _Table:
         return values
 
     def section(self, key: str, readers: Mapping[str, Read]) -> dict[str, Any]:
-        """The values of a table within, which has no other keys."""
+        """Return the values of an inner table that has no other keys."""
         inner = self.inner(key)
         values = inner.read(readers)
         inner.close()
         return values
 
     def inner(self, key: str) -> _Table:
-        """A table within, empty where it is missing."""
+        """Return an inner table, an empty one if it is missing."""
         return _Table(self._file, self._where(key), self.raw(key, {}), self._problems)
 
     def elements(self, key: str, allowed: str) -> Iterator[_Table]:
-        """The tables of a list within, none where it is no list. Each is closed when the next is asked for."""
+        """Yield the tables of an inner list; none if it is not a list. Each is closed before the next one."""
         given = self.raw(key, [])
         if not isinstance(given, list):
             self.wrong(key, given, f"tables, [[{self._where(key)}]], {allowed}")
@@ -200,12 +200,12 @@ class _Table:
             element.close()
 
     def require(self, key: str, allowed: str) -> None:
-        """Note an error where the key is missing."""
+        """Record an error if the key is missing."""
         if key not in self._table:
             self._problems.append(f"{self._file}: {self._where(key)}: found nothing; allowed: {allowed}")
 
     def close(self) -> None:
-        """Note each key that nobody asked for."""
+        """Record each key that was not read."""
         for key, value in self._table.items():
             if key not in self._known:
                 near = difflib.get_close_matches(key, self._known, n=1)
@@ -220,9 +220,10 @@ class _Table:
 
 
 def embedded(state: Path) -> Settings:
-    """The default without a configuration file: unprivileged ports on loopback, passwords there in the clear too.
+    """Return the default settings without a configuration file.
 
-    Nothing leaves the machine: mail for other systems waits in the queue.
+    The ports are unprivileged and on loopback, where passwords may be sent in the clear. Mail for other systems waits
+    in the queue.
     """
     listens = {f"{name}_listen": Listen(((LOOPBACK, port),)) for name, (_, port) in SERVICES.items()}
     return Settings(
@@ -230,16 +231,16 @@ def embedded(state: Path) -> Settings:
         state=state,
         smtp=SMTPSettings(plaintext_auth_on_loopback=True),
         pop3=POP3Settings(plaintext_auth_on_loopback=True),
-        # A machine that nobody has given a name is known to no other host.
+        # Other hosts do not know a machine without a configured name.
         outbound=OutboundSettings(enabled=False),
         **listens,  # type: ignore[arg-type]
     )
 
 
 def load(path: Path | None, state: Path) -> Settings:
-    """The settings of a file, or the embedded default where there is none.
+    """Return the settings of a file, or the embedded default if there is no file.
 
-    @raise ConfigError: with every error that was found.
+    @raise ConfigError: the file has errors; all of them are reported.
     """
     if path is None:
         return embedded(state)
@@ -256,15 +257,15 @@ def load(path: Path | None, state: Path) -> Settings:
 
 
 def parse(text: str, file: str, state: Path, machine: str | None = None) -> Settings:
-    """The settings of a file's text; names of files in it count from the file's own folder.
+    """Return the settings of a file's text. Names of files in it are relative to the folder of the file.
 
-    @param machine: the name of this host where the text gives none; by default what the system says.
-    @raise ConfigError: with every error that was found.
+    @param machine: the name of this host if the text has none. Default: the name that the system knows.
+    @raise ConfigError: the text has errors; all of them are reported.
     """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{file}: is not TOML: {_told_twice(str(error), text) or error}"]) from None
+        raise ConfigError([f"{file}: is not TOML: {_duplicate(str(error), text) or error}"]) from None
     problems: list[str] = []
     top = _Table(file, "", document, problems)
     values = top.read(_TOP)
@@ -283,7 +284,7 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
     monitoring = _monitoring(top, Path(file).parent)
     top.close()
     if not problems:
-        # Values that were wrong one by one have been left to their defaults: those say nothing together.
+        # Compare the settings only if each is valid: an invalid one was replaced by its default.
         addresses = {f"listen.{name}": listens[f"{name}_listen"].addresses for name in SERVICES}
         addresses["monitoring.metrics_listen"] = monitoring.metrics_listen
         together = (*contradictions(queue, routing), *collisions(addresses))
@@ -309,7 +310,7 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
     )
 
 
-def _told_twice(error: str, text: str) -> str | None:
+def _duplicate(error: str, text: str) -> str | None:
     """Describe a table or key that stands twice in the file, as after pasting an example; None for another error."""
     table = _DECLARED_TWICE.search(error)
     if table is not None:
@@ -378,12 +379,12 @@ def _routing(top: _Table, folder: Path) -> RoutingSettings:
 
 
 def _password_in(file: Path) -> str | None:
-    """Without its line end; None where it is none."""
+    """Return the password in a file, without its line end; None if the file has no password."""
     try:
         password = file.read_text("utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError):
         return None
-    # An empty file, or one of something else, would be refused by the smart host only when mail is to leave.
+    # Otherwise, a wrong file would be noticed only when the smart host refuses the login.
     return password if password and "\n" not in password else None
 
 
@@ -398,5 +399,5 @@ def _outbound(top: _Table, folder: Path) -> OutboundSettings:
 
 
 def example() -> str:
-    """The commented example, which loads to the defaults."""
+    """Return the commented example, which has all defaults."""
     return resources.files("emailsys.config").joinpath("example.toml").read_text("utf-8")

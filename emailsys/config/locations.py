@@ -60,7 +60,7 @@ def choose_state(given: str | None, environ: Mapping[str, str], is_root: bool) -
     return StateChoice(default, "default", True)
 
 
-def told_store(state: StateChoice, url: str | None) -> str | None:
+def store_text(state: StateChoice, url: str | None) -> str | None:
     """Describe which store is used; None for the default store.
 
     @param url: the URL of its database, None for the file in the state folder.

@@ -1,4 +1,4 @@
-"""The settings an operator may change, as frozen values with their defaults. Times are seconds, sizes octets."""
+"""Settings that an operator can change: frozen values with their defaults. Times are in seconds, sizes in octets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where one service listens: any number of addresses, as host and port."""
+    """The addresses on which one service listens, as host and port."""
 
     addresses: tuple[tuple[str, int], ...] = ()
 
@@ -50,10 +50,10 @@ class SMTPSettings:
     max_refusals: int = 100
     command_timeout: float = 300.0
     data_timeout: float = 180.0
-    # A whole message, beside the time that its octets take at 500 a second.
+    # For a whole message, in addition to the time that its octets take at 500 a second.
     message_timeout: float = 3600.0
     close_timeout: float = 5.0
-    # At a time on the receive port, and on both submission ports together. Each is a pool of its own.
+    # At the same time, on the receive port, and on both submission ports together. Each is a pool of its own.
     max_connections: int = 5000
     max_submission_connections: int = 5000
     # Of each pool, from one address, or one IPv6 network of 64 bits; 0 for no limit.
@@ -105,18 +105,18 @@ class TLSSettings:
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """Where mail is kept: a SQLAlchemy URL, or None for the SQLite file of the state folder."""
+    """Storage of mail. `url` is a SQLAlchemy URL; None is the SQLite file in the state folder."""
 
     url: str | None = None
-    # Octets of writes that may wait for their commit before reading from clients pauses.
+    # Octets that may wait for a commit. Beyond that, the servers read from clients more slowly.
     max_waiting_octets: int = 32 * MIB
-    # Octets that a maildrop may keep where its account has no bound of its own; 0 for no bound.
+    # Octets that a maildrop may have if its account has no quota of its own; 0 for no limit.
     default_quota: int = 0
-    # Where a maildrop or domain is full: 552 for good, not 452 for now.
+    # Whether mail to a full maildrop or domain is refused permanently (552), not temporarily (452).
     refuse_over_quota: bool = False
     # Whether a maildrop that is nearly full gets a message that says so.
     quota_warning: bool = True
-    # For how many days `trace` remembers what has ended, and after how many mail in maildrops is deleted; 0 for never.
+    # Days after which records of delivered mail are deleted, and days after which mail in maildrops is; 0 for never.
     history_days: float = 30.0
     maildrop_days: float = 0.0
 
@@ -150,34 +150,34 @@ class LimitSettings:
 
 @dataclass(frozen=True, slots=True)
 class QueueSettings:
-    """When mail for other hosts is tried, and how much of it at once (RFC 5321 §4.5.4.1)."""
+    """Delivery attempts to other hosts: when, and how many at once (RFC 5321 §4.5.4.1)."""
 
     # The interval after the first attempt; each later one is longer by `retry_growth`, up to `max_retry`.
     first_retry: float = 300.0
     retry_growth: float = 2.0
     max_retry: float = 4 * 3600.0
-    # The part of an interval by which chance may shorten or lengthen it.
+    # The share of an interval by which it is shortened or lengthened at random.
     retry_jitter: float = 0.1
     warn_after: float = 4 * 3600.0
     give_up_after: float = 5 * 86400.0
-    # Messages on their way at once: to all hosts, and to one next hop. Twice as many as connections to one host, so
-    # that each has its next message at hand when one ends.
+    # Messages in delivery at the same time: to all hosts, and to one next hop. The latter is twice the number of
+    # connections to one host, so that each connection has a next message.
     max_deliveries: int = 200
     max_per_next_hop: int = 20
     # RFC 5321 §4.5.3.1.8: every server takes 100.
     recipients_per_delivery: int = 100
     # Recipients held in memory.
     max_leased: int = 2000
-    # How long a row is ours without word from us; after a crash it is due again when that has passed.
+    # A runner that does not renew its lease for this time loses the row, which is then due again.
     lease: float = 600.0
-    # How long a next hop that could not be reached is left alone: at first, and at most.
+    # Pause before the next attempt at a next hop that could not be reached: the first one, and the longest one.
     first_pause: float = 60.0
     max_pause: float = 900.0
-    # How often the queue is looked at, at least, for rows that others made due.
+    # The longest time between two looks for rows that other processes made due.
     poll: float = 30.0
-    # How long deliveries under way may go on when the daemon stops.
+    # Time that deliveries get to end when the daemon stops.
     stop_grace: float = 20.0
-    # Of a message that is returned, the whole up to that size where the sender asked so, else its header up to it.
+    # Octets of a message that a bounce returns: the whole message if its sender requested that, else the header.
     max_returned: int = 64 * 1024
     # Notices to one address of another system in an hour; one domain may get ten times as many. 0 for no cap. A forged
     # sender must not get unlimited mail from us. Notices to our own accounts have no cap.
@@ -281,7 +281,7 @@ class RoutingSettings:
 
 
 class LogFormat(enum.Enum):
-    """How events of the mail log are written."""
+    """The format of the mail log."""
 
     PLAIN = "plain"
     JSON = "json"
@@ -289,12 +289,12 @@ class LogFormat(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class MonitoringSettings:
-    """How the daemon tells others how it is."""
+    """Metrics and logs."""
 
-    # Where Prometheus finds /metrics by HTTP; nowhere by default, as it has no password.
+    # Addresses of /metrics for Prometheus (HTTP). None by default, because it has no password.
     metrics_listen: tuple[tuple[str, int], ...] = ()
     log_format: LogFormat = LogFormat.PLAIN
-    # A file for events alone, a line each; reopened at SIGHUP.
+    # A file that gets only events, one on each line. It is reopened at SIGHUP.
     mail_log: Path | None = None
 
 
@@ -316,7 +316,7 @@ class SendingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a daemon is told."""
+    """All settings of a daemon."""
 
     hostname: str
     state: Path
@@ -338,5 +338,5 @@ class Settings:
     monitoring: MonitoringSettings = field(default_factory=MonitoringSettings)
     user: str | None = None
     group: str | None = None
-    # The file that says so; None for the embedded default.
+    # The file with these settings; None for the embedded default.
     source: Path | None = field(default=None, compare=False)

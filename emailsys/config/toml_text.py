@@ -14,6 +14,8 @@ _SIZES = frozenset({"max_message_size", "max_header_size", "max_waiting_octets",
 # Numbers that are not durations.
 _NUMBERS = frozenset({"retry_growth", "retry_jitter", "history_days", "maildrop_days"})
 
+_SECTIONS = ("smtp", "pop3", "tls", "store", "login", "limits", "queue", "routing", "outbound", "sending", "monitoring")
+
 
 def render(settings: Settings) -> str:
     """Return a configuration file with these settings, without the state folder."""
@@ -23,7 +25,7 @@ def render(settings: Settings) -> str:
     for name in SERVICES:
         pairs = getattr(settings, f"{name}_listen").addresses
         lines.append(f"{name} = [{', '.join(_text(shown_address(*pair)) for pair in pairs)}]")
-    for name in ("smtp", "pop3", "tls", "store", "login", "queue", "routing", "outbound", "monitoring"):
+    for name in _SECTIONS:
         section = getattr(settings, name)
         lines += ["", f"[{name}]"]
         for field in fields(section):

@@ -1,4 +1,4 @@
-"""Read one value of the configuration, such as a duration or a size, or say what would have been allowed."""
+"""Readers of configuration values, such as durations and sizes. An error says what is allowed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 _DNS_PORT: Final = 53
 
-# Names that stand for an address of each family this machine has.
+# Names for one address of each family that this machine has.
 EVERY_ADDRESS: Final = "*"
 LOOPBACK: Final = "localhost"
 
@@ -53,7 +53,7 @@ AN_ADDRESS: Final = (
 
 
 class Unfit(Exception):
-    """A value is not one that is allowed; `found` is the part of it that is wrong, where not all of it is."""
+    """A value is not allowed. `found` is the wrong part of it, or None if the whole value is wrong."""
 
     def __init__(self, allowed: str, found: object = None) -> None:
         super().__init__(allowed)
@@ -62,7 +62,7 @@ class Unfit(Exception):
 
 
 def described(value: object) -> str:
-    """A value as an error shows it: in TOML's words, cut short where it is long."""
+    """Format a value for an error message: in the words of TOML, and cut if it is long."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -81,14 +81,14 @@ def described(value: object) -> str:
 
 
 def a_boolean(value: object) -> bool:
-    """true or false, nothing that resembles them."""
+    """Read true or false. No other value stands for them."""
     if not isinstance(value, bool):
         raise Unfit("true or false")
     return value
 
 
 def a_duration(minimum: float, maximum: float = 7 * 86400.0) -> Read:
-    """Seconds as a number, or text with a unit: ms, s, m, h, d."""
+    """Return a reader of durations: seconds as a number, or text with a unit (ms, s, m, h, d)."""
     allowed = f"{_A_DURATION}, from {minimum:g} to {maximum:g} seconds"
 
     def read(value: object) -> float:
@@ -101,7 +101,7 @@ def a_duration(minimum: float, maximum: float = 7 * 86400.0) -> Read:
 
 
 def a_size(minimum: int, maximum: int = 1024**4) -> Read:
-    """Octets as a number, or text with a unit: B, KiB, MiB, GiB, kB, MB, GB."""
+    """Return a reader of sizes: octets as a number, or text with a unit (B, KiB, MiB, GiB, kB, MB, GB)."""
     allowed = f"{_A_SIZE}, from {minimum} to {maximum} octets"
 
     def read(value: object) -> int:
@@ -114,7 +114,7 @@ def a_size(minimum: int, maximum: int = 1024**4) -> Read:
 
 
 def a_count(minimum: int, maximum: int) -> Read:
-    """A whole number."""
+    """Return a reader of whole numbers."""
     allowed = f"a whole number from {minimum} to {maximum}"
 
     def read(value: object) -> int:
@@ -126,7 +126,7 @@ def a_count(minimum: int, maximum: int) -> Read:
 
 
 def a_number(minimum: float, maximum: float) -> Read:
-    """A number, whole or not."""
+    """Return a reader of numbers, whole or not."""
     allowed = f"a number from {minimum:g} to {maximum:g}"
 
     def read(value: object) -> float:
@@ -139,7 +139,7 @@ def a_number(minimum: float, maximum: float) -> Read:
 
 
 def one_of(choices: type[enum.Enum]) -> Read:
-    """One of the values of an enumeration."""
+    """Return a reader of the values of an enumeration."""
     allowed = " or ".join(json.dumps(choice.value) for choice in choices)
 
     def read(value: object) -> enum.Enum:
@@ -168,21 +168,21 @@ def a_fingerprint(value: object) -> str:
 
 
 def a_domain(value: object) -> str:
-    """A mail domain."""
+    """Read a mail domain. It becomes lower case."""
     if not isinstance(value, str) or not is_mail_domain(value):
         raise Unfit('a mail domain, such as "example.org"')
     return value.lower()
 
 
 def some_text(value: object) -> str:
-    """Text, on one line."""
+    """Read text on one line."""
     if not isinstance(value, str) or not value or not value.isprintable():
         raise Unfit("text on one line, in quotes")
     return value
 
 
 def networks(value: object) -> tuple[str, ...]:
-    """A list of networks."""
+    """Read a list of networks."""
     allowed = 'a list of networks, such as ["192.0.2.0/24", "2001:db8::/32"]'
     if not isinstance(value, list):
         raise Unfit(allowed)
@@ -216,7 +216,7 @@ def senders(value: object) -> tuple[str, ...]:
 
 
 def an_ip_address(version: int) -> Read:
-    """An address of this machine, of one family."""
+    """Return a reader of IP addresses. @param version: 4 or 6."""
     allowed = 'an IPv4 address, such as "192.0.2.1"' if version == 4 else 'an IPv6 address, such as "2001:db8::1"'
 
     def read(value: object) -> str:
@@ -232,7 +232,7 @@ def an_ip_address(version: int) -> Read:
 
 
 def ip_addresses(value: object) -> tuple[str, ...]:
-    """A list of IP addresses."""
+    """Read a list of IP addresses."""
     allowed = 'a list of IP addresses, such as ["192.0.2.1", "2001:db8::1"]'
     if not isinstance(value, list):
         raise Unfit(allowed)
@@ -246,7 +246,7 @@ def ip_addresses(value: object) -> tuple[str, ...]:
 
 
 def name_servers(value: object) -> tuple[tuple[str, int], ...]:
-    """A list of name servers, each an IP address with or without a port."""
+    """Read a list of name servers: IP addresses with or without a port."""
     allowed = 'a list of name servers, such as ["192.0.2.53", "127.0.0.1:5353", "[2001:db8::53]:53"]'
     if not isinstance(value, list):
         raise Unfit(allowed)
@@ -264,35 +264,38 @@ def name_servers(value: object) -> tuple[tuple[str, int], ...]:
 
 
 def a_host_name(value: object) -> str:
-    """The name by which this host is known, in A-labels; lower case is what is kept."""
+    """Read the name of this host, in A-labels. It becomes lower case."""
     if not isinstance(value, str) or not _HOST_NAME.fullmatch(value.lower()):
         raise Unfit('the full name of this host, such as "mail.example.org" (letters, digits, hyphens and dots)')
     return value.lower()
 
 
 def an_account_name(value: object) -> str:
-    """The name of a user or group of the operating system."""
+    """Read the name of a user or group of the operating system."""
     if not isinstance(value, str) or not _ACCOUNT_NAME.fullmatch(value):
         raise Unfit('the name of a user or group of this machine, such as "emailsys"')
     return value
 
 
 def a_store_url(value: object) -> str:
-    """A SQLAlchemy URL of one of the two engines."""
+    """Read a SQLAlchemy URL of SQLite or PostgreSQL."""
     if not isinstance(value, str) or not _STORE_URL.fullmatch(value):
         raise Unfit('"sqlite:////path/to/file" or "postgresql://user@host/database"')
     return value
 
 
 def a_file_name(value: object) -> str:
-    """The name of a file."""
+    """Read the name of a file."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise Unfit('the name of a file, such as "/etc/emailsys/fullchain.pem"')
     return value
 
 
 def listen_addresses(value: object) -> tuple[tuple[str, int], ...]:
-    """A list of addresses, or one alone: pairs of host and port; the host is an IP address, `*` or `localhost`."""
+    """Read one address to listen on, or a list of them: pairs of host and port.
+
+    The host is an IP address, `*` or `localhost`.
+    """
     given = [value] if isinstance(value, str) else value
     if not isinstance(given, list):
         raise Unfit(f"a list of addresses; each is {AN_ADDRESS}")
@@ -330,12 +333,12 @@ def _measured(value: object, pattern: re.Pattern[str], units: dict[str, Any]) ->
 
 
 def shown_address(host: str, port: int) -> str:
-    """An address to listen on as the configuration writes it."""
+    """Format an address to listen on as in the configuration."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def shown_duration(seconds: float) -> str:
-    """A duration as the configuration writes it."""
+    """Format a duration as in the configuration."""
     for unit, length in (("h", 3600.0), ("m", 60.0)):
         if seconds >= length and seconds % length == 0:
             return f'"{int(seconds / length)}{unit}"'
@@ -343,7 +346,7 @@ def shown_duration(seconds: float) -> str:
 
 
 def shown_size(octets: int) -> str:
-    """A size as the configuration writes it."""
+    """Format a size as in the configuration."""
     for unit in ("GiB", "MiB", "KiB"):
         if octets >= _OCTETS[unit] and octets % _OCTETS[unit] == 0:
             return f'"{octets // _OCTETS[unit]} {unit}"'

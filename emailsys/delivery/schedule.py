@@ -72,9 +72,9 @@ class ForecastKind(enum.Enum):
     """The kinds of events that `emailsys queue forecast` shows."""
 
     ATTEMPT_FAILS = "attempt fails"
-    WARNING = "the sender is told of the delay"
+    WARNING = "the sender gets a warning of the delay"
     DELIVERED = "delivered"
-    GIVEN_UP = "given up, the sender is told"
+    GIVEN_UP = "failed, the sender gets a notice"
 
 
 @dataclass(frozen=True, slots=True)

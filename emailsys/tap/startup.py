@@ -14,7 +14,7 @@ from typing import Final
 from emailsys import supervisor
 from emailsys.config.exit_status import Exit
 from emailsys.config.loader import load
-from emailsys.config.locations import choose_state, find_config, told_store
+from emailsys.config.locations import choose_state, find_config, store_text
 from emailsys.config.settings import CertificateFiles, LogFormat, Settings
 from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.net.tls.server import ServerTLS, TLSConfigError
@@ -64,7 +64,7 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     supervisor.make_state_folder(choice.folder)
     supervisor.give_state_folder(identity, choice.folder)
     load_before_dropping(identity)
-    told = told_store(choice, settings.store.url)
+    told = store_text(choice, settings.store.url)
     if told is not None:
         print(f"emailsys: {told}", file=sys.stderr)
     with acting_as(identity):

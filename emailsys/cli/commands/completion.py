@@ -19,11 +19,11 @@ def completion(shell: str) -> None:
     zsh:   emailsys completion zsh > ~/.zfunc/_emailsys
     fish:  emailsys completion fish > ~/.config/fish/completions/emailsys.fish
     """
-    from emailsys.cli.completion_answers import offer
+    from emailsys.cli.completion_answers import register
     from emailsys.cli.main import ASKED_BY_A_SHELL, PROGRAM, program
     from emailsys.cli.options import Refused
 
-    offer()
+    register()
     found = get_completion_class(shell)
     if found is None:
         raise Refused(f"click has no completion for {shell}", Exit.UNAVAILABLE)

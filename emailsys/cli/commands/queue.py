@@ -13,7 +13,7 @@ import click
 from emailsys.cli.administer import administer
 from emailsys.cli.amounts import DURATION, shown_span, shown_time
 from emailsys.cli.command_group import Verbs, examples
-from emailsys.cli.life_text import told_life
+from emailsys.cli.life_text import life_text
 from emailsys.cli.options import Places, Refused, as_json, places
 from emailsys.cli.output import print_done, print_json, print_rows
 from emailsys.config.exit_status import Exit
@@ -136,7 +136,7 @@ def show(where: Places, queue_id: str, as_json: bool) -> None:
         print_json({"waiting": rows, "life": lives[0] if lives else None})
         return
     for life in lives:
-        click.echo(told_life(life))
+        click.echo(life_text(life))
     click.echo("")
     print_rows([_listed(row) for row in rows], False, "")
 

@@ -8,7 +8,7 @@ import click
 
 from emailsys.cli.administer import administer
 from emailsys.cli.amounts import DURATION, shown_span, shown_time
-from emailsys.cli.life_text import told_life
+from emailsys.cli.life_text import life_text
 from emailsys.cli.options import Places, Refused, as_json, places
 from emailsys.cli.output import Progress, print_json
 from emailsys.config.exit_status import Exit
@@ -57,7 +57,7 @@ def trace(where: Places, query: str, limit: int, since: float, as_json: bool) ->
     if as_json:
         print_json(lives)
     elif lives:
-        click.echo("\n\n".join(told_life(life) for life in lives))
+        click.echo("\n\n".join(life_text(life) for life in lives))
     if not lives:
         raise Refused(f"nothing found for {query}: never seen, or older than {_how_long(since)}", Exit.FAILED)
 

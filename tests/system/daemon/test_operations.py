@@ -180,7 +180,7 @@ class OperationsTests(TestCase):
             self.assertIn(words, text)
         self.assertEqual(json.loads(await self.away(show, "status", "--json"))["daemon"]["pid"], os.getpid())
         self.assertIn("no flaws found", await self.away(show, "verify"))
-        self.assertIn("put into the maildrop", await self.away(show, "trace", "ann@example.test"))
+        self.assertIn("stored in the maildrop", await self.away(show, "trace", "ann@example.test"))
 
     async def test_routing_is_explained_as_the_daemon_does_it(self) -> None:
         await self.ask(DomainAdd("example.test", ANN))

@@ -30,11 +30,11 @@ class OperationsCase(CLICase):
         self.fine("user", "add", "ann@example.test", "--password-stdin", typed=b"correct horse battery\n")
 
     def do(self, action: Any) -> Any:
-        """Something that a daemon would do."""
+        """Run an action on the store, as a daemon does."""
         return run_offline(StoreSettings(), self.state, action, Telemetry())
 
     def accept(self, message_id: str = "<abc@client.example>") -> str:
-        """A message to ann and dave; its queue id."""
+        """Accept a message to ann and dave. Return its queue id."""
 
         async def action(store: Store) -> str:
             ann = await store.directory.find_address(*ANN.key)
@@ -50,7 +50,7 @@ class OperationsCase(CLICase):
         return queue_id
 
     def attempt(self, **fields: Any) -> None:
-        """Settle what is due so."""
+        """Record an attempt for the rows that are due."""
 
         async def action(store: Store) -> None:
             rows = await store.queue.lease(10, 60)

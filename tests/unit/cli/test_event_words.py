@@ -10,7 +10,7 @@ from tests.stable_names import events
 
 class EventWordsTests(SynchronousTestCase):
     def test_counters_are_told_in_words_the_highest_first(self) -> None:
-        line = counters_line({"smtp.end": 7, "accepted": 12, "started": 1, "pop3.login_refused": 1})
+        line = counters_line({"smtp-end": 7, "accepted": 12, "started": 1, "pop3-login-refused": 1})
         self.assertEqual(line, "since the start: messages accepted 12, SMTP sessions 7, POP3 logins refused 1")
 
     def test_nothing_is_said_where_nothing_was_counted(self) -> None:

@@ -1,4 +1,4 @@
-"""The console program: help, errors and their exit statuses, accounts, configuration."""
+"""The console program: help, errors and exit statuses, domains, and the choice of the store."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ProgramTests(CLICase):
             self.assertIn(f"{int(status):>3}  {meaning}", text)
 
     def test_every_command_has_help(self) -> None:
-        """Down to the last one."""
+        """At all levels."""
         for words in (
             ["try"],
             ["serve"],
@@ -66,7 +66,7 @@ class ProgramTests(CLICase):
             self.assertIn("Usage: emailsys " + " ".join(words), self.fine(*words, "--help"))
 
     def test_help_of_a_group_tells_what_each_command_does_in_whole_sentences(self) -> None:
-        """And that of a command has the examples that call it, not those of its sisters."""
+        """The help of a command has only its own examples."""
         for group in ("domain", "user", "alias", "route", "queue", "config", "certs", "mail account", "mail folder"):
             out = self.fine(*group.split(), "--help")
             self.assertNotIn("...\n", out.partition("\nCommands:\n")[2].partition("Examples:")[0], group)
@@ -75,7 +75,7 @@ class ProgramTests(CLICase):
         self.assertNotIn("emailsys queue drop", out)
 
     def test_help_is_fast_because_it_imports_no_network_and_no_database(self) -> None:
-        """People ask for help often."""
+        """Users call the help often."""
         code = (
             "import sys; from emailsys.cli.main import run; run(['--help'])\n"
             "slow = {'twisted', 'sqlalchemy', 'rich', 'cryptography', 'OpenSSL', 'alembic', 'psycopg'}\n"
@@ -105,7 +105,7 @@ class ProgramTests(CLICase):
         )
 
     def test_the_process_ends_with_the_status_and_all_that_was_printed(self) -> None:
-        """main is what the console program calls; it ends the process at once."""
+        """`main` ends the process immediately."""
         for words, status, said in ((["--version"], 0, "0."), (["nonsense"], 64, "No command 'nonsense'")):
             call = f"from emailsys.cli.main import main; main({words!r})"
             ended = subprocess.run(
@@ -115,14 +115,14 @@ class ProgramTests(CLICase):
             self.assertIn(said, ended.stdout + ended.stderr)
 
     def test_the_module_is_the_program_too(self) -> None:
-        """Who has no script in the search path tries `python -m emailsys`."""
+        """`python -m emailsys` is for users without the script in the search path."""
         ended = subprocess.run(
             [sys.executable, "-m", "emailsys", "--version"], capture_output=True, text=True, check=True, cwd=CHECKOUT
         )
         self.assertRegex(ended.stdout, r"^emailsys, version \d")
 
     def test_a_defect_is_one_line_with_status_70(self) -> None:
-        """A traceback is for those who ask for it."""
+        """A traceback is printed only on request."""
 
         def broken(*arguments: object, **options: object) -> None:
             raise ZeroDivisionError("deep inside")
@@ -135,7 +135,7 @@ class ProgramTests(CLICase):
             self.run_it("user", "list")
 
     def test_completion_scripts_are_those_of_the_three_shells(self) -> None:
-        """And of no other."""
+        """Other shells are refused."""
         for shell in ("bash", "zsh", "fish"):
             self.assertIn("_EMAILSYS_COMPLETE", self.fine("completion", shell))
         self.refused(Exit.USAGE, "completion", "tcsh")
@@ -172,14 +172,14 @@ class AccountTests(CLICase):
         self.assertEqual(json.loads(self.fine("domain", "list", "--json")), [])
 
     def test_a_domain_needs_someone_who_reads_its_postmasters_mail(self) -> None:
-        """RFC 5321 §4.5.1; asked for on a terminal, else an error says what to give."""
+        """RFC 5321 §4.5.1. On a terminal, the user is asked; otherwise, the error names the option."""
         err = self.refused(Exit.USAGE, "domain", "add", "example.test")
         self.assertIn("--postmaster ADDRESS", err)
         self.fine("domain", "add", "example.test", typed="nobody\nann@example.test\n")
         self.assertIn("ann@example.test", self.fine("domain", "list"))
 
     def test_a_question_is_asked_only_where_its_answer_can_be_used(self) -> None:
-        """A mistyped domain is told before anybody is asked for a postmaster or, twice, for a password."""
+        """A mistyped domain is an error before the prompts for a postmaster or a password."""
         err = self.refused(Exit.USAGE, "domain", "add", "exa mple", typed="alice@example.org\n")
         self.assertIn("'exa mple' is not a domain name", err)
         err = self.refused(Exit.USAGE, "domain", "add", "127.0.0.1", "--postmaster", "ann@127.0.0.1")
@@ -189,7 +189,7 @@ class AccountTests(CLICase):
         self.assertIn("there is no domain exmple.org", err)
 
     def test_every_command_says_which_store_it_used(self) -> None:
-        """Where that is not the default one."""
+        """The default store is not mentioned."""
         line = f"emailsys: store in {self.state} ($EMAILSYS_STATE)\n"
         self.assertIn(line, self.run_it("domain", "list")[2])
         other = Path(self.mktemp()).absolute()
@@ -200,7 +200,7 @@ class AccountTests(CLICase):
         self.assertNotIn("emailsys: store in", self.run_it("user", "list")[2])
 
     def test_the_store_of_the_daemon_that_runs_is_told(self) -> None:
-        """Its configuration is not looked for here: what it answered from is."""
+        """The store in the daemon's answer counts, not the configuration that the command finds."""
         self.patch(
             administer, "ask", lambda folder, request: {"result": [], "store": "postgresql://mail@db.example/mail"}
         )
@@ -208,7 +208,7 @@ class AccountTests(CLICase):
         self.assertIn("emailsys: store postgresql://mail@db.example/mail, state folder ", said)
 
     def test_the_state_folder_is_made_for_its_owner_alone(self) -> None:
-        """By the command that makes the store."""
+        """The command that creates the store creates the folder, too."""
         self.add_domain()
         self.assertEqual(self.state.stat().st_mode & 0o777, 0o700)
 
@@ -233,7 +233,7 @@ class AccountTests(CLICase):
         self.assertRegex(screen.getvalue(), r"example\.test +ann@example\.test +0")
 
     def test_on_a_narrow_screen_nothing_of_a_table_is_cut_off(self) -> None:
-        """Each column has a line of its own there: a queue id with an end of dots is none."""
+        """Each value gets its own line, so that a queue id is complete."""
         self.add_domain()
 
         class Screen(io.StringIO):
@@ -250,7 +250,7 @@ class AccountTests(CLICase):
         self.assertIn(f"\nname        {long}\npostmaster  ann@{long}\nusers       0\n", screen.getvalue())
 
     def test_a_store_that_cannot_be_opened_is_one_line(self) -> None:
-        """Status 69, and the file stays as it is."""
+        """The status is 69, and the file is not changed."""
         self.state.mkdir(mode=0o700)
         (self.state / "mail.sqlite").write_text("this is no database, and long enough to be looked at" * 20)
         err = self.refused(Exit.UNAVAILABLE, "user", "list")
@@ -258,7 +258,7 @@ class AccountTests(CLICase):
         self.assertIn("no database", (self.state / "mail.sqlite").read_text())
 
     def test_a_daemon_that_holds_the_folder_and_does_not_answer_is_not_gone_behind(self) -> None:
-        """Its store is left to it."""
+        """The command does not open the store."""
         self.state.mkdir(mode=0o700)
         lock = FolderLock.take(self.state)
         self.addCleanup(lock.release)

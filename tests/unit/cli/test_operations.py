@@ -26,10 +26,10 @@ from tests.unit.cli.operations_case import OperationsCase
 
 
 class HelpTests(CLICase):
-    """What --help says."""
+    """The output of --help."""
 
     def test_the_help_of_each_command_of_an_operator_shows_how_it_is_called(self) -> None:
-        """With an example that begins as the command does."""
+        """Its first words are those of the command."""
         groups: dict[str, Any] = {"user": user, "domain": domain, "alias": alias, "route": route, "queue": queue}
         commands = [f"{name} {verb}" for name, group in groups.items() for verb in group.commands]
         for command in [*commands, "verify", "status", "trace", "init"]:
@@ -38,7 +38,7 @@ class HelpTests(CLICase):
         self.assertNotIn("queue drop", self.fine("queue", "hold", "--help"), "those of others are left out")
 
     def test_no_command_but_init_and_domain_add_makes_a_store(self) -> None:
-        """An empty queue, or "no flaws found", would hide that the folder is the wrong one."""
+        """ "No flaws found" would be misleading if the folder is the wrong one."""
         ann = "ann@example.test"
         for command in (
             ["queue", "list"],
@@ -68,10 +68,10 @@ class HelpTests(CLICase):
 
 
 class InitTests(CLICase):
-    """The command that makes a store."""
+    """The command that creates a store."""
 
     def test_a_store_is_made_once(self) -> None:
-        """A second time changes nothing, and says so; the folder is its owner's alone."""
+        """A second `init` changes nothing and says so. Only the owner may read the folder."""
         path = str(self.state / "mail.sqlite")
         self.assertEqual(json.loads(self.fine("init", "--json")), {"store": path, "made": True, "adopted": False})
         self.assertEqual(self.state.stat().st_mode & 0o777, 0o700)
@@ -105,7 +105,7 @@ class InitTests(CLICase):
         self.assertIn("there is no store", self.refused(Exit.NO_INPUT, "init", "--adopt"))
 
     def test_the_way_of_mail_is_not_explained_by_a_store_without_domains(self) -> None:
-        """It would say that all of it belongs to other systems."""
+        """Otherwise the explanation would say that all addresses belong to other systems."""
         self.fine("init")
         self.assertIn("no domain has been added", self.refused(Exit.DATA, "route", "explain", "ann@example.test"))
 
@@ -160,8 +160,8 @@ class QueueTests(OperationsCase):
         self.assertEqual(steps[0], {**steps[0], "after": 0, "what": "attempt fails"})
         self.assertEqual(steps[1]["after"], 300)
         self.assertEqual(steps[-1]["what"], "delivered")
-        self.assertIn("told of the delay", self.fine("queue", "forecast", "--host-down", "5h"))
-        self.assertIn("given up", self.fine("queue", "forecast", "--host-down", "6d"))
+        self.assertIn("a warning of the delay", self.fine("queue", "forecast", "--host-down", "5h"))
+        self.assertIn("failed, the sender", self.fine("queue", "forecast", "--host-down", "6d"))
         self.refused(Exit.USAGE, "queue", "forecast", "--host-down", "long")
 
     def test_the_forecast_is_that_of_the_daemon_that_runs_whatever_file_it_was_given(self) -> None:
@@ -190,11 +190,11 @@ class LifeTests(OperationsCase):
             for words in (
                 f"message {queue_id} from carol@example.org, 4.9 KiB",
                 "accepted from client.example.org [192.0.2.1] by ESMTPS, logged in as carol@example.org, TLSv1.3",
-                "to ann@example.test: put into the maildrop",
-                "to dave@example.net: waits to be sent to another host",
-                "to dave@example.net: tried at mx.example.net [192.0.2.9], delayed: 451 4.7.1 greylisted",
-                "to dave@example.net: the sender was told of the delay",
-                "given up at mx.example.net [192.0.2.9], the sender was told: no reply (the reply to the end of the",
+                "to ann@example.test: stored in the maildrop",
+                "to dave@example.net: waits in the queue for another host",
+                "to dave@example.net: attempt at mx.example.net [192.0.2.9] failed, delayed: 451 4.7.1 greylisted",
+                "to dave@example.net: the sender got a warning of the delay",
+                "failed at mx.example.net [192.0.2.9], the sender got a notice: no reply (no reply to the end of the",
                 "now: in 1 maildrop",
             ):
                 self.assertIn(words, text)
@@ -203,7 +203,7 @@ class LifeTests(OperationsCase):
         self.assertIn("nothing found for", self.refused(Exit.FAILED, "trace", "nobody@nowhere.example"))
 
     def test_a_long_search_tells_a_terminal_how_far_it_is(self) -> None:
-        """In parts of a second each; what is found is told at the end, once."""
+        """Each part takes a second. The result is printed once, at the end."""
         queue_id = self.accept()
         parts = [
             {"lives": [], "cursor": "7", "messages_read": 5000, "read_back_to": "2026-01-02T03:04:05Z"},
@@ -252,7 +252,7 @@ class LifeTests(OperationsCase):
         self.assertEqual(json.loads(out)["daemon"], None)
 
     def test_the_status_says_how_much_room_the_disk_has_for_mail(self) -> None:
-        """Before mail is put off, and why it is."""
+        """The disk is reported before mail is delayed, and so is the reason of a delay."""
         for free, told in (
             (5 << 30, "disk: 5.0 GiB left for mail"),
             (100 << 20, "disk: 100 MiB left for mail, nearly full"),

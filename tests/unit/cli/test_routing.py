@@ -94,7 +94,7 @@ class RoutingTests(OperationsCase):
         self.refused(Exit.DATA, "route", "set", "a.example", "--to", "no domain")
 
     def test_it_is_said_that_mail_waits_while_outbound_is_switched_off(self) -> None:
-        """As with the embedded default; the MX hosts alone would mislead."""
+        """The embedded default sends no mail, so the MX hosts alone would mislead."""
         found = self.told("route", "explain", "bob@partner.example")
         self.assertIn("outbound.enabled", found["next_hops"][0]["problem"])
         self.assertIn("\n  mail waits: mail to other", self.fine("route", "explain", "bob@partner.example"))

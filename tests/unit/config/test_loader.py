@@ -1,4 +1,4 @@
-"""The configuration file: what it loads to, and what is said about one that is wrong."""
+"""The configuration file: the settings it loads to, and the errors of a wrong one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def read(text: str) -> Settings:
 
 
 class RightFileTests(SynchronousTestCase):
-    """Files that are right."""
+    """Valid files."""
 
     def test_an_empty_file_listens_on_the_standard_ports_of_every_address(self) -> None:
-        """Who writes a file runs a server for others: the standard ports, everywhere."""
+        """A system with a configuration file serves others, so it listens on the standard ports of all addresses."""
         settings = read("")
         self.assertEqual(settings.hostname, "mx.example.org")
         self.assertEqual(settings.smtp_listen.addresses, (("*", 25),))
@@ -32,7 +32,7 @@ class RightFileTests(SynchronousTestCase):
         self.assertEqual(settings.pop3s_listen.addresses, (("*", 995),))
 
     def test_a_file_that_does_not_say_so_takes_no_password_in_the_clear(self) -> None:
-        """The convenience of the embedded default ends where a file begins."""
+        """Only the embedded default accepts passwords without TLS."""
         settings = read("")
         self.assertFalse(settings.smtp.plaintext_auth_on_loopback)
         self.assertFalse(settings.pop3.plaintext_auth_on_loopback)
@@ -41,7 +41,7 @@ class RightFileTests(SynchronousTestCase):
         self.assertTrue(told.pop3.plaintext_auth_on_loopback)
 
     def test_the_example_loads_to_the_defaults(self) -> None:
-        """What `config example` prints changes nothing until somebody edits it."""
+        """The output of `config example` has the defaults."""
         self.assertEqual(read(example()), read(""))
 
     def test_every_line_of_the_example_that_is_commented_out_can_be_used(self) -> None:
@@ -60,7 +60,7 @@ class RightFileTests(SynchronousTestCase):
         self.assertEqual(settings.store.url, "postgresql://emailsys@localhost/emailsys")
 
     def test_durations_and_sizes_are_numbers_or_text_with_a_unit(self) -> None:
-        """An operator writes 5m and 50 MiB."""
+        """Units such as 5m and 50 MiB are allowed."""
         settings = read(
             '[smtp]\nmax_message_size = "1.5 MiB"\ncommand_timeout = "2m"\ndata_timeout = 90\nclose_timeout = "500ms"\n'
         )
@@ -71,7 +71,7 @@ class RightFileTests(SynchronousTestCase):
         self.assertEqual(read("[smtp]\nmax_message_size = 100000").smtp.max_message_size, 100_000)
 
     def test_a_service_listens_on_any_number_of_addresses_of_both_families(self) -> None:
-        """IPv4, IPv6, every address, loopback, or nothing at all."""
+        """IPv4, IPv6, all addresses, loopback, or no address."""
         settings = read(
             '[listen]\nsmtp = ["192.0.2.1:25", "[2001:DB8::1]:25", "localhost:2525"]\npop3 = []\npop3s = "*:995"\n'
         )
@@ -87,17 +87,19 @@ class RightFileTests(SynchronousTestCase):
         )
 
     def test_settings_that_are_shown_load_again_to_the_same(self) -> None:
-        """`config show` prints a file one can start from."""
+        """The output of `config show` is a configuration file."""
         one = read(
             'hostname = "a.example"\nuser = "mail"\ngroup = "mail"\n[listen]\nsmtp = ["[::1]:26"]\n[pop3]\n'
             'session_timeout = "15m"\nserve_utf8_raw = true\n[store]\nurl = "postgresql://h/\\"d\\""\n'
             '[[tls.certificates]]\nchain = "/c"\nkey = "/k"\n[login]\nmax_waiting = 7\n'
+            '[limits]\nmax_failed_logins = 3\nhalf_life = "20m"\n'
+            '[sending]\nmessages_per_day = 5\nunlimited = ["news@a.example", "192.0.2.0/24"]\n'
         )
         for settings in (one, read(""), embedded(STATE)):
             self.assertEqual(read(render(settings)), settings)
 
     def test_the_embedded_default_is_loopback_with_passwords_in_the_clear(self) -> None:
-        """Without any file the daemon is there for the person at this machine."""
+        """Without a file, the daemon serves only users of this machine."""
         settings = load(None, STATE)
         self.assertEqual(settings, embedded(STATE))
         self.assertEqual(
@@ -152,7 +154,7 @@ class WrongFileTests(SynchronousTestCase):
         return problems[0].removeprefix("/etc/mail/emailsys.toml: ")
 
     def test_all_errors_of_a_file_are_told_at_once(self) -> None:
-        """An operator mends a file in one go."""
+        """Operators can correct all of them in one step."""
         problems = self.problems(
             'hostname = 5\nusr = "mail"\n[smtp]\nmax_recipients = "many"\n[pop3]\nsession_timeout = "5m"\n'
             '[listen]\nsmtp = ["mail.example.org:25"]\n[tls]\nhandshake_timeout = true\n'
@@ -163,7 +165,7 @@ class WrongFileTests(SynchronousTestCase):
         )
 
     def test_a_value_of_the_wrong_kind_is_quoted_with_what_is_allowed(self) -> None:
-        """The line tells what stands there and what may."""
+        """The error has the value and the allowed values."""
         self.assertEqual(
             self.one('[smtp]\nmax_recipients = "many"'),
             'smtp.max_recipients: found "many"; allowed: a whole number from 100 to 1000000',
@@ -175,7 +177,7 @@ class WrongFileTests(SynchronousTestCase):
         )
 
     def test_a_pop3_session_of_less_than_ten_minutes_is_refused(self) -> None:
-        """RFC 1939 §3 asks for ten minutes at least."""
+        """RFC 1939 §3 requires at least ten minutes."""
         self.assertEqual(
             self.one('[pop3]\nsession_timeout = "5m"'),
             'pop3.session_timeout: found "5m"; allowed: seconds, or a duration such as "30s", "5m" or "1h", '
@@ -183,14 +185,14 @@ class WrongFileTests(SynchronousTestCase):
         )
 
     def test_no_odd_number_passes_for_a_duration_or_a_size(self) -> None:
-        """Infinity, a missing unit, a sign, other digits: none of them is guessed at."""
+        """Infinity, a missing unit, a sign and digits of other scripts are refused."""
         for value in ("inf", "nan", "-5", '"5"', '"5 minutes"', '"+5m"', '"\u0665m"', '""', "[]", "0"):
             self.assertIn("found", self.one(f"[smtp]\ncommand_timeout = {value}"))
         for value in ("100000.5", '"50MiB MiB"', '"50 mib"', '"0.0000001 GiB"', "1", "true"):
             self.assertIn("found", self.one(f"[smtp]\nmax_message_size = {value}"))
 
     def test_an_address_to_listen_on_is_an_ip_address_with_a_port(self) -> None:
-        """Names are not looked up at start, and every address needs its port."""
+        """Names are not looked up, and each address needs a port."""
         for value in ("mail.example.org:25", "192.0.2.1", "192.0.2.1:65536", "2001:db8::1:25", "[::1]"):
             self.assertTrue(self.one(f'[listen]\nsmtp = ["{value}"]').startswith(f'listen.smtp: found "{value}"; '))
         self.assertTrue(self.one("[listen]\nsmtp = [25]").startswith("listen.smtp: found 25; "))
@@ -200,7 +202,7 @@ class WrongFileTests(SynchronousTestCase):
         )
 
     def test_two_services_cannot_share_an_address(self) -> None:
-        """The second one is named, and which has it."""
+        """The error names the second service and the first one."""
         self.assertEqual(
             self.one('[listen]\nsmtp = ["*:587"]'),
             'listen.submission: found "*:587", where listen.smtp listens; allowed: an address of its own',
@@ -243,7 +245,7 @@ class WrongFileTests(SynchronousTestCase):
         self.assertEqual((settings.hostname, settings.routing.routes[0].password), ("mx.example.org", "correct horse"))
 
     def test_a_mistyped_key_is_answered_with_the_one_that_was_meant(self) -> None:
-        """max_message_sise is nobody's key."""
+        """The error suggests the key with the most similar name."""
         self.assertEqual(
             self.one("[smtp]\nmax_message_sise = 5"),
             "smtp.max_message_sise: found an unknown key (= 5); allowed: did you mean max_message_size?",
@@ -255,7 +257,7 @@ class WrongFileTests(SynchronousTestCase):
         self.assertIn("allowed: max_waiting, hashing_threads", self.one("[login]\nzzz = 1"))
 
     def test_a_certificate_needs_chain_and_key(self) -> None:
-        """Half a pair is an error that says which half."""
+        """The error names the missing one."""
         self.assertEqual(
             self.one('[[tls.certificates]]\nchain = "c"\nkey = "k"\n[[tls.certificates]]\nchain = "d"'),
             "tls.certificates[2].key: found nothing; allowed: the name of a PEM file, "
@@ -265,24 +267,24 @@ class WrongFileTests(SynchronousTestCase):
         self.assertIn("tls.certificates[1]: found 5", self.problems("[tls]\ncertificates = [5]")[0])
 
     def test_a_value_where_a_table_belongs_is_told(self) -> None:
-        """smtp = 25 at the top is a frequent slip."""
+        """`smtp = 25` outside of a table is a frequent mistake."""
         self.assertEqual(self.one("smtp = 25"), "smtp: found 25; allowed: a table, [smtp]")
 
     def test_a_host_name_is_letters_digits_and_hyphens(self) -> None:
-        """What goes into every greeting and Received field is checked here."""
+        """The host name is part of every greeting and Received field."""
         for value in ("mail example", "-a.example", "a..b", "mail.example.", "ä.example", "a" * 254, ""):
             self.assertIn("hostname: found", self.one(f'hostname = "{value}"'))
 
     def test_only_the_two_engines_are_stores(self) -> None:
-        """A typing error in the URL is found at start, not at the first message."""
+        """A mistyped URL is found at the start, not at the first message."""
         self.assertIn("store.url: found", self.one('[store]\nurl = "mysql://h/d"'))
 
     def test_what_is_no_toml_is_told_with_line_and_column(self) -> None:
-        """The place comes with the error."""
+        """The error has the line and the column."""
         self.assertRegex(self.one("[smtp]\nmax = = 5"), r"is not TOML: .*line 2, column 7")
 
     def test_long_and_nested_values_are_cut_in_the_error(self) -> None:
-        """An error stays one readable line."""
+        """Each error is one readable line."""
         self.assertLess(len(self.one(f'user = "{"x" * 10000}"')), 200)
         self.assertIn("a list of 5", self.one("user = [1, 2, 3, 4, 5]"))
         self.assertIn('["a", 1]', self.one('user = ["a", 1]'))
@@ -291,17 +293,17 @@ class WrongFileTests(SynchronousTestCase):
 
 
 class FileTests(SynchronousTestCase):
-    """Files as they lie on the disk."""
+    """Files on disk."""
 
     def test_a_missing_file_is_an_error_not_the_default(self) -> None:
-        """A mistyped --config never starts a daemon with other settings."""
+        """After a mistyped --config, the daemon does not start with other settings."""
         path = Path(self.mktemp())
         with self.assertRaises(ConfigError) as caught:
             load(path, STATE)
         self.assertEqual(caught.exception.problems, [f"{path}: cannot be read: No such file or directory"])
 
     def test_a_file_that_is_not_utf8_is_told_with_its_line(self) -> None:
-        """Latin-1 happens; the line helps."""
+        """Files in Latin-1 are a frequent mistake."""
         path = Path(self.mktemp())
         path.write_bytes(b"# one\n# caf\xe9\n")
         with self.assertRaises(ConfigError) as caught:

@@ -1,4 +1,4 @@
-"""Where the state folder and the configuration are looked for."""
+"""Search order for the state folder and the configuration file."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config import locations
-from emailsys.config.locations import NoHome, choose_state, default_state, find_config, told_store
+from emailsys.config.locations import NoHome, choose_state, default_state, find_config, store_text
 
 
 class StateTests(SynchronousTestCase):
-    """Which folder holds the mail."""
+    """Choice of the state folder."""
 
     def test_the_option_goes_before_the_environment_before_the_default(self) -> None:
         """--state, then $EMAILSYS_STATE, then this user's default."""
@@ -24,25 +24,25 @@ class StateTests(SynchronousTestCase):
         self.assertTrue(default.is_default)
 
     def test_root_keeps_its_mail_in_var_lib(self) -> None:
-        """A system daemon's folder does not depend on a home."""
+        """The folder of a system daemon does not depend on a home folder."""
         self.assertEqual(default_state({"HOME": "/home/ann", "XDG_STATE_HOME": "/x"}, True), Path("/var/lib/emailsys"))
 
     def test_a_relative_xdg_folder_is_ignored(self) -> None:
-        """The XDG base directory specification says so."""
+        """The XDG base directory specification requires it."""
         self.assertEqual(default_state({"HOME": "/h", "XDG_STATE_HOME": "/x"}, False), Path("/x/emailsys"))
         self.assertEqual(default_state({"HOME": "/h", "XDG_STATE_HOME": "x"}, False), Path("/h/.local/state/emailsys"))
 
     def test_a_folder_that_is_not_the_default_is_known_with_its_reason(self) -> None:
-        """So that a command can say which store it used."""
+        """A command can print which store it used."""
         chosen = choose_state(None, {"EMAILSYS_STATE": "/srv/env", "HOME": "/h"}, False)
         self.assertEqual((chosen.reason, chosen.is_default), ("$EMAILSYS_STATE", False))
         same = choose_state("/h/.local/state/emailsys", {"HOME": "/h"}, False)
         self.assertTrue(same.is_default)
 
     def test_a_store_that_is_not_the_default_is_told_without_its_password(self) -> None:
-        """A database, or a folder that somebody named; not the file where it always is."""
+        """A database or a named folder is described; the default file is not."""
         default = choose_state(None, {"HOME": "/h"}, False)
-        self.assertIsNone(told_store(default, None))
+        self.assertIsNone(store_text(default, None))
         for url, shown in (
             ("postgresql://mail:secret@db.example/mail", "postgresql://mail@db.example/mail"),
             (
@@ -51,12 +51,12 @@ class StateTests(SynchronousTestCase):
             ),
         ):
             folder = "/h/.local/state/emailsys"
-            self.assertEqual(told_store(default, url), f"store {shown}, state folder {folder} (default)")
+            self.assertEqual(store_text(default, url), f"store {shown}, state folder {folder} (default)")
         chosen = choose_state("/srv", {"HOME": "/h"}, False)
-        self.assertEqual(told_store(chosen, None), "store in /srv (--state)")
+        self.assertEqual(store_text(chosen, None), "store in /srv (--state)")
 
     def test_a_relative_folder_is_made_absolute(self) -> None:
-        """A daemon changes its working directory."""
+        """The daemon changes its working directory."""
         self.assertEqual(choose_state("here", {"HOME": "/h"}, False).folder, Path.cwd() / "here")
 
 
@@ -86,7 +86,7 @@ class NoHomeTests(SynchronousTestCase):
 
 
 class ConfigFileTests(SynchronousTestCase):
-    """Which configuration file is read."""
+    """Choice of the configuration file."""
 
     def setUp(self) -> None:
         self.state = Path(self.mktemp())
@@ -95,7 +95,7 @@ class ConfigFileTests(SynchronousTestCase):
         self.patch(locations, "SYSTEM_CONFIG", self.system)
 
     def test_the_order_is_option_environment_etc_state_folder(self) -> None:
-        """The first that is there is taken alone; files are not merged."""
+        """The first existing file is used. Files are not merged."""
         self.assertIsNone(find_config(None, {}, self.state))
         own = self.state / "emailsys.toml"
         own.write_text("")

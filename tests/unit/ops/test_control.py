@@ -1,4 +1,4 @@
-"""The control socket: requests by JSON lines, over the accounts in memory."""
+"""The control socket: requests as lines of JSON, with accounts in memory."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ class Case(SynchronousTestCase):
 
 
 class CommandTests(Case):
-    """What can be asked for."""
+    """Requests and their answers."""
 
     def test_a_domain_and_its_users_are_added_listed_and_removed(self) -> None:
-        """The ordinary life of a small system."""
+        """The usual requests of a small system."""
         self.with_users()
         self.assertEqual(
             self.result(requests.DomainList()),
@@ -100,7 +100,7 @@ class CommandTests(Case):
         self.assertEqual(len(self.result(requests.UserList("example.test"))), 1)
 
     def test_a_password_and_a_login_that_is_switched_off_reach_the_account(self) -> None:
-        """password, disable and enable."""
+        """Requests for a new password, and to disable and enable the login."""
         self.with_users()
         self.result(requests.UserPassword(BOB, [("argon2id", "other")]))
         self.result(requests.UserEnabled(BOB, False))
@@ -109,7 +109,7 @@ class CommandTests(Case):
         self.assertEqual((login.secret("argon2id"), login.account.enabled), ("other", False))
 
     def test_what_cannot_be_done_is_refused_with_the_reason(self) -> None:
-        """A domain with users stays."""
+        """A domain with users is not removed."""
         self.with_users()
         kind, message = self.error(requests.DomainRemove("example.test"))
         self.assertEqual(kind, "refused")
@@ -117,14 +117,14 @@ class CommandTests(Case):
         self.assertEqual(self.error(requests.DomainRemove("other.test"))[0], "refused")
 
     def test_each_answer_tells_which_store_it_is_from_where_that_is_not_the_default(self) -> None:
-        """A command says so on stderr, whatever configuration it would have looked for itself."""
+        """The command prints it to stderr."""
         url = "postgresql://mail@db.example/mail"
         self.commands = Commands(self.store, self.telemetry, Hooks(store=url))
         for request in (requests.DomainList(), requests.UserList("no.test"), {"command": 7}):
             self.assertEqual(self.answer(request)["store"], url)
 
     def test_a_malformed_request_is_told_field_and_what_is_allowed(self) -> None:
-        """None of them reaches the store."""
+        """No such request reaches the store."""
         good: dict[str, Any] = {"command": "user.add", "address": ["a", "b"], "credentials": [["argon2id", "x"]]}
         for change, expected in (
             ({"command": "user.drop"}, "command: found 'user.drop'; allowed: domain.add"),
@@ -161,7 +161,7 @@ class CommandTests(Case):
         self.assertIn("the disk is full", message)
 
     def test_a_defect_is_logged_once_and_told_without_its_traceback(self) -> None:
-        """The log is the daemon's, the command gets one line."""
+        """The daemon logs it; the command gets one line."""
 
         async def broken(domain: str | None) -> None:
             raise ZeroDivisionError("deep inside")
@@ -173,14 +173,14 @@ class CommandTests(Case):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_the_status_comes_from_the_daemon(self) -> None:
-        """Without a daemon there is none."""
+        """There is no status without a daemon."""
         self.assertEqual(self.result(requests.Status()), {"pid": 5})
         self.commands = Commands(self.store, self.telemetry)
         self.assertEqual(self.error(requests.Status())[0], "malformed")
 
 
 class ProtocolTests(Case):
-    """Lines in, lines out."""
+    """Lines of requests and answers."""
 
     def connect(self) -> tuple[ControlProtocol, StringTransport]:
         protocol = ControlFactory(self.commands, self.telemetry).buildProtocol(None)
@@ -189,7 +189,7 @@ class ProtocolTests(Case):
         return protocol, transport
 
     def test_requests_are_answered_in_the_order_they_came(self) -> None:
-        """Several on one connection, in any pieces."""
+        """One connection can have several requests, in pieces of any size."""
         protocol, transport = self.connect()
         lines = b'{"command":"status"}\n{"command":"domain.list"}\n'
         for octet in lines:
@@ -198,7 +198,7 @@ class ProtocolTests(Case):
         self.assertEqual(transport.value().splitlines(), [b'{"result":{"pid":5}}', b'{"result":[]}'] * 2)
 
     def test_a_line_that_is_no_json_gets_a_clear_error(self) -> None:
-        """And the connection goes on."""
+        """The connection stays open."""
         protocol, transport = self.connect()
         protocol.dataReceived(b"hello\n\xff\n" + b"[" * 50_000 + b'\n{"command":"status"}\n')
         answers = [json.loads(line) for line in transport.value().splitlines()]
@@ -206,14 +206,14 @@ class ProtocolTests(Case):
         self.assertEqual(answers[3], {"result": {"pid": 5}})
 
     def test_an_endless_line_is_refused_and_the_connection_closed(self) -> None:
-        """Memory is bounded."""
+        """A request has a maximum size."""
         protocol, transport = self.connect()
         protocol.dataReceived(b"x" * (MAX_REQUEST_OCTETS + 2))
         self.assertIn(b"at most", transport.value())
         self.assertTrue(transport.disconnecting)
 
     def test_a_peer_that_hangs_up_while_its_request_is_carried_out_harms_nobody(self) -> None:
-        """The change is made; nobody hears of it."""
+        """The change is made, and the answer is dropped."""
         waiting: defer.Deferred[list[Any]] = defer.Deferred()
 
         async def slow(domain: str | None) -> list[Any]:
@@ -227,7 +227,7 @@ class ProtocolTests(Case):
         self.assertEqual(transport.value(), b'{"result":[]}\n')
 
     def test_another_user_of_the_machine_commands_nothing(self) -> None:
-        """Root and the daemon's own user may."""
+        """Only root and the user of the daemon may."""
         ours, theirs = socket.socketpair()
         self.addCleanup(ours.close)
         self.addCleanup(theirs.close)
@@ -245,7 +245,7 @@ class ProtocolTests(Case):
 
 
 class FakeReactor(Clock):
-    """Remembers who wants to read, and adopts nothing."""
+    """Reactor that records readers, and adopts no connection."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -277,7 +277,7 @@ class ListenerTests(Case):
         self.listener.start()
 
     def test_a_connection_is_accepted_and_a_false_alarm_is_none(self) -> None:
-        """The reactor asks whenever the socket is ready."""
+        """accept() without a waiting connection does nothing."""
         if sys.platform == "win32":
             raise SkipTest("needs Unix")
         verifyObject(IReadDescriptor, self.listener)
@@ -290,7 +290,7 @@ class ListenerTests(Case):
         self.assertEqual(self.reactor.readers, [self.listener])
 
     def test_without_a_descriptor_left_it_pauses_and_does_not_spin(self) -> None:
-        """The daemon goes on, and commands are heard again a second later."""
+        """The daemon accepts commands again after a second."""
 
         class Full:
             def accept(self) -> None:
@@ -331,14 +331,14 @@ class ListenerTests(Case):
 
 
 class SocketTests(SynchronousTestCase):
-    """The socket in the state folder, and the command's end of it."""
+    """The socket in the state folder, and the commands that connect to it."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir(parents=True)
 
     def serve(self, octets: bytes) -> Path:
-        """Answer the next connection with these octets."""
+        """Send these octets to the next connection."""
         listener = bind_control(self.folder)
         listener.setblocking(True)
 
@@ -354,7 +354,7 @@ class SocketTests(SynchronousTestCase):
         return self.folder
 
     def test_only_the_owner_may_connect(self) -> None:
-        """Mode 0600 from the first moment; a socket that a crash left is replaced."""
+        """The mode is 0600 from the beginning. A socket left by a crash is replaced."""
         for _ in range(2):
             listener = bind_control(self.folder)
             mode = (self.folder / "control.sock").stat().st_mode
@@ -363,13 +363,13 @@ class SocketTests(SynchronousTestCase):
             self.assertEqual(stat.S_IMODE(mode), 0o600)
 
     def test_a_state_folder_of_any_depth_has_its_socket(self) -> None:
-        """A socket's name is limited to 108 octets by the kernel, a state folder is not."""
+        """The kernel limits the name of a socket to 108 octets, but not the path of a state folder."""
         self.folder = self.folder / ("d" * 100) / ("e" * 100)
         self.folder.mkdir(parents=True)
         self.assertEqual(ask(self.serve(b'{"result":1}\n'), requests.Status()), {"result": 1})
 
     def test_no_daemon_and_a_dead_one_are_the_same(self) -> None:
-        """The command goes to the store itself then."""
+        """The command then opens the store."""
         with self.assertRaises(NoDaemon):
             ask(self.folder, requests.Status())
         bind_control(self.folder).close()
@@ -377,13 +377,13 @@ class SocketTests(SynchronousTestCase):
             ask(self.folder, requests.Status())
 
     def test_a_daemon_that_breaks_off_or_babbles_is_told(self) -> None:
-        """Never taken for success."""
+        """A broken answer is an error."""
         for octets in (b"", b"nonsense\n", b"[]\n"):
             with self.assertRaises(ControlFailed):
                 ask(self.serve(octets), requests.Status())
 
     def test_a_daemon_that_does_not_answer_is_not_waited_for_for_ever(self) -> None:
-        """The command ends with a reason."""
+        """The command ends with an error."""
         with bind_control(self.folder), self.assertRaises(ControlFailed) as caught:
             ask(self.folder, requests.Status(), timeout=0.05)
         self.assertIn("did not answer within 0.05 seconds", str(caught.exception))

@@ -1,4 +1,4 @@
-"""What Prometheus is told, and events in a file of their own."""
+"""Metrics for Prometheus, and the file of the mail log."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class MetricsTests(SynchronousTestCase):
         self.assertNotIn("emailsys_store_free_octets", text)
 
     def test_a_queue_that_takes_long_to_count_is_counted_seldom(self) -> None:
-        """A million rows: two seconds at each scrape would keep one of three readers busy."""
+        """With a million rows, a count takes two seconds of one of three readers."""
         summary = self.store.queue_operations.summary
 
         async def slow() -> Any:
@@ -108,7 +108,7 @@ class MetricsTests(SynchronousTestCase):
 
 
 class MailLogTests(SynchronousTestCase):
-    """Lines for programs and for people."""
+    """The formats plain and JSON."""
 
     def open(self, form: LogFormat) -> tuple[Path, MailLog]:
         path = Path(self.mktemp())

@@ -52,7 +52,7 @@ EXAMPLES: tuple[Request, ...] = (
 
 
 class RequestTests(SynchronousTestCase):
-    """The command line writes what the daemon reads."""
+    """Requests as the command line writes them and the daemon reads them."""
 
     def test_every_request_comes_out_of_its_json_as_it_went_in(self) -> None:
         """Credentials may arrive as tuples; all else is equal."""
@@ -110,7 +110,7 @@ class RequestTests(SynchronousTestCase):
                 self.assertTrue(self.error(document).startswith(expected), self.error(document))
 
     def test_an_error_never_shows_a_secret(self) -> None:
-        """Errors end in logs and on screens."""
+        """Errors are logged and printed."""
         route = {"command": "route.set", "host": "a", "tls": "none"}
         for document in (
             {**route, "password": ["hunter2"]},
@@ -132,7 +132,7 @@ class RequestTests(SynchronousTestCase):
                 make()
 
     def test_the_conditions_of_a_queue_request_are_a_filter(self) -> None:
-        """Those that are not given choose every row."""
+        """A missing condition matches every row."""
         request = requests.QueueList(domain="example.net", state=RowState.WAITING)
         self.assertEqual(request.rows, QueueFilter(domain="example.net", state=RowState.WAITING))
 

@@ -83,9 +83,9 @@ class LoopRunner:
 
 def execute(session: Session, words: list[str]) -> int:
     """Run a verb, print its errors, and return its exit status. No error ends the shell."""
-    from emailsys.cli.main import told_status
+    from emailsys.cli.main import exit_status_of
 
-    return told_status(lambda: mail.main(args=words, prog_name="mail", standalone_mode=False, obj=session))
+    return exit_status_of(lambda: mail.main(args=words, prog_name="mail", standalone_mode=False, obj=session))
 
 
 def change_folder(session: Session, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The commands for certificates, as a person types them."""
+"""The commands for certificates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emailsys.config.exit_status import Exit
 
 
 class CertsCommandTests(SynchronousTestCase):
-    """emailsys certs, init, show, renew, recipe."""
+    """The commands certs, certs init, show, renew and recipe."""
 
     def setUp(self) -> None:
         self.state = Path(self.mktemp()).absolute()
@@ -30,7 +30,7 @@ class CertsCommandTests(SynchronousTestCase):
         return CliRunner().invoke(certs, words, env=self.environment)
 
     def refused(self, *words: str) -> tuple[Exit, str]:
-        """The exit status and the line on stderr."""
+        """Run a command that fails. Return its exit status and stderr."""
         runner = CliRunner()
         with self.subTest(words):
             error = runner.invoke(certs, words, env=self.environment, standalone_mode=False).exception
@@ -38,7 +38,7 @@ class CertsCommandTests(SynchronousTestCase):
             return error.status, error.message
 
     def test_init_makes_the_ca_and_shows_it(self) -> None:
-        """What was written goes to stderr, what is told to stdout."""
+        """The names of written files go to stderr, the certificates to stdout."""
         result = self.run_command("init")
         self.assertEqual(result.exit_code, 0, result.output)
         for shown in (
@@ -64,20 +64,20 @@ class CertsCommandTests(SynchronousTestCase):
         self.assertEqual((shown[-1]["path"], shown[-1]["key"]), (str(chain), "RSA-2048"))
 
     def test_certs_alone_does_what_init_does(self) -> None:
-        """The shortest way."""
+        """`emailsys certs` does what `certs init` does."""
         result = self.run_command()
         self.assertEqual(result.exit_code, 0, result.output)
         self.assertTrue((self.folder / "server-ecdsa.pem").is_file())
 
     def test_json_is_one_document_with_all_facts(self) -> None:
-        """For programs; nothing else is on stdout."""
+        """With --json, stdout has only the document."""
         self.run_command("init")
         shown = json.loads(self.run_command("show", "--json").stdout)
         self.assertEqual([Path(each["path"]).name for each in shown], ["ca.pem", "server-ecdsa.pem", "server-rsa.pem"])
         self.assertEqual(shown[1]["names"], ["localhost", "127.0.0.1", "::1", "mail.example.test"])
 
     def test_whose_name_they_bear_is_told_and_the_running_daemon_knows_it(self) -> None:
-        """A daemon that was given its file by --config has certificates of its own name, whoever renews them."""
+        """The certificates have the name in the daemon's configuration, also if --config named that file."""
         result = self.run_command("init")
         config = self.environment.pop("EMAILSYS_CONFIG")
         self.assertIn(f"for mail.example.test and this machine's loopback names: from {config}", result.stderr)
@@ -89,7 +89,7 @@ class CertsCommandTests(SynchronousTestCase):
         self.assertIn("localhost, 127.0.0.1, ::1, mail.example.test", result.stdout)
 
     def test_without_configuration_and_daemon_it_is_told_why_they_are_for_localhost_alone(self) -> None:
-        """And how to have it otherwise."""
+        """The output says how to choose another name."""
         del self.environment["EMAILSYS_CONFIG"]
         self.patch(locations, "SYSTEM_CONFIG", self.state / "none")
         result = self.run_command("init")
@@ -97,7 +97,7 @@ class CertsCommandTests(SynchronousTestCase):
         self.assertNotIn("mail.example.test", result.stdout)
 
     def test_who_serves_other_certificates_is_told_that_these_are_not_served(self) -> None:
-        """Renewing them would change nothing."""
+        """`certs renew` would not change configured certificates."""
         config = Path(self.environment["EMAILSYS_CONFIG"])
         config.write_text(config.read_text() + '[[tls.certificates]]\nchain = "a.pem"\nkey = "a.key"\n')
         self.assertIn(
@@ -106,7 +106,7 @@ class CertsCommandTests(SynchronousTestCase):
         )
 
     def test_renew_issues_anew_and_leaves_ca_and_keys(self) -> None:
-        """Programs that trust the authority go on to."""
+        """Programs that trust the CA still accept the new certificates."""
         self.run_command("init")
         before = {path.name: path.read_bytes() for path in self.folder.iterdir()}
         self.assertEqual(self.run_command("renew").exit_code, 0)
@@ -114,14 +114,14 @@ class CertsCommandTests(SynchronousTestCase):
         self.assertEqual(changed, {"server-rsa.pem", "server-ecdsa.pem"})
 
     def test_show_without_certificates_says_how_to_make_them(self) -> None:
-        """And makes none."""
+        """No certificate is created."""
         self.assertEqual(
             self.refused("show"), (Exit.DATA, "no certificates yet; create some with: emailsys certs init")
         )
         self.assertFalse(self.folder.exists())
 
     def test_a_damaged_authority_is_told_in_one_line(self) -> None:
-        """No traceback, and the status for a wrong certificate."""
+        """The exit status is that of a wrong certificate, without a traceback."""
         self.run_command("init")
         (self.folder / "ca.pem").write_text("x")
         for words in (("init",), ("show",)):
@@ -130,7 +130,7 @@ class CertsCommandTests(SynchronousTestCase):
             self.assertIn("ca.pem: contains no certificate, or a damaged one. Remove it", told)
 
     def test_the_recipe_is_printed_with_its_place(self) -> None:
-        """To be read, and copied."""
+        """Users can read and copy the recipe."""
         result = self.run_command("recipe")
         self.assertIn("[variants.expired]", result.stdout)
         self.assertIn("recipe.toml", result.stderr)

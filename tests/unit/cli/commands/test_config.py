@@ -1,4 +1,4 @@
-"""The commands for the configuration: what is printed, shown and found wrong."""
+"""The commands for the configuration: example, show and check."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.unit.cli.cli_case import CLICase
 
 
 class ConfigTests(CLICase):
-    """config example, check, show."""
+    """The commands config example, check and show."""
 
     def write(self, text: str) -> str:
         path = Path(self.mktemp()).absolute()
@@ -35,11 +35,11 @@ class ConfigTests(CLICase):
         return str(path)
 
     def test_the_example_is_printed_as_it_is(self) -> None:
-        """To be redirected into a file."""
+        """The output can be redirected into a file."""
         self.assertEqual(self.fine("config", "example"), example())
 
     def test_what_is_shown_says_where_it_comes_from(self) -> None:
-        """The embedded default, or a file."""
+        """The settings are those of the embedded default or of a file."""
         _, out, err = self.run_it("config", "show")
         self.assertIn("from the embedded default", err)
         self.assertIn('smtp = ["localhost:2525"]', out)
@@ -49,7 +49,7 @@ class ConfigTests(CLICase):
         self.assertIn('smtp = ["127.0.0.1:26"]', out)
 
     def test_a_right_file_is_ok_and_the_environment_may_name_it(self) -> None:
-        """Unusual things are warned about."""
+        """Unusual settings cause warnings."""
         path = self.write('hostname = "mx"\n[listen]\nsmtp = ["127.0.0.1:2525"]\n')
         os.environ["EMAILSYS_CONFIG"] = path
         status, out, err = self.run_it("config", "check")
@@ -61,7 +61,7 @@ class ConfigTests(CLICase):
         self.assertIn("no service has an address", self.run_it("config", "check", nothing)[2])
 
     def test_all_that_is_wrong_is_told_with_file_and_key(self) -> None:
-        """Certificates, user, addresses and state folder too; nothing is made."""
+        """Certificates, user, addresses and state folder are checked, and nothing is created."""
         self.state.mkdir(mode=0o700)
         self.state.chmod(0o777)
         path = self.write(
@@ -73,7 +73,7 @@ class ConfigTests(CLICase):
             self.assertTrue(any(line.startswith(f"{path}: {expected}") for line in lines), (expected, lines))
 
     def test_a_certificate_for_another_host_or_open_to_others_is_warned_of(self) -> None:
-        """It works, but no client that checks the name takes it; and a key that all can read is no secret."""
+        """Clients that check the name refuse such a certificate. A key that all users can read causes a warning."""
         if sys.platform == "win32":
             raise SkipTest("needs Unix")
         folder = Path(self.mktemp()).absolute()
@@ -133,7 +133,7 @@ class ConfigTests(CLICase):
         self.assertIn("the key of ca.pem is missing. Remove ", told)
 
     def test_what_outbound_mail_needs_of_the_machine_is_looked_at(self) -> None:
-        """Addresses, authorities, the folder of the log."""
+        """Addresses, the CA file and the folder of the log are checked."""
         authorities = self.write("no certificate")
         path = self.write(
             f'[outbound]\nsource_ipv4 = "192.0.2.1"\nca_file = "{authorities}"\n'
@@ -150,7 +150,7 @@ class ConfigTests(CLICase):
             self.assertTrue(any(line.startswith(f"{path}: {expected}") for line in lines), (expected, lines))
 
     def test_programs_are_told_of_settings_and_their_flaws_as_json(self) -> None:
-        """As of everything else."""
+        """All problems are reported."""
         shown = json.loads(self.fine("config", "show", "--json"))
         self.assertEqual(shown["listen"]["smtp"], ["localhost:2525"])
         path = self.write('hostname = "mx"\n[smtp]\nmax_recipients = "x"\n')
@@ -163,7 +163,7 @@ class ConfigTests(CLICase):
         self.assertIn(f"{path}: warning: hostname: 'mx' is not a full host name", told["warnings"][0])
 
     def test_the_routes_of_the_store_are_looked_at_where_the_daemon_runs(self) -> None:
-        """They come after those of the file, and may be as odd."""
+        """Routes in the store are checked, after those in the file."""
         route: dict[str, Any] = {
             "host": "a.example",
             "port": 465,
@@ -236,7 +236,7 @@ class ConfigTests(CLICase):
         self.assertIn(f"install it: {shlex.quote(sys.executable)} -m pip install prometheus-client", said)
 
     def test_a_password_file_that_others_can_read_is_warned_of(self) -> None:
-        """Who can read it can send as this system."""
+        """Users who can read the password can send as this system."""
         secret = Path(self.write("hidden\n"))
         path = self.write(
             'hostname = "mx.example.org"\n[[routing.routes]]\nhost = "a.example"\ntls = "verified"\nusername = "we"\n'
@@ -250,14 +250,14 @@ class ConfigTests(CLICase):
             self.assertIn("holds a password on one line", self.refused(Exit.CONFIG, "config", "check", path))
 
     def test_errors_of_the_file_itself_are_all_told(self) -> None:
-        """One line each."""
+        """Each problem is one line."""
         path = self.write('[smtp]\nmax_recipients = "x"\nmax_recipient = 5\n')
         err = self.refused(Exit.CONFIG, "config", "check", path)
         self.assertEqual(len([line for line in err.splitlines() if path in line]), 2, err)
         self.refused(Exit.CONFIG, "user", "list", "--config", path)
 
     def test_the_password_of_a_store_url_is_not_printed_on_stderr(self) -> None:
-        """The store is named without it."""
+        """The output has the URL of the store without its password."""
         path = self.write('[store]\nurl = "postgresql://mail:secret@db.example/mail"\n')
         _, _, err = self.run_it("config", "show", "--config", path)
         self.assertIn("store postgresql://mail@db.example/mail", err)

@@ -1,4 +1,4 @@
-"""The command `status`: what it says where no daemon is found, and where the daemon accepts no mail."""
+"""The command `status` without a daemon, and with a daemon that accepts no mail."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class StatusTests(CLICase):
     """A state folder without a store, unless a test makes one."""
 
     def test_a_daemon_that_is_starting_is_waited_for(self) -> None:
-        """It holds the lock of the folder before it has a control socket."""
+        """A starting daemon holds the lock of the folder before it has a control socket."""
         self.state.mkdir(parents=True, mode=0o700)
         lock = FolderLock.take(self.state)
         self.addCleanup(lock.release)
@@ -69,7 +69,7 @@ class StatusTests(CLICase):
         self.assertIn("if it uses another state folder, name that folder", err)
 
     def test_an_ordinary_user_is_told_of_the_system_daemon(self) -> None:
-        """The default of that user is another folder than the system's."""
+        """The default folder of an ordinary user is not that of the system."""
         system = Path(self.mktemp()).absolute()
         system.mkdir(parents=True)
         del os.environ["EMAILSYS_STATE"]
@@ -84,7 +84,7 @@ class StatusTests(CLICase):
         self.assertIn(f"The system's own store is in {system}: try sudo, or --state {system}.", err)
 
     def test_a_socket_that_this_user_may_not_open_is_no_missing_daemon(self) -> None:
-        """The daemon runs; it takes commands from root and from its own user."""
+        """The daemon accepts commands only from root and from its own user."""
         self.state.mkdir(parents=True, mode=0o700)
 
         class Closed(socket.socket):
@@ -97,7 +97,7 @@ class StatusTests(CLICase):
         self.assertNotIn("no daemon runs", err)
 
     def test_an_untrusted_store_is_an_alarm(self) -> None:
-        """With what it means and what to do, in the daemon's words."""
+        """The output has the daemon's text: the meaning, and what to do."""
         why = "/s/mail.sqlite is another file than the one that is open here. Put the original file back"
         for untrusted in (True, False):
             daemon = {**DAEMON, "store": {"location": "/s", "problem": why, "untrusted": untrusted}}

@@ -1,4 +1,4 @@
-"""The command that upgrades a store: with a backup of its own on SQLite, after the operator's on PostgreSQL."""
+"""The command `upgrade`: it makes a backup of SQLite; for PostgreSQL, an operator must make one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def make_earlier(engine: Engine) -> None:
 
 
 class UpgradeTests(CLICase):
-    """While no daemon runs."""
+    """The store is upgraded while no daemon runs."""
 
     def test_a_sqlite_store_is_upgraded_by_any_command_and_copied_first(self) -> None:
         self.state.mkdir(mode=0o700)
@@ -63,7 +63,7 @@ class UpgradeTests(CLICase):
 
     @skipUnless(is_root(), "only root can become somebody else")
     def test_what_root_made_in_vain_is_the_daemons_all_the_same(self) -> None:
-        """Else the daemon could not open its own store when that is mended."""
+        """Otherwise the daemon could not open its own store after a repair."""
         if sys.platform == "win32":
             raise SkipTest("needs Unix")
         nobody = 65534

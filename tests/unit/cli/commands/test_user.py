@@ -23,7 +23,7 @@ class PasswordTests(CLICase):
     """Accounts and their passwords."""
 
     def test_a_password_comes_from_standard_input(self) -> None:
-        """Its first line."""
+        """The first line is the password."""
         self.add_domain()
         self.fine("user", "add", "ann@example.test", "--password-stdin", typed=b"correct horse battery\r\nmore\n")
         self.assertEqual(
@@ -43,7 +43,7 @@ class PasswordTests(CLICase):
         )
 
     def test_a_password_comes_from_a_command(self) -> None:
-        """The first line it prints; a failing one adds nothing."""
+        """The first line of the output is the password. If the command fails, no account is added."""
         self.add_domain()
         self.fine("user", "add", "ann@example.test", "--password-command", "echo correct horse battery; echo more")
         err = self.refused(Exit.UNAVAILABLE, "user", "add", "bob@example.test", "--password-command", "exit 3")
@@ -51,7 +51,7 @@ class PasswordTests(CLICase):
         self.assertEqual(len(json.loads(self.fine("user", "list", "--json"))), 1)
 
     def test_a_password_is_never_an_argument(self) -> None:
-        """Where others see it in the list of processes."""
+        """Other users would see it in the list of processes."""
         self.add_domain()
         self.refused(Exit.USAGE, "user", "add", "ann@example.test", "secret")
         self.refused(Exit.USAGE, "user", "add", "ann@example.test", "--password", "secret")
@@ -120,7 +120,7 @@ class PasswordTests(CLICase):
         self.assertIn("ann@example.test\tyes\t0\t0\t-\t-\t-\n", self.fine("user", "list"))
 
     def test_a_user_is_disabled_enabled_given_a_password_and_removed(self) -> None:
-        """The postmaster stays while the domain has other users."""
+        """The postmaster cannot be removed while the domain has other users."""
         self.add_domain()
         for name in ("ann", "bob"):
             self.fine("user", "add", f"{name}@example.test", "--password-stdin", typed=b"correct horse battery\n")
@@ -136,10 +136,10 @@ class PasswordTests(CLICase):
 
 
 class PromptTests(SynchronousTestCase):
-    """Passwords typed at a terminal, which needs one: a pseudo terminal in a process of its own."""
+    """Passwords typed at a terminal: a process with a pseudo terminal."""
 
     def test_a_password_is_asked_for_twice_and_not_shown(self) -> None:
-        """A slip of the finger locks nobody out."""
+        """A mistyped password is noticed."""
         code = (
             "from emailsys.cli.password import Source, ask_password\n"
             "from emailsys.mail.address import Address\n"
@@ -156,7 +156,7 @@ class PromptTests(SynchronousTestCase):
 
 
 def _at_terminal(command: list[str], environ: dict[str, str], answers: list[str]) -> tuple[str, int]:
-    """Run a command at a pseudo terminal and type an answer after each prompt; what it said, and its status."""
+    """Run a command at a pseudo terminal, and type an answer after each prompt. Return its output and exit status."""
     if sys.platform == "win32":
         raise SkipTest("needs Unix")
     import pty
@@ -176,10 +176,10 @@ def _at_terminal(command: list[str], environ: dict[str, str], answers: list[str]
 
 
 class StoredSecretTests(CLICase):
-    """What is kept of a password."""
+    """The stored form of a password."""
 
     def test_only_a_hash_is_kept(self) -> None:
-        """And it is that of the password that was given."""
+        """The stored hash is that of the given password."""
         from emailsys.cli.password import credentials_of
 
         ((scheme, secret),) = credentials_of("correct horse battery")

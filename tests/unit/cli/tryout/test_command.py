@@ -1,4 +1,4 @@
-"""What `try` is made of: the conversation with a server, free ports, passwords that are kept."""
+"""The parts of `try`: dialogue with a server, free ports, stored passwords."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 class DialogueTests(SynchronousTestCase):
-    """A conversation, each reply checked and all of it kept."""
+    """A dialogue with checked replies and a transcript."""
 
     def connect(self, *sent: bytes) -> tuple[Dialogue, Transcript]:
-        """A client whose server has sent this and hung up."""
+        """Return a dialogue with a server that sent these octets and closed the connection."""
         ours, theirs = socket.socketpair()
         theirs.sendall(b"".join(sent))
         theirs.shutdown(socket.SHUT_WR)
@@ -44,7 +44,7 @@ class DialogueTests(SynchronousTestCase):
         return speaker, transcript
 
     def test_both_sides_are_kept_but_no_secret(self) -> None:
-        """The transcript may be shown to others."""
+        """The transcript has no secrets, because users may share it."""
         speaker, transcript = self.connect(b"220-one\r\n220 two\r\n", b"235 2.7.0 logged in\r\n")
         self.assertEqual(speaker.reply("220"), "220-one\n220 two")
         speaker.ask("AUTH PLAIN c2VjcmV0", "235", shown="AUTH PLAIN ...")
@@ -54,7 +54,7 @@ class DialogueTests(SynchronousTestCase):
         )
 
     def test_another_reply_than_was_due_is_told_with_both_sides(self) -> None:
-        """SMTP and POP3 alike."""
+        """This applies to SMTP and to POP3."""
         speaker, _ = self.connect(b"550 5.1.1 no such mailbox here\r\n-ERR no\r\n")
         with self.assertRaises(DialogueFailed) as caught:
             speaker.ask("RCPT TO:<x@y>", "250")
@@ -66,7 +66,7 @@ class DialogueTests(SynchronousTestCase):
             speaker.ok()
 
     def test_a_server_that_hangs_up_is_told(self) -> None:
-        """At the beginning, and in the middle of a line."""
+        """The connection ends at the beginning or in the middle of a line."""
         for sent in (b"", b"220 localh"):
             speaker, _ = self.connect(sent)
             with self.assertRaises(DialogueFailed) as caught:
@@ -80,7 +80,7 @@ class DialogueTests(SynchronousTestCase):
         self.assertEqual(speaker.ok(), "+OK next")
 
     def test_nobody_who_answers_is_told_with_the_port(self) -> None:
-        """Connection refused."""
+        """The connection is refused."""
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             port = unused.getsockname()[1]
@@ -89,7 +89,7 @@ class DialogueTests(SynchronousTestCase):
         self.assertIn(f"port {port}", str(caught.exception))
 
     def test_a_server_without_tls_is_told(self) -> None:
-        """Where a handshake was due."""
+        """The server sends text instead of a TLS handshake."""
         speaker, _ = self.connect(b"220 this is no handshake\r\n")
         with self.assertRaises(DialogueFailed) as caught:
             speaker.start_tls(ssl.create_default_context(), "localhost")
@@ -97,10 +97,10 @@ class DialogueTests(SynchronousTestCase):
 
 
 class RoundTripTests(SynchronousTestCase):
-    """The message, and the comparison."""
+    """The message, and its comparison after the round trip."""
 
     def test_the_message_is_a_whole_one_with_what_goes_wrong_in_mail(self) -> None:
-        """Dots at the beginning of lines, an attachment of every octet, and nothing that the system would add."""
+        """The message has lines that begin with a dot and an attachment with all octets, but no trace fields."""
         octets = compose(NOW)
         self.assertNotRegex(octets, rb"(?<!\r)\n|\r(?!\n)")
         self.assertRegex(octets, rb"\r\n\.\r\n")
@@ -116,7 +116,7 @@ class RoundTripTests(SynchronousTestCase):
         self.assertEqual(stuffed(b".a\r\nb\r\n.\r\n"), b"..a\r\nb\r\n..\r\n.\r\n")
 
     def test_the_fields_in_front_are_named_and_anything_else_fails(self) -> None:
-        """One octet that differs is a failed round trip."""
+        """If one octet differs, the round trip has failed."""
         message = b"Subject: x\r\n\r\ny\r\n"
         front = b"Return-Path: <a@b>\r\nReceived: from c\r\n\tby d; e\r\n"
         self.assertEqual(round_trip._names_in_front(message, front + message), ("Return-Path", "Received"))
@@ -131,10 +131,10 @@ class RoundTripTests(SynchronousTestCase):
 
 
 class PortTests(SynchronousTestCase):
-    """Which ports `try` takes."""
+    """The ports of `try`."""
 
     def test_each_service_has_its_port_above_the_base_or_the_next_free_one(self) -> None:
-        """A port that is taken moves its own service and no other."""
+        """If a port is in use, only its own service moves to another one."""
         base = next(
             base
             # Below the ports that the kernel gives to clients, and not where another run of this test looks first.
@@ -149,17 +149,17 @@ class PortTests(SynchronousTestCase):
         self.assertEqual(ports, {service: base + offset for service, offset in PORTS.items() if service in ports})
 
     def test_no_free_port_is_told(self) -> None:
-        """Past 65535 there is none."""
+        """There is no port above 65535."""
         with self.assertRaises(Refused) as caught:
             free_ports(65_400)
         self.assertEqual(caught.exception.status, Exit.UNAVAILABLE)
 
 
 class PasswordTests(SynchronousTestCase):
-    """alice's and bob's passwords."""
+    """The passwords of alice and bob."""
 
     def test_they_are_random_and_kept_for_the_next_try(self) -> None:
-        """In a file of their owner's."""
+        """Only the owner may read the file."""
         path = Path(self.mktemp())
         first, new = kept_passwords(path)
         self.assertTrue(new)
@@ -169,7 +169,7 @@ class PasswordTests(SynchronousTestCase):
         self.assertRegex(first[ALICE], r"\A(?:[a-z0-9]{4}-){3}[a-z0-9]{4}\Z")
 
     def test_a_damaged_file_is_made_anew(self) -> None:
-        """Half a file, or another one."""
+        """A file that is cut or has other contents is replaced."""
         path = Path(self.mktemp())
         for text in ("", "{", "[]", json.dumps({ALICE: "x"}), "\x00"):
             path.write_text(text)
@@ -179,10 +179,10 @@ class PasswordTests(SynchronousTestCase):
 
 
 class ReadyMadeTests(SynchronousTestCase):
-    """The lines to paste."""
+    """The printed commands."""
 
     def test_names_with_spaces_are_quoted(self) -> None:
-        """A state folder may have any name."""
+        """The name of the state folder may have spaces and quotes."""
         state = Path("/tmp/a state's")
         ca, message = state / "certs" / "ca.pem", state / "m.eml"
         lines = ready_made(dict.fromkeys(PORTS, 2525), {ALICE: "a b", BOB: "c"}, ca, message)
@@ -196,13 +196,13 @@ class ReadyMadeTests(SynchronousTestCase):
         self.assertIn(str(message), shlex.split(next(line.command for line in lines if line.name == "curl-send")))
 
     def test_a_letter_says_to_whom_it_goes(self) -> None:
-        """In its header as in its envelope."""
+        """The header of the sample message names the same addresses as its envelope."""
         for line in ready_made(dict.fromkeys(PORTS, 1), {ALICE: "a", BOB: "b"}, Path("c"), Path("m")):
             to = {text.partition("<")[2].rstrip(">") for text in line.typed if text.startswith("rcpt")}
             self.assertEqual({text[4:] for text in line.typed if text.startswith("To: ")}, to, line.name)
 
     def test_every_letter_typed_ends_with_quit(self) -> None:
-        """So that the program ends, and with it CI."""
+        """The program and a CI run end then."""
         for line in ready_made(dict.fromkeys(PORTS, 1), {ALICE: "a", BOB: "b"}, Path("c"), Path("m")):
             if line.typed:
                 self.assertEqual(line.typed[-1], "quit")
@@ -213,7 +213,7 @@ class StartTests(SynchronousTestCase):
     """A daemon that does not start, and a folder that is in use."""
 
     def test_a_daemon_that_does_not_start_is_told_in_its_own_words(self) -> None:
-        """With its own exit status."""
+        """`try` passes on the exit status."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir(mode=0o700)
         config = folder / "emailsys.toml"
@@ -229,7 +229,7 @@ class StartTests(SynchronousTestCase):
             daemon.ask(Status())
 
     def test_a_second_try_on_the_folder_names_the_process(self) -> None:
-        """The first goes on."""
+        """The first one keeps running."""
         state = Path(self.mktemp()).absolute()
         (state / "try").mkdir(parents=True, mode=0o700)
         state.chmod(0o700)
