@@ -30,6 +30,7 @@ _TIMEOUT: Final = 60.0
 @click.command(epilog=examples(_EXAMPLES))
 @click.argument("address", type=ADDRESS)
 @click.option("--server", metavar="HOST[:PORT]", help="Submission server. Default: that of emailsys mail.")
+@click.option("--security", type=click.Choice(["tls", "starttls"]), help="Default: depends on the port.")
 @click.option(
     "--ca-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="PEM file of the CAs to trust."
 )
@@ -37,14 +38,21 @@ _TIMEOUT: Final = 60.0
     "--passwords-stdin", is_flag=True, help="Read the old password from the first line of standard input, then the new."
 )
 @as_json
-def password(address: Address, server: str | None, ca_file: Path | None, passwords_stdin: bool, as_json: bool) -> None:
+def password(
+    address: Address,
+    server: str | None,
+    security: str | None,
+    ca_file: Path | None,
+    passwords_stdin: bool,
+    as_json: bool,
+) -> None:
     """Change your own password. You are asked for the old one and, twice, for the new one.
 
     The command logs in to the submission server with TLS, so it works from any machine, and needs no rights on the
     server. Operators use `emailsys user password`.
     """
     account = _mail_account(address)
-    where = _server(account, address, server, ca_file)
+    where = _server(account, address, server, security, ca_file)
     old, new = _passwords(address, passwords_stdin)
     _change(where, old, new)
     print_done({"address": str(address), "server": str(where)}, as_json, f"changed the password of {address}")
@@ -78,7 +86,9 @@ def _keep(account: Account, new: str) -> None:
                 return
 
 
-def _server(account: Account | None, address: Address, named: str | None, ca_file: Path | None) -> Server:
+def _server(
+    account: Account | None, address: Address, named: str | None, security: str | None, ca_file: Path | None
+) -> Server:
     from dataclasses import replace
 
     from emailsys.client.accounts.values import SUBMISSIONS_PORT, Security, Server
@@ -94,8 +104,8 @@ def _server(account: Account | None, address: Address, named: str | None, ca_fil
         host, port = named, str(SUBMISSIONS_PORT)
     if not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise Refused(f"--server: {named!r} is no HOST or HOST:PORT", Exit.USAGE)
-    security = Security.TLS if int(port) == SUBMISSIONS_PORT else Security.STARTTLS
-    return Server(host.strip("[]"), int(port), security, str(address), ca_file=ca_file)
+    by_port = Security.TLS if int(port) == SUBMISSIONS_PORT else Security.STARTTLS
+    return Server(host.strip("[]"), int(port), Security(security or by_port), str(address), ca_file=ca_file)
 
 
 def _passwords(address: Address, from_stdin: bool) -> tuple[str, str]:

@@ -63,8 +63,6 @@ echo 'dave@example.org correct horse battery' > accounts.txt
 printf '#!/bin/sh\necho another password\n' > /usr/local/bin/pass
 chmod +x /usr/local/bin/pass
 """
-# An account that other commands than those of the document make.
-GATEWAY: Final = "echo 'correct horse battery' | emailsys user add scanner@example.org --password-stdin"
 MESSAGE: Final = r"""
 printf 'Subject: x\n\nA line.\n' | curl --silent --crlf --mail-from '<>' --mail-rcpt alice@example.org \
     --upload-file - smtp://localhost:25

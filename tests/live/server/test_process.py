@@ -117,6 +117,9 @@ class ProcessTests(SynchronousTestCase):
             done = run(command, stdin=lines.encode(), environ=where, status=status)
             self.assertIn(words, done.stdout)
         reader(self.daemon, User(user.name, "correct horse")).quit()
+        command[3:5] = ["--server", f"localhost:{self.daemon.ports['submissions']}", "--security", "tls"]
+        run(command, stdin=b"correct horse\nbattery staple\n", environ=where)
+        reader(self.daemon, User(user.name, "battery staple")).quit()
 
     def test_accounts_are_made_while_no_daemon_runs(self) -> None:
         """The same commands work on the store itself, and say so where it is not the default one."""
