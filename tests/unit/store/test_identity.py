@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,8 +11,10 @@ from emailsys.config.settings import StoreSettings
 from emailsys.interfaces import StoreError
 from emailsys.mail.address import Address
 from emailsys.store.check import find_problem
+from emailsys.store.engine.sqlite import SQLite
 from emailsys.store.offline import run_offline
 from emailsys.store.open import DATABASE_NAME, Store
+from emailsys.store.schema import migrate
 from emailsys.store.schema.identity import IDENTITY_NAME, StoreReplaced
 from emailsys.telemetry import Telemetry
 
@@ -43,10 +42,18 @@ class IdentityTests(SynchronousTestCase):
         run_offline(StoreSettings(), state or self.state, action, self.telemetry, create=create, adopt=adopt)
 
     def make_older(self) -> None:
-        """Make the store one of revision 0006, which has no identity."""
-        with closing(sqlite3.connect(self.path)) as connection, connection:
-            connection.execute("ALTER TABLE generation DROP COLUMN identity")
-            connection.execute("UPDATE alembic_version SET version_num = '0006'")
+        """Put a store of revision 0006 in the place, which has a domain and no identity."""
+        self.path.unlink()
+        engine = SQLite(self.path)
+        connection = engine.connect_writer()
+        with engine.commit_lock():
+            migrate.upgrade(engine, connection, Telemetry(), None, "0006")
+            with connection.begin():
+                connection.exec_driver_sql(
+                    "INSERT INTO domains (domain_id, domain_key, name) VALUES (7, 'older.test', 'older.test')"
+                )
+        connection.close()
+        engine.close()
 
     def test_the_copy_is_private_and_stays(self) -> None:
         identity = self.kept.read_text()
@@ -75,9 +82,6 @@ class IdentityTests(SynchronousTestCase):
         self.assertEqual(self.kept.read_text(), identity)
 
     def test_another_store_is_neither_used_nor_upgraded(self) -> None:
-        other = self.state.with_name("other")
-        self.open(create=True, state=other)
-        shutil.copy(other / DATABASE_NAME, self.path)
         self.make_older()
         before = self.path.read_bytes()
         for create in (False, True):
