@@ -113,10 +113,10 @@ class SMTPSession:
             b"SMTPUTF8": None,
             b"ENHANCEDSTATUSCODES": None,
             b"CHUNKING": None,
-            b"HELP": None,
         }
         if self.wire.takes_dsn:
             offered[b"DSN"] = None
+        offered[b"HELP"] = None
         if self.is_authenticated:
             offered[b"XPASSWORD"] = None
         if "STARTTLS" not in self.wire.closed:
