@@ -69,7 +69,10 @@ class UpgradeTests(CLICase):
         nobody = 65534
         self.state.mkdir(mode=0o700)
         (self.state / DATABASE_NAME).write_bytes(b"no database at all" * 1000)
-        os.chown(self.state, nobody, nobody)
+        for path in (self.state, self.state / DATABASE_NAME):
+            os.chown(path, nobody, nobody)
+        # trial's folder is open to its owner only.
+        self.state.parent.chmod(0o711)
         for words in (("upgrade",), ("domain", "list")):
             self.refused(Exit.UNAVAILABLE, *words)
             made = list(self.state.iterdir())
