@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import emailsys
 from emailsys.config.exit_status import MEANING
-from emailsys.config.loader import SERVICES
+from emailsys.config.server_keys import SERVICES
 from emailsys.config.settings import CertificateFiles, OutboundTimeouts, RouteSettings, Settings
 from emailsys.ops.request_reading import REQUESTS
 

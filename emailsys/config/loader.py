@@ -15,10 +15,9 @@ from emailsys.config.collisions import collisions
 from emailsys.config.consistency import contradictions
 from emailsys.config.monitoring_keys import MONITORING
 from emailsys.config.outbound_keys import OUTBOUND, QUEUE, ROUTE, ROUTING, SENDING, TIMEOUTS
+from emailsys.config.server_keys import ELSEWHERE, LIMITS, LOGIN, POP3, SERVICES, SMTP, STORE, TLS, TOP
 from emailsys.config.settings import (
     CertificateFiles,
-    ForgedFrom,
-    ForgedSender,
     LimitSettings,
     Listen,
     LoginSettings,
@@ -40,97 +39,15 @@ from emailsys.config.values import (
     LOOPBACK,
     Read,
     Unfit,
-    a_boolean,
-    a_count,
-    a_duration,
     a_file_name,
-    a_host_name,
-    a_number,
-    a_size,
-    a_store_url,
-    an_account_name,
     described,
     listen_addresses,
-    one_of,
 )
 from emailsys.mail.next_hop import TLSPolicy
 
 # Messages of tomllib (CPython 3.11 to 3.14).
 _DECLARED_TWICE: Final = re.compile(r"Cannot declare \((.*?)\) twice \(at line (\d+)")
 _AT_LINE: Final = re.compile(r"at line (\d+)")
-
-# Services, each with two ports: that of the standard, the default of a file, and that of the embedded default.
-SERVICES: Final[Mapping[str, tuple[int, int]]] = {
-    "smtp": (25, 2525),
-    "submission": (587, 2587),
-    "submissions": (465, 2465),
-    "pop3": (110, 2110),
-    "pop3s": (995, 2995),
-}
-
-_TOP: Final[Mapping[str, Read]] = {"hostname": a_host_name, "user": an_account_name, "group": an_account_name}
-_CONNECTIONS: Final[Mapping[str, Read]] = {
-    "max_connections": a_count(minimum=10, maximum=1_000_000),
-    "max_connections_per_ip": a_count(minimum=0, maximum=1_000_000),
-}
-_SMTP: Final[Mapping[str, Read]] = {
-    # RFC 5321 §4.5.3.1.7 and §4.5.3.1.8: 64K octets and 100 recipients are the least a server must take.
-    "max_message_size": a_size(minimum=64 * 1024),
-    "max_header_size": a_size(minimum=16 * 1024, maximum=16 * 1024 * 1024),
-    "max_recipients": a_count(minimum=100, maximum=1_000_000),
-    "max_routes": a_count(minimum=1000, maximum=1_000_000),
-    # RFC 5321 §6.3: a limit on Received fields should be at least 100.
-    "max_received_fields": a_count(minimum=100, maximum=10_000),
-    "max_refusals": a_count(minimum=10, maximum=1_000_000),
-    "command_timeout": a_duration(minimum=1),
-    "data_timeout": a_duration(minimum=1),
-    "message_timeout": a_duration(minimum=60),
-    "close_timeout": a_duration(minimum=0.1),
-    **_CONNECTIONS,
-    "max_submission_connections": a_count(minimum=10, maximum=1_000_000),
-    "plaintext_auth_on_loopback": a_boolean,
-    "accept_nul": a_boolean,
-    "accept_long_lines": a_boolean,
-    "forged_sender": one_of(ForgedSender),
-    "forged_from": one_of(ForgedFrom),
-}
-_POP3: Final[Mapping[str, Read]] = {
-    "login_timeout": a_duration(minimum=1),
-    # RFC 1939 §3: the autologout timer must be of at least ten minutes.
-    "session_timeout": a_duration(minimum=600),
-    "takeover_after": a_duration(minimum=1),
-    "close_timeout": a_duration(minimum=0.1),
-    **_CONNECTIONS,
-    "plaintext_auth_on_loopback": a_boolean,
-    "serve_utf8_raw": a_boolean,
-    "downgrade_utf8": a_boolean,
-}
-_TLS: Final[Mapping[str, Read]] = {"handshake_timeout": a_duration(minimum=1)}
-_STORE: Final[Mapping[str, Read]] = {
-    "url": a_store_url,
-    "max_waiting_octets": a_size(minimum=1024 * 1024),
-    "default_quota": a_size(minimum=0),
-    "refuse_over_quota": a_boolean,
-    "quota_warning": a_boolean,
-    "history_days": a_number(minimum=0, maximum=36500),
-    "maildrop_days": a_number(minimum=0, maximum=36500),
-}
-_LOGIN: Final[Mapping[str, Read]] = {
-    "max_waiting": a_count(minimum=1, maximum=1_000_000),
-    "hashing_threads": a_count(minimum=1, maximum=64),
-    "min_password_length": a_count(minimum=0, maximum=128),
-}
-_LIMITS: Final[Mapping[str, Read]] = {
-    "max_failed_logins": a_count(minimum=0, maximum=1_000_000),
-    "max_unknown_recipients": a_count(minimum=0, maximum=1_000_000),
-    "half_life": a_duration(minimum=1),
-    "exempt_loopback": a_boolean,
-}
-# Keys that users may expect here, and where they are instead.
-_ELSEWHERE: Final[Mapping[str, str]] = {
-    "state": "nothing here: the state folder is chosen by --state or $EMAILSYS_STATE",
-    "port": 'nothing here: ports stand with the addresses, such as smtp = ["*:25"] under [listen]',
-}
 
 
 class ConfigError(Exception):
@@ -210,7 +127,7 @@ class _Table:
             if key not in self._known:
                 near = difflib.get_close_matches(key, self._known, n=1)
                 instead = f"did you mean {near[0]}?" if near else ", ".join(self._known)
-                instead = _ELSEWHERE.get(key, instead)
+                instead = ELSEWHERE.get(key, instead)
                 self._problems.append(
                     f"{self._file}: {self._where(key)}: found an unknown key (= {described(value)}); allowed: {instead}"
                 )
@@ -268,15 +185,15 @@ def parse(text: str, file: str, state: Path, machine: str | None = None) -> Sett
         raise ConfigError([f"{file}: is not TOML: {_duplicate(str(error), text) or error}"]) from None
     problems: list[str] = []
     top = _Table(file, "", document, problems)
-    values = top.read(_TOP)
+    values = top.read(TOP)
     values.setdefault("hostname", (machine or socket.gethostname()).lower())
     listens = _listens(top)
-    smtp = SMTPSettings(**top.section("smtp", _SMTP))
-    pop3 = POP3Settings(**top.section("pop3", _POP3))
+    smtp = SMTPSettings(**top.section("smtp", SMTP))
+    pop3 = POP3Settings(**top.section("pop3", POP3))
     tls = _tls(top, Path(file).parent)
-    store = StoreSettings(**top.section("store", _STORE))
-    login = LoginSettings(**top.section("login", _LOGIN))
-    limits = LimitSettings(**top.section("limits", _LIMITS))
+    store = StoreSettings(**top.section("store", STORE))
+    login = LoginSettings(**top.section("login", LOGIN))
+    limits = LimitSettings(**top.section("limits", LIMITS))
     queue = QueueSettings(**top.section("queue", QUEUE))
     routing = _routing(top, Path(file).parent)
     outbound = _outbound(top, Path(file).parent)
@@ -340,7 +257,7 @@ def _monitoring(top: _Table, folder: Path) -> MonitoringSettings:
 
 def _tls(top: _Table, folder: Path) -> TLSSettings:
     table = top.inner("tls")
-    values = table.read(_TLS)
+    values = table.read(TLS)
     certificates: list[CertificateFiles] = []
     for pair in table.elements("certificates", "each with chain and key"):
         files = pair.read({"chain": a_file_name, "key": a_file_name})

@@ -6,7 +6,7 @@ import json
 from dataclasses import fields
 from enum import Enum
 
-from emailsys.config.loader import SERVICES
+from emailsys.config.server_keys import SERVICES
 from emailsys.config.settings import OutboundTimeouts, Settings
 from emailsys.config.values import shown_address, shown_duration, shown_size
 

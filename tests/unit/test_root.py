@@ -17,7 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import emailsys
 from emailsys.cli.commands.config import problems_of
-from emailsys.config.loader import SERVICES, embedded
+from emailsys.config.loader import embedded
+from emailsys.config.server_keys import SERVICES
 from emailsys.config.settings import Listen, MonitoringSettings, Settings
 from emailsys.platforms.users import Identity, give_folder, is_root
 from emailsys.supervisor import StartupError, check_owner, check_user, give_state_folder, privileges

@@ -14,7 +14,7 @@ from emailsys.interfaces import NO_DELAYS, DelayRule, DomainPair, QueueRow, Stor
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind
-from tests.fakes.store.memory_store import MemoryQueue
+from tests.fakes.store.memory_queue import MemoryQueue
 from tests.fakes.store.queue_house import System
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,113 @@
+"""Keys of the server's tables: the top, [smtp], [pop3], [tls], [store], [login] and [limits], with how each is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from emailsys.config.settings import (
+    ForgedFrom,
+    ForgedSender,
+)
+from emailsys.config.values import (
+    Read,
+    a_boolean,
+    a_count,
+    a_duration,
+    a_host_name,
+    a_number,
+    a_size,
+    a_store_url,
+    an_account_name,
+    one_of,
+)
+
+# Services, each with two ports: that of the standard, the default of a file, and that of the embedded default.
+SERVICES: Final[Mapping[str, tuple[int, int]]] = {
+    "smtp": (25, 2525),
+    "submission": (587, 2587),
+    "submissions": (465, 2465),
+    "pop3": (110, 2110),
+    "pop3s": (995, 2995),
+}
+
+
+TOP: Final[Mapping[str, Read]] = {"hostname": a_host_name, "user": an_account_name, "group": an_account_name}
+
+
+CONNECTIONS: Final[Mapping[str, Read]] = {
+    "max_connections": a_count(minimum=10, maximum=1_000_000),
+    "max_connections_per_ip": a_count(minimum=0, maximum=1_000_000),
+}
+
+
+SMTP: Final[Mapping[str, Read]] = {
+    # RFC 5321 §4.5.3.1.7 and §4.5.3.1.8: 64K octets and 100 recipients are the least a server must take.
+    "max_message_size": a_size(minimum=64 * 1024),
+    "max_header_size": a_size(minimum=16 * 1024, maximum=16 * 1024 * 1024),
+    "max_recipients": a_count(minimum=100, maximum=1_000_000),
+    "max_routes": a_count(minimum=1000, maximum=1_000_000),
+    # RFC 5321 §6.3: a limit on Received fields should be at least 100.
+    "max_received_fields": a_count(minimum=100, maximum=10_000),
+    "max_refusals": a_count(minimum=10, maximum=1_000_000),
+    "command_timeout": a_duration(minimum=1),
+    "data_timeout": a_duration(minimum=1),
+    "message_timeout": a_duration(minimum=60),
+    "close_timeout": a_duration(minimum=0.1),
+    **CONNECTIONS,
+    "max_submission_connections": a_count(minimum=10, maximum=1_000_000),
+    "plaintext_auth_on_loopback": a_boolean,
+    "accept_nul": a_boolean,
+    "accept_long_lines": a_boolean,
+    "forged_sender": one_of(ForgedSender),
+    "forged_from": one_of(ForgedFrom),
+}
+
+
+POP3: Final[Mapping[str, Read]] = {
+    "login_timeout": a_duration(minimum=1),
+    # RFC 1939 §3: the autologout timer must be of at least ten minutes.
+    "session_timeout": a_duration(minimum=600),
+    "takeover_after": a_duration(minimum=1),
+    "close_timeout": a_duration(minimum=0.1),
+    **CONNECTIONS,
+    "plaintext_auth_on_loopback": a_boolean,
+    "serve_utf8_raw": a_boolean,
+    "downgrade_utf8": a_boolean,
+}
+
+
+TLS: Final[Mapping[str, Read]] = {"handshake_timeout": a_duration(minimum=1)}
+
+
+STORE: Final[Mapping[str, Read]] = {
+    "url": a_store_url,
+    "max_waiting_octets": a_size(minimum=1024 * 1024),
+    "default_quota": a_size(minimum=0),
+    "refuse_over_quota": a_boolean,
+    "quota_warning": a_boolean,
+    "history_days": a_number(minimum=0, maximum=36500),
+    "maildrop_days": a_number(minimum=0, maximum=36500),
+}
+
+
+LOGIN: Final[Mapping[str, Read]] = {
+    "max_waiting": a_count(minimum=1, maximum=1_000_000),
+    "hashing_threads": a_count(minimum=1, maximum=64),
+    "min_password_length": a_count(minimum=0, maximum=128),
+}
+
+
+LIMITS: Final[Mapping[str, Read]] = {
+    "max_failed_logins": a_count(minimum=0, maximum=1_000_000),
+    "max_unknown_recipients": a_count(minimum=0, maximum=1_000_000),
+    "half_life": a_duration(minimum=1),
+    "exempt_loopback": a_boolean,
+}
+
+
+# Keys that users may expect here, and where they are instead.
+ELSEWHERE: Final[Mapping[str, str]] = {
+    "state": "nothing here: the state folder is chosen by --state or $EMAILSYS_STATE",
+    "port": 'nothing here: ports stand with the addresses, such as smtp = ["*:25"] under [listen]',
+}
