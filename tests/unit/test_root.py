@@ -11,7 +11,6 @@ import unittest
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -24,12 +23,11 @@ from emailsys.platforms.users import Identity, give_folder, is_root
 from emailsys.supervisor import StartupError, check_owner, check_user, give_state_folder, privileges
 
 
+@unittest.skipIf(sys.platform == "win32", "needs Unix")
 class RootTests(SynchronousTestCase):
     """What root may do as a daemon, and in a folder that another user can change."""
 
     def setUp(self) -> None:
-        if sys.platform == "win32":
-            raise SkipTest("needs Unix")
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
 
@@ -65,13 +63,13 @@ class RootTests(SynchronousTestCase):
         source = self.folder / "emailsys.toml"
         source.touch()
         check_user(replace(embedded(self.folder), source=source), None)
-        os.chown(source, 65534, -1)
+        shutil.chown(source, 65534)
         self.assertIn(f"run: chown root {source}", self.refused(replace(embedded(self.folder), source=source), None))
 
     @unittest.skipUnless(is_root(), "only root can give a folder away")
     def test_a_folder_of_a_third_user_is_refused(self) -> None:
         """`--state /home/alice` is a mistake, and would give all of it to the daemon."""
-        os.chown(self.folder, 12345, 12345)
+        shutil.chown(self.folder, 12345, 12345)
         somebody = Identity(7, 7, (7,), "emailsys")
         told = str(self.assertRaises(StartupError, give_state_folder, somebody, self.folder))
         self.assertIn(f"belongs to user 12345; allowed: root or emailsys; run: chown -R emailsys {self.folder}", told)
@@ -118,7 +116,7 @@ class RootTests(SynchronousTestCase):
         ):
             state = Path(tempfile.mkdtemp(dir=folder))
             (state / link).symlink_to(target / "made" if "." in link else target)
-            os.chown(state, 65534, 65534)
+            shutil.chown(state, 65534, 65534)
             places = [str(state), "--config", str(config)] if "-m" in command else [str(state), str(config)]
             ended = subprocess.run(
                 [sys.executable, *command, *places],
