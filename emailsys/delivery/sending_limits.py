@@ -67,6 +67,8 @@ class Admission:
     # What was counted, to be taken back if the message is not accepted: sender, hour, recipients, what it was told
     # before.
     charges: list[tuple[str, int, int, int]] = field(default_factory=list)
+    # The same for what was counted as held: sender, hour, recipients.
+    held: list[tuple[str, int, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -192,6 +194,8 @@ class SendingLimits:
                 count.messages -= recipients > 0
                 count.recipients -= recipients
                 count.told = told
+        for name, hour, recipients in admission.held:
+            self._senders.setdefault(name, _Known()).hours.setdefault(hour, _Hour()).held -= recipients
 
     def log(self, admission: Admission, queue_id: str) -> None:
         """Log the limits that were reached."""
@@ -243,11 +247,13 @@ class SendingLimits:
                 if held and held + recipients > _MOST_HELD * limit.most:
                     raise TooMuchHeld(f"{sender.name} has reached its limit of {limit}")
                 known.hours[hour].held += recipients
+                admission.held.append((sender.key, hour, recipients))
                 self._cross(sender, HELD, limit, used, admission)
                 return f"held here: {sender.name} has reached its limit of {limit}"
         known.messages_left -= 1
         known.recipients_left -= recipients
-        present = known.hours[hour]
+        # If the clock was behind for a while, a write has moved the counts of this hour to another one.
+        present = known.hours.setdefault(hour, _Hour())
         admission.charges.append((sender.key, hour, recipients, present.told))
         for count in (present, self._unwritten_count(sender.key, hour)):
             count.messages += 1
@@ -288,8 +294,10 @@ class SendingLimits:
         hours = self._senders[sender.key].hours
         if max(known.told for known in hours.values()) >= told:
             return
-        admission.charges.append((sender.key, hour, 0, hours[hour].told))
-        hours[hour].told = self._unwritten_count(sender.key, hour).told = told
+        # The hour may have begun since the message was counted.
+        present = hours.setdefault(hour, _Hour())
+        admission.charges.append((sender.key, hour, 0, present.told))
+        present.told = self._unwritten_count(sender.key, hour).told = told
         admission.crossings.append(Crossing(sender, str(limit), used, told == HELD))
 
     # Writing

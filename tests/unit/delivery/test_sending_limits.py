@@ -209,6 +209,15 @@ class Holding(Limited):
         self.send(10)
         self.assertEqual(self.held(), 0)
 
+    def test_held_mail_that_was_not_accepted_does_not_count_as_held(self) -> None:
+        """Otherwise retries on a full disk would use up the room for held mail, for a day."""
+        self.send(10)
+        for _ in range(20):
+            self.store.fail_next_commit = StoreError("disk full")
+            self.failureResultOf(self.submit(11), StoreError)
+        self.send(11)
+        self.assertEqual(self.held(), 11)
+
 
 class Telling(Limited):
     def test_at_eighty_percent_the_owner_and_the_postmaster_are_warned_once(self) -> None:
@@ -276,3 +285,12 @@ class Remembering(Limited):
         self.store.clock.advance(26 * HOUR)
         self.send(10)
         self.assertEqual(self.held(), 1)
+
+    def test_a_clock_that_was_behind_for_a_while_refuses_no_mail(self) -> None:
+        """A write at the wrong hour moves the counts of the right one."""
+        self.send(1)
+        self.store.jumped = -2 * HOUR
+        self.store.clock.advance(6)
+        self.store.jumped = 0.0
+        self.send(1)
+        self.assertEqual((self.held(), len(self.store.waiting)), (0, 2))
