@@ -105,6 +105,15 @@ class QueueingIncoming:
 
     async def commit(self, envelope: Envelope, notices: Sequence[Notice] = ()) -> None:
         """Commit the message with the notices. Returns when message, rows and notices are on disk."""
+        try:
+            await self._commit(envelope, notices)
+        except BaseException:
+            # The caller does not abandon a message that it commits. Does nothing if the commit of the store has begun.
+            self._incoming.abandon()
+            raise
+
+    async def _commit(self, envelope: Envelope, notices: Sequence[Notice]) -> None:
+        """Add the notices of the acceptance, commit, and wake the queue runner."""
         full = _with_full_maildrops(envelope)
         if full:
             envelope = replace(envelope, recipients=[_without_full(recipient) for recipient in envelope.recipients])

@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 
 from emailsys.delivery.acceptance import QueueingIntake
 from emailsys.delivery.notices import NoticeWriter
-from emailsys.interfaces import IIncoming, IIntake
+from emailsys.interfaces import IIncoming, IIntake, StoreError
 from emailsys.mail.address import parse
 from emailsys.mail.dsn_request import MessageRequest, Notify, OriginalRecipient, RecipientRequest
 from emailsys.mail.envelope import Envelope, LocalRoute, MailParameters, Recipient, RemoteRoute, Route
@@ -147,4 +147,19 @@ class Accepting(SynchronousTestCase):
         incoming = self.intake.begin()
         incoming.write(MESSAGE)
         incoming.abandon()
+        self.assertEqual((self.store.abandoned, self.store.messages), (1, []))
+
+    def test_a_message_is_discarded_if_the_routes_of_its_notice_cannot_be_read(self) -> None:
+        """Otherwise its staged pieces would stay on disk."""
+        incoming = self.intake.begin()
+        incoming.write(MESSAGE)
+        envelope = Envelope(
+            parse("alice@home.test"), [Recipient(parse("bob@home.test"), (self.to_bob,), SUCCESS)], self.store.now()
+        )
+
+        async def unreadable(forward_path: object) -> object:
+            raise StoreError("the directory cannot be read")
+
+        self.patch(self.router, "resolve", unreadable)
+        self.failureResultOf(Deferred.fromCoroutine(incoming.commit(envelope)), StoreError)
         self.assertEqual((self.store.abandoned, self.store.messages), (1, []))

@@ -129,6 +129,7 @@ class Holding(Limited):
         for _ in range(9):
             self.send(11)
         self.failureResultOf(self.submit(11), TooMuchHeld)
+        self.assertEqual(self.store.abandoned, 1, "the staged pieces of what is refused are deleted")
         self.assertEqual(self.held(), 99)
         self.send(10)
         self.assertEqual(len(self.store.waiting), 109, "what is within the limit is sent")
