@@ -7,7 +7,7 @@ from typing import Final
 
 from twisted.python.failure import Failure
 
-from emailsys.delivery.outcomes import Bookkeeper
+from emailsys.delivery.outcomes import Bookkeeper, Entry
 from emailsys.delivery.timing import Timing, Waits
 from emailsys.delivery.transmissions import Parcel, words
 from emailsys.interfaces import DelayRule, IQueue, Settlement, StoreError
@@ -69,9 +69,12 @@ class Recorder:
         patience = _FIRST_PATIENCE
         now, chance = self._now(), self._draw()
         queue_id = parcel.rows[0].queue_id
+        # Made once: each notice counts toward the cap of its address.
+        entry: Entry | None = None
         while not parcel.lost:
             try:
-                entry = await self._books.settle(parcel.rows, outcomes, now, chance)
+                if entry is None:
+                    entry = await self._books.settle(parcel.rows, outcomes, now, chance)
                 held = await self._queue.settle(entry.settlements, entry.notices)
             except StoreError as error:
                 self._telemetry.event("settling-delayed", queue_id=queue_id, reason=str(error))

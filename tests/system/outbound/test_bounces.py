@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.interfaces import Fate
+from emailsys.interfaces import Fate, StoreFull
 from emailsys.mail.dsn_request import MessageRequest, Notify, RecipientRequest, Return
 from tests.fakes.store.queue_house import DAY, GREYLISTED, HOUR, MESSAGE, NO_SUCH_USER, System, status_of
 
@@ -146,3 +146,17 @@ class Bouncing(SynchronousTestCase):
         sent = next(d for d in system.relay.delivered if d.host == "elsewhere.test")
         self.assertIsNone(sent.transmission.reverse_path)
         self.assertEqual(sent.transmission.recipients[0].dsn.notify, Notify.NEVER)
+
+    def test_a_bounce_that_the_store_cannot_take_at_once_counts_once_toward_the_cap(self) -> None:
+        """Otherwise a full disk would use up the cap, and the sender would never learn of the failure."""
+        system = System(max_notices=1)
+        system.relay.replies["bob@away.test"] = [NO_SUCH_USER]
+        system.store.fail_next_commit = StoreFull("disk full")
+        system.accept("bob@away.test", sender="eve@elsewhere.test")
+        system.store.fail_next_commit = StoreFull("disk full")
+        system.pass_time(1, 1.0)
+        self.assertEqual(system.store.settlements, [])
+        system.pass_time(2, 1.0)
+        self.assertEqual(system.store.settlements[0].fate, Fate.FAILED)
+        self.assertIn("elsewhere.test", [delivery.host for delivery in system.relay.delivered])
+        self.assertEqual(system.telemetry.counters["notice-suppressed"], 0)
