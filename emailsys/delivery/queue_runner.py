@@ -61,6 +61,8 @@ class QueueRunner(Service):
         self._timing = timing
         self._clock_watch = ClockWatch(timing)
         self._check_dates_at = 0.0
+        # The clock jumped, and the leases of the rows in memory are not renewed yet.
+        self._must_renew = False
         self._telemetry = telemetry
         self._waits = Waits(timing.clock)
         self._recorder = Recorder(queue, books, self._waits, timing, telemetry, self.wake)
@@ -159,8 +161,12 @@ class QueueRunner(Service):
         if jump:
             self._telemetry.alarm("clock-jumped", seconds=round(jump))
             self._check_dates_at = self._renew_at = now
+            self._must_renew = True
+        if self._must_renew:
+            # If this fails, nothing is leased until it succeeds.
             if self._dispatcher.in_hand:
                 await self._renew()
+            self._must_renew = False
         if now >= self._check_dates_at:
             rows = await self._queue.correct_dates(latest_date(self._settings))
             self._check_dates_at = now + _DATES_EVERY

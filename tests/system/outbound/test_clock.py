@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import QueueSettings
+from emailsys.interfaces import QueueRow, StoreError
 from tests.fakes.store.queue_house import DAY, GREYLISTED, HOUR, System
 
 JUMP = 400 * DAY
@@ -70,6 +72,31 @@ class JumpingClock(SynchronousTestCase):
         self.assertEqual(system.store.waiting, [])
         sent = [to for _, recipients in system.relay.attempts for to in recipients]
         self.assertEqual(sorted(sent), ["bob@slow.test", "carol@away.test"])
+        self.assertEqual(system.telemetry.counters["lease-lost"], 0)
+
+    def test_nothing_is_sent_twice_if_the_store_fails_at_the_jump(self) -> None:
+        """A virtual machine resumes, and the connection to its database is gone."""
+        system = System()
+        system.relay.hanging.add("slow.test")
+        system.accept("bob@slow.test")
+        renew = system.store.queue.renew
+        failures = iter([StoreError("connection lost"), StoreError("connection lost")])
+
+        async def failing_first(rows: Sequence[QueueRow], seconds: float) -> Sequence[QueueRow]:
+            for failure in failures:
+                raise failure
+            return await renew(rows, seconds)
+
+        self.patch(system.store.queue, "renew", failing_first)
+        system.store.jumped = JUMP
+        system.accept("carol@away.test")
+        self.assertEqual(len(system.relay.attempts), 1, "only the delivery under way")
+        system.pass_time(60, 1.0)
+        system.relay.let_go()
+        self.assertEqual(system.store.waiting, [])
+        sent = [to for _, recipients in system.relay.attempts for to in recipients]
+        self.assertEqual(sent, ["bob@slow.test", "carol@away.test"])
+        self.assertEqual(system.telemetry.counters["clock-jumped"], 1)
         self.assertEqual(system.telemetry.counters["lease-lost"], 0)
 
     def test_a_pause_ends_by_the_monotonic_clock(self) -> None:
