@@ -40,6 +40,7 @@ class Recorder:
         self._queue = queue
         self._books = books
         self._waits = waits
+        self._clock = timing.clock
         self._now = timing.now
         self._draw = timing.draw
         self._telemetry = telemetry
@@ -68,13 +69,14 @@ class Recorder:
         """
         patience = _FIRST_PATIENCE
         now, chance = self._now(), self._draw()
+        schedule_time = parcel.schedule_time(now, self._clock.seconds())
         queue_id = parcel.rows[0].queue_id
         # Made once: each notice counts toward the cap of its address.
         entry: Entry | None = None
         while not parcel.lost:
             try:
                 if entry is None:
-                    entry = await self._books.settle(parcel.rows, outcomes, now, chance)
+                    entry = await self._books.settle(parcel.rows, outcomes, now, schedule_time, chance)
                 held = await self._queue.settle(entry.settlements, entry.notices)
             except StoreError as error:
                 self._telemetry.event("settling-delayed", queue_id=queue_id, reason=str(error))

@@ -101,12 +101,12 @@ class Dispatcher:
         Returns the settlements that reschedule their rows.
         """
         postponed: list[Settlement] = []
-        now = self._now()
+        now, seconds = self._now(), self._clock.seconds()
         for destination in self.destinations:
             most = destination.allowance(self._settings, 0)
             while not destination.lately and destination.waiting and destination.held > most:
                 parcel = destination.waiting.pop()
-                postponed += _rescheduled(destination, parcel, now)
+                postponed += _rescheduled(destination, parcel, parcel.schedule_time(now, seconds))
                 self._let_go(parcel)
         return postponed
 

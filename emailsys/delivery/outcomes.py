@@ -52,12 +52,19 @@ class Bookkeeper:
         return due_at
 
     async def settle(
-        self, rows: Sequence[QueueRow], outcomes: Sequence[Outcome], now: datetime, chance: float
+        self,
+        rows: Sequence[QueueRow],
+        outcomes: Sequence[Outcome],
+        now: datetime,
+        schedule_time: datetime,
+        chance: float,
     ) -> Entry:
         """Return the settlements and notices after an attempt.
 
         @param rows: rows of one message.
         @param outcomes: one outcome for each row, in the order of the rows.
+        @param now: the time in the notices.
+        @param schedule_time: the time that delayed rows are rescheduled from (see `Parcel.schedule_time`).
         @param chance: a random number between 0 and 1; the same for all rows, so that they stay together.
         @raise StoreError: the message or the routes to its sender cannot be read now.
         """
@@ -65,7 +72,7 @@ class Bookkeeper:
         reports: list[RecipientReport] = []
         sender = _SenderRoutes(self._writer, self._router, rows[0])
         for row, outcome in zip(rows, outcomes, strict=True):
-            settlement, report = await self._one(row, outcome, now, chance, sender)
+            settlement, report = await self._one(row, outcome, now, schedule_time, chance, sender)
             settlements.append(settlement)
             if report is not None:
                 reports.append(report)
@@ -73,7 +80,13 @@ class Bookkeeper:
         return Entry(tuple(settlements), notices)
 
     async def _one(
-        self, row: QueueRow, outcome: Outcome, now: datetime, chance: float, sender: _SenderRoutes
+        self,
+        row: QueueRow,
+        outcome: Outcome,
+        now: datetime,
+        schedule_time: datetime,
+        chance: float,
+        sender: _SenderRoutes,
     ) -> tuple[Settlement, RecipientReport | None]:
         last = words(outcome)
         if outcome.kind is OutcomeKind.DELIVERED:
@@ -84,11 +97,11 @@ class Bookkeeper:
         due_at = None
         expired = False
         if outcome.cut_short:
-            return Settlement(row, now, tried=False), None
+            return Settlement(row, schedule_time, tried=False), None
         if outcome.hold:
             return Settlement(row, now, last, hold=True), None
         if outcome.kind is OutcomeKind.DELAYED:
-            step = after_attempt(self._settings, row.attempts, row.age_start, now, row.warned, chance)
+            step = after_attempt(self._settings, row.attempts, row.age_start, schedule_time, row.warned, chance)
             due_at, expired = step.due_at, step.due_at is None
             if due_at is not None:
                 warn = step.warn and row.dsn.wants(Notify.DELAY) and bool(await sender.routes())

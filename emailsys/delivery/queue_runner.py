@@ -177,6 +177,7 @@ class QueueRunner(Service):
         """Group the rows by message and next hop, and hand them to the dispatcher."""
         groups: dict[tuple[str, NextHop, Address | None], list[QueueRow]] = {}
         unrouted: list[QueueRow] = []
+        leased = (self._now(), self._clock.seconds())
         for row in rows:
             try:
                 next_hop = await self._router.next_hop(row)
@@ -187,12 +188,12 @@ class QueueRunner(Service):
                 continue
             groups.setdefault((row.queue_id, next_hop, sender), []).append(row)
         for row in unrouted:
-            self._dispatcher.record_only(Parcel((row,), NextHop("")), LOCAL_FAULT)
+            self._dispatcher.record_only(Parcel((row,), NextHop(""), *leased), LOCAL_FAULT)
         postponed: list[Settlement] = []
         most = self._settings.recipients_per_delivery
         for (_, next_hop, sender), group in groups.items():
             for start in range(0, len(group), most):
-                parcel = Parcel(tuple(group[start : start + most]), next_hop, sender)
+                parcel = Parcel(tuple(group[start : start + most]), next_hop, *leased, sender)
                 postponed += self._dispatcher.offer(parcel, crowded)
         self._start_ticking()
         if postponed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -25,6 +26,9 @@ class Parcel:
 
     rows: tuple[QueueRow, ...]
     next_hop: NextHop
+    # The wall clock and the monotonic clock at the lease.
+    leased_at: datetime
+    leased_on: float
     # The reverse-path as it is sent (SRS); the rows keep the address that notices go to.
     sender: Address | None = None
     # The parcel has already waited again once, because the host accepted no more connections.
@@ -33,6 +37,17 @@ class Parcel:
     # The lease was lost.
     lost: bool = False
     ended: Deferred[None] | None = None
+
+    def schedule_time(self, now: datetime, seconds: float) -> datetime:
+        """Return the time that the rows are rescheduled from: `now`, without a jump ahead since the lease.
+
+        By a clock that jumped, the rows would seem to have expired. Rescheduled from this time, they are overdue at
+        their next lease, which leaves the jump out of their age.
+
+        @param now: the wall clock.
+        @param seconds: the monotonic clock.
+        """
+        return min(now, self.leased_at + timedelta(seconds=seconds - self.leased_on))
 
 
 def transmission(parcel: Parcel, queue: IQueue) -> Transmission:

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import QueueSettings
 from emailsys.interfaces import QueueRow, StoreError
-from tests.fakes.store.queue_house import DAY, GREYLISTED, HOUR, System
+from tests.fakes.store.queue_house import DAY, GREYLISTED, HOUR, NO_SUCH_USER, System
 
 JUMP = 400 * DAY
 
@@ -73,6 +73,53 @@ class JumpingClock(SynchronousTestCase):
         sent = [to for _, recipients in system.relay.attempts for to in recipients]
         self.assertEqual(sorted(sent), ["bob@slow.test", "carol@away.test"])
         self.assertEqual(system.telemetry.counters["lease-lost"], 0)
+
+    def test_a_delivery_under_way_is_tried_again_if_it_is_delayed_after_a_jump(self) -> None:
+        for jump in (JUMP, 6 * DAY, -JUMP):
+            system = System()
+            system.relay.hanging.add("slow.test")
+            system.relay.replies["bob@slow.test"] = [GREYLISTED]
+            system.accept("bob@slow.test")
+            system.store.jumped = jump
+            system.pass_time(60, 1.0)
+            system.relay.hanging.clear()
+            system.relay.let_go()
+            system.pass_time(3 * HOUR)
+            self.assertEqual(system.notices(), [])
+            [row] = system.store.waiting
+            self.assertGreater(row.attempts, 4)
+            system.pass_time(6 * DAY, 600.0)
+            self.assertEqual(system.store.waiting, [])
+            warning, bounce = system.notices()
+            self.assertEqual(warning["Subject"], "Your message is delayed")
+            self.assertEqual(bounce["Subject"], "Your message could not be delivered")
+
+    def test_a_bounce_of_a_delivery_under_way_has_the_date_after_the_jump(self) -> None:
+        system = System()
+        system.relay.hanging.add("slow.test")
+        system.relay.replies["bob@slow.test"] = [NO_SUCH_USER]
+        system.accept("bob@slow.test")
+        system.store.jumped = JUMP
+        system.pass_time(60, 1.0)
+        system.relay.let_go()
+        [bounce] = system.notices()
+        self.assertEqual(bounce["Date"], "Fri, 05 Feb 2027 00:01:00 +0000")
+
+    def test_mail_that_gives_way_to_other_hosts_after_a_jump_is_not_returned(self) -> None:
+        """Memory is short, and the rows that wait for the slow host are rescheduled."""
+        system = System(QueueSettings(max_leased=16, max_per_next_hop=2))
+        system.relay.hanging.add("slow.test")
+        for n in range(8):
+            system.relay.replies[f"user{n}@slow.test"] = [GREYLISTED]
+        system.accept_many(8, "slow.test")
+        system.store.jumped = JUMP
+        system.pass_time(60, 1.0)
+        self.assertTrue(any(not settlement.tried for settlement in system.store.settlements))
+        system.relay.hanging.clear()
+        system.relay.let_go()
+        system.pass_time(HOUR)
+        self.assertEqual(len(system.store.waiting), 8)
+        self.assertEqual(system.notices(), [])
 
     def test_nothing_is_sent_twice_if_the_store_fails_at_the_jump(self) -> None:
         """A virtual machine resumes, and the connection to its database is gone."""
