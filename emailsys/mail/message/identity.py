@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from emailsys.mail.address import Address, AddressSyntaxError, parse_foreign
+from emailsys.mail.address import Address, AddressSyntaxError, domain_key, parse_foreign
 from emailsys.mail.message.fields import MAX_STRUCTURED, field_text, without_comments
 from emailsys.mail.message.headers import HeaderSection
 from emailsys.mail.message.mailboxes import read_mailboxes
@@ -21,6 +21,11 @@ _MEMBER: Final = re.compile(
     r'((?:"(?:[^"\\]|\\.)*+"|[^"<>,:;])*+)(?:<((?:"(?:[^"\\]|\\.)*+"|[^"<>])*+)>[ \t]*)?([,:;]|\Z)', re.DOTALL
 )
 _QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+# What a program may take for a domain in a malformed field: all that follows "@" up to blanks and punctuation that no
+# domain has.
+_CLAIMED: Final = re.compile(r'@[\s"]*+([^\x00-,/:-@\[-^`{-\x9f\s\u2000-\u200b\u200e-\u206f\ufeff]{1,255}+)')
+# Octets of a From field whose domains are cached. Longer ones are rare, and 4,096 of them could take 1 GiB.
+_MAX_CACHED: Final = 512
 _REPORT: Final = re.compile(rb"\s*multipart/report\s*(?:;|\Z)", re.IGNORECASE)
 
 
@@ -53,16 +58,21 @@ def claimed_domains(section: HeaderSection) -> frozenset[str]:
     These are the addresses of all From fields, however malformed.
     """
     values = section.values(b"from")
-    return _domains_of(values[0]) if len(values) == 1 else frozenset().union(*map(_domains_of, values))
+    return frozenset().union(*(_cached_domains(one) if len(one) <= _MAX_CACHED else _domains(one) for one in values))
+
+
+def _domains(value: bytes) -> frozenset[str]:
+    authors = _addresses_of([value])
+    if authors is not None:
+        return frozenset(author.key[1] for author in authors)
+    text = field_text(value)
+    claimed = {found.rstrip(".") for found in _CLAIMED.findall(text)}
+    claimed.update(mailbox.address.domain for mailbox in read_mailboxes(text))
+    return frozenset(map(domain_key, claimed))
 
 
 # The next message often has the same author.
-@lru_cache(maxsize=4096)
-def _domains_of(value: bytes) -> frozenset[str]:
-    authors = _addresses_of([value])
-    if authors is None:
-        authors = tuple(mailbox.address for mailbox in read_mailboxes(field_text(value)))
-    return frozenset(author.key[1] for author in authors)
+_cached_domains = lru_cache(maxsize=4096)(_domains)
 
 
 def _addresses_of(values: list[bytes]) -> tuple[Address, ...] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -99,10 +100,46 @@ class AuthorTests(SynchronousTestCase):
             self.assertEqual(claimed_domains(section), {"home.test", "away.test"}, fields)
         self.assertEqual(claimed_domains(HeaderSection(b"Subject: x\r\n")), frozenset())
 
+    def test_a_domain_is_claimed_in_whatever_is_malformed(self) -> None:
+        """Programs show what they can find. A well-formed field has only the domains of its addresses."""
+        for value in (
+            "CEO <ceo@home.test> <evil@away.test>",
+            "<ceo@home.test><evil@away.test>",
+            "ceo@home.test <",
+            "ceo@home.test.",
+            "CEO <<ceo@Home.test>>",
+            "CEO <mailto:ceo@home.test>",
+            "CEO <ceo@home.test,evil@away.test>",
+            "ceo@home.test\x00",
+            "ceo@home.test\u00a0<",
+            'ceo@"home.test"',
+            "ceo@ home . test, <",
+            "CEO <ceo@(a comment)home.test>, <",
+        ):
+            section = HeaderSection(b"From: " + value.encode() + b"\r\n")
+            self.assertIn("home.test", claimed_domains(section), value)
+        section = HeaderSection("From: ceo@Gr\u00fc\u00dfe.test <\r\n".encode())
+        self.assertEqual(claimed_domains(section), {"xn--gre-6ka8l.test"})
+        section = HeaderSection(b'From: "ceo@home.test" <evil@away.test>\r\n')
+        self.assertEqual(claimed_domains(section), {"away.test"})
+
+    def test_no_long_field_stays_in_memory(self) -> None:
+        """A client without a login can send 4,096 fields of 256 KiB."""
+        tracemalloc.start()
+        try:
+            for number in range(100):
+                claimed_domains(HeaderSection(b"From: " + b"%d" % number * 50_000 + b" <me@home.test>\r\n"))
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        self.assertLess(kept, 1_000_000)
+
     def test_reading_takes_time_in_proportion_to_the_length(self) -> None:
         """Each of these takes minutes if the time grows with the square of the length."""
-        for unit in (b'"', b"(", b"<", b'"a" ', b"a, ", b"\\", b"a:", b'<"', b"a@b ", b"=?"):
+        units = (b'"', b"(", b"<", b'"a" ', b"a, ", b"\\", b"a:", b'<"', b"a@b ", b"=?", b"@ ", b'@"', b"@\xc3\xa9")
+        for unit in units:
             value = unit * (200_000 // len(unit))
             began = time.process_time()
             self.authors(value)
+            claimed_domains(HeaderSection(b"From: <" + value + b"\r\n"))
             self.assertLess(time.process_time() - began, 2.0, unit)
