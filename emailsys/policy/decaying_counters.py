@@ -15,6 +15,8 @@ _FREE: Final = 3
 # Seconds by which the next failure is answered late, and the most. The delay doubles with each failure.
 _FIRST_DELAY: Final = 0.5
 _MAX_DELAY: Final = 4.0
+# Doublings after which the delay is surely at its maximum. A power of a large count would overflow.
+_MAX_DOUBLINGS: Final = 10
 # Counts below this have no effect on a decision, and are dropped.
 _NEGLIGIBLE: Final = 0.05
 
@@ -85,4 +87,4 @@ def growing_delay(count: float) -> float:
 
     @param count: the count of failures, this one included.
     """
-    return 0.0 if count <= _FREE else min(_MAX_DELAY, _FIRST_DELAY * 2 ** (count - _FREE - 1))
+    return 0.0 if count <= _FREE else min(_MAX_DELAY, _FIRST_DELAY * 2 ** min(count - _FREE - 1, _MAX_DOUBLINGS))

@@ -7,7 +7,7 @@ import math
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.policy.decaying_counters import DecayingCounters
+from emailsys.policy.decaying_counters import DecayingCounters, growing_delay
 
 
 class DecayingCountersTests(SynchronousTestCase):
@@ -61,3 +61,7 @@ class DecayingCountersTests(SynchronousTestCase):
         for _ in range(1000):
             counters.add("a")
         self.assertFalse(counters.is_full("a"))
+
+    def test_the_delay_of_any_count_is_at_most_four_seconds(self) -> None:
+        """Without a limit, an attack has thousands of failures."""
+        self.assertEqual([growing_delay(count) for count in (3, 4, 7, 1_100, 1e9)], [0, 0.5, 4, 4, 4])
