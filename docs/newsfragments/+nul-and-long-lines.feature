@@ -1,1 +1,1 @@
-Messages with NUL octets or with lines of more than 998 octets are refused from clients that did not log in, except those of trusted networks; `accept_nul` and `accept_long_lines` in `[smtp]` accept them. A message with NUL is never sent to other systems.
+Messages with NUL octets or with lines of more than 998 octets are refused from clients that did not log in, except those of trusted networks; `accept_nul` and `accept_long_lines` in `[smtp]` accept them. A message with NUL is never sent to other systems. Notices show it as `?`.

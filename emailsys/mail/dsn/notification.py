@@ -179,7 +179,8 @@ def _diagnostic(reply: Reply, remote: bool) -> str:
 
 
 def _original_part(report: Report, header: bytes) -> bytes:
-    content = report.original if report.whole else header
+    # RFC 2045 §2.7, §2.8: neither 7bit nor 8bit data may contain a NUL. Some hosts refuse it.
+    content = (report.original if report.whole else header).replace(b"\0", b"?")
     if report.parameters.smtputf8:
         kind = b"message/global" if report.whole else b"message/global-headers"
     elif report.whole:

@@ -171,6 +171,15 @@ class Returning(SynchronousTestCase):
         self.assertIs(compose(report()).parameters.body, BodyType.SEVEN_BIT)
         self.assertNotIn(b"8bit", compose(report()).octets)
 
+    def test_a_notice_has_no_nul(self) -> None:
+        """The settings may accept messages with NUL. Hosts on the way of a notice may not."""
+        original = HEADER + b"X-A: a\0b\r\n\r\nc\0d\r\n"
+        header, message = (compose(report(original=original, whole=whole)).octets for whole in (False, True))
+        for octets in (header, message):
+            self.assertNotIn(b"\0", octets)
+            self.assertIn(b"X-A: a?b\r\n", octets)
+        self.assertIn(b"c?d\r\n", message)
+
     def test_a_header_of_eight_bits_is_returned_as_seven(self) -> None:
         """RFC 6522 §4: the notification can then reach a sender behind a host that accepts only 7-bit mail."""
         header = b"Subject: Gr\xfc\xdfe = " + b"x" * 80 + b"\r\nFrom: a\r\n\r\n"
