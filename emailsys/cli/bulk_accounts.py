@@ -18,9 +18,10 @@ from emailsys.ops.requests import DomainAddMany, UserAddMany
 _ACCOUNT_FIELDS: Final = ("address", "password", "hash")
 _DOMAIN_FIELDS: Final = ("name", "postmaster")
 # An address, then a space before a password, or a colon as in Dovecot's passwd-file.
-_ACCOUNT_LINE: Final = re.compile(r"\s*([^\s:]+)(?:\s+|:)(.*)", re.DOTALL)
-# A hash with the name of its scheme, as Dovecot writes it.
-_HASH: Final = re.compile(r"\{([A-Za-z0-9.-]+)\}.+")
+_ACCOUNT_LINE: Final = re.compile(r"\s*([^\s:]+)(\s+|:\s*)(.*)", re.DOTALL)
+# A hash with the name of its scheme, as Dovecot writes it, or one of crypt(3). An unknown scheme of crypt(3) matches,
+# too, and is refused later: stored as a password, such a hash would let in everyone who can read the old file.
+_HASH: Final = re.compile(r"\{([A-Za-z0-9.-]+)\}.+|\$[A-Za-z0-9_-]+\$.+")
 _PLAIN: Final = ("PLAIN", "CLEAR", "CLEARTEXT")
 
 
@@ -51,13 +52,14 @@ def _split_account(text: str) -> dict[str, str]:
     found = _ACCOUNT_LINE.fullmatch(text)
     if found is None:
         raise LineError("found one word; allowed: an address, a space, and a password or a hash")
-    address, secret = found.groups()
+    address, separator, secret = found.groups()
     hashed = _HASH.fullmatch(secret)
     if hashed is None:
         return {"address": address, "password": secret}
-    # Further fields of a passwd-file, such as the user id, follow after a colon.
-    secret = secret.partition(":")[0]
-    if hashed[1].upper() in _PLAIN:
+    if separator.startswith(":"):
+        # Further fields of a passwd-file, such as the user id, follow after a colon.
+        secret = secret.partition(":")[0]
+    if (hashed[1] or "").upper() in _PLAIN:
         return {"address": address, "password": secret.partition("}")[2]}
     return {"address": address, "hash": secret}
 

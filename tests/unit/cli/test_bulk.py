@@ -11,7 +11,7 @@ from emailsys.cli.administer import administer
 from emailsys.cli.options import Refused
 from emailsys.config.exit_status import Exit
 from emailsys.config.loader import load
-from emailsys.passwords import verify_password
+from emailsys.passwords import hash_password, verify_password
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
 from emailsys.telemetry import Telemetry
@@ -19,6 +19,7 @@ from tests.unit.cli.cli_case import CLICase
 
 # Of "secret", made by `doveadm pw`.
 HASH = "{SSHA}wKagv8Eh3s4+cDgJhA5mx6umdeNQbGfE"
+CRYPT = "$1$saltsalt$9xy1btjgzLYfb7hivXtC//"
 
 
 class BulkTests(CLICase):
@@ -101,6 +102,30 @@ class BulkTests(CLICase):
         for name in ("ann", "bob", "carol"):
             self.assertEqual(self.secret(name), ("imported", HASH))
         self.assertTrue(verify_password(self.secret("dave")[1], "correct horse battery"))
+
+    def test_a_hash_without_the_name_of_its_scheme_is_not_taken_for_a_password(self) -> None:
+        """Whoever can read the old file could log in with it. A hash of an unknown kind is refused."""
+        self.add_domain()
+        lines = (
+            f"ann@example.test:{CRYPT}:1000:1000::/home/ann::",
+            f"bob@example.test {CRYPT}",
+            f"erin@example.test: {CRYPT}",
+            "carol@example.test:$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o:1000",
+            f"dave@example.test {hash_password('correct horse battery')}",
+        )
+        report = self.add("\n".join(lines).encode(), Exit.DATA)
+        self.assertEqual([each["line"] for each in report["refused"]], [4])
+        self.assertIn("no known form", report["refused"][0]["problem"])
+        for name in ("ann", "bob", "erin"):
+            self.assertEqual(self.secret(name), ("imported", CRYPT))
+        self.assertTrue(verify_password(self.secret("dave")[1], "correct horse battery"))
+
+    def test_a_password_after_a_space_can_have_colons(self) -> None:
+        """Only the lines of a passwd-file have further fields."""
+        self.add_domain()
+        self.add(b"ann@example.test {PLAIN}correct horse:battery\nbob@example.test correct horse:battery\n")
+        for name in ("ann", "bob"):
+            self.assertTrue(verify_password(self.secret(name)[1], "correct horse:battery"), name)
 
     def test_an_array_of_json_is_read_too(self) -> None:
         """The number is the position in it."""
