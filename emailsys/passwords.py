@@ -5,6 +5,7 @@ Each scheme has its own row of credentials, so others can be added.
 
 from __future__ import annotations
 
+import threading
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
@@ -37,8 +38,11 @@ _MAX_ARGON2_PASSES: Final = 20
 # Guesses that a new password must resist, as zxcvbn estimates them: its limit for a score of 3 of 4. At the cost of the
 # hash, 10^8 guesses take 20 days of one core.
 _MIN_GUESSES: Final = 10**8
-# Characters. zxcvbn refuses longer text, because its work grows with the square; what follows can only add guesses.
-_ESTIMATED: Final = 72
+# Characters that zxcvbn sees; what follows can only add guesses. Its work grows with the square: 32 characters take up
+# to 0.5 s of one core, the 72 that it accepts up to 2.5 s.
+_ESTIMATED: Final = 32
+# zxcvbn keeps the account's names in a variable of its module, so that two threads would mix them.
+_ESTIMATING: Final = threading.Lock()
 # Parts of an account's name that are shorter are in too many words.
 _MIN_NAME: Final = 3
 # Letters and digits that a password must have besides the account's name.
@@ -87,7 +91,8 @@ def check_new_password(password: str, names: Sequence[str], min_length: int) -> 
     from zxcvbn import zxcvbn  # type: ignore[import-untyped]
 
     own = sorted({part for name in names for part in _parts(name)}, key=len, reverse=True)
-    estimate = zxcvbn(prepared[:_ESTIMATED], user_inputs=own)
+    with _ESTIMATING:
+        estimate = zxcvbn(prepared[:_ESTIMATED], user_inputs=own)
     is_own_name = _is_made_of(prepared, own)
     if estimate["guesses"] >= _MIN_GUESSES and not is_own_name:
         return

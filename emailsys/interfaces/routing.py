@@ -34,7 +34,7 @@ class IDelivery(smtp.IMessageDelivery):
     async def change_password(new: bytes) -> Reply:
         """Replace the password of the account, whose old one was verified. Returns the reply to send.
 
-        @raise LoginBusy: too many passwords wait to be hashed.
+        @raise LoginBusy: too many passwords wait to be hashed, or another session changes the password of this account.
         @raise StoreError: the password cannot be stored now.
         """
 

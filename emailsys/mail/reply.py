@@ -76,7 +76,7 @@ TOO_MANY_BAD_COMMANDS: Final = Reply(421, "4.7.0", "too many bad commands, closi
 TOO_MANY_IDLE_COMMANDS: Final = Reply(421, "4.7.0", "too many commands without a message, closing")
 TOO_MANY_REFUSALS: Final = Reply(421, "4.7.0", "too many refused recipients or commands, closing")
 TOO_SLOW: Final = Reply(421, "4.4.2", "the message comes too slowly, closing")
-TOO_MANY_LOGINS: Final = Reply(421, "4.7.0", "too many failed logins, closing")
+TOO_MANY_LOGINS: Final = Reply(421, "4.7.0", "too many failed logins or refused passwords, closing")
 TOO_MUCH_HELD: Final = Reply(
     450, "4.7.1", "your sending limit is exceeded and much of your mail is held already; the postmaster can release it"
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 
-from emailsys.interfaces import Account
+from emailsys.interfaces import Account, LoginBusy
 from emailsys.mail import reply
 from emailsys.mail.reply import Reply
 from emailsys.operations import AdminError, IAccounts
@@ -23,21 +23,38 @@ class Hashing(Protocol):
 
 
 class PasswordChanges:
-    """Replaces passwords by new ones that follow the rule for new passwords."""
+    """Replaces passwords by new ones that follow the rule for new passwords.
+
+    The check of a new password takes up to 0.5 s. One is checked at a time, so that logins have the other threads.
+    """
 
     def __init__(self, accounts: IAccounts, hashing: Hashing, telemetry: Telemetry, min_length: int) -> None:
         """@param min_length: LoginSettings.min_password_length."""
         self._accounts, self._hashing, self._telemetry = accounts, hashing, telemetry
         self._min_length = min_length
+        # The accounts whose password is being changed.
+        self._changing: set[int] = set()
+        self._turn = DeferredLock()
 
     async def change(self, account: Account, new: bytes) -> Reply:
         """Replace the password of an account. The caller has verified the old one. Returns the reply to the client.
 
-        @raise LoginBusy: too many passwords wait to be hashed.
+        @raise LoginBusy: too many passwords wait to be hashed, or another session changes the password of this account.
         @raise StoreError: the password cannot be stored now.
         """
+        if account.account_id in self._changing:
+            raise LoginBusy
+        self._changing.add(account.account_id)
         try:
-            hashed = await self._hashing.hash_new(new.decode("utf-8"), [str(account.address)], self._min_length)
+            return await self._change(account, new)
+        finally:
+            self._changing.remove(account.account_id)
+
+    async def _change(self, account: Account, new: bytes) -> Reply:
+        try:
+            text = new.decode("utf-8")
+            async with self._turn:
+                hashed = await self._hashing.hash_new(text, [str(account.address)], self._min_length)
             await self._accounts.set_credentials(account.address, [(ARGON2ID, hashed)])
         except UnicodeDecodeError:
             return reply.password_refused("the password is not UTF-8")

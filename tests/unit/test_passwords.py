@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
 import argon2
 import bcrypt
+import zxcvbn  # type: ignore[import-untyped]
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys import passwords
@@ -63,8 +69,34 @@ class NewPasswordTests(SynchronousTestCase):
         self.assertRaisesRegex(PasswordError, "empty", passwords.check_new_password, "", [_ANN], 0)
 
     def test_the_longest_password_is_checked_at_once(self) -> None:
-        """zxcvbn takes at most 72 characters."""
-        self.accept("".join(chr(97 + number * number % 26) for number in range(1024)) + "q9")
+        """The work of zxcvbn grows with the square of the length."""
+        hard = "4@8({[<369&!1|70$5+7%2"
+        self.accept(hard[:16])
+        began = time.thread_time()
+        self.accept(hard * 40)
+        self.assertLess(time.thread_time() - began, 1.5, "the first 32 characters take 0.5 s, the first 72 take 2.5 s")
+
+    def test_threads_do_not_mix_the_names_of_accounts(self) -> None:
+        """zxcvbn keeps them in a variable of its module."""
+        self.accept("correct horse battery")
+        estimate, seen = zxcvbn.zxcvbn, []
+
+        def watch(password: str, user_inputs: Sequence[str]) -> Any:
+            result = estimate(password, user_inputs=user_inputs)
+            seen.append(set(zxcvbn.matching.RANKED_DICTIONARIES["user_inputs"]) == set(user_inputs))
+            return result
+
+        self.patch(zxcvbn, "zxcvbn", watch)
+        names = ("ann@example.test", "bob@example.test")
+        threads = [
+            threading.Thread(target=passwords.check_new_password, args=("4@8({[<369&!1|70$5+7%2", [name], 10))
+            for name in names
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(seen, [True, True])
 
 
 class ImportTests(SynchronousTestCase):

@@ -216,7 +216,9 @@ class SMTPSession:
         try:
             await self._authentication.confirm(Credentials(username, change.old), self.client)
             if self.delivery is not None:
-                self.reply(await self.delivery.change_password(change.new))
+                answer = await self.delivery.change_password(change.new)
+                # The check of a new password costs more than that of a login, so refusals count too.
+                (self._refuse if answer.code >= 500 else self.reply)(answer)
         except LoginFailed:
             self._refuse_login(username)
         except TooManyGuesses:
@@ -229,7 +231,7 @@ class SMTPSession:
         self._refuse(replies.LOGIN_FAILED)
 
     def _refuse(self, refusal: Reply) -> None:
-        """Refuse a login, and close the connection after too many of them."""
+        """Refuse a login or a new password, and close the connection after too many refusals."""
         self.reply(refusal)
         if self._authentication.failed():
             self.reply(replies.TOO_MANY_LOGINS)

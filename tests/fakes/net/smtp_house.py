@@ -96,6 +96,8 @@ class Delivery:
 
     async def change_password(self, new: bytes) -> Reply:
         await self._house.pass_by("change_password")
+        if self._house.password_refusal is not None:
+            return self._house.password_refusal
         self._house.new_passwords.append(new)
         return replies.PASSWORD_CHANGED
 
@@ -180,6 +182,7 @@ class SMTPHouse:
     refusal: Reply | None = None
     accepted: list[str] = field(default_factory=list)
     new_passwords: list[bytes] = field(default_factory=list)
+    password_refusal: Reply | None = None
     clock: Any = None
 
     def __post_init__(self) -> None:

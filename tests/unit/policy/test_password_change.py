@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.interfaces import IDelivery, LoginBusy
+from emailsys.interfaces import Account, IDelivery, LoginBusy
 from emailsys.mail import reply
 from emailsys.mail.reply import Reply
 from emailsys.passwords import PasswordError, check_new_password
@@ -23,9 +23,16 @@ class Hashing:
 
     is_full = False
 
+    def __init__(self) -> None:
+        #: Set to let the passwords wait: the new ones in work, and their hashes.
+        self.waiting: dict[str, Deferred[str]] | None = None
+
     def hash_new(self, password: str, names: Sequence[str], min_length: int) -> Deferred[str]:
         if self.is_full:
             return fail(LoginBusy())
+        if self.waiting is not None:
+            self.waiting[password] = Deferred()
+            return self.waiting[password]
         try:
             check_new_password(password, names, min_length)
         except PasswordError as error:
@@ -76,6 +83,27 @@ class PasswordChangeTests(SynchronousTestCase):
         self.hashing.is_full = True
         change = Deferred.fromCoroutine(Delivery(self.access, self.alice).change_password(b"correct horse battery"))
         self.failureResultOf(change, LoginBusy)
+
+    def test_one_password_is_checked_at_a_time_and_one_of_each_account(self) -> None:
+        """The check of a new password takes long, and logins need the other threads."""
+        waiting = self.hashing.waiting = {}
+        bob = self.store.seed_account("bob@example.test", {"argon2id": "old"})
+
+        def begin(account: Account, new: bytes) -> Deferred[Reply]:
+            return Deferred.fromCoroutine(Delivery(self.access, account).change_password(new))
+
+        first, second = begin(self.alice, b"one"), begin(bob, b"two")
+        self.assertEqual(list(waiting), ["one"])
+        for account in (self.alice, bob):
+            self.failureResultOf(begin(account, b"three"), LoginBusy)
+        waiting["one"].errback(PasswordError("too short"))
+        self.assertEqual(self.successResultOf(first).code, 550)
+        self.assertEqual(list(waiting), ["one", "two"])
+        again = begin(self.alice, b"four")
+        waiting["two"].callback("hash of two")
+        self.assertEqual(self.successResultOf(second), reply.PASSWORD_CHANGED)
+        waiting["four"].callback("hash of four")
+        self.assertEqual(self.successResultOf(again), reply.PASSWORD_CHANGED)
 
     def test_an_account_that_was_removed_meanwhile_is_told_so(self) -> None:
         self.store.seed_account("bob@example.test")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred
@@ -17,7 +18,7 @@ from emailsys.mail.envelope import Client, LocalRoute, Recipient
 from emailsys.net.serving.authentication import MAX_FAILED_LOGINS
 from emailsys.net.smtp.service import Kind
 from tests.dialogue.peers import LOOPBACK, LOOPBACK_6, STRANGER, MemoryPeer, MemoryTransport
-from tests.fakes.net.smtp_house import SMTPHouse
+from tests.fakes.net.smtp_house import PASSWORD, SMTPHouse
 from tests.unit.net.smtp.test_server import LOGIN, codes, greeted, in_data
 
 # A message that alice may submit.
@@ -172,6 +173,21 @@ class ClientState(SynchronousTestCase):
         self.assertTrue(client.lost)
         logged = house.telemetry.of("smtp-login-delayed")
         self.assertEqual([(event["ip"], event["why"]) for event in logged[:1]], [("192.0.2.7", "TooManyGuesses")])
+
+    def test_after_too_many_refused_new_passwords_the_session_ends(self) -> None:
+        """The check of a new password costs more than that of a login."""
+        house = SMTPHouse(Kind.SUBMISSION)
+        house.password_refusal = replies.password_refused("it is too short")
+        client = greeted(house, tls=True)
+        client.say(LOGIN)
+        client.heard()
+        refused: list[int] = []
+        for attempt in range(MAX_FAILED_LOGINS):
+            self.assertFalse(client.lost, attempt)
+            client.say(b"XPASSWORD %b %b\r\n" % (b64encode(PASSWORD), b64encode(b"new")))
+            refused = codes(client.heard())
+        self.assertEqual(refused, [550, 421])
+        self.assertTrue(client.lost)
 
     def test_a_login_that_ends_after_a_disconnect_is_released(self) -> None:
         house = SMTPHouse(Kind.SUBMISSION)
