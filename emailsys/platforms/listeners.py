@@ -27,7 +27,11 @@ def listener_of(host: str, port: int, proc: Path = Path("/proc")) -> str:
 def _inodes(host: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int, proc: Path) -> Iterator[str]:
     """Yield the inodes of the sockets that listen on the port, at this address or at one that includes it."""
     for name in ("tcp", "tcp6"):
-        for line in (proc / "net" / name).read_text("ascii").splitlines()[1:]:
+        sockets = proc / "net" / name
+        # A kernel without IPv6 has no tcp6.
+        if not sockets.exists():
+            continue
+        for line in sockets.read_text("ascii").splitlines()[1:]:
             words = line.split()
             address, _, number = words[1].partition(":")
             if words[3] != _LISTEN or int(number, 16) != port:

@@ -27,6 +27,16 @@ class ListenerTests(SynchronousTestCase):
                 self.assertEqual(listener_of("127.0.0.2", port) != "", host == "0.0.0.0")
             self.assertEqual(listener_of(host, port), "")
 
+    def test_a_kernel_without_ipv6_tells_the_listeners_too(self) -> None:
+        """It has no /proc/net/tcp6."""
+        proc = Path(self.mktemp())
+        (proc / "net").mkdir(parents=True)
+        (proc / str(os.getpid())).symlink_to("/proc/self")
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            (proc / "net" / "tcp").write_bytes(Path("/proc/net/tcp").read_bytes())
+            own = Path("/proc/self/comm").read_text("utf-8").strip()
+            self.assertEqual(listener_of("127.0.0.1", other.getsockname()[1], proc), f"{own} (process {os.getpid()})")
+
     def test_without_proc_nothing_is_said(self) -> None:
         self.assertEqual(listener_of("127.0.0.1", 25, Path("/nowhere")), "")
         self.assertEqual(listener_of("localhost", 25), "")
