@@ -122,6 +122,7 @@ class Store:
         self.retention.stop()
         await self.database.close()
         self._locks.close()
+        self.database.engine.unlimit_statements()
 
 
 def open_store(

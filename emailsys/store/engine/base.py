@@ -233,4 +233,7 @@ class Engine(ABC):
         """Limit the time of each statement. Call when the schema is ready: its migration may take long."""
 
     def close(self) -> None:  # noqa: B027
-        """Release the engine's own resources. Call after closing all connections."""
+        """Release the engine's own resources. Call after closing all connections, except that of the locks."""
+
+    def unlimit_statements(self) -> None:  # noqa: B027
+        """End the limit of `limit_statements`. Call after closing all connections, that of the locks too."""

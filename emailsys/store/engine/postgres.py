@@ -74,7 +74,7 @@ class Postgres(Engine):
         self._limit.start()
 
     @override
-    def close(self) -> None:
+    def unlimit_statements(self) -> None:
         self._limit.stop()
 
     @override

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -143,6 +144,26 @@ class PostgreSQLTests(PostgreSQLCase, MailCase):
             maildrop.release()
         await self.send(b"z\r\n", envelope(local(alice)))
         self.assertEqual(await self.count(alice, store), 2)
+
+    async def test_a_server_that_hangs_does_not_hold_up_the_stop(self) -> None:
+        """The connection of the locks is the last to be closed, and waits for the server as well."""
+        if sys.platform == "win32":
+            raise unittest.SkipTest("needs Unix")
+        store = self.open_again(self.url.render_as_string(hide_password=False))
+        self.patch(store.database.engine._limit, "seconds", 0.2)
+        pid = store._locks._backend.pid
+        os.kill(pid, signal.SIGSTOP)
+        # The stop blocks the reactor, so a thread ends it if the limit does not.
+        resume = threading.Timer(5, os.kill, (pid, signal.SIGCONT))
+        resume.start()
+        began = time.monotonic()
+        try:
+            await store.close()
+        finally:
+            resume.cancel()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        self.assertLess(time.monotonic() - began, 4, "0.2 s for the statement, 0.5 s between two checks")
 
     async def test_a_connection_lost_at_commit_is_looked_up_before_the_answer(self) -> None:
         alice, _bob = await self.users()
