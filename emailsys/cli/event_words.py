@@ -19,6 +19,8 @@ _WORDS: Final = {
     "smtp-connection-refused": "SMTP connections refused",
     "smtp-timed-out": "SMTP sessions timed out",
     "smtp-dropped": "SMTP connections dropped",
+    "smtp-early-talker": "SMTP clients that talked before the greeting",
+    "smtp-connection-failed": "SMTP connections failed",
     "pop3-end": "POP3 sessions",
     "pop3-login": "POP3 logins",
     "pop3-login-refused": "POP3 logins refused",

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from emailsys.config.settings import (
-    ForgedFrom,
-    ForgedSender,
-)
+from emailsys.config.settings import EarlyTalker, ForgedFrom, ForgedSender
 from emailsys.config.values import (
     Read,
     a_boolean,
@@ -61,6 +58,8 @@ SMTP: Final[Mapping[str, Read]] = {
     "accept_long_lines": a_boolean,
     "forged_sender": one_of(ForgedSender),
     "forged_from": one_of(ForgedFrom),
+    "early_talker": one_of(EarlyTalker),
+    "greeting_wait": a_duration(minimum=0, maximum=30),
 }
 
 

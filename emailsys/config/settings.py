@@ -33,6 +33,13 @@ class ForgedFrom(enum.Enum):
     ACCEPT = "accept"
 
 
+class EarlyTalker(enum.Enum):
+    """What happens to a client that talks before the greeting of the receive port."""
+
+    REFUSE = "refuse"
+    LOG = "log"
+
+
 @dataclass(frozen=True, slots=True)
 class SMTPSettings:
     """Limits and timeouts of SMTP sessions (RFC 5321 §4.5.3)."""
@@ -67,6 +74,12 @@ class SMTPSettings:
     # ours is almost always forged; but mailing lists and forwarders rightly return messages of our users.
     forged_sender: ForgedSender = ForgedSender.REFUSE
     forged_from: ForgedFrom = ForgedFrom.MARK
+    # Clients that talk before the greeting (RFC 5321 §4.3.1: they should wait for it) on the receive port, except those
+    # exempt from limits. Servers wait; programs that only pour out spam do not.
+    early_talker: EarlyTalker = EarlyTalker.REFUSE
+    # Seconds before the greeting, 0 to 30, in which early talkers are noticed. Without a wait, only those are whose
+    # octets have arrived when the greeting is written. Clients wait five minutes (RFC 5321 §4.5.3.2.1).
+    greeting_wait: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

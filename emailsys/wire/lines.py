@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
+
+# Octets of an over-long line that `LineReader.flawed` keeps: enough to recognize a request of another protocol.
+_KEPT: Final = 256
 
 
 class Flaw(enum.Enum):
@@ -21,12 +25,14 @@ class LineReader:
     the caller can stop reading from the peer.
     """
 
-    __slots__ = ("_buffer", "_fed", "_fed_octets", "_position", "_skipping")
+    __slots__ = ("_buffer", "_fed", "_fed_octets", "_position", "_skipping", "flawed")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._position = 0
         self._skipping = False
+        #: The last line that had a flaw; of an over-long one the beginning.
+        self.flawed = b""
         # Joined only when the buffer is read: while a command is in progress, a peer that sends octet by octet must not
         # cost a copy of the buffer each time.
         self._fed: list[bytes] = []
@@ -66,20 +72,28 @@ class LineReader:
         end = buffer.find(b"\n", start)
         if end < 0:
             if self._skipping or len(buffer) - start > limit:
+                self._keep(buffer, start)
                 self._skipping = True
                 self._buffer = b""
                 self._position = 0
             return None
         self._position = end + 1
         if self._skipping or end + 1 - start > limit:
+            self._keep(buffer, start)
             self._skipping = False
             return Flaw.TOO_LONG
         if end == start or buffer[end - 1] != 0x0D:
+            self.flawed = buffer[start:end]
             return Flaw.LF_ALONE
         line = buffer[start : end - 1]
         if b"\r" in line:
+            self.flawed = line
             return Flaw.CR_ALONE
         return line
+
+    def _keep(self, buffer: bytes, start: int) -> None:
+        if not self._skipping:
+            self.flawed = buffer[start : start + _KEPT]
 
     def take(self, most: int | None = None) -> bytes:
         """Remove and return all unread octets, or at most `most` of them. Do not call within a line."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ServerFactory
 from twisted.mail import pop3
@@ -13,6 +12,7 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from emailsys.interfaces import MaildropLost, StoreDamaged, StoreError, StoreMissing
+from emailsys.net.base.error_text import why_lost
 from emailsys.net.pop3.authorization import Authorization
 from emailsys.net.pop3.sending import CutShort
 from emailsys.net.pop3.service import POP3Service
@@ -43,6 +43,9 @@ class POP3Server(ConnectionShell, pop3.POP3):
     `pop3.IMailbox` of twisted.cred. `connection` does input, output and timing; `authorization` holds TLS and login;
     `transaction` acts on the open maildrop.
     """
+
+    #: As registered with IANA.
+    application_protocols = frozenset({b"pop3"})
 
     def __init__(self, service: POP3Service, session_id: str, sessions: set[POP3Server]) -> None:
         """@param sessions: contains this session while it is connected."""
@@ -106,14 +109,11 @@ class POP3Server(ConnectionShell, pop3.POP3):
             return step
         if isinstance(event, Response):
             return login.respond(event.line)
-        if isinstance(event, Refusal):
-            login.refuse(event.text)
-            if event.last:
-                login.event("pop3-closed", why=event.text)
-                self.connection.close()
-            return None
-        login.event("pop3-closed", why=event.reason)
-        self.connection.close()
+        assert isinstance(event, Refusal)
+        login.refuse(event.text)
+        if event.last:
+            login.event("pop3-closed", why=event.text)
+            self.connection.close()
         return None
 
     def failed(self, failure: Failure) -> None:
@@ -166,8 +166,9 @@ class POP3Server(ConnectionShell, pop3.POP3):
         login = self.authorization
         self._sessions.discard(self)
         self._leave()
-        if not reason.check(ConnectionDone, ConnectionLost, ConnectionAborted):
-            login.event("pop3-connection-failed", why=reason.getErrorMessage())
+        why = why_lost(reason)
+        if why is not None:
+            login.event("pop3-connection-failed", why=why)
         if login.maildrop is not None:
             login.event("pop3-end", retrieved=self.transaction.retrieved)
         if not self.transaction.updating:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
 
 from twisted.internet.error import ConnectionLost
@@ -222,10 +222,14 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
         else:
             self._call_and_flush(self._dialogue.greet)
 
-    def _call_and_flush(self, step: Callable[[], None]) -> None:
+    def _call_and_flush(self, step: Callable[[], Coroutine[Any, Any, None] | None]) -> None:
+        """Take a step that is no command. Commands wait for its end."""
+        self._busy = True
         try:
-            step()
+            coroutine = step()
+            self._busy = coroutine is not None and begin_and_tell(coroutine, self._event_done)
         except Exception:
+            self._busy = False
             self._dialogue.failed(Failure())
         self.replies.flush()
 

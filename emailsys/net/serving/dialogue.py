@@ -28,8 +28,8 @@ class Wire(Protocol[EventT_co]):
 class Dialogue(Protocol[EventT_contra]):
     """The server session behind a Connection, which calls these methods."""
 
-    def greet(self) -> None:
-        """Send the greeting. With implicit TLS, called after the handshake."""
+    def greet(self) -> Coroutine[Any, Any, None] | None:
+        """Send the greeting, at once or in the coroutine returned. With implicit TLS, called after the handshake."""
 
     def perform(self, event: EventT_contra) -> Coroutine[Any, Any, None] | None:
         """Act on an event: immediately, or in the coroutine returned. The next event waits for its end."""

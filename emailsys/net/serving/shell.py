@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener
 from twisted.internet.protocol import Protocol, connectionDone
@@ -19,6 +19,9 @@ class ConnectionShell(Protocol):
 
     Place it before a protocol of twisted.mail among the base classes: that protocol's own input is then never reached.
     """
+
+    #: The names by which ALPN knows the protocol (RFC 7301). A TLS client that offers other names only is refused.
+    application_protocols: ClassVar[frozenset[bytes]] = frozenset()
 
     connection: Connection[Any]
 

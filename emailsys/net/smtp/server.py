@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from emailsys.mail import reply as replies
+from emailsys.net.base.error_text import why_lost
 from emailsys.net.serving.admission import RefusedConnection
 from emailsys.net.serving.connection import Connection, peer_host
 from emailsys.net.serving.room import Room
@@ -38,6 +39,9 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
     interface, and the portal of twisted.cred. `connection` does input, output and timing; `session` holds the client,
     TLS and login; `reception` carries out the transactions.
     """
+
+    #: IANA had registered no name for SMTP in 2024; these are in use.
+    application_protocols = frozenset({b"smtp", b"esmtp"})
 
     def __init__(self, service: SMTPService, session_id: str, sessions: set[ESMTPServer]) -> None:
         """@param sessions: contains this session while it is connected."""
@@ -87,9 +91,9 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
         self.service.admission.enter(peer_host(self.transport))
         super().connectionMade()
 
-    def greet(self) -> None:
-        """Send the greeting."""
-        self.session.greet()
+    def greet(self) -> Coroutine[Any, Any, None] | None:
+        """Send the greeting, at once or in the coroutine returned."""
+        return self.session.greet()
 
     def perform(self, event: Event) -> Coroutine[Any, Any, None] | None:
         """Act on an event of the wire session."""
@@ -151,8 +155,12 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
         self._sessions.discard(self)
         self._leave()
         reception.abandon()
+        session.wait.cancel()
         session.log_out()
         client = session.client
+        why = why_lost(reason)
+        if why is not None:
+            session.event("smtp-connection-failed", ip=client.ip or peer, why=why)
         session.event(
             "smtp-end",
             service=self.service.kind.value,
@@ -295,7 +303,8 @@ class ESMTPServerFactory(smtp.SMTPFactory):
         for session in tuple(self.sessions):
             connection = session.connection
             connection.hurry()
-            if not (connection.busy or connection.closing or session.wire.in_body):
+            is_busy = connection.busy and not session.session.wait.is_on
+            if not (is_busy or connection.closing or session.wire.in_body):
                 session.shut_down()
         return len(self.sessions)
 

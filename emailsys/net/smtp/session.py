@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
 from twisted.cred.credentials import Anonymous, ICredentials
 from twisted.cred.error import LoginFailed
 
+from emailsys.config.settings import EarlyTalker
 from emailsys.interfaces import IDelivery, LoginBusy, StoreError, TooManyGuesses
 from emailsys.mail import reply as replies
 from emailsys.mail.envelope import Client
@@ -15,6 +17,7 @@ from emailsys.mail.ip import is_loopback
 from emailsys.mail.reply import Reply
 from emailsys.net.serving.authentication import Authentication
 from emailsys.net.serving.connection import Connection
+from emailsys.net.smtp.greeting import Wait, has_input
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.net.tls.server import describe
 from emailsys.wire.sasl import Credentials, NeedsSecret
@@ -37,6 +40,7 @@ class SMTPSession:
         #: The IDelivery avatar of the client: that of its login, or the anonymous one after MAIL. None before.
         self.delivery: Any = None
         self.is_authenticated = False
+        self.wait = Wait(service.clock)
         self._authentication = Authentication(service.portal, IDelivery, service.secrets)
 
     def reply(self, reply: Reply) -> None:
@@ -56,8 +60,8 @@ class SMTPSession:
 
     # Greeting and extensions
 
-    def greet(self) -> None:
-        """Send the greeting."""
+    def greet(self) -> Coroutine[Any, Any, None] | None:
+        """Send the greeting, at once or in the coroutine returned. A client that talks before it may be refused."""
         connection = self.connection
         self.client = replace(
             self.client,
@@ -73,6 +77,26 @@ class SMTPSession:
         self.wire.body_rules = BodyRules(
             settings.max_message_size, is_known or settings.accept_nul, is_known or settings.accept_long_lines
         )
+        if self.service.kind is Kind.RECEIVE and not self.service.admission.is_exempt(connection.peer_host):
+            if settings.greeting_wait:
+                # What the client says meanwhile waits in the wire session.
+                return self.wait.then(settings.greeting_wait, lambda: self._greet(talked=self.wire.waiting > 0))
+            self._greet(talked=has_input(connection.transport))
+        else:
+            self._greet(talked=False)
+        return None
+
+    def _greet(self, talked: bool) -> None:
+        """@param talked: whether the client has talked already."""
+        if self.connection.closing:
+            return
+        if talked:
+            action = self.service.settings.early_talker
+            self.event("smtp-early-talker", ip=self.client.ip, action=action.value)
+            if action is EarlyTalker.REFUSE:
+                self.reply(replies.EARLY_TALKER)
+                self.connection.close()
+                return
         self.reply(replies.greeting(self.service.hostname))
 
     @property

@@ -22,8 +22,16 @@ class HalfClosingConnection(SSL.Connection):
         super().__init__(context, None)
         self._layer = layer
 
+    @property
+    def application_protocols(self) -> frozenset[bytes]:
+        """The ALPN names of the protocol that is served, for `net.tls.alpn`; empty if it has none."""
+        return getattr(self._layer.wrappedProtocol, "application_protocols", frozenset())
+
     def do_handshake(self) -> None:
-        """Do the handshake. After it, the TLS layer can be half-closed if its protocol can."""
+        """Do the handshake. After it, the TLS layer can be half-closed if its protocol can.
+
+        @raise OtherProtocol: the client offered ALPN names of other protocols only.
+        """
         super().do_handshake()
         protocol = self._layer.wrappedProtocol
         if IHalfCloseableProtocol.providedBy(protocol) and not IHalfCloseableProtocol.providedBy(self._layer):

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from emailsys.net.tls.alpn import choose_protocol
 from emailsys.net.tls.context import TLSConfigError, new_context
 from emailsys.net.tls.files import CertificatePair, read_pair
 from emailsys.net.tls.half_close import HalfClosingConnection
@@ -29,6 +30,8 @@ def _server_context(pairs: Sequence[CertificatePair]) -> SSL.Context:
     # Sessions are resumed by tickets, which cost us no memory. Their keys live as long as the context: `reload` renews
     # them, so that a TLS 1.2 ticket cannot open old recordings for ever (RFC 9325 §4.3.1).
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    # SMTP and POP3 share the contexts; the connection knows its protocol.
+    context.set_alpn_select_callback(choose_protocol)
     for pair in pairs:
         try:
             _use_chain(context, pair)

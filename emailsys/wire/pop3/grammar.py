@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import stringprep
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -12,12 +11,6 @@ MAX_COMMAND_LINE: Final = 255
 
 # 2**64 has 20 digits. fetchmail requests 99999999 lines of TOP, other clients their largest integer.
 _MAX_DIGITS: Final = 20
-
-# Lines of an HTTP request: a web page can make a browser send one to this port.
-_HTTP: Final = re.compile(
-    rb"(?:[A-Z]{3,8} \S+ HTTP/\d|(?:Host|User-Agent|Accept|Content-[A-Za-z]+|Origin|Referer|Connection): )",
-    re.IGNORECASE,
-)
 
 # Characters that SASLprep prohibits (RFC 4013 §2.3), except the control characters of ASCII.
 _PROHIBITED: Final = (
@@ -118,11 +111,6 @@ _VERBS: Final = {
         Verb("RSET", False, True, "RSET", _nothing),
     )
 }
-
-
-def looks_like_http(line: bytes) -> bool:
-    """Returns whether a line comes from a browser, whose input must not be acted on."""
-    return _HTTP.match(line) is not None
 
 
 def read_command(line: bytes) -> tuple[Verb, Arguments]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import enum
 from typing import Final, NamedTuple
 
+from emailsys.mail.reply import OTHER_PROTOCOL
 from emailsys.wire.lines import Flaw, LineReader
-from emailsys.wire.pop3.grammar import MAX_COMMAND_LINE, Arguments, POP3SyntaxError, looks_like_http, read_command
+from emailsys.wire.pop3.grammar import MAX_COMMAND_LINE, Arguments, POP3SyntaxError, read_command
+from emailsys.wire.request_lines import looks_like_request
 from emailsys.wire.sasl import MAX_AUTH_LINE
 
 # Invalid commands that are answered before the connection is closed.
@@ -44,13 +46,7 @@ class Refusal(NamedTuple):
     last: bool = False
 
 
-class Hangup(NamedTuple):
-    """The connection must be closed without a reply, for this reason."""
-
-    reason: str
-
-
-Event = Command | Response | Refusal | Hangup
+Event = Command | Response | Refusal
 
 
 class POP3Session:
@@ -122,13 +118,11 @@ class POP3Session:
         if line is None:
             return None
         if isinstance(line, Flaw):
-            return self._refuse(line.value)
+            return self._refuse_line(self._lines.flawed, line.value)
         try:
             verb, arguments = read_command(line)
         except POP3SyntaxError as error:
-            if looks_like_http(line):
-                return Hangup("speaks HTTP")
-            return self._refuse(str(error))
+            return self._refuse_line(line, str(error))
         if self.state is State.TRANSACTION:
             if not verb.after_login:
                 return self._refuse(f"{verb.name} is not allowed after login")
@@ -143,6 +137,10 @@ class POP3Session:
             if self._before_login > MAX_COMMANDS_BEFORE_LOGIN:
                 return Refusal("too many commands before login", last=True)
         return Command(verb.name, arguments)
+
+    def _refuse_line(self, line: bytes, text: str) -> Refusal:
+        """Refuse an invalid line, and end the session if it is a request: its body may be commands."""
+        return Refusal(OTHER_PROTOCOL.text, last=True) if looks_like_request(line) else self._refuse(text)
 
     def _refuse(self, text: str) -> Refusal:
         self._bad_commands += 1

@@ -46,8 +46,6 @@ OUT_OF_ORDER: Final[Mapping[str, Mapping[Stage, Reply]]] = {
 }
 # Standard commands that are not implemented. Their reply differs from that to an unknown command (RFC 5321 §4.2.4).
 NOT_IMPLEMENTED: Final = frozenset({"EXPN", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL"})
-# HTTP methods: a web page can make a browser send to this port, and the body would be read as commands.
-WEB_METHODS: Final = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE"})
 # Commands that are out of order mostly because they were pipelined after a refused MAIL, one for each recipient.
 PIPELINED: Final = frozenset({"RCPT", "DATA", "BDAT"})
 # Commands that may come any number of times without any effect.

@@ -9,6 +9,7 @@ from emailsys.mail import reply as replies
 from emailsys.mail.dsn_request import NOTHING_ASKED, NOTHING_ASKED_FOR_RECIPIENT
 from emailsys.mail.reply import Reply
 from emailsys.wire.lines import Flaw, LineReader
+from emailsys.wire.request_lines import looks_like_request
 from emailsys.wire.sasl import (
     MAX_AUTH_LINE,
     MECHANISMS,
@@ -30,15 +31,7 @@ from emailsys.wire.smtp.grammar import (
     parse_rcpt,
     split_command,
 )
-from emailsys.wire.smtp.order import (
-    IDLE_COMMANDS,
-    NO_ARGUMENT,
-    NOT_IMPLEMENTED,
-    OUT_OF_ORDER,
-    PIPELINED,
-    WEB_METHODS,
-    Stage,
-)
+from emailsys.wire.smtp.order import IDLE_COMMANDS, NO_ARGUMENT, NOT_IMPLEMENTED, OUT_OF_ORDER, PIPELINED, Stage
 from emailsys.wire.smtp.server_events import Answer, Body, Command, Drop, End, Event
 from emailsys.wire.smtp.transaction import Transaction
 
@@ -192,18 +185,17 @@ class Session:
         if line is None:
             return None
         if isinstance(line, Flaw):
-            return self._reject(replies.bad_line(line.value))
+            return self._reject_line(self._lines.flawed, replies.bad_line(line.value))
         command = split_command(line)
         if isinstance(command, Reply):
-            return self._reject(command)
+            return self._reject_line(line, command)
         verb, argument = command
         if len(line) > MAX_COMMAND_LINE - 2 and len(line) > _LONGER_LINES.get(verb, MAX_COMMAND_LINE) - 2:
-            return self._reject(replies.bad_line(Flaw.TOO_LONG.value))
+            return self._reject_line(line, replies.bad_line(Flaw.TOO_LONG.value))
         out_of_order = OUT_OF_ORDER.get(verb)
         if out_of_order is None:
-            if verb in WEB_METHODS:
-                return Drop(replies.NO_WEB_SERVER)
-            return self._reject(replies.NOT_IMPLEMENTED if verb in NOT_IMPLEMENTED else replies.UNKNOWN_COMMAND)
+            no_such = replies.NOT_IMPLEMENTED if verb in NOT_IMPLEMENTED else replies.UNKNOWN_COMMAND
+            return self._reject_line(line, no_such)
         if verb == "MAIL":
             self._pipelined_refusals = 0
         refusal = out_of_order.get(self.stage)
@@ -230,6 +222,10 @@ class Session:
         """Count a command without effect. Returns whether there were too many: thousands of them take a whole core."""
         self._idle_commands += 1
         return self._idle_commands > MAX_IDLE_COMMANDS
+
+    def _reject_line(self, line: bytes, refusal: Reply) -> Answer | Drop:
+        """Refuse a line that is no command, and end the session if it is a request: its body may be commands."""
+        return Drop(replies.OTHER_PROTOCOL) if looks_like_request(line) else self._reject(refusal)
 
     def _reject(self, refusal: Reply) -> Answer | Drop:
         """Refuse an invalid or out-of-order command, and end the session after too many of them."""

@@ -18,13 +18,16 @@ from emailsys.net.tls.server import ServerTLS
 NO_PROTOCOL: Any = SimpleNamespace(wrappedProtocol=None)
 
 
-def shake_hands(server: ServerTLS, client: ClientTLS | SSL.Context, name: bytes | None = None) -> SSL.Connection:
+def shake_hands(
+    server: ServerTLS, client: ClientTLS | SSL.Context, name: bytes | None = None, layer: Any = NO_PROTOCOL
+) -> SSL.Connection:
     """Run a handshake to its end and return the client's end of the connection.
 
     @param name: the server name that a bare context shall ask for.
+    @param layer: the TLS layer of the server, whose protocol decides about ALPN.
     @raise SSL.Error: one side refused; what the client says counts more than the alert the server then gets.
     """
-    theirs = server.serverConnectionForTLS(NO_PROTOCOL)
+    theirs = server.serverConnectionForTLS(layer)
     theirs.set_accept_state()
     if isinstance(client, SSL.Context):
         ours = SSL.Connection(client, None)

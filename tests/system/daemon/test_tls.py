@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from OpenSSL import SSL
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
@@ -88,6 +89,30 @@ class EndToEndTests(TestCase):
             with self.assertRaisesRegex(PeerCertificateError, words):
                 await self.call()
         self.assertEqual(self.house.telemetry.exceptions, [])
+
+    async def test_a_client_of_another_protocol_is_refused_and_the_log_says_what_it_offered(self) -> None:
+        """On ports with TLS from the first octet, and after STARTTLS and STLS."""
+        house = self.house
+        browser = SSL.Context(SSL.TLS_METHOD)
+        browser.set_alpn_protos([b"h2", b"http/1.1"])
+        for factory, command, event in (
+            (house.submission, b"", "smtp-connection-failed"),
+            (house.receive, b"EHLO client\r\nSTARTTLS\r\n", "smtp-connection-failed"),
+            (house.pop3, b"", "pop3-connection-failed"),
+            (house.pop3, b"STLS\r\n", "pop3-connection-failed"),
+        ):
+            before = house.telemetry.counters[event]
+            attacker = await house.attack(factory, implicit_tls=not command)
+            if command:
+                attacker.say(command)
+                await attacker.hears(b"begin TLS" if factory is house.pop3 else b"220 2.0.0")
+            attacker.begin_tls(context=browser)
+            attacker.heard = b""
+            self.assertNotIn(b"ready", await attacker.gone())
+            await house.close()
+            self.assertEqual(house.telemetry.counters[event], before + 1)
+            self.assertIn("other protocols by ALPN: b'h2', b'http/1.1'", house.telemetry.of(event)[-1]["why"])
+        self.assertEqual(house.telemetry.exceptions, [])
 
     async def test_a_reload_serves_the_next_connection(self) -> None:
         """The listening service keeps the same context object."""

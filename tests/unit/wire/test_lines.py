@@ -43,6 +43,22 @@ class Lines(SynchronousTestCase):
         lines.feed(b"\r\nNOOP\r\n")
         self.assertEqual([lines.next_line(512) for _ in range(3)], [Flaw.TOO_LONG, b"NOOP", None])
 
+    def test_a_flawed_line_can_be_looked_at(self) -> None:
+        """Of an over-long one the beginning is kept, however it arrives."""
+        self.assertEqual((lines := reader(b"NOOP a\n")).next_line(512), Flaw.LF_ALONE)
+        self.assertEqual(lines.flawed, b"NOOP a")
+        self.assertEqual((lines := reader(b"NO\rOP\r\n")).next_line(512), Flaw.CR_ALONE)
+        self.assertEqual(lines.flawed, b"NO\rOP")
+        start = b"GET /" + b"a" * 1000
+        self.assertEqual((lines := reader(b"NOOP\r\n" + start + b"\r\n")).next_line(512), b"NOOP")
+        self.assertEqual(lines.next_line(512), Flaw.TOO_LONG)
+        self.assertEqual(lines.flawed, start[:256])
+        lines = LineReader()
+        for piece in (start[:300], start[300:], b"b" * 600, b"\r\n"):
+            lines.feed(piece)
+            self.assertIn(lines.next_line(512), (None, Flaw.TOO_LONG))
+        self.assertEqual(lines.flawed, start[:256])
+
     def test_a_block_is_taken_between_lines(self) -> None:
         lines = reader(b"BDAT 5\r\nab", b"\ncdNO", b"OP\r\n")
         self.assertEqual(lines.next_line(512), b"BDAT 5")

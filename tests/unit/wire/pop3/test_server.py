@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.mail.reply import OTHER_PROTOCOL
 from emailsys.wire.pop3.grammar import (
     MAX_COMMAND_LINE,
     POP3SyntaxError,
-    looks_like_http,
     number,
     read_command,
 )
-from emailsys.wire.pop3.server import MAX_BAD_COMMANDS, Command, Event, Hangup, POP3Session, Refusal, Response, State
+from emailsys.wire.pop3.server import MAX_BAD_COMMANDS, Command, Event, POP3Session, Refusal, Response, State
 from emailsys.wire.pop3.top import TopCutter
 from emailsys.wire.sasl import MAX_AUTH_LINE
 from emailsys.wire.stuffing import Stuffer
@@ -63,12 +63,6 @@ class GrammarTests(SynchronousTestCase):
         self.assertRefused(b"USER a\x00b", "control characters")
         self.assertRefused(b"USER a\x7fb", "control characters")
         self.assertRefused("USER a\u202eb".encode(), "SASLprep")
-
-    def test_a_browser_is_recognized(self) -> None:
-        for line in (b"GET / HTTP/1.1", b"POST http://x/ HTTP/1.0", b"Host: x", b"content-type: text/plain"):
-            self.assertTrue(looks_like_http(line), line)
-        for line in (b"GET", b"USER host: x", b"STAT", b"POST office"):
-            self.assertFalse(looks_like_http(line), line)
 
 
 class SessionTests(SynchronousTestCase):
@@ -140,8 +134,18 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(self.ask(b"CAPA\n"), Refusal("line ended by LF alone; use CRLF (s_client -crlf)"))
         self.assertEqual(self.ask(b"CA\rPA\r\n"), Refusal("CR alone inside a line; lines end with CRLF"))
 
-    def test_a_browser_is_disconnected(self) -> None:
-        self.assertEqual(self.ask(b"GET / HTTP/1.1\r\n"), Hangup("speaks HTTP"))
+    def test_a_request_of_another_protocol_ends_the_session(self) -> None:
+        for line in (
+            b"GET / HTTP/1.1\r\n",
+            b"OPTIONS sip:nm SIP/2.0\r\n",
+            b"M-SEARCH * HTTP/1.1\r\n",
+            b"GET / HTTP/1.0\n",
+            b"PROPFIND /\rx HTTP/1.0\r\n",
+            b"POST /%b HTTP/1.1\r\n" % (b"a" * MAX_COMMAND_LINE),
+            b"LIST / HTTP/1.1\r\n",
+        ):
+            self.session = POP3Session()
+            self.assertEqual(self.ask(line), Refusal(OTHER_PROTOCOL.text, last=True), line[:20])
 
     def test_too_many_bad_commands_end_the_session(self) -> None:
         for _ in range(MAX_BAD_COMMANDS - 1):

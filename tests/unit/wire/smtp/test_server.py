@@ -6,11 +6,11 @@ from emailsys.mail import reply as replies
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import MailParameters, Recipient
 from emailsys.mail.reply import Reply
-from emailsys.wire.sasl import Credentials
+from emailsys.wire.sasl import MAX_AUTH_LINE, Credentials
 from emailsys.wire.smtp.body import BodyRules, StuffedMessage
 from emailsys.wire.smtp.grammar import Chunk, MailArguments, RcptArguments
 from emailsys.wire.smtp.order import Stage
-from emailsys.wire.smtp.server import MAX_IDLE_COMMANDS, Session
+from emailsys.wire.smtp.server import MAX_COMMAND_LINE, MAX_IDLE_COMMANDS, Session
 from emailsys.wire.smtp.server_events import Answer, Body, Command, Drop, End, Event
 
 BOB = Address("bob", "example.test")
@@ -91,8 +91,34 @@ class Lines(SynchronousTestCase):
         rcpt = b"RCPT TO:<%b> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;%b\r\n" % (path, b"o" * 493)
         self.assertIsInstance(only(session(Stage.MAIL), rcpt), Command)
 
-    def test_a_browser_is_disconnected_and_bdat_without_a_count_too(self) -> None:
-        self.assertEqual(only(session(), b"POST / HTTP/1.1\r\n"), Drop(replies.NO_WEB_SERVER))
+    def test_a_request_of_another_protocol_ends_the_session(self) -> None:
+        for line in (
+            b"POST / HTTP/1.1\r\n",
+            b"OPTIONS sip:nm SIP/2.0\r\n",
+            b"REGISTER sip:example.test SIP/2.0\r\n",
+            b"TEARDOWN rtsp://example.test/x RTSP/1.0\r\n",
+            b"M-SEARCH * HTTP/1.1\r\n",
+            b"PROPFIND / HTTP/1.1\r\n",
+            b"PRI * HTTP/2.0\r\n",
+            b"Host: example.test\r\n",
+        ):
+            self.assertEqual(only(session(), line), Drop(replies.OTHER_PROTOCOL), line)
+
+    def test_a_browser_is_disconnected_even_if_its_line_has_a_flaw(self) -> None:
+        """A long address hides neither from the limit of a command line, nor from that of any line."""
+        for line in (
+            b"GET / HTTP/1.0\n",
+            b"GET /\rx HTTP/1.0\r\n",
+            b"GET /\0 HTTP/1.0\r\n",
+            b"PROPFIND /%b HTTP/1.1\r\n" % (b"a" * MAX_COMMAND_LINE),
+            b"POST /%b HTTP/1.1\r\n" % (b"a" * MAX_AUTH_LINE),
+        ):
+            self.assertEqual(only(session(), line), Drop(replies.OTHER_PROTOCOL), line[:20])
+
+    def test_a_command_is_no_request_whatever_its_argument(self) -> None:
+        self.assertEqual(only(session(), b"NOOP / HTTP/1.1\r\n"), Command("NOOP", b"/ HTTP/1.1"))
+
+    def test_bdat_without_a_count_ends_the_session(self) -> None:
         self.assertEqual(only(session(), b"BDAT x\r\n"), Drop(replies.BDAT_SYNTAX))
 
 

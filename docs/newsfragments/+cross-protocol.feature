@@ -1,0 +1,1 @@
+Requests of other protocols end a session at once, over SMTP and POP3: lines of HTTP, SIP and RTSP, and TLS clients that offer ALPN names of other protocols only (ALPACA). A client that talks before the greeting of the receive port gets 554 5.5.0; see `early_talker` and `greeting_wait` in `[smtp]`. The log says why a TLS handshake failed: `smtp-connection-failed`.
