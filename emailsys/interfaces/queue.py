@@ -45,7 +45,7 @@ class QueueRow:
 
     @property
     def age_start(self) -> datetime:
-        """The time from which its age counts. Time in which the daemon did not look at the row is left out."""
+        """The time from which its age counts: without time in which the daemon did not look at it, or it was held."""
         return self.arrived_at if self.aged_from is None else self.aged_from
 
     @property

@@ -187,6 +187,9 @@ class QueueOperations:
                     values |= {"due_at": NEVER, "lease": None}
                 elif after == "waiting":
                     values["due_at"] = now
+                    if before == "held":
+                        # Time in hold does not count toward the age; nobody has tried the row in it.
+                        values["aged_from"] = now
                 if moved:
                     some = queue.c.row_id.in_([row.row_id for row in moved])
                     connection.execute(update(queue).where(some).values(**values))

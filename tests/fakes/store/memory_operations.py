@@ -162,7 +162,7 @@ class MemoryQueueOperations:
             elif change is QueueChange.RELEASE and row.on_hold:
                 row.on_hold = False
                 if row.lease is None:
-                    row.due_at = self._store.now()
+                    row.due_at = row.aged_from = self._store.now()
                 self._store.tell(row.message, EventKind.RELEASED, row.forward_path)
             else:
                 continue
