@@ -10,14 +10,12 @@ from emailsys.config.exit_status import Exit
 from emailsys.config.locations import SYSTEM_STATE
 from emailsys.ops.commands import BUSY, DEFECT, MISSING
 from emailsys.ops.control import HAS_CONTROL, NO_CONTROL, ControlFailed, NoDaemon, ask
-from emailsys.ops.requests import DomainAdd, DomainAddMany, Request
+from emailsys.ops.requests import MAKES_FIRST_STORE, Request
 from emailsys.platforms.users import is_root
 from emailsys.supervisor import check_state_folder, holder_of, make_state_folder
 
 # Seconds that a daemon which has just been started gets to open its control socket.
 START_PATIENCE: Final = 5.0
-# Requests that make a store if there is none (decision 0023). Any other would hide that the folder is the wrong one.
-_MAKES_A_STORE: Final = (DomainAdd, DomainAddMany)
 _STATUS: Final = {BUSY: Exit.TEMPORARY, DEFECT: Exit.SOFTWARE}
 
 
@@ -32,7 +30,7 @@ def administer(where: Places, request: Request) -> Any:
 
         settings = where.settings()
         where.announce(settings.store.url)
-        create = isinstance(request, _MAKES_A_STORE)
+        create = isinstance(request, MAKES_FIRST_STORE)
         (make_state_folder if create else check_state_folder)(where.folder)
         try:
             answer = carry_out(settings, request, create)

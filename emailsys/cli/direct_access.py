@@ -15,6 +15,7 @@ from emailsys.ops.store_access import Hooks
 from emailsys.platforms.users import owner_of
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
+from emailsys.store.schema.identity import had_store
 from emailsys.supervisor import as_owner
 from emailsys.tap.preload import load_before_dropping
 from emailsys.tap.route_explanation import explainer
@@ -26,7 +27,7 @@ T = TypeVar("T")
 def carry_out(settings: Settings, request: Request, create: bool = False) -> Any:
     """Carry out a request on the store; return the answer of `Commands.answer`.
 
-    @param create: as for `open_store`.
+    @param create: whether to create the store, unless the state folder had one before (decision 0023).
     @raise NoStore: there is no store.
     @raise Refused: the store cannot be opened.
     """
@@ -35,7 +36,7 @@ def carry_out(settings: Settings, request: Request, create: bool = False) -> Any
     async def action(store: Store) -> Answer:
         return await Commands(store, telemetry, Hooks(explain=explainer(settings, store))).answer(request)
 
-    return on_the_store(settings, action, telemetry, create=create)
+    return on_the_store(settings, action, telemetry, create=create and not had_store(settings.state))
 
 
 def on_the_store(

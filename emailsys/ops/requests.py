@@ -104,6 +104,10 @@ class DomainAddMany(Request):
     rows: DomainRows
 
 
+# Requests that make the first store of a state folder (decision 0023). Others would hide that it is the wrong folder.
+MAKES_FIRST_STORE: Final = (DomainAdd, DomainAddMany)
+
+
 @dataclass(frozen=True, slots=True)
 class DomainList(Request):
     """List the domains."""

@@ -33,7 +33,7 @@ from emailsys.ops.commands import MALFORMED, MISSING, Answer, Commands, error_an
 from emailsys.ops.control import SOCKET_NAME, ControlFactory, ControlListener
 from emailsys.ops.request_reading import read_request
 from emailsys.ops.request_values import MalformedRequest
-from emailsys.ops.requests import DomainAdd, Init, Request, Status
+from emailsys.ops.requests import MAKES_FIRST_STORE, Init, Request, Status
 from emailsys.ops.store_access import Hooks
 from emailsys.policy.failed_logins import FailedLogins
 from emailsys.policy.hashing_threads import HashingThreads
@@ -42,6 +42,7 @@ from emailsys.policy.password_change import PasswordChanges
 from emailsys.policy.password_renewal import Renewal
 from emailsys.policy.trusted_networks import TrustedNetworks, exemption
 from emailsys.store.open import DATABASE_NAME, Opening, Store, open_store
+from emailsys.store.schema.identity import had_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
 from emailsys.tap.certificates import CertificateWatch
 from emailsys.tap.listening import Listening
@@ -273,14 +274,18 @@ class Daemon(Service):
             self.telemetry.alarm("intake-suspended", why=problem)
 
     async def answer(self, request: object) -> Answer:
-        """Answer a request on the control socket. Without a store, only `init` and `status` are carried out."""
+        """Answer a request on the control socket.
+
+        Without a store, `status` is carried out, and requests that make a store.
+        """
         try:
             known = request if isinstance(request, Request) else read_request(request)
         except MalformedRequest as error:
             return self._with_store(error_answer(MALFORMED, str(error)))
         was_missing = self._store is None
         adopt = isinstance(known, Init) and known.adopt
-        self._look_for_store(create=isinstance(known, Init | DomainAdd) and not adopt, adopt=adopt)
+        makes_first = isinstance(known, MAKES_FIRST_STORE) and not had_store(self.settings.state)
+        self._look_for_store(create=makes_first or (isinstance(known, Init) and not adopt), adopt=adopt)
         if isinstance(known, Status):
             await self._watch()
         if self._commands is not None:

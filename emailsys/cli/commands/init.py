@@ -31,7 +31,7 @@ def init(where: Places, adopt: bool, as_json: bool) -> None:
 
     The daemon never creates a store by itself: if a disk is not mounted, an empty store would make all mail bounce.
     Without a store, the daemon answers 451 and senders try again later. It uses a new store at once. `emailsys domain
-    add` creates a store, too.
+    add` creates the first store of a state folder, too. If that store is lost, only `emailsys init` creates another.
 
     Each store has an identity, and the file store-identity in the state folder has a copy of it. If another store takes
     the place of the former one, the daemon answers 451 until the former one is back, or until you type `emailsys init

@@ -27,6 +27,11 @@ class StoreReplaced(StoreMissing):
     """The store is not the one that this state folder belongs to. Becomes the same replies as a missing store."""
 
 
+def had_store(folder: Path) -> bool:
+    """Return whether a store has been opened with this state folder. If it is gone, only `init` makes another one."""
+    return os.path.lexists(folder / IDENTITY_NAME)
+
+
 def new_identity() -> str:
     """Return a random identity."""
     return secrets.token_hex(_OCTETS)

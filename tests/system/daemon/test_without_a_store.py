@@ -7,11 +7,13 @@ import contextlib
 import shutil
 from pathlib import Path
 
+from emailsys.cli.direct_access import carry_out
+from emailsys.cli.options import NoStore
 from emailsys.cli.tryout.round_trip import ALICE, BOB
-from emailsys.config.settings import StoreSettings
+from emailsys.config.settings import Settings, StoreSettings
 from emailsys.interfaces import StoreMissing
 from emailsys.mail.address import Address
-from emailsys.ops.requests import Init, Status, UserList
+from emailsys.ops.requests import DomainAdd, DomainAddMany, Init, Status, UserList
 from emailsys.store.directory import cache
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
@@ -22,6 +24,10 @@ from emailsys.telemetry import Telemetry
 from tests.system.daemon.test_daemon import DaemonCase, Line
 
 _RECIPIENTS = (f"<{BOB}>", "<nobody@example.test>", "<postmaster>", "<x@elsewhere.test>", "<x@[192.0.2.1]>")
+_OTHER_DOMAIN = (
+    DomainAdd("other.test", Address("a", "other.test")),
+    DomainAddMany((("other.test", Address("a", "other.test")),)),
+)
 
 
 def make_other(folder: Path) -> None:
@@ -124,6 +130,28 @@ class MissingStoreTests(DaemonCase):
         self.assertIsNone((await self.ask(Status()))["store"]["problem"])
         heard = await self.away(self.answers)
         self.assertEqual((heard[f"<{BOB}>"][:3], heard["<nobody@example.test>"][:3]), ("250", "550"))
+
+    async def test_a_domain_makes_no_store_in_the_place_of_a_lost_one(self) -> None:
+        """Its disk may not be mounted. A new store would refuse the mail of all former domains for good."""
+        first = self.started()
+        await self.accounts()
+        await first.stopService()
+        shutil.move(self.state / "mail.sqlite", self.state.with_name("kept.sqlite"))
+        identity = (self.state / "store-identity").read_bytes()
+        for request in _OTHER_DOMAIN:
+            with self.assertRaises(NoStore):
+                await self.away(carry_out, Settings("mail.example.test", state=self.state), request, True)
+        self.started()
+        for request in _OTHER_DOMAIN:
+            self.assertEqual((await self.away(self.raw, request))["error"]["kind"], "missing")
+        await self.assert_all_wait("store of this system is missing")
+        self.assertFalse((self.state / "mail.sqlite").exists())
+        self.assertEqual((self.state / "store-identity").read_bytes(), identity)
+        self.assertIs((await self.ask(Init()))["made"], True, "an operator says that it is lost")
+
+    async def test_a_file_of_domains_makes_the_store(self) -> None:
+        self.started()
+        self.assertIn("result", await self.away(self.raw, _OTHER_DOMAIN[1]))
 
     async def test_a_store_that_was_replaced_while_the_daemon_was_stopped_waits_for_an_operator(self) -> None:
         """It has a domain, and would refuse everybody else for good. The command uses it without a restart."""
