@@ -49,10 +49,16 @@ class WitnessedTime:
             return now, 0
 
         def record(connection: Connection) -> tuple[int, list[tuple[int, int]]]:
+            found = connection.execute(select(clock_looks).order_by(clock_looks.c.at.desc())).all()
             # The clock was ahead, and is right again.
+            ahead = [look for look in found if look.at >= now]
             connection.execute(delete(clock_looks).where(clock_looks.c.at >= now))
-            looks = connection.execute(select(clock_looks).order_by(clock_looks.c.at.desc())).all()
-            gap = now - looks[0].at - witnessed if looks else 0
+            looks = found[len(ahead) :]
+            # The ends of witnessed time. A look that was ahead witnessed nothing of the gap before it.
+            ends = [min(look.at - look.gap for look in ahead)] if ahead else [look.at for look in looks[:1]]
+            if self._looked_at is not None:
+                ends.append(self._wall + witnessed)
+            gap = now - max(ends, default=now)
             gap = gap if gap >= _LEAST_GAP else 0
             connection.execute(delete(clock_looks).where(clock_looks.c.gap == 0))
             connection.execute(insert(clock_looks).values(at=now, gap=gap))
