@@ -18,6 +18,8 @@ from emailsys.policy.fair_queue import FairQueue
 
 # Wrong passwords that are recognised when they are repeated: an owner has few devices with an old password.
 _REMEMBERED: Final = 4
+# Wrong passwords that are recognised in networks that their accounts have not used: 2.6 MB when full.
+_MAX_WRONG: Final = 10_000
 
 # Networks of 64 bits whose limits together are the limit of an IPv6 network of 48 bits. A single customer may have one,
 # with 65,536 networks of 64 bits in it (RFC 6177 §2).
@@ -26,6 +28,8 @@ _NETWORKS_OF_A_SITE: Final = 20
 KeyT = TypeVar("KeyT", bound=Hashable)
 # An account and a network from which it has logged in.
 Pair = tuple[int, str]
+# A network and the digest of a wrong password that came from it.
+Wrong = tuple[str, bytes]
 
 
 class FailedLogins:
@@ -33,7 +37,8 @@ class FailedLogins:
 
     The counters belong to networks: an IPv4 address, or a /64 network of IPv6. If an account has logged in from a
     network before, the pair of both has its own counter and does not wait in the queue. So an attacker can neither lock
-    out nor delay an owner in a network that the owner uses.
+    out nor delay an owner in a network that the owner uses. A wrong password that a network repeats is counted for
+    itself: a device with an old password does not use up the attempts of its network.
 
     At the limit a login is refused without verification, even with the correct password. Otherwise the refusal would
     tell a right guess from a wrong one. The counters are in memory and begin again with the daemon.
@@ -53,6 +58,9 @@ class FailedLogins:
         self._repeats: DecayingCounters[Pair] = DecayingCounters(clock, max(1.0, most / 2), half_life)
         # The pairs, each with digests of its last wrong passwords. The longest unused is first.
         self._known: OrderedDict[Pair, tuple[bytes, ...]] = OrderedDict()
+        # Wrong passwords of unknown pairs, and their repetitions. The longest unused is first.
+        self._wrong: OrderedDict[Wrong, None] = OrderedDict()
+        self._wrong_again: DecayingCounters[Wrong] = DecayingCounters(clock, max(1.0, most / 2), half_life)
         self._queue = FairQueue(login.hashing_threads, login.max_waiting)
 
     async def verify(
@@ -61,7 +69,8 @@ class FailedLogins:
         """Verify a login within the limits. A failed login is answered late.
 
         @param account_id: None if there is no such account.
-        @param digest: the same for the same account and password.
+        @param digest: the same for the same name and password. A changed password must change it: a digest that was
+            wrong once is not verified again.
         @param verify: returns whether the login is correct. Not called if the login is refused.
         @raise TooManyGuesses: the limit is reached.
         @raise LoginBusy: too many logins wait.
@@ -71,13 +80,11 @@ class FailedLogins:
         network = client_network(ip)
         if account_id is not None and (account_id, network) in self._known:
             return await self._verify_known((account_id, network), digest, verify)
-        return await self._verify_unknown(account_id, ip, network, verify)
+        return await self._verify_unknown(account_id, ip, digest, verify)
 
     async def _verify_known(self, pair: Pair, digest: bytes, verify: Callable[[], Awaitable[bool]]) -> bool:
         if digest in self._known[pair]:
-            await self._count(self._repeats, pair, _is_wrong)
-            await self._delay(self._repeats.count(pair))
-            return False
+            return await self._repeat(self._repeats, pair)
         is_right = await self._count(self._pairs, pair, verify)
         wrong = self._known.get(pair, ())
         if is_right:
@@ -88,9 +95,13 @@ class FailedLogins:
         return is_right
 
     async def _verify_unknown(
-        self, account_id: int | None, ip: str, network: str, verify: Callable[[], Awaitable[bool]]
+        self, account_id: int | None, ip: str, digest: bytes, verify: Callable[[], Awaitable[bool]]
     ) -> bool:
-        prefix = neighbourhood(ip)
+        network, prefix = client_network(ip), neighbourhood(ip)
+        wrong = (network, digest)
+        if wrong in self._wrong:
+            self._wrong.move_to_end(wrong)
+            return await self._repeat(self._wrong_again, wrong)
         # A /24 network of IPv4 has many customers, who must not be refused for one of them.
         if self._networks.is_full(network) or (":" in prefix and self._neighbourhoods.is_full(prefix)):
             raise TooManyGuesses
@@ -103,10 +114,19 @@ class FailedLogins:
             self._queue.done()
         if not is_right:
             self._neighbourhoods.add(prefix)
+            self._wrong[wrong] = None
+            if len(self._wrong) > _MAX_WRONG:
+                self._wrong.popitem(last=False)
             await self._delay(self._networks.count(network))
         elif account_id is not None:
             self._remember((account_id, network), ())
         return is_right
+
+    async def _repeat(self, counters: DecayingCounters[KeyT], key: KeyT) -> bool:
+        """Count a wrong password that was wrong before, and return False. It needs no verification."""
+        await self._count(counters, key, _is_wrong)
+        await self._delay(counters.count(key))
+        return False
 
     async def _count(self, counters: DecayingCounters[KeyT], key: KeyT, verify: Callable[[], Awaitable[bool]]) -> bool:
         """Verify a login, and count it if it fails. It counts during the verification, so that none is too many."""
@@ -139,5 +159,5 @@ class FailedLogins:
 
 
 async def _is_wrong() -> bool:
-    """Return False: the password was wrong before, so it needs no verification."""
+    """Return False, as the verification of a wrong password does."""
     return False

@@ -85,6 +85,10 @@ class VerifiedLogins:
         """Return the digest of account, stored hash and password."""
         return hmac.digest(self._key, b"%d\0%b\0%b" % (account.account_id, stored.encode(), password), "sha256")
 
+    def digest_of_missing(self, name: bytes, password: bytes) -> bytes:
+        """Return the digest of a name without an enabled account, and a password. No account has the same digest."""
+        return hmac.digest(self._key, b"missing\0%b\0%b" % (name, password), "sha256")
+
     def remember(self, digest: bytes) -> None:
         """Add the digest of a verified password."""
         self._digests[digest] = None
@@ -135,8 +139,9 @@ class PasswordChecker:
         login = await find_login(self._directory, name)
         pair = None if login is None or not login.account.enabled else _hash_of(login)
         stored = None if pair is None else pair[1]
-        digest = b""
-        if login is not None and stored is not None:
+        if login is None or stored is None:
+            digest = self._verified.digest_of_missing(name, password)
+        else:
             digest = self._verified.digest(login.account, stored, password)
         # Invalid UTF-8 becomes text that no password may contain, and costs the same work as a wrong password.
         text = password.decode("utf-8", "surrogateescape")

@@ -62,9 +62,10 @@ class GuessingTests(SynchronousTestCase):
     def test_a_network_that_the_owner_uses_stays_open(self) -> None:
         """Another account is attacked from the same address."""
         self.assertTrue(self.log_in("pop3", "127.0.3.1", self.alice).startswith(b"+OK"))
-        bob = User("nobody", "wrong")
         with ThreadPoolExecutor(20) as pool:
-            answers = list(pool.map(lambda _: self.log_in("pop3", "127.0.3.1", bob), range(20)))
+            answers = list(
+                pool.map(lambda number: self.log_in("pop3", "127.0.3.1", User("nobody", f"guess {number}")), range(20))
+            )
         self.assertEqual(sum(answer.startswith(ANSWERS) for answer in answers), 10)
         self.assertTrue(self.log_in("submission", "127.0.3.1", self.alice).startswith(b"235 "))
 

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import LimitSettings, LoginSettings
 from emailsys.interfaces import LoginBusy, StoreError, TooManyGuesses
+from emailsys.policy import failed_logins
 from emailsys.policy.failed_logins import FailedLogins
 
 ALICE, BOB = 1, 2
@@ -164,6 +165,28 @@ class OwnerTests(FailedLoginsTestCase):
             _ = answer.addErrback(lambda failure: failure.trap(TooManyGuesses))
         self.assertEqual(self.verified, verified)
         self.right(HOME)
+
+    def test_a_device_with_an_old_password_does_not_lock_out_its_neighbours(self) -> None:
+        """It polls every minute in a network from which its account has not logged in since the daemon started."""
+        self.wrong(OFFICE, password="old")
+        verified = self.verified
+        for _ in range(100):
+            answer = self.log_in(OFFICE, "old")
+            self.clock.pump([0.5] * 120)
+            _ = answer.addErrback(lambda failure: failure.trap(TooManyGuesses))
+        self.assertEqual(self.verified, verified)
+        self.right(OFFICE, BOB)
+        self.right(OFFICE)
+
+    def test_the_oldest_wrong_passwords_are_forgotten(self) -> None:
+        self.patch(failed_logins, "_MAX_WRONG", 2)
+        for password in ("1", "2", "1", "3"):
+            self.wrong(OFFICE, password=password)
+        before = self.verified
+        self.wrong(OFFICE, password="1")
+        self.assertEqual(self.verified, before)
+        self.wrong(OFFICE, password="2")
+        self.assertEqual(self.verified, before + 1)
 
     def test_an_owner_is_verified_while_others_wait(self) -> None:
         self.right(HOME)

@@ -16,9 +16,20 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import Interface, implementer
 from zope.interface.verify import verifyObject
 
-from emailsys.interfaces import Account, IDelivery, IMaildrop, IMaildrops, LoginBusy, MaildropInUse, NoDomains
+from emailsys.config.settings import LimitSettings, LoginSettings
+from emailsys.interfaces import (
+    Account,
+    IDelivery,
+    IMaildrop,
+    IMaildrops,
+    LoginBusy,
+    MaildropInUse,
+    NoDomains,
+    TooManyGuesses,
+)
 from emailsys.mail.address import parse
 from emailsys.policy.access import Access
+from emailsys.policy.failed_logins import FailedLogins
 from emailsys.policy.login import MailRealm, PasswordChecker, VerifiedLogins, build_portal
 from emailsys.policy.routing import Router
 from tests.fakes.hashing import CountedHashing
@@ -137,6 +148,43 @@ class CheckTests(LoginTestCase):
         login.cancel()
         self.failureResultOf(login, CancelledError)
         self.assertEqual(self.hashing.cancelled, 1)
+
+
+class RepeatedLoginTests(LoginTestCase):
+    """A wrong password that is repeated is neither verified nor counted again. Ten failed logins are the limit."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        failed = FailedLogins(self.clock, LimitSettings(max_failed_logins=10), LoginSettings(), lambda ip: False)
+        self.portal = build_portal(
+            self.store.directory, self.store.maildrops, self.hashing, self.access, failed_logins=failed
+        )
+
+    def refused(self, name: bytes, password: bytes) -> str:
+        login = self.log_in(name, password)
+        self.clock.pump([0.5] * 8)
+        return f"{self.failureResultOf(login, UnauthorizedLogin).type.__name__}"
+
+    def test_a_wrong_password_works_once_it_is_the_right_one(self) -> None:
+        for _ in range(2):
+            self.refused(b"alice", b"new")
+        self.assertEqual(len(self.hashing.asked), 1)
+        self.change(self.store.accounts.set_credentials(self.alice.address, [("argon2id", "wen")]))
+        self.assertEqual(self.account(b"alice", b"new"), self.alice)
+
+    def test_a_password_works_once_its_account_is_enabled_or_created(self) -> None:
+        for name in (b"carol", b"dora"):
+            self.refused(name, name)
+        self.change(self.store.accounts.set_enabled(parse("carol@example.test"), True))
+        self.store.seed_account("dora@example.test", {"argon2id": "arod"})
+        for name in (b"carol", b"dora"):
+            self.assertIsNotNone(self.account(name, name))
+
+    def test_each_missing_name_is_another_guess(self) -> None:
+        for number in range(10):
+            self.refused(b"nobody%d" % number, b"x")
+        self.failureResultOf(self.log_in(b"nobody10", b"x"), TooManyGuesses)
 
 
 class VerifiedLoginsTests(LoginTestCase):
