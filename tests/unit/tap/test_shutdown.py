@@ -36,15 +36,14 @@ class ShutdownTests(SynchronousTestCase):
         self.assertEqual(self.stops, [signal.SIGTERM])
 
     def test_a_second_signal_inside_the_first_one_changes_nothing(self) -> None:
-        """Two signals that come together: Python may run the second handler between any two steps of the first."""
+        """Two signals that come together: Python may run the second handler between any two lines of the first."""
         inside = 0
 
         def trace(frame: FrameType, event: str, argument: object) -> Any:
             nonlocal inside
             if frame.f_code is not self.stop_once.__code__:
                 return None
-            frame.f_trace_opcodes = True
-            if event == "opcode":
+            if event == "line":
                 inside += 1
                 sys.settrace(None)
                 self.stop_once(signal.SIGINT, None)
