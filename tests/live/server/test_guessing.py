@@ -69,27 +69,39 @@ class GuessingTests(SynchronousTestCase):
         self.assertEqual(sum(answer.startswith(ANSWERS) for answer in answers), 10)
         self.assertTrue(self.log_in("submission", "127.0.3.1", self.alice).startswith(b"235 "))
 
-    def test_wrong_logins_from_many_networks_do_not_delay_a_first_login(self) -> None:
-        """A thousand wrong logins at once made a good one wait for 14 seconds before: until all were verified."""
+    def answered_before_a_first_login(self, attempt: int) -> float:
+        """The share of wrong logins of many networks that were answered before a good one that came last."""
         response = plain(User(self.alice.name, "wrong"))
-        wires = [Wire(self.daemon, "pop3", source=f"127.1.{number}.1") for number in range(60)]
+        wires = [Wire(self.daemon, "pop3", source=f"127.{10 + attempt}.{number}.1") for number in range(60)]
         try:
             for wire in wires:
                 wire.line()
-            with Wire(self.daemon, "submission", source="127.2.0.1") as good:
+            with Wire(self.daemon, "submission", source=f"127.2.{attempt}.1") as good:
                 good.reply()
                 good.ask(b"EHLO client.example.org")
                 for wire in wires:
                     wire.say(b"AUTH PLAIN " + response + b"\r\n")
                 self.assertEqual(good.code(b"AUTH PLAIN " + plain(self.alice)), 235)
             answered, _, _ = select.select([wire.sock for wire in wires], [], [], 0)
-            # In the order of arrival, all of them would be answered before the good login.
-            self.assertLess(len(answered), len(wires) - 10)
             for wire in wires:
                 self.assertTrue(wire.line().startswith(b"-ERR [AUTH]"))
         finally:
             for wire in wires:
                 wire.close()
+        return len(answered) / len(wires)
+
+    def test_wrong_logins_from_many_networks_do_not_delay_a_first_login(self) -> None:
+        """A thousand wrong logins at once made a good one wait for 14 seconds before: until all were verified.
+
+        In the order of arrival, all of them would be answered before the good login, at each attempt. On a busy
+        machine this process may send the good one so late that they are answered meanwhile; then it tries again.
+        """
+        shares: list[float] = []
+        for attempt in range(6):
+            shares.append(self.answered_before_a_first_login(attempt))
+            if shares[-1] < 0.8:
+                return
+        self.fail(f"answered before the good login: {shares}")
 
     def test_recipients_are_guessed_as_seldom(self) -> None:
         """933 names a second were answered before. The answers tell nothing after the twentieth name."""
