@@ -97,10 +97,6 @@ class UserMailbox:
         accounts = self.accounts_file.load()
         return accounts[summary.place.account] if summary.place.account in accounts else self.account()
 
-    def own_mailboxes(self) -> list[Mailbox]:
-        """Return the user's own name and address in each account."""
-        return [sender_mailbox(account) for account in self.accounts()]
-
     # Writing
 
     def blank(self, account: Account) -> Draft:
@@ -113,8 +109,8 @@ class UserMailbox:
         """Return a draft that answers a message."""
         from emailsys.client.compose.answer import reply
 
-        mine = [one.address for one in self.own_mailboxes()]
-        return reply(self.archive.octets(summary.key), sender_mailbox(self.account_for(summary)), mine, to_all)
+        account = self.account_for(summary)
+        return reply(self.archive.octets(summary.key), sender_mailbox(account), account.owns, to_all)
 
     def forward(self, summary: Summary, inline: bool = False) -> Draft:
         """Return a draft that forwards a message: as an attachment, or with its text if `inline`."""

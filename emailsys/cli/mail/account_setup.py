@@ -130,6 +130,7 @@ class AccountSetup:
             self._server("smtp", source),
             keep_of(options["keep"]),
             octets_of(options["max_size"]) if options["max_size"] else None,
+            aliases=tuple(options["aliases"]),
         )
 
     async def _candidates(

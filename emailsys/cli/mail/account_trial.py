@@ -15,6 +15,7 @@ def account_fields(one: Account) -> dict[str, Any]:
     return {
         "name": one.name,
         "address": str(one.address),
+        "aliases": [str(alias) for alias in one.aliases],
         "display_name": one.display_name,
         "pop3": _server_fields(one.pop3),
         "smtp": _server_fields(one.smtp),

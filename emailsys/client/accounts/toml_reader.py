@@ -29,7 +29,7 @@ ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
 _HOST: Final = re.compile(r"[^\s/:@\x00-\x20]{1,253}|[0-9A-Fa-f:.]+")
 _DAYS: Final = re.compile(r"([1-9][0-9]{0,3}) days?")
 _ACCOUNT_KEYS: Final = (
-    "address", "display_name", "username", "secret", "keep", "max_size", "copy_to_sent", "pop3", "smtp",
+    "address", "aliases", "display_name", "username", "secret", "keep", "max_size", "copy_to_sent", "pop3", "smtp",
 )  # fmt: skip
 _SERVER_KEYS: Final = ("host", "port", "security", "username", "auth", "secret", "ca_file", "fingerprint")
 # Default ports.
@@ -63,6 +63,12 @@ def _address(value: object) -> Address:
         return parse(_text(value))
     except AddressSyntaxError as error:
         raise Unfit(f'an address such as "alice@example.org" ({error})') from None
+
+
+def _addresses(value: object) -> tuple[Address, ...]:
+    if not isinstance(value, list):
+        raise Unfit('a list of addresses such as ["info@example.org"]')
+    return tuple(_address(one) for one in value)
 
 
 def _host(value: object) -> str:
@@ -202,6 +208,7 @@ def _account(state: _Document, path: str, name: str, value: object, folder: Path
         keep=state.read(path, table, "keep", keep_rule, Keep()),
         max_octets=state.read(path, table, "max_size", a_size(1), None),
         copy_to_sent=state.read(path, table, "copy_to_sent", a_boolean, True),
+        aliases=state.read(path, table, "aliases", _addresses, ()),
     )
 
 

@@ -61,6 +61,8 @@ def _server_lines(account: Account, protocol: str, server: Server) -> Iterator[s
 def _account_lines(account: Account) -> Iterator[str]:
     yield f"[accounts.{_key(account.name)}]"
     yield f"address = {_string(str(account.address))}"
+    if account.aliases:
+        yield "aliases = [" + ", ".join(_string(str(one)) for one in account.aliases) + "]"
     if account.display_name:
         yield f"display_name = {_string(account.display_name)}"
     yield f"keep = {_keep(account.keep)}"

@@ -112,6 +112,7 @@ class Account:
     - `name` is the user's name for it and for its folder: letters, digits, `.`, `_`, `-`, `@`, `+`.
     - `max_octets`: larger messages stay on the server until they are requested; None for no limit.
     - `copy_to_sent`: a copy of each sent message is stored in the folder Sent.
+    - `aliases`: other addresses whose mail arrives in this account.
     """
 
     name: str
@@ -122,3 +123,11 @@ class Account:
     keep: Keep = LEAVE
     max_octets: int | None = None
     copy_to_sent: bool = True
+    aliases: tuple[Address, ...] = ()
+
+    def owns(self, address: Address) -> bool:
+        """Whether mail to an address arrives in this account: its own, an alias, or one of these with a "+tag"."""
+        own = {one.key for one in (self.address, *self.aliases)}
+        local, domain = address.key
+        # RFC 5233 §1: the subaddress follows the first separator.
+        return (local, domain) in own or (local.partition("+")[0], domain) in own

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Final
 
 from emailsys.client.archive.index_entry import plain_text, text_parts
@@ -47,23 +47,30 @@ def _references(root: Part) -> tuple[str | None, list[str]]:
     return (chain[-1] if own and chain and chain[-1] == own[0] else None), chain
 
 
-def reply(octets: bytes, sender: Mailbox, mine: Sequence[Address] = (), to_all: bool = False) -> Draft:
+def reply(
+    octets: bytes, sender: Mailbox, is_own: Callable[[Address], bool] | None = None, to_all: bool = False
+) -> Draft:
     """Return a draft that answers a message in the same conversation and quotes its text.
 
     The answer goes to Reply-To, or else to From. An answer to the user's own message goes to its recipients.
 
-    @param mine: the user's own addresses, which get no copy.
+    @param is_own: whether an address belongs to the answering account, and gets no copy. Default: the sender's alone.
     @param to_all: send the answer to all other recipients as well.
     """
     root = parse(octets)
-    own = {one.key for one in (*mine, sender.address)}
+    own = is_own or (lambda address: address.key == sender.address.key)
     origin = read_mailboxes(root.text_of("from"))
-    to = read_mailboxes(root.text_of("reply-to")) or origin
+    # A Reply-To that names only the answering account would send the answer back to it.
+    to = [one for one in read_mailboxes(root.text_of("reply-to")) if not own(one.address)] or origin
     everybody = [*read_mailboxes(root.text_of("to")), *read_mailboxes(root.text_of("cc"))]
-    if origin and all(one.address.key in own for one in origin):
+    if origin and all(own(one.address) for one in origin):
         to = read_mailboxes(root.text_of("to"))
-    taken = {one.address.key for one in to} | own
-    others = {one.address.key: one for one in everybody if one.address.key not in taken} if to_all else {}
+        # A message to others and to oneself: the answer is for the others.
+        to = [one for one in to if not own(one.address)] or to
+    taken = {one.address.key for one in to}
+    others = {
+        one.address.key: one for one in everybody if to_all and one.address.key not in taken and not own(one.address)
+    }
     in_reply_to, references = _references(root)
     subject = _REPLY_PREFIX.sub("", safe_line(root.decoded_of("subject"))).strip()
     who = safe_line(origin[0].name or str(origin[0].address)) if origin else "somebody"

@@ -34,6 +34,9 @@ def account() -> None:
 @account.command("add")
 @click.argument("address", type=ADDRESS)
 @click.option("--name", help="Name of the account and of its folder. Default: the address.")
+@click.option(
+    "--alias", "aliases", multiple=True, type=ADDRESS, help="Another address whose mail arrives here. Repeatable."
+)
 @click.option("--display-name", default="", metavar="NAME", help="Your name for the From field.")
 @click.option("--pop3", metavar="HOST[:PORT]", help="POP3 server, or none. Default: found from the address.")
 @click.option("--smtp", metavar="HOST[:PORT]", help="SMTP server, or none. Default: found from the address.")
@@ -121,7 +124,8 @@ def show(session: Session, name: str | None, as_json: bool) -> None:
         return
     for key, value in fields.items():
         for part, text in value.items() if isinstance(value, dict) else [("", value)]:
-            click.echo(f"{key}{'.' if part else ''}{part} = {'-' if text is None else text}")
+            words = ", ".join(text) or "-" if isinstance(text, list) else "-" if text is None else text
+            click.echo(f"{key}{'.' if part else ''}{part} = {words}")
 
 
 @account.command("default")

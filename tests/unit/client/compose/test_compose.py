@@ -9,6 +9,7 @@ from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.client.accounts.values import Account
 from emailsys.client.compose import header_fields
 from emailsys.client.compose.answer import forward, quote, reply
 from emailsys.client.compose.attachments import attach, type_of
@@ -221,7 +222,8 @@ class Answering(SynchronousTestCase):
         self.assertEqual((root.text_of("in-reply-to"), root.text_of("references")), ("<2@x>", "<1@x> <2@x>"))
 
     def test_a_reply_to_all_leaves_oneself_out(self) -> None:
-        draft = reply(self.ORIGINAL, ALICE, [Address("d", "example.test")], to_all=True)
+        owner = Account("alice", ALICE.address, aliases=(Address("d", "example.test"),))
+        draft = reply(self.ORIGINAL, ALICE, owner.owns, to_all=True)
         self.assertEqual((draft.to, [str(one) for one in draft.cc]), ([CAROL], ["Bob <bob@example.test>"]))
 
     def test_reply_to_is_obeyed_and_ones_own_mail_goes_on(self) -> None:
