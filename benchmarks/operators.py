@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from benchmarks import flow
 from benchmarks.reclaim import empty
+from emailsys.control.requests import DomainList, Trace, UserList, UserRemove, Verify
 from emailsys.mail.address import Address
-from emailsys.ops.requests import DomainList, Trace, UserList, UserRemove, Verify
 from tests.live.programs.daemon import Daemon
 
 OCTETS = 4096

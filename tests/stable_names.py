@@ -16,22 +16,22 @@ import emailsys
 from emailsys.config.exit_status import MEANING
 from emailsys.config.server_keys import SERVICES
 from emailsys.config.settings import CertificateFiles, OutboundTimeouts, RouteSettings, Settings
-from emailsys.ops.request_reading import REQUESTS
+from emailsys.control.request_reading import REQUESTS
 
 PACKAGE: Final = Path(emailsys.__file__).parent
 PAGE: Final = PACKAGE.parent / "docs" / "names.md"
 # Where the answers of each command are made: module and functions. Answers of the other requests are empty.
 _ANSWERS: Final = {
-    "domain.list": (("ops/account_commands", ("_list_domains", "_usage_fields")),),
-    "user.list": (("ops/account_commands", ("_list_users", "_usage_fields")),),
-    "alias.set, alias.add, alias.remove, alias.list": (("ops/routing_commands", ("_alias_fields",)),),
-    "route.set, route.list": (("ops/routing_commands", ("_route_fields",)),),
+    "domain.list": (("control/account_commands", ("_list_domains", "_usage_fields")),),
+    "user.list": (("control/account_commands", ("_list_users", "_usage_fields")),),
+    "alias.set, alias.add, alias.remove, alias.list": (("control/routing_commands", ("_alias_fields",)),),
+    "route.set, route.list": (("control/routing_commands", ("_route_fields",)),),
     "route.explain": (("tap/route_explanation", ("explainer", "_choice")),),
-    "queue.list": (("ops/queue_commands", ("entry_fields",)),),
-    "queue.summary": (("ops/queue_commands", ("_summarize_queue",)),),
-    "queue.change": (("ops/queue_commands", ("_change_queue",)),),
-    "trace": (("ops/queue_commands", ("_trace", "life_fields", "_event_fields")),),
-    "verify": (("ops/queue_commands", ("_verify",)),),
+    "queue.list": (("control/queue_commands", ("entry_fields",)),),
+    "queue.summary": (("control/queue_commands", ("_summarize_queue",)),),
+    "queue.change": (("control/queue_commands", ("_change_queue",)),),
+    "trace": (("control/queue_commands", ("_trace", "life_fields", "_event_fields")),),
+    "verify": (("control/queue_commands", ("_verify",)),),
     "status": (("tap/status", ("describe_daemon", "_disk")), ("tap/certificates", ("status",))),
     "init": (("cli/commands/init", ("_make",)),),
 }

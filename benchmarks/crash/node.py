@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import process
+from emailsys.control.requests import QueueList, UserMaySendAs
 from emailsys.mail.address import Address
-from emailsys.ops.requests import QueueList, UserMaySendAs
 from emailsys.passwords import make_credentials
 from tests.live.programs.daemon import BIN, DOMAIN, SERVICES, Daemon, Failed, free_ports
 

@@ -34,8 +34,8 @@ from benchmarks.crash.load import AWAY
 from benchmarks.crash.node import Node, Ports, address, hasty, until
 from benchmarks.crash.sink import TAKEN, Sink
 from benchmarks.crash.texts import make_text
+from emailsys.control.requests import AliasSet
 from emailsys.mail.address import Address
-from emailsys.ops.requests import AliasSet
 from tests.live.programs.daemon import DOMAIN
 from tests.live.programs.tracing import Call
 

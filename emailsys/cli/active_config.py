@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from emailsys.cli.administer import by_daemon
 from emailsys.cli.options import Places, Refused
-from emailsys.ops.requests import Status
+from emailsys.control.requests import Status
 
 # Seconds to wait for a status.
 _TIMEOUT: Final = 10.0

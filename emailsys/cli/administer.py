@@ -8,9 +8,9 @@ from typing import Any, Final
 from emailsys.cli.options import NoStore, Places, Refused
 from emailsys.config.exit_status import Exit
 from emailsys.config.locations import SYSTEM_STATE
-from emailsys.ops.commands import BUSY, DEFECT, MISSING
-from emailsys.ops.control import HAS_CONTROL, NO_CONTROL, ControlFailed, NoDaemon, ask
-from emailsys.ops.requests import MAKES_FIRST_STORE, Request
+from emailsys.control.commands import BUSY, DEFECT, MISSING
+from emailsys.control.control_socket import HAS_CONTROL, NO_CONTROL, ControlFailed, NoDaemon, ask
+from emailsys.control.requests import MAKES_FIRST_STORE, Request
 from emailsys.platforms.users import is_root
 from emailsys.supervisor import check_state_folder, holder_of, make_state_folder
 

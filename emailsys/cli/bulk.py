@@ -14,10 +14,10 @@ from emailsys.cli.administer import administer
 from emailsys.cli.options import Places, Refused
 from emailsys.cli.output import Progress, print_json
 from emailsys.config.exit_status import Exit
+from emailsys.control.control_socket import MAX_REQUEST_OCTETS
+from emailsys.control.requests import Request
 from emailsys.mail.address import Address, AddressSyntaxError, parse
 from emailsys.mail.quantities import counted
-from emailsys.ops.control import MAX_REQUEST_OCTETS
-from emailsys.ops.requests import Request
 
 # Octets. An address has at most 254, and a password 1,024 characters.
 _MAX_LINE_OCTETS: Final = 8192

@@ -12,8 +12,8 @@ from emailsys.cli.bulk import Line, LineError, add_rows, address_in, read_file
 from emailsys.cli.options import Places, Refused
 from emailsys.cli.output import Progress
 from emailsys.cli.password import min_password_length, new_credentials
+from emailsys.control.requests import DomainAddMany, UserAddMany
 from emailsys.mail.address import is_mail_domain
-from emailsys.ops.requests import DomainAddMany, UserAddMany
 
 _ACCOUNT_FIELDS: Final = ("address", "password", "hash")
 _DOMAIN_FIELDS: Final = ("name", "postmaster")

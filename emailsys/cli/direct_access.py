@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 from emailsys.cli.options import NoStore, Refused
 from emailsys.config.exit_status import Exit
 from emailsys.config.settings import Settings
+from emailsys.control.commands import Answer, Commands
+from emailsys.control.requests import Request
+from emailsys.control.store_access import Hooks
 from emailsys.interfaces import StoreError, StoreMissing
-from emailsys.ops.commands import Answer, Commands
-from emailsys.ops.requests import Request
-from emailsys.ops.store_access import Hooks
 from emailsys.platforms.users import owner_of
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store

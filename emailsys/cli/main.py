@@ -181,7 +181,7 @@ def exit_status_of(call: Callable[[], Any]) -> int:
 
 def _report(error: Exception) -> int:
     from emailsys.config.loader import ConfigError
-    from emailsys.ops.request_values import MalformedRequest
+    from emailsys.control.request_values import MalformedRequest
     from emailsys.supervisor import StartupError
 
     match error:

@@ -10,9 +10,9 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from emailsys.config.settings import CertificateFiles
+from emailsys.control.request_values import time_field
 from emailsys.interfaces import StoreError
 from emailsys.net.tls.server import ServerTLS, TLSConfigError
-from emailsys.ops.request_values import time_field
 from emailsys.supervisor import StartupError
 from emailsys.tap.sent_notices import SentNotices
 from emailsys.telemetry import Telemetry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emailsys.config.settings import MonitoringSettings
-from emailsys.ops.mail_log import MailLog
+from emailsys.monitoring.mail_log import MailLog
 from emailsys.telemetry import Telemetry
 
 

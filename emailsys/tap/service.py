@@ -27,14 +27,14 @@ from emailsys import __version__
 from emailsys.config.exit_status import Exit
 from emailsys.config.locations import without_password
 from emailsys.config.settings import CertificateFiles, Settings
+from emailsys.control.commands import MALFORMED, MISSING, Answer, Commands, error_answer
+from emailsys.control.control_socket import SOCKET_NAME, ControlFactory, ControlListener
+from emailsys.control.request_reading import read_request
+from emailsys.control.request_values import MalformedRequest
+from emailsys.control.requests import MAKES_FIRST_STORE, Init, Request, Status
+from emailsys.control.store_access import Hooks
 from emailsys.interfaces import IDirectory, IIntake, StoreError, StoreMissing
 from emailsys.net.tls.server import ServerTLS
-from emailsys.ops.commands import MALFORMED, MISSING, Answer, Commands, error_answer
-from emailsys.ops.control import SOCKET_NAME, ControlFactory, ControlListener
-from emailsys.ops.request_reading import read_request
-from emailsys.ops.request_values import MalformedRequest
-from emailsys.ops.requests import MAKES_FIRST_STORE, Init, Request, Status
-from emailsys.ops.store_access import Hooks
 from emailsys.policy.failed_logins import FailedLogins
 from emailsys.policy.hashing_threads import HashingThreads
 from emailsys.policy.login import build_portal
@@ -344,7 +344,7 @@ class Daemon(Service):
 
     def _metrics_site(self, store: Store) -> IProtocolFactory:
         # Imported here, because it uses 10 MB of memory that a system without metrics does not need.
-        from emailsys.ops.metrics import Sources, metrics_site
+        from emailsys.monitoring.metrics import Sources, metrics_site
 
         database = store.database
         sources = Sources(

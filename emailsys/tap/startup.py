@@ -16,9 +16,9 @@ from emailsys.config.exit_status import Exit
 from emailsys.config.loader import load
 from emailsys.config.locations import choose_state, find_config, store_text
 from emailsys.config.settings import CertificateFiles, LogFormat, Settings
+from emailsys.control.control_socket import HAS_CONTROL, NO_CONTROL, bind_control
 from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.net.tls.server import ServerTLS, TLSConfigError
-from emailsys.ops.control import HAS_CONTROL, NO_CONTROL, bind_control
 from emailsys.platforms.packages import pip_install
 from emailsys.platforms.users import Identity, acting_as, is_root, raise_descriptor_limit
 from emailsys.store.offline import run_offline

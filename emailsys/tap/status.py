@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from emailsys import __version__
 from emailsys.config.settings import Settings
+from emailsys.control.request_values import time_field
 from emailsys.delivery.queue_runner import QueueRunner
-from emailsys.ops.request_values import time_field
 from emailsys.store.message.intake import ROOM
 from emailsys.store.open import Store
 from emailsys.telemetry import Telemetry

@@ -10,7 +10,9 @@ from html import escape
 from typing import Final
 
 # Values, seams, the log and the composition root act at nearly every step.
-_EVERYWHERE: Final = frozenset({"mail", "config", "interfaces", "operations", "telemetry", "upstream", "tap", "ops"})
+_EVERYWHERE: Final = frozenset(
+    {"mail", "config", "interfaces", "operations", "telemetry", "upstream", "tap", "control", "monitoring"}
+)
 # Pixels.
 _COLUMN: Final = 176
 _STEP: Final = 196

@@ -17,9 +17,9 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 
 import emailsys
+from emailsys.control.control_socket import ask
+from emailsys.control.requests import DomainAdd, UserAdd, UserPassword
 from emailsys.mail.address import Address
-from emailsys.ops.control import ask
-from emailsys.ops.requests import DomainAdd, UserAdd, UserPassword
 from emailsys.passwords import make_credentials
 from emailsys.tap.startup import prepare
 

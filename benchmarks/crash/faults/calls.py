@@ -18,9 +18,9 @@ from benchmarks.crash.faults.case import Case
 from benchmarks.crash.load import look
 from benchmarks.crash.node import PASSWORD, Node, Ports, address
 from benchmarks.crash.texts import find_ident, make_text
+from emailsys.control.control_socket import ControlFailed
+from emailsys.control.requests import AliasSet, DomainAdd, Request, UserAdd
 from emailsys.mail.address import Address
-from emailsys.ops.control import ControlFailed
-from emailsys.ops.requests import AliasSet, DomainAdd, Request, UserAdd
 from emailsys.passwords import make_credentials
 from tests.live.programs.daemon import DOMAIN, Failed
 

@@ -16,8 +16,8 @@ from benchmarks.crash.ledger import State
 from benchmarks.crash.load import look
 from benchmarks.crash.node import address
 from benchmarks.crash.texts import make_text
+from emailsys.control.requests import RouteSet
 from emailsys.mail.next_hop import TLSPolicy
-from emailsys.ops.requests import RouteSet
 
 DAY_SECONDS: Final = 86_400
 

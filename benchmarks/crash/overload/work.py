@@ -16,8 +16,8 @@ from benchmarks.crash.filling import fill
 from benchmarks.crash.node import PASSWORD, address
 from benchmarks.crash.overload.attack import Attack, few
 from benchmarks.crash.texts import make_text
+from emailsys.control.requests import UserAdd
 from emailsys.mail.address import Address
-from emailsys.ops.requests import UserAdd
 from emailsys.passwords import make_credentials
 from tests.live.programs.daemon import DOMAIN
 

@@ -10,8 +10,8 @@ from emailsys.cli.administer import administer
 from emailsys.cli.command_group import Verbs, examples
 from emailsys.cli.options import ADDRESS, ADDRESS_OR_DOMAIN, Places, as_json, places
 from emailsys.cli.output import print_done, print_rows
+from emailsys.control.requests import AliasAdd, AliasList, AliasRemove, AliasSet, Request
 from emailsys.mail.address import Address
-from emailsys.ops.requests import AliasAdd, AliasList, AliasRemove, AliasSet, Request
 
 _EXAMPLES: Final = """
 emailsys alias set sales@example.org alice@example.org bob@elsewhere.example

@@ -229,8 +229,8 @@ def _of_certificates(settings: Settings) -> Iterator[str]:
 def routes_of_store(where: Places) -> list[tuple[str, RouteSettings]]:
     """Return the routes in the store of the running daemon, each with its description; none if no daemon answers."""
     from emailsys.cli.commands.route import settings_of
-    from emailsys.ops.control import ControlFailed, NoDaemon, ask
-    from emailsys.ops.requests import RouteList
+    from emailsys.control.control_socket import ControlFailed, NoDaemon, ask
+    from emailsys.control.requests import RouteList
 
     try:
         rows = ask(where.folder, RouteList()).get("result", [])
@@ -244,8 +244,8 @@ def routes_of_store(where: Places) -> list[tuple[str, RouteSettings]]:
 def warnings_of_store(where: Places, settings: Settings, routes: Sequence[tuple[str, RouteSettings]]) -> Iterator[str]:
     """Yield the problem of the store, and its routes that are never used or probably a mistake."""
     from emailsys.config.consistency import odd_route
-    from emailsys.ops.control import ControlFailed, NoDaemon, ask
-    from emailsys.ops.requests import Status
+    from emailsys.control.control_socket import ControlFailed, NoDaemon, ask
+    from emailsys.control.requests import Status
     from emailsys.store.check import find_problem
 
     try:

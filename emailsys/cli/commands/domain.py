@@ -14,8 +14,8 @@ from emailsys.cli.options import ADDRESS, Places, Refused, as_json, places
 from emailsys.cli.output import print_done, print_rows
 from emailsys.cli.quota import quota_octets, quota_text, shown_share
 from emailsys.config.exit_status import Exit
+from emailsys.control.requests import DomainAdd, DomainList, DomainQuota, DomainRemove
 from emailsys.mail.address import Address, is_mail_domain
-from emailsys.ops.requests import DomainAdd, DomainList, DomainQuota, DomainRemove
 
 _EXAMPLES: Final = """
 emailsys domain add example.org --postmaster alice@example.org

@@ -10,7 +10,7 @@ from emailsys.cli.administer import by_daemon, result_of
 from emailsys.cli.command_group import examples
 from emailsys.cli.options import NoStore, Places, as_json, places
 from emailsys.cli.output import print_done
-from emailsys.ops.requests import Init
+from emailsys.control.requests import Init
 from emailsys.supervisor import make_state_folder
 from emailsys.telemetry import Telemetry
 

@@ -17,9 +17,9 @@ from emailsys.cli.life_text import life_text
 from emailsys.cli.options import Places, Refused, as_json, places
 from emailsys.cli.output import print_done, print_json, print_rows
 from emailsys.config.exit_status import Exit
+from emailsys.control.requests import QueueChangeRows, QueueList, QueueSummary, Trace
 from emailsys.mail.quantities import shown_size
 from emailsys.operations import QueueChange, RowState
-from emailsys.ops.requests import QueueChangeRows, QueueList, QueueSummary, Trace
 
 _EXAMPLES: Final = """
 emailsys queue summary                          how much mail waits, by recipient domain

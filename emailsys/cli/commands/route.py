@@ -15,9 +15,9 @@ from emailsys.cli.password import Source, ask_password, password_options
 from emailsys.config.consistency import odd_route
 from emailsys.config.settings import RouteSettings
 from emailsys.config.values import Unfit, a_fingerprint
+from emailsys.control.requests import RouteExplain, RouteList, RouteRemove, RouteSet
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import TLSPolicy
-from emailsys.ops.requests import RouteExplain, RouteList, RouteRemove, RouteSet
 
 _EXAMPLES: Final = """
 emailsys route set smtp.provider.example --port 587 --tls verified --username me   all mail, through a smart host

@@ -14,8 +14,8 @@ from emailsys.cli.event_words import counters_line
 from emailsys.cli.options import NoStore, Places, Refused, as_json, places
 from emailsys.cli.output import print_json
 from emailsys.config.exit_status import Exit
+from emailsys.control.requests import QueueSummary
 from emailsys.mail.quantities import counted, shown_size
-from emailsys.ops.requests import QueueSummary
 
 _EXAMPLES = """
 emailsys status

@@ -12,7 +12,7 @@ from emailsys.cli.life_text import life_text
 from emailsys.cli.options import Places, Refused, as_json, places
 from emailsys.cli.output import Progress, print_json
 from emailsys.config.exit_status import Exit
-from emailsys.ops.requests import Trace
+from emailsys.control.requests import Trace
 
 # Seconds of one request, so that progress can be shown. The daemon handles mail meanwhile.
 _PART: Final = 1.0

@@ -15,8 +15,7 @@ from emailsys.cli.output import print_done, print_rows
 from emailsys.cli.password import Source, ask_password, min_password_length, new_credentials, password_options
 from emailsys.cli.quota import quota_octets, quota_text, shown_share
 from emailsys.config.exit_status import Exit
-from emailsys.mail.address import Address
-from emailsys.ops.requests import (
+from emailsys.control.requests import (
     UserAdd,
     UserEnabled,
     UserForward,
@@ -26,6 +25,7 @@ from emailsys.ops.requests import (
     UserQuota,
     UserRemove,
 )
+from emailsys.mail.address import Address
 
 _EXAMPLES: Final = """
 emailsys user add alice@example.org                                       you are asked for the password

@@ -12,8 +12,8 @@ from emailsys.cli.command_group import examples
 from emailsys.cli.options import Places, as_json, places
 from emailsys.cli.output import Progress, print_json
 from emailsys.config.exit_status import Exit
+from emailsys.control.requests import Verify
 from emailsys.mail.quantities import shown_size
-from emailsys.ops.requests import Verify
 
 # Seconds of one request, so that progress can be shown. The daemon handles mail meanwhile.
 _PART = 2.0

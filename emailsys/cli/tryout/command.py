@@ -27,8 +27,8 @@ from emailsys.cli.tryout.round_trip import ALICE, BOB, HOST, RoundTrip, go_round
 from emailsys.cli.tryout.sample_commands import Line, ready_made
 from emailsys.config.exit_status import Exit
 from emailsys.config.locations import StateChoice, default_state
+from emailsys.control.requests import DomainAdd, DomainList, UserAdd, UserList, UserPassword
 from emailsys.mail.address import Address
-from emailsys.ops.requests import DomainAdd, DomainList, UserAdd, UserList, UserPassword
 
 FOLDER_NAME: Final = "try"
 LOCK_NAME: Final = "try.lock"

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from emailsys.cli.options import Refused
 from emailsys.config.exit_status import Exit
-from emailsys.ops.control import ControlFailed, NoDaemon, ask
-from emailsys.ops.requests import Request, Status
+from emailsys.control.control_socket import ControlFailed, NoDaemon, ask
+from emailsys.control.requests import Request, Status
 
 # Seconds. A start takes half a second; the rest is for slow machines.
 START_PATIENCE: Final = 30.0

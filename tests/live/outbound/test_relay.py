@@ -18,7 +18,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from emailsys import pki
-from emailsys.ops.requests import QueueList, Verify
+from emailsys.control.requests import QueueList, Verify
 from tests.live.programs import messages, postfix
 from tests.live.programs.daemon import Daemon, User
 from tests.live.programs.lab import Addresses, NameServer, Sink, wait_for, why_not

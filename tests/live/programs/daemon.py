@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emailsys.control.control_socket import ask
+from emailsys.control.requests import DomainAdd, Request, UserAdd
 from emailsys.mail.address import Address
-from emailsys.ops.control import ask
-from emailsys.ops.requests import DomainAdd, Request, UserAdd
 from emailsys.passwords import make_credentials
 
 DOMAIN = "example.test"

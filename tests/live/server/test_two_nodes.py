@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.ops.requests import QueueList, Status
+from emailsys.control.requests import QueueList, Status
 from tests.live.programs.daemon import PATIENCE, Daemon
 from tests.live.programs.lab import wait_for
 from tests.live.programs.two_nodes import Host, fresh_store, node, submit

@@ -27,9 +27,9 @@ from zope.interface.verify import verifyObject
 from emailsys.cli.tryout.command import free_ports, kept_passwords
 from emailsys.cli.tryout.round_trip import ALICE, BOB, RoundTrip, go_round
 from emailsys.config.exit_status import Exit
+from emailsys.control.control_socket import NoDaemon, ask
+from emailsys.control.requests import DomainAdd, Request, Status, UserAdd, UserList
 from emailsys.mail.address import Address
-from emailsys.ops.control import NoDaemon, ask
-from emailsys.ops.requests import DomainAdd, Request, Status, UserAdd, UserList
 from emailsys.passwords import make_credentials
 from emailsys.pki import ensure_development_ca
 from emailsys.supervisor import StartupError, holder_of

@@ -23,10 +23,8 @@ from twisted.trial.unittest import TestCase
 
 from emailsys import __version__
 from emailsys.cli.tryout.command import free_ports
-from emailsys.mail.address import Address
-from emailsys.operations import QueueChange, RowState
-from emailsys.ops.control import ask
-from emailsys.ops.requests import (
+from emailsys.control.control_socket import ask
+from emailsys.control.requests import (
     DomainAdd,
     QueueChangeRows,
     QueueList,
@@ -38,6 +36,8 @@ from emailsys.ops.requests import (
     UserList,
     Verify,
 )
+from emailsys.mail.address import Address
+from emailsys.operations import QueueChange, RowState
 from emailsys.tap.service import Daemon
 from emailsys.tap.startup import prepare
 

@@ -11,9 +11,9 @@ from emailsys.cli.direct_access import carry_out
 from emailsys.cli.options import NoStore
 from emailsys.cli.tryout.round_trip import ALICE, BOB
 from emailsys.config.settings import Settings, StoreSettings
+from emailsys.control.requests import DomainAdd, DomainAddMany, Init, Status, UserList
 from emailsys.interfaces import StoreMissing
 from emailsys.mail.address import Address
-from emailsys.ops.requests import DomainAdd, DomainAddMany, Init, Status, UserList
 from emailsys.store.directory import cache
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store

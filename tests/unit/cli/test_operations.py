@@ -17,9 +17,9 @@ from emailsys.cli.commands.route import route
 from emailsys.cli.commands.user import user
 from emailsys.cli.options import Refused
 from emailsys.config.exit_status import Exit
+from emailsys.control.requests import Trace
 from emailsys.interfaces import Fate
 from emailsys.mail.quantities import shown_size
-from emailsys.ops.requests import Trace
 from emailsys.store.open import Store
 from tests.unit.cli.cli_case import CLICase
 from tests.unit.cli.operations_case import OperationsCase

@@ -20,8 +20,8 @@ from emailsys import pki
 from emailsys.cli.commands import config as config_command
 from emailsys.config.exit_status import Exit
 from emailsys.config.loader import example
-from emailsys.ops import control
-from emailsys.ops.requests import Request, RouteList
+from emailsys.control import control
+from emailsys.control.requests import Request, RouteList
 from tests.live.programs.lab import NameServer
 from tests.unit.cli.cli_case import CLICase
 

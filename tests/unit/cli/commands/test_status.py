@@ -13,7 +13,7 @@ from emailsys.cli import administer
 from emailsys.cli.commands import status as status_command
 from emailsys.config import locations
 from emailsys.config.exit_status import Exit
-from emailsys.ops.control import bind_control
+from emailsys.control.control_socket import bind_control
 from emailsys.supervisor import FolderLock
 from tests.unit.cli.cli_case import CLICase
 

@@ -22,7 +22,7 @@ from emailsys.cli.tryout.dialogue import Dialogue, DialogueFailed, Transcript, d
 from emailsys.cli.tryout.round_trip import ALICE, BOB, compose, stuffed
 from emailsys.cli.tryout.sample_commands import ready_made
 from emailsys.config.exit_status import Exit
-from emailsys.ops.requests import Status
+from emailsys.control.requests import Status
 from emailsys.supervisor import FolderLock
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -7,15 +7,15 @@ from typing import Any, Final
 
 from twisted.python.failure import Failure
 
+from emailsys.control.account_commands import ACCOUNT_HANDLERS
+from emailsys.control.queue_commands import QUEUE_HANDLERS
+from emailsys.control.request_reading import read_request
+from emailsys.control.request_values import MalformedRequest
+from emailsys.control.requests import Request, Status
+from emailsys.control.routing_commands import ROUTING_HANDLERS
+from emailsys.control.store_access import Handlers, Hooks, StoreAccess
 from emailsys.interfaces import NoDomains, StoreError, StoreMissing
 from emailsys.operations import AdminError
-from emailsys.ops.account_commands import ACCOUNT_HANDLERS
-from emailsys.ops.queue_commands import QUEUE_HANDLERS
-from emailsys.ops.request_reading import read_request
-from emailsys.ops.request_values import MalformedRequest
-from emailsys.ops.requests import Request, Status
-from emailsys.ops.routing_commands import ROUTING_HANDLERS
-from emailsys.ops.store_access import Handlers, Hooks, StoreAccess
 from emailsys.telemetry import Telemetry
 
 Answer = dict[str, Any]

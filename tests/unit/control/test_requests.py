@@ -8,13 +8,13 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.control import requests
+from emailsys.control.request_reading import REQUESTS, read_request
+from emailsys.control.request_values import MalformedRequest
+from emailsys.control.requests import Request
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import TLSPolicy
 from emailsys.operations import QueueChange, QueueFilter, RowState
-from emailsys.ops import requests
-from emailsys.ops.request_reading import REQUESTS, read_request
-from emailsys.ops.request_values import MalformedRequest
-from emailsys.ops.requests import Request
 
 ANN = Address("ann", "example.test")
 SECRET = [("argon2id", "hash")]

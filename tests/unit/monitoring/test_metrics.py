@@ -16,8 +16,8 @@ from emailsys.config.settings import LogFormat
 from emailsys.interfaces import StoreError
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Envelope, Recipient, RemoteRoute
-from emailsys.ops.mail_log import MailLog
-from emailsys.ops.metrics import Sources, metrics_site
+from emailsys.monitoring.mail_log import MailLog
+from emailsys.monitoring.metrics import Sources, metrics_site
 from emailsys.telemetry import Telemetry, json_line, plain_line
 from tests.fakes.store.memory_store import MemoryStore
 

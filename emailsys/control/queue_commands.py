@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from emailsys.control import requests
+from emailsys.control.request_values import time_field
+from emailsys.control.store_access import Handlers, Hooks, StoreAccess
 from emailsys.operations import Happening, Life, QueueChange, QueueEntry
-from emailsys.ops import requests
-from emailsys.ops.request_values import time_field
-from emailsys.ops.store_access import Handlers, Hooks, StoreAccess
 
 # Seconds that one request may search or verify; the caller continues with the cursor.
 _MAX_SECONDS: Final = 20.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from emailsys.ops import requests
-from emailsys.ops.store_access import Handlers, Hooks, StoreAccess
+from emailsys.control import requests
+from emailsys.control.store_access import Handlers, Hooks, StoreAccess
 
 
 async def _add_domain(request: requests.DomainAdd, store: StoreAccess, hooks: Hooks) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Final, get_type_hints
 
-from emailsys.operations import QueueFilter
-from emailsys.ops.request_values import (
+from emailsys.control.request_values import (
     AliasName,
     AnyText,
     Change,
@@ -36,6 +35,7 @@ from emailsys.ops.request_values import (
     Texts,
     UserRows,
 )
+from emailsys.operations import QueueFilter
 
 
 @dataclass(frozen=True, slots=True)

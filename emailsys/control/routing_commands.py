@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from emailsys.control import requests
+from emailsys.control.request_values import MalformedRequest
+from emailsys.control.store_access import Handlers, Hooks, StoreAccess
 from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy, host_name
 from emailsys.operations import AdminError, AliasRow
-from emailsys.ops import requests
-from emailsys.ops.request_values import MalformedRequest
-from emailsys.ops.store_access import Handlers, Hooks, StoreAccess
 
 
 async def _set_alias(request: requests.AliasSet, store: StoreAccess, hooks: Hooks) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
-from emailsys.ops.commands import MALFORMED, Answer, error_answer
-from emailsys.ops.requests import Request
+from emailsys.control.commands import MALFORMED, Answer, error_answer
+from emailsys.control.requests import Request
 from emailsys.platforms.users import effective_user
 from emailsys.telemetry import Telemetry
 
@@ -46,7 +46,7 @@ _PEER_CREDENTIALS: Final = struct.Struct("3i")
 
 
 class Answering(Protocol):
-    """An object that carries out requests, such as `emailsys.ops.commands.Commands`."""
+    """An object that carries out requests, such as `emailsys.control.commands.Commands`."""
 
     async def answer(self, request: object) -> Answer:
         """Return the answer to a request. Never raises."""

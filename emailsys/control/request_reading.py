@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from typing import Any, Final
 
-from emailsys.ops.request_values import MalformedRequest
-from emailsys.ops.requests import (
+from emailsys.control.request_values import MalformedRequest
+from emailsys.control.requests import (
     AliasAdd,
     AliasList,
     AliasRemove,

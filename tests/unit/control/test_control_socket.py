@@ -20,12 +20,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from emailsys.interfaces import StoreFull
-from emailsys.mail.address import Address
-from emailsys.operations import IAccounts
-from emailsys.ops import control, requests
-from emailsys.ops.commands import Commands
-from emailsys.ops.control import (
+from emailsys.control import control, requests
+from emailsys.control.commands import Commands
+from emailsys.control.control_socket import (
     MAX_REQUEST_OCTETS,
     ControlFactory,
     ControlFailed,
@@ -36,8 +33,11 @@ from emailsys.ops.control import (
     bind_control,
     peer_uid,
 )
-from emailsys.ops.requests import Request
-from emailsys.ops.store_access import Hooks
+from emailsys.control.requests import Request
+from emailsys.control.store_access import Hooks
+from emailsys.interfaces import StoreFull
+from emailsys.mail.address import Address
+from emailsys.operations import IAccounts
 from emailsys.platforms.users import effective_user
 from emailsys.telemetry import Telemetry
 from tests.fakes.store.memory_store import MemoryStore

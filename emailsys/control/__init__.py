@@ -1,0 +1,1 @@
+"""Control socket: operators' commands to a running daemon, as requests and answers in JSON, and their handlers."""

@@ -1,1 +1,0 @@
-"""Operator access to a running system: control socket, commands, metrics and mail log."""
