@@ -26,13 +26,13 @@ _ANSWERS: Final = {
     "user.list": (("control/account_commands", ("_list_users", "_usage_fields")),),
     "alias.set, alias.add, alias.remove, alias.list": (("control/routing_commands", ("_alias_fields",)),),
     "route.set, route.list": (("control/routing_commands", ("_route_fields",)),),
-    "route.explain": (("tap/route_explanation", ("explainer", "_choice")),),
+    "route.explain": (("daemon/route_explanation", ("explainer", "_choice")),),
     "queue.list": (("control/queue_commands", ("entry_fields",)),),
     "queue.summary": (("control/queue_commands", ("_summarize_queue",)),),
     "queue.change": (("control/queue_commands", ("_change_queue",)),),
     "trace": (("control/queue_commands", ("_trace", "life_fields", "_event_fields")),),
     "verify": (("control/queue_commands", ("_verify",)),),
-    "status": (("tap/status", ("describe_daemon", "_disk")), ("tap/certificates", ("status",))),
+    "status": (("daemon/status", ("describe_daemon", "_disk")), ("daemon/certificates", ("status",))),
     "init": (("cli/commands/init", ("_make",)),),
 }
 # Columns of the page.

@@ -11,14 +11,14 @@ from emailsys.config.settings import Settings
 from emailsys.control.commands import Answer, Commands
 from emailsys.control.requests import Request
 from emailsys.control.store_access import Hooks
+from emailsys.daemon.preload import load_before_dropping
+from emailsys.daemon.route_explanation import explainer
 from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.platforms.users import owner_of
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
 from emailsys.store.schema.identity import had_store
 from emailsys.supervisor import as_owner
-from emailsys.tap.preload import load_before_dropping
-from emailsys.tap.route_explanation import explainer
 from emailsys.telemetry import Telemetry
 
 T = TypeVar("T")

@@ -14,6 +14,7 @@ from typing import Any
 from zope.interface import implementer
 
 from emailsys.config.settings import Listen, OutboundSettings, QueueSettings, RoutingSettings, Settings, SMTPSettings
+from emailsys.daemon.outbound import Outbound
 from emailsys.interfaces import IAliases
 from emailsys.mail.address import Address, parse
 from emailsys.mail.next_hop import HostRoute
@@ -22,7 +23,6 @@ from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.operations import IQuotas, IRouteAdministration, Usage
 from emailsys.policy.login import build_portal
 from emailsys.policy.trusted_networks import TrustedNetworks
-from emailsys.tap.outbound import Outbound
 from tests.dialogue.peers import LOOPBACK, STRANGER, MemoryPeer
 from tests.fakes.hashing import CountedHashing
 from tests.fakes.net.memory_net import NAME_SERVER, MemoryNet

@@ -19,9 +19,9 @@ from twisted.internet.defer import Deferred
 import emailsys
 from emailsys.control.control_socket import ask
 from emailsys.control.requests import DomainAdd, UserAdd, UserPassword
+from emailsys.daemon.startup import prepare
 from emailsys.mail.address import Address
 from emailsys.passwords import make_credentials
-from emailsys.tap.startup import prepare
 
 _HOUSE: Final = str(Path(emailsys.__file__).resolve().parent) + os.sep
 # What acts beside the message, such as a periodic task, does so in one round and not in each.

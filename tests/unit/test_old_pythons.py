@@ -19,7 +19,7 @@ LINE = "emailsys needs Python 3.11 or newer; this is Python "
 ENTRIES = (
     ["-c", "from emailsys.cli.main import main; main()"],
     ["-m", "emailsys"],
-    ["-c", "import emailsys.tap"],
+    ["-c", "import emailsys.daemon"],
 )
 
 

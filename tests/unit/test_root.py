@@ -108,7 +108,7 @@ class RootTests(SynchronousTestCase):
         config = folder / "emailsys.toml"
         config.write_text('user = "nobody"\n[listen]\n' + "".join(f"{name} = []\n" for name in SERVICES))
         environ = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-        start = "import sys; from emailsys.tap import service_or_exit; service_or_exit(*sys.argv[1:])"
+        start = "import sys; from emailsys.daemon import service_or_exit; service_or_exit(*sys.argv[1:])"
         for link, command in (
             ("certs", ["-c", start]),
             ("mail.sqlite", ["-m", "emailsys", "init", "--state"]),
@@ -147,10 +147,10 @@ class RootTests(SynchronousTestCase):
         config = hidden / "emailsys.toml"
         config.write_text('user = "nobody"\n[listen]\n' + "".join(f"{name} = []\n" for name in SERVICES))
         code = (
-            "import sys; from emailsys.tap import service_or_exit; daemon = service_or_exit(*sys.argv[1:])\n"
+            "import sys; from emailsys.daemon import service_or_exit; daemon = service_or_exit(*sys.argv[1:])\n"
             "import emailsys; print(emailsys.__file__)\n"
             # Neither is imported before.
-            "import encodings.cp1006, emailsys.tap.log\n"
+            "import encodings.cp1006, emailsys.daemon.twistd_log\n"
         )
         ended = subprocess.run(
             [sys.executable, "-c", code, str(state), str(config)],

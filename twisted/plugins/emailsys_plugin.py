@@ -4,7 +4,7 @@ from twisted.application.service import ServiceMaker
 
 emailsys = ServiceMaker(
     "emailsys",
-    "emailsys.tap",
+    "emailsys.daemon",
     "A mail system: SMTP, submission, a durable store, POP3 and TLS.",
     "emailsys",
 )

@@ -32,14 +32,14 @@ def serve(state: str | None, config: str | None) -> None:
     `twistd emailsys` takes the same options and runs the daemon in the background. SIGHUP makes the daemon read
     renewed certificates and reopen its mail log.
     """
-    from emailsys.tap import install_reactor
+    from emailsys.daemon import install_reactor
 
     install_reactor()
     from twisted.internet import reactor
     from twisted.logger import globalLogBeginner
 
-    from emailsys.tap import service_or_exit
-    from emailsys.tap.shutdown import end_once
+    from emailsys.daemon import service_or_exit
+    from emailsys.daemon.shutdown import end_once
     from emailsys.telemetry import LogWriter
 
     daemon = service_or_exit(state, config)

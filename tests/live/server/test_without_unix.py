@@ -41,7 +41,7 @@ class WithoutUnixTests(SynchronousTestCase):
         """The daemon takes that reactor only where there is epoll."""
         done = run("all")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual([line.partition(":")[0] for line in done.stdout.splitlines()], ["emailsys.tap.reactor"])
+        self.assertEqual([line.partition(":")[0] for line in done.stdout.splitlines()], ["emailsys.daemon.reactor"])
 
     def test_the_protocols_hold(self) -> None:
         """The tests of `wire`, in a process without Unix."""

@@ -29,15 +29,15 @@ from emailsys.cli.tryout.round_trip import ALICE, BOB, RoundTrip, go_round
 from emailsys.config.exit_status import Exit
 from emailsys.control.control_socket import NoDaemon, ask
 from emailsys.control.requests import DomainAdd, Request, Status, UserAdd, UserList
+from emailsys.daemon import Options, makeService, service_or_exit, startup
+from emailsys.daemon import certificates as certificates_module
+from emailsys.daemon import service as service_module
+from emailsys.daemon.service import Daemon
+from emailsys.daemon.startup import prepare
 from emailsys.mail.address import Address
 from emailsys.passwords import make_credentials
 from emailsys.pki import ensure_development_ca
 from emailsys.supervisor import StartupError, holder_of
-from emailsys.tap import Options, makeService, service_or_exit, startup
-from emailsys.tap import certificates as certificates_module
-from emailsys.tap import service as service_module
-from emailsys.tap.service import Daemon
-from emailsys.tap.startup import prepare
 
 T = TypeVar("T")
 

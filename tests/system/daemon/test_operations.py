@@ -36,10 +36,10 @@ from emailsys.control.requests import (
     UserList,
     Verify,
 )
+from emailsys.daemon.service import Daemon
+from emailsys.daemon.startup import prepare
 from emailsys.mail.address import Address
 from emailsys.operations import QueueChange, RowState
-from emailsys.tap.service import Daemon
-from emailsys.tap.startup import prepare
 
 T = TypeVar("T")
 ANN = Address("ann", "example.test")

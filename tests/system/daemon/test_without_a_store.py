@@ -12,14 +12,14 @@ from emailsys.cli.options import NoStore
 from emailsys.cli.tryout.round_trip import ALICE, BOB
 from emailsys.config.settings import Settings, StoreSettings
 from emailsys.control.requests import DomainAdd, DomainAddMany, Init, Status, UserList
+from emailsys.daemon import service as service_module
+from emailsys.daemon.service import Daemon
+from emailsys.daemon.store_placeholder import StorePlaceholder
 from emailsys.interfaces import StoreMissing
 from emailsys.mail.address import Address
 from emailsys.store.directory import cache
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
-from emailsys.tap import service as service_module
-from emailsys.tap.service import Daemon
-from emailsys.tap.store_placeholder import StorePlaceholder
 from emailsys.telemetry import Telemetry
 from tests.system.daemon.test_daemon import DaemonCase, Line
 

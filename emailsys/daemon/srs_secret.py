@@ -1,4 +1,4 @@
-"""Secrets in the state folder: created at random once, read at each start."""
+"""Key that signs rewritten senders (SRS): created at random once, kept in the state folder, read at each start."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from twisted.internet import reactor
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.tap import log
+from emailsys.daemon import log
 from emailsys.telemetry import Telemetry
 
 

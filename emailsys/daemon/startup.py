@@ -17,6 +17,8 @@ from emailsys.config.loader import load
 from emailsys.config.locations import choose_state, find_config, store_text
 from emailsys.config.settings import CertificateFiles, LogFormat, Settings
 from emailsys.control.control_socket import HAS_CONTROL, NO_CONTROL, bind_control
+from emailsys.daemon.preload import load_before_dropping
+from emailsys.daemon.service import Daemon, OpenedResources
 from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.net.tls.server import ServerTLS, TLSConfigError
 from emailsys.platforms.packages import pip_install
@@ -24,8 +26,6 @@ from emailsys.platforms.users import Identity, acting_as, is_root, raise_descrip
 from emailsys.store.offline import run_offline
 from emailsys.store.open import Store
 from emailsys.supervisor import StartupError
-from emailsys.tap.preload import load_before_dropping
-from emailsys.tap.service import Daemon, OpenedResources
 from emailsys.telemetry import Telemetry, json_line, plain_line
 
 CERTIFICATES_FOLDER: Final = "certs"

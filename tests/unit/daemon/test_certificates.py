@@ -12,11 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys import pki
 from emailsys.config.exit_status import Exit
 from emailsys.config.settings import CertificateFiles
+from emailsys.daemon.certificates import CHECK_EVERY, READ_EVERY, CertificateWatch
+from emailsys.daemon.sent_notices import SentNotices
 from emailsys.interfaces import StoreFull
 from emailsys.net.tls.server import ServerTLS
 from emailsys.supervisor import StartupError
-from emailsys.tap.certificates import CHECK_EVERY, READ_EVERY, CertificateWatch
-from emailsys.tap.sent_notices import SentNotices
 from emailsys.telemetry import Telemetry
 from tests.fakes.net.tls_pipe import served
 

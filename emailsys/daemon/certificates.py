@@ -11,10 +11,10 @@ from twisted.python.failure import Failure
 
 from emailsys.config.settings import CertificateFiles
 from emailsys.control.request_values import time_field
+from emailsys.daemon.sent_notices import SentNotices
 from emailsys.interfaces import StoreError
 from emailsys.net.tls.server import ServerTLS, TLSConfigError
 from emailsys.supervisor import StartupError
-from emailsys.tap.sent_notices import SentNotices
 from emailsys.telemetry import Telemetry
 
 # Seconds between two checks. A clock that was wrong at the start, or a pair that was half written, is noticed then.

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from emailsys.config.settings import Settings
 from emailsys.control.store_access import Explain
+from emailsys.daemon.srs_secret import SRS_SECRET
 from emailsys.interfaces import IAliases, IDirectory
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import NextHop
@@ -16,7 +17,6 @@ from emailsys.mail.reply import OUTBOUND_OFF
 from emailsys.operations import IRouteAdministration
 from emailsys.policy.expansion import AliasRouter
 from emailsys.policy.next_hop import Choice, ForwardedSenders, Routes, explain
-from emailsys.tap.secrets import SRS_SECRET
 
 
 class Routing(Protocol):

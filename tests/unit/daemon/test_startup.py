@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import Settings
-from emailsys.tap.startup import fit_connection_limits
+from emailsys.daemon.startup import fit_connection_limits
 
 SETTINGS = Settings("mx.example.test", Path("nowhere"))
 

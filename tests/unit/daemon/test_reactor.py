@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
 
-from emailsys.tap.reactor import MailReactor
+from emailsys.daemon.reactor import MailReactor
 
 
 class Reader(FileDescriptor):
@@ -116,19 +116,21 @@ class ChoiceTests(SynchronousTestCase):
         ).stdout.strip()
 
     def test_the_daemon_in_the_foreground_has_its_own(self) -> None:
-        self.assertEqual(self.chosen("import emailsys.tap as tap", "tap.install_reactor()"), "MailReactor")
+        self.assertEqual(self.chosen("import emailsys.daemon", "emailsys.daemon.install_reactor()"), "MailReactor")
 
     def test_so_has_twistd_once_its_options_are_read(self) -> None:
-        read = ("from emailsys.tap import Options", "o = Options()", "o.parent = {'nodaemon': 1}", "o.postOptions()")
+        read = ("from emailsys.daemon import Options", "o = Options()", "o.parent = {'nodaemon': 1}", "o.postOptions()")
         self.assertEqual(self.chosen(*read), "MailReactor")
 
     def test_without_epoll_the_default_one_gets_the_monotonic_clock(self) -> None:
         """On macOS and Windows."""
         without = "import select; del select.epoll"
         told = "import time; from twisted.internet import reactor; assert reactor.seconds is time.monotonic"
-        name = self.chosen(without, "import emailsys.tap as tap", "tap.install_reactor()", told)
+        name = self.chosen(without, "import emailsys.daemon", "emailsys.daemon.install_reactor()", told)
         self.assertNotEqual(name, "MailReactor")
 
     def test_another_one_that_was_chosen_stays(self) -> None:
         chosen = "from twisted.internet import selectreactor; selectreactor.install()"
-        self.assertEqual(self.chosen(chosen, "import emailsys.tap as tap", "tap.install_reactor()"), "SelectReactor")
+        self.assertEqual(
+            self.chosen(chosen, "import emailsys.daemon", "emailsys.daemon.install_reactor()"), "SelectReactor"
+        )

@@ -33,6 +33,17 @@ from emailsys.control.request_reading import read_request
 from emailsys.control.request_values import MalformedRequest
 from emailsys.control.requests import MAKES_FIRST_STORE, Init, Request, Status
 from emailsys.control.store_access import Hooks
+from emailsys.daemon.certificates import CertificateWatch
+from emailsys.daemon.listening import Listening
+from emailsys.daemon.mail_log import MailLogFile
+from emailsys.daemon.outbound import Outbound
+from emailsys.daemon.route_explanation import explainer
+from emailsys.daemon.sent_notices import SentNotices
+from emailsys.daemon.sessions import Sessions
+from emailsys.daemon.srs_secret import SRS_SECRET, load_or_create_secret
+from emailsys.daemon.status import StoreCondition, describe_daemon
+from emailsys.daemon.store_placeholder import StorePlaceholder
+from emailsys.daemon.unapplied_settings import SettingsWatch
 from emailsys.interfaces import IDirectory, IIntake, StoreError, StoreMissing
 from emailsys.net.tls.server import ServerTLS
 from emailsys.policy.failed_logins import FailedLogins
@@ -44,17 +55,6 @@ from emailsys.policy.trusted_networks import TrustedNetworks, exemption
 from emailsys.store.open import DATABASE_NAME, Opening, Store, open_store
 from emailsys.store.schema.identity import had_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
-from emailsys.tap.certificates import CertificateWatch
-from emailsys.tap.listening import Listening
-from emailsys.tap.mail_log import MailLogFile
-from emailsys.tap.outbound import Outbound
-from emailsys.tap.route_explanation import explainer
-from emailsys.tap.secrets import SRS_SECRET, load_or_create_secret
-from emailsys.tap.sent_notices import SentNotices
-from emailsys.tap.sessions import Sessions
-from emailsys.tap.status import StoreCondition, describe_daemon
-from emailsys.tap.store_placeholder import StorePlaceholder
-from emailsys.tap.unapplied_settings import SettingsWatch
 from emailsys.telemetry import Telemetry
 
 # Seconds that sessions get for a command in progress during a shutdown. systemd sends SIGKILL after TimeoutStopSec.

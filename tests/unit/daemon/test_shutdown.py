@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.tap import shutdown
+from emailsys.daemon import shutdown
 
 
 class _RunningReactor:

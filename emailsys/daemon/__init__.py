@@ -1,4 +1,4 @@
-"""Composition of the daemon: its threads, services and signals are put together in this package.
+"""The daemon: puts its threads, services and signals together, starts, reloads and stops them.
 
 This module has what `twistd emailsys` calls: its options and the service that it runs.
 """
@@ -23,7 +23,7 @@ from emailsys.config.locations import NoHome, choose_state
 from emailsys.platforms.users import is_root
 
 if TYPE_CHECKING:
-    from emailsys.tap.service import Daemon
+    from emailsys.daemon.service import Daemon
 
 LOG_NAME: Final = "emailsys.log"
 # twistd would write this file into the working directory. The lock file of the state folder contains the pid instead.
@@ -81,7 +81,7 @@ def install_reactor() -> None:
     if hasattr(select, "epoll"):
         from twisted.internet.main import installReactor
 
-        from emailsys.tap.reactor import MailReactor
+        from emailsys.daemon.reactor import MailReactor
 
         installReactor(MailReactor())
     else:
@@ -99,8 +99,8 @@ def makeService(options: Mapping[str, Any]) -> IService:
     # Imported here, because twistd installs the reactor after it has read the options.
     from twisted.internet import reactor
 
-    from emailsys.tap.log import open_log
-    from emailsys.tap.shutdown import end_once
+    from emailsys.daemon.shutdown import end_once
+    from emailsys.daemon.twistd_log import open_log
 
     end_once(reactor)
     if twistd is not None and not twistd.get("syslog"):
@@ -115,8 +115,8 @@ def service_or_exit(state: str | None, config: str | None, background: bool = Fa
     @raise SystemExit: the daemon cannot start.
     """
     # Imported here, because these need a reactor, which twistd installs after it has read the options.
+    from emailsys.daemon.startup import prepare
     from emailsys.supervisor import StartupError
-    from emailsys.tap.startup import prepare
 
     try:
         return prepare(state, config, background)

@@ -8,8 +8,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.exit_status import Exit
+from emailsys.daemon.srs_secret import load_or_create_secret
 from emailsys.supervisor import StartupError
-from emailsys.tap.secrets import load_or_create_secret
 
 
 class Kept(SynchronousTestCase):

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.loader import embedded, load
 from emailsys.config.settings import Listen
-from emailsys.tap.unapplied_settings import SettingsWatch
+from emailsys.daemon.unapplied_settings import SettingsWatch
 from tests.fakes.net.smtp_house import Events
 
 
