@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from emailsys.control.requests import QueueChangeRows, Status
-from emailsys.operations import QueueChange
+from emailsys.interfaces.operators import QueueChange
 from tests.live.programs.daemon import Daemon, User
 from tests.live.programs.lab import Addresses, NameServer, Sink, wait_for, why_not
 from tests.live.programs.wire import plain, smtp

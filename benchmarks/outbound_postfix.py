@@ -22,7 +22,7 @@ from typing import Final
 
 from benchmarks.outbound_domains import fill
 from emailsys.control.requests import QueueChangeRows, Status
-from emailsys.operations import QueueChange
+from emailsys.interfaces.operators import QueueChange
 from tests.live.programs.daemon import Daemon, free_ports
 from tests.live.programs.lab import SMTP_SINK, wait_for, why_not
 from tests.live.programs.postfix import DAEMONS

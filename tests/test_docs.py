@@ -22,7 +22,7 @@ CHECKOUT: Final = Path(__file__).resolve().parent.parent
 HOUSE: Final = CHECKOUT / "emailsys"
 # Rooms whose modules the documents name in backquotes, as `room.module`.
 _MODULE: Final = re.compile(
-    r"`((?:mail(?!\.(?:sqlite|toml|example\.org))|wire|net|store|policy|delivery|control|monitoring|daemon|config|cli|client|pki)(?:\.[a-z][a-z0-9_]*)+)`"
+    r"`((?:mail(?!\.(?:sqlite|toml|example\.org))|wire|net|store|policy|delivery|control(?!\.sock)|monitoring|daemon(?!\.lock)|config|cli|client|pki)(?:\.[a-z][a-z0-9_]*)+)`"
 )
 _LINK: Final = re.compile(r"\[[^\]]+\]\(([^)#:]+)(?:#[^)]*)?\)")
 

@@ -18,24 +18,26 @@ CHECKOUT: Final = HOUSE.parent
 
 # docs/architecture.md tells why; an arrow that turns out to be needed is added there and here, with its reason.
 SETTINGS: Final = "config.settings"
+# A room of its own: the daemon's sessions and deliveries do without it.
+OPERATORS: Final = "interfaces.operators"
 LAW: Final[dict[str, frozenset[str]]] = {
     "mail": frozenset(),
     "passwords": frozenset(),
     "pki": frozenset(),
     "interfaces": frozenset({"mail"}),
-    "operations": frozenset({"mail"}),
+    OPERATORS: frozenset({"mail"}),
     "config": frozenset({"mail"}),
     "telemetry": frozenset(),
     "upstream": frozenset(),
     "platforms": frozenset(),
     "wire": frozenset({"mail"}),
     "net": frozenset({"mail", "wire", "interfaces", "telemetry", "upstream", SETTINGS}),
-    "store": frozenset({"mail", "interfaces", "operations", "telemetry", "platforms", SETTINGS}),
-    "policy": frozenset({"mail", "interfaces", "operations", "telemetry", "passwords", SETTINGS}),
+    "store": frozenset({"mail", "interfaces", OPERATORS, "telemetry", "platforms", SETTINGS}),
+    "policy": frozenset({"mail", "interfaces", OPERATORS, "telemetry", "passwords", SETTINGS}),
     "delivery": frozenset({"mail", "interfaces", "telemetry", SETTINGS}),
     "client": frozenset({"mail", "wire", "net", "telemetry", "upstream", "platforms", SETTINGS, "config.values"}),
-    "control": frozenset({"mail", "interfaces", "operations", "telemetry", "platforms"}),
-    "monitoring": frozenset({"operations", "telemetry", "platforms", SETTINGS}),
+    "control": frozenset({"mail", "interfaces", OPERATORS, "telemetry", "platforms"}),
+    "monitoring": frozenset({OPERATORS, "telemetry", "platforms", SETTINGS}),
 }
 # These stand on top, each on those before it; nothing below imports them.
 TOP: Final = ("supervisor", "daemon", "cli", "__main__")
@@ -120,8 +122,8 @@ def arrows(tree: ast.AST, module: str) -> Iterator[str]:
 
 
 def room_of(module: str) -> str:
-    """The room a module stands in: its first part."""
-    return module.partition(".")[0]
+    """The room a module stands in: its first part, but the interfaces for operators are one of their own."""
+    return OPERATORS if f"{module}.".startswith(f"{OPERATORS}.") else module.partition(".")[0]
 
 
 def inner_room_of(module: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from emailsys.cli.amounts import octets_of
-from emailsys.operations import WARN_AT
+from emailsys.interfaces.operators import WARN_AT
 
 
 def quota_octets(text: str) -> int | None:

@@ -1,1 +1,1 @@
-"""Control socket: operators' commands to a running daemon, as requests and answers in JSON, and their handlers."""
+"""Operators' commands to a running daemon, over the control socket, and their handlers."""

@@ -15,7 +15,7 @@ from emailsys.control.requests import Request, Status
 from emailsys.control.routing_commands import ROUTING_HANDLERS
 from emailsys.control.store_access import Handlers, Hooks, StoreAccess
 from emailsys.interfaces import NoDomains, StoreError, StoreMissing
-from emailsys.operations import AdminError
+from emailsys.interfaces.operators import AdminError
 from emailsys.telemetry import Telemetry
 
 Answer = dict[str, Any]

@@ -8,7 +8,7 @@ from typing import Any, Final
 from emailsys.control import requests
 from emailsys.control.request_values import time_field
 from emailsys.control.store_access import Handlers, Hooks, StoreAccess
-from emailsys.operations import Happening, Life, QueueChange, QueueEntry
+from emailsys.interfaces.operators import Happening, Life, QueueChange, QueueEntry
 
 # Seconds that one request may search or verify; the caller continues with the cursor.
 _MAX_SECONDS: Final = 20.0

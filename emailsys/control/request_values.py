@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeAlias
 
+from emailsys.interfaces.operators import QueueChange, RowState
 from emailsys.mail.address import Address, is_mail_domain
 from emailsys.mail.next_hop import TLSPolicy
-from emailsys.operations import QueueChange, RowState
 
 _MAX_OCTETS: Final = 1 << 50
 _MAX_PORT: Final = 65535

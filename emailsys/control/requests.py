@@ -35,7 +35,7 @@ from emailsys.control.request_values import (
     Texts,
     UserRows,
 )
-from emailsys.operations import QueueFilter
+from emailsys.interfaces.operators import QueueFilter
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from emailsys.mail.address import Address
-from emailsys.operations import (
+from emailsys.interfaces.operators import (
     IAccounts,
     IAliasAdministration,
     IDelegatedSenders,
@@ -17,6 +16,7 @@ from emailsys.operations import (
     ITrace,
     IVerification,
 )
+from emailsys.mail.address import Address
 
 
 class StoreAccess(Protocol):

@@ -1,4 +1,4 @@
-"""The daemon: puts its threads, services and signals together, starts, reloads and stops them.
+"""Start, reload, status and shutdown of the running daemon, and the composition of its services and threads.
 
 This module has what `twistd emailsys` calls: its options and the service that it runs.
 """

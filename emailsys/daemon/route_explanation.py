@@ -11,10 +11,10 @@ from emailsys.config.settings import Settings
 from emailsys.control.store_access import Explain
 from emailsys.daemon.srs_secret import SRS_SECRET
 from emailsys.interfaces import IAliases, IDirectory
+from emailsys.interfaces.operators import IRouteAdministration
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.reply import OUTBOUND_OFF
-from emailsys.operations import IRouteAdministration
 from emailsys.policy.expansion import AliasRouter
 from emailsys.policy.next_hop import Choice, ForwardedSenders, Routes, explain
 

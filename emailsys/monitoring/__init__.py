@@ -1,1 +1,1 @@
-"""Monitoring: metrics for Prometheus, and the mail log as a file."""
+"""Metrics for Prometheus, and the mail log as a file."""

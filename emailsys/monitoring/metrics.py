@@ -15,7 +15,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 from typing_extensions import override
 
-from emailsys.operations import DomainQueue, IQueueOperations
+from emailsys.interfaces.operators import DomainQueue, IQueueOperations
 from emailsys.telemetry import Telemetry
 
 # Minimum seconds between two counts of the queue, because a count reads every row. After a slow count, as with a

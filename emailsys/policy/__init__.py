@@ -1,1 +1,1 @@
-"""Policy: who may log in, send and relay, and where mail goes. No protocol text."""
+"""Decisions about logins, permitted senders and recipients, relaying, aliases and routes."""

@@ -10,12 +10,12 @@ from zope.interface import implementer
 
 from emailsys.config.settings import ForgedFrom, ForgedSender
 from emailsys.interfaces import ANY_SENDER, Account, IDelivery, StoreMissing
+from emailsys.interfaces.operators import IQuotas
 from emailsys.mail import reply, trace_fields
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Addressee, Arrival, Client, LocalRoute, Recipient, RemoteRoute, Route
 from emailsys.mail.message.identity import Identity
 from emailsys.mail.reply import Reply
-from emailsys.operations import IQuotas
 from emailsys.policy.password_change import PasswordChanges
 from emailsys.policy.routing import Router
 from emailsys.policy.trusted_networks import TrustedNetworks

@@ -11,11 +11,11 @@ from zope.interface import implementer
 
 from emailsys.config.settings import RouteSettings, RoutingSettings
 from emailsys.interfaces import IDirectory, IRouter, QueueRow
+from emailsys.interfaces.operators import IRouteAdministration
 from emailsys.mail.address import Address, domain_key
 from emailsys.mail.envelope import RemoteRoute, Route
 from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
 from emailsys.mail.srs import SRS
-from emailsys.operations import IRouteAdministration
 from emailsys.policy.expansion import AliasRouter, Expansion
 
 _SECONDS_A_DAY: Final = 86400

@@ -8,9 +8,9 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, DeferredLock
 
 from emailsys.interfaces import Account, LoginBusy
+from emailsys.interfaces.operators import AdminError, IAccounts
 from emailsys.mail import reply
 from emailsys.mail.reply import Reply
-from emailsys.operations import AdminError, IAccounts
 from emailsys.passwords import ARGON2ID, PasswordError
 from emailsys.telemetry import Telemetry
 

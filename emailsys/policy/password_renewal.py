@@ -8,7 +8,7 @@ from typing import Protocol
 from twisted.internet.defer import CancelledError, Deferred
 
 from emailsys.interfaces import Account, LoginBusy, StoreError
-from emailsys.operations import IAccounts
+from emailsys.interfaces.operators import IAccounts
 from emailsys.passwords import ARGON2ID, needs_rehash
 from emailsys.telemetry import Telemetry
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from zope.interface.verify import verifyObject
 
 from emailsys.interfaces import IDirectory, NoDomains
+from emailsys.interfaces.operators import AdminError, DomainRow, IAccounts, UserRow
 from emailsys.mail.address import Address
 from emailsys.mail.forward import Forward
-from emailsys.operations import AdminError, DomainRow, IAccounts, UserRow
 from tests.contract.mail import ALICE, BOB, MailCase, envelope, local
 
 POSTMASTER = Address("postmaster", "example.test")

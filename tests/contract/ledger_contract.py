@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from zope.interface.verify import verifyObject
 
 from emailsys.interfaces import DelayRule, Fate, Notice, Settlement
+from emailsys.interfaces.operators import EventKind, ITrace, IVerification, Life, QueueChange, QueueFilter
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import MessageRequest, Notify, RecipientRequest, Return, original_recipient
 from emailsys.mail.envelope import Client, Envelope, LocalRoute, MailParameters, Recipient, RemoteRoute
-from emailsys.operations import EventKind, ITrace, IVerification, Life, QueueChange, QueueFilter
 from tests.contract.mail import ALICE, ARRIVED, BOB, CAROL, MailCase, envelope, local, remote
 
 DAVE = Address("Dave", "example.net")

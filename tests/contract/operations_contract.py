@@ -7,9 +7,7 @@ from dataclasses import replace
 from zope.interface.verify import verifyObject
 
 from emailsys.interfaces import IAliases, Settlement
-from emailsys.mail.address import Address
-from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
-from emailsys.operations import (
+from emailsys.interfaces.operators import (
     AdminError,
     AliasRow,
     IAliasAdministration,
@@ -22,6 +20,8 @@ from emailsys.operations import (
     RowState,
     Usage,
 )
+from emailsys.mail.address import Address
+from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
 from tests.contract.mail import ALICE, ARRIVED, BOB, CAROL, MailCase, envelope, local, remote
 
 SALES = Address("Sales", "example.test")

@@ -9,9 +9,9 @@ from typing import Any
 from zope.interface.verify import verifyObject
 
 from emailsys.interfaces import DelayRule, IQueue, ISentCounts, SentCount, Settlement, StoreError
+from emailsys.interfaces.operators import EventKind, QueueChange, QueueFilter, RowState
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import BodyType, Recipient, RemoteRoute
-from emailsys.operations import EventKind, QueueChange, QueueFilter, RowState
 from tests.contract.mail import ARRIVED, CAROL, MailCase, envelope, remote
 
 DAVE = Address("Dave", "example.net")

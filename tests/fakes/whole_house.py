@@ -16,11 +16,11 @@ from zope.interface import implementer
 from emailsys.config.settings import Listen, OutboundSettings, QueueSettings, RoutingSettings, Settings, SMTPSettings
 from emailsys.daemon.outbound import Outbound
 from emailsys.interfaces import IAliases
+from emailsys.interfaces.operators import IQuotas, IRouteAdministration, Usage
 from emailsys.mail.address import Address, parse
 from emailsys.mail.next_hop import HostRoute
 from emailsys.net.smtp.server import ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService
-from emailsys.operations import IQuotas, IRouteAdministration, Usage
 from emailsys.policy.login import build_portal
 from emailsys.policy.trusted_networks import TrustedNetworks
 from tests.dialogue.peers import LOOPBACK, STRANGER, MemoryPeer

@@ -85,14 +85,15 @@ def _middle(targets: set[str], place: Mapping[str, float]) -> float:
 
 def duty(room: str) -> str:
     """What the room's docstring says first: its first line, up to a colon, a semicolon or a full stop."""
-    path = HOUSE / room / "__init__.py"
-    text = (path if path.is_file() else HOUSE / f"{room}.py").read_text("utf-8")
+    path = HOUSE.joinpath(*room.split("."))
+    text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text("utf-8")
     return re.split(r"[:;.](?: |$)", (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0])[0]
 
 
 def parts(room: str) -> list[str]:
-    """The sub-packages of a room."""
-    return sorted(path.parent.name for path in (HOUSE / room).glob("*/__init__.py"))
+    """The sub-packages of a room that are no rooms of their own."""
+    names = sorted(path.parent.name for path in HOUSE.joinpath(*room.split(".")).glob("*/__init__.py"))
+    return [name for name in names if room_of(f"{room}.{name}") == room]
 
 
 def _lines(words: list[str], between: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Final
 
 # Values, seams, the log and the composition root act at nearly every step.
 _EVERYWHERE: Final = frozenset(
-    {"mail", "config", "interfaces", "operations", "telemetry", "upstream", "daemon", "control", "monitoring"}
+    {"mail", "config", "interfaces", "telemetry", "upstream", "daemon", "control", "monitoring"}
 )
 # Pixels.
 _COLUMN: Final = 176

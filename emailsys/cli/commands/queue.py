@@ -18,8 +18,8 @@ from emailsys.cli.options import Places, Refused, as_json, places
 from emailsys.cli.output import print_done, print_json, print_rows
 from emailsys.config.exit_status import Exit
 from emailsys.control.requests import QueueChangeRows, QueueList, QueueSummary, Trace
+from emailsys.interfaces.operators import QueueChange, RowState
 from emailsys.mail.quantities import shown_size
-from emailsys.operations import QueueChange, RowState
 
 _EXAMPLES: Final = """
 emailsys queue summary                          how much mail waits, by recipient domain

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, delete, func, select, update
 from zope.interface import implementer
 
 from emailsys.interfaces import Fate
+from emailsys.interfaces.operators import AdminError, DomainRow, IAccounts, UserRow
 from emailsys.mail.address import Address, domain_key
 from emailsys.mail.quantities import counted
-from emailsys.operations import AdminError, DomainRow, IAccounts, UserRow
 from emailsys.store.directory.additions import insert_domain, insert_user, put_credentials, refusal_of
 from emailsys.store.directory.aliases import check_target
 from emailsys.store.directory.cache import ROLES

@@ -8,8 +8,8 @@ from typing import Final
 from sqlalchemy import Connection, delete, insert, select
 from zope.interface import implementer
 
+from emailsys.interfaces.operators import AdminError, AliasRow, IAliasAdministration
 from emailsys.mail.address import Address, domain_key
-from emailsys.operations import AdminError, AliasRow, IAliasAdministration
 from emailsys.store.directory.cache import ROLES
 from emailsys.store.directory.changes import Changes, find_domain
 from emailsys.store.schema.tables import accounts, addresses, domains

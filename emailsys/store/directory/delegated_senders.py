@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, delete, insert, select
 from zope.interface import implementer
 
+from emailsys.interfaces.operators import AdminError, IDelegatedSenders
 from emailsys.mail.address import Address
-from emailsys.operations import AdminError, IDelegatedSenders
 from emailsys.store.directory.changes import Changes
 from emailsys.store.schema.tables import accounts, delegated_senders, domains
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from emailsys.interfaces.operators import AdminError
 from emailsys.mail.address import Address
 from emailsys.mail.forward import Forward
-from emailsys.operations import AdminError
 from emailsys.store.schema.tables import accounts, forwards
 
 # Targets of one forward. An alias has room for more.

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, Table, select, update
 
 from emailsys.interfaces import Notice
+from emailsys.interfaces.operators import Usage
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute, Route, own_parameters
 from emailsys.mail.quota_notice import NearlyFull, compose, compose_for_domain
-from emailsys.operations import Usage
 from emailsys.store.commit.database import Database
 from emailsys.store.commit.ids import id_text
 from emailsys.store.commit.inserts import MessageInserts

@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from emailsys.interfaces import StoreError
+from emailsys.interfaces.operators import WARN_AT, AdminError, IQuotas, Usage
 from emailsys.mail.address import Address, domain_key
-from emailsys.operations import WARN_AT, AdminError, IQuotas, Usage
 from emailsys.store.commit.database import Reactor
 from emailsys.store.directory.changes import Changes, find_domain
 from emailsys.store.directory.quota_warnings import QuotaWarnings

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, delete, insert
 from zope.interface import implementer
 
+from emailsys.interfaces.operators import AdminError, IRouteAdministration
 from emailsys.mail.address import domain_key
 from emailsys.mail.next_hop import HostRoute
-from emailsys.operations import AdminError, IRouteAdministration
 from emailsys.store.directory.cache import Directory
 from emailsys.store.directory.changes import Changes
 from emailsys.store.schema import tables

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 
+from emailsys.interfaces.operators import EventKind
 from emailsys.mail.envelope import Client
-from emailsys.operations import EventKind
 from emailsys.store.schema.rows import EventRow
 
 

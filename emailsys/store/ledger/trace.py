@@ -13,8 +13,8 @@ from sqlalchemy import Connection, func, select
 from zope.interface import implementer
 
 from emailsys.interfaces import Fate
+from emailsys.interfaces.operators import EventKind, Happening, ITrace, Life, Traced
 from emailsys.mail.address import Address
-from emailsys.operations import EventKind, Happening, ITrace, Life, Traced
 from emailsys.store.commit.database import Database
 from emailsys.store.commit.ids import first_id_at, id_number, id_text
 from emailsys.store.schema.columns import microseconds, moment, reverse_path

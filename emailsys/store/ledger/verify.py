@@ -13,7 +13,7 @@ from sqlalchemy import Connection, exists, func, literal, null, or_, select, uni
 from zope.interface import implementer
 
 from emailsys.interfaces import Fate, StoreDamaged
-from emailsys.operations import Checked, Flaw, IVerification
+from emailsys.interfaces.operators import Checked, Flaw, IVerification
 from emailsys.store.body.gaps import ABOVE, first_id, first_readable, ids_in_other_tables, read_or_damaged
 from emailsys.store.body.pieces import MISSING, UNREADABLE, is_referenced, piece_of
 from emailsys.store.commit.checksum import is_intact

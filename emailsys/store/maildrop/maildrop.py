@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from emailsys.interfaces import Fate, IMaildrop, IMaildrops, MaildropInUse, MaildropLost, StoreDamaged, StoreError
-from emailsys.operations import EventKind
+from emailsys.interfaces.operators import EventKind
 from emailsys.store.body.pieces import UNREADABLE, LaterPieces
 from emailsys.store.commit.database import Database, Reactor
 from emailsys.store.commit.ids import id_text

@@ -21,9 +21,9 @@ from emailsys.interfaces import (
     StoreDamaged,
     StoreError,
 )
+from emailsys.interfaces.operators import EventKind
 from emailsys.mail.address import Address
 from emailsys.mail.dsn_request import RecipientRequest, parse_notify, parse_orcpt
-from emailsys.operations import EventKind
 from emailsys.store.body.pieces import CHANGED, MISSING, UNREADABLE, LaterPieces
 from emailsys.store.commit.batching import Batcher
 from emailsys.store.commit.checksum import is_intact

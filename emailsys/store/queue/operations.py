@@ -9,8 +9,7 @@ from sqlalchemy import Connection, Select, case, delete, func, literal, select, 
 from zope.interface import implementer
 
 from emailsys.interfaces import Fate
-from emailsys.mail.address import Address, domain_key
-from emailsys.operations import (
+from emailsys.interfaces.operators import (
     DomainQueue,
     EventKind,
     IQueueOperations,
@@ -19,6 +18,7 @@ from emailsys.operations import (
     QueueFilter,
     RowState,
 )
+from emailsys.mail.address import Address, domain_key
 from emailsys.store.commit.database import Database
 from emailsys.store.commit.ids import id_number, id_text
 from emailsys.store.ledger.events import Event

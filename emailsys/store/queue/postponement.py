@@ -10,8 +10,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, update
 
 from emailsys.interfaces import DelayRule, DomainPair
+from emailsys.interfaces.operators import EventKind
 from emailsys.mail.address import Address
-from emailsys.operations import EventKind
 from emailsys.store.commit.database import Database
 from emailsys.store.engine.base import pad_to_power_of_two
 from emailsys.store.ledger.events import Event

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from emailsys.interfaces import Notice, Settlement
-from emailsys.operations import EventKind
+from emailsys.interfaces.operators import EventKind
 from emailsys.store.commit.batching import Batcher
 from emailsys.store.commit.database import Database
 from emailsys.store.commit.inserts import MessageInserts

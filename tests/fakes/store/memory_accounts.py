@@ -9,9 +9,7 @@ from typing import Any
 from zope.interface import implementer
 
 from emailsys.interfaces import Account, Fate, IAliases, IDirectory, Login, NoDomains
-from emailsys.mail.address import Address, domain_key
-from emailsys.mail.forward import Forward
-from emailsys.operations import (
+from emailsys.interfaces.operators import (
     AdminError,
     AliasRow,
     DomainRow,
@@ -20,6 +18,8 @@ from emailsys.operations import (
     IDelegatedSenders,
     UserRow,
 )
+from emailsys.mail.address import Address, domain_key
+from emailsys.mail.forward import Forward
 
 Key = tuple[str, str]
 _ROLES = ("postmaster", "abuse")

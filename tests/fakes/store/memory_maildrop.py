@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from emailsys.interfaces import Fate, IMaildrop, IMaildrops, MaildropInUse, MaildropLost
-from emailsys.operations import EventKind
+from emailsys.interfaces.operators import EventKind
 
 PIECE_OCTETS = 256 * 1024
 

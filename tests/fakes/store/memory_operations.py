@@ -11,10 +11,7 @@ from typing import Any
 from zope.interface import implementer
 
 from emailsys.interfaces import Fate
-from emailsys.mail.address import Address, domain_key
-from emailsys.mail.envelope import RemoteRoute
-from emailsys.mail.next_hop import HostRoute
-from emailsys.operations import (
+from emailsys.interfaces.operators import (
     AdminError,
     Checked,
     DomainQueue,
@@ -33,6 +30,9 @@ from emailsys.operations import (
     Traced,
     Usage,
 )
+from emailsys.mail.address import Address, domain_key
+from emailsys.mail.envelope import RemoteRoute
+from emailsys.mail.next_hop import HostRoute
 
 
 @implementer(IRouteAdministration)

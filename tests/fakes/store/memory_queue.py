@@ -18,7 +18,7 @@ from emailsys.interfaces import (
     Settlement,
     StoreError,
 )
-from emailsys.operations import EventKind
+from emailsys.interfaces.operators import EventKind
 from tests.fakes.store.memory_maildrop import PIECE_OCTETS
 
 if TYPE_CHECKING:

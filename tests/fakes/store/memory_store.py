@@ -19,10 +19,10 @@ from emailsys.interfaces import (
     Settlement,
     StoreError,
 )
+from emailsys.interfaces.operators import EventKind, Happening
 from emailsys.mail.address import Address, domain_key
 from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT, RecipientRequest
 from emailsys.mail.envelope import Envelope, MailParameters, RemoteRoute
-from emailsys.operations import EventKind, Happening
 from tests.fakes.store.memory_accounts import MemoryAccounts
 from tests.fakes.store.memory_maildrop import MemoryMaildrops
 from tests.fakes.store.memory_operations import (

@@ -38,8 +38,8 @@ from emailsys.control.requests import (
 )
 from emailsys.daemon.service import Daemon
 from emailsys.daemon.startup import prepare
+from emailsys.interfaces.operators import QueueChange, RowState
 from emailsys.mail.address import Address
-from emailsys.operations import QueueChange, RowState
 
 T = TypeVar("T")
 ANN = Address("ann", "example.test")

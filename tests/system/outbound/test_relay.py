@@ -11,9 +11,9 @@ from zope.interface.verify import verifyObject
 
 from emailsys.config.settings import OutboundSettings, QueueSettings, RoutingSettings
 from emailsys.interfaces import Fate, IAliases, Settlement
+from emailsys.interfaces.operators import IQuotas, IRouteAdministration
 from emailsys.mail.address import parse
 from emailsys.mail.next_hop import HostRoute, NextHop, TLSPolicy
-from emailsys.operations import IQuotas, IRouteAdministration
 from tests.fakes.net.loopback_host import LoopbackHost
 from tests.fakes.net.memory_net import MemoryNet
 from tests.fakes.store.queue_house import DAY, HOUR, status_of

@@ -9,8 +9,8 @@ from twisted.internet.defer import fail
 
 from emailsys.config.settings import StoreSettings
 from emailsys.interfaces import Fate, Settlement, StoreError
+from emailsys.interfaces.operators import AdminError, EventKind, QueueFilter, RowState
 from emailsys.mail.address import Address
-from emailsys.operations import AdminError, EventKind, QueueFilter, RowState
 from emailsys.store.directory import accounts as account_administration
 from emailsys.store.open import open_store
 from emailsys.store.queue.leases import due_rows

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from emailsys.control import control, requests
+from emailsys.control import control_socket, requests
 from emailsys.control.commands import Commands
 from emailsys.control.control_socket import (
     MAX_REQUEST_OCTETS,
@@ -36,8 +36,8 @@ from emailsys.control.control_socket import (
 from emailsys.control.requests import Request
 from emailsys.control.store_access import Hooks
 from emailsys.interfaces import StoreFull
+from emailsys.interfaces.operators import IAccounts
 from emailsys.mail.address import Address
-from emailsys.operations import IAccounts
 from emailsys.platforms.users import effective_user
 from emailsys.telemetry import Telemetry
 from tests.fakes.store.memory_store import MemoryStore
@@ -232,7 +232,7 @@ class ProtocolTests(Case):
         self.addCleanup(ours.close)
         self.addCleanup(theirs.close)
         self.assertEqual(peer_uid(ours), effective_user())
-        self.patch(control, "peer_uid", lambda connection: 12345)
+        self.patch(control_socket, "peer_uid", lambda connection: 12345)
         protocol = ControlFactory(self.commands, self.telemetry).buildProtocol(None)
         transport = StringTransport()
         transport.socket = ours  # type: ignore[attr-defined]

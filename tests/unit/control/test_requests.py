@@ -12,9 +12,9 @@ from emailsys.control import requests
 from emailsys.control.request_reading import REQUESTS, read_request
 from emailsys.control.request_values import MalformedRequest
 from emailsys.control.requests import Request
+from emailsys.interfaces.operators import QueueChange, QueueFilter, RowState
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import TLSPolicy
-from emailsys.operations import QueueChange, QueueFilter, RowState
 
 ANN = Address("ann", "example.test")
 SECRET = [("argon2id", "hash")]

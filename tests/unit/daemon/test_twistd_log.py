@@ -11,7 +11,7 @@ from twisted.internet import reactor
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.daemon import log
+from emailsys.daemon import twistd_log
 from emailsys.telemetry import Telemetry
 
 
@@ -25,12 +25,12 @@ class LogFileTests(SynchronousTestCase):
 
     def test_a_log_that_grows_is_opened_anew_and_a_few_old_files_are_kept(self) -> None:
         """Else a busy system would fill the disk of its own store with lines about it."""
-        self.patch(log, "ROTATE_OCTETS", 500)
-        telemetry = Telemetry(Logger(namespace="emailsys", observer=log.open_log(str(self.path))))
+        self.patch(twistd_log, "ROTATE_OCTETS", 500)
+        telemetry = Telemetry(Logger(namespace="emailsys", observer=twistd_log.open_log(str(self.path))))
         for number in range(1000):
             telemetry.event("accepted", n=number)
         kept = sorted(path.name.removeprefix(self.path.name) for path in self.path.parent.glob(f"{self.path.name}*"))
-        self.assertEqual(kept, ["", *(f".{number}" for number in range(1, log.OLD_FILES + 1))])
+        self.assertEqual(kept, ["", *(f".{number}" for number in range(1, twistd_log.OLD_FILES + 1))])
         self.assertIn("accepted n=999\n", self.path.read_text())
         # The last but one is beside it, and none is much larger than it may be.
         self.assertIn("accepted n=9", Path(f"{self.path}.1").read_text())
@@ -40,7 +40,7 @@ class LogFileTests(SynchronousTestCase):
         """logrotate moves it and sends the signal; with `create` it also leaves an empty file there."""
         if sys.platform == "win32":
             raise SkipTest("Windows has no SIGUSR1")
-        telemetry = Telemetry(Logger(namespace="emailsys", observer=log.open_log(str(self.path))))
+        telemetry = Telemetry(Logger(namespace="emailsys", observer=twistd_log.open_log(str(self.path))))
         rotate = signal.getsignal(signal.SIGUSR1)
         assert callable(rotate)
         for number, then in enumerate((lambda: None, self.path.touch)):

@@ -16,9 +16,9 @@ from emailsys.delivery.notices import NoticeWriter
 from emailsys.delivery.sending_limits import SendingLimits
 from emailsys.delivery.timing import Timing
 from emailsys.interfaces import ISentCounts, StoreError, TooMuchHeld
+from emailsys.interfaces.operators import QueueChange, QueueFilter, RowState
 from emailsys.mail.address import Address, parse
 from emailsys.mail.envelope import Client, Envelope, LocalRoute, Recipient, RemoteRoute
-from emailsys.operations import QueueChange, QueueFilter, RowState
 from emailsys.policy.trusted_networks import TrustedNetworks
 from emailsys.telemetry import Telemetry
 from tests.fakes.store.memory_relay import MemoryRouter

@@ -12,10 +12,10 @@ from zope.interface.verify import verifyObject
 
 from emailsys.config.settings import RouteSettings, RoutingSettings
 from emailsys.interfaces import IRouter, NoDomains, QueueRow
+from emailsys.interfaces.operators import IRouteAdministration
 from emailsys.mail.address import Address, parse
 from emailsys.mail.envelope import NO_PARAMETERS
 from emailsys.mail.next_hop import HostRoute, NextHop, TLSPolicy
-from emailsys.operations import IRouteAdministration
 from emailsys.policy.expansion import AliasRouter
 from emailsys.policy.next_hop import ForwardedSenders, QueueRouter, Routes, RouteTable, explain
 from emailsys.policy.trusted_networks import TrustedNetworks

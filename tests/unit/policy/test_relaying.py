@@ -10,6 +10,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from emailsys.interfaces import Account, IDelivery
+from emailsys.interfaces.operators import AdminError, IQuotas, Usage
 from emailsys.mail.address import Address, parse
 from emailsys.mail.envelope import Addressee, Client, LocalRoute, RemoteRoute, Route
 from emailsys.mail.reply import (
@@ -21,7 +22,6 @@ from emailsys.mail.reply import (
     SENDER_NOT_YOURS,
     Reply,
 )
-from emailsys.operations import AdminError, IQuotas, Usage
 from emailsys.policy.access import Access, Delivery
 from emailsys.policy.expansion import AliasRouter
 from emailsys.policy.trusted_networks import TrustedNetworks

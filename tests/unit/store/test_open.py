@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import StoreSettings
 from emailsys.interfaces import StoreError, StoreMissing
+from emailsys.interfaces.operators import AdminError, UserRow
 from emailsys.mail.address import Address
-from emailsys.operations import AdminError, UserRow
 from emailsys.store.check import find_problem
 from emailsys.store.offline import run_offline
 from emailsys.store.open import DATABASE_NAME, Store

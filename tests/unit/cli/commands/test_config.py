@@ -20,7 +20,7 @@ from emailsys import pki
 from emailsys.cli.commands import config as config_command
 from emailsys.config.exit_status import Exit
 from emailsys.config.loader import example
-from emailsys.control import control
+from emailsys.control import control_socket
 from emailsys.control.requests import Request, RouteList
 from tests.live.programs.lab import NameServer
 from tests.unit.cli.cli_case import CLICase
@@ -181,7 +181,7 @@ class ConfigTests(CLICase):
             self.assertEqual(folder, self.state)
             return {"result": rows if request == RouteList() else {}}
 
-        self.patch(control, "ask", ask)
+        self.patch(control_socket, "ask", ask)
         path = self.write(
             'hostname = "mx.example.org"\n[[routing.routes]]\nhost = "d.example"\n[outbound]\nenabled = false\n'
         )

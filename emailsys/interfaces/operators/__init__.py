@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from emailsys.operations.accounts import WARN_AT, AdminError, DomainRow, IAccounts, IQuotas, Usage, UserRow
-from emailsys.operations.history import Checked, EventKind, Flaw, Happening, ITrace, IVerification, Life, Traced
-from emailsys.operations.queue import DomainQueue, IQueueOperations, QueueChange, QueueEntry, QueueFilter, RowState
-from emailsys.operations.routing import AliasRow, IAliasAdministration, IDelegatedSenders, IRouteAdministration
+from emailsys.interfaces.operators.accounts import WARN_AT, AdminError, DomainRow, IAccounts, IQuotas, Usage, UserRow
+from emailsys.interfaces.operators.history import (
+    Checked,
+    EventKind,
+    Flaw,
+    Happening,
+    ITrace,
+    IVerification,
+    Life,
+    Traced,
+)
+from emailsys.interfaces.operators.queue import (
+    DomainQueue,
+    IQueueOperations,
+    QueueChange,
+    QueueEntry,
+    QueueFilter,
+    RowState,
+)
+from emailsys.interfaces.operators.routing import (
+    AliasRow,
+    IAliasAdministration,
+    IDelegatedSenders,
+    IRouteAdministration,
+)
 
 __all__ = [
     "WARN_AT",
