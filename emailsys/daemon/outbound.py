@@ -13,13 +13,13 @@ from twisted.internet.threads import deferToThreadPool
 
 from emailsys.config.settings import Settings
 from emailsys.delivery.acceptance import QueueingIntake
+from emailsys.delivery.clock import Timing
 from emailsys.delivery.notice_cap import NoticeCap
-from emailsys.delivery.notices import InThread, NoticeWriter
+from emailsys.delivery.notice_writer import InThread, NoticeWriter
 from emailsys.delivery.outcomes import Bookkeeper
 from emailsys.delivery.queue_runner import QueueRunner
 from emailsys.delivery.relay import ClosedRelay, Relay
 from emailsys.delivery.sending_limits import SendingLimits
-from emailsys.delivery.timing import Timing
 from emailsys.interfaces import IRelay
 from emailsys.mail.address import Address
 from emailsys.mail.certificate_notice import compose

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from emailsys.delivery.limit_notices import limit_notices
-from emailsys.delivery.notices import NoticeWriter
+from emailsys.delivery.notice_writer import NoticeWriter
 from emailsys.delivery.sending_limits import SendingLimits
 from emailsys.interfaces import IIncoming, IIntake, IRouter, Notice
 from emailsys.mail.dsn.report import Action, RecipientReport, Report

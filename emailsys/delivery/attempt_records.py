@@ -7,8 +7,8 @@ from typing import Final
 
 from twisted.python.failure import Failure
 
+from emailsys.delivery.clock import Timing, Waits
 from emailsys.delivery.outcomes import Bookkeeper, Entry
-from emailsys.delivery.timing import Timing, Waits
 from emailsys.delivery.transmissions import Parcel, words
 from emailsys.interfaces import DelayRule, IQueue, Settlement, StoreError
 from emailsys.mail.address import Address

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from emailsys.config.settings import QueueSettings
-from emailsys.delivery.timing import Timing
+from emailsys.delivery.clock import Timing
 from emailsys.delivery.transmissions import Parcel, needs_operator, words
 from emailsys.interfaces import DelayRule, DomainPair, IRouter, QueueRow
 from emailsys.mail.next_hop import NextHop

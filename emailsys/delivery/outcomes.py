@@ -1,4 +1,4 @@
-"""Decide what the queue records after an attempt, and what the sender is told: bounces, delays and successes."""
+"""Outcome of an attempt: decides whether a recipient is retried, and whether the sender gets a bounce or a delay notice."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from emailsys.config.settings import QueueSettings
-from emailsys.delivery.notices import NoticeWriter
-from emailsys.delivery.schedule import after_attempt, gives_up_at
+from emailsys.delivery.notice_writer import NoticeWriter
+from emailsys.delivery.retry_schedule import after_attempt, gives_up_at
 from emailsys.delivery.transmissions import words
 from emailsys.interfaces import Fate, IQueue, IRouter, Notice, QueueRow, Settlement, StoreError
 from emailsys.mail.dsn.report import Action, RecipientReport, Report

@@ -13,11 +13,11 @@ from typing_extensions import override
 
 from emailsys.config.settings import QueueSettings
 from emailsys.delivery.attempt_records import Recorder
+from emailsys.delivery.clock import ClockWatch, Timing, Waits
 from emailsys.delivery.destinations import DestinationStatus
 from emailsys.delivery.dispatcher import Dispatcher
 from emailsys.delivery.outcomes import Bookkeeper
-from emailsys.delivery.schedule import latest_date
-from emailsys.delivery.timing import ClockWatch, Timing, Waits
+from emailsys.delivery.retry_schedule import latest_date
 from emailsys.delivery.transmissions import LOCAL_FAULT, Parcel
 from emailsys.interfaces import IQueue, IRelay, IRouter, QueueRow, Settlement, StoreError
 from emailsys.mail.address import Address

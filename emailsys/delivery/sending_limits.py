@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from emailsys.config.settings import SendingSettings
-from emailsys.delivery.timing import Timing
+from emailsys.delivery.clock import Timing
 from emailsys.interfaces import ISentCounts, SentCount, StoreError, TooMuchHeld
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Client, Envelope, RemoteRoute

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import QueueSettings
-from emailsys.delivery.schedule import after_attempt
+from emailsys.delivery.retry_schedule import after_attempt
 from emailsys.mail.address import Address, AddressSyntaxError, parse
-from emailsys.mail.dsn.notification import compose
+from emailsys.mail.dsn.composition import compose
 from emailsys.mail.dsn.report import Action, RecipientReport, Report
 from emailsys.mail.dsn_request import (
     DSNParameterError,

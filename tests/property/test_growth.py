@@ -16,7 +16,7 @@ from emailsys.client.compose.answer import quote
 from emailsys.client.display.message import view
 from emailsys.client.text.html import html_to_text
 from emailsys.client.text.terminal import safe_text
-from emailsys.mail.dsn.notification import header_of
+from emailsys.mail.dsn.composition import header_of
 from emailsys.mail.message.authorship import unauthenticated_by
 from emailsys.mail.message.charsets import decode_charset
 from emailsys.mail.message.fields import decode_words, message_ids, parse_date, parse_value, without_comments

@@ -200,7 +200,7 @@ def forecast(where: Places, host_down: float, as_json: bool) -> None:
     This is the real schedule with the settings in force, without its random jitter.
     """
     from emailsys.cli.active_config import in_force
-    from emailsys.delivery.schedule import forecast as foretell
+    from emailsys.delivery.retry_schedule import forecast as foretell
 
     where, origin = in_force(where)
     click.echo(f"emailsys: by {origin}", err=True)

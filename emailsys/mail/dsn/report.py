@@ -1,4 +1,4 @@
-"""Report on recipients of a message: the values from which a delivery status notification is composed."""
+"""Report: the facts about the recipients of a message from which a delivery status notification is composed."""
 
 from __future__ import annotations
 

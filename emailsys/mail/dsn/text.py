@@ -1,4 +1,4 @@
-"""Text for people in a delivery status notification."""
+"""Text for people in a delivery status notification: subject, explanation and the lines of each recipient."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ from email.message import EmailMessage
 from twisted.internet.task import deferLater
 
 from emailsys.config.settings import QueueSettings
+from emailsys.delivery.clock import Timing
 from emailsys.delivery.notice_cap import NoticeCap
-from emailsys.delivery.notices import NoticeWriter
+from emailsys.delivery.notice_writer import NoticeWriter
 from emailsys.delivery.outcomes import Bookkeeper
 from emailsys.delivery.queue_runner import QueueRunner
-from emailsys.delivery.timing import Timing
 from emailsys.mail.address import parse
 from emailsys.mail.dsn_request import (
     NOTHING_ASKED,

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from emailsys.delivery.acceptance import QueueingIntake
-from emailsys.delivery.notices import NoticeWriter
+from emailsys.delivery.notice_writer import NoticeWriter
 from emailsys.interfaces import IIncoming, IIntake, StoreError
 from emailsys.mail.address import parse
 from emailsys.mail.dsn_request import MessageRequest, Notify, OriginalRecipient, RecipientRequest

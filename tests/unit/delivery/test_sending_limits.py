@@ -12,9 +12,9 @@ from zope.interface.verify import verifyObject
 
 from emailsys.config.settings import SendingSettings
 from emailsys.delivery.acceptance import QueueingIntake
-from emailsys.delivery.notices import NoticeWriter
+from emailsys.delivery.clock import Timing
+from emailsys.delivery.notice_writer import NoticeWriter
 from emailsys.delivery.sending_limits import SendingLimits
-from emailsys.delivery.timing import Timing
 from emailsys.interfaces import ISentCounts, StoreError, TooMuchHeld
 from emailsys.interfaces.operators import QueueChange, QueueFilter, RowState
 from emailsys.mail.address import Address, parse

@@ -13,7 +13,7 @@ from typing import cast
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail.address import Address, parse
-from emailsys.mail.dsn.notification import compose, header_of
+from emailsys.mail.dsn.composition import compose, header_of
 from emailsys.mail.dsn.report import Action, RecipientReport, Report
 from emailsys.mail.dsn.text import duration, meaning
 from emailsys.mail.dsn_request import MessageRequest, OriginalRecipient

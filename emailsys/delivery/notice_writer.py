@@ -1,4 +1,4 @@
-"""Composition of notices in a thread: they quote text that strangers wrote, which may be slow to decode."""
+"""Notice writer: composes bounces and other DSNs in a thread, because the text of strangers may be slow to decode."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from emailsys.delivery.notice_cap import NoticeCap
 from emailsys.interfaces import IRouter, Notice
 from emailsys.mail.address import Address
-from emailsys.mail.dsn.notification import compose
+from emailsys.mail.dsn.composition import compose
 from emailsys.mail.dsn.report import Report
 from emailsys.mail.dsn_request import Notify, RecipientRequest
 from emailsys.mail.envelope import Envelope, Recipient, Route

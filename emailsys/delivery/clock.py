@@ -1,4 +1,4 @@
-"""Clocks, random numbers and interruptible waits of the queue, and the watch for jumps of the wall clock."""
+"""Clock and random numbers of the queue runner, its interruptible waits, and the detection of clock jumps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delivery status notification: a multipart/report of RFC 6522 and RFC 3464, in UTF-8 by RFC 6533."""
+"""Composes a delivery status notification (bounce): multipart/report of RFC 6522 and RFC 3464, in UTF-8 by RFC 6533."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schedule of the queue: when a recipient is retried, its sender is warned, and it expires (RFC 5321 §4.5.4.1)."""
+"""Retry schedule: computes the date of the next attempt, of the delay warning and of the expiry (RFC 5321 §4.5.4.1)."""
 
 from __future__ import annotations
 

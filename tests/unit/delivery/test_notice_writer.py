@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.delivery.notices import NoticeWriter
+from emailsys.delivery.notice_writer import NoticeWriter
 from emailsys.mail.address import parse
 from emailsys.mail.dsn.report import Action, RecipientReport, Report
 from emailsys.mail.dsn_request import Notify

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import QueueSettings
-from emailsys.delivery.schedule import Forecast, ForecastKind, after_attempt, forecast, interval
+from emailsys.delivery.retry_schedule import Forecast, ForecastKind, after_attempt, forecast, interval
 
 ARRIVED = datetime(2026, 1, 1, tzinfo=UTC)
 DEFAULT = QueueSettings()
