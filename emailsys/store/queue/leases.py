@@ -31,7 +31,7 @@ from emailsys.store.commit.database import Database
 from emailsys.store.commit.ids import id_text
 from emailsys.store.ledger.events import Event
 from emailsys.store.maintenance.sweeper import Sweeper
-from emailsys.store.queue.dates import age_starts, correct_dates
+from emailsys.store.queue.clock_corrections import age_starts, correct_dates
 from emailsys.store.queue.postponement import Delayed, Due, Postponement, chunks
 from emailsys.store.queue.settlements import Settlements
 from emailsys.store.schema import parameters

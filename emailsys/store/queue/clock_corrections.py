@@ -1,4 +1,4 @@
-"""Dates of queue rows that a jump of the clock, or a time without a daemon, made wrong."""
+"""Clock corrections: dates and ages of queue rows after the clock jumped, or after no daemon ran for some time."""
 
 from __future__ import annotations
 
