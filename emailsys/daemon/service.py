@@ -48,7 +48,7 @@ from emailsys.interfaces import IDirectory, IIntake, StoreError, StoreMissing
 from emailsys.net.tls.server import ServerTLS
 from emailsys.policy.failed_logins import FailedLogins
 from emailsys.policy.hashing_threads import HashingThreads
-from emailsys.policy.login import build_portal
+from emailsys.policy.login_check import build_portal
 from emailsys.policy.password_change import PasswordChanges
 from emailsys.policy.password_renewal import Renewal
 from emailsys.policy.trusted_networks import TrustedNetworks, exemption

@@ -19,7 +19,7 @@ from emailsys.net.serving.admission import Admission
 from emailsys.net.smtp.server import ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.net.tls.server import ServerTLS
-from emailsys.policy.login import StoredSecrets
+from emailsys.policy.login_check import StoredSecrets
 from emailsys.policy.trusted_networks import TrustedNetworks, exemption
 from emailsys.supervisor import Bound
 from emailsys.telemetry import Telemetry

@@ -13,7 +13,7 @@ from emailsys.interfaces import Account, IAliases, IDirectory, IIntake, IMaildro
 from emailsys.mail.address import Address
 from emailsys.policy.access import Access
 from emailsys.policy.expansion import AliasRouter
-from emailsys.policy.login import build_portal
+from emailsys.policy.login_check import build_portal
 
 
 @implementer(IAliases, IDirectory, IIntake, IMaildrops)

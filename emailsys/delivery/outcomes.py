@@ -1,4 +1,4 @@
-"""Outcome of an attempt: decides whether a recipient is retried, and whether the sender gets a bounce or a delay notice."""
+"""Outcome of an attempt: decides whether a recipient is retried, and whether its sender gets a bounce or a warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Access rules of an SMTP session: which reverse-paths and forward-paths its client may use."""
+"""Access rules of an SMTP session: may the client use this sender address, and may it send to this recipient?"""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from emailsys.mail.address import Address, parse
 from emailsys.mail.next_hop import HostRoute
 from emailsys.net.smtp.server import ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService
-from emailsys.policy.login import build_portal
+from emailsys.policy.login_check import build_portal
 from emailsys.policy.trusted_networks import TrustedNetworks
 from tests.dialogue.peers import LOOPBACK, STRANGER, MemoryPeer
 from tests.fakes.hashing import CountedHashing

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from emailsys.interfaces import MaildropLost, StoreDamaged, StoreError, StoreMissing
 from emailsys.net.base.error_text import why_lost
-from emailsys.net.pop3.authorization import Authorization
+from emailsys.net.pop3.authorization_state import AuthorizationState
 from emailsys.net.pop3.sending import CutShort
 from emailsys.net.pop3.service import POP3Service
 from emailsys.net.pop3.transaction import TAKEN_OVER, Transaction
@@ -60,7 +60,7 @@ class POP3Server(ConnectionShell, pop3.POP3):
             close_timeout=service.settings.close_timeout,
             handshake_timeout=service.handshake_timeout,
         )
-        self.authorization = Authorization(service, session_id, self.wire, self.connection, self._logged_in)
+        self.authorization = AuthorizationState(service, session_id, self.wire, self.connection, self._logged_in)
         self.transaction = Transaction(self.authorization)
         self._sessions = sessions
         # Whether the connection does not count any more.

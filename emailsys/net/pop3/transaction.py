@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from emailsys.interfaces import IMaildrop, MaildropLost, StoreError
 from emailsys.mail.message.surrogate import Surrogate
 from emailsys.mail.quantities import counted
-from emailsys.net.pop3.authorization import Authorization
+from emailsys.net.pop3.authorization_state import AuthorizationState
 from emailsys.net.pop3.sending import send_listing, send_message
 
 # RFC 3206 §4, RFC 2449 §8: clients act on these response codes.
@@ -21,8 +21,8 @@ _NOT_REMOVED: Final = "[SYS/TEMP] some deleted messages not removed"
 class Transaction:
     """What a client does with the maildrop that its login opened."""
 
-    def __init__(self, authorization: Authorization) -> None:
-        self._login = authorization
+    def __init__(self, authorization: AuthorizationState) -> None:
+        self._authorization = authorization
         self._connection = authorization.connection
         self._deleted = 0
         #: How many messages were sent by RETR.
@@ -32,7 +32,7 @@ class Transaction:
 
     @property
     def _maildrop(self) -> IMaildrop:
-        maildrop = self._login.maildrop
+        maildrop = self._authorization.maildrop
         assert maildrop is not None
         return maildrop
 
@@ -40,24 +40,24 @@ class Transaction:
         """Send +OK with the number of messages and their octets."""
         sizes = self._maildrop.listMessages()
         messages = counted(len(sizes) - sizes.count(0), "message")
-        self._login.reply(f"{messages} ({sum(sizes)} octets)".encode("ascii"))
+        self._authorization.reply(f"{messages} ({sum(sizes)} octets)".encode("ascii"))
 
     def _find(self, number: int) -> int | None:
         """Returns the index of a message; None if it does not exist or is deleted, after telling the client."""
         try:
             size = self._maildrop.listMessages(number - 1)
         except (ValueError, IndexError):
-            self._login.refuse("no such message")
+            self._authorization.refuse("no such message")
             return None
         if not size:
-            self._login.refuse(b"message %d is deleted" % number)
+            self._authorization.refuse(b"message %d is deleted" % number)
             return None
         return number - 1
 
     def stat(self) -> None:
         """Act on STAT."""
         sizes = self._maildrop.listMessages()
-        self._login.reply(b"%d %d" % (len(sizes) - sizes.count(0), sum(sizes)))
+        self._authorization.reply(b"%d %d" % (len(sizes) - sizes.count(0), sum(sizes)))
 
     def list_sizes(self, number: int | None) -> Coroutine[Any, Any, None] | None:
         """Act on LIST."""
@@ -65,7 +65,7 @@ class Transaction:
         if number is not None:
             index = self._find(number)
             if index is not None:
-                self._login.reply(b"%d %d" % (number, maildrop.size_of(index)))
+                self._authorization.reply(b"%d %d" % (number, maildrop.size_of(index)))
             return None
         lines = (b"%d %d\r\n" % entry for entry in enumerate(maildrop.listMessages(), 1) if entry[1])
         return send_listing(self._connection, b"+OK sizes follow\r\n", lines)
@@ -77,7 +77,7 @@ class Transaction:
         if number is not None:
             index = self._find(number)
             if index is not None:
-                self._login.reply(b"%d %b" % (number, uidl(index)))
+                self._authorization.reply(b"%d %b" % (number, uidl(index)))
             return None
         sizes = maildrop.listMessages()
         lines = (b"%d %b\r\n" % (index + 1, uidl(index)) for index, size in enumerate(sizes) if size)
@@ -88,14 +88,14 @@ class Transaction:
 
         RFC 6856 §4: a client that has not sent UTF8 gets no UTF-8 header unless the operator allows it.
         """
-        wire, settings = self._login.wire, self._login.service.settings
+        wire, settings = self._authorization.wire, self._authorization.service.settings
         return wire.utf8 or settings.serve_utf8_raw or not self._maildrop.needs_utf8(index)
 
     def _refuses_utf8(self) -> bool:
         """Refuse an SMTPUTF8 message to a client that has not sent UTF8, if the operator wants so (RFC 6856 §5)."""
-        if self._login.service.settings.downgrade_utf8:
+        if self._authorization.service.settings.downgrade_utf8:
             return False
-        self._login.refuse("[UTF8] the message needs the UTF8 command before login")
+        self._authorization.refuse("[UTF8] the message needs the UTF8 command before login")
         return True
 
     def retrieve(self, number: int) -> Coroutine[Any, Any, None] | None:
@@ -129,7 +129,7 @@ class Transaction:
         if index is not None:
             self._maildrop.deleteMessage(index)
             self._deleted += 1
-            self._login.reply(b"message %d deleted" % number)
+            self._authorization.reply(b"message %d deleted" % number)
 
     def reset(self) -> None:
         """Act on RSET."""
@@ -139,7 +139,7 @@ class Transaction:
 
     async def update(self) -> None:
         """Act on QUIT: remove the deleted messages, release the maildrop, and only then reply (RFC 1939 §6)."""
-        login, maildrop = self._login, self._maildrop
+        login, maildrop = self._authorization, self._maildrop
         if self._deleted:
             # A client that pipelines QUIT may not have read yet the messages that it deletes.
             await self._connection.drained(maildrop.touch)

@@ -15,8 +15,8 @@ from emailsys.mail import reply as replies
 from emailsys.mail.envelope import Client
 from emailsys.mail.ip import is_loopback
 from emailsys.mail.reply import Reply
-from emailsys.net.serving.authentication import Authentication
 from emailsys.net.serving.connection import Connection
+from emailsys.net.serving.session_login import SessionLogin
 from emailsys.net.smtp.greeting import Wait, has_input
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.net.tls.server import describe
@@ -41,7 +41,7 @@ class SMTPSession:
         self.delivery: Any = None
         self.is_authenticated = False
         self.wait = Wait(service.clock)
-        self._authentication = Authentication(service.portal, IDelivery, service.secrets)
+        self._login = SessionLogin(service.portal, IDelivery, service.secrets)
 
     def reply(self, reply: Reply) -> None:
         """Append a reply to those that are written together."""
@@ -190,7 +190,7 @@ class SMTPSession:
         """End the login, an anonymous one too."""
         self.delivery = None
         self.is_authenticated = False
-        self._authentication.log_out()
+        self._login.log_out()
 
     async def _log_in(self, given: ICredentials | Credentials) -> bool:
         """Fetch the avatar for credentials.
@@ -198,7 +198,7 @@ class SMTPSession:
         @return: False if the connection was closed meanwhile.
         """
         self.log_out()
-        self.delivery = await self._authentication.log_in(given, self.client, lambda: not self.connection.closing)
+        self.delivery = await self._login.log_in(given, self.client, lambda: not self.connection.closing)
         return self.delivery is not None
 
     async def log_in_anonymously(self) -> None:
@@ -210,7 +210,7 @@ class SMTPSession:
         username = step.account if isinstance(step, NeedsSecret) else step.username
         try:
             if isinstance(step, NeedsSecret):
-                self.wire.secret_found(await self._authentication.secret(step))
+                self.wire.secret_found(await self._login.secret(step))
                 return
             if not await self._log_in(step):
                 return
@@ -238,7 +238,7 @@ class SMTPSession:
         """Verify the old password of the authenticated account, and replace it by the new one."""
         username = str(self.client.account).encode()
         try:
-            await self._authentication.confirm(Credentials(username, change.old), self.client)
+            await self._login.confirm(Credentials(username, change.old), self.client)
             if self.delivery is not None:
                 answer = await self.delivery.change_password(change.new)
                 # The check of a new password costs more than that of a login, so refusals count too.
@@ -257,6 +257,6 @@ class SMTPSession:
     def _refuse(self, refusal: Reply) -> None:
         """Refuse a login or a new password, and close the connection after too many refusals."""
         self.reply(refusal)
-        if self._authentication.failed():
+        if self._login.failed():
             self.reply(replies.TOO_MANY_LOGINS)
             self.connection.close()

@@ -21,7 +21,7 @@ from emailsys.net.pop3.service import POP3Service
 from emailsys.net.smtp.server import ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.policy.access import Access
-from emailsys.policy.login import build_portal
+from emailsys.policy.login_check import build_portal
 from emailsys.policy.routing import Router
 from tests.fakes.hashing import CountedHashing
 from tests.fakes.net.attacker import Attacker

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys import passwords
 from emailsys.interfaces import IDelivery, LoginBusy, StoreError
 from emailsys.policy.access import Access
-from emailsys.policy.login import build_portal
+from emailsys.policy.login_check import build_portal
 from emailsys.policy.password_renewal import Renewal
 from emailsys.policy.routing import Router
 from tests.fakes.hashing import CountedHashing

@@ -9,7 +9,7 @@ from twisted.mail import pop3
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.net.pop3.authorization import Authorization
+from emailsys.net.pop3.authorization_state import AuthorizationState
 from emailsys.net.pop3.server import POP3Server
 from emailsys.net.pop3.transaction import Transaction
 from emailsys.net.serving.connection import Connection
@@ -128,7 +128,7 @@ class StockTests(SynchronousTestCase):
         """The connection, the login and the maildrop's commands are objects, not base classes of the protocol."""
         house = POP3House()
         house.connect()
-        self.assertFalse(isinstance(house.server, Connection | Authorization | Transaction))
+        self.assertFalse(isinstance(house.server, Connection | AuthorizationState | Transaction))
         self.assertIsInstance(house.server.connection, Connection)
-        self.assertIsInstance(house.server.authorization, Authorization)
+        self.assertIsInstance(house.server.authorization, AuthorizationState)
         self.assertIsInstance(house.server.transaction, Transaction)

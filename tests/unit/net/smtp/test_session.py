@@ -15,7 +15,7 @@ from emailsys.interfaces import LoginBusy, StoreError, TooManyGuesses
 from emailsys.mail import reply as replies
 from emailsys.mail.address import parse
 from emailsys.mail.envelope import Client, LocalRoute, Recipient
-from emailsys.net.serving.authentication import MAX_FAILED_LOGINS
+from emailsys.net.serving.session_login import MAX_FAILED_LOGINS
 from emailsys.net.smtp.service import Kind
 from tests.dialogue.peers import LOOPBACK, LOOPBACK_6, STRANGER, MemoryPeer, MemoryTransport
 from tests.fakes.net.smtp_house import PASSWORD, SMTPHouse

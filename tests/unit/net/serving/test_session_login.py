@@ -19,11 +19,11 @@ from emailsys.interfaces import ISecrets, StoreError
 from emailsys.mail.address import parse
 from emailsys.net.pop3.server import POP3ServerFactory
 from emailsys.net.pop3.service import POP3Service
-from emailsys.net.serving.authentication import MAX_FAILED_LOGINS
+from emailsys.net.serving.session_login import MAX_FAILED_LOGINS
 from emailsys.net.smtp.server import ESMTPServerFactory
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.policy.access import Access
-from emailsys.policy.login import StoredSecrets, build_portal
+from emailsys.policy.login_check import StoredSecrets, build_portal
 from emailsys.policy.routing import Router
 from emailsys.wire.sasl import MECHANISMS, Credentials, SaslSyntaxError, ask, secret_of
 from tests.dialogue.peers import MemoryPeer

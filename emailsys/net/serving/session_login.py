@@ -1,4 +1,4 @@
-"""Login of one session: turns the credentials of a SASL exchange into an avatar, for SMTP and POP3."""
+"""Login of an SMTP or POP3 session: passes the credentials of a SASL exchange to the policy, which checks them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cred_of(given: Credentials, ip: str) -> ICredentials:
     return ProvenName(given.username, ip, is_proven=given.proven and given.acts_as_itself)
 
 
-class Authentication:
+class SessionLogin:
     """The current login of a session, and its failed logins."""
 
     def __init__(self, portal: Portal, avatar: Any, secrets: ISecrets | None) -> None:

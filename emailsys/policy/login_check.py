@@ -1,4 +1,4 @@
-"""Login by twisted.cred: checkers from credentials to an account, and the realm from an account to an avatar."""
+"""Check of logins by twisted.cred: passwords, proofs of SASL mechanisms, and the realm from an account to an avatar."""
 
 from __future__ import annotations
 

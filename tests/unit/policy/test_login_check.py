@@ -30,7 +30,7 @@ from emailsys.interfaces import (
 from emailsys.mail.address import parse
 from emailsys.policy.access import Access
 from emailsys.policy.failed_logins import FailedLogins
-from emailsys.policy.login import MailRealm, PasswordChecker, VerifiedLogins, build_portal
+from emailsys.policy.login_check import MailRealm, PasswordChecker, VerifiedLogins, build_portal
 from emailsys.policy.routing import Router
 from tests.fakes.hashing import CountedHashing
 from tests.fakes.store.memory_store import MemoryStore

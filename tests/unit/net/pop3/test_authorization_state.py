@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.config.settings import POP3Settings
 from emailsys.interfaces import StoreError, TooManyGuesses
-from emailsys.net.serving.authentication import MAX_FAILED_LOGINS
+from emailsys.net.serving.session_login import MAX_FAILED_LOGINS
 from tests.dialogue.peers import LOOPBACK_6, STRANGER
 from tests.fakes.net.pop3_house import LOGIN, POP3House
 
@@ -211,6 +211,6 @@ class UnexpectedExceptionTests(SynchronousTestCase):
         def broken() -> None:
             raise RuntimeError("bug")
 
-        house.server.authorization._authentication._logout = broken
+        house.server.authorization._login._logout = broken
         peer.lose()
         self.assertEqual(house.telemetry.counters["exception"], 1)

@@ -1,4 +1,4 @@
-"""AUTHORIZATION state of a POP3 session: capabilities, TLS and login (RFC 1939 §4, RFC 2449, RFC 2595, RFC 5034)."""
+"""AUTHORIZATION state of a POP3 session, before the login (RFC 1939 §4): CAPA, STLS, USER, PASS, AUTH (RFC 5034)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from emailsys.interfaces import IMaildrop, LoginBusy, MaildropInUse, TooManyGues
 from emailsys.mail.envelope import Client
 from emailsys.mail.ip import is_loopback
 from emailsys.net.pop3.service import POP3Service
-from emailsys.net.serving.authentication import Authentication
 from emailsys.net.serving.connection import Connection
+from emailsys.net.serving.session_login import SessionLogin
 from emailsys.net.tls.server import describe
 from emailsys.wire.pop3.server import Event, POP3Session
 from emailsys.wire.sasl import (
@@ -34,7 +34,7 @@ _WRONG: Final = "[AUTH] wrong user name or password"
 _TOO_MANY_GUESSES: Final = "[SYS/TEMP] too many failed logins from your network; try again later"
 
 
-class Authorization:
+class AuthorizationState:
     """The session until its maildrop is open, and the login that holds the maildrop afterwards."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Authorization:
         self.maildrop: IMaildrop | None = None
         self._opened = opened
         self._exchange: Exchange | None = None
-        self._authentication = Authentication(service.portal, pop3.IMailbox, service.secrets)
+        self._login = SessionLogin(service.portal, pop3.IMailbox, service.secrets)
 
     def reply(self, text: bytes = b"") -> None:
         """Send +OK."""
@@ -75,7 +75,7 @@ class Authorization:
     def release(self) -> None:
         """Release the maildrop, once. Does nothing without a login."""
         self.maildrop = None
-        self._authentication.log_out()
+        self._login.log_out()
 
     def greet(self) -> None:
         """Send the greeting."""
@@ -195,7 +195,7 @@ class Authorization:
         return None
 
     async def _find_secret(self, exchange: Exchange, needed: NeedsSecret) -> None:
-        secret = await self._authentication.secret(needed)
+        secret = await self._login.secret(needed)
         following = None if self.connection.closing else self._continue(exchange, lambda: exchange.know(secret))
         if following is not None:
             await following
@@ -206,7 +206,7 @@ class Authorization:
         protocol = "POP3S" if connection.secure else "POP3"
         mind = Client(self.session_id, connection.peer_host, protocol=protocol, tls=describe(connection.transport))
         try:
-            maildrop = await self._authentication.log_in(given, mind, lambda: not connection.closing)
+            maildrop = await self._login.log_in(given, mind, lambda: not connection.closing)
         except LoginFailed:
             self._refuse_login(user)
         except TooManyGuesses:
@@ -234,5 +234,5 @@ class Authorization:
     def _refuse(self, text: str) -> None:
         """Refuse a login, and close the connection after too many of them."""
         self.refuse(text)
-        if self._authentication.failed():
+        if self._login.failed():
             self.connection.close()
