@@ -24,7 +24,7 @@ from emailsys.mail.address import parse
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Forward, OutcomeKind, Transmission
-from emailsys.net.outbound.pool import Dialer
+from emailsys.net.outbound.pool import ConnectionPool
 from emailsys.net.tls.client import client_tls
 from emailsys.telemetry import Telemetry
 
@@ -53,8 +53,8 @@ def cpu() -> float:
 async def send(reactor: Any, port: int, arguments: argparse.Namespace) -> None:
     """Send them all, so many at once, and print the figures."""
     settings = OutboundSettings(connections_per_host=arguments.connections)
-    dialer = Dialer(reactor, settings, "bench.example", client_tls, Telemetry())
-    relay = Relay(OneHost(port), dialer, settings, Telemetry())
+    pool = ConnectionPool(reactor, settings, "bench.example", client_tls, Telemetry())
+    relay = Relay(OneHost(port), pool, settings, Telemetry())
     body = (b"Subject: a benchmark\r\n\r\n" + (b"x" * 70 + b"\r\n") * (arguments.octets // 72 + 1))[: arguments.octets]
     sender, recipient = parse("alice@example.test"), Forward(parse("bob@example.net"))
     left = arguments.messages
@@ -76,7 +76,7 @@ async def send(reactor: Any, port: int, arguments: argparse.Namespace) -> None:
     each = used / arguments.messages * 1e6
     rate = arguments.messages / seconds
     print(f"{arguments.messages} messages of {len(body)} octets: {rate:.0f}/s, {each:.0f} µs CPU each")
-    await dialer.close(5.0)
+    await pool.close(5.0)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ def find_hosts(settings: Settings, next_hops: Sequence[NextHop]) -> list[Sequenc
     from twisted.python.failure import Failure
 
     from emailsys.net.dns.name_servers import NameServers, system_name_servers
-    from emailsys.net.dns.own_host import Ourselves
+    from emailsys.net.dns.own_host import OwnHost
     from emailsys.net.dns.resolver import Resolver
     from emailsys.supervisor import expand
 
@@ -32,8 +32,8 @@ def find_hosts(settings: Settings, next_hops: Sequence[NextHop]) -> list[Sequenc
     outbound = settings.outbound
     timeouts = replace(outbound.timeouts, dns=min(outbound.timeouts.dns, _PATIENCE))
     name_servers = NameServers(reactor, outbound.nameservers or system_name_servers())
-    ourselves = Ourselves([settings.hostname], expand(settings.smtp_listen.addresses, True), outbound.own_addresses)
-    resolver = Resolver(reactor, name_servers, replace(outbound, timeouts=timeouts), ourselves, random.shuffle)
+    own_host = OwnHost([settings.hostname], expand(settings.smtp_listen.addresses, True), outbound.own_addresses)
+    resolver = Resolver(reactor, name_servers, replace(outbound, timeouts=timeouts), own_host, random.shuffle)
     results: list[Any] = []
 
     def look_up() -> None:

@@ -26,9 +26,9 @@ from emailsys.mail.certificate_notice import compose
 from emailsys.mail.envelope import Envelope, Recipient, own_parameters
 from emailsys.mail.reply import MAILBOX_FULL, MAILBOX_FULL_NOW
 from emailsys.net.dns.name_servers import NameServers, system_name_servers
-from emailsys.net.dns.own_host import Ourselves
+from emailsys.net.dns.own_host import OwnHost
 from emailsys.net.dns.resolver import Resolver
-from emailsys.net.outbound.pool import Dialer
+from emailsys.net.outbound.pool import ConnectionPool
 from emailsys.net.tls.client import client_tls
 from emailsys.policy.access import Access
 from emailsys.policy.expansion import AliasRouter
@@ -78,7 +78,7 @@ class Outbound:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._name_servers: NameServers | None = None
-        self._dialer: Dialer | None = None
+        self._pool: ConnectionPool | None = None
         routing, outbound, hostname = settings.routing, settings.outbound, settings.hostname
         restorer = ForwardedSenders(srs_secret, store.directory, now, routing.srs_domain)
         self.aliases = AliasRouter(store.directory, store.directory, outbound.own_addresses, restorer)
@@ -116,16 +116,16 @@ class Outbound:
     def _relay(self, reactor: Any, settings: Settings, telemetry: Telemetry) -> IRelay:
         outbound, hostname = settings.outbound, settings.hostname
         self._name_servers = NameServers(reactor, outbound.nameservers or system_name_servers())
-        ourselves = Ourselves([hostname], expand(settings.smtp_listen.addresses, True), outbound.own_addresses)
-        resolver = Resolver(reactor, self._name_servers, outbound, ourselves, random.shuffle)
-        self._dialer = Dialer(
+        own_host = OwnHost([hostname], expand(settings.smtp_listen.addresses, True), outbound.own_addresses)
+        resolver = Resolver(reactor, self._name_servers, outbound, own_host, random.shuffle)
+        self._pool = ConnectionPool(
             reactor,
             outbound,
             hostname,
             lambda expected: client_tls(expected, outbound.ca_file, outbound.session_tickets),
             telemetry,
         )
-        return Relay(resolver, self._dialer, outbound, telemetry)
+        return Relay(resolver, self._pool, outbound, telemetry)
 
     def start(self) -> None:
         """Start delivery of the mail that is due, and continue the counts for the sending limits."""
@@ -154,7 +154,7 @@ class Outbound:
         """Stop leasing, wait `queue.stop_grace` for deliveries in progress, release other leases, close connections."""
         await maybeDeferred(self.runner.stopService)
         await self._sending.stop()
-        if self._dialer is not None:
-            await self._dialer.close(_GOODBYE)
+        if self._pool is not None:
+            await self._pool.close(_GOODBYE)
         if self._name_servers is not None:
             self._name_servers.close()

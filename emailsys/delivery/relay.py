@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from emailsys.config.settings import OutboundSettings
-from emailsys.interfaces import IDialer, IRelay, IResolver
+from emailsys.interfaces import IConnectionPool, IRelay, IResolver
 from emailsys.mail import reply as replies
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.reply import Reply
@@ -115,9 +115,11 @@ class _Attempt:
 class Relay:
     """Relay over a resolver and a connection pool."""
 
-    def __init__(self, resolver: IResolver, dialer: IDialer, settings: OutboundSettings, telemetry: Telemetry) -> None:
+    def __init__(
+        self, resolver: IResolver, pool: IConnectionPool, settings: OutboundSettings, telemetry: Telemetry
+    ) -> None:
         self._resolver = resolver
-        self._dialer = dialer
+        self._pool = pool
         self._hosts_per_attempt = settings.hosts_per_attempt
         self._telemetry = telemetry
         self._winding_up = False
@@ -135,16 +137,16 @@ class Relay:
         return [delayed if outcome is None else outcome for outcome in attempt.outcomes]
 
     def idle(self, next_hop: NextHop) -> None:
-        self._dialer.idle(next_hop)
+        self._pool.idle(next_hop)
 
     def wind_up(self, grace: float) -> None:
         self._winding_up = True
-        self._dialer.wind_up(grace)
+        self._pool.wind_up(grace)
         for lookup in tuple(self._lookups):
             lookup.cancel()
 
     async def _try_hosts(self, next_hop: NextHop, attempt: _Attempt) -> None:
-        connected = self._dialer.connected(next_hop)
+        connected = self._pool.connected(next_hop)
         if connected is not None:
             await self._send(next_hop, connected, attempt)
             if not attempt.left:
@@ -176,7 +178,7 @@ class Relay:
     async def _send(self, next_hop: NextHop, host: Host, attempt: _Attempt) -> None:
         """Send to one host. Use further transactions while it accepts some recipients and the rest are too many."""
         while attempt.left:
-            outcomes = await self._dialer.send(next_hop, host, attempt.part())
+            outcomes = await self._pool.send(next_hop, host, attempt.part())
             if next_hop.by_route:
                 outcomes = [_of_route(outcome) for outcome in outcomes]
             if not attempt.note(outcomes):

@@ -27,7 +27,7 @@ from emailsys.interfaces.errors import (
 )
 from emailsys.interfaces.intake import IIncoming, IIntake, Notice
 from emailsys.interfaces.maildrop import IMaildrop, IMaildrops
-from emailsys.interfaces.outbound import IDialer, IRelay, IResolver
+from emailsys.interfaces.outbound import IConnectionPool, IRelay, IResolver
 from emailsys.interfaces.queue import NO_DELAYS, DelayRule, DomainPair, Fate, IQueue, QueueRow, Settlement
 from emailsys.interfaces.routing import IDelivery, IRouter
 from emailsys.interfaces.sending import ISentCounts, SentCount
@@ -41,8 +41,8 @@ __all__ = [
     "DomainPair",
     "Fate",
     "IAliases",
+    "IConnectionPool",
     "IDelivery",
-    "IDialer",
     "IDirectory",
     "IIncoming",
     "IIntake",

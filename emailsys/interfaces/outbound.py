@@ -43,7 +43,7 @@ class IResolver(Interface):
         """
 
 
-class IDialer(Interface):
+class IConnectionPool(Interface):
     """Connection pool for outbound SMTP."""
 
     def connected(next_hop: NextHop) -> Host | None:

@@ -14,7 +14,7 @@ from emailsys.config.settings import OutboundSettings
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.reply import Reply
 from emailsys.net.dns.name_servers import NameServers
-from emailsys.net.dns.own_host import Ourselves
+from emailsys.net.dns.own_host import OwnHost
 from emailsys.net.dns.resolver import Resolver
 from tests.fakes.net.memory_net import NAME_SERVER, MemoryNet
 
@@ -35,8 +35,8 @@ class Answers(SynchronousTestCase):
         net.zone.bend = bend
         settings = OutboundSettings()
         servers = NameServers(net, [NAME_SERVER])
-        ourselves = Ourselves(["self.test"], [("192.0.2.200", 25)], (), lambda address: False)
-        resolver = Resolver(net, servers, settings, ourselves, lambda hosts: None)
+        own_host = OwnHost(["self.test"], [("192.0.2.200", 25)], (), lambda address: False)
+        resolver = Resolver(net, servers, settings, own_host, lambda hosts: None)
         lookup = Deferred.fromCoroutine(resolver.hosts(NextHop("away.test")))
         net.pass_time(settings.timeouts.dns + 1)
         found = self.successResultOf(lookup)

@@ -31,7 +31,7 @@ from emailsys.mail.dsn_request import (
 )
 from emailsys.mail.envelope import BodyType, MailParameters
 from emailsys.mail.transmission import Forward, Outcome, Transmission
-from emailsys.net.outbound.pool import Dialer
+from emailsys.net.outbound.pool import ConnectionPool
 from emailsys.telemetry import Telemetry
 
 # EHLO name: the host's own name would reveal the user's network, and submission servers do not check it.
@@ -106,7 +106,7 @@ class Sender:
         self._now = now
         self._progress = progress
         self._in_thread = in_thread or threads_of(reactor)
-        self._dialers: dict[Server, Dialer] = {}
+        self._pools: dict[Server, ConnectionPool] = {}
 
     async def send(self, account: Account, key: str) -> Sent:
         """Wait until a message is due, then send it. Failures of servers and disks are in the result.
@@ -142,8 +142,8 @@ class Sender:
 
     async def close(self) -> None:
         """Close the connections to servers."""
-        await gather_all(dialer.close(_GRACE) for dialer in self._dialers.values())
-        self._dialers.clear()
+        await gather_all(pool.close(_GRACE) for pool in self._pools.values())
+        self._pools.clear()
 
     async def _flush(self, account: Account) -> list[Sent]:
         try:
@@ -205,7 +205,7 @@ class Sender:
         transmission = self._transmission(job)
         outcomes: Sequence[Outcome] = ()
         for host in hosts:
-            outcomes = await self._dialer(server).send(next_hop, host, transmission)
+            outcomes = await self._pool(server).send(next_hop, host, transmission)
             if not all(one.host_at_fault and not one.in_doubt and not one.from_remote for one in outcomes):
                 break
         refused = next((one for one in outcomes if _is_refused_login(one)), None)
@@ -215,19 +215,19 @@ class Sender:
             raise _CannotBegin(problem, LOGIN_ADVICE)
         return outcomes
 
-    def _dialer(self, server: Server) -> Dialer:
-        dialer = self._dialers.get(server)
-        if dialer is None:
+    def _pool(self, server: Server) -> ConnectionPool:
+        pool = self._pools.get(server)
+        if pool is None:
             settings = OutboundSettings(connections_per_host=1)
-            dialer = Dialer(
+            pool = ConnectionPool(
                 self._reactor,
                 settings,
                 _HOSTNAME,
                 lambda expected: tls_for(server, verify=expected.is_verified),
                 Telemetry(),
             )
-            self._dialers[server] = dialer
-        return dialer
+            self._pools[server] = pool
+        return pool
 
     def _transmission(self, job: Job) -> Transmission:
         note = job.note

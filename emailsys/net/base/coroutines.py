@@ -30,11 +30,11 @@ def begin_and_tell(coroutine: Coroutine[Deferred[Any], Any, None], ended: Callab
         waiting = coroutine.send(None)
     except StopIteration:
         return False
-    _ = waiting.addBoth(_Rest(coroutine, ended).go_on)
+    _ = waiting.addBoth(_Continuation(coroutine, ended).go_on)
     return True
 
 
-class _Rest:
+class _Continuation:
     """A started coroutine that waits for a Deferred."""
 
     __slots__ = ("_coroutine", "_ended")

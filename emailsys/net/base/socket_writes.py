@@ -21,7 +21,7 @@ _BYTES_ACKED_AT: Final = 120
 
 
 @implementer(IPushProducer)
-class Outflow:
+class OutputProducer:
     """Producer registered with the transport for the whole life of the connection."""
 
     __slots__ = ("pauseProducing", "resumeProducing")

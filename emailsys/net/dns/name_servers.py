@@ -33,7 +33,7 @@ _KINDS: Final = {dns.A: "A", dns.AAAA: "AAAA", dns.MX: "MX", dns.SRV: "SRV"}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DNSRecords:
     """The result of a lookup: the payloads of the records, empty if the name has none of that kind."""
 
     records: tuple[Any, ...]
@@ -202,13 +202,13 @@ class NameServers:
         """@param reactor: IReactorUDP, IReactorTCP and IReactorTime. @param servers: address and port of each."""
         self._reactor = reactor
         self._resolver = _Resolver([(_written_out(address), port) for address, port in servers], reactor)
-        self._cache: dict[tuple[str, int], tuple[float, Found]] = {}
+        self._cache: dict[tuple[str, int], tuple[float, DNSRecords]] = {}
 
     def close(self) -> None:
         """Close all open connections."""
         self._resolver.close()
 
-    async def look_up(self, name: str, kind: int, until: float) -> Found | Reply:
+    async def look_up(self, name: str, kind: int, until: float) -> DNSRecords | Reply:
         """Return the records of a name, following aliases; a 4xx Reply if the lookup failed temporarily.
 
         @param name: A-labels.
@@ -227,14 +227,14 @@ class NameServers:
         self._keep((name, kind), answer, now + seconds)
         return answer
 
-    def _keep(self, key: tuple[str, int], found: Found, until: float) -> None:
+    def _keep(self, key: tuple[str, int], found: DNSRecords, until: float) -> None:
         self._cache.pop(key, None)
         if len(self._cache) >= _MAX_CACHED:
             del self._cache[next(iter(self._cache))]
         if until > self._reactor.seconds():
             self._cache[key] = (until, found)
 
-    async def _follow(self, name: str, kind: int, until: float) -> tuple[Found, float] | Reply:
+    async def _follow(self, name: str, kind: int, until: float) -> tuple[DNSRecords, float] | Reply:
         """Query, and follow aliases that lead out of the answer. Returns the result and its TTL in seconds."""
         target, seconds = name, float(_MAX_TTL)
         for _ in range(_MAX_ALIASES):
@@ -247,9 +247,9 @@ class NameServers:
                 return _transient(name, kind, "its aliases lead round in a circle")
             seconds = min(seconds, ttl)
             if wanted:
-                return Found(wanted), seconds
+                return DNSRecords(wanted), seconds
             if reached == target or not exists:
-                return Found((), exists), min(seconds, _negative_ttl(message[1]))
+                return DNSRecords((), exists), min(seconds, _negative_ttl(message[1]))
             target = reached
         return _transient(name, kind, f"more than {_MAX_ALIASES} aliases")
 

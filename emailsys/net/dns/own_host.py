@@ -28,7 +28,7 @@ def is_local_address(address: str) -> bool:
         return False
 
 
-class Ourselves:
+class OwnHost:
     """The names and addresses of this host as others see it."""
 
     def __init__(

@@ -21,7 +21,7 @@ from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.reply import Reply
 from emailsys.net.dns.hosts_file import HOSTS_FILE, addresses_in
 from emailsys.net.dns.name_servers import NameServers
-from emailsys.net.dns.own_host import Ourselves
+from emailsys.net.dns.own_host import OwnHost
 
 # MX hosts of a domain, and addresses of a host, that are used. No real domain needs more.
 _MAX_HOSTS: Final = 20
@@ -83,7 +83,7 @@ class Resolver:
         clock: IReactorTime,
         name_servers: NameServers,
         settings: OutboundSettings,
-        ourselves: Ourselves,
+        own_host: OwnHost,
         shuffle: Callable[[list[Any]], None],
         hosts_file: Path = HOSTS_FILE,
     ) -> None:
@@ -95,7 +95,7 @@ class Resolver:
         self._name_servers = name_servers
         self._timeout = settings.timeouts.dns
         self._families = _FAMILIES[settings.address_order]
-        self._ourselves = ourselves
+        self._own_host = own_host
         self._allow_private = settings.allow_private
         self._shuffle = shuffle
         self._hosts_file = hosts_file
@@ -124,7 +124,7 @@ class Resolver:
             address = _literal(name)
             if address is None:
                 return Reply(550, "5.1.2", f"{name} is no address of a host")
-            return self._but_ourselves(name, [Host("", address, port)])
+            return self._without_own_host(name, [Host("", address, port)])
         name = domain_key(name).rstrip(".")
         if not name.isascii() or not is_foreign_domain(name):
             return Reply(550, "5.1.2", f"{name} is no name of a domain")
@@ -132,7 +132,7 @@ class Resolver:
             found = await self._addresses(name, until)
             if isinstance(found, Reply):
                 return found
-            return self._but_ourselves(name, [Host(name, address, port) for address in found])
+            return self._without_own_host(name, [Host(name, address, port) for address in found])
         return await self._by_mx(name, port, until)
 
     def _of_route(self, next_hop: NextHop, reply: Reply) -> Reply:
@@ -150,8 +150,8 @@ class Resolver:
             said += f". {self._hosts_file} has it, but mail uses DNS only: give the route the address {addresses[0]}"
         return Reply(451, "4.4.3", said)
 
-    def _but_ourselves(self, name: str, hosts: list[Host]) -> Sequence[Host] | Reply:
-        if any(self._ourselves.is_address(host.address, host.port) for host in hosts):
+    def _without_own_host(self, name: str, hosts: list[Host]) -> Sequence[Host] | Reply:
+        if any(self._own_host.is_address(host.address, host.port) for host in hosts):
             return self._loop(name)
         return hosts
 
@@ -167,10 +167,10 @@ class Resolver:
         ours = [
             exchange.preference
             for exchange, addresses in zip(exchanges, found, strict=True)
-            if self._ourselves.is_name(exchange.name)
+            if self._own_host.is_name(exchange.name)
             or (
                 not isinstance(addresses, Reply)
-                and any(self._ourselves.is_address(address, port) for address in addresses)
+                and any(self._own_host.is_address(address, port) for address in addresses)
             )
         ]
         hosts: list[Host] = []

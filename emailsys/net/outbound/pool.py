@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
 from emailsys.config.settings import OutboundSettings
-from emailsys.interfaces import IDialer
+from emailsys.interfaces import IConnectionPool
 from emailsys.mail import reply as replies
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
@@ -26,8 +26,8 @@ _MAX_REMEMBERED: Final = 1000
 _REMEMBERED_FOR: Final = 6 * 3600.0
 
 
-@implementer(IDialer)
-class Dialer:
+@implementer(IConnectionPool)
+class ConnectionPool:
     """Pool of outbound connections, shared by all messages for a host."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Dialer:
         self._all_gone: list[Deferred[None]] = []
         self._hang_ups: list[IDelayedCall] = []
 
-    # IDialer
+    # IConnectionPool
 
     def connected(self, next_hop: NextHop) -> Host | None:
         for host_pool in reversed(self._by_hop.get(next_hop, ())):

@@ -18,7 +18,7 @@ from emailsys.wire.stuffing import Stuffer
 _LINES_AT_ONCE: Final = 4096
 
 
-class CutShort(Exception):
+class TruncatedMessage(Exception):
     """A message failed after its status line was sent. Only closing the connection can tell the client."""
 
 
@@ -39,7 +39,7 @@ async def send_message(
     @param surrogate: changes the message for a client that has not sent UTF8. Without `lines`, the status line then
         has the octets of the changed message if it consists of one piece.
     @raise StoreDamaged: the message is not what was accepted. Nothing was sent, not even the status line.
-    @raise CutShort: the message failed after its beginning was sent. The exception's cause says why.
+    @raise TruncatedMessage: the message failed after its beginning was sent. The exception's cause says why.
     """
     stuffer = Stuffer()
     cutter = None if lines is None else TopCutter(lines)
@@ -60,7 +60,7 @@ async def send_message(
                 piece = cutter.cut(piece)
             connection.send(stuffer.stuff(piece, dotted))
             if connection.is_blocked:
-                await connection.room()
+                await connection.writable()
                 # A client that reads a long message is not silent: another login must not take its maildrop over.
                 maildrop.touch()
             if cutter is not None and cutter.done:
@@ -70,12 +70,12 @@ async def send_message(
         raise
     except Exception as error:
         if has_begun:
-            raise CutShort(str(error)) from error
+            raise TruncatedMessage(str(error)) from error
         raise
     if cutter is not None and cutter.done:
         await _close(pieces)
     elif octets and has_begun:
-        raise CutShort(f"the store lacks {octets} octets of the message")
+        raise TruncatedMessage(f"the store lacks {octets} octets of the message")
     elif octets:
         raise StoreDamaged(f"the store lacks all {octets} octets of the message")
     elif not has_begun:
@@ -99,5 +99,5 @@ async def send_listing(connection: Connection[Any], status: bytes, lines: Iterat
     while chunk := b"".join(islice(lines, _LINES_AT_ONCE)):
         connection.send(chunk)
         if connection.is_blocked:
-            await connection.room()
+            await connection.writable()
     connection.send(b".\r\n")

@@ -14,12 +14,12 @@ from typing_extensions import override
 from emailsys.interfaces import MaildropLost, StoreDamaged, StoreError, StoreMissing
 from emailsys.net.base.error_text import why_lost
 from emailsys.net.pop3.authorization_state import AuthorizationState
-from emailsys.net.pop3.sending import CutShort
+from emailsys.net.pop3.sending import TruncatedMessage
 from emailsys.net.pop3.service import POP3Service
 from emailsys.net.pop3.transaction import TAKEN_OVER, Transaction
 from emailsys.net.serving.admission import RefusedConnection
 from emailsys.net.serving.connection import Connection, peer_host
-from emailsys.net.serving.room import Room
+from emailsys.net.serving.eviction import Eviction
 from emailsys.net.serving.session_ids import session_ids
 from emailsys.net.serving.shell import ConnectionShell
 from emailsys.upstream import never_reached
@@ -75,7 +75,7 @@ class POP3Server(ConnectionShell, pop3.POP3):
         connection = self.connection
         return not (connection.busy or connection.closing or self.authorization.maildrop is not None)
 
-    def make_room(self) -> None:
+    def evict(self) -> None:
         """End the session with -ERR, because others need the connection. It does not count any more."""
         self.authorization.event("pop3-closed", why="room for others")
         self.authorization.refuse(_MAKING_ROOM)
@@ -119,10 +119,10 @@ class POP3Server(ConnectionShell, pop3.POP3):
     def failed(self, failure: Failure) -> None:
         """Log a failure and reply to it."""
         login = self.authorization
-        if self.connection.lost and failure.check(CutShort, MaildropLost, StoreError):
+        if self.connection.lost and failure.check(TruncatedMessage, MaildropLost, StoreError):
             # The client disconnected while a message was being sent.
             return
-        if failure.check(CutShort):
+        if failure.check(TruncatedMessage):
             login.event("pop3-cut-short", why=failure.getErrorMessage())
             cause = failure.value.__cause__ if failure.value is not None else None
             if cause is not None and not isinstance(cause, StoreError | MaildropLost):
@@ -275,13 +275,13 @@ class POP3ServerFactory(ServerFactory):
         """@param new_session: returns the id of each new session, which its log events carry."""
         self.service = service
         self.sessions: set[POP3Server] = set()
-        self._room = Room(service.clock, self.sessions, _LEAST_SILENCE)
+        self._eviction = Eviction(service.clock, self.sessions, _LEAST_SILENCE)
         self._new_session = new_session if new_session is not None else session_ids()
 
     @override
     def buildProtocol(self, addr: IAddress | None) -> POP3Server | RefusedConnection:  # type: ignore[override]  # no TypeVar
         service, ip = self.service, str(getattr(addr, "host", ""))
-        too_many = self._room.refusal(service.admission, ip)
+        too_many = self._eviction.refusal(service.admission, ip)
         if too_many is not None:
             service.telemetry.event("pop3-connection-refused", ip=ip, why=too_many.value)
             refusal = b"-ERR [SYS/TEMP] %b\r\n" % too_many.value.encode()

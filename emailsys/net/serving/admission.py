@@ -19,11 +19,11 @@ _PRESSURE: Final = 0.75
 _MAX_REFUSALS: Final = 100
 
 
-class TooMany(enum.Enum):
+class ConnectionLimit(enum.Enum):
     """Why a connection is refused. The text goes into the reply."""
 
-    FROM_ADDRESS = "too many connections from your address"
-    IN_ALL = "too many connections"
+    PER_ADDRESS = "too many connections from your address"
+    TOTAL = "too many connections"
 
 
 class Admission:
@@ -54,14 +54,14 @@ class Admission:
         """Whether three quarters of the connections that are not reserved are in use."""
         return bool(self._most) and self._connected >= self._most_unreserved * _PRESSURE
 
-    def refusal(self, ip: str) -> TooMany | None:
+    def refusal(self, ip: str) -> ConnectionLimit | None:
         """Returns why another connection from an address is refused; None if it is admitted."""
         if self._most and self._connected >= self._most:
-            return TooMany.IN_ALL
+            return ConnectionLimit.TOTAL
         if self._most_from_address and self._from.get(client_network(ip), 0) >= self._most_from_address:
-            return None if self.is_exempt(ip) else TooMany.FROM_ADDRESS
+            return None if self.is_exempt(ip) else ConnectionLimit.PER_ADDRESS
         if self._most and self._connected >= self._most_unreserved and not self.is_exempt(ip):
-            return TooMany.IN_ALL
+            return ConnectionLimit.TOTAL
         return None
 
     def enter(self, ip: str) -> None:

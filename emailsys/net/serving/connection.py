@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from emailsys.net.base.coroutines import begin_and_tell
 from emailsys.net.serving.closing import GracefulClose
-from emailsys.net.serving.dialogue import Dialogue, Wire
+from emailsys.net.serving.dialogue import Dialogue, ProtocolMachine
 from emailsys.net.serving.replies import MAX_WAITING_OCTETS, ReplyBuffer
 from emailsys.net.serving.turn_end import TurnEnd
 
@@ -67,7 +67,7 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
 
     def __init__(
         self,
-        wire: Wire[EventT],
+        wire: ProtocolMachine[EventT],
         dialogue: Dialogue[EventT],
         clock: IReactorTime,
         turn: TurnEnd,
@@ -93,7 +93,7 @@ class Connection(Protocol, TimeoutMixin, Generic[EventT]):
         self.send = replies.send
         #: Write the collected replies and wait until the transport accepts more.
         #: @raise ConnectionLost: the connection is lost.
-        self.room = replies.room
+        self.writable = replies.writable
 
     # For the session
 

@@ -11,7 +11,7 @@ EventT_co = TypeVar("EventT_co", covariant=True)
 EventT_contra = TypeVar("EventT_contra", contravariant=True)
 
 
-class Wire(Protocol[EventT_co]):
+class ProtocolMachine(Protocol[EventT_co]):
     """A protocol machine without I/O: it turns octets into events."""
 
     @property

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from emailsys.net.base.socket_writes import Outflow, begin_writing, taken
+from emailsys.net.base.socket_writes import OutputProducer, begin_writing, taken
 from emailsys.net.serving.turn_end import TurnEnd
 from emailsys.upstream import write_at_once
 
@@ -23,7 +23,7 @@ class ReplyBuffer:
     """The output of one connection.
 
     Replies passed to `send` are written together by `flush`, or at the end of the reactor's turn after `flush_soon`.
-    A sender of more than the peer reads at once awaits `room`.
+    A sender of more than the peer reads at once awaits `writable`.
     """
 
     def __init__(self, clock: IReactorTime, turn: TurnEnd) -> None:
@@ -38,7 +38,7 @@ class ReplyBuffer:
         self._draining = False
         self._can_write_at_once = False
         self._will_flush = False
-        self._room: Deferred[None] | None = None
+        self._writable: Deferred[None] | None = None
         # A TCP, TLS or test transport: twisted.internet.interfaces has no name for all the methods used.
         self._transport: Any = None
         self._out: list[bytes] = []
@@ -51,7 +51,7 @@ class ReplyBuffer:
         """
         self._transport = transport
         self._can_write_at_once = begin_writing(transport)
-        transport.registerProducer(Outflow(self.pause, resumed), True)
+        transport.registerProducer(OutputProducer(self.pause, resumed), True)
 
     def send(self, octets: bytes) -> None:
         """Append octets to the replies that are written together."""
@@ -86,7 +86,7 @@ class ReplyBuffer:
             else:
                 self.flush()
 
-    async def room(self) -> None:
+    async def writable(self) -> None:
         """Write the collected replies and wait until the transport accepts more.
 
         @raise ConnectionLost: the connection is lost.
@@ -95,8 +95,8 @@ class ReplyBuffer:
         if self.lost:
             raise ConnectionLost
         if self.paused:
-            self._room = Deferred()
-            await self._room
+            self._writable = Deferred()
+            await self._writable
 
     async def drained(self, progressed: Callable[[], object]) -> None:
         """Write the collected replies and wait until the kernel has accepted all of them.
@@ -126,14 +126,14 @@ class ReplyBuffer:
         self.paused = True
 
     def resume(self) -> None:
-        """Let the sender that awaits `room` go on."""
-        waiting, self._room = self._room, None
+        """Let the sender that awaits `writable` go on."""
+        waiting, self._writable = self._writable, None
         if waiting is not None:
             waiting.callback(None)
 
     def end(self) -> None:
-        """Drop the output. A sender that awaits `room` gets ConnectionLost."""
+        """Drop the output. A sender that awaits `writable` gets ConnectionLost."""
         self._out = []
-        waiting, self._room = self._room, None
+        waiting, self._writable = self._writable, None
         if waiting is not None:
             waiting.errback(Failure(ConnectionLost("the connection was lost")))

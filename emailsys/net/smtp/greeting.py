@@ -23,7 +23,7 @@ def has_input(transport: Any) -> bool:
         return False
 
 
-class Wait:
+class GreetingWait:
     """The wait before a greeting, which ends early if the connection is lost."""
 
     def __init__(self, clock: IReactorTime) -> None:

@@ -21,7 +21,7 @@ Examine = Callable[[frozenset[str]], bytes | Reply]
 
 
 @dataclass(frozen=True, slots=True)
-class HeadRules:
+class HeaderRules:
     """How a service checks and changes the header section of each message.
 
     `hostname` is also the authserv-id (RFC 8601 §2.5). `is_submission` adds a missing Date and Message-ID (RFC 6409 §8)
@@ -52,7 +52,12 @@ class IncomingMessage:
     )
 
     def __init__(
-        self, incoming: IIncoming, rules: HeadRules, trace: bytes, arrived_at: datetime, examine: Examine | None = None
+        self,
+        incoming: IIncoming,
+        rules: HeaderRules,
+        trace: bytes,
+        arrived_at: datetime,
+        examine: Examine | None = None,
     ) -> None:
         """
         @param trace: the Received field, which is put in front of the message.

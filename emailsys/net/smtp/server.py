@@ -14,7 +14,7 @@ from emailsys.mail import reply as replies
 from emailsys.net.base.error_text import why_lost
 from emailsys.net.serving.admission import RefusedConnection
 from emailsys.net.serving.connection import Connection, peer_host
-from emailsys.net.serving.room import Room
+from emailsys.net.serving.eviction import Eviction
 from emailsys.net.serving.session_ids import session_ids
 from emailsys.net.serving.shell import ConnectionShell
 from emailsys.net.smtp.service import Kind, SMTPService
@@ -70,7 +70,7 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
         connection = self.connection
         return not (connection.busy or connection.closing or self.wire.in_body or self.session.is_authenticated)
 
-    def make_room(self) -> None:
+    def evict(self) -> None:
         """End the session with 421, because others need the connection. It does not count any more."""
         session = self.session
         session.event("smtp-dropped", ip=self.connection.peer_host, why=replies.MAKING_ROOM.text)
@@ -155,7 +155,7 @@ class ESMTPServer(NoStockDelivery, ConnectionShell, smtp.ESMTP):
         self._sessions.discard(self)
         self._leave()
         reception.abandon()
-        session.wait.cancel()
+        session.greeting_wait.cancel()
         session.log_out()
         client = session.client
         why = why_lost(reason)
@@ -279,13 +279,13 @@ class ESMTPServerFactory(smtp.SMTPFactory):
         self.domain = service.hostname.encode("ascii")
         self.timeout = int(service.settings.command_timeout)
         self.sessions: set[ESMTPServer] = set()
-        self._room = Room(service.clock, self.sessions, _LEAST_SILENCE[service.kind])
+        self._eviction = Eviction(service.clock, self.sessions, _LEAST_SILENCE[service.kind])
         self._new_session = new_session if new_session is not None else session_ids()
 
     @override
     def buildProtocol(self, addr: IAddress | None) -> ESMTPServer | RefusedConnection:
         service, ip = self.service, str(getattr(addr, "host", ""))
-        too_many = self._room.refusal(service.admission, ip)
+        too_many = self._eviction.refusal(service.admission, ip)
         if too_many is not None:
             service.telemetry.event("smtp-connection-refused", service=service.kind.value, ip=ip, why=too_many.value)
             refusal = replies.too_many_connections(too_many.value).encode()
@@ -303,7 +303,7 @@ class ESMTPServerFactory(smtp.SMTPFactory):
         for session in tuple(self.sessions):
             connection = session.connection
             connection.hurry()
-            is_busy = connection.busy and not session.session.wait.is_on
+            is_busy = connection.busy and not session.session.greeting_wait.is_on
             if not (is_busy or connection.closing or session.wire.in_body):
                 session.shut_down()
         return len(self.sessions)

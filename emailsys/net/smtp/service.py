@@ -15,7 +15,7 @@ from emailsys.config.settings import SMTPSettings
 from emailsys.interfaces import IIntake, ISecrets
 from emailsys.net.serving.admission import Admission
 from emailsys.net.serving.turn_end import TurnEnd
-from emailsys.net.smtp.incoming import HeadRules
+from emailsys.net.smtp.incoming import HeaderRules
 from emailsys.telemetry import Telemetry
 from emailsys.wire.sasl import MECHANISMS, Mechanisms
 
@@ -71,7 +71,7 @@ class SMTPService:
         return TurnEnd(self.clock, self.telemetry)
 
     @cached_property
-    def head_rules(self) -> HeadRules:
+    def header_rules(self) -> HeaderRules:
         """How this service checks and changes header sections."""
         settings, is_submission = self.settings, self.kind is Kind.SUBMISSION
-        return HeadRules(self.hostname, settings.max_header_size, settings.max_received_fields, is_submission)
+        return HeaderRules(self.hostname, settings.max_header_size, settings.max_received_fields, is_submission)

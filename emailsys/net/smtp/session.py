@@ -17,7 +17,7 @@ from emailsys.mail.ip import is_loopback
 from emailsys.mail.reply import Reply
 from emailsys.net.serving.connection import Connection
 from emailsys.net.serving.session_login import SessionLogin
-from emailsys.net.smtp.greeting import Wait, has_input
+from emailsys.net.smtp.greeting import GreetingWait, has_input
 from emailsys.net.smtp.service import Kind, SMTPService
 from emailsys.net.tls.server import describe
 from emailsys.wire.sasl import Credentials, NeedsSecret
@@ -40,7 +40,7 @@ class SMTPSession:
         #: The IDelivery avatar of the client: that of its login, or the anonymous one after MAIL. None before.
         self.delivery: Any = None
         self.is_authenticated = False
-        self.wait = Wait(service.clock)
+        self.greeting_wait = GreetingWait(service.clock)
         self._login = SessionLogin(service.portal, IDelivery, service.secrets)
 
     def reply(self, reply: Reply) -> None:
@@ -80,7 +80,9 @@ class SMTPSession:
         if self.service.kind is Kind.RECEIVE and not self.service.admission.is_exempt(connection.peer_host):
             if settings.greeting_wait:
                 # What the client says meanwhile waits in the wire session.
-                return self.wait.then(settings.greeting_wait, lambda: self._greet(talked=self.wire.waiting > 0))
+                return self.greeting_wait.then(
+                    settings.greeting_wait, lambda: self._greet(talked=self.wire.waiting > 0)
+                )
             self._greet(talked=has_input(connection.transport))
         else:
             self._greet(talked=False)

@@ -152,7 +152,7 @@ class Reception:
             incoming.abandon()
             raise
         examine = None if session.is_authenticated else partial(session.delivery.examine, session.client)
-        self._message = IncomingMessage(incoming, service.head_rules, trace, arrived_at, examine)
+        self._message = IncomingMessage(incoming, service.header_rules, trace, arrived_at, examine)
 
     def data(self) -> None:
         """Act on DATA."""

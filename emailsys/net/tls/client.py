@@ -10,7 +10,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from emailsys.mail.next_hop import ExpectedTLS
-from emailsys.net.tls.context import Hello
+from emailsys.net.tls.context import HelloOptions
 from emailsys.net.tls.peer import ExpectedServer
 
 
@@ -37,6 +37,6 @@ def client_tls(expected: ExpectedTLS, ca_file: Path | None = None, session_ticke
     @param session_tickets: whether the ClientHello offers session tickets (RFC 5077).
     @raise TLSConfigError: the file or the name is invalid.
     """
-    hello = Hello(x25519_only=expected.x25519_only, session_tickets=session_tickets)
+    hello = HelloOptions(x25519_only=expected.x25519_only, session_tickets=session_tickets)
     verify, fingerprint = expected.is_verified, expected.fingerprint
     return ClientTLS(ExpectedServer(expected.name, ca_file, verify=verify, fingerprint=fingerprint, hello=hello))

@@ -30,7 +30,7 @@ class TLSConfigError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Hello:
+class HelloOptions:
     """What the ClientHello of a client offers beside cipher suites.
 
     @ivar x25519_only: whether X25519 is the only key exchange. With OpenSSL's default, which has a post-quantum one,
@@ -42,10 +42,10 @@ class Hello:
     session_tickets: bool = True
 
 
-USUAL_HELLO: Final = Hello()
+USUAL_HELLO: Final = HelloOptions()
 
 
-def new_client_context(hello: Hello) -> SSL.Context:
+def new_client_context(hello: HelloOptions) -> SSL.Context:
     """Return a context for clients that says hello in this form."""
     context = new_context()
     if hello.x25519_only:

@@ -14,7 +14,7 @@ from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import extract_patterns
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
 
-from emailsys.net.tls.context import USUAL_HELLO, Hello, TLSConfigError, new_client_context
+from emailsys.net.tls.context import USUAL_HELLO, HelloOptions, TLSConfigError, new_client_context
 
 # Of openssl/x509_vfy.h.
 _NOT_YET_VALID: Final = 9
@@ -140,7 +140,7 @@ def _verify(connection: SSL.Connection, certificate: crypto.X509, code: int, dep
 
 
 @lru_cache(maxsize=16)
-def _context(ca_file: Path | None, verify: bool, changed_at: int, hello: Hello) -> SSL.Context:
+def _context(ca_file: Path | None, verify: bool, changed_at: int, hello: HelloOptions) -> SSL.Context:
     """Return the context for a set of authorities. Cached, because reading those of the system takes 20 ms."""
     context = new_client_context(hello)
     if not verify:
@@ -167,7 +167,7 @@ class ExpectedServer:
         *,
         verify: bool = True,
         fingerprint: str = "",
-        hello: Hello = USUAL_HELLO,
+        hello: HelloOptions = USUAL_HELLO,
     ) -> None:
         """
         @param host: a host name or an IP address.

@@ -1,4 +1,4 @@
-"""Other hosts in memory: a dialer whose connections a test answers line by line."""
+"""Other hosts in memory: a pool whose connections a test answers line by line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from emailsys.mail.envelope import BodyType, MailParameters
 from emailsys.mail.next_hop import ExpectedTLS, Host, NextHop
 from emailsys.mail.transmission import Forward, Outcome, Transmission
 from emailsys.net.outbound.connection import TLSFor
-from emailsys.net.outbound.pool import Dialer
+from emailsys.net.outbound.pool import ConnectionPool
 from emailsys.net.tls.server import TLSConfigError
 from emailsys.telemetry import Telemetry
 from tests.dialogue.peers import MemoryTransport
@@ -156,7 +156,7 @@ class MemoryServer:
 
 
 class MemoryHosts:
-    """A Dialer over a reactor in memory. `tls` notes the names and demands of verification of each handshake."""
+    """ConnectionPool over a reactor in memory. `tls` notes the names and demands of verification of each handshake."""
 
     def __init__(self, settings: OutboundSettings | None = None) -> None:
         self.reactor: Any = MemoryReactorClock()
@@ -165,7 +165,7 @@ class MemoryHosts:
         self.x25519_only = False
         self.settings = settings or OutboundSettings()
         self.telemetry = quiet()
-        self.dialer = Dialer(self.reactor, self.settings, "client.example", self._tls_for, self.telemetry)
+        self.pool = ConnectionPool(self.reactor, self.settings, "client.example", self._tls_for, self.telemetry)
         self._taken = 0
 
     @property
@@ -180,8 +180,8 @@ class MemoryHosts:
         return tls_for
 
     def send(self, message: Transmission, next_hop: NextHop = HOP, host: Host = HOST) -> Deferred[Sequence[Outcome]]:
-        """Ask the dialer."""
-        return Deferred.fromCoroutine(self.dialer.send(next_hop, host, message))
+        """Ask the pool."""
+        return Deferred.fromCoroutine(self.pool.send(next_hop, host, message))
 
     @property
     def attempts(self) -> int:

@@ -20,7 +20,7 @@ from twisted.trial.unittest import TestCase
 from emailsys.config.settings import OutboundSettings, OutboundTimeouts
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
-from emailsys.net.outbound.pool import Dialer
+from emailsys.net.outbound.pool import ConnectionPool
 from emailsys.net.tls.client import client_tls
 from tests.fakes.net.memory_hosts import BODY, pieces_of, quiet, transmission
 from tests.live.programs.daemon import free_ports
@@ -39,14 +39,14 @@ class SmtpSinkTests(TestCase):
 
     def setUp(self) -> None:
         timeouts = OutboundTimeouts(greeting=20, command=20, data=20, final=20)
-        self.dialer = Dialer(
+        self.pool = ConnectionPool(
             reactor,
             OutboundSettings(timeouts=timeouts, connections_per_host=4),
             "client.example",
             client_tls,
             quiet(),
         )
-        self.addCleanup(self.dialer.close, 1.0)
+        self.addCleanup(self.pool.close, 1.0)
 
     async def sink(self, *options: str) -> NextHop:
         """Start it; where it listens."""
@@ -82,7 +82,7 @@ class SmtpSinkTests(TestCase):
 
     async def send(self, hop: NextHop, message: Transmission | None = None) -> Sequence[Outcome]:
         """The outcomes."""
-        return await self.dialer.send(hop, Host("", "127.0.0.1", hop.port), message or transmission())
+        return await self.pool.send(hop, Host("", "127.0.0.1", hop.port), message or transmission())
 
     async def test_messages_arrive_octet_by_octet(self) -> None:
         """The sink's dump has them, dots and all, with the parameters of DSN, which it offers."""
@@ -102,7 +102,7 @@ class SmtpSinkTests(TestCase):
         hop = await self.sink()
         outcomes = await gatherResults([Deferred.fromCoroutine(self.send(hop)) for _ in range(2000)])
         self.assertEqual({outcome.kind for each in outcomes for outcome in each}, {OutcomeKind.DELIVERED})
-        self.assertEqual(self.dialer.telemetry.counters["outbound-connected"], 4)
+        self.assertEqual(self.pool.telemetry.counters["outbound-connected"], 4)
 
     async def test_a_large_message_streams(self) -> None:
         """16 MiB."""

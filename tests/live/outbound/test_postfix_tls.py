@@ -15,7 +15,7 @@ from emailsys import pki
 from emailsys.config.settings import OutboundSettings
 from emailsys.mail.next_hop import Host, NextHop, TLSPolicy
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
-from emailsys.net.outbound.pool import Dialer
+from emailsys.net.outbound.pool import ConnectionPool
 from emailsys.net.tls.client import client_tls
 from tests.fakes.net.memory_hosts import pieces_of, quiet, transmission
 from tests.live.programs.postfix import Postfix, why_not
@@ -43,20 +43,20 @@ class PostfixTests(TestCase):
         self.postfix = Postfix(reactor, services)
         self.addCleanup(lambda: Deferred.fromCoroutine(self.postfix.stop()))
         print(f"\n    peer: {await self.postfix.start()!r}", end=" ")
-        self.dialer = Dialer(
+        self.pool = ConnectionPool(
             reactor,
             OutboundSettings(connections_per_host=4),
             "client.example",
             lambda expected: client_tls(expected, made.authority),
             quiet(),
         )
-        self.addCleanup(lambda: Deferred.fromCoroutine(self.dialer.close(1.0)))
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.pool.close(1.0)))
 
     async def send(self, service: str, policy: TLSPolicy, message: Transmission | None = None) -> Sequence[Outcome]:
         """The outcomes for a message to one of its services."""
         port = self.postfix.ports[service]
         hop = NextHop("localhost", port, by_mx=False, tls=policy)
-        return await self.dialer.send(hop, Host("localhost", "127.0.0.1", port), message or transmission())
+        return await self.pool.send(hop, Host("localhost", "127.0.0.1", port), message or transmission())
 
     async def test_good_and_bad_certificates(self) -> None:
         """Verified: only the good one. Required and opportunistic: any, by TLS."""
@@ -93,4 +93,4 @@ class PostfixTests(TestCase):
         outcomes = await gatherResults(sends)
         ids = {outcome.reply.text for each in outcomes for outcome in each}
         self.assertEqual(len(ids), 300)
-        self.assertEqual(self.dialer.telemetry.counters["outbound-connected"], 4)
+        self.assertEqual(self.pool.telemetry.counters["outbound-connected"], 4)

@@ -17,9 +17,9 @@ from emailsys.delivery.relay import Relay
 from emailsys.mail.next_hop import HostLogin, NextHop, TLSPolicy
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission
 from emailsys.net.dns.name_servers import NameServers
-from emailsys.net.dns.own_host import Ourselves
+from emailsys.net.dns.own_host import OwnHost
 from emailsys.net.dns.resolver import Resolver
-from emailsys.net.outbound.pool import Dialer
+from emailsys.net.outbound.pool import ConnectionPool
 from emailsys.net.tls.client import client_tls
 from emailsys.net.tls.server import ServerTLS
 from tests.fakes.net.loopback_host import LoopbackHost
@@ -43,17 +43,17 @@ class OutboundTests(TestCase):
 
     def make_relay(self, settings: OutboundSettings) -> Relay:
         """Return a relay that is put together as in the daemon."""
-        dialer = Dialer(
+        pool = ConnectionPool(
             reactor,
             settings,
             "client.example",
             lambda expected: client_tls(expected, self.authority),
             quiet(),
         )
-        self.addCleanup(dialer.close, 1.0)
-        ourselves = Ourselves(["client.example"], [])
-        resolver = Resolver(reactor, self.name_servers, settings, ourselves, lambda hosts: None)
-        return Relay(resolver, dialer, settings, quiet())
+        self.addCleanup(pool.close, 1.0)
+        own_host = OwnHost(["client.example"], [])
+        resolver = Resolver(reactor, self.name_servers, settings, own_host, lambda hosts: None)
+        return Relay(resolver, pool, settings, quiet())
 
     def listen(self, host: LoopbackHost, address: str = "127.0.0.1", port: int = 0) -> int:
         """Return the port of the host."""

@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 
 from emailsys.config.settings import OutboundSettings
 from emailsys.delivery.relay import Relay
-from emailsys.interfaces import IDialer, IRelay, IResolver
+from emailsys.interfaces import IConnectionPool, IRelay, IResolver
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.reply import Reply
 from emailsys.mail.transmission import Outcome, OutcomeKind, Transmission, kind_of
@@ -55,8 +55,8 @@ class SilentResolver:
         raise AssertionError("somebody answered")
 
 
-@implementer(IDialer)
-class FakeDialer:
+@implementer(IConnectionPool)
+class FakePool:
     """Connection pool that returns given outcomes for each host, and records the transmissions."""
 
     def __init__(self, answers: dict[Host, list[Sequence[Outcome] | Exception]]) -> None:
@@ -89,21 +89,21 @@ class FakeDialer:
 class RelayTests(SynchronousTestCase):
     """Relay over a fake resolver and a fake connection pool."""
 
-    def relay(self, resolver: FakeResolver, dialer: FakeDialer, *names: str, hosts: int = 5) -> list[Outcome]:
+    def relay(self, resolver: FakeResolver, pool: FakePool, *names: str, hosts: int = 5) -> list[Outcome]:
         """Return the outcomes of recipients at example.net."""
         verifyObject(IResolver, resolver)
-        verifyObject(IDialer, dialer)
+        verifyObject(IConnectionPool, pool)
         self.telemetry = quiet()
-        relay = Relay(resolver, dialer, OutboundSettings(hosts_per_attempt=hosts), self.telemetry)
+        relay = Relay(resolver, pool, OutboundSettings(hosts_per_attempt=hosts), self.telemetry)
         verifyObject(IRelay, relay)
         message = transmission(*(f"{name}@example.net" for name in names))
         return list(self.successResultOf(Deferred.fromCoroutine(relay.relay(HOP, message))))
 
     def test_the_first_host_that_takes_it_is_the_last_that_is_asked(self) -> None:
         """Further hosts are backups: they are not contacted after a host has accepted the message."""
-        dialer = FakeDialer({ONE: [[said(OK)]]})
-        self.assertEqual(self.relay(FakeResolver(ONE, TWO), dialer, "bob"), [said(OK)])
-        self.assertEqual(dialer.asked, [("mx1", ["bob"])])
+        pool = FakePool({ONE: [[said(OK)]]})
+        self.assertEqual(self.relay(FakeResolver(ONE, TWO), pool, "bob"), [said(OK)])
+        self.assertEqual(pool.asked, [("mx1", ["bob"])])
 
     def test_a_host_of_a_route_that_refuses_this_system_delays_the_mail(self) -> None:
         """EHLO and HELO, or MAIL before a login: nothing is wrong with the recipient. Of a recipient it may say no."""
@@ -123,7 +123,7 @@ class RelayTests(SynchronousTestCase):
         ):
             for by_route in (False, True):
                 hop = replace(HOP, by_route=by_route)
-                relay = Relay(FakeResolver(ONE), FakeDialer({ONE: [[outcome]]}), OutboundSettings(), quiet())
+                relay = Relay(FakeResolver(ONE), FakePool({ONE: [[outcome]]}), OutboundSettings(), quiet())
                 [found] = self.successResultOf(Deferred.fromCoroutine(relay.relay(hop, transmission("b@example.net"))))
                 if by_route:
                     self.assertEqual((found.reply, found.route_at_fault), (reply, fault))
@@ -133,105 +133,105 @@ class RelayTests(SynchronousTestCase):
 
     def test_a_host_that_is_down_is_followed_by_the_next(self) -> None:
         """RFC 5321 §5.1: the relay tries the next host."""
-        dialer = FakeDialer({ONE: [[DOWN]], TWO: [[said(OK)]]})
-        self.assertEqual(self.relay(FakeResolver(ONE, TWO), dialer, "bob"), [said(OK)])
+        pool = FakePool({ONE: [[DOWN]], TWO: [[said(OK)]]})
+        self.assertEqual(self.relay(FakeResolver(ONE, TWO), pool, "bob"), [said(OK)])
 
     def test_only_those_who_are_delayed_are_tried_at_the_next_host(self) -> None:
         """Recipients that were delivered or permanently refused are not sent to the next host."""
-        dialer = FakeDialer({ONE: [[said(NO), said(LATER), said(OK)]], TWO: [[said(OK)]]})
-        outcomes = self.relay(FakeResolver(ONE, TWO), dialer, "ann", "bob", "cid")
+        pool = FakePool({ONE: [[said(NO), said(LATER), said(OK)]], TWO: [[said(OK)]]})
+        outcomes = self.relay(FakeResolver(ONE, TWO), pool, "ann", "bob", "cid")
         self.assertEqual(outcomes, [said(NO), said(OK), said(OK)])
-        self.assertEqual(dialer.asked[1], ("mx2", ["bob"]))
+        self.assertEqual(pool.asked[1], ("mx2", ["bob"]))
 
     def test_what_is_in_doubt_is_not_tried_elsewhere(self) -> None:
         """A message in doubt may have been delivered (RFC 1047). An immediate retry would duplicate it."""
-        dialer = FakeDialer({ONE: [[said(LATER, in_doubt=True)]]})
-        [outcome] = self.relay(FakeResolver(ONE, TWO), dialer, "bob")
+        pool = FakePool({ONE: [[said(LATER, in_doubt=True)]]})
+        [outcome] = self.relay(FakeResolver(ONE, TWO), pool, "bob")
         self.assertTrue(outcome.in_doubt)
 
     def test_what_a_host_said_outlives_the_next_ones_silence(self) -> None:
         """The outcome has the first host's greylisting reply, not the backup's failed connection."""
-        dialer = FakeDialer({ONE: [[said(LATER)]], TWO: [[DOWN]]})
-        self.assertEqual(self.relay(FakeResolver(ONE, TWO), dialer, "bob"), [said(LATER)])
+        pool = FakePool({ONE: [[said(LATER)]], TWO: [[DOWN]]})
+        self.assertEqual(self.relay(FakeResolver(ONE, TWO), pool, "bob"), [said(LATER)])
 
     def test_hosts_are_tried_up_to_the_limit(self) -> None:
         """An attempt ends at the limit. The queue retries later."""
-        dialer = FakeDialer({ONE: [[DOWN]], TWO: [[DOWN]]})
-        self.assertEqual(self.relay(FakeResolver(ONE, TWO, THREE), dialer, "bob", hosts=2), [DOWN])
-        self.assertEqual(len(dialer.asked), 2)
+        pool = FakePool({ONE: [[DOWN]], TWO: [[DOWN]]})
+        self.assertEqual(self.relay(FakeResolver(ONE, TWO, THREE), pool, "bob", hosts=2), [DOWN])
+        self.assertEqual(len(pool.asked), 2)
 
     def test_an_open_connection_saves_the_lookup(self) -> None:
         """The relay uses the connected host first. If that host fails, it is not tried again after the lookup."""
-        dialer = FakeDialer({TWO: [[said(OK)]]})
-        dialer.open = TWO
+        pool = FakePool({TWO: [[said(OK)]]})
+        pool.open = TWO
         resolver = FakeResolver(ONE, TWO)
-        self.assertEqual(self.relay(resolver, dialer, "bob"), [said(OK)])
+        self.assertEqual(self.relay(resolver, pool, "bob"), [said(OK)])
         self.assertEqual(resolver.asked, 0)
-        dialer = FakeDialer({TWO: [[DOWN]], ONE: [[said(OK)]]})
-        dialer.open = TWO
-        self.assertEqual(self.relay(resolver, dialer, "bob"), [said(OK)])
-        self.assertEqual([host for host, _ in dialer.asked], ["mx2", "mx1"])
+        pool = FakePool({TWO: [[DOWN]], ONE: [[said(OK)]]})
+        pool.open = TWO
+        self.assertEqual(self.relay(resolver, pool, "bob"), [said(OK)])
+        self.assertEqual([host for host, _ in pool.asked], ["mx2", "mx1"])
 
     def test_recipients_that_are_too_many_go_in_another_transaction_at_once(self) -> None:
         """RFC 5321 §4.5.3.1.10: recipients refused as too many are sent in another transaction to the same host."""
         answers = [[said(OK), said(TOO_MANY), said(NO), said(TOO_MANY)], [said(OK), said(TOO_MANY)], [said(OK)]]
-        dialer = FakeDialer({ONE: list(answers)})
-        outcomes = self.relay(FakeResolver(ONE), dialer, "a", "b", "c", "d")
+        pool = FakePool({ONE: list(answers)})
+        outcomes = self.relay(FakeResolver(ONE), pool, "a", "b", "c", "d")
         self.assertEqual(outcomes, [said(OK), said(OK), said(NO), said(OK)])
-        self.assertEqual([names for _, names in dialer.asked], [["a", "b", "c", "d"], ["b", "d"], ["d"]])
+        self.assertEqual([names for _, names in pool.asked], [["a", "b", "c", "d"], ["b", "d"], ["d"]])
 
     def test_a_host_that_takes_nobody_is_not_asked_again_at_once(self) -> None:
         """If a host refuses all recipients as too many, the relay does not repeat the transaction."""
-        dialer = FakeDialer({ONE: [[said(TOO_MANY)]]})
-        self.assertEqual(self.relay(FakeResolver(ONE), dialer, "a"), [said(TOO_MANY)])
+        pool = FakePool({ONE: [[said(TOO_MANY)]]})
+        self.assertEqual(self.relay(FakeResolver(ONE), pool, "a"), [said(TOO_MANY)])
 
     def test_a_domain_without_hosts_fails_with_the_resolvers_reason(self) -> None:
         """A null MX and a non-existent domain fail with the resolver's reply."""
         reply = Reply(556, "5.1.10", "takes no mail")
-        outcomes = self.relay(FakeResolver(refusal=reply), FakeDialer({}), "a", "b")
+        outcomes = self.relay(FakeResolver(refusal=reply), FakePool({}), "a", "b")
         self.assertEqual(outcomes, [Outcome(OutcomeKind.FAILED, reply)] * 2)
 
     def test_a_resolver_that_does_not_know_delays_for_the_whole_next_hop(self) -> None:
         """SERVFAIL delays all recipients, with the fault at the next hop."""
         reply = Reply(451, "4.4.3", "SERVFAIL")
-        outcomes = self.relay(FakeResolver(refusal=reply), FakeDialer({}), "a")
+        outcomes = self.relay(FakeResolver(refusal=reply), FakePool({}), "a")
         self.assertEqual(outcomes, [Outcome(OutcomeKind.DELAYED, reply, host_at_fault=True)])
 
     def test_an_unexpected_exception_delays_and_is_logged_once(self) -> None:
         """An unexpected exception delays the remaining recipients. Outcomes from before the exception stay."""
-        dialer = FakeDialer({ONE: [[said(OK), said(LATER)]], TWO: [RuntimeError("bug")]})
-        outcomes = self.relay(FakeResolver(ONE, TWO), dialer, "a", "b")
+        pool = FakePool({ONE: [[said(OK), said(LATER)]], TWO: [RuntimeError("bug")]})
+        outcomes = self.relay(FakeResolver(ONE, TWO), pool, "a", "b")
         self.assertEqual(outcomes, [said(OK), said(LATER)])
         self.assertEqual(self.telemetry.counters["exception"], 1)
-        [outcome] = self.relay(FakeResolver(TWO), FakeDialer({TWO: [RuntimeError("bug")]}), "a")
+        [outcome] = self.relay(FakeResolver(TWO), FakePool({TWO: [RuntimeError("bug")]}), "a")
         self.assertEqual((outcome.kind, outcome.reply.code), (OutcomeKind.DELAYED, 451))
 
     def test_cancelling_is_passed_on(self) -> None:
         """Cancelling the delivery raises CancelledError in the runner."""
-        relay = Relay(FakeResolver(ONE), FakeDialer({ONE: [CancelledError()]}), OutboundSettings(), quiet())
+        relay = Relay(FakeResolver(ONE), FakePool({ONE: [CancelledError()]}), OutboundSettings(), quiet())
         self.failureResultOf(Deferred.fromCoroutine(relay.relay(HOP, transmission())), CancelledError)
 
     def test_at_the_end_nobody_waits_for_dns(self) -> None:
         """`wind_up` cancels lookups, refuses new ones, and winds up the connection pool."""
-        dialer = FakeDialer({})
-        relay = Relay(SilentResolver(), dialer, OutboundSettings(), quiet())
+        pool = FakePool({})
+        relay = Relay(SilentResolver(), pool, OutboundSettings(), quiet())
         under_way = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
         relay.wind_up(20)
         later = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
         for sent in (under_way, later):
             [outcome] = self.successResultOf(sent)
             self.assertTrue(outcome.cut_short, outcome)
-        self.assertEqual((dialer.grace, dialer.asked), (20, []))
+        self.assertEqual((pool.grace, pool.asked), (20, []))
 
     def test_a_lookup_that_is_cancelled_with_its_delivery_is_no_outcome(self) -> None:
         """A delivery cancelled during its lookup, for example after a lost lease, raises CancelledError."""
-        relay = Relay(SilentResolver(), FakeDialer({}), OutboundSettings(), quiet())
+        relay = Relay(SilentResolver(), FakePool({}), OutboundSettings(), quiet())
         sent = Deferred.fromCoroutine(relay.relay(HOP, transmission()))
         sent.cancel()
         self.failureResultOf(sent, CancelledError)
 
     def test_a_next_hop_with_nothing_to_do_is_passed_on(self) -> None:
         """The connection pool may then close the connections to that next hop."""
-        dialer = FakeDialer({})
-        Relay(FakeResolver(), dialer, OutboundSettings(), quiet()).idle(HOP)
-        self.assertEqual(dialer.idled, [HOP])
+        pool = FakePool({})
+        Relay(FakeResolver(), pool, OutboundSettings(), quiet()).idle(HOP)
+        self.assertEqual(pool.idled, [HOP])

@@ -14,7 +14,7 @@ from emailsys.config.settings import AddressOrder, OutboundSettings, OutboundTim
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.reply import Reply
 from emailsys.net.dns.name_servers import NameServers
-from emailsys.net.dns.own_host import Ourselves
+from emailsys.net.dns.own_host import OwnHost
 from emailsys.net.dns.resolver import Resolver
 from tests.fakes.net.memory_dns import Zone, ZoneServer
 
@@ -41,8 +41,8 @@ class ResolverCase(TestCase):
     ) -> Resolver:
         """With `addresses` as our own."""
         settings = OutboundSettings(address_order=order, timeouts=OutboundTimeouts(dns=timeout))
-        ourselves = Ourselves(names, [("192.0.2.200", 25)], addresses, lambda address: False)
-        return Resolver(reactor, self.name_servers, settings, ourselves, shuffle)
+        own_host = OwnHost(names, [("192.0.2.200", 25)], addresses, lambda address: False)
+        return Resolver(reactor, self.name_servers, settings, own_host, shuffle)
 
     async def found(self, name: str, resolver: Resolver | None = None, by_mx: bool = True, port: int = 25) -> list[str]:
         """The hosts, as outcomes show them."""

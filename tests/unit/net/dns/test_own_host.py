@@ -8,27 +8,27 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.net.dns.name_servers import system_name_servers
-from emailsys.net.dns.own_host import Ourselves, is_local_address
+from emailsys.net.dns.own_host import OwnHost, is_local_address
 
 
-class OurselvesTests(SynchronousTestCase):
+class OwnHostTests(SynchronousTestCase):
     """Which hosts are this one."""
 
     def test_names_are_compared_without_case_and_final_dot(self) -> None:
         """As DNS does."""
-        ourselves = Ourselves(["Mail.Example."], [])
-        self.assertTrue(ourselves.is_name("mail.example"))
-        self.assertFalse(ourselves.is_name("example"))
+        own_host = OwnHost(["Mail.Example."], [])
+        self.assertTrue(own_host.is_name("mail.example"))
+        self.assertFalse(own_host.is_name("example"))
 
     def test_an_address_is_ours_where_we_listen_on_that_port(self) -> None:
         """A test's sink on another port of this machine is another host."""
-        ourselves = Ourselves([], [("192.0.2.1", 25), ("*", 2525)], ["198.51.100.1"], lambda a: a == "192.0.2.9")
-        self.assertTrue(ourselves.is_address("192.0.2.1", 25))
-        self.assertFalse(ourselves.is_address("192.0.2.1", 26))
-        self.assertTrue(ourselves.is_address("192.0.2.9", 2525))
-        self.assertFalse(ourselves.is_address("192.0.2.9", 25))
-        self.assertTrue(ourselves.is_address("198.51.100.1", 25))
-        self.assertFalse(ourselves.is_address("198.51.100.1", 26))
+        own_host = OwnHost([], [("192.0.2.1", 25), ("*", 2525)], ["198.51.100.1"], lambda a: a == "192.0.2.9")
+        self.assertTrue(own_host.is_address("192.0.2.1", 25))
+        self.assertFalse(own_host.is_address("192.0.2.1", 26))
+        self.assertTrue(own_host.is_address("192.0.2.9", 2525))
+        self.assertFalse(own_host.is_address("192.0.2.9", 25))
+        self.assertTrue(own_host.is_address("198.51.100.1", 25))
+        self.assertFalse(own_host.is_address("198.51.100.1", 26))
 
     def test_the_kernel_knows_which_addresses_are_local(self) -> None:
         """No octet is sent."""

@@ -233,7 +233,7 @@ class ResolverTests(ResolverCase):
             self.zone.add("h.example", "A", address)
         self.assertEqual(await self.found("h.example"), ["h.example [192.0.2.1]"])
 
-    async def test_only_hosts_before_ourselves_are_tried(self) -> None:
+    async def test_only_hosts_preferred_to_this_one_are_tried(self) -> None:
         """RFC 5321 §5.1, by name and by address."""
         for preference, name, address in ((10, "a", "192.0.2.1"), (20, "self", "192.0.2.2"), (30, "c", "192.0.2.3")):
             self.zone.add("example.net", "MX", f"{preference} {name}.example")

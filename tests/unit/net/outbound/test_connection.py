@@ -25,7 +25,7 @@ from tests.fakes.net.memory_hosts import (
 
 
 class BodyTests(SynchronousTestCase):
-    """One connection of a Dialer over a reactor in memory."""
+    """One connection of a ConnectionPool over a reactor in memory."""
 
     def setUp(self) -> None:
         self.hosts = MemoryHosts()

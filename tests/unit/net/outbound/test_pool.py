@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from emailsys.config.settings import OutboundSettings
-from emailsys.interfaces import IDialer
+from emailsys.interfaces import IConnectionPool
 from emailsys.mail.next_hop import Host, NextHop, TLSPolicy
 from emailsys.mail.transmission import Outcome, OutcomeKind
 from tests.fakes.net.memory_hosts import (
@@ -27,8 +27,8 @@ from tests.fakes.net.memory_hosts import (
 )
 
 
-class DialerTests(SynchronousTestCase):
-    """A Dialer over a reactor in memory."""
+class ConnectionPoolTests(SynchronousTestCase):
+    """A ConnectionPool over a reactor in memory."""
 
     def setUp(self) -> None:
         self.hosts = MemoryHosts()
@@ -37,9 +37,9 @@ class DialerTests(SynchronousTestCase):
         """What was decided by now."""
         return [(outcome.kind, outcome.reply.code) for outcome in self.successResultOf(sent)]
 
-    def test_it_is_a_dialer(self) -> None:
+    def test_it_implements_the_interface_of_the_pool(self) -> None:
         """The seam of emailsys.interfaces."""
-        verifyObject(IDialer, self.hosts.dialer)
+        verifyObject(IConnectionPool, self.hosts.pool)
 
     def test_a_store_that_is_slow_while_the_host_goes_leaves_nothing_open(self) -> None:
         """The body is closed by whoever reads it, when the store answers."""
@@ -146,28 +146,28 @@ class DialerTests(SynchronousTestCase):
     def test_an_open_connection_is_told_of_until_it_closes(self) -> None:
         """So that its next hop need not be looked up."""
         _ = self.hosts.send(transmission())
-        self.assertIsNone(self.hosts.dialer.connected(HOP))
+        self.assertIsNone(self.hosts.pool.connected(HOP))
         server = self.hosts.connect()
         greet(server)
-        self.assertEqual(self.hosts.dialer.connected(HOP), HOST)
-        self.assertIsNone(self.hosts.dialer.connected(NextHop("other.example")))
+        self.assertEqual(self.hosts.pool.connected(HOP), HOST)
+        self.assertIsNone(self.hosts.pool.connected(NextHop("other.example")))
         take(server)
         server.lose(error.ConnectionDone())
-        self.assertIsNone(self.hosts.dialer.connected(HOP))
+        self.assertIsNone(self.hosts.pool.connected(HOP))
 
     def test_once_a_minute_a_message_is_not_told_of_the_open_connection(self) -> None:
         """So that mail leaves a backup host for the first one when that is there again, which is then told of."""
         _ = self.hosts.send(transmission())
         backup = self.hosts.connect()
         greet(backup)
-        dialer, first = self.hosts.dialer, Host("first", "192.0.2.1")
+        pool, first = self.hosts.pool, Host("first", "192.0.2.1")
         self.hosts.reactor.advance(59)
-        self.assertEqual(dialer.connected(HOP), HOST)
+        self.assertEqual(pool.connected(HOP), HOST)
         self.hosts.reactor.advance(2)
-        self.assertEqual([dialer.connected(HOP) for _ in range(2)], [None, HOST])
+        self.assertEqual([pool.connected(HOP) for _ in range(2)], [None, HOST])
         _ = self.hosts.send(transmission(), HOP, first)
         greet(self.hosts.connect())
-        self.assertEqual(dialer.connected(HOP), first)
+        self.assertEqual(pool.connected(HOP), first)
 
     def test_an_idle_connection_is_used_again(self) -> None:
         """Many messages, one connection."""
@@ -187,7 +187,7 @@ class DialerTests(SynchronousTestCase):
         server = self.hosts.connect()
         greet(server)
         take(server)
-        self.hosts.dialer.idle(HOP)
+        self.hosts.pool.idle(HOP)
         self.hosts.reactor.advance(2.1)
         self.assertEqual(server.heard(), b"QUIT\r\n")
         server.reply("221 bye")
@@ -241,7 +241,7 @@ class DialerTests(SynchronousTestCase):
         self.assertTrue(
             server.heard().endswith(b"\r\n.\r\nMAIL FROM:<alice@example.test>\r\nRCPT TO:<bob@example.net>\r\nDATA\r\n")
         )
-        closed = Deferred.fromCoroutine(self.hosts.dialer.close(20))
+        closed = Deferred.fromCoroutine(self.hosts.pool.close(20))
         self.assertEqual(self.outcomes(more), [(OutcomeKind.DELAYED, 451)])
         self.assertNoResult(under_way)
         server.reply("250 taken")
@@ -260,7 +260,7 @@ class DialerTests(SynchronousTestCase):
         greet(server)
         take(server)
         self.successResultOf(sent)
-        closed = Deferred.fromCoroutine(self.hosts.dialer.close(20))
+        closed = Deferred.fromCoroutine(self.hosts.pool.close(20))
         self.assertNoResult(closed)
         self.assertEqual(server.heard(), b"QUIT\r\n")
         server.reply("221 bye")
@@ -284,7 +284,7 @@ class DialerTests(SynchronousTestCase):
             greet(server)
             if replies:
                 server.reply(*replies)
-            closed = Deferred.fromCoroutine(self.hosts.dialer.close(20))
+            closed = Deferred.fromCoroutine(self.hosts.pool.close(20))
             [outcome] = self.successResultOf(sent)
             self.assertTrue(outcome.cut_short, outcome)
             server.settle()
@@ -295,13 +295,13 @@ class DialerTests(SynchronousTestCase):
     def test_a_host_that_does_not_even_take_the_connection_is_given_up_at_once_at_the_end(self) -> None:
         """That is our decision, and nothing that the host has done."""
         sent = self.hosts.send(transmission())
-        self.hosts.dialer.wind_up(20)
+        self.hosts.pool.wind_up(20)
         [outcome] = self.successResultOf(sent)
         self.assertTrue(outcome.cut_short, outcome)
 
     def test_closing_with_nothing_open_is_done_at_once(self) -> None:
         """No timer stays."""
-        self.successResultOf(Deferred.fromCoroutine(self.hosts.dialer.close(20)))
+        self.successResultOf(Deferred.fromCoroutine(self.hosts.pool.close(20)))
         self.assertEqual(self.hosts.reactor.getDelayedCalls(), [])
 
     def test_closing_hangs_up_on_what_takes_too_long(self) -> None:
@@ -312,7 +312,7 @@ class DialerTests(SynchronousTestCase):
         server.reply("250 ok", "250 ok", "354 go")
         opening = self.hosts.send(transmission(), HOP, Host("other", "192.0.2.9"))
         greeted = self.hosts.connect()
-        closed = Deferred.fromCoroutine(self.hosts.dialer.close(20))
+        closed = Deferred.fromCoroutine(self.hosts.pool.close(20))
         greeted.settle()
         self.assertEqual(self.outcomes(opening), [(OutcomeKind.DELAYED, 451)])
         self.hosts.reactor.advance(19)

@@ -6,7 +6,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.net.serving.admission import Admission, RefusedConnection, TooMany
+from emailsys.net.serving.admission import Admission, ConnectionLimit, RefusedConnection
 from tests.dialogue.peers import STRANGER, MemoryTransport
 
 ONE, OTHER = "192.0.2.7", "192.0.2.8"
@@ -24,7 +24,7 @@ class AdmissionTests(SynchronousTestCase):
 
     def test_an_address_at_its_limit_is_refused_and_others_are_not(self) -> None:
         admission = filled(Admission(0, 2), ONE, ONE)
-        self.assertIs(admission.refusal(ONE), TooMany.FROM_ADDRESS)
+        self.assertIs(admission.refusal(ONE), ConnectionLimit.PER_ADDRESS)
         self.assertIsNone(admission.refusal(OTHER))
 
     def test_a_connection_that_ends_makes_room(self) -> None:
@@ -32,7 +32,7 @@ class AdmissionTests(SynchronousTestCase):
         admission.leave(ONE)
         self.assertIsNone(admission.refusal(ONE))
         filled(admission, ONE)
-        self.assertIs(admission.refusal(ONE), TooMany.FROM_ADDRESS)
+        self.assertIs(admission.refusal(ONE), ConnectionLimit.PER_ADDRESS)
 
     def test_nothing_is_kept_of_addresses_without_connections(self) -> None:
         """Otherwise each address of a botnet would stay in memory until the daemon stops."""
@@ -44,12 +44,12 @@ class AdmissionTests(SynchronousTestCase):
     def test_a_network_of_ipv6_counts_as_one_address(self) -> None:
         """A client with one address of the network can use all 2**64."""
         admission = filled(Admission(0, 2), "2001:db8::1", "2001:db8::ffff:1%eth0")
-        self.assertIs(admission.refusal("2001:db8::2"), TooMany.FROM_ADDRESS)
+        self.assertIs(admission.refusal("2001:db8::2"), ConnectionLimit.PER_ADDRESS)
         self.assertIsNone(admission.refusal("2001:db8:0:1::2"))
 
     def test_an_address_mapped_into_ipv6_is_that_address(self) -> None:
         admission = filled(Admission(0, 2), ONE, f"::ffff:{ONE}")
-        self.assertIs(admission.refusal(ONE), TooMany.FROM_ADDRESS)
+        self.assertIs(admission.refusal(ONE), ConnectionLimit.PER_ADDRESS)
         self.assertIsNone(admission.refusal(f"::ffff:{OTHER}"))
 
     def test_this_machine_has_no_limit_of_an_address(self) -> None:
@@ -57,14 +57,14 @@ class AdmissionTests(SynchronousTestCase):
 
     def test_a_trusted_network_has_none_either(self) -> None:
         admission = filled(Admission(0, 2, lambda ip: ip == ONE), *[ONE] * 5, OTHER, OTHER)
-        self.assertIs(admission.refusal(OTHER), TooMany.FROM_ADDRESS)
+        self.assertIs(admission.refusal(OTHER), ConnectionLimit.PER_ADDRESS)
 
     def test_the_last_tenth_is_kept_for_this_machine(self) -> None:
         """An operator can connect even while a client uses all other connections."""
         admission = filled(Admission(20), *[f"192.0.2.{host}" for host in range(18)])
-        self.assertIs(admission.refusal("198.51.100.1"), TooMany.IN_ALL)
+        self.assertIs(admission.refusal("198.51.100.1"), ConnectionLimit.TOTAL)
         filled(admission, "127.0.0.1", "127.0.0.1")
-        self.assertIs(admission.refusal("127.0.0.1"), TooMany.IN_ALL)
+        self.assertIs(admission.refusal("127.0.0.1"), ConnectionLimit.TOTAL)
 
     def test_without_limits_all_come_in(self) -> None:
         filled(Admission(), *[ONE] * 1000, "")

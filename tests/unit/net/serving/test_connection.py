@@ -65,7 +65,7 @@ class Echo:
         if event == b"later":
             return self._raise()
         if event == b"room":
-            return self.connection.room()
+            return self.connection.writable()
         if event == b"raise":
             raise ValueError("at once")
         if event == b"close":
@@ -178,13 +178,13 @@ class ConnectionTests(SynchronousTestCase):
         waiting = Deferred.fromCoroutine(self._room_when_choked())
         peer.lose()
         self.failureResultOf(waiting, ConnectionLost)
-        self.failureResultOf(Deferred.fromCoroutine(self.echo.connection.room()), ConnectionLost)
+        self.failureResultOf(Deferred.fromCoroutine(self.echo.connection.writable()), ConnectionLost)
         self.echo.connection.resume()
         self.assertEqual(self.echo.failures, [])
 
     async def _room_when_choked(self) -> None:
         self.echo.connection.replies.pause()
-        await self.echo.connection.room()
+        await self.echo.connection.writable()
 
     def test_a_command_that_ends_after_a_disconnect_sends_nothing(self) -> None:
         peer = self.connect()

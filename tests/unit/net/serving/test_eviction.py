@@ -1,4 +1,4 @@
-"""Room for new connections: silent clients leave before others are refused."""
+"""Eviction for new connections: silent clients leave before others are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Room for new connections: under pressure, sessions whose clients are silent are ended before others are refused."""
+"""Eviction: ends sessions of silent clients before new connections are refused, when most connections are in use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from emailsys.net.serving.admission import Admission, TooMany
+from emailsys.net.serving.admission import Admission, ConnectionLimit
 from emailsys.net.serving.connection import Connection
 
 # Seconds that a client may be silent under pressure. RFC 5321 §4.5.3.2.7 gives it five minutes otherwise.
@@ -27,11 +27,11 @@ class Session(Protocol):
     def is_expendable(self) -> bool:
         """Whether the client has not logged in, and the server waits for it."""
 
-    def make_room(self) -> None:
+    def evict(self) -> None:
         """End the session with a reply. It does not count as a connection any more."""
 
 
-class Room:
+class Eviction:
     """Admits connections to one pool, and ends silent sessions under pressure."""
 
     def __init__(self, clock: IReactorTime, sessions: Collection[Session], least_silence: float) -> None:
@@ -44,13 +44,13 @@ class Room:
         self._least_silence = least_silence
         self._next_look = 0.0
 
-    def refusal(self, admission: Admission, ip: str) -> TooMany | None:
+    def refusal(self, admission: Admission, ip: str) -> ConnectionLimit | None:
         """Returns why another connection from an address is refused, None if it is admitted; makes room for it."""
         if admission.is_under_pressure and self._clock.seconds() >= self._next_look:
             self._next_look = self._clock.seconds() + _LOOK_EVERY
             self._end_silent(PATIENCE, len(self._sessions))
         refusal = admission.refusal(ip)
-        if refusal is TooMany.IN_ALL:
+        if refusal is ConnectionLimit.TOTAL:
             self._end_silent(self._least_silence, 1 + len(self._sessions) // _ENDED_AT_ONCE)
             refusal = admission.refusal(ip)
         return refusal
@@ -62,4 +62,4 @@ class Room:
         for silence, session in silent[:most]:
             if silence < seconds:
                 return
-            session.make_room()
+            session.evict()
