@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.net.base.coroutines import begin
 
 
-class Eager(SynchronousTestCase):
+class CoroutineTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.said: list[object] = []
 

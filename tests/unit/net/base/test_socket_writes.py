@@ -17,7 +17,7 @@ from tests.fakes.net.pop3_house import LOGIN, SECOND, THIRD, POP3House
 from tests.fakes.net.smtp_house import SMTPHouse
 
 
-class OutflowTests(SynchronousTestCase):
+class OutputProducerTests(SynchronousTestCase):
     """What became of the octets that were written."""
 
     def setUp(self) -> None:

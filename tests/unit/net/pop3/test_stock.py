@@ -33,7 +33,7 @@ UNREACHED: Final = frozenset(
         "do_RPOP",
         "generateMagic",
         "authenticateUserAPOP",
-        # net.serving.authentication calls the portal, with the mind.
+        # net.serving.session_login calls the portal, with the mind.
         "authenticateUserPASS",
         "_cbMailbox",
         "_ebMailbox",
