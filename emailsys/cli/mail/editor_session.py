@@ -1,10 +1,13 @@
-"""Editor session: write a draft in the user's own editor, without losing text in a crash."""
+"""Editor session: write a draft in the user's own editor, without ever losing its text."""
 
 from __future__ import annotations
 
+import locale
 import secrets
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,97 +38,176 @@ def write(
     @param key: the saved draft to continue; None for a new message.
     @param queued: called when the message is in the outbox.
     """
-    from emailsys.client.compose.draft import ComposeError
-    from emailsys.client.compose.warnings import warnings
-
     if not sys.stdin.isatty():
         raise Refused(
             "There is no terminal for the editor. Use --body TEXT or --stdin, or write with: emailsys mail send",
             Exit.USAGE,
         )
-    sheet = _EditorFile(session.mailbox.folders.state / "editing")
+    editing = EditorSession(session, account, draft, key)
     try:
+        return editing.run(queued, send_options)
+    except BaseException:
+        editing.rescue()
+        raise
+
+
+class EditorSession:
+    """A draft that is being edited. Its text is in a file until a draft or the outbox has it on disk."""
+
+    def __init__(self, session: Session, account: Account, draft: Draft, key: str | None) -> None:
+        self._session = session
+        self._account = account
+        self._draft = draft
+        self._key = key
+        folder = session.mailbox.folders.state / "editing"
+        make_folder(folder)
+        self._path = folder / f"{secrets.token_hex(4)}.txt"
+        # The text as the editor got it; None while no file exists.
+        self._given: str | None = None
+        # Whether the draft on disk is what the user wrote.
+        self._is_saved = key is not None
+
+    def run(self, queued: Callable[[], None], send_options: dict[str, Any]) -> int:
+        """Edit until the user decides. Return the exit status."""
+        from emailsys.client.compose.draft import ComposeError
+        from emailsys.client.compose.warnings import warnings
+
         again = True
         while True:
             if again:
-                edited = sheet.edit(draft)
-                if edited is None:
+                if not self._edit():
                     continue
-                draft = edited
-                key = session.mailbox.save_draft(account, draft, key)
-                for one in warnings(draft):
+                for one in warnings(self._draft):
                     tell(f"Warning: {one}")
             again = False
             chosen = click.prompt("[s]end, [e]dit, save as [d]raft, or [q]uit and delete?", err=True, default="s")
             match chosen[:1].lower():
                 case "s":
                     try:
-                        return _send(session, account, draft, key, queued, send_options)
+                        return self._send(queued, send_options)
                     except ComposeError as error:
                         tell(str(error))
                 case "e":
                     again = True
                 case "d":
-                    tell(f"Saved as the draft {key}. To continue: emailsys mail draft edit {key}")
+                    self._tell_draft()
                     return Exit.OK
                 case "q":
-                    if key is not None:
-                        session.mailbox.archive.delete([key])
-                    tell(f"The draft is in Trash. To restore it: emailsys mail undelete {key}")
+                    if self._key is not None:
+                        self._session.mailbox.archive.delete([self._key])
+                    tell(f"The draft is in Trash. To restore it: emailsys mail undelete {self._key}")
                     return Exit.FAILED
-    finally:
-        sheet.remove()
 
+    def _edit(self) -> bool:
+        """Run the editor, and save the draft. Return False if the text is invalid and the user edits it again.
 
-def _send(
-    session: Session,
-    account: Account,
-    draft: Draft,
-    key: str | None,
-    queued: Callable[[], None],
-    send_options: dict[str, Any],
-) -> int:
-    from emailsys.cli.mail.outgoing import queue_and_send
-    from emailsys.client.compose.message_builder import build
-
-    def in_outbox() -> None:
-        if key is not None:
-            session.mailbox.delete_sent_draft(key)
-        queued()
-
-    return queue_and_send(session, account, build(draft, session.mailbox.now()), queued=in_outbox, **send_options)
-
-
-class _EditorFile:
-    """The file that the editor opens. It keeps the text if the editor or this program crashes."""
-
-    def __init__(self, folder: Path) -> None:
-        make_folder(folder)
-        self._path = folder / f"{secrets.token_hex(4)}.txt"
-
-    def edit(self, draft: Draft) -> Draft | None:
-        """Run the editor, and return the edited draft. Returns None if it is invalid and the user edits it again.
-
-        @raise Refused: the text is invalid and the user gives up. The file remains.
+        @raise Refused: the editor failed, or the text is invalid and the user gives up.
         """
         from emailsys.client.compose.draft import ComposeError
         from emailsys.client.compose.editor_text import from_text, to_text
 
-        if not self._path.exists():
+        if self._given is None:
             self._path.touch(mode=0o600)
-            self._path.write_text(to_text(draft), "utf-8")
-        click.edit(filename=str(self._path))
+            self._given = to_text(self._draft)
+            self._path.write_text(self._given, "utf-8")
         try:
-            edited = from_text(self._path.read_text("utf-8", "replace"), draft, Path.cwd())
+            with _ctrl_c_left_to_the_editor():
+                click.edit(filename=str(self._path))
+        except (click.ClickException, ValueError) as error:
+            # ValueError: a quote in $VISUAL or $EDITOR is not closed.
+            words = error.message if isinstance(error, click.ClickException) else f"$VISUAL or $EDITOR: {error}"
+            raise Refused(f"The editor failed: {words}. The message was not sent.", Exit.FAILED) from None
+        if not self._path.exists():
+            raise Refused("The editor removed the file. The message was not sent.", Exit.FAILED)
+        try:
+            self._draft = from_text(self._text(), self._draft, Path.cwd())
         except ComposeError as error:
             tell(str(error))
             if click.confirm("Correct it in the editor?", default=True, err=True):
-                return None
-            kept, self._path = self._path, self._path.with_suffix(".gone")
-            raise Refused(f"The message was not sent. Your text is kept in {kept}", Exit.DATA) from None
-        self._path.unlink()
-        return edited
+                return False
+            raise Refused("The message was not sent.", Exit.DATA) from None
+        self._save()
+        return True
 
-    def remove(self) -> None:
-        """Remove the file. Its text is saved as a draft."""
+    def _text(self) -> str:
+        """Return the text of the file."""
+        octets = self._path.read_bytes()
+        for charset in ("utf-8-sig", locale.getpreferredencoding(False)):
+            try:
+                return octets.decode(charset)
+            except (UnicodeDecodeError, LookupError):
+                continue
+        return octets.decode("latin-1")
+
+    def _save(self) -> None:
+        self._is_saved = False
+        self._key = self._session.mailbox.save_draft(self._account, self._draft, self._key)
+        self._is_saved = True
+        self._remove_file()
+        self._given = None
+
+    def _remove_file(self) -> None:
         self._path.unlink(missing_ok=True)
+        # The backup that many editors make.
+        self._path.with_name(f"{self._path.name}~").unlink(missing_ok=True)
+
+    def _send(self, queued: Callable[[], None], send_options: dict[str, Any]) -> int:
+        from emailsys.cli.mail.outgoing import queue_and_send
+        from emailsys.client.compose.message_builder import build
+
+        mailbox = self._session.mailbox
+
+        def in_outbox() -> None:
+            if self._key is not None:
+                mailbox.delete_sent_draft(self._key)
+                self._key = None
+            queued()
+
+        message = build(self._draft, mailbox.now())
+        return queue_and_send(self._session, self._account, message, queued=in_outbox, **send_options)
+
+    def _tell_draft(self) -> None:
+        tell(f"Saved as the draft {self._key}. To continue: emailsys mail draft edit {self._key}")
+
+    def rescue(self) -> None:
+        """Save what was typed as a draft, or else keep the file. Tell the user where it is."""
+        from emailsys.client.compose.editor_text import from_text
+
+        if self._given is None or not self._path.exists():
+            if self._key is not None and self._is_saved:
+                self._tell_draft()
+            return
+        try:
+            text = self._text()
+            if text == self._given:
+                # Nothing was typed since the draft was opened or saved.
+                self._remove_file()
+                return
+            self._draft = from_text(text, self._draft, Path.cwd(), lenient=True)
+            self._save()
+        except Exception as error:
+            tell(f"The draft could not be saved: {error}. Your text is kept in {self._path}")
+            return
+        self._tell_draft()
+
+
+def keep_typed(session: Session, account: Account, draft: Draft) -> None:
+    """Save a message that was typed on the terminal and could not be sent as a draft, or else print it again."""
+    try:
+        key = session.mailbox.save_draft(account, draft)
+    except Exception as error:
+        tell(f"The draft could not be saved: {error}. Your text was:")
+        tell(draft.body)
+        return
+    tell(f"Saved as the draft {key}. To continue: emailsys mail draft edit {key}")
+
+
+@contextmanager
+def _ctrl_c_left_to_the_editor() -> Iterator[None]:
+    """Let Ctrl-C end the editor, but not this program, while the editor has the terminal."""
+    # A handler is not inherited by the editor; SIG_IGN would be.
+    before = signal.signal(signal.SIGINT, lambda _signal, _frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -8,6 +8,7 @@ from typing import Final
 
 from emailsys.client.archive.index_entry import plain_text, text_parts
 from emailsys.client.compose.draft import Attachment, Draft
+from emailsys.client.compose.header_fields import is_message_id
 from emailsys.client.compose.reopened_draft import as_attachment, body_and_files
 from emailsys.client.text.file_names import safe_name
 from emailsys.client.text.terminal import safe_line, safe_text
@@ -43,7 +44,7 @@ def _references(root: Part) -> tuple[str | None, list[str]]:
     if len(chain) > _MAX_REFERENCES:
         chain = [chain[0], *chain[-(_MAX_REFERENCES - 1) :]]
     # References that cannot be written as a message id are left out.
-    chain = [one for one in chain if one.isascii() and one.isprintable()]
+    chain = [one for one in chain if is_message_id(one)]
     return (chain[-1] if own and chain and chain[-1] == own[0] else None), chain
 
 

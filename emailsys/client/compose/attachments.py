@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.client.compose.draft import Attachment, ComposeError
+from emailsys.client.compose.header_fields import on_one_line
 
 # First octets that identify a content, whatever the name says.
 _MAGIC: Final = (
@@ -55,12 +56,21 @@ def _is_utf8(octets: bytes) -> bool:
     return True
 
 
-def attach(path: Path, content_id: str | None = None) -> Attachment:
-    """Read a file as an attachment. @raise ComposeError: the file cannot be read."""
+def attach(path: Path, content_id: str | None = None, base: Path | None = None) -> Attachment:
+    """Read a file as an attachment.
+
+    @param base: the folder of a relative path. Default: the working folder.
+    @raise ComposeError: the file cannot be read.
+    """
+    shown = on_one_line(str(path))
     try:
-        octets = path.expanduser().read_bytes()
+        file = path.expanduser()
+        octets = (file if base is None else base / file).read_bytes()
     except OSError as refused:
         raise ComposeError(
-            f"Cannot attach {path}: {refused.strerror}. Check the path and its permissions."
+            f"Cannot attach {shown}: {refused.strerror}. Check the path and its permissions."
         ) from refused
+    except (RuntimeError, ValueError) as refused:
+        # The home folder of "~nobody" is unknown; a path cannot contain NUL.
+        raise ComposeError(f"Cannot attach {shown}: {refused}") from refused
     return Attachment(path.name, octets, type_of(path.name, octets), content_id)

@@ -45,6 +45,15 @@ class Draft:
     #: Other header fields, as name and value. Fields that the client makes itself are rejected.
     fields: list[tuple[str, str]] = field(default_factory=list)
     message_id: str | None = None
+    #: Lines above the text that cannot be used yet, as the user typed them: the field's name, and the rest of the line.
+    #: The name is "" if the line has none. A draft keeps them; a message with such lines is not built.
+    as_typed: list[tuple[str, str]] = field(default_factory=list)
+
+    def typed(self, name: str) -> str:
+        """Return the addresses of To, Cc, Bcc or Reply-To for editing: those that are valid, then what was typed."""
+        valid: list[Mailbox] = getattr(self, name.lower().replace("-", "_"))
+        typed = [text for written, text in self.as_typed if written.lower() == name.lower()]
+        return ", ".join([*map(str, valid), *typed])
 
     @property
     def body(self) -> str:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.values import DRAFTS, Addition, Flag, Place
 from emailsys.client.compose.draft import Draft
-from emailsys.client.compose.message_builder import FORMAT_FIELD, message, new_message_id
+from emailsys.client.compose.message_builder import message, new_message_id
 from emailsys.client.compose.reopened_draft import draft_of
 
 
 def draft_octets(draft: Draft, now: datetime) -> bytes:
     """Encode a draft as a message that other mail programs can open. @raise ComposeError: an address is invalid."""
-    written_as = "markdown" if draft.markdown is not None else "html" if draft.text is None and draft.html else ""
-    marked = replace(draft, fields=[*draft.fields, (FORMAT_FIELD, written_as)]) if written_as else draft
     message_id = draft.message_id or new_message_id(draft.sender.address if draft.sender else None, now)
-    return message(marked, draft.sender, message_id, now, with_bcc=True)
+    return message(draft, message_id, now, on_disk=True)
 
 
 def save_draft(archive: Archive, account: str, draft: Draft, now: datetime, key: str | None = None) -> str:
@@ -35,4 +32,5 @@ def save_draft(archive: Archive, account: str, draft: Draft, now: datetime, key:
 
 def open_draft(archive: Archive, key: str) -> Draft:
     """Open a message of the archive as a draft."""
-    return draft_of(archive.octets(key))
+    is_own = archive.get(key).place.folder == DRAFTS
+    return draft_of(archive.octets(key), is_own)

@@ -25,6 +25,8 @@ _PLAIN_VALUE: Final = re.compile(r"[ !#-\[\]-~]*")
 _SECTION: Final = 50
 _QUOTED_PIECE: Final = re.compile(r"(?:%[0-9A-F]{2}|[^%]){1,16}")
 _CHARSET: Final = "utf-8''"
+#: Beginning of the names of the fields with which a draft on disk keeps what a message has no field for.
+OWN_PREFIX: Final = "x-emailsys-"
 
 
 def on_one_line(text: str) -> str:
@@ -102,10 +104,15 @@ def mailboxes(name: str, people: Sequence[Mailbox]) -> bytes:
     return f"{out}\r\n".encode()
 
 
+def is_message_id(text: str) -> bool:
+    """Whether a text, without angle brackets, can be written as a message id."""
+    return _MESSAGE_ID.fullmatch(text) is not None
+
+
 def message_ids(name: str, ids: Sequence[str]) -> bytes:
     """Encode a field of message ids, each on its own line. @raise ComposeError: a message id is invalid."""
     for one in ids:
-        if not _MESSAGE_ID.fullmatch(one):
+        if not is_message_id(one):
             raise ComposeError(f"{on_one_line(one)[:80]!r} is not a message id")
     return (f"{name}: " + "\r\n ".join(f"<{one}>" for one in ids) + "\r\n").encode("ascii")
 
@@ -140,7 +147,7 @@ def checked_name(name: str) -> str:
         raise ComposeError(
             f"{on_one_line(name)[:80]!r} is not the name of a header field. Use printable ASCII without blanks."
         )
-    if lowered in _OURS or lowered.startswith(("content-", "resent-")):
+    if lowered in _OURS or lowered.startswith(("content-", "resent-", OWN_PREFIX)):
         raise ComposeError(f"The header field {name} cannot be set by hand: the mail client writes it.")
     return name
 

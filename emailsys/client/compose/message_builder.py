@@ -16,11 +16,11 @@ from emailsys.client.compose.markdown import markdown_to_html
 from emailsys.client.text.html import html_to_text
 from emailsys.mail.address import Address
 from emailsys.mail.message.fields import is_media_type
-from emailsys.mail.message.mailboxes import Mailbox
 from emailsys.mail.trace_fields import date_time
 
-#: Header field of a draft on disk that records its format: markdown or html.
+#: Header fields of a draft on disk: its format, markdown or html; and a line above the text as it was typed.
 FORMAT_FIELD: Final = "X-Emailsys-Format"
+TYPED_FIELD: Final = "X-Emailsys-As-Typed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +118,19 @@ def _body(draft: Draft) -> _Node:
     return node
 
 
-def message(draft: Draft, sender: Mailbox | None, message_id: str, now: datetime, with_bcc: bool) -> bytes:
-    """Encode a draft as octets. @raise ComposeError: a header field is invalid."""
+def message(draft: Draft, message_id: str, now: datetime, on_disk: bool) -> bytes:
+    """Encode a draft as octets.
+
+    @param on_disk: for the folder Drafts: with the Bcc field and what the draft has no other field for.
+    @raise ComposeError: a header field is invalid.
+    """
     out = header_fields.unstructured("Date", date_time(now))
-    if sender is not None:
-        out += header_fields.mailboxes("From", [sender])
+    if draft.sender is not None:
+        out += header_fields.mailboxes("From", [draft.sender])
     for name, people in (("Reply-To", draft.reply_to), ("To", draft.to), ("Cc", draft.cc)):
         if people:
             out += header_fields.mailboxes(name, people)
-    if with_bcc and draft.bcc:
+    if on_disk and draft.bcc:
         out += header_fields.mailboxes("Bcc", draft.bcc)
     out += header_fields.unstructured("Subject", draft.subject)
     out += header_fields.message_ids("Message-ID", [message_id])
@@ -136,7 +140,15 @@ def message(draft: Draft, sender: Mailbox | None, message_id: str, now: datetime
         out += header_fields.message_ids("References", draft.references)
     for name, value in draft.fields:
         out += header_fields.unstructured(header_fields.checked_name(name), value)
+    if on_disk:
+        out += _kept(draft)
     return out + b"MIME-Version: 1.0\r\n" + _body(draft).octets
+
+
+def _kept(draft: Draft) -> bytes:
+    out = b"".join(header_fields.unstructured(TYPED_FIELD, f"{name}:{text}") for name, text in draft.as_typed)
+    form = "markdown" if draft.markdown is not None else "html" if draft.text is None and draft.html is not None else ""
+    return out + (header_fields.unstructured(FORMAT_FIELD, form) if form else b"")
 
 
 def new_message_id(sender: Address | None, now: datetime) -> str:
@@ -151,13 +163,16 @@ def build(draft: Draft, now: datetime) -> Composed:
     @param now: the time for the Date field, with time zone.
     @raise ComposeError: the sender or every recipient is missing, or a header field is invalid.
     """
+    for name, text in draft.as_typed:
+        line = f"{name}: {text}" if name else text
+        raise ComposeError(f"The line {header_fields.on_one_line(line)[:80]!r} cannot be used. Correct it first.")
     if draft.sender is None:
         raise ComposeError("The message has no sender. Add an address to From.")
     recipients = unique(one.address for one in (*draft.to, *draft.cc, *draft.bcc))
     if not recipients:
         raise ComposeError("The message has no recipient. Add one to To, Cc or Bcc.")
     message_id = draft.message_id or new_message_id(draft.sender.address, now)
-    octets = message(draft, draft.sender, message_id, now, with_bcc=False)
+    octets = message(draft, message_id, now, on_disk=False)
     reverse_path = header_fields.wire_address(draft.sender.address)
     header = octets[: octets.index(b"\r\n\r\n")]
     return Composed(

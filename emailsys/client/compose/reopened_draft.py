@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from emailsys.client.compose.draft import Attachment, Draft
-from emailsys.client.compose.message_builder import FORMAT_FIELD
+import re
+from typing import Final
+
+from emailsys.client.compose.draft import Attachment, ComposeError, Draft
+from emailsys.client.compose.header_fields import checked_name
+from emailsys.client.compose.message_builder import FORMAT_FIELD, TYPED_FIELD
 from emailsys.mail.message.fields import message_ids
 from emailsys.mail.message.mailboxes import read_mailboxes
 from emailsys.mail.message.mime import Part, parse
+
+# Fields that servers and stores add (RFC 8601, RFC 8617, RFC 6376), which a draft moved here from elsewhere may have.
+_ADDED: Final = re.compile(
+    r"x-original-to|envelope-to|dkim-signature|domainkey-signature|arc-.*|authentication-results|x?-?status|x-keywords",
+    re.I,
+)
 
 
 def as_attachment(part: Part) -> Attachment:
@@ -35,8 +45,20 @@ def body_and_files(root: Part) -> tuple[Part | None, Part | None, list[Part]]:
     return text, html, files
 
 
-def draft_of(octets: bytes) -> Draft:
-    """Return a draft with the content of a message, including Bcc, but without its Message-ID and Date."""
+def _is_of_the_user(name: str) -> bool:
+    """Whether the user wrote a header field. Neither this client nor a server that stored the message adds it."""
+    try:
+        checked_name(name)
+    except ComposeError:
+        return False
+    return _ADDED.fullmatch(name) is None
+
+
+def draft_of(octets: bytes, is_draft: bool = False) -> Draft:
+    """Return a draft with the content of a message, including Bcc, but without its Message-ID and Date.
+
+    @param is_draft: the message is a draft of the user: keep other header fields, and lines as they were typed.
+    """
     root = parse(octets)
     text, html, files = body_and_files(root)
     draft = Draft(
@@ -52,6 +74,10 @@ def draft_of(octets: bytes) -> Draft:
     )
     draft.sender = next(iter(read_mailboxes(root.text_of("from"))), None)
     draft.in_reply_to = next(iter(message_ids(root.text_of("in-reply-to"))), None)
+    if is_draft:
+        draft.fields = [(one.name, one.decoded) for one in root.fields if _is_of_the_user(one.name)]
+        typed = (one.decoded.partition(":") for one in root.fields if one.name.lower() == TYPED_FIELD.lower())
+        draft.as_typed = [(name, text) for name, _, text in typed]
     written_as = root.text_of(FORMAT_FIELD)
     if written_as == "markdown" and draft.text is not None:
         draft.markdown, draft.text, draft.html = draft.text, None, None

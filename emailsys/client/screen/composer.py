@@ -37,7 +37,7 @@ from emailsys.client.screen.keys import ATTACHED, COMPOSING
 from emailsys.client.screen.text_fields import SafeInput, SafeTextArea
 from emailsys.client.text.terminal import safe_line
 from emailsys.mail.address import AddressSyntaxError
-from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
+from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes
 
 # Seconds between two automatic saves.
 SAVE_EVERY: Final = 5.0
@@ -94,10 +94,10 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
             with Horizontal(classes="field"):
                 yield Label("From")
                 yield Select(senders, value=self._account.name, allow_blank=False, id="from", compact=True)
-            for name, people in zip(_PEOPLE, (draft.to, draft.cc, draft.bcc), strict=True):
+            for name in _PEOPLE:
                 with Horizontal(classes="field"):
                     yield Label(name.capitalize())
-                    yield AddressField(name, ", ".join(map(str, people)), self._mailbox.people)
+                    yield AddressField(name, draft.typed(name), self._mailbox.people)
             with Horizontal(classes="field"):
                 yield Label("Subject")
                 yield SafeInput(draft.subject, id="subject", compact=True)
@@ -122,10 +122,11 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
     def _read(self, lenient: bool = False) -> Draft:
         """Return the draft with the content of the fields.
 
-        @param lenient: skip invalid or unfinished addresses.
+        @param lenient: keep a field with an invalid or unfinished address as it was typed.
         @raise ComposeError: an address is invalid.
         """
         people: dict[str, list[Mailbox]] = {}
+        as_typed = [one for one in self._draft.as_typed if one[0].lower() not in _PEOPLE]
         for name in _PEOPLE:
             text = self.query_one(f"#{name}", Input).value
             try:
@@ -133,7 +134,8 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
             except AddressSyntaxError as error:
                 if not lenient:
                     raise ComposeError(f"{name.capitalize()}: {error}") from None
-                people[name] = read_mailboxes(text)
+                people[name] = []
+                as_typed.append((name.capitalize(), text))
         body = self.query_one("#body", TextArea).text
         old, account = self._draft, self._chosen_account()
         own = old.sender if old.sender is not None and account.name == self._account.name else sender_mailbox(account)
@@ -144,6 +146,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
             cc=people["cc"],
             bcc=people["bcc"],
             subject=self.query_one("#subject", Input).value,
+            as_typed=as_typed,
         )
         draft.text, draft.html, draft.markdown = None, None, None
         if self.query_one("#markdown", Checkbox).value:
@@ -283,8 +286,8 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
 
     def _show(self, draft: Draft) -> None:
         self._draft = draft
-        for name, people in zip(_PEOPLE, (draft.to, draft.cc, draft.bcc), strict=True):
-            self.query_one(f"#{name}", Input).value = ", ".join(map(str, people))
+        for name in _PEOPLE:
+            self.query_one(f"#{name}", Input).value = draft.typed(name)
         self.query_one("#subject", Input).value = draft.subject
         self.query_one("#body", TextArea).text = draft.body
         self.query_one("#markdown", Checkbox).value = draft.markdown is not None

@@ -183,15 +183,41 @@ def send(
         draft = session.mailbox.blank(owner)
     draft.to += people("recipient", tuple(one for one in recipients if one not in links))
     apply(words, draft)
+    is_typed = body is None and sys.stdin.isatty()
     if body is None:
-        if sys.stdin.isatty():
+        if is_typed:
             tell("Write the message. To end it, press Ctrl-D on an empty line.")
         body = sys.stdin.buffer.read().decode("utf-8", "replace").replace("\r\n", "\n")
     draft.text, draft.html, draft.markdown = None, None, None
     setattr(draft, form or "text", body)
     if as_draft:
         return _keep(session, owner, draft, send_options["as_json"])
-    return send_draft(session, owner, draft, **send_options)
+    return _send_typed(session, owner, draft, is_typed, lambda: None, send_options)
+
+
+def _send_typed(
+    session: Session,
+    account: Account,
+    draft: Draft,
+    is_typed: bool,
+    queued: Callable[[], None],
+    send_options: dict[str, Any],
+) -> int:
+    """Send a draft. @param is_typed: the text was typed on the terminal; keep it if the message is not sent."""
+    from emailsys.cli.mail.editor_session import keep_typed
+
+    in_outbox = []
+
+    def done() -> None:
+        in_outbox.append(True)
+        queued()
+
+    try:
+        return send_draft(session, account, draft, queued=done, **send_options)
+    except BaseException:
+        if is_typed and not in_outbox:
+            keep_typed(session, account, draft)
+        raise
 
 
 def _octets_of(path: Path) -> bytes:
@@ -323,10 +349,11 @@ def _answer(
     def handled() -> None:
         session.mailbox.mark_handled(summary.key, flag)
 
+    is_typed = from_stdin and sys.stdin.isatty()
     if from_stdin:
         body = sys.stdin.buffer.read().decode("utf-8", "replace").replace("\r\n", "\n")
     if body is None:
         return write(session, account, draft, queued=handled, **send_options)
     quote = draft.text or ""
     draft.text = f"{body.rstrip()}\n\n{quote.lstrip()}" if quote.strip() else f"{body.rstrip()}\n"
-    return send_draft(session, account, draft, queued=handled, **send_options)
+    return _send_typed(session, account, draft, is_typed, handled, send_options)

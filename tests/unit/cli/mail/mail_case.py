@@ -27,6 +27,11 @@ class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
+    @property
+    def buffer(self) -> io.BytesIO:
+        """What is still unread, as octets."""
+        return io.BytesIO(self.read().encode())
+
 
 class Case(SynchronousTestCase):
     """A mailbox of its own. Alice's Inbox has First and Second; Second has an attachment and HTML."""

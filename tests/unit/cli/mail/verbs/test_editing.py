@@ -1,0 +1,125 @@
+"""What was typed in the editor is never lost: it is in a draft, in the outbox, or in a file whose path is named."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from emailsys.client.archive.values import ArchiveFull, Place
+from emailsys.client.compose.draft import Draft
+from emailsys.client.mailbox import UserMailbox
+from emailsys.config.exit_status import Exit
+from tests.unit.cli.mail.mail_case import Case
+
+
+class EditingTests(Case):
+    """An editor that writes something, and then one thing goes wrong."""
+
+    def editor(self, *statements: str) -> None:
+        """Make an editor that runs Python statements. `p` is the path, `t` the text, `put(text)` saves."""
+        script = self.folder / "editor.py"
+        head = "import os, pathlib, sys", "p = pathlib.Path(sys.argv[1])", "t = p.read_text()", "put = p.write_text"
+        script.write_text("\n".join((*head, *statements)) + "\n")
+        os.environ["VISUAL"] = f"{sys.executable} {script}"
+
+    def drafts(self) -> list[Draft]:
+        found = self.mailbox.archive.list(Place("alice", "Drafts"))
+        return [self.mailbox.open_draft(one.key) for one in found]
+
+    def composed(self, typed: str, status: int) -> str:
+        """Compose, answer the questions, and return standard error. No sheet stays."""
+        ended, _, err = self.run_it("compose", "d@example.org", "-s", "Kept", typed=typed)
+        self.assertEqual(ended, status, err)
+        self.assertNotIn("Traceback", err)
+        self.assertNotIn("unexpected", err)
+        self.assertEqual(self.sheets(), [])
+        return err
+
+    def sheets(self) -> list[Path]:
+        return sorted((self.mailbox.folders.state / "editing").iterdir())
+
+    def test_a_line_that_cannot_be_used_is_in_the_draft_as_it_was_typed(self) -> None:
+        """The answer n, Ctrl-D or Ctrl-C to "Correct it?" keeps address, attachment, format and text."""
+        for line in ("Bcc: Eve <eve@", "Bcc: dora@example.org, bob@", "Attach: ~nobody-here/x", "Attach: gone.pdf",
+                     "Format: word", "Message-ID: <a@b>", "a line without a colon"):  # fmt: skip
+            for typed, status in (("n\n", Exit.DATA),) if "Bcc" in line else (("", Exit.INTERRUPTED),):
+                self.editor(f"put(t.replace('Bcc: ', {line!r} + chr(10) + 'X-Own: 7') + 'my words\\n')")
+                err = self.composed(typed, status)
+                (draft,) = self.drafts()
+                (key,) = re.findall(r"draft edit (\w+)", err)
+                self.assertEqual((draft.subject, draft.body), ("Kept", "my words\n"))
+                self.assertEqual(draft.fields, [("X-Own", "7")])
+                self.assertIn("cannot be used", self.refused(Exit.DATA, "draft", "send", key, "--later"))
+                self.editor("assert " + repr(line) + " in t.splitlines(), t", "put(t.replace(" + repr(line) + ", ''))")
+                self.fine("draft", "edit", key, "--later", typed="s\n")
+                self.assertEqual(self.drafts(), [])
+
+    def test_an_editor_that_saved_and_then_failed(self) -> None:
+        """It exited with 1, was killed, or saved in another encoding: the text is a draft."""
+        for end in ("sys.exit(1)", "os.kill(os.getpid(), 9)"):
+            self.editor("put(t + 'my words\\n')", end)
+            self.assertIn("draft edit", self.composed("", Exit.FAILED))
+            self.assertEqual([one.body for one in self.drafts()], ["my words\n"])
+            self.mailbox.archive.purge([self.mailbox.archive.list(Place("alice", "Drafts"))[0].key])
+        self.editor("p.write_bytes((t + 'Grüße\\n').encode('latin-1'))")
+        self.composed("d\n", Exit.OK)
+        self.assertEqual([one.body for one in self.drafts()], ["Grüße\n"])
+
+    def test_an_editor_that_changed_nothing_leaves_nothing(self) -> None:
+        """It failed before a word was typed, cannot be started, or has removed the file."""
+        self.editor("sys.exit(1)")
+        self.composed("", Exit.FAILED)
+        self.editor("p.unlink()")
+        self.assertIn("removed the file", self.composed("", Exit.FAILED))
+        for command in ("/nowhere/editor", "'unclosed"):
+            os.environ["VISUAL"] = command
+            self.assertIn("editor failed", self.composed("", Exit.FAILED))
+        self.assertEqual(self.drafts(), [])
+
+    def test_ctrl_d_after_the_draft_was_saved_names_it(self) -> None:
+        self.editor("put(t + 'my words\\n')", "p.with_name(p.name + '~').write_text(t)")
+        self.assertIn("draft edit", self.composed("", Exit.INTERRUPTED))
+        self.assertEqual([one.body for one in self.drafts()], ["my words\n"])
+
+    def test_on_a_full_disk_the_sheet_stays_and_its_path_is_named(self) -> None:
+        """Also if an earlier version of the draft is on disk."""
+        key = self.fine("send", "--draft", "d@example.org", "-s", "Half", "-m", "text").strip()
+
+        def full(*_arguments: object) -> str:
+            raise ArchiveFull("no space left on the disk")
+
+        self.patch(UserMailbox, "save_draft", full)
+        self.editor("put(t + 'my words\\n')")
+        for words in (("compose",), ("draft", "edit", key)):
+            err = self.run_it(*words, typed="s\n")[2]
+            (path,) = self.sheets()
+            self.assertIn(f"kept in {path}", err)
+            self.assertTrue(path.read_text().endswith("my words\n"))
+            path.unlink()
+
+    def test_a_text_typed_for_send_is_kept_if_it_cannot_be_sent(self) -> None:
+        """A message without a recipient becomes a draft; a script, which has its text, gets the error alone."""
+        status, _, err = self.run_it("send", "-s", "Kept", "--later", typed="my words\n")
+        self.assertEqual(status, Exit.DATA)
+        self.assertIn("draft edit", err)
+        self.assertEqual([one.body for one in self.drafts()], ["my words\n"])
+        self.refused(Exit.DATA, "send", "-s", "Kept", "--later", typed=b"my words\n")
+        self.assertEqual(len(self.drafts()), 1)
+
+    def test_header_fields_of_ones_own_survive_in_drafts(self) -> None:
+        """From --field, written in the editor, and stopped in the outbox; but not those that servers added."""
+        words = ("d@example.org", "-s", "x", "-m", "x", "--field", "X-Ticket: 7 ü", "--field", "Keywords: a")
+        key = self.fine("send", "--draft", *words).strip()
+        self.editor("put(t.replace('Keywords: a', 'Keywords: b'))")
+        self.fine("draft", "edit", key, typed="d\n")
+        sent = self.json("draft", "send", key, "--later")["key"]
+        stopped = self.json("outbox", "stop", sent)["draft"]
+        fields = [("X-Ticket", "7 ü"), ("Keywords", "b")]
+        self.assertEqual(self.mailbox.open_draft(stopped).fields, fields)
+        octets = b"Received: by x\r\nDKIM-Signature: a\r\nX-Emailsys-Format: html\r\n" + self.mailbox.archive.octets(
+            stopped
+        )
+        self.mailbox.archive.replace(stopped, octets)
+        self.assertEqual(self.mailbox.open_draft(stopped).fields, fields)
