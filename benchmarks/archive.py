@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.values import Addition, Place
+from emailsys.client.archive.values import Addition, Folder
 from emailsys.mail.trace_fields import date_time
 
 ACCOUNT: Final = "user@example.test"
-INBOX: Final = Place(ACCOUNT, "Inbox")
+INBOX: Final = Folder(ACCOUNT, "Inbox")
 BEGIN: Final = datetime(2020, 1, 1, tzinfo=UTC)
 QUERIES: Final = (
     "hello",

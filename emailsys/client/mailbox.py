@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 from emailsys.client.accounts.file import AccountsFile
 from emailsys.client.accounts.values import Account, AccountError
-from emailsys.client.archive.values import DRAFTS, INBOX, OUTBOX, ArchiveError, Flag, Place, Summary
+from emailsys.client.archive.values import DRAFTS, INBOX, OUTBOX, ArchiveError, Flag, Folder, Summary
 
 if TYPE_CHECKING:
     from emailsys.client.archive.archive import Archive
     from emailsys.client.compose.draft import Draft
-    from emailsys.client.compose.message_builder import Composed
+    from emailsys.client.compose.message_builder import OutgoingMessage
     from emailsys.client.send.outbox import Notices, Outbox
     from emailsys.mail.message.mailboxes import Mailbox
 
 
 @dataclass(frozen=True, slots=True)
-class Folders:
+class MailboxPaths:
     """Paths of one mailbox: the accounts file, the archive folder, and the state folder."""
 
     accounts: Path
@@ -36,15 +36,15 @@ class UserMailbox:
     Methods that read or write block. Call them from a thread.
     """
 
-    def __init__(self, folders: Folders, now: Callable[[], datetime]) -> None:
+    def __init__(self, paths: MailboxPaths, now: Callable[[], datetime]) -> None:
         """@param now: the current moment, with time zone."""
-        self.folders = folders
+        self.paths = paths
         self.now = now
 
     @cached_property
     def accounts_file(self) -> AccountsFile:
         """The accounts file, mail.toml."""
-        return AccountsFile(self.folders.accounts)
+        return AccountsFile(self.paths.accounts)
 
     @cached_property
     def archive(self) -> Archive:
@@ -53,15 +53,15 @@ class UserMailbox:
         from emailsys.client.archive.archive import Archive
         from emailsys.client.base.folders import make_folder
 
-        make_folder(self.folders.archive.parent)
-        return Archive(self.folders.archive, self.now)
+        make_folder(self.paths.archive.parent)
+        return Archive(self.paths.archive, self.now)
 
     @cached_property
     def outbox(self) -> Outbox:
         """The messages that wait to be sent."""
         from emailsys.client.send.outbox import Outbox
 
-        return Outbox(self.archive, self.folders.state, self.now)
+        return Outbox(self.archive, self.paths.state, self.now)
 
     def close(self) -> None:
         """Close the archive if it was opened."""
@@ -95,7 +95,7 @@ class UserMailbox:
     def account_for(self, summary: Summary) -> Account:
         """Return the account that owns a message's folder, or the default account if that one was removed."""
         accounts = self.accounts_file.load()
-        return accounts[summary.place.account] if summary.place.account in accounts else self.account()
+        return accounts[summary.folder.account] if summary.folder.account in accounts else self.account()
 
     # Writing
 
@@ -138,7 +138,7 @@ class UserMailbox:
     def delete_sent_draft(self, key: str) -> None:
         """Delete a draft for good. Call after its message was put into the outbox."""
         summary = self.archive.get(key)
-        if summary.place.folder == DRAFTS:
+        if summary.folder.name == DRAFTS:
             self.archive.purge([summary.key])
 
     def queue(self, account: Account, draft: Draft, hold: float = 0.0, notices: Notices | None = None) -> str:
@@ -151,7 +151,7 @@ class UserMailbox:
 
         return self.put(account, build(draft, self.now()), hold, notices)
 
-    def put(self, account: Account, message: Composed, hold: float = 0.0, notices: Notices | None = None) -> str:
+    def put(self, account: Account, message: OutgoingMessage, hold: float = 0.0, notices: Notices | None = None) -> str:
         """Put a finished message into the outbox, and return its key."""
         return self.outbox.put(account.name, message, hold=hold, notices=notices)
 
@@ -167,20 +167,20 @@ class UserMailbox:
 
     # Handling
 
-    def delete(self, keys: Iterable[str]) -> list[tuple[str, Place]]:
+    def delete(self, keys: Iterable[str]) -> list[tuple[str, Folder]]:
         """Move messages to Trash; delete those that are in Trash for good. Return each key with its former folder.
 
         @raise ArchiveError: a message is in the outbox and must be stopped first.
         """
         found = [self.archive.get(key) for key in keys]
         for one in found:
-            if one.place.folder == OUTBOX:
+            if one.folder.name == OUTBOX:
                 raise ArchiveError(
                     f"{one.key} is in the outbox. Stop it first, which makes it a draft: "
                     f"emailsys mail outbox stop {one.key}"
                 )
         self.archive.delete([one.key for one in found])
-        return [(one.key, one.place) for one in found]
+        return [(one.key, one.folder) for one in found]
 
     def undelete(self, keys: Sequence[str], folder: str | None = None) -> list[Summary]:
         """Move messages out of Trash: into `folder`, or else to their former folder, or else into Inbox."""
@@ -188,7 +188,7 @@ class UserMailbox:
         for key in keys:
             summary = self.archive.get(key)
             target = folder or self.archive.folder_before_trash(summary.key) or INBOX
-            self.archive.move([summary.key], Place(summary.place.account, target))
+            self.archive.move([summary.key], Folder(summary.folder.account, target))
             found.append(self.archive.get(summary.key))
         return found
 
@@ -201,7 +201,7 @@ class UserMailbox:
 
     def is_draft(self, summary: Summary) -> bool:
         """Whether the message is in Drafts."""
-        return summary.place.folder == DRAFTS
+        return summary.folder.name == DRAFTS
 
 
 def sender_mailbox(account: Account) -> Mailbox:

@@ -15,7 +15,7 @@ from emailsys.client.fetch.values import FetchResult, Progress
 from emailsys.client.mailbox import UserMailbox
 
 if TYPE_CHECKING:
-    from emailsys.client.send.sender import Sender, SendProgress, Sent
+    from emailsys.client.send.sender import Sender, SendProgress, SendResult
 
 
 class _ThreadSecrets:
@@ -94,7 +94,7 @@ class MailTransfer:
             self.reactor.callFromThread(self._fetching, progress)
 
         secrets = _ThreadSecrets(self.reactor, self.secrets)
-        fetcher = Fetcher(mailbox.archive, secrets, mailbox.folders.state, mailbox.now, tell)
+        fetcher = Fetcher(mailbox.archive, secrets, mailbox.paths.state, mailbox.now, tell)
 
         def stop() -> None:
             fetcher.stop()
@@ -102,11 +102,11 @@ class MailTransfer:
 
         return await until_cancelled(threads_of(self.reactor), lambda: fetcher.fetch_all(accounts), stop)
 
-    async def send(self, account: Account, key: str) -> Sent:
+    async def send(self, account: Account, key: str) -> SendResult:
         """Send a message from the outbox when its hold time is over."""
         return await self.sender().send(account, key)
 
-    async def flush(self, accounts: Sequence[Account]) -> Sequence[Sent]:
+    async def flush(self, accounts: Sequence[Account]) -> Sequence[SendResult]:
         """Send all messages in the outbox that are due."""
         return await self.sender().flush(accounts)
 

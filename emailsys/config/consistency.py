@@ -65,7 +65,7 @@ def contradictions(queue: QueueSettings, routing: RoutingSettings) -> Iterator[C
             )
 
 
-def oddities(settings: Settings) -> Iterator[str]:
+def probable_mistakes(settings: Settings) -> Iterator[str]:
     """Yield warnings about settings that are probably a mistake; each begins with its key path."""
     yield from _of_the_queue(settings.queue)
     yield from _of_routing(settings.routing)

@@ -7,10 +7,10 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from emailsys.client.archive.values import Addition, Flag, Place
+from emailsys.client.archive.values import Addition, Flag, Folder
 from emailsys.client.compose.draft import Attachment, Draft
 from emailsys.client.compose.message_builder import build
-from emailsys.client.mailbox import Folders, UserMailbox
+from emailsys.client.mailbox import MailboxPaths, UserMailbox
 from emailsys.client.screen.app import MailApp
 from emailsys.client.screen.picture import picture
 from emailsys.mail.address import parse
@@ -48,13 +48,13 @@ def fill(mailbox: UserMailbox) -> None:
     for name in ("alice", "work"):
         mailbox.accounts_file.put(account(name))
         mailbox.archive.add_account(name)
-    mailbox.archive.add_folder(Place("alice", "Projects"))
+    mailbox.archive.add_folder(Folder("alice", "Projects"))
     for hours, name, subject, flags, tags, files in MAIL:
         sender = Mailbox(name, parse(f"{name.split()[0].lower().encode('ascii', 'ignore').decode()}@example.org"))
         attachments = [Attachment(one, octets, "application/pdf") for one, octets in files]
         draft = Draft(sender, [ALICE], subject=subject, text=TEXT, attachments=attachments)
         octets = build(draft, NOW - timedelta(hours=hours)).octets
-        mailbox.archive.add(Addition(octets, Place("alice", "Inbox"), flags=flags, tags=tags))
+        mailbox.archive.add(Addition(octets, Folder("alice", "Inbox"), flags=flags, tags=tags))
     mailbox.save_draft(mailbox.account("alice"), Draft(ALICE, subject="Half a thought", text="..."))
 
 
@@ -76,7 +76,7 @@ def draw() -> str:
     """Return the picture in the dark theme."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        mailbox = UserMailbox(Folders(folder / "mail.toml", folder / "mail", folder / "state"), lambda: NOW)
+        mailbox = UserMailbox(MailboxPaths(folder / "mail.toml", folder / "mail", folder / "state"), lambda: NOW)
         fill(mailbox)
         try:
             return asyncio.run(_screen(mailbox, "dark"))

@@ -1,4 +1,4 @@
-"""Composed messages parse to the same parts."""
+"""OutgoingMessage messages parse to the same parts."""
 
 from __future__ import annotations
 

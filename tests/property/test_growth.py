@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.client.archive.index_entry import facts_of
+from emailsys.client.archive.index_entry import index_fields
 from emailsys.client.compose.answer import quote
 from emailsys.client.display.message import view
 from emailsys.client.text.html import html_to_text
@@ -45,7 +45,7 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "HTML": html_to_text,
     "text": safe_text,
     "a quote": quote,
-    "the index": lambda text: facts_of(text.encode(), NOW),
+    "the index": lambda text: index_fields(text.encode(), NOW),
     "a view": lambda text: view(f"\n{text}".encode()),
     "a header": lambda text: header_of(text.encode()),
     "authorship": lambda text: unauthenticated_by(

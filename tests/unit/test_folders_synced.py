@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 
 from emailsys import pki
-from emailsys.client.mailbox import Folders, UserMailbox
+from emailsys.client.mailbox import MailboxPaths, UserMailbox
 from emailsys.config.settings import StoreSettings
 from emailsys.store.engine.file_locks import make_directory
 from emailsys.store.offline import run_offline
@@ -53,7 +53,7 @@ class SyncedFolderTests(TestCase):
 
     def test_the_local_store_of_the_client(self) -> None:
         def make(folder: Path) -> None:
-            folders = Folders(folder / "accounts.toml", folder / "mail", folder / "state")
+            folders = MailboxPaths(folder / "accounts.toml", folder / "mail", folder / "state")
             UserMailbox(folders, lambda: datetime.now(UTC)).archive.close()
 
         self.synced_by(make)

@@ -174,7 +174,7 @@ def _missing(settings: Settings) -> Iterator[str]:
 
 def warnings_of(settings: Settings, from_file: bool) -> Iterator[str]:
     """Yield settings that work but are probably a mistake."""
-    from emailsys.config.consistency import oddities
+    from emailsys.config.consistency import probable_mistakes
     from emailsys.mail.ip import is_loopback
     from emailsys.supervisor import expand, listens_of
 
@@ -192,7 +192,7 @@ def warnings_of(settings: Settings, from_file: bool) -> Iterator[str]:
     if not settings.tls.certificates:
         yield "tls.certificates: none; the daemon uses its development CA, which no other machine trusts"
     yield from _of_certificates(settings)
-    yield from oddities(settings)
+    yield from probable_mistakes(settings)
 
 
 def _of_certificates(settings: Settings) -> Iterator[str]:

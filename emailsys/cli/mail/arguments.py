@@ -16,7 +16,7 @@ from emailsys.config.exit_status import Exit
 if TYPE_CHECKING:
     from emailsys.cli.mail.session import Session
     from emailsys.client.accounts.values import Keep
-    from emailsys.client.archive.values import Place, Summary
+    from emailsys.client.archive.values import Folder, Summary
     from emailsys.mail.message.mailboxes import Mailbox
 
 # Maximum number of addresses that shell completion offers.
@@ -94,25 +94,25 @@ key_argument = click.argument("key")
 keys_argument = click.argument("keys", nargs=-1, required=True)
 
 
-def place_of(session: Session, folder: str | None, account: str | None) -> Place:
+def folder_of(session: Session, folder: str | None, account: str | None) -> Folder:
     """Find a folder by the name that the user typed: `Sent` or `work/Sent`, in upper or lower case.
 
     @param folder: None for the current folder of the session.
     @raise NoSuchFolder: the account has no such folder.
     """
-    from emailsys.client.archive.values import NoSuchFolder, Place
+    from emailsys.client.archive.values import Folder, NoSuchFolder
 
     folder = folder if folder is not None else session.folder
     before, slash, after = folder.partition("/")
     if slash and account is None:
         account, folder = before, after
     owner = session.mailbox.account(account).name
-    names = [count.place.folder for count in session.mailbox.archive.folders(owner)]
+    names = [count.folder.name for count in session.mailbox.archive.folders(owner)]
     if folder in names:
-        return Place(owner, folder)
+        return Folder(owner, folder)
     alike = [name for name in names if name.lower() == folder.lower()]
     if len(alike) == 1:
-        return Place(owner, alike[0])
+        return Folder(owner, alike[0])
     raise NoSuchFolder(f"The account {owner} has no folder {folder!r}. It has: {', '.join(names)}")
 
 

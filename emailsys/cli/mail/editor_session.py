@@ -59,7 +59,7 @@ class EditorSession:
         self._account = account
         self._draft = draft
         self._key = key
-        folder = session.mailbox.folders.state / "editing"
+        folder = session.mailbox.paths.state / "editing"
         make_folder(folder)
         self._path = folder / f"{secrets.token_hex(4)}.txt"
         # The text as the editor got it; None while no file exists.

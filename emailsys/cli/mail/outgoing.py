@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emailsys.client.accounts.values import Account
-    from emailsys.client.compose.message_builder import Composed
-    from emailsys.client.send.sender import Sent
+    from emailsys.client.compose.message_builder import OutgoingMessage
+    from emailsys.client.send.sender import SendResult
 
 
 def sending_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,7 +49,7 @@ def sending_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def queue_and_send(
     session: Session,
     account: Account,
-    message: Composed,
+    message: OutgoingMessage,
     *,
     hold: float = 0.0,
     later: bool = False,
@@ -95,13 +95,13 @@ def queue_and_send(
     return tell_sent(sent)
 
 
-def _send(session: Session, account: Account, key: str) -> Sent:
+def _send(session: Session, account: Account, key: str) -> SendResult:
     from emailsys.cli.mail.progress_bars import ProgressBars
     from emailsys.client.online import MailTransfer
 
     with ProgressBars() as bars:
 
-        async def work(reactor: Any) -> Sent:
+        async def work(reactor: Any) -> SendResult:
             queue_and_send = MailTransfer(session.mailbox, reactor, bars.ask_secret, sending=bars.sending)
             try:
                 return await queue_and_send.send(account, key)
@@ -121,7 +121,7 @@ def _sigint_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def sent_fields(sent: Sent) -> dict[str, Any]:
+def sent_fields(sent: SendResult) -> dict[str, Any]:
     """Return the JSON fields of a delivery outcome."""
     return {
         "key": sent.key,
@@ -136,7 +136,7 @@ def sent_fields(sent: Sent) -> dict[str, Any]:
     }
 
 
-def tell_sent(sent: Sent) -> int:
+def tell_sent(sent: SendResult) -> int:
     """Print the outcome of a delivery attempt, and return the exit status."""
     from emailsys.client.display.problem_text import problem_text
 

@@ -62,8 +62,8 @@ def summary_fields(summary: Summary) -> dict[str, Any]:
     """Return the JSON fields of a message."""
     return {
         "key": summary.key,
-        "account": summary.place.account,
-        "folder": summary.place.folder,
+        "account": summary.folder.account,
+        "folder": summary.folder.name,
         "date": summary.date.isoformat(),
         "from": summary.sender,
         "to": summary.recipients,
@@ -96,7 +96,7 @@ def summary_row(summary: Summary, now: datetime, with_folder: bool = False) -> d
         "date": short_date(summary.date, now),
     }
     if with_folder:
-        row["folder"] = f"{summary.place.account}/{summary.place.folder}"
+        row["folder"] = f"{summary.folder.account}/{summary.folder.name}"
     row["from"] = correspondent(summary)
     row["subject"] = summary.subject or "(no subject)"
     row["size"] = size(summary.octets) + ("+" if summary.attachments else "")

@@ -46,9 +46,9 @@ class Session:
     def mailbox(self) -> UserMailbox:
         """The mailbox of this user, opened on first use."""
         from emailsys.client.base.locations import accounts_file, archive_folder, state_folder
-        from emailsys.client.mailbox import Folders, UserMailbox
+        from emailsys.client.mailbox import MailboxPaths, UserMailbox
 
-        return UserMailbox(Folders(accounts_file(), archive_folder(), state_folder()), _now)
+        return UserMailbox(MailboxPaths(accounts_file(), archive_folder(), state_folder()), _now)
 
     def start_archive_worker(self) -> None:
         """Start the worker process that stores fetched mail. Call this before the large imports.
@@ -69,7 +69,7 @@ class Session:
         from emailsys.client.archive.worker import WorkerArchive
 
         mailbox = self.mailbox
-        store = WorkerArchive(self._worker, mailbox.folders.archive, mailbox.now, lambda: mailbox.archive)
+        store = WorkerArchive(self._worker, mailbox.paths.archive, mailbox.now, lambda: mailbox.archive)
         self._at_the_end.callback(store.close)
         return store
 

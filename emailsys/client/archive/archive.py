@@ -26,10 +26,10 @@ from emailsys.client.archive.values import (
     Addition,
     ArchiveError,
     Flag,
+    Folder,
     FolderCount,
     NoSuchFolder,
     NoSuchMessage,
-    Place,
     Summary,
 )
 from emailsys.client.archive.writer import Writer
@@ -102,11 +102,11 @@ class Archive:
 
     def add_account(self, account: str) -> None:
         """Create the standard folders of an account that do not exist yet."""
-        self._add_folders([Place(account, folder) for folder in STANDARD_FOLDERS])
+        self._add_folders([Folder(account, folder) for folder in STANDARD_FOLDERS])
 
     def accounts(self) -> Sequence[str]:
         """Return the accounts that have folders, sorted."""
-        return sorted({count.place.account for count in self.folders()})
+        return sorted({count.folder.account for count in self.folders()})
 
     def folders(self, account: str | None = None) -> Sequence[FolderCount]:
         """Return the folders of one account or of all, with message counts, standard folders first."""
@@ -119,69 +119,69 @@ class Archive:
             ).fetchall()
         standard = {name: number for number, name in enumerate(STANDARD_FOLDERS)}
         rows.sort(key=lambda row: (row[0], standard.get(row[1], len(standard)), row[1]))
-        return [FolderCount(Place(row[0], row[1]), row[2], row[3]) for row in rows]
+        return [FolderCount(Folder(row[0], row[1]), row[2], row[3]) for row in rows]
 
-    def add_folder(self, place: Place) -> None:
+    def add_folder(self, folder: Folder) -> None:
         """Create a folder if it does not exist. @raise ArchiveError: the name is not a valid folder name."""
-        self._add_folders([place])
+        self._add_folders([folder])
 
-    def _add_folders(self, places: Sequence[Place]) -> None:
-        for name in {name for place in places for name in (place.account, place.folder)}:
+    def _add_folders(self, folders: Sequence[Folder]) -> None:
+        for name in {name for folder in folders for name in (folder.account, folder.name)}:
             if safe_name(name, max_octets=120) != name:
                 raise ArchiveError(f"{name!r} is not a valid folder name")
-        if all(map(self._has_folder, places)):
+        if all(map(self._has_folder, folders)):
             return
         with self._writing():
-            make_folders(folder_path(self._root, place) for place in places)
+            make_folders(folder_path(self._root, folder) for folder in folders)
             with self._index.transaction() as connection:
-                for place in places:
-                    self._index.folder(connection, place)
+                for folder in folders:
+                    self._index.folder(connection, folder)
 
-    def rename_folder(self, place: Place, name: str) -> None:
+    def rename_folder(self, folder: Folder, name: str) -> None:
         """Rename a custom folder. @raise ArchiveError: the folder is standard, or the name is taken or invalid."""
-        self._require_custom_folder(place)
+        self._require_custom_folder(folder)
         if safe_name(name, max_octets=120) != name or name in STANDARD_FOLDERS:
             raise ArchiveError(f"{name!r} is not a valid name of a custom folder")
         with self._writing():
-            target = folder_path(self._root, Place(place.account, name))
+            target = folder_path(self._root, Folder(folder.account, name))
             if target.exists():
                 raise ArchiveError(f"the folder {name!r} already exists")
-            os.rename(folder_path(self._root, place), target)
+            os.rename(folder_path(self._root, folder), target)
             sync_folder(target.parent)
             with self._index.transaction() as connection:
                 connection.execute(
-                    "UPDATE folders SET name = ? WHERE account = ? AND name = ?", (name, place.account, place.folder)
+                    "UPDATE folders SET name = ? WHERE account = ? AND name = ?", (name, folder.account, folder.name)
                 )
 
-    def remove_folder(self, place: Place) -> None:
+    def remove_folder(self, folder: Folder) -> None:
         """Remove a custom folder. @raise ArchiveError: the folder is standard or not empty."""
-        self._require_custom_folder(place)
+        self._require_custom_folder(folder)
         with self._writing():
-            folder = folder_path(self._root, place)
-            if any(map(is_message, os.listdir(folder))):
-                raise ArchiveError(f"the folder {place.folder!r} is not empty")
-            remove_parts(folder)
-            os.rmdir(folder)
-            sync_folder(folder.parent)
+            path = folder_path(self._root, folder)
+            if any(map(is_message, os.listdir(path))):
+                raise ArchiveError(f"the folder {folder.name!r} is not empty")
+            remove_parts(path)
+            os.rmdir(path)
+            sync_folder(path.parent)
             with self._index.transaction() as connection:
-                connection.execute("DELETE FROM folders WHERE account = ? AND name = ?", (place.account, place.folder))
+                connection.execute("DELETE FROM folders WHERE account = ? AND name = ?", (folder.account, folder.name))
 
-    def _require_custom_folder(self, place: Place) -> None:
-        self._require_folder(place)
-        if place.folder in STANDARD_FOLDERS:
-            raise ArchiveError(f"{place.folder} is a standard folder and cannot be renamed or removed")
+    def _require_custom_folder(self, folder: Folder) -> None:
+        self._require_folder(folder)
+        if folder.name in STANDARD_FOLDERS:
+            raise ArchiveError(f"{folder.name} is a standard folder and cannot be renamed or removed")
 
-    def _has_folder(self, place: Place) -> bool:
+    def _has_folder(self, folder: Folder) -> bool:
         with translated_index_errors():
             row = self._index.connection.execute(
-                "SELECT 1 FROM folders WHERE account = ? AND name = ?", (place.account, place.folder)
+                "SELECT 1 FROM folders WHERE account = ? AND name = ?", (folder.account, folder.name)
             ).fetchone()
-        return row is not None and folder_path(self._root, place).is_dir()
+        return row is not None and folder_path(self._root, folder).is_dir()
 
-    def _require_folder(self, place: Place) -> None:
+    def _require_folder(self, folder: Folder) -> None:
         """@raise NoSuchFolder: the account has no such folder."""
-        if not self._has_folder(place):
-            raise NoSuchFolder(f"{place.account} has no folder {place.folder!r}")
+        if not self._has_folder(folder):
+            raise NoSuchFolder(f"{folder.account} has no folder {folder.name!r}")
 
     # Adding
 
@@ -196,8 +196,8 @@ class Archive:
         @raise NoSuchFolder: nothing was added.
         @raise ArchiveFull: nothing was added.
         """
-        for place in {addition.place for addition in additions}:
-            self._require_folder(place)
+        for folder in {addition.folder for addition in additions}:
+            self._require_folder(folder)
         with self.writer() as writer:
             return writer.add(additions)
 
@@ -254,7 +254,7 @@ class Archive:
             raise NoSuchMessage(f"no message {key!r}")
         return folder_path(self._root, location[0]) / location[1]
 
-    def list(self, place: Place, limit: int = 100, below: int | None = None) -> Sequence[Summary]:
+    def list(self, folder: Folder, limit: int = 100, below: int | None = None) -> Sequence[Summary]:
         """List the messages of a folder, newest first.
 
         @param below: list only messages with a smaller `order`: the next page.
@@ -262,7 +262,7 @@ class Archive:
         with translated_index_errors():
             return self._index.summaries(
                 "m.folder = (SELECT folder FROM folders WHERE account = ? AND name = ?) AND m.id < ?",
-                (place.account, place.folder, _MOST if below is None else below),
+                (folder.account, folder.name, _MOST if below is None else below),
                 limit,
             )
 
@@ -323,40 +323,40 @@ class Archive:
 
     # Moving
 
-    def move(self, keys: Iterable[str], place: Place) -> None:
+    def move(self, keys: Iterable[str], folder: Folder) -> None:
         """Move messages to a folder, also of another account. The move is on disk when this returns."""
-        self._require_folder(place)
+        self._require_folder(folder)
         with self._writing():
             found = self._each(keys)
-            if place.folder == TRASH:
-                self._remember_places(found)
-            self._changes.move([(one.key, place) for one in found])
+            if folder.name == TRASH:
+                self._remember_folders(found)
+            self._changes.move([(one.key, folder) for one in found])
 
-    def _remember_places(self, found: Iterable[Summary]) -> None:
+    def _remember_folders(self, found: Iterable[Summary]) -> None:
         by_folder: dict[str, list[str]] = {}
         for one in found:
-            if one.place.folder != TRASH:
-                by_folder.setdefault(one.place.folder, []).append(one.key)
+            if one.folder.name != TRASH:
+                by_folder.setdefault(one.folder.name, []).append(one.key)
         for folder, keys in by_folder.items():
             noted = {_WAS_IN: folder}
             self._changes.mark(keys, lambda marks, noted=noted: changed(marks, note={**(marks.note or {}), **noted}))  # type: ignore[misc]
 
     def folder_before_trash(self, key: str) -> str | None:
         """Return the folder a message was in before Trash, or None if it is unknown or no longer exists."""
-        folder = (self.note(key) or {}).get(_WAS_IN)
-        place = Place(self.get(key).place.account, str(folder))
-        return place.folder if folder is not None and self._has_folder(place) else None
+        name = (self.note(key) or {}).get(_WAS_IN)
+        folder = Folder(self.get(key).folder.account, str(name))
+        return folder.name if name is not None and self._has_folder(folder) else None
 
     def delete(self, keys: Iterable[str]) -> None:
         """Move messages to their account's Trash. Messages already in Trash are deleted permanently."""
         with self._writing():
             found = self._each(keys)
-            trashed = [(one.key, Place(one.place.account, TRASH)) for one in found if one.place.folder != TRASH]
-            self._remember_places(found)
-            for _key, place in trashed:
-                make_folder(folder_path(self._root, place))
+            trashed = [(one.key, Folder(one.folder.account, TRASH)) for one in found if one.folder.name != TRASH]
+            self._remember_folders(found)
+            for _key, folder in trashed:
+                make_folder(folder_path(self._root, folder))
             self._changes.move(trashed)
-            self._changes.remove([one.key for one in found if one.place.folder == TRASH])
+            self._changes.remove([one.key for one in found if one.folder.name == TRASH])
 
     def purge(self, keys: Iterable[str]) -> None:
         """Delete messages permanently, whatever folder they are in."""

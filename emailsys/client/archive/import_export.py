@@ -17,7 +17,7 @@ from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.files import translated_disk_errors, write_whole
 from emailsys.client.archive.index_entry import moment_of
 from emailsys.client.archive.marks import flags_of, letters
-from emailsys.client.archive.values import Addition, ArchiveError, Flag, Place
+from emailsys.client.archive.values import Addition, ArchiveError, Flag, Folder
 from emailsys.client.base.folders import make_folder, sync_folder
 from emailsys.client.text.file_names import numbered
 from emailsys.mail.trace_fields import date_time
@@ -41,10 +41,10 @@ class Importer:
     be repeated, and continues where it stopped.
     """
 
-    def __init__(self, archive: Archive, place: Place, progress: Progress | None = None) -> None:
+    def __init__(self, archive: Archive, folder: Folder, progress: Progress | None = None) -> None:
         """@param progress: called with the number of messages so far, after each batch but the last."""
         self._archive = archive
-        self._place = place
+        self._folder = folder
         self._progress = progress
         # Counts equal messages: two files with the same octets are two messages.
         self._copies: Counter[bytes] = Counter()
@@ -76,8 +76,8 @@ class Importer:
                     if file.is_file() and not file.name.startswith("."):
                         unique, _, info = file.name.partition(":2,")
                         arrived = moment_of(file.stat().st_mtime)
-                        source = f"maildir:{self._place.account}:{path.name}:{unique}"
-                        yield Addition(file.read_bytes(), self._place, source, flags_of(info), arrived=arrived)
+                        source = f"maildir:{self._folder.account}:{path.name}:{unique}"
+                        yield Addition(file.read_bytes(), self._folder, source, flags_of(info), arrived=arrived)
 
         self._add(additions())
 
@@ -95,9 +95,9 @@ class Importer:
     def _addition(self, octets: bytes, flags: Flag, arrived: datetime | None) -> Addition:
         digest = hashlib.sha256(octets).digest()[:16]
         self._copies[digest] += 1
-        where = f"{self._place.account}:{self._place.folder}"
+        where = f"{self._folder.account}:{self._folder.name}"
         source = f"import:{where}:{digest.hex()}:{self._copies[digest]}"
-        return Addition(octets, self._place, source, flags, arrived=arrived)
+        return Addition(octets, self._folder, source, flags, arrived=arrived)
 
     def _add(self, additions: Iterable[Addition]) -> None:
         batch: list[Addition] = []

@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from emailsys.client.archive import people
 from emailsys.client.archive.conversations import Conversations
-from emailsys.client.archive.index_entry import Facts
+from emailsys.client.archive.index_entry import IndexFields
 from emailsys.client.archive.marks import Marks
 from emailsys.client.archive.query import Query
-from emailsys.client.archive.values import ORDER_BITS, TRASH, ArchiveError, Flag, Place, Summary, order_of
+from emailsys.client.archive.values import ORDER_BITS, TRASH, ArchiveError, Flag, Folder, Summary, order_of
 from emailsys.client.archive.word_index import add_words, checksum, remove_words
 
 # Increment it to rebuild every index when it is next opened.
@@ -63,7 +63,7 @@ def summary(row: Sequence[Any]) -> Summary:
     return Summary(
         key=row[1],
         order=row[0],
-        place=Place(row[2], row[3]),
+        folder=Folder(row[2], row[3]),
         date=datetime.fromtimestamp(row[0] >> ORDER_BITS, UTC),
         subject=row[4],
         sender=row[5],
@@ -83,11 +83,11 @@ class Entry:
     """A message to index."""
 
     key: str
-    place: Place
+    folder: Folder
     name: str
     octets: int
     arrived: datetime
-    facts: Facts
+    fields: IndexFields
     marks: Marks
 
 
@@ -151,21 +151,21 @@ class Index:
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {_VERSION}")
 
-    def folder(self, connection: sqlite3.Connection, place: Place) -> int:
+    def folder(self, connection: sqlite3.Connection, folder: Folder) -> int:
         """Return the number of a folder. Add the folder if it is new."""
         row = connection.execute(
-            "SELECT folder FROM folders WHERE account = ? AND name = ?", (place.account, place.folder)
+            "SELECT folder FROM folders WHERE account = ? AND name = ?", (folder.account, folder.name)
         ).fetchone()
         if row is None:
             row = connection.execute(
                 "INSERT INTO folders (account, name, seen) VALUES (?, ?, 0) RETURNING folder",
-                (place.account, place.folder),
+                (folder.account, folder.name),
             ).fetchone()
         return int(row[0])
 
     def insert(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
         """Index messages with new keys, with a few statements for all of them."""
-        folders = {place: self.folder(connection, place) for place in {entry.place for entry in entries}}
+        folders = {folder: self.folder(connection, folder) for folder in {entry.folder for entry in entries}}
         # In order of number: FTS5 starts a new segment when a number is smaller than the previous one.
         numbered = self._numbered(connection, entries)
         threads = _threads(connection, numbered)
@@ -175,32 +175,32 @@ class Index:
                 (
                     number,
                     entry.key,
-                    folders[entry.place],
+                    folders[entry.folder],
                     entry.name,
                     entry.octets,
                     int(entry.arrived.timestamp()),
-                    entry.facts.subject,
-                    entry.facts.sender,
-                    entry.facts.recipients,
-                    entry.facts.preview,
-                    entry.facts.attachments,
+                    entry.fields.subject,
+                    entry.fields.sender,
+                    entry.fields.recipients,
+                    entry.fields.preview,
+                    entry.fields.attachments,
                     int(entry.marks.flags),
-                    entry.facts.message_id,
+                    entry.fields.message_id,
                     threads[number],
-                    checksum(entry.facts),
+                    checksum(entry.fields),
                 )
                 for number, entry in numbered
             ],
         )
-        add_words(connection, [(number, entry.facts) for number, entry in numbered])
+        add_words(connection, [(number, entry.fields) for number, entry in numbered])
         for _number, entry in numbered:
             if not entry.marks.is_empty:
                 self.mark(connection, entry.key, entry.marks)
-        people.note(connection, ((entry.place, entry.facts) for entry in entries))
+        people.note(connection, ((entry.folder, entry.fields) for entry in entries))
 
     def _numbered(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[tuple[int, Entry]]:
         """Give entries numbers that were never used, and sort them by number, which is by date."""
-        wanted = [order_of(entry.facts.date) | zlib.crc32(entry.key.encode()) >> 12 for entry in entries]
+        wanted = [order_of(entry.fields.date) | zlib.crc32(entry.key.encode()) >> 12 for entry in entries]
         ids = json.dumps(wanted)
         rows = connection.execute(
             """SELECT id FROM messages WHERE id IN (SELECT value FROM json_each(:ids))
@@ -236,25 +236,25 @@ class Index:
         else:
             connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, json.dumps(marks.note)))
 
-    def remove(self, connection: sqlite3.Connection, key: str, facts: Facts | None) -> None:
+    def remove(self, connection: sqlite3.Connection, key: str, fields: IndexFields | None) -> None:
         """Remove a message from the index.
 
-        @param facts: None if its file is gone. Then its words stay in the search index, unreachable, until a rebuild.
+        @param fields: None if its file is gone. Then its words stay in the search index, unreachable, until a rebuild.
         """
         row = connection.execute("DELETE FROM messages WHERE key = ? RETURNING id, checksum", (key,)).fetchone()
         if row is None:
             return
-        if facts is not None and checksum(facts) == row[1]:
-            remove_words(connection, row[0], facts)
+        if fields is not None and checksum(fields) == row[1]:
+            remove_words(connection, row[0], fields)
         else:
             connection.execute("INSERT OR IGNORE INTO gone VALUES (?)", (row[0],))
         connection.execute("DELETE FROM tags WHERE key = ?", (key,))
         connection.execute("DELETE FROM notes WHERE key = ?", (key,))
 
-    def relocate(self, connection: sqlite3.Connection, key: str, place: Place, name: str) -> None:
+    def relocate(self, connection: sqlite3.Connection, key: str, folder: Folder, name: str) -> None:
         """Change the folder and file name of a message."""
-        folder = self.folder(connection, place)
-        connection.execute("UPDATE messages SET folder = ?, name = ? WHERE key = ?", (folder, name, key))
+        number = self.folder(connection, folder)
+        connection.execute("UPDATE messages SET folder = ?, name = ? WHERE key = ?", (number, name, key))
 
     # Reading
 
@@ -272,10 +272,10 @@ class Index:
                 found[key] = Marks(Flag(row[0]), tags, json.loads(row[2]) if row[2] else None)
         return found
 
-    def location(self, key: str) -> tuple[Place, str] | None:
+    def location(self, key: str) -> tuple[Folder, str] | None:
         """Return folder and file name of a message, or None."""
         row = self.connection.execute(f"SELECT f.account, f.name, m.name {_FROM} WHERE m.key = ?", (key,)).fetchone()
-        return None if row is None else (Place(row[0], row[1]), row[2])
+        return None if row is None else (Folder(row[0], row[1]), row[2])
 
     def existing_keys(self, keys: Sequence[str]) -> set[str]:
         """Return the keys that are in the index."""
@@ -284,10 +284,10 @@ class Index:
         )
         return {key for (key,) in rows}
 
-    def locations(self, place: Place) -> dict[str, str]:
+    def locations(self, folder: Folder) -> dict[str, str]:
         """Return the file names in a folder, each with the key."""
         rows = self.connection.execute(
-            f"SELECT m.name, m.key {_FROM} WHERE f.account = ? AND f.name = ?", (place.account, place.folder)
+            f"SELECT m.name, m.key {_FROM} WHERE f.account = ? AND f.name = ?", (folder.account, folder.name)
         )
         return dict(rows.fetchall())
 
@@ -331,8 +331,8 @@ def _threads(connection: sqlite3.Connection, numbered: Sequence[tuple[int, Entry
     """Return the conversation of each new message, by number. Conversations that share a message are merged."""
     by_account: dict[str, list[tuple[int, list[str]]]] = {}
     for number, entry in numbered:
-        ids = [one for one in (entry.facts.message_id, *entry.facts.references) if one]
-        by_account.setdefault(entry.place.account, []).append((number, ids))
+        ids = [one for one in (entry.fields.message_id, *entry.fields.references) if one]
+        by_account.setdefault(entry.folder.account, []).append((number, ids))
     threads: dict[int, int] = {}
     for account, messages in by_account.items():
         conversations = Conversations(connection, account, {one for _, ids in messages for one in ids})

@@ -37,7 +37,7 @@ class Heading:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts(Heading):
+class IndexFields(Heading):
     """What the index stores about a message. The `_words` fields are the texts for the search."""
 
     recipients: str
@@ -142,11 +142,11 @@ def _heading(first: Mapping[str, Field], arrived: datetime) -> Heading:
 
 
 def heading_of(octets: bytes, arrived: datetime) -> Heading:
-    """Read date, subject, and sender as `facts_of` does, without the body."""
+    """Read date, subject, and sender as `index_fields` does, without the body."""
     return _heading(_first(read_fields(octets)), arrived)
 
 
-def facts_of(octets: bytes, arrived: datetime) -> Facts:
+def index_fields(octets: bytes, arrived: datetime) -> IndexFields:
     """Read a message. Never raises, whatever the octets are."""
     root = parse(octets)
     first = _first(root.fields)
@@ -160,7 +160,7 @@ def facts_of(octets: bytes, arrived: datetime) -> Facts:
     recipients, recipient_words, recipient_mailboxes = _people(*(_text_of(first, name) for name in ("to", "cc", "bcc")))
     mentioned = message_ids(_text_of(first, "references")) + message_ids(_text_of(first, "in-reply-to"))
     own = message_ids(_text_of(first, "message-id"))
-    return Facts(
+    return IndexFields(
         date=heading.date,
         subject=heading.subject,
         sender=heading.sender,

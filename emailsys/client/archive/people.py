@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from emailsys.client.archive.index_entry import Facts, one_line
-from emailsys.client.archive.values import DRAFTS, OUTBOX, SENT, TRASH, Place
+from emailsys.client.archive.index_entry import IndexFields, one_line
+from emailsys.client.archive.values import DRAFTS, OUTBOX, SENT, TRASH, Folder
 from emailsys.mail.address import AddressSyntaxError, parse_foreign
 from emailsys.mail.message.mailboxes import Mailbox
 
@@ -38,18 +38,18 @@ def _words(mailbox: Mailbox, name: str) -> str:
     return "".join(f" {word}" for word in words)
 
 
-def note(connection: sqlite3.Connection, kept: Iterable[tuple[Place, Facts]]) -> None:
+def note(connection: sqlite3.Connection, kept: Iterable[tuple[Folder, IndexFields]]) -> None:
     """Count the people of new messages: the recipients of sent messages, the senders of all others.
 
     Drafts are skipped because their addresses may be incomplete. Messages in Trash are skipped in a rebuild.
     """
     found: dict[str, tuple[Mailbox, int, int]] = {}
-    for place, facts in kept:
-        if place.folder in (DRAFTS, TRASH):
+    for folder, fields in kept:
+        if folder.name in (DRAFTS, TRASH):
             continue
-        is_own = place.folder in (SENT, OUTBOX)
-        moment = int(facts.date.timestamp())
-        for mailbox in facts.recipient_mailboxes if is_own else facts.sender_mailboxes:
+        is_own = folder.name in (SENT, OUTBOX)
+        moment = int(fields.date.timestamp())
+        for mailbox in fields.recipient_mailboxes if is_own else fields.sender_mailboxes:
             key = "@".join(mailbox.address.key)
             known, written, last = found.get(key, (mailbox, 0, moment))
             newer = mailbox if mailbox.name and (moment >= last or not known.name) else known

@@ -14,8 +14,8 @@ from emailsys.client.archive.files import is_message, is_part, key_of, new_key, 
 from emailsys.client.archive.index import Entry, Index
 from emailsys.client.archive.index_entry import moment_of
 from emailsys.client.archive.marks import Journal, Marks
-from emailsys.client.archive.unreadable import insert_readable, readable_facts
-from emailsys.client.archive.values import Place
+from emailsys.client.archive.unreadable import insert_readable, readable_fields
+from emailsys.client.archive.values import Folder
 from emailsys.client.base.folders import sync_folder
 
 # Messages per transaction of the index.
@@ -24,17 +24,17 @@ _BATCH: Final = 1_000
 Progress = Callable[[int, int], None]
 
 
-def places(root: Path) -> Iterator[Place]:
+def folders(root: Path) -> Iterator[Folder]:
     """Iterate over the folders on disk."""
     for account in sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != "."):
         for entry in sorted(os.scandir(root / account), key=lambda entry: entry.name):
             if entry.is_dir() and entry.name[0] != ".":
-                yield Place(account, entry.name)
+                yield Folder(account, entry.name)
 
 
-def folder_path(root: Path, place: Place) -> Path:
+def folder_path(root: Path, folder: Folder) -> Path:
     """Return the path of a folder."""
-    return root / place.account / place.folder
+    return root / folder.account / folder.name
 
 
 def folder_stamp(folder: Path) -> int:
@@ -42,15 +42,15 @@ def folder_stamp(folder: Path) -> int:
     return folder.stat().st_mtime_ns
 
 
-def read_entry(root: Path, place: Place, name: str, key: str, marks: Marks) -> Entry | None:
+def read_entry(root: Path, folder: Folder, name: str, key: str, marks: Marks) -> Entry | None:
     """Read a message file for the index. Return None if the file is gone."""
     try:
-        with open(f"{root}{os.sep}{place.account}{os.sep}{place.folder}{os.sep}{name}", "rb", buffering=0) as file:
+        with open(f"{root}{os.sep}{folder.account}{os.sep}{folder.name}{os.sep}{name}", "rb", buffering=0) as file:
             octets = file.read()
             arrived = moment_of(os.fstat(file.fileno()).st_mtime)
     except OSError:
         return None
-    return Entry(key, place, name, len(octets), arrived, readable_facts(root, key, octets, arrived), marks)
+    return Entry(key, folder, name, len(octets), arrived, readable_fields(root, key, octets, arrived), marks)
 
 
 def _message_names(folder: Path) -> set[str]:
@@ -73,46 +73,46 @@ def _message_names(folder: Path) -> set[str]:
 class _Differences:
     """Differences between files and index."""
 
-    added: list[tuple[Place, str]] = field(default_factory=list)
-    missing: dict[str, tuple[Place, str]] = field(default_factory=dict)
-    stamps: dict[Place, int] = field(default_factory=dict)
+    added: list[tuple[Folder, str]] = field(default_factory=list)
+    missing: dict[str, tuple[Folder, str]] = field(default_factory=dict)
+    stamps: dict[Folder, int] = field(default_factory=dict)
 
 
 def _compare(root: Path, index: Index, everything: bool) -> _Differences:
     changes = _Differences()
-    known: dict[Place, int] = {
-        Place(account, name): seen
+    known: dict[Folder, int] = {
+        Folder(account, name): seen
         for account, name, seen in index.connection.execute("SELECT account, name, seen FROM folders")
     }
     there = set()
-    for place in places(root):
-        there.add(place)
-        folder = folder_path(root, place)
+    for folder in folders(root):
+        there.add(folder)
+        path = folder_path(root, folder)
         # The stamp is read first: if a file is added meanwhile, the next comparison reads the folder again.
-        seen = folder_stamp(folder)
-        if not everything and known.get(place) == seen:
+        seen = folder_stamp(path)
+        if not everything and known.get(folder) == seen:
             continue
-        changes.stamps[place] = seen
-        names = _message_names(folder)
-        entered = index.locations(place)
-        changes.added += [(place, name) for name in sorted(names - entered.keys())]
-        changes.missing |= {key: (place, name) for name, key in entered.items() if name not in names}
-    for place in known.keys() - there:
-        changes.missing |= {key: (place, name) for name, key in index.locations(place).items()}
+        changes.stamps[folder] = seen
+        names = _message_names(path)
+        entered = index.locations(folder)
+        changes.added += [(folder, name) for name in sorted(names - entered.keys())]
+        changes.missing |= {key: (folder, name) for name, key in entered.items() if name not in names}
+    for folder in known.keys() - there:
+        changes.missing |= {key: (folder, name) for name, key in index.locations(folder).items()}
     return changes
 
 
-def _name_with_key(root: Path, index: Index, place: Place, name: str, taken: set[str]) -> tuple[str, str]:
+def _name_with_key(root: Path, index: Index, folder: Folder, name: str, taken: set[str]) -> tuple[str, str]:
     """Return name and key of a file that is new to the index. A file without a unique key is renamed and gets one."""
     key = key_of(name)
     if key is not None and key not in taken:
         taken.add(key)
         return name, key
-    folder = folder_path(root, place)
+    path = folder_path(root, folder)
     key = new_key(None)
     new_name = with_key(name, key)
-    os.rename(folder / name, folder / new_name)
-    sync_folder(folder)
+    os.rename(path / name, path / new_name)
+    sync_folder(path)
     taken.add(key)
     return new_name, key
 
@@ -127,10 +127,10 @@ def record_journal(connection: sqlite3.Connection, account: str, size: int) -> N
     connection.execute("INSERT OR REPLACE INTO journals VALUES (?, ?)", (account, size))
 
 
-def record_stamp(index: Index, connection: sqlite3.Connection, place: Place, seen: int) -> None:
+def record_stamp(index: Index, connection: sqlite3.Connection, folder: Folder, seen: int) -> None:
     """Record in the index the folder stamp that it is up to date with."""
-    folder = index.folder(connection, place)
-    connection.execute("UPDATE folders SET seen = ? WHERE folder = ?", (seen, folder))
+    number = index.folder(connection, folder)
+    connection.execute("UPDATE folders SET seen = ? WHERE folder = ?", (seen, number))
 
 
 def catch_up(root: Path, index: Index, everything: bool = False, progress: Progress | None = None) -> int:
@@ -141,7 +141,7 @@ def catch_up(root: Path, index: Index, everything: bool = False, progress: Progr
     @param everything: compare all folders, not only those whose stamp changed.
     @return: the number of new files.
     """
-    journals = {account: Journal(root / account) for account in {place.account for place in places(root)}}
+    journals = {account: Journal(root / account) for account in {folder.account for folder in folders(root)}}
     read_from = {account: _journal_from(index.connection, account) for account in journals}
     sizes = {account: journal.size() for account, journal in journals.items()}
     new_marks: dict[str, Marks] = {}
@@ -160,13 +160,13 @@ def catch_up(root: Path, index: Index, everything: bool = False, progress: Progr
             index.mark(connection, key, marks)
         for key in changes.missing:
             index.remove(connection, key, None)
-        for place, seen in changes.stamps.items():
-            record_stamp(index, connection, place, seen)
+        for folder, seen in changes.stamps.items():
+            record_stamp(index, connection, folder, seen)
         for account, size in sizes.items():
             record_journal(connection, account, size)
-        there = set(places(root))
+        there = set(folders(root))
         for account, name in connection.execute("SELECT account, name FROM folders").fetchall():
-            if Place(account, name) not in there:
+            if Folder(account, name) not in there:
                 connection.execute("DELETE FROM folders WHERE account = ? AND name = ?", (account, name))
     return done
 
@@ -178,22 +178,22 @@ def _index_added(
     taken = {row[0] for row in index.connection.execute("SELECT key FROM messages")} - changes.missing.keys()
     # A file that comes back to the store may have marks from before.
     all_marks: dict[str, Marks] = {}
-    for account in {place.account for place, _ in changes.added}:
+    for account in {folder.account for folder, _ in changes.added}:
         all_marks |= dict(journals[account].read())
     waiting: list[Entry] = []
     done = 0
-    for place, old_name in changes.added:
+    for folder, old_name in changes.added:
         done += 1
         try:
-            name, key = _name_with_key(root, index, place, old_name, taken)
+            name, key = _name_with_key(root, index, folder, old_name, taken)
         except OSError:
             continue
         if key in changes.missing:
             del changes.missing[key]
             with index.transaction() as connection:
-                index.relocate(connection, key, place, name)
+                index.relocate(connection, key, folder, name)
             continue
-        entry = read_entry(root, place, name, key, all_marks.get(key, Marks()))
+        entry = read_entry(root, folder, name, key, all_marks.get(key, Marks()))
         if entry is not None:
             waiting.append(entry)
         if len(waiting) >= _BATCH:
@@ -216,7 +216,7 @@ def rebuild(root: Path, index: Index, progress: Progress | None = None) -> int:
     count = catch_up(root, index, everything=True, progress=progress)
     connection = index.connection
     connection.execute("INSERT INTO words (words) VALUES ('optimize')")
-    for account in sorted({place.account for place in places(root)}):
+    for account in sorted({folder.account for folder in folders(root)}):
         keys = [
             row[0]
             for row in connection.execute(

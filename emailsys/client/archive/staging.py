@@ -13,7 +13,7 @@ from emailsys.client.archive.files import Spool, SyncThreads, new_key, spool_at,
 from emailsys.client.archive.marks import NO_MARKS, Marks
 from emailsys.client.archive.parts import Parts, remove_unowned
 from emailsys.client.archive.unreadable import readable_name
-from emailsys.client.archive.values import Addition, Place
+from emailsys.client.archive.values import Addition, Folder
 from emailsys.client.base.folders import make_folder
 
 #: The folder of staged messages below the store's folder.
@@ -34,7 +34,7 @@ class Staged:
     """A message whose octets are on disk under a temporary name."""
 
     key: str
-    place: Place
+    folder: Folder
     name: str
     octets: int
     spool: Spool
@@ -74,7 +74,7 @@ class Staging:
                 if addition.flags or addition.tags or addition.note is not None:
                     marks = Marks(addition.flags, tuple(sorted(set(addition.tags))), addition.note)
                 spool = spool_at(self._parts.new_path(), addition.octets, arrived)
-                staged.append(Staged(key, addition.place, name, len(addition.octets), spool, marks))
+                staged.append(Staged(key, addition.folder, name, len(addition.octets), spool, marks))
             with translated_disk_errors():
                 self._syncing.sync([one.spool for one in staged])
             yield staged

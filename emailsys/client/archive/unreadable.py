@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from emailsys.client.archive.files import file_name
-from emailsys.client.archive.index_entry import Facts, facts_of, heading_of
+from emailsys.client.archive.index_entry import IndexFields, heading_of, index_fields
 
 if TYPE_CHECKING:
     from emailsys.client.archive.index import Entry, Index
@@ -62,16 +62,16 @@ def readable_name(root: Path, key: str, octets: bytes, arrived: datetime) -> str
         return file_name(key, arrived, "", "unreadable message")
 
 
-def readable_facts(root: Path, key: str, octets: bytes, arrived: datetime) -> Facts:
+def readable_fields(root: Path, key: str, octets: bytes, arrived: datetime) -> IndexFields:
     """Return what the index stores about a message; if reading it fails, the text of the defect."""
     try:
-        return facts_of(octets, arrived)
+        return index_fields(octets, arrived)
     except Exception as error:
         return _without(arrived, record(root, "reading the message", key, error))
 
 
-def _without(arrived: datetime, defect: str) -> Facts:
-    return Facts(
+def _without(arrived: datetime, defect: str) -> IndexFields:
+    return IndexFields(
         date=arrived.astimezone(UTC),
         subject="(unreadable message)",
         sender="",
@@ -91,7 +91,7 @@ def _without(arrived: datetime, defect: str) -> Facts:
 
 
 def insert_readable(root: Path, index: Index, connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
-    """Index messages within a transaction. If the index cannot store the facts of one, that one has none.
+    """Index messages within a transaction. If the index cannot store the fields of one, that one has none.
 
     @raise sqlite3.Error: the index cannot be written.
     """
@@ -102,7 +102,7 @@ def insert_readable(root: Path, index: Index, connection: sqlite3.Connection, en
         error = _inserted(index, connection, [entry])
         if error is not None:
             defect = record(root, "indexing the message", entry.key, error)
-            index.insert(connection, [replace(entry, facts=_without(entry.arrived, defect))])
+            index.insert(connection, [replace(entry, fields=_without(entry.arrived, defect))])
 
 
 def _inserted(index: Index, connection: sqlite3.Connection, entries: Sequence[Entry]) -> Exception | None:

@@ -57,18 +57,18 @@ class BadQuery(ArchiveError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Folder:
     """A folder of an account."""
 
     account: str
-    folder: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
 class FolderCount:
     """A folder, with the numbers of its messages and of its unread messages."""
 
-    place: Place
+    folder: Folder
     messages: int
     unread: int
 
@@ -86,7 +86,7 @@ class Summary:
 
     key: str
     order: int
-    place: Place
+    folder: Folder
     date: datetime
     subject: str
     sender: str
@@ -116,7 +116,7 @@ class Addition:
     """
 
     octets: bytes
-    place: Place
+    folder: Folder
     source: str | None = None
     flags: Flag = Flag.NONE
     tags: tuple[str, ...] = ()

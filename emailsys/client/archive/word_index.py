@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Final
 
-from emailsys.client.archive.index_entry import Facts
+from emailsys.client.archive.index_entry import IndexFields
 
 # `places`: for each message its number, then the position and length of each text in `texts`.
 _INSERT: Final = """INSERT INTO words (rowid, subject, sender, recipients, body, attachments)
@@ -21,32 +21,32 @@ SELECT json_extract(value, '$[0]'),
 FROM json_each(:places)"""
 
 
-def _texts(facts: Facts) -> tuple[str, str, str, str, str]:
+def _texts(fields: IndexFields) -> tuple[str, str, str, str, str]:
     """Return the texts in the order of the table's columns."""
     return (
-        facts.subject_words,
-        facts.sender_words,
-        facts.recipient_words,
-        facts.body_words,
-        facts.attachment_words,
+        fields.subject_words,
+        fields.sender_words,
+        fields.recipient_words,
+        fields.body_words,
+        fields.attachment_words,
     )
 
 
-def checksum(facts: Facts) -> int:
+def checksum(fields: IndexFields) -> int:
     """Return a 32-bit checksum of the words, which shows whether they are the indexed ones."""
-    return zlib.crc32("\0".join(_texts(facts)).encode())
+    return zlib.crc32("\0".join(_texts(fields)).encode())
 
 
-def remove_words(connection: sqlite3.Connection, number: int, facts: Facts) -> None:
+def remove_words(connection: sqlite3.Connection, number: int, fields: IndexFields) -> None:
     """Remove the words of a message. They must be exactly the indexed ones: see `checksum`."""
     connection.execute(
         """INSERT INTO words (words, rowid, subject, sender, recipients, body, attachments)
         VALUES ('delete', ?, ?, ?, ?, ?, ?)""",
-        (number, *_texts(facts)),
+        (number, *_texts(fields)),
     )
 
 
-def add_words(connection: sqlite3.Connection, messages: Sequence[tuple[int, Facts]]) -> None:
+def add_words(connection: sqlite3.Connection, messages: Sequence[tuple[int, IndexFields]]) -> None:
     """Index the words of messages, by number.
 
     One statement takes all texts as one string with positions, so that other threads run meanwhile.
@@ -55,9 +55,9 @@ def add_words(connection: sqlite3.Connection, messages: Sequence[tuple[int, Fact
     rows: list[list[int]] = []
     # SQL counts from 1.
     at = 1
-    for number, facts in messages:
+    for number, fields in messages:
         row = [number]
-        for text in _texts(facts):
+        for text in _texts(fields):
             octets = text.encode()
             pieces.append(octets)
             row += (at, len(octets))

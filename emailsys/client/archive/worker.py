@@ -149,21 +149,21 @@ def _answer(archive: Archive, writer: Writer, verb: str, what: Any, additions: S
 def _staged(account: str, folder: str, key: str, name: str, octets: int, path: str) -> Staged:
     from emailsys.client.archive.files import Spool
     from emailsys.client.archive.staging import Staged
-    from emailsys.client.archive.values import Place
+    from emailsys.client.archive.values import Folder
 
-    return Staged(key, Place(account, folder), name, octets, Spool(path))
+    return Staged(key, Folder(account, folder), name, octets, Spool(path))
 
 
 def _additions(rows: Sequence[Any], asked: BinaryIO) -> Sequence[Addition] | None:
     """Read the messages of a batch. Return None if the first process died in the middle of it."""
-    from emailsys.client.archive.values import Addition, Place
+    from emailsys.client.archive.values import Addition, Folder
 
     additions = []
     for account, folder, source, octets in rows:
         message = asked.read(octets)
         if len(message) < octets:
             return None
-        additions.append(Addition(message, Place(account, folder), source))
+        additions.append(Addition(message, Folder(account, folder), source))
     return additions
 
 
@@ -209,15 +209,15 @@ class WorkerProcess:
         return self._is_gone
 
     def add(self, additions: Sequence[Addition]) -> list[str] | None:
-        """As `Writer.add`. Of each addition only octets, place, and source are used."""
-        rows = [(one.place.account, one.place.folder, one.source, len(one.octets)) for one in additions]
+        """As `Writer.add`. Of each addition only octets, folder, and source are used."""
+        rows = [(one.folder.account, one.folder.name, one.source, len(one.octets)) for one in additions]
         keys: list[str] | None = self._answer(_ADD, rows, [one.octets for one in additions])
         return keys
 
     def name(self, staged: Sequence[Staged]) -> list[str] | None:
         """As `Writer.name`, for messages without marks."""
         rows = [
-            (one.place.account, one.place.folder, one.key, one.name, one.octets, os.path.abspath(one.spool.path))
+            (one.folder.account, one.folder.name, one.key, one.name, one.octets, os.path.abspath(one.spool.path))
             for one in staged
         ]
         keys: list[str] | None = self._answer(_NAME, rows)

@@ -16,7 +16,7 @@ from emailsys.client.archive.marks import Journal, append_marks
 from emailsys.client.archive.reconcile import folder_path, folder_stamp, read_entry, record_journal, record_stamp
 from emailsys.client.archive.staging import Staged, Staging
 from emailsys.client.archive.unreadable import insert_readable
-from emailsys.client.archive.values import Addition, Place
+from emailsys.client.archive.values import Addition, Folder
 from emailsys.client.base.folders import sync_folders
 
 # Limits of the index queue while other processes wait for the lock: messages, octets, and seconds.
@@ -30,7 +30,7 @@ class _IndexQueue:
     """Named messages that are not in the index yet, and the stamps of their folders after the naming."""
 
     messages: dict[str, Staged] = field(default_factory=dict)
-    stamps: dict[Place, int] = field(default_factory=dict)
+    stamps: dict[Folder, int] = field(default_factory=dict)
     octets: int = 0
 
 
@@ -131,21 +131,21 @@ class Writer:
         known = {*self._index.existing_keys([one.key for one in staged]), *queue.messages}
         fresh = {one.key: one for one in reversed(staged) if one.key not in known}
         append_marks(
-            self._root, ((one.place.account, one.key, one.marks) for one in fresh.values() if not one.marks.is_empty)
+            self._root, ((one.folder.account, one.key, one.marks) for one in fresh.values() if not one.marks.is_empty)
         )
-        folders = {place: folder_path(self._root, place) for place in {one.place for one in fresh.values()}}
+        paths = {folder: folder_path(self._root, folder) for folder in {one.folder for one in fresh.values()}}
         # Another program added a file since our last name: stamp 0 makes the next comparison read the folder.
         changed_by_others = {
-            place for place, stamp in queue.stamps.items() if place in folders and folder_stamp(folders[place]) != stamp
+            folder for folder, stamp in queue.stamps.items() if folder in paths and folder_stamp(paths[folder]) != stamp
         }
-        paths = {place: str(folder) for place, folder in folders.items()}
+        names = {folder: str(path) for folder, path in paths.items()}
         named: list[str] = []
         try:
             for one in fresh.values():
-                target = f"{paths[one.place]}{os.sep}{one.name}"
+                target = f"{names[one.folder]}{os.sep}{one.name}"
                 one.spool.name(target)
                 named.append(target)
-            sync_folders(folders.values())
+            sync_folders(paths.values())
         except OSError:
             # No caller has been told that these messages were added.
             for path in named:
@@ -155,7 +155,7 @@ class Writer:
         queue.messages |= fresh
         queue.octets += sum(one.octets for one in fresh.values())
         queue.stamps |= {
-            place: 0 if place in changed_by_others else folder_stamp(folder) for place, folder in folders.items()
+            folder: 0 if folder in changed_by_others else folder_stamp(path) for folder, path in paths.items()
         }
 
     def _write_index(self, queue: _IndexQueue) -> None:
@@ -163,10 +163,10 @@ class Writer:
         entries = [
             entry
             for one in queue.messages.values()
-            if (entry := read_entry(self._root, one.place, one.name, one.key, one.marks)) is not None
+            if (entry := read_entry(self._root, one.folder, one.name, one.key, one.marks)) is not None
         ]
         with suppress(sqlite3.Error), self._index.transaction() as connection:
             insert_readable(self._root, self._index, connection, entries)
-            for place, stamp in queue.stamps.items():
-                record_stamp(self._index, connection, place, stamp)
-                record_journal(connection, place.account, Journal(self._root / place.account).size())
+            for folder, stamp in queue.stamps.items():
+                record_stamp(self._index, connection, folder, stamp)
+                record_journal(connection, folder.account, Journal(self._root / folder.account).size())

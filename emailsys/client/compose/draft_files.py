@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.values import DRAFTS, Addition, Flag, Place
+from emailsys.client.archive.values import DRAFTS, Addition, Flag, Folder
 from emailsys.client.compose.draft import Draft
 from emailsys.client.compose.message_builder import message, new_message_id
 from emailsys.client.compose.reopened_draft import draft_of
@@ -25,12 +25,12 @@ def save_draft(archive: Archive, account: str, draft: Draft, now: datetime, key:
     """
     octets = draft_octets(draft, now)
     if key is None:
-        return archive.add(Addition(octets, Place(account, DRAFTS), flags=Flag.SEEN))
+        return archive.add(Addition(octets, Folder(account, DRAFTS), flags=Flag.SEEN))
     archive.replace(key, octets)
     return archive.get(key).key
 
 
 def open_draft(archive: Archive, key: str) -> Draft:
     """Open a message of the archive as a draft."""
-    is_own = archive.get(key).place.folder == DRAFTS
+    is_own = archive.get(key).folder.name == DRAFTS
     return draft_of(archive.octets(key), is_own)

@@ -9,7 +9,7 @@ from typing import Final
 
 from emailsys.client.compose import header_fields
 from emailsys.client.compose.draft import ComposeError
-from emailsys.client.compose.message_builder import Composed, new_message_id, unique
+from emailsys.client.compose.message_builder import OutgoingMessage, new_message_id, unique
 from emailsys.mail.address import Address
 from emailsys.mail.message.fields import message_ids
 from emailsys.mail.message.headers import HeaderSection, fields_end, header_end
@@ -29,7 +29,7 @@ def complete_message(
     recipients: Sequence[Address] = (),
     from_header: bool = False,
     reverse_path: Address | None = None,
-) -> Composed:
+) -> OutgoingMessage:
     """Complete a finished message for sending.
 
     Line ends become CRLF, Bcc is removed, and missing From, Date and Message-ID are added. Nothing else changes.
@@ -72,7 +72,7 @@ def complete_message(
     head = HeaderSection(head).missing_fields(date_time(now), message_id) + head
     path = header_fields.wire_address(reverse_path or origin)
     addresses = unique(people)
-    return Composed(
+    return OutgoingMessage(
         octets=head + body,
         reverse_path=path,
         recipients=addresses,

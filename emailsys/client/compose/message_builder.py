@@ -24,7 +24,7 @@ TYPED_FIELD: Final = "X-Emailsys-As-Typed"
 
 
 @dataclass(frozen=True, slots=True)
-class Composed:
+class OutgoingMessage:
     """A message ready to be sent.
 
     `octets` has no Bcc field. `recipients` includes the Bcc recipients and has each address once. `message_id` is
@@ -157,7 +157,7 @@ def new_message_id(sender: Address | None, now: datetime) -> str:
     return f"{now:%Y%m%d%H%M%S}.{secrets.token_hex(10)}@{domain if domain.isascii() and domain else 'localhost'}"
 
 
-def build(draft: Draft, now: datetime) -> Composed:
+def build(draft: Draft, now: datetime) -> OutgoingMessage:
     """Build the message.
 
     @param now: the time for the Date field, with time zone.
@@ -175,7 +175,7 @@ def build(draft: Draft, now: datetime) -> Composed:
     octets = message(draft, message_id, now, on_disk=False)
     reverse_path = header_fields.wire_address(draft.sender.address)
     header = octets[: octets.index(b"\r\n\r\n")]
-    return Composed(
+    return OutgoingMessage(
         octets=octets,
         reverse_path=reverse_path,
         recipients=recipients,

@@ -62,7 +62,7 @@ def flag_letters(flags: Flag) -> str:
 
 def correspondent(summary: Summary) -> str:
     """Return the sender's name, or the recipient's for Sent, Drafts and the outbox. Not safe for a terminal."""
-    if summary.place.folder in (SENT, DRAFTS, OUTBOX):
+    if summary.folder.name in (SENT, DRAFTS, OUTBOX):
         return f"To: {_short(summary.recipients) or '-'}"
     return _short(summary.sender) or "-"
 

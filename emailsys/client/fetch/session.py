@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from emailsys.client.accounts.values import Account, Keep, KeepKind
-from emailsys.client.archive.values import INBOX, Addition, FetchStore, Place
+from emailsys.client.archive.values import INBOX, Addition, FetchStore, Folder
 from emailsys.client.fetch.batches import BatchQueue, IncomingMessage
 from emailsys.client.fetch.journal import FetchedIds, numbered_ids
 from emailsys.client.fetch.pop3 import POP3Client, POP3Lost
@@ -52,7 +52,7 @@ class FetchCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedMessage:
     """A message in the listing of a maildrop."""
 
     number: int
@@ -60,17 +60,17 @@ class Listed:
     octets: int
 
 
-def listing(client: POP3Client) -> tuple[list[Listed], list[int]]:
+def listing(client: POP3Client) -> tuple[list[ListedMessage], list[int]]:
     """List a maildrop: its messages with distinct ids, and the numbers of messages without a valid id.
 
     Without an id as in RFC 1939 §7, a message cannot be recognized after it was fetched.
     """
     uids, sizes = client.unique_ids_and_sizes()
-    listed = [Listed(number, uid, sizes.get(number, 0)) for number, uid in numbered_ids(sorted(uids.items()))]
+    listed = [ListedMessage(number, uid, sizes.get(number, 0)) for number, uid in numbered_ids(sorted(uids.items()))]
     return listed, sorted(sizes.keys() - uids.keys())
 
 
-def headers(client: POP3Client, messages: Sequence[Listed], lines: int) -> dict[str, bytes]:
+def headers(client: POP3Client, messages: Sequence[ListedMessage], lines: int) -> dict[str, bytes]:
     """Fetch header sections and first lines with TOP, by unique id. Refused messages are left out."""
     if client.capabilities.offered and "TOP" not in client.capabilities:
         return {}
@@ -87,7 +87,7 @@ def headers(client: POP3Client, messages: Sequence[Listed], lines: int) -> dict[
     return found
 
 
-def _check_size(message: Listed, incoming: IncomingMessage) -> None:
+def _check_size(message: ListedMessage, incoming: IncomingMessage) -> None:
     """@raise POP3Lost: the server sends far more than it announced, perhaps without end."""
     most = 2 * message.octets + _MAX_ADDED if message.octets else _MAX_UNKNOWN
     if incoming.octets > most:
@@ -141,7 +141,7 @@ class MaildropSession:
 
     # Selection
 
-    def _select(self, messages: Sequence[Listed]) -> list[Listed]:
+    def _select(self, messages: Sequence[ListedMessage]) -> list[ListedMessage]:
         wanted, counts = self._wanted, self._counts
         self._record_stored(messages)
         if wanted.uids is not None:
@@ -159,7 +159,7 @@ class MaildropSession:
         counts.all_octets = counts.octets + sum(message.octets for message in selected)
         return selected
 
-    def _record_stored(self, messages: Sequence[Listed]) -> None:
+    def _record_stored(self, messages: Sequence[ListedMessage]) -> None:
         """Record messages that are stored but not recorded, after a crash in between."""
         ids = self._ids
         unknown = [message.uid for message in messages if message.uid not in ids]
@@ -167,7 +167,7 @@ class MaildropSession:
         ids.add((uid for uid in unknown if self._source + uid in known), int(self._now().timestamp()))
         ids.keep_only({message.uid for message in messages})
 
-    def _without_too_big(self, selected: list[Listed]) -> list[Listed]:
+    def _without_too_big(self, selected: list[ListedMessage]) -> list[ListedMessage]:
         limit = self._account.max_octets if self._wanted.max_octets is None else self._wanted.max_octets
         if not limit:
             return selected
@@ -184,7 +184,7 @@ class MaildropSession:
 
     # Retrieval
 
-    def _fetch(self, selected: Sequence[Listed]) -> None:
+    def _fetch(self, selected: Sequence[ListedMessage]) -> None:
         queue = BatchQueue(self._store_batch, self._count_stored)
         try:
             try:
@@ -197,7 +197,7 @@ class MaildropSession:
         finally:
             queue.close()
 
-    def _retrieve(self, selected: Sequence[Listed], queue: BatchQueue) -> None:
+    def _retrieve(self, selected: Sequence[ListedMessage], queue: BatchQueue) -> None:
         counts = self._counts
         done = 0
         incoming: IncomingMessage | None = None
@@ -224,7 +224,7 @@ class MaildropSession:
                 self._note_loss(selected[done], lost)
             raise
 
-    def _note_loss(self, message: Listed, lost: POP3Lost) -> None:
+    def _note_loss(self, message: ListedMessage, lost: POP3Lost) -> None:
         """Note that the session was lost at a message. After the second time, the fetch goes on without the message."""
         counts = self._counts
         times = counts.lost_at[message.uid] = counts.lost_at.get(message.uid, 0) + 1
@@ -233,8 +233,8 @@ class MaildropSession:
 
     def _store_batch(self, batch: Sequence[IncomingMessage]) -> Sequence[str]:
         """Add a batch to the archive, then record its ids. Runs in a thread."""
-        place = Place(self._account.name, INBOX)
-        additions = [Addition(message.whole(), place, self._source + message.uid) for message in batch]
+        folder = Folder(self._account.name, INBOX)
+        additions = [Addition(message.whole(), folder, self._source + message.uid) for message in batch]
         keys = self._store.add_many(additions)
         self._ids.add((message.uid for message in batch), int(self._now().timestamp()))
         return keys
@@ -246,7 +246,7 @@ class MaildropSession:
 
     # Deletion
 
-    def _delete(self, messages: Sequence[Listed]) -> None:
+    def _delete(self, messages: Sequence[ListedMessage]) -> None:
         keep = self._wanted.keep or self._account.keep
         due = [message for message in messages if self._may_delete(message.uid, keep)]
         deleted = 0

@@ -60,9 +60,9 @@ class AddressField(Vertical):
     def on_input_changed(self) -> None:
         """Search again after each keystroke, and cancel the search before it."""
         if self._line.has_focus:
-            self.run_worker(self._look(self._typed()), group="offers", exclusive=True)
+            self.run_worker(self._offer(self._typed()), group="offers", exclusive=True)
 
-    async def _look(self, typed: str) -> None:
+    async def _offer(self, typed: str) -> None:
         try:
             found = await asyncio.to_thread(self._find, typed)
         except ArchiveError:

@@ -254,7 +254,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
     async def action_editor(self) -> None:
         """Edit the message in the user's own editor: $VISUAL, $EDITOR, or else vi or notepad."""
         command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
-        folder = self._mailbox.folders.state / "editing"
+        folder = self._mailbox.paths.state / "editing"
         make_folder(folder)
         path = folder / f"{secrets.token_hex(4)}.txt"
         path.touch(mode=0o600)

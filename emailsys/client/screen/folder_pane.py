@@ -8,43 +8,43 @@ from rich.text import Text
 from textual.message import Message
 from textual.widgets import Tree
 
-from emailsys.client.archive.values import DRAFTS, OUTBOX, FolderCount, Place
+from emailsys.client.archive.values import DRAFTS, OUTBOX, Folder, FolderCount
 from emailsys.client.text.terminal import safe_line
 
 
-class FolderPane(Tree[Place]):
+class FolderPane(Tree[Folder]):
     """A tree of accounts, each with its folders."""
 
     class Chosen(Message):
         """Message: the user chose a folder."""
 
-        def __init__(self, place: Place) -> None:
+        def __init__(self, folder: Folder) -> None:
             super().__init__()
-            self.place = place
+            self.folder = folder
 
     def __init__(self) -> None:
         super().__init__("Accounts", id="folders")
         self.show_root = False
         self.guide_depth = 2
         self._shown: list[FolderCount] = []
-        self._current: Place | None = None
+        self._current: Folder | None = None
 
-    def show(self, counts: Sequence[FolderCount], current: Place | None) -> None:
+    def show(self, counts: Sequence[FolderCount], current: Folder | None) -> None:
         """Show folders and their counts. The tree is rebuilt only if folders were added or removed."""
-        if [one.place for one in counts] == [one.place for one in self._shown]:
-            by_place = {one.place: one for one in counts}
+        if [one.folder for one in counts] == [one.folder for one in self._shown]:
+            by_folder = {one.folder: one for one in counts}
             for account in self.root.children:
                 for node in account.children:
                     if node.data is not None:
-                        node.set_label(_label(by_place[node.data]))
+                        node.set_label(_label(by_folder[node.data]))
         else:
             self.clear()
             accounts = {}
             for one in counts:
-                owner = one.place.account
+                owner = one.folder.account
                 if owner not in accounts:
                     accounts[owner] = self.root.add(Text(safe_line(owner), "bold"), expand=True)
-                accounts[owner].add_leaf(_label(one), data=one.place)
+                accounts[owner].add_leaf(_label(one), data=one.folder)
             self.root.expand()
             self._current = None
         self._shown = list(counts)
@@ -53,17 +53,17 @@ class FolderPane(Tree[Place]):
             self._current = current
             self.point_at(current)
 
-    def point_at(self, place: Place | None) -> None:
+    def point_at(self, folder: Folder | None) -> None:
         """Move the cursor to a folder."""
         if self.last_line < 0:
             # Reading last_line makes Textual number the lines. Without it no node knows its line.
             return
         for account in self.root.children:
             for node in account.children:
-                if node.data == place:
+                if node.data == folder:
                     self.move_cursor(node)
 
-    def on_tree_node_selected(self, event: Tree.NodeSelected[Place]) -> None:
+    def on_tree_node_selected(self, event: Tree.NodeSelected[Folder]) -> None:
         """Report the folder on Enter or a click."""
         event.stop()
         if event.node.data is not None:
@@ -71,8 +71,8 @@ class FolderPane(Tree[Place]):
 
 
 def _label(one: FolderCount) -> Text:
-    text = Text(safe_line(one.place.folder))
-    if one.place.folder in (DRAFTS, OUTBOX):
+    text = Text(safe_line(one.folder.name))
+    if one.folder.name in (DRAFTS, OUTBOX):
         if one.messages:
             text.append(f" {one.messages}", "dim")
     elif one.unread:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.values import Place, Summary
+from emailsys.client.archive.values import Folder, Summary
 from emailsys.client.screen.message_pane import PAGE
 
 # A limit larger than any list.
@@ -18,22 +18,22 @@ _ALL: Final = 1 << 30
 class FolderList:
     """The messages of a folder."""
 
-    place: Place
+    folder: Folder
 
     @property
     def title(self) -> str:
         """The title bar of the list."""
-        return f"{self.place.account} · {self.place.folder}"
+        return f"{self.folder.account} · {self.folder.name}"
 
     def page(self, archive: Archive, below: int | None) -> Sequence[Summary]:
         """Return a page: the newest messages, or those below the order number `below`."""
-        return archive.list(self.place, PAGE, below)
+        return archive.list(self.folder, PAGE, below)
 
     def matching(self, archive: Archive, query: str) -> Sequence[Summary]:
         """Return the messages of the folder that match a query; "" matches all."""
         # A search includes Trash only if it names the folder.
-        found = archive.search(f'folder:"{self.place.folder}" {query}', self.place.account, _ALL)
-        return [one for one in found if one.place == self.place]
+        found = archive.search(f'folder:"{self.folder.name}" {query}', self.folder.account, _ALL)
+        return [one for one in found if one.folder == self.folder]
 
 
 @dataclass(frozen=True, slots=True)

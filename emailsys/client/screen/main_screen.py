@@ -29,7 +29,7 @@ from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.selection_actions import SelectionActions
 
 #: An action on messages: the current one, or all that are selected.
-Work = Callable[[Sequence[Summary]], Coroutine[Any, Any, None]]
+MessageAction = Callable[[Sequence[Summary]], Coroutine[Any, Any, None]]
 
 # Octets of a message that are shown at once. The rest is read behind: 1 MB of HTML takes half a second.
 _BEGINNING: Final = 100_000
@@ -67,10 +67,10 @@ class MainScreen(Panes):
         if self.focused is pane:
             pane.action_select_cursor()
         else:
-            self.with_current(self._open)
+            self.act_on_current(self._open)
 
     async def _open(self, summary: Summary) -> None:
-        if summary.place.folder == DRAFTS:
+        if summary.folder.name == DRAFTS:
             await self._outbox_actions.edit(summary)
             return
         self._html = self._every_header = False
@@ -78,7 +78,7 @@ class MainScreen(Panes):
         self.set_focus(self.reader)
         if summary.is_unread:
             await asyncio.to_thread(self.mailbox.archive.set_flags, [summary.key], Flag.SEEN)
-            await self.renew([summary.key])
+            await self.redraw([summary.key])
 
     async def _read(self, summary: Summary) -> None:
         octets = await asyncio.to_thread(self.mailbox.archive.octets, summary.key)
@@ -106,12 +106,12 @@ class MainScreen(Panes):
     def action_headers(self) -> None:
         """Switch between all header fields and the usual ones."""
         self._every_header = not self._every_header
-        self.with_current(self._read)
+        self.act_on_current(self._read)
 
     def action_html(self) -> None:
         """Switch between the HTML part, as text, and the plain text."""
         self._html = not self._html
-        self.with_current(self._read)
+        self.act_on_current(self._read)
 
     def action_structure(self) -> None:
         """Show the MIME structure of the message."""
@@ -121,7 +121,7 @@ class MainScreen(Panes):
             rows = await asyncio.to_thread(readable_structure, self.mailbox.archive.root, summary.key, octets)
             self.app.push_screen(TextDialog("Structure", parts_text(rows)))
 
-        self.with_current(show)
+        self.act_on_current(show)
 
     def action_attachments(self) -> None:
         """Let the user choose an attachment, and save it."""
@@ -130,7 +130,7 @@ class MainScreen(Panes):
             octets = await asyncio.to_thread(self.mailbox.archive.octets, summary.key)
             found = await asyncio.to_thread(attachments, octets)
             if not found:
-                self.tell("The message has no attachments.")
+                self.show_status("The message has no attachments.")
                 return
             lines = [f"{one.number}  {one.name}  {one.content_type}, {size_text(one.octets)}" for one in found]
             number = await self.app.push_screen_wait(ChoiceDialog("Attachments", lines, "Press Enter to save."))
@@ -140,13 +140,13 @@ class MainScreen(Panes):
             folder = str(downloads if downloads.is_dir() else Path.cwd())
             where = await self.app.push_screen_wait(InputDialog(f"Folder to save {found[number].name} in", folder))
             if where:
-                self.tell(f"Saved as {await asyncio.to_thread(_save, found[number], where)}.")
+                self.show_status(f"Saved as {await asyncio.to_thread(_save, found[number], where)}.")
 
-        self.with_current(choose)
+        self.act_on_current(choose)
 
     def action_conversation(self) -> None:
         """List the conversation of the current message."""
-        self.with_current(lambda summary: self.show(ConversationList(summary.key), summary.key))
+        self.act_on_current(lambda summary: self.show(ConversationList(summary.key), summary.key))
 
     def action_search(self) -> None:
         """Ask for a query, and list the messages that match it."""
@@ -158,112 +158,112 @@ class MainScreen(Panes):
                 return
             try:
                 await self.show(SearchList(query))
-                self.tell(unknown_field_warning(query), error=bool(unknown_field_warning(query)))
+                self.show_status(unknown_field_warning(query), error=bool(unknown_field_warning(query)))
             except BadQuery as error:
-                self.tell(str(error), error=True)
+                self.show_status(str(error), error=True)
             self.set_focus(self.messages)
 
-        self.work(search)
+        self.start_action(search)
 
     # Writing
 
     def action_compose(self) -> None:
         """Write a new message."""
-        self.work(self._outbox_actions.compose, "writing")
+        self.start_action(self._outbox_actions.compose, "writing")
 
     def action_reply(self) -> None:
         """Reply to the sender."""
-        self.with_current(lambda summary: self._outbox_actions.answer(summary, False))
+        self.act_on_current(lambda summary: self._outbox_actions.answer(summary, False))
 
     def action_reply_all(self) -> None:
         """Reply to the sender and all recipients."""
-        self.with_current(lambda summary: self._outbox_actions.answer(summary, True))
+        self.act_on_current(lambda summary: self._outbox_actions.answer(summary, True))
 
     def action_forward(self) -> None:
         """Forward the message."""
-        self._with_one(self._outbox_actions.forward)
+        self._act_on_one(self._outbox_actions.forward)
 
     def action_edit(self) -> None:
         """Write a new message from this one, or continue a draft."""
-        self.with_current(self._outbox_actions.edit)
+        self.act_on_current(self._outbox_actions.edit)
 
     def action_flush(self) -> None:
         """Send the messages in the outbox."""
-        self.work(self._outbox_actions.flush, "sending")
+        self.start_action(self._outbox_actions.flush, "sending")
 
     def action_stop(self) -> None:
         """Stop the message that is on hold."""
-        self.work(self._outbox_actions.stop)
+        self.start_action(self._outbox_actions.stop)
 
     # Handling
 
-    def _with_one(self, work: Work) -> None:
+    def _act_on_one(self, action: MessageAction) -> None:
         """Apply an action for several messages to the current one."""
-        self.with_current(lambda summary: work([summary]))
+        self.act_on_current(lambda summary: action([summary]))
 
     def action_delete(self) -> None:
         """Move the message to Trash. In the outbox, stop it; in Trash, delete it for good."""
-        self._with_one(self._delete)
+        self._act_on_one(self._delete)
 
     async def _delete(self, summaries: Sequence[Summary]) -> None:
         for one in summaries:
-            if one.place.folder == OUTBOX:
+            if one.folder.name == OUTBOX:
                 await self._outbox_actions.stop(one.key)
-        await self._message_actions.delete([one for one in summaries if one.place.folder != OUTBOX])
+        await self._message_actions.delete([one for one in summaries if one.folder.name != OUTBOX])
 
     def action_undelete(self) -> None:
         """Restore the message from Trash, or undo the last delete or move."""
         current = self.messages.current
-        self.work(lambda: self._message_actions.undelete([current] if current is not None else []))
+        self.start_action(lambda: self._message_actions.undelete([current] if current is not None else []))
 
     def action_move(self) -> None:
         """Move the message to another folder."""
-        self._with_one(self._message_actions.move)
+        self._act_on_one(self._message_actions.move)
 
     def action_archive(self) -> None:
         """Move the message to the folder Archive."""
-        self._with_one(self._message_actions.archive)
+        self._act_on_one(self._message_actions.archive)
 
     def action_flag(self) -> None:
         """Flag or unflag the message."""
-        self._with_one(self._toggle_flag)
+        self._act_on_one(self._toggle_flag)
 
     async def _toggle_flag(self, summaries: Sequence[Summary]) -> None:
         await self._message_actions.toggle(summaries, Flag.FLAGGED)
 
     def action_unread(self) -> None:
         """Mark the message as unread or read."""
-        self._with_one(self._toggle_read)
+        self._act_on_one(self._toggle_read)
 
     async def _toggle_read(self, summaries: Sequence[Summary]) -> None:
         await self._message_actions.toggle(summaries, Flag.SEEN)
 
     def action_tag(self) -> None:
         """Change the tags of the message."""
-        self._with_one(self._message_actions.tag)
+        self._act_on_one(self._message_actions.tag)
 
     # Several messages at once
 
     def action_select(self) -> None:
         """Select or unselect the message, and go to the next one, as mutt does."""
         if self.messages.current is None:
-            self.tell("The list is empty.")
+            self.show_status("The list is empty.")
             return
-        self._with_one(self._selection_actions.toggle)
+        self._act_on_one(self._selection_actions.toggle)
         if self.messages.cursor_row + 1 < len(self.messages.summaries):
             self.move_by(1)
 
     def action_select_found(self) -> None:
         """Select the messages that match a search."""
-        self.work(lambda: self._selection_actions.by_search(True))
+        self.start_action(lambda: self._selection_actions.by_search(True))
 
     def action_unselect_found(self) -> None:
         """Unselect the messages that match a search."""
-        self.work(lambda: self._selection_actions.by_search(False))
+        self.start_action(lambda: self._selection_actions.by_search(False))
 
     def action_for_all(self) -> None:
         """Apply the action of the next key to all selected messages."""
-        works: dict[str, Work] = {
+        actions: dict[str, MessageAction] = {
             "delete": self._delete,
             "undelete": self._message_actions.undelete,
             "move": self._message_actions.move,
@@ -275,13 +275,13 @@ class MainScreen(Panes):
             "select": self._selection_actions.toggle,
         }
 
-        self._selection_actions.ask_action(lambda action, summaries: works[action](summaries))
+        self._selection_actions.ask_action(lambda action, summaries: actions[action](summaries))
 
     # Program
 
     def action_fetch(self) -> None:
         """Fetch new mail."""
-        self.work(self._fetch_action.fetch, "fetching")
+        self.start_action(self._fetch_action.fetch, "fetching")
 
     def action_theme(self) -> None:
         """Switch between the dark and the light theme."""
@@ -298,14 +298,14 @@ class MainScreen(Panes):
             return
 
         async def leave() -> None:
-            held = self._outbox_actions.held
+            held = self._outbox_actions.unsent_key
             if held is not None and not await self.app.push_screen_wait(
                 ConfirmDialog("A message is not sent yet. It stays in the outbox if you leave. Leave?")
             ):
                 return
             self.app.exit()
 
-        self.work(leave)
+        self.start_action(leave)
 
 
 def _save(attached: ReceivedAttachment, folder: str) -> Path:

@@ -11,8 +11,8 @@ from emailsys.client.archive.values import (
     TRASH,
     ArchiveError,
     Flag,
+    Folder,
     NoSuchMessage,
-    Place,
     Summary,
 )
 from emailsys.client.display.list_text import message_count
@@ -29,7 +29,7 @@ class MessageActions:
         self._mailbox = mailbox
         self._screen = screen
         #: Undo stack: for each delete or move, the keys with their former folders.
-        self._undo_stack: list[list[tuple[str, Place]]] = []
+        self._undo_stack: list[list[tuple[str, Folder]]] = []
 
     async def _remove_from_list(self, summaries: Iterable[Summary], words: str) -> None:
         """Remove messages from the list, and show what happened to them."""
@@ -42,17 +42,17 @@ class MessageActions:
             if screen.focused is screen.reader:
                 screen.set_focus(screen.messages)
             screen.reader.close()
-        screen.tell(words)
+        screen.show_status(words)
         if screen.messages.summaries:
-            await screen.count()
+            await screen.update_counts()
         else:
             # Messages that were not loaded yet may follow.
             await screen.reload()
 
     async def delete(self, summaries: Sequence[Summary]) -> None:
         """Move messages to Trash. Delete those in Trash for good, after a question."""
-        trashed = [one for one in summaries if one.place.folder == TRASH]
-        staying = [one for one in summaries if one.place.folder != TRASH]
+        trashed = [one for one in summaries if one.folder.name == TRASH]
+        staying = [one for one in summaries if one.folder.name != TRASH]
         if staying:
             self._undo_stack.append(await asyncio.to_thread(self._mailbox.delete, [one.key for one in staying]))
             await self._remove_from_list(staying, f"{_moved(staying)} to Trash. u brings {_them(staying)} back.")
@@ -65,34 +65,34 @@ class MessageActions:
 
     async def undelete(self, summaries: Sequence[Summary]) -> None:
         """Restore the messages that are in Trash. If none is, undo the last delete or move."""
-        trashed = [one for one in summaries if one.place.folder == TRASH]
+        trashed = [one for one in summaries if one.folder.name == TRASH]
         if trashed:
             found = await asyncio.to_thread(self._mailbox.undelete, [one.key for one in trashed])
-            places = sorted({one.place.folder for one in found})
-            await self._remove_from_list(trashed, f"{_moved(trashed)} back to {' and '.join(places)}.")
+            folders = sorted({one.folder.name for one in found})
+            await self._remove_from_list(trashed, f"{_moved(trashed)} back to {' and '.join(folders)}.")
             return
         if not self._undo_stack:
-            self._screen.tell("There is nothing to undo: no message was deleted or moved.")
+            self._screen.show_status("There is nothing to undo: no message was deleted or moved.")
             return
         back = await asyncio.to_thread(self._undo_move, self._undo_stack.pop())
-        self._screen.tell(f"{_moved(back)} back to {' and '.join(sorted({one.folder for one in back}))}.")
+        self._screen.show_status(f"{_moved(back)} back to {' and '.join(sorted({one.name for one in back}))}.")
         await self._screen.reload()
 
-    def _undo_move(self, moved: Sequence[tuple[str, Place]]) -> list[Place]:
+    def _undo_move(self, moved: Sequence[tuple[str, Folder]]) -> list[Folder]:
         """Move messages back to their former folders, and return these.
 
         @raise ArchiveError: all of the messages were deleted for good.
         """
-        by_place: dict[Place, list[str]] = {}
-        for key, place in moved:
+        by_folder: dict[Folder, list[str]] = {}
+        for key, folder in moved:
             try:
-                by_place.setdefault(place, []).append(self._mailbox.archive.get(key).key)
+                by_folder.setdefault(folder, []).append(self._mailbox.archive.get(key).key)
             except NoSuchMessage:
                 # Deleted for good since then, here or by another program.
                 continue
-        for place, keys in by_place.items():
-            self._mailbox.archive.move(keys, place)
-        back = [place for place, keys in by_place.items() for _ in keys]
+        for folder, keys in by_folder.items():
+            self._mailbox.archive.move(keys, folder)
+        back = [folder for folder, keys in by_folder.items() for _ in keys]
         if not back:
             raise ArchiveError("The last delete or move cannot be undone: its messages were deleted for good.")
         return back
@@ -100,33 +100,33 @@ class MessageActions:
     async def move(self, summaries: Sequence[Summary]) -> None:
         """Move messages to a folder that the user chooses."""
         counts = await asyncio.to_thread(self._mailbox.archive.folders)
-        origins = {one.place for one in summaries}
-        places = [one.place for one in counts if {one.place} != origins and one.place.folder != OUTBOX]
-        places.sort(key=lambda place: place.account not in {one.account for one in origins})
-        lines = [safe_line(f"{place.account} · {place.folder}") for place in places]
+        origins = {one.folder for one in summaries}
+        folders = [one.folder for one in counts if {one.folder} != origins and one.folder.name != OUTBOX]
+        folders.sort(key=lambda folder: folder.account not in {one.account for one in origins})
+        lines = [safe_line(f"{folder.account} · {folder.name}") for folder in folders]
         title = f"Folder to move {_subject(summaries)} to"
         number = await self._screen.app.push_screen_wait(ChoiceDialog(title, lines))
         if number is not None:
-            await self._move_to(summaries, [places[number]] * len(summaries))
+            await self._move_to(summaries, [folders[number]] * len(summaries))
 
     async def archive(self, summaries: Sequence[Summary]) -> None:
         """Move each message to the folder Archive of its account."""
-        await self._move_to(summaries, [Place(one.place.account, ARCHIVE) for one in summaries])
+        await self._move_to(summaries, [Folder(one.folder.account, ARCHIVE) for one in summaries])
 
-    async def _move_to(self, summaries: Sequence[Summary], places: Sequence[Place]) -> None:
-        if any(one.place.folder == OUTBOX for one in summaries):
+    async def _move_to(self, summaries: Sequence[Summary], folders: Sequence[Folder]) -> None:
+        if any(one.folder.name == OUTBOX for one in summaries):
             raise ArchiveError("Messages in the outbox cannot be moved. Press d to stop them, which makes them drafts.")
-        moves = [(one, place) for one, place in zip(summaries, places, strict=True) if one.place != place]
-        folders = " and ".join(sorted({place.folder for place in places}))
+        moves = [(one, folder) for one, folder in zip(summaries, folders, strict=True) if one.folder != folder]
+        names = " and ".join(sorted({folder.name for folder in folders}))
         if not moves:
-            self._screen.tell(f"{_counted(summaries)} already in {folders}.")
+            self._screen.show_status(f"{_counted(summaries)} already in {names}.")
             return
-        for place in dict.fromkeys(place for _, place in moves):
-            keys = [one.key for one, target in moves if target == place]
-            await asyncio.to_thread(self._mailbox.archive.move, keys, place)
+        for folder in dict.fromkeys(folder for _, folder in moves):
+            keys = [one.key for one, target in moves if target == folder]
+            await asyncio.to_thread(self._mailbox.archive.move, keys, folder)
         gone = [one for one, _ in moves]
-        self._undo_stack.append([(one.key, one.place) for one in gone])
-        await self._remove_from_list(gone, f"{_moved(gone)} to {folders}. u brings {_them(gone)} back.")
+        self._undo_stack.append([(one.key, one.folder) for one in gone])
+        await self._remove_from_list(gone, f"{_moved(gone)} to {names}. u brings {_them(gone)} back.")
 
     async def toggle(self, summaries: Sequence[Summary], flag: Flag) -> None:
         """Set a flag on all messages, or clear it if all have it."""
@@ -135,7 +135,7 @@ class MessageActions:
             await asyncio.to_thread(self._mailbox.archive.set_flags, keys, Flag.NONE, flag)
         else:
             await asyncio.to_thread(self._mailbox.archive.set_flags, keys, flag)
-        await self._screen.renew(keys)
+        await self._screen.redraw(keys)
 
     async def tag(self, summaries: Sequence[Summary]) -> None:
         """Ask for tags, and add or remove them."""
@@ -154,7 +154,7 @@ class MessageActions:
         remove = (common - plain) | {word[1:] for word in signed if word[0] == "-"}
         keys = [one.key for one in summaries]
         await asyncio.to_thread(self._mailbox.archive.set_tags, keys, add, remove - add)
-        await self._screen.renew(keys)
+        await self._screen.redraw(keys)
 
 
 def _them(several: Sequence[object]) -> str:

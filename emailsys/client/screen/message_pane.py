@@ -41,7 +41,7 @@ _NAMES: Final = (10, 24)
 class MessagePane(DataTable[Text]):
     """A table of messages, one on each line."""
 
-    class WantMore(Message):
+    class PageNeeded(Message):
         """Message: the cursor is near the end of the loaded list."""
 
     class Chosen(Message):
@@ -131,16 +131,16 @@ class MessagePane(DataTable[Text]):
             self.remove_row(key)
         self.summaries = [one for one in self.summaries if one.key not in keys]
         self.move_cursor(row=min(row, max(len(self.summaries) - 1, 0)), animate=False)
-        self._want_more_near(self.cursor_row)
+        self._need_page_near(self.cursor_row)
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Load the next page before the cursor reaches the end."""
-        self._want_more_near(event.cursor_row)
+        self._need_page_near(event.cursor_row)
 
-    def _want_more_near(self, row: int) -> None:
+    def _need_page_near(self, row: int) -> None:
         if not self._complete and row >= len(self.summaries) - _NEAR:
             self._complete = True
-            self.post_message(self.WantMore())
+            self.post_message(self.PageNeeded())
 
     def on_click(self, event: events.Click) -> None:
         """Report a click on a line. The table has moved its cursor there before."""

@@ -12,7 +12,7 @@ from emailsys.client.accounts.values import Account
 from emailsys.client.fetch.values import FetchResult, Progress
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.online import MailTransfer
-from emailsys.client.send.sender import SendProgress, Sent
+from emailsys.client.send.sender import SendProgress, SendResult
 
 T = TypeVar("T")
 
@@ -20,15 +20,15 @@ T = TypeVar("T")
 class MailNetwork(Protocol):
     """Network operations of the screen, as asyncio coroutines. Cancelling one closes its connection."""
 
-    async def fetch(self, accounts: Sequence[Account], tell: Callable[[Progress], None]) -> Sequence[FetchResult]:
-        """Fetch from several accounts at the same time. @param tell: callback with the progress."""
+    async def fetch(self, accounts: Sequence[Account], report: Callable[[Progress], None]) -> Sequence[FetchResult]:
+        """Fetch from several accounts at the same time. @param report: callback with the progress."""
         ...
 
-    async def send(self, account: Account, key: str, tell: Callable[[SendProgress], None]) -> Sent:
-        """Send a message from the outbox when its hold time is over. @param tell: callback with the progress."""
+    async def send(self, account: Account, key: str, report: Callable[[SendProgress], None]) -> SendResult:
+        """Send a message from the outbox when its hold time is over. @param report: callback with the progress."""
         ...
 
-    async def flush(self, accounts: Sequence[Account]) -> Sequence[Sent]:
+    async def flush(self, accounts: Sequence[Account]) -> Sequence[SendResult]:
         """Send all messages in the outbox that are due."""
         ...
 
@@ -60,17 +60,17 @@ class TwistedNetwork:
         deferred = Deferred.fromCoroutine(coroutine)
         return await deferred.asFuture(asyncio.get_running_loop())
 
-    async def fetch(self, accounts: Sequence[Account], tell: Callable[[Progress], None]) -> Sequence[FetchResult]:
-        """Fetch from several accounts at the same time. @param tell: callback with the progress."""
-        self._fetching = tell
+    async def fetch(self, accounts: Sequence[Account], report: Callable[[Progress], None]) -> Sequence[FetchResult]:
+        """Fetch from several accounts at the same time. @param report: callback with the progress."""
+        self._fetching = report
         return await self._await(self._transfer.fetch(accounts))
 
-    async def send(self, account: Account, key: str, tell: Callable[[SendProgress], None]) -> Sent:
-        """Send a message from the outbox when its hold time is over. @param tell: callback with the progress."""
-        self._sending = tell
+    async def send(self, account: Account, key: str, report: Callable[[SendProgress], None]) -> SendResult:
+        """Send a message from the outbox when its hold time is over. @param report: callback with the progress."""
+        self._sending = report
         return await self._await(self._transfer.send(account, key))
 
-    async def flush(self, accounts: Sequence[Account]) -> Sequence[Sent]:
+    async def flush(self, accounts: Sequence[Account]) -> Sequence[SendResult]:
         """Send all messages in the outbox that are due."""
         return await self._await(self._transfer.flush(accounts))
 

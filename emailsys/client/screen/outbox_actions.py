@@ -13,7 +13,7 @@ from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.composer import Composer
 from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.program import MailProgram
-from emailsys.client.send.sender import SendProgress, Sent
+from emailsys.client.send.sender import SendProgress, SendResult
 
 
 class OutboxActions:
@@ -24,7 +24,7 @@ class OutboxActions:
         self._app = app
         self._screen = screen
         #: The key of the message that is on hold or being sent.
-        self.held: str | None = None
+        self.unsent_key: str | None = None
 
     async def compose(self) -> None:
         """Write a new message."""
@@ -79,7 +79,7 @@ class OutboxActions:
         try:
             queued = await asyncio.to_thread(put)
         except (ComposeError, ArchiveError) as error:
-            self._screen.tell(f"The message was not sent; it is kept in Drafts. {error}", error=True)
+            self._screen.show_status(f"The message was not sent; it is kept in Drafts. {error}", error=True)
             await self._screen.reload()
             return
         await self._screen.reload()
@@ -87,16 +87,16 @@ class OutboxActions:
 
     async def send(self, account: Account, key: str) -> None:
         """Send a message from the outbox when its hold time is over."""
-        self.held = key
+        self.unsent_key = key
         if self._app.hold:
-            self._screen.tell(f"The message is on hold for {self._app.hold:g} seconds. Press z to stop it.")
+            self._screen.show_status(f"The message is on hold for {self._app.hold:g} seconds. Press z to stop it.")
         else:
-            self._screen.tell("Sending ...")
+            self._screen.show_status("Sending ...")
         try:
             sent = await self._app.network.send(account, key, self._progress)
         finally:
-            if self.held == key:
-                self.held = None
+            if self.unsent_key == key:
+                self.unsent_key = None
             self._screen.progress(None, None)
         self._report(sent)
         await self._screen.reload()
@@ -104,9 +104,9 @@ class OutboxActions:
     def _progress(self, progress: SendProgress) -> None:
         self._screen.progress(progress.octets, progress.all_octets)
 
-    def _report(self, sent: Sent) -> None:
+    def _report(self, sent: SendResult) -> None:
         if sent.problem is None:
-            self._screen.tell(f"Sent to {', '.join(sent.accepted)}. It can no longer be stopped.")
+            self._screen.show_status(f"Sent to {', '.join(sent.accepted)}. It can no longer be stopped.")
             return
         stopped = not sent.waits and not sent.refusals and not sent.accepted
         words = problem_text(sent.problem, sent.advice)
@@ -114,29 +114,29 @@ class OutboxActions:
             words = problem_text(words, "The server may already have accepted it, so it may arrive twice.")
         if not stopped:
             words = problem_text(words, "The message waits in the outbox; $ tries again.")
-        self._screen.tell(words, error=not stopped)
+        self._screen.show_status(words, error=not stopped)
 
     async def flush(self) -> None:
         """Send all messages in the outbox that are due."""
         accounts = await asyncio.to_thread(self._mailbox.accounts)
-        self._screen.tell("Sending the messages in the outbox ...")
+        self._screen.show_status("Sending the messages in the outbox ...")
         results = await self._app.network.flush(accounts)
         if not results:
-            self._screen.tell("No message is waiting to be sent.")
+            self._screen.show_status("No message is waiting to be sent.")
         for sent in results:
             self._report(sent)
         await self._screen.reload()
 
     async def stop(self, key: str | None = None) -> None:
         """Stop a message and move it to Drafts. @param key: None for the message that is on hold."""
-        wanted = key or self.held
+        wanted = key or self.unsent_key
         if wanted is None:
-            self._screen.tell("No message is on hold.")
+            self._screen.show_status("No message is on hold.")
             return
         try:
             stopped = await asyncio.to_thread(self._mailbox.outbox.stop, wanted)
         except (ArchiveError, AccountError) as error:
-            self._screen.tell(str(error), error=True)
+            self._screen.show_status(str(error), error=True)
             return
-        self._screen.tell(stopped.words, error=not stopped.stopped)
+        self._screen.show_status(stopped.words, error=not stopped.stopped)
         await self._screen.reload()

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from emailsys.client.accounts.values import AccountError
 from emailsys.client.archive.unreadable import record
-from emailsys.client.archive.values import INBOX, ArchiveError, Place, Summary
+from emailsys.client.archive.values import INBOX, ArchiveError, Folder, Summary
 from emailsys.client.compose.draft import ComposeError
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.folder_pane import FolderPane
@@ -27,7 +27,7 @@ from emailsys.client.screen.selection import Selection
 from emailsys.client.text.terminal import safe_line, safe_text
 
 # Seconds between two checks for changes that other programs made in the archive.
-_LOOK_EVERY: Final = 15.0
+_CHECK_EVERY: Final = 15.0
 
 
 class Panes(Screen[None]):
@@ -38,7 +38,7 @@ class Panes(Screen[None]):
         self.mailbox = mailbox
         self.mail_app = app
         self.source: ListSource | None = None
-        self.folder: Place | None = None
+        self.folder: Folder | None = None
         self.selection = Selection()
         self._unread = 0
 
@@ -51,7 +51,7 @@ class Panes(Screen[None]):
                 yield MessagePane(self.record)
                 yield ReaderPane()
         with Horizontal(id="status"):
-            yield Label("", markup=False, id="said")
+            yield Label("", markup=False, id="status-text")
             yield ProgressBar(show_eta=False)
         yield Footer()
 
@@ -75,18 +75,18 @@ class Panes(Screen[None]):
     def on_mount(self) -> None:
         """Open the Inbox of the default account."""
         self.set_focus(self.messages)
-        self.work(self._begin)
-        self.set_interval(_LOOK_EVERY, lambda: self.work(self._look))
+        self.start_action(self._show_first_list)
+        self.set_interval(_CHECK_EVERY, lambda: self.start_action(self._check_archive))
 
-    async def _begin(self) -> None:
-        def first() -> Place:
+    async def _show_first_list(self) -> None:
+        def first() -> Folder:
             for one in self.mailbox.accounts():
                 self.mailbox.archive.add_account(one.name)
-            return Place(self.mailbox.account().name, INBOX)
+            return Folder(self.mailbox.account().name, INBOX)
 
         await self.show(FolderList(await asyncio.to_thread(first)))
 
-    async def _look(self) -> None:
+    async def _check_archive(self) -> None:
         await asyncio.to_thread(self.mailbox.archive.refresh)
         await self.reload()
 
@@ -95,11 +95,11 @@ class Panes(Screen[None]):
         page = await asyncio.to_thread(source.page, self.mailbox.archive, None)
         self.source = source
         if isinstance(source, FolderList):
-            self.folder = source.place
+            self.folder = source.folder
         self.messages.show(page, self.mailbox.now(), key, selected=self.selection.of(source))
         self.reader.close()
-        self.tell("Press Enter to open a message, ? for all keys." if page else "There are no messages here.")
-        await self.count()
+        self.show_status("Press Enter to open a message, ? for all keys." if page else "There are no messages here.")
+        await self.update_counts()
 
     async def reload(self) -> None:
         """Read the list again, and keep the cursor where it is."""
@@ -112,13 +112,13 @@ class Panes(Screen[None]):
         if len(pane.summaries) <= len(page) or page[: len(pane.summaries)] != pane.summaries[: len(page)]:
             selected = self.selection.of(self.source)
             pane.show(page, self.mailbox.now(), current.key if current else None, pane.cursor_row, selected)
-        await self.count()
+        await self.update_counts()
 
-    async def count(self) -> None:
+    async def update_counts(self) -> None:
         """Update the counts of all folders."""
         counts = await asyncio.to_thread(self.mailbox.archive.folders)
         self.query_one(FolderPane).show(counts, self.folder)
-        self._unread = sum(one.unread for one in counts if one.place == self.folder)
+        self._unread = sum(one.unread for one in counts if one.folder == self.folder)
         self.show_title()
 
     def show_title(self) -> None:
@@ -133,15 +133,15 @@ class Panes(Screen[None]):
         ]
         self.query_one("#bar", Static).update(Text(safe_line(" · ".join(words))))
 
-    async def renew(self, keys: Iterable[str]) -> None:
+    async def redraw(self, keys: Iterable[str]) -> None:
         """Update messages in the list after their flags or tags changed."""
         loaded = {one.key for one in self.messages.summaries}
         wanted = [key for key in keys if key in loaded]
         now = await asyncio.to_thread(lambda: [self.mailbox.archive.get(key) for key in wanted])
         self.messages.update(now, self.mailbox.now())
-        await self.count()
+        await self.update_counts()
 
-    async def on_message_pane_want_more(self) -> None:
+    async def on_message_pane_page_needed(self) -> None:
         """Load the next page."""
         if self.source is not None and self.messages.summaries:
             below = self.messages.summaries[-1].order
@@ -152,11 +152,11 @@ class Panes(Screen[None]):
         """Show the folder that was chosen."""
         self.query_one(FolderPane).remove_class("asked")
         self.set_focus(self.messages)
-        self.work(lambda: self.show(FolderList(event.place)))
+        self.start_action(lambda: self.show(FolderList(event.folder)))
 
-    def tell(self, words: str, error: bool = False) -> None:
+    def show_status(self, words: str, error: bool = False) -> None:
         """Show text in the status line, and an error also as a notification."""
-        self.query_one("#said", Label).update(Text(safe_line(words)))
+        self.query_one("#status-text", Label).update(Text(safe_line(words)))
         if error:
             self.notify(safe_text(words), severity="error", markup=False, timeout=10)
 
@@ -170,30 +170,32 @@ class Panes(Screen[None]):
         bar.set_class(done is not None, "busy")
         bar.update(total=of or None, progress=done or 0)
 
-    def work(self, work: Callable[[], Coroutine[Any, Any, None]], group: str = "actions") -> None:
+    def start_action(self, action: Callable[[], Coroutine[Any, Any, None]], group: str = "actions") -> None:
         """Run an action in a worker, and show its errors."""
 
         async def run() -> None:
             try:
-                await work()
+                await action()
             except (ArchiveError, AccountError, ComposeError) as error:
-                self.tell(str(error), error=True)
+                self.show_status(str(error), error=True)
             except OSError as error:
-                self.tell(f"Cannot use {error.filename or 'a file'}: {error.strerror}.", error=True)
+                self.show_status(f"Cannot use {error.filename or 'a file'}: {error.strerror}.", error=True)
             except Exception as error:
                 # Whatever one message or one action raises, the program goes on.
                 current = self.messages.current
-                self.tell(self.record("this action", current.key if current is not None else "-", error), error=True)
+                self.show_status(
+                    self.record("this action", current.key if current is not None else "-", error), error=True
+                )
 
         self.run_worker(run(), group=group)
 
-    def with_current(self, work: Callable[[Summary], Coroutine[Any, Any, None]]) -> None:
+    def act_on_current(self, action: Callable[[Summary], Coroutine[Any, Any, None]]) -> None:
         """Run an action on the current message."""
         current = self.messages.current
         if current is None:
-            self.tell("The list is empty.")
+            self.show_status("The list is empty.")
             return
-        self.work(lambda: work(current))
+        self.start_action(lambda: action(current))
 
     # Moving
 
@@ -211,12 +213,12 @@ class Panes(Screen[None]):
         if self.focused is pane:
             pane.action_cursor_down() if by > 0 else pane.action_cursor_up()
             return
-        self.go(self.messages.cursor_row + by)
+        self.go_to_row(self.messages.cursor_row + by)
 
-    def go(self, row: int) -> None:
+    def go_to_row(self, row: int) -> None:
         """Move the cursor to a line of the list. If a message is open, open the new one."""
         if not 0 <= row < len(self.messages.summaries):
-            self.tell("There are no more messages.")
+            self.show_status("There are no more messages.")
             return
         reading = self.focused is self.reader
         self.messages.move_cursor(row=row, animate=False)
@@ -229,17 +231,17 @@ class Panes(Screen[None]):
         here = self.messages.cursor_row
         for row in [*range(here + 1, len(rows)), *range(here + 1)]:
             if row < len(rows) and rows[row].is_unread:
-                self.go(row)
+                self.go_to_row(row)
                 return
-        self.tell("There are no unread messages here.")
+        self.show_status("There are no unread messages here.")
 
     def action_first(self) -> None:
         """Go to the first message."""
-        self.go(0)
+        self.go_to_row(0)
 
     def action_last(self) -> None:
         """Go to the last message that is loaded."""
-        self.go(len(self.messages.summaries) - 1)
+        self.go_to_row(len(self.messages.summaries) - 1)
 
     def action_page_down(self) -> None:
         """Scroll a page down. At the end of a message, open the next one."""
@@ -261,7 +263,7 @@ class Panes(Screen[None]):
         """Go from the message to the list, or from a search to its folder."""
         if self.focused is self.messages and not isinstance(self.source, FolderList) and self.folder is not None:
             folder = self.folder
-            self.work(lambda: self.show(FolderList(folder)))
+            self.start_action(lambda: self.show(FolderList(folder)))
         self.set_focus(self.messages)
 
     def action_to_folders(self) -> None:

@@ -86,12 +86,12 @@ class MailProgram(NoLocals, App[None]):
     def _last_theme(self) -> str:
         name = ""
         with suppress(OSError):
-            name = (self.mailbox.folders.state / _THEME_FILE).read_text("ascii", "replace").strip()
+            name = (self.mailbox.paths.state / _THEME_FILE).read_text("ascii", "replace").strip()
         return name if name in {one.name for one in THEMES} else THEMES[0].name
 
     def change_theme(self) -> None:
         """Switch between dark and light, and save the choice for the next start."""
         self.theme = next(one.name for one in THEMES if one.name != self.theme)
         with suppress(OSError):
-            make_folder(self.mailbox.folders.state)
-            (self.mailbox.folders.state / _THEME_FILE).write_text(self.theme, "ascii")
+            make_folder(self.mailbox.paths.state)
+            (self.mailbox.paths.state / _THEME_FILE).write_text(self.theme, "ascii")

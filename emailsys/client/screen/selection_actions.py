@@ -44,14 +44,16 @@ class SelectionActions:
         try:
             found = await asyncio.to_thread(source.matching, self._mailbox.archive, words)
         except BadQuery as error:
-            self._screen.tell(str(error), error=True)
+            self._screen.show_status(str(error), error=True)
             return
         keys = {one.key for one in found}
         selected = self._selection.of(source)
         changing = keys - selected if select else keys & selected
         self._change(selected, changing, select)
         done = "selected" if select else "unselected"
-        self._screen.tell(f"{message_count(len(changing))} {done}." if keys else "No message in this list matches.")
+        self._screen.show_status(
+            f"{message_count(len(changing))} {done}." if keys else "No message in this list matches."
+        )
 
     def _change(self, selected: set[str], keys: set[str], select: bool) -> None:
         if select:
@@ -69,7 +71,9 @@ class SelectionActions:
         """
         source = self._screen.source
         if source is None or not self._selection.of(source):
-            self._screen.tell("No message is selected. t selects the current message, T those that match a search.")
+            self._screen.show_status(
+                "No message is selected. t selects the current message, T those that match a search."
+            )
             return
 
         async def act(action: str) -> None:
@@ -79,11 +83,11 @@ class SelectionActions:
             if found:
                 await then(action, found)
             else:
-                self._screen.tell("The selected messages are no longer in this list.")
+                self._screen.show_status("The selected messages are no longer in this list.")
 
         def asked(action: str | None) -> None:
             if action is not None:
-                self._screen.work(lambda: act(action))
+                self._screen.start_action(lambda: act(action))
 
         self._screen.app.push_screen(SelectionDialog(message_count(len(self._selection.of(source)))), asked)
 
@@ -95,6 +99,6 @@ class SelectionActions:
                 summary = self._mailbox.archive.get(key)
             except NoSuchMessage:
                 continue
-            if not isinstance(source, FolderList) or summary.place == source.place:
+            if not isinstance(source, FolderList) or summary.folder == source.folder:
                 found.append(summary)
         return sorted(found, key=lambda one: -one.order)

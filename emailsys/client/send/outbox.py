@@ -16,18 +16,18 @@ from emailsys.client.archive.values import (
     SENT,
     Addition,
     Flag,
+    Folder,
     NoSuchMessage,
-    Place,
     Summary,
 )
 from emailsys.client.base.process_lock import LockTaken, ProcessLock
-from emailsys.client.compose.message_builder import Composed
+from emailsys.client.compose.message_builder import OutgoingMessage
 from emailsys.client.send.note import Notices, OutboxNote, Refusal, note_from
 from emailsys.mail.address import Address
 from emailsys.mail.message.mailboxes import read_mailboxes
 from emailsys.mail.message.mime import read_fields
 
-__all__ = ["Job", "LockTaken", "Notices", "Outbox", "Queued", "Refusal", "State", "StopResult"]
+__all__ = ["Job", "LockTaken", "Notices", "Outbox", "QueuedMessage", "Refusal", "State", "StopResult"]
 
 _PAGE: Final = 500
 
@@ -46,7 +46,7 @@ class State(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Queued:
+class QueuedMessage:
     """A message in the outbox.
 
     - `recipients` are those that have not accepted it.
@@ -101,7 +101,7 @@ class Outbox:
 
     # For the user interface
 
-    def put(self, account: str, message: Composed, *, hold: float = 0.0, notices: Notices | None = None) -> str:
+    def put(self, account: str, message: OutgoingMessage, *, hold: float = 0.0, notices: Notices | None = None) -> str:
         """Add a message. It is on disk when this returns its key.
 
         @param hold: seconds before it is sent, in which it can be stopped.
@@ -116,18 +116,20 @@ class Outbox:
             smtputf8=message.smtputf8,
             notices=notices,
         )
-        return self._archive.add(Addition(message.octets, Place(account, OUTBOX), flags=Flag.SEEN, note=note.as_note()))
+        return self._archive.add(
+            Addition(message.octets, Folder(account, OUTBOX), flags=Flag.SEEN, note=note.as_note())
+        )
 
-    def list(self, account: str | None = None) -> Sequence[Queued]:
+    def list(self, account: str | None = None) -> Sequence[QueuedMessage]:
         """List the messages, in order of `due`."""
         found = [self._queued(summary) for name in self._accounts(account) for summary in self._summaries(name)]
         return sorted(found, key=lambda queued: (queued.due, queued.key))
 
-    def get(self, key: str) -> Queued:
+    def get(self, key: str) -> QueuedMessage:
         """Return a message by a prefix of its key. @raise NoSuchMessage: it is not in an outbox."""
         summary = self._archive.get(key)
-        if summary.place.folder != OUTBOX:
-            raise NoSuchMessage(f"message {key!r} is not in the outbox but in {summary.place.folder}")
+        if summary.folder.name != OUTBOX:
+            raise NoSuchMessage(f"message {key!r} is not in the outbox but in {summary.folder.name}")
         return self._queued(summary)
 
     def stop(self, key: str) -> StopResult:
@@ -137,10 +139,10 @@ class Outbox:
         """
         summary = self._archive.get(key)
         key = summary.key
-        if summary.place.folder == SENT:
+        if summary.folder.name == SENT:
             return StopResult(False, "it was sent, and sent mail cannot be called back")
-        if summary.place.folder != OUTBOX:
-            return StopResult(False, f"it is not in the outbox but in {summary.place.folder}")
+        if summary.folder.name != OUTBOX:
+            return StopResult(False, f"it is not in the outbox but in {summary.folder.name}")
         try:
             lock = self._lock(key)
         except LockTaken as taken:
@@ -153,10 +155,10 @@ class Outbox:
     def _take_back(self, key: str) -> StopResult:
         summary = self._archive.get(key)
         note = note_from(self._archive.note(key))
-        if summary.place.folder != OUTBOX or (note is not None and note.sent):
+        if summary.folder.name != OUTBOX or (note is not None and note.sent):
             return StopResult(False, "it has just been sent, and sent mail cannot be called back")
         # Move first, then add Bcc: a message in the outbox never shows its Bcc recipients.
-        self._archive.move([key], Place(summary.place.account, DRAFTS))
+        self._archive.move([key], Folder(summary.folder.account, DRAFTS))
         if note is None:
             return StopResult(True, "it will not be sent; it is in Drafts", key)
         hidden = _bcc_recipients(self._archive.octets(key), note.waiting)
@@ -209,11 +211,11 @@ class Outbox:
         try:
             summary = self._archive.get(key)
             note = note_from(self._archive.note(key))
-            if summary.place.folder != OUTBOX or note is None:
+            if summary.folder.name != OUTBOX or note is None:
                 lock.remove()
                 return None
             path = self._archive.path(key)
-            job = Job(summary.key, summary.place.account, path, path.stat().st_size, note, lock)
+            job = Job(summary.key, summary.folder.account, path, path.stat().st_size, note, lock)
             if not note.sent:
                 # On disk before the first octet is sent: after a crash, the message may have been sent.
                 self.write(job, note.changed(begun=True, attempts=note.attempts + 1))
@@ -234,14 +236,14 @@ class Outbox:
     def finish(self, job: Job, copy: bool) -> None:
         """Move a sent message to Sent, or delete it permanently. @param copy: whether Sent keeps a copy."""
         if copy and not self._archive.known([_copy_of(job)]):
-            self._archive.move([job.key], Place(job.account, SENT))
+            self._archive.move([job.key], Folder(job.account, SENT))
         else:
             self._archive.purge([job.key])
 
     def copy_to_sent(self, job: Job) -> None:
         """Copy a message to Sent, once, after some recipients accepted it and others are still waiting."""
         octets = self._archive.octets(job.key)
-        self._archive.add(Addition(octets, Place(job.account, SENT), _copy_of(job), Flag.SEEN))
+        self._archive.add(Addition(octets, Folder(job.account, SENT), _copy_of(job), Flag.SEEN))
 
     # Internal
 
@@ -250,17 +252,17 @@ class Outbox:
 
     def _summaries(self, account: str) -> Iterator[Summary]:
         below = None
-        while page := self._archive.list(Place(account, OUTBOX), _PAGE, below):
+        while page := self._archive.list(Folder(account, OUTBOX), _PAGE, below):
             yield from page
             below = page[-1].order
 
-    def _queued(self, summary: Summary) -> Queued:
+    def _queued(self, summary: Summary) -> QueuedMessage:
         note = note_from(self._archive.note(summary.key))
         if note is None:
             problem = "its recipients are unknown; move it back to Drafts"
-            return Queued(
+            return QueuedMessage(
                 summary.key,
-                summary.place.account,
+                summary.folder.account,
                 State.REFUSED,
                 summary.date,
                 "",
@@ -277,9 +279,9 @@ class Outbox:
             state = State.REFUSED
         else:
             state = State.HELD if due > self._now() else State.WAITING
-        return Queued(
+        return QueuedMessage(
             key=summary.key,
-            account=summary.place.account,
+            account=summary.folder.account,
             state=state,
             due=due,
             sender="" if note.sender is None else str(note.sender),

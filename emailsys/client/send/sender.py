@@ -55,7 +55,7 @@ class SendProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SendResult:
     """Result of sending one message.
 
     - `accepted` are the recipients that the server accepted. For them the message can no longer be stopped.
@@ -108,7 +108,7 @@ class Sender:
         self._in_thread = in_thread or threads_of(reactor)
         self._pools: dict[Server, ConnectionPool] = {}
 
-    async def send(self, account: Account, key: str) -> Sent:
+    async def send(self, account: Account, key: str) -> SendResult:
         """Wait until a message is due, then send it. Failures of servers and disks are in the result.
 
         If this is cancelled before the message is due, the message stays in the outbox; see `Outbox.stop`.
@@ -120,22 +120,22 @@ class Sender:
                 await deferLater(self._reactor, wait)
             job = await self._begin(key)
         except LockTaken as taken:
-            return Sent(key, account.name, problem=f"{taken} is sending it now", waits=True)
+            return SendResult(key, account.name, problem=f"{taken} is sending it now", waits=True)
         except ArchiveError as error:
-            return Sent(key, account.name, problem=str(error))
+            return SendResult(key, account.name, problem=str(error))
         except OSError as error:
-            return Sent(key, account.name, problem=f"{error.filename or key}: {error.strerror}", waits=True)
+            return SendResult(key, account.name, problem=f"{error.filename or key}: {error.strerror}", waits=True)
         if job is None:
-            return Sent(key, account.name, problem="it was taken back, and was not sent")
+            return SendResult(key, account.name, problem="it was taken back, and was not sent")
         try:
             return await self._attempt(account, job)
         except ArchiveError as error:
-            return Sent(key, account.name, problem=str(error), waits=True, in_doubt=True)
+            return SendResult(key, account.name, problem=str(error), waits=True, in_doubt=True)
         finally:
             # Not in a thread: this only removes a file.
             self._outbox.end(job)
 
-    async def flush(self, accounts: Sequence[Account]) -> Sequence[Sent]:
+    async def flush(self, accounts: Sequence[Account]) -> Sequence[SendResult]:
         """Send all due messages, accounts concurrently, over one connection each."""
         results = await gather_all(self._flush(account) for account in accounts)
         return [sent for of_account in results for sent in of_account]
@@ -145,12 +145,12 @@ class Sender:
         await gather_all(pool.close(_GRACE) for pool in self._pools.values())
         self._pools.clear()
 
-    async def _flush(self, account: Account) -> list[Sent]:
+    async def _flush(self, account: Account) -> list[SendResult]:
         try:
             keys = await self._in_thread(lambda: self._outbox.due(account.name))
         except ArchiveError as error:
-            return [Sent("", account.name, problem=str(error))]
-        results: list[Sent] = []
+            return [SendResult("", account.name, problem=str(error))]
+        results: list[SendResult] = []
         for key in keys:
             results.append(await self.send(account, key))
         return results
@@ -164,18 +164,18 @@ class Sender:
                 await deferLater(self._reactor, _LOCK_RETRY_DELAY)
         return await self._in_thread(lambda: self._outbox.begin(key))
 
-    async def _attempt(self, account: Account, job: Job) -> Sent:
+    async def _attempt(self, account: Account, job: Job) -> SendResult:
         if job.note.sent:
             # The previous program ended after the server's reply and before this step.
             await self._in_thread(lambda: self._outbox.finish(job, account.copy_to_sent))
             accepted = tuple(str(address) for address in job.note.accepted)
-            return Sent(job.key, account.name, accepted, reply="it was accepted before")
+            return SendResult(job.key, account.name, accepted, reply="it was accepted before")
         try:
             outcomes = await self._transmit(account, job)
         except _CannotBegin as error:
             note = job.note.changed(begun=False, problem=str(error))
             await self._in_thread(lambda: self._outbox.write(job, note))
-            return Sent(job.key, account.name, problem=str(error), advice=error.advice, waits=True)
+            return SendResult(job.key, account.name, problem=str(error), advice=error.advice, waits=True)
         settlement = settle(job.note, outcomes)
         await self._in_thread(lambda: self._record(account, job, settlement))
         return self._sent(account, job, settlement, outcomes)
@@ -255,9 +255,9 @@ class Sender:
                 done += len(piece)
                 self._progress(SendProgress(job.key, done, job.octets))
 
-    def _sent(self, account: Account, job: Job, settlement: Settlement, outcomes: Sequence[Outcome]) -> Sent:
+    def _sent(self, account: Account, job: Job, settlement: Settlement, outcomes: Sequence[Outcome]) -> SendResult:
         note = settlement.note
-        return Sent(
+        return SendResult(
             key=job.key,
             account=account.name,
             accepted=tuple(str(address) for address in settlement.accepted),

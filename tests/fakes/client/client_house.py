@@ -16,7 +16,7 @@ from emailsys.client.accounts.blocking_secrets import CommandSecrets
 from emailsys.client.accounts.secrets import Secrets
 from emailsys.client.accounts.values import Account, SecretKind, SecretSource, Security, Server
 from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.values import INBOX, Place
+from emailsys.client.archive.values import INBOX, Folder
 from emailsys.client.archive.worker import WorkerArchive, WorkerProcess
 from emailsys.client.base.threads import threads_of
 from emailsys.client.fetch.fetcher import Fetcher, Progress
@@ -75,7 +75,7 @@ class ClientHouse:
 
     def messages(self, account: str = "alice", folder: str = INBOX) -> list[bytes]:
         """What a folder holds, sorted."""
-        return sorted(self.archive.octets(one.key) for one in self.archive.list(Place(account, folder), 100_000))
+        return sorted(self.archive.octets(one.key) for one in self.archive.list(Folder(account, folder), 100_000))
 
     def anew(self) -> ClientHouse:
         """The same folder, as the next start of the program finds it."""

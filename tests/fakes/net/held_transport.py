@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class Held:
+class HeldTransport:
     """A transport that holds octets the kernel did not take, and notes what is asked of it."""
 
     def __init__(self, octets: int) -> None:
@@ -29,7 +29,7 @@ class Layer:
 
     wrappedProtocol = None
 
-    def __init__(self, below: Held) -> None:
+    def __init__(self, below: HeldTransport) -> None:
         self.transport = Below(below)
 
     def __getattr__(self, name: str) -> Any:
@@ -42,7 +42,7 @@ class Layer:
 class Below:
     """What the layer writes to."""
 
-    def __init__(self, held: Held) -> None:
+    def __init__(self, held: HeldTransport) -> None:
         self.held = held
 
     def loseConnection(self) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from emailsys.client.archive.values import Addition, Place
+from emailsys.client.archive.values import Addition, Folder
 from emailsys.client.compose.draft import Draft
 from emailsys.client.compose.message_builder import build
 from emailsys.mail.address import parse
@@ -29,11 +29,11 @@ class CompletionTests(Case):
 
     def setUp(self) -> None:
         super().setUp()
-        self.mailbox.archive.add_folder(Place("alice", "Sent items"))
+        self.mailbox.archive.add_folder(Folder("alice", "Sent items"))
         anna = Mailbox("Anna \u202eBell, Ltd", parse("anna@example.net"))
         odd = Mailbox("", parse("an\u202ena@example.net"))
         draft = Draft(ALICE, [Mailbox("", parse("bob@example.org")), anna, odd], subject="x", text="x")
-        self.mailbox.archive.add(Addition(build(draft, NOW).octets, Place("alice", "Sent")))
+        self.mailbox.archive.add(Addition(build(draft, NOW).octets, Folder("alice", "Sent")))
         program = self.folder / "bin" / "emailsys"
         program.parent.mkdir()
         program.write_text(f'#!/bin/sh\nexec {sys.executable} -m emailsys "$@"\n')

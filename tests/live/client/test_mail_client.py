@@ -13,7 +13,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from emailsys.client.accounts.values import Account, Keep, KeepKind, SecretKind, SecretSource, Security, Server
-from emailsys.client.compose.message_builder import Composed
+from emailsys.client.compose.message_builder import OutgoingMessage
 from emailsys.client.fetch.fetcher import FetchOptions
 from emailsys.client.trial.pop3 import try_pop3
 from emailsys.client.trial.smtp import first_working_server, try_smtp
@@ -54,7 +54,7 @@ class MailClientTests(TestCase):
         account = self.account(self.user, security)
         address = parse(self.user.address)
         octets = f"From: {address}\r\nTo: {address}\r\n".encode() + BODY
-        message = Composed(octets, address, (address,), "live@example.test", False, False)
+        message = OutgoingMessage(octets, address, (address,), "live@example.test", False, False)
         key = self.client.outbox.put(account.name, message)
         sent = await self.client.sender.send(account, key)
         self.assertIsNone(sent.problem)

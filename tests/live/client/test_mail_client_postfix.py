@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from emailsys import pki
 from emailsys.client.accounts.values import Account, Auth, Security, Server
-from emailsys.client.compose.message_builder import Composed
+from emailsys.client.compose.message_builder import OutgoingMessage
 from emailsys.client.trial.smtp import try_smtp
 from emailsys.mail.address import parse
 from tests.fakes.client.client_house import ClientHouse
@@ -50,7 +50,7 @@ class PostfixTests(TestCase):
 
     def put(self, *recipients: str) -> str:
         octets = b"From: alice@example.org\r\nSubject: to Postfix\r\nMessage-ID: <1@example.org>\r\n\r\n.dot\r\n"
-        message = Composed(octets, ALICE, tuple(parse(one) for one in recipients), "1@example.org", False, False)
+        message = OutgoingMessage(octets, ALICE, tuple(parse(one) for one in recipients), "1@example.org", False, False)
         return self.client.outbox.put("work", message)
 
     async def test_a_message_is_queued_there(self) -> None:

@@ -11,9 +11,9 @@ from twisted.trial.unittest import TestCase
 from emailsys.client.accounts.values import Account
 from emailsys.client.archive.values import DRAFTS, OUTBOX, SENT, NoSuchMessage
 from emailsys.client.base.process_lock import ProcessLock
-from emailsys.client.compose.message_builder import Composed
+from emailsys.client.compose.message_builder import OutgoingMessage
 from emailsys.client.send.outbox import LockTaken, Notices, State
-from emailsys.client.send.sender import Sent
+from emailsys.client.send.sender import SendResult
 from emailsys.config.settings import SMTPSettings
 from emailsys.mail.address import parse
 from emailsys.mail.dsn_request import notify_value
@@ -24,8 +24,8 @@ from tests.fakes.net.smtp_house import SMTPHouse
 BODY = b"From: alice@example.test\r\nTo: bob@example.test\r\nSubject: hello\r\n\r\nline\r\n.dot\r\n"
 
 
-def composed(*recipients: str, octets: bytes = BODY) -> Composed:
-    return Composed(
+def composed(*recipients: str, octets: bytes = BODY) -> OutgoingMessage:
+    return OutgoingMessage(
         octets,
         parse("alice@example.test"),
         tuple(parse(one) for one in recipients or ("bob@example.test",)),
@@ -50,7 +50,7 @@ class SendCase(TestCase):
     def put(self, *recipients: str, **options: Any) -> str:
         return self.client.outbox.put("alice", composed(*recipients), **options)
 
-    async def send(self, key: str, account: Account | None = None) -> Sent:
+    async def send(self, key: str, account: Account | None = None) -> SendResult:
         return await self.client.sender.send(account or self.account, key)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.config.consistency import oddities
+from emailsys.config.consistency import probable_mistakes
 from emailsys.config.loader import ConfigError, load, parse
 from emailsys.config.settings import (
     AddressOrder,
@@ -55,7 +55,7 @@ class Sending(Reading):
         self.assertEqual(self.read(text).sending, expected)
 
     def test_an_hour_that_allows_more_than_the_day_is_odd(self) -> None:
-        told = list(oddities(self.read("[sending]\nrecipients_per_hour = 5000\nmessages_per_day = 10\n")))
+        told = list(probable_mistakes(self.read("[sending]\nrecipients_per_hour = 5000\nmessages_per_day = 10\n")))
         self.assertEqual(told, ["sending.recipients_per_hour: 5000 is above recipients_per_day, 2000, which limits it"])
 
     def test_what_is_no_sender_is_named(self) -> None:
@@ -83,7 +83,7 @@ class Queue(Reading):
 
     def test_a_schedule_that_is_seldom_meant_is_told(self) -> None:
         settings = self.read('[queue]\ngive_up_after = "1m"\nretry_growth = 1\nmax_deliveries = 5\n')
-        told = list(oddities(settings))
+        told = list(probable_mistakes(settings))
         for words in (
             'queue.warn_after: "4h" is not less than give_up_after, "1m"; senders get no warning of a delay',
             'queue.give_up_after: "1m"; RFC 5321 recommends 4 to 5 days',
@@ -93,7 +93,7 @@ class Queue(Reading):
         ):
             self.assertTrue(any(line.startswith(words) for line in told), (words, told))
         defaults = self.read("")
-        self.assertEqual(list(oddities(defaults)), [])
+        self.assertEqual(list(probable_mistakes(defaults)), [])
 
 
 class Routing(Reading):
@@ -199,7 +199,7 @@ class Routing(Reading):
         networks = '[routing]\ntrusted_networks = ["0.0.0.0/0", "192.0.2.0/24", "2001:db8::/32"]\n'
         others = '[outbound]\nsource_ipv6 = "::1"\naddress_order = "ipv4-only"\n[outbound.timeouts]\nfinal = "1m"\n'
         settings = self.read(networks + routes + others, self.folder())
-        told = list(oddities(settings))
+        told = list(probable_mistakes(settings))
         for words in (
             "routing.trusted_networks: 0.0.0.0/0; all its hosts may send to any address",
             'routing.routes[1].tls: "required"; a login implies "verified": a host without a valid certificate',

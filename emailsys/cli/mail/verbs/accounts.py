@@ -173,7 +173,7 @@ def remove(session: Session, name: str, yes: bool, as_json: bool) -> None:
     session.run(forget)
     if as_json:
         print_json({"account": found.name, "removed": True})
-    tell(f"Removed the account {found.name}. Its mail stays in {session.mailbox.folders.archive / found.name}")
+    tell(f"Removed the account {found.name}. Its mail stays in {session.mailbox.paths.archive / found.name}")
 
 
 @account.command("test")

@@ -87,7 +87,7 @@ def _draft_of(session: Session, key: str) -> Summary:
     summary = message_of(session, key)
     if not session.mailbox.is_draft(summary):
         raise Refused(
-            f"{summary.key} is in {summary.place.folder}, not in Drafts. To list drafts: emailsys mail draft list",
+            f"{summary.key} is in {summary.folder.name}, not in Drafts. To list drafts: emailsys mail draft list",
             Exit.DATA,
         )
     return summary

@@ -55,7 +55,7 @@ def _fetcher(
     for account in accounts:
         if account.pop3 is not None:
             secrets.prefetch(account, account.pop3)
-    return Fetcher(store, secrets, mailbox.folders.state, mailbox.now, progress)
+    return Fetcher(store, secrets, mailbox.paths.state, mailbox.now, progress)
 
 
 @click.command()
@@ -193,7 +193,7 @@ def waiting(session: Session, account: str | None, limit: int, lines: int, as_js
     emailsys mail waiting
     emailsys mail waiting -a work --lines 5 --json
     """
-    from emailsys.client.archive.unreadable import readable_facts
+    from emailsys.client.archive.unreadable import readable_fields
     from emailsys.client.display.list_text import short_date, size
 
     owner = session.mailbox.account(account)
@@ -202,7 +202,7 @@ def waiting(session: Session, account: str | None, limit: int, lines: int, as_js
     rows = []
     archive = session.mailbox.archive
     for one in _fetcher(session, archive, [owner], ask_secret).preview(owner, lines, limit):
-        known = readable_facts(archive.root, one.uid, one.header, now)
+        known = readable_fields(archive.root, one.uid, one.header, now)
         rows.append(
             {
                 "uid": one.uid,

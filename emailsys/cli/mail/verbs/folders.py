@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from emailsys.cli.command_group import Verbs
-from emailsys.cli.mail.arguments import account_option, all_accounts_option, folder_argument, place_of
+from emailsys.cli.mail.arguments import account_option, all_accounts_option, folder_argument, folder_of
 from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
@@ -38,8 +38,8 @@ def list_(session: Session, account: str | None, as_json: bool) -> None:
         session.mailbox.archive.add_account(one.name)
     rows = [
         {
-            "account": count.place.account,
-            "folder": count.place.folder,
+            "account": count.folder.account,
+            "folder": count.folder.name,
             "messages": count.messages,
             "unread": count.unread,
         }
@@ -63,13 +63,13 @@ def add(session: Session, name: str, account: str | None, as_json: bool) -> None
     emailsys mail folder add Projects
     emailsys mail folder add Projects -a work
     """
-    from emailsys.client.archive.values import Place
+    from emailsys.client.archive.values import Folder
 
-    place = Place(session.mailbox.account(account).name, name)
-    session.mailbox.archive.add_folder(place)
+    target = Folder(session.mailbox.account(account).name, name)
+    session.mailbox.archive.add_folder(target)
     if as_json:
-        print_json({"account": place.account, "folder": place.folder})
-    tell(f"The account {place.account} now has the folder {name}.")
+        print_json({"account": target.account, "folder": target.name})
+    tell(f"The account {target.account} now has the folder {name}.")
 
 
 @folder.command("rename")
@@ -84,11 +84,11 @@ def rename(session: Session, name: str, new: str, account: str | None, as_json: 
     \b
     emailsys mail folder rename Projects Plans
     """
-    place = place_of(session, name, account)
-    session.mailbox.archive.rename_folder(place, new)
+    target = folder_of(session, name, account)
+    session.mailbox.archive.rename_folder(target, new)
     if as_json:
-        print_json({"account": place.account, "folder": new, "was": place.folder})
-    tell(f"Renamed the folder {place.folder} to {new}.")
+        print_json({"account": target.account, "folder": new, "was": target.name})
+    tell(f"Renamed the folder {target.name} to {new}.")
 
 
 @folder.command("remove")
@@ -102,11 +102,11 @@ def remove(session: Session, name: str, account: str | None, as_json: bool) -> N
     \b
     emailsys mail folder remove Plans
     """
-    place = place_of(session, name, account)
-    session.mailbox.archive.remove_folder(place)
+    target = folder_of(session, name, account)
+    session.mailbox.archive.remove_folder(target)
     if as_json:
-        print_json({"account": place.account, "removed": place.folder})
-    tell(f"Removed the folder {place.folder}.")
+        print_json({"account": target.account, "removed": target.name})
+    tell(f"Removed the folder {target.name}.")
 
 
 @folder.command("empty-trash")

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from emailsys.cli.mail.arguments import account_option, folder_argument, messages_of, place_of
+from emailsys.cli.mail.arguments import account_option, folder_argument, folder_of, messages_of
 from emailsys.cli.mail.safe_output import print_json, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
@@ -45,8 +45,8 @@ def import_(
     from emailsys.client.archive.values import ArchiveError
     from emailsys.client.display.list_text import message_count
 
-    place = place_of(session, folder, account)
-    into = f"{place.account}/{place.folder}"
+    target = folder_of(session, folder, account)
+    into = f"{target.account}/{target.name}"
     is_first = True
 
     def progress(number: int) -> None:
@@ -55,7 +55,7 @@ def import_(
             is_first = False
             tell(f"{message_count(number)} imported so far. {_RESUMES}")
 
-    importing = Importer(session.mailbox.archive, place, progress)
+    importing = Importer(session.mailbox.archive, target, progress)
     try:
         for path in paths:
             match form or _form_of(path):
@@ -76,8 +76,8 @@ def import_(
             {
                 "messages": importing.added,
                 "here_already": importing.already_stored,
-                "account": place.account,
-                "folder": place.folder,
+                "account": target.account,
+                "folder": target.name,
             }
         )
     here = f" Skipped {message_count(importing.already_stored)} imported before." if importing.already_stored else ""
@@ -118,9 +118,9 @@ def export(
     if keys:
         chosen = [one.key for one in messages_of(session, keys)]
     else:
-        place = place_of(session, folder, account)
+        source = folder_of(session, folder, account)
         chosen, below = [], None
-        while page := archive.list(place, 1000, below):
+        while page := archive.list(source, 1000, below):
             chosen += [one.key for one in page]
             below = page[-1].order
         chosen.reverse()

@@ -12,9 +12,9 @@ from emailsys.cli.mail.arguments import (
     account_option,
     all_accounts_option,
     folder_argument,
+    folder_of,
     key_argument,
     message_of,
-    place_of,
 )
 from emailsys.cli.mail.safe_output import defect_row, print_json, print_safe_rows, summary_fields, summary_row, tell
 from emailsys.cli.mail.session import Session, pass_session
@@ -86,14 +86,14 @@ def list_(
     emailsys mail list work/Sent -n 20
     emailsys mail list --unread --json
     """
-    place = place_of(session, folder, account)
+    listed = folder_of(session, folder, account)
     archive = session.mailbox.archive
     archive.refresh()
     if unread:
-        found = archive.search(f'is:unread folder:"{place.folder}"', place.account, limit)
+        found = archive.search(f'is:unread folder:"{listed.name}"', listed.account, limit)
     else:
-        found = archive.list(place, limit)
-    _print(session, found, as_json, only_keys, f"There are no messages in {place.account}/{place.folder}.", False)
+        found = archive.list(listed, limit)
+    _print(session, found, as_json, only_keys, f"There are no messages in {listed.account}/{listed.name}.", False)
 
 
 @click.command()

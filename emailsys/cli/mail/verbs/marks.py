@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from emailsys.cli.mail.arguments import account_option, keys_argument, messages_of, place_of
+from emailsys.cli.mail.arguments import account_option, folder_of, keys_argument, messages_of
 from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
@@ -90,30 +90,30 @@ def move(session: Session, keys: tuple[str, ...], folder: str, account: str | No
     emailsys mail move KEY --to Archive
     emailsys mail move KEY --to work/Projects
     """
-    from emailsys.client.archive.values import OUTBOX, Place
+    from emailsys.client.archive.values import OUTBOX, Folder
     from emailsys.client.display.list_text import message_count
 
     found = messages_of(session, keys)
-    targets: dict[str, Place] = {}
+    targets: dict[str, Folder] = {}
     for one in found:
-        owner = account if account is not None or "/" in folder else one.place.account
-        target = targets.setdefault(one.place.account, place_of(session, folder, owner))
-        if OUTBOX in (one.place.folder, target.folder):
+        owner = account if account is not None or "/" in folder else one.folder.account
+        target = targets.setdefault(one.folder.account, folder_of(session, folder, owner))
+        if OUTBOX in (one.folder.name, target.name):
             raise Refused(
                 "Messages cannot be moved into or out of the outbox. To put one in: emailsys mail send --later. "
                 "To take one out: emailsys mail outbox stop KEY"
             )
     for source, target in targets.items():
-        session.mailbox.archive.move([one.key for one in found if one.place.account == source], target)
+        session.mailbox.archive.move([one.key for one in found if one.folder.account == source], target)
     if as_json:
-        print_json(_places(session, [one.key for one in found]))
+        print_json(_folders(session, [one.key for one in found]))
     tell(f"{message_count(len(found))} moved to {folder}.")
 
 
-def _places(session: Session, keys: Sequence[str]) -> list[dict[str, str]]:
+def _folders(session: Session, keys: Sequence[str]) -> list[dict[str, str]]:
     """Return the current folders of messages as JSON fields."""
-    places = [(key, session.mailbox.archive.get(key).place) for key in keys]
-    return [{"key": key, "account": place.account, "folder": place.folder} for key, place in places]
+    folders = [(key, session.mailbox.archive.get(key).folder) for key in keys]
+    return [{"key": key, "account": folder.account, "folder": folder.name} for key, folder in folders]
 
 
 @click.command()
@@ -135,9 +135,9 @@ def delete(session: Session, keys: tuple[str, ...], for_good: bool, as_json: boo
 
     found = [one.key for one in messages_of(session, keys)]
     before = session.mailbox.delete(found)
-    gone = [key for key, place in before if place.folder == TRASH]
+    gone = [key for key, folder in before if folder.name == TRASH]
     if for_good:
-        trashed = [key for key, place in before if place.folder != TRASH]
+        trashed = [key for key, folder in before if folder.name != TRASH]
         session.mailbox.delete(trashed)
         gone += trashed
     if as_json:
@@ -166,10 +166,10 @@ def undelete(session: Session, keys: tuple[str, ...], folder: str | None, as_jso
 
     found = messages_of(session, keys)
     for one in found:
-        if one.place.folder != TRASH:
-            raise Refused(f"{one.key} is in {one.place.folder}, not in Trash. To list Trash: emailsys mail list Trash")
+        if one.folder.name != TRASH:
+            raise Refused(f"{one.key} is in {one.folder.name}, not in Trash. To list Trash: emailsys mail list Trash")
     back = session.mailbox.undelete([one.key for one in found], folder)
     if as_json:
-        print_json(_places(session, [one.key for one in back]))
+        print_json(_folders(session, [one.key for one in back]))
     for one in back:
-        tell(f"{one.key} restored to {one.place.account}/{one.place.folder}.")
+        tell(f"{one.key} restored to {one.folder.account}/{one.folder.name}.")

@@ -17,7 +17,7 @@ from emailsys.cli.options import Refused, as_json
 from emailsys.config.exit_status import Exit
 
 if TYPE_CHECKING:
-    from emailsys.client.send.sender import Sent
+    from emailsys.client.send.sender import SendResult
 
 
 @click.group(cls=Verbs, invoke_without_command=True)
@@ -117,7 +117,7 @@ def retry(session: Session, key: str, as_json: bool) -> None:
     summary = message_of(session, key)
     session.mailbox.outbox.retry(summary.key)
     if as_json:
-        print_json({"key": summary.key, "account": summary.place.account, "waits": True})
+        print_json({"key": summary.key, "account": summary.folder.account, "waits": True})
     tell("The message is due. To send it now: emailsys mail outbox send")
 
 
@@ -138,7 +138,7 @@ def send(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
     if not chosen:
         raise Refused("There is no account yet. Add one: emailsys mail account add you@example.org", Exit.CONFIG)
 
-    async def work(reactor: Any) -> Sequence[Sent]:
+    async def work(reactor: Any) -> Sequence[SendResult]:
         transfer = MailTransfer(session.mailbox, reactor, ask_secret)
         try:
             return await transfer.flush(chosen)

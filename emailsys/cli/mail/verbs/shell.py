@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from emailsys.cli.mail.arguments import place_of
+from emailsys.cli.mail.arguments import folder_of
 from emailsys.cli.mail.asyncio_reactor import reactor_on
 from emailsys.cli.mail.group import mail, refused_by
 from emailsys.cli.mail.safe_output import tell
@@ -91,14 +91,14 @@ def execute(session: Session, words: list[str]) -> int:
 def change_folder(session: Session, name: str) -> str:
     """Set the folder that `list` lists. Returns its full name, or "" if it does not exist."""
     try:
-        place = place_of(session, name, None)
+        folder = folder_of(session, name, None)
     except Exception as error:
         refused = error if isinstance(error, Refused) else refused_by(error)
         if refused is None:
             raise
         refused.show()
         return ""
-    session.folder = f"{place.account}/{place.folder}"
+    session.folder = f"{folder.account}/{folder.name}"
     return session.folder
 
 
@@ -107,6 +107,6 @@ def folder_names(session: Session) -> Iterable[str]:
     counts = session.mailbox.archive.folders()
     default = session.mailbox.account().name
     return [
-        one.place.folder if one.place.account == default else f"{one.place.account}/{one.place.folder}"
+        one.folder.name if one.folder.account == default else f"{one.folder.account}/{one.folder.name}"
         for one in counts
     ]

@@ -44,8 +44,8 @@ def show(session: Session, key: str, html: bool, every: bool, keep_unread: bool,
         print_json(
             {
                 "key": summary.key,
-                "account": summary.place.account,
-                "folder": summary.place.folder,
+                "account": summary.folder.account,
+                "folder": summary.folder.name,
                 "flags": flag_names(summary.flags),
                 "tags": list(summary.tags),
                 "headers": [list(field) for field in fields],

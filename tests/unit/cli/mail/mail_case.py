@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.cli.mail.session import Session
 from emailsys.cli.main import run
-from emailsys.client.archive.values import Addition, Place
+from emailsys.client.archive.values import Addition, Folder
 from emailsys.client.compose.draft import Attachment, Draft
 from emailsys.client.compose.message_builder import build
 from emailsys.config.exit_status import Exit
@@ -39,8 +39,8 @@ class Case(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir(parents=True)
-        places = {f"XDG_{name}_HOME": str(self.folder / name.lower()) for name in ("CONFIG", "DATA", "STATE")}
-        environment = {**os.environ, **places, "HOME": str(self.folder)}
+        homes = {f"XDG_{name}_HOME": str(self.folder / name.lower()) for name in ("CONFIG", "DATA", "STATE")}
+        environment = {**os.environ, **homes, "HOME": str(self.folder)}
         environment.pop("EMAILSYS_TRACEBACK", None)
         self.patch(os, "environ", environment)
         self.session = Session()
@@ -58,7 +58,7 @@ class Case(SynchronousTestCase):
         if file:
             draft.html = "<p>the HTML form</p>"
             draft.attachments = [Attachment("../plan.txt", file, "text/plain")]
-        return self.mailbox.archive.add(Addition(build(draft, NOW).octets, Place("alice", "Inbox")))
+        return self.mailbox.archive.add(Addition(build(draft, NOW).octets, Folder("alice", "Inbox")))
 
     def run_it(self, *words: str, typed: str | bytes = b"") -> tuple[int, bytes, str]:
         """Run a verb. Return its exit status, standard output as a pipe gets it, and standard error."""
@@ -86,7 +86,7 @@ class Case(SynchronousTestCase):
         return err
 
     def subjects(self, folder: str) -> list[str]:
-        return [one.subject for one in self.mailbox.archive.list(Place("alice", folder))]
+        return [one.subject for one in self.mailbox.archive.list(Folder("alice", folder))]
 
-    def place(self, key: str) -> str:
-        return self.mailbox.archive.get(key).place.folder
+    def folder_of(self, key: str) -> str:
+        return self.mailbox.archive.get(key).folder.name

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from emailsys.client.archive.values import Addition, Flag, Place
+from emailsys.client.archive.values import Addition, Flag, Folder
 from emailsys.config.exit_status import Exit
 from tests.unit.cli.mail.mail_case import Case
 
@@ -151,7 +151,7 @@ class ListingTests(Case):
     def test_json_of_a_stranger_cannot_reach_the_terminal(self) -> None:
         """JSON escapes C1 controls and bidirectional overrides, and its values are unchanged."""
         octets = "Subject: a\x9b31mb\u202ec\x7f\U000e0041d\r\nFrom: x@example.org\r\n\r\n".encode()
-        key = self.mailbox.archive.add(Addition(octets, Place("alice", "Inbox")))
+        key = self.mailbox.archive.add(Addition(octets, Folder("alice", "Inbox")))
         _, out, _ = self.run_it("search", "from:x", "--json")
         self.assertEqual(set("\x9b\u202e\x7f\U000e0041") & set(out.decode()), set())
         self.assertEqual((json.loads(out)[0]["key"], json.loads(out)[0]["subject"][-2:]), (key, "\U000e0041d"))
@@ -217,13 +217,13 @@ class HandlingTests(Case):
         self.fine("flag", "unflagged", self.first)
         self.assertFalse(self.mailbox.archive.get(self.first).flags & Flag.FLAGGED)
         self.fine("move", self.first, "--to", "archive")
-        self.assertEqual(self.place(self.first), "Archive")
+        self.assertEqual(self.folder_of(self.first), "Archive")
         self.fine("move", self.first, "--to", "work/Inbox")
-        self.assertEqual(self.mailbox.archive.get(self.first).place, Place("work", "Inbox"))
+        self.assertEqual(self.mailbox.archive.get(self.first).folder, Folder("work", "Inbox"))
         self.fine("delete", self.second)
-        self.assertEqual(self.place(self.second), "Trash")
+        self.assertEqual(self.folder_of(self.second), "Trash")
         self.fine("undelete", self.second)
-        self.assertEqual(self.place(self.second), "Inbox")
+        self.assertEqual(self.folder_of(self.second), "Inbox")
         self.refused(Exit.DATA, "undelete", self.second)
         self.fine("delete", "--for-good", self.second)
         self.refused(Exit.NO_INPUT, "show", self.second)
@@ -241,18 +241,18 @@ class HandlingTests(Case):
             (key,) = [one["key"] for one in self.json("search", f"subject:oneself folder:{folder}")]
             self.fine("tag", "+kept", key)
             self.fine("delete", key) if folder != "Sent" else self.fine("move", key, "--to", "Trash")
-            self.assertEqual(self.place(key), "Trash")
+            self.assertEqual(self.folder_of(key), "Trash")
             self.fine("reindex")
             self.fine("undelete", key)
-            self.assertEqual((self.place(key), self.mailbox.archive.get(key).tags), (folder, ("kept",)))
+            self.assertEqual((self.folder_of(key), self.mailbox.archive.get(key).tags), (folder, ("kept",)))
         self.fine("delete", key)
         self.fine("folder", "remove", "Projects")
         self.fine("undelete", key)
-        self.assertEqual(self.place(key), "Inbox")
+        self.assertEqual(self.folder_of(key), "Inbox")
         self.fine("import", str(path), "--to", "Trash", "--form", "eml")
         (key,) = [one["key"] for one in self.json("list", "Trash")]
         self.fine("undelete", key)
-        self.assertEqual(self.place(key), "Inbox")
+        self.assertEqual(self.folder_of(key), "Inbox")
 
     def test_the_outbox_is_no_folder_to_move_from(self) -> None:
         """A message in the outbox can be stopped, but not moved or deleted."""
@@ -284,7 +284,7 @@ class ExchangeTests(Case):
             path = str(self.folder / target)
             self.assertEqual(self.json("export", form, path)["messages"], 2)
             self.assertEqual(self.json("import", path, "--to", "work/Archive")["messages"], 2)
-            found = self.mailbox.archive.list(Place("work", "Archive"))
+            found = self.mailbox.archive.list(Folder("work", "Archive"))
             got = {self.mailbox.archive.octets(one.key) for one in found}
             if form == "mbox":
                 got = {one.replace(b"\n", b"\r\n") for one in got}

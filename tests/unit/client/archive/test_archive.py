@@ -22,13 +22,13 @@ from emailsys.client.archive.values import (
     Addition,
     ArchiveError,
     Flag,
+    Folder,
     NoSuchFolder,
     NoSuchMessage,
-    Place,
 )
 
 ME: Final = "me@example.test"
-IN: Final = Place(ME, INBOX)
+IN: Final = Folder(ME, INBOX)
 NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
@@ -54,9 +54,9 @@ class ArchiveCase(SynchronousTestCase):
         self.addCleanup(archive.close)
         return archive
 
-    def keep(self, octets: bytes, place: Place = IN, source: str | None = None) -> str:
+    def keep(self, octets: bytes, folder: Folder = IN, source: str | None = None) -> str:
         """Add one message."""
-        return self.archive.add(Addition(octets, place, source))
+        return self.archive.add(Addition(octets, folder, source))
 
     def subjects(self, query: str) -> list[str]:
         """Return the subjects of found messages, newest first."""
@@ -88,7 +88,7 @@ class Keeping(ArchiveCase):
         )
 
     def test_without_a_folder_nothing_is_kept(self) -> None:
-        wanted = [Addition(message(), IN), Addition(message(), Place(ME, "Nowhere"))]
+        wanted = [Addition(message(), IN), Addition(message(), Folder(ME, "Nowhere"))]
         self.assertRaises(NoSuchFolder, self.archive.add_many, wanted)
         self.assertEqual(self.archive.list(IN), [])
 
@@ -101,7 +101,7 @@ class Keeping(ArchiveCase):
         self.assertEqual((one.subject, one.sender, one.recipients, one.preview), ("Grüße", "Alice", ME, "see this"))
         self.assertEqual((one.attachments, one.flags, one.tags, one.message_id), (1, Flag.SEEN, ("a", "b"), "m@x"))
         self.assertEqual(
-            (one.date, one.octets, one.place), (datetime(2026, 11, 1, 10, tzinfo=UTC), len(addition.octets), IN)
+            (one.date, one.octets, one.folder), (datetime(2026, 11, 1, 10, tzinfo=UTC), len(addition.octets), IN)
         )
         self.assertFalse(one.is_unread)
         self.assertEqual(self.archive.note(one.key), note)
@@ -136,11 +136,11 @@ class Listing(ArchiveCase):
         self.assertEqual([one.subject for one in (*first, *rest)], ["5", "4", "3", "2", "1"])
 
     def test_folders_are_counted_standard_ones_first(self) -> None:
-        self.archive.add_folder(Place(ME, "A folder"))
+        self.archive.add_folder(Folder(ME, "A folder"))
         self.archive.set_flags([self.keep(message())], add=Flag.SEEN)
         self.keep(message())
         counts = self.archive.folders(ME)
-        self.assertEqual([count.place.folder for count in counts], [*STANDARD_FOLDERS, "A folder"])
+        self.assertEqual([count.folder.name for count in counts], [*STANDARD_FOLDERS, "A folder"])
         self.assertEqual((counts[0].messages, counts[0].unread), (2, 1))
         self.assertEqual((list(self.archive.accounts()), list(self.archive.folders("x"))), ([ME], []))
 
@@ -148,7 +148,7 @@ class Listing(ArchiveCase):
         three = self.keep(message("three", fields="Message-ID: <3@x>\r\nReferences: <1@x> <2@x>\r\n", day=3))
         one = self.keep(message("one", fields="Message-ID: <1@x>\r\n", day=1))
         self.keep(message("else", fields="Message-ID: <9@x>\r\n"))
-        two = self.keep(message("two", fields="Message-ID: <2@x>\r\nIn-Reply-To: <1@x>\r\n", day=2), Place(ME, SENT))
+        two = self.keep(message("two", fields="Message-ID: <2@x>\r\nIn-Reply-To: <1@x>\r\n", day=2), Folder(ME, SENT))
         self.assertEqual([each.key for each in self.archive.thread(two)], [one, two, three])
 
     def test_conversations_that_meet_become_one(self) -> None:
@@ -181,25 +181,25 @@ class Folders(ArchiveCase):
             self.assertEqual((self.root / ME / INBOX).stat().st_mtime_ns, before)
 
     def test_a_folder_of_ones_own_is_made_renamed_and_removed(self) -> None:
-        mine = Place(ME, "Mine")
+        mine = Folder(ME, "Mine")
         self.archive.add_folder(mine)
         key = self.keep(message(), mine)
         self.assertRaises(ArchiveError, self.archive.remove_folder, mine)
         self.archive.rename_folder(mine, "Yours")
         self.assertEqual(self.archive.octets(key), message())
-        self.assertEqual(self.archive.get(key).place.folder, "Yours")
+        self.assertEqual(self.archive.get(key).folder.name, "Yours")
         self.archive.move([key], IN)
-        self.archive.remove_folder(Place(ME, "Yours"))
-        self.assertRaises(NoSuchFolder, self.archive.remove_folder, Place(ME, "Yours"))
+        self.archive.remove_folder(Folder(ME, "Yours"))
+        self.assertRaises(NoSuchFolder, self.archive.remove_folder, Folder(ME, "Yours"))
 
     def test_standard_folders_stay_and_names_are_names(self) -> None:
-        self.archive.add_folder(Place(ME, "Mine"))
+        self.archive.add_folder(Folder(ME, "Mine"))
         self.assertRaises(ArchiveError, self.archive.remove_folder, IN)
-        self.assertRaises(ArchiveError, self.archive.rename_folder, Place(ME, "Mine"), "Inbox")
-        self.archive.add_folder(Place(ME, "Taken"))
-        self.assertRaises(ArchiveError, self.archive.rename_folder, Place(ME, "Mine"), "Taken")
+        self.assertRaises(ArchiveError, self.archive.rename_folder, Folder(ME, "Mine"), "Inbox")
+        self.archive.add_folder(Folder(ME, "Taken"))
+        self.assertRaises(ArchiveError, self.archive.rename_folder, Folder(ME, "Mine"), "Taken")
         for name in ("..", "a/b", ".hidden", "", "x\x1b", "a" * 300):
-            self.assertRaises(ArchiveError, self.archive.add_folder, Place(ME, name))
+            self.assertRaises(ArchiveError, self.archive.add_folder, Folder(ME, name))
 
 
 class Marking(ArchiveCase):
@@ -242,7 +242,7 @@ class Moving(ArchiveCase):
     def test_deleting_goes_to_trash_first(self) -> None:
         key = self.keep(message())
         self.archive.delete([key])
-        self.assertEqual(self.archive.get(key).place.folder, TRASH)
+        self.assertEqual(self.archive.get(key).folder.name, TRASH)
         self.assertEqual((self.subjects("hello"), self.subjects("hello is:trash")), ([], ["one"]))
         path = self.archive.path(key)
         self.archive.delete([key])
@@ -251,7 +251,7 @@ class Moving(ArchiveCase):
 
     def test_purging_removes_a_message_of_any_folder_in_one_step(self) -> None:
         """A crash can never leave it in Trash: it is not moved there first."""
-        draft, gone = self.keep(message("draft", "secret"), Place(ME, DRAFTS)), self.keep(message(), Place(ME, TRASH))
+        draft, gone = self.keep(message("draft", "secret"), Folder(ME, DRAFTS)), self.keep(message(), Folder(ME, TRASH))
         path = self.archive.path(draft)
         moved: list[object] = []
         self.patch(Changes, "move", lambda *given: moved.append(given))
@@ -293,8 +293,8 @@ class Moving(ArchiveCase):
         self.assertEqual(self.subjects("before"), [])
 
     def test_trash_is_emptied_of_what_is_old_enough(self) -> None:
-        old = self.archive.add(Addition(message(), Place(ME, TRASH), arrived=NOW - timedelta(days=40)))
-        new = self.keep(message(), Place(ME, TRASH))
+        old = self.archive.add(Addition(message(), Folder(ME, TRASH), arrived=NOW - timedelta(days=40)))
+        new = self.keep(message(), Folder(ME, TRASH))
         self.assertEqual(self.archive.empty_trash(ME, NOW - timedelta(days=30)), 1)
         self.assertRaises(NoSuchMessage, self.archive.get, old)
         self.assertEqual(self.archive.empty_trash(ME), 1)
@@ -304,11 +304,11 @@ class Moving(ArchiveCase):
         self.archive.add_account("other@example.test")
         key = self.keep(message())
         self.archive.set_tags([key], add=["t"])
-        self.archive.move([key, key], Place("other@example.test", INBOX))
+        self.archive.move([key, key], Folder("other@example.test", INBOX))
         self.archive.rebuild()
         one = self.archive.get(key)
-        self.assertEqual((one.place.account, one.tags), ("other@example.test", ("t",)))
-        self.assertRaises(NoSuchFolder, self.archive.move, [key], Place(ME, "Nowhere"))
+        self.assertEqual((one.folder.account, one.tags), ("other@example.test", ("t",)))
+        self.assertRaises(NoSuchFolder, self.archive.move, [key], Folder(ME, "Nowhere"))
 
 
 class ForeignChanges(ArchiveCase):
@@ -329,7 +329,7 @@ class ForeignChanges(ArchiveCase):
         os.rename(path, self.root / ME / "Archive" / path.name)
         self.archive.path(removed).unlink()
         self.assertEqual(self.archive.octets(moved), message("moved"))
-        self.assertEqual((self.archive.get(moved).place.folder, self.archive.get(moved).tags), ("Archive", ("t",)))
+        self.assertEqual((self.archive.get(moved).folder.name, self.archive.get(moved).tags), ("Archive", ("t",)))
         self.assertRaises(NoSuchMessage, self.archive.octets, removed)
 
     def test_a_copied_file_is_a_message_of_its_own(self) -> None:
@@ -340,13 +340,13 @@ class ForeignChanges(ArchiveCase):
         self.assertEqual(len({one.key for one in self.archive.search("hello")}), 2)
 
     def test_a_folder_that_goes_takes_its_messages_along(self) -> None:
-        self.archive.add_folder(Place(ME, "Mine"))
-        key = self.keep(message(), Place(ME, "Mine"))
+        self.archive.add_folder(Folder(ME, "Mine"))
+        key = self.keep(message(), Folder(ME, "Mine"))
         self.archive.path(key).unlink()
         (self.root / ME / "Mine").rmdir()
         self.archive.refresh()
         self.assertRaises(NoSuchMessage, self.archive.get, key)
-        self.assertNotIn("Mine", [count.place.folder for count in self.archive.folders()])
+        self.assertNotIn("Mine", [count.folder.name for count in self.archive.folders()])
 
     def test_a_damaged_index_is_made_anew(self) -> None:
         key = self.keep(message())

@@ -14,7 +14,7 @@ from twisted.python.monkey import MonkeyPatcher
 
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.import_export import Importer
-from emailsys.client.archive.values import Addition, ArchiveError, ArchiveFull, Flag, Place
+from emailsys.client.archive.values import Addition, ArchiveError, ArchiveFull, Flag, Folder
 from tests.unit.client.archive.test_archive import IN, ME, NOW, ArchiveCase, message
 
 # System calls of a writer. The child dies right before the call with the given number.
@@ -22,7 +22,7 @@ _CHILD: Final = """
 import os, sys
 from pathlib import Path
 from emailsys.client.archive import archive, files
-from emailsys.client.archive.values import Addition, Flag, Place
+from emailsys.client.archive.values import Addition, Flag, Folder
 from tests.unit.client.archive.test_archive import IN, ME, NOW, message
 
 store = archive.Archive(Path(sys.argv[1]), lambda: NOW)
@@ -52,7 +52,7 @@ from emailsys.client.archive.import_export import Importer
 Importer(store, IN).import_mbox(Path(sys.argv[1]).parent / "mbox")
 """
 _MOVING: Final = """
-store.move([one.key for one in store.list(IN)], Place(ME, "Archive"))
+store.move([one.key for one in store.list(IN)], Folder(ME, "Archive"))
 """
 _MARKING: Final = """
 store.set_flags([one.key for one in store.list(IN)], add=Flag.SEEN)
@@ -204,4 +204,4 @@ class Together(ArchiveCase):
         self.assertEqual(sorted(int(one.subject) for one in self.archive.list(IN)), list(range(20)))
         self.archive.rebuild()
         self.assertEqual(self.archive.tags(), {"t": 20})
-        self.assertEqual(self.archive.list(Place(ME, "Archive")), [])
+        self.assertEqual(self.archive.list(Folder(ME, "Archive")), [])

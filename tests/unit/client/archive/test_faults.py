@@ -15,12 +15,12 @@ from typing import Any, Final
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.import_export import Importer
 from emailsys.client.archive.index import Index
-from emailsys.client.archive.values import TRASH, Addition, ArchiveError, Flag, Place
+from emailsys.client.archive.values import TRASH, Addition, ArchiveError, Flag, Folder
 from tests.unit.client.archive.test_archive import IN, ME, NOW, ArchiveCase, message
 
-OTHER: Final = Place("other@example.test", "Inbox")
-DRAFTS: Final = Place(ME, "Drafts")
-MINE: Final = Place(ME, "Mine")
+OTHER: Final = Folder("other@example.test", "Inbox")
+DRAFTS: Final = Folder(ME, "Drafts")
+MINE: Final = Folder(ME, "Mine")
 # The errors of each call. Successive steps take them in turn.
 _CALLS: Final = {
     "open": (errno.EMFILE, errno.ENOSPC, errno.EROFS, errno.EIO),
@@ -41,15 +41,15 @@ _INDEX: Final = "transaction"
 
 Work = Callable[[Archive], object]
 # Octets, folder, flags, and tags of a message.
-Message = tuple[bytes, Place, Flag, tuple[str, ...]]
+Message = tuple[bytes, Folder, Flag, tuple[str, ...]]
 
 
 def contents(archive: Archive) -> Counter[Message]:
     """Return all messages that the archive shows."""
     return Counter(
-        (archive.octets(one.key), one.place, one.flags, one.tags)
+        (archive.octets(one.key), one.folder, one.flags, one.tags)
         for count in archive.folders()
-        for one in archive.list(count.place)
+        for one in archive.list(count.folder)
     )
 
 
@@ -72,7 +72,7 @@ class FaultTests(ArchiveCase):
         self.archive.add_folder(MINE)
         self.archive.add_many([Addition(message(str(one)), IN, f"s{one}", Flag.SEEN, ("t",)) for one in range(3)])
         self.archive.add(Addition(message("draft"), DRAFTS, "draft"))
-        self.archive.add(Addition(message("gone"), Place(ME, TRASH), "gone"))
+        self.archive.add(Addition(message("gone"), Folder(ME, TRASH), "gone"))
         self.before = contents(self.archive)
         self.archive.close()
         # These tests cut no power, so nothing has to be synced.
@@ -174,9 +174,9 @@ class FaultTests(ArchiveCase):
         shutil.rmtree(root)
         return bool(met)
 
-    def key(self, archive: Archive, place: Place = IN) -> list[str]:
+    def key(self, archive: Archive, folder: Folder = IN) -> list[str]:
         """Return the keys of the messages in a folder."""
-        return [one.key for one in archive.list(place)]
+        return [one.key for one in archive.list(folder)]
 
     def test_messages_are_kept_all_or_none(self) -> None:
         additions = [Addition(message(f"new {one}"), IN, f"n{one}", Flag.FLAGGED, ("u",)) for one in range(3)]
@@ -202,8 +202,8 @@ class FaultTests(ArchiveCase):
     def test_marks_are_set_or_not(self) -> None:
         def done(before: Counter[Message]) -> Counter[Message]:
             return Counter(
-                (octets, place, flags | Flag.ANSWERED if place == IN else flags, tags)
-                for octets, place, flags, tags in before
+                (octets, folder, flags | Flag.ANSWERED if folder == IN else flags, tags)
+                for octets, folder, flags, tags in before
             )
 
         self.each_fault(lambda archive: archive.set_flags(self.key(archive), add=Flag.ANSWERED), done)
@@ -216,7 +216,7 @@ class FaultTests(ArchiveCase):
 
     def test_deleting_moves_to_trash_and_loses_nothing(self) -> None:
         def done(before: Counter[Message]) -> Counter[Message]:
-            return Counter((one[0], Place(ME, TRASH), *one[2:]) if one[1] == IN else one for one in before)
+            return Counter((one[0], Folder(ME, TRASH), *one[2:]) if one[1] == IN else one for one in before)
 
         self.each_fault(lambda archive: archive.delete(self.key(archive)), done, is_whole=False)
 
@@ -224,7 +224,7 @@ class FaultTests(ArchiveCase):
         gone = Counter({message("gone"): 1})
         self.each_fault(
             lambda archive: archive.empty_trash(ME),
-            lambda before: Counter(one for one in before if one[1].folder != TRASH),
+            lambda before: Counter(one for one in before if one[1].name != TRASH),
             is_whole=False,
             may_lose=gone,
         )
@@ -240,11 +240,11 @@ class FaultTests(ArchiveCase):
     def test_folders_come_and_go_and_leave_every_message(self) -> None:
         def work(archive: Archive) -> None:
             archive.add_account("third@example.test")
-            archive.add_folder(Place(ME, "Fresh"))
-            if any(count.place == MINE for count in archive.folders()):
+            archive.add_folder(Folder(ME, "Fresh"))
+            if any(count.folder == MINE for count in archive.folders()):
                 archive.rename_folder(MINE, "Yours")
-            if any(count.place.folder == "Yours" for count in archive.folders()):
-                archive.remove_folder(Place(ME, "Yours"))
+            if any(count.folder.name == "Yours" for count in archive.folders()):
+                archive.remove_folder(Folder(ME, "Yours"))
 
         self.each_fault(work, lambda before: before)
 

@@ -14,7 +14,7 @@ from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.files import rewrite, spool_at
 from emailsys.client.archive.parts import Parts
 from emailsys.client.archive.staging import ARRIVING, Staging
-from emailsys.client.archive.values import Addition, ArchiveError, Place
+from emailsys.client.archive.values import Addition, ArchiveError, Folder
 from emailsys.client.base.process_lock import LockTaken, ProcessLock
 from tests.unit.client.archive.test_archive import IN, ME, NOW, ArchiveCase, message
 
@@ -103,10 +103,10 @@ class UnfinishedMessages(ArchiveCase):
         self.assertEqual(self.archive.octets(key), message())
 
     def test_a_folder_with_an_unfinished_file_is_empty(self) -> None:
-        place = Place(ME, "Mine")
-        self.archive.add_folder(place)
+        folder = Folder(ME, "Mine")
+        self.archive.add_folder(folder)
         (self.root / ME / "Mine" / ".0011223344556677.part").write_bytes(b"half")
-        self.archive.remove_folder(place)
+        self.archive.remove_folder(folder)
         self.assertFalse((self.root / ME / "Mine").exists())
 
     def test_a_store_that_was_removed_does_not_come_back_as_a_lock_file(self) -> None:

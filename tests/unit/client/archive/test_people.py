@@ -11,14 +11,14 @@ from prompt_toolkit.document import Document
 from emailsys.cli.main import program
 from emailsys.client.archive.archive import INDEX
 from emailsys.client.archive.people import find_in_file
-from emailsys.client.archive.values import Addition, Place
+from emailsys.client.archive.values import Addition, Folder
 from emailsys.client.base.locations import archive_folder
 from emailsys.client.compose.completion import is_whole, last_address_start
 from emailsys.client.shell import ShellCompleter
 from tests.unit.cli.mail.mail_case import Case
 from tests.unit.client.archive.test_archive import ME, ArchiveCase, message
 
-SENT = Place(ME, "Sent")
+SENT = Folder(ME, "Sent")
 
 
 def mail(sender: str, to: str, day: int = 1, cc: str = "") -> bytes:
@@ -76,16 +76,16 @@ class PeopleTests(ArchiveCase):
         self.assertEqual(self.found("same"), ["New Name <Same@Example.org>"])
 
     def test_people_of_one_batch_are_counted_together(self) -> None:
-        place = SENT
+        folder = SENT
         self.archive.add_many(
-            [Addition(mail(ME, f"p{number % 2}@example.org", 1 + number), place) for number in range(5)]
+            [Addition(mail(ME, f"p{number % 2}@example.org", 1 + number), folder) for number in range(5)]
         )
-        self.archive.add(Addition(mail(ME, "p2@example.org", 20), place))
+        self.archive.add(Addition(mail(ME, "p2@example.org", 20), folder))
         self.assertEqual(self.found("p"), ["p0@example.org", "p1@example.org", "p2@example.org"])
 
     def test_drafts_and_what_was_thrown_away_offer_nobody(self) -> None:
-        self.keep(mail(ME, "half@exam"), Place(ME, "Drafts"))
-        self.keep(mail("Spam <spam@example.org>", ME), Place(ME, "Trash"))
+        self.keep(mail(ME, "half@exam"), Folder(ME, "Drafts"))
+        self.keep(mail("Spam <spam@example.org>", ME), Folder(ME, "Trash"))
         self.assertEqual(self.found("half") + self.found("spam"), [])
 
     def test_people_are_known_again_when_the_index_is_made_anew(self) -> None:

@@ -7,7 +7,7 @@ from emailsys.client.archive.values import (
     Addition,
     BadQuery,
     Flag,
-    Place,
+    Folder,
 )
 from tests.unit.client.archive.test_archive import IN, ME, ArchiveCase, message
 
@@ -20,7 +20,7 @@ class Searching(ArchiveCase):
                 Addition(
                     message("Invoice March", "please pay\r\nthe bill", day=1), IN, flags=Flag.SEEN, tags=("money",)
                 ),
-                Addition(message("Ünïcode 日本語テスト", "nothing", day=2), Place(ME, SENT)),
+                Addition(message("Ünïcode 日本語テスト", "nothing", day=2), Folder(ME, SENT)),
                 Addition(message("Re: http://x.test/a", "bill of rights", "Cc: Bob <bob@z.test>\r\n", day=3), IN),
             ]
         )

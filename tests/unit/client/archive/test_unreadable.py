@@ -11,12 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.client.archive import unreadable
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.index import Index
-from emailsys.client.archive.values import INBOX, Addition, Place
+from emailsys.client.archive.values import INBOX, Addition, Folder
 from emailsys.client.display import message
 from emailsys.client.display.readable import readable_headers, readable_structure, readable_view
 
 NOW: Final = datetime(2026, 11, 29, 12, tzinfo=UTC)
-PLACE: Final = Place("alice", INBOX)
+PLACE: Final = Folder("alice", INBOX)
 GOOD: Final = b"Subject: good\r\n\r\nfine\r\n"
 BAD: Final = b"Subject: bad\r\n\r\nsecret words\r\n"
 
@@ -39,7 +39,7 @@ class UnreadableTests(SynchronousTestCase):
         def step(*arguments: Any, **named: Any) -> Any:
             for one in arguments:
                 if one == BAD or (isinstance(one, list) and any(getattr(e, "octets", 0) == len(BAD) for e in one)):
-                    if name == "insert" and all(entry.facts.preview.startswith("indexing") for entry in one):
+                    if name == "insert" and all(entry.fields.preview.startswith("indexing") for entry in one):
                         continue
                     raise Planted(f"at {BAD!r}")
             return stock(*arguments, **named)
@@ -64,7 +64,7 @@ class UnreadableTests(SynchronousTestCase):
         self.assertIn(f"{keys[1]} reading the header: Planted\n", self.record())
 
     def test_a_message_that_cannot_be_read_is_in_the_list_with_its_defect(self) -> None:
-        self.plant(unreadable, "facts_of")
+        self.plant(unreadable, "index_fields")
         keys = self.add()
         self.assertEqual(self.subjects(), {"good", "(unreadable message)", "also good"})
         self.assertIn("reading the message failed with Planted", self.archive.get(keys[1]).preview)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from emailsys.client.archive.files import new_key
-from emailsys.client.archive.values import Addition, ArchiveFull, NoSuchFolder, Place
+from emailsys.client.archive.values import Addition, ArchiveFull, Folder, NoSuchFolder
 from emailsys.client.archive.worker import WorkerArchive, WorkerProcess, serve
 from tests.unit.client.archive.test_archive import IN, ME, ArchiveCase, message
 
@@ -32,13 +32,13 @@ if second is None:
     print(json.dumps(None))
     sys.exit()
 from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.values import Addition, Place
-place = Place("me@example.test", "Inbox")
+from emailsys.client.archive.values import Addition, Folder
+folder = Folder("me@example.test", "Inbox")
 second.open()
-made = second.add_account(place.account)
-additions = [Addition(b"Subject: %d\\r\\n\\r\\ntext\\r\\n" % n, place, str(n)) for n in range(40)]
+made = second.add_account(folder.account)
+additions = [Addition(b"Subject: %d\\r\\n\\r\\ntext\\r\\n" % n, folder, str(n)) for n in range(40)]
 kept = second.add(additions)
-refused = second.add([Addition(b"text\\r\\n", Place("me@example.test", "Nowhere"), "lost")])
+refused = second.add([Addition(b"text\\r\\n", Folder("me@example.test", "Nowhere"), "lost")])
 again = second.add(additions[:1])
 known = second.known(["0", "none"])
 second.close()
@@ -46,7 +46,7 @@ second.close()
 os.waitpid(second.process, 0)
 after = second.add(additions)
 archive = Archive(Path(sys.argv[1]), now)
-there = archive.list(place)
+there = archive.list(folder)
 print(json.dumps([made, kept, sorted(one.key for one in there), refused, again, after, known]))
 archive.close()
 """
@@ -280,7 +280,7 @@ class WorkerArchiveTests(ArchiveCase):
 
     def test_the_first_process_reports_why_a_message_cannot_be_stored(self) -> None:
         store, _asked = self.store(b"null\n")
-        nowhere = [Addition(message("lost"), Place(ME, "Nowhere"), "lost")]
+        nowhere = [Addition(message("lost"), Folder(ME, "Nowhere"), "lost")]
         self.assertRaises(NoSuchFolder, store.add_many, nowhere)
 
     def test_a_worker_whose_pipe_is_closed_is_not_used(self) -> None:
@@ -313,7 +313,7 @@ class ProcessTests(ArchiveCase):
         self.assertEqual(known, {"0": kept[0]})
         self.assertIsNone(refused)
         self.assertIsNone(after)
-        self.assertEqual(len(self.archive.list(Place(ME, "Inbox"))), 40)
+        self.assertEqual(len(self.archive.list(Folder(ME, "Inbox"))), 40)
 
     def test_a_command_right_after_a_fetch_waits_for_the_index(self) -> None:
         """The first process ends as soon as all is on disk. `list` right after it shows everything."""

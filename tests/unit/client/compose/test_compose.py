@@ -19,7 +19,7 @@ from emailsys.client.compose.editor_text import from_text, to_text
 from emailsys.client.compose.encoding import encode_file, encode_message, encode_text
 from emailsys.client.compose.finished_message import complete_message
 from emailsys.client.compose.mailto import draft_of_link
-from emailsys.client.compose.message_builder import Composed, build
+from emailsys.client.compose.message_builder import OutgoingMessage, build
 from emailsys.client.compose.reopened_draft import draft_of
 from emailsys.client.compose.warnings import warnings
 from emailsys.mail.address import Address
@@ -42,7 +42,7 @@ def written(**named: object) -> Draft:
     return draft
 
 
-def built(**named: object) -> Composed:
+def built(**named: object) -> OutgoingMessage:
     """Return that draft as a message."""
     return build(written(**named), NOW)
 
@@ -379,7 +379,7 @@ class Drafts(ArchiveCase):
         self.assertEqual(save_draft(self.archive, ME, draft, NOW, key), key)
         self.archive.rebuild()
         self.assertEqual(open_draft(self.archive, key), draft)
-        self.assertEqual(len(self.archive.list(self.archive.get(key).place)), 1)
+        self.assertEqual(len(self.archive.list(self.archive.get(key).folder)), 1)
 
     def test_an_empty_draft_and_a_strangers_message_open(self) -> None:
         self.assertEqual(draft_of(draft_octets(Draft(html="<p>x</p>\n"), NOW)), Draft(html="<p>x</p>\n"))

@@ -14,13 +14,13 @@ from textual.widgets import Input, Label, Static, TextArea
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.client.accounts.values import Account, SecretKind, SecretSource, Server
-from emailsys.client.archive.values import INBOX, Addition, Flag, Place, Summary
+from emailsys.client.archive.values import INBOX, Addition, Flag, Folder, Summary
 from emailsys.client.compose.draft import Attachment, Draft
 from emailsys.client.compose.message_builder import build
 from emailsys.client.fetch.values import FetchResult, Progress, Stage
-from emailsys.client.mailbox import Folders, UserMailbox
+from emailsys.client.mailbox import MailboxPaths, UserMailbox
 from emailsys.client.screen.app import MailApp
-from emailsys.client.send.sender import SendProgress, Sent
+from emailsys.client.send.sender import SendProgress, SendResult
 from emailsys.mail.address import parse
 from emailsys.mail.message.mailboxes import Mailbox
 
@@ -61,29 +61,29 @@ class FakeNetwork:
         #: Blocks sending until it is set; None to send immediately.
         self.gate: asyncio.Event | None = None
 
-    async def fetch(self, accounts: Sequence[Account], tell: Callable[[Progress], None]) -> Sequence[FetchResult]:
+    async def fetch(self, accounts: Sequence[Account], report: Callable[[Progress], None]) -> Sequence[FetchResult]:
         """Put the waiting mail into the first account."""
         first, *others = accounts
-        tell(Progress(first.name, Stage.FETCHING, 1, len(self.waiting), 10, 20))
-        keys = self._mailbox.archive.add_many([Addition(one, Place(first.name, INBOX)) for one in self.waiting])
+        report(Progress(first.name, Stage.FETCHING, 1, len(self.waiting), 10, 20))
+        keys = self._mailbox.archive.add_many([Addition(one, Folder(first.name, INBOX)) for one in self.waiting])
         self.waiting = []
         return [FetchResult(first.name, tuple(keys), problem=self.problem), *(FetchResult(one.name) for one in others)]
 
-    async def send(self, account: Account, key: str, tell: Callable[[SendProgress], None]) -> Sent:
+    async def send(self, account: Account, key: str, report: Callable[[SendProgress], None]) -> SendResult:
         """Accept the message when the gate is open."""
         if self.gate is not None:
             await self.gate.wait()
         if self.problem is not None:
-            return Sent(key, account.name, problem=self.problem, waits=True)
+            return SendResult(key, account.name, problem=self.problem, waits=True)
         queued = {one.key: one for one in self._mailbox.outbox.list()}
         if key not in queued:
-            return Sent(key, account.name, problem="it was stopped")
-        tell(SendProgress(key, 1, 2))
+            return SendResult(key, account.name, problem="it was stopped")
+        report(SendProgress(key, 1, 2))
         self.sent.append(key)
-        self._mailbox.archive.move([key], Place(account.name, "Sent"))
-        return Sent(key, account.name, queued[key].recipients)
+        self._mailbox.archive.move([key], Folder(account.name, "Sent"))
+        return SendResult(key, account.name, queued[key].recipients)
 
-    async def flush(self, accounts: Sequence[Account]) -> Sequence[Sent]:
+    async def flush(self, accounts: Sequence[Account]) -> Sequence[SendResult]:
         """Send all messages."""
         by_name = {one.name: one for one in accounts}
         return [
@@ -101,7 +101,7 @@ class ScreenCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
         self.mailbox = UserMailbox(
-            Folders(self.folder / "mail.toml", self.folder / "mail", self.folder / "state"), lambda: NOW
+            MailboxPaths(self.folder / "mail.toml", self.folder / "mail", self.folder / "state"), lambda: NOW
         )
         self.addCleanup(self.mailbox.close)
         self.mailbox.accounts_file.put(account("alice"), default=True)
@@ -122,7 +122,7 @@ class ScreenCase(SynchronousTestCase):
 
     def arrive(self, subject: str, hours: int, flags: Flag = Flag.NONE, **more: Any) -> str:
         octets = self.octets(subject, hours, **more)
-        return self.mailbox.archive.add(Addition(octets, Place("alice", INBOX), flags=flags))
+        return self.mailbox.archive.add(Addition(octets, Folder("alice", INBOX), flags=flags))
 
     def drive(self, steps: Callable[[Driver], Awaitable[T]], hold: float = 0.0, size: tuple[int, int] = (110, 34)) -> T:
         """Start the program, and run the steps of a test in it."""
@@ -136,13 +136,13 @@ class ScreenCase(SynchronousTestCase):
 
         return asyncio.run(run())
 
-    def place(self, key: str) -> str:
+    def folder_of(self, key: str) -> str:
         """Return the folder of a message."""
-        return self.mailbox.archive.get(key).place.folder
+        return self.mailbox.archive.get(key).folder.name
 
     def subjects(self, folder: str, name: str = "alice") -> list[str]:
         """Return the subjects in a folder, the newest first."""
-        return [one.subject for one in self.mailbox.archive.list(Place(name, folder))]
+        return [one.subject for one in self.mailbox.archive.list(Folder(name, folder))]
 
 
 class Driver:
@@ -180,7 +180,7 @@ class Driver:
     @property
     def said(self) -> str:
         """The text of the status line."""
-        return str(self.app.screen_stack[1].query_one("#said", Label).visual)
+        return str(self.app.screen_stack[1].query_one("#status-text", Label).visual)
 
     @property
     def current(self) -> Summary:

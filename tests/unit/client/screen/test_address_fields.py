@@ -6,7 +6,7 @@ from typing import Any
 
 from textual.widgets import Input, OptionList
 
-from emailsys.client.archive.values import Addition, Place
+from emailsys.client.archive.values import Addition, Folder
 from emailsys.client.compose.draft import Draft
 from emailsys.client.compose.message_builder import build
 from emailsys.client.screen.address_fields import AddressField
@@ -26,7 +26,7 @@ class CompletionTests(ScreenCase):
             (Draft(ALICE, [borje], subject="Hello", text="x"), "Sent"),
             (Draft(odd, [ALICE], subject="Hello", text="x"), "Inbox"),
         ):
-            self.mailbox.archive.add(Addition(build(draft, NOW).octets, Place("alice", folder)))
+            self.mailbox.archive.add(Addition(build(draft, NOW).octets, Folder("alice", folder)))
 
     def offers(self, driver: Driver, name: str = "to") -> list[str]:
         field: Any = driver.app.screen.query_one(f"#{name}").parent
@@ -142,7 +142,7 @@ class CompletionTests(ScreenCase):
             self.mailbox.archive._index.connection.execute("ALTER TABLE people RENAME TO nobody")
             await driver.press("b", "o")
             field = driver.app.screen.query_one(AddressField)
-            await field._look("bo")
+            await field._offer("bo")
             self.assertEqual((self.offers(driver), self.line(driver)), ([], "bo"))
 
         self.drive(steps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from emailsys.client.archive.values import INBOX, Addition, Place
+from emailsys.client.archive.values import INBOX, Addition, Folder
 from emailsys.client.display import message
 from emailsys.client.display.message import MessageView
 from emailsys.client.screen import main_screen
@@ -17,7 +17,7 @@ LONG = "From: a@example.org\r\nSubject: long\r\nDate: Mon, 9 Mar 2026 11:30:00 +
 
 class LongMessageTests(ScreenCase):
     def test_a_long_message_is_laid_out_as_it_is_scrolled(self) -> None:
-        key = self.mailbox.archive.add(Addition(LONG.encode(), Place("alice", INBOX)))
+        key = self.mailbox.archive.add(Addition(LONG.encode(), Folder("alice", INBOX)))
         sizes: list[int] = []
         stock = message.view
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from rich.console import Console
 from textual.widgets import Input
 
-from emailsys.client.archive.values import Flag, Place
+from emailsys.client.archive.values import Flag, Folder
 from tests.unit.client.screen.screen_case import Driver, ScreenCase
 from tests.upstream import screen_update
 
@@ -42,7 +42,7 @@ class PictureTests(ScreenCase):
         super().setUp()
         self.mailbox.archive.set_flags([self.second], Flag.FLAGGED | Flag.ANSWERED)
         self.mailbox.archive.set_tags([self.first], ["work"])
-        self.mailbox.archive.add_folder(Place("alice", "Projects"))
+        self.mailbox.archive.add_folder(Folder("alice", "Projects"))
 
     async def compare(self, driver: Driver, name: str) -> None:
         await driver.pilot.pause(0.1)
@@ -120,5 +120,5 @@ class PictureTests(ScreenCase):
 
         for size in SIZES:
             self.drive(steps, size=size)
-            for one in self.mailbox.archive.list(Place("alice", "Drafts")):
+            for one in self.mailbox.archive.list(Folder("alice", "Drafts")):
                 self.mailbox.delete_sent_draft(one.key)

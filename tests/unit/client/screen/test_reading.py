@@ -7,7 +7,7 @@ import re
 from textual.containers import VerticalScroll
 from textual.widgets import Input, Static
 
-from emailsys.client.archive.values import INBOX, Addition, Flag, Place
+from emailsys.client.archive.values import INBOX, Addition, Flag, Folder
 from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
 
 
@@ -20,13 +20,13 @@ class MovingTests(ScreenCase):
 
         async def steps(driver: Driver) -> None:
             await driver.press("asterisk", "k", "d")
-            await driver.until(lambda: self.place(self.second) == "Trash")
+            await driver.until(lambda: self.folder_of(self.second) == "Trash")
             await driver.until(lambda: len(driver.messages.summaries) == 2)
             await driver.press("equals_sign", "j", "d")
-            await driver.until(lambda: self.place(self.first) == "Trash")
+            await driver.until(lambda: self.folder_of(self.first) == "Trash")
 
         self.drive(steps)
-        self.assertEqual(self.place(self.third), "Inbox")
+        self.assertEqual(self.folder_of(self.third), "Inbox")
 
     @tries("next_unread")
     def test_tab_goes_to_what_nobody_has_read(self) -> None:
@@ -94,20 +94,20 @@ class MovingTests(ScreenCase):
     @tries("to_folders")
     def test_another_folder_is_chosen_with_the_keyboard(self) -> None:
         """After c, the cursor keys and Enter, d deletes a message of Archive."""
-        self.mailbox.archive.move([self.first], Place("alice", "Archive"))
+        self.mailbox.archive.move([self.first], Folder("alice", "Archive"))
 
         async def steps(driver: Driver) -> None:
             await driver.press("c", *"jjjj", "enter")
             await driver.until(lambda: [one.subject for one in driver.messages.summaries] == ["First"])
             await driver.press("d")
-            await driver.until(lambda: self.place(self.first) == "Trash")
+            await driver.until(lambda: self.folder_of(self.first) == "Trash")
 
         self.drive(steps)
 
     @tries("next_pane")
     def test_f6_goes_round_the_panes(self) -> None:
         """F6 goes from the message to the folders, where Enter opens a folder."""
-        self.mailbox.archive.move([self.first], Place("alice", "Drafts"))
+        self.mailbox.archive.move([self.first], Folder("alice", "Drafts"))
 
         async def steps(driver: Driver) -> None:
             await driver.press("enter")
@@ -210,7 +210,7 @@ class ReadingTests(ScreenCase):
         """C lists the message and its answer in Sent; i goes back to the folder."""
         summary = self.mailbox.archive.get(self.third)
         key = self.mailbox.queue(self.mailbox.account("alice"), self.mailbox.reply(summary))
-        self.mailbox.archive.move([key], Place("alice", "Sent"))
+        self.mailbox.archive.move([key], Folder("alice", "Sent"))
 
         async def steps(driver: Driver) -> None:
             await driver.press("C")
@@ -264,7 +264,7 @@ class ReadingTests(ScreenCase):
             await driver.press("enter")
             await driver.until(lambda: [one.key for one in driver.messages.summaries] == [self.second])
             await driver.press("a")
-            await driver.until(lambda: self.place(self.second) == "Archive")
+            await driver.until(lambda: self.folder_of(self.second) == "Archive")
             await driver.press("slash")
             await driver.until_screen("InputDialog")
             driver.app.screen.query_one(Input).value = "before:never"
@@ -284,7 +284,7 @@ class ReadingTests(ScreenCase):
             b"From: x@example.org\r\nSubject: [bold]not[/bold] \x1b[2J\r\nDate: Mon, 9 Mar 2026 12:30:00 +0000\r\n\r\n"
             b"[link=file:///etc/passwd]here[/link] \x1b]0;title\x07\r\n"
         )
-        key = self.mailbox.archive.add(Addition(octets, Place("alice", INBOX)))
+        key = self.mailbox.archive.add(Addition(octets, Folder("alice", INBOX)))
 
         async def steps(driver: Driver) -> str:
             await driver.press("equals_sign", "enter")

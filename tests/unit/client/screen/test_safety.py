@@ -7,7 +7,7 @@ from base64 import b64encode
 
 from textual.widgets import Input, TextArea
 
-from emailsys.client.archive.values import DRAFTS, Addition, Flag, Place
+from emailsys.client.archive.values import DRAFTS, Addition, Flag, Folder
 from tests.unit.client.screen.screen_case import Driver, ScreenCase
 
 # Window title, colour, device control string, reset, C1, backspace, bidirectional override, tag character.
@@ -39,9 +39,9 @@ class SafetyTests(ScreenCase):
 
     def setUp(self) -> None:
         super().setUp()
-        place = Place("alice", "Inbox")
-        self.key = self.mailbox.archive.add(Addition(MESSAGE, place, flags=Flag.SEEN))
-        self.draft = self.mailbox.archive.add(Addition(MESSAGE, Place("alice", DRAFTS), flags=Flag.SEEN))
+        folder = Folder("alice", "Inbox")
+        self.key = self.mailbox.archive.add(Addition(MESSAGE, folder, flags=Flag.SEEN))
+        self.draft = self.mailbox.archive.add(Addition(MESSAGE, Folder("alice", DRAFTS), flags=Flag.SEEN))
         self.seen: list[str] = []
 
     async def look(self, driver: Driver) -> None:
@@ -80,7 +80,7 @@ class SafetyTests(ScreenCase):
             await driver.until(lambda: "Conversation" in str(driver.app.screen.query_one("#bar").render()))
             await self.look(driver)
             await driver.press("d")
-            await driver.until(lambda: self.place(self.key) == "Trash")
+            await driver.until(lambda: self.folder_of(self.key) == "Trash")
 
         self.drive(steps)
         self.assert_nothing_was_done(8)

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from textual.widgets import Input
 
-from emailsys.client.archive.values import Flag, Place
+from emailsys.client.archive.values import Flag, Folder
 from emailsys.client.screen.app import MailApp
 from emailsys.client.screen.keys import SECTIONS
 from emailsys.client.screen.picture import picture
@@ -24,11 +24,11 @@ class HandlingTests(ScreenCase):
 
         async def steps(driver: Driver) -> None:
             await driver.press("d")
-            await driver.until(lambda: self.place(self.third) == "Trash")
+            await driver.until(lambda: self.folder_of(self.third) == "Trash")
             await driver.press("u")
-            await driver.until(lambda: self.place(self.third) == "Inbox" and len(driver.messages.summaries) == 3)
+            await driver.until(lambda: self.folder_of(self.third) == "Inbox" and len(driver.messages.summaries) == 3)
             await driver.press("equals_sign", "d")
-            await driver.until(lambda: self.place(self.third) == "Trash")
+            await driver.until(lambda: self.folder_of(self.third) == "Trash")
             await driver.press("c", *"jjjjj", "enter")
             await driver.until(lambda: [one.key for one in driver.messages.summaries] == [self.third])
             await driver.press("d")
@@ -49,21 +49,21 @@ class HandlingTests(ScreenCase):
             await driver.press("c", *"jjjjj", "enter")
             await driver.until(lambda: [one.key for one in driver.messages.summaries] == [self.first])
             await driver.press("u")
-            await driver.until(lambda: self.place(self.first) == "Inbox")
+            await driver.until(lambda: self.folder_of(self.first) == "Inbox")
 
         self.drive(steps)
 
     @tries("move")
     def test_a_message_is_moved_to_a_folder_that_is_chosen(self) -> None:
         """s, the line of the folder and Enter move the message."""
-        self.mailbox.archive.add_folder(Place("alice", "Projects"))
+        self.mailbox.archive.add_folder(Folder("alice", "Projects"))
 
         async def steps(driver: Driver) -> None:
             await driver.press("s")
             await driver.until_screen("ChoiceDialog")
             # Drafts, Sent, Archive, Trash and Projects: neither its own folder nor the outbox.
             await driver.press("j", "j", "j", "j", "enter")
-            await driver.until(lambda: self.place(self.third) == "Projects")
+            await driver.until(lambda: self.folder_of(self.third) == "Projects")
 
         self.drive(steps)
 
@@ -73,7 +73,7 @@ class HandlingTests(ScreenCase):
 
         async def steps(driver: Driver) -> None:
             await driver.press("a")
-            await driver.until(lambda: self.place(self.third) == "Archive")
+            await driver.until(lambda: self.folder_of(self.third) == "Archive")
 
         self.drive(steps)
         self.assertEqual(len(list((self.folder / "mail" / "alice" / "Archive").glob("*.eml"))), 1)

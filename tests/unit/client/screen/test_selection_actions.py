@@ -6,7 +6,7 @@ from typing import Any
 
 from textual.widgets import Input, Static
 
-from emailsys.client.archive.values import Flag, Place
+from emailsys.client.archive.values import Flag, Folder
 from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
 
 
@@ -56,7 +56,7 @@ class SelectingTests(ScreenCase):
             await driver.press("semicolon")
             await driver.until(lambda: "No message is selected" in driver.said)
             await driver.press("d")
-            await driver.until(lambda: self.place(self.second) == "Trash")
+            await driver.until(lambda: self.folder_of(self.second) == "Trash")
 
         self.drive(steps)
         self.assertEqual(self.subjects("Inbox"), ["Third", "First"])
@@ -118,7 +118,7 @@ class SelectingTests(ScreenCase):
 
     def test_a_dot_selects_all_of_the_list_and_nothing_elsewhere(self) -> None:
         """T . in the Inbox leaves Archive alone. An invalid search is reported."""
-        self.mailbox.archive.move([self.first], Place("alice", "Archive"))
+        self.mailbox.archive.move([self.first], Folder("alice", "Archive"))
 
         async def steps(driver: Driver) -> None:
             await self.ask(driver, "T", "before:never")
@@ -129,7 +129,7 @@ class SelectingTests(ScreenCase):
             await driver.until(lambda: self.subjects("Inbox") == [])
 
         self.drive(steps)
-        self.assertEqual(self.place(self.first), "Archive")
+        self.assertEqual(self.folder_of(self.first), "Archive")
 
     def test_flags_are_set_on_all_and_then_cleared_on_all(self) -> None:
         """;F flags all if one is unflagged, and a second ;F unflags all. ;N marks unread messages as read."""
@@ -175,8 +175,8 @@ class SelectingTests(ScreenCase):
 
     def test_messages_of_two_folders_are_moved_and_each_goes_back_to_its_own(self) -> None:
         """After a search, ;s moves to Projects, and u back to Inbox and Archive."""
-        self.mailbox.archive.move([self.first], Place("alice", "Archive"))
-        self.mailbox.archive.add_folder(Place("alice", "Projects"))
+        self.mailbox.archive.move([self.first], Folder("alice", "Archive"))
+        self.mailbox.archive.add_folder(Folder("alice", "Projects"))
 
         async def steps(driver: Driver) -> None:
             await self.ask(driver, "slash", '"the text of')
@@ -193,7 +193,7 @@ class SelectingTests(ScreenCase):
             await driver.until(lambda: self.subjects("Projects") == [])
 
         self.drive(steps)
-        self.assertEqual([self.place(key) for key in (self.third, self.first)], ["Inbox", "Archive"])
+        self.assertEqual([self.folder_of(key) for key in (self.third, self.first)], ["Inbox", "Archive"])
 
     def test_several_are_passed_on_in_one_message(self) -> None:
         """;f attaches each whole message, and marks all as forwarded after sending."""
@@ -280,7 +280,7 @@ class SelectingTests(ScreenCase):
             await driver.until(lambda: len(self.subjects("Trash")) == 2)
             self.mailbox.archive.delete([self.third])
             await driver.press("u")
-            await driver.until(lambda: self.place(self.second) == "Inbox")
+            await driver.until(lambda: self.folder_of(self.second) == "Inbox")
             await driver.until(lambda: "moved back to Inbox" in driver.said)
             await driver.press("u")
             await driver.until(lambda: "nothing to undo" in driver.said)
@@ -291,7 +291,7 @@ class SelectingTests(ScreenCase):
         """After C and T, the search applies to the two messages of the conversation; a dot selects both."""
         answer = self.mailbox.reply(self.mailbox.archive.get(self.third))
         key = self.mailbox.queue(self.mailbox.account("alice"), answer)
-        self.mailbox.archive.move([key], Place("alice", "Sent"))
+        self.mailbox.archive.move([key], Folder("alice", "Sent"))
 
         async def steps(driver: Driver) -> None:
             await driver.press("C")

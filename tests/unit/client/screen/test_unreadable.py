@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from emailsys.client.archive.values import INBOX, Addition, Place
+from emailsys.client.archive.values import INBOX, Addition, Folder
 from emailsys.client.display import list_text, message
 from emailsys.client.screen import main_screen, message_pane
 from emailsys.client.screen.message_actions import MessageActions
@@ -89,7 +89,7 @@ class UnreadableTests(ScreenCase):
         raise AssertionError
 
     def test_an_outsider_adds_mail_that_is_read_later(self) -> None:
-        self.mailbox.archive.add(Addition(b"\xff\xfe\x00", Place("alice", INBOX)))
+        self.mailbox.archive.add(Addition(b"\xff\xfe\x00", Folder("alice", INBOX)))
 
         async def steps(driver: Driver) -> None:
             await driver.until(lambda: driver.messages.row_count == 4)

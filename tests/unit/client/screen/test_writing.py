@@ -9,7 +9,7 @@ from typing import Any
 
 from textual.widgets import Checkbox, Input, Select, TextArea
 
-from emailsys.client.archive.values import DRAFTS, Flag, Place
+from emailsys.client.archive.values import DRAFTS, Flag, Folder
 from emailsys.client.send.outbox import State
 from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
 
@@ -137,9 +137,9 @@ class WritingTests(ScreenCase):
             await driver.until(lambda: self.subjects("Drafts") == ["Second"])
 
         self.drive(steps)
-        key = self.mailbox.archive.list(Place("alice", DRAFTS))[0].key
+        key = self.mailbox.archive.list(Folder("alice", DRAFTS))[0].key
         self.assertEqual([one.name for one in self.mailbox.open_draft(key).attachments], ["plan.txt"])
-        self.assertEqual(self.place(self.second), "Inbox")
+        self.assertEqual(self.folder_of(self.second), "Inbox")
 
     @tries("save", "close")
     def test_what_is_not_finished_is_kept_and_gone_on_with(self) -> None:
@@ -170,7 +170,7 @@ class WritingTests(ScreenCase):
         async def steps(driver: Driver) -> None:
             await driver.compose(body="do not lose this")
             await driver.app.screen._save_if_changed()  # type: ignore[attr-defined]
-            self.assertIn("do not lose this", self.mailbox.archive.list(Place("alice", DRAFTS))[0].preview)
+            self.assertIn("do not lose this", self.mailbox.archive.list(Folder("alice", DRAFTS))[0].preview)
 
         self.drive(steps)
 
@@ -194,7 +194,7 @@ class WritingTests(ScreenCase):
             await driver.until_screen("MainScreen")
 
         self.drive(steps)
-        self.assertEqual(self.mailbox.archive.list(Place("alice", DRAFTS))[0].preview, "by the editor")
+        self.assertEqual(self.mailbox.archive.list(Folder("alice", DRAFTS))[0].preview, "by the editor")
         self.assertEqual(list((self.folder / "state" / "editing").iterdir()), [])
 
     @tries("flush")

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.net.base.socket_writes import progress, taken
 from emailsys.upstream import unsent
 from tests.dialogue.peers import LOOPBACK, MemoryPeer
-from tests.fakes.net.held_transport import Held
+from tests.fakes.net.held_transport import HeldTransport
 from tests.fakes.net.pop3_house import LOGIN, SECOND, THIRD, POP3House
 from tests.fakes.net.smtp_house import SMTPHouse
 
@@ -31,7 +31,7 @@ class OutputProducerTests(SynchronousTestCase):
         self.addCleanup(ours.close)
         theirs, _ = listener.accept()
         self.addCleanup(theirs.close)
-        held: Any = Held(0)
+        held: Any = HeldTransport(0)
         held.socket = ours
         before = progress(held)
         ours.sendall(b"12345")
@@ -41,7 +41,7 @@ class OutputProducerTests(SynchronousTestCase):
         self.assertEqual(progress(held)[1] - before[1], 5)
 
     def test_it_waits_until_the_kernel_has_all_of_it(self) -> None:
-        held = Held(3000)
+        held = HeldTransport(3000)
         reads: list[int] = []
         waiting = Deferred.fromCoroutine(taken(held, self.clock, lambda: False, lambda: reads.append(unsent(held))))
         for _ in range(2):
@@ -54,7 +54,7 @@ class OutputProducerTests(SynchronousTestCase):
 
     def test_it_does_not_wait_for_a_peer_that_has_gone(self) -> None:
         gone: list[bool] = []
-        waiting = Deferred.fromCoroutine(taken(Held(1), self.clock, lambda: bool(gone), lambda: None))
+        waiting = Deferred.fromCoroutine(taken(HeldTransport(1), self.clock, lambda: bool(gone), lambda: None))
         gone.append(True)
         self.clock.advance(1)
         self.successResultOf(waiting)

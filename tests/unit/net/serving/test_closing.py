@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.net.serving.closing import MAX_DROPPED_OCTETS, GracefulClose
 from tests.dialogue.peers import LOOPBACK, MemoryPeer
-from tests.fakes.net.held_transport import Held, Layer
+from tests.fakes.net.held_transport import HeldTransport, Layer
 from tests.fakes.net.pop3_house import POP3House
 from tests.fakes.net.smtp_house import SMTPHouse
 
@@ -28,7 +28,7 @@ class GracefulCloseTests(SynchronousTestCase):
         return GracefulClose(transport, self.clock, 5.0, 60.0, self.abort)
 
     def test_a_peer_that_reads_on_is_not_aborted_until_it_took_too_long(self) -> None:
-        held = Held(1_000_000)
+        held = HeldTransport(1_000_000)
         self.farewell(held)
         for _ in range(11):
             held.takes(1000)
@@ -39,7 +39,7 @@ class GracefulCloseTests(SynchronousTestCase):
         self.assertEqual(self.aborts, [60.0])
 
     def test_a_peer_that_stopped_reading_is_aborted(self) -> None:
-        held = Held(1_000_000)
+        held = HeldTransport(1_000_000)
         self.farewell(held)
         held.takes(1000)
         self.clock.advance(5)
@@ -47,7 +47,7 @@ class GracefulCloseTests(SynchronousTestCase):
         self.assertEqual(self.aborts, [10.0])
 
     def test_our_side_ends_and_the_peers_is_waited_for(self) -> None:
-        held = Held(0)
+        held = HeldTransport(0)
         farewell = self.farewell(held)
         farewell.begin(tls=False, input_over=False)
         self.assertEqual(held.asked, ["end our side"])
@@ -57,7 +57,7 @@ class GracefulCloseTests(SynchronousTestCase):
         self.assertEqual(held.asked, ["end our side", "close"])
 
     def test_a_peer_that_keeps_sending_is_closed_after_its_time(self) -> None:
-        held = Held(0)
+        held = HeldTransport(0)
         self.farewell(held).begin(tls=False, input_over=False)
         self.clock.advance(4.9)
         self.assertEqual(held.asked, ["end our side"])
@@ -66,7 +66,7 @@ class GracefulCloseTests(SynchronousTestCase):
         self.assertEqual(self.aborts, [])
 
     def test_a_flood_is_not_read_for_ever(self) -> None:
-        farewell = self.farewell(Held(0))
+        farewell = self.farewell(HeldTransport(0))
         farewell.begin(tls=False, input_over=False)
         for _ in range(MAX_DROPPED_OCTETS // 65536):
             farewell.drop(b"x" * 65536)
@@ -76,7 +76,7 @@ class GracefulCloseTests(SynchronousTestCase):
 
     def test_a_close_that_the_kernel_cannot_carry_out_becomes_an_abort(self) -> None:
         """The kernel's buffer is full and the peer does not read: the descriptor would stay open for ever."""
-        held = Held(0)
+        held = HeldTransport(0)
         self.farewell(held).begin(tls=False, input_over=False)
         self.clock.advance(5)
         self.assertEqual(held.asked[-1], "close")
@@ -84,12 +84,12 @@ class GracefulCloseTests(SynchronousTestCase):
         self.assertEqual(self.aborts, [5.1])
 
     def test_a_peer_that_ended_its_side_first_is_not_waited_for(self) -> None:
-        held = Held(0)
+        held = HeldTransport(0)
         self.farewell(held).begin(tls=False, input_over=True)
         self.assertEqual(held.asked, ["close"])
 
     def test_tls_sends_close_notify_and_waits_for_the_peers(self) -> None:
-        held = Held(0)
+        held = HeldTransport(0)
         farewell = self.farewell(Layer(held))
         farewell.begin(tls=True, input_over=False)
         self.assertEqual(held.asked, ["close_notify"])
@@ -97,13 +97,13 @@ class GracefulCloseTests(SynchronousTestCase):
         self.assertEqual(held.asked, ["close_notify", "close below TLS"])
 
     def test_tls_does_not_wait_for_a_peer_that_ended_its_side_first(self) -> None:
-        held = Held(0)
+        held = HeldTransport(0)
         self.farewell(Layer(held)).begin(tls=True, input_over=True)
         self.assertEqual(held.asked, ["close_notify", "close below TLS"])
 
     def test_a_missing_close_notify_does_not_discard_what_the_kernel_has(self) -> None:
         """An abort would discard the output in the kernel."""
-        held = Held(1000)
+        held = HeldTransport(1000)
         self.farewell(Layer(held)).begin(tls=True, input_over=False)
         held.takes(1000)
         self.clock.advance(5)
@@ -112,12 +112,12 @@ class GracefulCloseTests(SynchronousTestCase):
 
     def test_a_drain_closes_connections_whose_output_the_kernel_has(self) -> None:
         for unsent, asked in ((0, ["close"]), (1, [])):
-            held = Held(unsent)
+            held = HeldTransport(unsent)
             self.farewell(held).hurry()
             self.assertEqual(held.asked, asked)
 
     def test_a_cancelled_close_does_nothing(self) -> None:
-        farewell = self.farewell(Held(1))
+        farewell = self.farewell(HeldTransport(1))
         farewell.cancel()
         farewell.cancel()
         self.assertEqual(self.clock.getDelayedCalls(), [])

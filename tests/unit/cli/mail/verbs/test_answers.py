@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emailsys.client.archive.values import Addition, Place
+from emailsys.client.archive.values import Addition, Folder
 from tests.unit.cli.mail.mail_case import Case
 
 
@@ -13,7 +13,7 @@ class TwoAccounts(Case):
         octets = (
             b"From: alice@example.org\r\nTo: work@example.org\r\nCc: alice+cc@example.org, d@example.test\r\n\r\nx\r\n"
         )
-        key = self.mailbox.archive.add(Addition(octets, Place(account, "Inbox")))
+        key = self.mailbox.archive.add(Addition(octets, Folder(account, "Inbox")))
         document = self.json("reply", key, "-m", "Yes.", "--later", *words)
         self.assertEqual(document.get("account", account), account)
         return set(self.mailbox.outbox.get(document["key"]).recipients)

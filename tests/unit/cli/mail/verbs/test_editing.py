@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from emailsys.client.archive.values import ArchiveFull, Place
+from emailsys.client.archive.values import ArchiveFull, Folder
 from emailsys.client.compose.draft import Draft
 from emailsys.client.mailbox import UserMailbox
 from emailsys.config.exit_status import Exit
@@ -25,7 +25,7 @@ class EditingTests(Case):
         os.environ["VISUAL"] = f"{sys.executable} {script}"
 
     def drafts(self) -> list[Draft]:
-        found = self.mailbox.archive.list(Place("alice", "Drafts"))
+        found = self.mailbox.archive.list(Folder("alice", "Drafts"))
         return [self.mailbox.open_draft(one.key) for one in found]
 
     def composed(self, typed: str, status: int) -> str:
@@ -38,7 +38,7 @@ class EditingTests(Case):
         return err
 
     def sheets(self) -> list[Path]:
-        return sorted((self.mailbox.folders.state / "editing").iterdir())
+        return sorted((self.mailbox.paths.state / "editing").iterdir())
 
     def test_a_line_that_cannot_be_used_is_in_the_draft_as_it_was_typed(self) -> None:
         """The answer n, Ctrl-D or Ctrl-C to "Correct it?" keeps address, attachment, format and text."""
@@ -62,7 +62,7 @@ class EditingTests(Case):
             self.editor("put(t + 'my words\\n')", end)
             self.assertIn("draft edit", self.composed("", Exit.FAILED))
             self.assertEqual([one.body for one in self.drafts()], ["my words\n"])
-            self.mailbox.archive.purge([self.mailbox.archive.list(Place("alice", "Drafts"))[0].key])
+            self.mailbox.archive.purge([self.mailbox.archive.list(Folder("alice", "Drafts"))[0].key])
         self.editor("p.write_bytes((t + 'Grüße\\n').encode('latin-1'))")
         self.composed("d\n", Exit.OK)
         self.assertEqual([one.body for one in self.drafts()], ["Grüße\n"])
