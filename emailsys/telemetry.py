@@ -96,10 +96,13 @@ class Telemetry:
         if self.also is not None:
             self.also(name, fields)
 
-    def exception(self, where: str, failure: Failure, /, **fields: Any) -> None:
-        """Count an unexpected exception and log it with its traceback. The caller answers 451 or -ERR."""
+    def exception(self, name: str, failure: Failure, /, **fields: Any) -> None:
+        """Count an unexpected exception and log it with its traceback. The caller answers 451 or -ERR.
+
+        @param name: the event. It ends with `-exception`.
+        """
         self.counters["exception"] += 1
-        self._log.failure("{mail_event}", failure=failure, mail_event=plain_line(where, fields))
+        self._log.failure("{mail_event}", failure=failure, mail_event=plain_line(name, fields))
 
 
 # The texts that twisted.internet.udp logs for a socket of net.dns.name_servers.

@@ -48,16 +48,27 @@ compares it with the code.
 
 def events() -> dict[str, set[str]]:
     """Return the fields of each log event, by its name."""
+    found = _logged("event", "alarm")
+    # The first words of the fates of a recipient that an attempt may end with; see `emailsys.delivery.attempt_records`.
+    return found | dict.fromkeys(("relayed", "failed"), found["delayed"])
+
+
+def exceptions() -> dict[str, set[str]]:
+    """Return the fields of each log event that reports an unexpected exception, by its name."""
+    return _logged("exception")
+
+
+def _logged(*methods: str) -> dict[str, set[str]]:
+    """Return the fields that calls of these methods of `Telemetry` log, by the name of the event."""
     found: dict[str, set[str]] = {}
     for path in PACKAGE.rglob("*.py"):
         tree = ast.parse(path.read_text("utf-8"))
         for function in ast.walk(tree):
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-                for call in _calls(function, ("event", "alarm")):
+                for call in _calls(function, methods):
                     for name in _names(call.args[0], function, tree):
                         found.setdefault(name, set()).update(word.arg for word in call.keywords if word.arg)
-    # The first words of the fates of a recipient that an attempt may end with; see `emailsys.delivery.attempt_records`.
-    return found | dict.fromkeys(("relayed", "failed"), found["delayed"])
+    return found
 
 
 def _calls(tree: ast.AST, methods: tuple[str, ...]) -> Iterator[ast.Call]:
@@ -80,7 +91,7 @@ def _names(node: ast.expr, function: ast.FunctionDef | ast.AsyncFunctionDef, tre
         if isinstance(other, ast.Assign) and any(isinstance(to, ast.Name) and to.id == node.id for to in other.targets):
             yield from _texts(other.value)
     parameters = [each.arg for each in function.args.args if each.arg != "self"]
-    if node.id in parameters and function.name not in ("event", "alarm"):
+    if node.id in parameters and function.name not in ("event", "alarm", "exception"):
         for caller in ast.walk(tree):
             if isinstance(caller, ast.FunctionDef | ast.AsyncFunctionDef) and caller is not function:
                 for call in _calls(caller, (function.name,)):
@@ -171,6 +182,9 @@ def _lines() -> Iterator[str]:
     yield "Names are words joined by `-`. An event may have further fields; those of a message have `queue_id`,"
     yield "those of a connection `session`.\n"
     yield from (_item(f"`{name}`", _code(sorted(words))) for name, words in sorted(events().items()))
+    yield "\n## Log events of unexpected exceptions\n"
+    yield "They have a traceback, count as `exception` in the metrics, and end with `-exception`.\n"
+    yield from (_item(f"`{name}`", _code(sorted(words))) for name, words in sorted(exceptions().items()))
     yield "\n## Requests on the control socket\n"
     yield "A request is one line of JSON with `command` and these fields. The answer has `result`, or `error`"
     yield "with `kind` and `message`; it has `store` if that is not the default store.\n"

@@ -150,6 +150,10 @@ class DocumentTests(SynchronousTestCase):
         """One form for all, so that nobody has to look up which name has dots."""
         form = re.compile(r"(?:<task>|[a-z0-9]+)(?:-[a-z0-9]+)*")
         self.assertEqual([name for name in stable_names.events() if not form.fullmatch(name)], [])
+        exceptions = stable_names.exceptions()
+        self.assertEqual(
+            [name for name in exceptions if not (form.fullmatch(name) and name.endswith("-exception"))], []
+        )
 
     def test_each_command_that_is_shown_exists(self) -> None:
         """Lines of code that begin with `emailsys` name a command of the console program, and after `mail` its verb."""

@@ -68,7 +68,7 @@ class Commands:
         except StoreError as error:
             return error_answer(BUSY, f"the store is not available now; nothing was changed: {error}")
         except Exception:
-            self._telemetry.exception("control", Failure())
+            self._telemetry.exception("control-exception", Failure())
             return error_answer(DEFECT, "unexpected exception; see the daemon's log")
 
 

@@ -152,7 +152,7 @@ class ControlProtocol(LineOnlyReceiver):
             self._working = False
 
     def _log_exception(self, failure: Failure) -> None:
-        self._telemetry.exception("control", failure)
+        self._telemetry.exception("control-exception", failure)
         self._refuse("unexpected exception; see the daemon's log")
 
     def _refuse(self, message: str) -> None:

@@ -75,7 +75,7 @@ class CertificateWatch:
             self._telemetry.event("certificates-refused", why=str(error))
         except Exception:
             # Neither the next check nor the other steps of SIGHUP depend on this one.
-            self._telemetry.exception("certificates", Failure())
+            self._telemetry.exception("certificates-exception", Failure())
         else:
             self._telemetry.event("certificates-reloaded", expire=self._tls.not_valid_after)
         self._report()
@@ -99,7 +99,7 @@ class CertificateWatch:
 
     def _notify(self) -> None:
         _ = Deferred.fromCoroutine(self._send_notice()).addErrback(
-            lambda failure: self._telemetry.exception("certificates", failure)
+            lambda failure: self._telemetry.exception("certificates-exception", failure)
         )
 
     async def _send_notice(self) -> None:

@@ -130,7 +130,7 @@ class Outbound:
     def start(self) -> None:
         """Start delivery of the mail that is due, and continue the counts for the sending limits."""
         loaded = Deferred.fromCoroutine(self._sending.load())
-        _ = loaded.addErrback(lambda failure: self._telemetry.exception("sending limits", failure))
+        _ = loaded.addErrback(lambda failure: self._telemetry.exception("sending-limits-exception", failure))
         self.runner.startService()
 
     async def tell_postmaster(self, problems: Sequence[str]) -> bool:

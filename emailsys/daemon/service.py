@@ -249,7 +249,7 @@ class Daemon(Service):
         _ = self._retiring.addErrback(self._log_exception)
 
     def _log_exception(self, failure: Failure) -> None:
-        self.telemetry.exception("store", failure)
+        self.telemetry.exception("store-exception", failure)
 
     async def _watch(self) -> None:
         """Check whether mail can be accepted. Log a problem at once, then every LOG_EVERY seconds."""
@@ -308,7 +308,7 @@ class Daemon(Service):
         """
         Service.stopService(self)
         stopped = Deferred.fromCoroutine(self._stop())
-        _ = stopped.addErrback(lambda failure: self.telemetry.exception("stop", failure))
+        _ = stopped.addErrback(lambda failure: self.telemetry.exception("stop-exception", failure))
         return stopped
 
     async def _stop(self) -> None:
@@ -384,7 +384,7 @@ class Daemon(Service):
             try:
                 step()
             except Exception:
-                self.telemetry.exception("reload", Failure())
+                self.telemetry.exception("reload-exception", Failure())
 
 
 def _freeze_startup_objects() -> None:

@@ -81,7 +81,7 @@ class Recorder:
             except StoreError as error:
                 self._telemetry.event("settling-delayed", queue_id=queue_id, reason=str(error))
             except Exception:
-                self._telemetry.exception("settling", Failure(), queue_id=queue_id)
+                self._telemetry.exception("settling-exception", Failure(), queue_id=queue_id)
             else:
                 self._log(parcel, entry.settlements, outcomes)
                 if held < len(entry.settlements):

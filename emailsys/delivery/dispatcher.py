@@ -93,7 +93,7 @@ class Dispatcher:
         """Settle a parcel without a delivery, each of its rows with the same outcome."""
         if parcel not in self._parcels:
             self._hold(parcel)
-        parcel.ended = self._begin(self._record(parcel, (outcome,) * len(parcel.rows)), "settling")
+        parcel.ended = self._begin(self._record(parcel, (outcome,) * len(parcel.rows)), "settling-exception")
 
     def relieve(self) -> list[Settlement]:
         """Drop waiting parcels of next hops that made no progress since the last tick, because memory is short.
@@ -159,7 +159,7 @@ class Dispatcher:
                 destination.under_way += 1
                 self._under_way += 1
                 parcel.sending = True
-                parcel.ended = self._begin(self._deliver(destination, parcel), "delivery")
+                parcel.ended = self._begin(self._deliver(destination, parcel), "delivery-exception")
                 self._make_ready(destination)
         self._dispatching = False
 
@@ -177,7 +177,9 @@ class Dispatcher:
         except CancelledError:
             outcomes = None
         except Exception:
-            self._telemetry.exception("relay", Failure(), queue_id=parcel.rows[0].queue_id, next_hop=parcel.next_hop)
+            self._telemetry.exception(
+                "relay-exception", Failure(), queue_id=parcel.rows[0].queue_id, next_hop=parcel.next_hop
+            )
             outcomes = (LOCAL_FAULT,) * len(parcel.rows)
         parcel.sending = False
         destination.under_way -= 1
@@ -256,11 +258,11 @@ class Dispatcher:
             try:
                 await self._queue.release(rows)
             except Exception:
-                self._telemetry.exception("releasing", Failure(), rows=len(rows))
+                self._telemetry.exception("release-exception", Failure(), rows=len(rows))
 
-    def _begin(self, coroutine: Coroutine[Any, Any, None], where: str) -> Deferred[None]:
+    def _begin(self, coroutine: Coroutine[Any, Any, None], event: str) -> Deferred[None]:
         begun = Deferred.fromCoroutine(coroutine)
-        return begun.addErrback(lambda failure: self._telemetry.exception(where, failure))
+        return begun.addErrback(lambda failure: self._telemetry.exception(event, failure))
 
 
 def _rescheduled(destination: Destination, parcel: Parcel, now: datetime) -> list[Settlement]:

@@ -82,7 +82,7 @@ class QueueRunner(Service):
     def startService(self) -> None:
         super().startService()
         self._dispatcher.start()
-        self._loop = self._begin(self._run(), "queue runner")
+        self._loop = self._begin(self._run(), "queue-runner-exception")
 
     @override
     def stopService(self) -> Deferred[None]:
@@ -146,7 +146,7 @@ class QueueRunner(Service):
             self._telemetry.event("queue-delayed", reason=str(error))
             return _PATIENCE
         except Exception:
-            self._telemetry.exception("queue runner", Failure())
+            self._telemetry.exception("queue-runner-exception", Failure())
             return _PATIENCE
         if due_at is None:
             return self._settings.poll
@@ -183,7 +183,7 @@ class QueueRunner(Service):
                 next_hop = await self._router.next_hop(row)
                 sender = await self._router.sender(row)
             except Exception:
-                self._telemetry.exception("next hop", Failure(), queue_id=row.queue_id, to=row.forward_path)
+                self._telemetry.exception("next-hop-exception", Failure(), queue_id=row.queue_id, to=row.forward_path)
                 unrouted.append(row)
                 continue
             groups.setdefault((row.queue_id, next_hop, sender), []).append(row)
@@ -205,7 +205,7 @@ class QueueRunner(Service):
             await self._queue.settle(settlements)
         except Exception:
             # The leases expire by themselves; no other runner takes these rows before that.
-            self._telemetry.exception("postponing", Failure(), rows=len(settlements))
+            self._telemetry.exception("postponement-exception", Failure(), rows=len(settlements))
 
     def _room_made(self) -> None:
         """The dispatcher has finished with rows: lease more, if the loop waits for room."""
@@ -230,11 +230,11 @@ class QueueRunner(Service):
         if self._dispatcher.in_hand * 2 >= self._settings.max_leased:
             postponed = self._dispatcher.relieve()
             if postponed:
-                self._background = self._begin(self._postpone(postponed), "postponing")
+                self._background = self._begin(self._postpone(postponed), "postponement-exception")
             self._look_ahead = True
             self.wake()
         if self._dispatcher.in_hand and now >= self._renew_at:
-            self._background = self._begin(self._renew(), "renewing leases")
+            self._background = self._begin(self._renew(), "lease-renewal-exception")
 
     async def _renew(self) -> None:
         """Renew the leases of all rows in memory.
@@ -261,6 +261,6 @@ class QueueRunner(Service):
             self._tick_call.cancel()
             self._tick_call = None
 
-    def _begin(self, coroutine: Coroutine[Any, Any, None], where: str) -> Deferred[None]:
+    def _begin(self, coroutine: Coroutine[Any, Any, None], event: str) -> Deferred[None]:
         begun = Deferred.fromCoroutine(coroutine)
-        return begun.addErrback(lambda failure: self._telemetry.exception(where, failure))
+        return begun.addErrback(lambda failure: self._telemetry.exception(event, failure))

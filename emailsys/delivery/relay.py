@@ -132,7 +132,7 @@ class Relay:
         except CancelledError:
             raise
         except Exception:
-            self._telemetry.exception("outbound.exception", Failure(), queue_id=transmission.queue_id)
+            self._telemetry.exception("outbound-exception", Failure(), queue_id=transmission.queue_id)
         delayed = Outcome(OutcomeKind.DELAYED, replies.LOCAL_ERROR)
         return [delayed if outcome is None else outcome for outcome in attempt.outcomes]
 

@@ -328,7 +328,7 @@ class SendingLimits:
         except StoreError:
             self._put_back(unwritten)
         except Exception:
-            self._telemetry.exception("sending limits", Failure())
+            self._telemetry.exception("sending-limits-exception", Failure())
 
     def _put_back(self, unwritten: dict[tuple[str, int], _Hour]) -> None:
         for (name, hour), count in unwritten.items():

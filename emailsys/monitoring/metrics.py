@@ -129,7 +129,7 @@ class _MetricsPage(Resource):
                 request.finish()
 
         def fail(failure: Failure) -> None:
-            self._telemetry.exception("metrics", failure)
+            self._telemetry.exception("metrics-exception", failure)
             if not gone:
                 request.setResponseCode(INTERNAL_SERVER_ERROR)
                 request.finish()

@@ -52,7 +52,7 @@ class Renewal:
             self._under_way.add(account.account_id)
             renewed = Deferred.fromCoroutine(self._renew(account, stored, password))
             _ = renewed.addErrback(
-                lambda failure: self._telemetry.exception("login.renewal", failure, account=account.address)
+                lambda failure: self._telemetry.exception("login-renewal-exception", failure, account=account.address)
             )
         return True
 

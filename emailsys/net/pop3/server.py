@@ -146,7 +146,7 @@ class POP3Server(ConnectionShell, pop3.POP3):
             login.refuse(_UNEXPECTED)
 
     def _log_unexpected(self, failure: Failure) -> None:
-        self.service.telemetry.exception("pop3", failure, session=self.authorization.session_id)
+        self.service.telemetry.exception("pop3-exception", failure, session=self.authorization.session_id)
 
     def timed_out(self) -> None:
         """End a session whose client was silent for too long, without the UPDATE state (RFC 1939 §3)."""

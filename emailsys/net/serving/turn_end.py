@@ -39,4 +39,4 @@ class TurnEnd:
                 call()
             except Exception:
                 # A defect of one call must not stop the others.
-                self._telemetry.exception("turn", Failure())
+                self._telemetry.exception("turn-end-exception", Failure())

@@ -65,7 +65,7 @@ class Reception:
         if failure.check(StoreError):
             self._session.event("smtp-store-failed", why=failure.getErrorMessage())
         else:
-            self._service.telemetry.exception("smtp", failure, session=self._session.session_id)
+            self._service.telemetry.exception("smtp-exception", failure, session=self._session.session_id)
         return replies.LOCAL_ERROR
 
     def abandon(self) -> None:

@@ -135,7 +135,7 @@ class Quotas:
             if latest is not None:
                 latest.warned = not full
         except Exception:
-            self._telemetry.exception("quota-warning", Failure())
+            self._telemetry.exception("quota-warning-exception", Failure())
 
     def count_delivered(self, rows: Sequence[MaildropRow]) -> None:
         """Add committed maildrop rows to the counts."""

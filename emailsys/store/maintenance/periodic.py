@@ -70,7 +70,7 @@ class MaintenanceTask(ABC):
         if failure.check(StoreError):
             self._telemetry.event(f"{self._name}-postponed", error=failure.getErrorMessage())
         else:
-            self._telemetry.exception(self._name, failure)
+            self._telemetry.exception(f"{self._name}-exception", failure)
         return False
 
     def _stepped(self, more: bool) -> None:

@@ -238,7 +238,9 @@ class Incoming:
     def _sweep(self) -> None:
         """Pass the staged pieces to the sweeper when all of them are written."""
         sweeping = Deferred.fromCoroutine(self._pass_to_sweeper())
-        self._sweeping = sweeping.addErrback(lambda failure: self._intake.telemetry.exception("store-sweep", failure))
+        self._sweeping = sweeping.addErrback(
+            lambda failure: self._intake.telemetry.exception("store-sweep-exception", failure)
+        )
 
     async def _pass_to_sweeper(self) -> None:
         if self._outstanding:
