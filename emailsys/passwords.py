@@ -1,6 +1,6 @@
-"""Passwords: the rule for new ones, and argon2id hashes of stored ones.
+"""Passwords: the rule for new ones, the secrets that are stored for a password, and their verification.
 
-Each scheme has its own row of credentials, so others can be added.
+`make_credentials` alone decides which secrets those are. Every way to set a password stores what it returns.
 """
 
 from __future__ import annotations
@@ -127,11 +127,21 @@ def hash_password(password: str) -> str:
 
 
 def make_credentials(password: str) -> list[tuple[str, str]]:
-    """Return the credentials rows for a password: pairs of scheme and stored secret.
+    """Return all secrets that are stored for a password: pairs of scheme and secret, one row of credentials each.
+
+    A SASL mechanism that verifies proofs itself adds its secret here and to `are_outdated`.
 
     @raise PasswordError: the text cannot be a password.
     """
     return [(ARGON2ID, hash_password(password))]
+
+
+def are_outdated(credentials: Sequence[tuple[str, str]]) -> bool:
+    """Tell whether a login with the password should renew stored credentials by `make_credentials`.
+
+    This is so if one of them is missing, or has other cost parameters than the current ones.
+    """
+    return needs_rehash(dict(credentials).get(ARGON2ID, ""))
 
 
 def import_hash(text: str) -> list[tuple[str, str]]:

@@ -11,9 +11,12 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from emailsys.interfaces import LoginBusy
-from emailsys.passwords import check_new_password, dummy_hash, hash_password, verify_password
+from emailsys.passwords import check_new_password, dummy_hash, make_credentials, verify_password
 
 T = TypeVar("T")
+
+#: The secrets that are stored for a password: pairs of scheme and secret.
+Credentials = Sequence[tuple[str, str]]
 
 
 class HashingThreads:
@@ -28,7 +31,7 @@ class HashingThreads:
         pool: ThreadPool,
         max_waiting: int,
         verify: Callable[[str, str], bool] = verify_password,
-        make: Callable[[str], str] = hash_password,
+        make: Callable[[str], Credentials] = make_credentials,
     ) -> None:
         """
         @param pool: threads for this purpose alone; this object starts and stops them.
@@ -64,20 +67,20 @@ class HashingThreads:
 
         return self._do(work)
 
-    def hash(self, password: str) -> Deferred[str]:
-        """Return a Deferred of a hash of the password at the current costs.
+    def make(self, password: str) -> Deferred[Credentials]:
+        """Return a Deferred of all secrets that are stored for a password, at the current costs.
 
         The Deferred fails with LoginBusy if the queue is full, or with PasswordError.
         """
         return self._do(lambda: self._make(password))
 
-    def hash_new(self, password: str, names: Sequence[str], min_length: int) -> Deferred[str]:
-        """Return a Deferred of a hash of a new password, which must follow the rule for new passwords.
+    def make_new(self, password: str, names: Sequence[str], min_length: int) -> Deferred[Credentials]:
+        """Return likewise the secrets for a new password, which must follow the rule for new passwords.
 
         @param names, min_length: as for `check_new_password`.
         """
 
-        def work() -> str:
+        def work() -> Credentials:
             check_new_password(password, names, min_length)
             return self._make(password)
 

@@ -157,12 +157,12 @@ class PasswordChecker:
         if login is None or pair is None or not fits:
             raise UnauthorizedLogin("login failed")
         if digest not in self._verified:
-            self._renew_or_remember(login.account, pair, text, digest)
+            self._renew_or_remember(login, pair, text, digest)
         return login.account
 
-    def _renew_or_remember(self, account: Account, stored: tuple[str, str], password: str, digest: bytes) -> None:
+    def _renew_or_remember(self, login: Login, stored: tuple[str, str], password: str, digest: bytes) -> None:
         """Renew an outdated hash, or cache the login. If the renewal fails, the next login tries again."""
-        if self._renewal is None or not self._renewal.begin(account, stored, password):
+        if self._renewal is None or not self._renewal.begin(login, stored, password):
             self._verified.remember(digest)
 
 

@@ -11,15 +11,15 @@ from emailsys.interfaces import Account, LoginBusy
 from emailsys.interfaces.operators import AdminError, IAccounts
 from emailsys.mail import reply
 from emailsys.mail.reply import Reply
-from emailsys.passwords import ARGON2ID, PasswordError
+from emailsys.passwords import PasswordError
 from emailsys.telemetry import Telemetry
 
 
 class Hashing(Protocol):
     """Hashing of new passwords. `emailsys.policy.hashing_threads` does it off the reactor's thread."""
 
-    def hash_new(self, password: str, names: Sequence[str], min_length: int) -> Deferred[str]:
-        """Return a Deferred of the hash. It fails with PasswordError or LoginBusy."""
+    def make_new(self, password: str, names: Sequence[str], min_length: int) -> Deferred[Sequence[tuple[str, str]]]:
+        """Return a Deferred of the secrets to store. It fails with PasswordError or LoginBusy."""
 
 
 class PasswordChanges:
@@ -54,8 +54,8 @@ class PasswordChanges:
         try:
             text = new.decode("utf-8")
             async with self._turn:
-                hashed = await self._hashing.hash_new(text, [str(account.address)], self._min_length)
-            await self._accounts.set_credentials(account.address, [(ARGON2ID, hashed)])
+                made = await self._hashing.make_new(text, [str(account.address)], self._min_length)
+            await self._accounts.set_credentials(account.address, made)
         except UnicodeDecodeError:
             return reply.password_refused("the password is not UTF-8")
         except PasswordError as error:

@@ -110,7 +110,8 @@ async def login(initial: bytes | None) -> Credentials:
     return Credentials(username, password)
 
 
-#: The mechanisms that every service offers. A new mechanism is registered here and nowhere else.
+#: The mechanisms that every service offers. SMTP and POP3 offer and run whatever stands here. If a mechanism awaits a
+#: stored secret, `emailsys.passwords.make_credentials` must make that secret for each new password.
 MECHANISMS: Final[Mechanisms] = MappingProxyType({"PLAIN": plain, "LOGIN": login})
 
 

@@ -154,7 +154,7 @@ class AccountsContract(MailCase):
         accounts = self.store.accounts
         alice = (await self.account(ALICE)).account_id
         await accounts.set_credentials(ALICE, [("argon2id", "old"), ("scram-sha-256", "old")])
-        self.assertIs(await accounts.renew_secret(alice, ("argon2id", "old"), ("argon2id", "new")), True)
+        self.assertIs(await accounts.renew_credentials(alice, ("argon2id", "old"), [("argon2id", "new")]), True)
         login = await self.store.directory.find_login(ALICE.key)
         self.assertEqual(sorted(login.credentials), [("argon2id", "new"), ("scram-sha-256", "old")])
         for account_id, scheme, old in (
@@ -162,13 +162,17 @@ class AccountsContract(MailCase):
             (alice, "x", "new"),
             (alice + 1, "argon2id", "new"),
         ):
-            self.assertIs(await accounts.renew_secret(account_id, (scheme, old), (scheme, "newer")), False)
+            self.assertIs(await accounts.renew_credentials(account_id, (scheme, old), [(scheme, "newer")]), False)
         login = await self.store.directory.find_login(ALICE.key)
         self.assertEqual(login.secret("argon2id"), "new")
         await accounts.set_credentials(ALICE, [("imported", "$6$old")])
-        self.assertIs(await accounts.renew_secret(alice, ("imported", "$6$old"), ("argon2id", "new")), True)
+        self.assertIs(await accounts.renew_credentials(alice, ("imported", "$6$old"), [("argon2id", "new")]), True)
         login = await self.store.directory.find_login(ALICE.key)
         self.assertEqual(login.credentials, (("argon2id", "new"),))
+        both = [("argon2id", "newest"), ("scram-sha-256", "keys")]
+        self.assertIs(await accounts.renew_credentials(alice, ("argon2id", "new"), both), True)
+        login = await self.store.directory.find_login(ALICE.key)
+        self.assertEqual(sorted(login.credentials), both)
 
     async def test_a_forward_is_stored_listed_and_ends_with_its_account(self) -> None:
         """The directory has it with the account's address; targets here must exist."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
 
@@ -18,7 +18,7 @@ class CountedHashing:
 
     def __init__(self, verify: Callable[[str, str], bool] = verify_password) -> None:
         self._verify = verify
-        self.hashed: list[tuple[str, Deferred[str]]] = []
+        self.hashed: list[tuple[str, Deferred[Sequence[tuple[str, str]]]]] = []
         self.asked: list[str | None] = []
         self.cancelled = 0
         self.hold = False
@@ -37,9 +37,9 @@ class CountedHashing:
             self.let_go()
         return answer
 
-    def hash(self, password: str) -> Deferred[str]:
+    def make(self, password: str) -> Deferred[Sequence[tuple[str, str]]]:
         """As HashingThreads does."""
-        answer: Deferred[str] = Deferred()
+        answer: Deferred[Sequence[tuple[str, str]]] = Deferred()
         self.hashed.append((password, answer))
         return answer
 

@@ -204,6 +204,15 @@ class PasswordTests(SynchronousTestCase):
         self.assertTrue(passwords.needs_rehash(old))
         self.assertFalse(passwords.needs_rehash(passwords.hash_password("secret")))
 
+    def test_credentials_are_outdated_while_a_secret_is_missing_or_too_cheap(self) -> None:
+        """What a new password makes is never outdated: otherwise each login would hash again."""
+        made = passwords.make_credentials("secret")
+        self.assertFalse(passwords.are_outdated([*made, ("another", "x")]))
+        for number, (scheme, _) in enumerate(made):
+            self.assertTrue(passwords.are_outdated(made[:number] + made[number + 1 :]), scheme)
+        self.assertTrue(passwords.are_outdated([("imported", "$6$salt$hash")]))
+        self.assertTrue(passwords.are_outdated([(scheme, secret.replace("t=2", "t=1")) for scheme, secret in made]))
+
     def test_no_password_fits_the_dummy_hash(self) -> None:
         """Not even what it was made of; and it costs what a real one does."""
         dummy = passwords.dummy_hash()

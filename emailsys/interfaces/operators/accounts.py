@@ -83,10 +83,11 @@ class IAccounts(Interface):
     async def set_credentials(address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         """Replace the account's credentials."""
 
-    async def renew_secret(account_id: int, old: tuple[str, str], new: tuple[str, str]) -> bool:
-        """Replace a stored secret by another one of the same password. Both are pairs of scheme and secret.
+    async def renew_credentials(account_id: int, old: tuple[str, str], made: Sequence[tuple[str, str]]) -> bool:
+        """Replace a stored secret by others of the same password, all of them pairs of scheme and secret.
 
-        Returns whether the secret was still `old`. If it was not, or the account is gone, nothing changes.
+        Secrets of other schemes than these stay. Returns whether the secret was still `old`. If it was not, or the
+        account is gone, nothing changes.
         """
 
     async def set_forward(address: Address, targets: Sequence[Address], keeps_copy: bool) -> None:

@@ -178,15 +178,20 @@ class Accounts:
 
         await self._changes.run("set-credentials", put)
 
-    async def renew_secret(self, account_id: int, old: tuple[str, str], new: tuple[str, str]) -> bool:
-        """Replace a secret if it is still the old one. Returns whether it was."""
-        row = (credentials.c.account_id == account_id) & (credentials.c.scheme == old[0])
+    async def renew_credentials(self, account_id: int, old: tuple[str, str], made: Sequence[tuple[str, str]]) -> bool:
+        """Replace a secret by others if it is still the old one. Returns whether it was."""
 
         def renew(connection: Connection) -> bool:
-            renewed = update(credentials).where(row, credentials.c.secret == old[1])
-            return connection.execute(renewed.values(scheme=new[0], secret=new[1])).rowcount == 1
+            own = credentials.c.account_id == account_id
+            rows = connection.execute(select(credentials.c.scheme, credentials.c.secret).where(own))
+            stored = {row.scheme: row.secret for row in rows}
+            if stored.get(old[0]) != old[1]:
+                return False
+            del stored[old[0]]
+            put_credentials(connection, account_id, list((stored | dict(made)).items()))
+            return True
 
-        return await self._changes.run("renew-secret", renew)
+        return await self._changes.run("renew-credentials", renew)
 
     async def set_forward(self, address: Address, targets: Sequence[Address], keeps_copy: bool) -> None:
         """Forward the mail of an account, with or without a copy in its maildrop. Without targets, stop forwarding."""

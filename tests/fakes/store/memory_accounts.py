@@ -267,11 +267,11 @@ class MemoryAccounts:
     async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         self._logins[address.key] = replace(self._login(address), credentials=tuple(credentials))
 
-    async def renew_secret(self, account_id: int, old: tuple[str, str], new: tuple[str, str]) -> bool:
+    async def renew_credentials(self, account_id: int, old: tuple[str, str], made: Sequence[tuple[str, str]]) -> bool:
         for key, login in self._logins.items():
             if login.account.account_id == account_id and old in login.credentials:
-                pairs = tuple(new if pair == old else pair for pair in login.credentials)
-                self._logins[key] = replace(login, credentials=pairs)
+                pairs = dict(pair for pair in login.credentials if pair != old) | dict(made)
+                self._logins[key] = replace(login, credentials=tuple(pairs.items()))
                 return True
         return False
 

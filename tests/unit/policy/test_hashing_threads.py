@@ -89,11 +89,15 @@ class QueueTests(SynchronousTestCase):
 
     def test_passwords_are_hashed_by_the_same_threads(self) -> None:
         """Hashing and verification share one queue and its limit."""
-        hashing = HashingThreads(SameThread(), self.pool, 0, make=lambda password: f"hash of {password}")
-        answers = [hashing.hash("a"), hashing.hash("b")]
-        self.failureResultOf(hashing.hash("c"), LoginBusy)
+        hashing = HashingThreads(
+            SameThread(), self.pool, 0, make=lambda password: [("argon2id", f"hash of {password}")]
+        )
+        answers = [hashing.make("a"), hashing.make("b")]
+        self.failureResultOf(hashing.make("c"), LoginBusy)
         self.pool.run()
-        self.assertEqual([self.successResultOf(each) for each in answers], ["hash of a", "hash of b"])
+        self.assertEqual(
+            [self.successResultOf(each) for each in answers], [[("argon2id", "hash of a")], [("argon2id", "hash of b")]]
+        )
 
     def test_an_absent_account_is_never_let_in(self) -> None:
         """The login is refused even if its password matches the dummy hash."""

@@ -25,9 +25,9 @@ class Hashing:
 
     def __init__(self) -> None:
         #: Set to let the passwords wait: the new ones in work, and their hashes.
-        self.waiting: dict[str, Deferred[str]] | None = None
+        self.waiting: dict[str, Deferred[Sequence[tuple[str, str]]]] | None = None
 
-    def hash_new(self, password: str, names: Sequence[str], min_length: int) -> Deferred[str]:
+    def make_new(self, password: str, names: Sequence[str], min_length: int) -> Deferred[Sequence[tuple[str, str]]]:
         if self.is_full:
             return fail(LoginBusy())
         if self.waiting is not None:
@@ -37,7 +37,7 @@ class Hashing:
             check_new_password(password, names, min_length)
         except PasswordError as error:
             return fail(error)
-        return succeed(f"hash of {password}")
+        return succeed([("argon2id", f"hash of {password}")])
 
 
 class PasswordChangeTests(SynchronousTestCase):
@@ -100,9 +100,9 @@ class PasswordChangeTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(first).code, 550)
         self.assertEqual(list(waiting), ["one", "two"])
         again = begin(self.alice, b"four")
-        waiting["two"].callback("hash of two")
+        waiting["two"].callback([("argon2id", "hash of two")])
         self.assertEqual(self.successResultOf(second), reply.PASSWORD_CHANGED)
-        waiting["four"].callback("hash of four")
+        waiting["four"].callback([("argon2id", "hash of four")])
         self.assertEqual(self.successResultOf(again), reply.PASSWORD_CHANGED)
 
     def test_an_account_that_was_removed_meanwhile_is_told_so(self) -> None:

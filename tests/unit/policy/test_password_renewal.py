@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import CancelledError, Deferred
@@ -10,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys import passwords
-from emailsys.interfaces import IDelivery, LoginBusy, StoreError
+from emailsys.interfaces import IDelivery, Login, LoginBusy, StoreError
 from emailsys.policy.access import Access
 from emailsys.policy.login_check import build_portal
 from emailsys.policy.password_renewal import Renewal
@@ -29,7 +31,11 @@ class RenewalTests(SynchronousTestCase):
         self.store.seed_account("bob@example.test", {"argon2id": "new:secret"})
         self.hashing = CountedHashing(lambda stored, password: stored.partition(":")[2] == password)
         self.telemetry = Events()
-        renewal = Renewal(self.store.accounts, self.hashing, self.telemetry, lambda stored: stored.startswith("old:"))
+
+        def is_outdated(credentials: Sequence[tuple[str, str]]) -> bool:
+            return any(secret.startswith("old:") for _, secret in credentials)
+
+        renewal = Renewal(self.store.accounts, self.hashing, self.telemetry, is_outdated)
         access = Access(Router(self.store.directory), "mail.example.test")
         self.portal = build_portal(self.store.directory, self.store.maildrops, self.hashing, access, renewal)
 
@@ -45,7 +51,7 @@ class RenewalTests(SynchronousTestCase):
         """The hash that was asked for is done."""
         _password, answer = self.hashing.hashed.pop(0)
         if isinstance(stored, str):
-            answer.callback(stored)
+            answer.callback([("argon2id", stored)])
         else:
             answer.errback(Failure(stored))
 
@@ -106,6 +112,14 @@ class RenewalTests(SynchronousTestCase):
 
     def test_by_default_argon2id_tells_what_is_old(self) -> None:
         renewal = Renewal(self.store.accounts, self.hashing, self.telemetry)
-        self.assertFalse(renewal.begin(self.alice, ("argon2id", passwords.hash_password("secret")), "secret"))
-        old = passwords.hash_password("secret").replace("t=2", "t=1")
-        self.assertTrue(renewal.begin(self.alice, ("argon2id", old), "secret"))
+        made = ("argon2id", passwords.hash_password("secret"))
+        old = ("argon2id", made[1].replace("t=2", "t=1"))
+        self.assertFalse(renewal.begin(Login(self.alice, (made,)), made, "secret"))
+        self.assertTrue(renewal.begin(Login(self.alice, (old,)), old, "secret"))
+
+    def test_all_secrets_of_a_password_are_renewed_together(self) -> None:
+        """A scheme that was added since the password was set gets its secret at the next login."""
+        self.log_in()
+        _password, answer = self.hashing.hashed.pop(0)
+        answer.callback([("argon2id", "new:secret"), ("scram-sha-256", "new keys"), ("other", "more")])
+        self.assertEqual(self.stored(), {"argon2id": "new:secret", "scram-sha-256": "new keys", "other": "more"})
