@@ -140,6 +140,8 @@ def tell_sent(sent: SendResult) -> int:
     """Print the outcome of a delivery attempt, and return the exit status."""
     from emailsys.client.display.problem_text import problem_text
 
+    if sent.by_another:
+        tell(f"Another program has sent the message {sent.key}.")
     if sent.accepted:
         tell(f"Sent to {', '.join(sent.accepted)}. The server has accepted the message; it can no longer be stopped.")
     for refusal in sent.refusals:
@@ -150,7 +152,12 @@ def tell_sent(sent: SendResult) -> int:
     if sent.problem not in [refusal.reply for refusal in sent.refusals]:
         tell(problem_text(sent.problem, sent.advice))
     if sent.in_doubt:
-        tell("The server may have accepted the message before the connection broke, so it may arrive twice.")
+        tell(
+            "The connection broke before the server's reply, so the message may have arrived. It stays in the outbox "
+            f"as {sent.key}. `emailsys mail outbox send` asks before it sends it again. "
+            f"To take it out: emailsys mail outbox stop {sent.key}"
+        )
+        return Exit.TEMPORARY
     if sent.waits:
         tell(f"The message waits in the outbox as {sent.key}. To try again: emailsys mail outbox send")
         return Exit.TEMPORARY

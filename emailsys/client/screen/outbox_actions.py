@@ -11,9 +11,11 @@ from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.display.problem_text import problem_text
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.composer import Composer
+from emailsys.client.screen.dialogs import ConfirmDialog
 from emailsys.client.screen.panes import Panes
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.send.sender import SendProgress, SendResult
+from emailsys.client.text.terminal import safe_line
 
 
 class OutboxActions:
@@ -105,20 +107,28 @@ class OutboxActions:
         self._screen.progress(progress.octets, progress.all_octets)
 
     def _report(self, sent: SendResult) -> None:
+        if sent.by_another:
+            self._screen.show_status("Another program has sent the message.")
+            return
         if sent.problem is None:
             self._screen.show_status(f"Sent to {', '.join(sent.accepted)}. It can no longer be stopped.")
             return
         stopped = not sent.waits and not sent.refusals and not sent.accepted
         words = problem_text(sent.problem, sent.advice)
         if sent.in_doubt:
-            words = problem_text(words, "The server may already have accepted it, so it may arrive twice.")
-        if not stopped:
+            words = problem_text(words, "It may have arrived; $ asks before it is sent again.")
+        if not stopped and not sent.in_doubt:
             words = problem_text(words, "The message waits in the outbox; $ tries again.")
         self._screen.show_status(words, error=not stopped)
 
     async def flush(self) -> None:
         """Send all messages in the outbox that are due."""
         accounts = await asyncio.to_thread(self._mailbox.accounts)
+        outbox = self._mailbox.outbox
+        for one in await asyncio.to_thread(lambda: outbox.in_doubt([account.name for account in accounts])):
+            question = f"{', '.join(one.recipients)}: this message may have arrived. Send it again?"
+            if await self._app.push_screen_wait(ConfirmDialog(safe_line(question))):
+                await asyncio.to_thread(outbox.retry, one.key)
         self._screen.show_status("Sending the messages in the outbox ...")
         results = await self._app.network.flush(accounts)
         if not results:

@@ -50,7 +50,8 @@ class OutboxNote:
 
     - `waiting` are the recipients that have not accepted it, including refused ones.
     - `due` is the time of the next attempt, in seconds since 1970.
-    - `begun`: an attempt was started and its outcome was not recorded, so the message may have been sent.
+    - `begun`: in an attempt that was not settled, the last octets of the message were about to be sent, so it may have
+      arrived.
     - `stuck`: there is no further attempt until the user acts.
     - `sent`: all recipients accepted it, and it has to be moved out of the outbox.
     """

@@ -39,6 +39,8 @@ class State(enum.Enum):
     HELD = "held"
     #: Sent by the next `flush`. It can be stopped.
     WAITING = "waiting"
+    #: An attempt ended between the last octet and the server's reply. Only the user can say whether to send it again.
+    IN_DOUBT = "may have arrived"
     #: A program is sending it. It can no longer be stopped.
     SENDING = "sending"
     #: The server refused it permanently. It stays until the user edits, retries, or deletes it.
@@ -88,6 +90,8 @@ class Job:
     octets: int
     note: OutboxNote
     lock: ProcessLock
+    #: Whether an earlier attempt ended in doubt.
+    was_in_doubt: bool = False
 
 
 class Outbox:
@@ -177,7 +181,7 @@ class Outbox:
         return StopResult(True, "it was not sent; it is in Drafts", key)
 
     def retry(self, key: str) -> None:
-        """Make a refused or held message due for the next flush.
+        """Make a refused or held message, or one that may have arrived, due for the next flush.
 
         @raise NoSuchMessage: it is not in an outbox.
         @raise LockTaken: it is being sent.
@@ -187,7 +191,7 @@ class Outbox:
         try:
             note = note_from(self._archive.note(key))
             if note is not None:
-                self._write(key, note.changed(stuck=False, due=self._now().timestamp(), refusals=()))
+                self._write(key, note.changed(stuck=False, begun=False, due=self._now().timestamp(), refusals=()))
         finally:
             lock.remove()
 
@@ -196,6 +200,17 @@ class Outbox:
     def due(self, account: str) -> Sequence[str]:
         """Return the keys of the messages that are due, in order of `due`."""
         return [queued.key for queued in self.list(account) if queued.state is State.WAITING]
+
+    def in_doubt(self, accounts: Sequence[str]) -> Sequence[QueuedMessage]:
+        """Return the messages that may have arrived. `retry` makes one due again."""
+        return [queued for name in accounts for queued in self.list(name) if queued.state is State.IN_DOUBT]
+
+    def left_to(self, key: str) -> str | None:
+        """Return the folder that a message of the outbox went to, or None if it no longer exists."""
+        try:
+            return self._archive.get(key).folder.name
+        except NoSuchMessage:
+            return None
 
     def due_at(self, key: str) -> float:
         """Return when a message is due, in seconds since 1970. @raise NoSuchMessage: it is not in an outbox."""
@@ -215,10 +230,9 @@ class Outbox:
                 lock.remove()
                 return None
             path = self._archive.path(key)
-            job = Job(summary.key, summary.folder.account, path, path.stat().st_size, note, lock)
+            job = Job(summary.key, summary.folder.account, path, path.stat().st_size, note, lock, note.begun)
             if not note.sent:
-                # On disk before the first octet is sent: after a crash, the message may have been sent.
-                self.write(job, note.changed(begun=True, attempts=note.attempts + 1))
+                self.write(job, note.changed(attempts=note.attempts + 1))
         except BaseException:
             lock.release()
             raise
@@ -228,6 +242,14 @@ class Outbox:
         """Record the state of a message. It is on disk when this returns."""
         self._write(job.key, note)
         job.note = note
+
+    def whole_goes_out(self, job: Job) -> None:
+        """Record that the last octets are about to be sent: after a crash from here on, the message may have arrived.
+
+        @raise ArchiveError: this could not be recorded. The message must not be completed.
+        """
+        if not job.note.begun:
+            self.write(job, job.note.changed(begun=True))
 
     def end(self, job: Job) -> None:
         """Unlock a message. May be called twice."""
@@ -277,6 +299,8 @@ class Outbox:
             state = State.SENDING
         elif note.stuck:
             state = State.REFUSED
+        elif note.begun:
+            state = State.IN_DOUBT
         else:
             state = State.HELD if due > self._now() else State.WAITING
         return QueuedMessage(

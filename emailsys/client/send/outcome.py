@@ -27,8 +27,12 @@ def shown(reply: Reply) -> str:
     return words.strip()
 
 
-def settle(note: OutboxNote, outcomes: Sequence[Outcome]) -> Settlement:
-    """Apply the outcomes of an attempt to a note. @param outcomes: one for each of `note.to_try`, in order."""
+def settle(note: OutboxNote, outcomes: Sequence[Outcome], was_in_doubt: bool = False) -> Settlement:
+    """Apply the outcomes of an attempt to a note.
+
+    @param outcomes: one for each of `note.to_try`, in order.
+    @param was_in_doubt: whether an earlier attempt ended in doubt. Recipients that are refused now may have it.
+    """
     accepted: list[Address] = []
     refusals = [refusal for refusal in note.refusals if refusal.permanent]
     replies: list[str] = []
@@ -46,7 +50,7 @@ def settle(note: OutboxNote, outcomes: Sequence[Outcome]) -> Settlement:
         waiting=remaining,
         accepted=note.accepted + tuple(accepted),
         refusals=tuple(refusals),
-        begun=in_doubt,
+        begun=bool(remaining) and (in_doubt or was_in_doubt),
         stuck=bool(refusals) and all(refusal.permanent for refusal in refusals),
         sent=not remaining,
         problem=_problem(refusals, len(remaining) + len(note.accepted) + len(accepted)),

@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from emailsys.client.accounts.secrets import Secrets
 from emailsys.client.accounts.values import Account, AccountError, Auth, Server
 from emailsys.client.archive.archive import Archive
-from emailsys.client.archive.values import ArchiveError
+from emailsys.client.archive.values import DRAFTS, OUTBOX, TRASH, ArchiveError, NoSuchMessage
 from emailsys.client.base.gather import gather_all
 from emailsys.client.base.process_lock import LockTaken
 from emailsys.client.base.threads import InThread, threads_of
@@ -64,6 +64,7 @@ class SendResult:
     - `in_doubt`: the connection was lost before the final reply. The server may have accepted the message, and a retry
       may deliver it twice.
     - `reply` is the server's last reply.
+    - `by_another`: another program has sent the message meanwhile.
     """
 
     key: str
@@ -75,6 +76,7 @@ class SendResult:
     waits: bool = False
     in_doubt: bool = False
     reply: str = ""
+    by_another: bool = False
 
 
 class _CannotBegin(Exception):
@@ -121,19 +123,32 @@ class Sender:
             job = await self._begin(key)
         except LockTaken as taken:
             return SendResult(key, account.name, problem=f"{taken} is sending it now", waits=True)
+        except NoSuchMessage:
+            return await self._in_thread(lambda: self._gone(account, key))
         except ArchiveError as error:
             return SendResult(key, account.name, problem=str(error))
         except OSError as error:
             return SendResult(key, account.name, problem=f"{error.filename or key}: {error.strerror}", waits=True)
         if job is None:
-            return SendResult(key, account.name, problem="it was taken back, and was not sent")
+            return await self._in_thread(lambda: self._gone(account, key))
         try:
             return await self._attempt(account, job)
         except ArchiveError as error:
-            return SendResult(key, account.name, problem=str(error), waits=True, in_doubt=True)
+            return SendResult(key, account.name, problem=str(error), waits=True, in_doubt=job.note.begun)
         finally:
             # Not in a thread: this only removes a file.
             self._outbox.end(job)
+
+    def _gone(self, account: Account, key: str) -> SendResult:
+        folder = self._outbox.left_to(key)
+        if folder in (DRAFTS, TRASH):
+            return SendResult(key, account.name, problem="it was taken back, and was not sent")
+        if folder == OUTBOX:
+            problem = f"its recipients are unknown; to make it a draft: emailsys mail outbox stop {key}"
+            return SendResult(key, account.name, problem=problem)
+        if folder is None:
+            return SendResult(key, account.name, problem="it is no longer in the outbox")
+        return SendResult(key, account.name, by_another=True)
 
     async def flush(self, accounts: Sequence[Account]) -> Sequence[SendResult]:
         """Send all due messages, accounts concurrently, over one connection each."""
@@ -152,6 +167,9 @@ class Sender:
             return [SendResult("", account.name, problem=str(error))]
         results: list[SendResult] = []
         for key in keys:
+            if await self._in_thread(lambda key=key: self._outbox.left_to(key)) is None:  # type: ignore[misc]
+                # Another program has sent it since, and keeps no copies.
+                continue
             results.append(await self.send(account, key))
         return results
 
@@ -173,10 +191,10 @@ class Sender:
         try:
             outcomes = await self._transmit(account, job)
         except _CannotBegin as error:
-            note = job.note.changed(begun=False, problem=str(error))
+            note = job.note.changed(begun=job.was_in_doubt, problem=str(error))
             await self._in_thread(lambda: self._outbox.write(job, note))
             return SendResult(job.key, account.name, problem=str(error), advice=error.advice, waits=True)
-        settlement = settle(job.note, outcomes)
+        settlement = settle(job.note, outcomes, job.was_in_doubt)
         await self._in_thread(lambda: self._record(account, job, settlement))
         return self._sent(account, job, settlement, outcomes)
 
@@ -250,9 +268,11 @@ class Sender:
         done = 0
         with job.path.open("rb") as file:
             while piece := file.read(_PIECE):
+                done += len(piece)
+                if done >= job.octets:
+                    await self._in_thread(lambda: self._outbox.whole_goes_out(job))
                 yield piece
                 # The connection requested the next piece, so this one was sent.
-                done += len(piece)
                 self._progress(SendProgress(job.key, done, job.octets))
 
     def _sent(self, account: Account, job: Job, settlement: Settlement, outcomes: Sequence[Outcome]) -> SendResult:

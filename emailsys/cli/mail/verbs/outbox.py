@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,9 +16,11 @@ from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
 from emailsys.cli.mail.secret_prompt import ask_secret
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
+from emailsys.client.text.terminal import safe_line
 from emailsys.config.exit_status import Exit
 
 if TYPE_CHECKING:
+    from emailsys.client.send.outbox import QueuedMessage
     from emailsys.client.send.sender import SendResult
 
 
@@ -40,7 +44,8 @@ def outbox(ctx: click.Context) -> None:
 def list_(session: Session, account: str | None, as_json: bool) -> None:
     """List the messages in the outbox with their states.
 
-    You can stop a message that is held, waiting or refused. You cannot stop one that is sending.
+    You can stop a message that is held, waiting or refused. You cannot stop one that is sending. "may have arrived"
+    means that the connection or the program ended before the server's reply to the whole message.
 
     \b
     emailsys mail outbox list
@@ -109,7 +114,7 @@ def stop(session: Session, key: str, as_json: bool) -> int:
 @as_json
 @pass_session
 def retry(session: Session, key: str, as_json: bool) -> None:
-    """Make a refused or held message due, so that the next `outbox send` sends it.
+    """Make a refused or held message, or one that may have arrived, due, so that the next `outbox send` sends it.
 
     \b
     emailsys mail outbox retry KEY && emailsys mail outbox send
@@ -123,20 +128,34 @@ def retry(session: Session, key: str, as_json: bool) -> None:
 
 @outbox.command("send")
 @account_arguments
+@click.option("--again", is_flag=True, help="Send messages again that may have arrived. Default: ask.")
 @as_json
 @pass_session
-def send(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
+def send(session: Session, accounts: tuple[str, ...], again: bool, as_json: bool) -> int:
     """Send all messages that are due, from all accounts or from ACCOUNTS.
+
+    A message that may have arrived is sent again only if you say so.
 
     \b
     emailsys mail outbox send
+    emailsys mail outbox send --again
     emailsys mail outbox send work --json
     """
+    from emailsys.client.base.process_lock import LockTaken
     from emailsys.client.online import MailTransfer
+    from emailsys.client.send.sender import SendResult
 
     chosen = [session.mailbox.account(name) for name in accounts] or session.mailbox.accounts()
     if not chosen:
         raise Refused("There is no account yet. Add one: emailsys mail account add you@example.org", Exit.CONFIG)
+
+    doubtful = session.mailbox.outbox.in_doubt([one.name for one in chosen])
+    left = [one for one in doubtful if not _again(one, again)]
+    for one in doubtful:
+        # Another program that is sending it now will tell its outcome.
+        with suppress(LockTaken):
+            if one not in left:
+                session.mailbox.outbox.retry(one.key)
 
     async def work(reactor: Any) -> Sequence[SendResult]:
         transfer = MailTransfer(session.mailbox, reactor, ask_secret)
@@ -147,7 +166,21 @@ def send(session: Session, accounts: tuple[str, ...], as_json: bool) -> int:
 
     results = session.run(work)
     if as_json:
-        print_json([sent_fields(one) for one in results])
-    if not results:
+        kept = (SendResult(one.key, one.account, problem=one.state.value, waits=True, in_doubt=True) for one in left)
+        print_json([sent_fields(one) for one in (*results, *kept)])
+    for one in left:
+        tell(
+            f"Not sent: {one.key} to {', '.join(one.recipients)} may have arrived. To send it again: "
+            f"emailsys mail outbox retry {one.key}. To make it a draft: emailsys mail outbox stop {one.key}"
+        )
+    if not results and not left:
         tell("No message is due.")
-    return max((tell_sent(one) for one in results), default=Exit.OK)
+    return max((tell_sent(one) for one in results), default=Exit.TEMPORARY if left else Exit.OK)
+
+
+def _again(one: QueuedMessage, again: bool) -> bool:
+    """Whether to send a message again that may have arrived."""
+    if again or not sys.stdin.isatty():
+        return again
+    to = safe_line(", ".join(one.recipients))
+    return click.confirm(f"{one.key} to {to} may have arrived. Send it again?", default=False, err=True)

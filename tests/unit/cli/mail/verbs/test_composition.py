@@ -9,12 +9,11 @@ import os
 import sys
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-
-from emailsys.cli.mail.session import Session, result_of
+from emailsys.cli.mail import session as mail_session
+from emailsys.cli.mail.session import Session
 from emailsys.cli.mail.verbs.shell import change_folder, execute, folder_names
 from emailsys.client.archive.values import Flag
+from emailsys.client.online import MailTransfer
 from emailsys.config.exit_status import Exit
 from tests.unit.cli.mail.mail_case import Case
 
@@ -131,6 +130,33 @@ class WritingTests(Case):
         self.assertEqual(self.subjects("Drafts"), ["Wait"])
         self.assertEqual(self.json("outbox", "list"), [])
 
+    def test_what_may_have_arrived_is_sent_again_only_on_request(self) -> None:
+        """`outbox send` asks on a terminal, and sends without asking with --again."""
+
+        def due() -> list[str]:
+            return [one["state"] for one in self.json("outbox", "list")]
+
+        async def flush(_transfer: Any, accounts: Any) -> list[Any]:
+            return []
+
+        self.patch(MailTransfer, "flush", flush)
+        self.patch(mail_session, "run_once", self.at_once)
+        for words, typed, status, state in (
+            ((), b"", Exit.TEMPORARY, "may have arrived"),
+            ((), "n\n", Exit.TEMPORARY, "may have arrived"),
+            ((), "y\n", Exit.OK, "waiting"),
+            (("--again",), b"", Exit.OK, "waiting"),
+        ):
+            key = self.json("send", "d@example.org", "-s", "Doubt", "-m", "x", "--later")["key"]
+            job = self.mailbox.outbox.begin(key)
+            assert job is not None
+            self.mailbox.outbox.whole_goes_out(job)
+            self.mailbox.outbox.end(job)
+            ended, _, err = self.run_it("outbox", "send", *words, typed=typed)
+            self.assertEqual((ended, due()), (status, [state]), err)
+            self.assertEqual("may have arrived" in err, not words)
+            self.fine("outbox", "stop", key)
+
     def test_a_forgotten_attachment_is_told(self) -> None:
         """A script gets a warning. On a terminal, the answer n saves a draft."""
         words = ("send", "d@example.org", "-s", "Report", "-m", "The report is attached.", "--later")
@@ -157,15 +183,8 @@ class AccountTests(Case):
 
     def add(self, *words: str) -> tuple[int, str]:
         """Run `account add` on a clock in place of a reactor, without a network."""
-
-        def at_once(work: Any) -> Any:
-            ended: list[Any] = []
-            running = Deferred.fromCoroutine(work(Clock())).addBoth(ended.append)
-            self.assertEqual(running.called, True)
-            return result_of(ended[0])
-
         err = io.StringIO()
-        session = Session(at_once)
+        session = Session(self.at_once)
         self.addCleanup(session.close)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
             return execute(session, ["account", "add", *words]), err.getvalue()
