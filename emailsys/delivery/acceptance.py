@@ -12,7 +12,7 @@ from emailsys.delivery.limit_notices import limit_notices
 from emailsys.delivery.notice_writer import NoticeWriter
 from emailsys.delivery.sending_limits import SendingLimits
 from emailsys.interfaces import IIncoming, IIntake, IRouter, Notice
-from emailsys.mail.dsn.report import Action, RecipientReport, Report
+from emailsys.mail.dsn.report import Action, RecipientReport, reports_by_action
 from emailsys.mail.dsn_request import Notify, RecipientRequest, original_recipient
 from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute
 from emailsys.mail.reply import MEMBER_FULL
@@ -155,38 +155,29 @@ class QueueingIncoming:
         """
         if envelope.reverse_path is None:
             return ()
-        by_action: dict[Action, list[RecipientReport]] = {}
-        failed = [
+        reports = [
             RecipientReport(recipient.forward_path, Action.FAILED, MEMBER_FULL, orcpt=recipient.dsn.orcpt)
             for recipient in full
             if recipient.dsn.wants(Notify.FAILURE)
         ]
-        if failed:
-            by_action[Action.FAILED] = failed
         for recipient in envelope.recipients:
             action = _success_of(recipient)
             if action is not None and recipient.dsn.wants(Notify.SUCCESS):
-                report = RecipientReport(recipient.forward_path, action, orcpt=recipient.dsn.orcpt)
-                by_action.setdefault(action, []).append(report)
-        routes = await self._writer.routes(self._router, envelope.reverse_path, self.queue_id) if by_action else ()
+                reports.append(RecipientReport(recipient.forward_path, action, orcpt=recipient.dsn.orcpt))
+        routes = await self._writer.routes(self._router, envelope.reverse_path, self.queue_id) if reports else ()
         if not routes:
             return ()
-        original = b"".join(self._beginning)[: self._max_returned]
-        about = [
-            Report(
-                hostname=self._hostname,
-                queue_id=self.queue_id,
-                unique=f"{self.queue_id}.{action.value}",
-                action=action,
-                reverse_path=envelope.reverse_path,
-                recipients=reports,
-                arrived_at=envelope.arrived_at,
-                made_at=envelope.arrived_at,
-                original=original,
-                parameters=envelope.parameters,
-            )
-            for action, reports in by_action.items()
-        ]
+        about = reports_by_action(
+            reports,
+            hostname=self._hostname,
+            queue_id=self.queue_id,
+            unique=self.queue_id,
+            reverse_path=envelope.reverse_path,
+            arrived_at=envelope.arrived_at,
+            made_at=envelope.arrived_at,
+            parameters=envelope.parameters,
+            original=b"".join(self._beginning)[: self._max_returned],
+        )
         return await self._writer.write(about, routes)
 
 

@@ -11,7 +11,7 @@ from emailsys.delivery.notice_writer import NoticeWriter
 from emailsys.delivery.retry_schedule import after_attempt, gives_up_at
 from emailsys.delivery.transmissions import words
 from emailsys.interfaces import Fate, IQueue, IRouter, Notice, QueueRow, Settlement, StoreError
-from emailsys.mail.dsn.report import Action, RecipientReport, Report
+from emailsys.mail.dsn.report import Action, RecipientReport, reports_by_action
 from emailsys.mail.dsn_request import Notify, Return
 from emailsys.mail.envelope import Route
 from emailsys.mail.message.headers import header_end
@@ -134,25 +134,18 @@ class Bookkeeper:
         assert row.reverse_path is not None
         full = row.parameters.dsn.ret is Return.FULL and row.octets <= self._settings.max_returned
         original = await self._beginning(row, full and any(report.action is Action.FAILED for report in reports))
-        by_action = {action: [report for report in reports if report.action is action] for action in Action}
-        about = [
-            Report(
-                hostname=self._hostname,
-                queue_id=row.queue_id,
-                unique=f"{row.queue_id}.{row.row_id}.{row.attempts}.{action.value}",
-                action=action,
-                reverse_path=row.reverse_path,
-                recipients=chosen,
-                arrived_at=row.arrived_at,
-                made_at=now,
-                original=original,
-                # RFC 3461 §4.3: RET says what a failure returns; other notices return the header only.
-                whole=full and action is Action.FAILED,
-                parameters=row.parameters,
-            )
-            for action, chosen in by_action.items()
-            if chosen
-        ]
+        about = reports_by_action(
+            reports,
+            hostname=self._hostname,
+            queue_id=row.queue_id,
+            unique=f"{row.queue_id}.{row.row_id}.{row.attempts}",
+            reverse_path=row.reverse_path,
+            arrived_at=row.arrived_at,
+            made_at=now,
+            parameters=row.parameters,
+            original=original,
+            is_complete=full,
+        )
         return await self._writer.write(about, routes)
 
     async def _beginning(self, row: QueueRow, whole: bool) -> bytes:

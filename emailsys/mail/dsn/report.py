@@ -99,3 +99,43 @@ class Report:
     original: bytes = b""
     whole: bool = False
     parameters: MailParameters = NO_PARAMETERS
+
+
+def reports_by_action(
+    recipients: Sequence[RecipientReport],
+    *,
+    hostname: str,
+    queue_id: str,
+    unique: str,
+    reverse_path: Address,
+    arrived_at: datetime,
+    made_at: datetime,
+    parameters: MailParameters,
+    original: bytes,
+    is_complete: bool = False,
+) -> list[Report]:
+    """Return a report for each action among the recipients of one message, in the order of `Action`.
+
+    RFC 3461 §4.3: RET says what a failure returns; other reports return the header only.
+
+    @param unique: letters, digits and dots; the action is added.
+    @param is_complete: whether `original` is the complete message, and is returned with failures.
+    """
+    chosen = {action: [report for report in recipients if report.action is action] for action in Action}
+    return [
+        Report(
+            hostname=hostname,
+            queue_id=queue_id,
+            unique=f"{unique}.{action.value}",
+            action=action,
+            reverse_path=reverse_path,
+            recipients=reports,
+            arrived_at=arrived_at,
+            made_at=made_at,
+            original=original,
+            whole=is_complete and action is Action.FAILED,
+            parameters=parameters,
+        )
+        for action, reports in chosen.items()
+        if reports
+    ]
