@@ -1,4 +1,4 @@
-"""Fetch of POP3 accounts: runs sessions, reconnects after losses, and reports progress and results."""
+"""Fetcher: fetches POP3 accounts side by side; connects again after a lost session, reports progress and results."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from emailsys.client.archive.values import ArchiveError, FetchStore
 from emailsys.client.base.process_lock import LockTaken, ProcessLock
 from emailsys.client.fetch.journal import FetchedIds
 from emailsys.client.fetch.login import open_maildrop, pop3_of
+from emailsys.client.fetch.maildrop_session import FetchCounts, MaildropSession, headers, listing
 from emailsys.client.fetch.pop3 import POP3Lost, POP3Refused
-from emailsys.client.fetch.session import FetchCounts, MaildropSession, headers, listing
 from emailsys.client.fetch.stream import OpenStreams
 from emailsys.client.fetch.threads import run_in_threads
 from emailsys.client.fetch.values import (

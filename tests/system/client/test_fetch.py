@@ -17,7 +17,7 @@ from emailsys.client.archive.values import ArchiveFull
 from emailsys.client.base.process_lock import ProcessLock
 from emailsys.client.fetch.fetcher import FetchError, FetchOptions, FetchResult, Stage
 from emailsys.client.fetch.journal import FetchedIds
-from emailsys.client.fetch.session import MaildropSession
+from emailsys.client.fetch.maildrop_session import MaildropSession
 from tests.fakes.client.client_house import ClientHouse, numbered
 from tests.fakes.net.pop3_house import FIRST, SECOND, THIRD, POP3House
 

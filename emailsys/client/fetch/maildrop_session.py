@@ -1,4 +1,4 @@
-"""One fetch session with a maildrop: retrieves and stores messages, and decides which to delete on the server."""
+"""Maildrop session: selects and retrieves new messages, stores them, then deletes on the server what may be deleted."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from emailsys.client.accounts.values import Account, Keep, KeepKind
+from emailsys.client.accounts.values import Account
 from emailsys.client.archive.values import INBOX, Addition, FetchStore, Folder
 from emailsys.client.fetch.batches import BatchQueue, IncomingMessage
+from emailsys.client.fetch.deletion import may_delete
 from emailsys.client.fetch.journal import FetchedIds, numbered_ids
 from emailsys.client.fetch.pop3 import POP3Client, POP3Lost
 from emailsys.client.fetch.values import FetchOptions, ServerMessage, Stage
@@ -26,7 +27,6 @@ _MAX_LOST: Final = 2
 _MAX_PREVIEWS: Final = 100
 #: Maximum length of a previewed header section, in octets.
 MAX_HEADER: Final = 256 * 1024
-_DAY: Final = 86400
 
 
 @dataclass(slots=True)
@@ -248,7 +248,8 @@ class MaildropSession:
 
     def _delete(self, messages: Sequence[ListedMessage]) -> None:
         keep = self._wanted.keep or self._account.keep
-        due = [message for message in messages if self._may_delete(message.uid, keep)]
+        now = self._now()
+        due = [message for message in messages if may_delete(message.uid, keep, self._ids, now)]
         deleted = 0
         if due:
             self._report(Stage.DELETING)
@@ -257,10 +258,3 @@ class MaildropSession:
         self._client.quit()
         self._counts.deleted += deleted
         self._counts.on_server -= deleted
-
-    def _may_delete(self, uid: str, keep: Keep) -> bool:
-        if keep.kind is KeepKind.LEAVE or uid not in self._ids:
-            return False
-        if keep.kind is KeepKind.DELETE:
-            return True
-        return self._ids.fetched_at(uid) + keep.days * _DAY <= self._now().timestamp()
