@@ -19,11 +19,12 @@ from emailsys.client.archive.conversations import Conversations
 from emailsys.client.archive.index_entry import IndexFields
 from emailsys.client.archive.marks import Marks
 from emailsys.client.archive.query import Query
-from emailsys.client.archive.values import ORDER_BITS, TRASH, ArchiveError, Flag, Folder, Summary, order_of
+from emailsys.client.archive.values import ORDER_BITS, TRASH, ArchiveError, BadQuery, Flag, Folder, Summary, order_of
 from emailsys.client.archive.word_index import add_words, checksum, remove_words
+from emailsys.client.text.terminal import safe_line
 
 # Increment it to rebuild every index when it is next opened.
-_VERSION: Final = 2
+_VERSION: Final = 3
 # Seconds to wait for another process's transaction.
 _BUSY: Final = 30.0
 
@@ -300,7 +301,15 @@ class Index:
         return [summary(row) for row in rows]
 
     def search(self, query: Query, account: str | None, limit: int, below: int | None) -> list[Summary]:
-        """Search messages, newest first."""
+        """Search messages, newest first.
+
+        @raise BadQuery: the query names a folder or an account that does not exist.
+        """
+        for column, name, term in query.named:
+            rows = self.connection.execute("SELECT account, name FROM folders ORDER BY account, name")
+            names = dict.fromkeys(row[column == "name"] for row in rows)
+            if name.lower() not in map(str.lower, names):
+                raise BadQuery(f"{term}: there is none of that name; there are {', '.join(map(safe_line, names))}")
         conditions = list(query.conditions)
         values = list(query.values)
         number = "words.rowid" if query.match else "m.id"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,11 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Scripts without spaces between words are indexed character by character.
 _UNSPACED: Final = re.compile(
     "[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+# Symbols that people search for: currencies, marks such as "™", arrows, mathematics, dingbats and emoji.
+_SYMBOLS: Final = re.compile(
+    "([\u00a2-\u00a7\u00a9\u00ac\u00ae-\u00b1\u00b6\u00d7\u00f7\u20a0-\u20cf\u2100-\u2101\u2103-\u2106\u2116-\u2117"
+    "\u2120-\u2123\u2190-\u23ff\u25a0-\u2775\u2794-\u2bff\U0001f000-\U0001f0ff\U0001f110-\U0001faff])\\1*"
 )
 
 
@@ -63,8 +69,19 @@ def moment_of(seconds: float) -> datetime:
 
 
 def spaced(text: str) -> str:
-    """Put spaces around each character of scripts that have no spaces between words, so that they can be found."""
-    return text if text.isascii() else _UNSPACED.sub(r" \g<0> ", text)
+    """Prepare text for the word index, and the words of a search for it.
+
+    Characters of scripts that have no spaces between words get spaces, and symbols become words. Composed and
+    decomposed forms of a letter are the same.
+    """
+    if text.isascii():
+        return text
+    return _SYMBOLS.sub(_symbol_word, _UNSPACED.sub(r" \g<0> ", unicodedata.normalize("NFC", text)))
+
+
+def _symbol_word(found: re.Match[str]) -> str:
+    # SQLite's tokenizer drops symbols, and takes characters for private use as letters. A run is one word.
+    return f" \ue000{ord(found[1]):x} "
 
 
 def one_line(text: str, most: int = _FIELD) -> str:

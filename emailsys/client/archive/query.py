@@ -64,6 +64,8 @@ class Query:
     least: int | None = None
     most: int | None = None
     names_folder: bool = False
+    #: Terms that name a folder or an account: the column of the index, the name, and the term as it was written.
+    named: list[tuple[str, str, str]] = field(default_factory=list)
 
     def _add(self, negated: bool, condition: str, *values: Any) -> None:
         self.conditions.append(f"NOT ({condition})" if negated else condition)
@@ -78,7 +80,11 @@ def _phrase(text: str, prefix: bool) -> str:
 def _moment(value: str, now: datetime, name: str) -> datetime:
     """Parse a date or an age. A year, month, or day gives its first moment in the time zone of `now`."""
     if age := _AGE.fullmatch(value):
-        return now - timedelta(hours=int(age[1]) * _HOURS[age[2]])
+        try:
+            return now - timedelta(hours=int(age[1]) * _HOURS[age[2]])
+        except OverflowError:
+            # Before the first date that Python knows, and before every message.
+            return datetime(1, 1, 2, tzinfo=now.tzinfo)
     if value == "today":
         return now.replace(hour=0, minute=0, second=0, microsecond=0)
     if value == "yesterday":
@@ -95,7 +101,8 @@ def _size(value: str, name: str) -> int:
     found = _SIZE.fullmatch(value)
     if found is None:
         raise BadQuery(f"{name}:{value}: a size is written 2000, 100k or 2M")
-    return int(found[1]) * _UNITS[found[2].lower()]
+    # SQLite has integers of 64 bits.
+    return min(int(found[1]) * _UNITS[found[2].lower()], 1 << 62)
 
 
 def _dated(query: Query, negated: bool, name: str, value: str, now: datetime) -> None:
@@ -133,8 +140,10 @@ def _field(query: Query, negated: bool, name: str, value: str, now: datetime) ->
         query._add(negated, "m.key IN (SELECT key FROM tags WHERE tag = ?)", value)
     elif name in ("folder", "in"):
         query.names_folder = True
+        query.named.append(("name", value, f"{name}:{value}"))
         query._add(negated, "f.name = ? COLLATE NOCASE", value)
     elif name == "account":
+        query.named.append(("account", value, f"{name}:{value}"))
         query._add(negated, "f.account = ? COLLATE NOCASE", value)
     elif name == "larger":
         query._add(negated, "m.octets > ?", _size(value, name))
@@ -142,9 +151,17 @@ def _field(query: Query, negated: bool, name: str, value: str, now: datetime) ->
         query._add(negated, "m.octets < ?", _size(value, name))
 
 
+def _no_words(signs: list[str]) -> BadQuery:
+    return BadQuery(f"{' '.join(signs)}: this has no letters, digits or symbols that can be searched for")
+
+
 def parse_query(text: str, now: datetime) -> Query:
-    """Parse a search. A message must match all terms. @raise BadQuery: a term is invalid; the message names it."""
+    """Parse a search. A message must match all terms. @raise BadQuery: a term is invalid; the message names it.
+
+    Signs that no text is searched for, such as "&", are ignored between words. Alone they would find everything.
+    """
     query = Query()
+    signs: list[str] = []
     wanted: list[str] = []
     unwanted: list[str] = []
     for found in _TERM.finditer(text):
@@ -160,7 +177,11 @@ def parse_query(text: str, now: datetime) -> Query:
             raise BadQuery(f"{name}: what?")
         if name and name not in _COLUMNS:
             _field(query, negated, name, value, now)
-        elif _WORD.search(value):
+        elif not _WORD.search(spaced(value)):
+            signs.append(found[0].strip())
+            if name or negated:
+                raise _no_words(signs)
+        else:
             # Phrases and plain words match exactly; "word*" and words of address fields also match as prefixes.
             # A prefix of one letter would match too much.
             prefix = value.endswith("*") or (name in ("from", "to", "cc", "file", "attachment"))
@@ -168,6 +189,8 @@ def parse_query(text: str, now: datetime) -> Query:
             phrase = _phrase(value.rstrip("*"), prefix and found[3] is None)
             term = f"{_COLUMNS[name]} : {phrase}" if name else phrase
             (unwanted if negated else wanted).append(f"({term})")
+    if signs and not wanted:
+        raise _no_words(signs)
     query.match = " AND ".join(wanted)
     if unwanted and wanted:
         query.match = f"({query.match}) NOT ({' OR '.join(unwanted)})"

@@ -18,7 +18,8 @@ from emailsys.cli.mail.arguments import (
 )
 from emailsys.cli.mail.safe_output import defect_row, print_json, print_safe_rows, summary_fields, summary_row, tell
 from emailsys.cli.mail.session import Session, pass_session
-from emailsys.cli.options import as_json
+from emailsys.cli.options import Refused, as_json
+from emailsys.config.exit_status import Exit
 
 if TYPE_CHECKING:
     from emailsys.client.archive.values import Summary
@@ -126,6 +127,8 @@ def search(
 
     name = session.mailbox.accounts_file.find(account).name if account is not None else None
     text = " ".join(query)
+    if not text.strip():
+        raise Refused("The search is empty. To list all messages of a folder: emailsys mail list FOLDER", Exit.USAGE)
     found = session.mailbox.archive.search(text, name, limit)
     if warning := unknown_field_warning(text):
         tell(f"Warning: {warning}")
