@@ -40,6 +40,7 @@ from emailsys.daemon.outbound import Outbound
 from emailsys.daemon.route_explanation import explainer
 from emailsys.daemon.sent_notices import SentNotices
 from emailsys.daemon.sessions import Sessions
+from emailsys.daemon.shutdown import on_hang_up
 from emailsys.daemon.srs_secret import SRS_SECRET, load_or_create_secret
 from emailsys.daemon.status import StoreCondition, describe_daemon
 from emailsys.daemon.store_placeholder import StorePlaceholder
@@ -175,8 +176,7 @@ class Daemon(Service):
             self._control.start()
         self._certificates.start()
         # Operators send SIGHUP after they have renewed certificates.
-        if sys.platform != "win32" and hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.hang_up))
+        on_hang_up(lambda *_: self._reactor.callFromThread(self.hang_up))
         self.telemetry.event(
             "started",
             pid=os.getpid(),
@@ -317,8 +317,8 @@ class Daemon(Service):
             self._opened.release()
             return
         self.telemetry.event("stopping")
-        if sys.platform != "win32" and hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        # There is nothing left to reload, and by default the signal would end the process in mid-drain.
+        on_hang_up(signal.SIG_IGN)
         self._certificates.stop()
         if self._watching.running:
             self._watching.stop()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -34,3 +36,9 @@ def _wrap() -> None:
         # A signal that the parent process set to be ignored stays ignored.
         if callable(before[number]):
             signal.signal(number, stop_once)
+
+
+def on_hang_up(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
+    """Handle SIGHUP, where the system has it. The default action would end the process."""
+    if sys.platform != "win32" and hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, handler)

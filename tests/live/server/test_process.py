@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -71,6 +72,26 @@ class ProcessTests(SynchronousTestCase):
             self.assertIn(self.daemon.wait(), (0,) if command else (-signal.SIGTERM, -signal.SIGINT))
             self.assertIn("stopped aborted=0", self.daemon.log)
             self.assertNotIn("Traceback", self.daemon.log)
+
+    def test_a_reload_during_the_drain_does_not_end_it(self) -> None:
+        """As logrotate or `systemctl reload` send SIGHUP while a message is still under way."""
+        if sys.platform == "win32":
+            raise SkipTest("needs Unix")
+        bob = self.daemon.user()
+        text = messages.plain("a@example.org", bob.address, "last").replace(b"\r\n.", b"\r\n..")
+        with smtp(self.daemon) as idle, smtp(self.daemon) as wire:
+            for command in (b"MAIL FROM:<a@example.org>", f"RCPT TO:<{bob.address}>".encode()):
+                self.assertEqual(wire.code(command), 250)
+            self.assertEqual(wire.code(b"DATA"), 354)
+            wire.say(text[:100])
+            self.daemon.signal(signal.SIGTERM)
+            self.assertIn(b"421", idle.until_end())
+            self.daemon.signal(signal.SIGHUP)
+            wire.say(text[100:] + b".\r\n")
+            self.assertTrue(wire.reply().startswith(b"250"))
+            self.daemon.signal(signal.SIGHUP)
+        self.assertEqual(self.daemon.wait(), -signal.SIGTERM)
+        self.assertIn("stopped aborted=0", self.daemon.log)
 
     def test_sigterm_says_farewell_to_idle_sessions(self) -> None:
         """421, and the process ends without waiting for their timeouts."""

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
+from unittest import SkipTest
 
 from twisted.application.service import IService
 from twisted.internet import reactor
@@ -227,6 +228,18 @@ class DaemonTests(DaemonCase):
         self.assertEqual((counters["certificates-reloaded"], counters["certificates-refused"]), (1, 1))
         passwords = await self.accounts()
         self.assertEqual(len(passwords), 2)
+
+    async def test_sighup_never_ends_the_process(self) -> None:
+        """It is ignored during the start, which may upgrade a store, and from the beginning of the stop on."""
+        if sys.platform == "win32":
+            raise SkipTest("needs Unix")
+        daemon = self.prepared()
+        self.assertEqual(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)
+        daemon.privilegedStartService()
+        daemon.startService()
+        self.assertTrue(callable(signal.getsignal(signal.SIGHUP)))
+        await daemon.stopService()
+        self.assertEqual(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)
 
     async def test_an_unexpected_exception_in_one_step_of_sighup_does_not_skip_the_next(self) -> None:
         """The mail log is reopened, and changed settings are told, although the certificates cannot be read."""
