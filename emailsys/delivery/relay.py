@@ -22,6 +22,8 @@ from emailsys.telemetry import Telemetry
 _TOO_MANY: Final = "4.5.3"
 # RFC 3463 §3.5: no answer from host.
 _NO_CONNECTION: Final = "4.4.1"
+# RFC 3463 §3.4: system incorrectly configured.
+_MISCONFIGURED: Final = "4.3.5"
 # RFC 4954 §6: the host requires a login, a stronger one, or TLS.
 _OF_LOGIN: Final = frozenset({530, 534, 538})
 
@@ -42,7 +44,9 @@ def _of_route(outcome: Outcome) -> Outcome:
     reply = outcome.reply
     if outcome.kind is OutcomeKind.FAILED and (outcome.host_at_fault or reply.code in _OF_LOGIN):
         words = f"{reply.code} {reply.enhanced}".rstrip() + f" {reply.text}"
-        said = Reply(451, "4.3.5", f"{outcome.remote}, the host of a route, refuses mail from this system: {words}")
+        said = Reply(
+            451, _MISCONFIGURED, f"{outcome.remote}, the host of a route, refuses mail from this system: {words}"
+        )
         outcome = dataclasses.replace(outcome, kind=OutcomeKind.DELAYED, reply=said, from_remote=False)
         return dataclasses.replace(outcome, host_at_fault=True, route_at_fault=True)
     if outcome.kind is OutcomeKind.DELAYED and outcome.host_at_fault:
@@ -187,4 +191,6 @@ class Relay:
     def _nowhere(self, next_hop: NextHop, reply: Reply) -> Outcome:
         """Return the outcome if the next hop has no host."""
         delayed = kind_of(reply) is OutcomeKind.DELAYED
-        return Outcome(kind_of(reply), reply, host_at_fault=delayed, route_at_fault=delayed and next_hop.by_route)
+        # A route is at fault, or one is missing.
+        ours = next_hop.by_route or reply.enhanced == _MISCONFIGURED
+        return Outcome(kind_of(reply), reply, host_at_fault=delayed, route_at_fault=delayed and ours)

@@ -113,9 +113,13 @@ class Resolver:
         """Return the reply for a domain or literal of which no address is public.
 
         DNS records and address literals are made by strangers. They must not reach services of this machine or network.
+        A domain of one's own network is the operator's to allow, so its mail waits. A literal is only its sender's.
         """
         said = f"mail for {name} would go to {host}, and addresses that are not public get mail only by a route"
-        return Reply(550, "5.4.4", said)
+        if name.startswith("["):
+            return Reply(550, "5.4.4", said)
+        allowed = "add one (emailsys route set HOST --to DOMAIN), or set outbound.allow_private"
+        return Reply(451, "4.3.5", f"{said}; if the host is yours, {allowed}")
 
     async def _hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
         until = self._clock.seconds() + self._timeout

@@ -132,6 +132,34 @@ class Sending(Systems):
             self.home.store.settlements.clear()
             self.home.telemetry.lines.clear()
 
+    def test_mail_for_a_private_address_waits_until_an_operator_allows_it(self) -> None:
+        """After an upgrade, mail for hosts of one's own network must not bounce. An address literal is refused."""
+        self.net.zone.add("inside.test", "MX", "10 mx.inside.test")
+        self.net.zone.add("mx.inside.test", "A", "10.1.2.3")
+        inside = LoopbackHost()
+        self.net.listen("10.1.2.3", inside)
+        self.home.submit(ALICE, "bob@inside.test")
+        self.assertEqual((len(self.home.waiting), self.fates(), self.home.maildrop(ALICE)), (1, [], []))
+        [alarm] = self.home.telemetry.of("route-failed")
+        self.assertEqual((str(alarm["next_hop"]), str(alarm["reason"])[:9]), ("inside.test", "451 4.3.5"))
+        [hop] = self.home.outbound.runner.status()
+        self.assertTrue(hop.alarm)
+        self.home.store.routes.known = [HostRoute(NextHop("[10.1.2.3]", 25, False), recipient_domain="inside.test")]
+        self.home.outbound.runner.lift_pauses()
+        self.net.pass_time(HOUR)
+        self.assertEqual([len(inside.messages), self.home.waiting, self.fates()], [1, [], [Fate.RELAYED]])
+        self.home.submit(ALICE, "bob@[10.1.2.3]")
+        self.assertEqual((self.home.waiting, len(self.home.maildrop(ALICE))), ([], 1))
+
+    def test_mail_for_a_private_address_that_nobody_allows_returns_in_the_end(self) -> None:
+        """Its notice names us: the recipient's system cannot correct it."""
+        self.net.zone.add("inside.test", "A", "10.1.2.3")
+        self.home.submit(ALICE, "bob@inside.test")
+        self.net.pass_time(6 * DAY)
+        self.assertEqual(self.home.waiting, [])
+        text = " ".join(self.home.maildrop(ALICE)[-1].as_string().split())
+        self.assertIn("The administrator of our mail system must fix this", text)
+
     def test_a_bounce_blames_our_own_smart_host_and_not_the_recipients_system(self) -> None:
         """After five days of a wrong name the mail returns, with words that send its sender to the right place."""
         self.home.store.routes.known = [HostRoute(NextHop("gone.test", 25, False))]
