@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 # Hard limit on waiting octets, as a multiple of the limit at which reading pauses. Beyond it, messages are refused.
 _HARD_LIMIT: Final = 2
+# Clients that go on in one turn of the reactor after a pause.
+_RESUMED_A_TURN: Final = 4
 # Seconds without a write after which the engine does its housekeeping (SQLite: it empties the WAL).
 IDLE_AFTER: Final = 2.0
 
@@ -70,7 +73,9 @@ class Database:
         self._telemetry = telemetry
         self._max_waiting = max_waiting_octets
         self._waiting_octets = 0
-        self._paused: list[Deferred[None]] = []
+        # The Deferreds of `backpressure`, the first that waits first.
+        self._paused: deque[Deferred[None]] = deque()
+        self._is_resuming = False
         self._inbox = Inbox()
         self._closing = False
         self._blocked: str | None = None
@@ -195,11 +200,22 @@ class Database:
                 job.done.errback(result)
             else:
                 job.done.callback(result)
-        if self._paused and self._waiting_octets <= self._max_waiting:
-            paused, self._paused = self._paused, []
-            for waiting in paused:
-                if not waiting.called:
-                    waiting.callback(None)
+        if not self._is_resuming:
+            self._resume()
+
+    def _resume(self) -> None:
+        """Fire Deferreds of `backpressure`, the first ones first, as long as few octets wait.
+
+        A client that goes on brings some 100 KiB at once, so only a few go on in one turn of the reactor.
+        """
+        for _ in range(_RESUMED_A_TURN):
+            self._is_resuming = bool(self._paused) and self._waiting_octets <= self._max_waiting
+            if not self._is_resuming:
+                return
+            waiting = self._paused.popleft()
+            if not waiting.called:
+                waiting.callback(None)
+        self._reactor.callFromThread(self._resume)
 
     async def close(self) -> None:
         """Commit all waiting jobs, end the threads and close the files. Call once."""

@@ -17,9 +17,13 @@ from emailsys.store.schema.rows import BodyRow, MaildropRow, MessageRow, PieceRo
 # Octets of bodies in one commit. A larger commit delays the small messages behind it (measured: 100 MiB delay them for
 # half a second, 1 MiB for 19 ms).
 BATCH_OCTETS: Final = 1024 * 1024
+# Octets of pieces and of large messages in a commit for which small messages wait, too.
+_OCTETS_BESIDE_SMALL: Final = 256 * 1024
+# Octets from which a message is large: writing it takes longer than the rest of a commit.
+_LARGE_OCTETS: Final = 64 * 1024
 
-# If the last batch had this many callers, many clients write at once, and a short wait makes the next batch larger.
-# With the second number of callers, waiting for more is not worth while.
+# If the small jobs of the last batch had this many callers, many clients write at once, and a short wait makes the next
+# batch larger. With the second number of callers, waiting for more is not worth while.
 _MANY_CALLERS: Final = 3
 _ENOUGH_CALLERS: Final = 64
 # Seconds between two checks of whether more jobs arrived, and the number of checks.
@@ -92,14 +96,15 @@ class Inbox:
         self._sleep = sleep
         self._changed = threading.Condition()
         self._jobs: deque[Job] = deque()
+        self._large: deque[Job] = deque()
         self._pieces: deque[Rows] = deque()
         self._closing = False
         self._last = 0
 
     def put(self, job: Job) -> None:
-        """Add a job."""
+        """Add a job. Large messages are taken after the small ones that wait."""
         with self._changed:
-            self._jobs.append(job)
+            (self._jobs if job.octets < _LARGE_OCTETS else self._large).append(job)
             self._changed.notify()
 
     def put_piece(self, job: Rows) -> None:
@@ -118,20 +123,21 @@ class Inbox:
     def take_all(self) -> list[Job]:
         """Take every waiting job at once, to refuse it."""
         with self._changed:
-            jobs = [*self._jobs, *self._pieces]
+            jobs = [*self._jobs, *self._large, *self._pieces]
             self._jobs.clear()
+            self._large.clear()
             self._pieces.clear()
             return jobs
 
     def take(self, pieces: bool, timeout: float | None) -> list[Job] | None:
-        """Wait for the next batch: all waiting jobs, up to `BATCH_OCTETS` of bodies.
+        """Wait for the next batch: small jobs first, then as many large ones as do not delay them for long.
 
         @param pieces: whether to take pieces of large bodies, too.
         @param timeout: seconds, or None to wait without limit.
         @return: an empty list after the timeout, None if the inbox is closed and empty.
         """
         with self._changed:
-            while not self._jobs and not (pieces and self._pieces):
+            while not self._jobs and not self._large and not (pieces and self._pieces):
                 if self._closing:
                     return None
                 if not self._changed.wait(timeout):
@@ -150,13 +156,16 @@ class Inbox:
                     break
                 octets += job.octets
                 batch.append(self._jobs.popleft())
-            # At least one piece goes into each batch, so that small messages never starve large ones.
-            first = True
-            while pieces and self._pieces and (first or octets + self._pieces[0].octets <= BATCH_OCTETS):
-                octets += self._pieces[0].octets
-                batch.append(self._pieces.popleft())
-                first = False
             self._last = sum(job.caller_count for job in batch)
+            most = _OCTETS_BESIDE_SMALL if batch else BATCH_OCTETS
+            taken = 0
+            for waiting in (self._large, self._pieces) if pieces else (self._large,):
+                # At least one of them goes into each batch, so that small messages never starve large ones.
+                first = True
+                while waiting and (first or taken + waiting[0].octets <= most):
+                    taken += waiting[0].octets
+                    batch.append(waiting.popleft())
+                    first = False
             return batch
 
     def _wait_for_more(self) -> None:

@@ -82,7 +82,9 @@ class Writer:
             try:
                 if batch:
                     is_idle = False
-                    self._report(self._upkeep(batch[0]) if isinstance(batch[0], Upkeep) else self._commit(batch))
+                    outcomes = self._upkeep(batch[0]) if isinstance(batch[0], Upkeep) else self._commit(batch)
+                    if outcomes:
+                        self._report(outcomes)
                 else:
                     is_idle = True
                     self._tidy_when_idle()
@@ -153,13 +155,13 @@ class Writer:
         return [Outcome(job, result)]
 
     def _commit(self, batch: Sequence[Job], again: bool = True) -> list[Outcome]:
-        """Commit a batch in one transaction. Returns the outcome of each job.
+        """Commit a batch in one transaction, and report its outcomes. Returns the outcomes that are still to report.
 
         @param again: whether to try again on a new connection if this one was lost before COMMIT.
         """
         mark = 0
         outcomes: list[Outcome] = []
-        committing = False
+        committing = reported = False
         connection: Connection | None = None
         began = time.monotonic()
         try:
@@ -179,8 +181,15 @@ class Writer:
                 committing = False
                 # A removed file still accepts commits, but is lost when this process ends.
                 self._check_files(connection)
+                # A checkpoint takes longer than many commits. Nobody waits for it.
+                self._report(outcomes)
+                reported = True
                 self._after_commit(connection, octets)
         except Exception as error:
+            if reported:
+                self._log_unexpected("store-writer", Failure())
+                self._discard()
+                return []
             if not committing and self._verdict(error) is Verdict.LOST and self._engine.over_network:
                 # COMMIT was not sent, so certainly nothing was changed.
                 if connection is None:
@@ -189,7 +198,7 @@ class Writer:
                     self._discard()
                     return self._commit(batch, again=False)
             return self._failed(batch, error, mark if committing else 0, outcomes, began)
-        return outcomes
+        return []
 
     def _after_commit(self, connection: Connection, octets: int) -> None:
         """Run the engine's housekeeping after a commit. A failure here does not affect the commit."""

@@ -136,6 +136,9 @@ class Incoming:
         if self._outstanding >= _OUTSTANDING_OCTETS:
             self._paused = Deferred()
             return self._paused
+        if self._pieces == 0 and self._held < _SMALL_PIECE_OCTETS:
+            # Large messages that wait for the disk do not delay a small one.
+            return None
         return intake.database.backpressure()
 
     def _take_held(self) -> bytes:

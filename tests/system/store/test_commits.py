@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+import threading
 import unittest
 from typing import Any
 
@@ -251,7 +252,8 @@ class CommitTests(FaultyCase):
         sending = [one.addBoth(results.append) for one in self.sending(alice, 7, b"x" * (200 * KIB))]
         self.assertGreater(self.store.database.waiting_octets, self.max_waiting)
         another = self.store.intake.begin()
-        pause = another.write(b"y")
+        self.assertIsNone(another.write(b"y"), "a small message waits for large ones")
+        pause = another.write(b"y" * (16 * KIB))
         self.assertIsInstance(pause, Deferred)
         flood = [Deferred.fromCoroutine(self.store.intake.begin().commit(envelope(local(alice))))]
         while self.store.database.waiting_octets + 200 * KIB <= 2 * self.max_waiting:
@@ -268,6 +270,33 @@ class CommitTests(FaultyCase):
         self.assertEqual(self.store.database.waiting_octets, 0)
         self.assertIsNone(another.write(b"y"))
         another.abandon()
+
+    async def test_senders_go_on_one_after_the_other(self) -> None:
+        """All went on in one turn of the reactor before, and the other connections waited meanwhile."""
+        alice, _bob = await self.users()
+        self.disk.open_gate.clear()
+        sending = self.sending(alice, 7, b"x" * (200 * KIB))
+        paused = [self.store.intake.begin() for _ in range(20)]
+        went_on: list[int] = []
+        in_one_turn: list[int] = []
+        from twisted.internet import reactor
+
+        def go_on(number: int) -> None:
+            went_on.append(number)
+            if not number:
+                reactor.callFromThread(lambda: in_one_turn.append(len(went_on)))  # type: ignore[attr-defined]
+
+        pauses = []
+        for number, incoming in enumerate(paused):
+            pause = incoming.write(b"y" * (16 * KIB))
+            assert pause is not None
+            pauses.append(pause.addCallback(lambda _, number=number: go_on(number)))
+        self.disk.open_gate.set()
+        await gatherResults([*sending, *pauses])
+        self.assertEqual(went_on, list(range(20)))
+        self.assertLess(in_one_turn[0], 10)
+        for incoming in paused:
+            incoming.abandon()
 
     async def test_many_slow_senders_are_written_out_before_they_fill_memory(self) -> None:
         alice, _bob = await self.users()
@@ -323,11 +352,29 @@ class CommitTests(FaultyCase):
 
     async def test_a_failed_checkpoint_changes_no_answer(self) -> None:
         alice, _bob = await self.users()
-        self.patch(self.disk, "after_batch", lambda connection, octets: raising(io_error())())
+        failures = [io_error()]
+
+        def fail_once(connection: Connection, octets: int) -> None:
+            if failures:
+                raise failures.pop()
+
+        self.patch(self.disk, "after_batch", fail_once)
         await self.send(b"x\r\n", envelope(local(alice)))
+        await self.send(b"y\r\n", envelope(local(alice)))
         self.assertEqual(len(self.flushLoggedErrors(sqlite3.OperationalError)), 1)
+        self.assertEqual(await self.listed(alice), 2)
+
+    async def test_nobody_waits_for_a_checkpoint(self) -> None:
+        """A message was answered after the checkpoint before, although its commit was on disk."""
+        alice, _bob = await self.users()
+        answered = threading.Event()
+        answered_first: list[bool] = []
+        self.patch(self.disk, "after_batch", lambda connection, octets: answered_first.append(answered.wait(10)))
+        await self.send(b"x\r\n", envelope(local(alice)))
+        answered.set()
         self.assertEqual(await self.listed(alice), 1)
-        self.flushLoggedErrors(sqlite3.OperationalError)
+        await self.store.close()
+        self.assertEqual(answered_first, [True])
 
     async def test_the_wal_is_emptied_when_nothing_comes(self) -> None:
         await self.store.close()

@@ -95,10 +95,26 @@ class InboxTests(SynchronousTestCase):
         self.assertIn(first, batch)
         self.assertLessEqual(sum(job.octets for job in batch), BATCH_OCTETS + 256 * KIB)
 
-    def test_a_job_larger_than_a_commit_goes_alone(self) -> None:
-        huge, small = self.message(3 * BATCH_OCTETS), self.message()
+    def test_a_commit_of_small_messages_takes_little_of_the_large_ones(self) -> None:
+        """A small message waited for a mebibyte of pieces before, or behind all the large messages."""
+        large = [self.message(200 * KIB) for _ in range(50)]
+        pieces = [self.piece() for _ in range(50)]
+        small = [self.message(), self.message()]
+        self.assertEqual(self.inbox.take(True, 0), [*small, large[0], pieces[0]])
+        self.assertEqual(self.inbox.take(True, 0), [*large[1:6], pieces[1]])
+
+    def test_pieces_are_no_clients_that_send_more(self) -> None:
+        """A small message waited after each commit of pieces, for others that might come."""
+        for _ in range(4):
+            self.piece()
+        self.inbox.take(True, 0)
+        self.message()
+        self.inbox.take(True, 0)
+        self.assertEqual(self.slept, [])
+
+    def test_a_job_larger_than_a_commit_is_taken(self) -> None:
+        huge = self.message(3 * BATCH_OCTETS)
         self.assertEqual(self.inbox.take(True, 0), [huge])
-        self.assertEqual(self.inbox.take(True, 0), [small])
 
     def test_only_the_first_writer_takes_pieces(self) -> None:
         piece = self.piece()
