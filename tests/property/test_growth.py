@@ -19,9 +19,11 @@ from emailsys.client.text.terminal import safe_text
 from emailsys.mail.dsn.composition import header_of
 from emailsys.mail.message.authorship import unauthenticated_by
 from emailsys.mail.message.charsets import decode_charset
-from emailsys.mail.message.fields import decode_words, message_ids, parse_date, parse_value, without_comments
+from emailsys.mail.message.dates import parse_date
+from emailsys.mail.message.fields import decode_words, parse_value, without_comments
 from emailsys.mail.message.headers import HeaderSection
 from emailsys.mail.message.identity import read_identity
+from emailsys.mail.message.ids import message_ids
 from emailsys.mail.message.mailboxes import read_mailboxes
 from emailsys.mail.message.mime import parse
 from emailsys.mail.message.transfer_encoding import decode_transfer

@@ -10,7 +10,8 @@ from emailsys.client.display.message import raw, view
 from emailsys.client.text.html import html_to_text
 from emailsys.client.text.terminal import safe_line, safe_text
 from emailsys.mail.message.charsets import decode_charset
-from emailsys.mail.message.fields import decode_words, parse_date, parse_value
+from emailsys.mail.message.dates import parse_date
+from emailsys.mail.message.fields import decode_words, parse_value
 from emailsys.mail.message.mailboxes import read_mailboxes
 from emailsys.mail.message.mime import parse
 from emailsys.mail.message.structure import structure

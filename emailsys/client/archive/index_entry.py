@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-from emailsys.client.text.html import html_to_text
-from emailsys.mail.message.fields import decode_words, message_ids, parse_date
+from emailsys.client.text.message_text import read_text
+from emailsys.mail.message.dates import parse_date
+from emailsys.mail.message.fields import decode_words
+from emailsys.mail.message.ids import message_id, message_ids, replied_ids
 from emailsys.mail.message.mailboxes import Mailbox, read_mailboxes
-from emailsys.mail.message.mime import Field, Part, parse, read_fields
+from emailsys.mail.message.mime import Field, parse, read_fields
 
 # Limits in characters: text that is indexed, text shown in lists, and one header field.
 _SEARCHED: Final = 100_000
@@ -94,33 +96,6 @@ def one_line(text: str, most: int = _FIELD) -> str:
     return " ".join(text.split())[:most].encode("utf-8", "replace").decode()
 
 
-def text_parts(root: Part) -> list[Part]:
-    """Return the parts that are the message's text.
-
-    Of alternatives that is the plain text, or else the last one that can be shown (RFC 2046 §5.1.4).
-    """
-    found: list[Part] = []
-    waiting = [root]
-    while waiting:
-        part = waiting.pop()
-        if part.is_leaf:
-            if part.content_type.startswith("text/") and not part.is_attachment:
-                found.append(part)
-        elif part.content_type == "multipart/alternative":
-            plain = [one for one in part.parts if one.content_type == "text/plain"]
-            rich = [one for one in part.parts if one.content_type.startswith(("text/html", "multipart/"))]
-            waiting.extend(plain[:1] or rich[-1:] or part.parts[-1:])
-        elif not (part.is_message and part.level):
-            waiting.extend(reversed(part.parts))
-    return found
-
-
-def plain_text(part: Part, most: int) -> str:
-    """Return a text part as plain text, cut to a number of characters."""
-    text = part.text()[0]
-    return html_to_text(text[: most * 10])[:most] if part.content_type == "text/html" else text[:most]
-
-
 # The same people write repeatedly. The cache is small: a field has at most MAX_STRUCTURED characters.
 @lru_cache(maxsize=512)
 def _people(*texts: str) -> tuple[str, str, tuple[Mailbox, ...]]:
@@ -149,18 +124,29 @@ def _first(fields: Sequence[Field]) -> Mapping[str, Field]:
     return {one.name.lower(): one for one in reversed(fields)}
 
 
+def _date(first: Mapping[str, Field], arrived: datetime) -> datetime:
+    """Return the date of a message: that of its author, or else that of the server that received it last."""
+    received = _text_of(first, "received").rpartition(";")[2]
+    for text in (_text_of(first, "date"), received):
+        date = parse_date(text) if text else None
+        if date is not None and date >= _EPOCH and date - _MAX_AHEAD <= arrived:
+            return date
+    return arrived.astimezone(UTC)
+
+
 def _heading(first: Mapping[str, Field], arrived: datetime) -> Heading:
-    date = parse_date(_text_of(first, "date")) or arrived
-    if not (date >= _EPOCH and date - _MAX_AHEAD <= arrived):
-        date = arrived
     return Heading(
-        date.astimezone(UTC), one_line(decode_words(_text_of(first, "subject"))), _people(_text_of(first, "from"))[0]
+        _date(first, arrived), one_line(decode_words(_text_of(first, "subject"))), _people(_text_of(first, "from"))[0]
     )
 
 
 def heading_of(octets: bytes, arrived: datetime) -> Heading:
     """Read date, subject, and sender as `index_fields` does, without the body."""
-    return _heading(_first(read_fields(octets)), arrived)
+    fields = read_fields(octets)
+    if any(one.charset for one in fields):
+        # Only the text tells the charset of such a header.
+        fields = parse(octets).fields
+    return _heading(_first(fields), arrived)
 
 
 def index_fields(octets: bytes, arrived: datetime) -> IndexFields:
@@ -168,22 +154,20 @@ def index_fields(octets: bytes, arrived: datetime) -> IndexFields:
     root = parse(octets)
     first = _first(root.fields)
     heading = _heading(first, arrived)
-    text = ""
-    for part in text_parts(root):
-        if len(text) < _SEARCHED:
-            text += plain_text(part, _SEARCHED - len(text)) + "\n"
-    attached = [part for part in root.walk() if part.is_attachment]
+    text, _, found = read_text(root, _SEARCHED)
+    text = f"{text[:_SEARCHED]}\n"
+    attached = [part for part in found.attachments if part not in found.inline]
     _sender, sender_words, sender_mailboxes = _people(_text_of(first, "from"))
     recipients, recipient_words, recipient_mailboxes = _people(*(_text_of(first, name) for name in ("to", "cc", "bcc")))
-    mentioned = message_ids(_text_of(first, "references")) + message_ids(_text_of(first, "in-reply-to"))
-    own = message_ids(_text_of(first, "message-id"))
+    people = {str(one.address).lower() for one in (*sender_mailboxes, *recipient_mailboxes)}
+    mentioned = message_ids(_text_of(first, "references")) + replied_ids(_text_of(first, "in-reply-to"), people)
     return IndexFields(
         date=heading.date,
         subject=heading.subject,
         sender=heading.sender,
         recipients=recipients,
         preview=one_line(text, _PREVIEW),
-        message_id=own[0] if own else "",
+        message_id=message_id(_text_of(first, "message-id")),
         references=tuple(dict.fromkeys(mentioned))[-100:],
         attachments=len(attached),
         sender_mailboxes=sender_mailboxes,

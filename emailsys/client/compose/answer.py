@@ -6,14 +6,15 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from emailsys.client.archive.index_entry import plain_text, text_parts
 from emailsys.client.compose.draft import Attachment, Draft
 from emailsys.client.compose.header_fields import is_message_id
 from emailsys.client.compose.reopened_draft import as_attachment, body_and_files
 from emailsys.client.text.file_names import safe_name
+from emailsys.client.text.message_text import read_text
 from emailsys.client.text.terminal import safe_line, safe_text
 from emailsys.mail.address import Address
-from emailsys.mail.message.fields import message_ids, parse_date
+from emailsys.mail.message.dates import parse_date
+from emailsys.mail.message.ids import message_id, message_ids, replied_ids
 from emailsys.mail.message.mailboxes import Mailbox, read_mailboxes
 from emailsys.mail.message.mime import Part, parse
 
@@ -28,7 +29,7 @@ _SHOWN: Final = ("From", "Date", "Subject", "To", "Cc")
 
 def message_text(root: Part) -> str:
     """Return the text of a message, with HTML converted. It is safe for a terminal, because the user edits it there."""
-    return safe_text("\n".join(plain_text(part, _MAX_QUOTED).strip("\n") for part in text_parts(root)))
+    return safe_text(read_text(root, _MAX_QUOTED, with_inside=False)[0])
 
 
 def quote(text: str) -> str:
@@ -38,8 +39,8 @@ def quote(text: str) -> str:
 
 
 def _references(root: Part) -> tuple[str | None, list[str]]:
-    own = message_ids(root.text_of("message-id"))[:1]
-    before = message_ids(root.text_of("references")) or message_ids(root.text_of("in-reply-to"))[:1]
+    own = [one for one in [message_id(root.text_of("message-id"))] if one]
+    before = message_ids(root.text_of("references")) or replied_ids(root.text_of("in-reply-to"))[:1]
     chain = [*(one for one in before if one not in own), *own]
     if len(chain) > _MAX_REFERENCES:
         chain = [chain[0], *chain[-(_MAX_REFERENCES - 1) :]]

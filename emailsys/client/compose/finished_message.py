@@ -11,8 +11,8 @@ from emailsys.client.compose import header_fields
 from emailsys.client.compose.draft import ComposeError
 from emailsys.client.compose.message_builder import OutgoingMessage, new_message_id, unique
 from emailsys.mail.address import Address
-from emailsys.mail.message.fields import message_ids
 from emailsys.mail.message.headers import HeaderSection, fields_end, header_end
+from emailsys.mail.message.ids import message_ids
 from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
 from emailsys.mail.message.mime import parse_header
 from emailsys.mail.trace_fields import date_time

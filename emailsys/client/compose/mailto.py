@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 from emailsys.client.compose.draft import ComposeError, Draft
 from emailsys.client.compose.header_fields import on_one_line
 from emailsys.mail.address import AddressSyntaxError
-from emailsys.mail.message.fields import message_ids
+from emailsys.mail.message.ids import message_ids
 from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes
 
 

@@ -8,7 +8,8 @@ from typing import Final
 from emailsys.client.compose.draft import Attachment, ComposeError, Draft
 from emailsys.client.compose.header_fields import checked_name
 from emailsys.client.compose.message_builder import FORMAT_FIELD, TYPED_FIELD
-from emailsys.mail.message.fields import message_ids
+from emailsys.mail.message.contents import contents
+from emailsys.mail.message.ids import message_ids
 from emailsys.mail.message.mailboxes import read_mailboxes
 from emailsys.mail.message.mime import Part, parse
 
@@ -28,17 +29,20 @@ def as_attachment(part: Part) -> Attachment:
 
 def body_and_files(root: Part) -> tuple[Part | None, Part | None, list[Part]]:
     """Return the text part and the HTML part of the message's body, and all other leaves."""
+    found = contents(root)
+    texts = {id(part) for part in (*found.texts, *found.alternatives)}
+    whole = {id(part) for part in found.attachments if not part.is_leaf}
     text: Part | None = None
     html: Part | None = None
     files: list[Part] = []
     waiting = [root]
     while waiting:
         part = waiting.pop()
-        if part.content_type.startswith("multipart/") and not part.is_leaf:
+        if not part.is_leaf and id(part) not in whole:
             waiting.extend(reversed(part.parts))
-        elif part.content_type == "text/plain" and text is None and html is None and not part.is_attachment:
+        elif part.content_type == "text/plain" and text is None and html is None and id(part) in texts:
             text = part
-        elif part.content_type == "text/html" and html is None and not part.is_attachment:
+        elif part.content_type == "text/html" and html is None and id(part) in texts:
             html = part
         else:
             files.append(part)

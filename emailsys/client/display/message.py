@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from emailsys.client.archive.index_entry import text_parts
 from emailsys.client.text.file_names import numbered, safe_name
-from emailsys.client.text.html import html_to_text
+from emailsys.client.text.message_text import read_text
 from emailsys.client.text.terminal import safe_line, safe_text
 from emailsys.mail.message.authorship import unauthenticated_by
+from emailsys.mail.message.contents import Contents, contents
 from emailsys.mail.message.mime import Part, parse
 from emailsys.mail.message.structure import Row, structure
 
@@ -29,7 +29,7 @@ class ReceivedAttachment:
     """An attachment of a received message.
 
     `number` is the part number in the structure. `name` is safe for the disk and the terminal. `octets` is the
-    decoded size.
+    decoded size. `inline` tells whether the HTML shows it.
     """
 
     number: str
@@ -71,32 +71,20 @@ _EXTENSIONS: Final = {
 }
 
 
-def _attached(part: Part) -> ReceivedAttachment:
+def _attached(part: Part, is_inline: bool) -> ReceivedAttachment:
     octets = part.end - part.body_start if not part.is_leaf else len(part.decoded()[0])
     name = safe_name(part.name, f"part-{part.number}{_EXTENSIONS.get(part.content_type, '.bin')}" * (not part.name))
-    return ReceivedAttachment(
-        part.number, safe_line(name), safe_line(part.content_type), octets, part.disposition == "inline", part
-    )
-
-
-def attachments_of(root: Part) -> list[ReceivedAttachment]:
-    """Return all attachments of a parsed message, with inline images, and with embedded messages as one file each."""
-    found: list[ReceivedAttachment] = []
-    waiting = [root]
-    while waiting:
-        part = waiting.pop()
-        if part.is_message and part.level:
-            found.append(_attached(part))
-        elif not part.is_leaf:
-            waiting.extend(reversed(part.parts))
-        elif part.is_attachment or (part.content_id and not part.content_type.startswith("text/")):
-            found.append(_attached(part))
-    return found
+    return ReceivedAttachment(part.number, safe_line(name), safe_line(part.content_type), octets, is_inline, part)
 
 
 def attachments(octets: bytes) -> list[ReceivedAttachment]:
-    """Return all attachments of a message."""
-    return attachments_of(parse(octets))
+    """Return all attachments of a message, with inline pictures, and with messages inside as one file each."""
+    return _files_of(contents(parse(octets)))
+
+
+def _files_of(found: Contents) -> list[ReceivedAttachment]:
+    shown = {id(part) for part in found.inline}
+    return [_attached(part, id(part) in shown) for part in found.attachments]
 
 
 def save_attachment(attached: ReceivedAttachment, folder: Path, name: str | None = None) -> Path:
@@ -129,35 +117,13 @@ def save_attachment(attached: ReceivedAttachment, folder: Path, name: str | None
         return path
 
 
-def _body(root: Part, html: bool) -> tuple[str, list[str]]:
-    defects: list[str] = []
-    pieces: list[str] = []
-    parts = _html_first(root) if html else text_parts(root)
-    for part in parts:
-        text, wrong = part.text()
-        defects += [f"part {part.number}: {one}" for one in wrong]
-        left = len(text) > MAX_SHOWN
-        text = text[:MAX_SHOWN]
-        if part.content_type == "text/html":
-            text = html_to_text(text)
-        pieces.append(text.strip("\n"))
-        if left:
-            defects.append(f"part {part.number}: too long to be shown completely; save the message to read all of it")
-    return "\n\n".join(piece for piece in pieces if piece), defects
-
-
-def _html_first(root: Part) -> list[Part]:
-    html = [part for part in root.walk() if part.content_type == "text/html" and not part.is_attachment]
-    return html[:1] or text_parts(root)
-
-
 def view(octets: bytes, html: bool = False) -> MessageView:
     """Return the view of a message. @param html: convert the HTML part to text, if the message has one."""
     root = parse(octets)
     headers = [
         (name, safe_line(value[:_MAX_FIELD])) for name in SHOWN_FIELDS if (value := root.decoded_of(name).strip())
     ]
-    body, defects = _body(root, html)
+    body, defects, found = read_text(root, MAX_SHOWN, html)
     defects = [f"part {part.number}: {one}" for part in root.walk() for one in part.defects] + defects
     defects += [f"the {name} field is missing" for name in ("From", "Date") if root.first(name) is None]
     if len(defects) > _MAX_DEFECTS:
@@ -165,7 +131,7 @@ def view(octets: bytes, html: bool = False) -> MessageView:
     return MessageView(
         headers=tuple(headers),
         body=safe_text(body),
-        attachments=tuple(attachments_of(root)),
+        attachments=tuple(_files_of(found)),
         defects=tuple(safe_line(one) for one in defects),
         warnings=_warnings(root),
     )

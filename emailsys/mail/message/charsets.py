@@ -13,6 +13,7 @@ from typing import Final
 
 from webencodings.labels import LABELS
 
+from emailsys.mail.message.charset_guess import guessed_charset
 from emailsys.mail.message.japanese import euc_jp, iso_2022_jp
 
 # Python's codec for each encoding of the WHATWG table. Where mail often has a superset under the name of its subset,
@@ -75,6 +76,10 @@ _MAIL: Final[Mapping[str, str]] = {
     **dict.fromkeys(("usascii", "ascii", "ansix341968", "iso646us", "iso646irv1991", "ansix341986", "cp367"), "ascii"),
     **dict.fromkeys(("ibm367", "csascii", "us"), "ascii"),
 }
+_ASCII: Final = bytes(range(0x80))
+# Text that is labelled as UTF-8 is in another charset if it has so many octets above 0x7F, and no character of UTF-8.
+_ENOUGH: Final = 4
+_HAS_UTF_8: Final = re.compile(rb"[\xc3-\xdf][\x80-\xbf](?![\x80-\xbf])|[\xe0-\xef][\x80-\xbf]{2}(?![\x80-\xbf])")
 _PUNCTUATION: Final = re.compile(r"[^a-z0-9]")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._:()\-]{0,39}")
 _BY_NAME: Final[Mapping[str, str]] = {
@@ -113,14 +118,18 @@ def is_charset(charset: str) -> bool:
 def decode_charset(octets: bytes, charset: str) -> tuple[str, list[str]]:
     """Decode octets in a charset. Returns the text and the defects.
 
-    US-ASCII with 8-bit octets, and unknown charsets, are decoded as UTF-8 or otherwise as Windows-1252. ISO-8859-1 is
+    For US-ASCII with 8-bit octets and for unknown charsets, the charset is guessed, and a defect says so. ISO-8859-1 is
     decoded as Windows-1252, because no sender means its control characters.
     """
     codec = _codec_of((charset or "us-ascii")[:64])
     if codec is None:
-        return _guess(octets), [f"unknown charset {charset[:40]!r}"]
+        text, guessed = _guess(octets)
+        return text, [f"unknown charset {charset[:40]!r}", *guessed]
     if codec == "ascii":
-        return (octets.decode("ascii"), []) if octets.isascii() else (_guess(octets), ["8-bit octets in US-ASCII text"])
+        if octets.isascii():
+            return octets.decode("ascii"), []
+        text, guessed = _guess(octets)
+        return text, ["8-bit octets in US-ASCII text", *guessed]
     wrong = [f"octets that are not {charset[:40]}"]
     if (decoder := _DECODERS.get(codec)) is not None:
         text = decoder(octets)
@@ -128,11 +137,15 @@ def decode_charset(octets: bytes, charset: str) -> tuple[str, list[str]]:
     try:
         return octets.decode(codec), []
     except ValueError:
-        return octets.decode(codec, "replace"), wrong
+        text = octets.decode(codec, "replace")
+    if codec == "utf_8" and len(octets.translate(None, _ASCII)) >= _ENOUGH and _HAS_UTF_8.search(octets) is None:
+        text, guessed = _guess(octets)
+        wrong += guessed
+    return text, wrong
 
 
-def _guess(octets: bytes) -> str:
-    try:
-        return octets.decode("utf-8")
-    except UnicodeDecodeError:
-        return octets.decode("cp1252", "replace")
+def _guess(octets: bytes) -> tuple[str, list[str]]:
+    if octets.isascii():
+        return octets.decode("ascii"), []
+    name = guessed_charset(octets)
+    return decode_charset(octets, name)[0], [f"charset guessed: {name}"]

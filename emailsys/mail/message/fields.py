@@ -1,19 +1,18 @@
-"""Values of header fields: encoded words, parameters, dates. Malformed input never raises."""
+"""Values of header fields: encoded words, comments and parameters. Malformed input never raises."""
 
 from __future__ import annotations
 
 import binascii
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from emailsys.mail.message.charsets import decode_charset, is_charset
 
 # RFC 2047 §2, lenient: the text may have blanks. The charset may have a language suffix (RFC 2231 §5).
-_WORD: Final = re.compile(r"=\?([^?\s]{1,80})\?([bBqQ])\?([^?\r\n]*)\?=")
+# Programs leave a question mark in the text unencoded.
+_WORD: Final = re.compile(r"=\?([^?\s]{1,80})\?(?:([bB])\?([^?\r\n]*+)|([qQ])\?((?:[^?\r\n]|(?<!=)\?(?!=))*+))\?=")
 _BETWEEN: Final = re.compile(r"[ \t\r\n]*")
 _NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/]")
 _FOLD: Final = re.compile(r"\r?\n(?=[ \t])")
@@ -25,18 +24,26 @@ _PARAMETER: Final = re.compile(
 _NO_PARAMETER: Final = re.compile(r"[ \t\r\n;]*+(?:[^=; \t\r\n]++|=)?")
 _SECTION: Final = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*)?")
 _NAMED: Final = frozenset({"name", "filename"})
+# A file name without quotes that has parentheses, and a comment after it.
+_NAME_IN_PARENTHESES: Final = re.compile(r'(?:^|;)[ \t\r\n]*((?:file)?name)[ \t]*=[ \t]*([^";(]*\([^";]*)', re.I)
+_FINAL_COMMENT: Final = re.compile(r"[ \t]+\([^()]*\)$")
+# The semicolon before the first parameter is missing, or is another sign.
+_NO_SEMICOLON: Final = re.compile(r"[ \t]*([^ \t,=\"]+)[ \t]*[ \t,][ \t,]*([A-Za-z*0-9-]+[ \t]*=.*)", re.S)
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.S)
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+\-]+/[a-z0-9!#$&^_.+\-]+")
 # Characters of one structured field that are parsed. Real fields are much shorter.
 MAX_STRUCTURED: Final = 65_536
 
 
-def field_text(octets: bytes) -> str:
-    """Decode and unfold a field value: UTF-8 (RFC 6532), otherwise Windows-1252, which old programs write."""
+def field_text(octets: bytes, charset: str = "") -> str:
+    """Decode and unfold a field value: UTF-8 (RFC 6532), otherwise a charset that old programs write.
+
+    @param charset: "" for Windows-1252.
+    """
     try:
         text = octets.decode("utf-8")
     except UnicodeDecodeError:
-        text = octets.decode("cp1252", "replace")
+        text = decode_charset(octets, charset or "windows-1252")[0]
     return _FOLD.sub("", text).strip(" \t\r\n")
 
 
@@ -74,7 +81,7 @@ def decode_words(text: str) -> str:
             out.append(decode_charset(b"".join(waiting), charset)[0])
             waiting.clear()
         charset = name
-        waiting.append(_word_octets(found[2], found[3]))
+        waiting.append(_word_octets(found[2] or found[4], found[3] if found[2] else found[5]))
         at = found.end()
         after_word = True
     if after_word:
@@ -166,27 +173,27 @@ def parse_parameters(text: str) -> dict[str, str]:
 def parse_value(text: str) -> tuple[str, dict[str, str]]:
     """Parse a structured value: the text before the first semicolon in lower case, and the parameters."""
     value, _, rest = without_comments(text).partition(";")
-    return value.strip().lower(), parse_parameters(rest)
+    if (found := _NO_SEMICOLON.fullmatch(value)) is not None:
+        value, rest = found[1], f"{found[2]};{rest}"
+    parameters = parse_parameters(rest)
+    if "(" in text:
+        _restore_parentheses(text[:MAX_STRUCTURED], parameters)
+    return value.strip().lower(), parameters
+
+
+def lacks_semicolon(text: str) -> bool:
+    """Whether a structured value lacks the semicolon in front of its parameters, which `parse_value` then adds."""
+    return _NO_SEMICOLON.fullmatch(without_comments(text).partition(";")[0]) is not None
+
+
+def _restore_parentheses(text: str, parameters: dict[str, str]) -> None:
+    """Give file names back the parentheses that were taken for a comment: `name=report(1).pdf` lacks its quotes."""
+    for found in _NAME_IN_PARENTHESES.finditer(text):
+        name, value = found[1].lower(), found[2].strip()
+        if parameters.get(name) == decode_words(without_comments(value).strip()):
+            parameters[name] = decode_words(_FINAL_COMMENT.sub("", value))
 
 
 def is_media_type(text: str) -> bool:
     """Whether the text is a type and subtype of RFC 2045 §5.1 in lower case."""
     return len(text) <= 255 and _MEDIA_TYPE.fullmatch(text) is not None
-
-
-def parse_date(text: str) -> datetime | None:
-    """Parse a date-time of RFC 5322 §3.3 or an obsolete form to UTC; None if it is malformed or out of range."""
-    try:
-        # -0000 means that the zone is unknown. UTC is then the best choice.
-        moment = parsedate_to_datetime(text[:200])
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-
-
-_MESSAGE_ID: Final = re.compile(r"<([^<>\s]{1,500})>")
-
-
-def message_ids(text: str) -> list[str]:
-    """Return the ids in Message-ID, In-Reply-To or References without brackets, in order (RFC 5322 §3.6.4)."""
-    return list(dict.fromkeys(_MESSAGE_ID.findall(text[:MAX_STRUCTURED])))

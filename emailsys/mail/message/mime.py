@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Final
 
-from emailsys.mail.message.charsets import decode_charset
-from emailsys.mail.message.fields import MAX_STRUCTURED, decode_words, field_text, is_media_type, parse_value
-from emailsys.mail.message.transfer_encoding import IDENTITY, decode_transfer
+from emailsys.mail.message.part import Field, Part, describe
+from emailsys.mail.message.raw_headers import read_raw_headers
+from emailsys.mail.message.transfer_encoding import IDENTITY
+
+__all__ = ["MAX_FIELDS", "MAX_LEVELS", "MAX_PARTS", "Field", "Part", "parse", "parse_header", "read_fields"]
 
 # No real message nests deeper. A part that does is shown as one part.
 MAX_LEVELS: Final = 100
@@ -19,137 +20,13 @@ MAX_FIELDS: Final = 2_000
 # RFC 2046 §5.1.1 allows 70, but some programs write more.
 _MAX_BOUNDARY: Final = 190
 _DELIMITER: Final = re.compile(rb"^--([^\r\n]{0,200})", re.M)
+# A line that rather begins a part: a field of MIME follows it.
+_LIKE_DELIMITER: Final = re.compile(rb"^--([^\s][^\r\n]{0,69}+)\r?\n(?=content-[a-z\-]{2,40}[ \t]*:)", re.M | re.I)
+# Each guess searches the whole message.
+_MAX_GUESSES: Final = 5
 # RFC 5322 §2.2: a field name is printable ASCII without colon. A line that begins with a blank continues a field.
 _FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?")
 _BLANK_LINE: Final = re.compile(rb"\r?\n")
-# RFC 2046 §5.2.1. RFC 6532 §3.7: message/global allows UTF-8 in the header, and any transfer encoding.
-_MESSAGES: Final = frozenset({"message/rfc822", "message/global"})
-_NO_VALUES: Final[dict[str, str]] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A header field: its name as written, and its folded value as octets without the final line end."""
-
-    name: str
-    value: bytes
-
-    @property
-    def text(self) -> str:
-        """The value unfolded, encoded words not decoded: the form for parsing structured fields."""
-        return field_text(self.value)
-
-    @property
-    def decoded(self) -> str:
-        """The value unfolded, encoded words decoded: the form for unstructured fields and for display."""
-        return decode_words(self.text)
-
-
-@dataclass(slots=True, eq=False)
-class Part:
-    """A message or a part of one. Positions are octets from the beginning of `source`.
-
-    The header section is source[start:body_start], the body is source[body_start:end].
-
-    @ivar number: "1" for the message, "1.2" for its second part, and so on.
-    @ivar level: the nesting level, 0 for the message.
-    """
-
-    source: bytes = field(repr=False)
-    number: str
-    level: int
-    start: int
-    body_start: int = 0
-    end: int = 0
-    fields: tuple[Field, ...] = ()
-    content_type: str = "text/plain"
-    parameters: dict[str, str] = field(default_factory=dict)
-    encoding: str = "7bit"
-    disposition: str = ""
-    disposition_parameters: dict[str, str] = field(default_factory=lambda: _NO_VALUES)
-    parts: list[Part] = field(default_factory=list)
-    defects: list[str] = field(default_factory=list)
-
-    def first(self, name: str) -> Field | None:
-        """Return the first field of that name."""
-        lowered = name.lower()
-        return next((one for one in self.fields if one.name.lower() == lowered), None)
-
-    def text_of(self, name: str) -> str:
-        """Return the first field of that name, unfolded; "" if there is none."""
-        found = self.first(name)
-        return found.text if found else ""
-
-    def decoded_of(self, name: str) -> str:
-        """Return the first field of that name, decoded; "" if there is none."""
-        return decode_words(self.text_of(name))
-
-    @property
-    def header(self) -> bytes:
-        """The header section as received, including the empty line after it."""
-        return self.source[self.start : self.body_start]
-
-    @property
-    def raw(self) -> bytes:
-        """The body as received."""
-        return self.source[self.body_start : self.end]
-
-    @property
-    def charset(self) -> str:
-        """The charset parameter in lower case; "" if there is none."""
-        return self.parameters.get("charset", "").strip().lower()
-
-    @property
-    def name(self) -> str:
-        """The file name as the sender wrote it, "" if there is none. It is not safe to use as a path."""
-        return self.disposition_parameters.get("filename") or self.parameters.get("name", "")
-
-    @property
-    def content_id(self) -> str:
-        """The Content-ID without its brackets; "" if there is none."""
-        return self.text_of("content-id").strip("<> \t")
-
-    @property
-    def is_message(self) -> bool:
-        """Whether the content type is that of an embedded message."""
-        return self.content_type in _MESSAGES
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether the part has no parts of its own, so that its body can be decoded."""
-        return not self.parts
-
-    @property
-    def is_attachment(self) -> bool:
-        """Whether the part is an attachment and not part of the text.
-
-        An attachment declares itself, has a file name, or is neither text nor a picture shown in the text.
-        """
-        if self.level == 0 and not self.name:
-            return self.is_leaf and not self.content_type.startswith(("text/", "multipart/"))
-        if self.content_type.startswith("multipart/") and not self.is_leaf:
-            return False
-        if self.disposition == "attachment" or self.name:
-            return not (self.content_id and self.disposition != "attachment")
-        return not self.content_type.startswith("text/") and not self.content_id
-
-    def decoded(self) -> tuple[bytes, list[str]]:
-        """Decode the transfer encoding of the body. Returns the octets and the defects."""
-        return decode_transfer(self.raw, self.encoding)
-
-    def text(self) -> tuple[str, list[str]]:
-        """Decode the body to text with LF line ends. Returns the text and the defects."""
-        octets, defects = self.decoded()
-        text, more = decode_charset(octets, self.charset)
-        return text.replace("\r\n", "\n").replace("\r", "\n"), [*defects, *more]
-
-    def walk(self) -> Iterator[Part]:
-        """Yield this part and all parts below it, in the order of the message."""
-        waiting = [self]
-        while waiting:
-            part = waiting.pop()
-            yield part
-            waiting.extend(reversed(part.parts))
 
 
 def _line_end(octets: bytes, at: int) -> int:
@@ -167,6 +44,9 @@ class _Parser:
         self._levels: dict[bytes, list[int]] = {}
         self._boundaries: dict[int, bytes] = {}
         self._count = 0
+        self._guesses_left = _MAX_GUESSES
+        #: The parts whose header sections have 8-bit octets that are not UTF-8.
+        self.raw_headers: list[Part] = []
 
     def parse(self) -> Part:
         octets = self._octets
@@ -221,7 +101,7 @@ class _Parser:
         while True:
             self._count += 1
             part.body_start = self._read_fields(part)
-            _describe(part, default)
+            describe(part, default)
             self._open.append(part)
             if part.content_type.startswith("multipart/"):
                 self._expect(part)
@@ -241,6 +121,9 @@ class _Parser:
 
     def _expect(self, part: Part) -> None:
         boundary = part.parameters.get("boundary", "").rstrip(" \t").encode("utf-8", "surrogateescape")
+        if (guessed := self._guessed_boundary(boundary, part.body_start)) is not None:
+            part.defects.append("its boundary was guessed from the text")
+            boundary = guessed
         if not boundary:
             part.defects.append("multipart without a boundary")
         elif len(boundary) > _MAX_BOUNDARY:
@@ -255,6 +138,16 @@ class _Parser:
             level = len(self._open) - 1
             self._levels.setdefault(boundary, []).append(level)
             self._boundaries[level] = boundary
+
+    def _guessed_boundary(self, stated: bytes, start: int) -> bytes | None:
+        """Return the boundary that the body uses, if it lacks the one that Content-Type states."""
+        if self._guesses_left <= 0 or (stated and self._octets.find(b"--" + stated, start) >= 0):
+            return None
+        self._guesses_left -= 1
+        found = _LIKE_DELIMITER.search(self._octets, start)
+        if found is None or self._level_of(found[1])[0] is not None:
+            return None
+        return found[1].rstrip(b" \t")
 
     def _forget(self, level: int) -> bool:
         """Stop looking for the boundary of an open part. Returns whether it was still looked for."""
@@ -301,7 +194,7 @@ class _Parser:
             try:
                 octets[part.start : at].decode("utf-8")
             except UnicodeDecodeError:
-                part.defects.append("8-bit octets in the header that are not UTF-8")
+                self.raw_headers.append(part)
         return at
 
     def _is_delimiter(self, at: int) -> bool:
@@ -309,45 +202,21 @@ class _Parser:
         return found is not None and self._level_of(found[1])[0] is not None
 
 
-def _describe(part: Part, default: str) -> None:
-    """Set the attributes of a part from its MIME fields (RFC 2045 §5, §6; RFC 2183)."""
-    seen: dict[str, Field] = {}
-    for one in part.fields:
-        lowered = one.name.lower()
-        if lowered.startswith("content-"):
-            if lowered in seen:
-                part.defects.append(f"more than one {one.name} field: the first counts")
-            else:
-                seen[lowered] = one
-    part.content_type = default
-    if stated := seen.get("content-type"):
-        if len(stated.value) > MAX_STRUCTURED:
-            part.defects.append("Content-Type is too long")
-        value, parameters = parse_value(stated.text)
-        if is_media_type(value):
-            part.content_type, part.parameters = value, parameters
-        else:
-            # RFC 2045 §5.2: treat it as text.
-            part.content_type = "text/plain"
-            part.defects.append(f"malformed Content-Type: {value[:40]!r}")
-    if stated := seen.get("content-transfer-encoding"):
-        part.encoding = parse_value(stated.text)[0][:100] or "7bit"
-    if stated := seen.get("content-disposition"):
-        part.disposition, part.disposition_parameters = parse_value(stated.text)
-
-
 def parse(octets: bytes) -> Part:
     """Parse a message whose lines end with CRLF or LF. Never raises; `defects` lists the faults of each part.
 
     Time and memory depend on the size of the message, not on its nesting.
     """
-    return _Parser(octets).parse()
+    parser = _Parser(octets)
+    root = parser.parse()
+    read_raw_headers(parser.raw_headers, root)
+    return root
 
 
 def parse_header(octets: bytes) -> Part:
     """Parse only the header section of the message. The part is a leaf with all the rest as its body."""
     part = _header(octets)
-    _describe(part, "text/plain")
+    describe(part, "text/plain")
     return part
 
 
@@ -358,5 +227,12 @@ def read_fields(octets: bytes) -> Sequence[Field]:
 
 def _header(octets: bytes) -> Part:
     part = Part(octets, "1", 0, 0, end=len(octets))
-    part.body_start = _Parser(octets)._read_fields(part)
+    parser = _Parser(octets)
+    part.body_start = parser._read_fields(part)
+    if parser.raw_headers:
+        # The type says in which charset the text is.
+        before = [*part.defects]
+        describe(part, "text/plain")
+        part.defects = before
+        read_raw_headers([part], part)
     return part

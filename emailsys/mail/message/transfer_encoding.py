@@ -14,12 +14,32 @@ _BAD_ESCAPE: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*(?:\r?\n|\Z))")
 _ADDED: Final = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
 _UU_BEGIN: Final = re.compile(rb"^begin [0-7]{3,4} [^\r\n]*\r?\n", re.M)
 
+# Where base64 may end before the end of the body: after its padding, and at an empty line.
+_BASE64_ENDS: Final = re.compile(rb"={1,2}(?![A-Za-z0-9+/=])|\n[ \t]*+\r?(?=\n)")
+_IS_BASE64_LINE: Final = re.compile(rb"^[A-Za-z0-9+/]{2,}={0,2}[ \t]*\r?$", re.M)
+_IS_WORDS: Final = re.compile(rb"[^A-Za-z0-9+/= \t\r\n]|[A-Za-z0-9][ \t]+[A-Za-z0-9]")
+
 IDENTITY: Final = frozenset({"7bit", "8bit", "binary"})
 _UUENCODE: Final = frozenset({"x-uuencode", "uuencode", "x-uue"})
 
 
+def split_base64(raw: bytes) -> tuple[bytes, bytes]:
+    """Return the base64 in a body, and the text that a mailing list has added below it, b"" if there is none.
+
+    Such text follows the padding or an empty line. It has words: a line with a sign that base64 lacks, or with blanks.
+    """
+    for found in _BASE64_ENDS.finditer(raw):
+        rest = raw[found.end() :].strip()
+        if rest and _IS_WORDS.search(rest.partition(b"\n")[0] + b"\n") and _IS_BASE64_LINE.search(raw, 0, found.end()):
+            return raw[: found.end()], rest
+    return raw, b""
+
+
 def _from_base64(raw: bytes) -> tuple[bytes, list[str]]:
     defects: list[str] = []
+    raw, text = split_base64(raw)
+    if text:
+        defects.append("text after the end of the base64")
     digits = raw.translate(None, _WHITE)
     cleaned = digits.translate(None, _NOT_BASE64)
     if len(cleaned) != len(digits):

@@ -6,14 +6,9 @@ from datetime import UTC, datetime
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.mail.message.fields import (
-    decode_words,
-    message_ids,
-    parse_date,
-    parse_parameters,
-    parse_value,
-    without_comments,
-)
+from emailsys.mail.message.dates import parse_date
+from emailsys.mail.message.fields import decode_words, parse_parameters, parse_value, without_comments
+from emailsys.mail.message.ids import message_ids
 from emailsys.mail.message.transfer_encoding import decode_transfer
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from emailsys.mail.message.contents import contents
 from emailsys.mail.message.mime import MAX_FIELDS, MAX_LEVELS, MAX_PARTS, Part, parse, parse_header
 from emailsys.mail.message.structure import structure
 
@@ -30,7 +31,7 @@ class WellFormed(SynchronousTestCase):
         self.assertEqual(root.header, b"Subject: one\r\n\r\n")
         self.assertEqual(root.decoded_of("subject"), "one")
         self.assertEqual(root.text_of("nothing"), "")
-        self.assertFalse(root.is_attachment)
+        self.assertEqual(contents(root).attachments, [])
 
     def test_parts_end_before_the_line_end_of_their_boundary(self) -> None:
         root = parse(MIXED)
@@ -94,7 +95,8 @@ class WellFormed(SynchronousTestCase):
 class Attachments(SynchronousTestCase):
     def kind(self, fields: bytes) -> bool:
         head = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
-        return parse(head + fields + b"\r\nx\r\n--b--").parts[0].is_attachment
+        root = parse(head + fields + b"\r\nx\r\n--b--")
+        return root.parts[0] in contents(root).attachments
 
     def test_what_says_so_or_has_a_name_goes_with_the_message(self) -> None:
         self.assertTrue(self.kind(b"Content-Disposition: attachment\r\n"))
@@ -104,10 +106,24 @@ class Attachments(SynchronousTestCase):
 
     def test_text_and_pictures_within_it_do_not(self) -> None:
         self.assertFalse(self.kind(b"Content-Type: text/html\r\n"))
-        self.assertFalse(self.kind(b"Content-Type: image/png; name=a.png\r\nContent-ID: <a>\r\n"))
         self.assertFalse(self.kind(b"Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\n\r\n--c--\r\n"))
-        self.assertTrue(parse(b"Content-Type: image/png\r\n\r\nx").is_attachment)
-        self.assertFalse(parse(b"Content-Type: multipart/mixed\r\n\r\nx").is_attachment)
+        self.assertEqual(len(contents(parse(b"Content-Type: image/png\r\n\r\nx")).attachments), 1)
+        self.assertEqual(contents(parse(b"Content-Type: multipart/mixed\r\n\r\nx")).attachments, [])
+
+    def test_a_content_id_makes_a_picture_inline_only_if_the_html_refers_to_it(self) -> None:
+        head = b"Content-Type: multipart/related; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n"
+        picture = b"\r\n--b\r\nContent-Type: image/png; name=a.png\r\nContent-ID: <a@x>\r\n%s\r\npng\r\n--b--\r\n"
+        for html, disposition, inline in (
+            (b'<img src="cid:a@x">', b"", ["1.2"]),
+            (b'<img src="cid:a%40x">', b"Content-Disposition: inline\r\n", ["1.2"]),
+            (b"<td background='cid:a@x'>", b"", ["1.2"]),
+            (b"<p>cid:a@x</p>", b"", []),
+            (b'<img src="cid:b@x">', b"Content-Disposition: inline\r\n", []),
+            (b'<img src="cid:a@x">', b"Content-Disposition: attachment\r\n", []),
+        ):
+            found = contents(parse(head + html + picture % disposition))
+            self.assertEqual([part.number for part in found.attachments], ["1.2"], html)
+            self.assertEqual([part.number for part in found.inline], inline, html)
 
 
 class Malformed(SynchronousTestCase):

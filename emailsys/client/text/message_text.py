@@ -1,0 +1,91 @@
+"""Text of a message for reading, searching and quoting: its text parts as plain text, and what they lack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from emailsys.client.text.html import html_to_text
+from emailsys.mail.message.contents import Contents, contents
+from emailsys.mail.message.flowed import joined_paragraphs
+from emailsys.mail.message.mime import Part
+
+# The fields of a message inside that stand above its text.
+_HEAD: Final = ("From", "To", "Cc", "Date", "Subject")
+_MAX_FIELD: Final = 1_000
+# Characters of HTML that are converted for each character of text that is wanted.
+_MARKUP: Final = 10
+
+
+TextsOf = Callable[[Iterable[Part]], Iterator[str]]
+
+
+def plain_text(part: Part, most: int) -> tuple[str, list[str]]:
+    """Return a text part as plain text of at most `most` characters, and its defects. HTML is converted.
+
+    The lines of format=flowed are joined.
+    """
+    text, defects = part.text()
+    if part.content_type == "text/html":
+        if len(text) > most * _MARKUP:
+            defects.append("too long to be shown completely; save the message to read all of it")
+        return html_to_text(text[: most * _MARKUP])[:most], defects
+    if len(text) > most:
+        defects.append("too long to be shown completely; save the message to read all of it")
+        text = text[:most]
+    if part.parameters.get("format", "").strip().lower() == "flowed":
+        text = joined_paragraphs(text, part.parameters.get("delsp", "").strip().lower() == "yes")
+    return text, defects
+
+
+def read_text(
+    root: Part, most: int, prefer_html: bool = False, with_inside: bool = True
+) -> tuple[str, list[str], Contents]:
+    """Return the text of a message, its defects with the numbers of their parts, and the message's contents.
+
+    If the parts that should be the text have none, the first other part with text is shown, and a defect says so.
+
+    @param most: characters of one part.
+    @param with_inside: whether the texts of messages inside follow.
+    """
+    found = contents(root, prefer_html)
+    defects: list[str] = []
+
+    def texts_of(parts: Iterable[Part]) -> Iterator[str]:
+        for part in parts:
+            text, wrong = plain_text(part, most)
+            defects.extend(f"part {part.number}: {one}" for one in wrong)
+            if text.strip():
+                yield text.strip("\n")
+
+    pieces = [*texts_of(found.texts)]
+    if with_inside:
+        pieces += _inside(found, texts_of)
+    if not pieces:
+        for part in _other_texts(root, found):
+            pieces = [*texts_of([part])]
+            if pieces:
+                defects.append(f"the text has no words: part {part.number} is shown instead")
+                break
+    return "\n\n".join(pieces), defects, found
+
+
+def _inside(found: Contents, texts_of: TextsOf) -> Iterator[str]:
+    for part, inner in found.inside:
+        pieces = [*texts_of(inner.texts), *_inside(inner, texts_of)]
+        if pieces:
+            head = part.parts[0]
+            lines = [f"---------- Part {part.number}: a message ----------"]
+            lines += [f"{name}: {value[:_MAX_FIELD]}" for name in _HEAD if (value := head.decoded_of(name).strip())]
+            yield "\n".join(lines)
+            yield from pieces
+
+
+def _other_texts(root: Part, found: Contents) -> Iterator[Part]:
+    """Yield the leaves that may have text although they are not the message's text: alternatives first."""
+    tried = {id(part) for part in found.texts}
+    others = [*found.alternatives, *(part for part in root.walk() if part.is_leaf)]
+    for part in others:
+        if id(part) not in tried and part.content_type.startswith(("text/", "multipart/")):
+            tried.add(id(part))
+            yield part

@@ -1,0 +1,96 @@
+"""Dates of messages: the forms of RFC 5322, and others that programs write. Malformed input never raises."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+# Characters of a date that are parsed.
+_MAX_DATE: Final = 200
+# RFC 3339 §5.6, lenient: with a blank in place of the "T", and with or without seconds and zone.
+_INTERNET: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[Tt ]+(\d\d?):(\d\d)(?::(\d\d))?(?:[.,]\d+)?[ ]*([Zz]|UTC|GMT|[+-]\d\d:?\d\d)?)?(?:\s.*)?"
+)
+_COLON_IN_ZONE: Final = re.compile(r"(?:\b(?:GMT|UTC|UT)[ ]?)?([+-]\d\d):?(\d\d)\b")
+_CLOCK: Final = re.compile(r"\b(\d\d?):(\d\d)(?::(\d\d))?(?:[.,]\d+)?(?:[ ]?([AaPp])\.?[Mm]\.?(?!\w))?")
+# Zones that RFC 5322 §4.3 does not name, as programs mean them.
+_ZONES: Final = {
+    "WET": "+0000",
+    "WEST": "+0100",
+    "CET": "+0100",
+    "MET": "+0100",
+    "CEST": "+0200",
+    "MEST": "+0200",
+    "MESZ": "+0200",
+    "MEZ": "+0100",
+    "EET": "+0200",
+    "EEST": "+0300",
+    "MSK": "+0300",
+    "HKT": "+0800",
+    "JST": "+0900",
+    "KST": "+0900",
+    "AEST": "+1000",
+    "AEDT": "+1100",
+    "NZST": "+1200",
+    "NZDT": "+1300",
+}
+_ZONE: Final = re.compile(rf"(?<=[\d ])(?:{'|'.join(sorted(_ZONES, key=len, reverse=True))})\b")
+# What the parser of the standard library rejects, or reads in another way than it is meant.
+_ODD: Final = re.compile(
+    rf"[+-]\d\d:\d\d|:60\b|\b24:\d|\d ?[ap]\.?m\b|(?:GMT|UTC?) ?[+-]|^\d{{4}}-|{_ZONE.pattern}", re.I
+)
+_COMMENT: Final = re.compile(r"\([^()]*\)")
+
+
+def parse_date(text: str) -> datetime | None:
+    """Parse a date-time to UTC: RFC 5322 §3.3, its obsolete forms, RFC 3339, and near misses of both.
+
+    These are a zone such as +05:30 or CEST, the second 60, the hour 24, and "AM" or "PM". None if it is malformed or
+    out of range.
+    """
+    text = text[:_MAX_DATE].strip()
+    for read in (_lenient, _strict) if _ODD.search(text) else (_strict, _lenient):
+        try:
+            moment = read(text)
+        except (ValueError, TypeError, IndexError, OverflowError):
+            continue
+        if moment is not None:
+            return moment
+    return None
+
+
+def _strict(text: str) -> datetime:
+    # -0000 means that the zone is unknown. UTC is then the best choice.
+    moment = parsedate_to_datetime(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _lenient(text: str) -> datetime | None:
+    text = _COMMENT.sub(" ", text).strip()
+    if (found := _INTERNET.fullmatch(text)) is not None:
+        zone = (found[5] or "+0000").upper().replace(":", "")
+        zone = zone if zone[0] in "+-" else "+0000"
+        day = datetime.fromisoformat(f"{found[1]}T00:00:00{zone[:3]}:{zone[3:]}")
+        return (day + _since_midnight(found[2], found[3], found[4], "")).astimezone(UTC)
+    clock = _CLOCK.search(text)
+    if clock is None:
+        return None
+    zone = _ZONE.sub(lambda one: _ZONES[one[0]], text[clock.end() :])
+    zone = _COLON_IN_ZONE.sub(r"\1\2", zone)
+    midnight = _strict(f"{text[: clock.start()]}00:00:00{zone}")
+    return midnight + _since_midnight(clock[1], clock[2], clock[3], (clock[4] or "").lower())
+
+
+def _since_midnight(hour: str | None, minute: str | None, second: str | None, half: str) -> timedelta:
+    """Return a time of day. The second 60 is a leap second, and 24:00 is the end of the day.
+
+    @raise ValueError: there is no such time.
+    """
+    hours, minutes, seconds = int(hour or 0), int(minute or 0), int(second or 0)
+    if half:
+        hours = hours % 12 + 12 * (half == "p")
+    if minutes > 59 or seconds > 60 or hours > 24 or (hours == 24 and (minutes or seconds)):
+        raise ValueError("no time of day")
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)

@@ -1,0 +1,69 @@
+"""Message ids in Message-ID, In-Reply-To and References, also as strangers write them (RFC 5322 §3.6.4)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Final
+
+from emailsys.mail.message.fields import MAX_STRUCTURED
+
+# Lenient: an id that was folded in its middle has blanks.
+_BRACKETED: Final = re.compile(r"<([^<>]{1,500})>")
+_BLANKS: Final = re.compile(r"\s+")
+_BARE: Final = re.compile(r"[^\s<>@,;()\"]{1,250}@[^\s<>@,;()\"]{1,250}")
+# RFC 822 §4.6.9 allowed prose in In-Reply-To. A person named there has an address, which is no message id.
+_PERSON: Final = re.compile(r"\b(?:from|by|von|par|van|av|de)\s[^<>\d\"]*$", re.I)
+_PROSE: Final = re.compile(r"[^\W\d_]{2}")
+
+
+def _joined(text: str) -> str:
+    """Return an id without the blanks of its folding; "" if these rather separate words."""
+    joined = _BLANKS.sub("", text)
+    return joined if joined == text or "@" in joined else ""
+
+
+def message_id(text: str) -> str:
+    """Return the id of a message from its Message-ID field, without brackets; "" if it has none that can be used.
+
+    An id that lacks its brackets is read as if it had them.
+    """
+    found = message_ids(text)
+    if found:
+        return found[0]
+    text = text.strip().strip("<>").strip()
+    return text if 0 < len(text) <= 500 and _BLANKS.search(text) is None and "<" not in text else ""
+
+
+def message_ids(text: str) -> list[str]:
+    """Return the ids of a list without brackets, in order. If none has brackets, words such as a@b are ids."""
+    text = text[:MAX_STRUCTURED]
+    found = [_joined(one) for one in _BRACKETED.findall(text)]
+    if not found:
+        words = text.replace("<", " ").replace(">", " ").replace(",", " ").split()
+        if words and all(_BARE.fullmatch(word) for word in words):
+            found = words
+    return [one for one in dict.fromkeys(found) if one]
+
+
+def replied_ids(text: str, addresses: Collection[str] = ()) -> list[str]:
+    """Return the ids in an In-Reply-To field, and none of the addresses of people whom its prose names.
+
+    @param addresses: addresses that the other fields of the message have, in lower case. They are no ids.
+    """
+    text = text[:MAX_STRUCTURED]
+    found = list(_BRACKETED.finditer(text))
+    prose = _BRACKETED.sub(" ", text)
+    if not found or _PROSE.search(prose) is None:
+        return message_ids(text)
+    ids = []
+    at = 0
+    for one in found:
+        before, after = text[at : one.start()], text[one.end() :]
+        at = one.end()
+        # "Ann Example <ann@example.net> wrote on Monday": a plain name in front, and more text after it.
+        is_named = len(found) == 1 and re.search(r"[\d\"]", before) is None and _PROSE.search(before) is not None
+        if _PERSON.search(before) or (is_named and _PROSE.search(after)) or one[1].strip().lower() in addresses:
+            continue
+        ids.append(_joined(one[1]))
+    return [one for one in ids[-1:] if one]
