@@ -11,13 +11,10 @@ from zope.interface import Interface
 class IMaildrop(pop3.IMailbox):
     """An open, locked maildrop: pop3.IMailbox over the snapshot taken at login, and methods for streaming.
 
-    Indices count from 0 over the snapshot. `listMessages` and `getUidl` answer from memory; the size of a deleted
-    message is 0. `getMessage` returns a Deferred of a file. `sync` returns a Deferred that fires when the deletes are
-    on disk.
+    Indices count from 0 over the snapshot. `listMessages` and `getUidl` answer from memory. The size of a message is
+    without dot-stuffing (RFC 1939 §11), that of a deleted message is 0. `getMessage` returns a Deferred of a file.
+    `sync` returns a Deferred that fires when the deletes are on disk.
     """
-
-    def size_of(index: int) -> int:
-        """Return the octets of a message as RETR sends it, without dot-stuffing (RFC 1939 §11), even if deleted."""
 
     def needs_utf8(index: int) -> bool:
         """Return whether a message is an SMTPUTF8 message (RFC 6856 §2)."""
@@ -29,6 +26,9 @@ class IMaildrop(pop3.IMailbox):
 
         @raise MaildropLost: another session took over the maildrop.
         @raise StoreDamaged: the next piece differs from what was accepted; it is not returned."""
+
+    def whole_message(index: int) -> tuple[bytes, bool] | None:
+        """Return the only piece of a message, as `pieces` does, if it is in memory already. Returns None otherwise."""
 
     def touch() -> None:
         """Note activity of the client, so that the session does not count as idle."""

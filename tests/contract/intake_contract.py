@@ -41,7 +41,7 @@ class IntakeContract(MailCase):
         maildrop = await self.open(alice)
         for index, body in enumerate(bodies):
             self.assertTrue(await self.fetch(maildrop, index) == PREFIX + body, f"{len(body)} octets")
-            self.assertEqual(maildrop.size_of(index), len(PREFIX) + len(body))
+            self.assertEqual(maildrop.listMessages(index), len(PREFIX) + len(body))
 
     async def test_a_message_is_counted_as_it_is_written(self) -> None:
         incoming = self.store.intake.begin()

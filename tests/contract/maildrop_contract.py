@@ -108,7 +108,6 @@ class MaildropContract(MailCase):
         self.assertEqual(maildrop.listMessages(), [0, sizes[1]])
         self.assertEqual(maildrop.listMessages(0), 0)
         self.assertEqual(maildrop.listMessages(1), sizes[1])
-        self.assertEqual(maildrop.size_of(0), sizes[0])
         maildrop.undeleteMessages()
         self.assertEqual(maildrop.listMessages(), sizes)
 
@@ -158,7 +157,6 @@ class MaildropContract(MailCase):
                 maildrop.listMessages,
                 maildrop.getUidl,
                 maildrop.deleteMessage,
-                maildrop.size_of,
                 maildrop.needs_utf8,
             ):
                 with self.assertRaises(ValueError):
@@ -213,5 +211,38 @@ class MaildropContract(MailCase):
                 if b"\n." in piece or (begins_a_line and piece.startswith(b".")):
                     self.assertIs(dots, True)
                 text += piece
-            self.assertEqual(len(text), maildrop.size_of(index))
+            self.assertEqual(len(text), maildrop.listMessages(index))
         self.assertFalse(any([dots async for _piece, dots in maildrop.pieces(0)]))
+
+    async def test_a_message_that_was_read_ahead_is_the_one_that_pieces_would_return(self) -> None:
+        alice, _bob = await self.users()
+        bodies = [b"1\r\n", b".2\r\n..\r\n", b"3\r\n", b"line\r\n" * 60_000, b"5\r\n"]
+        for body in bodies:
+            await self.send(body, envelope(local(alice)))
+        maildrop = await self.open(alice)
+        # Nothing is in memory yet.
+        self.assertIsNone(maildrop.whole_message(0))
+        await self.fetch(maildrop, 0)
+        whole = maildrop.whole_message(1)
+        assert whole is not None
+        self.assertIs(whole[1], True)
+        # It is returned once, and the next one is in memory too.
+        self.assertIsNone(maildrop.whole_message(1))
+        self.assertIsNotNone(maildrop.whole_message(2))
+        self.assertEqual([piece async for piece in maildrop.pieces(1)], [whole])
+        # A message of several pieces is not read ahead.
+        self.assertIsNone(maildrop.whole_message(3))
+        self.assertEqual(len(await self.fetch(maildrop, 3)), maildrop.listMessages(3))
+
+    async def test_a_session_that_lost_its_maildrop_has_nothing_in_memory(self) -> None:
+        alice, _bob = await self.users()
+        for number in range(3):
+            await self.send(b"%d\r\n" % number, envelope(local(alice)))
+        old = await self.open(alice)
+        await self.fetch(old, 0)
+        self.clock.advance(60)
+        new = await self.open(alice)
+        self.assertIsNone(old.whole_message(1))
+        await self.fetch(new, 0)
+        new.release()
+        self.assertIsNone(new.whole_message(1))

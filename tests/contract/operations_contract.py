@@ -192,7 +192,7 @@ class RouteContract(MailCase):
         self.assertEqual((await self.store.quotas.usage(alice.account_id))[0], Usage(0, 1200))
         await self.send(b"x" * 900, envelope(local(alice)))
         (usage, _) = await self.store.quotas.usage(alice.account_id)
-        self.assertEqual(usage.octets, (await self.open(alice)).size_of(0))
+        self.assertEqual(usage.octets, (await self.open(alice)).listMessages(0))
         self.assertGreater(usage.share, 0.75)
         (row,) = [row for row in await self.store.accounts.list_users(None) if row.address == ALICE]
         self.assertEqual((row.octets, row.quota), (usage.octets, 1200))

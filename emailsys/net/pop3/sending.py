@@ -26,6 +26,7 @@ async def send_message(
     connection: Connection[Any],
     maildrop: IMaildrop,
     index: int,
+    octets: int,
     status: bytes,
     lines: int | None = None,
     surrogate: Surrogate | None = None,
@@ -35,6 +36,7 @@ async def send_message(
     Nothing is sent before the store has returned the first piece. An incomplete message never gets its final dot: the
     client would consider it complete, and delete it.
 
+    @param octets: of the message.
     @param lines: the lines of the body to send, for TOP; None for all.
     @param surrogate: changes the message for a client that has not sent UTF8. Without `lines`, the status line then
         has the octets of the changed message if it consists of one piece.
@@ -43,7 +45,6 @@ async def send_message(
     """
     stuffer = Stuffer()
     cutter = None if lines is None else TopCutter(lines)
-    octets = maildrop.size_of(index)
     has_begun = False
     pieces = maildrop.pieces(index)
     try:
@@ -80,6 +81,14 @@ async def send_message(
         raise StoreDamaged(f"the store lacks all {octets} octets of the message")
     elif not has_begun:
         connection.send(status)
+    connection.send(stuffer.end())
+
+
+def send_whole(connection: Connection[Any], status: bytes, piece: bytes, dotted: bool) -> None:
+    """Send a message of one piece that is in memory, without the coroutine of `send_message`."""
+    stuffer = Stuffer()
+    connection.send(status)
+    connection.send(stuffer.stuff(piece, dotted))
     connection.send(stuffer.end())
 
 

@@ -11,7 +11,7 @@ from emailsys.interfaces import IMaildrop, MaildropLost, StoreError
 from emailsys.mail.message.surrogate import Surrogate
 from emailsys.mail.quantities import counted
 from emailsys.net.pop3.authorization_state import AuthorizationState
-from emailsys.net.pop3.sending import send_listing, send_message
+from emailsys.net.pop3.sending import send_listing, send_message, send_whole
 
 # RFC 3206 §4, RFC 2449 §8: clients act on these response codes.
 TAKEN_OVER: Final = "[SYS/TEMP] another login took the maildrop over; nothing was removed"
@@ -42,17 +42,16 @@ class Transaction:
         messages = counted(len(sizes) - sizes.count(0), "message")
         self._authorization.reply(f"{messages} ({sum(sizes)} octets)".encode("ascii"))
 
-    def _find(self, number: int) -> int | None:
-        """Returns the index of a message; None if it does not exist or is deleted, after telling the client."""
+    def _find(self, number: int) -> int:
+        """Returns the octets of a message; 0 if it does not exist or is deleted, after telling the client."""
         try:
-            size = self._maildrop.listMessages(number - 1)
+            octets: int = self._maildrop.listMessages(number - 1)
         except (ValueError, IndexError):
             self._authorization.refuse("no such message")
-            return None
-        if not size:
+            return 0
+        if not octets:
             self._authorization.refuse(b"message %d is deleted" % number)
-            return None
-        return number - 1
+        return octets
 
     def stat(self) -> None:
         """Act on STAT."""
@@ -61,13 +60,12 @@ class Transaction:
 
     def list_sizes(self, number: int | None) -> Coroutine[Any, Any, None] | None:
         """Act on LIST."""
-        maildrop = self._maildrop
         if number is not None:
-            index = self._find(number)
-            if index is not None:
-                self._authorization.reply(b"%d %d" % (number, maildrop.size_of(index)))
+            octets = self._find(number)
+            if octets:
+                self._authorization.reply(b"%d %d" % (number, octets))
             return None
-        lines = (b"%d %d\r\n" % entry for entry in enumerate(maildrop.listMessages(), 1) if entry[1])
+        lines = (b"%d %d\r\n" % entry for entry in enumerate(self._maildrop.listMessages(), 1) if entry[1])
         return send_listing(self._connection, b"+OK sizes follow\r\n", lines)
 
     def list_uids(self, number: int | None) -> Coroutine[Any, Any, None] | None:
@@ -75,9 +73,8 @@ class Transaction:
         maildrop = self._maildrop
         uidl = maildrop.getUidl
         if number is not None:
-            index = self._find(number)
-            if index is not None:
-                self._authorization.reply(b"%d %b" % (number, uidl(index)))
+            if self._find(number):
+                self._authorization.reply(b"%d %b" % (number, uidl(number - 1)))
             return None
         sizes = maildrop.listMessages()
         lines = (b"%d %b\r\n" % (index + 1, uidl(index)) for index, size in enumerate(sizes) if size)
@@ -100,34 +97,39 @@ class Transaction:
 
     def retrieve(self, number: int) -> Coroutine[Any, Any, None] | None:
         """Act on RETR."""
-        index = self._find(number)
-        if index is None:
+        octets = self._find(number)
+        if not octets:
             return None
-        maildrop = self._maildrop
+        maildrop, index = self._maildrop, number - 1
         if self._is_raw(index):
             self.retrieved += 1
-            return send_message(self._connection, maildrop, index, b"+OK %d octets\r\n" % maildrop.size_of(index))
+            status = b"+OK %d octets\r\n" % octets
+            whole = maildrop.whole_message(index)
+            if whole is None:
+                return send_message(self._connection, maildrop, index, octets, status)
+            send_whole(self._connection, status, *whole)
+            return None
         if self._refuses_utf8():
             return None
         self.retrieved += 1
-        return send_message(self._connection, maildrop, index, b"+OK message follows\r\n", surrogate=Surrogate())
+        status = b"+OK message follows\r\n"
+        return send_message(self._connection, maildrop, index, octets, status, surrogate=Surrogate())
 
     def top(self, number: int, lines: int) -> Coroutine[Any, Any, None] | None:
         """Act on TOP."""
-        index = self._find(number)
-        if index is None:
+        octets = self._find(number)
+        if not octets:
             return None
-        surrogate = None if self._is_raw(index) else Surrogate()
+        surrogate = None if self._is_raw(number - 1) else Surrogate()
         if surrogate is not None and self._refuses_utf8():
             return None
         status = b"+OK top of the message follows\r\n"
-        return send_message(self._connection, self._maildrop, index, status, lines, surrogate)
+        return send_message(self._connection, self._maildrop, number - 1, octets, status, lines, surrogate)
 
     def delete(self, number: int) -> None:
         """Act on DELE."""
-        index = self._find(number)
-        if index is not None:
-            self._maildrop.deleteMessage(index)
+        if self._find(number):
+            self._maildrop.deleteMessage(number - 1)
             self._deleted += 1
             self._authorization.reply(b"message %d deleted" % number)
 

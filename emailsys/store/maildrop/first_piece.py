@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -33,25 +34,17 @@ def read_digests(connection: Connection, body_ids: Sequence[int]) -> dict[int, b
 class FirstPiece:
     """The first piece of a message with its prefix, and the number of pieces that are still in the store."""
 
-    __slots__ = ("body_id", "count", "first", "rest", "wrong")
+    __slots__ = ("body_id", "count", "first", "is_whole", "rest", "wrong")
 
-    def __init__(
-        self,
-        octets: int,
-        digests: Mapping[int, bytes | None],
-        body_id: int,
-        prefix: bytes,
-        count: int,
-        dots: bool,
-        content: bytes | None,
-        stored: bytes | None,
-    ) -> None:
+    def __init__(self, octets: int, digests: Mapping[int, bytes | None], row: Sequence[Any]) -> None:
         """
         @param octets: size of the message with its prefix, from the snapshot.
         @param digests: SHA-256 by body id, for bodies without a checksum.
+        @param row: of `select_messages`.
         """
-        self.body_id = body_id
-        self.count = count
+        _, body_id, prefix, count, dots, content, stored = row
+        self.body_id: int = body_id
+        self.count: int = count
         #: A description of damage to the first piece, or "".
         self.wrong = ""
         if content is None:
@@ -65,7 +58,10 @@ class FirstPiece:
         #: Octets of the pieces that are still in the store.
         self.rest = octets - whole
         self.first: tuple[tuple[bytes, bool], ...]
+        #: Whether `first` is the message, in one piece and intact.
+        self.is_whole = False
         if whole <= PIECE_OCTETS:
             self.first = ((prefix + content, bool(dots)),)
+            self.is_whole = whole == octets and count == 1 and not self.wrong
         else:
             self.first = ((bytes(prefix), False), (bytes(content), bool(dots)))

@@ -144,6 +144,7 @@ class Maildrop:
     ) -> None:
         self._maildrops = maildrops
         self._database = database
+        self._known_damage = database.damage.known
         self._reactor = reactor
         self._account_id = account_id
         self._fence = fence
@@ -156,7 +157,7 @@ class Maildrop:
         self._has_deletions = False
         # Message ids by row id of the messages that were read completely. `sync` records them in the ledger.
         self._fetched: dict[int, int] = {}
-        # Messages that were read ahead, by index.
+        # Messages that were read ahead, by index. Empty when the maildrop is lost or released.
         self._ahead: dict[int, FirstPiece] = {}
         # Whether to read ahead. Turned off when a read meets an unreadable page.
         self._reads_ahead = True
@@ -218,13 +219,19 @@ class Maildrop:
             if flag & _DELETED and not flag & _PURGED:
                 self._flags[index] = flag & ~_DELETED
 
-    def size_of(self, index: int) -> int:
-        """Return the octets of a message, deleted or not."""
-        return self._octets[self._valid_index(index)]
-
     def needs_utf8(self, index: int) -> bool:
         """Whether the message was received with SMTPUTF8 (RFC 6531)."""
         return bool(self._flags[self._valid_index(index)] & _UTF8)
+
+    def whole_message(self, index: int) -> tuple[bytes, bool] | None:
+        """Return a message of one piece that was read ahead and is intact. Returns None otherwise."""
+        ready = self._ahead.get(index)
+        if ready is None or not ready.is_whole or ready.body_id in self._known_damage:
+            return None
+        del self._ahead[index]
+        self._next = index + 1
+        self._fetched[self._ids[index]] = ready.body_id
+        return ready.first[0]
 
     async def pieces(self, index: int) -> AsyncIterator[tuple[bytes, bool]]:
         """Read the message in pieces, each with whether one of its lines may begin with a dot.
@@ -232,15 +239,15 @@ class Maildrop:
         @raise MaildropLost: another session took over the maildrop.
         @raise StoreDamaged: the next piece is not the one that was accepted.
         """
-        self._valid_index(index)
-        self._raise_if_lost()
         ready = self._ahead.pop(index, None)
         if ready is None:
+            self._valid_index(index)
+            self._raise_if_lost()
             ready = await self._read(index)
         self._next = index + 1
         if ready.wrong:
             raise self._database.damage.report(ready.body_id, ready.wrong.format(0))
-        if ready.rest or ready.count > 1 or ready.body_id in self._database.damage.known:
+        if not ready.is_whole or ready.body_id in self._known_damage:
             rest = LaterPieces(self._database, ready.body_id, ready.count, ready.rest)
             rest.check_size()
             await rest.verify_if_damaged()
@@ -297,9 +304,9 @@ class Maildrop:
         self._ahead.clear()
         # Checksums are compared in the reactor thread: 96 KiB take about 5 µs. Python code in a reader thread would
         # cost both threads more time waiting for the interpreter lock.
-        for row_id, *row in read:
-            number = by_id[row_id]
-            self._ahead[number] = FirstPiece(self._octets[number], digests, *row)
+        for row in read:
+            number = by_id[row[0]]
+            self._ahead[number] = FirstPiece(self._octets[number], digests, row)
         if index not in self._ahead:
             raise StoreError("the message was removed by an administrator")
         return self._ahead.pop(index)

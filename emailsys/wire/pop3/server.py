@@ -26,6 +26,11 @@ class State(enum.Enum):
     TRANSACTION = "TRANSACTION"
 
 
+# Python 3.11 takes as long to look up a member of an enumeration as to cut a line from the input.
+_EXCHANGE: Final = State.EXCHANGE
+_TRANSACTION: Final = State.TRANSACTION
+
+
 class Command(NamedTuple):
     """A command that is in order: the name in upper case, and the arguments, numbers parsed."""
 
@@ -106,7 +111,8 @@ class POP3Session:
 
     def next_event(self) -> Event | None:
         """Returns the next event, None until more octets arrive."""
-        if self.state is State.EXCHANGE:
+        state = self.state
+        if state is _EXCHANGE:
             line = self._lines.next_line(MAX_AUTH_LINE)
             if line is None:
                 return None
@@ -123,7 +129,7 @@ class POP3Session:
             verb, arguments = read_command(line)
         except POP3SyntaxError as error:
             return self._refuse_line(line, str(error))
-        if self.state is State.TRANSACTION:
+        if state is _TRANSACTION:
             if not verb.after_login:
                 return self._refuse(f"{verb.name} is not allowed after login")
         elif not verb.before_login:

@@ -49,6 +49,8 @@ class MemoryMaildrop:
         self._deleted: set[int] = set()
         self._purged: set[int] = set()
         self._fetched: set[int] = set()
+        # The message that was read ahead.
+        self._next = -1
         self.heard_at = store.clock.seconds()
         self.lost = False
         self.released = False
@@ -97,11 +99,18 @@ class MemoryMaildrop:
         gone = {self._rows[index].row_id for index in self._deleted}
         store.drops[self._account_id] = [row for row in store.drops.get(self._account_id, ()) if row.row_id not in gone]
 
-    def size_of(self, index: int) -> int:
-        return len(self._row(index).octets)
-
     def needs_utf8(self, index: int) -> bool:
         return bool(self._row(index).message.envelope.parameters.smtputf8)
+
+    def whole_message(self, index: int) -> tuple[bytes, bool] | None:
+        """As after a read of the messages that follow the last one fetched."""
+        octets = self._row(index).octets
+        is_ready = index == self._next and len(octets) <= PIECE_OCTETS
+        if not is_ready or self.lost or self.released or self._store.fail_reads is not None:
+            return None
+        self._next = index + 1
+        self._fetched.add(index)
+        return octets, octets.startswith(b".") or b"\n." in octets
 
     async def pieces(self, index: int) -> AsyncIterator[tuple[bytes, bool]]:
         octets = self._row(index).octets
@@ -113,6 +122,7 @@ class MemoryMaildrop:
             piece = octets[start : start + PIECE_OCTETS]
             yield piece, piece.startswith(b".") or b"\n." in piece
         self._fetched.add(index)
+        self._next = index + 1
 
     def touch(self) -> None:
         self.heard_at = self._store.clock.seconds()
