@@ -1,4 +1,4 @@
-"""Requests on the control socket: one frozen dataclass for each command, read from JSON and written as JSON."""
+"""Requests of operators: one frozen dataclass for each command, written as JSON on the control socket."""
 
 from __future__ import annotations
 

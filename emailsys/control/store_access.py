@@ -1,4 +1,4 @@
-"""What operator commands work on: the store, and what only the composition root knows."""
+"""Store access of operator commands: the interfaces that handlers work on, and hooks into the running daemon."""
 
 from __future__ import annotations
 

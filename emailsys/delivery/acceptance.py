@@ -1,4 +1,4 @@
-"""Wake the queue runner after an acceptance, and make notices of success and of full maildrops behind an alias."""
+"""Acceptance of outbound mail: queues it, wakes the queue runner, composes notices of success and of full maildrops."""
 
 from __future__ import annotations
 

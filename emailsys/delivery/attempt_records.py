@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 
 from emailsys.delivery.clock import Timing, Waits
 from emailsys.delivery.outcomes import Bookkeeper, Entry
-from emailsys.delivery.transmissions import Parcel, words
+from emailsys.delivery.parcels import Parcel, words
 from emailsys.interfaces import DelayRule, IQueue, Settlement, StoreError
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import RemoteRoute

@@ -10,7 +10,7 @@ from typing import Final
 
 from emailsys.config.settings import QueueSettings
 from emailsys.delivery.clock import Timing
-from emailsys.delivery.transmissions import Parcel, needs_operator, words
+from emailsys.delivery.parcels import Parcel, needs_operator, words
 from emailsys.interfaces import DelayRule, DomainPair, IRouter, QueueRow
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.transmission import Outcome

@@ -14,7 +14,7 @@ from emailsys.config.settings import QueueSettings
 from emailsys.delivery.attempt_records import Recorder
 from emailsys.delivery.clock import Timing
 from emailsys.delivery.destinations import Destination, Destinations
-from emailsys.delivery.transmissions import LOCAL_FAULT, Parcel, is_unreachable, needs_operator, transmission, words
+from emailsys.delivery.parcels import LOCAL_FAULT, Parcel, is_unreachable, needs_operator, transmission, words
 from emailsys.interfaces import IQueue, IRelay, QueueRow, Settlement
 from emailsys.mail.transmission import Outcome
 from emailsys.telemetry import Telemetry

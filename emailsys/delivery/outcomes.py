@@ -8,8 +8,8 @@ from datetime import datetime
 
 from emailsys.config.settings import QueueSettings
 from emailsys.delivery.notice_writer import NoticeWriter
+from emailsys.delivery.parcels import words
 from emailsys.delivery.retry_schedule import after_attempt, gives_up_at
-from emailsys.delivery.transmissions import words
 from emailsys.interfaces import Fate, IQueue, IRouter, Notice, QueueRow, Settlement, StoreError
 from emailsys.mail.dsn.report import Action, RecipientReport, reports_by_action
 from emailsys.mail.dsn_request import Notify, Return

@@ -17,8 +17,8 @@ from emailsys.delivery.clock import ClockWatch, Timing, Waits
 from emailsys.delivery.destinations import DestinationStatus
 from emailsys.delivery.dispatcher import Dispatcher
 from emailsys.delivery.outcomes import Bookkeeper
+from emailsys.delivery.parcels import LOCAL_FAULT, Parcel
 from emailsys.delivery.retry_schedule import latest_date
-from emailsys.delivery.transmissions import LOCAL_FAULT, Parcel
 from emailsys.interfaces import IQueue, IRelay, IRouter, QueueRow, Settlement, StoreError
 from emailsys.mail.address import Address
 from emailsys.mail.next_hop import NextHop

@@ -1,4 +1,4 @@
-"""Thread pool for password hashing: a fixed number of threads and a bounded queue."""
+"""Hashing threads: the thread pool that hashes and verifies passwords with argon2, with a bounded queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choice of the next hop: a smart host by the domain of recipient or sender, else MX; and of the sender (SRS)."""
+"""Next hop: decides by which route, smart host or MX a recipient is reached, and which sender the mail gets (SRS)."""
 
 from __future__ import annotations
 

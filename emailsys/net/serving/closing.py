@@ -1,4 +1,4 @@
-"""Graceful close of a connection: the peer receives the last reply even if it reads slowly or is still sending."""
+"""Closing a connection gracefully: the peer receives the last reply even if it reads slowly or is still sending."""
 
 from __future__ import annotations
 

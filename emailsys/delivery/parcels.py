@@ -1,4 +1,4 @@
-"""Parcels: rows of one message for one next hop, sent and settled together."""
+"""Parcels: queue rows of one message for one next hop, which are sent and settled together."""
 
 from __future__ import annotations
 
