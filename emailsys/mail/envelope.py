@@ -32,6 +32,14 @@ class MailParameters:
     #: RET and ENVID (RFC 3461).
     dsn: MessageRequest = NOTHING_ASKED
 
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """The EHLO keywords of the extensions that these parameters belong to."""
+        used: tuple[str, ...] = ("8BITMIME",) if self.body is BodyType.EIGHT_BIT_MIME else ()
+        if self.smtputf8:
+            used += ("SMTPUTF8",)
+        return used if self.dsn is NOTHING_ASKED or self.dsn == NOTHING_ASKED else (*used, "DSN")
+
     def words(self, offered: Container[str], utf8: bool) -> tuple[str, ...]:
         """Return the parameters that a client passes on, if the server offers their extensions.
 

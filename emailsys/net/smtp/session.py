@@ -73,7 +73,7 @@ class SMTPSession:
         settings = self.service.settings
         is_known = self.service.kind is Kind.SUBMISSION or self.service.is_trusted(connection.peer_host)
         # A notice to a forged sender is an attack on its owner: only clients that are held to account may request one.
-        self.wire.takes_dsn = is_known
+        self.wire.not_offered = frozenset() if is_known else frozenset({"DSN"})
         self.wire.body_rules = BodyRules(
             settings.max_message_size, is_known or settings.accept_nul, is_known or settings.accept_long_lines
         )
@@ -140,7 +140,7 @@ class SMTPSession:
             b"ENHANCEDSTATUSCODES": None,
             b"CHUNKING": None,
         }
-        if self.wire.takes_dsn:
+        if "DSN" not in self.wire.not_offered:
             offered[b"DSN"] = None
         offered[b"HELP"] = None
         if self.is_authenticated:

@@ -13,9 +13,8 @@ from emailsys.mail.envelope import Envelope, LocalRoute, Recipient, RemoteRoute
 from emailsys.mail.trace_fields import delivery_prefix
 from emailsys.store.commit.jobs import Rows
 from emailsys.store.ledger.events import client_text
-from emailsys.store.schema import parameters
 from emailsys.store.schema.columns import microseconds, moment
-from emailsys.store.schema.rows import BodyRow, MaildropRow, MessageRow, PieceRow, RemoteRow
+from emailsys.store.schema.rows import BodyRow, MaildropRow, MessageRow, PieceRow, RemoteRow, values_of
 from emailsys.store.schema.tables import NEVER
 
 # Octets of a body piece. A body up to this size is one row, inserted with its message in one transaction.
@@ -74,7 +73,6 @@ def address_rows(
                     elsewhere += f"\t{route.forward_path}"
             row_ids.append(row_id)
         lines.append(f"{','.join(map(str, row_ids))} {path}{elsewhere}")
-    body_type, _, ret, envid = parameters.values(envelope.parameters)
     rows.messages.append(
         MessageRow(
             message_id=message_id,
@@ -83,10 +81,7 @@ def address_rows(
             arrived_at=arrived_at,
             octets=octets,
             pieces=pieces,
-            body_type=body_type,
-            smtputf8=smtputf8,
-            ret=ret,
-            envid=envid,
+            **values_of(envelope.parameters),
             client=None if envelope.client is None else client_text(envelope.client),
             header_id=envelope.message_id or None,
             cause=cause,

@@ -34,8 +34,8 @@ from emailsys.store.maintenance.sweeper import Sweeper
 from emailsys.store.queue.clock_corrections import age_starts, correct_dates
 from emailsys.store.queue.postponement import Delayed, Due, Postponement, chunks
 from emailsys.store.queue.settlements import Settlements
-from emailsys.store.schema import parameters
 from emailsys.store.schema.columns import moment, of_seconds, reverse_path
+from emailsys.store.schema.rows import PARAMETER_COLUMNS, parameters_of
 from emailsys.store.schema.tables import NEVER, bodies, events, messages, queue
 
 # Queries for due rows in one lease, if some of the rows found are postponed.
@@ -47,7 +47,7 @@ ENVELOPE: Final = (
     messages.c.reverse_domain,
     messages.c.arrived_at,
     messages.c.octets,
-    *parameters.COLUMNS,
+    *PARAMETER_COLUMNS,
 )
 
 # First pieces in one read, each up to 256 KiB.
@@ -309,7 +309,7 @@ def _queue_row(row: Any, lease: int, ages: Mapping[int, int]) -> QueueRow:
         forward_path=Address(row[queue.c.forward_local], row[queue.c.forward_domain]),
         arrived_at=moment(row[messages.c.arrived_at]),
         octets=row[messages.c.octets],
-        parameters=parameters.parameters_of(row),
+        parameters=parameters_of(row),
         attempts=row[queue.c.attempts],
         warned=bool(row[queue.c.warned]),
         forwarded=bool(row[queue.c.forwarded]),

@@ -1,13 +1,19 @@
-"""Named tuples for the rows that are inserted: one for each table, its fields in the order of the table's columns."""
+"""Named tuples for the rows that are inserted: one for each table, its fields in the order of the table's columns.
+
+The parameters of MAIL become columns of `messages`, and are read from them, here only.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Table
 
+from emailsys.mail.dsn_request import NOTHING_ASKED, MessageRequest, Return
+from emailsys.mail.envelope import BodyType, MailParameters
 from emailsys.store.schema import tables
+from emailsys.store.schema.tables import messages
 
 
 class BodyRow(NamedTuple):
@@ -56,6 +62,30 @@ class MessageRow(NamedTuple):
     cause: int | None
     rows: int
     recipients: str
+
+
+#: The columns of `messages` for the parameters of MAIL.
+PARAMETER_COLUMNS: Final = (messages.c.body_type, messages.c.smtputf8, messages.c.ret, messages.c.envid)
+
+
+def values_of(asked: MailParameters) -> dict[str, Any]:
+    """Convert parameters of MAIL to fields of a `MessageRow`."""
+    ret = asked.dsn.ret
+    return {
+        "body_type": asked.body.value,
+        "smtputf8": asked.smtputf8,
+        "ret": None if ret is None else ret.value,
+        "envid": asked.dsn.envid,
+    }
+
+
+def parameters_of(row: Any) -> MailParameters:
+    """Read parameters of MAIL from a row that has `PARAMETER_COLUMNS`."""
+    body, smtputf8, ret, envid = (row[column] for column in PARAMETER_COLUMNS)
+    dsn = NOTHING_ASKED
+    if ret is not None or envid is not None:
+        dsn = MessageRequest(None if ret is None else Return(ret), envid)
+    return MailParameters(BodyType(body), bool(smtputf8), dsn)
 
 
 class MaildropRow(NamedTuple):

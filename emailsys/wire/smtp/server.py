@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from emailsys.mail import reply as replies
-from emailsys.mail.dsn_request import NOTHING_ASKED, NOTHING_ASKED_FOR_RECIPIENT
+from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT
 from emailsys.mail.reply import Reply
 from emailsys.wire.lines import Flaw, LineReader
 from emailsys.wire.request_lines import looks_like_request
@@ -94,8 +94,8 @@ class Session:
         self._greeted = False
         #: What the next message may contain.
         self.body_rules = BodyRules(max_message_size)
-        #: Whether the client may use the parameters of the extension DSN (RFC 3461).
-        self.takes_dsn = True
+        #: The EHLO keywords of extensions that are known, but not offered to this client.
+        self.not_offered: frozenset[str] = frozenset()
         #: Whether the client has sent EHLO rather than HELO.
         self.extended = False
         self._next: Callable[[], Event | None] = self._next_command
@@ -268,7 +268,7 @@ class Session:
         # RFC 1870 §6.1: the declared size alone justifies the refusal.
         if arguments.size is not None and arguments.size > self._max_message_size:
             return Answer(replies.TOO_BIG)
-        if arguments.parameters.dsn != NOTHING_ASKED and not self.takes_dsn:
+        if not self.not_offered.isdisjoint(arguments.parameters.extensions):
             return Answer(replies.UNKNOWN_PARAMETER)
         return Command("MAIL", arguments)
 
@@ -276,7 +276,7 @@ class Session:
         arguments = parse_rcpt(argument)
         if isinstance(arguments, Reply):
             return Answer(arguments)
-        if arguments.dsn != NOTHING_ASKED_FOR_RECIPIENT and not self.takes_dsn:
+        if arguments.dsn != NOTHING_ASKED_FOR_RECIPIENT and "DSN" in self.not_offered:
             return Answer(replies.UNKNOWN_PARAMETER)
         # UTF-8 may be in the path or in ORCPT (RFC 6533 §3).
         transaction = self.transaction
