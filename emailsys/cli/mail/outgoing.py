@@ -54,6 +54,7 @@ def queue_and_send(
     hold: float = 0.0,
     later: bool = False,
     notify: Sequence[str] = (),
+    whole_message: bool = False,
     as_json: bool = False,
     queued: Callable[[], None] = lambda: None,
 ) -> int:
@@ -64,11 +65,13 @@ def queue_and_send(
     @param hold: seconds to wait before sending.
     @param later: do not send now.
     @param notify: the delivery status notifications to request.
+    @param whole_message: whether these return the whole message.
     @param queued: called when the message is in the outbox.
     """
     from emailsys.client.send.outbox import Notices
 
-    notices = Notices("success" in notify, "failure" in notify, "delay" in notify) if notify else None
+    kinds = ("success" in notify, "failure" in notify, "delay" in notify)
+    notices = Notices(*kinds, whole_message) if notify else None
     key = session.mailbox.put(account, message, hold, notices)
     queued()
     if later:

@@ -9,25 +9,24 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.files import translated_disk_errors, write_whole
 from emailsys.client.archive.index_entry import moment_of
+from emailsys.client.archive.maildir_names import decode_folder_name
 from emailsys.client.archive.marks import flags_of, letters
-from emailsys.client.archive.values import Addition, ArchiveError, Flag, Folder
+from emailsys.client.archive.mbox import mbox_messages, status_flags
+from emailsys.client.archive.values import INBOX, OUTBOX, STANDARD_FOLDERS, Addition, ArchiveError, Flag, Folder
 from emailsys.client.base.folders import make_folder, sync_folder
-from emailsys.client.text.file_names import numbered
+from emailsys.client.text.file_names import numbered, safe_name
 from emailsys.mail.trace_fields import date_time
 
 # Limits of a batch in octets and messages: small messages share syncs, and memory stays bounded.
 _BATCH_OCTETS: Final = 16 << 20
 _BATCH: Final = 500
-_ENVELOPE: Final = re.compile(rb"From [^\r\n]*\r?\n")
 # mboxrd quotes lines that start with "From ", or with ">" characters and "From ", by another ">".
-_QUOTED_FROM: Final = re.compile(rb"^>(>*From )", re.M)
 _FROM: Final = re.compile(rb"^(>*From )", re.M)
 _CRLF: Final = re.compile(rb"\r\n")
 
@@ -52,6 +51,8 @@ class Importer:
         self.added = 0
         #: Number of messages that were already stored.
         self.already_stored = 0
+        #: Number of messages of each folder that a subfolder was imported into.
+        self.by_subfolder: dict[str, int] = {}
 
     def import_eml(self, paths: Sequence[Path]) -> None:
         """Import files that contain one message each, unchanged. A folder stands for its .eml files."""
@@ -65,30 +66,48 @@ class Importer:
         self._add(additions())
 
     def import_maildir(self, path: Path) -> None:
-        """Import `cur` and `new` of a maildir, with flags. @raise ArchiveError: the path is not a maildir."""
+        """Import `cur` and `new` of a maildir, with flags, and the subfolders of Maildir++, each into its own folder.
+
+        @raise ArchiveError: the path is not a maildir.
+        """
         if not (path / "cur").is_dir():
             raise ArchiveError(f"{path} is not a maildir: it has no folder cur")
 
-        def additions() -> Iterator[Addition]:
+        def additions(maildir: Path, target: Folder, where: str) -> Iterator[Addition]:
             for name in ("cur", "new"):
-                folder = path / name
+                folder = maildir / name
                 for file in sorted(folder.iterdir()) if folder.is_dir() else []:
                     if file.is_file() and not file.name.startswith("."):
                         unique, _, info = file.name.partition(":2,")
                         arrived = moment_of(file.stat().st_mtime)
-                        source = f"maildir:{self._folder.account}:{path.name}:{unique}"
-                        yield Addition(file.read_bytes(), self._folder, source, flags_of(info), arrived=arrived)
+                        source = f"maildir:{self._folder.account}:{where}:{unique}"
+                        yield Addition(file.read_bytes(), target, source, flags_of(info), arrived=arrived)
 
-        self._add(additions())
+        self._add(additions(path, self._folder, path.name))
+        for below in sorted(path.iterdir()):
+            if below.name.startswith(".") and (below / "cur").is_dir():
+                target = Folder(self._folder.account, self._subfolder_name(below.name[1:]))
+                self._archive.add_folder(target)
+                before = self.added + self.already_stored
+                self._add(additions(below, target, f"{path.name}/{below.name}"))
+                count = self.added + self.already_stored - before
+                self.by_subfolder[target.name] = self.by_subfolder.get(target.name, 0) + count
+
+    def _subfolder_name(self, name: str) -> str:
+        """Return the folder for a subfolder of Maildir++: a standard folder if it has its name in any case."""
+        name = safe_name(decode_folder_name(name), "folder", 100)
+        if self._folder.name != INBOX:
+            return safe_name(f"{self._folder.name}.{name}", max_octets=120)
+        # What is in the outbox would be sent.
+        name = f"{name} imported" if name.lower() == OUTBOX.lower() else name
+        return next((one for one in STANDARD_FOLDERS if one.lower() == name.lower()), name)
 
     def import_mbox(self, path: Path) -> None:
         """Import an mbox file. Line ends stay as they are. @raise ArchiveError: the file is not an mbox."""
 
         def additions() -> Iterator[Addition]:
             for moment, octets in mbox_messages(path):
-                status = re.search(rb"^Status: *([A-Z]*)", octets[:65_536], re.M)
-                seen = Flag.SEEN if status is not None and b"R" in status[1] else Flag.NONE
-                yield self._addition(octets, seen, moment)
+                yield self._addition(octets, status_flags(octets), moment)
 
         self._add(additions())
 
@@ -120,46 +139,6 @@ class Importer:
             self._archive.add_many(fresh)
         self.added += len(fresh)
         self.already_stored += len(batch) - len(fresh)
-
-
-def mbox_messages(path: Path) -> Iterator[tuple[datetime | None, bytes]]:
-    """Iterate over the messages of an mbox file, each with the date of its From line, or None.
-
-    A message starts with a "From " line at the beginning or after an empty line. ">From " is unquoted as in mboxrd.
-    """
-    lines: list[bytes] = []
-    moment: datetime | None = None
-    began = False
-    after_empty = True
-    with path.open("rb") as file:
-        for line in file:
-            if after_empty and _ENVELOPE.match(line):
-                if began:
-                    yield moment, _unquoted(lines)
-                moment, began, lines = _envelope_date(line), True, []
-            else:
-                lines.append(line)
-            after_empty = line in (b"\n", b"\r\n")
-    if not began:
-        raise ArchiveError(f"{path} is not an mbox file: it does not start with a From line")
-    yield moment, _unquoted(lines)
-
-
-def _unquoted(lines: list[bytes]) -> bytes:
-    # The empty line before the next From line is part of the mbox format, not of the message.
-    if lines and lines[-1] in (b"\n", b"\r\n"):
-        lines = lines[:-1]
-    return _QUOTED_FROM.sub(rb"\1", b"".join(lines))
-
-
-def _envelope_date(line: bytes) -> datetime | None:
-    # In the format of asctime, in UTC: "From someone@example.org Mon Nov  3 10:00:00 2025".
-    words = line.decode("ascii", "replace").split()
-    try:
-        weekday, month, day, time, year = words[-5:]
-        return parsedate_to_datetime(f"{weekday}, {day} {month} {year} {time} +0000")
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
 
 
 def export_eml(archive: Archive, keys: Iterable[str], folder: Path) -> int:

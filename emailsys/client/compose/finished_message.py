@@ -18,6 +18,9 @@ from emailsys.mail.message.mime import parse_header
 from emailsys.mail.trace_fields import date_time
 
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
+_RECIPIENTS: Final = ("to", "cc", "bcc")
+# The first line of a message in an mbox file, which some programs pass on.
+_MBOX_LINE: Final = re.compile(rb"\A(?:>?From (?![ \t]*:)[^\r\n]*\r\n)+")
 # RFC 5322 §3.6.3: Bcc is removed. Return-Path is removed because only the final server adds it.
 _REMOVED: Final = re.compile(rb"^(?:resent-)?(?:bcc|return-path)[ \t]*:(?:[^\r]|\r\n[ \t])*\r\n", re.I | re.M)
 
@@ -39,13 +42,15 @@ def complete_message(
     @param reverse_path: None for the address of From (sendmail -f sets it).
     @raise ComposeError: there is no recipient, or an address is invalid.
     """
-    octets = _LINE_END.sub(b"\r\n", octets)
+    octets = _MBOX_LINE.sub(b"", _LINE_END.sub(b"\r\n", octets))
     if not octets.endswith(b"\r\n"):
         octets += b"\r\n"
     root = parse_header(octets)
     people = list(recipients)
     if from_header:
-        for name in ("to", "cc", "bcc"):
+        # RFC 5322 §3.6.6: a message that is sent again goes to the people of the Resent fields alone.
+        resent = "resent-" if any(root.first(f"resent-{name}") for name in _RECIPIENTS) else ""
+        for name in (f"{resent}{one}" for one in _RECIPIENTS):
             for one in root.fields:
                 if one.name.lower() == name:
                     try:
@@ -66,7 +71,8 @@ def complete_message(
         head = header_fields.mailboxes("From", [sender]) + head
         origin = sender.address
     else:
-        origin = next((one.address for one in read_mailboxes(root.text_of("from"))), sender.address)
+        author = root.text_of("resent-from") or root.text_of("from")
+        origin = next((one.address for one in read_mailboxes(author)), sender.address)
     own = message_ids(root.text_of("message-id"))
     message_id = own[0] if own else new_message_id(sender.address, now)
     head = HeaderSection(head).missing_fields(date_time(now), message_id) + head

@@ -26,6 +26,8 @@ _LIKE_DELIMITER: Final = re.compile(rb"^--([^\s][^\r\n]{0,69}+)\r?\n(?=content-[
 _MAX_GUESSES: Final = 5
 # RFC 5322 §2.2: a field name is printable ASCII without colon. A line that begins with a blank continues a field.
 _FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?")
+# The From line of an mbox file in or above a header section: a field follows it.
+_MBOX_LINE: Final = re.compile(rb"(?:>?From [^\r\n:][^\r\n]*\r?\n)+(?=[!-9;-~]+[ \t]*:)")
 _BLANK_LINE: Final = re.compile(rb"\r?\n")
 
 
@@ -175,7 +177,16 @@ class _Parser:
         fields: list[Field] = []
         at = part.start
         delimits = False
-        while (found := _FIELD.match(octets, at)) is not None:
+        while True:
+            found = _FIELD.match(octets, at)
+            if found is None:
+                mbox = _MBOX_LINE.match(octets, at)
+                if mbox is None:
+                    break
+                if fields:
+                    part.defects.append("a From line of an mbox file is in the header")
+                at = mbox.end()
+                continue
             delimits = octets.startswith(b"--", at) and self._is_delimiter(at)
             if delimits:
                 break

@@ -17,10 +17,14 @@ _RESUMES: Final = "If the import is interrupted, repeat the command. It continue
 
 
 def _form_of(path: Path) -> str:
+    from emailsys.client.archive.mbox import is_mmdf
+
     if path.is_dir():
         return "maildir" if (path / "cur").is_dir() else "eml"
     with path.open("rb") as file:
-        return "mbox" if file.read(5) == b"From " else "eml"
+        first = file.read(5)
+    # Files in MMDF format are refused with a word where mbox files are read.
+    return "mbox" if first == b"From " or is_mmdf(first) else "eml"
 
 
 @click.command("import")
@@ -39,6 +43,7 @@ def import_(
     emailsys mail import ~/Maildir
     emailsys mail import old.mbox --to Archive
 
+    The subfolders of a maildir (Maildir++) become folders of the account. MMDF files are refused.
     Messages that were imported before are skipped. If an import is interrupted, repeat the command.
     """
     from emailsys.client.archive.import_export import Importer
@@ -82,6 +87,8 @@ def import_(
         )
     here = f" Skipped {message_count(importing.already_stored)} imported before." if importing.already_stored else ""
     tell(f"{message_count(importing.added)} imported into {into}.{here}")
+    for name, number in importing.by_subfolder.items():
+        tell(f"{message_count(number)} of these from a subfolder, in {into.partition('/')[0]}/{name}.")
 
 
 @click.command()

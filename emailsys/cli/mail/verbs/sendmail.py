@@ -57,12 +57,25 @@ def send_ready(
     return queue_and_send(session, account, message, **send_options)
 
 
+def _notifications(words: str) -> list[str]:
+    """Return the notifications of -N, a list with commas (RFC 3461 §4.1)."""
+    found = [word.strip().lower() for word in words.split(",")]
+    if not set(found) <= {"never", "success", "failure", "delay"} or ("never" in found and len(found) > 1):
+        raise Refused(f"-N {words}: use never, or failure, delay and success with commas.", Exit.USAGE)
+    return found
+
+
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("recipients", nargs=-1)
 @click.option("-t", "from_header", is_flag=True, help="Take the recipients from To, Cc and Bcc.")
 @click.option("-i", "ignore_dots", is_flag=True, help="A line with a single dot does not end the message. Also: -oi.")
 @click.option("-f", "-r", "reverse_path", metavar="ADDRESS", help="Envelope sender, which gets the delivery failures.")
 @click.option("-F", "display_name", metavar="NAME", help="Name for From, if the message has no From field.")
+@click.option("-N", "dsn", metavar="WORDS", help="Request notifications: failure,delay,success or never.")
+@click.option("-o", "set_options", multiple=True, metavar="OPTION", help="Options of sendmail. Only i counts.")
+@click.option("-R", "returned", metavar="full|hdrs", help="What notifications return, the message or its header.")
+@click.option("-V", "-B", "-L", "-X", "-h", "-O", "ignored", multiple=True, metavar="VALUE", help="Ignored.")
+@click.option("-b", "mode", metavar="MODE", help="m for a message (the default), s for SMTP.")
 @account_option
 @sending_options
 @pass_session
@@ -73,19 +86,30 @@ def sendmail(
     ignore_dots: bool,
     reverse_path: str | None,
     display_name: str | None,
+    dsn: str | None,
+    returned: str | None,
+    set_options: tuple[str, ...],
+    ignored: tuple[str, ...],
+    mode: str | None,
     account: str | None,
     **send_options: Any,
 ) -> int:
     """Send a message from standard input. The options are those of /usr/sbin/sendmail.
 
-    Its other options (-oem, -odb, -bm, -B8BITMIME) are accepted and ignored. If -f is the address of an account, the
-    message is sent with that account.
+    Its other options (-oem, -odb, -bm, -B8BITMIME) are accepted and ignored. If -f is the address of an
+    account, the message is sent with that account. A first line "From " of an mbox file is removed.
 
     \b
     emailsys mail sendmail -t -i < message.eml
     git config sendemail.sendmailCmd "emailsys mail sendmail -i"
     set sendmail="emailsys mail sendmail -oi"          (in .muttrc)
     """
+    if mode not in (None, "m"):
+        raise Refused(f"-b{mode} is not supported: this command sends one message (-bm).", Exit.USAGE)
+    if dsn is not None:
+        send_options["notify"] = (*send_options["notify"], *_notifications(dsn))
+    if returned not in (None, "full", "hdrs"):
+        raise Refused(f"-R {returned}: use full or hdrs.", Exit.USAGE)
     options = [word for word in recipients if word.startswith("-")]
     addresses = [one.address for one in people("recipient", tuple(word for word in recipients if word not in options))]
     if account is None and reverse_path is not None:
@@ -93,7 +117,16 @@ def sendmail(
         account = next((one.name for one in session.mailbox.accounts() if str(one.address).lower() == named), None)
     owner = session.mailbox.account(account)
     octets = sys.stdin.buffer.read()
-    dots = not ignore_dots and "-oi" not in options
+    dots = not ignore_dots and "i" not in set_options
     return send_ready(
-        session, owner, octets, addresses, from_header, reverse_path, dots, display_name=display_name, **send_options
+        session,
+        owner,
+        octets,
+        addresses,
+        from_header,
+        reverse_path,
+        dots,
+        display_name=display_name,
+        whole_message=returned == "full",
+        **send_options,
     )

@@ -7,6 +7,7 @@ import mailbox
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Final
 
 from emailsys.client.archive.archive import Archive
 from emailsys.client.archive.import_export import (
@@ -14,11 +15,13 @@ from emailsys.client.archive.import_export import (
     export_eml,
     export_maildir,
     export_mbox,
-    mbox_messages,
 )
 from emailsys.client.archive.index_entry import moment_of
-from emailsys.client.archive.values import Addition, ArchiveError, ArchiveFull, Flag
+from emailsys.client.archive.mbox import mbox_messages, status_flags
+from emailsys.client.archive.values import Addition, ArchiveError, ArchiveFull, Flag, Folder
 from tests.unit.client.archive.test_archive import IN, ArchiveCase, message
+
+CASES: Final = Path(__file__).resolve().parents[3] / "data" / "cases"
 
 
 class Exchange(ArchiveCase):
@@ -106,6 +109,71 @@ class Exchange(ArchiveCase):
         path.write_bytes(b"Subject: no mbox\n\n")
         self.assertRaises(ArchiveError, self.import_mbox, path)
         self.assertRaises(ArchiveError, self.import_mbox, Path(os.devnull))
+
+    def test_a_line_that_begins_with_from_separates_only_with_a_date(self) -> None:
+        """RFC 4155: the second From line of the first file is a sentence. The tables of other dialects follow."""
+        self.assertEqual(len(list(mbox_messages(CASES / "mbox-from-in-body.mbox"))), 1)
+        first = b"From a@x Mon Feb  2 10:00:00 2026\nSubject: one\n\ntext\n"
+        path = self.folder() / "mbox"
+        for second, count in (
+            (b"\nFrom b@x Mon Feb  2 10:00:00 2026\nSubject: two\n\nx\n", 2),
+            (b"\nFrom - Mon Feb 02 10:00:00 2026\nSubject: two\n\nx\n", 2),
+            (b"\nFrom b@x Mon Feb  2 10:00 CET 2026\n>From c\nSubject: two\n\nx\n", 2),
+            (b'\nFrom "b c"@x Mon, 2 Feb 2026 10:00:00 +0100\nSubject: two\n\nx\n', 2),
+            (b"\nFrom uucp!b Mon Feb  2 10:00:00 2026 remote from host\nSubject: two\n\nx\n", 2),
+            (b"\nFrom b@x Mon Feb  2 10:00:00 2026\nno field follows\n", 1),
+            (b"From b@x Mon Feb  2 10:00:00 2026\nSubject: no empty line above\n", 1),
+            (b"\nFrom 10:00 on, we meet.\nNote: bring tea\n", 1),
+            (b"\nFrom Monday 2 February 2026 on\nNote: closed\n", 1),
+        ):
+            path.write_bytes(first + second)
+            self.assertEqual(len(list(mbox_messages(path))), count, second)
+
+    def test_a_body_whose_octets_are_counted_is_not_cut(self) -> None:
+        """The dialects mboxcl and mboxcl2 do not quote From lines; a wrong count does not count."""
+        body = b"text\n\nFrom b@x Mon Feb  2 10:00:00 2026\nSubject: quoted\n\nx\n"
+        line = b"From a@x Mon Feb  2 10:00:00 2026\n"
+        path = self.folder() / "mbox"
+        for length, count in ((len(body), 2), (len(body) + 1, 2), (len(body) - 9, 3), (9_999, 3), (0, 3)):
+            path.write_bytes(line + b"Content-Length: %d\n\n" % length + body + b"\n" + line + b"Subject: y\n\nz\n")
+            self.assertEqual(len(list(mbox_messages(path))), count, length)
+
+    def test_mboxes_tell_what_was_read_and_answered(self) -> None:
+        for fields, flags in (
+            (b"Status: RO\nX-Status: AF\n", Flag.SEEN | Flag.ANSWERED | Flag.FLAGGED),
+            (b"X-Mozilla-Status: 0003\n", Flag.SEEN | Flag.ANSWERED),
+            (b"X-Mozilla-Status: 1004\nX-Mozilla-Status2: 00000000\n", Flag.FLAGGED | Flag.FORWARDED),
+            (b"Status: O\nSubject: x\n\nStatus: R\n", Flag.NONE),
+        ):
+            self.assertEqual(status_flags(fields + b"\n"), flags, fields)
+
+    def test_mmdf_is_refused_with_a_word(self) -> None:
+        path = self.folder() / "mmdf"
+        path.write_bytes(b"\x01\x01\x01\x01\nFrom: a@x\n\nx\n\x01\x01\x01\x01\n")
+        refused = self.assertRaises(ArchiveError, self.import_mbox, path)
+        self.assertIn("in MMDF format, which is not supported", str(refused))
+
+    def test_the_subfolders_of_a_maildir_come_along(self) -> None:
+        """Maildir++: a subfolder has a dot in front of its name, which IMAP servers write in modified UTF-7."""
+        importing = Importer(self.archive, IN)
+        importing.import_maildir(CASES / "maildir-plus-plus")
+        self.assertEqual((importing.added, importing.by_subfolder), (2, {"Sent": 1}))
+        box = self.folder() / "box"
+        names = {".sent": "Sent", ".Arbeit.Gr&APwA3w-e": "Arbeit.Grüße", ".Outbox": "Outbox imported", ".A&-B": "A&B"}
+        for name in ("cur", *(f"{name}/new" for name in names)):
+            (box / name).mkdir(parents=True)
+        for number, name in enumerate(names):
+            (box / name / "new" / "same").write_bytes(message(f"m{number}"))
+            (box / name / "cur").mkdir()
+        (box / ".nothing").mkdir()
+        for added in (4, 0):
+            importing = Importer(self.archive, IN)
+            importing.import_maildir(box)
+            self.assertEqual((importing.added, sorted(importing.by_subfolder)), (added, sorted(names.values())))
+        inner = Importer(self.archive, Folder(IN.account, "Old"))
+        self.archive.add_folder(Folder(IN.account, "Old"))
+        inner.import_maildir(box)
+        self.assertIn("Old.Arbeit.Grüße", inner.by_subfolder)
 
     def test_many_messages_are_kept_in_portions(self) -> None:
         path = self.folder() / "mbox"

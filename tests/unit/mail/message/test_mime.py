@@ -182,6 +182,15 @@ class Malformed(SynchronousTestCase):
         self.assertEqual(parse(b"\n").raw, b"")
         self.assert_defect(b" folded\r\n", "not a field")
 
+    def test_a_from_line_of_an_mbox_hides_no_field(self) -> None:
+        """Some delivery agents write it in the middle of the header."""
+        line = b"From ann@x Mon Feb  2 10:00:00 2026\r\n"
+        root = self.assert_defect(b"Subject: x\r\n" + line + b"To: y\r\n\r\nbody", "From line")
+        self.assertEqual((root.text_of("to"), root.raw), ("y", b"body"))
+        for octets in (line + b"To: y\r\n\r\nbody", b">" + line + b"To: y\r\n\r\nbody"):
+            self.assertEqual((parse(octets).text_of("to"), all_defects(parse(octets))), ("y", []))
+        self.assertEqual(parse(b"Subject: x\r\n\r\n" + line).raw, line)
+
     def test_8_bit_headers_are_read_and_named(self) -> None:
         root = self.assert_defect(b"Subject: Gr\xfc\xdfe\r\n\r\n", "8-bit")
         self.assertEqual(root.decoded_of("subject"), "Grüße")

@@ -7,7 +7,8 @@ import io
 import json
 import os
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from emailsys.cli.mail import session as mail_session
 from emailsys.cli.mail.session import Session
@@ -17,6 +18,7 @@ from emailsys.client.online import MailTransfer
 from emailsys.config.exit_status import Exit
 from tests.unit.cli.mail.mail_case import Case
 
+CASES: Final = Path(__file__).resolve().parents[4] / "data" / "cases"
 READY = (
     b"From: alice@example.org\r\nTo: dora@example.org\r\nBcc: eve@example.org\r\nSubject: Ready\r\n\r\n"
     b"Hello.\r\n.\r\nMore.\r\n"
@@ -73,6 +75,40 @@ class WritingTests(Case):
             self.assertEqual(b"More." in octets, more)
         self.refused(Exit.DATA, "sendmail", "--later", typed=b"Subject: nobody\n\nx\n")
         self.refused(Exit.USAGE, "sendmail", "-f", "not an address", "--later", "d@example.org", typed=READY)
+
+    def test_sendmail_drops_the_from_line_of_an_mbox(self) -> None:
+        """cron and other programs pass on "From root ..."; without a header after it, To would be text."""
+        octets = (CASES / "sendmail-from-line.txt").read_bytes()
+        for typed in (octets, b">" + octets, octets.replace(b"\n", b"\r\n"), octets.split(b"\n", 1)[1]):
+            document = self.json("sendmail", "-t", "--later", typed=typed)
+            draft, _, recipients = self.queued(document)
+            self.assertEqual((recipients, draft.subject), ({"alice@example.org"}, "Cron run"), typed)
+            self.assertNotIn(b"From root", self.mailbox.archive.octets(document["key"]))
+        draft, _, _ = self.queued(self.json("sendmail", "-t", "--later", typed=b"To: d@example.org\n\nFrom me\n"))
+        self.assertEqual(draft.text.strip(), "From me")
+
+    def test_the_options_of_sendmail(self) -> None:
+        """With and without a blank before their values; those that only steer a daemon are ignored."""
+        cases: tuple[tuple[tuple[str, ...], list[bool] | None], ...] = (
+            (("-N", "failure,delay", "-R", "hdrs", "-V", "x", "-bm"), [False, True, True, False]),
+            (("-Nnever", "-Rfull", "-B", "8BITMIME", "-oem"), [False, False, False, True]),
+            (("-oi", "-odb", "-O", "x=y", "-B8BITMIME"), None),
+        )
+        for words, notices in cases:
+            document = self.json("sendmail", *words, "d@example.org", "--later", typed=b"Subject: x\n\nx\n")
+            note = self.mailbox.archive.note(document["key"]) or {}
+            self.assertEqual(note["envelope"]["notices"], notices, words)
+            self.assertEqual(self.queued(document)[2], {"d@example.org"})
+        for wrong in (("-N", "sometimes"), ("-N", "never,delay"), ("-R", "some"), ("-bd",)):
+            self.refused(Exit.USAGE, "sendmail", *wrong, "d@example.org", "--later", typed=b"Subject: x\n\nx\n")
+
+    def test_a_message_that_is_sent_again_goes_to_its_resent_recipients(self) -> None:
+        """RFC 5322 §3.6.6: those of To have it already."""
+        again = b"Resent-To: eve@example.org\nResent-Bcc: f@example.org\nResent-From: work@example.org\n" + READY
+        document = self.json("sendmail", "-t", "--later", typed=again)
+        _, sender, recipients = self.queued(document)
+        self.assertEqual((sender, recipients), ("work@example.org", {"eve@example.org", "f@example.org"}))
+        self.assertNotIn(b"f@example.org", self.mailbox.archive.octets(document["key"]))
 
     def test_a_finished_file_is_sent_as_it_is(self) -> None:
         """--eml sends a message to the named recipients, or else to those of its header."""
