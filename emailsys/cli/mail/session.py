@@ -73,8 +73,18 @@ class Session:
         self._at_the_end.callback(store.close)
         return store
 
+    def tell_reports(self) -> None:
+        """Tell the user which files of the archive are gone or cannot be read."""
+        if "mailbox" in self.__dict__ and "archive" in self.mailbox.__dict__:
+            from emailsys.cli.mail.safe_output import tell
+
+            reports = self.mailbox.archive.reports
+            while reports:
+                tell(reports.pop(0))
+
     def close(self) -> None:
         """Close the mailbox and the worker process, if they were opened."""
+        self.tell_reports()
         self._at_the_end.close()
         if self._worker is not None:
             self._worker.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from emailsys.client.archive.changes import Changes
-from emailsys.client.archive.files import is_message, new_key, remove_parts, translated_disk_errors
+from emailsys.client.archive.files import new_key, translated_disk_errors
+from emailsys.client.archive.folder_changes import check_names, remove_folder, rename_folder
 from emailsys.client.archive.index import note_of, open_index, translated_index_errors
 from emailsys.client.archive.lock import WriteLock
 from emailsys.client.archive.marks import Marks
@@ -33,8 +33,7 @@ from emailsys.client.archive.values import (
     Summary,
 )
 from emailsys.client.archive.writer import Writer
-from emailsys.client.base.folders import make_folder, make_folders, sync_folder
-from emailsys.client.text.file_names import safe_name
+from emailsys.client.base.folders import make_folder, make_folders
 from emailsys.mail.message.mailboxes import Mailbox
 
 #: File name of the index in the store's folder.
@@ -60,6 +59,8 @@ class Archive:
         """
         self._root = root
         self._now = now
+        #: Sentences for the user about files that are gone or cannot be read.
+        self.reports: list[str] = []
         with translated_disk_errors():
             make_folder(root)
             self._lock = WriteLock(root / _LOCK)
@@ -69,9 +70,9 @@ class Archive:
             self._changes = Changes(root, self._index)
             self._staging = Staging(root)
             if self._index.is_new:
-                rebuild(root, self._index)
+                rebuild(root, self._index, None, self._report)
             else:
-                catch_up(root, self._index, everything=self._lock.is_dirty)
+                catch_up(root, self._index, everything=self._lock.is_dirty, report=self._report)
             self._lock.is_dirty = False
 
     def close(self) -> None:
@@ -89,7 +90,7 @@ class Archive:
     def _writing(self) -> Iterator[None]:
         """Hold the write lock, after the index has been brought up to date with the files."""
         with translated_disk_errors(), translated_index_errors(), self._lock.held():
-            catch_up(self._root, self._index, everything=self._lock.is_dirty)
+            catch_up(self._root, self._index, everything=self._lock.is_dirty, report=self._report)
             self._lock.is_dirty = False
             # If the body fails or the process dies, the next writer compares files and index.
             try:
@@ -101,8 +102,21 @@ class Archive:
     # Folders
 
     def add_account(self, account: str) -> None:
-        """Create the standard folders of an account that do not exist yet."""
-        self._add_folders([Folder(account, folder) for folder in STANDARD_FOLDERS])
+        """Create the standard folders of an account that do not exist yet. Report those that cannot be made."""
+        folders = [Folder(account, name) for name in STANDARD_FOLDERS]
+        check_names(folders)
+        try:
+            self._add_folders(folders)
+        except ArchiveError:
+            for folder in folders:
+                try:
+                    self._add_folders([folder])
+                except ArchiveError as error:
+                    self._report(f"The folder {folder_path(self._root, folder)} cannot be made: {error}")
+
+    def _report(self, text: str) -> None:
+        if text not in self.reports:
+            self.reports.append(text)
 
     def accounts(self) -> Sequence[str]:
         """Return the accounts that have folders, sorted."""
@@ -123,12 +137,10 @@ class Archive:
 
     def add_folder(self, folder: Folder) -> None:
         """Create a folder if it does not exist. @raise ArchiveError: the name is not a valid folder name."""
+        check_names([folder])
         self._add_folders([folder])
 
     def _add_folders(self, folders: Sequence[Folder]) -> None:
-        for name in {name for folder in folders for name in (folder.account, folder.name)}:
-            if safe_name(name, max_octets=120) != name:
-                raise ArchiveError(f"{name!r} is not a valid folder name")
         if all(map(self._has_folder, folders)):
             return
         with self._writing():
@@ -140,31 +152,14 @@ class Archive:
     def rename_folder(self, folder: Folder, name: str) -> None:
         """Rename a custom folder. @raise ArchiveError: the folder is standard, or the name is taken or invalid."""
         self._require_custom_folder(folder)
-        if safe_name(name, max_octets=120) != name or name in STANDARD_FOLDERS:
-            raise ArchiveError(f"{name!r} is not a valid name of a custom folder")
         with self._writing():
-            target = folder_path(self._root, Folder(folder.account, name))
-            if target.exists():
-                raise ArchiveError(f"the folder {name!r} already exists")
-            os.rename(folder_path(self._root, folder), target)
-            sync_folder(target.parent)
-            with self._index.transaction() as connection:
-                connection.execute(
-                    "UPDATE folders SET name = ? WHERE account = ? AND name = ?", (name, folder.account, folder.name)
-                )
+            rename_folder(self._root, self._index, folder, name)
 
     def remove_folder(self, folder: Folder) -> None:
         """Remove a custom folder. @raise ArchiveError: the folder is standard or not empty."""
         self._require_custom_folder(folder)
         with self._writing():
-            path = folder_path(self._root, folder)
-            if any(map(is_message, os.listdir(path))):
-                raise ArchiveError(f"the folder {folder.name!r} is not empty")
-            remove_parts(path)
-            os.rmdir(path)
-            sync_folder(path.parent)
-            with self._index.transaction() as connection:
-                connection.execute("DELETE FROM folders WHERE account = ? AND name = ?", (folder.account, folder.name))
+            remove_folder(self._root, self._index, folder)
 
     def _require_custom_folder(self, folder: Folder) -> None:
         self._require_folder(folder)
@@ -387,7 +382,7 @@ class Archive:
         @param progress: called with the number of files that are done, and of all files.
         """
         with translated_disk_errors(), translated_index_errors(), self._lock.held():
-            return rebuild(self._root, self._index, progress)
+            return rebuild(self._root, self._index, progress, self._report)
 
 
 # Larger than every `order`.

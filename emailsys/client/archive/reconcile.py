@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,12 +25,24 @@ _BATCH: Final = 1_000
 Progress = Callable[[int, int], None]
 
 
-def folders(root: Path) -> Iterator[Folder]:
-    """Iterate over the folders on disk."""
-    for account in sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != "."):
-        for entry in sorted(os.scandir(root / account), key=lambda entry: entry.name):
-            if entry.is_dir() and entry.name[0] != ".":
-                yield Folder(account, entry.name)
+def folders(root: Path, report: Callable[[str], None] = lambda text: None) -> Iterator[Folder]:
+    """Iterate over the folders on disk, without those of an account that cannot be read.
+
+    @param report: called with a sentence for each such account.
+    """
+    for account in _folders_in(root):
+        try:
+            names = _folders_in(root / account)
+        except OSError as error:
+            report(f"The folder {root / account} cannot be read: {error.strerror}. Check its permissions.")
+            continue
+        for name in names:
+            yield Folder(account, name)
+
+
+def _folders_in(path: Path) -> Sequence[str]:
+    with os.scandir(path) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and entry.name[0] != ".")
 
 
 def folder_path(root: Path, folder: Folder) -> Path:
@@ -76,6 +89,22 @@ class _Differences:
     added: list[tuple[Folder, str]] = field(default_factory=list)
     missing: dict[str, tuple[Folder, str]] = field(default_factory=dict)
     stamps: dict[Folder, int] = field(default_factory=dict)
+    #: Folders that are no longer on disk.
+    vanished: set[Folder] = field(default_factory=set)
+    #: Reports for the user: what is gone, and what cannot be read.
+    reports: list[str] = field(default_factory=list)
+
+    def report_missing(self, root: Path) -> None:
+        """Report the messages that are missing for good, and the folders that vanished with messages."""
+        counts = Counter(folder for folder, _ in self.missing.values())
+        for folder, count in sorted(counts.items(), key=lambda one: (one[0].account, one[0].name)):
+            path = folder_path(root, folder)
+            messages = f"{count} message{'' if count == 1 else 's'}"
+            if folder in self.vanished:
+                self.reports.append(f"The folder {path} is gone, with {messages}. Another program has removed it.")
+            else:
+                self.reports.append(f"{messages} in {path} {'is' if count == 1 else 'are'} gone. "
+                                    "Another program has removed the files.")  # fmt: skip
 
 
 def _compare(root: Path, index: Index, everything: bool) -> _Differences:
@@ -84,21 +113,26 @@ def _compare(root: Path, index: Index, everything: bool) -> _Differences:
         Folder(account, name): seen
         for account, name, seen in index.connection.execute("SELECT account, name, seen FROM folders")
     }
-    there = set()
-    for folder in folders(root):
-        there.add(folder)
+    for folder in sorted({*folders(root, changes.reports.append), *known}, key=lambda one: (one.account, one.name)):
         path = folder_path(root, folder)
-        # The stamp is read first: if a file is added meanwhile, the next comparison reads the folder again.
-        seen = folder_stamp(path)
-        if not everything and known.get(folder) == seen:
+        try:
+            # The stamp is read first: if a file is added meanwhile, the next comparison reads the folder again.
+            seen = folder_stamp(path)
+            if not everything and known.get(folder) == seen:
+                continue
+            names = _message_names(path)
+        except (FileNotFoundError, NotADirectoryError):
+            changes.vanished.add(folder)
+            names = set()
+        except OSError as error:
+            # Its messages stay in the index: they may be there.
+            changes.reports.append(f"The folder {path} cannot be read: {error.strerror}. Check its permissions.")
             continue
-        changes.stamps[folder] = seen
-        names = _message_names(path)
+        else:
+            changes.stamps[folder] = seen
         entered = index.locations(folder)
         changes.added += [(folder, name) for name in sorted(names - entered.keys())]
         changes.missing |= {key: (folder, name) for name, key in entered.items() if name not in names}
-    for folder in known.keys() - there:
-        changes.missing |= {key: (folder, name) for name, key in index.locations(folder).items()}
     return changes
 
 
@@ -133,12 +167,19 @@ def record_stamp(index: Index, connection: sqlite3.Connection, folder: Folder, s
     connection.execute("UPDATE folders SET seen = ? WHERE folder = ?", (seen, number))
 
 
-def catch_up(root: Path, index: Index, everything: bool = False, progress: Progress | None = None) -> int:
+def catch_up(
+    root: Path,
+    index: Index,
+    everything: bool = False,
+    progress: Progress | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> int:
     """Update the index: add new files, remove missing ones, follow moved ones, and read the journals further.
 
     The caller holds the write lock.
 
     @param everything: compare all folders, not only those whose stamp changed.
+    @param report: called with a sentence for each folder that is gone, has lost messages, or cannot be read.
     @return: the number of new files.
     """
     journals = {account: Journal(root / account) for account in {folder.account for folder in folders(root)}}
@@ -147,14 +188,17 @@ def catch_up(root: Path, index: Index, everything: bool = False, progress: Progr
     new_marks: dict[str, Marks] = {}
     for account, journal in journals.items():
         # Unfinished rewrites of journals: see `_message_names`.
-        remove_parts(root / account)
+        with suppress(OSError):
+            remove_parts(root / account)
         if sizes[account] != read_from[account]:
             start = read_from[account] if sizes[account] > read_from[account] else 0
             new_marks |= dict(journal.read(start))
     changes = _compare(root, index, everything)
-    if not new_marks and not changes.stamps and not changes.missing:
+    if not new_marks and not changes.stamps and not changes.missing and not changes.vanished:
+        for text in changes.reports:
+            report(text)
         return 0
-    done = _index_added(root, index, changes, journals, progress)
+    done = _index_added(root, index, changes, progress)
     with index.transaction() as connection:
         for key, marks in new_marks.items():
             index.mark(connection, key, marks)
@@ -164,22 +208,22 @@ def catch_up(root: Path, index: Index, everything: bool = False, progress: Progr
             record_stamp(index, connection, folder, seen)
         for account, size in sizes.items():
             record_journal(connection, account, size)
-        there = set(folders(root))
-        for account, name in connection.execute("SELECT account, name FROM folders").fetchall():
-            if Folder(account, name) not in there:
-                connection.execute("DELETE FROM folders WHERE account = ? AND name = ?", (account, name))
+        connection.executemany(
+            "DELETE FROM folders WHERE account = ? AND name = ?", [(one.account, one.name) for one in changes.vanished]
+        )
+    changes.report_missing(root)
+    for text in changes.reports:
+        report(text)
     return done
 
 
-def _index_added(
-    root: Path, index: Index, changes: _Differences, journals: dict[str, Journal], progress: Progress | None
-) -> int:
+def _index_added(root: Path, index: Index, changes: _Differences, progress: Progress | None) -> int:
     """Index the added files in batches. If a file's key is missing elsewhere, the file was moved."""
     taken = {row[0] for row in index.connection.execute("SELECT key FROM messages")} - changes.missing.keys()
     # A file that comes back to the store may have marks from before.
     all_marks: dict[str, Marks] = {}
     for account in {folder.account for folder, _ in changes.added}:
-        all_marks |= dict(journals[account].read())
+        all_marks |= dict(Journal(root / account).read())
     waiting: list[Entry] = []
     done = 0
     for folder, old_name in changes.added:
@@ -209,14 +253,21 @@ def _index_added(
     return done
 
 
-def rebuild(root: Path, index: Index, progress: Progress | None = None) -> int:
+def rebuild(
+    root: Path, index: Index, progress: Progress | None = None, report: Callable[[str], None] = lambda text: None
+) -> int:
     """Rebuild the index from files and journals, and compact the journals. The caller holds the write lock."""
+    unread: list[str] = []
     with index.transaction() as connection:
         index.clear(connection)
-    count = catch_up(root, index, everything=True, progress=progress)
+    count = catch_up(root, index, everything=True, progress=progress, report=unread.append)
+    for text in unread:
+        report(text)
     connection = index.connection
     connection.execute("INSERT INTO words (words) VALUES ('optimize')")
-    for account in sorted({folder.account for folder in folders(root)}):
+    # The journal has the marks of messages that cannot be read now. Then it stays as it is.
+    accounts = [] if unread else connection.execute("SELECT DISTINCT account FROM folders").fetchall()
+    for (account,) in accounts:
         keys = [
             row[0]
             for row in connection.execute(

@@ -89,6 +89,9 @@ class Panes(Screen[None]):
     async def _check_archive(self) -> None:
         await asyncio.to_thread(self.mailbox.archive.refresh)
         await self.reload()
+        reports = self.mailbox.archive.reports
+        while reports:
+            self.show_status(reports.pop(0), error=True)
 
     async def show(self, source: ListSource, key: str | None = None) -> None:
         """Show another list. @param key: the message that gets the cursor."""

@@ -85,7 +85,9 @@ def execute(session: Session, words: list[str]) -> int:
     """Run a verb, print its errors, and return its exit status. No error ends the shell."""
     from emailsys.cli.main import exit_status_of
 
-    return exit_status_of(lambda: mail.main(args=words, prog_name="mail", standalone_mode=False, obj=session))
+    status = exit_status_of(lambda: mail.main(args=words, prog_name="mail", standalone_mode=False, obj=session))
+    session.tell_reports()
+    return status
 
 
 def change_folder(session: Session, name: str) -> str:

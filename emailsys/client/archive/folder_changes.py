@@ -1,0 +1,51 @@
+"""Changes of folders: valid names, renaming and removal. The caller holds the write lock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from emailsys.client.archive.files import is_message, remove_parts
+from emailsys.client.archive.index import Index
+from emailsys.client.archive.reconcile import folder_path
+from emailsys.client.archive.values import STANDARD_FOLDERS, ArchiveError, Folder
+from emailsys.client.base.folders import sync_folder
+from emailsys.client.text.file_names import safe_name
+
+# In octets. Longer names do not fit into every file system.
+_MAX_NAME = 120
+
+
+def check_names(folders: Sequence[Folder]) -> None:
+    """@raise ArchiveError: the name of an account or a folder is not valid."""
+    for name in {name for folder in folders for name in (folder.account, folder.name)}:
+        if safe_name(name, max_octets=_MAX_NAME) != name:
+            raise ArchiveError(f"{name!r} is not a valid folder name")
+
+
+def rename_folder(root: Path, index: Index, folder: Folder, name: str) -> None:
+    """Rename a folder. @raise ArchiveError: the name is taken or invalid."""
+    if safe_name(name, max_octets=_MAX_NAME) != name or name in STANDARD_FOLDERS:
+        raise ArchiveError(f"{name!r} is not a valid name of a custom folder")
+    target = folder_path(root, Folder(folder.account, name))
+    if target.exists():
+        raise ArchiveError(f"the folder {name!r} already exists")
+    os.rename(folder_path(root, folder), target)
+    sync_folder(target.parent)
+    with index.transaction() as connection:
+        connection.execute(
+            "UPDATE folders SET name = ? WHERE account = ? AND name = ?", (name, folder.account, folder.name)
+        )
+
+
+def remove_folder(root: Path, index: Index, folder: Folder) -> None:
+    """Remove an empty folder. @raise ArchiveError: it is not empty."""
+    path = folder_path(root, folder)
+    if any(map(is_message, os.listdir(path))):
+        raise ArchiveError(f"the folder {folder.name!r} is not empty")
+    remove_parts(path)
+    os.rmdir(path)
+    sync_folder(path.parent)
+    with index.transaction() as connection:
+        connection.execute("DELETE FROM folders WHERE account = ? AND name = ?", (folder.account, folder.name))

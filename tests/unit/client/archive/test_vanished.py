@@ -1,0 +1,93 @@
+"""Folders that vanish, or that cannot be read: the index is made to agree, it is said once, and the rest works."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from emailsys.client.archive import reconcile
+from emailsys.client.archive.values import DRAFTS, INBOX, Addition, Folder
+from tests.unit.client.archive.test_archive import IN, ME, ArchiveCase, message
+
+PROJECTS = Folder(ME, "Projects")
+
+
+class Vanishing(ArchiveCase):
+    """A message in Inbox, one in Projects, and an empty folder."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        for name in ("Projects", "Empty"):
+            self.archive.add_folder(Folder(ME, name))
+        self.kept = self.archive.add(Addition(message("kept"), IN))
+        self.lost = self.archive.add(Addition(message("lost", day=2), PROJECTS))
+        self.archive.set_tags([self.lost], ["money"])
+
+    def names(self) -> set[str]:
+        return {count.folder.name for count in self.archive.folders(ME)}
+
+    def works(self, *subjects: str) -> None:
+        """Listing, searching, marking, moving, and adding work, with these messages only."""
+        self.archive.refresh()
+        self.assertEqual(self.subjects("-is:trash"), list(subjects))
+        self.archive.set_flags([self.kept])
+        self.archive.move([self.kept], Folder(ME, DRAFTS))
+        self.archive.move([self.kept], Folder(ME, INBOX))
+        self.archive.purge([self.archive.add(Addition(message("new"), IN))])
+
+    def test_a_removed_folder_leaves_the_index_and_is_told_once(self) -> None:
+        """Also by a program that has the store open, and by the rebuild of the index."""
+        for name in ("Projects", "Empty"):
+            shutil.rmtree(self.root / ME / name)
+        self.works("kept")
+        self.assertNotIn("Projects", self.names())
+        self.assertNotIn("Empty", self.names())
+        (report,) = self.archive.reports
+        self.assertIn(f"{self.root / ME / 'Projects'} is gone, with 1 message", report)
+        self.assertEqual(self.archive.rebuild(), 1)
+        self.works("kept")
+        self.assertEqual(len(self.archive.reports), 1)
+        self.archive.add_folder(PROJECTS)
+        self.archive.move([self.kept], PROJECTS)
+
+    def test_a_removed_file_is_told(self) -> None:
+        self.archive.path(self.lost).unlink()
+        self.works("kept")
+        self.assertIn("1 message in", self.archive.reports[0])
+
+    def test_a_renamed_folder_takes_its_messages_along(self) -> None:
+        """Nothing is gone: the tag stays, and nothing is told."""
+        os.rename(self.root / ME / "Projects", self.root / ME / "Plans")
+        self.works("lost", "kept")
+        self.assertEqual(self.archive.get(self.lost).folder.name, "Plans")
+        self.assertEqual((self.archive.get(self.lost).tags, self.archive.reports), (("money",), []))
+
+    def test_something_else_in_the_place_of_a_folder(self) -> None:
+        """A file or a dangling link in place of a standard folder: the account's other folders work."""
+        for number, put in enumerate((lambda path: path.touch(), lambda path: path.symlink_to("/nowhere"))):
+            path = self.root / ME / ("Sent", "Archive")[number]
+            shutil.rmtree(path)
+            put(path)
+            self.archive.add_account(ME)
+            self.works("lost", "kept")
+            self.assertIn(f"{path} cannot be made", self.archive.reports[-1])
+
+    def test_a_folder_that_cannot_be_read_keeps_its_messages_in_the_index(self) -> None:
+        """They may be there. Their tags outlast a rebuild, and they are found again when it can be read."""
+        names = reconcile._message_names
+
+        def refuse(path: object) -> set[str]:
+            if os.path.basename(str(path)) == "Projects":
+                raise PermissionError(13, "Permission denied", str(path))
+            return names(path)  # type: ignore[arg-type]
+
+        self.patch(reconcile, "_message_names", refuse)
+        os.utime(self.root / ME / "Projects", (1, 1))
+        self.works("lost", "kept")
+        (report,) = self.archive.reports
+        self.assertIn("cannot be read: Permission denied", report)
+        self.assertEqual(self.archive.rebuild(), 1)
+        self.works("kept")
+        self.patch(reconcile, "_message_names", names)
+        self.works("lost", "kept")
+        self.assertEqual(self.archive.get(self.lost).tags, ("money",))
