@@ -22,7 +22,7 @@ class AccountsContract(MailCase):
         account = await self.store.directory.find_address(*address.key)
         return None if account is None else account.address
 
-    async def test_the_doors_have_the_shape_that_others_program_against(self) -> None:
+    async def test_the_store_implements_its_interfaces(self) -> None:
         verifyObject(IAccounts, self.store.accounts)
         verifyObject(IDirectory, self.store.directory)
 
@@ -32,7 +32,7 @@ class AccountsContract(MailCase):
         login = await self.store.directory.find_login(Address("Alice", "EXAMPLE.test").key)
         self.assertEqual(login.account.address, ALICE)
 
-    async def test_unknown_names_reach_nobody(self) -> None:
+    async def test_unknown_names_are_no_accounts(self) -> None:
         await self.users()
         for address in (Address("carol", "example.test"), Address("alice", "example.org"), Address("", "")):
             self.assertIsNone(await self.receives(address))
@@ -47,7 +47,7 @@ class AccountsContract(MailCase):
         await accounts.remove_domain("EXAMPLE.test")
         self.assertIs(await directory.is_local_domain("example.test"), False)
 
-    async def test_a_store_without_domains_does_not_know_who_is_unknown(self) -> None:
+    async def test_a_store_without_domains_raises_no_domains_for_every_name(self) -> None:
         """The store is new, or a wrong one. No mail may be permanently refused because of that."""
 
         async def all_raise() -> None:
@@ -206,7 +206,7 @@ class AccountsContract(MailCase):
         await self.store.accounts.set_enabled(ALICE, True)
         self.assertIs((await self.account(ALICE)).enabled, True)
 
-    async def test_what_does_not_exist_cannot_be_changed(self) -> None:
+    async def test_changes_of_unknown_users_and_domains_are_refused(self) -> None:
         accounts, nobody = self.store.accounts, Address("nobody", "example.test")
         await self.users()
         for change in (
@@ -218,7 +218,7 @@ class AccountsContract(MailCase):
         ):
             await self.refused(AdminError, change)
 
-    async def test_a_user_with_mail_is_removed_only_with_it(self) -> None:
+    async def test_a_user_with_mail_is_removed_only_with_purge(self) -> None:
         _alice, bob = await self.users()
         await self.send(b"x\r\n", envelope(local(bob)))
         error = await self.refused(AdminError, self.store.accounts.remove_user(BOB, False))

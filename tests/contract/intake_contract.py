@@ -19,7 +19,7 @@ PREFIX = b"Return-Path: <carol@example.org>\r\nDelivered-To: alice@example.test\
 class IntakeContract(MailCase):
     """The tests. `test_store_contract` has a subclass for each engine."""
 
-    async def test_the_door_has_the_shape_that_others_program_against(self) -> None:
+    async def test_the_store_implements_its_interfaces(self) -> None:
         verifyObject(IIntake, self.store.intake)
         incoming = self.store.intake.begin()
         verifyObject(IIncoming, incoming)
@@ -57,7 +57,7 @@ class IntakeContract(MailCase):
         maildrop = await self.open(alice)
         self.assertEqual(maildrop.listMessages(), [len(PREFIX) + 6])
 
-    async def test_each_recipient_sees_the_name_that_reached_him_and_nobody_elses(self) -> None:
+    async def test_delivered_to_names_only_the_recipients_own_address(self) -> None:
         alice, bob = await self.users()
         await self.send(b"x\r\n", envelope(local(alice), local(bob, Address("bob+tag", "example.test"))))
         self.assertEqual(await self.fetch(await self.open(alice), 0), PREFIX + b"x\r\n")
@@ -83,7 +83,7 @@ class IntakeContract(MailCase):
         await self.refused(StoreError, self.send(b"x\r\n", envelope(local(alice), local(bob))))
         self.assertEqual((await self.open(alice)).listMessages(), [])
 
-    async def test_a_refused_message_spoils_no_other_that_comes_with_it(self) -> None:
+    async def test_a_refused_message_does_not_affect_others_of_its_commit(self) -> None:
         alice, bob = await self.users()
         await self.store.accounts.remove_user(BOB, False)
         results: list[object] = []
@@ -106,7 +106,7 @@ class IntakeContract(MailCase):
             bodies = {(await self.fetch(maildrop, index)).splitlines()[-1] for index in range(50)}
             self.assertEqual(bodies, {b"%d" % n for n in range(50)})
 
-    async def test_an_abandoned_message_reaches_nobody(self) -> None:
+    async def test_an_abandoned_message_is_not_delivered(self) -> None:
         alice, _bob = await self.users()
         small, large = self.store.intake.begin(), self.store.intake.begin()
         small.write(b"never\r\n")

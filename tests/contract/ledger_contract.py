@@ -52,11 +52,11 @@ class LedgerContract(MailCase):
     def notice(self, *recipients: Recipient) -> Notice:
         return Notice(Envelope(None, recipients, ARRIVED), b"Subject: notice\r\n\r\nit failed\r\n")
 
-    async def test_the_doors_have_the_shape_that_others_program_against(self) -> None:
+    async def test_the_store_implements_its_interfaces(self) -> None:
         verifyObject(ITrace, self.store.trace)
         verifyObject(IVerification, self.store.verification)
 
-    async def test_what_the_sender_asked_of_notices_comes_to_who_delivers(self) -> None:
+    async def test_dsn_requests_of_the_sender_reach_the_leased_row(self) -> None:
         dsn = RecipientRequest(Notify.SUCCESS | Notify.DELAY, original_recipient(Address("dävid", "example.net")))
         to = Recipient(DAVE, (RemoteRoute(ERIN, forwarded=True),), dsn)
         message = MailParameters(dsn=MessageRequest(Return.HEADERS, "QQ+314"))
@@ -66,12 +66,12 @@ class LedgerContract(MailCase):
         self.assertEqual(asked.parameters.dsn, MessageRequest(Return.HEADERS, "QQ+314"))
         self.assertEqual((silent.dsn, silent.forwarded), (RecipientRequest(), False))
 
-    async def test_notify_never_is_not_the_same_as_nothing_said(self) -> None:
+    async def test_notify_never_differs_from_no_notify(self) -> None:
         await self.send(b"x\r\n", envelope(Recipient(DAVE, (RemoteRoute(DAVE),), RecipientRequest(Notify.NEVER))))
         (row,) = await self.store.queue.lease(10, 60)
         self.assertEqual(row.dsn.notify, Notify.NEVER)
 
-    async def test_who_was_warned_stays_warned_and_a_postponed_row_counts_no_attempt(self) -> None:
+    async def test_warned_stays_recorded_and_a_postponed_row_counts_no_attempt(self) -> None:
         await self.send(b"x\r\n", envelope(remote(DAVE)))
         (row,) = await self.store.queue.lease(10, 60)
         now = await self.store.queue.next_due()
@@ -123,7 +123,7 @@ class LedgerContract(MailCase):
         found = [EventKind.ACCEPTED, EventKind.QUEUED, EventKind.DELAYED, EventKind.FAILED, EventKind.NOTICE]
         self.assertEqual(self.kinds(await self.life(queue_id)), found)
 
-    async def test_who_lost_his_lease_sends_no_notice(self) -> None:
+    async def test_a_settlement_without_its_lease_sends_no_notice(self) -> None:
         alice, _bob = await self.users()
         await self.send(b"x\r\n", envelope(remote(DAVE), reverse_path=ALICE))
         (lost,) = await self.store.queue.lease(10, 60)
@@ -253,7 +253,7 @@ class LedgerContract(MailCase):
         self.assertEqual(list(await self.store.queue.lease(10, 60, {domains: rule})), [])
         self.assertEqual(self.kinds(await self.life(queue_id))[2:], [EventKind.INTERRUPTED])
 
-    async def test_what_an_operator_did_is_told(self) -> None:
+    async def test_the_trace_shows_what_an_operator_did(self) -> None:
         queue_id = await self.send(b"x\r\n", envelope(remote(DAVE)))
         self.clock.advance(50_000)
         for change in (QueueChange.RETRY, QueueChange.HOLD, QueueChange.RELEASE, QueueChange.DROP):
@@ -264,7 +264,7 @@ class LedgerContract(MailCase):
             [EventKind.RETRIED, EventKind.HELD, EventKind.RELEASED, EventKind.DROPPED],
         )
 
-    async def test_what_its_owner_did_is_told(self) -> None:
+    async def test_the_trace_shows_what_the_owner_of_the_maildrop_did(self) -> None:
         alice, _bob = await self.users()
         queue_id = await self.send(b"x\r\n", envelope(local(alice)))
         self.clock.advance(50_000)
@@ -281,7 +281,7 @@ class LedgerContract(MailCase):
             [EventKind.ACCEPTED, EventKind.STORED, EventKind.FETCHED, EventKind.DELETED],
         )
 
-    async def test_what_was_read_in_part_was_not_fetched(self) -> None:
+    async def test_a_message_read_in_part_is_not_recorded_as_fetched(self) -> None:
         alice, _bob = await self.users()
         queue_id = await self.send(b"x" * 700_000, envelope(local(alice)))
         maildrop = await self.open(alice)

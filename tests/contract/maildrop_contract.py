@@ -15,7 +15,7 @@ KIB = 1024
 class MaildropContract(MailCase):
     """The tests. `test_store_contract` has a subclass for each engine."""
 
-    async def test_the_door_has_the_shape_that_others_program_against(self) -> None:
+    async def test_the_store_implements_its_interfaces(self) -> None:
         alice, _bob = await self.users()
         verifyObject(IMaildrops, self.store.maildrops)
         verifyObject(IMaildrop, await self.open(alice))
@@ -111,7 +111,7 @@ class MaildropContract(MailCase):
         maildrop.undeleteMessages()
         self.assertEqual(maildrop.listMessages(), sizes)
 
-    async def test_what_was_deleted_for_good_does_not_come_back(self) -> None:
+    async def test_rset_does_not_restore_a_message_whose_delete_is_committed(self) -> None:
         alice, _bob = await self.users()
         await self.send(b"x\r\n", envelope(local(alice)))
         maildrop = await self.open(alice)
@@ -171,7 +171,7 @@ class MaildropContract(MailCase):
         maildrop = await self.open(alice)
         self.assertEqual([maildrop.needs_utf8(0), maildrop.needs_utf8(1)], [False, True])
 
-    async def test_a_message_is_a_file_for_who_wants_one(self) -> None:
+    async def test_get_message_returns_a_file_of_the_whole_message(self) -> None:
         alice, _bob = await self.users()
         await self.send(b"x\r\n" * 200_000, envelope(local(alice)))
         maildrop = await self.open(alice)

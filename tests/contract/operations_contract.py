@@ -38,7 +38,7 @@ class AliasContract(MailCase):
     async def targets(self, name: Address) -> list[Address]:
         return list(await self.store.directory.targets(*name.key))
 
-    async def test_the_doors_have_the_shape_that_others_program_against(self) -> None:
+    async def test_the_store_implements_its_interfaces(self) -> None:
         verifyObject(IAliases, self.store.directory)
         verifyObject(IAliasAdministration, self.store.aliases)
         verifyObject(IDelegatedSenders, self.store.delegated_senders)
@@ -53,14 +53,14 @@ class AliasContract(MailCase):
         await self.store.aliases.set_alias(SALES, [ALICE])
         self.assertEqual(await self.targets(SALES), [ALICE])
 
-    async def test_an_alias_is_no_account_so_that_names_with_a_tag_come_before_it(self) -> None:
+    async def test_an_alias_is_not_found_as_an_account(self) -> None:
         await self.users()
         await self.store.aliases.set_alias(Address("alice+news", "example.test"), [BOB])
         self.assertIsNone(await self.store.directory.find_address("alice+news", "example.test"))
         self.assertEqual(await self.targets(Address("alice+news", "example.test")), [BOB])
         self.assertEqual(await self.targets(ALICE), [])
 
-    async def test_a_removed_alias_stands_for_nobody(self) -> None:
+    async def test_a_removed_alias_has_no_targets(self) -> None:
         await self.users()
         await self.store.aliases.set_alias(SALES, [ALICE])
         self.assertEqual(await self.targets(SALES), [ALICE])
@@ -106,7 +106,7 @@ class AliasContract(MailCase):
         (first, *_rest) = await self.store.aliases.list_aliases("example.test")
         self.assertEqual(first, AliasRow(CATCH_ALL, (BOB,)))
 
-    async def test_postmaster_can_be_many_but_not_nobody(self) -> None:
+    async def test_postmaster_may_have_many_targets_but_not_none(self) -> None:
         await self.users()
         postmaster = Address("postmaster", "example.test")
         found = await self.store.directory.find_address(*postmaster.key)
@@ -116,7 +116,7 @@ class AliasContract(MailCase):
         self.assertEqual(await self.targets(postmaster), [ALICE, ZOE])
         await self.refused(AdminError, self.store.aliases.remove_alias(postmaster))
 
-    async def test_what_would_reach_nobody_is_refused(self) -> None:
+    async def test_an_alias_without_known_targets_or_a_free_name_is_refused(self) -> None:
         await self.users()
         for name, targets in (
             (ALICE, [BOB]),
@@ -186,7 +186,7 @@ class RouteContract(MailCase):
         await self.send(b"x" * 100, envelope(local(alice)))
         self.assertEqual(await self.store.quotas.usage(alice.account_id), (Usage(0, 0), Usage(0, 0)))
 
-    async def test_what_is_delivered_counts_at_once_and_what_is_deleted_no_more(self) -> None:
+    async def test_a_quota_counts_delivered_mail_at_once_and_deleted_mail_no_more(self) -> None:
         alice, _bob = await self.users()
         await self.store.quotas.set_quota(ALICE, 1200)
         self.assertEqual((await self.store.quotas.usage(alice.account_id))[0], Usage(0, 1200))
@@ -208,7 +208,7 @@ class RouteContract(MailCase):
         await self.store.quotas.set_quota("example.test", 0)
         self.assertEqual((await self.store.quotas.usage(bob.account_id))[1].share, 0.0)
 
-    async def test_a_quota_for_nobody_is_refused(self) -> None:
+    async def test_a_quota_for_an_unknown_user_or_domain_is_refused(self) -> None:
         await self.refused(AdminError, self.store.quotas.set_quota(ALICE, 1))
         await self.refused(AdminError, self.store.quotas.set_quota("example.test", 1))
 
@@ -275,7 +275,7 @@ class QueueOperationsContract(MailCase):
         self.assertEqual(await self.store.queue_operations.change(ALL, QueueChange.RELEASE), 2)
         self.assertEqual(len(await self.store.queue.lease(10, 60)), 2)
 
-    async def test_what_is_being_sent_is_held_when_its_attempt_ends(self) -> None:
+    async def test_hold_applies_to_a_leased_row_when_its_attempt_ends(self) -> None:
         await self.send(b"x\r\n", envelope(remote(DAVE)))
         (row,) = await self.store.queue.lease(10, 60)
         self.assertEqual(await self.store.queue_operations.change(ALL, QueueChange.HOLD), 1)
@@ -290,7 +290,7 @@ class QueueOperationsContract(MailCase):
         self.assertEqual((entry.state, entry.due_at, entry.attempts), (RowState.HELD, None, 1))
         self.assertEqual(entry.last_reply, "451 later")
 
-    async def test_what_was_to_be_held_and_was_lost_by_its_sender_is_held(self) -> None:
+    async def test_hold_applies_to_a_leased_row_when_its_lease_expires(self) -> None:
         await self.send(b"x\r\n", envelope(remote(DAVE)))
         await self.store.queue.lease(10, 60)
         await self.store.queue_operations.change(ALL, QueueChange.HOLD)
@@ -299,7 +299,7 @@ class QueueOperationsContract(MailCase):
         self.assertEqual(await self.store.queue_operations.change(ALL, QueueChange.RELEASE), 1)
         self.assertEqual(len(await self.store.queue.lease(10, 60)), 1)
 
-    async def test_what_was_to_be_held_goes_where_it_was_taken(self) -> None:
+    async def test_a_row_to_be_held_ends_if_the_host_accepted_it(self) -> None:
         await self.send(b"x\r\n", envelope(remote(DAVE)))
         (row,) = await self.store.queue.lease(10, 60)
         await self.store.queue_operations.change(ALL, QueueChange.HOLD)
@@ -316,7 +316,7 @@ class QueueOperationsContract(MailCase):
         self.assertEqual(await self.store.queue_operations.change(ALL, QueueChange.RETRY), 1)
         self.assertEqual(len(await self.store.queue.lease(10, 60)), 1)
 
-    async def test_dropped_mail_is_gone_and_who_sends_it_has_lost_it(self) -> None:
+    async def test_a_dropped_row_is_gone_and_its_lease_is_lost(self) -> None:
         first, _second = await self.fill()
         rows = await self.store.queue.lease(10, 60)
         self.assertEqual(await self.store.queue_operations.change(QueueFilter(queue_ids=(first,)), QueueChange.DROP), 2)

@@ -23,7 +23,7 @@ WALL_BEFORE_ARRIVED = ARRIVED - datetime(2026, 1, 1, tzinfo=UTC)
 class QueueContract(MailCase):
     """The tests. `test_store_contract` has a subclass for each engine."""
 
-    async def test_the_door_has_the_shape_that_others_program_against(self) -> None:
+    async def test_the_store_implements_its_interfaces(self) -> None:
         verifyObject(IQueue, self.store.queue)
 
     async def test_an_accepted_remote_recipient_is_due_at_once(self) -> None:
@@ -39,13 +39,13 @@ class QueueContract(MailCase):
         (row,) = await self.store.queue.lease(10, 60)
         self.assertIsNone(row.reverse_path)
 
-    async def test_each_recipient_waits_for_himself(self) -> None:
+    async def test_each_recipient_has_its_own_due_date(self) -> None:
         await self.send(b"x\r\n", envelope(remote(DAVE), remote(ERIN)))
         rows = await self.store.queue.lease(10, 60)
         self.assertEqual({row.forward_path for row in rows}, {DAVE, ERIN})
         self.assertEqual(len({row.row_id for row in rows}), 2)
 
-    async def test_a_leased_recipient_is_nobody_elses_until_the_lease_ends(self) -> None:
+    async def test_a_leased_recipient_is_not_leased_again_until_the_lease_ends(self) -> None:
         await self.send(b"x\r\n", envelope(remote(DAVE)))
         (first,) = await self.store.queue.lease(10, 60)
         self.clock.advance(59)
@@ -62,7 +62,7 @@ class QueueContract(MailCase):
         rows = await self.store.queue.lease(2, 60)
         self.assertEqual([row.forward_path.local for row in rows], ["a", "b"])
 
-    async def test_what_goes_a_way_that_is_to_wait_is_put_off_without_an_attempt(self) -> None:
+    async def test_a_delay_rule_reschedules_due_rows_without_an_attempt(self) -> None:
         """Only mail between the two domains is postponed. Other due mail behind it in the queue is leased."""
         for _ in range(3):
             await self.send(b"x\r\n", envelope(remote(DAVE)))
@@ -85,7 +85,7 @@ class QueueContract(MailCase):
         again = await self.store.queue.lease(10, 60)
         self.assertEqual([(row.domains, row.attempts) for row in again], [((CAROL.domain, DAVE.domain), 0)] * 3)
 
-    async def test_what_is_put_off_with_a_reply_counts_as_an_attempt_and_is_told(self) -> None:
+    async def test_a_delay_rule_with_a_reply_counts_an_attempt_and_appears_in_the_trace(self) -> None:
         """Rows are leased only if their sender must be notified."""
         queue_id = await self.send(b"x\r\n", envelope(remote(DAVE)))
         now = await self.store.queue.next_due()
@@ -113,7 +113,7 @@ class QueueContract(MailCase):
         (row,) = await self.store.queue.lease(10, 60, later)
         self.assertEqual(row.attempts, 1)
 
-    async def test_what_is_put_off_for_several_hosts_at_once_keeps_to_each_its_own_date_and_words(self) -> None:
+    async def test_rows_delayed_for_several_hosts_get_the_date_and_reply_of_their_host(self) -> None:
         for domain in ("down.example", "silent.example", "away.example"):
             await self.send(b"x\r\n", envelope(remote(Address("bob", domain))))
         now = await self.store.queue.next_due()
@@ -167,7 +167,7 @@ class QueueContract(MailCase):
         (again,) = await self.store.queue.lease(10, 60)
         self.assertEqual((again.row_id, again.attempts), (rows[0].row_id, 0))
 
-    async def test_who_lost_his_lease_settles_nothing(self) -> None:
+    async def test_a_settlement_without_its_lease_changes_nothing(self) -> None:
         await self.send(b"x\r\n", envelope(remote(DAVE)))
         (lost,) = await self.store.queue.lease(10, 60)
         self.clock.advance(60)
@@ -196,7 +196,7 @@ class QueueContract(MailCase):
 
         await self.refused(StoreError, read())
 
-    async def test_what_is_held_for_its_damage_is_not_due_and_says_why(self) -> None:
+    async def test_a_row_held_for_damage_is_not_due_and_has_its_reason(self) -> None:
         await self.send(b"x\r\n", envelope(remote(DAVE)))
         [row] = await self.store.queue.lease(10, 60)
         await self.store.queue.settle([Settlement(row, row.arrived_at, "451 it is damaged", hold=True)])
@@ -208,7 +208,7 @@ class QueueContract(MailCase):
         [again] = await self.store.queue.lease(10, 60)
         self.assertEqual(again.row_id, row.row_id)
 
-    async def test_time_in_which_nobody_looked_at_a_due_row_does_not_age_it(self) -> None:
+    async def test_overdue_time_without_a_lease_does_not_age_a_row(self) -> None:
         """The clock jumped, or the daemon was down. Otherwise such mail would expire at its next failed attempt."""
         await self.send(b"x\r\n", envelope(remote(DAVE)))
         self.clock.advance(400 * 86_400)
@@ -216,7 +216,7 @@ class QueueContract(MailCase):
         self.assertEqual(row.arrived_at, ARRIVED)
         self.assertEqual(row.age_start, ARRIVED - WALL_BEFORE_ARRIVED + timedelta(days=400))
 
-    async def test_a_row_that_is_postponed_is_not_aged_by_it_either(self) -> None:
+    async def test_overdue_time_does_not_age_a_postponed_row(self) -> None:
         await self.send(b"x\r\n", envelope(remote(DAVE)))
         self.clock.advance(400 * 86_400)
         seen: list[datetime] = []

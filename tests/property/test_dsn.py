@@ -49,7 +49,7 @@ class Notifications(SynchronousTestCase):
         st.booleans(),
         st.booleans(),
     )
-    def test_it_parses_and_is_true(
+    def test_a_notification_parses_and_states_its_report(
         self, action: Action, text: str, code: int, enhanced: str, original: bytes, whole: bool, expired: bool
     ) -> None:
         told = RecipientReport(
@@ -118,7 +118,7 @@ class Senders(SynchronousTestCase):
 
 class Schedules(SynchronousTestCase):
     @given(st.integers(0, 10_000), st.floats(0, 6 * 86400), st.floats(0, 1), st.booleans())
-    def test_what_comes_next_lies_ahead_and_not_beyond_the_end(
+    def test_the_next_attempt_is_in_the_future_and_before_the_expiry(
         self, attempts: int, age: float, chance: float, warned: bool
     ) -> None:
         now = NOW + timedelta(seconds=age)

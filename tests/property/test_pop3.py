@@ -71,7 +71,7 @@ class SplitTests(SynchronousTestCase):
 
     @SPEEDY
     @given(cuts(lines.map(lambda said: LOGIN + b"".join(line + b"\r\n" for line in said))))
-    def test_any_split_after_login_too(self, cut: tuple[bytes, list[bytes]]) -> None:
+    def test_any_split_after_login_gives_the_same_replies(self, cut: tuple[bytes, list[bytes]]) -> None:
         whole, pieces = cut
         self.assertEqual(replies(pieces), replies([whole]))
 

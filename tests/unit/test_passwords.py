@@ -177,13 +177,13 @@ class PasswordTests(SynchronousTestCase):
         stored = passwords.hash_password("caf\u00e9 noir")
         self.assertTrue(passwords.verify_password(stored, "cafe\u0301\u00a0noir"))
 
-    def test_what_can_be_nobodys_password_is_refused(self) -> None:
+    def test_text_that_cannot_be_a_password_is_not_hashed(self) -> None:
         """Empty, control characters, octets that were no UTF-8."""
         for text, complaint in (("", "is empty"), ("a\tb", "control"), ("a\x00", "control"), ("\udc80", "control")):
             with self.subTest(repr(text)):
                 self.assertRaisesRegex(PasswordError, complaint, passwords.hash_password, text)
 
-    def test_what_can_be_nobodys_password_fits_nobody(self) -> None:
+    def test_text_that_cannot_be_a_password_matches_no_hash(self) -> None:
         """Wrong, not an error: a peer sends what it likes."""
         stored = passwords.hash_password("secret")
         for text in ("", "secret\x00", "\udc80"):

@@ -52,7 +52,7 @@ class AttackTests(SynchronousTestCase):
             self.assertEqual([wire.reply()[:3] for _ in range(4)], [b"250", b"550", b"250", b"354"])
             self.assertEqual(wire.ask(HEADER + b"x\r\n.")[:3], b"250")
 
-    def test_what_comes_with_starttls_is_not_acted_on(self) -> None:
+    def test_commands_in_the_segment_of_starttls_are_ignored(self) -> None:
         """STARTTLS injection: commands in the same segment never run inside TLS, and nothing said before holds."""
         with smtp(self.daemon) as wire:
             self.assertEqual(wire.code(b"MAIL FROM:<before@example.org>"), 250)
@@ -70,7 +70,7 @@ class AttackTests(SynchronousTestCase):
             self.assertEqual(wire.code(b"MAIL FROM:<a@example.org>"), 503)
             self.assertEqual(wire.code(b"EHLO again.example.org"), 250)
 
-    def test_what_comes_with_stls_is_not_acted_on(self) -> None:
+    def test_commands_in_the_segment_of_stls_are_ignored(self) -> None:
         """The same on the POP3 side: a USER said before, or along with STLS, is forgotten."""
         with Wire(self.daemon, "pop3") as wire:
             self.assertTrue(wire.line().startswith(b"+OK"))

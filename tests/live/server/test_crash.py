@@ -53,7 +53,7 @@ class CrashTests(SynchronousTestCase):
         printed = self.harness("power_loss", "--seconds", "3", "--cuts", "20")
         self.assertRegex(printed, r"[1-9][0-9]* promises seen\n20 cuts ")
 
-    def test_what_has_changed_on_the_disk_is_not_given_away(self) -> None:
+    def test_changed_octets_on_the_disk_are_never_sent_to_a_client(self) -> None:
         """A changed octet in the first piece and in a later one, and a lost page."""
         printed = self.harness("flipped_octet")
         # Of a late piece the first answer is the end of the connection, unless the relay has met it before.

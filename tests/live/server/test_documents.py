@@ -185,7 +185,7 @@ class DocumentTests(SynchronousTestCase):
         ]
         type_blocks(blocks, {0: f"{install}\n{USER}"}, replace)
 
-    def test_what_is_not_run_says_why(self) -> None:
+    def test_each_block_that_is_not_run_has_a_reason(self) -> None:
         """A handful of blocks at most."""
         marked = {
             (document, block.text.split()[0]): block.reason

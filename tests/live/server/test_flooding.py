@@ -41,13 +41,13 @@ class IdleConnectionTests(SynchronousTestCase):
             wire.ask(b"EHLO client")
             self.assertEqual(wire.code(b"AUTH PLAIN " + plain(self.bob)), 235)
 
-    def test_silent_pop3_clients_shut_out_nobody(self) -> None:
+    def test_silent_pop3_clients_do_not_shut_out_others(self) -> None:
         """5,000 of them shut out everybody before."""
         first, *_ = self.silent("pop3")
         self.assertIn(b"-ERR [SYS/TEMP] too many connections", first.until_end())
         self.log_in()
 
-    def test_silent_clients_of_one_port_shut_out_nobody_on_another(self) -> None:
+    def test_silent_clients_of_one_port_do_not_shut_out_others_on_another(self) -> None:
         """12 addresses with silent connections to port 25 shut out submission before."""
         self.silent("smtp")
         self.silent("submission")

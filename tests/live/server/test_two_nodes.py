@@ -49,7 +49,7 @@ class TwoNodeTests(SynchronousTestCase):
         self.assertEqual(sum(shares), 200)
         self.assertGreater(min(shares), 0)
 
-    def test_what_a_killed_node_had_leased_goes_out_by_the_other_when_the_leases_end(self) -> None:
+    def test_rows_leased_by_a_killed_node_are_sent_by_the_other_after_the_lease(self) -> None:
         """Not before: until then its part stays leased. Twice at most what the host had read to the final dot and not
         answered (RFC 1047); nothing is lost."""
         self.start(lease=30)

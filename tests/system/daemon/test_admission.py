@@ -65,7 +65,7 @@ class TooManyConnectionsTests(TestCase):
             self.assertEqual(await (await self.connect(factory, implicit_tls=True)).hears(b"\r\n"), words)
         await self.over()
 
-    async def test_who_goes_makes_room(self) -> None:
+    async def test_a_connection_that_ends_lets_another_in(self) -> None:
         for implicit_tls in (False, True):
             first = await self.connect(self.house.pop3, implicit_tls)
             await first.hears(b"\r\n")
@@ -75,7 +75,7 @@ class TooManyConnectionsTests(TestCase):
             await self.leave(second)
         await self.over()
 
-    async def test_who_gives_up_within_the_handshake_makes_room_too(self) -> None:
+    async def test_a_connection_that_ends_within_the_handshake_lets_another_in(self) -> None:
         first = await self.connect(self.house.pop3, implicit_tls=True)
         await self.leave(first)
         second = await self.connect(self.house.pop3, implicit_tls=True)

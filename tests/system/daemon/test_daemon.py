@@ -142,7 +142,7 @@ class DaemonTests(DaemonCase):
         (row,) = [row for row in await self.ask(UserList()) if row["address"] == BOB]
         self.assertEqual((row["messages"], row["octets"]), (1, len(trip.fetched)))
 
-    async def test_the_status_tells_who_it_is_and_where_it_listens(self) -> None:
+    async def test_the_status_has_pid_hostname_and_listening_addresses(self) -> None:
         """`try` and operators use the status."""
         self.started()
         status = await self.ask(Status())

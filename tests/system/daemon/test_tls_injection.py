@@ -151,7 +151,7 @@ class SMTPInjectionTests(AttackTestCase):
         self.assertEqual(self.house.store.messages, [])
         self.assertEqual(self.house.store.abandoned, 1)
 
-    async def test_noise_in_place_of_a_handshake_hurts_nobody_else(self) -> None:
+    async def test_noise_in_place_of_a_handshake_affects_no_other_connection(self) -> None:
         """Neither the log nor other connections are affected."""
         good = await self.connect(self.house.receive)
         for noise in (b"\x16\x03\x01\xff\xff", b"\x80\x2e\x01\x00\x02", b"GET / HTTP/1.0\r\n\r\n", bytes(3000)):
@@ -253,7 +253,7 @@ class POP3InjectionTests(AttackTestCase):
 class ImplicitTLSTests(AttackTestCase):
     """Ports 465 and 995: no plaintext at all (RFC 8314)."""
 
-    async def test_nothing_is_said_before_the_handshake(self) -> None:
+    async def test_implicit_tls_sends_no_greeting_before_the_handshake(self) -> None:
         """Plaintext is an invalid record: the server sends no greeting and accepts no login."""
         for factory in (self.house.submission, self.house.pop3):
             attacker = await self.connect(factory, implicit_tls=True)

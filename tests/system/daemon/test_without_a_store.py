@@ -93,7 +93,7 @@ class MissingStoreTests(DaemonCase):
         self.assertEqual(answer["error"]["kind"], "missing")
         self.assertFalse((self.state / "mail.sqlite").exists())
 
-    async def test_a_store_without_domains_refuses_nobody_for_good(self) -> None:
+    async def test_a_store_without_domains_answers_451(self) -> None:
         """`emailsys init` makes the store, and the running daemon uses it. RCPT gets 451 until a domain is added."""
         daemon = self.started()
         self.assertIs((await self.ask(Init()))["made"], True)
@@ -171,7 +171,7 @@ class MissingStoreTests(DaemonCase):
         self.assertIsNone((await self.ask(Status()))["store"]["problem"])
         self.assertEqual((await self.away(self.answers))[f"<{BOB}>"][:3], "550")
 
-    async def test_a_store_that_vanishes_or_is_replaced_under_the_daemon_refuses_nobody_for_good(self) -> None:
+    async def test_a_store_that_vanishes_or_is_replaced_is_answered_with_451(self) -> None:
         """The daemon answers neither from its cache nor from the wrong store. It uses the right one once it is back."""
         self.patch(cache, "_LOOK_EVERY", 0.0)
         daemon = self.started()
@@ -193,13 +193,13 @@ class MissingStoreTests(DaemonCase):
         heard = await self.away(self.answers)
         self.assertEqual((heard[f"<{BOB}>"][:3], heard["<nobody@example.test>"][:3]), ("250", "550"))
 
-    def test_the_background_starts_without_a_store_too(self) -> None:
+    def test_a_daemon_in_the_background_starts_without_a_store(self) -> None:
         """The start prints a message on the terminal."""
         daemon = self.prepared(background=True)
         self.addCleanup(daemon.stopService)
         self.assertIn("there is no store in", self.said.getvalue())
 
-    async def test_what_stands_in_knows_nothing(self) -> None:
+    async def test_the_placeholder_of_a_store_answers_every_request_with_store_missing(self) -> None:
         """A password neither, and no message."""
         placeholder = StorePlaceholder("gone")
         for asked in (placeholder.open(1), placeholder.targets("a", "b"), placeholder.find_address("a", "b")):

@@ -98,7 +98,7 @@ class Bouncing(SynchronousTestCase):
         self.assertEqual(system.store.waiting, [])
         self.assertEqual([s.fate for s in system.store.settlements if s.due_at is None], [Fate.FAILED_UNTOLD] * 2)
 
-    def test_who_asked_only_for_failures_gets_no_warning(self) -> None:
+    def test_notify_failure_gets_no_delay_warning(self) -> None:
         system = System()
         system.relay.down.add("far.test")
         system.accept("carol@far.test", dsn=RecipientRequest(Notify.FAILURE))

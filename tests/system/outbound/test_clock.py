@@ -44,7 +44,7 @@ class JumpingClock(SynchronousTestCase):
         self.assertEqual(system.telemetry.counters["clock-jumped"], 2)
         self.assertEqual(system.telemetry.counters["queue-dates-corrected"], 1)
 
-    def test_after_a_restart_they_are_brought_back_too(self) -> None:
+    def test_dates_in_the_far_future_are_corrected_after_a_restart(self) -> None:
         system = System()
         system.relay.replies["bob@away.test"] = [GREYLISTED]
         system.store.jumped = JUMP

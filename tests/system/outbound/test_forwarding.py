@@ -33,7 +33,7 @@ class Forwarding(Systems):
         sender = self.found(BOB, self.away)["Return-Path"]
         self.assertRegex(sender, r"<SRS0=[A-Z2-7]{6}=[A-Z2-7]{2}=far\.test=eve@home\.test>")
 
-    def test_what_the_last_host_bounces_finds_its_way_back_through_us(self) -> None:
+    def test_a_bounce_of_the_last_host_returns_through_the_rewritten_sender(self) -> None:
         """Bob's mailbox is gone: the bounce of away.test goes to the rewritten address here, then to Eve."""
         self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", "carol@away.test")
         self.away.alias(BOB, "bob@nowhere.test")
@@ -44,7 +44,7 @@ class Forwarding(Systems):
         self.assertEqual(fields["Final-Recipient"], "rfc822; bob@nowhere.test")
         self.assertEqual(bounce["Return-Path"], "<>")
 
-    def test_what_is_refused_to_us_is_told_to_the_sender_by_us(self) -> None:
+    def test_a_refusal_of_forwarded_mail_is_reported_to_the_original_sender(self) -> None:
         self.scripted(RCPT="550 5.1.1 no such user")
         self.far.submit(EVE, "team@home.test")
         message, fields = status_of(self.found(EVE, self.far))

@@ -32,7 +32,7 @@ class Delivering(SynchronousTestCase):
         self.assertEqual(system.notices(), [])
         self.assertEqual(system.telemetry.counters["relayed"], 1)
 
-    def test_what_waits_at_start_is_sent(self) -> None:
+    def test_rows_that_wait_at_the_start_are_sent(self) -> None:
         system = System()
         self.successResultOf(system.runner.stopService())
         system.accept("bob@away.test", wake=False)
@@ -242,7 +242,7 @@ class Surprises(SynchronousTestCase):
         self.assertEqual(len(system.relay.attempts), 1)
         self.assertEqual(system.store.waiting, [])
 
-    def test_what_another_node_took_over_is_not_sent_on(self) -> None:
+    def test_a_lost_lease_ends_the_deliveries_of_its_rows(self) -> None:
         system = System(QueueSettings(lease=60.0))
         system.relay.hanging.add("slow.test")
         system.accept("bob@slow.test")
@@ -257,7 +257,7 @@ class Surprises(SynchronousTestCase):
 
 
 class Stopping(SynchronousTestCase):
-    def test_what_waits_is_given_back_and_what_is_under_way_may_end(self) -> None:
+    def test_the_stop_returns_waiting_rows_and_lets_deliveries_end(self) -> None:
         system = System()
         system.relay.seconds = 2.0
         system.accept("bob@away.test")

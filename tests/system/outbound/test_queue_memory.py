@@ -60,7 +60,7 @@ class Crowded(SynchronousTestCase):
         self.assertLess(len(leased), 100)
         self.assertEqual(system.relay.attempts, [("silent.test", ("user0@silent.test",))])
 
-    def test_what_comes_due_for_a_host_that_is_down_is_told_without_being_leased(self) -> None:
+    def test_rows_due_for_a_host_that_is_down_get_a_reason_without_a_lease(self) -> None:
         """A host refuses connections. One connection is enough for all rows, and each has the reason and next date."""
         system = System(MIDDLING)
         system.relay.down.add("down.test")
@@ -254,7 +254,7 @@ class Remembering(SynchronousTestCase):
         self.assertTrue(destination.has_room(1, QueueSettings(), 25, crowded=True))
         self.assertFalse(destination.has_room(2, QueueSettings(), 25, crowded=True))
 
-    def test_what_comes_before_a_host_has_answered_comes_back_soon_and_together(self) -> None:
+    def test_rows_returned_before_a_hosts_first_answer_are_due_soon_and_together(self) -> None:
         """Of ten thousand rows for one host, those leased before its first answer are not sent last."""
         destination = Destination(NextHop("fresh.test"))
         destination.under_way = 1

@@ -72,7 +72,7 @@ class Sending(Systems):
         self.assertEqual(message["Return-Path"], f"<{ALICE}>")
         self.assertEqual((self.home.waiting, self.fates()), ([], [Fate.RELAYED]))
 
-    def test_one_message_goes_here_and_there(self) -> None:
+    def test_one_message_reaches_local_and_remote_recipients(self) -> None:
         """One message has a local recipient, a remote one, and one whose host is down at first."""
         self.away = WholeHouse(self.net, "mx.away.test", "192.0.2.2", BOB)
         self.home.submit(ALICE, ALICE, BOB, "carol@down.test")
@@ -201,7 +201,7 @@ class Sending(Systems):
         self.assertEqual(len({body for body, _ in host.messages}), 100)
         self.assertEqual((len(host.messages), self.home.waiting), (100, []))
 
-    def test_what_a_dead_worker_held_is_sent_when_its_lease_has_ended(self) -> None:
+    def test_rows_leased_by_a_dead_worker_are_sent_after_the_lease(self) -> None:
         """One process dies between lease and settlement. Another one sends the rows after the lease."""
         host = self.scripted()
         self.successResultOf(self.home.outbound.runner.stopService())
@@ -228,7 +228,7 @@ class Sending(Systems):
         self.assertEqual((self.home.waiting, self.fates()), ([], [Fate.RELAYED]))
         self.assertEqual(host.connections, [])
 
-    def test_at_the_stop_a_host_that_is_silent_before_the_end_of_the_message_holds_nobody_up(self) -> None:
+    def test_the_stop_does_not_wait_for_a_host_that_is_silent_before_the_final_dot(self) -> None:
         """The host cannot have accepted the message. The row is due at the next start, without a counted attempt."""
         for step in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA"):
             house = WholeHouse(self.net, "mx.home.test", "192.0.2.1", ALICE)
@@ -241,7 +241,7 @@ class Sending(Systems):
             self.assertEqual((row.attempts, row.lease, row.last_reply), (0, None, ""), step)
             self.assertLessEqual(row.due_at, house.store.now())
 
-    def test_at_the_stop_a_name_server_that_is_silent_holds_nobody_up(self) -> None:
+    def test_the_stop_does_not_wait_for_a_silent_name_server(self) -> None:
         """The shutdown does not wait for the DNS timeout of a minute."""
         self.net.zone.silent.add("away.test")
         self.home.submit(ALICE, BOB)
@@ -342,7 +342,7 @@ class Failing(Systems):
         self.net.pass_time(QueueSettings().max_retry * 1.1 + 60)
         self.assertEqual([len(host.messages), self.home.waiting], [1, []])
 
-    def test_a_sender_who_wants_to_hear_nothing_hears_nothing(self) -> None:
+    def test_notify_never_gets_no_bounce(self) -> None:
         self.scripted(RCPT="550 5.1.1 no")
         self.home.submit(ALICE, BOB, rcpt="NOTIFY=NEVER")
         self.assertEqual((self.home.maildrop(ALICE), self.fates()), ([], [Fate.FAILED_UNTOLD]))
@@ -379,7 +379,7 @@ class Notices(Systems):
         mail, notice = self.home.maildrop(ALICE)
         self.assertEqual((mail["Subject"], status_of(notice)[1]["Action"]), ("hello", "delivered"))
 
-    def test_who_asks_for_failures_only_is_not_warned(self) -> None:
+    def test_notify_failure_gets_no_delay_warning(self) -> None:
         self.scripted()
         self.net.silent.add("192.0.2.2")
         self.home.submit(ALICE, BOB, rcpt="NOTIFY=FAILURE")

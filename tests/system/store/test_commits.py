@@ -147,7 +147,7 @@ class CommitTests(FaultyCase):
         await self.send(b"x" * 20_000, envelope(local(alice)))
         self.assertEqual(await self.listed(alice), accepted + 1)
 
-    async def test_what_is_left_of_a_nearly_full_disk_is_kept_for_deleting(self) -> None:
+    async def test_the_rest_of_a_nearly_full_disk_is_kept_for_deletes(self) -> None:
         """Else a full maildrop could never be emptied again, and mail would be refused for good."""
         alice, _bob = await self.users()
         await gatherResults(self.sending(alice, 10, b"x" * 20_000))
@@ -313,7 +313,7 @@ class CommitTests(FaultyCase):
         for index in range(20):
             self.assertTrue((await self.fetch(maildrop, index)).endswith(b"\r\n" + b"x" * (200 * KIB)))
 
-    async def test_what_waits_is_committed_before_the_store_closes(self) -> None:
+    async def test_waiting_jobs_are_committed_before_the_store_closes(self) -> None:
         alice, _bob = await self.users()
         self.disk.open_gate.clear()
         sending = self.sending(alice, 10)
@@ -364,7 +364,7 @@ class CommitTests(FaultyCase):
         self.assertEqual(len(self.flushLoggedErrors(sqlite3.OperationalError)), 1)
         self.assertEqual(await self.listed(alice), 2)
 
-    async def test_nobody_waits_for_a_checkpoint(self) -> None:
+    async def test_a_commit_does_not_wait_for_a_checkpoint(self) -> None:
         """A message was answered after the checkpoint before, although its commit was on disk."""
         alice, _bob = await self.users()
         answered = threading.Event()

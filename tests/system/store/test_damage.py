@@ -143,7 +143,7 @@ class DamageCase(MailCase):
             found = await self.damaged(statement, first)
             self.assertTrue(any(flaw in one for one in found), (flaw, found))
 
-    async def test_what_came_before_there_were_checksums_is_compared_with_its_digest(self) -> None:
+    async def test_a_piece_without_a_checksum_is_compared_with_its_digest(self) -> None:
         alice, _bob = await self.users()
         queue_id = await self.send(LARGE, envelope(local(alice)))
         await self.change("UPDATE bodies SET checksum = NULL", "UPDATE body_pieces SET checksum = NULL")

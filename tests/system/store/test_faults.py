@@ -54,7 +54,7 @@ class FaultTests(FaultyCase):
         await self.send(b"x\r\n", envelope(local(alice)))
         self.assertEqual(await self.listed(alice), 1)
 
-    async def test_a_defect_of_the_writer_leaves_nobody_waiting(self) -> None:
+    async def test_a_defect_of_the_writer_answers_every_waiting_job(self) -> None:
         alice, _bob = await self.users()
         verdict = self.disk.verdict
 
@@ -68,7 +68,7 @@ class FaultTests(FaultyCase):
         self.disk.verdict = verdict  # type: ignore[method-assign]
         await self.send(b"x\r\n", envelope(local(alice)))
 
-    async def test_upkeep_that_fails_is_told_to_who_asked(self) -> None:
+    async def test_failed_upkeep_fails_the_request_for_it(self) -> None:
         await self.users()
 
         def broken(connection: Connection) -> None:

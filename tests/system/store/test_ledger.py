@@ -120,7 +120,7 @@ class LedgerCase(MailCase):
         # Two full parts, half of one, and the look that finds the end.
         self.assertEqual(reads.count("verify-settled"), 4)
 
-    async def test_what_has_ended_is_forgotten_after_its_time_and_not_before(self) -> None:
+    async def test_history_is_deleted_after_its_retention_and_not_before(self) -> None:
         alice, bob = await self.users()
         await self.send(b"kept\r\n", envelope(local(alice), remote(DAVE)))
         await self.send(b"gone\r\n", envelope(remote(DAVE)))
@@ -177,7 +177,7 @@ class LedgerCase(MailCase):
         self.assertEqual(steps, ["purge", "purge", "purge", "purge", "purge", "remove-user"])
         self.assertEqual((await self.store.verification.check(None, 60)).by_end, {"dropped by an operator": 6})
 
-    async def test_who_may_not_be_removed_keeps_his_mail(self) -> None:
+    async def test_a_refused_removal_of_a_user_keeps_the_mail(self) -> None:
         alice, _bob = await self.users()
         await self.send(b"x\r\n", envelope(local(alice)))
         error = await self.refused(AdminError, self.store.accounts.remove_user(ALICE, True))

@@ -315,7 +315,7 @@ class PostgreSQLTests(PostgreSQLCase, MailCase):
         counters = self.store.intake.telemetry.counters
         self.assertEqual((counters["store-writes-blocked"], counters["store-writes-resumed"]), (1, 1))
 
-    async def test_what_the_server_still_holds_for_a_connection_that_was_cut_is_no_stranger(self) -> None:
+    async def test_locks_of_this_nodes_cut_connection_are_taken_over(self) -> None:
         """It would keep number and maildrops of this node for hours, until the server's own patience ends."""
         alice, _bob = await self.users()
         await self.open(alice)
@@ -360,7 +360,7 @@ class PostgreSQLTests(PostgreSQLCase, MailCase):
 
         self.assertEqual(await self.store.database.read("left", left), 0)
 
-    async def test_there_is_always_room_as_far_as_can_be_seen_from_here(self) -> None:
+    async def test_postgresql_always_reports_room_for_a_message(self) -> None:
         self.assertIs(await self.store.intake.has_room(1 << 60), True)
 
     async def test_errors_of_the_server_are_told_apart(self) -> None:

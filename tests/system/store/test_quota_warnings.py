@@ -64,7 +64,7 @@ class QuotaWarningsContract(MailCase):
         self.assertEqual((life.reverse_path, life.client, life.stored), (None, None, 1))
         self.assertEqual((await self.store.verification.check(None, 10)).flaws, ())
 
-    async def test_it_comes_once_and_again_only_after_the_maildrop_was_emptier(self) -> None:
+    async def test_a_warning_comes_once_and_again_only_after_the_maildrop_was_emptier(self) -> None:
         alice, _bob = await self.users()
         await self.store.quotas.set_quota(ALICE, QUOTA)
         await self.deliver(alice, 91 * KIB)
@@ -79,7 +79,7 @@ class QuotaWarningsContract(MailCase):
         await self.deliver(alice, 95 * KIB)
         self.assertEqual(len(await self.notices(alice)), 1)
 
-    async def test_a_restart_and_a_second_node_tell_nobody_twice(self) -> None:
+    async def test_a_restart_and_a_second_node_send_no_second_warning(self) -> None:
         alice, _bob = await self.users()
         await self.store.quotas.set_quota(ALICE, QUOTA)
         await self.deliver(alice, 91 * KIB)
@@ -141,7 +141,7 @@ class QuotaWarningsContract(MailCase):
         self.assertEqual(telemetry.counters["quota-nearly-full"], 1)
         self.assertEqual(await self.notices(alice), [])
 
-    async def test_who_has_no_quota_is_never_warned(self) -> None:
+    async def test_an_account_without_a_quota_gets_no_warning(self) -> None:
         _alice, bob = await self.users()
         await self.deliver(bob, 500 * KIB)
         self.assertEqual(self.store.quotas.pending_warnings, set())
@@ -198,7 +198,7 @@ class QuotaWarningsContract(MailCase):
         self.assertEqual(self.store.intake.telemetry.counters["quota-warned"], 0)
         self.assertEqual(len((await self.open(alice)).listMessages()), 1)
 
-    async def test_what_takes_long_to_count_is_counted_seldom(self) -> None:
+    async def test_a_quota_that_takes_long_to_count_is_counted_rarely(self) -> None:
         """A domain of a million messages: a fiftieth of one reader's time at most."""
         alice, _bob = await self.users()
         await self.store.quotas.set_quota(ALICE, QUOTA)

@@ -49,7 +49,7 @@ class SQLiteTests(SQLiteCase, MailCase):
                 self.assertEqual(await self.ask(f"PRAGMA {pragma}", writer), expected, pragma)
         self.assertEqual(await self.ask("PRAGMA query_only"), 1)
 
-    async def test_nobody_else_can_read_the_mail(self) -> None:
+    async def test_the_files_of_the_store_are_readable_by_their_owner_only(self) -> None:
         await self.users()
         for path in self.state.iterdir():
             self.assertEqual(stat.S_IMODE(path.stat().st_mode) & 0o077, 0, path.name)

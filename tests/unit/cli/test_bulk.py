@@ -158,7 +158,7 @@ class BulkTests(CLICase):
         self.assertEqual(sum(sent), 20)
         self.assertGreater(len(sent), 1)
 
-    def test_what_was_added_before_a_failure_is_reported(self) -> None:
+    def test_rows_added_before_a_failure_are_reported(self) -> None:
         """The lines after it can be given again."""
         self.add_domain()
         calls = iter((True, False))

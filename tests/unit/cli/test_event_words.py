@@ -13,7 +13,7 @@ class EventWordsTests(SynchronousTestCase):
         line = counters_line({"smtp-end": 7, "accepted": 12, "started": 1, "pop3-login-refused": 1})
         self.assertEqual(line, "since the start: messages accepted 12, SMTP sessions 7, POP3 logins refused 1")
 
-    def test_nothing_is_said_where_nothing_was_counted(self) -> None:
+    def test_events_that_were_not_counted_are_not_shown(self) -> None:
         self.assertEqual((counters_line({}), counters_line({"started": 1})), ("", ""))
 
     def test_no_event_shows_its_name(self) -> None:

@@ -212,7 +212,7 @@ class AccountTests(CLICase):
         self.add_domain()
         self.assertEqual(self.state.stat().st_mode & 0o777, 0o700)
 
-    def test_what_is_no_address_is_told_before_the_store_is_touched(self) -> None:
+    def test_a_malformed_address_is_refused_before_the_store_is_opened(self) -> None:
         """Status 64, with the reason."""
         self.assertIn("is no mail address", self.refused(Exit.USAGE, "user", "remove", "ann"))
         self.assertFalse(self.state.exists())

@@ -113,7 +113,7 @@ class InitTests(CLICase):
 class QueueTests(OperationsCase):
     """The queue."""
 
-    def test_what_waits_is_listed_with_the_last_words_of_the_other_host(self) -> None:
+    def test_queue_list_shows_the_last_reply_of_the_host(self) -> None:
         queue_id = self.accept()
         later = datetime(2099, 1, 1, tzinfo=UTC)
         self.attempt(
@@ -131,7 +131,7 @@ class QueueTests(OperationsCase):
         self.assertEqual((domain["domain"], domain["waiting"]), ("example.net", 1))
         self.assertIn("example.net", self.fine("queue", "summary"))
 
-    def test_what_is_held_waits_for_its_release(self) -> None:
+    def test_a_held_message_waits_for_its_release(self) -> None:
         queue_id = self.accept()
         self.assertEqual(self.told("queue", "hold", queue_id), {"changed": 1})
         self.assertEqual(self.told("queue", "list", "--status", "held")[0]["due"], None)
@@ -144,7 +144,7 @@ class QueueTests(OperationsCase):
         err = self.refused(Exit.USAGE, "queue", "list", "--state", "held")
         self.assertIn("To choose rows by their state, use --status held", err)
 
-    def test_nothing_is_dropped_without_being_told_what_and_asked_whether(self) -> None:
+    def test_drop_names_the_messages_and_asks_for_confirmation(self) -> None:
         queue_id = self.accept()
         self.refused(Exit.USAGE, "queue", "drop", "--yes")
         self.refused(Exit.USAGE, "queue", "drop", queue_id, typed=b"")

@@ -35,7 +35,7 @@ class RoutingTests(OperationsCase):
         self.assertIn(f"removed {name}", err)
         self.assertNotIn(name, [row["name"] for row in self.told("alias", "list")])
 
-    def test_commands_that_change_something_tell_programs_what_came_of_it(self) -> None:
+    def test_commands_that_change_something_answer_with_json(self) -> None:
         bob = "bob@other.test"
         piped = b"correct horse battery\n"
         for words, typed, expected in (
@@ -93,7 +93,7 @@ class RoutingTests(OperationsCase):
         self.fine("route", "remove", "--to", "odd.example")
         self.refused(Exit.DATA, "route", "set", "a.example", "--to", "no domain")
 
-    def test_it_is_said_that_mail_waits_while_outbound_is_switched_off(self) -> None:
+    def test_route_explain_says_that_mail_waits_while_outbound_is_off(self) -> None:
         """The embedded default sends no mail, so the MX hosts alone would mislead."""
         found = self.told("route", "explain", "bob@partner.example")
         self.assertIn("outbound.enabled", found["next_hops"][0]["problem"])

@@ -279,7 +279,7 @@ class WrongFileTests(SynchronousTestCase):
         """A mistyped URL is found at the start, not at the first message."""
         self.assertIn("store.url: found", self.one('[store]\nurl = "mysql://h/d"'))
 
-    def test_what_is_no_toml_is_told_with_line_and_column(self) -> None:
+    def test_malformed_toml_is_reported_with_line_and_column(self) -> None:
         """The error has the line and the column."""
         self.assertRegex(self.one("[smtp]\nmax = = 5"), r"is not TOML: .*line 2, column 7")
 

@@ -58,7 +58,7 @@ class Sending(Reading):
         told = list(probable_mistakes(self.read("[sending]\nrecipients_per_hour = 5000\nmessages_per_day = 10\n")))
         self.assertEqual(told, ["sending.recipients_per_hour: 5000 is above recipients_per_day, 2000, which limits it"])
 
-    def test_what_is_no_sender_is_named(self) -> None:
+    def test_a_malformed_sender_is_named(self) -> None:
         for wrong in ('["not a sender"]', '["a b@example.org"]', '"news@example.org"', "[1]"):
             self.assertIn("sending.unlimited: found", self.problems(f"[sending]\nunlimited = {wrong}\n"))
 
@@ -188,7 +188,7 @@ class Routing(Reading):
         self.assertIn("routing.routes[2]: found the same domains as routing.routes[1]; allowed: one route", said)
         self.assertIn("routing.routes[2].password_file: found ", said)
 
-    def test_what_lays_mail_or_passwords_open_is_told(self) -> None:
+    def test_settings_that_expose_mail_or_passwords_are_warned_of(self) -> None:
         routes = (
             '[[routing.routes]]\nhost = "a.example"\nport = 465\nusername = "we"\npassword_file = "password"\n'
             'tls = "required"\n'

@@ -108,7 +108,7 @@ class CommandTests(Case):
         assert login is not None
         self.assertEqual((login.secret("argon2id"), login.account.enabled), ("other", False))
 
-    def test_what_cannot_be_done_is_refused_with_the_reason(self) -> None:
+    def test_a_request_that_cannot_be_carried_out_is_refused_with_the_reason(self) -> None:
         """A domain with users is not removed."""
         self.with_users()
         kind, message = self.error(requests.DomainRemove("example.test"))
@@ -212,7 +212,7 @@ class ProtocolTests(Case):
         self.assertIn(b"at most", transport.value())
         self.assertTrue(transport.disconnecting)
 
-    def test_a_peer_that_hangs_up_while_its_request_is_carried_out_harms_nobody(self) -> None:
+    def test_a_peer_that_hangs_up_during_its_request_affects_no_other(self) -> None:
         """The change is made, and the answer is dropped."""
         waiting: defer.Deferred[list[Any]] = defer.Deferred()
 
@@ -368,7 +368,7 @@ class SocketTests(SynchronousTestCase):
         self.folder.mkdir(parents=True)
         self.assertEqual(ask(self.serve(b'{"result":1}\n'), requests.Status()), {"result": 1})
 
-    def test_no_daemon_and_a_dead_one_are_the_same(self) -> None:
+    def test_without_a_daemon_or_with_a_dead_one_ask_raises_no_daemon(self) -> None:
         """The command then opens the store."""
         with self.assertRaises(NoDaemon):
             ask(self.folder, requests.Status())

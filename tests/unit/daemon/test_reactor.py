@@ -70,7 +70,7 @@ class MailReactorTests(SynchronousTestCase):
         self.reactor.doIteration(0)
         self.assertEqual((first.heard, second.heard), (b"EHLO", b"QUIT"))
 
-    def test_who_was_closed_by_the_one_before_it_is_passed_over(self) -> None:
+    def test_a_reader_closed_by_an_earlier_event_is_skipped(self) -> None:
         (first, one), (second, two) = self.reader(), self.reader()
         first.neighbour, second.neighbour = second, first
         one.send(b"EHLO")
@@ -118,7 +118,7 @@ class ChoiceTests(SynchronousTestCase):
     def test_the_daemon_in_the_foreground_has_its_own(self) -> None:
         self.assertEqual(self.chosen("import emailsys.daemon", "emailsys.daemon.install_reactor()"), "MailReactor")
 
-    def test_so_has_twistd_once_its_options_are_read(self) -> None:
+    def test_twistd_has_the_reactor_of_the_daemon_after_its_options_are_read(self) -> None:
         read = ("from emailsys.daemon import Options", "o = Options()", "o.parent = {'nodaemon': 1}", "o.postOptions()")
         self.assertEqual(self.chosen(*read), "MailReactor")
 

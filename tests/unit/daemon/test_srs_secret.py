@@ -18,7 +18,7 @@ class Kept(SynchronousTestCase):
         folder.mkdir(parents=True)
         self.path = folder / "srs.secret"
 
-    def test_it_is_made_once_and_read_by_nobody_else(self) -> None:
+    def test_the_secret_is_made_once_and_readable_by_its_owner_only(self) -> None:
         """Else every bounce under way would lose its way back at a restart."""
         secret = load_or_create_secret(self.path)
         self.assertEqual(len(secret), 32)

@@ -34,7 +34,7 @@ class FittingTests(SynchronousTestCase):
             "emailsys: the limit of open files is 2048: at most 364 SMTP, 364 submission and 364 POP3 connections\n",
         )
 
-    def test_they_share_as_they_were_given(self) -> None:
+    def test_few_descriptors_are_shared_in_the_configured_ratio(self) -> None:
         given = replace(SETTINGS, pop3=replace(SETTINGS.pop3, max_connections=20_000))
         smtp, pop3, _ = self.fit(given, 4096)
         self.assertEqual(pop3 // smtp, 4)

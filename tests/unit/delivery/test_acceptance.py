@@ -66,7 +66,7 @@ class Accepting(SynchronousTestCase):
         found = [email.message_from_bytes(row.octets, policy=email.policy.default) for row in rows]
         return [message for message in found if message["Auto-Submitted"]]
 
-    def test_it_keeps_to_the_interfaces(self) -> None:
+    def test_intake_and_incoming_implement_their_interfaces(self) -> None:
         self.assertTrue(verifyObject(IIntake, self.intake))
         self.assertTrue(verifyObject(IIncoming, self.intake.begin()))
         self.assertTrue(self.successResultOf(Deferred.fromCoroutine(self.intake.has_room(1))))
@@ -81,7 +81,7 @@ class Accepting(SynchronousTestCase):
         self.assertEqual(self.store.drops[self.bob.account_id][0].message.body, MESSAGE)
         self.assertEqual(self.woken, 0)
 
-    def test_nothing_is_told_unasked_or_to_nobody(self) -> None:
+    def test_no_notice_is_sent_without_a_request_or_to_the_null_reverse_path(self) -> None:
         self.accept(self.to_bob, dsn=RecipientRequest())
         self.accept(self.to_bob, sender=None)
         self.accept(self.to_bob, sender="gone@home.test")
@@ -105,7 +105,7 @@ class Accepting(SynchronousTestCase):
         self.assertEqual(self.notices(), [])
         self.assertEqual(self.store.waiting[0].dsn.notify, Notify.SUCCESS)
 
-    def test_a_full_member_of_an_alias_puts_off_nobody_else(self) -> None:
+    def test_a_full_member_of_an_alias_does_not_delay_the_others(self) -> None:
         """RFC 5321 §3.9.1. The sender learns of the failure, but not whose mailbox is full."""
         full = LocalRoute(self.bob.account_id, is_full=True)
         self.accept(self.to_alice, full, self.away, dsn=RecipientRequest())
@@ -143,7 +143,7 @@ class Accepting(SynchronousTestCase):
         self.assertEqual([str(row.forward_path) for row in self.store.waiting], ["eve@elsewhere.test"])
         self.assertEqual(self.woken, 1)
 
-    def test_what_is_abandoned_is_abandoned(self) -> None:
+    def test_abandon_discards_the_message(self) -> None:
         incoming = self.intake.begin()
         incoming.write(MESSAGE)
         incoming.abandon()

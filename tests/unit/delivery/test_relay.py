@@ -136,20 +136,20 @@ class RelayTests(SynchronousTestCase):
         pool = FakePool({ONE: [[DOWN]], TWO: [[said(OK)]]})
         self.assertEqual(self.relay(FakeResolver(ONE, TWO), pool, "bob"), [said(OK)])
 
-    def test_only_those_who_are_delayed_are_tried_at_the_next_host(self) -> None:
+    def test_only_delayed_recipients_are_tried_at_the_next_host(self) -> None:
         """Recipients that were delivered or permanently refused are not sent to the next host."""
         pool = FakePool({ONE: [[said(NO), said(LATER), said(OK)]], TWO: [[said(OK)]]})
         outcomes = self.relay(FakeResolver(ONE, TWO), pool, "ann", "bob", "cid")
         self.assertEqual(outcomes, [said(NO), said(OK), said(OK)])
         self.assertEqual(pool.asked[1], ("mx2", ["bob"]))
 
-    def test_what_is_in_doubt_is_not_tried_elsewhere(self) -> None:
+    def test_a_message_in_doubt_is_not_sent_to_the_next_host(self) -> None:
         """A message in doubt may have been delivered (RFC 1047). An immediate retry would duplicate it."""
         pool = FakePool({ONE: [[said(LATER, in_doubt=True)]]})
         [outcome] = self.relay(FakeResolver(ONE, TWO), pool, "bob")
         self.assertTrue(outcome.in_doubt)
 
-    def test_what_a_host_said_outlives_the_next_ones_silence(self) -> None:
+    def test_the_reply_of_a_host_is_kept_if_the_next_one_cannot_be_reached(self) -> None:
         """The outcome has the first host's greylisting reply, not the backup's failed connection."""
         pool = FakePool({ONE: [[said(LATER)]], TWO: [[DOWN]]})
         self.assertEqual(self.relay(FakeResolver(ONE, TWO), pool, "bob"), [said(LATER)])
@@ -180,7 +180,7 @@ class RelayTests(SynchronousTestCase):
         self.assertEqual(outcomes, [said(OK), said(OK), said(NO), said(OK)])
         self.assertEqual([names for _, names in pool.asked], [["a", "b", "c", "d"], ["b", "d"], ["d"]])
 
-    def test_a_host_that_takes_nobody_is_not_asked_again_at_once(self) -> None:
+    def test_a_host_that_refuses_all_recipients_as_too_many_is_not_tried_again(self) -> None:
         """If a host refuses all recipients as too many, the relay does not repeat the transaction."""
         pool = FakePool({ONE: [[said(TOO_MANY)]]})
         self.assertEqual(self.relay(FakeResolver(ONE), pool, "a"), [said(TOO_MANY)])
@@ -211,7 +211,7 @@ class RelayTests(SynchronousTestCase):
         relay = Relay(FakeResolver(ONE), FakePool({ONE: [CancelledError()]}), OutboundSettings(), quiet())
         self.failureResultOf(Deferred.fromCoroutine(relay.relay(HOP, transmission())), CancelledError)
 
-    def test_at_the_end_nobody_waits_for_dns(self) -> None:
+    def test_wind_up_cancels_lookups(self) -> None:
         """`wind_up` cancels lookups, refuses new ones, and winds up the connection pool."""
         pool = FakePool({})
         relay = Relay(SilentResolver(), pool, OutboundSettings(), quiet())

@@ -33,7 +33,7 @@ class Schedule(SynchronousTestCase):
         self.assertEqual(step.due_at, end, "one attempt is made at the very end")
         self.assertIsNone(after_attempt(DEFAULT, 31, ARRIVED, end, True, 0.5).due_at)
 
-    def test_who_was_warned_is_not_warned_again(self) -> None:
+    def test_a_sender_is_warned_once(self) -> None:
         later = ARRIVED + 5 * HOUR
         self.assertTrue(after_attempt(DEFAULT, 7, ARRIVED, later, False, 0.5).warn)
         self.assertFalse(after_attempt(DEFAULT, 7, ARRIVED, later, True, 0.5).warn)

@@ -232,7 +232,7 @@ class Telling(Limited):
             self.assertIn("8 of 10", notice.get_content())
         self.assertEqual(self.telemetry.counters["sending-limit-near"], 1)
 
-    def test_they_are_told_once_that_mail_is_held(self) -> None:
+    def test_a_notice_of_held_mail_is_sent_once_a_day(self) -> None:
         for _ in range(4):
             self.send(11)
         [notice] = self.notices(self.boss.account_id)

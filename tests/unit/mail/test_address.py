@@ -18,7 +18,7 @@ from emailsys.mail.address import (
 
 
 class Parse(SynchronousTestCase):
-    def test_what_rfc_5321_allows_is_read_and_printed_again(self) -> None:
+    def test_addresses_of_rfc_5321_are_parsed_and_printed_unchanged(self) -> None:
         for text, address in {
             "alice@example.test": Address("alice", "example.test"),
             "o'neil+tag@b": Address("o'neil+tag", "b"),
@@ -38,7 +38,7 @@ class Parse(SynchronousTestCase):
     def test_a_quoted_local_part_that_needs_no_quotes_is_the_same_address(self) -> None:
         self.assertEqual(parse('"ali\\ce"@example.test'), parse("alice@example.test"))
 
-    def test_what_is_no_mailbox_is_refused_in_words(self) -> None:
+    def test_a_malformed_mailbox_is_refused_with_the_reason(self) -> None:
         for text, why in {
             "": "address without @domain",
             "alice": "address without @domain",
@@ -71,7 +71,7 @@ class Parse(SynchronousTestCase):
             error = self.assertRaises(AddressSyntaxError, parse, text)
             self.assertEqual(str(error), why, text)
 
-    def test_what_only_the_world_uses_is_read_of_others(self) -> None:
+    def test_common_but_malformed_addresses_are_accepted_from_others(self) -> None:
         """Mobile carriers gave such addresses away, and hosts of the DNS have such names."""
         for text, printed in (
             ("a..b@docomo.example", '"a..b"@docomo.example'),
@@ -113,7 +113,7 @@ class Parse(SynchronousTestCase):
         # 100 letters of three octets, and 233 octets as A-labels.
         self.assertFalse(is_domain(".".join(["\u6f22\u5b57\u6f22\u5b57\u6f22\u5b57\u6f22\u5b57\u6f22"] * 12)))
 
-    def test_what_looks_like_an_ip_address_is_no_mail_domain(self) -> None:
+    def test_a_domain_that_looks_like_an_ip_address_is_refused(self) -> None:
         """A last label of digits alone is no name of any host (RFC 1123 §2.1)."""
         for text in ("127.0.0.1", "192.0.2", "example.1", "7"):
             self.assertTrue(is_domain(text), text)

@@ -73,7 +73,7 @@ class Reading(SynchronousTestCase):
 
 
 class PassingOn(SynchronousTestCase):
-    def test_what_was_asked_is_printed_as_parameters(self) -> None:
+    def test_a_request_is_printed_as_its_parameters(self) -> None:
         self.assertEqual(MessageRequest(Return.FULL, "a=b").parameters(), ("RET=FULL", "ENVID=a+3Db"))
         asked = RecipientRequest(Notify.SUCCESS | Notify.DELAY, OriginalRecipient("rfc822", "a+b@x.test"))
         self.assertEqual(asked.parameters(), ("NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;a+2Bb@x.test"))
@@ -87,7 +87,7 @@ class PassingOn(SynchronousTestCase):
         utf8 = RecipientRequest(None, original_recipient(parse("bö@x.test")))
         self.assertEqual(utf8.parameters(smtputf8=True), ("ORCPT=utf-8;bö@x.test",))
 
-    def test_the_orcpt_that_nobody_gave_is_the_forward_path(self) -> None:
+    def test_a_missing_orcpt_is_the_forward_path(self) -> None:
         made = NOTHING_ASKED_FOR_RECIPIENT.relayed_from(parse("bob@away.test"))
         self.assertEqual(made.orcpt, OriginalRecipient("rfc822", "bob@away.test"))
         given = RecipientRequest(orcpt=OriginalRecipient("rfc822", "first@x.test"))

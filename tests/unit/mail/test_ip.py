@@ -15,7 +15,7 @@ class IPTests(SynchronousTestCase):
             self.assertEqual(read_ip(text), read_ip(same), text)
             self.assertIsNotNone(read_ip(text), text)
 
-    def test_what_is_no_address_is_none(self) -> None:
+    def test_a_malformed_address_is_none(self) -> None:
         for text in ("", "localhost", "192.0.2", "192.0.2.1.", "[192.0.2.1]", "::ffff:192.0.2.256"):
             self.assertIsNone(read_ip(text), text)
 

@@ -26,7 +26,7 @@ class Rewriting(SynchronousTestCase):
             self.assertTrue(rewritten.local.startswith("SRS0="))
             self.assertEqual(OURS.restore(parse(str(rewritten)), DAY), sender)
 
-    def test_what_another_forwarder_rewrote_goes_straight_back_to_it(self) -> None:
+    def test_a_bounce_of_a_sender_rewritten_twice_goes_to_the_first_forwarder(self) -> None:
         first = SRS(b"another secret 16", "first.test").rewrite(parse("eve@x.test"), DAY)
         second = OURS.rewrite(first, DAY)
         self.assertTrue(second.local.startswith("SRS1="), second)
@@ -47,7 +47,7 @@ class Rewriting(SynchronousTestCase):
         for text in ("eve@[192.0.2.1]", "eve@[IPv6:2001:db8::1]", "eve@[x-net:a=b]"):
             self.assertEqual(OURS.rewrite(parse(text), DAY), parse(text))
 
-    def test_a_forged_address_is_nobodys(self) -> None:
+    def test_a_forged_rewritten_address_is_not_restored(self) -> None:
         rewritten = OURS.rewrite(parse("eve@x.test"), DAY)
         for local in (
             rewritten.local.replace("eve", "bob"),

@@ -23,7 +23,7 @@ def field(client: Client, *recipients: str) -> str:
 
 
 class Received(SynchronousTestCase):
-    def test_it_tells_who_sent_it_how_and_when(self) -> None:
+    def test_received_names_client_protocol_and_date(self) -> None:
         client = Client("s", "192.0.2.7", "client.test", "ESMTPSA", "TLSv1.3 TLS_AES_256_GCM_SHA384", parse("a@b"))
         self.assertEqual(
             field(client, "bob@example.test"),
@@ -34,7 +34,7 @@ class Received(SynchronousTestCase):
             "\tTue, 3 Feb 2026 04:05:06 +0000\r\n",
         )
 
-    def test_it_names_a_recipient_only_if_there_is_one(self) -> None:
+    def test_received_names_the_recipient_only_if_there_is_one(self) -> None:
         client = Client("s", "192.0.2.7", "client.test")
         self.assertNotIn("for <", field(client, "bob@example.test", "alice@example.test"))
         self.assertNotIn("for <", field(client, "postmaster"))
@@ -65,7 +65,7 @@ class Received(SynchronousTestCase):
         self.assertEqual(address_literal("::ffff:192.0.2.1"), "[192.0.2.1]")
         self.assertEqual(address_literal(""), "[unknown]")
 
-    def test_it_is_one_field_to_others(self) -> None:
+    def test_a_folded_received_field_is_one_field_to_a_parser(self) -> None:
         message = message_from_bytes(
             field(Client("s", "::1", "c"), "bob@example.test").encode() + b"Subject: x\r\n\r\n"
         )

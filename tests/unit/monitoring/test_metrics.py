@@ -94,7 +94,7 @@ class MetricsTests(SynchronousTestCase):
         self.clock.advance(15)
         self.assertIn('state="waiting"} 1.0', self.get("/metrics")[1])
 
-    def test_there_is_nothing_else(self) -> None:
+    def test_anything_but_get_of_metrics_is_404(self) -> None:
         self.assertEqual(self.get("/")[0], 404)
         self.assertEqual(self.get("/metrics", "POST")[0], 404)
 
@@ -134,7 +134,7 @@ class MailLogTests(SynchronousTestCase):
             },
         )
 
-    def test_what_a_peer_says_writes_no_line_of_its_own(self) -> None:
+    def test_text_from_a_peer_cannot_add_a_line_to_the_log(self) -> None:
         path, log = self.open(LogFormat.PLAIN)
         log.write("accepted", {"helo": "a\nforged event"})
         self.assertEqual(path.read_text(), "2026-01-01T12:00:00.000005Z accepted helo='a\\nforged event'\n")

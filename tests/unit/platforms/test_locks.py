@@ -37,7 +37,7 @@ class LockCase:
         except OSError:
             return
 
-    def test_a_file_is_locked_for_one(self) -> None:
+    def test_a_locked_file_cannot_be_locked_by_another(self) -> None:
         check: Any = self
         self.locks.lock(self.ours, wait=False)
         check.assertRaises(IS_HELD, self.locks.lock, self.theirs, wait=False)
@@ -69,7 +69,7 @@ class LockCase:
         self.locks.unlock_range(self.ours, 7)
         self.locks.lock_range(self.theirs, 7)
 
-    def test_one_who_has_no_lock_releases_none(self) -> None:
+    def test_a_release_without_the_lock_keeps_the_lock_of_another(self) -> None:
         check: Any = self
         self.locks.lock_range(self.ours, 7)
         self.locks.unlock_range(self.theirs, 7)
@@ -95,7 +95,7 @@ class LockCase:
 class LinuxTests(LockCase, SynchronousTestCase):
     """flock, and locks of open files."""
 
-    def test_they_are_the_locks_of_this_system(self) -> None:
+    def test_linux_uses_locks_of_open_files(self) -> None:
         self.assertIsInstance(locks_of_this_system(), LinuxLocks)
         self.assertTrue(self.locks.can_share)
 
@@ -112,7 +112,7 @@ class MacTests(LockCase, SynchronousTestCase):
     def make_locks(self, fcntl: Any) -> FileLocks:
         return ProcessLocks(fcntl)
 
-    def test_they_are_taken_where_open_files_have_no_locks(self) -> None:
+    def test_without_locks_of_open_files_those_of_the_process_are_used(self) -> None:
         self.patch(sys, "platform", "darwin")
         self.assertIs(type(locks_of_this_system()), ProcessLocks)
 

@@ -58,7 +58,7 @@ class DeliveryTestCase(SynchronousTestCase):
 class StrangerTests(DeliveryTestCase):
     """Unauthenticated clients on port 25 may send to local addresses only."""
 
-    def test_it_is_an_avatar_of_smtp(self) -> None:
+    def test_the_avatar_provides_twisteds_interface_and_idelivery(self) -> None:
         """The avatar provides IDelivery and twisted.mail's interface."""
         self.assertTrue(verifyObject(IDelivery, self.delivery(None)))
         self.assertTrue(verifyObject(smtp.IMessageDelivery, self.delivery(None)))
@@ -162,7 +162,7 @@ class IdentityTests(DeliveryTestCase):
         ):
             self.assertIsNone(self.refusal(fields), fields)
 
-    def test_nobody_writes_in_the_name_of_another(self) -> None:
+    def test_from_and_sender_must_be_addresses_of_the_account(self) -> None:
         """Neither of a colleague nor of a stranger, and whatever the name in front of the address is."""
         for fields in (
             "From: bob@example.test\n",
@@ -229,7 +229,7 @@ class SubmissionTests(DeliveryTestCase):
         ):
             self.assertIsNone(self.sender(self.alice, text), text)
 
-    def test_nobody_sends_as_another(self) -> None:
+    def test_a_reverse_path_of_another_account_is_refused(self) -> None:
         """553 5.7.1 for a colleague's address, a remote one and one that does not exist."""
         for text in ("bob@example.test", "bob+alice@example.test", "alice@example.org", "nobody@example.test"):
             self.assertEqual(self.sender(self.alice, text), reply.SENDER_NOT_YOURS, text)

@@ -33,7 +33,7 @@ class DecayingCountersTests(SynchronousTestCase):
         self.assertAlmostEqual(self.counters.count("a"), 0.75)
         self.assertFalse(self.counters.is_full("a"))
 
-    def test_what_is_taken_back_does_not_count(self) -> None:
+    def test_a_count_that_is_taken_back_does_not_count(self) -> None:
         self.counters.add("a")
         self.counters.add("a")
         self.counters.take_back("a")

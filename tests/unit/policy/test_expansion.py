@@ -100,12 +100,12 @@ class Expanding(SynchronousTestCase):
         self.assertEqual(self.resolve("a@home.test"), (self.bob, self.alice))
         self.assertIn((2, "a@home.test", StepKind.LOOP), self.steps("a@home.test"))
 
-    def test_aliases_that_only_stand_for_each_other_are_nobody(self) -> None:
+    def test_aliases_that_only_point_to_each_other_are_unknown(self) -> None:
         self.aliases.add("a@home.test", "b@home.test")
         self.aliases.add("b@home.test", "a@home.test")
         self.assertEqual(self.resolve("a@home.test"), ())
 
-    def test_who_is_reached_by_two_ways_gets_one_message(self) -> None:
+    def test_a_target_reached_by_two_aliases_gets_one_copy(self) -> None:
         self.aliases.add("all@home.test", "team@home.test", "alice+x@home.test", "alice@home.test", "c@away.test")
         self.aliases.add("team@home.test", "alice@home.test", "c@away.test")
         self.assertEqual(self.resolve("all@home.test"), (self.alice, RemoteRoute(parse("c@away.test"), forwarded=True)))
@@ -122,12 +122,12 @@ class Expanding(SynchronousTestCase):
         self.aliases.add("all@home.test", *(f"user{n}@away.test" for n in range(MAX_TARGETS + 10)))
         self.assertEqual(len(self.resolve("all@home.test")), MAX_TARGETS - 1)
 
-    def test_a_target_that_is_nobody_is_left_out(self) -> None:
+    def test_an_unknown_target_of_an_alias_is_left_out(self) -> None:
         self.aliases.add("team@home.test", "gone@home.test", "alice@home.test")
         self.assertEqual(self.resolve("team@home.test"), (self.alice,))
         self.assertIn((1, "gone@home.test", StepKind.NOBODY), self.steps("team@home.test"))
 
-    def test_nobody_is_nobody(self) -> None:
+    def test_an_unknown_address_has_no_routes(self) -> None:
         self.assertEqual(self.resolve("gone@home.test"), ())
         self.assertEqual(self.steps("gone@home.test"), [(0, "gone@home.test", StepKind.NOBODY)])
 
@@ -146,7 +146,7 @@ class Expanding(SynchronousTestCase):
         self.assertEqual(self.resolve("alice@[192.0.2.1]"), (self.alice,))
         self.assertEqual([kind for _, _, kind in self.steps("alice@[192.0.2.1]")], [StepKind.LITERAL, StepKind.EXACT])
 
-    def test_a_bare_name_without_domain_is_nobody(self) -> None:
+    def test_a_name_without_domain_is_unknown(self) -> None:
         routes = self.successResultOf(Deferred.fromCoroutine(self.router.resolve(Address("carol", ""))))
         self.assertEqual(routes, ())
 

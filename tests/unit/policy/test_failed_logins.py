@@ -76,7 +76,7 @@ class RefusalTests(FailedLoginsTestCase):
         for account in (BOB, None):
             self.refused(ATTACKER, account=account)
 
-    def test_parallel_guesses_are_ten_too(self) -> None:
+    def test_parallel_guesses_count_like_guesses_in_a_row(self) -> None:
         """109 guesses over parallel connections from one address were answered in 6 seconds before."""
         answers = [self.log_in(ATTACKER) for _ in range(109)]
         self.clock.pump([0.5] * 8)
@@ -113,7 +113,7 @@ class RefusalTests(FailedLoginsTestCase):
         self.clock.advance(900)
         self.right(ATTACKER)
 
-    def test_what_is_not_known_to_be_wrong_does_not_count(self) -> None:
+    def test_a_login_without_an_answer_of_the_store_does_not_count(self) -> None:
         """A store that does not answer says nothing about a password."""
         for _ in range(3 * LIMIT):
             self.failureResultOf(self.log_in(ATTACKER, "store"), StoreError)

@@ -130,7 +130,7 @@ class CheckTests(LoginTestCase):
         self.refused(b"carol@example.test", b"carol")
         self.assertEqual(self.hashing.asked, [None, None])
 
-    def test_a_system_without_domains_refuses_nobody(self) -> None:
+    def test_a_system_without_domains_answers_temporarily(self) -> None:
         """Before the first `domain add`, or with the wrong store, the password may be correct."""
         self.portal = build_portal(MemoryStore(Clock()).directory, self.store.maildrops, self.hashing, self.access)
         for name in (b"alice", b"alice@example.test"):
@@ -166,7 +166,7 @@ class RepeatedLoginTests(LoginTestCase):
         self.clock.pump([0.5] * 8)
         return f"{self.failureResultOf(login, UnauthorizedLogin).type.__name__}"
 
-    def test_a_wrong_password_works_once_it_is_the_right_one(self) -> None:
+    def test_a_refused_password_works_after_it_was_set(self) -> None:
         for _ in range(2):
             self.refused(b"alice", b"new")
         self.assertEqual(len(self.hashing.asked), 1)
@@ -218,7 +218,7 @@ class VerifiedLoginsTests(LoginTestCase):
         self.change(self.store.accounts.set_enabled(self.alice.address, True))
         self.account(b"alice", b"alice")
 
-    def test_the_same_password_of_another_account_is_another(self) -> None:
+    def test_the_same_password_of_another_account_is_verified_again(self) -> None:
         """Cached digests are not shared between accounts."""
         verified = VerifiedLogins()
         verified.remember(verified.digest(self.alice, "stored", b"secret"))
@@ -313,7 +313,7 @@ class RealmTests(LoginTestCase):
         drop = self.successResultOf(Deferred.fromCoroutine(self.store.maildrops.open(self.alice.account_id)))
         drop.release()
 
-    def test_a_refusal_after_a_cancelled_login_is_nobodys_concern(self) -> None:
+    def test_a_refusal_after_a_cancelled_login_is_not_logged(self) -> None:
         """A maildrop in use causes no log event then."""
         maildrops = self.slow()
         login = self.log_in(b"alice", b"alice", pop3.IMailbox)

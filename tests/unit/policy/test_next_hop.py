@@ -94,7 +94,7 @@ class Queued(SynchronousTestCase):
     def result(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self.successResultOf(Deferred.fromCoroutine(coroutine))
 
-    def test_it_is_a_router(self) -> None:
+    def test_the_router_implements_its_interface(self) -> None:
         self.assertTrue(verifyObject(IRouter, self.queue))
 
     def test_the_next_hop_is_that_of_the_table(self) -> None:
@@ -153,7 +153,7 @@ class Queued(SynchronousTestCase):
 
 
 class Trusting(SynchronousTestCase):
-    def test_nobody_is_trusted_by_default(self) -> None:
+    def test_no_network_is_trusted_by_default(self) -> None:
         self.assertNotIn("127.0.0.1", TrustedNetworks())
 
     def test_a_printer_in_its_network_is(self) -> None:
@@ -163,6 +163,6 @@ class Trusting(SynchronousTestCase):
         for ip in ("192.0.3.9", "2001:db9::1", "", "printer"):
             self.assertNotIn(ip, trusted)
 
-    def test_what_is_no_network_is_refused(self) -> None:
+    def test_text_that_is_no_network_is_refused(self) -> None:
         with self.assertRaises(ValueError):
             TrustedNetworks(["192.0.2.1/24"])

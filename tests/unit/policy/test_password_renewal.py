@@ -94,7 +94,7 @@ class RenewalTests(SynchronousTestCase):
         self.assertEqual(self.stored(), {"argon2id": "new:other"})
         self.assertEqual(self.telemetry.of("login-renewed"), [])
 
-    def test_what_cannot_be_renewed_now_is_at_the_next_login(self) -> None:
+    def test_a_failed_renewal_is_tried_again_at_the_next_login(self) -> None:
         """The login itself succeeds."""
         for error in (LoginBusy(), StoreError("closing"), CancelledError()):
             self.log_in()

@@ -69,7 +69,7 @@ class Relaying(SynchronousTestCase):
         client = Client("s1", "203.0.113.1", "client")
         return self.successResultOf(Deferred.fromCoroutine(self.delivery(account).validateFrom(client, sender)))
 
-    def test_it_keeps_to_the_interface(self) -> None:
+    def test_the_avatar_implements_its_interface(self) -> None:
         self.assertTrue(verifyObject(IDelivery, self.delivery()))
 
     def test_a_stranger_may_not_relay(self) -> None:
@@ -124,11 +124,11 @@ class Relaying(SynchronousTestCase):
         for path in ("postmaster@home.test", "Abuse@home.test"):
             self.assertEqual(self.rcpt(path), (LocalRoute(self.alice.account_id),))
 
-    def test_a_full_domain_takes_nothing_either(self) -> None:
+    def test_a_full_domain_refuses_mail_for_an_empty_maildrop(self) -> None:
         """The mailbox itself may be nearly empty."""
         self.quotas.domain = Usage(7, 7)
         self.assertEqual(self.rcpt("alice@home.test"), MAILBOX_FULL_NOW)
 
-    def test_who_receives_as_a_team_may_send_as_it(self) -> None:
+    def test_a_member_of_an_alias_may_send_from_it(self) -> None:
         self.assertIsNone(self.mail(parse("team@home.test"), self.alice))
         self.assertEqual(self.mail(BOB, self.alice), SENDER_NOT_YOURS)

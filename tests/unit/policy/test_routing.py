@@ -50,7 +50,7 @@ class RouterTests(SynchronousTestCase):
         self.assertRoutes("alice+list@example.test", self.list)
         self.assertRoutes("Alice+LIST@example.test", self.list)
 
-    def test_a_local_address_that_nobody_has_goes_nowhere(self) -> None:
+    def test_an_unknown_local_address_has_no_route(self) -> None:
         """A tag without a user does not exist either."""
         for text in ("nobody@example.test", "+tag@example.test", "bob@example.test", "nobody+tag@example.test"):
             self.assertRoutes(text)

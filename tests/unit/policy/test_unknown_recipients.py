@@ -52,14 +52,14 @@ class GuessingTests(SynchronousTestCase):
         for number in range(times):
             self.assertEqual(self.answer(f"guess{number}"), reply.NO_SUCH_MAILBOX)
 
-    def test_after_twenty_names_a_network_hears_of_none(self) -> None:
+    def test_after_twenty_unknown_recipients_all_are_answered_451(self) -> None:
         """933 names a second were answered before. The answer for a name that exists is the same."""
         self.guess(LIMIT)
         for name in ("guess", "alice"):
             self.assertEqual(self.answer(name), reply.TOO_MANY_UNKNOWN)
         self.assertIsNone(self.answer("alice", OTHER))
 
-    def test_parallel_guesses_are_twenty_too(self) -> None:
+    def test_parallel_guesses_count_like_guesses_in_a_row(self) -> None:
         asked = [self.asked(f"guess{number}", ATTACKER) for number in range(100)]
         self.clock.pump([0.5] * 8)
         answers = [self.successResultOf(each) for each in asked]

@@ -37,14 +37,14 @@ class OpenTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.state = Path(self.mktemp()) / "state"
 
-    def test_the_state_folder_is_made_and_is_nobody_elses(self) -> None:
+    def test_the_state_folder_is_made_for_its_owner_alone(self) -> None:
         run_offline(StoreSettings(), self.state, add_alice, Telemetry(), create=True)
         self.assertEqual(self.state.stat().st_mode & 0o777, 0o700)
         self.assertTrue((self.state / DATABASE_NAME).exists())
         # A clean end leaves no WAL behind.
         self.assertFalse((self.state / f"{DATABASE_NAME}-wal").exists())
 
-    def test_what_one_command_wrote_the_next_one_reads(self) -> None:
+    def test_a_command_reads_what_an_earlier_one_wrote(self) -> None:
         run_offline(StoreSettings(), self.state, add_alice, Telemetry(), create=True)
         self.assertEqual(run_offline(StoreSettings(), self.state, users, Telemetry()), [UserRow(ALICE, True, 0, 0)])
 

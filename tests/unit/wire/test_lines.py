@@ -68,7 +68,7 @@ class Lines(SynchronousTestCase):
         lines.feed(b"abc")
         self.assertEqual(lines.take(5), b"abc")
 
-    def test_what_is_put_back_comes_first(self) -> None:
+    def test_octets_that_are_put_back_come_first(self) -> None:
         lines = reader(b"x\r\n.\r\nRSET\r\nNO")
         block = lines.take()
         lines.feed(b"OP\r\n")

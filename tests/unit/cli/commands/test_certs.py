@@ -76,7 +76,7 @@ class CertsCommandTests(SynchronousTestCase):
         self.assertEqual([Path(each["path"]).name for each in shown], ["ca.pem", "server-ecdsa.pem", "server-rsa.pem"])
         self.assertEqual(shown[1]["names"], ["localhost", "127.0.0.1", "::1", "mail.example.test"])
 
-    def test_whose_name_they_bear_is_told_and_the_running_daemon_knows_it(self) -> None:
+    def test_certs_are_made_for_the_hostname_of_the_running_daemon(self) -> None:
         """The certificates have the name in the daemon's configuration, also if --config named that file."""
         result = self.run_command("init")
         config = self.environment.pop("EMAILSYS_CONFIG")
@@ -96,7 +96,7 @@ class CertsCommandTests(SynchronousTestCase):
         self.assertIn("as no configuration was found and no daemon runs; --config FILE names one", result.stderr)
         self.assertNotIn("mail.example.test", result.stdout)
 
-    def test_who_serves_other_certificates_is_told_that_these_are_not_served(self) -> None:
+    def test_a_note_says_if_configured_certificates_are_served_instead(self) -> None:
         """`certs renew` would not change configured certificates."""
         config = Path(self.environment["EMAILSYS_CONFIG"])
         config.write_text(config.read_text() + '[[tls.certificates]]\nchain = "a.pem"\nkey = "a.key"\n')

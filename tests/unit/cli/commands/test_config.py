@@ -38,7 +38,7 @@ class ConfigTests(CLICase):
         """The output can be redirected into a file."""
         self.assertEqual(self.fine("config", "example"), example())
 
-    def test_what_is_shown_says_where_it_comes_from(self) -> None:
+    def test_show_names_the_file_of_the_settings(self) -> None:
         """The settings are those of the embedded default or of a file."""
         _, out, err = self.run_it("config", "show")
         self.assertIn("from the embedded default", err)
@@ -106,7 +106,7 @@ class ConfigTests(CLICase):
             with self.subTest(listen):
                 self.assertEqual("can read the metrics, which need no password" in told, is_told, told)
 
-    def test_what_the_start_would_serve_with_a_warning_is_a_warning(self) -> None:
+    def test_a_certificate_that_is_served_with_a_warning_is_a_warning_of_check(self) -> None:
         """An expired certificate does not stop the daemon, so that `config check` before the start does not either."""
         folder = Path(self.mktemp()).absolute()
         files = pki.make_variant(folder, "expired")[1]
@@ -115,7 +115,7 @@ class ConfigTests(CLICase):
         self.assertEqual((status, out), (0, f"{path}: ok\n"))
         self.assertIn(f"warning: tls.certificates[1]: {files.chain}: the certificate expired on", err)
 
-    def test_what_the_start_would_refuse_is_an_error(self) -> None:
+    def test_a_certificate_that_the_start_refuses_is_an_error_of_check(self) -> None:
         """A chain that OpenSSL refuses, although it can be read; a damaged development CA. Both were ok."""
         folder = Path(self.mktemp()).absolute()
         files = pki.ensure_development_ca(folder).certificates[0]
@@ -132,7 +132,7 @@ class ConfigTests(CLICase):
         self.assertIn("the development CA cannot be used: ", told)
         self.assertIn("the key of ca.pem is missing. Remove ", told)
 
-    def test_what_outbound_mail_needs_of_the_machine_is_looked_at(self) -> None:
+    def test_check_looks_at_source_addresses_ca_file_and_folders(self) -> None:
         """Addresses, the CA file and the folder of the log are checked."""
         authorities = self.write("no certificate")
         path = self.write(

@@ -62,7 +62,7 @@ class UpgradeTests(CLICase):
         self.fine("upgrade", "--yes", *here)
 
     @skipUnless(is_root(), "only root can become somebody else")
-    def test_what_root_made_in_vain_is_the_daemons_all_the_same(self) -> None:
+    def test_files_of_a_failed_upgrade_by_root_belong_to_the_daemons_user(self) -> None:
         """Otherwise the daemon could not open its own store after a repair."""
         if sys.platform == "win32":
             raise SkipTest("needs Unix")

@@ -43,7 +43,7 @@ class DialogueTests(SynchronousTestCase):
         self.addCleanup(speaker.close)
         return speaker, transcript
 
-    def test_both_sides_are_kept_but_no_secret(self) -> None:
+    def test_the_transcript_has_both_sides_but_no_secret(self) -> None:
         """The transcript has no secrets, because users may share it."""
         speaker, transcript = self.connect(b"220-one\r\n220 two\r\n", b"235 2.7.0 logged in\r\n")
         self.assertEqual(speaker.reply("220"), "220-one\n220 two")
@@ -79,7 +79,7 @@ class DialogueTests(SynchronousTestCase):
         self.assertEqual(speaker.body(), b"a\r\n.\r\n.b\r\n\r\n")
         self.assertEqual(speaker.ok(), "+OK next")
 
-    def test_nobody_who_answers_is_told_with_the_port(self) -> None:
+    def test_a_refused_connection_is_reported_with_its_port(self) -> None:
         """The connection is refused."""
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
@@ -158,7 +158,7 @@ class PortTests(SynchronousTestCase):
 class PasswordTests(SynchronousTestCase):
     """The passwords of alice and bob."""
 
-    def test_they_are_random_and_kept_for_the_next_try(self) -> None:
+    def test_passwords_of_the_trial_are_random_and_kept_for_the_next_try(self) -> None:
         """Only the owner may read the file."""
         path = Path(self.mktemp())
         first, new = kept_passwords(path)

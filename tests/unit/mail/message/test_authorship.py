@@ -43,7 +43,7 @@ class AuthorshipTests(SynchronousTestCase):
         self.assertIsNone(said(RECEIVED))
         self.assertIsNone(said(trace_fields.unauthenticated("mail.home.test")))
 
-    def test_what_stands_below_an_older_hop_is_the_senders(self) -> None:
+    def test_fields_below_an_older_received_field_are_the_senders(self) -> None:
         self.assertIsNone(said(RECEIVED, OLDER, trace_fields.unauthenticated("mail.home.test")))
 
     def test_a_received_field_without_its_host_ends_the_search(self) -> None:

@@ -23,7 +23,7 @@ class EncodedWords(SynchronousTestCase):
     def test_a_character_cut_in_two_is_whole_again(self) -> None:
         self.assertEqual(decode_words("=?utf-8?q?=C3?= =?utf-8?b?vA==?="), "ü")
 
-    def test_what_is_no_word_stays(self) -> None:
+    def test_text_that_is_no_encoded_word_is_unchanged(self) -> None:
         for text in ("plain", "=?utf-8?x?a?=", "=?", "=?utf-8?q?a", "=??q?a?="):
             self.assertEqual(decode_words(text), text)
 
@@ -65,7 +65,7 @@ class Dates(SynchronousTestCase):
         self.assertEqual(parse_date("Mon, 23 Nov 2026 13:00:00 +0100 (CET)"), noon)
         self.assertEqual(parse_date("Mon, 23 Nov 2026 12:00:00 -0000"), noon)
 
-    def test_what_is_no_date_is_none(self) -> None:
+    def test_a_malformed_date_is_none(self) -> None:
         for text in (
             "",
             "yesterday",

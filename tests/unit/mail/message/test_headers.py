@@ -8,7 +8,7 @@ ORDINARY = b"Subject: one\r\nTo: a,\r\n\tb\r\n"
 
 
 class HeaderEnd(SynchronousTestCase):
-    def test_it_ends_at_the_first_empty_line(self) -> None:
+    def test_a_header_section_ends_at_the_first_empty_line(self) -> None:
         self.assertEqual(header_end(ORDINARY + b"\r\nbody: x\r\n\r\n"), len(ORDINARY))
         self.assertEqual(header_end(b"\r\nbody"), 0)
 
@@ -23,11 +23,11 @@ class HeaderEnd(SynchronousTestCase):
         self.assertEqual(fields_end(ORDINARY), len(ORDINARY))
         self.assertEqual(fields_end(b""), 0)
 
-    def test_it_is_not_known_before_it_came(self) -> None:
+    def test_the_end_of_a_header_section_is_unknown_before_the_empty_line(self) -> None:
         for octets in (b"", ORDINARY, ORDINARY + b"Hello\r\n", ORDINARY + b"\r"):
             self.assertIsNone(header_end(octets))
 
-    def test_what_is_known_is_not_searched_again(self) -> None:
+    def test_the_search_for_the_end_goes_on_where_it_stopped(self) -> None:
         for known in range(len(ORDINARY) + 1):
             self.assertEqual(header_end(ORDINARY + b"\r\nbody", known), len(ORDINARY))
 
@@ -42,11 +42,11 @@ class Hops(SynchronousTestCase):
 
 
 class Missing(SynchronousTestCase):
-    def test_what_is_there_is_not_added(self) -> None:
+    def test_an_existing_date_and_message_id_are_kept(self) -> None:
         self.assertEqual(HeaderSection(b"Date: x\r\nmessage-ID : y\r\n").missing_fields("d", "m"), b"")
         self.assertEqual(HeaderSection(b"DATE\t: x\r\n").missing_fields("d", "m"), b"Message-ID: <m>\r\n")
 
-    def test_what_is_missing_is_made(self) -> None:
+    def test_a_missing_date_and_message_id_are_added(self) -> None:
         self.assertEqual(HeaderSection(b"").missing_fields("d", "m"), b"Date: d\r\nMessage-ID: <m>\r\n")
         self.assertEqual(
             HeaderSection(b"Resent-Date: x\r\nIn-Reply-To: Message-ID: y\r\n").missing_fields("d", "m").count(b"\r\n"),
@@ -65,13 +65,13 @@ class Values(SynchronousTestCase):
 
 
 class MessageIdentifiers(SynchronousTestCase):
-    def test_it_is_found_in_any_case_and_folded(self) -> None:
+    def test_a_field_is_found_in_any_case_and_folded(self) -> None:
         for field in (b"Message-ID: <a@b>", b"MESSAGE-ID:<a@b> ", b"message-id :\r\n\t<a@b>\r\n "):
             self.assertEqual(
                 HeaderSection(b"Subject: one\r\n" + field + b"\r\nTo: bob\r\n").message_id(), "<a@b>", field
             )
 
-    def test_what_is_no_identifier_is_none(self) -> None:
+    def test_a_malformed_message_id_is_none(self) -> None:
         for field in (b"X-Message-ID: <a@b>", b"Message-ID:", b"Message-ID: <\xff@b>", b"Message-ID: <a b@c>"):
             self.assertEqual(HeaderSection(ORDINARY + field + b"\r\n").message_id(), "", field)
         self.assertEqual(HeaderSection(ORDINARY).message_id(), "")

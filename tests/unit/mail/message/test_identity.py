@@ -52,7 +52,7 @@ class AuthorTests(SynchronousTestCase):
         ):
             self.assertEqual(self.authors(value), (BOSS, ME), value)
 
-    def test_what_programs_read_differently_is_malformed(self) -> None:
+    def test_a_mailbox_that_programs_read_differently_is_malformed(self) -> None:
         for value in (
             b"",
             b" ",

@@ -32,12 +32,12 @@ class Lists(SynchronousTestCase):
     def test_a_quoted_local_part_is_an_address(self) -> None:
         self.assertEqual(parse_mailboxes('"a b"@example.org'), [Mailbox("", Address("a b", "example.org"))])
 
-    def test_what_a_person_mistypes_is_quoted_back(self) -> None:
+    def test_a_mistyped_mailbox_is_quoted_in_the_error(self) -> None:
         for text in ("alice", "Alice <alice>", "a@b@c", "a@example.org\r\nBcc: b@example.org"):
             self.assertRaises(AddressSyntaxError, parse_mailboxes, text)
         self.assertIn("'alice'", str(self.assertRaises(AddressSyntaxError, parse_mailboxes, "x@y.z, alice")))
 
-    def test_what_a_stranger_mistypes_is_left_out(self) -> None:
+    def test_a_malformed_mailbox_of_a_message_is_left_out(self) -> None:
         self.assertEqual(read_mailboxes("undisclosed-recipients:;, alice, Alice <alice@example.org>"), [ALICE])
         self.assertEqual(read_mailboxes("=?utf-8?q?Alice=0A?= <alice@example.org>"), [ALICE])
         self.assertEqual(read_mailboxes("("), [])

@@ -98,7 +98,7 @@ class Attachments(SynchronousTestCase):
         root = parse(head + fields + b"\r\nx\r\n--b--")
         return root.parts[0] in contents(root).attachments
 
-    def test_what_says_so_or_has_a_name_goes_with_the_message(self) -> None:
+    def test_parts_with_a_disposition_or_a_name_are_attachments(self) -> None:
         self.assertTrue(self.kind(b"Content-Disposition: attachment\r\n"))
         self.assertTrue(self.kind(b"Content-Type: text/plain; name=a.txt\r\n"))
         self.assertTrue(self.kind(b"Content-Type: image/png\r\n"))

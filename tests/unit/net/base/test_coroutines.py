@@ -21,7 +21,7 @@ class CoroutineTests(SynchronousTestCase):
                 self.said.append("failed")
         self.said.append("done")
 
-    def test_without_a_wait_it_is_over_at_once(self) -> None:
+    def test_a_coroutine_that_does_not_wait_ends_at_once(self) -> None:
         self.assertIsNone(begin(self.work()))
         self.assertIsNone(begin(self.work(succeed("at once"))))
         self.assertEqual(self.said, ["begun", "done", "begun", "at once", "done"])
@@ -40,7 +40,7 @@ class CoroutineTests(SynchronousTestCase):
         self.successResultOf(over)
         self.assertEqual(self.said, ["begun", "one", "failed", "three", "done"])
 
-    def test_what_it_raises_is_raised(self) -> None:
+    def test_the_exception_of_a_coroutine_is_raised(self) -> None:
         async def fail(wait: Deferred[object] | None) -> None:
             if wait is not None:
                 await wait

@@ -40,7 +40,7 @@ class OutputProducerTests(SynchronousTestCase):
             """Loopback acknowledges within a moment."""
         self.assertEqual(progress(held)[1] - before[1], 5)
 
-    def test_it_waits_until_the_kernel_has_all_of_it(self) -> None:
+    def test_the_wait_lasts_until_the_kernel_has_all_octets(self) -> None:
         held = HeldTransport(3000)
         reads: list[int] = []
         waiting = Deferred.fromCoroutine(taken(held, self.clock, lambda: False, lambda: reads.append(unsent(held))))
@@ -52,7 +52,7 @@ class OutputProducerTests(SynchronousTestCase):
         self.successResultOf(waiting)
         self.assertEqual(reads, [1500, 0])
 
-    def test_it_does_not_wait_for_a_peer_that_has_gone(self) -> None:
+    def test_the_wait_ends_if_the_peer_has_gone(self) -> None:
         gone: list[bool] = []
         waiting = Deferred.fromCoroutine(taken(HeldTransport(1), self.clock, lambda: bool(gone), lambda: None))
         gone.append(True)
@@ -119,7 +119,7 @@ class HalfCloseTests(SynchronousTestCase):
         self.assertIn(b"\r\n250 2.0.0 queued as", peer.heard())
         self.assertTrue(peer.lost)
 
-    def test_what_was_not_said_to_its_end_is_not_acted_on(self) -> None:
+    def test_an_unfinished_command_before_the_half_close_is_ignored(self) -> None:
         house = SMTPHouse()
         for said in (b"", b"NOO", b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\nSubject: x\r\n"):
             server = house.server()
@@ -164,7 +164,7 @@ class HalfCloseTests(SynchronousTestCase):
         server.readConnectionLost()
         self.assertTrue(peer.transport.aborted)
 
-    def test_who_asked_for_tls_and_can_say_no_more_is_left(self) -> None:
+    def test_a_client_that_half_closes_after_starttls_is_disconnected(self) -> None:
         """PASS was still being verified when the end came; STLS had its turn after it."""
         house = POP3House(context_factory=object())
         house.logins.hold = True

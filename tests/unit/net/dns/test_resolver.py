@@ -86,7 +86,7 @@ class ResolverTests(ResolverCase):
         reply = await self.refused("nowhere.example")
         self.assertEqual((reply.code, reply.enhanced), (550, "5.1.2"))
 
-    async def test_what_is_no_domain_is_not_asked_for(self) -> None:
+    async def test_a_name_that_is_no_domain_is_not_looked_up(self) -> None:
         """No name server sees it."""
         for name in ("a..b", "-x", "x" * 64 + ".example", "[not-an-address]", "a b"):
             self.assertEqual((await self.refused(name)).code, 550)
@@ -135,7 +135,7 @@ class ResolverTests(ResolverCase):
         reply = await self.refused("h.example", self.resolver(timeout=0.1))
         self.assertIn("no answer in time", reply.text)
 
-    async def test_an_answer_that_ends_too_early_is_none(self) -> None:
+    async def test_an_incomplete_answer_is_ignored(self) -> None:
         """A domain would be taken for one without hosts, and its mail for undeliverable."""
         self.zone.add("example.net", "MX", "10 mx.example.net")
         self.zone.add("mx.example.net", "A", "192.0.2.1")
@@ -147,7 +147,7 @@ class ResolverTests(ResolverCase):
         self.zone.bend = lambda octets: octets
         self.assertEqual(await self.found("example.net"), ["mx.example.net [192.0.2.1]"])
 
-    async def test_an_answer_to_another_question_is_none(self) -> None:
+    async def test_an_answer_to_another_question_is_ignored(self) -> None:
         """RFC 5452 §9.1: whoever guesses the number of a question must know the question, too."""
         self.zone.bend = lambda octets: octets.replace(b"example", b"exomple")
         reply = await self.refused("h.example", self.resolver(timeout=0.1))
@@ -166,7 +166,7 @@ class ResolverTests(ResolverCase):
         self.addCleanup(self.name_servers.close)
         self.assertEqual(await self.found("h.example", self.resolver(timeout=5)), ["h.example [192.0.2.1]"])
 
-    async def test_a_lookup_that_nobody_waits_for_ends(self) -> None:
+    async def test_a_cancelled_lookup_ends(self) -> None:
         """All of its questions, quietly."""
         self.zone.add("example.net", "MX", "10 a.example")
         self.zone.add("example.net", "MX", "10 b.example")
@@ -212,7 +212,7 @@ class ResolverTests(ResolverCase):
         reply = await self.refused("long.example")
         self.assertIn("cut off", reply.text)
 
-    async def test_what_does_not_exist_is_remembered_as_long_as_its_zone_says(self) -> None:
+    async def test_a_negative_answer_is_cached_as_long_as_its_zone_says(self) -> None:
         """RFC 2308 §5."""
         self.zone.authority = [record("example", "SOA", "40")]
         await self.refused("gone.example")
@@ -227,7 +227,7 @@ class ResolverTests(ResolverCase):
         self.zone.add("example.net", "MX", "20 192.0.2.1")
         self.assertEqual((await self.refused("example.net")).enhanced, "4.4.4")
 
-    async def test_addresses_nobody_can_be_reached_at_are_left_out(self) -> None:
+    async def test_unspecified_and_multicast_addresses_are_left_out(self) -> None:
         """Unspecified and multicast ones."""
         for address in ("0.0.0.0", "224.0.0.1", "192.0.2.1"):
             self.zone.add("h.example", "A", address)

@@ -182,7 +182,7 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(server.heard(), b"")
         self.assertEqual(self.outcomes(sent), [(OutcomeKind.DELAYED, 451)])
 
-    def test_chunks_are_sent_without_dots_and_ended_by_an_empty_one(self) -> None:
+    def test_chunks_are_not_stuffed_and_an_empty_chunk_is_the_last(self) -> None:
         """RFC 3030 §4.2; a body of several pieces waits until somebody wants it."""
         sent = self.hosts.send(transmission(pieces=pieces_of(b".a\r\n", b".b\r\n", b"", b".c\r\n")))
         server = self.hosts.connect()
@@ -209,7 +209,7 @@ class BodyTests(SynchronousTestCase):
         _ = self.hosts.send(transmission())
         self.assertTrue(server.heard().startswith(b"RSET\r\nMAIL FROM:"))
 
-    def test_nobody_to_take_a_chunked_body_gets_none(self) -> None:
+    def test_a_chunked_body_is_not_sent_if_all_recipients_were_refused(self) -> None:
         """All recipients were refused before it was wanted."""
         sent = self.hosts.send(transmission(pieces=pieces_of(b"a", b"b")))
         server = self.hosts.connect()
@@ -245,7 +245,7 @@ class BodyTests(SynchronousTestCase):
             self.hosts.reactor.advance(61)
         self.successResultOf(sent)
 
-    def test_what_comes_behind_the_end_is_not_read(self) -> None:
+    def test_octets_after_the_end_of_a_connection_are_ignored(self) -> None:
         """A host that goes on talking after we hung up."""
         sent = self.hosts.send(transmission())
         server = self.hosts.connect()

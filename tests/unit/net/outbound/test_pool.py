@@ -253,7 +253,7 @@ class ConnectionPoolTests(SynchronousTestCase):
         self.successResultOf(closed)
         self.assertEqual(self.hosts.reactor.getDelayedCalls(), [])
 
-    def test_what_is_idle_says_goodbye_at_the_end(self) -> None:
+    def test_idle_connections_send_quit_at_the_stop(self) -> None:
         """And is closed when that is answered."""
         sent = self.hosts.send(transmission())
         server = self.hosts.connect()
@@ -267,7 +267,7 @@ class ConnectionPoolTests(SynchronousTestCase):
         self.successResultOf(closed)
         self.assertEqual(self.hosts.reactor.getDelayedCalls(), [])
 
-    def test_what_cannot_have_arrived_is_given_up_at_once_at_the_end(self) -> None:
+    def test_the_stop_ends_transmissions_that_cannot_have_arrived(self) -> None:
         """Whatever the host was asked last: nobody has the message, so that nothing is won by waiting."""
         large = pieces_of(*[b"x" * 998 + b"\r\n"] * 3)
         for replies in ((), ("250 ok",), ("250 ok", "250 ok"), ("250 ok", "250 ok", "354 go")):

@@ -181,7 +181,7 @@ class LoginTests(SynchronousTestCase):
 class UnexpectedExceptionTests(SynchronousTestCase):
     """An unexpected exception."""
 
-    def test_it_is_logged_once_answered_and_the_session_goes_on(self) -> None:
+    def test_an_exception_is_logged_once_and_the_session_goes_on(self) -> None:
         house = POP3House()
         peer = house.login()
 
@@ -193,7 +193,7 @@ class UnexpectedExceptionTests(SynchronousTestCase):
         self.assertEqual(peer.heard(), b"-ERR [SYS/TEMP] internal error; it was logged\r\n+OK\r\n")
         self.assertEqual(house.telemetry.counters["exception"], 1)
 
-    def test_one_in_a_coroutine_too(self) -> None:
+    def test_an_exception_in_a_coroutine_is_logged_and_answered(self) -> None:
         house = POP3House()
         peer = house.connect()
         house.logins.failure = RuntimeError("bug")
@@ -204,7 +204,7 @@ class UnexpectedExceptionTests(SynchronousTestCase):
         self.assertIn(b"+OK 3 messages", peer.heard())
         self.assertEqual(house.telemetry.counters["exception"], 1)
 
-    def test_one_while_the_session_ends_is_logged(self) -> None:
+    def test_an_exception_at_the_end_of_the_session_is_logged(self) -> None:
         house = POP3House()
         peer = house.login()
 

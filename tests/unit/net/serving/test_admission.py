@@ -55,7 +55,7 @@ class AdmissionTests(SynchronousTestCase):
     def test_this_machine_has_no_limit_of_an_address(self) -> None:
         filled(Admission(0, 2), *["127.0.0.1"] * 5, *["::1"] * 5)
 
-    def test_a_trusted_network_has_none_either(self) -> None:
+    def test_a_trusted_network_has_no_limit_per_address(self) -> None:
         admission = filled(Admission(0, 2, lambda ip: ip == ONE), *[ONE] * 5, OTHER, OTHER)
         self.assertIs(admission.refusal(OTHER), ConnectionLimit.PER_ADDRESS)
 
@@ -80,7 +80,7 @@ class RefusedConnectionTests(SynchronousTestCase):
         self.addCleanup(refused.connectionLost)
         return transport
 
-    def test_it_receives_the_reason_and_is_closed(self) -> None:
+    def test_a_refused_connection_gets_the_reason_and_is_closed(self) -> None:
         clock = Clock()
         transport = self.turn_away(Admission(), clock)
         self.assertEqual(transport.value(), b"421 no\r\n")

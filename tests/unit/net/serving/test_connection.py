@@ -250,7 +250,7 @@ class WritingTests(SynchronousTestCase):
         self.addCleanup(echo.connection.connectionLost, Failure(ConnectionLost()))
         return echo, transport
 
-    def test_what_the_socket_takes_is_sent_at_the_end_of_the_turn(self) -> None:
+    def test_replies_in_the_clear_are_written_at_the_end_of_the_turn(self) -> None:
         echo, transport = self.connected(100)
         echo.connection.dataReceived(b"a\r\n")
         echo.connection.dataReceived(b"b\r\n")
@@ -270,7 +270,7 @@ class WritingTests(SynchronousTestCase):
         echo.connection.dataReceived(b"a\r\nclose\r\n")
         self.assertEqual(transport.sent, b"hello\r\na\r\n")
 
-    def test_what_goes_through_tls_is_written_at_once(self) -> None:
+    def test_replies_within_tls_are_written_at_once(self) -> None:
         """The TLS layer gathers writes itself, until the reactor's next turn."""
         echo, transport = self.connected(100)
         echo.connection.replies.secure = True

@@ -68,7 +68,7 @@ class FullPoolTests(SynchronousTestCase):
             self.assertTrue(silent[0].heard().startswith(reply))
             self.assertEqual(pool.admission._connected, 9)
 
-    def test_those_who_logged_in_stay_and_the_new_one_is_refused(self) -> None:
+    def test_logged_in_sessions_stay_and_a_new_connection_is_refused(self) -> None:
         pool = Pool(POP3House())
         reader = pool.connect(tls=True)
         assert reader is not None

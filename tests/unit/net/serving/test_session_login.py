@@ -178,7 +178,7 @@ class MidExchange(SynchronousTestCase):
         self.assertEqual(self.telemetry.of("smtp-login")[0]["account"], parse("alice@example.test"))
         self.assertEqual(self.telemetry.of("pop3-login")[0]["user"], "alice@example.test")
 
-    def test_without_an_initial_response_the_server_asks_for_it(self) -> None:
+    def test_without_an_initial_response_the_server_sends_an_empty_challenge(self) -> None:
         for protocol in self.protocols:
             peer = protocol.connect()
             peer.say(b"AUTH TEST-PROOF\r\n")
@@ -263,7 +263,7 @@ class MidExchange(SynchronousTestCase):
             peer.say(b"AUTH TEST-PROOF " + line(b",alice@example.test,n1"))
             self.assertEqual(peer.heard(), protocol.challenged(b"n1-server"))
 
-    def test_a_star_cancels_after_the_secret_too(self) -> None:
+    def test_a_star_after_the_secret_was_read_cancels(self) -> None:
         for protocol in self.protocols:
             peer = self.begin(protocol)
             peer.say(b"*\r\n")

@@ -51,7 +51,7 @@ class Waiting(SynchronousTestCase):
         (event,) = house.telemetry.of("smtp-early-talker")
         self.assertEqual((event["ip"], event["action"]), ("192.0.2.7", "refuse"))
 
-    def test_it_may_go_on_where_early_talkers_are_only_logged(self) -> None:
+    def test_an_early_talker_may_go_on_if_the_setting_is_log(self) -> None:
         house = self.house(action=EarlyTalker.LOG)
         peer = house.connect()
         peer.say(b"HELO client\r\nQUIT\r\n")
@@ -127,7 +127,7 @@ class AtOnce(TestCase):
         self.assertTrue(heard.startswith(REFUSAL), heard)
         self.assertEqual(heard.count(b"\r\n"), 1)
 
-    async def test_it_may_go_on_where_early_talkers_are_only_logged(self) -> None:
+    async def test_an_early_talker_may_go_on_if_the_setting_is_log(self) -> None:
         heard = await self.heard(b"HELO client\r\nQUIT\r\n", EarlyTalker.LOG)
         self.assertEqual([line[:3] for line in heard.splitlines()], [b"220", b"250", b"221"])
 

@@ -279,7 +279,7 @@ class Failures(SynchronousTestCase):
             peer.say(b"RSET\r\n" + ENVELOPE + b"DATA\r\n")
             self.assertEqual(codes(peer.heard()), [250, 250, 250, 354])
 
-    def test_an_exception_after_a_wait_is_the_same(self) -> None:
+    def test_an_exception_after_a_wait_becomes_451(self) -> None:
         house = SMTPHouse()
         waiting: Deferred[None] = Deferred()
         house.waits["validateTo"] = waiting
@@ -296,7 +296,7 @@ class Failures(SynchronousTestCase):
         peer.say(ENVELOPE + b"RCPT TO:<alice@example.test>\r\nDATA\r\n")
         self.assertEqual(codes(peer.heard()), [250, 451, 250, 354])
 
-    def test_what_the_commit_raises_decides_the_reply(self) -> None:
+    def test_the_exception_of_the_commit_decides_the_reply(self) -> None:
         for error, reply, exceptions in (
             (StoreFull("full"), b"452 4.3.1 ", 0),
             (TooMuchHeld("flood"), b"450 4.7.1 ", 0),

@@ -100,7 +100,7 @@ class ClientState(SynchronousTestCase):
         self.assertTrue(marked.startswith(b"X-Mark: 1\r\nReceived: "), marked)
         self.assertTrue(plain.startswith(b"Received: "), plain)
 
-    def test_nul_and_long_lines_are_for_those_whom_we_know(self) -> None:
+    def test_nul_and_long_lines_are_accepted_from_known_clients_only(self) -> None:
         """Refused of strangers unless the setting accepts them. RFC 5321 §4.5.3.1.6: 998 octets before CRLF."""
         for text, taken in (
             (b"a\0b", SMTPSettings(accept_nul=True)),

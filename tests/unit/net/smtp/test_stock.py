@@ -75,7 +75,7 @@ STOCK_WAYS: Final = (
 
 
 class Stock(SynchronousTestCase):
-    def test_what_is_not_overridden_is_justified(self) -> None:
+    def test_each_stock_attribute_is_overridden_or_justified(self) -> None:
         """An upgrade of Twisted that adds a method which bypasses the connection must be noticed."""
         left = set()
         for name in dir(smtp.ESMTP):

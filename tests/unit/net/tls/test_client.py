@@ -69,7 +69,7 @@ class VerificationTests(SynchronousTestCase):
         middle = pki.certificate_facts(issued[0].chain).not_after - timedelta(days=1)
         return ServerTLS(served(*issued), lambda: middle)
 
-    def test_it_is_what_starttls_takes(self) -> None:
+    def test_the_client_context_provides_twisteds_interface(self) -> None:
         """Twisted's interface for clients."""
         self.assertTrue(verifyObject(IOpenSSLClientConnectionCreator, client_context("localhost")))
 

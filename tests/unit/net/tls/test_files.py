@@ -182,7 +182,7 @@ class CertificateFileTests(SynchronousTestCase):
         self.assertEqual((pair.kind, pair.names), ("Ed25519", ()))
         self.assertEqual(ServerTLS([pair.files], lambda: NOW).names, ())
 
-    def test_what_openssl_refuses_becomes_an_error_with_its_words(self) -> None:
+    def test_a_refusal_of_openssl_becomes_an_error_with_its_words(self) -> None:
         """An issuer with a key of 1024 bits, further up the chain."""
         key = rsa.generate_private_key(65537, 1024)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an old authority")])

@@ -36,7 +36,7 @@ class LenientTests(SynchronousTestCase):
         assert shown is not None
         self.assertEqual(b"".join(each.public_bytes(Encoding.PEM) for each in shown), self.leaf + self.issuer)
 
-    def test_what_surrounds_the_blocks_makes_no_difference(self) -> None:
+    def test_text_around_the_blocks_is_ignored(self) -> None:
         """OpenSSL serves the second form without its intermediate certificate, and refuses most of the others."""
         both = self.leaf + self.issuer
         for name, change in (
@@ -71,6 +71,6 @@ class LenientTests(SynchronousTestCase):
         block = b"-----BEGIN RSA PRIVATE KEY-----\n" + header + b"AAAA\n-----END RSA PRIVATE KEY-----\n"
         self.assertEqual(pem.blocks(b"  " + block.replace(b"\n", b"\n  "), b"PRIVATE KEY"), [block])
 
-    def test_a_block_without_its_end_is_none(self) -> None:
+    def test_a_block_without_its_end_is_ignored(self) -> None:
         """A file that was cut off."""
         self.assertEqual(pem.blocks(self.leaf[:200], b"CERTIFICATE"), [])

@@ -67,7 +67,7 @@ class NegotiationTests(SynchronousTestCase):
         self.assertEqual(connection.get_protocol_version_name(), "TLSv1.2")
         return str(connection.get_cipher_name()), key_of(connection)
 
-    def test_it_is_what_starttls_takes(self) -> None:
+    def test_the_server_contexts_provide_twisteds_interface(self) -> None:
         """Twisted's interface for servers."""
         self.assertTrue(verifyObject(IOpenSSLServerConnectionCreator, self.server))
 

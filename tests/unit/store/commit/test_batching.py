@@ -51,7 +51,7 @@ class BatcherTests(SynchronousTestCase):
             raise StoreError("13 cannot be read")
         return [f"message {item}" for item in items]
 
-    def test_what_is_asked_before_the_thread_begins_goes_together(self) -> None:
+    def test_requests_before_the_thread_begins_are_one_batch(self) -> None:
         answers = [self.batcher.submit(number) for number in (1, 2, 3)]
         self.thread.work()
         self.assertEqual(self.asked, [[1, 2, 3]])
@@ -64,7 +64,7 @@ class BatcherTests(SynchronousTestCase):
         self.assertEqual(self.asked, [[1, 2, 3], [4]])
         self.assertEqual(self.successResultOf(answers[3]), "message 4")
 
-    def test_what_comes_after_the_thread_began_is_asked_anew(self) -> None:
+    def test_a_request_after_the_thread_began_is_a_new_batch(self) -> None:
         first = self.batcher.submit(1)
         [(function, done)] = self.thread.waiting
         self.thread.waiting = []
@@ -76,7 +76,7 @@ class BatcherTests(SynchronousTestCase):
         self.assertEqual(self.asked, [[1], [2]])
         self.assertEqual((self.successResultOf(first), self.successResultOf(second)), ("message 1", "message 2"))
 
-    def test_one_that_fails_does_not_take_its_neighbours_with_it(self) -> None:
+    def test_a_request_that_fails_does_not_fail_its_neighbours(self) -> None:
         answers = [self.batcher.submit(number) for number in (1, 13, 2)]
         self.thread.work()
         self.thread.work()
@@ -85,14 +85,14 @@ class BatcherTests(SynchronousTestCase):
             (self.successResultOf(answers[0]), self.successResultOf(answers[2])), ("message 1", "message 2")
         )
 
-    def test_who_was_cancelled_leaves_the_others_their_answer(self) -> None:
+    def test_a_cancelled_request_leaves_the_others_their_answers(self) -> None:
         cancelled, other = self.batcher.submit(1), self.batcher.submit(2)
         _ = cancelled.addErrback(lambda _: None)
         cancelled.cancel()
         self.thread.work()
         self.assertEqual(self.successResultOf(other), "message 2")
 
-    def test_what_is_asked_while_the_thread_works_waits_for_its_end_and_goes_together(self) -> None:
+    def test_requests_while_the_thread_works_are_one_batch_after_it(self) -> None:
         first = self.batcher.submit(1)
         [(function, done)] = self.thread.waiting
         self.thread.waiting = []

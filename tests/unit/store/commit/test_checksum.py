@@ -26,7 +26,7 @@ class ChecksumTests(SynchronousTestCase):
         self.assertFalse(is_intact(8, 1, True, TEXT, stored, None))
         self.assertFalse(is_intact(7, 1, True, TEXT[:-1], stored, None))
 
-    def test_it_is_the_same_in_each_release(self) -> None:
+    def test_a_checksum_is_the_same_in_each_release(self) -> None:
         """Stores contain checksums. Another value for the same piece would make all mail appear damaged."""
         self.assertEqual(checksum((1 << 63) - 1, 3, True, b"hello\r\n").hex(), "0f34afe94c0e745e")
 

@@ -38,7 +38,7 @@ class InboxTests(SynchronousTestCase):
         self.assertEqual(self.inbox.take(True, 0), messages)
         self.assertEqual(self.inbox.take(True, 0), [])
 
-    def test_who_writes_alone_is_not_kept_waiting(self) -> None:
+    def test_a_single_writer_does_not_wait_for_others(self) -> None:
         for _ in range(3):
             self.message()
             self.assertEqual(len(self.inbox.take(True, 0) or ()), 1)
@@ -62,7 +62,7 @@ class InboxTests(SynchronousTestCase):
         self.inbox.take(True, 0)
         self.assertLess(sum(self.slept), 0.01)
 
-    def test_a_full_commit_waits_for_nobody(self) -> None:
+    def test_a_full_commit_does_not_wait_for_more_jobs(self) -> None:
         for _ in range(100):
             self.message()
         self.inbox.take(True, 0)
@@ -129,7 +129,7 @@ class InboxTests(SynchronousTestCase):
         self.assertEqual(self.inbox.take(True, 0), [upkeep])
         self.assertEqual(self.inbox.take(True, 0), [after])
 
-    def test_what_waits_is_taken_before_the_end(self) -> None:
+    def test_waiting_jobs_are_taken_before_the_end(self) -> None:
         message, piece = self.message(), self.piece()
         self.inbox.close()
         self.assertEqual(self.inbox.take(True, None), [message, piece])

@@ -57,7 +57,7 @@ class MaintenanceTaskTests(SynchronousTestCase):
         self.clock.advance(3)
         self.assertEqual(weeding.steps, 3)
 
-    def test_who_rests_is_woken_and_who_works_is_not_disturbed(self) -> None:
+    def test_a_wake_ends_a_rest_and_does_not_disturb_a_step(self) -> None:
         weeding = self.weeding(1)
         self.clock.advance(PAUSE)
         weeding.work = 1

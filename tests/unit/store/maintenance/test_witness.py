@@ -76,7 +76,7 @@ class WitnessTests(SynchronousTestCase):
             self.assertEqual(self.run_for(600, -back), 0)
         self.assertAlmostEqual(self.days_ago(30), 32)
 
-    def test_nor_does_one_that_is_set_back_while_the_daemon_is_stopped(self) -> None:
+    def test_a_clock_that_is_set_back_while_the_daemon_is_stopped_leaves_no_gap(self) -> None:
         self.twenty_days_after_a_stop_of_two()
         self.wall -= 1200
         self.start()

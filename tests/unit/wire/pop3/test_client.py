@@ -210,7 +210,7 @@ class BrokenTests(SynchronousTestCase):
                 break
         self.assertTrue(session.broken)
 
-    def test_words_that_nobody_asked_for_are_not_taken_for_an_answer(self) -> None:
+    def test_an_unrequested_line_is_not_taken_for_an_answer(self) -> None:
         self.assertIn("unasked", self.broken(greeted(), b"+OK you have mail\r\n"))
 
     def test_a_challenge_to_another_command_is_no_answer(self) -> None:

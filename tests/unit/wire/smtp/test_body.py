@@ -47,5 +47,5 @@ class BodyTests(SynchronousTestCase):
         reader.begin_chunk(len(message), last=True)
         self.assertEqual((reader.take(message), reader.refusal, reader.has_nul), (message, None, True))
 
-    def test_both_are_taken_where_the_rules_say_so(self) -> None:
+    def test_nul_and_long_lines_are_accepted_if_the_rules_allow_them(self) -> None:
         self.assertIsNone(refusal(b"\0" * 5000 + b"\r\n", 1000, BodyRules(10_000)))

@@ -54,7 +54,7 @@ class Chunks(SynchronousTestCase):
         self.assertEqual(events(made, b"QUIT\r\n"), [Body(b"", End.NOTHING)])
         self.assertEqual(events(made, b"QUITNOOP\r\n"), [Answer(replies.MAIL_FIRST), Command("NOOP", b"")])
 
-    def test_lone_line_ends_refuse_chunks_too(self) -> None:
+    def test_a_bare_cr_or_lf_in_a_chunk_is_refused(self) -> None:
         for octets, refusal in {
             b"a\nb\r\n": replies.BARE_LF,
             b"a\rb\r\n": replies.BARE_CR,

@@ -59,7 +59,7 @@ class ReplyReaderTests(SynchronousTestCase):
         reader.discard()
         self.assertEqual(reader.waiting, 0)
 
-    def test_what_is_no_reply_is_refused(self) -> None:
+    def test_a_line_that_is_no_reply_is_refused(self) -> None:
         """Codes have three digits in the ranges of RFC 5321 §4.2, ASCII ones, and a blank or hyphen behind them."""
         arabic = "٢٥٠ ok".encode()
         for octets in (b"", b"25", b"25x ok", b"150 no", b"600 no", b"260 no", b"2500 ok", b"+OK", arabic):

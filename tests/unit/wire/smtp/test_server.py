@@ -274,7 +274,7 @@ class BadCommands(SynchronousTestCase):
             made.end_transaction()
         self.assertEqual(events(made, b"FOO\r\n"), [Answer(replies.UNKNOWN_COMMAND)])
 
-    def test_what_is_pipelined_behind_a_refused_mail_does_not_count(self) -> None:
+    def test_commands_pipelined_behind_a_refused_mail_do_not_count(self) -> None:
         made = session(Stage.GREETED)
         found = events(made, b"RCPT TO:<bob@example.test>\r\n" * 1000 + b"DATA\r\nBDAT 0 LAST\r\n")
         self.assertEqual(found, [Answer(replies.MAIL_FIRST)] * 1002)
@@ -342,7 +342,7 @@ class BadCommands(SynchronousTestCase):
 class IdleCommands(SynchronousTestCase):
     """Commands without effect: 50 clients that sent nothing else took a whole core before."""
 
-    def test_a_session_ends_after_a_hundred_of_them(self) -> None:
+    def test_a_session_ends_after_a_hundred_idle_commands(self) -> None:
         for words in (b"NOOP\r\n", b"RSET\r\n", b"HELP\r\n", b"VRFY x\r\n", b"EHLO again\r\n", b"NOOP\r\nRSET\r\n"):
             made = session(Stage.GREETED)
             found = events(made, words * 200)
