@@ -45,6 +45,9 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "base64": lambda text: decode_transfer(text.encode(), "base64"),
     "uuencode": lambda text: decode_transfer(f"begin 644 a\n{text}".encode(), "uuencode"),
     "HTML": html_to_text,
+    "HTML that follows what is open": lambda text: html_to_text(text[: LENGTH // 2] + "<p>x" * (LENGTH // 8)),
+    "a style sheet": lambda text: html_to_text(f"<style>{text}</style><p class=a>" + "<p class=a>x" * 1_000),
+    "a style": lambda text: html_to_text(f'<p style="{text}">x'),
     "text": safe_text,
     "a quote": quote,
     "the index": lambda text: index_fields(text.encode(), NOW),
@@ -99,6 +102,19 @@ TOKENS: Final = st.sampled_from(
         ),
         *("begin 644 x\n", "-- \n", "Content-Type: message/rfc822\n\n", "A: b\n", "\x1b$B", "\x1b(I", "+2D", "> "),
         *("ü", "\u0301", "\u200d"),
+        *(
+            "<b a=b>",
+            "<body a>",
+            "<svg>",
+            "<table>",
+            "<p>",
+            "<style>",
+            "<p hidden>",
+            "{",
+            "}",
+            ".a p{display:none}",
+            "@media",
+        ),
     )
 )
 

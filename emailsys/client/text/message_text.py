@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from emailsys.client.text.html import html_to_text
+from emailsys.client.text.html import convert
 from emailsys.mail.message.contents import Contents, contents
 from emailsys.mail.message.flowed import joined_paragraphs
 from emailsys.mail.message.mime import Part
@@ -27,9 +27,11 @@ def plain_text(part: Part, most: int) -> tuple[str, list[str]]:
     """
     text, defects = part.text()
     if part.content_type == "text/html":
-        if len(text) > most * _MARKUP:
+        converted = convert(text[: most * _MARKUP])
+        defects += converted.defects
+        if len(text) > most * _MARKUP or len(converted.text) > most:
             defects.append("too long to be shown completely; save the message to read all of it")
-        return html_to_text(text[: most * _MARKUP])[:most], defects
+        return converted.text[:most], defects
     if len(text) > most:
         defects.append("too long to be shown completely; save the message to read all of it")
         text = text[:most]

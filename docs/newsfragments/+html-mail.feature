@@ -1,0 +1,1 @@
+Mail client: HTML is parsed as the HTML standard says, with style sheets. Text is hidden only where a browser would hide it, and a defect says so; a message that hides all of its text is shown. White space, lists and links inside blocks are kept, and targets such as `javascript:` are shown as what they are.

@@ -1,0 +1,1 @@
+"""Tests of the sanitizing of untrusted text."""
