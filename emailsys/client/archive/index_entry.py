@@ -14,7 +14,7 @@ from emailsys.client.text.message_text import read_text
 from emailsys.mail.message.dates import parse_date
 from emailsys.mail.message.fields import decode_words
 from emailsys.mail.message.ids import message_id, message_ids, replied_ids
-from emailsys.mail.message.mailboxes import Mailbox, read_mailboxes
+from emailsys.mail.message.mailboxes import Mailbox, list_name, read_mailboxes
 from emailsys.mail.message.mime import Field, parse, read_fields
 
 # Limits in characters: text that is indexed, text shown in lists, and one header field.
@@ -109,7 +109,7 @@ def _people(*texts: str) -> tuple[str, str, tuple[Mailbox, ...]]:
         mailboxes = read_mailboxes(text)
         if not mailboxes:
             shown.append(decode_words(text))
-        shown += [mailbox.name or str(mailbox.address) for mailbox in mailboxes]
+        shown += map(list_name, mailboxes)
         words += [f"{mailbox.name} {mailbox.address}" for mailbox in mailboxes]
         people += mailboxes
     return one_line(", ".join(shown)), one_line(" ".join(words or shown), 20_000), tuple(people)

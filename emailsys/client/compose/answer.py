@@ -15,7 +15,7 @@ from emailsys.client.text.terminal import safe_line, safe_text
 from emailsys.mail.address import Address
 from emailsys.mail.message.dates import parse_date
 from emailsys.mail.message.ids import message_id, message_ids, replied_ids
-from emailsys.mail.message.mailboxes import Mailbox, read_mailboxes
+from emailsys.mail.message.mailboxes import Mailbox, list_name, read_mailboxes
 from emailsys.mail.message.mime import Part, parse
 
 # "Re" and "Fwd" in the languages whose mail programs translate them.
@@ -75,7 +75,7 @@ def reply(
     }
     in_reply_to, references = _references(root)
     subject = _REPLY_PREFIX.sub("", safe_line(root.decoded_of("subject"))).strip()
-    who = safe_line(origin[0].name or str(origin[0].address)) if origin else "somebody"
+    who = safe_line(list_name(origin[0])) if origin else "somebody"
     date = parse_date(root.text_of("date"))
     when = f"On {date:%Y-%m-%d %H:%M} UTC, " if date else ""
     return Draft(

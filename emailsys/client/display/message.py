@@ -22,6 +22,8 @@ SHOWN_FIELDS: Final = ("From", "Reply-To", "To", "Cc", "Bcc", "Date", "Subject")
 MAX_SHOWN: Final = 2_000_000
 _MAX_FIELD: Final = 4_000
 _MAX_DEFECTS: Final = 50
+# Characters of a name that no file can have.
+_MAX_ODD_NAME: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,11 @@ _EXTENSIONS: Final = {
 
 def _attached(part: Part, is_inline: bool) -> ReceivedAttachment:
     octets = part.end - part.body_start if not part.is_leaf else len(part.decoded()[0])
-    name = safe_name(part.name, f"part-{part.number}{_EXTENSIONS.get(part.content_type, '.bin')}" * (not part.name))
+    extension = _EXTENSIONS.get(part.content_type, ".bin")
+    given = f" ({safe_line(part.name)[:_MAX_ODD_NAME]})" if part.name.strip() else ""
+    # Nothing of a name such as ".." is safe on a disk. It is shown all the same.
+    is_odd = safe_name(part.name, "?") == "?"
+    name = safe_name(f"part-{part.number}{given}{extension}" if is_odd else part.name)
     return ReceivedAttachment(part.number, safe_line(name), safe_line(part.content_type), octets, is_inline, part)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -111,6 +112,20 @@ def _address(text: str) -> Address:
     if '"' not in text:
         text = _BLANKS.sub("", text)
     return parse_foreign(text)
+
+
+def list_name(mailbox: Mailbox) -> str:
+    """Return what a list shows of a mailbox: its name, or else its address.
+
+    If the name could be taken for an address, or has no letter or digit, the real address comes before it.
+    """
+    address = str(mailbox.address)
+    # NFKC: "\uff20" looks like "@", too.
+    name = unicodedata.normalize("NFKC", mailbox.name)
+    if not name or name.casefold() == address.casefold():
+        return address
+    is_misleading = "@" in name or not any(map(str.isalnum, name))
+    return f"{address} ({mailbox.name})" if is_misleading else mailbox.name
 
 
 def parse_mailboxes(text: str) -> list[Mailbox]:

@@ -122,6 +122,15 @@ class Saving(SynchronousTestCase):
         self.assertIn("From is an address of mail.home.test", warning)
         self.assertIn("did not log in", warning)
 
+    def test_a_name_of_dots_is_shown(self) -> None:
+        """It is part of the name that is shown and saved, together with the number of the part."""
+        part = b'--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename="%b"\r\n\r\nx\r\n'
+        parts = b"".join(part % name for name in (b".", b"..", b"con"))
+        octets = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + parts
+        names = [one.name for one in attachments(octets)]
+        self.assertEqual(names, ["part-1.1 (.).pdf", "part-1.2 (..).pdf", "attachment con"])
+        self.assertEqual([safe_name(name) for name in names], names)
+
     def test_any_name_becomes_one_that_every_system_takes(self) -> None:
         for name, safe in (
             ("../../etc/passwd", "passwd"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail.address import Address, AddressSyntaxError
-from emailsys.mail.message.mailboxes import Mailbox, parse_mailboxes, read_mailboxes
+from emailsys.mail.message.mailboxes import Mailbox, list_name, parse_mailboxes, read_mailboxes
 
 ALICE = Mailbox("Alice", Address("alice", "example.org"))
 BOB = Mailbox("", Address("bob", "example.org"))
@@ -28,6 +28,22 @@ class Lists(SynchronousTestCase):
         for name in ("Example, Alice", 'A "b" \\c', "=?utf-8?q?x?=", "Jörg Müller", "a@b"):
             written = str(Mailbox(name, ALICE.address))
             self.assertEqual(parse_mailboxes(written), [Mailbox(name, ALICE.address)])
+
+    def test_a_list_shows_the_real_address_of_a_name_that_looks_like_one(self) -> None:
+        """So that a stranger's name is not taken for another address, and a name of signs hides nothing."""
+        evil = Address("evil", "evil.example")
+        for name, shown in (
+            ("support@bank.example", "evil@evil.example (support@bank.example)"),
+            ("Bank <support@bank.example>", "evil@evil.example (Bank <support@bank.example>)"),
+            ("support\uff20bank.example", "evil@evil.example (support\uff20bank.example)"),
+            (".", "evil@evil.example (.)"),
+            ("..", "evil@evil.example (..)"),
+            ("Evil@evil.example", "evil@evil.example"),
+            ("", "evil@evil.example"),
+            ("Dr. Evil", "Dr. Evil"),
+            ("\u6751\u4e0a", "\u6751\u4e0a"),
+        ):
+            self.assertEqual(list_name(Mailbox(name, evil)), shown)
 
     def test_a_quoted_local_part_is_an_address(self) -> None:
         self.assertEqual(parse_mailboxes('"a b"@example.org'), [Mailbox("", Address("a b", "example.org"))])
