@@ -47,6 +47,7 @@ from emailsys.daemon.store_placeholder import StorePlaceholder
 from emailsys.daemon.unapplied_settings import SettingsWatch
 from emailsys.interfaces import IDirectory, IIntake, StoreError, StoreMissing
 from emailsys.net.tls.server import ServerTLS
+from emailsys.platforms.threads import BackgroundThread
 from emailsys.policy.failed_logins import FailedLogins
 from emailsys.policy.hashing_threads import HashingThreads
 from emailsys.policy.login_check import build_portal
@@ -198,6 +199,7 @@ class Daemon(Service):
         self._outbound = outbound = Outbound(self._reactor, settings, store, telemetry, self._srs_secret)
         # A separate pool: in the reactor's pool, logins would wait behind name look-ups.
         threads = ThreadPool(0, settings.login.hashing_threads, "hashing")
+        threads.threadFactory = BackgroundThread
         self._hashing = hashing = HashingThreads(self._reactor, threads, settings.login.max_waiting)
         hashing.start()
         renewal = Renewal(store.accounts, hashing, telemetry)

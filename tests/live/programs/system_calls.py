@@ -1,8 +1,9 @@
 """Run a program under a filter of system calls, as systemd makes it of SystemCallFilter=.
 
-python -m tests.live.programs.system_calls @system-service ~@privileged @resources -- PROGRAM ARGUMENT...
+python -m tests.live.programs.system_calls @system-service "~@privileged @resources" setpriority -- PROGRAM ARGUMENT...
 
-As in systemd, what follows a group that begins with ~ is taken away, and the other calls end with EPERM.
+Each word before -- is one of these settings. As in systemd, the calls of one that begins with ~ are taken away, and
+those of the others are added. Calls that are not allowed end with EPERM.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _NO_NEW_PRIVILEGES: Final = 38
 
 
 def calls_of(group: str) -> set[str]:
-    """Return the system calls of a group, with those of the groups in it."""
+    """Return the system calls of a group, with those of the groups in it; or the call of that name."""
+    if not group.startswith("@"):
+        return {group}
     listed = subprocess.run(
         ["systemd-analyze", "syscall-filter", group], check=True, capture_output=True, text=True
     ).stdout
@@ -35,14 +38,12 @@ def calls_of(group: str) -> set[str]:
     return found
 
 
-def restrict(groups: list[str]) -> None:
-    """Allow this process, and those that it starts, only the calls of these groups."""
+def restrict(settings: list[str]) -> None:
+    """Allow this process, and those that it starts, only the calls that the settings allow."""
     allowed = calls_of("@default")
-    takes_away = False
-    for group in groups:
-        takes_away = takes_away or group.startswith("~")
-        calls = calls_of(group.removeprefix("~"))
-        allowed = allowed - calls if takes_away else allowed | calls
+    for setting in settings:
+        calls = set().union(*map(calls_of, setting.removeprefix("~").split()))
+        allowed = allowed - calls if setting.startswith("~") else allowed | calls
     library = ctypes.CDLL(find_library("seccomp"))
     library.seccomp_init.restype = ctypes.c_void_p
     library.seccomp_rule_add.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint]

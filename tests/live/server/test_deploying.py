@@ -47,8 +47,8 @@ class DeployingTests(SynchronousTestCase):
         if find_library("seccomp") is None:
             raise SkipTest("needs libseccomp")
         unit = (DOCS / "emailsys.service").read_text("utf-8")
-        groups = " ".join(re.findall(r"^SystemCallFilter=(.*)$", unit, re.M)).split()
-        filtered = [sys.executable, "-m", "tests.live.programs.system_calls", *groups, "--"]
+        settings = re.findall(r"^SystemCallFilter=(.*)$", unit, re.M)
+        filtered = [sys.executable, "-m", "tests.live.programs.system_calls", *settings, "--"]
         environ = {"PYTHONPATH": str(DOCS.parent)}
         run([*filtered, str(BIN / "emailsys"), "try", "--once", "--state", str(folder)], home=folder, environ=environ)
 

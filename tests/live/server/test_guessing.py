@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -102,6 +103,16 @@ class GuessingTests(SynchronousTestCase):
             if shares[-1] < 0.8:
                 return
         self.fail(f"answered before the good login: {shares}")
+
+    def test_the_check_of_passwords_goes_after_mail(self) -> None:
+        """Both processors were busy with passwords before, and mail waited for its turn among them."""
+        self.assertTrue(self.log_in("pop3", "127.0.7.1", self.alice).startswith(b"+OK"))
+        tasks = Path(f"/proc/{self.daemon.pid}/task")
+        priorities = {
+            thread.name: int((thread / "stat").read_text().rpartition(")")[2].split()[16]) for thread in tasks.iterdir()
+        }
+        own = priorities.pop(str(self.daemon.pid))
+        self.assertEqual(max(priorities.values()), min(19, own + 5))
 
     def test_recipients_are_guessed_as_seldom(self) -> None:
         """933 names a second were answered before. The answers tell nothing after the twentieth name."""

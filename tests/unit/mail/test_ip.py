@@ -38,6 +38,12 @@ class IPTests(SynchronousTestCase):
         for text, network in (("192.0.2.1", "192.0.2.0"), ("2001:db8:1:2:3::4", "2001:db8:1::"), ("x", "x")):
             self.assertEqual(neighbourhood(text), network)
 
+    def test_what_only_looks_like_an_ipv4_address_is_other_text(self) -> None:
+        for text in ("256.0.2.1", "192.0.2.01", "192.0.2.1\n", "192.0.2.\u0661", "127.1", "127.0.0.1.1"):
+            self.assertEqual((client_network(text), neighbourhood(text), is_loopback(text)), (text, text, False))
+        for text in ("0.0.0.0", "9.19.199.249", "255.250.200.100"):
+            self.assertEqual(neighbourhood(text), text[: text.rindex(".")] + ".0")
+
     def test_public_addresses_are_those_of_the_internet(self) -> None:
         """The networks of examples count, so that a laboratory can play the Internet."""
         for host in (
