@@ -40,7 +40,7 @@ _MAX_PATH_OCTETS: Final = 103
 _UNIX: Final[int | None] = getattr(socket, "AF_UNIX", None)
 #: Whether commands can reach a running daemon on this system.
 HAS_CONTROL: Final = _UNIX is not None
-#: What an operator is told where they cannot.
+#: The message to an operator on a system without Unix sockets.
 NO_CONTROL: Final = "this system has no Unix sockets, so commands cannot reach the daemon while it runs"
 _PEER_CREDENTIALS: Final = struct.Struct("3i")
 
@@ -97,7 +97,7 @@ def bind_control(folder: Path) -> socket.socket:
 
 
 def peer_uid(connection: socket.socket) -> int | None:
-    """Return the user at the other end, None if the system does not tell; then the mode of the socket protects it."""
+    """Return the user at the other end. None if the system does not tell: only the mode of the socket protects it."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return None

@@ -20,7 +20,7 @@ async def _list_queue(request: requests.QueueList, store: StoreAccess, hooks: Ho
 
 
 def entry_fields(entry: QueueEntry) -> dict[str, Any]:
-    """Return a queue row as an answer carries it."""
+    """Return the fields of a queue row in an answer."""
     return {
         "row": entry.row_id,
         "queue_id": entry.queue_id,
@@ -72,7 +72,7 @@ async def _trace(request: requests.Trace, store: StoreAccess, hooks: Hooks) -> d
 
 
 def life_fields(life: Life) -> dict[str, Any]:
-    """Return the history of a message as an answer carries it."""
+    """Return the fields of the history of a message in an answer."""
     return {
         "queue_id": life.queue_id,
         "arrived": time_field(life.arrived_at),

@@ -60,7 +60,7 @@ class Request:
         return {"command": self.command, **values}
 
 
-# The forms of the fields of each kind, worked out when the first request of that kind is made.
+# The forms of the fields of each kind of request, computed when the first request of that kind is made.
 _FORMS: Final[dict[type[Request], dict[str, Form]]] = {}
 
 

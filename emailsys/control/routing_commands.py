@@ -71,7 +71,7 @@ async def _remove_route(request: requests.RouteRemove, store: StoreAccess, hooks
 
 
 def _tell_queue(hooks: Hooks) -> None:
-    """Let the queue runner try paused next hops again: an operator has corrected a route, and perhaps its host."""
+    """End the pauses of next hops, because an operator has changed a route."""
     if hooks.queue_changed is not None:
         hooks.queue_changed()
 

@@ -61,7 +61,7 @@ Explain = Callable[[Address, Address | None], Awaitable[Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the composition root knows and the store does not.
+    """Calls into the running daemon, for what the store does not know.
 
     `status` describes the running daemon, None if none runs. `explain` asks the routing policy, None if there is
     none. `queue_changed` is called after an operator has made queue rows due. `store` is the database URL without its

@@ -48,13 +48,13 @@ class Recorder:
         self._hurried = False
 
     def hurry(self) -> None:
-        """From now on, give up a settlement when the store fails once. Called when the runner stops."""
+        """From now on, do not retry a settlement after the store failed. Called when the runner stops."""
         self._hurried = True
 
     def delay_rule(self, next_hop: NextHop, outcome: Outcome) -> DelayRule:
         """Return how the store settles due rows for a paused next hop without leasing them, each as a delayed attempt.
 
-        A row that needs a notice, or whose time is over, is leased all the same.
+        A row that needs a notice or expires is leased nevertheless.
         """
 
         def log_delay(queue_id: str, forward_path: Address) -> None:
@@ -71,7 +71,7 @@ class Recorder:
         now, chance = self._now(), self._draw()
         schedule_time = parcel.schedule_time(now, self._clock.seconds())
         queue_id = parcel.rows[0].queue_id
-        # Made once: each notice counts toward the cap of its address.
+        # Composed only once, because each notice counts toward the cap of its address.
         entry: Entry | None = None
         while not parcel.lost:
             try:

@@ -16,7 +16,7 @@ _LEAST_JUMP: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What the queue needs to know of time and chance.
+    """Clocks and random numbers of the queue.
 
     `clock` schedules calls and counts monotonic seconds. `now` returns the wall clock with its time zone. `draw`
     returns a new random number between 0 and 1 at each call.

@@ -91,7 +91,7 @@ class Destination:
         seconds = min(settings.first_pause * 2.0 ** min(self.failures, 32), settings.max_pause)
         self.failures += 1
         self.paused_until = now + seconds
-        # The doubt concerns the message of this attempt, not the other messages.
+        # Only the message of this attempt is in doubt, not the others.
         self.last = replace(outcome, in_doubt=False)
         self.window = 1
 
@@ -137,13 +137,13 @@ class Destination:
         return DelayRule(lambda attempts, arrived_at, warned: due_at)
 
     def _after_silence(self, now: datetime) -> datetime:
-        """Return a time as far ahead as the silence has lasted: rows wait at most twice the necessary time."""
+        """Return a time as far ahead as the silence has lasted, so that rows wait at most twice the necessary time."""
         return now + timedelta(seconds=min(max(self.silence, _LEAST_POSTPONEMENT), _MOST_POSTPONEMENT))
 
     def next_turn(self, now: datetime) -> datetime:
         """Return when a row without room is due again.
 
-        Rows get one turn after the other, at the measured pace. While the next hop is silent, its pace is unknown, so
+        Rows become due one after the other, at the measured pace. While the next hop is silent, its pace is unknown, so
         all rows get the same time.
         """
         if self.is_silent():

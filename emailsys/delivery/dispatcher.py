@@ -26,7 +26,7 @@ class Dispatcher:
     `destinations` are the next hops of these parcels, and those that were unreachable lately. `in_hand` counts the
     recipients in memory.
 
-    @param room_made: called each time a parcel has left memory.
+    @param room_made: called each time a parcel leaves memory.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Dispatcher:
         return [row for parcel in self._parcels for row in parcel.rows]
 
     def offer(self, parcel: Parcel, crowded: bool) -> list[Settlement]:
-        """Let a parcel wait for its delivery. If there is no room for it, return the settlements that reschedule it.
+        """Queue a parcel for delivery. If there is no room for it, return the settlements that reschedule it.
 
         @param crowded: whether memory is short.
         """
@@ -90,7 +90,7 @@ class Dispatcher:
         return []
 
     def record_only(self, parcel: Parcel, outcome: Outcome) -> None:
-        """Settle a parcel without a delivery, each of its rows with the same outcome."""
+        """Settle a parcel without an attempt. All its rows get the same outcome."""
         if parcel not in self._parcels:
             self._hold(parcel)
         parcel.ended = self._begin(self._record(parcel, (outcome,) * len(parcel.rows)), "settling-exception")
@@ -111,10 +111,10 @@ class Dispatcher:
         return postponed
 
     def lose(self, rows: Sequence[QueueRow]) -> None:
-        """Cancel the parcels of which all rows are among these: their leases were lost."""
+        """Cancel parcels whose rows are all among these, because their leases were lost."""
         gone = {(row.row_id, row.lease) for row in rows}
         lost = [p for p in self._parcels if gone and all((r.row_id, r.lease) in gone for r in p.rows)]
-        # Waiting parcels first: otherwise a cancelled delivery would make room for one of them.
+        # Waiting parcels come first. Otherwise one of them would take the place of a cancelled delivery.
         for parcel in sorted(lost, key=lambda parcel: parcel.sending):
             self._lose(parcel)
 
@@ -196,7 +196,7 @@ class Dispatcher:
         self._let_go(parcel)
 
     def _learn(self, destination: Destination, parcel: Parcel, outcomes: tuple[Outcome, ...]) -> bool:
-        """Adjust window and pause of the next hop after an attempt. Returns whether the parcel waits again, untried."""
+        """Adjust window and pause of a next hop after an attempt. Returns whether the parcel waits again."""
         if not is_unreachable(outcomes):
             destination.reached(self._settings)
             destination.finished += len(outcomes)
@@ -248,7 +248,7 @@ class Dispatcher:
 
     def _cancel_deliveries(self) -> None:
         for parcel in tuple(self._parcels):
-            # A commit is never cancelled; a parcel that is being settled ends by itself.
+            # A commit is never cancelled: a parcel that is being settled ends by itself.
             if parcel.sending and parcel.ended is not None:
                 parcel.ended.cancel()
 

@@ -13,9 +13,9 @@ from emailsys.mail.envelope import RemoteRoute, Route
 from emailsys.telemetry import Telemetry
 
 _HOUR: Final = 3600.0
-# How many times as many notices a domain may get as one address.
+# A domain may get this many times the notices of one address.
 _DOMAIN_FACTOR: Final = 10
-# Addresses and domains that are counted one by one. All others are counted together, as one domain.
+# Maximum number of addresses and domains with counters of their own. The others share one, as one domain.
 _MAX_COUNTED: Final = 20_000
 _OTHERS: Final = ""
 
@@ -23,7 +23,7 @@ _OTHERS: Final = ""
 class NoticeCap:
     """Counts notices that leave this system. Notices to its own accounts have no cap.
 
-    A sender address may be forged. Without a cap, a stranger who makes our mail fail lets us fill another mailbox.
+    A sender address may be forged. Without a cap, a stranger whose mail fails here could fill the mailbox of another.
     """
 
     def __init__(self, most: int, clock: IReactorTime, telemetry: Telemetry) -> None:

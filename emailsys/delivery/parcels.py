@@ -29,7 +29,7 @@ class Parcel:
     # The wall clock and the monotonic clock at the lease.
     leased_at: datetime
     leased_on: float
-    # The reverse-path as it is sent (SRS); the rows keep the address that notices go to.
+    # The reverse-path that is sent, perhaps rewritten (SRS). Notices go to the reverse-path of the rows.
     sender: Address | None = None
     # The parcel has already waited again once, because the host accepted no more connections.
     returned: bool = False
@@ -41,8 +41,8 @@ class Parcel:
     def schedule_time(self, now: datetime, seconds: float) -> datetime:
         """Return the time that the rows are rescheduled from: `now`, without a jump ahead since the lease.
 
-        By a clock that jumped, the rows would seem to have expired. Rescheduled from this time, they are overdue at
-        their next lease, which leaves the jump out of their age.
+        After a jump of the clock, the rows would seem to have expired. If they are rescheduled from this time, they are
+        overdue at their next lease, and overdue time does not count toward their age.
 
         @param now: the wall clock.
         @param seconds: the monotonic clock.
@@ -72,7 +72,7 @@ def is_unreachable(outcomes: tuple[Outcome, ...]) -> bool:
 def needs_operator(outcome: Outcome) -> bool:
     """Return whether mail waits until an operator corrects a route or its host.
 
-    A host that is down, or that defers mail, needs nobody.
+    A host that is down or delays mail needs no operator.
     """
     reply = outcome.reply
     if not outcome.route_at_fault:

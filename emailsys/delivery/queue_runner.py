@@ -94,13 +94,13 @@ class QueueRunner(Service):
         return Deferred.fromCoroutine(self._stop())
 
     def wake(self) -> None:
-        """Look into the queue now, because a new row may be due."""
+        """Lease rows now, because a new row may be due."""
         self._woken = True
         if self._asleep is not None:
             self._waits.end(self._asleep)
 
     def lift_pauses(self) -> None:
-        """Try paused next hops again. An operator calls it who knows that they are back."""
+        """End all pauses of next hops. Called for an operator who knows that they can be reached again."""
         self._destinations.lift_pauses()
         self.wake()
 
@@ -153,7 +153,7 @@ class QueueRunner(Service):
         return min(max((due_at - self._now()).total_seconds(), _LEAST_SLEEP), self._settings.poll)
 
     async def _check_clock(self) -> None:
-        """Correct what a jump of the wall clock made wrong. Dates are also checked at the start and now and then.
+        """Correct dates after a jump of the wall clock. They are also checked at the start, and at intervals.
 
         After a jump forward, the leases of rows in memory would seem to have ended, and they would be sent twice.
         """
@@ -208,7 +208,7 @@ class QueueRunner(Service):
             self._telemetry.exception("postponement-exception", Failure(), rows=len(settlements))
 
     def _room_made(self) -> None:
-        """The dispatcher has finished with rows: lease more, if the loop waits for room."""
+        """Lease more rows, if the loop waits for room: the dispatcher has finished some."""
         if self._starved and self._dispatcher.in_hand * 4 < self._settings.max_leased * 3:
             self.wake()
 

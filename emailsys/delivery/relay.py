@@ -37,9 +37,9 @@ def _too_many(outcome: Outcome) -> bool:
 
 
 def _of_route(outcome: Outcome) -> Outcome:
-    """Return the outcome at a host that a route names. A refusal of this system, not of the recipient, delays the mail.
+    """Return the outcome at a host that a route names. If the host refuses this system, the mail is delayed.
 
-    An operator corrects the route, or the host, and the mail goes on.
+    It is sent when an operator has corrected the route or the host.
     """
     reply = outcome.reply
     if outcome.kind is OutcomeKind.FAILED and (outcome.host_at_fault or reply.code in _OF_LOGIN):
@@ -97,7 +97,7 @@ class _Attempt:
     def note(self, outcomes: Sequence[Outcome]) -> bool:
         """Note the outcomes of the recipients that are left.
 
-        Returns whether the host accepted some and asks for another transaction for the rest.
+        Returns whether the host accepted some of them and requires another transaction for the rest.
         """
         asked, some = self.left, any(outcome.kind is OutcomeKind.DELIVERED for outcome in outcomes)
         too_many = []

@@ -23,10 +23,10 @@ _HOUR: Final = 3600
 _DAY_HOURS: Final = 24
 # The part of a limit at which its owner is warned.
 _NEAR: Final = 0.8
-# Seconds until counts are written to the store. After a crash, that much is forgotten.
+# Seconds until counts are written to the store. A crash loses the counts of this time.
 _WRITE_AFTER: Final = 5.0
 
-# How many times its limit a sender may have in held recipients of a day. A flood must not fill the disk.
+# A sender may have this many times its limit in held recipients of a day. A flood must not fill the disk.
 _MOST_HELD: Final = 10
 
 NEAR: Final = 1
@@ -60,11 +60,11 @@ class Crossing:
 
 @dataclass(slots=True)
 class Admission:
-    """The decision about one message: its envelope with the recipients to hold, and who has to be told of limits."""
+    """The decision about one message: its envelope with the recipients to hold, and the limits to give notice of."""
 
     envelope: Envelope
     crossings: list[Crossing] = field(default_factory=list)
-    # What was counted, to be taken back if the message is not accepted: sender, hour, recipients, what it was told
+    # What was counted, to be undone if the message is not accepted: sender, hour, recipients, and `SentCount.told`
     # before.
     charges: list[tuple[str, int, int, int]] = field(default_factory=list)
     # The same for what was counted as held: sender, hour, recipients.
@@ -85,7 +85,7 @@ class _Known:
     """The counts of one sender by hour.
 
     In the hour `checked`, it may send so many more messages and recipients until its limits are looked at again. Most
-    messages need no more than that.
+    messages need no further check.
     """
 
     hours: dict[int, _Hour] = field(default_factory=dict)
@@ -154,7 +154,7 @@ class SendingLimits:
             known.told = max(known.told, count.told)
 
     def admit(self, envelope: Envelope) -> Admission:
-        """Count a message for its senders, or hold its remote recipients. A held message is not counted.
+        """Count a message for its senders. If it exceeds a limit, hold its remote recipients; it is not counted then.
 
         @raise TooMuchHeld: the message must not be accepted.
         """
@@ -367,7 +367,7 @@ def _remote_routes(envelope: Envelope) -> Iterator[RemoteRoute]:
 
 
 def _forget(hours: dict[int, _Hour], present: int) -> None:
-    """Drop hours that are over a day old. Hours of the future, when the clock was wrong, count as the present one."""
+    """Drop hours that are over a day old. Hours of the future, from a wrong clock, count as the present one."""
     for hour in [hour for hour in hours if not present - _DAY_HOURS <= hour <= present]:
         count = hours.pop(hour)
         if hour > present:

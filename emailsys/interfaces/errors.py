@@ -27,7 +27,7 @@ class StoreDamaged(StoreError):
 
 
 class TooMuchHeld(Exception):
-    """Much more mail than a sender may send is held already. The message was not accepted. Becomes 450 4.7.1."""
+    """Too much mail of the sender is held already. The message was not accepted. Becomes 450 4.7.1."""
 
 
 class MaildropInUse(Exception):

@@ -45,7 +45,7 @@ class QueueRow:
 
     @property
     def age_start(self) -> datetime:
-        """The time from which its age counts: without time in which the daemon did not look at it, or it was held."""
+        """The time from which the age counts. Time on hold, or without a daemon, does not count."""
         return self.arrived_at if self.aged_from is None else self.aged_from
 
     @property
@@ -118,7 +118,7 @@ class IQueue(Interface):
     async def lease(
         limit: int, seconds: float, later: Mapping[DomainPair, DelayRule] = NO_DELAYS
     ) -> Sequence[QueueRow]:
-        """Lease at most `limit` due rows for `seconds`, the longest due first. No other runner gets them meanwhile.
+        """Lease at most `limit` due rows for `seconds`, the longest due first. Until then, no other runner gets them.
 
         The time in which a row was due without being leased does not count toward its age, if it was long: the clock
         jumped or the daemon was down.
@@ -140,8 +140,8 @@ class IQueue(Interface):
     async def correct_dates(ahead: float) -> int:
         """Make rows due now that are due more than `ahead` seconds from now. Returns their number.
 
-        No schedule sets such dates. They come from a time in which the clock was wrong. A leased row keeps its lease
-        for `ahead` seconds.
+        No schedule sets such dates: the clock was wrong when they were written. A leased row keeps its lease for
+        `ahead` seconds.
         """
 
     async def next_due() -> datetime | None:

@@ -60,7 +60,7 @@ class IRouter(Interface):
     """Routing of mail outside an SMTP session."""
 
     async def next_hop(row: QueueRow) -> NextHop:
-        """Return the next hop of a queue row. Looked up at each attempt, so that a corrected route applies to it."""
+        """Return the next hop of a queue row. Called at each attempt, so that a corrected route applies."""
 
     async def sender(row: QueueRow) -> Address | None:
         """Return the reverse-path to send: the row's own, or a rewritten one (SRS) if the row is forwarded."""

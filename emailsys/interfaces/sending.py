@@ -13,8 +13,8 @@ class SentCount:
     """What an account, a trusted network or a forwarding alias sent in one hour.
 
     `sender` is the address or the network as text, with "forward of " in front for what is forwarded. `hour` is the
-    number of hours since 1970. `told` is what its owner was told in this hour: 0 nothing, 1 that a limit is near, 2
-    that mail is held.
+    number of hours since 1970. `told` is the notice that its owner got in this hour: 0 for none, 1 for a limit that is
+    near, 2 for held mail.
     """
 
     sender: str

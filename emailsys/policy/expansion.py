@@ -19,7 +19,7 @@ MAX_DEPTH: Final = 20
 MAX_TARGETS: Final = 1000
 _TAG_SEPARATOR: Final = "+"
 
-# The addresses that led to one, by `Address.key`.
+# The addresses that led to the current one, by `Address.key`.
 _Keys: TypeAlias = tuple[tuple[str, str], ...]
 
 

@@ -54,7 +54,8 @@ class FailedLogins:
         self._networks: DecayingCounters[str] = DecayingCounters(clock, most, half_life)
         self._neighbourhoods: DecayingCounters[str] = DecayingCounters(clock, _NETWORKS_OF_A_SITE * most, half_life)
         self._pairs: DecayingCounters[Pair] = DecayingCounters(clock, most, half_life)
-        # A device with an old password must not lock out its owner, but need not be answered as often as a person.
+        # Repetitions of a wrong password have their own limit, half of the other, so that a device with an old password
+        # does not lock out its owner.
         self._repeats: DecayingCounters[Pair] = DecayingCounters(clock, max(1.0, most / 2), half_life)
         # The pairs, each with digests of its last wrong passwords. The longest unused is first.
         self._known: OrderedDict[Pair, tuple[bytes, ...]] = OrderedDict()

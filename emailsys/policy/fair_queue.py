@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 
 class FairQueue:
-    """Turns at some work: `slots` at the same time.
+    """Gives clients turns at a kind of work, at most `slots` of them at the same time.
 
     Each network prefix has its own queue, and the queues take turns. A prefix without failures comes before all that
     wait already, so that a new client is not delayed by an attack from thousands of addresses.
@@ -17,7 +17,7 @@ class FairQueue:
     def __init__(self, slots: int, most: int) -> None:
         """
         @param slots: clients that have a turn at the same time.
-        @param most: clients that may wait. At one more, the last of the prefix whose turn is last is refused.
+        @param most: clients that may wait. If one more comes, the last one of the prefix whose turn is last is refused.
         """
         self._free = slots
         self._most = most

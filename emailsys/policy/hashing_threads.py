@@ -75,7 +75,9 @@ class HashingThreads:
         return self._do(lambda: self._make(password))
 
     def make_new(self, password: str, names: Sequence[str], min_length: int) -> Deferred[Credentials]:
-        """Return likewise the secrets for a new password, which must follow the rule for new passwords.
+        """Return a Deferred of all secrets for a new password, which must follow the rule for new passwords.
+
+        It fails as that of `make` does.
 
         @param names, min_length: as for `check_new_password`.
         """

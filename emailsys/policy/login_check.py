@@ -54,7 +54,7 @@ async def find_login(directory: IDirectory, name: bytes) -> Login | None:
 
 
 def _hash_of(login: Login) -> tuple[str, str] | None:
-    """Return scheme and hash of an account's password. An imported hash is in use until the first login."""
+    """Return scheme and hash of an account's password. An imported hash is used until the first login renews it."""
     for scheme in (ARGON2ID, IMPORTED):
         stored = login.secret(scheme)
         if stored is not None:

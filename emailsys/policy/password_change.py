@@ -23,9 +23,10 @@ class Hashing(Protocol):
 
 
 class PasswordChanges:
-    """Replaces passwords by new ones that follow the rule for new passwords.
+    """Replaces the passwords of accounts. A new one must follow the rule for new passwords.
 
-    The check of a new password takes up to 0.5 s. One is checked at a time, so that logins have the other threads.
+    The check of a new password takes up to 0.5 s. Only one is checked at a time, so that the other threads remain for
+    logins.
     """
 
     def __init__(self, accounts: IAccounts, hashing: Hashing, telemetry: Telemetry, min_length: int) -> None:

@@ -27,8 +27,9 @@ class UnknownRecipients:
     """Counts the unknown recipients of unauthenticated clients, by IPv4 address or /64 network of IPv6.
 
     At the limit, all recipients of a network are refused temporarily, because an answer would tell which names exist.
-    An accepted message takes one back: a large sender with some outdated addresses stays below the limit. Recipients of
-    networks that have sent a message are looked up at once. Those of others wait in a fair order.
+    An accepted message lowers the count by one, so that a large sender with some outdated addresses stays below the
+    limit. Recipients of networks that have sent a message are looked up at once. Those of other networks wait in a
+    `FairQueue`.
     """
 
     def __init__(self, clock: IReactorTime, limits: LimitSettings, is_exempt: Callable[[str], bool]) -> None:
@@ -47,7 +48,7 @@ class UnknownRecipients:
         return bool(self._networks) and self._networks.is_full(client_network(ip))
 
     async def look_up(self, ip: str, resolve: Callable[[], Awaitable[Sequence[Route]]]) -> Sequence[Route] | Reply:
-        """Return what `resolve` returns when it is the turn of an address, or a reply if too many recipients wait."""
+        """Wait for the turn of an address and return what `resolve` returns, or a reply if too many recipients wait."""
         if client_network(ip) in self._known or self._is_exempt(ip):
             return await resolve()
         prefix = neighbourhood(ip)
@@ -74,7 +75,7 @@ class UnknownRecipients:
         return reply.NO_SUCH_MAILBOX
 
     def accepted(self, ip: str) -> None:
-        """Take one unknown recipient back: a message from this address was accepted."""
+        """Lower the count of unknown recipients by one: a message from this address was accepted."""
         network = client_network(ip)
         self._known[network] = None
         self._known.move_to_end(network)

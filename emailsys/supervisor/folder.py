@@ -32,7 +32,7 @@ def make_state_folder(folder: Path) -> None:
 
 
 def check_state_folder(folder: Path) -> None:
-    """Check that an existing state folder is a folder that this process, and nobody else, may write to.
+    """Check that an existing state folder is a folder, and that only the user of this process may write to it.
 
     @raise StartupError: the check failed.
     """
@@ -47,7 +47,7 @@ def check_state_folder(folder: Path) -> None:
         ) from None
     if not stat.S_ISDIR(status.st_mode):
         raise StartupError(f"state folder {folder}: found a file; allowed: a folder", Exit.CANNOT_CREATE)
-    # Without users by number, the mode says nothing.
+    # On Windows, the mode does not tell who may write.
     if HAS_USERS and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise StartupError(
             f"state folder {folder}: found mode {stat.S_IMODE(status.st_mode):04o}, which lets others write; "

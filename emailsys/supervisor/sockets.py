@@ -88,7 +88,7 @@ def bind_all(settings: Settings) -> list[Bound]:
 
 
 def _bind(service: str, pairs: Sequence[tuple[str, int]]) -> list[Bound]:
-    """Bind what one address of the configuration stands for. With port 0, all get the same free port."""
+    """Bind the sockets of one address of the configuration. With port 0, all of them get the same free port."""
     host, port = pairs[0]
     for attempt in range(_FREE_PORTS):
         bound = [Bound(service, _listening(service, host, port))]
@@ -97,7 +97,7 @@ def _bind(service: str, pairs: Sequence[tuple[str, int]]) -> list[Bound]:
             bound += [Bound(service, _listening(service, other, free)) for other, _ in pairs[1:]]
         except StartupError:
             close_all(bound)
-            # The port is free for one IP version only: another one may be free for both.
+            # The port is free for one IP version only. Another port may be free for both.
             if port != 0 or attempt == _FREE_PORTS - 1:
                 raise
         else:
