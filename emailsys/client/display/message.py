@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from emailsys.client.display.protection import protection_of
 from emailsys.client.text.file_names import numbered, safe_name
 from emailsys.client.text.message_text import read_text
 from emailsys.client.text.terminal import safe_line, safe_text
@@ -70,6 +71,9 @@ _EXTENSIONS: Final = {
     "image/gif": ".gif",
     "application/pdf": ".pdf",
     "text/calendar": ".ics",
+    "application/pgp-signature": ".asc",
+    "application/pkcs7-signature": ".p7s",
+    "application/pkcs7-mime": ".p7m",
 }
 
 
@@ -144,13 +148,14 @@ def view(octets: bytes, html: bool = False) -> MessageView:
 
 
 def _warnings(root: Part) -> tuple[str, ...]:
-    host = unauthenticated_by(root)
-    if host is None:
-        return ()
-    return (
-        f"The author is not verified: From is an address of {safe_line(host)}, but the message came from a client that "
-        "did not log in there. Anybody may have written it.",
-    )
+    warnings = [safe_line(one) for one in protection_of(root)]
+    if (host := unauthenticated_by(root)) is not None:
+        warnings.insert(
+            0,
+            f"The author is not verified: From is an address of {safe_line(host)}, but the message came from a client "
+            "that did not log in there. Anybody may have written it.",
+        )
+    return tuple(warnings)
 
 
 def all_headers(octets: bytes) -> Sequence[tuple[str, str]]:

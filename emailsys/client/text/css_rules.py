@@ -205,7 +205,9 @@ class StyleRules:
         self._by_id: dict[str, list[_Rule]] = {}
         self._by_tag: dict[str, list[_Rule]] = {}
         self._candidates: dict[tuple[str, str, str], tuple[_Rule, ...]] = {}
-        self._styles: dict[tuple[str, bool, tuple[int, ...]], Style] = {}
+        # Styles of elements whose rules look at nothing else.
+        self._known: dict[tuple[str, str | None, str | None, str, bool], Style] = {}
+        self._styles: dict[tuple[str, bool, tuple[int, ...]], Style] = {("", False, ()): PLAIN}
         self._elements: dict[tuple[str, str, str], _Element] = {}
         self._has_attributes = False
         self._around: list[_Element] = []
@@ -254,9 +256,15 @@ class StyleRules:
 
         @param own: the style attribute.
         """
+        element_key = (tag, attributes.get("class"), attributes.get("id"), own, hidden)
+        style = self._known.get(element_key)
+        if style is not None:
+            return style
         matching: tuple[int, ...] = ()
         rules: list[_Rule] = []
+        is_everywhere = True
         if self._left > 0 and (candidates := self._candidates_of(tag, attributes)):
+            is_everywhere = not any(one.ancestors or one.compound.attributes for one in candidates)
             around = self._classes_around
             self._left -= len(candidates) >> 2
             rules = [one for one in candidates if around[one.needs]]
@@ -264,8 +272,6 @@ class StyleRules:
                 element = self._element(tag, attributes)
                 rules = [one for one in rules if self._matches(one, element)]
                 matching = tuple(one.order for one in rules)
-        if not own and not hidden and not rules:
-            return PLAIN
         key = (own, hidden, matching)
         style = self._styles.get(key)
         if style is None:
@@ -274,6 +280,8 @@ class StyleRules:
             ]
             declared += [((one[2], 1, (0, 0, 0), number), one) for number, one in enumerate(declarations(own))]
             style = self._styles[key] = style_of(declared, hidden)
+        if is_everywhere:
+            self._known[element_key] = style
         return style
 
     def _candidates_of(self, tag: str, attributes: Mapping[str, str | None]) -> tuple[_Rule, ...]:

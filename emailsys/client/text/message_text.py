@@ -27,9 +27,11 @@ def plain_text(part: Part, most: int) -> tuple[str, list[str]]:
     """
     text, defects = part.text()
     if part.content_type == "text/html":
-        converted = convert(text[: most * _MARKUP])
+        is_long = len(text) > most * _MARKUP
+        # It is cut before a tag: a tag that never ends is looked for from the beginning.
+        converted = convert(text[: max(0, text.rfind("<", 0, most * _MARKUP)) or most * _MARKUP] if is_long else text)
         defects += converted.defects
-        if len(text) > most * _MARKUP or len(converted.text) > most:
+        if is_long or len(converted.text) > most:
             defects.append("too long to be shown completely; save the message to read all of it")
         return converted.text[:most], defects
     if len(text) > most:
