@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from emailsys.client.display.protection import protection_of
+from emailsys.client.display.report_text import report_text
 from emailsys.client.text.file_names import numbered, safe_name
-from emailsys.client.text.message_text import read_text
+from emailsys.client.text.message_text import plain_text, read_text
 from emailsys.client.text.terminal import safe_line, safe_text
 from emailsys.mail.message.authorship import unauthenticated_by
 from emailsys.mail.message.contents import Contents, contents
@@ -43,8 +44,10 @@ class ReceivedAttachment:
     part: Part
 
     def content(self) -> bytes:
-        """Return the decoded octets, or the raw octets of an embedded message."""
-        return self.part.raw if not self.part.is_leaf else self.part.decoded()[0]
+        """Return the decoded octets, or the raw octets of a message inside or a multipart."""
+        if self.part.is_leaf:
+            return self.part.decoded()[0]
+        return self.part.raw if self.part.is_message else self.part.header + self.part.raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,9 @@ _EXTENSIONS: Final = {
     "application/pgp-signature": ".asc",
     "application/pkcs7-signature": ".p7s",
     "application/pkcs7-mime": ".p7m",
+    "message/delivery-status": ".txt",
+    "message/disposition-notification": ".txt",
+    "text/rfc822-headers": ".txt",
 }
 
 
@@ -90,6 +96,36 @@ def _attached(part: Part, is_inline: bool) -> ReceivedAttachment:
 def attachments(octets: bytes) -> list[ReceivedAttachment]:
     """Return all attachments of a message, with inline pictures, and with messages inside as one file each."""
     return _files_of(contents(parse(octets)))
+
+
+def find_part(octets: bytes, number: str) -> ReceivedAttachment | None:
+    """Return any part of a message by its number, as a file; None if the message has no such part.
+
+    A message or a multipart is returned as its raw octets, a multipart with its header section.
+    """
+    return next((_attached(part, False) for part in parse(octets).walk() if part.number == number), None)
+
+
+def view_part(octets: bytes, number: str) -> MessageView | None:
+    """Return the view of one part: a message inside, or a text; None if there is no such part."""
+    root = parse(octets)
+    part = next((one for one in root.walk() if one.number == number), None)
+    if part is None:
+        return None
+    if part.is_message:
+        return view(part.raw if part.parts else part.decoded()[0])
+    defects = list(part.defects)
+    text = report_text(part)
+    if part.content_type.startswith("text/") and part.is_leaf:
+        text, wrong = plain_text(part, MAX_SHOWN)
+        defects += wrong
+    elif not part.is_leaf:
+        return view(part.header + part.raw)
+    elif not text:
+        size = len(part.decoded()[0])
+        text = f"(Part {number} is {part.content_type} of {size:,} octets, which has no text. Save it to open it.)"
+    fields = [(safe_line(one.name), safe_line(one.decoded[:_MAX_FIELD])) for one in part.fields if part is not root]
+    return MessageView(tuple(fields), safe_text(text), (), tuple(safe_line(one) for one in defects))
 
 
 def _files_of(found: Contents) -> list[ReceivedAttachment]:
@@ -134,6 +170,7 @@ def view(octets: bytes, html: bool = False) -> MessageView:
         (name, safe_line(value[:_MAX_FIELD])) for name in SHOWN_FIELDS if (value := root.decoded_of(name).strip())
     ]
     body, defects, found = read_text(root, MAX_SHOWN, html)
+    body = "\n\n".join(one for one in (body, report_text(root)) if one)
     defects = [f"part {part.number}: {one}" for part in root.walk() for one in part.defects] + defects
     defects += [f"the {name} field is missing" for name in ("From", "Date") if root.first(name) is None]
     if len(defects) > _MAX_DEFECTS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, overload
 
 from emailsys.client.archive.unreadable import record
 from emailsys.client.display import message
@@ -16,10 +16,24 @@ from emailsys.mail.message.structure import Row
 _RAW: Final = 100_000
 
 
-def readable_view(root: Path, key: str, octets: bytes, html: bool = False) -> MessageView:
-    """Return the view of a message, or else its octets as text. @param root: the folder of the local store."""
+@overload
+def readable_view(root: Path, key: str, octets: bytes, html: bool = False, number: None = None) -> MessageView: ...
+
+
+@overload
+def readable_view(root: Path, key: str, octets: bytes, html: bool, number: str | None) -> MessageView | None: ...
+
+
+def readable_view(
+    root: Path, key: str, octets: bytes, html: bool = False, number: str | None = None
+) -> MessageView | None:
+    """Return the view of a message, or else its octets as text.
+
+    @param root: the folder of the local store.
+    @param number: of the part that is shown instead of the message. The result is None if there is no such part.
+    """
     try:
-        return message.view(octets, html)
+        return message.view(octets, html) if number is None else message.view_part(octets, number)
     except Exception as error:
         defect = record(root, "showing the message", key, error)
         return MessageView((), message.raw(octets[:_RAW]), (), (safe_line(defect),))

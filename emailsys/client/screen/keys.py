@@ -77,6 +77,7 @@ READING: Final = (
     Key("H", "html", "show the HTML part as text, or the plain text"),
     Key("V", "structure", "show the MIME parts of the message, and its defects"),
     Key("v", "attachments", "list and save attachments", "Files"),
+    Key("P", "parts", "show or save any part: a message inside, a report, a text"),
     Key("C", "conversation", "show the conversation of the message"),
     Key("slash", "search", "search: words, from:, subject:, has:attachment ...", "Search"),
 )

@@ -13,7 +13,7 @@ from textual.binding import BindingType
 from emailsys.client.archive.query import unknown_field_warning
 from emailsys.client.archive.values import DRAFTS, OUTBOX, BadQuery, Flag, Summary
 from emailsys.client.display.list_text import size_text
-from emailsys.client.display.message import ReceivedAttachment, attachments, save_attachment
+from emailsys.client.display.message import ReceivedAttachment, attachments, find_part, save_attachment
 from emailsys.client.display.readable import readable_headers, readable_structure, readable_view
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.dialogs import ChoiceDialog, ConfirmDialog, InputDialog, TextDialog, help_text
@@ -24,7 +24,7 @@ from emailsys.client.screen.list_sources import ConversationList, SearchList
 from emailsys.client.screen.message_actions import MessageActions
 from emailsys.client.screen.outbox_actions import OutboxActions
 from emailsys.client.screen.panes import Panes
-from emailsys.client.screen.parts_text import parts_text
+from emailsys.client.screen.parts_text import parts_text, view_text
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.selection_actions import SelectionActions
 
@@ -119,7 +119,8 @@ class MainScreen(Panes):
         async def show(summary: Summary) -> None:
             octets = await asyncio.to_thread(self.mailbox.archive.octets, summary.key)
             rows = await asyncio.to_thread(readable_structure, self.mailbox.archive.root, summary.key, octets)
-            self.app.push_screen(TextDialog("Structure", parts_text(rows)))
+            view = await asyncio.to_thread(readable_view, self.mailbox.archive.root, summary.key, octets)
+            self.app.push_screen(TextDialog("Structure", parts_text(rows, view.defects)))
 
         self.act_on_current(show)
 
@@ -134,15 +135,43 @@ class MainScreen(Panes):
                 return
             lines = [f"{one.number}  {one.name}  {one.content_type}, {size_text(one.octets)}" for one in found]
             number = await self.app.push_screen_wait(ChoiceDialog("Attachments", lines, "Press Enter to save."))
-            if number is None:
-                return
-            downloads = Path.home() / "Downloads"
-            folder = str(downloads if downloads.is_dir() else Path.cwd())
-            where = await self.app.push_screen_wait(InputDialog(f"Folder to save {found[number].name} in", folder))
-            if where:
-                self.show_status(f"Saved as {await asyncio.to_thread(_save, found[number], where)}.")
+            if number is not None:
+                await self._ask_and_save(found[number])
 
         self.act_on_current(choose)
+
+    def action_parts(self) -> None:
+        """Let the user choose any part of the message, and show or save it."""
+
+        async def choose(summary: Summary) -> None:
+            root = self.mailbox.archive.root
+            octets = await asyncio.to_thread(self.mailbox.archive.octets, summary.key)
+            rows = await asyncio.to_thread(readable_structure, root, summary.key, octets)
+            lines = [
+                f"{'  ' * min(row.level, 20)}{row.number}  {row.content_type}  {row.name or size_text(row.raw_octets)}"
+                for row in rows
+            ]
+            chosen = await self.app.push_screen_wait(ChoiceDialog("Parts", lines, "Press Enter to show or save."))
+            if chosen is None:
+                return
+            number = rows[chosen].number
+            what = await self.app.push_screen_wait(ChoiceDialog(f"Part {number}", ["Show it", "Save it"]))
+            part = await asyncio.to_thread(find_part, octets, number)
+            if what == 0:
+                view = await asyncio.to_thread(readable_view, root, summary.key, octets, False, number)
+                if view is not None:
+                    self.app.push_screen(TextDialog(f"Part {number}", view_text(view)))
+            elif what == 1 and part is not None:
+                await self._ask_and_save(part)
+
+        self.act_on_current(choose)
+
+    async def _ask_and_save(self, attached: ReceivedAttachment) -> None:
+        downloads = Path.home() / "Downloads"
+        folder = str(downloads if downloads.is_dir() else Path.cwd())
+        where = await self.app.push_screen_wait(InputDialog(f"Folder to save {attached.name} in", folder))
+        if where:
+            self.show_status(f"Saved as {await asyncio.to_thread(_save, attached, where)}.")
 
     def action_conversation(self) -> None:
         """List the conversation of the current message."""

@@ -7,11 +7,30 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from emailsys.client.display.list_text import size_text
+from emailsys.client.display.message import MessageView
 from emailsys.mail.message.structure import Row
 
 
-def parts_text(rows: Sequence[Row]) -> Text:
-    """Return one line for each part: number, type, charset, encoding, sizes, overhead and links; then its defects."""
+def view_text(view: MessageView) -> Text:
+    """Return a message or part as text: its header fields, and what it says."""
+    text = Text()
+    for name, value in view.headers:
+        text.append(f"{name}: ", "bold")
+        text.append(f"{value}\n")
+    text.append(f"\n{view.body}\n")
+    for one in view.attachments:
+        text.append("Attached: ", "bold")
+        text.append(f"{one.name}  {one.content_type}, {size_text(one.octets)}\n")
+    for defect in view.defects:
+        text.append(f"defect: {defect}\n", "italic red")
+    return text
+
+
+def parts_text(rows: Sequence[Row], defects: Sequence[str] = ()) -> Text:
+    """Return one line for each part: number, type, charset, encoding, sizes, overhead and links; then its defects.
+
+    @param defects: those of the message. The ones that a part has, too, are not repeated.
+    """
     text = Text()
     for row in rows:
         text.append(f"{'  ' * min(row.level, 20)}{row.number} ", "bold")
@@ -32,4 +51,8 @@ def parts_text(rows: Sequence[Row]) -> Text:
             text.append(f"{indent}shows {', '.join(row.links)}\n", "dim")
         for defect in row.defects:
             text.append(f"{indent}defect: {defect}\n", "italic red")
+    listed = {f"part {row.number}: {defect}" for row in rows for defect in row.defects}
+    for defect in defects:
+        if defect not in listed:
+            text.append(f"defect: {defect}\n", "italic red")
     return text

@@ -103,8 +103,10 @@ def _pieces(view: MessageView, headers: Sequence[tuple[str, str]]) -> Iterator[T
             break
         yield text
         text = Text()
-    for defect in view.defects:
-        text.append(f"defect: {defect}\n", "italic red")
+    if len(view.defects) > 1:
+        text.append(f"{len(view.defects)} defects. V lists them.\n", "italic red")
+    else:
+        text.append("".join(f"defect: {defect}\n" for defect in view.defects), "italic red")
     yield text
 
 

@@ -17,11 +17,14 @@ from emailsys.config.exit_status import Exit
 @click.command()
 @key_argument
 @click.option("--html", is_flag=True, help="Show the HTML part as text, if the message has one.")
+@click.option("--part", "number", metavar="NUMBER", help="Show one part, such as 1.2. `structure` lists them.")
 @click.option("--all-headers", "every", is_flag=True, help="Show all header fields, not only the usual ones.")
 @click.option("--keep-unread", is_flag=True, help="Do not mark the message as read.")
 @as_json
 @pass_session
-def show(session: Session, key: str, html: bool, every: bool, keep_unread: bool, as_json: bool) -> None:
+def show(
+    session: Session, key: str, html: bool, number: str | None, every: bool, keep_unread: bool, as_json: bool
+) -> None:
     """Show a message as text, and mark it as read.
 
     The output is safe for a terminal. Nothing is loaded from the network.
@@ -29,6 +32,7 @@ def show(session: Session, key: str, html: bool, every: bool, keep_unread: bool,
     \b
     emailsys mail show KEY
     emailsys mail show KEY --html --keep-unread
+    emailsys mail show KEY --part 1.2                  (a message inside, a report, a text)
     emailsys mail show KEY --json | jq -r .body
     """
     from emailsys.client.archive.values import Flag
@@ -38,7 +42,9 @@ def show(session: Session, key: str, html: bool, every: bool, keep_unread: bool,
     summary = message_of(session, key)
     archive = session.mailbox.archive
     octets = archive.octets(summary.key)
-    seen = readable_view(archive.root, summary.key, octets, html)
+    seen = readable_view(archive.root, summary.key, octets, html, number)
+    if seen is None:
+        raise Refused(f"The message has no part {number}. `emailsys mail structure {key}` lists them.", Exit.NO_INPUT)
     fields = readable_headers(archive.root, summary.key, octets) if every else seen.headers
     if as_json:
         print_json(
@@ -198,7 +204,7 @@ def attachments(session: Session, key: str, as_json: bool) -> None:
 @as_json
 @pass_session
 def save(session: Session, key: str, which: tuple[str, ...], folder: Path, to_stdout: bool, as_json: bool) -> None:
-    """Save attachments: all, or those that you name by part number or file name. Never overwrites a file.
+    """Save attachments: all, or those that you name by file name, and any part by its number. Never overwrites a file.
 
     \b
     emailsys mail save KEY --to ~/Downloads
@@ -206,11 +212,17 @@ def save(session: Session, key: str, which: tuple[str, ...], folder: Path, to_st
     emailsys mail save KEY 1.2 --stdout | less
     """
     from emailsys.client.display.message import attachments as found_in
-    from emailsys.client.display.message import save_attachment
+    from emailsys.client.display.message import find_part, save_attachment
 
-    found = found_in(session.mailbox.archive.octets(message_of(session, key).key))
+    octets = session.mailbox.archive.octets(message_of(session, key).key)
+    found = found_in(octets)
     for word in which:
-        if not any(word in (one.number, one.name) for one in found):
+        if any(word in (one.number, one.name) for one in found):
+            continue
+        part = find_part(octets, word)
+        if part is not None:
+            found.append(part)
+        else:
             there = ", ".join(f"{one.number} {one.name}" for one in found) or "none"
             raise Refused(f"The message has no attachment {word!r}. It has: {there}", Exit.NO_INPUT)
     chosen = [one for one in found if not which or one.number in which or one.name in which]

@@ -198,6 +198,11 @@ class ReadingTests(Case):
         self.assertEqual(sorted(path.name for path in target.iterdir()), ["plan (2).txt", "plan.txt"])
         self.assertEqual([Path(path).read_bytes() for path in (first, second)], [b"a plan"] * 2)
         self.assertEqual(self.run_it("save", self.second, "--stdout")[1], b"a plan")
+        rows = self.json("structure", self.second)
+        text = next(row["part"] if "part" in row else row["number"] for row in rows if "plain" in str(row))
+        self.assertIn(b"the text of Second", self.run_it("save", self.second, text, "--stdout")[1])
+        self.assertIn("the text of Second", self.fine("show", self.second, "--part", text))
+        self.refused(Exit.NO_INPUT, "show", self.second, "--part", "1.77")
         self.assertIn("plan.txt", self.refused(Exit.NO_INPUT, "save", self.second, "other"))
         self.refused(Exit.NO_INPUT, "save", self.first)
 

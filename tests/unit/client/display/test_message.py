@@ -11,10 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from emailsys.client.display.message import (
     all_headers,
     attachments,
+    find_part,
     raw,
     safe_structure,
     save_attachment,
     view,
+    view_part,
 )
 from emailsys.client.text.file_names import numbered, safe_name
 from emailsys.client.text.terminal import safe_line, safe_text
@@ -79,6 +81,79 @@ class Showing(SynchronousTestCase):
     def test_a_huge_text_is_cut_and_that_is_said(self) -> None:
         shown = view(b"From: a\r\nDate: b\r\n\r\n" + b"x" * 2_000_010)
         self.assertEqual((len(shown.body), len(shown.defects)), (2_000_000, 1))
+
+
+REPORT: Final = (
+    b"From: mailer-daemon@mx.example\r\nDate: Mon, 2 Feb 2026 10:00:00 +0000\r\n"
+    b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
+    b"--b\r\n\r\nSorry.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n"
+    b"Reporting-MTA: dns; mx.example\r\n\r\n"
+    b"Final-Recipient: rfc822; dora@example.com\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+    b"Remote-MTA: dns; mail.example.com\r\nDiagnostic-Code: smtp; 550 5.1.1 no\x1b[2J such user\r\n\r\n"
+    b"Original-Recipient: rfc822;eve@example.com\r\nFinal-Recipient: rfc822;e@inner.example\r\n"
+    b"Action: delayed (slow)\r\nStatus: 4.4.1\r\nWill-Retry-Until: Tue, 3 Feb 2026 10:00:00 +0000\r\n"
+    b"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nSubject: lost\r\n--b--\r\n"
+)
+
+
+class Parts(SynchronousTestCase):
+    def test_a_delivery_report_says_who_why_and_what_to_do(self) -> None:
+        """RFC 3464."""
+        body = view(REPORT).body
+        for words in (
+            "Sorry.",
+            "To dora@example.com: the message was not delivered.",
+            "The server mail.example.com said: 550 5.1.1 no\u241b[2J such user",
+            "Check the part before the @ for typing mistakes.",
+            "To eve@example.com (forwarded to e@inner.example): the message is not delivered yet",
+            "It is tried until Tue, 3 Feb 2026 10:00:00 +0000.",
+        ):
+            self.assertIn(words, body)
+        self.assertEqual([one.number for one in attachments(REPORT)], ["1.2", "1.3"])
+
+    def test_a_notification_of_reading_says_who_has_read(self) -> None:
+        """RFC 8098."""
+        for kind, words in (
+            (b"displayed", "bob@example.org has opened the message."),
+            (b"deleted", "bob@example.org has deleted the message without opening it."),
+            (b"odd", "bob@example.org has answered a request for a notification."),
+        ):
+            octets = (
+                b"Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b\r\n"
+                b"Content-Type: message/disposition-notification\r\n\r\nFinal-Recipient: rfc822;bob@example.org\r\n"
+                b"Disposition: manual-action/MDN-sent-manually; " + kind + b"/error\r\n--b--\r\n"
+            )
+            self.assertIn(words, view(octets).body)
+
+    def test_reports_that_make_no_sense_are_shown_without_them(self) -> None:
+        for status in (b"", b"\r\n\r\n\r\n", b"Action: failed\r\n", b"\xff\x00:;", b"Final-Recipient: ;\r\n"):
+            octets = (
+                b"Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b\r\n"
+                b"Content-Type: message/delivery-status\r\n\r\n" + status + b"\r\n--b--\r\n"
+            )
+            self.assertEqual(view(octets).body, "x", status)
+
+    def test_each_part_can_be_viewed_and_saved_by_its_number(self) -> None:
+        numbers = [row.number for row in safe_structure(WHOLE)]
+        for number in numbers:
+            part, shown = find_part(WHOLE, number), view_part(WHOLE, number)
+            assert part is not None
+            assert shown is not None
+            self.assertNotIn("\x1b", shown.body)
+            part.content()
+        contents = {number: part.content() for number in numbers if (part := find_part(WHOLE, number)) is not None}
+        self.assertEqual(contents["1.1.1"], b"plain \x1b[31mred")
+        self.assertEqual(contents["1.2"], b"ABC")
+        self.assertTrue(contents["1.1"].startswith(b"Content-Type: multipart/alternative; boundary=c\r\n\r\n--c"))
+        within = view_part(WHOLE, "1.3")
+        assert within is not None
+        self.assertEqual((within.headers, [one.number for one in within.attachments]), ((("Subject", "in"),), ["1"]))
+        html, image = view_part(WHOLE, "1.1.2"), view_part(WHOLE, "1.4")
+        assert html is not None
+        assert image is not None
+        self.assertEqual(html.body, "rich \u241b[31m")
+        self.assertIn("image/png of 3 octets, which has no text", image.body)
+        self.assertEqual((find_part(WHOLE, "1.9"), view_part(WHOLE, "9")), (None, None))
 
 
 class Saving(SynchronousTestCase):

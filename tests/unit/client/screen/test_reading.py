@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from textual.containers import VerticalScroll
-from textual.widgets import Input, Static
+from textual.widgets import Input, Label, Static
 
 from emailsys.client.archive.values import INBOX, Addition, Flag, Folder
 from tests.unit.client.screen.screen_case import Driver, ScreenCase, tries
@@ -204,6 +204,32 @@ class ReadingTests(ScreenCase):
 
         self.drive(steps)
         self.assertEqual((target / "plan.txt").read_bytes(), b"a plan")
+
+    @tries("parts")
+    def test_any_part_is_shown_or_saved_by_its_number(self) -> None:
+        """P lists the parts. The text is shown, and the multipart around it is saved with its octets."""
+        target = self.folder / "saved"
+
+        async def steps(driver: Driver) -> None:
+            await driver.press("j", "P")
+            await driver.until_screen("ChoiceDialog")
+            await driver.press("j", "enter")
+            await driver.until(lambda: "Part 1.1" in str(driver.app.screen.query_one(".title", Label).render()))
+            await driver.press("enter")
+            await driver.until_screen("TextDialog")
+            await driver.press("escape", "P")
+            await driver.until_screen("ChoiceDialog")
+            await driver.press("enter")
+            await driver.until(lambda: "Part 1" in str(driver.app.screen.query_one(".title", Label).render()))
+            await driver.press("j", "enter")
+            await driver.until_screen("InputDialog")
+            driver.app.screen.query_one(Input).value = str(target)
+            await driver.press("enter")
+            await driver.until(lambda: "Saved" in driver.said)
+
+        self.drive(steps)
+        (saved,) = target.iterdir()
+        self.assertIn(b"plan.txt", saved.read_bytes())
 
     @tries("conversation")
     def test_a_conversation_is_listed_over_its_folders(self) -> None:

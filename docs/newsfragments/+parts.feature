@@ -1,0 +1,1 @@
+Every part of a message can be shown and saved by its number: `show KEY --part 1.2`, `save KEY 1.2`, and P on the full screen. Delivery reports say for each recipient what happened, why, and what to do. The reader tells the number of defects, and V lists them.
