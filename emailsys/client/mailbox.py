@@ -184,13 +184,13 @@ class UserMailbox:
 
     def undelete(self, keys: Sequence[str], folder: str | None = None) -> list[Summary]:
         """Move messages out of Trash: into `folder`, or else to their former folder, or else into Inbox."""
-        found = []
-        for key in keys:
-            summary = self.archive.get(key)
+        by_target: dict[Folder, list[str]] = {}
+        for summary in map(self.archive.get, keys):
             target = folder or self.archive.folder_before_trash(summary.key) or INBOX
-            self.archive.move([summary.key], Folder(summary.folder.account, target))
-            found.append(self.archive.get(summary.key))
-        return found
+            by_target.setdefault(Folder(summary.folder.account, target), []).append(summary.key)
+        for place, moved in by_target.items():
+            self.archive.move(moved, place)
+        return [*map(self.archive.get, keys)]
 
     def mark_handled(self, key: str, flag: Flag) -> None:
         """Mark a message as answered or forwarded. Does nothing if the message was deleted."""

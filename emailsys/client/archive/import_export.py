@@ -51,6 +51,10 @@ class Importer:
         self.added = 0
         #: Number of messages that were already stored.
         self.already_stored = 0
+        #: Number of messages from each folder on disk that `import_tree` went through.
+        self.by_source: dict[str, int] = {}
+        #: Files and folders that could not be read, with the reason.
+        self.left_out: list[str] = []
         #: Number of messages of each folder that a subfolder was imported into.
         self.by_subfolder: dict[str, int] = {}
 
@@ -60,10 +64,37 @@ class Importer:
         def additions() -> Iterator[Addition]:
             for path in paths:
                 for file in sorted(path.glob("*.eml")) if path.is_dir() else [path]:
-                    arrived = moment_of(file.stat().st_mtime)
-                    yield self._addition(file.read_bytes(), Flag.SEEN, arrived)
+                    try:
+                        octets, arrived = file.read_bytes(), moment_of(file.stat().st_mtime)
+                    except OSError as error:
+                        if not path.is_dir():
+                            raise
+                        # The other files of a folder can be imported.
+                        self.left_out.append(f"{file}: {error.strerror}")
+                        continue
+                    yield self._addition(octets, Flag.SEEN, arrived)
 
         self._add(additions())
+
+    def import_tree(self, path: Path) -> None:
+        """Import the .eml files, the mbox files named *.mbox, and the maildirs in a folder and its subfolders."""
+        for place, below, files in os.walk(path, onerror=self._leave_out):
+            folder = Path(place)
+            before = self.added + self.already_stored
+            if (folder / "cur").is_dir():
+                self.import_maildir(folder)
+                below.clear()
+            else:
+                below.sort()
+                self.import_eml([folder])
+                for name in sorted(files):
+                    if name.endswith(".mbox"):
+                        self.import_mbox(folder / name)
+            if count := self.added + self.already_stored - before:
+                self.by_source[place] = count
+
+    def _leave_out(self, error: OSError) -> None:
+        self.left_out.append(f"{error.filename}: {error.strerror}")
 
     def import_maildir(self, path: Path) -> None:
         """Import `cur` and `new` of a maildir, with flags, and the subfolders of Maildir++, each into its own folder.

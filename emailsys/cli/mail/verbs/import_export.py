@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ from emailsys.cli.mail.arguments import account_option, folder_argument, folder_
 from emailsys.cli.mail.safe_output import print_json, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
+from emailsys.client.text.terminal import safe_line
 from emailsys.config.exit_status import Exit
 
 _RESUMES: Final = "If the import is interrupted, repeat the command. It continues where it stopped."
@@ -37,12 +39,13 @@ def _form_of(path: Path) -> str:
 def import_(
     session: Session, paths: tuple[Path, ...], folder: str, account: str | None, form: str | None, as_json: bool
 ) -> None:
-    """Import messages from maildirs, mbox files, .eml files, or folders of .eml files, octet for octet.
+    """Import messages from maildirs, mbox files, .eml files, or folders of these, octet for octet.
 
     \b
     emailsys mail import ~/Maildir
     emailsys mail import old.mbox --to Archive
 
+    A folder is imported with its subfolders: files named .eml and .mbox, and maildirs.
     The subfolders of a maildir (Maildir++) become folders of the account. MMDF files are refused.
     Messages that were imported before are skipped. If an import is interrupted, repeat the command.
     """
@@ -59,6 +62,8 @@ def import_(
         if is_first:
             is_first = False
             tell(f"{message_count(number)} imported so far. {_RESUMES}")
+        elif sys.stderr.isatty():
+            click.echo(f"\r{message_count(number)} so far", err=True, nl=False)
 
     importing = Importer(session.mailbox.archive, target, progress)
     try:
@@ -68,6 +73,8 @@ def import_(
                     importing.import_maildir(path)
                 case "mbox":
                     importing.import_mbox(path)
+                case _ if path.is_dir():
+                    importing.import_tree(path)
                 case _:
                     importing.import_eml([path])
     except KeyboardInterrupt:
@@ -87,6 +94,10 @@ def import_(
         )
     here = f" Skipped {message_count(importing.already_stored)} imported before." if importing.already_stored else ""
     tell(f"{message_count(importing.added)} imported into {into}.{here}")
+    for name, number in importing.by_source.items() if len(importing.by_source) > 1 else ():
+        tell(safe_line(f"{message_count(number)} from {name}"))
+    for problem in importing.left_out:
+        tell(safe_line(f"Not imported: {problem}"))
     for name, number in importing.by_subfolder.items():
         tell(f"{message_count(number)} of these from a subfolder, in {into.partition('/')[0]}/{name}.")
 
@@ -149,7 +160,11 @@ def reindex(session: Session, as_json: bool) -> None:
     """
     from emailsys.client.display.list_text import message_count
 
-    number = session.mailbox.archive.rebuild()
+    def progress(done: int, of: int) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\r{done:,} of {message_count(of)}", err=True, nl=done == of)
+
+    number = session.mailbox.archive.rebuild(progress)
     if as_json:
         print_json({"messages": number})
     tell(f"The index has {message_count(number)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -96,9 +97,10 @@ def move(session: Session, keys: tuple[str, ...], folder: str, account: str | No
     found = messages_of(session, keys)
     targets: dict[str, Folder] = {}
     for one in found:
-        owner = account if account is not None or "/" in folder else one.folder.account
-        target = targets.setdefault(one.folder.account, folder_of(session, folder, owner))
-        if OUTBOX in (one.folder.name, target.name):
+        if one.folder.account not in targets:
+            owner = account if account is not None or "/" in folder else one.folder.account
+            targets[one.folder.account] = folder_of(session, folder, owner)
+        if OUTBOX in (one.folder.name, targets[one.folder.account].name):
             raise Refused(
                 "Messages cannot be moved into or out of the outbox. To put one in: emailsys mail send --later. "
                 "To take one out: emailsys mail outbox stop KEY"
@@ -163,6 +165,7 @@ def undelete(session: Session, keys: tuple[str, ...], folder: str | None, as_jso
     emailsys mail list --keys Trash | emailsys mail undelete - --to Archive
     """
     from emailsys.client.archive.values import TRASH
+    from emailsys.client.display.list_text import message_count
 
     found = messages_of(session, keys)
     for one in found:
@@ -171,5 +174,6 @@ def undelete(session: Session, keys: tuple[str, ...], folder: str | None, as_jso
     back = session.mailbox.undelete([one.key for one in found], folder)
     if as_json:
         print_json(_folders(session, [one.key for one in back]))
-    for one in back:
-        tell(f"{one.key} restored to {one.folder.account}/{one.folder.name}.")
+    counts = Counter(f"{one.folder.account}/{one.folder.name}" for one in back)
+    for name, count in counts.items():
+        tell(f"{message_count(count)} restored to {name}.")
