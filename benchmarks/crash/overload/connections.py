@@ -17,8 +17,8 @@ from benchmarks.crash.texts import make_text
 
 
 def idle(attack: Attack) -> None:
-    """5,000 connections to SMTP and 5,000 to POP3 that send nothing."""
-    attack.start()
+    """5,000 connections to SMTP and 5,000 to POP3 that send nothing, from addresses without a privilege."""
+    attack.start({"limits": {"exempt_loopback": False}})
     with attack.others() as others:
         time.sleep(1)
         attack.tell("smtp", few(attack.connect("smtp", 5000)), few(attack.hear(3)))

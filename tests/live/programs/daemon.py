@@ -224,6 +224,10 @@ class Daemon:
         password = secrets.token_hex(12)
         return self._add(name, password, make_credentials(password))
 
+    def user_with(self, credentials: Sequence[tuple[str, str]]) -> User:
+        """A new account with these secrets, which may fit no password."""
+        return self._add(None, secrets.token_hex(12), credentials)
+
     def _add(self, name: str | None, password: str, credentials: Sequence[tuple[str, str]]) -> User:
         user = User(name or f"user{secrets.token_hex(4)}", password)
         own = Address(user.name, DOMAIN)
