@@ -10,8 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from emailsys.mail.address import domain_key, is_mail_domain, parse
-from emailsys.mail.next_hop import host_name
+from emailsys.mail.address import domain_key, host_name, is_mail_domain, parse
 
 Read = Callable[[Any], Any]
 

@@ -9,7 +9,8 @@ from emailsys.control import requests
 from emailsys.control.request_values import MalformedRequest
 from emailsys.control.store_access import Handlers, Hooks, StoreAccess
 from emailsys.interfaces.operators import AdminError, AliasRow
-from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy, host_name
+from emailsys.mail.address import host_name
+from emailsys.mail.next_hop import HostLogin, HostRoute, NextHop, TLSPolicy
 
 
 async def _set_alias(request: requests.AliasSet, store: StoreAccess, hooks: Hooks) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from typing import Final
 
 import idna
 
+from emailsys.mail.ip import address_literal, read_ip
+
 # RFC 6531 §3.3 allows UTF-8 in atoms, quoted strings and domains. We accept neither C1 controls nor surrogates.
 _BEYOND_ASCII: Final = "\u00a0-\ud7ff\ue000-\U0010ffff"
 
@@ -155,6 +157,20 @@ def is_mail_domain(text: str) -> bool:
     an address.
     """
     return is_domain(text) and not text.rpartition(".")[2].isdecimal()
+
+
+def host_name(text: str) -> str | None:
+    """Return the name of a next hop that an operator has written; None if it is neither a host name nor an address.
+
+    An IP address, with or without brackets, becomes an address literal. A name of numbers is never a host name (RFC
+    1123 §2.1).
+    """
+    inside = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if inside[:5].lower() == "ipv6:":
+        inside = inside[5:]
+    if "%" not in inside and read_ip(inside) is not None:
+        return address_literal(inside)
+    return text.lower() if is_mail_domain(text) else None
 
 
 def is_address_literal(text: str) -> bool:

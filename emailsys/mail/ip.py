@@ -43,6 +43,15 @@ def is_loopback(host: str) -> bool:
     return address is not None and address.is_loopback
 
 
+@lru_cache(maxsize=1024)
+def address_literal(ip: str) -> str:
+    """Write an IP address as a literal of RFC 5321 §4.1.3; "[unknown]" if it is not an address."""
+    address = read_ip(ip)
+    if address is None:
+        return "[unknown]"
+    return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
+
+
 @lru_cache(maxsize=4096)
 def client_network(ip: str) -> str:
     """The name by which a client is counted: its IPv4 address, the /64 network of its IPv6 address, or other text."""

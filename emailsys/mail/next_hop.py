@@ -5,9 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from emailsys.mail.address import is_mail_domain
-from emailsys.mail.ip import read_ip
-from emailsys.mail.trace_fields import address_literal
+from emailsys.mail.ip import address_literal
 
 # RFC 5321 §4.5.4.2: SMTP's own port.
 SMTP_PORT = 25
@@ -24,20 +22,6 @@ class TLSPolicy(enum.Enum):
     REQUIRED = "required"
     #: TLS is required, and the certificate must name the host (RFC 6125).
     VERIFIED = "verified"
-
-
-def host_name(text: str) -> str | None:
-    """Return the name of a next hop that an operator has written; None if it is neither a host name nor an address.
-
-    An IP address, with or without brackets, becomes an address literal. A name of numbers is never a host name (RFC
-    1123 §2.1).
-    """
-    inside = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    if inside[:5].lower() == "ipv6:":
-        inside = inside[5:]
-    if "%" not in inside and read_ip(inside) is not None:
-        return address_literal(inside)
-    return text.lower() if is_mail_domain(text) else None
 
 
 @dataclass(frozen=True, slots=True)

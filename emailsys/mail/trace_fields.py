@@ -10,7 +10,7 @@ from typing import Final
 
 from emailsys.mail.address import Address
 from emailsys.mail.envelope import Arrival, Client, Recipient
-from emailsys.mail.ip import read_ip
+from emailsys.mail.ip import address_literal
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -33,15 +33,6 @@ def _date_of_second(moment: datetime) -> str:
 def date_time(moment: datetime) -> str:
     """Write a date-time of RFC 5322 §3.3. A moment without a time zone is taken as UTC."""
     return _date_of_second(moment.replace(microsecond=0))
-
-
-@lru_cache(maxsize=1024)
-def address_literal(ip: str) -> str:
-    """Write an IP address as a literal of RFC 5321 §4.1.3; "[unknown]" if it is not an address."""
-    address = read_ip(ip)
-    if address is None:
-        return "[unknown]"
-    return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
 
 
 @lru_cache(maxsize=1024)

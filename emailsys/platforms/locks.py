@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
-from typing_extensions import override
-
 # What a system raises if a lock is held elsewhere: EAGAIN or EACCES (POSIX allows both), EACCES on Windows.
 IS_HELD: Final = (BlockingIOError, PermissionError)
 
@@ -153,8 +151,8 @@ class ProcessLocks(LinuxLocks):
         status = os.fstat(descriptor)
         return status.st_dev, status.st_ino, start
 
-    @override
     def lock_range(self, descriptor: int, start: int, length: int = 1, is_shared: bool = False) -> None:
+        """See `FileLocks.lock_range`."""
         octet = self._octet(descriptor, start)
         with self._changing:
             if self._holders.setdefault(octet, descriptor) != descriptor:
@@ -165,16 +163,16 @@ class ProcessLocks(LinuxLocks):
                 del self._holders[octet]
                 raise
 
-    @override
     def unlock_range(self, descriptor: int, start: int, length: int = 1) -> None:
+        """See `FileLocks.unlock_range`."""
         octet = self._octet(descriptor, start)
         with self._changing:
             if self._holders.get(octet) == descriptor:
                 del self._holders[octet]
                 self._fcntl.lockf(descriptor, self._fcntl.LOCK_UN, length, start)
 
-    @override
     def is_range_locked(self, descriptor: int, start: int) -> bool:
+        """See `FileLocks.is_range_locked`."""
         holder = self._holders.get(self._octet(descriptor, start))
         if holder is not None:
             return holder != descriptor
@@ -185,8 +183,8 @@ class ProcessLocks(LinuxLocks):
         self.unlock_range(descriptor, start)
         return False
 
-    @override
     def close(self, descriptor: int) -> None:
+        """See `FileLocks.close`."""
         with self._changing:
             self._holders = {octet: holder for octet, holder in self._holders.items() if holder != descriptor}
             os.close(descriptor)

@@ -155,7 +155,7 @@ class Delivery:
         unknown = self._access.unknown if self.account is None else None
         if unknown is not None and unknown.has_guessed(user.helo.ip):
             return reply.TOO_MANY_UNKNOWN
-        if unknown is None:
+        if unknown is None or unknown.is_known(user.helo.ip):
             routes = await self._routes(user)
         else:
             found = await unknown.look_up(user.helo.ip, lambda: self._routes(user))
@@ -183,8 +183,10 @@ class Delivery:
         RFC 5321 §3.9.1: a member of an alias that cannot receive is no reason to refuse the others. A message that
         exceeds a quota is still accepted; only the next one is not.
         """
-        full = [isinstance(route, LocalRoute) and await _is_full(quotas, route) for route in routes]
-        if not any(full):
+        full = []
+        for route in routes:
+            full.append(isinstance(route, LocalRoute) and await _is_full(quotas, route))
+        if True not in full:
             return routes
         if all(full):
             return self._access.full

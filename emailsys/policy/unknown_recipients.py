@@ -47,9 +47,13 @@ class UnknownRecipients:
         """Return whether the network of an address has reached the limit."""
         return bool(self._networks) and self._networks.is_full(client_network(ip))
 
+    def is_known(self, ip: str) -> bool:
+        """Return whether an address need not wait: its network has sent a message, or has no limits."""
+        return client_network(ip) in self._known or self._is_exempt(ip)
+
     async def look_up(self, ip: str, resolve: Callable[[], Awaitable[Sequence[Route]]]) -> Sequence[Route] | Reply:
         """Wait for the turn of an address and return what `resolve` returns, or a reply if too many recipients wait."""
-        if client_network(ip) in self._known or self._is_exempt(ip):
+        if self.is_known(ip):
             return await resolve()
         prefix = neighbourhood(ip)
         if not await self._queue.turn(prefix, is_clean=not self._neighbourhoods.count(prefix)):

@@ -58,6 +58,8 @@ def claimed_domains(section: HeaderSection) -> frozenset[str]:
     These are the addresses of all From fields, however malformed.
     """
     values = section.values(b"from")
+    if len(values) == 1 and len(values[0]) <= _MAX_CACHED:
+        return _cached_domains(values[0])
     return frozenset().union(*(_cached_domains(one) if len(one) <= _MAX_CACHED else _domains(one) for one in values))
 
 

@@ -10,8 +10,8 @@ from emailsys.mail import reply as replies
 from emailsys.mail.reply import Reply
 
 
-class Stage(enum.Enum):
-    """How far the client has progressed."""
+class Stage(enum.IntEnum):
+    """How far the client has progressed. An integer, because each command looks its stage up in a dictionary."""
 
     CONNECTED = enum.auto()
     GREETED = enum.auto()

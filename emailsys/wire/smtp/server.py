@@ -211,7 +211,9 @@ class Session:
         if argument and verb in NO_ARGUMENT:
             return self._refuse(replies.NO_PARAMETERS)
         parse = self._parse.get(verb)
-        event = Command(verb, argument) if parse is None else self._count_refusal_of(parse(argument))
+        event = Command(verb, argument) if parse is None else parse(argument)
+        if type(event) is Answer:
+            return self._refuse(event.reply)
         if verb in IDLE_COMMANDS and type(event) is Command and self._is_one_too_many():
             return Drop(replies.TOO_MANY_IDLE_COMMANDS)
         if verb == "RSET":
@@ -268,7 +270,7 @@ class Session:
         # RFC 1870 §6.1: the declared size alone justifies the refusal.
         if arguments.size is not None and arguments.size > self._max_message_size:
             return Answer(replies.TOO_BIG)
-        if not self.not_offered.isdisjoint(arguments.parameters.extensions):
+        if self.not_offered and not self.not_offered.isdisjoint(arguments.parameters.extensions):
             return Answer(replies.UNKNOWN_PARAMETER)
         return Command("MAIL", arguments)
 
@@ -276,7 +278,7 @@ class Session:
         arguments = parse_rcpt(argument)
         if isinstance(arguments, Reply):
             return Answer(arguments)
-        if arguments.dsn != NOTHING_ASKED_FOR_RECIPIENT and "DSN" in self.not_offered:
+        if "DSN" in self.not_offered and arguments.dsn != NOTHING_ASKED_FOR_RECIPIENT:
             return Answer(replies.UNKNOWN_PARAMETER)
         # UTF-8 may be in the path or in ORCPT (RFC 6533 §3).
         transaction = self.transaction

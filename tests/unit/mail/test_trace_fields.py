@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.mail.address import Address, parse
 from emailsys.mail.envelope import Arrival, Client, LocalRoute, Recipient
-from emailsys.mail.trace_fields import address_literal, date_time, delivery_prefix, received
+from emailsys.mail.ip import address_literal
+from emailsys.mail.trace_fields import date_time, delivery_prefix, received
 
 MOMENT = datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
 ARRIVAL = Arrival("Q1", None, MOMENT)
