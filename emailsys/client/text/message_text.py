@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from emailsys.client.text.html import convert
+from emailsys.client.text.invitation import invitation_text
 from emailsys.mail.message.contents import Contents, contents
 from emailsys.mail.message.flowed import joined_paragraphs
 from emailsys.mail.message.mime import Part
@@ -13,6 +14,8 @@ from emailsys.mail.message.mime import Part
 # The fields of a message inside that stand above its text.
 _HEAD: Final = ("From", "To", "Cc", "Date", "Subject")
 _MAX_FIELD: Final = 1_000
+# Kinds of attachments that are shown below the text as well.
+_CALENDARS: Final = frozenset({"text/calendar", "application/ics"})
 # Characters of HTML that are converted for each character of text that is wanted.
 _MARKUP: Final = 10
 
@@ -26,6 +29,9 @@ def plain_text(part: Part, most: int) -> tuple[str, list[str]]:
     The lines of format=flowed are joined.
     """
     text, defects = part.text()
+    if part.content_type in _CALENDARS:
+        text, wrong = invitation_text(text)
+        return text[:most], [*defects, *wrong]
     if part.content_type == "text/html":
         is_long = len(text) > most * _MARKUP
         # It is cut before a tag: a tag that never ends is looked for from the beginning.
@@ -63,6 +69,7 @@ def read_text(
                 yield text.strip("\n")
 
     pieces = [*texts_of(found.texts)]
+    pieces += texts_of(one for one in found.attachments if one.content_type in _CALENDARS)
     if with_inside:
         pieces += _inside(found, texts_of)
     if not pieces:
