@@ -15,7 +15,7 @@ from emailsys.client.text.terminal import safe_line, safe_text
 from emailsys.mail.address import Address
 from emailsys.mail.message.dates import parse_date
 from emailsys.mail.message.ids import message_id, message_ids, replied_ids
-from emailsys.mail.message.mailboxes import Mailbox, list_name, read_mailboxes
+from emailsys.mail.message.mailboxes import Mailbox, list_name, read_mailboxes, unusable_addresses
 from emailsys.mail.message.mime import Part, parse
 
 # "Re" and "Fwd" in the languages whose mail programs translate them.
@@ -86,6 +86,11 @@ def reply(
         text=f"{when}{who} wrote:\n{quote(message_text(root))}\n\n",
         in_reply_to=in_reply_to,
         references=references,
+        unusable=[
+            one
+            for name in (("reply-to", "from", "to", "cc") if to_all else ("reply-to", "from"))
+            for one in unusable_addresses(root.text_of(name))
+        ],
     )
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from emailsys.client.compose.draft import Draft
 from emailsys.client.text.html import html_to_text
+from emailsys.client.text.terminal import safe_line
 
 # Words for attachments in English, German, French, Spanish, Portuguese, Italian, Dutch, the Scandinavian languages,
 # Polish, Russian, Chinese and Japanese.
@@ -16,6 +17,8 @@ _MENTIONS_FILES: Final = re.compile(
     r"załącz\w+|вложени\w+|прикрепл\w+)\b|附件|添付",
     re.I,
 )
+# Characters of an address that are quoted.
+_MAX_SHOWN: Final = 100
 _QUOTED: Final = re.compile(r"^(?:>.*|-- )$", re.M)
 
 
@@ -27,8 +30,11 @@ def _own_words(draft: Draft) -> str:
 
 
 def warnings(draft: Draft) -> list[str]:
-    """Return warnings to show: a mentioned but missing attachment, an empty subject, an empty message."""
-    found = []
+    """Return warnings to show: a lost recipient, a mentioned but missing attachment, an empty subject or message."""
+    found = [
+        f"the message has no usable address in {safe_line(one[:_MAX_SHOWN])!r}: it gets no copy"
+        for one in draft.unusable
+    ]
     own = _own_words(draft)
     if not draft.attachments and (word := _MENTIONS_FILES.search(f"{draft.subject}\n{own}")):
         found.append(f"the text says {word[0]!r}, but nothing is attached")

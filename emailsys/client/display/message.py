@@ -15,6 +15,7 @@ from emailsys.client.text.message_text import plain_text, read_text
 from emailsys.client.text.terminal import safe_line, safe_text
 from emailsys.mail.message.authorship import unauthenticated_by
 from emailsys.mail.message.contents import Contents, contents
+from emailsys.mail.message.mailboxes import unusable_addresses
 from emailsys.mail.message.mime import Part, parse
 from emailsys.mail.message.structure import Row, structure
 
@@ -173,6 +174,8 @@ def view(octets: bytes, html: bool = False) -> MessageView:
     body = "\n\n".join(one for one in (body, report_text(root)) if one)
     defects = [f"part {part.number}: {one}" for part in root.walk() for one in part.defects] + defects
     defects += [f"the {name} field is missing" for name in ("From", "Date") if root.first(name) is None]
+    for name in ("Reply-To", "To", "Cc"):
+        defects += [f"{name}: no usable address in {one[:100]!r}" for one in unusable_addresses(root.text_of(name))]
     if len(defects) > _MAX_DEFECTS:
         defects = [*defects[:_MAX_DEFECTS], f"and {len(defects) - _MAX_DEFECTS} more"]
     return MessageView(

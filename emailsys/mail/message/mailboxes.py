@@ -182,3 +182,19 @@ def read_mailboxes(text: str) -> list[Mailbox]:
         name = decode_words(_name(piece.outside)) if piece.inside is not None else ""
         found.append(Mailbox(_one_line(name), address))
     return found
+
+
+def unusable_addresses(text: str) -> list[str]:
+    """Return what a received field has in place of addresses and `read_mailboxes` leaves out, on one line each.
+
+    @param text: the field unfolded, but not decoded.
+    """
+    found = []
+    for piece in _pieces(text):
+        written = (piece.outside if piece.inside is None else piece.inside).strip()
+        try:
+            _address(written)
+        except AddressSyntaxError:
+            if written or piece.inside is not None:
+                found.append(_one_line(f"{_name(piece.outside)} <{written}>" if piece.inside is not None else written))
+    return found

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from emailsys.client.archive.index_entry import IndexFields, index_fields, spaced
 from emailsys.client.compose.answer import reply
+from emailsys.client.compose.warnings import warnings
 from emailsys.client.display.message import attachments, view
 from emailsys.mail.address import parse as parse_address
 from emailsys.mail.message.mailboxes import Mailbox
@@ -328,6 +329,22 @@ class Addresses(SynchronousTestCase):
             [str(one.address) for one in reply(case("address-consecutive-dots.eml"), BOB).to],
             ['"ann..b."@docomo.example'],
         )
+
+    def test_what_is_no_address_is_told_and_never_dropped_in_silence(self) -> None:
+        for field, lost in (
+            ("To: bob@example.org, Carol <carol at example.com>", ["Carol <carol at example.com>"]),
+            ("Cc: <>, dave", ["<>", "dave"]),
+            ("Cc: a@@b.example", ["a@@b.example"]),
+            ("To: undisclosed-recipients:;", []),
+            ("To: friends: c@example.com, d@example.com;", []),
+        ):
+            octets = message(field)
+            draft = reply(octets, BOB, to_all=True)
+            self.assertEqual([one.strip() for one in draft.unusable], lost, field)
+            said = [one for one in warnings(draft) if "no usable address" in one]
+            self.assertEqual(len(said), len(lost), said)
+            self.assertEqual(len([one for one in view(octets).defects if "no usable address" in one]), len(lost))
+        self.assertEqual(reply(message("Cc: dave"), BOB).unusable, [])
 
     def test_ones_own_address_with_a_tag_gets_no_copy(self) -> None:
         octets = case("reply-all-own-plus.eml")
