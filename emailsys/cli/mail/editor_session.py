@@ -131,13 +131,13 @@ class EditorSession:
 
     def _text(self) -> str:
         """Return the text of the file."""
-        octets = self._path.read_bytes()
         for charset in ("utf-8-sig", locale.getpreferredencoding(False)):
             try:
-                return octets.decode(charset)
+                with self._path.open(encoding=charset, newline="") as file:
+                    return file.read()
             except (UnicodeDecodeError, LookupError):
                 continue
-        return octets.decode("latin-1")
+        return self._path.read_bytes().decode("latin-1")
 
     def _save(self) -> None:
         self._is_saved = False
