@@ -50,6 +50,7 @@ class AccountSetup:
         """Add the account, and return the exit status."""
         from emailsys.client.accounts.secrets import Secrets
         from emailsys.client.base.threads import threads_of
+        from emailsys.client.text.file_names import safe_name
 
         mailbox = self._session.mailbox
         if (name := self._options["name"] or str(self._address)) in mailbox.accounts_file.load():
@@ -57,6 +58,9 @@ class AccountSetup:
                 f"There is already an account {name}. Give this one another --name, "
                 f"or remove the other one: emailsys mail account remove {name}"
             )
+        if safe_name(name, max_octets=120) != name:
+            # Its mail is kept in a folder of that name. Refused before anything is written.
+            raise Refused(f"{name!r} cannot be the name of a folder on every system. Choose another --name.")
         source, secret = self._secret()
         # Options are checked before any server is contacted.
         base = self._account_from_options(source)

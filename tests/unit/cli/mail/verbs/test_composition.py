@@ -225,6 +225,15 @@ class AccountTests(Case):
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
             return execute(session, ["account", "add", *words]), err.getvalue()
 
+    def test_a_name_that_no_folder_can_have_leaves_nothing(self) -> None:
+        """Windows reserves com1, and the mail of the account is kept in a folder of its name."""
+        for name in ("com1", "NUL", "a/b", ".hidden", "x."):
+            words = ("--pop3", "p.example.org", "--smtp", "s.example.org", "--password-command", "true", "--no-network")
+            status, said = self.add("com1@example.org", "--name", name, *words)
+            self.assertNotEqual(status, 0, name)
+            self.assertIn("Choose another --name", said)
+            self.assertNotIn(name, self.mailbox.accounts_file.load())
+
     def test_an_account_is_written_without_its_password(self) -> None:
         """The port decides the kind of TLS. The file has the password command, but no secret."""
         status, said = self.add(
