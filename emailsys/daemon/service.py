@@ -35,6 +35,7 @@ from emailsys.control.requests import MAKES_FIRST_STORE, Init, Request, Status
 from emailsys.control.store_access import Hooks
 from emailsys.daemon.certificates import CertificateWatch
 from emailsys.daemon.listening import Listening
+from emailsys.daemon.login_limits import LoginLimits
 from emailsys.daemon.mail_log import MailLogFile
 from emailsys.daemon.outbound import Outbound
 from emailsys.daemon.route_explanation import explainer
@@ -48,12 +49,10 @@ from emailsys.daemon.unapplied_settings import SettingsWatch
 from emailsys.interfaces import IDirectory, IIntake, StoreError, StoreMissing
 from emailsys.net.tls.server import ServerTLS
 from emailsys.platforms.threads import BackgroundThread
-from emailsys.policy.failed_logins import FailedLogins
 from emailsys.policy.hashing_threads import HashingThreads
 from emailsys.policy.login_check import build_portal
 from emailsys.policy.password_change import PasswordChanges
 from emailsys.policy.password_renewal import Renewal
-from emailsys.policy.trusted_networks import TrustedNetworks, exemption
 from emailsys.store.open import DATABASE_NAME, Opening, Store, open_store
 from emailsys.store.schema.identity import had_store
 from emailsys.supervisor import Bound, FolderLock, StartupError, close_all
@@ -116,6 +115,7 @@ class Daemon(Service):
         self._certificates = CertificateWatch(reactor, tls, telemetry, certificates, SentNotices(settings.state))
         self._store: Store | None = None
         self._hashing: HashingThreads | None = None
+        self._login_limits: LoginLimits | None = None
         self._outbound: Outbound | None = None
         self._control: ControlListener | None = None
         self._commands: Commands | None = None
@@ -203,12 +203,11 @@ class Daemon(Service):
         self._hashing = hashing = HashingThreads(self._reactor, threads, settings.login.max_waiting)
         hashing.start()
         renewal = Renewal(store.accounts, hashing, telemetry)
-        trusted = TrustedNetworks(settings.routing.trusted_networks)
-        is_exempt = exemption(trusted, settings.limits.exempt_loopback)
-        failed_logins = FailedLogins(self._reactor, settings.limits, settings.login, is_exempt)
+        self._login_limits = limits = LoginLimits(self._reactor, settings, store.known_networks, telemetry)
+        limits.start()
         passwords = PasswordChanges(store.accounts, hashing, telemetry, settings.login.min_password_length)
         access = replace(outbound.access, passwords=passwords)
-        portal = build_portal(store.directory, store.maildrops, hashing, access, renewal, failed_logins)
+        portal = build_portal(store.directory, store.maildrops, hashing, access, renewal, limits.failed_logins)
         others = {"metrics": self._metrics_site(store)} if "metrics" in self._listening.addresses else {}
         self._sessions = self._listen(portal, store.directory, outbound.intake, others)
         close_all(self._opened.listeners)
@@ -337,6 +336,8 @@ class Daemon(Service):
         for ending in (sent, self._retiring):
             if ending is not None:
                 await ending
+        if self._login_limits is not None:
+            await self._login_limits.stop()
         if self._store is not None:
             await self._store.close()
         self.telemetry.event("stopped", aborted=left)

@@ -26,6 +26,7 @@ from emailsys.interfaces.errors import (
     TooMuchHeld,
 )
 from emailsys.interfaces.intake import IIncoming, IIntake, Notice
+from emailsys.interfaces.known_networks import IKnownNetworks, KnownNetwork
 from emailsys.interfaces.maildrop import IMaildrop, IMaildrops
 from emailsys.interfaces.outbound import IConnectionPool, IRelay, IResolver
 from emailsys.interfaces.queue import NO_DELAYS, DelayRule, DomainPair, Fate, IQueue, QueueRow, Settlement
@@ -46,6 +47,7 @@ __all__ = [
     "IDirectory",
     "IIncoming",
     "IIntake",
+    "IKnownNetworks",
     "IMaildrop",
     "IMaildrops",
     "IProvenName",
@@ -55,6 +57,7 @@ __all__ = [
     "IRouter",
     "ISecrets",
     "ISentCounts",
+    "KnownNetwork",
     "Login",
     "LoginBusy",
     "MaildropInUse",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from typing import Final, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -15,6 +15,7 @@ from emailsys.interfaces import LoginBusy, TooManyGuesses
 from emailsys.mail.ip import client_network, neighbourhood
 from emailsys.policy.decaying_counters import MAX_KEYS, DecayingCounters, growing_delay
 from emailsys.policy.fair_queue import FairQueue
+from emailsys.policy.known_networks import Pair
 
 # Wrong passwords that are recognised when they are repeated: an owner has few devices with an old password.
 _REMEMBERED: Final = 4
@@ -26,8 +27,6 @@ _MAX_WRONG: Final = 10_000
 _NETWORKS_OF_A_SITE: Final = 20
 
 KeyT = TypeVar("KeyT", bound=Hashable)
-# An account and a network from which it has logged in.
-Pair = tuple[int, str]
 # A network and the digest of a wrong password that came from it.
 Wrong = tuple[str, bytes]
 
@@ -41,14 +40,24 @@ class FailedLogins:
     itself: a device with an old password does not use up the attempts of its network.
 
     At the limit a login is refused without verification, even with the correct password. Otherwise the refusal would
-    tell a right guess from a wrong one. The counters are in memory and begin again with the daemon.
+    tell a right guess from a wrong one. The counters are in memory and begin again with the daemon. The known pairs are
+    restored from the store.
     """
 
     def __init__(
-        self, clock: IReactorTime, limits: LimitSettings, login: LoginSettings, is_exempt: Callable[[str], bool]
+        self,
+        clock: IReactorTime,
+        limits: LimitSettings,
+        login: LoginSettings,
+        is_exempt: Callable[[str], bool],
+        logged_in: Callable[[Pair], None],
     ) -> None:
-        """@param is_exempt: whether an IP address has no limits."""
+        """
+        @param is_exempt: whether an IP address has no limits.
+        @param logged_in: called after each login with the right password.
+        """
         self._clock = clock
+        self._logged_in = logged_in
         self._is_exempt = is_exempt
         most, half_life = limits.max_failed_logins or math.inf, limits.half_life
         self._networks: DecayingCounters[str] = DecayingCounters(clock, most, half_life)
@@ -63,6 +72,13 @@ class FailedLogins:
         self._wrong: OrderedDict[Wrong, None] = OrderedDict()
         self._wrong_again: DecayingCounters[Wrong] = DecayingCounters(clock, max(1.0, most / 2), half_life)
         self._queue = FairQueue(login.hashing_threads, login.max_waiting)
+
+    def restore(self, pairs: Iterable[Pair]) -> None:
+        """Know the pairs of an earlier process, the longest unused first. Those of this process were used later."""
+        known = self._known
+        self._known = OrderedDict((pair, ()) for pair in pairs if pair not in known)
+        for pair, wrong in known.items():
+            self._keep(pair, wrong)
 
     async def verify(
         self, account_id: int | None, ip: str, digest: bytes, verify: Callable[[], Awaitable[bool]]
@@ -89,9 +105,10 @@ class FailedLogins:
         is_right = await self._count(self._pairs, pair, verify)
         wrong = self._known.get(pair, ())
         if is_right:
-            self._remember(pair, wrong)
+            self._keep(pair, wrong)
+            self._logged_in(pair)
         else:
-            self._remember(pair, (*wrong[1 - _REMEMBERED :], digest))
+            self._keep(pair, (*wrong[1 - _REMEMBERED :], digest))
             await self._delay(self._pairs.count(pair))
         return is_right
 
@@ -120,7 +137,8 @@ class FailedLogins:
                 self._wrong.popitem(last=False)
             await self._delay(self._networks.count(network))
         elif account_id is not None:
-            self._remember((account_id, network), ())
+            self._keep((account_id, network), ())
+            self._logged_in((account_id, network))
         return is_right
 
     async def _repeat(self, counters: DecayingCounters[KeyT], key: KeyT) -> bool:
@@ -152,7 +170,7 @@ class FailedLogins:
         if seconds:
             await deferLater(self._clock, seconds)
 
-    def _remember(self, pair: Pair, wrong: tuple[bytes, ...]) -> None:
+    def _keep(self, pair: Pair, wrong: tuple[bytes, ...]) -> None:
         self._known[pair] = wrong
         self._known.move_to_end(pair)
         if len(self._known) > MAX_KEYS:

@@ -22,6 +22,7 @@ from emailsys.store.directory.aliases import Aliases
 from emailsys.store.directory.cache import Directory
 from emailsys.store.directory.changes import Changes
 from emailsys.store.directory.delegated_senders import DelegatedSenders
+from emailsys.store.directory.known_networks import KnownNetworks
 from emailsys.store.directory.quota_warnings import QuotaWarnings
 from emailsys.store.directory.quotas import Quotas
 from emailsys.store.directory.routes import Routes
@@ -107,6 +108,7 @@ class Store:
         self.intake = Intake(database, telemetry, settings.max_waiting_octets, now, self.quotas.count_delivered)
         self.queue = Queue(database, self.sweeper, now)
         self.sent_counts = SentCounts(database)
+        self.known_networks = KnownNetworks(database)
         self.queue_operations = QueueOperations(database, self.sweeper, now)
         self.trace = Trace(database)
         self.verification = Verification(database)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from zope.interface.verify import verifyObject
 
-from emailsys.interfaces import IDirectory, NoDomains
+from emailsys.interfaces import IDirectory, IKnownNetworks, KnownNetwork, NoDomains
 from emailsys.interfaces.operators import AdminError, DomainRow, IAccounts, UserRow
 from emailsys.mail.address import Address
 from emailsys.mail.forward import Forward
@@ -230,6 +232,26 @@ class AccountsContract(MailCase):
         # A new account with the same name has no mail of the removed one.
         await self.store.accounts.add_user(BOB, [])
         self.assertEqual((await self.open(await self.account(BOB))).listMessages(), [])
+
+    async def test_networks_of_logins_are_kept_until_they_are_old_too_many_or_their_account_is_removed(self) -> None:
+        alice, bob = await self.users()
+        networks = self.store.known_networks
+        verifyObject(IKnownNetworks, networks)
+        home, office = KnownNetwork(alice.account_id, "192.0.2.1", 10), KnownNetwork(bob.account_id, "2001:db8::", 12)
+        await networks.note([office, home])
+        old = KnownNetwork(bob.account_id, "192.0.2.1", 9)
+        await networks.note([replace(home, day=14), replace(office, day=11), old])
+        home = replace(home, day=14)
+        self.assertEqual(list(await networks.load(10)), [old, office, home])
+        self.assertEqual(list(await networks.load(1)), [home])
+        await networks.prune(10, 10)
+        self.assertEqual(list(await networks.load(10)), [office, home])
+        await self.store.accounts.remove_user(BOB, False)
+        self.assertEqual(list(await networks.load(10)), [home])
+        await networks.note([replace(home, network="192.0.2.9", day=15), replace(home, network="192.0.2.8", day=15)])
+        await networks.prune(0, 2)
+        self.assertEqual([known.network for known in await networks.load(10)], ["192.0.2.9", "192.0.2.8"])
+        await networks.note([])
 
     async def test_a_postmaster_goes_last(self) -> None:
         await self.users()

@@ -32,6 +32,7 @@ from emailsys.store.schema.tables import (
     delegated_senders,
     domains,
     forwards,
+    known_networks,
     maildrop,
 )
 
@@ -148,6 +149,7 @@ class Accounts:
             delegated = delegated_senders.c.account_id == account.account_id
             connection.execute(delete(delegated_senders).where(delegated))
             connection.execute(delete(forwards).where(forwards.c.account_id == account.account_id))
+            connection.execute(delete(known_networks).where(known_networks.c.account_id == account.account_id))
             own = (addresses.c.domain_id == account.domain_id) & (addresses.c.local_key == account.local_key)
             connection.execute(delete(addresses).where(own, addresses.c.local_key.not_in(ROLES)))
             leading = addresses.c.account_id == account.account_id

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # The alembic revision of these tables. A store at this revision is opened without importing alembic.
-REVISION: Final = "0012"
+REVISION: Final = "0013"
 
 metadata: Final = MetaData(
     naming_convention={
@@ -314,6 +314,19 @@ clock_looks: Final = Table(
     metadata,
     Column("at", Key, primary_key=True, autoincrement=False),
     Column("gap", BigInteger, nullable=False),
+)
+
+# Networks from which accounts have logged in, for the limits for failed logins.
+known_networks: Final = Table(
+    "known_networks",
+    metadata,
+    # Without a foreign key: a login may be written after its account was removed.
+    Column("account_id", BigInteger, nullable=False),
+    # An IPv4 address, or a /64 network of IPv6.
+    Column("network", Text, nullable=False),
+    # The day of the last login, in days since 1970, UTC.
+    Column("day", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "network"),
 )
 
 # What each account, trusted network and forwarding alias sent to other hosts, by hour, for the sending limits.

@@ -20,6 +20,7 @@ from emailsys.interfaces.operators import (
 )
 from emailsys.mail.address import Address, domain_key
 from emailsys.mail.forward import Forward
+from tests.fakes.store.memory_known_networks import MemoryKnownNetworks
 
 Key = tuple[str, str]
 _ROLES = ("postmaster", "abuse")
@@ -37,7 +38,10 @@ class Domain:
 class MemoryAccounts:
     """Administration and look-ups in one, without a cache."""
 
-    def __init__(self, make_id: Callable[[], int], drops: Mapping[int, Sequence[Any]]) -> None:
+    def __init__(
+        self, make_id: Callable[[], int], drops: Mapping[int, Sequence[Any]], known_networks: MemoryKnownNetworks
+    ) -> None:
+        self._known_networks = known_networks
         self._make_id = make_id
         self._drops: Any = drops
         self._domains: dict[str, Domain] = {}
@@ -263,6 +267,7 @@ class MemoryAccounts:
         del self._logins[address.key]
         self._delegated.pop(address.key, None)
         self.forwards.pop(address.key, None)
+        self._known_networks.drop(login.account.account_id)
 
     async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
         self._logins[address.key] = replace(self._login(address), credentials=tuple(credentials))

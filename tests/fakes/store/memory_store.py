@@ -24,6 +24,7 @@ from emailsys.mail.address import Address, domain_key
 from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT, RecipientRequest
 from emailsys.mail.envelope import Envelope, MailParameters, RemoteRoute
 from tests.fakes.store.memory_accounts import MemoryAccounts
+from tests.fakes.store.memory_known_networks import MemoryKnownNetworks
 from tests.fakes.store.memory_maildrop import MemoryMaildrops
 from tests.fakes.store.memory_operations import (
     MemoryQueueOperations,
@@ -115,7 +116,8 @@ class MemoryStore:
 
     def __post_init__(self) -> None:
         self._last_id = 0
-        self.accounts = MemoryAccounts(self.make_id, self.drops)
+        self.known_networks = MemoryKnownNetworks()
+        self.accounts = MemoryAccounts(self.make_id, self.drops, self.known_networks)
         self.directory = self.accounts
         self.aliases = self.accounts
         self.delegated_senders = self.accounts

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, inspect, text
 
 from emailsys.config.settings import StoreSettings
-from emailsys.interfaces import SentCount, Settlement, StoreError
+from emailsys.interfaces import KnownNetwork, SentCount, Settlement, StoreError
 from emailsys.mail.next_hop import HostRoute, NextHop
 from emailsys.store.engine.base import Engine
 from emailsys.store.engine.sqlite import SQLite
@@ -151,6 +151,7 @@ class UpgradeContract(MailCase):
         await maildrop.sync()
         await self.store.retention.step()
         await self.store.sent_counts.add([SentCount("alice@example.test", 10, 1, 2)], 0)
+        await self.store.known_networks.note([KnownNetwork(alice.account_id, "192.0.2.1", 20_000)])
         await self.store.accounts.set_forward(ALICE, [BOB], True)
         await self.store.routes.set_route(HostRoute(NextHop("smart.example", by_mx=False)))
         await self.store.delegated_senders.allow(ALICE, [BOB])

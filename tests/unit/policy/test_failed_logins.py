@@ -13,6 +13,7 @@ from emailsys.config.settings import LimitSettings, LoginSettings
 from emailsys.interfaces import LoginBusy, StoreError, TooManyGuesses
 from emailsys.policy import failed_logins
 from emailsys.policy.failed_logins import FailedLogins
+from emailsys.policy.known_networks import Pair
 
 ALICE, BOB = 1, 2
 ATTACKER, HOME, OFFICE = "192.0.2.66", "198.51.100.7", "203.0.113.5"
@@ -27,7 +28,9 @@ class FailedLoginsTestCase(SynchronousTestCase):
         self.build(LimitSettings(max_failed_logins=LIMIT), lambda ip: ip == "127.0.0.1")
 
     def build(self, limits: LimitSettings, is_exempt: Callable[[str], bool] = lambda ip: False) -> None:
-        self.limits = FailedLogins(self.clock, limits, LoginSettings(hashing_threads=2, max_waiting=1000), is_exempt)
+        login = LoginSettings(hashing_threads=2, max_waiting=1000)
+        self.noted: list[Pair] = []
+        self.limits = FailedLogins(self.clock, limits, login, is_exempt, self.noted.append)
         self.verified = 0
 
     def log_in(
@@ -148,6 +151,25 @@ class OwnerTests(FailedLoginsTestCase):
         self.wrong(ATTACKER, LIMIT)
         self.right(HOME)
         self.refused(ATTACKER, "right")
+
+    def test_a_network_that_was_known_before_a_restart_is_known_at_once(self) -> None:
+        """During an attack from the same address, the owner need not wait like an unauthenticated stranger."""
+        self.wrong(OFFICE, LIMIT, account=BOB)
+        self.limits.restore([(ALICE, OFFICE), (BOB, HOME)])
+        self.right(OFFICE)
+        self.refused(OFFICE, "right", BOB)
+        self.assertEqual(self.noted, [(ALICE, OFFICE)])
+
+    def test_what_was_learned_before_the_networks_were_read_is_kept(self) -> None:
+        """Wrong passwords of this process are recognised, and a right login is noted wherever it came from."""
+        self.right(HOME)
+        self.wrong(HOME, password="old")
+        self.limits.restore([(ALICE, OFFICE), (ALICE, HOME)])
+        before = self.verified
+        self.wrong(HOME, password="old")
+        self.assertEqual(self.verified, before)
+        self.wrong(OFFICE)
+        self.assertEqual(self.noted, [(ALICE, HOME)])
 
     def test_a_known_network_has_its_limit_too(self) -> None:
         self.right(HOME)

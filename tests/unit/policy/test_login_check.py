@@ -156,7 +156,8 @@ class RepeatedLoginTests(LoginTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.clock = Clock()
-        failed = FailedLogins(self.clock, LimitSettings(max_failed_logins=10), LoginSettings(), lambda ip: False)
+        limits = LimitSettings(max_failed_logins=10)
+        failed = FailedLogins(self.clock, limits, LoginSettings(), lambda ip: False, lambda pair: None)
         self.portal = build_portal(
             self.store.directory, self.store.maildrops, self.hashing, self.access, failed_logins=failed
         )

@@ -1,0 +1,56 @@
+"""Limits for failed logins, connected to the store in which the known networks of accounts survive a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from emailsys.config.settings import Settings
+from emailsys.interfaces import IKnownNetworks, StoreError
+from emailsys.policy.failed_logins import FailedLogins
+from emailsys.policy.known_networks import LoginRecord
+from emailsys.policy.trusted_networks import TrustedNetworks, exemption
+from emailsys.telemetry import Telemetry
+
+
+def utc_now() -> datetime:
+    """Return the wall clock."""
+    return datetime.now(UTC)
+
+
+class LoginLimits:
+    """The limits of a daemon: `failed_logins` is shared by all its sessions."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        networks: IKnownNetworks,
+        telemetry: Telemetry,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._telemetry = telemetry
+        self._record = LoginRecord(networks, reactor, now, telemetry)
+        is_exempt = exemption(TrustedNetworks(settings.routing.trusted_networks), settings.limits.exempt_loopback)
+        self.failed_logins = FailedLogins(reactor, settings.limits, settings.login, is_exempt, self._record.note)
+
+    def start(self) -> None:
+        """Read the known networks. Logins do not wait for that: until then, their networks are unknown."""
+        _ = Deferred.fromCoroutine(self._load())
+
+    async def _load(self) -> None:
+        try:
+            self.failed_logins.restore(await self._record.load())
+        except StoreError:
+            # They become known again one by one.
+            return
+        except Exception:
+            self._telemetry.exception("known networks", Failure())
+
+    async def stop(self) -> None:
+        """Write the networks that are not in the store yet."""
+        await self._record.stop()
