@@ -75,6 +75,7 @@ def summary_fields(summary: Summary) -> dict[str, Any]:
         "tags": list(summary.tags),
         "message_id": summary.message_id,
         "thread": summary.thread,
+        "unverified": summary.unverified,
     }
 
 

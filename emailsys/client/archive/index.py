@@ -24,7 +24,7 @@ from emailsys.client.archive.word_index import add_words, checksum, remove_words
 from emailsys.client.text.terminal import safe_line
 
 # Increment it to rebuild every index when it is next opened.
-_VERSION: Final = 3
+_VERSION: Final = 4
 # Seconds to wait for another process's transaction.
 _BUSY: Final = 30.0
 
@@ -35,7 +35,7 @@ CREATE TABLE folders (folder INTEGER PRIMARY KEY, account TEXT NOT NULL, name TE
 CREATE TABLE messages (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, folder INTEGER NOT NULL, name TEXT NOT NULL,
     octets INTEGER NOT NULL, arrived INTEGER NOT NULL, subject TEXT NOT NULL, sender TEXT NOT NULL,
     recipients TEXT NOT NULL, preview TEXT NOT NULL, attachments INTEGER NOT NULL, flags INTEGER NOT NULL,
-    message_id TEXT NOT NULL, thread INTEGER NOT NULL, checksum INTEGER NOT NULL);
+    message_id TEXT NOT NULL, thread INTEGER NOT NULL, checksum INTEGER NOT NULL, unverified INTEGER NOT NULL);
 CREATE INDEX messages_folder ON messages (folder, id);
 CREATE INDEX messages_unread ON messages (folder, id) WHERE flags & 1 = 0;
 CREATE INDEX messages_thread ON messages (thread);
@@ -54,7 +54,7 @@ CREATE VIRTUAL TABLE words USING fts5(subject, sender, recipients, body, attachm
 _NAMES: Final = ("folders", "messages", "tags", "notes", "mentions", "journals", "gone", "people", "words")
 
 SUMMARY: Final = """m.id, m.key, f.account, f.name, m.subject, m.sender, m.recipients, m.preview, m.octets,
-    m.attachments, m.flags, m.message_id, m.thread,
+    m.attachments, m.flags, m.message_id, m.thread, m.unverified,
     (SELECT group_concat(tag, char(31)) FROM tags t WHERE t.key = m.key)"""
 _FROM: Final = "FROM messages m JOIN folders f USING (folder)"
 
@@ -73,9 +73,10 @@ def summary(row: Sequence[Any]) -> Summary:
         octets=row[8],
         attachments=row[9],
         flags=Flag(row[10]),
-        tags=tuple(sorted(row[13].split("\x1f"))) if row[13] else (),
+        tags=tuple(sorted(row[14].split("\x1f"))) if row[14] else (),
         message_id=row[11],
         thread=row[12],
+        unverified=bool(row[13]),
     )
 
 
@@ -171,7 +172,7 @@ class Index:
         numbered = self._numbered(connection, entries)
         threads = _threads(connection, numbered)
         connection.executemany(
-            "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     number,
@@ -189,6 +190,7 @@ class Index:
                     entry.fields.message_id,
                     threads[number],
                     checksum(entry.fields),
+                    entry.fields.unverified,
                 )
                 for number, entry in numbered
             ],

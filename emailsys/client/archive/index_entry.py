@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from emailsys.client.text.message_text import read_text
+from emailsys.mail.message.authorship import unauthenticated_by
 from emailsys.mail.message.dates import parse_date
 from emailsys.mail.message.fields import decode_words
 from emailsys.mail.message.ids import message_id, message_ids, replied_ids
@@ -46,13 +47,17 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class IndexFields(Heading):
-    """What the index stores about a message. The `_words` fields are the texts for the search."""
+    """What the index stores about a message. The `_words` fields are the texts for the search.
+
+    `unverified` is whether From is an address of the receiving system, and the client did not log in there.
+    """
 
     recipients: str
     preview: str
     message_id: str
     references: tuple[str, ...]
     attachments: int
+    unverified: bool
     sender_mailboxes: tuple[Mailbox, ...]
     recipient_mailboxes: tuple[Mailbox, ...]
     subject_words: str
@@ -170,6 +175,7 @@ def index_fields(octets: bytes, arrived: datetime) -> IndexFields:
         message_id=message_id(_text_of(first, "message-id")),
         references=tuple(dict.fromkeys(mentioned))[-100:],
         attachments=len(attached),
+        unverified=unauthenticated_by(root) is not None,
         sender_mailboxes=sender_mailboxes,
         recipient_mailboxes=recipient_mailboxes,
         subject_words=spaced(heading.subject),

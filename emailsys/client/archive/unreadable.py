@@ -80,6 +80,7 @@ def _without(arrived: datetime, defect: str) -> IndexFields:
         message_id="",
         references=(),
         attachments=0,
+        unverified=False,
         sender_mailboxes=(),
         recipient_mailboxes=(),
         subject_words="",

@@ -82,6 +82,7 @@ class Summary:
     - `date` is the moment of the Date field, or else of the arrival, in UTC.
     - `octets` is the size of the file.
     - `thread` is the same number for all messages of a conversation.
+    - `unverified`: From is an address of the receiving system, and the client did not log in there.
     """
 
     key: str
@@ -98,6 +99,7 @@ class Summary:
     tags: tuple[str, ...]
     message_id: str
     thread: int
+    unverified: bool
 
     @property
     def is_unread(self) -> bool:

@@ -9,6 +9,8 @@ from emailsys.client.archive.values import DRAFTS, OUTBOX, SENT, Flag, Summary
 
 #: Characters of a key that are shown: 40 bits, which are enough to distinguish the messages of a lifetime.
 SHORT_KEY: Final = 8
+#: The mark of a sender of one's own system that nobody verified: the client did not log in.
+UNVERIFIED: Final = "(?) "
 # Characters of a name in a list.
 _NAME: Final = 30
 # Days after which a date is shown with its year.
@@ -61,10 +63,13 @@ def flag_letters(flags: Flag) -> str:
 
 
 def correspondent(summary: Summary) -> str:
-    """Return the sender's name, or the recipient's for Sent, Drafts and the outbox. Not safe for a terminal."""
+    """Return the sender's name, or the recipient's for Sent, Drafts and the outbox. Not safe for a terminal.
+
+    UNVERIFIED before a sender: anybody may have written the message.
+    """
     if summary.folder.name in (SENT, DRAFTS, OUTBOX):
         return f"To: {_short(summary.recipients) or '-'}"
-    return _short(summary.sender) or "-"
+    return (UNVERIFIED if summary.unverified else "") + (_short(summary.sender) or "-")
 
 
 def _short(mailbox: str) -> str:

@@ -189,12 +189,14 @@ def tell_fetched(result: FetchResult) -> int:
 def waiting(session: Session, account: str | None, limit: int, lines: int, as_json: bool) -> None:
     """List the messages on the server with size, sender and subject. Nothing is fetched or deleted.
 
+    (?) before a sender has the same meaning as in `emailsys mail list`.
+
     \b
     emailsys mail waiting
     emailsys mail waiting -a work --lines 5 --json
     """
     from emailsys.client.archive.unreadable import readable_fields
-    from emailsys.client.display.list_text import short_date, size
+    from emailsys.client.display.list_text import UNVERIFIED, short_date, size
 
     owner = session.mailbox.account(account)
 
@@ -208,9 +210,10 @@ def waiting(session: Session, account: str | None, limit: int, lines: int, as_js
                 "uid": one.uid,
                 "fetched": one.fetched,
                 "date": known.date.isoformat() if as_json else short_date(known.date, now),
-                "from": known.sender,
+                "from": UNVERIFIED + known.sender if known.unverified and not as_json else known.sender,
                 "subject": known.subject,
                 "octets": one.octets if as_json else size(one.octets),
+                **({"unverified": known.unverified} if as_json else {}),
                 **({"preview": known.preview} if as_json and lines else {}),
             }
         )

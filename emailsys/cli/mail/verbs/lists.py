@@ -80,7 +80,9 @@ def list_(
 ) -> None:
     """List the messages of FOLDER, the newest first. Default: Inbox.
 
-    FOLDER is a name, or ACCOUNT/NAME. The flags are N unread, ! flagged, r answered, f forwarded.
+    FOLDER is a name, or ACCOUNT/NAME. The flags are N unread, ! flagged, r answered, f forwarded. (?) before a sender:
+    the address is of your own mail system, but the client did not log in there, so anybody may have written the
+    message.
 
     \b
     emailsys mail list

@@ -119,6 +119,24 @@ class ListingTests(Case):
         self.assertEqual([one["key"] for one in self.json("list", "--unread")], [self.second])
         self.assertEqual(self.json("list", "work/Inbox"), [])
 
+    def test_a_sender_of_ones_own_system_that_did_not_log_in_is_marked(self) -> None:
+        """Otherwise a message in the name of the boss looks like his until it is opened. A name cannot be the mark."""
+        received = b"Received: from x by mail.home.test with ESMTP id q; Sun, 29 Nov 2026 12:00:00 +0000\r\n"
+        mark = b"Authentication-Results: mail.home.test; auth=none\r\n"
+        message = received + b"From: Boss <boss@home.test>\r\nSubject: pay\r\n\r\nPay at once.\r\n"
+        inbox = Folder("alice", "Inbox")
+        forged = self.mailbox.archive.add(Addition(mark + message, inbox))
+        genuine = self.mailbox.archive.add(Addition(message, inbox))
+        for words in (("list",), ("search", "subject:pay")):
+            rows = [line.split("\t") for line in self.fine(*words).splitlines()]
+            column = rows[0].index("from")
+            senders = {row[0]: row[column] for row in rows[1:]}
+            self.assertEqual((senders[forged[:8]], senders[genuine[:8]]), ("(?) Boss", "Boss"))
+            found = {one["key"]: one["unverified"] for one in self.json(*words)}
+            self.assertEqual((found[forged], found[genuine]), (True, False))
+        self.assertIn("Warning: The author is not verified", self.fine("show", forged))
+        self.assertNotIn("Warning", self.fine("show", genuine))
+
     def test_a_folder_that_is_not_there_is_named_with_those_that_are(self) -> None:
         """Exit status 66, and the error lists the existing folders."""
         self.assertIn("Inbox, Drafts, Outbox", self.refused(Exit.NO_INPUT, "list", "Nowhere"))
