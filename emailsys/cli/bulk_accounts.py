@@ -22,6 +22,10 @@ _ACCOUNT_LINE: Final = re.compile(r"\s*([^\s:]+)(\s+|:\s*)(.*)", re.DOTALL)
 # A hash with the name of its scheme, as Dovecot writes it, or one of crypt(3). An unknown scheme of crypt(3) matches,
 # too, and is refused later: stored as a password, such a hash would let in everyone who can read the old file.
 _HASH: Final = re.compile(r"\{([A-Za-z0-9.-]+)\}.+|\$[A-Za-z0-9_-]+\$.+")
+# Hashes that have no name: unsalted MD5 and SHA in hexadecimal digits, and those of crypt(3) with DES. The latter look
+# like words, so they are hashes only in the lines of a passwd-file.
+_HEX_HASH: Final = re.compile(r"\*?(?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{128})")
+_DES_HASH: Final = re.compile(r"[./0-9A-Za-z]{13}|_[./0-9A-Za-z]{19}")
 _PLAIN: Final = ("PLAIN", "CLEAR", "CLEARTEXT")
 
 
@@ -54,9 +58,16 @@ def _split_account(text: str) -> dict[str, str]:
         raise LineError("found one word; allowed: an address, a space, and a password or a hash")
     address, separator, secret = found.groups()
     hashed = _HASH.fullmatch(secret)
+    is_passwd = separator.startswith(":")
     if hashed is None:
+        first = secret.partition(":")[0] if is_passwd else secret
+        if _HEX_HASH.fullmatch(first) or (is_passwd and _DES_HASH.fullmatch(first)):
+            raise LineError(
+                f"{address}: this looks like a hash of DES, or of MD5 or SHA without salt, which are not accepted: "
+                "set a new password. If it is the password itself, write {PLAIN} before it"
+            )
         return {"address": address, "password": secret}
-    if separator.startswith(":"):
+    if is_passwd:
         # Further fields of a passwd-file, such as the user id, follow after a colon.
         secret = secret.partition(":")[0]
     if (hashed[1] or "").upper() in _PLAIN:

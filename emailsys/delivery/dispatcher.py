@@ -256,7 +256,8 @@ class Dispatcher:
         rows = [row for parcel in parcels for row in parcel.rows]
         if rows:
             try:
-                await self._queue.release(rows)
+                now, seconds = self._now(), self._clock.seconds()
+                await self._queue.release(rows, min(parcel.schedule_time(now, seconds) for parcel in parcels))
             except Exception:
                 self._telemetry.exception("release-exception", Failure(), rows=len(rows))
 

@@ -134,8 +134,12 @@ class IQueue(Interface):
         The notices are accepted in the same commit, as by `IIncoming.commit`, unless all leases were lost.
         """
 
-    async def release(rows: Sequence[QueueRow]) -> None:
-        """Release leased rows without an attempt. They are due at once."""
+    async def release(rows: Sequence[QueueRow], since: datetime) -> None:
+        """Release leased rows without an attempt.
+
+        @param since: when they are due, at most now. Earlier than now if the clock jumped during the lease: the jump
+            then does not count toward their age.
+        """
 
     async def correct_dates(ahead: float) -> int:
         """Make rows due now that are due more than `ahead` seconds from now. Returns their number.

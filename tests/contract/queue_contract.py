@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from emailsys.interfaces import DelayRule, IQueue, ISentCounts, SentCount, Settlement, StoreError
@@ -18,6 +19,11 @@ DAVE = Address("Dave", "example.net")
 ERIN = Address("erin", "example.net")
 # The arrival of the mail is that much later than the start of the wall clock.
 WALL_BEFORE_ARRIVED = ARRIVED - datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def wall(clock: Clock) -> datetime:
+    """The wall clock of the store."""
+    return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=clock.seconds())
 
 
 class QueueContract(MailCase):
@@ -163,7 +169,7 @@ class QueueContract(MailCase):
     async def test_a_released_recipient_is_due_without_an_attempt(self) -> None:
         await self.send(b"x\r\n", envelope(remote(DAVE)))
         rows = await self.store.queue.lease(10, 60)
-        await self.store.queue.release(rows)
+        await self.store.queue.release(rows, wall(self.clock))
         (again,) = await self.store.queue.lease(10, 60)
         self.assertEqual((again.row_id, again.attempts), (rows[0].row_id, 0))
 
@@ -173,7 +179,7 @@ class QueueContract(MailCase):
         self.clock.advance(60)
         (held,) = await self.store.queue.lease(10, 60)
         self.assertEqual(await self.store.queue.settle([Settlement(lost)]), 0)
-        await self.store.queue.release([lost])
+        await self.store.queue.release([lost], wall(self.clock))
         self.assertEqual(list(await self.store.queue.lease(10, 60)), [])
         self.assertEqual(await self.store.queue.settle([Settlement(held)]), 1)
 
@@ -232,9 +238,20 @@ class QueueContract(MailCase):
         await self.send(b"x\r\n", envelope(remote(DAVE)))
         rows = await self.store.queue.lease(10, 60)
         self.clock.advance(60 + 10 * 86_400)
-        await self.store.queue.release(rows)
+        await self.store.queue.release(rows, wall(self.clock))
         (row,) = await self.store.queue.lease(10, 60)
         self.assertEqual(row.age_start, ARRIVED - WALL_BEFORE_ARRIVED + timedelta(days=10, seconds=60))
+
+    async def test_a_jump_of_the_clock_before_a_release_does_not_age_the_row(self) -> None:
+        """The lease was renewed after the jump, so that its end does not show it."""
+        await self.send(b"x\r\n", envelope(remote(DAVE)))
+        rows = await self.store.queue.lease(10, 60)
+        before = wall(self.clock)
+        self.clock.advance(10 * 86_400)
+        await self.store.queue.renew(rows, 600)
+        await self.store.queue.release(rows, before)
+        (row,) = await self.store.queue.lease(10, 60)
+        self.assertEqual(row.age_start, ARRIVED - WALL_BEFORE_ARRIVED + timedelta(days=10))
 
     async def test_a_row_that_is_looked_at_in_time_ages(self) -> None:
         await self.send(b"x\r\n", envelope(remote(DAVE)))

@@ -34,7 +34,7 @@ from emailsys.store.maintenance.sweeper import Sweeper
 from emailsys.store.queue.clock_corrections import age_starts, correct_dates
 from emailsys.store.queue.postponement import Delayed, Due, Postponement, chunks
 from emailsys.store.queue.settlements import Settlements
-from emailsys.store.schema.columns import moment, of_seconds, reverse_path
+from emailsys.store.schema.columns import microseconds, moment, of_seconds, reverse_path
 from emailsys.store.schema.rows import PARAMETER_COLUMNS, parameters_of
 from emailsys.store.schema.tables import NEVER, bodies, events, messages, queue
 
@@ -151,9 +151,9 @@ class Queue:
         """Record attempts in one commit, with the notices. Returns the number of leases that were still valid."""
         return await self._settlements.settle(settlements, notices)
 
-    async def release(self, rows: Sequence[QueueRow]) -> None:
-        """Return leased rows without an attempt. They are due at once."""
-        now = self._microseconds()
+    async def release(self, rows: Sequence[QueueRow], since: datetime) -> None:
+        """Return leased rows without an attempt. They are due since `since`, or since their lease ended."""
+        now = min(self._microseconds(), microseconds(since))
 
         def return_all(connection: Connection) -> None:
             for lease, row_ids in _by_lease(rows).items():

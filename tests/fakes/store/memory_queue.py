@@ -134,11 +134,11 @@ class MemoryQueue:
             self._store.accept_notices(notices, f"Q{settlements[0].row.message_id:06d}")
         return settled
 
-    async def release(self, rows: Sequence[QueueRow]) -> None:
+    async def release(self, rows: Sequence[QueueRow], since: datetime) -> None:
         for leased in rows:
             row = self._held(leased)
             if row is not None:
-                row.lease, row.due_at = None, min(row.due_at, self._store.now())
+                row.lease, row.due_at = None, min(row.due_at, since, self._store.now())
 
     async def correct_dates(self, ahead: float) -> int:
         now, corrected = self._store.now(), 0

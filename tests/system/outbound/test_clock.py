@@ -121,6 +121,25 @@ class JumpingClock(SynchronousTestCase):
         self.assertEqual(len(system.store.waiting), 8)
         self.assertEqual(system.notices(), [])
 
+    def test_mail_that_a_stop_releases_after_a_jump_is_not_returned(self) -> None:
+        """The jump was noticed, and the leases renewed; then an operator stops the daemon and starts it again."""
+        system = System()
+        system.relay.hanging.add("slow.test")
+        for n in range(8):
+            system.relay.replies[f"user{n}@slow.test"] = [GREYLISTED]
+        system.accept_many(8, "slow.test")
+        system.store.jumped = JUMP
+        system.pass_time(60, 1.0)
+        self.assertEqual(system.telemetry.counters["clock-jumped"], 1)
+        stopped = system.runner.stopService()
+        system.pass_time(60, 1.0)
+        self.successResultOf(stopped)
+        system.relay.hanging.clear()
+        system.runner = system.make_runner()
+        system.runner.startService()
+        system.pass_time(HOUR)
+        self.assertEqual((len(system.store.waiting), system.notices()), (8, []))
+
     def test_nothing_is_sent_twice_if_the_store_fails_at_the_jump(self) -> None:
         """A virtual machine resumes, and the connection to its database is gone."""
         system = System()

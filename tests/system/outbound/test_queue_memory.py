@@ -124,10 +124,10 @@ class FailingQueue(MemoryQueue):
             raise StoreError("cannot be read")
         return await super().lease(limit, seconds, later)
 
-    async def release(self, rows: Sequence[QueueRow]) -> None:
+    async def release(self, rows: Sequence[QueueRow], since: datetime) -> None:
         if self.release_fails:
             raise StoreError("cannot be written")
-        await super().release(rows)
+        await super().release(rows, since)
 
 
 class FailingStore(SynchronousTestCase):

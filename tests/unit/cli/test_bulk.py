@@ -120,6 +120,32 @@ class BulkTests(CLICase):
             self.assertEqual(self.secret(name), ("imported", CRYPT))
         self.assertTrue(verify_password(self.secret("dave")[1], "correct horse battery"))
 
+    def test_a_hash_without_a_name_is_refused_and_not_taken_for_a_password(self) -> None:
+        """DES, and MD5 and SHA in hexadecimal digits: everyone who can read the old file could log in with them."""
+        self.add_domain()
+        refused = (
+            "a@example.test:rl.3StKT.4T8M:1000:1000::/home/a::",
+            "b@example.test:_9G..8147mpcfKT8g0U.",
+            "c@example.test 5ebe2294ecd0e0f08eab7690d2a6ee69",
+            "d@example.test:5EBE2294ECD0E0F08EAB7690D2A6EE69",
+            "e@example.test e5e9fa1ba31ecd1ae84f75caaa474f3a663f05f4",
+            f"f@example.test {'2b' * 32}",
+            f"g@example.test:{'2b' * 64}:1000",
+            "h@example.test *14E65567ABDB5135D0CFD9A70B3032C179A49EE7",
+        )
+        accepted = (
+            "i@example.test rl.3StKT.4T8M",
+            "j@example.test:{PLAIN}rl.3StKT.4T8M",
+            "k@example.test {PLAIN}5ebe2294ecd0e0f08eab7690d2a6ee69",
+        )
+        report = self.add("\n".join((*refused, *accepted)).encode(), Exit.DATA)
+        self.assertEqual([each["line"] for each in report["refused"]], list(range(1, 9)))
+        for each in report["refused"]:
+            self.assertIn("write {PLAIN} before it", each["problem"])
+        self.assertTrue(verify_password(self.secret("i")[1], "rl.3StKT.4T8M"))
+        self.assertTrue(verify_password(self.secret("j")[1], "rl.3StKT.4T8M"))
+        self.assertTrue(verify_password(self.secret("k")[1], "5ebe2294ecd0e0f08eab7690d2a6ee69"))
+
     def test_a_password_after_a_space_can_have_colons(self) -> None:
         """Only the lines of a passwd-file have further fields."""
         self.add_domain()
