@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import socket
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -154,15 +155,20 @@ def embedded(state: Path) -> Settings:
     )
 
 
-def load(path: Path | None, state: Path) -> Settings:
+def load(
+    path: Path | None, state: Path, check: Callable[[Path, os.stat_result], None] = lambda path, status: None
+) -> Settings:
     """Return the settings of a file, or the embedded default if there is no file.
 
+    @param check: called with the status of the file that was opened, before it is read. May raise.
     @raise ConfigError: the file has errors; all of them are reported.
     """
     if path is None:
         return embedded(state)
     try:
-        octets = path.read_bytes()
+        with path.open("rb") as file:
+            check(path, os.fstat(file.fileno()))
+            octets = file.read()
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
     try:

@@ -49,7 +49,7 @@ class LoginLimits:
             # They become known again one by one.
             return
         except Exception:
-            self._telemetry.exception("known networks", Failure())
+            self._telemetry.exception("known-networks-exception", Failure())
 
     async def stop(self) -> None:
         """Write the networks that are not in the store yet."""

@@ -54,7 +54,7 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     on_hang_up(signal.SIG_IGN)
     choice = choose_state(state, os.environ, is_root())
     path = find_config(config, os.environ, choice.folder)
-    settings = load(path, choice.folder)
+    settings = load(path, choice.folder, supervisor.check_configuration)
     with _naming(settings.source):
         if settings.monitoring.metrics_listen and find_spec("prometheus_client") is None:
             raise StartupError(

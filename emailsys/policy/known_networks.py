@@ -82,7 +82,7 @@ class LoginRecord:
     def _begin_write(self) -> Deferred[None]:
         self._write_call = None
         self._writing = writing = Deferred.fromCoroutine(self._write())
-        return writing.addErrback(lambda failure: self._telemetry.exception("known networks", failure))
+        return writing.addErrback(lambda failure: self._telemetry.exception("known-networks-exception", failure))
 
     async def _write(self) -> None:
         unwritten, self._unwritten = self._unwritten, {}

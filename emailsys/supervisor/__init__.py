@@ -4,6 +4,7 @@ from emailsys.supervisor.errors import StartupError
 from emailsys.supervisor.folder import LOCK_NAME, FolderLock, check_state_folder, holder_of, make_state_folder
 from emailsys.supervisor.privileges import (
     as_owner,
+    check_configuration,
     check_folder_owner,
     check_owner,
     check_user,
@@ -22,6 +23,7 @@ __all__ = [
     "StartupError",
     "as_owner",
     "bind_all",
+    "check_configuration",
     "check_folder_owner",
     "check_owner",
     "check_state_folder",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,28 @@ def find_identity(user: str | None, group: str | None) -> Identity | None:
         raise StartupError(f'{kind}: found "{found}"; allowed: a {kind} of this machine', Exit.NO_USER) from None
 
 
+def check_configuration(path: Path, status: os.stat_result) -> None:
+    """Check that nobody else can change a configuration that root reads, such as the user of the daemon.
+
+    Root runs as the user that it names, and reads the keys, certificates and passwords that it names.
+
+    @param status: of the file that was opened.
+    @raise StartupError: it belongs to another user, or others may write to it. The message says what to do.
+    """
+    if not is_root():
+        return
+    if status.st_uid != 0:
+        who, remedy = f"belongs to {user_name(status.st_uid)}, who may change it", f"chown root {path}"
+    elif status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != 0):
+        who, remedy = "can be changed by other users", f"chmod go-w {path}"
+    else:
+        return
+    raise StartupError(
+        f"{path}: {who}, and root would read keys and passwords by it; run: {remedy}, or start the daemon as its user",
+        Exit.CONFIG,
+    )
+
+
 def check_user(settings: Settings, identity: Identity | None) -> None:
     """Check that a daemon that root starts may keep the rights of root: only for development on loopback.
 
@@ -59,12 +82,6 @@ def check_user(settings: Settings, identity: Identity | None) -> None:
     if not is_root() or (identity is not None and identity.uid != 0):
         return
     source = settings.source
-    if source is not None and (owner := source.stat().st_uid) != 0:
-        raise StartupError(
-            f"user: root would run by a configuration of {user_name(owner)}, who may change it; "
-            f"set user to another one than root, or run: chown root {source}",
-            Exit.CONFIG,
-        )
     if identity is None and not all(is_loopback(host) for host, _ in _all_addresses(settings)):
         where = "/etc/emailsys/emailsys.toml, and name that file with --config" if source is None else str(source)
         raise StartupError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,11 +17,20 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import emailsys
 from emailsys.cli.commands.config import problems_of
-from emailsys.config.loader import embedded
+from emailsys.config import locations
+from emailsys.config.loader import embedded, load
 from emailsys.config.server_keys import SERVICES
 from emailsys.config.settings import Listen, MonitoringSettings, Settings
+from emailsys.daemon.startup import prepare
 from emailsys.platforms.users import Identity, give_folder, is_root
-from emailsys.supervisor import StartupError, check_owner, check_user, give_state_folder, privileges
+from emailsys.supervisor import (
+    StartupError,
+    check_configuration,
+    check_owner,
+    check_user,
+    give_state_folder,
+    privileges,
+)
 
 
 @unittest.skipIf(sys.platform == "win32", "needs Unix")
@@ -58,13 +68,50 @@ class RootTests(SynchronousTestCase):
         check_user(Settings("x", self.folder, smtp_listen=Listen((("*", 25),))), None)
 
     @unittest.skipUnless(is_root(), "only root can give a file away")
-    def test_root_does_not_stay_root_by_a_configuration_of_another_user(self) -> None:
-        """That user could name any file as the mail log."""
+    def test_root_reads_no_configuration_that_another_user_can_change(self) -> None:
+        """That user, such as the daemon's in its state folder, could name any file as key, password or mail log."""
         source = self.folder / "emailsys.toml"
-        source.touch()
-        check_user(replace(embedded(self.folder), source=source), None)
-        shutil.chown(source, 65534)
-        self.assertIn(f"run: chown root {source}", self.refused(replace(embedded(self.folder), source=source), None))
+        source.write_text('[[routing.routes]]\nhost = "smart.example"\npassword_file = "/etc/shadow"\n')
+        source.chmod(0o644)
+
+        def refused() -> str:
+            return str(self.assertRaises(StartupError, load, source, self.folder, check_configuration))
+
+        for owner, group, mode in ((0, 65534, 0o664), (0, 0, 0o666)):
+            os.chown(source, owner, group)
+            source.chmod(mode)
+            told = refused()
+            self.assertIn("can be changed by other users, and root would read keys and passwords by it", told)
+            self.assertIn(f"run: chmod go-w {source}", told)
+        source.chmod(0o644)
+        os.chown(source, 65534, 65534)
+        self.assertIn(f"run: chown root {source}", refused())
+        # A link that the user planted does not help.
+        link = self.folder / "link.toml"
+        link.symlink_to(source)
+        self.assertIn(
+            "who may change it", str(self.assertRaises(StartupError, load, link, self.folder, check_configuration))
+        )
+        source.write_text('hostname = "mx.example"\n')
+        for owner, group, mode in ((0, 0, 0o664), (0, 65534, 0o640)):
+            os.chown(source, owner, group)
+            source.chmod(mode)
+            self.assertEqual(load(source, self.folder, check_configuration).hostname, "mx.example")
+        os.chown(source, 65534, 65534)
+        self.patch(privileges, "is_root", lambda: False)
+        self.assertEqual(load(source, self.folder, check_configuration).hostname, "mx.example")
+
+    @unittest.skipUnless(is_root(), "only root can give a file away")
+    def test_the_daemon_of_root_does_not_start_by_a_configuration_of_its_user(self) -> None:
+        source = self.folder / "emailsys.toml"
+        source.write_text('hostname = "mx.example"\n')
+        os.chown(source, 65534, 65534)
+        self.patch(locations, "SYSTEM_CONFIG", self.folder / "none.toml")
+        if sys.platform != "win32":
+            self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
+        error = self.assertRaises(StartupError, prepare, str(self.folder), None)
+        self.assertIn("belongs to nobody, who may change it", str(error))
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["emailsys.toml"])
 
     @unittest.skipUnless(is_root(), "only root can give a folder away")
     def test_a_folder_of_a_third_user_is_refused(self) -> None:
