@@ -84,8 +84,11 @@ class Case:
             reply = f"{type(why).__name__}: {why}"
         return f"{reply[:90]!r} after {time.monotonic() - began:.2f} s"
 
-    def probe_pop3(self, delete: int = 0) -> str:
-        """The reply to a login or to a QUIT with some deletes, and the time until it came."""
+    def probe_pop3(self, delete: int = 0, within: float = 40.0) -> str:
+        """The reply to a login or to a QUIT with some deletes, and the time until it came.
+
+        @param within: the seconds that QUIT may take.
+        """
         began = time.monotonic()
         try:
             with Pop3(self.node, timeout=40) as pop3:
@@ -94,8 +97,13 @@ class Case:
                 idents = [find_ident(text) or "" for _, text in pop3.fetch(numbers)]
                 pop3.delete(numbers)
                 quitting = self.ledger.quitting(self.accounts[1], idents)
-                reply = pop3.demand("QUIT").decode()
-                quitting.sure = True
+                asked = time.monotonic()
+                try:
+                    reply = pop3.demand("QUIT").decode()
+                    quitting.sure = True
+                finally:
+                    if (seconds := time.monotonic() - asked) > within:
+                        self.flaw(f"QUIT was answered after {seconds:.2f} s")
         except (Gone, Refused) as why:
             reply = f"{type(why).__name__}: {why}"
         return f"{reply[:90]!r} after {time.monotonic() - began:.2f} s"
