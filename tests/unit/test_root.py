@@ -78,13 +78,13 @@ class RootTests(SynchronousTestCase):
             return str(self.assertRaises(StartupError, load, source, self.folder, check_configuration))
 
         for owner, group, mode in ((0, 65534, 0o664), (0, 0, 0o666)):
-            os.chown(source, owner, group)
+            shutil.chown(source, owner, group)
             source.chmod(mode)
             told = refused()
             self.assertIn("can be changed by other users, and root would read keys and passwords by it", told)
             self.assertIn(f"run: chmod go-w {source}", told)
         source.chmod(0o644)
-        os.chown(source, 65534, 65534)
+        shutil.chown(source, 65534, 65534)
         self.assertIn(f"run: chown root {source}", refused())
         # A link that the user planted does not help.
         link = self.folder / "link.toml"
@@ -94,10 +94,10 @@ class RootTests(SynchronousTestCase):
         )
         source.write_text('hostname = "mx.example"\n')
         for owner, group, mode in ((0, 0, 0o664), (0, 65534, 0o640)):
-            os.chown(source, owner, group)
+            shutil.chown(source, owner, group)
             source.chmod(mode)
             self.assertEqual(load(source, self.folder, check_configuration).hostname, "mx.example")
-        os.chown(source, 65534, 65534)
+        shutil.chown(source, 65534, 65534)
         self.patch(privileges, "is_root", lambda: False)
         self.assertEqual(load(source, self.folder, check_configuration).hostname, "mx.example")
 
@@ -105,7 +105,7 @@ class RootTests(SynchronousTestCase):
     def test_the_daemon_of_root_does_not_start_by_a_configuration_of_its_user(self) -> None:
         source = self.folder / "emailsys.toml"
         source.write_text('hostname = "mx.example"\n')
-        os.chown(source, 65534, 65534)
+        shutil.chown(source, 65534, 65534)
         self.patch(locations, "SYSTEM_CONFIG", self.folder / "none.toml")
         if sys.platform != "win32":
             self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
