@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -167,20 +167,24 @@ class UserMailbox:
 
     # Handling
 
-    def delete(self, keys: Iterable[str]) -> list[tuple[str, Folder]]:
-        """Move messages to Trash; delete those that are in Trash for good. Return each key with its former folder.
+    def delete(self, seen: Sequence[Summary], for_good: bool = False) -> list[tuple[str, Folder]]:
+        """Move messages to Trash; delete those for good that the caller saw in Trash.
 
+        @param seen: the messages as the caller saw them.
+        @param for_good: delete all of them for good.
+        @return: the keys of the messages that were moved or deleted, each with its former folder.
         @raise ArchiveError: a message is in the outbox and must be stopped first.
         """
-        found = [self.archive.get(key) for key in keys]
-        for one in found:
+        for one in [self.archive.get(one.key) for one in seen]:
             if one.folder.name == OUTBOX:
                 raise ArchiveError(
                     f"{one.key} is in the outbox. Stop it first, which makes it a draft: "
                     f"emailsys mail outbox stop {one.key}"
                 )
-        self.archive.delete([one.key for one in found])
-        return [(one.key, one.folder) for one in found]
+        if for_good:
+            self.archive.purge([one.key for one in seen])
+            return [(one.key, one.folder) for one in seen]
+        return [(one.key, one.folder) for one in self.archive.delete(seen)]
 
     def undelete(self, keys: Sequence[str], folder: str | None = None) -> list[Summary]:
         """Move messages out of Trash: into `folder`, or else to their former folder, or else into Inbox."""

@@ -94,7 +94,8 @@ class EditorSession:
                     return Exit.OK
                 case "q":
                     if self._key is not None:
-                        self._session.mailbox.archive.delete([self._key])
+                        archive = self._session.mailbox.archive
+                        archive.delete([archive.get(self._key)])
                     tell(f"The draft is in Trash. To restore it: emailsys mail undelete {self._key}")
                     return Exit.FAILED
 

@@ -342,16 +342,25 @@ class Archive:
         folder = Folder(self.get(key).folder.account, str(name))
         return folder.name if name is not None and self._has_folder(folder) else None
 
-    def delete(self, keys: Iterable[str]) -> None:
-        """Move messages to their account's Trash. Messages already in Trash are deleted permanently."""
+    def delete(self, seen: Iterable[Summary]) -> Sequence[Summary]:
+        """Move messages to their account's Trash. Those that the caller saw in Trash are deleted permanently.
+
+        A message that has moved into Trash since the caller saw it stays there; one that has left Trash stays where
+        it is.
+
+        @param seen: the messages as the caller saw them. Their folders decide, not those where they are now.
+        @return: the messages that were moved or deleted, as they were before.
+        """
         with self._writing():
-            found = self._each(keys)
+            seen_in_trash = {one.key: one.folder.name == TRASH for one in seen}
+            found = [one for one in self._each(seen_in_trash) if seen_in_trash[one.key] == (one.folder.name == TRASH)]
             trashed = [(one.key, Folder(one.folder.account, TRASH)) for one in found if one.folder.name != TRASH]
             self._remember_folders(found)
             for _key, folder in trashed:
                 make_folder(folder_path(self._root, folder))
             self._changes.move(trashed)
             self._changes.remove([one.key for one in found if one.folder.name == TRASH])
+        return found
 
     def purge(self, keys: Iterable[str]) -> None:
         """Delete messages permanently, whatever folder they are in."""

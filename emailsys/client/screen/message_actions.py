@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from emailsys.client.archive.values import (
     ARCHIVE,
@@ -31,50 +32,81 @@ class MessageActions:
         #: Undo stack: for each delete or move, the keys with their former folders.
         self._undo_stack: list[list[tuple[str, Folder]]] = []
 
-    async def _remove_from_list(self, summaries: Iterable[Summary], words: str) -> None:
-        """Remove messages from the list, and show what happened to them."""
-        keys = {one.key for one in summaries}
-        screen = self._screen
-        if screen.source is not None:
-            screen.selection.of(screen.source).difference_update(keys)
-        screen.messages.drop(keys)
-        if screen.reader.key in keys:
-            if screen.focused is screen.reader:
-                screen.set_focus(screen.messages)
-            screen.reader.close()
-        screen.show_status(words)
-        if screen.messages.summaries:
-            await screen.update_counts()
-        else:
-            # Messages that were not loaded yet may follow.
-            await screen.reload()
+    def _remove(
+        self,
+        summaries: Sequence[Summary],
+        change: Callable[[], list[tuple[str, Folder]]],
+        words: str,
+        undo: bool = True,
+    ) -> None:
+        """Remove messages from the list at once, and from their folders after the changes of earlier keys.
 
-    async def delete(self, summaries: Sequence[Summary]) -> None:
+        @param change: moves or deletes them. Returns the keys of those that moved, with their former folders.
+        """
+        screen, source = self._screen, self._screen.source
+        screen.remove_rows(summaries)
+        moved: list[tuple[str, Folder]] = []
+        if undo:
+            self._undo_stack.append(moved)
+
+        async def remove() -> None:
+            try:
+                moved.extend(await screen.change(change, summaries))
+            except ArchiveError:
+                self._undo_stack = [one for one in self._undo_stack if one is not moved]
+                raise
+            screen.show_status(words)
+            if screen.messages.summaries and screen.source == source:
+                await screen.update_counts()
+            else:
+                # Messages that were not loaded yet may follow, or the list shown now may have got these.
+                await screen.reload()
+
+        screen.start_action(remove)
+
+    def delete(self, summaries: Sequence[Summary]) -> None:
         """Move messages to Trash. Delete those in Trash for good, after a question."""
         trashed = [one for one in summaries if one.folder.name == TRASH]
         staying = [one for one in summaries if one.folder.name != TRASH]
         if staying:
-            self._undo_stack.append(await asyncio.to_thread(self._mailbox.delete, [one.key for one in staying]))
-            await self._remove_from_list(staying, f"{_moved(staying)} to Trash. u brings {_them(staying)} back.")
+            words = f"{_moved(staying)} to Trash. u brings {_them(staying)} back."
+            self._remove(staying, lambda: self._mailbox.delete(staying), words)
         if not trashed:
             return
-        question = ConfirmDialog(f"Delete {_subject(trashed)} for good? This cannot be undone.")
-        if await self._screen.app.push_screen_wait(question):
-            await asyncio.to_thread(self._mailbox.delete, [one.key for one in trashed])
-            await self._remove_from_list(trashed, f"{_counted(trashed)} deleted for good.")
 
-    async def undelete(self, summaries: Sequence[Summary]) -> None:
+        def answered(is_sure: bool | None) -> None:
+            if is_sure:
+                words = f"{_counted(trashed)} deleted for good."
+                self._remove(trashed, lambda: self._mailbox.delete(trashed), words, undo=False)
+
+        question = ConfirmDialog(f"Delete {_subject(trashed)} for good? This cannot be undone.")
+        self._screen.app.push_screen(question, answered)
+
+    def undelete(self, summaries: Sequence[Summary]) -> None:
         """Restore the messages that are in Trash. If none is, undo the last delete or move."""
         trashed = [one for one in summaries if one.folder.name == TRASH]
         if trashed:
-            found = await asyncio.to_thread(self._mailbox.undelete, [one.key for one in trashed])
-            folders = sorted({one.folder.name for one in found})
-            await self._remove_from_list(trashed, f"{_moved(trashed)} back to {' and '.join(folders)}.")
-            return
-        if not self._undo_stack:
+            self._restore(trashed)
+        elif self._undo_stack:
+            moved = self._undo_stack.pop()
+            self._screen.start_action(lambda: self._undo(moved))
+        else:
             self._screen.show_status("There is nothing to undo: no message was deleted or moved.")
-            return
-        back = await asyncio.to_thread(self._undo_move, self._undo_stack.pop())
+
+    def _restore(self, trashed: Sequence[Summary]) -> None:
+        self._screen.remove_rows(trashed)
+
+        async def restore() -> None:
+            keys = [one.key for one in trashed]
+            found = await self._screen.change(lambda: self._mailbox.undelete(keys), trashed)
+            names = sorted({one.folder.name for one in found})
+            self._screen.show_status(f"{_moved(trashed)} back to {' and '.join(names)}.")
+            await self._screen.reload()
+
+        self._screen.start_action(restore)
+
+    async def _undo(self, moved: Sequence[tuple[str, Folder]]) -> None:
+        back = await self._screen.change(lambda: self._undo_move(moved))
         self._screen.show_status(f"{_moved(back)} back to {' and '.join(sorted({one.name for one in back}))}.")
         await self._screen.reload()
 
@@ -97,8 +129,11 @@ class MessageActions:
             raise ArchiveError("The last delete or move cannot be undone: its messages were deleted for good.")
         return back
 
-    async def move(self, summaries: Sequence[Summary]) -> None:
+    def move(self, summaries: Sequence[Summary]) -> None:
         """Move messages to a folder that the user chooses."""
+        self._screen.start_dialog(lambda: self._ask_folder(summaries))
+
+    async def _ask_folder(self, summaries: Sequence[Summary]) -> None:
         counts = await asyncio.to_thread(self._mailbox.archive.folders)
         origins = {one.folder for one in summaries}
         folders = [one.folder for one in counts if {one.folder} != origins and one.folder.name != OUTBOX]
@@ -107,38 +142,55 @@ class MessageActions:
         title = f"Folder to move {_subject(summaries)} to"
         number = await self._screen.app.push_screen_wait(ChoiceDialog(title, lines))
         if number is not None:
-            await self._move_to(summaries, [folders[number]] * len(summaries))
+            self._move_to(summaries, [folders[number]] * len(summaries))
 
-    async def archive(self, summaries: Sequence[Summary]) -> None:
+    def archive(self, summaries: Sequence[Summary]) -> None:
         """Move each message to the folder Archive of its account."""
-        await self._move_to(summaries, [Folder(one.folder.account, ARCHIVE) for one in summaries])
+        self._move_to(summaries, [Folder(one.folder.account, ARCHIVE) for one in summaries])
 
-    async def _move_to(self, summaries: Sequence[Summary], folders: Sequence[Folder]) -> None:
+    def _move_to(self, summaries: Sequence[Summary], folders: Sequence[Folder]) -> None:
         if any(one.folder.name == OUTBOX for one in summaries):
-            raise ArchiveError("Messages in the outbox cannot be moved. Press d to stop them, which makes them drafts.")
+            words = "Messages in the outbox cannot be moved. Press d to stop them, which makes them drafts."
+            self._screen.show_status(words, error=True)
+            return
         moves = [(one, folder) for one, folder in zip(summaries, folders, strict=True) if one.folder != folder]
         names = " and ".join(sorted({folder.name for folder in folders}))
         if not moves:
             self._screen.show_status(f"{_counted(summaries)} already in {names}.")
             return
-        for folder in dict.fromkeys(folder for _, folder in moves):
-            keys = [one.key for one, target in moves if target == folder]
-            await asyncio.to_thread(self._mailbox.archive.move, keys, folder)
-        gone = [one for one, _ in moves]
-        self._undo_stack.append([(one.key, one.folder) for one in gone])
-        await self._remove_from_list(gone, f"{_moved(gone)} to {names}. u brings {_them(gone)} back.")
 
-    async def toggle(self, summaries: Sequence[Summary], flag: Flag) -> None:
+        def move() -> list[tuple[str, Folder]]:
+            for folder in dict.fromkeys(folder for _, folder in moves):
+                self._mailbox.archive.move([one.key for one, target in moves if target == folder], folder)
+            return [(one.key, one.folder) for one, _ in moves]
+
+        gone = [one for one, _ in moves]
+        self._remove(gone, move, f"{_moved(gone)} to {names}. u brings {_them(gone)} back.")
+
+    def toggle(self, summaries: Sequence[Summary], flag: Flag) -> None:
         """Set a flag on all messages, or clear it if all have it."""
         keys = [one.key for one in summaries]
-        if all(one.flags & flag for one in summaries):
-            await asyncio.to_thread(self._mailbox.archive.set_flags, keys, Flag.NONE, flag)
-        else:
-            await asyncio.to_thread(self._mailbox.archive.set_flags, keys, flag)
-        await self._screen.redraw(keys)
+        add, remove = (Flag.NONE, flag) if all(one.flags & flag for one in summaries) else (flag, Flag.NONE)
+        self._mark(
+            [replace(one, flags=(one.flags | add) & ~remove) for one in summaries],
+            lambda: self._mailbox.archive.set_flags(keys, add, remove),
+        )
 
-    async def tag(self, summaries: Sequence[Summary]) -> None:
+    def _mark(self, marked: Sequence[Summary], change: Callable[[], None]) -> None:
+        """Show messages with new flags or tags at once, and change them on disk."""
+        self._screen.redraw(marked)
+
+        async def mark() -> None:
+            await self._screen.change(change, marked=marked)
+            await self._screen.update_counts()
+
+        self._screen.start_action(mark)
+
+    def tag(self, summaries: Sequence[Summary]) -> None:
         """Ask for tags, and add or remove them."""
+        self._screen.start_dialog(lambda: self._ask_tags(summaries))
+
+    async def _ask_tags(self, summaries: Sequence[Summary]) -> None:
         known = await asyncio.to_thread(self._mailbox.archive.tags)
         hint = f"Write +NAME to add, -NAME to remove. In use: {', '.join(sorted(known)) or 'none yet'}"
         common = set.intersection(*(set(one.tags) for one in summaries))
@@ -151,10 +203,12 @@ class MessageActions:
         plain = {word for word in words if word[0] not in "+-"}
         # The line shows the present tags: the user removes a tag by deleting its word.
         add = plain | {word[1:] for word in signed if word[0] == "+"}
-        remove = (common - plain) | {word[1:] for word in signed if word[0] == "-"}
+        remove = ((common - plain) | {word[1:] for word in signed if word[0] == "-"}) - add
         keys = [one.key for one in summaries]
-        await asyncio.to_thread(self._mailbox.archive.set_tags, keys, add, remove - add)
-        await self._screen.redraw(keys)
+        self._mark(
+            [replace(one, tags=tuple(sorted({*one.tags, *add} - remove))) for one in summaries],
+            lambda: self._mailbox.archive.set_tags(keys, add, remove),
+        )
 
 
 def _them(several: Sequence[object]) -> str:

@@ -80,6 +80,7 @@ class MessagePane(DataTable[Text]):
     def show(
         self,
         page: Sequence[Summary],
+        is_complete: bool,
         now: datetime,
         key: str | None = None,
         row: int = 0,
@@ -89,13 +90,30 @@ class MessagePane(DataTable[Text]):
         self._selected = frozenset(selected)
         self.clear()
         self.summaries = []
-        self.append(page, now)
+        self.append(page, is_complete, now)
         rows = [number for number, one in enumerate(self.summaries) if one.key == key]
         self.move_cursor(row=rows[0] if rows else min(row, max(len(self.summaries) - 1, 0)), animate=False)
 
-    def append(self, page: Sequence[Summary], now: datetime) -> None:
-        """Add a page at the end of the list."""
-        self._complete = len(page) < PAGE
+    def replace(
+        self,
+        rows: Sequence[Summary],
+        is_complete: bool,
+        now: datetime,
+        key: str | None = None,
+        selected: AbstractSet[str] = frozenset(),
+    ) -> None:
+        """Show the list as it is now. Lines that stay are not drawn again: the user may read far below."""
+        new = {one.key: one for one in rows}
+        if [one.key for one in self.summaries if one.key in new] == [one.key for one in rows]:
+            self._complete = is_complete
+            self.drop({one.key for one in self.summaries if one.key not in new})
+            self.update([new[one.key] for one in self.summaries if new[one.key] != one], now)
+        else:
+            self.show(rows, is_complete, now, key, self.cursor_row, selected)
+
+    def append(self, page: Sequence[Summary], is_complete: bool, now: datetime) -> None:
+        """Add a page at the end of the list. @param is_complete: whether no page comes after it."""
+        self._complete = is_complete
         self.summaries += page
         for one in page:
             self.add_row(*self._cells(one, now), key=one.key)

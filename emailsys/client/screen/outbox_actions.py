@@ -85,7 +85,7 @@ class OutboxActions:
             await self._screen.reload()
             return
         await self._screen.reload()
-        self._screen.run_worker(self.send(chosen, queued), group="sending")
+        self._screen.start_action(lambda: self.send(chosen, queued), "sending")
 
     async def send(self, account: Account, key: str) -> None:
         """Send a message from the outbox when its hold time is over."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -20,11 +20,14 @@ from emailsys.client.compose.draft import ComposeError
 from emailsys.client.mailbox import UserMailbox
 from emailsys.client.screen.folder_pane import FolderPane
 from emailsys.client.screen.list_sources import FolderList, ListSource
-from emailsys.client.screen.message_pane import MessagePane
+from emailsys.client.screen.message_pane import PAGE, MessagePane
+from emailsys.client.screen.pending_changes import PendingChanges
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.reader_pane import ReaderPane
 from emailsys.client.screen.selection import Selection
 from emailsys.client.text.terminal import safe_line, safe_text
+
+T = TypeVar("T")
 
 # Seconds between two checks for changes that other programs made in the archive.
 _CHECK_EVERY: Final = 15.0
@@ -41,6 +44,11 @@ class Panes(Screen[None]):
         self.folder: Folder | None = None
         self.selection = Selection()
         self._unread = 0
+        self._pending = PendingChanges()
+        # Count the lists and the counts that were asked for.
+        self._listed = self._counted = 0
+        # Whether an action runs that opens a dialog. Keys wait for no dialog: they are dropped.
+        self._is_opening = False
 
     @override
     def compose(self) -> ComposeResult:
@@ -66,6 +74,14 @@ class Panes(Screen[None]):
     def reader(self) -> ReaderPane:
         """The pane of the open message."""
         return self.query_one(ReaderPane)
+
+    @property
+    def current(self) -> Summary | None:
+        """The message that keys act on: the one that the reader shows, or else the one under the cursor."""
+        current, shown = self.messages.current, self.reader.key
+        if shown is None or (current is not None and current.key == shown):
+            return current
+        return next((one for one in self.messages.summaries if one.key == shown), None)
 
     @property
     def account_name(self) -> str | None:
@@ -95,31 +111,60 @@ class Panes(Screen[None]):
 
     async def show(self, source: ListSource, key: str | None = None) -> None:
         """Show another list. @param key: the message that gets the cursor."""
-        page = await asyncio.to_thread(source.page, self.mailbox.archive, None)
+        self._listed = listed = self._listed + 1
+        page, is_complete = await self._read_pages(source, 1)
+        if listed != self._listed:
+            # Another list was asked for after this one.
+            return
         self.source = source
         if isinstance(source, FolderList):
             self.folder = source.folder
-        self.messages.show(page, self.mailbox.now(), key, selected=self.selection.of(source))
+        self.messages.show(page, is_complete, self.mailbox.now(), key, selected=self.selection.of(source))
         self.reader.close()
         self.show_status("Press Enter to open a message, ? for all keys." if page else "There are no messages here.")
         await self.update_counts()
 
     async def reload(self) -> None:
         """Read the list again, and keep the cursor where it is."""
-        if self.source is None:
+        source, listed, pane = self.source, self._listed, self.messages
+        if source is None:
             return
-        page = await asyncio.to_thread(self.source.page, self.mailbox.archive, None)
-        pane = self.messages
-        current = pane.current
-        # If several pages are loaded and the first is unchanged, keep them: the user may read far below.
-        if len(pane.summaries) <= len(page) or page[: len(pane.summaries)] != pane.summaries[: len(page)]:
-            selected = self.selection.of(self.source)
-            pane.show(page, self.mailbox.now(), current.key if current else None, pane.cursor_row, selected)
+        rows, is_complete = await self._read_pages(source, max(-(-len(pane.summaries) // PAGE), 1))
+        if listed == self._listed:
+            current = pane.current
+            key, selected = current.key if current else None, self.selection.of(source)
+            pane.replace(rows, is_complete, self.mailbox.now(), key, selected)
+            if self.reader.key is not None and self.reader.key not in {one.key for one in pane.summaries}:
+                self.close_message()
         await self.update_counts()
+
+    async def _read_pages(self, source: ListSource, number: int) -> tuple[list[Summary], bool]:
+        """Read the first pages of a list as they are after all changes that were made meanwhile.
+
+        @return: the messages, and whether these are all.
+        """
+
+        def read() -> tuple[list[Summary], bool]:
+            rows: list[Summary] = []
+            for _ in range(number):
+                page = source.page(self.mailbox.archive, rows[-1].order if rows else None)
+                rows += page
+                if len(page) < PAGE:
+                    return rows, True
+            return rows, False
+
+        while True:
+            number_before = self._pending.number
+            rows, is_complete = await asyncio.to_thread(read)
+            if number_before == self._pending.number:
+                return self._pending.applied_to(rows), is_complete
 
     async def update_counts(self) -> None:
         """Update the counts of all folders."""
+        self._counted = counted = self._counted + 1
         counts = await asyncio.to_thread(self.mailbox.archive.folders)
+        if counted != self._counted:
+            return
         self.query_one(FolderPane).show(counts, self.folder)
         self._unread = sum(one.unread for one in counts if one.folder == self.folder)
         self.show_title()
@@ -136,20 +181,59 @@ class Panes(Screen[None]):
         ]
         self.query_one("#bar", Static).update(Text(safe_line(" · ".join(words))))
 
-    async def redraw(self, keys: Iterable[str]) -> None:
-        """Update messages in the list after their flags or tags changed."""
-        loaded = {one.key for one in self.messages.summaries}
-        wanted = [key for key in keys if key in loaded]
-        now = await asyncio.to_thread(lambda: [self.mailbox.archive.get(key) for key in wanted])
-        self.messages.update(now, self.mailbox.now())
-        await self.update_counts()
-
     async def on_message_pane_page_needed(self) -> None:
         """Load the next page."""
-        if self.source is not None and self.messages.summaries:
-            below = self.messages.summaries[-1].order
-            page = await asyncio.to_thread(self.source.page, self.mailbox.archive, below)
-            self.messages.append(page, self.mailbox.now())
+        source, listed, rows = self.source, self._listed, self.messages.summaries
+        if source is not None and rows:
+            below = rows[-1].order
+            page = await asyncio.to_thread(source.page, self.mailbox.archive, below)
+            if listed == self._listed and self.messages.summaries and self.messages.summaries[-1].order == below:
+                self.messages.append(self._pending.applied_to(page), len(page) < PAGE, self.mailbox.now())
+
+    # Changes
+
+    async def change(self, work: Callable[[], T], leaving: Sequence[Summary] = (), marked: Sequence[Summary] = ()) -> T:
+        """Change messages in a thread, after all changes of earlier keys. If it fails, the list is read again.
+
+        @param leaving: the messages that leave their folders. `remove_rows` has removed them from the list.
+        @param marked: the messages with their new flags and tags. `redraw` has shown them.
+        """
+        try:
+            return await self._pending.run(work, leaving, marked)
+        except Exception:
+            self.start_action(self.reload)
+            raise
+
+    def remove_rows(self, summaries: Sequence[Summary]) -> None:
+        """Remove messages from the list that are about to leave it. The next key acts on the next message."""
+        keys = {one.key for one in summaries}
+        self._pending.add(leaving=summaries)
+        if self.source is not None:
+            self.selection.of(self.source).difference_update(keys)
+        self.messages.drop(keys)
+        if self.reader.key in keys:
+            self.close_message()
+
+    def redraw(self, summaries: Sequence[Summary]) -> None:
+        """Show messages with new flags or tags, before these are on disk."""
+        self._pending.add(marked=summaries)
+        self.messages.update(summaries, self.mailbox.now())
+
+    def open_message(self, summary: Summary) -> None:
+        """Open the message under the cursor, as a click does. The main screen does it at once."""
+        self.messages.post_message(MessagePane.Chosen())
+
+    def close_message(self) -> None:
+        """Close the reader, and go to the list if the reader has the focus."""
+        if self.focused is self.reader:
+            self.set_focus(self.messages)
+        self.reader.close()
+
+    def on_data_table_row_highlighted(self) -> None:
+        """Close the reader if the cursor has left its message: keys act on what is shown."""
+        current = self.messages.current
+        if self.reader.key is not None and (current is None or current.key != self.reader.key):
+            self.close_message()
 
     def on_folder_pane_chosen(self, event: FolderPane.Chosen) -> None:
         """Show the folder that was chosen."""
@@ -179,26 +263,54 @@ class Panes(Screen[None]):
         async def run() -> None:
             try:
                 await action()
-            except (ArchiveError, AccountError, ComposeError) as error:
-                self.show_status(str(error), error=True)
-            except OSError as error:
-                self.show_status(f"Cannot use {error.filename or 'a file'}: {error.strerror}.", error=True)
             except Exception as error:
-                # Whatever one message or one action raises, the program goes on.
-                current = self.messages.current
-                self.show_status(
-                    self.record("this action", current.key if current is not None else "-", error), error=True
-                )
+                self._report(error)
 
         self.run_worker(run(), group=group)
 
-    def act_on_current(self, action: Callable[[Summary], Coroutine[Any, Any, None]]) -> None:
-        """Run an action on the current message."""
-        current = self.messages.current
-        if current is None:
-            self.show_status("The list is empty.")
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Run the part of an action that changes the screen at once, and show its errors."""
+        try:
+            action()
+        except Exception as error:
+            self._report(error)
+
+    def _report(self, error: Exception) -> None:
+        """Show the error of an action. Whatever one message or one action raises, the program goes on."""
+        if not self.query(MessagePane) or not self.query("#status-text"):
+            # The program ends, and its panes are gone.
             return
-        self.start_action(lambda: action(current))
+        if isinstance(error, (ArchiveError, AccountError, ComposeError)):
+            words = str(error)
+        elif isinstance(error, OSError):
+            words = f"Cannot use {error.filename or 'a file'}: {error.strerror}."
+        else:
+            words = self.record("this action", self.current.key if self.current is not None else "-", error)
+        self.show_status(words, error=True)
+
+    def start_dialog(self, action: Callable[[], Coroutine[Any, Any, None]], group: str = "actions") -> None:
+        """Run an action that opens a dialog or another screen. Keys that come before it is open are dropped."""
+
+        async def run() -> None:
+            try:
+                await action()
+            finally:
+                self._is_opening = False
+                self.refresh_bindings()
+
+        self._is_opening = True
+        self.start_action(run, group)
+
+    @override
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whether a key may act: not while a dialog is about to open, which the user may already type into."""
+        return None if self._is_opening else super().check_action(action, parameters)
+
+    def find_current(self) -> Summary | None:
+        """Return the message that keys act on, or say that there is none."""
+        if self.current is None:
+            self.show_status("The list is empty.")
+        return self.current
 
     # Moving
 
@@ -226,7 +338,9 @@ class Panes(Screen[None]):
         reading = self.focused is self.reader
         self.messages.move_cursor(row=row, animate=False)
         if reading:
-            self.messages.post_message(MessagePane.Chosen())
+            self.open_message(self.messages.summaries[row])
+        else:
+            self.on_data_table_row_highlighted()
 
     def action_next_unread(self) -> None:
         """Go to the next unread message, and after the last one start again at the top."""
@@ -250,6 +364,7 @@ class Panes(Screen[None]):
         """Scroll a page down. At the end of a message, open the next one."""
         if self.focused is not self.reader:
             self.messages.action_page_down()
+            self.on_data_table_row_highlighted()
         elif self.reader.at_end:
             self.move_by(1)
         else:
@@ -261,6 +376,7 @@ class Panes(Screen[None]):
             self.reader.scroll_page_up(animate=False)
         else:
             self.messages.action_page_up()
+            self.on_data_table_row_highlighted()
 
     def action_to_list(self) -> None:
         """Go from the message to the list, or from a search to its folder."""

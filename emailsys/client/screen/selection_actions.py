@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from emailsys.client.archive.values import BadQuery, NoSuchMessage, Summary
 from emailsys.client.display.list_text import message_count
@@ -25,7 +25,7 @@ class SelectionActions:
         self._screen = screen
         self._selection = screen.selection
 
-    async def toggle(self, summaries: Sequence[Summary]) -> None:
+    def toggle(self, summaries: Sequence[Summary]) -> None:
         """Select messages, or unselect them if all of them are selected."""
         if (source := self._screen.source) is not None:
             keys = {one.key for one in summaries}
@@ -63,7 +63,7 @@ class SelectionActions:
         self._screen.messages.show_selected(selected, self._mailbox.now())
         self._screen.show_title()
 
-    def ask_action(self, then: Callable[[str, Sequence[Summary]], Coroutine[Any, Any, None]]) -> None:
+    def ask_action(self, then: Callable[[str, Sequence[Summary]], None]) -> None:
         """Ask for a key, and call `then` with its action and the selected messages.
 
         The dialog opens immediately, not in a worker: if the user types ahead, the next key must not apply to the
@@ -81,13 +81,13 @@ class SelectionActions:
             # Messages that were moved or deleted since they were selected leave the selection.
             self._selection.of(source).intersection_update({one.key for one in found})
             if found:
-                await then(action, found)
+                then(action, found)
             else:
                 self._screen.show_status("The selected messages are no longer in this list.")
 
         def asked(action: str | None) -> None:
             if action is not None:
-                self._screen.start_action(lambda: act(action))
+                self._screen.start_dialog(lambda: act(action))
 
         self._screen.app.push_screen(SelectionDialog(message_count(len(self._selection.of(source)))), asked)
 

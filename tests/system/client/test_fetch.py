@@ -114,7 +114,7 @@ class FetchTests(FetchCase):
 
     async def test_what_a_person_has_deleted_here_does_not_come_back(self) -> None:
         result = await self.fetch()
-        self.client.archive.delete(result.keys)
+        self.client.archive.delete(map(self.client.archive.get, result.keys))
         self.client.archive.empty_trash("alice")
         self.assertEqual((await self.fetch()).keys, ())
 

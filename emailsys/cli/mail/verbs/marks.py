@@ -135,15 +135,11 @@ def delete(session: Session, keys: tuple[str, ...], for_good: bool, as_json: boo
     from emailsys.client.archive.values import TRASH
     from emailsys.client.display.list_text import message_count
 
-    found = [one.key for one in messages_of(session, keys)]
-    before = session.mailbox.delete(found)
-    gone = [key for key, folder in before if folder.name == TRASH]
-    if for_good:
-        trashed = [key for key, folder in before if folder.name != TRASH]
-        session.mailbox.delete(trashed)
-        gone += trashed
+    found = messages_of(session, keys)
+    before = session.mailbox.delete(found, for_good)
+    gone = [key for key, folder in before if for_good or folder.name == TRASH]
     if as_json:
-        print_json({"trashed": [key for key in found if key not in gone], "gone": gone})
+        print_json({"trashed": [one.key for one in found if one.key not in gone], "gone": gone})
     if len(gone) < len(found):
         tell(f"{message_count(len(found) - len(gone))} moved to Trash. To restore: emailsys mail undelete KEY")
     if gone:

@@ -241,13 +241,25 @@ class Marking(ArchiveCase):
 class Moving(ArchiveCase):
     def test_deleting_goes_to_trash_first(self) -> None:
         key = self.keep(message())
-        self.archive.delete([key])
+        self.archive.delete([self.archive.get(key)])
         self.assertEqual(self.archive.get(key).folder.name, TRASH)
         self.assertEqual((self.subjects("hello"), self.subjects("hello is:trash")), ([], ["one"]))
         path = self.archive.path(key)
-        self.archive.delete([key])
+        self.archive.delete([self.archive.get(key)])
         self.assertRaises(NoSuchMessage, self.archive.get, key)
         self.assertFalse(path.exists())
+
+    def test_what_delete_means_is_decided_by_the_folder_that_was_seen(self) -> None:
+        """Another program, or the first of two keys, moves the message between the look at it and the second."""
+        key = self.keep(message())
+        seen = self.archive.get(key)
+        self.assertEqual(self.archive.delete([seen]), [seen])
+        self.assertEqual(self.archive.delete([seen]), [])
+        self.assertEqual(self.archive.get(key).folder.name, TRASH)
+        in_trash = self.archive.get(key)
+        self.archive.move([key], Folder(ME, "Archive"))
+        self.assertEqual(self.archive.delete([in_trash]), [])
+        self.assertEqual(self.archive.get(key).folder.name, "Archive")
 
     def test_purging_removes_a_message_of_any_folder_in_one_step(self) -> None:
         """A crash can never leave it in Trash: it is not moved there first."""
@@ -272,7 +284,7 @@ class Moving(ArchiveCase):
     def test_the_words_of_what_is_deleted_for_good_leave_the_index(self) -> None:
         kept = self.keep(message("kept", "secret"))
         gone = self.keep(message("gone", "secret"))
-        self.archive.delete([gone])
+        self.archive.delete([self.archive.get(gone)])
         self.assertEqual(self.indexed("secret"), 2)
         self.archive.empty_trash(ME)
         self.assertEqual((self.indexed("secret"), self.indexed("gone")), (1, 0))
@@ -287,7 +299,7 @@ class Moving(ArchiveCase):
         self.keep(message("kept", "secret"))
         key = self.keep(message("changed", "before"))
         self.archive.path(key).write_bytes(message("changed", "secret"))
-        self.archive.delete([key])
+        self.archive.delete([self.archive.get(key)])
         self.archive.empty_trash(ME)
         self.assertEqual(self.subjects("secret"), ["kept"])
         self.assertEqual(self.subjects("before"), [])

@@ -218,7 +218,7 @@ class FaultTests(ArchiveCase):
         def done(before: Counter[Message]) -> Counter[Message]:
             return Counter((one[0], Folder(ME, TRASH), *one[2:]) if one[1] == IN else one for one in before)
 
-        self.each_fault(lambda archive: archive.delete(self.key(archive)), done, is_whole=False)
+        self.each_fault(lambda archive: archive.delete(map(archive.get, self.key(archive))), done, is_whole=False)
 
     def test_emptying_trash_removes_nothing_else(self) -> None:
         gone = Counter({message("gone"): 1})

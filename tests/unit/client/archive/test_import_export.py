@@ -47,7 +47,7 @@ class Exchange(ArchiveCase):
         folder = self.folder()
         self.assertEqual(export_eml(self.archive, [*keys, keys[0]], folder), 4)
         self.assertEqual(len(list(folder.glob("*.eml"))), 4)
-        self.archive.delete(keys)
+        self.archive.delete(map(self.archive.get, keys))
         paths = [path for path in sorted(folder.glob("*.eml")) if "(2)" not in path.name]
         importing = Importer(self.archive, IN)
         importing.import_eml(paths)
@@ -76,7 +76,7 @@ class Exchange(ArchiveCase):
         self.assertEqual((read.get_flags(), read["subject"]), ("RS", "one"))
         (folder / "box" / "new" / "x").write_bytes(message("new"))
         (folder / "box" / "new" / ".x").write_bytes(b"hidden")
-        self.archive.delete([key])
+        self.archive.delete([self.archive.get(key)])
         for counts in ((2, 0), (0, 2)):
             importing = Importer(self.archive, IN)
             importing.import_maildir(folder / "box")

@@ -7,7 +7,7 @@ from typing import Any
 from emailsys.client.archive.values import INBOX, Addition, Folder
 from emailsys.client.display import message
 from emailsys.client.display.message import MessageView
-from emailsys.client.screen import main_screen
+from emailsys.client.screen import reading
 from emailsys.client.screen.reader_pane import _PIECE, _pieces
 from tests.unit.client.screen.screen_case import Driver, ScreenCase
 
@@ -33,7 +33,7 @@ class LongMessageTests(ScreenCase):
         async def steps(driver: Driver) -> None:
             driver.messages.move_cursor(row=[one.key for one in driver.messages.summaries].index(key))
             await driver.press("enter")
-            await driver.until(lambda: driver.reader.key == key and main_screen._LOADING not in shown(driver))
+            await driver.until(lambda: driver.reader.key == key and reading._LOADING not in shown(driver))
             self.assertIn("line 0 of", driver.read)
             self.assertLess(len(shown(driver)), 10 * _PIECE)
             self.assertFalse(driver.reader.at_end)
@@ -46,7 +46,7 @@ class LongMessageTests(ScreenCase):
             self.assertEqual([line for line in LINES if line not in shown(driver)], [])
 
         self.drive(steps)
-        self.assertEqual(sizes, [main_screen._BEGINNING, len(LONG)])
+        self.assertEqual(sizes, [reading._BEGINNING, len(LONG)])
 
     def test_every_character_is_in_one_piece(self) -> None:
         for body in ("", "a", "a\n" * 30_000, "x" * 70_000, "a" * _PIECE + "\nb", "\n" * 50_000, "> q\n" * 9_999 + "e"):

@@ -43,7 +43,7 @@ class HandlingTests(ScreenCase):
 
     def test_what_lies_in_trash_comes_back_by_the_same_key(self) -> None:
         """u restores a message that is in Trash."""
-        self.mailbox.delete([self.first])
+        self.mailbox.delete([self.mailbox.archive.get(self.first)])
 
         async def steps(driver: Driver) -> None:
             await driver.press("c", *"jjjjj", "enter")

@@ -251,7 +251,7 @@ class SelectingTests(ScreenCase):
 
     def test_in_trash_all_come_back_or_go_for_good(self) -> None:
         """;u restores two messages. ;d asks once and removes two files."""
-        self.mailbox.delete([self.first, self.second, self.third])
+        self.mailbox.delete([self.mailbox.archive.get(key) for key in (self.first, self.second, self.third)])
 
         async def steps(driver: Driver) -> None:
             await driver.press("c", *"jjjjj", "enter")
@@ -278,7 +278,7 @@ class SelectingTests(ScreenCase):
             await driver.until(lambda: len(self.marked(driver)) == 2)
             await self.for_all(driver, "d")
             await driver.until(lambda: len(self.subjects("Trash")) == 2)
-            self.mailbox.archive.delete([self.third])
+            self.mailbox.archive.delete([self.mailbox.archive.get(self.third)])
             await driver.press("u")
             await driver.until(lambda: self.folder_of(self.second) == "Inbox")
             await driver.until(lambda: "moved back to Inbox" in driver.said)

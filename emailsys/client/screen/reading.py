@@ -1,0 +1,157 @@
+"""Reading actions of the full screen: open a message, and show its headers, its other form and its parts."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from emailsys.client.archive.values import ArchiveError, Flag, Summary
+from emailsys.client.display.list_text import correspondent, size_text
+from emailsys.client.display.message import MessageView, ReceivedAttachment, attachments, find_part, save_attachment
+from emailsys.client.display.readable import readable_headers, readable_structure, readable_view
+from emailsys.client.mailbox import UserMailbox
+from emailsys.client.screen.dialogs import ChoiceDialog, InputDialog, TextDialog
+from emailsys.client.screen.panes import Panes
+from emailsys.client.screen.parts_text import parts_text, view_text
+from emailsys.client.text.terminal import safe_line
+
+# Octets of a message that are shown at once. The rest is read behind: 1 MB of HTML takes half a second.
+_BEGINNING: Final = 100_000
+# Shown until a message has been read.
+_NO_TEXT: Final = MessageView((), "", (), ())
+_LOADING: Final = "the rest of the message is being read"
+
+
+class ReadingActions:
+    """Shows messages in the reader. The reader always shows the message that was asked for last."""
+
+    def __init__(self, mailbox: UserMailbox, screen: Panes) -> None:
+        self._mailbox = mailbox
+        self._screen = screen
+        self._html = self._every_header = False
+        # Counts what the reader was asked for. A result of an earlier request is dropped.
+        self._asked = 0
+
+    def open(self, summary: Summary) -> None:
+        """Show the heading of a message at once, and its text when it has been read."""
+        self._html = self._every_header = False
+        self._screen.reader.close()
+        self._start(summary)
+        if summary.is_unread:
+            seen = replace(summary, flags=summary.flags | Flag.SEEN)
+            self._screen.redraw([seen])
+            self._screen.start_action(lambda: self._mark_read(seen))
+
+    async def _mark_read(self, seen: Summary) -> None:
+        await self._screen.change(lambda: self._mailbox.archive.set_flags([seen.key], Flag.SEEN), marked=[seen])
+        await self._screen.update_counts()
+
+    def switch_headers(self, summary: Summary) -> None:
+        """Switch between all header fields and the usual ones."""
+        self._every_header = not self._every_header
+        self._start(summary)
+
+    def switch_html(self, summary: Summary) -> None:
+        """Switch between the HTML part, as text, and the plain text."""
+        self._html = not self._html
+        self._start(summary)
+
+    def _start(self, summary: Summary) -> None:
+        if self._screen.reader.key != summary.key:
+            self._screen.reader.show(summary.key, _NO_TEXT, _heading(summary))
+        self._screen.set_focus(self._screen.reader)
+        self._asked = asked = self._asked + 1
+        self._screen.start_action(lambda: self._read(summary, asked))
+
+    def _is_wanted(self, key: str, asked: int) -> bool:
+        return asked == self._asked and self._screen.reader.key == key
+
+    async def _read(self, summary: Summary, asked: int) -> None:
+        reader, root, key, html = self._screen.reader, self._mailbox.archive.root, summary.key, self._html
+        octets = await asyncio.to_thread(self._mailbox.archive.octets, key)
+        is_long = len(octets) > _BEGINNING
+        if is_long:
+            begins = await asyncio.to_thread(readable_view, root, key, octets[:_BEGINNING], html)
+            if not self._is_wanted(key, asked):
+                return
+            reader.show(key, replace(begins, attachments=(), defects=(_LOADING,)), begins.headers)
+            # Reading the rest competes with the drawing for the interpreter's lock.
+            drawn = asyncio.Event()
+            self._screen.call_after_refresh(drawn.set)
+            await drawn.wait()
+        seen = await asyncio.to_thread(readable_view, root, key, octets, html)
+        headers = seen.headers
+        if self._every_header:
+            headers = tuple(await asyncio.to_thread(readable_headers, root, key, octets))
+        if self._is_wanted(key, asked):
+            reader.show(key, seen, headers, keep_position=is_long)
+
+    async def structure(self, summary: Summary) -> None:
+        """Show the MIME structure of a message."""
+        octets = await asyncio.to_thread(self._mailbox.archive.octets, summary.key)
+        rows = await asyncio.to_thread(readable_structure, self._mailbox.archive.root, summary.key, octets)
+        view = await asyncio.to_thread(readable_view, self._mailbox.archive.root, summary.key, octets)
+        self._screen.app.push_screen(TextDialog("Structure", parts_text(rows, view.defects)))
+
+    async def choose_part(self, summary: Summary) -> None:
+        """Let the user choose any part of a message, and show or save it."""
+        app, root = self._screen.app, self._mailbox.archive.root
+        octets = await asyncio.to_thread(self._mailbox.archive.octets, summary.key)
+        rows = await asyncio.to_thread(readable_structure, root, summary.key, octets)
+        lines = [
+            f"{'  ' * min(row.level, 20)}{row.number}  {row.content_type}  {row.name or size_text(row.raw_octets)}"
+            for row in rows
+        ]
+        chosen = await app.push_screen_wait(ChoiceDialog("Parts", lines, "Press Enter to show or save."))
+        if chosen is None:
+            return
+        number = rows[chosen].number
+        what = await app.push_screen_wait(ChoiceDialog(f"Part {number}", ["Show it", "Save it"]))
+        part = await asyncio.to_thread(find_part, octets, number)
+        if what == 0:
+            view = await asyncio.to_thread(readable_view, root, summary.key, octets, False, number)
+            if view is not None:
+                app.push_screen(TextDialog(f"Part {number}", view_text(view)))
+        elif what == 1 and part is not None:
+            await self._ask_and_save(part)
+
+    async def save(self, summary: Summary) -> None:
+        """Let the user choose an attachment, and save it."""
+        screen = self._screen
+        octets = await asyncio.to_thread(self._mailbox.archive.octets, summary.key)
+        found = await asyncio.to_thread(attachments, octets)
+        if not found:
+            screen.show_status("The message has no attachments.")
+            return
+        lines = [f"{one.number}  {one.name}  {one.content_type}, {size_text(one.octets)}" for one in found]
+        number = await screen.app.push_screen_wait(ChoiceDialog("Attachments", lines, "Press Enter to save."))
+        if number is not None:
+            await self._ask_and_save(found[number])
+
+    async def _ask_and_save(self, attached: ReceivedAttachment) -> None:
+        screen = self._screen
+        downloads = Path.home() / "Downloads"
+        folder = str(downloads if downloads.is_dir() else Path.cwd())
+        where = await screen.app.push_screen_wait(InputDialog(f"Folder to save {attached.name} in", folder))
+        if where:
+            screen.show_status(f"Saved as {await asyncio.to_thread(_save, attached, where)}.")
+
+
+def _heading(summary: Summary) -> tuple[tuple[str, str], ...]:
+    return (
+        ("From", safe_line(correspondent(summary))),
+        ("Date", f"{summary.date:%Y-%m-%d %H:%M} UTC"),
+        ("Subject", safe_line(summary.subject)),
+    )
+
+
+def _save(attached: ReceivedAttachment, folder: str) -> Path:
+    try:
+        target = Path(folder).expanduser()
+    except RuntimeError as unknown:
+        # The home folder of "~nobody".
+        raise ArchiveError(f"Cannot save in {safe_line(folder)}: {unknown}") from unknown
+    target.mkdir(parents=True, exist_ok=True)
+    return save_attachment(attached, target)
