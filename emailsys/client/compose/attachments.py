@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,14 @@ _MAGIC: Final = (
 _ZIP: Final = b"PK\x03\x04"
 _NOT_TEXT: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _COMPRESSED: Final = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
+# Kinds of files that are not read.
+_KINDS: Final = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
 OCTETS: Final = "application/octet-stream"
 
 
@@ -65,7 +74,10 @@ def attach(path: Path, content_id: str | None = None, base: Path | None = None) 
     shown = on_one_line(str(path))
     try:
         file = path.expanduser()
-        octets = (file if base is None else base / file).read_bytes()
+        file = file if base is None else base / file
+        # Reading a pipe may wait for ever, and a device may never end.
+        kind = _KINDS.get(stat.S_IFMT(file.stat().st_mode))
+        octets = file.read_bytes() if kind is None else b""
     except OSError as refused:
         raise ComposeError(
             f"Cannot attach {shown}: {refused.strerror}. Check the path and its permissions."
@@ -73,4 +85,6 @@ def attach(path: Path, content_id: str | None = None, base: Path | None = None) 
     except (RuntimeError, ValueError) as refused:
         # The home folder of "~nobody" is unknown; a path cannot contain NUL.
         raise ComposeError(f"Cannot attach {shown}: {refused}") from refused
+    if kind is not None:
+        raise ComposeError(f"Cannot attach {shown}: it is {kind}, not a file.")
     return Attachment(path.name, octets, type_of(path.name, octets), content_id)

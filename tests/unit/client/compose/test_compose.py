@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -204,6 +205,17 @@ class Attaching(SynchronousTestCase):
         self.assertIn("No such file", str(self.assertRaises(ComposeError, attach, path)))
         path.write_bytes(b"x")
         self.assertEqual(attach(path, "c@x"), Attachment(path.name, b"x", "text/plain", "c@x"))
+
+    def test_a_folder_a_pipe_and_a_device_are_refused_without_reading_them(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        kinds = {folder: "a folder"}
+        if os.name == "posix":
+            os.mkfifo(folder / "pipe")
+            kinds |= {folder / "pipe": "a named pipe", Path("/dev/zero"): "a device"}
+        for path, kind in kinds.items():
+            error = self.assertRaises(ComposeError, attach, path)
+            self.assertEqual(str(error), f"Cannot attach {path}: it is {kind}, not a file.")
 
 
 class Answering(SynchronousTestCase):
