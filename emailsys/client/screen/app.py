@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import override
 
+from emailsys.client.screen.composer import Composer
 from emailsys.client.screen.main_screen import MainScreen
 from emailsys.client.screen.program import MailProgram
 from emailsys.client.screen.stylesheet import STYLESHEET
@@ -23,5 +24,8 @@ class MailApp(MailProgram):
 
     @override
     async def action_quit(self) -> None:
-        """Leave on Ctrl-Q."""
+        """Leave on Ctrl-Q. What is being written is saved as a draft first; if that fails, the program stays."""
+        for screen in self.screen_stack:
+            if isinstance(screen, Composer) and not await screen.save_if_changed():
+                return
         self.exit()

@@ -112,7 +112,7 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
         first = "#to" if not self._draft.to else "#subject" if not self._draft.subject else "#body"
         self.query_one(first).focus()
         self._saved = self._as_text()
-        self.set_interval(SAVE_EVERY, self._save_if_changed)
+        self.set_interval(SAVE_EVERY, self.save_if_changed)
 
     # Content
 
@@ -175,10 +175,9 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
 
     # Saving
 
-    async def _save_if_changed(self) -> None:
-        text = self._as_text()
-        if text != self._saved:
-            await self._save()
+    async def save_if_changed(self) -> bool:
+        """Save what was typed since the last save. Return False, and show why, if it cannot be saved."""
+        return self._as_text() == self._saved or await self._save()
 
     async def _save(self) -> bool:
         draft, account = self._read(lenient=True), self._chosen_account()
@@ -254,13 +253,21 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
     async def action_editor(self) -> None:
         """Edit the message in the user's own editor: $VISUAL, $EDITOR, or else vi or notepad."""
         command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if os.name == "nt" else "vi")
-        folder = self._mailbox.paths.state / "editing"
-        make_folder(folder)
-        path = folder / f"{secrets.token_hex(4)}.txt"
-        path.touch(mode=0o600)
         draft = self._read(lenient=True)
-        path.write_text(to_text(draft), "utf-8")
-        arguments = [*shlex.split(command), str(path)]
+        folder = self._mailbox.paths.state / "editing"
+        path = folder / f"{secrets.token_hex(4)}.txt"
+        try:
+            arguments = [*shlex.split(command), str(path)]
+            make_folder(folder)
+            path.touch(mode=0o600)
+            path.write_text(to_text(draft), "utf-8")
+        except ValueError as error:
+            # A quote that is not closed.
+            self._show_error(f"Cannot run the editor {command}: {error}. Set $VISUAL or $EDITOR to another one.")
+            return
+        except OSError as error:
+            self._show_error(f"Cannot write {path}: {error.strerror}.")
+            return
         try:
             with self.app.suspend():
                 # Blocks on purpose: the editor owns the terminal, and the screen must not draw.
@@ -271,18 +278,22 @@ class Composer(Screen[tuple[Account, Draft, str] | None]):
                 subprocess.run, arguments, check=False, stdin=subprocess.DEVNULL, stdout=sys.__stderr__
             )
         except OSError as error:
-            self.notify(
-                f"Cannot run the editor {command}: {error.strerror}. Set $VISUAL or $EDITOR to another one.",
-                severity="error",
-                markup=False,
+            self._show_error(
+                f"Cannot run the editor {command}: {error.strerror}. Set $VISUAL or $EDITOR to another one."
             )
         try:
             edited = from_text(path.read_text("utf-8", "replace"), draft, Path.cwd())
         except ComposeError as error:
-            self.notify(f"Your text is kept in {path}. {error}", severity="error", markup=False, timeout=20)
+            self._show_error(f"Your text is kept in {path}. {error}")
             return
-        path.unlink()
+        except OSError as error:
+            self._show_error(f"The editor left no text in {path}: {error.strerror}. The message is as it was before.")
+            return
+        path.unlink(missing_ok=True)
         self._show(edited)
+
+    def _show_error(self, words: str) -> None:
+        self.notify(words, severity="error", markup=False, timeout=20)
 
     def _show(self, draft: Draft) -> None:
         self._draft = draft
