@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from itertools import islice
 from typing import Final
 
 _WHITE: Final = b" \t\r\n\x0b\x0c"
@@ -14,6 +15,8 @@ _BAD_ESCAPE: Final = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*(?:\r?\n|\Z))")
 _ADDED: Final = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
 _UU_BEGIN: Final = re.compile(rb"^begin [0-7]{3,4} [^\r\n]*\r?\n", re.M)
 
+# Places that are looked at: each costs as much as the body is long.
+_MAX_ENDS: Final = 20
 # Where base64 may end before the end of the body: after its padding, and at an empty line.
 _BASE64_ENDS: Final = re.compile(rb"={1,2}(?![A-Za-z0-9+/=])|\n[ \t]*+\r?(?=\n)")
 _IS_BASE64_LINE: Final = re.compile(rb"^[A-Za-z0-9+/]{2,}={0,2}[ \t]*\r?$", re.M)
@@ -28,7 +31,7 @@ def split_base64(raw: bytes) -> tuple[bytes, bytes]:
 
     Such text follows the padding or an empty line. It has words: a line with a sign that base64 lacks, or with blanks.
     """
-    for found in _BASE64_ENDS.finditer(raw):
+    for found in islice(_BASE64_ENDS.finditer(raw), _MAX_ENDS):
         rest = raw[found.end() :].strip()
         if rest and _IS_WORDS.search(rest.partition(b"\n")[0] + b"\n") and _IS_BASE64_LINE.search(raw, 0, found.end()):
             return raw[: found.end()], rest
