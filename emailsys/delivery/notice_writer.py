@@ -1,4 +1,4 @@
-"""Notice writer: composes bounces and other DSNs in a thread, because the text of strangers may be slow to decode."""
+"""Notice writer: has DSNs composed in a thread, because the text of strangers may be slow to decode."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ import enum
 from typing import Final, NamedTuple
 
 from emailsys.mail.reply import OTHER_PROTOCOL
+from emailsys.wire.foreign_protocols import looks_like_request
 from emailsys.wire.lines import Flaw, LineReader
 from emailsys.wire.pop3.grammar import MAX_COMMAND_LINE, Arguments, POP3SyntaxError, read_command
-from emailsys.wire.request_lines import looks_like_request
 from emailsys.wire.sasl import MAX_AUTH_LINE
 
 # Invalid commands that are answered before the connection is closed.

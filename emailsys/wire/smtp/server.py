@@ -8,8 +8,8 @@ from typing import Final
 from emailsys.mail import reply as replies
 from emailsys.mail.dsn_request import NOTHING_ASKED_FOR_RECIPIENT
 from emailsys.mail.reply import Reply
+from emailsys.wire.foreign_protocols import looks_like_request
 from emailsys.wire.lines import Flaw, LineReader
-from emailsys.wire.request_lines import looks_like_request
 from emailsys.wire.sasl import (
     MAX_AUTH_LINE,
     MECHANISMS,

@@ -14,12 +14,10 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, TypeVar
 from unittest import SkipTest
 
 from twisted.application.service import IService
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
@@ -30,9 +28,9 @@ from emailsys.cli.tryout.round_trip import ALICE, BOB, RoundTrip, go_round
 from emailsys.config.exit_status import Exit
 from emailsys.control.control_socket import NoDaemon, ask
 from emailsys.control.requests import DomainAdd, Request, Status, UserAdd, UserList
-from emailsys.daemon import Options, makeService, service_or_exit, startup
 from emailsys.daemon import certificates as certificates_module
 from emailsys.daemon import service as service_module
+from emailsys.daemon import service_or_exit
 from emailsys.daemon.service import Daemon
 from emailsys.daemon.startup import prepare
 from emailsys.mail.address import Address
@@ -356,50 +354,3 @@ class DaemonTests(DaemonCase):
         self.assertEqual(ended.exception.code, Exit.UNAVAILABLE)
         self.assertIn("not a database", self.said.getvalue())
         self.assertIsNone(holder_of(self.state))
-
-
-class OptionsTests(TestCase):
-    """Options of `twistd emailsys`."""
-
-    def twistd(self, **changes: object) -> dict[str, object]:
-        """Return twistd's own options after those of emailsys were read."""
-        parent = {"pidfile": "twistd.pid", "nodaemon": False, "logfile": None, "syslog": False, **changes}
-        options = Options()
-        options.parent = parent  # type: ignore[assignment]  # twistd's own Options, of which ours need a mapping
-        options.parseOptions(["--state", "/srv/state"])
-        self.assertEqual(options["state"], "/srv/state")
-        return parent
-
-    def test_no_pid_file_and_no_log_go_to_the_working_directory(self) -> None:
-        """In the background, the log is in the state folder, unless the operator names another file."""
-        self.assertEqual(self.twistd()["pidfile"], "")
-        self.assertEqual(self.twistd()["logfile"], "/srv/state/emailsys.log")
-        self.assertIsNone(self.twistd(nodaemon=True)["logfile"])
-        self.assertIsNone(self.twistd(syslog=True)["logfile"])
-        self.assertEqual(self.twistd(logfile="/var/log/mail")["logfile"], "/var/log/mail")
-        self.assertEqual(self.twistd(pidfile="/run/mail.pid")["pidfile"], "/run/mail.pid")
-
-    def test_twistd_in_the_background_has_the_store_tried_first(self) -> None:
-        """In the foreground, the store is opened only once."""
-        asked: list[tuple[object, ...]] = []
-
-        def prepared(*arguments: object) -> SimpleNamespace:
-            asked.append(arguments)
-            return SimpleNamespace()
-
-        self.patch(startup, "prepare", prepared)
-        for nodaemon in (False, True):
-            options = Options()
-            parent = {"pidfile": "", "nodaemon": nodaemon, "logfile": "x", "syslog": False}
-            options.parent = parent  # type: ignore[assignment]  # as above
-            options.parseOptions(["--state", "/s", "--config", "/c"])
-            makeService(options)
-        self.assertEqual(asked, [("/s", "/c", True), ("/s", "/c", False)])
-
-    def test_the_plugin_finds_options_and_service(self) -> None:
-        """twistd imports both by these names."""
-        from twisted.plugins.emailsys_plugin import emailsys
-
-        self.assertIs(emailsys.options, Options)
-        self.assertIs(emailsys.makeService, makeService)
-        self.assertIsNotNone(reactor)

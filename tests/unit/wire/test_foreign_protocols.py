@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.wire.request_lines import looks_like_request
+from emailsys.wire.foreign_protocols import looks_like_request
 
 
 class RequestLines(SynchronousTestCase):
