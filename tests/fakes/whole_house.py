@@ -137,7 +137,7 @@ class WholeHouse:
 
     def _new_store(self) -> Any:
         store: Any = MemoryStore(self.net)
-        store.accounts = store.directory = AliasedAccounts(store.make_id, store.drops)
+        store.accounts = store.directory = AliasedAccounts(store.make_id, store.drops, store.known_networks)
         store.routes, store.quotas = MemoryRoutes(), MemoryQuotas()
         return store
 

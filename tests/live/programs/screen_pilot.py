@@ -18,7 +18,7 @@ async def until(pilot: Any, condition: Any) -> None:
     deadline = asyncio.get_running_loop().time() + PATIENCE
     while not condition():
         if asyncio.get_running_loop().time() > deadline:
-            raise SystemExit(f"it does not come to that: {pilot.app.screen_stack[1].query_one('#said').visual}")
+            raise SystemExit(f"it does not come to that: {pilot.app.screen_stack[1].query_one('#status-text').visual}")
         await pilot.pause()
         await asyncio.sleep(0.01)
 
@@ -34,7 +34,7 @@ async def write_send_fetch(app: Any, to: str) -> dict[str, Any]:
         app.screen.query_one("#subject").value = "By the full screen"
         app.screen.query_one("#body").text = "From key to wire."
         await pilot.press("ctrl+t")
-        await until(pilot, lambda: "no longer be stopped" in str(main.query_one("#said").visual))
+        await until(pilot, lambda: "no longer be stopped" in str(main.query_one("#status-text").visual))
         await pilot.press("G")
         await until(pilot, lambda: main.messages.summaries)
         await pilot.press("enter")

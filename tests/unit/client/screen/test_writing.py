@@ -169,7 +169,7 @@ class WritingTests(ScreenCase):
 
         async def steps(driver: Driver) -> None:
             await driver.compose(body="do not lose this")
-            await driver.app.screen._save_if_changed()  # type: ignore[attr-defined]
+            await driver.app.screen.save_if_changed()  # type: ignore[attr-defined]
             self.assertIn("do not lose this", self.mailbox.archive.list(Folder("alice", DRAFTS))[0].preview)
 
         self.drive(steps)
