@@ -32,7 +32,7 @@ _WORDS: Final = {
     "outbound-clear": "outbound hosts without working TLS",
     "outbound-x25519-only": "outbound hosts that need a small TLS hello",
     "next-hop-paused": "pauses of a next hop",
-    "route-failed": "alarms about a route",
+    "route-failed": "alarms: the host of a route failed",
     "intake-suspended": "alarms: no mail accepted",
     "certificates-reloaded": "readings of the certificates",
     "certificates-refused": "certificates refused",

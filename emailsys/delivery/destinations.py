@@ -10,7 +10,7 @@ from typing import Final
 
 from emailsys.config.settings import QueueSettings
 from emailsys.delivery.clock import Timing
-from emailsys.delivery.parcels import Parcel, needs_operator, words
+from emailsys.delivery.parcels import Parcel, needs_operator, operator_words
 from emailsys.interfaces import DelayRule, DomainPair, IRouter, QueueRow
 from emailsys.mail.next_hop import NextHop
 from emailsys.mail.transmission import Outcome
@@ -235,7 +235,7 @@ class Destinations:
     def failure(self, next_hop: NextHop) -> str:
         """Return why the last attempt reached no host of a next hop, "" if it did."""
         destination = self._by_hop.get(next_hop)
-        return "" if destination is None or destination.last is None else words(destination.last)
+        return "" if destination is None or destination.last is None else operator_words(destination.last)
 
     def lift_pauses(self) -> None:
         """End all pauses."""
@@ -260,6 +260,6 @@ def _status(destination: Destination, timing: Timing) -> DestinationStatus:
         destination.held,
         destination.under_way,
         timing.now() + timedelta(seconds=(paused_until or now) - now) if is_paused else None,
-        words(last) if last is not None else "",
+        operator_words(last) if last is not None else "",
         last is not None and needs_operator(last),
     )

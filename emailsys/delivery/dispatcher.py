@@ -14,7 +14,7 @@ from emailsys.config.settings import QueueSettings
 from emailsys.delivery.attempt_records import Recorder
 from emailsys.delivery.clock import Timing
 from emailsys.delivery.destinations import Destination, Destinations
-from emailsys.delivery.parcels import LOCAL_FAULT, Parcel, is_unreachable, needs_operator, transmission, words
+from emailsys.delivery.parcels import LOCAL_FAULT, Parcel, is_unreachable, needs_operator, operator_words, transmission
 from emailsys.interfaces import IQueue, IRelay, QueueRow, Settlement
 from emailsys.mail.transmission import Outcome
 from emailsys.telemetry import Telemetry
@@ -210,9 +210,10 @@ class Dispatcher:
         now = self._clock.seconds()
         destination.unreachable(outcomes[0], now, self._settings)
         self.destinations.met(destination, parcel.rows[0], now)
-        self._telemetry.event("next-hop-paused", next_hop=destination.next_hop, reason=words(outcomes[0]))
+        reason = operator_words(outcomes[0])
+        self._telemetry.event("next-hop-paused", next_hop=destination.next_hop, reason=reason)
         if needs_operator(outcomes[0]):
-            self._telemetry.alarm("route-failed", next_hop=destination.next_hop, reason=words(outcomes[0]))
+            self._telemetry.alarm("route-failed", next_hop=destination.next_hop, reason=reason)
         waiting = tuple(destination.waiting)
         destination.waiting.clear()
         for other in waiting:

@@ -126,6 +126,7 @@ class Bookkeeper:
             will_retry_until=gives_up_at(self._settings, row.age_start) if action is Action.DELAYED else None,
             in_doubt=outcome.in_doubt,
             route_at_fault=outcome.route_at_fault,
+            no_public_address=outcome.no_public_address,
         )
 
     async def _notices(

@@ -16,7 +16,11 @@ from emailsys.mail.transmission import Forward, Outcome, OutcomeKind, Transmissi
 
 #: The outcome of an attempt that an error of this system ended.
 LOCAL_FAULT: Final = Outcome(OutcomeKind.DELAYED, LOCAL_ERROR)
-# Our own replies at the host of a route: configuration, name, login and TLS.
+# Advice for a domain that has only private addresses.
+_ADVICE: Final = (
+    "; if the host is yours, add a route (emailsys route set HOST --to DOMAIN), or set outbound.allow_private"
+)
+# Status codes of this system for faults at the host of a route: configuration, name, login and TLS.
 _OPERATOR: Final = frozenset({"4.3.5", "4.4.3", "4.7.4", "4.7.5", "4.7.10", "4.7.11"})
 
 
@@ -84,3 +88,8 @@ def words(outcome: Outcome) -> str:
     """Return the final reply of an attempt as text: code, enhanced code and words. May have several lines."""
     reply = outcome.reply
     return f"{reply.code} {reply.enhanced}".rstrip() + f" {reply.text}"
+
+
+def operator_words(outcome: Outcome) -> str:
+    """Return the final reply as text, with advice that only the operator can follow."""
+    return words(outcome) + (_ADVICE if outcome.no_public_address else "")

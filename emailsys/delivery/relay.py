@@ -191,6 +191,11 @@ class Relay:
     def _nowhere(self, next_hop: NextHop, reply: Reply) -> Outcome:
         """Return the outcome if the next hop has no host."""
         delayed = kind_of(reply) is OutcomeKind.DELAYED
-        # A route is at fault, or one is missing.
-        ours = next_hop.by_route or reply.enhanced == _MISCONFIGURED
-        return Outcome(kind_of(reply), reply, host_at_fault=delayed, route_at_fault=delayed and ours)
+        return Outcome(
+            kind_of(reply),
+            reply,
+            host_at_fault=delayed,
+            route_at_fault=delayed and next_hop.by_route,
+            # Without a route, the resolver returns this status only for a domain with private addresses.
+            no_public_address=delayed and not next_hop.by_route and reply.enhanced == _MISCONFIGURED,
+        )

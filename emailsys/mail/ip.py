@@ -91,6 +91,12 @@ _NOT_PUBLIC: Final = {
         (6, "::/128 ::1/128 64:ff9b:1::/48 fc00::/7 fe80::/9 ff00::/8"),
     )
 }
+# Networks whose hosts the operator may own: private use (RFC 1918, RFC 4193) and shared by a provider's customers (RFC
+# 6598).
+_PRIVATE_USE: Final = {
+    version: tuple(map(ipaddress.ip_network, networks.split()))
+    for version, networks in ((4, "10.0.0.0/8 100.64.0.0/10 172.16.0.0/12 192.168.0.0/16"), (6, "fc00::/7"))
+}
 # Networks of IPv6 addresses that contain an IPv4 address, and how many bits follow it: compatible (RFC 4291 §2.5.5.1),
 # translated (RFC 7915 §1.1), NAT64 (RFC 6052) and 6to4 (RFC 3056). A gateway, or the kernel, would connect to it.
 _EMBEDDING: Final = tuple(
@@ -112,3 +118,12 @@ def is_public(host: str) -> bool:
         if address.version == 6 and address in network:
             return is_public(str(ipaddress.IPv4Address(int(address) >> bits & 0xFFFFFFFF)))
     return True
+
+
+def is_private_use(host: str) -> bool:
+    """Whether the text is an address of a local network: RFC 1918, RFC 4193 or RFC 6598.
+
+    Other addresses that are not public, such as loopback and link-local ones, are no addresses of a mail host.
+    """
+    address = read_ip(host)
+    return address is not None and any(address in network for network in _PRIVATE_USE[address.version])

@@ -68,6 +68,8 @@ class Outcome:
     hold: bool = False
     #: Whether the host or the login that a route of ours names is at fault, and not the recipient's system.
     route_at_fault: bool = False
+    #: Whether the mail waits because the domain has only private addresses, and no route for it is set.
+    no_public_address: bool = False
 
     @property
     def cut_short(self) -> bool:

@@ -56,6 +56,8 @@ class RecipientReport:
     in_doubt: bool = False
     #: Whether the fault lies with a host that a route of this system names, and not with the recipient's system.
     route_at_fault: bool = False
+    #: Whether the domain has only private addresses.
+    no_public_address: bool = False
 
     @property
     def status(self) -> str:

@@ -57,6 +57,10 @@ _ROUTE_AT_FAULT: Final = (
     "Our mail system sends such messages through another mail system, and that does not work at present. The "
     "administrator of our mail system must fix this."
 )
+_NO_PUBLIC_ADDRESS: Final = (
+    "The address published for this domain cannot be reached from the Internet. The administrator of the recipient's "
+    "mail domain must fix this."
+)
 _UNKNOWN_MEANING: Final = "We cannot explain the reason in other words. The exact answer follows."
 _DOUBT: Final = (
     "The message may have arrived. If you send it again, it may arrive twice. The other mail system received the whole "
@@ -107,6 +111,12 @@ def _these(count: int) -> str:
     return "this address" if count == 1 else f"these {count} addresses"
 
 
+def _explained(recipient: RecipientReport) -> str:
+    if recipient.route_at_fault:
+        return _ROUTE_AT_FAULT
+    return _NO_PUBLIC_ADDRESS if recipient.no_public_address else meaning(recipient.explained_status)
+
+
 def _failed(report: Report) -> list[str]:
     recipients = report.recipients
     paragraphs = [_filled(f"Your message could not be delivered to {_these(len(recipients))}:")]
@@ -116,8 +126,7 @@ def _failed(report: Report) -> list[str]:
             f"Your message could not be delivered to {_these(len(recipients))}, although we kept trying for {tried}:"
         )
     for recipient in recipients:
-        explained = _ROUTE_AT_FAULT if recipient.route_at_fault else meaning(recipient.explained_status)
-        paragraphs += [f"  {recipient.forward_path}", _filled(explained)]
+        paragraphs += [f"  {recipient.forward_path}", _filled(_explained(recipient))]
         if recipient.in_doubt:
             paragraphs.append(_filled(_DOUBT))
         paragraphs += _quoted(recipient)

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from emailsys.config.settings import AddressOrder, OutboundSettings
 from emailsys.interfaces import IResolver
 from emailsys.mail.address import domain_key, is_foreign_domain
-from emailsys.mail.ip import is_public
+from emailsys.mail.ip import is_private_use, is_public
 from emailsys.mail.next_hop import Host, NextHop
 from emailsys.mail.reply import Reply
 from emailsys.net.dns.hosts_file import HOSTS_FILE, addresses_in
@@ -107,19 +107,18 @@ class Resolver:
         if next_hop.by_route or self._allow_private:
             return found
         public = [host for host in found if is_public(host.address)]
-        return public or self._private(next_hop.name, found[0])
+        return public or self._not_public(next_hop.name, found)
 
-    def _private(self, name: str, host: Host) -> Reply:
+    def _not_public(self, name: str, hosts: Sequence[Host]) -> Reply:
         """Return the reply for a domain or literal of which no address is public.
 
-        DNS records and address literals are made by strangers. They must not reach services of this machine or network.
-        A domain of one's own network is the operator's to allow, so its mail waits. A literal is only its sender's.
+        Strangers choose DNS records and address literals. Those must not lead to services of this machine or network.
+        The operator may allow a domain of the local network, so mail for it waits. An address literal is chosen by the
+        sender and is refused. So is a domain that has only other addresses, such as loopback ones.
         """
-        said = f"mail for {name} would go to {host}, and addresses that are not public get mail only by a route"
-        if name.startswith("["):
-            return Reply(550, "5.4.4", said)
-        allowed = "add one (emailsys route set HOST --to DOMAIN), or set outbound.allow_private"
-        return Reply(451, "4.3.5", f"{said}; if the host is yours, {allowed}")
+        private = [] if name.startswith("[") else [host for host in hosts if is_private_use(host.address)]
+        said = f"mail for {name} would go to {(private or hosts)[0]}, which is not a public address"
+        return Reply(451, "4.3.5", said) if private else Reply(550, "5.4.4", said)
 
     async def _hosts(self, next_hop: NextHop) -> Sequence[Host] | Reply:
         until = self._clock.seconds() + self._timeout

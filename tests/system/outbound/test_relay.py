@@ -140,10 +140,14 @@ class Sending(Systems):
         self.net.listen("10.1.2.3", inside)
         self.home.submit(ALICE, "bob@inside.test")
         self.assertEqual((len(self.home.waiting), self.fates(), self.home.maildrop(ALICE)), (1, [], []))
-        [alarm] = self.home.telemetry.of("route-failed")
-        self.assertEqual((str(alarm["next_hop"]), str(alarm["reason"])[:9]), ("inside.test", "451 4.3.5"))
+        # Strangers can publish such addresses, so they raise no alarm. The status tells the operator what to do.
+        self.assertEqual(self.home.telemetry.of("route-failed"), [])
+        [event] = self.home.telemetry.of("next-hop-paused")
         [hop] = self.home.outbound.runner.status()
-        self.assertTrue(hop.alarm)
+        self.assertFalse(hop.alarm)
+        self.assertEqual(str(event["reason"]), hop.reason)
+        self.assertTrue(hop.reason.startswith("451 4.3.5 mail for inside.test would go to mx.inside.test [10.1.2.3]"))
+        self.assertIn("add a route (emailsys route set HOST --to DOMAIN)", hop.reason)
         self.home.store.routes.known = [HostRoute(NextHop("[10.1.2.3]", 25, False), recipient_domain="inside.test")]
         self.home.outbound.runner.lift_pauses()
         self.net.pass_time(HOUR)
@@ -152,13 +156,16 @@ class Sending(Systems):
         self.assertEqual((self.home.waiting, len(self.home.maildrop(ALICE))), ([], 1))
 
     def test_mail_for_a_private_address_that_nobody_allows_returns_in_the_end(self) -> None:
-        """Its notice names us: the recipient's system cannot correct it."""
+        """Its notice names the domain's address, without advice for the operator."""
         self.net.zone.add("inside.test", "A", "10.1.2.3")
         self.home.submit(ALICE, "bob@inside.test")
         self.net.pass_time(6 * DAY)
         self.assertEqual(self.home.waiting, [])
         text = " ".join(self.home.maildrop(ALICE)[-1].as_string().split())
-        self.assertIn("The administrator of our mail system must fix this", text)
+        self.assertIn("The address published for this domain cannot be reached from the Internet.", text)
+        self.assertIn("would go to inside.test [10.1.2.3], which is not a public address", text)
+        self.assertNotIn("our mail system", text.lower())
+        self.assertNotIn("emailsys route", text)
 
     def test_a_bounce_blames_our_own_smart_host_and_not_the_recipients_system(self) -> None:
         """After five days of a wrong name the mail returns, with words that send its sender to the right place."""

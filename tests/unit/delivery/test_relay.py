@@ -131,6 +131,12 @@ class RelayTests(SynchronousTestCase):
                 else:
                     self.assertEqual(found, outcome)
 
+    def test_a_private_address_is_a_fault_of_the_domain_and_not_of_a_route(self) -> None:
+        """Strangers publish such addresses. A bounce must not blame a route, and no alarm about a route follows."""
+        refusal = Reply(451, "4.3.5", "which is not a public address")
+        [found] = self.relay(FakeResolver(refusal=refusal), FakePool({}), "bob")
+        self.assertEqual((found.host_at_fault, found.route_at_fault, found.no_public_address), (True, False, True))
+
     def test_a_host_that_is_down_is_followed_by_the_next(self) -> None:
         """RFC 5321 §5.1: the relay tries the next host."""
         pool = FakePool({ONE: [[DOWN]], TWO: [[said(OK)]]})

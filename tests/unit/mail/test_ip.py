@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from emailsys.mail.ip import client_network, is_loopback, is_public, neighbourhood, read_ip
+from emailsys.mail.ip import client_network, is_loopback, is_private_use, is_public, neighbourhood, read_ip
 
 
 class IPTests(SynchronousTestCase):
@@ -62,3 +62,10 @@ class IPTests(SynchronousTestCase):
             "", "localhost", "127.1",
         ):  # fmt: skip
             self.assertFalse(is_public(host), host)
+
+    def test_private_use_is_what_an_operator_may_own(self) -> None:
+        """RFC 1918, RFC 4193 and RFC 6598."""
+        for host in ("10.1.1.1", "172.16.0.1", "172.31.0.1", "192.168.1.1", "100.64.0.1", "fc00::1", "fd00::1"):
+            self.assertTrue(is_private_use(host), host)
+        for host in ("127.0.0.1", "0.0.0.0", "169.254.1.1", "224.0.0.1", "::1", "::", "fe80::1", "192.0.2.1", "mx"):
+            self.assertFalse(is_private_use(host), host)

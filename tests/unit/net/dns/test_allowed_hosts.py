@@ -14,23 +14,35 @@ class AllowedHostsTests(ResolverCase):
 
     async def test_strangers_send_nothing_to_addresses_that_are_not_public(self) -> None:
         """Their DNS records and address literals would reach services of this machine and its network (SSRF)."""
-        self.zone.add("inside.example", "MX", "10 a.inside.example")
-        self.zone.add("inside.example", "MX", "20 b.inside.example")
-        self.zone.add("a.inside.example", "A", "10.1.2.3")
-        self.zone.add("a.inside.example", "AAAA", "::ffff:127.0.0.1")
-        self.zone.add("b.inside.example", "AAAA", "fd00::1")
+        self.zone.add("many.example", "MX", "10 a.many.example")
+        self.zone.add("many.example", "MX", "20 b.many.example")
+        self.zone.add("a.many.example", "A", "127.0.0.2")
+        self.zone.add("a.many.example", "AAAA", "::ffff:127.0.0.1")
+        self.zone.add("b.many.example", "AAAA", "fe80::1")
         self.zone.add("meta.example", "A", "169.254.169.254")
         self.zone.add("local.example", "MX", "10 localhost")
         literals = ("[127.0.0.1]", "[10.0.0.1]", "[IPv6:::1]", "[IPv6:fe80::1]", "[0.0.0.0]", "[IPv6:::]")
         for name in literals:
             reply = await self.refused(name)
             self.assertEqual((reply.code, reply.enhanced), (550, "5.4.4"), name)
-            self.assertIn("addresses that are not public get mail only by a route", reply.text)
-        # An operator whose own hosts have such addresses adds a route, and the mail goes on.
-        for name in ("inside.example", "meta.example", "local.example"):
+            self.assertIn("which is not a public address", reply.text)
+        # No host of the operator has such an address.
+        for name in ("meta.example", "local.example", "many.example"):
             reply = await self.refused(name)
+            self.assertEqual((reply.code, reply.enhanced), (550, "5.4.4"), name)
+
+    async def test_mail_for_a_domain_of_the_local_network_waits(self) -> None:
+        """The operator may set a route for it. The sender, who may read the reply, gets no advice for operators."""
+        addresses = {"ten": "10.1.2.3", "shared": "100.64.0.1", "twelve": "172.31.0.1", "home": "192.168.0.1"}
+        for name, address in {**addresses, "unique": "fd00::1"}.items():
+            self.zone.add(f"{name}.example", "AAAA" if ":" in address else "A", address)
+            self.zone.add(f"{name}.example", "MX", "10 localhost")
+            self.zone.add(f"{name}.example", "MX", f"20 {name}.example")
+            reply = await self.refused(f"{name}.example")
             self.assertEqual((reply.code, reply.enhanced), (451, "4.3.5"), name)
-            self.assertIn("add one (emailsys route set HOST --to DOMAIN), or set outbound.allow_private", reply.text)
+            host = f"{name}.example [{'IPv6:' * (':' in address)}{address}]"
+            said = f"mail for {name}.example would go to {host}, which is not a public address"
+            self.assertEqual(reply.text, said)
 
     async def test_of_several_addresses_only_the_public_ones_are_used(self) -> None:
         """A domain may name its inner host to the whole world, and an outer one for others."""
