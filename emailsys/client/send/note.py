@@ -52,6 +52,7 @@ class OutboxNote:
     - `due` is the time of the next attempt, in seconds since 1970.
     - `begun`: in an attempt that was not settled, the last octets of the message were about to be sent, so it may have
       arrived.
+    - `again`: it may have arrived, and the user wants it sent again.
     - `stuck`: there is no further attempt until the user acts.
     - `sent`: all recipients accepted it, and it has to be moved out of the outbox.
     """
@@ -68,6 +69,7 @@ class OutboxNote:
     attempts: int = 0
     problem: str = ""
     begun: bool = False
+    again: bool = False
     stuck: bool = False
     sent: bool = False
 
@@ -76,6 +78,11 @@ class OutboxNote:
         """The recipients in `waiting` that were not refused permanently."""
         refused = {refusal.address for refusal in self.refusals if refusal.permanent}
         return tuple(address for address in self.waiting if str(address) not in refused)
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether it may have arrived, and the user has not said to send it again."""
+        return self.begun and not self.again
 
     def changed(self, **changes: Any) -> OutboxNote:
         """Return a copy with changed fields."""
@@ -100,6 +107,7 @@ class OutboxNote:
                 "attempts": self.attempts,
                 "problem": self.problem,
                 "begun": self.begun,
+                "again": self.again,
                 "stuck": self.stuck,
                 "sent": self.sent,
             }
@@ -132,6 +140,8 @@ def note_from(note: Mapping[str, Any] | None) -> OutboxNote | None:
             attempts=int(table["attempts"]),
             problem=str(table["problem"]),
             begun=bool(table["begun"]),
+            # Notes of earlier versions do not have it.
+            again=bool(table.get("again", False)),
             stuck=bool(table["stuck"]),
             sent=bool(table["sent"]),
         )

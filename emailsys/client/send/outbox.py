@@ -53,7 +53,7 @@ class QueuedMessage:
 
     - `recipients` are those that have not accepted it.
     - `attempts` is the number of delivery attempts, `last_problem` the reason why the last one failed, or "".
-    - `may_be_sent`: the last attempt ended before the server's reply to the whole message, so the server may have it.
+    - `may_be_sent`: an attempt ended before the server's reply to the whole message, so the server may have it.
     """
 
     key: str
@@ -90,7 +90,7 @@ class Job:
     octets: int
     note: OutboxNote
     lock: ProcessLock
-    #: Whether an earlier attempt ended in doubt.
+    #: Whether an earlier attempt ended in doubt, and the user wants the message sent again.
     was_in_doubt: bool = False
 
 
@@ -191,7 +191,7 @@ class Outbox:
         try:
             note = note_from(self._archive.note(key))
             if note is not None:
-                self._write(key, note.changed(stuck=False, begun=False, due=self._now().timestamp(), refusals=()))
+                self._write(key, note.changed(stuck=False, again=note.begun, due=self._now().timestamp(), refusals=()))
         finally:
             lock.remove()
 
@@ -217,7 +217,10 @@ class Outbox:
         return self.get(key).due.timestamp()
 
     def begin(self, key: str) -> Job | None:
-        """Lock a message for sending. From now on it cannot be stopped. Return None if there is nothing left to send.
+        """Lock a message for sending. From now on it cannot be stopped.
+
+        Return None if there is nothing left to send, or if only the user can say whether to send it: it was refused, or
+        it may have arrived. Another program may have ended its attempt since this one listed the outbox.
 
         @raise LockTaken: another program is sending it.
         @raise NoSuchMessage: it no longer exists.
@@ -226,7 +229,8 @@ class Outbox:
         try:
             summary = self._archive.get(key)
             note = note_from(self._archive.note(key))
-            if summary.folder.name != OUTBOX or note is None:
+            is_for_user = note is not None and not note.sent and (note.stuck or note.is_in_doubt)
+            if summary.folder.name != OUTBOX or note is None or is_for_user:
                 lock.remove()
                 return None
             path = self._archive.path(key)
@@ -248,8 +252,8 @@ class Outbox:
 
         @raise ArchiveError: this could not be recorded. The message must not be completed.
         """
-        if not job.note.begun:
-            self.write(job, job.note.changed(begun=True))
+        if not job.note.begun or job.note.again:
+            self.write(job, job.note.changed(begun=True, again=False))
 
     def end(self, job: Job) -> None:
         """Unlock a message. May be called twice."""
@@ -299,7 +303,7 @@ class Outbox:
             state = State.SENDING
         elif note.stuck:
             state = State.REFUSED
-        elif note.begun:
+        elif note.is_in_doubt:
             state = State.IN_DOUBT
         else:
             state = State.HELD if due > self._now() else State.WAITING

@@ -51,6 +51,8 @@ def settle(note: OutboxNote, outcomes: Sequence[Outcome], was_in_doubt: bool = F
         accepted=note.accepted + tuple(accepted),
         refusals=tuple(refusals),
         begun=bool(remaining) and (in_doubt or was_in_doubt),
+        # What the user said stands until an attempt ends in doubt again.
+        again=bool(remaining) and was_in_doubt and not in_doubt,
         stuck=bool(refusals) and all(refusal.permanent for refusal in refusals),
         sent=not remaining,
         problem=_problem(refusals, len(remaining) + len(note.accepted) + len(accepted)),

@@ -18,7 +18,7 @@ from emailsys.client.base.process_lock import LockTaken
 from emailsys.client.base.threads import InThread, threads_of
 from emailsys.client.fetch.connect import Unreachable
 from emailsys.client.fetch.login import CERTIFICATE_ADVICE, LOGIN_ADVICE
-from emailsys.client.send.outbox import Job, Outbox, Refusal
+from emailsys.client.send.outbox import Job, Outbox, Refusal, State
 from emailsys.client.send.outcome import Settlement, settle, shown
 from emailsys.client.send.submission import hosts_of, next_hop_of, tls_for
 from emailsys.config.settings import OutboundSettings
@@ -143,12 +143,24 @@ class Sender:
         folder = self._outbox.left_to(key)
         if folder in (DRAFTS, TRASH):
             return SendResult(key, account.name, problem="it was taken back, and was not sent")
+        if folder == OUTBOX and (kept := self._kept(account, key)) is not None:
+            return kept
         if folder == OUTBOX:
             problem = f"its recipients are unknown; to make it a draft: emailsys mail outbox stop {key}"
             return SendResult(key, account.name, problem=problem)
         if folder is None:
             return SendResult(key, account.name, problem="it is no longer in the outbox")
         return SendResult(key, account.name, by_another=True)
+
+    def _kept(self, account: Account, key: str) -> SendResult | None:
+        """Return the result for a message that only the user can send again, or None."""
+        queued = self._outbox.get(key)
+        if queued.state is State.IN_DOUBT:
+            problem = queued.last_problem or queued.state.value
+            return SendResult(key, account.name, problem=problem, waits=True, in_doubt=True)
+        if queued.state is State.REFUSED and queued.recipients:
+            return SendResult(key, account.name, refusals=queued.refusals, problem=queued.last_problem)
+        return None
 
     async def flush(self, accounts: Sequence[Account]) -> Sequence[SendResult]:
         """Send all due messages, accounts concurrently, over one connection each."""
@@ -191,7 +203,7 @@ class Sender:
         try:
             outcomes = await self._transmit(account, job)
         except _CannotBegin as error:
-            note = job.note.changed(begun=job.was_in_doubt, problem=str(error))
+            note = job.note.changed(begun=job.was_in_doubt, again=job.was_in_doubt, problem=str(error))
             await self._in_thread(lambda: self._outbox.write(job, note))
             return SendResult(job.key, account.name, problem=str(error), advice=error.advice, waits=True)
         settlement = settle(job.note, outcomes, job.was_in_doubt)

@@ -77,14 +77,38 @@ class DoubtTests(SendCase):
         """The server is down, refuses the login, or refuses the recipient: the first attempt may have arrived."""
         key = self.put()
         await self.send(key, self.server(b"."))
+        self.client.outbox.retry(key)
         for account in (self.client.account(smtp=1), self.client.account(smtp=self.port, password="wrong")):
-            await self.send(key, account)
-            self.assertEqual(self.client.outbox.get(key).state, State.IN_DOUBT)
+            self.assertFalse((await self.send(key, account)).in_doubt)
+            queued = self.client.outbox.get(key)
+            self.assertEqual((queued.state, queued.may_be_sent), (State.WAITING, True), "the user said so")
         key = self.put("nobody@example.test")
         await self.send(key, self.server(b"."))
+        self.client.outbox.retry(key)
         await self.send(key)
+        self.assertEqual(self.client.outbox.get(key).state, State.REFUSED)
         self.assertTrue(self.client.outbox.get(key).may_be_sent)
         self.assertIn("may have it", self.client.outbox.stop(key).words)
+
+    async def test_what_another_program_left_in_doubt_is_not_sent_again(self) -> None:
+        """The outbox is listed, and another program ends its attempt in doubt or is refused before this one begins."""
+        keys = [self.put(), self.put("nobody@example.test")]
+        other = self.client.anew()
+        await other.sender.send(self.server(b"."), keys[0])
+        await other.sender.send(self.account, keys[1])
+        await other.sender.close()
+        other.archive.close()
+        outbox: Any = self.client.outbox
+        self.patch(outbox, "due", lambda _account: keys)
+        doubtful, refused = await self.client.sender.flush([self.account])
+        self.assertEqual(
+            (doubtful.in_doubt, doubtful.waits, refused.in_doubt, refused.waits), (True, True) + (False,) * 2
+        )
+        self.assertIn("550 5.1.1", str(refused.problem))
+        self.assertEqual((self.house.messages, [outbox.get(key).attempts for key in keys]), ([], [1, 1]))
+        outbox.retry(keys[0])
+        (sent, _) = await self.client.sender.flush([self.account])
+        self.assertEqual((sent.problem, len(self.house.messages)), (None, 1))
 
     async def test_what_another_program_has_sent_is_not_called_taken_back(self) -> None:
         """Two programs list the outbox, and one sends each message first. Both tell the truth, with copies or none."""
