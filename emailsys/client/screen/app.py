@@ -24,8 +24,13 @@ class MailApp(MailProgram):
 
     @override
     async def action_quit(self) -> None:
-        """Leave on Ctrl-Q. What is being written is saved as a draft first; if that fails, the program stays."""
+        """Leave on Ctrl-Q. First save what is being written as a draft, and finish the changes of earlier keys.
+
+        If either fails, the program stays.
+        """
         for screen in self.screen_stack:
             if isinstance(screen, Composer) and not await screen.save_if_changed():
+                return
+            if isinstance(screen, MainScreen) and not await screen.finish_changes():
                 return
         self.exit()

@@ -259,6 +259,12 @@ class MainScreen(Panes):
                 ConfirmDialog("A message is not sent yet. It stays in the outbox if you leave. Leave?")
             ):
                 return
-            self.app.exit()
+            if await self.finish_changes():
+                self.app.exit()
 
         self.start_dialog(leave)
+
+    async def finish_changes(self) -> bool:
+        """Wait for the changes of earlier keys. Return False if one failed: its error is on the screen."""
+        self.show_status("Saving changes ...")
+        return await self._pending.wait()

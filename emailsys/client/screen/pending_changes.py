@@ -21,6 +21,10 @@ class PendingChanges:
         self._marked: dict[str, Summary] = {}
         #: Counts what began and what ended. A list that was read while it changed is out of date.
         self.number = 0
+        # Changes whose work has not ended, and changes that failed so far.
+        self._unfinished = self._failed = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def add(self, leaving: Sequence[Summary] = (), marked: Sequence[Summary] = ()) -> None:
         """Begin a change. @param leaving: messages that leave their folders. @param marked: with their new marks."""
@@ -30,15 +34,31 @@ class PendingChanges:
 
     async def run(self, work: Callable[[], T], leaving: Sequence[Summary] = (), marked: Sequence[Summary] = ()) -> T:
         """Run the work of a change in a thread, after that of earlier ones. The change ends with it."""
+        self._unfinished += 1
+        self._idle.clear()
         try:
             async with self._running:
                 return await asyncio.to_thread(work)
+        except BaseException:
+            self._failed += 1
+            raise
         finally:
+            self._unfinished -= 1
+            if not self._unfinished:
+                self._idle.set()
             self.number += 1
             self._leaving.difference_update((one.key, one.folder) for one in leaving)
             for one in marked:
                 if self._marked.get(one.key) is one:
                     del self._marked[one.key]
+
+    async def wait(self) -> bool:
+        """Wait until all changes of earlier keys are on disk. Return False if one of them failed meanwhile."""
+        failed = self._failed
+        # The workers of the last keys begin their changes in this turn of the event loop.
+        await asyncio.sleep(0)
+        await self._idle.wait()
+        return failed == self._failed
 
     def applied_to(self, rows: Sequence[Summary]) -> list[Summary]:
         """Return messages that were read from the archive as they are after the changes."""
