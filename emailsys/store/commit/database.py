@@ -24,7 +24,9 @@ T = TypeVar("T")
 
 # Hard limit on waiting octets, as a multiple of the limit at which reading pauses. Beyond it, messages are refused.
 _HARD_LIMIT: Final = 2
-# Clients that go on in one turn of the reactor after a pause.
+# The same for the limit at which small messages pause: far enough below the hard limit that they are not refused.
+_SMALL_LIMIT: Final = 1.5
+# Clients that are resumed in one turn of the reactor.
 _RESUMED_A_TURN: Final = 4
 # Seconds without a write after which the engine does its housekeeping (SQLite: it empties the WAL).
 IDLE_AFTER: Final = 2.0
@@ -126,9 +128,16 @@ class Database:
         """Insert a piece of a large body. One group commit contains at most 1 MiB of pieces."""
         return self._put(rows, piece=True)
 
-    def backpressure(self) -> Deferred[None] | None:
-        """Return None, or a Deferred if too many octets wait for their commit. It fires when fewer wait."""
-        if self._waiting_octets <= self._max_waiting:
+    def backpressure(self, is_small: bool = False) -> Deferred[None] | None:
+        """Return None, or a Deferred if too many octets wait for their commit. It fires when fewer wait.
+
+        @param is_small: whether the message is small. Large messages that wait for the disk do not delay a small one.
+        """
+        if is_small:
+            if self._waiting_octets <= self._max_waiting * _SMALL_LIMIT:
+                return None
+        elif self._waiting_octets <= self._max_waiting and not self._paused:
+            # A client that has just arrived does not pass those that wait.
             return None
         paused: Deferred[None] = Deferred()
         self._paused.append(paused)
@@ -190,6 +199,10 @@ class Database:
         if self._untrusted is not None:
             self.why_untrusted()
         for job, result in outcomes:
+            # After an unexpected exception, a writer reports its whole batch, perhaps for the second time.
+            if job.is_settled:
+                continue
+            job.is_settled = True
             self._waiting_octets -= job.octets
             if isinstance(result, Failure) and result.check(StoreUntrusted):
                 self._log_trust(str(result.value))
@@ -206,7 +219,7 @@ class Database:
     def _resume(self) -> None:
         """Fire Deferreds of `backpressure`, the first ones first, as long as few octets wait.
 
-        A client that goes on brings some 100 KiB at once, so only a few go on in one turn of the reactor.
+        A resumed client sends about 100 KiB at once, so only a few are resumed in one turn of the reactor.
         """
         for _ in range(_RESUMED_A_TURN):
             self._is_resuming = bool(self._paused) and self._waiting_octets <= self._max_waiting

@@ -17,7 +17,7 @@ from emailsys.store.schema.rows import BodyRow, MaildropRow, MessageRow, PieceRo
 # Octets of bodies in one commit. A larger commit delays the small messages behind it (measured: 100 MiB delay them for
 # half a second, 1 MiB for 19 ms).
 BATCH_OCTETS: Final = 1024 * 1024
-# Octets of pieces and of large messages in a commit for which small messages wait, too.
+# Octets of pieces and large messages together in a commit that also has small messages, which wait for it.
 _OCTETS_BESIDE_SMALL: Final = 256 * 1024
 # Octets from which a message is large: writing it takes longer than the rest of a commit.
 _LARGE_OCTETS: Final = 64 * 1024
@@ -34,7 +34,7 @@ _WAIT_STEPS: Final = 6
 class Job:
     """One unit of work for a writer. `done` fires with its result when the commit is on disk."""
 
-    __slots__ = ("done", "name", "octets")
+    __slots__ = ("done", "is_settled", "name", "octets")
 
     @property
     def caller_count(self) -> int:
@@ -45,6 +45,8 @@ class Job:
         self.name = name
         self.octets = octets
         self.done: Deferred[Any] = Deferred()
+        # Whether its outcome has reached the reactor thread. `done` may have been cancelled before.
+        self.is_settled = False
 
 
 class Rows(Job):
@@ -98,6 +100,8 @@ class Inbox:
         self._jobs: deque[Job] = deque()
         self._large: deque[Job] = deque()
         self._pieces: deque[Rows] = deque()
+        # Large messages and pieces take turns, across batches too.
+        self._piece_is_next = False
         self._closing = False
         self._last = 0
 
@@ -130,7 +134,7 @@ class Inbox:
             return jobs
 
     def take(self, pieces: bool, timeout: float | None) -> list[Job] | None:
-        """Wait for the next batch: small jobs first, then as many large ones as do not delay them for long.
+        """Wait for the next batch: small jobs first, then large messages and pieces in turn, up to a limit.
 
         @param pieces: whether to take pieces of large bodies, too.
         @param timeout: seconds, or None to wait without limit.
@@ -157,16 +161,31 @@ class Inbox:
                 octets += job.octets
                 batch.append(self._jobs.popleft())
             self._last = sum(job.caller_count for job in batch)
-            most = _OCTETS_BESIDE_SMALL if batch else BATCH_OCTETS
-            taken = 0
-            for waiting in (self._large, self._pieces) if pieces else (self._large,):
-                # At least one of them goes into each batch, so that small messages never starve large ones.
-                first = True
-                while waiting and (first or taken + waiting[0].octets <= most):
-                    taken += waiting[0].octets
-                    batch.append(waiting.popleft())
-                    first = False
-            return batch
+            # A call, such as a lease, is no client's message, so it does not lower the limit.
+            limit = _OCTETS_BESIDE_SMALL if any(isinstance(job, Rows) for job in batch) else BATCH_OCTETS
+            return batch + self._take_large(limit, pieces)
+
+    def _take_large(self, limit: int, pieces: bool) -> list[Job]:
+        """Take large messages and pieces in turn, up to the limit, but at least one if any waits.
+
+        Small messages therefore never starve the large ones, nor pieces the large messages.
+        """
+        taken: list[Job] = []
+        octets = 0
+        while waiting := self._next_large(pieces):
+            job = waiting[0]
+            if taken and octets + job.octets > limit:
+                break
+            octets += job.octets
+            taken.append(waiting.popleft())
+            self._piece_is_next = waiting is self._large
+        return taken
+
+    def _next_large(self, pieces: bool) -> deque[Job] | deque[Rows] | None:
+        """Return the queue to take the next large job from; None if none waits."""
+        if pieces and self._pieces and (self._piece_is_next or not self._large):
+            return self._pieces
+        return self._large or None
 
     def _wait_for_more(self) -> None:
         """If the last batch had many callers, wait up to a few milliseconds while more jobs arrive.

@@ -181,7 +181,7 @@ class Writer:
                 committing = False
                 # A removed file still accepts commits, but is lost when this process ends.
                 self._check_files(connection)
-                # A checkpoint takes longer than many commits. Nobody waits for it.
+                # A checkpoint takes longer than many commits. No client waits for the checkpoint.
                 self._report(outcomes)
                 reported = True
                 self._after_commit(connection, octets)

@@ -136,10 +136,7 @@ class Incoming:
         if self._outstanding >= _OUTSTANDING_OCTETS:
             self._paused = Deferred()
             return self._paused
-        if self._pieces == 0 and self._held < _SMALL_PIECE_OCTETS:
-            # Large messages that wait for the disk do not delay a small one.
-            return None
-        return intake.database.backpressure()
+        return intake.database.backpressure(is_small=self._pieces == 0 and self._held < _SMALL_PIECE_OCTETS)
 
     def _take_held(self) -> bytes:
         held = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)

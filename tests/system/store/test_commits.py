@@ -263,9 +263,11 @@ class CommitTests(FaultyCase):
         late = self.store.intake.begin()
         late.write(b"x" * (200 * KIB))
         await self.refused(StoreFull, late.commit(envelope(local(alice))))
+        small = self.store.intake.begin().write(b"y")
+        self.assertIsInstance(small, Deferred, "a small message would be refused at its end")
         self.assertFalse(pause.called)
         self.disk.open_gate.set()
-        await pause
+        await gatherResults([pause, small])
         await gatherResults([*sending, *flood])
         self.assertEqual(self.store.database.waiting_octets, 0)
         self.assertIsNone(another.write(b"y"))
@@ -284,6 +286,8 @@ class CommitTests(FaultyCase):
         def go_on(number: int) -> None:
             went_on.append(number)
             if not number:
+                # A client that has just arrived waits behind them.
+                self.assertIsInstance(self.store.intake.begin().write(b"y" * (16 * KIB)), Deferred)
                 reactor.callFromThread(lambda: in_one_turn.append(len(went_on)))  # type: ignore[attr-defined]
 
         pauses = []

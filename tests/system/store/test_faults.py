@@ -68,6 +68,23 @@ class FaultTests(FaultyCase):
         self.disk.verdict = verdict  # type: ignore[method-assign]
         await self.send(b"x\r\n", envelope(local(alice)))
 
+    async def test_a_job_that_is_reported_twice_is_counted_once(self) -> None:
+        """A defect after a commit reports the batch again. The octets that wait would otherwise fall below 0."""
+        alice, _bob = await self.users()
+        [first, *_] = self.store.database._writers
+        commit = first._commit
+
+        def broken(batch: Any) -> Any:
+            self.assertEqual(commit(batch), [])
+            raise RuntimeError("a defect")
+
+        self.patch(first, "_commit", broken)
+        await self.send(b"x\r\n", envelope(local(alice)))
+        first._commit = commit
+        await self.send(b"x\r\n", envelope(local(alice)))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual((self.store.database.waiting_octets, await self.listed(alice)), (0, 2))
+
     async def test_failed_upkeep_fails_the_request_for_it(self) -> None:
         await self.users()
 

@@ -100,8 +100,17 @@ class InboxTests(SynchronousTestCase):
         large = [self.message(200 * KIB) for _ in range(50)]
         pieces = [self.piece() for _ in range(50)]
         small = [self.message(), self.message()]
-        self.assertEqual(self.inbox.take(True, 0), [*small, large[0], pieces[0]])
-        self.assertEqual(self.inbox.take(True, 0), [*large[1:6], pieces[1]])
+        self.assertEqual(self.inbox.take(True, 0), [*small, large[0]])
+        small = [self.message()]
+        self.assertEqual(self.inbox.take(True, 0), [*small, pieces[0]])
+        self.assertEqual(self.inbox.take(True, 0), [large[1], pieces[1], large[2], pieces[2]])
+
+    def test_a_call_does_not_make_a_commit_of_large_messages_small(self) -> None:
+        """Leases and other calls of the system wait for no client."""
+        call = Call("lease", lambda _: None)
+        self.inbox.put(call)
+        large = [self.message(200 * KIB) for _ in range(10)]
+        self.assertEqual(self.inbox.take(True, 0), [call, *large[:5]])
 
     def test_pieces_are_no_clients_that_send_more(self) -> None:
         """A small message waited after each commit of pieces, for others that might come."""
