@@ -9,6 +9,8 @@ from typing import Final
 _PRESCANNED: Final = 1024
 # Octets from which a charset is guessed.
 _SAMPLE: Final = 65_536
+# Octets of the sample that come before the first octet above 0x7F.
+_BEFORE: Final = 1_000
 _HIGH: Final = re.compile(rb"[\x80-\xff]+")
 # One or two letters with accents in a word of ASCII letters.
 _ACCENTED: Final = re.compile(
@@ -78,7 +80,12 @@ def guessed_charset(octets: bytes) -> str:
         pass
     else:
         return "utf-8"
-    sample = octets[:_SAMPLE]
+    found = _HIGH.search(octets)
+    if found is None:
+        return _WESTERN
+    # A long text may begin with ASCII only, such as quoted mail or base64.
+    begin = max(0, found.start() - _BEFORE)
+    sample = octets[begin : begin + _SAMPLE]
     runs = _HIGH.findall(sample)
     high = b"".join(runs)
     if sum(octet in (0x82, 0x83) for octet in high) * 4 > len(high):

@@ -14,6 +14,7 @@ from webencodings.labels import LABELS
 import emailsys
 from emailsys.mail.message.charsets import decode_charset, is_charset
 from emailsys.mail.message.fields import decode_words, parse_parameters
+from emailsys.mail.message.mime import parse
 
 # Codecs that a library of the product adds to the registry, and codecs of Python that are no charsets.
 NOT_CHARSETS: Final = (
@@ -129,6 +130,14 @@ class Decoding(SynchronousTestCase):
         self.assertEqual(decode_charset(b"\x1b$B$\r\nabc", "iso-2022-jp")[0], "\ufffd\r\nabc")
         self.assertEqual(decode_charset(b'\x1b$B$"\r\nabc\x1b', "iso-2022-jp")[0], "あ\r\nabc\ufffd")
         self.assertEqual(decode_charset(b"\x8e\xff\xa4\xa2\x80", "euc-jp")[0], "\ufffd\ufffdあ\ufffd")
+
+    def test_a_charset_is_guessed_where_the_text_stops_being_ascii(self) -> None:
+        """The guess read the first 65,536 octets. If these were ASCII, `parse` raised ValueError."""
+        for ascii_octets in (65_535, 65_536, 200_000):
+            text = b"a" * ascii_octets + b" caf\xe9"
+            for charset in ("", "us-ascii", "klingon"):
+                self.assertTrue(decode_charset(text, charset)[0].endswith("a café"), (ascii_octets, charset))
+        self.assertTrue(parse(b"Subject: " + b"a" * 70_000 + b" caf\xe9\n\n").text_of("subject").endswith("a café"))
 
 
 def _jis(character: str) -> bytes:
