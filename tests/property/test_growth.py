@@ -47,6 +47,8 @@ PARSERS: Final[dict[str, Callable[[str], object]]] = {
     "HTML": html_to_text,
     "HTML that follows what is open": lambda text: html_to_text(text[: LENGTH // 2] + "<p>x" * (LENGTH // 8)),
     "a style sheet": lambda text: html_to_text(f"<style>{text}</style><p class=a>" + "<p class=a>x" * 1_000),
+    "a media query": lambda text: html_to_text(f"<style media='(a:{text}'>a{{display:none}}</style>x"),
+    "a font": lambda text: html_to_text(f'<p style="font:{text}_">x'),
     "a style": lambda text: html_to_text(f'<p style="{text}">x'),
     "text": safe_text,
     "a quote": quote,
@@ -128,6 +130,8 @@ class GrowthTests(SynchronousTestCase):
     @example("encoded words", "=?utf-8?q?a?=")
     @example("HTML", "<textarea>")
     @example("HTML", '<a href="http://x">')
+    @example("a media query", " ")
+    @example("a font", "1")
     @example("authors", " ")
     @example("mailboxes", "a@b.example, ")
     @example("MIME", "Content-Type: message/rfc822\n\n")

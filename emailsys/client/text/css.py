@@ -23,7 +23,9 @@ PROPERTIES: Final = frozenset(
     }
 )
 _ESCAPE: Final = re.compile(r"\\([0-9a-fA-F]{1,6})\s?|\\(.)")
-_NUMBER: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)([a-z%]*)")
+_NUMBER: Final = re.compile(r"([+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:e[+-]?\d++)?)([a-z%]*+)")
+# Characters of one word of a font shorthand that can be a size.
+_MAX_SIZE: Final = 40
 # CSS Fonts 4 §2.5: keywords for sizes that do not depend on the enclosing element.
 _SIZES: Final = frozenset(
     {"xx-small", "x-small", "small", "medium", "large", "x-large", "xx-large", "xxx-large", "initial", "math"}
@@ -109,6 +111,8 @@ def _size(value: str) -> bool | None:
 def _font_size(value: str) -> tuple[bool, bool | None]:
     """Find the size in the shorthand `font`. Returns whether there is one, and `_size` of it."""
     for word in value.split():
+        if len(word) > _MAX_SIZE:
+            continue
         size = word.partition("/")[0]
         number = _NUMBER.fullmatch(size)
         # A number without unit is a weight, unless it is zero or a line height follows it.

@@ -22,6 +22,8 @@ MAX_SHEETS: Final = 1_000_000
 _MAX_RULES: Final = 4_000
 _MAX_COMPARISONS: Final = 1_000_000
 _MAX_PARTS: Final = 8
+# Characters of one media query. A longer query applies nowhere.
+_MAX_QUERY: Final = 1_000
 
 _COMMENT: Final = re.compile(r"/\*.*?(?:\*/|\Z)|<!--|-->", re.S)
 _STOP: Final = re.compile("[{};]")
@@ -29,7 +31,7 @@ _AT_KEYWORD: Final = re.compile(r"@[-\w]+")
 _COMPOUND: Final = re.compile(r"(\*|(?:[-\w]|\\.)+)?((?:[.#](?:[-\w]|\\.)+|\[[^\[\]]*\])*)")
 _SIMPLE: Final = re.compile(r"([.#])((?:[-\w]|\\.)+)|\[\s*([-\w:]+)\s*(?:([~|^$*]?=)\s*([^\]]*?)\s*)?\]")
 _COMBINATOR: Final = re.compile(r"\s*>\s*|\s+")
-_FEATURE: Final = re.compile(r"\(\s*([-\w]+)\s*(?::\s*([^()]*?)\s*)?\)")
+_FEATURE: Final = re.compile(r"\(\s*+([-\w]++)\s*+(?::([^()]*+))?\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +165,13 @@ def _has_feature(name: str, value: str) -> bool:
 def media_applies(text: str) -> bool:
     """Whether a list of media queries matches a wide window on a light screen."""
     for query in (text.lower() or "all").split(","):
+        if len(query) > _MAX_QUERY:
+            continue
         words = _FEATURE.sub(" ", query).split()
         kind = next((word for word in words if word not in ("not", "only", "and")), "all")
-        applies = kind in ("all", "screen") and all(_has_feature(*one) for one in _FEATURE.findall(query))
+        applies = kind in ("all", "screen") and all(
+            _has_feature(name, value.strip()) for name, value in _FEATURE.findall(query)
+        )
         if applies != ("not" in words):
             return True
     return False

@@ -45,6 +45,8 @@ _INHERITING: Final = _PREFORMATTED | _SIZED | _LISTS | {"table", "font", "x-font
 _REMOVED: Final = re.compile("[\t\n\r]|^[\x00-\x20]+|[\x00-\x20]+$")
 # Longest target that is shown in full. Only data: URLs are longer.
 _MAX_TARGET: Final = 2_000
+# Longest base URL that is put in front of the targets, which repeat it.
+_MAX_BASE: Final = 200
 _MAX_COMPARED: Final = 50
 # Pixels: smaller pictures are spacers, or count who reads.
 _TINY: Final = 3
@@ -349,10 +351,10 @@ class Layout:
         href = _REMOVED.sub("", href).replace(" ", "%20")
         if not href or href.startswith("#"):
             return ""
-        if self._base and len(href) <= _MAX_TARGET:
+        if self._base and len(self._base) <= _MAX_BASE and len(href) <= _MAX_TARGET:
             # If it is not a URL, it is shown as it is.
             with suppress(ValueError):
-                href = urljoin(self._base[:_MAX_TARGET].strip(), href)
+                href = urljoin(self._base.strip(), href)
         if len(href) > _MAX_TARGET:
             href = f"{href[:_MAX_TARGET]}... ({len(href):,} characters)"
         return href

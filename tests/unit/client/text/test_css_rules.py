@@ -48,7 +48,8 @@ class Sheets(SynchronousTestCase):
             ("(max-width:600px)", False), ("(max-width: 90em)", True), ("print, screen", True), ("not print", True),
             ("not screen", False), ("(prefers-color-scheme: dark)", False), ("(min-width:99999px)", False),
             ("screen and (-webkit-min-device-pixel-ratio:0)", False), ("(width >= 1px)", False),
-            ("(min-width:.)", False), ("(min-width:)", False),
+            ("(min-width:.)", False), ("(min-width:)", False), ("( min-width : 480px )", True),
+            (f"screen and {' ' * 1_000}(min-width:1px)", False),
         ):  # fmt: skip
             self.assertEqual(media_applies(query), applies, query)
 

@@ -77,6 +77,7 @@ class Layout(SynchronousTestCase):
             ("<a href=http://a.test/><div>Buy</div></a>now", "Buy [1]\nnow\n\n[1] http://a.test/"),
             ("<base href=https://x.test/a/b><a href=../c>c</a> <a href=?q>q</a>",
              "c [1] q [2]\n\n[1] https://x.test/c\n[2] https://x.test/a/b?q"),
+            (f"<base href='http://x/{'a' * 200}/'><a href=c>d</a>", "d [1]\n\n[1] c"),
             ("<base href='http://['><a href=c>d</a>", "d [1]\n\n[1] c"),
             ("<a href='#top'>up</a> <a>none</a> <a href>empty</a>", "up none empty"),
             ("<a href='cid:part1@x'>see</a>", "see [1]\n\n[1] cid:part1@x"),
