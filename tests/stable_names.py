@@ -55,7 +55,8 @@ def events() -> dict[str, set[str]]:
 
 def exceptions() -> dict[str, set[str]]:
     """Return the fields of each log event that reports an unexpected exception, by its name."""
-    return _logged("exception")
+    # Writer threads of the store report by a function of this name, which calls `exception` in the reactor thread.
+    return _logged("exception", "_log_unexpected")
 
 
 def _logged(*methods: str) -> dict[str, set[str]]:

@@ -190,8 +190,8 @@ class Database:
     def _report(self, outcomes: Sequence[Outcome]) -> None:
         self._reactor.callFromThread(self._settle, outcomes)
 
-    def _log_unexpected(self, where: str, failure: Failure) -> None:
-        self._reactor.callFromThread(self._telemetry.exception, where, failure)
+    def _log_unexpected(self, name: str, failure: Failure) -> None:
+        self._reactor.callFromThread(self._telemetry.exception, name, failure)
 
     def _settle(self, outcomes: Sequence[Outcome]) -> None:
         self.batches += 1

@@ -92,7 +92,7 @@ class Writer:
                 # An unexpected exception must not leave callers without an answer.
                 failure = Failure()
                 self._discard()
-                self._log_unexpected("store-writer", failure)
+                self._log_unexpected("store-writer-exception", failure)
                 self._report([Outcome(job, Failure(StoreError("the store failed"))) for job in batch])
         self._tidy_when_idle()
         self._close()
@@ -103,7 +103,7 @@ class Writer:
         try:
             self._engine.tidy_when_idle(self._connection)
         except Exception:
-            self._log_unexpected("store-idle", Failure())
+            self._log_unexpected("store-idle-exception", Failure())
             self._discard()
 
     def _connected(self) -> Connection:
@@ -122,7 +122,7 @@ class Writer:
             try:
                 self._engine.save_log(connection)
             except Exception:
-                self._log_unexpected("store-save-log", Failure())
+                self._log_unexpected("store-save-log-exception", Failure())
             raise
 
     def _discard(self) -> None:
@@ -137,7 +137,7 @@ class Writer:
                 connection.invalidate()
                 connection.close()
             except Exception:
-                self._log_unexpected("store-close", Failure())
+                self._log_unexpected("store-close-exception", Failure())
 
     def _upkeep(self, job: Upkeep) -> list[Outcome]:
         try:
@@ -187,7 +187,7 @@ class Writer:
                 self._after_commit(connection, octets)
         except Exception as error:
             if reported:
-                self._log_unexpected("store-writer", Failure())
+                self._log_unexpected("store-writer-exception", Failure())
                 self._discard()
                 return []
             if not committing and self._verdict(error) is Verdict.LOST and self._engine.over_network:
@@ -205,7 +205,7 @@ class Writer:
         try:
             self._engine.after_batch(connection, octets)
         except Exception:
-            self._log_unexpected("store-checkpoint", Failure())
+            self._log_unexpected("store-checkpoint-exception", Failure())
             self._discard()
 
     def _write(self, connection: Connection, batch: Sequence[Job]) -> list[Outcome]:
@@ -278,7 +278,7 @@ class Writer:
             if self._connection is not None:
                 self._connection.rollback()
         except Exception:
-            self._log_unexpected("store-rollback", Failure())
+            self._log_unexpected("store-rollback-exception", Failure())
             self._discard()
 
     def _refuse_waiting(self, error: Exception) -> None:
@@ -311,7 +311,7 @@ class Writer:
             except Exception as error:
                 self._discard()
                 if time.monotonic() >= give_up_at:
-                    self._log_unexpected("store-in-doubt", Failure())
+                    self._log_unexpected("store-in-doubt-exception", Failure())
                     return None
                 if self._engine.over_network or time.monotonic() >= reopening + _REFUSE_WAITING_AFTER:
                     self._refuse_waiting(error)
