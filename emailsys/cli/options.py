@@ -61,10 +61,12 @@ class Places:
         """Read the configuration.
 
         @raise ConfigError: the configuration is wrong.
+        @raise StartupError: root would read a file that another user can change.
         """
         from emailsys.config.loader import load
+        from emailsys.supervisor import check_configuration
 
-        return load(self.config, self.folder)
+        return load(self.config, self.folder, check_configuration)
 
     def announce(self, url: str | None = None) -> None:
         """Print to stderr which store is used if that is not the default one, once in a command.

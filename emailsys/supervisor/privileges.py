@@ -51,12 +51,12 @@ def find_identity(user: str | None, group: str | None) -> Identity | None:
 
 
 def check_configuration(path: Path, status: os.stat_result) -> None:
-    """Check that nobody else can change a configuration that root reads, such as the user of the daemon.
+    """Check that only root can change a configuration that root reads. Does nothing for other users.
 
-    Root runs as the user that it names, and reads the keys, certificates and passwords that it names.
+    The file names the user of the daemon, and the keys, certificates and passwords that root reads.
 
     @param status: of the file that was opened.
-    @raise StartupError: it belongs to another user, or others may write to it. The message says what to do.
+    @raise StartupError: the file belongs to another user, or other users may write to it. The message says what to do.
     """
     if not is_root():
         return
@@ -67,7 +67,8 @@ def check_configuration(path: Path, status: os.stat_result) -> None:
     else:
         return
     raise StartupError(
-        f"{path}: {who}, and root would read keys and passwords by it; run: {remedy}, or start the daemon as its user",
+        f"{path}: {who}, and root would read keys and passwords by it. Read the file first: if every line is yours, "
+        f"run: {remedy}; otherwise remove it. The daemon's user may read the file as it is",
         Exit.CONFIG,
     )
 

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import emailsys
 from emailsys.cli.commands.config import problems_of
 from emailsys.config import locations
+from emailsys.config.exit_status import Exit
 from emailsys.config.loader import embedded, load
 from emailsys.config.server_keys import SERVICES
 from emailsys.config.settings import Listen, MonitoringSettings, Settings
@@ -85,7 +86,9 @@ class RootTests(SynchronousTestCase):
             self.assertIn(f"run: chmod go-w {source}", told)
         source.chmod(0o644)
         shutil.chown(source, 65534, 65534)
-        self.assertIn(f"run: chown root {source}", refused())
+        self.assertIn(
+            f"Read the file first: if every line is yours, run: chown root {source}; otherwise remove it", refused()
+        )
         # A link that the user planted does not help.
         link = self.folder / "link.toml"
         link.symlink_to(source)
@@ -112,6 +115,23 @@ class RootTests(SynchronousTestCase):
         error = self.assertRaises(StartupError, prepare, str(self.folder), None)
         self.assertIn("belongs to nobody, who may change it", str(error))
         self.assertEqual([path.name for path in self.folder.iterdir()], ["emailsys.toml"])
+
+    @unittest.skipUnless(is_root(), "only root can give a file away")
+    def test_commands_of_root_refuse_what_the_daemon_of_root_refuses(self) -> None:
+        """`config check` must not say ok for a file by which the daemon does not start."""
+        source = self.folder / "emailsys.toml"
+        source.write_text('hostname = "mx.example"\n')
+        shutil.chown(source, 65534, 65534)
+        folder = str(self.folder / "state")
+        for command in (("check", str(source)), ("show", "--config", str(source))):
+            ended = subprocess.run(
+                [sys.executable, "-m", "emailsys", "config", *command, "--state", folder],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            self.assertEqual((ended.returncode, ended.stdout), (int(Exit.CONFIG), ""))
+            self.assertIn(f"{source}: belongs to nobody, who may change it", ended.stderr)
 
     @unittest.skipUnless(is_root(), "only root can give a folder away")
     def test_a_folder_of_a_third_user_is_refused(self) -> None:

@@ -78,17 +78,21 @@ def check(where: Places, file: Path | None, as_json: bool) -> int:
     from emailsys.cli.active_config import in_force
     from emailsys.cli.next_hop_check import check_routes
     from emailsys.config.loader import ConfigError
+    from emailsys.supervisor import StartupError
 
     if file is not None:
         where = Places(where.state, file.absolute(), True)
     where, _ = in_force(where)
     name = str(where.config or "embedded default")
     found: list[str] = []
+    warnings: list[str] = []
     try:
         settings = where.settings()
     except ConfigError as error:
         # Each problem names the file already.
-        problems, warnings = error.problems, []
+        problems = error.problems
+    except StartupError as error:
+        problems = [str(error)]
     else:
         where.announce(settings.store.url)
         problems = [f"{name}: {problem}" for problem in problems_of(settings)]
