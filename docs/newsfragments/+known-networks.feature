@@ -1,2 +1,3 @@
-The networks from which accounts log in survive a restart: during an attack, an owner in such a network logs in as before, and does
-not wait like a stranger. The store keeps account, network and day for 90 days.
+The networks from which accounts log in survive a restart: during an attack, an owner in such a network logs in as
+before, and does not wait like an unauthenticated client. The store keeps account, network and the day of the last login
+for 90 days. A new password deletes the networks of its account.

@@ -6,11 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
-
 from emailsys.config.settings import Settings
-from emailsys.interfaces import IKnownNetworks, StoreError
+from emailsys.interfaces import IKnownNetworks
 from emailsys.policy.failed_logins import FailedLogins
 from emailsys.policy.known_networks import LoginRecord
 from emailsys.policy.trusted_networks import TrustedNetworks, exemption
@@ -33,23 +30,18 @@ class LoginLimits:
         telemetry: Telemetry,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._telemetry = telemetry
         self._record = LoginRecord(networks, reactor, now, telemetry)
         is_exempt = exemption(TrustedNetworks(settings.routing.trusted_networks), settings.limits.exempt_loopback)
         self.failed_logins = FailedLogins(reactor, settings.limits, settings.login, is_exempt, self._record.note)
+        networks.call_when_forgotten(self._forget)
 
     def start(self) -> None:
         """Read the known networks. Logins do not wait for that: until then, their networks are unknown."""
-        _ = Deferred.fromCoroutine(self._load())
+        self._record.start(self.failed_logins.restore)
 
-    async def _load(self) -> None:
-        try:
-            self.failed_logins.restore(await self._record.load())
-        except StoreError:
-            # They become known again one by one.
-            return
-        except Exception:
-            self._telemetry.exception("known-networks-exception", Failure())
+    def _forget(self, account_id: int) -> None:
+        self._record.forget(account_id)
+        self.failed_logins.forget(account_id)
 
     async def stop(self) -> None:
         """Write the networks that are not in the store yet."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from zope.interface import Interface
@@ -21,13 +21,19 @@ class KnownNetwork:
 
 
 class IKnownNetworks(Interface):
-    """The networks in the store."""
+    """The networks in the store. They end with their account, and when its password is replaced."""
 
     async def load(most: int) -> Sequence[KnownNetwork]:
-        """Return the networks that were used last, at most `most`, the longest unused first."""
+        """Return the most recently used networks, at most `most`, the least recently used one first."""
 
     async def note(logins: Sequence[KnownNetwork]) -> None:
-        """Add networks, or move their day forward."""
+        """Add networks, or move their day forward. Logins of accounts that no longer exist are ignored."""
 
-    async def prune(since: int, most: int) -> None:
-        """Delete networks that were last used before the day `since`, and the longest unused above `most`."""
+    async def prune(today: int, kept_days: int, most: int) -> None:
+        """Delete networks that were last used more than `kept_days` ago, and the least recently used above `most`.
+
+        Days after `today` are set to `today`. If all networks are too old, none is: the clock may be wrong.
+        """
+
+    def call_when_forgotten(forgotten: Callable[[int], None]) -> None:
+        """Call the function with each account whose networks were deleted with it, or with its password."""

@@ -66,19 +66,27 @@ class FailedLogins:
         # Repetitions of a wrong password have their own limit, half of the other, so that a device with an old password
         # does not lock out its owner.
         self._repeats: DecayingCounters[Pair] = DecayingCounters(clock, max(1.0, most / 2), half_life)
-        # The pairs, each with digests of its last wrong passwords. The longest unused is first.
+        # The pairs, each with digests of its last wrong passwords. The least recently used is first.
         self._known: OrderedDict[Pair, tuple[bytes, ...]] = OrderedDict()
-        # Wrong passwords of unknown pairs, and their repetitions. The longest unused is first.
+        # Wrong passwords of unknown pairs, and their repetitions. The least recently used is first.
         self._wrong: OrderedDict[Wrong, None] = OrderedDict()
         self._wrong_again: DecayingCounters[Wrong] = DecayingCounters(clock, max(1.0, most / 2), half_life)
         self._queue = FairQueue(login.hashing_threads, login.max_waiting)
 
     def restore(self, pairs: Iterable[Pair]) -> None:
-        """Know the pairs of an earlier process, the longest unused first. Those of this process were used later."""
+        """Restore the known pairs of an earlier process, the least recently used first.
+
+        Those of this process were used later.
+        """
         known = self._known
         self._known = OrderedDict((pair, ()) for pair in pairs if pair not in known)
         for pair, wrong in known.items():
             self._keep(pair, wrong)
+
+    def forget(self, account_id: int) -> None:
+        """Treat all networks of an account as unknown."""
+        for pair in [pair for pair in self._known if pair[0] == account_id]:
+            del self._known[pair]
 
     async def verify(
         self, account_id: int | None, ip: str, digest: bytes, verify: Callable[[], Awaitable[bool]]
@@ -103,12 +111,14 @@ class FailedLogins:
         if digest in self._known[pair]:
             return await self._repeat(self._repeats, pair)
         is_right = await self._count(self._pairs, pair, verify)
-        wrong = self._known.get(pair, ())
+        wrong = self._known.get(pair)
         if is_right:
-            self._keep(pair, wrong)
+            self._keep(pair, wrong or ())
             self._logged_in(pair)
         else:
-            self._keep(pair, (*wrong[1 - _REMEMBERED :], digest))
+            # The pair may have been forgotten during the verification.
+            if wrong is not None:
+                self._keep(pair, (*wrong[1 - _REMEMBERED :], digest))
             await self._delay(self._pairs.count(pair))
         return is_right
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 
 from emailsys.interfaces import IKnownNetworks, KnownNetwork, StoreError
 from emailsys.policy.decaying_counters import MAX_KEYS
@@ -17,6 +18,8 @@ from emailsys.telemetry import Telemetry
 KEPT_DAYS: Final = 90
 # Seconds until a login is written, so that many are written together.
 _WRITE_AFTER: Final = 60.0
+# Seconds until the networks are read or pruned again if the store failed.
+_RETRY_AFTER: Final = 60.0
 _DAY: Final = 86_400
 
 # An account and a network from which it has logged in.
@@ -24,9 +27,9 @@ Pair = tuple[int, str]
 
 
 class LoginRecord:
-    """Writes each network of an account once a day. A login never waits for the store.
+    """Writes each network of an account once a day, and prunes the store once a day. A login never waits for the store.
 
-    The store keeps at most MAX_KEYS networks, those that were used last.
+    The store keeps at most MAX_KEYS networks, the most recently used ones.
     """
 
     def __init__(
@@ -37,20 +40,26 @@ class LoginRecord:
         self._clock = clock
         self._now = now
         self._telemetry = telemetry
+        # Takes the networks of the store. None after it was called.
+        self._restore: Callable[[Sequence[Pair]], None] | None = None
         # The pairs of this day that are written, or wait for it.
         self._day = 0
         self._noted: set[Pair] = set()
         self._unwritten: dict[Pair, int] = {}
-        self._write_call: IDelayedCall | None = None
+        # The pairs of the write that is in progress.
+        self._in_write: dict[Pair, int] = {}
         self._writing: Deferred[None] | None = None
+        self._write_call: IDelayedCall | None = None
+        self._maintenance_call: IDelayedCall | None = None
+        self._stopped = False
 
-    async def load(self) -> Sequence[Pair]:
-        """Delete networks that are no longer known, and return the others, the longest unused first.
+    def start(self, restore: Callable[[Sequence[Pair]], None]) -> None:
+        """Read the networks of the store, then prune the store now and once a day. Retry while the store fails.
 
-        @raise StoreError: the store cannot be read now.
+        @param restore: called once with the networks, the least recently used one first.
         """
-        await self._networks.prune(self._today() - KEPT_DAYS, MAX_KEYS)
-        return [(known.account_id, known.network) for known in await self._networks.load(MAX_KEYS)]
+        self._restore = restore
+        self._maintain()
 
     def note(self, pair: Pair) -> None:
         """Note a login with the right password."""
@@ -58,16 +67,25 @@ class LoginRecord:
         if today != self._day or len(self._noted) >= MAX_KEYS:
             self._day = today
             self._noted.clear()
-        if pair not in self._noted:
+        if pair not in self._noted and len(self._unwritten) < MAX_KEYS:
             self._noted.add(pair)
             self._unwritten[pair] = today
             self._write_later()
 
+    def forget(self, account_id: int) -> None:
+        """Do not write earlier logins of an account."""
+        for pairs in (self._unwritten, self._in_write):
+            for pair in [pair for pair in pairs if pair[0] == account_id]:
+                del pairs[pair]
+        self._noted = {pair for pair in self._noted if pair[0] != account_id}
+
     async def stop(self) -> None:
-        """Write what is not in the store yet."""
-        if self._write_call is not None:
-            self._write_call.cancel()
-            self._write_call = None
+        """Write what is not in the store yet, and begin nothing more."""
+        self._stopped = True
+        for call in (self._write_call, self._maintenance_call):
+            if call is not None:
+                call.cancel()
+        self._write_call = self._maintenance_call = None
         if self._writing is not None:
             await self._writing
         await self._begin_write()
@@ -75,22 +93,64 @@ class LoginRecord:
     def _today(self) -> int:
         return int(self._now().timestamp()) // _DAY
 
+    def _maintain(self) -> None:
+        self._maintenance_call = None
+        maintained = Deferred.fromCoroutine(self._load_and_prune())
+        _ = maintained.addErrback(self._log_exception).addCallback(self._maintain_later)
+
+    async def _load_and_prune(self) -> float:
+        """Returns the seconds until the next call."""
+        try:
+            if self._restore is not None:
+                pairs = [(known.account_id, known.network) for known in await self._networks.load(MAX_KEYS)]
+                self._restore(pairs)
+                self._restore = None
+            await self._networks.prune(self._today(), KEPT_DAYS, MAX_KEYS)
+        except StoreError:
+            return _RETRY_AFTER
+        return _DAY
+
+    def _maintain_later(self, seconds: float | None) -> None:
+        if not self._stopped:
+            self._maintenance_call = self._clock.callLater(_DAY if seconds is None else seconds, self._maintain)
+
     def _write_later(self) -> None:
-        if self._write_call is None:
+        if not self._stopped and self._write_call is None and self._writing is None:
             self._write_call = self._clock.callLater(_WRITE_AFTER, self._begin_write)
 
     def _begin_write(self) -> Deferred[None]:
         self._write_call = None
         self._writing = writing = Deferred.fromCoroutine(self._write())
-        return writing.addErrback(lambda failure: self._telemetry.exception("known-networks-exception", failure))
+        return writing.addErrback(self._log_exception).addCallback(self._written)
+
+    def _written(self, _result: None) -> None:
+        self._writing = None
+        if self._unwritten:
+            self._write_later()
 
     async def _write(self) -> None:
         unwritten, self._unwritten = self._unwritten, {}
         if not unwritten:
             return
+        self._in_write = unwritten
+        today = self._today()
         try:
-            await self._networks.note([KnownNetwork(*pair, day) for pair, day in unwritten.items()])
+            # The clock may have been set back since the login.
+            await self._networks.note([KnownNetwork(*pair, min(day, today)) for pair, day in unwritten.items()])
         except StoreError:
             if len(unwritten) + len(self._unwritten) <= MAX_KEYS:
                 self._unwritten = {**unwritten, **self._unwritten}
-                self._write_later()
+            else:
+                self._drop(unwritten)
+        except Exception:
+            self._drop(unwritten)
+            raise
+        finally:
+            self._in_write = {}
+
+    def _drop(self, pairs: Iterable[Pair]) -> None:
+        """Give up writing some logins. The next ones of these pairs are written again."""
+        self._noted.difference_update(pairs)
+
+    def _log_exception(self, failure: Failure) -> None:
+        self._telemetry.exception("known-networks-exception", failure)

@@ -244,14 +244,41 @@ class AccountsContract(MailCase):
         home = replace(home, day=14)
         self.assertEqual(list(await networks.load(10)), [old, office, home])
         self.assertEqual(list(await networks.load(1)), [home])
-        await networks.prune(10, 10)
+        await networks.prune(14, 4, 10)
         self.assertEqual(list(await networks.load(10)), [office, home])
         await self.store.accounts.remove_user(BOB, False)
         self.assertEqual(list(await networks.load(10)), [home])
+        # A login whose write waited while the account was removed.
+        await networks.note([office])
+        self.assertEqual(list(await networks.load(10)), [home])
         await networks.note([replace(home, network="192.0.2.9", day=15), replace(home, network="192.0.2.8", day=15)])
-        await networks.prune(0, 2)
+        await networks.prune(15, 15, 2)
         self.assertEqual([known.network for known in await networks.load(10)], ["192.0.2.9", "192.0.2.8"])
         await networks.note([])
+
+    async def test_networks_of_logins_survive_a_clock_that_is_ahead(self) -> None:
+        alice, _bob = await self.users()
+        networks = self.store.known_networks
+        home, office = (KnownNetwork(alice.account_id, f"192.0.2.{number}", 10 + number) for number in (1, 2))
+        await networks.note([home, office])
+        await networks.prune(400, 90, 10)
+        self.assertEqual(list(await networks.load(10)), [home, office])
+        await networks.note([replace(home, day=400)])
+        await networks.prune(13, 90, 10)
+        self.assertEqual(list(await networks.load(10)), [office, replace(home, day=13)])
+
+    async def test_a_new_password_makes_the_networks_of_logins_unknown(self) -> None:
+        """They may be those of a thief."""
+        alice, bob = await self.users()
+        networks = self.store.known_networks
+        forgotten: list[int] = []
+        networks.call_when_forgotten(forgotten.append)
+        others = KnownNetwork(bob.account_id, "192.0.2.1", 10)
+        await networks.note([KnownNetwork(alice.account_id, "192.0.2.1", 10), others])
+        await self.store.accounts.set_credentials(ALICE, [("argon2id", "x")])
+        self.assertEqual(list(await networks.load(10)), [others])
+        await self.store.accounts.remove_user(BOB, False)
+        self.assertEqual(forgotten, [alice.account_id, bob.account_id])
 
     async def test_a_postmaster_goes_last(self) -> None:
         await self.users()

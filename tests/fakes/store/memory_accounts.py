@@ -267,10 +267,12 @@ class MemoryAccounts:
         del self._logins[address.key]
         self._delegated.pop(address.key, None)
         self.forwards.pop(address.key, None)
-        self._known_networks.drop(login.account.account_id)
+        self._known_networks.drop(login.account.account_id, is_removed=True)
 
     async def set_credentials(self, address: Address, credentials: Sequence[tuple[str, str]]) -> None:
-        self._logins[address.key] = replace(self._login(address), credentials=tuple(credentials))
+        login = self._login(address)
+        self._logins[address.key] = replace(login, credentials=tuple(credentials))
+        self._known_networks.drop(login.account.account_id, is_removed=False)
 
     async def renew_credentials(self, account_id: int, old: tuple[str, str], made: Sequence[tuple[str, str]]) -> bool:
         for key, login in self._logins.items():

@@ -171,6 +171,20 @@ class OwnerTests(FailedLoginsTestCase):
         self.wrong(OFFICE)
         self.assertEqual(self.noted, [(ALICE, HOME)])
 
+    def test_a_forgotten_account_has_no_known_networks(self) -> None:
+        """Its password was replaced. A thief who knew the old one guesses like everybody else."""
+        self.right(HOME)
+        self.right(HOME, BOB)
+        waits: Deferred[None] = Deferred()
+        login = self.log_in(HOME, wait=waits)
+        self.limits.forget(ALICE)
+        waits.callback(None)
+        self.clock.advance(60)
+        self.assertFalse(self.successResultOf(login))
+        self.wrong(HOME, LIMIT, None)
+        self.refused(HOME, "right")
+        self.right(HOME, BOB)
+
     def test_a_known_network_has_its_limit_too(self) -> None:
         self.right(HOME)
         self.wrong(HOME, LIMIT)

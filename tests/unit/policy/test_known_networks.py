@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from emailsys.interfaces import IKnownNetworks, StoreError
+from emailsys.interfaces import IKnownNetworks, KnownNetwork, StoreError
 from emailsys.policy import known_networks
 from emailsys.policy.known_networks import KEPT_DAYS, LoginRecord, Pair
 from emailsys.telemetry import Telemetry
@@ -36,8 +36,12 @@ class LoginRecordTests(SynchronousTestCase):
 
         self.record = LoginRecord(self.store, self.clock, now, self.telemetry)
 
-    def load(self) -> list[Pair]:
-        return list(self.successResultOf(Deferred.fromCoroutine(self.record.load())))
+    def restored(self) -> list[Pair]:
+        """Start the record again, and return the pairs that it restores."""
+        self.start()
+        found: list[Pair] = []
+        self.record.start(found.extend)
+        return found
 
     def stop(self) -> None:
         self.successResultOf(Deferred.fromCoroutine(self.record.stop()))
@@ -66,10 +70,78 @@ class LoginRecordTests(SynchronousTestCase):
         self.clock.advance(KEPT_DAYS * DAY)
         self.record.note(HOME)
         self.stop()
-        self.start()
-        self.assertEqual(self.load(), [OFFICE, HOME])
+        self.assertEqual(self.restored(), [OFFICE, HOME])
+        # While the daemon runs, too, the store forgets a network in time.
         self.clock.advance(DAY)
-        self.assertEqual(self.load(), [HOME])
+        self.assertEqual(self.store.days, {HOME: TODAY + KEPT_DAYS})
+        self.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_the_networks_are_read_as_soon_as_the_store_can_be_read(self) -> None:
+        self.store.days = {HOME: TODAY}
+        self.store.fails = StoreError("locked")
+        found = self.restored()
+        self.assertEqual(found, [])
+        self.clock.advance(60)
+        self.assertEqual(found, [HOME])
+
+    def test_the_networks_are_read_though_the_store_cannot_prune(self) -> None:
+        """A full disk refuses writes."""
+        self.store.days = {HOME: TODAY, OFFICE: TODAY - KEPT_DAYS - 1}
+
+        async def prune(today: int, kept_days: int, most: int) -> None:
+            raise StoreError("full")
+
+        really = self.store.prune
+        self.patch(self.store, "prune", prune)
+        found = self.restored()
+        self.assertEqual(found, [OFFICE, HOME])
+        self.patch(self.store, "prune", really)
+        self.clock.advance(60)
+        self.assertEqual(self.store.days, {HOME: TODAY})
+        self.assertEqual(found, [OFFICE, HOME])
+
+    def test_a_login_by_a_clock_that_was_ahead_is_not_written_into_the_future(self) -> None:
+        times = [BEGAN + timedelta(days=400)]
+        self.record = LoginRecord(self.store, self.clock, lambda: times[-1], self.telemetry)
+        self.record.note(HOME)
+        times.append(BEGAN)
+        self.clock.advance(60)
+        self.assertEqual(self.store.days, {HOME: TODAY})
+
+    def test_one_write_is_in_progress_at_a_time_and_a_stop_leaves_nothing_behind(self) -> None:
+        first: Deferred[None] = Deferred()
+        written: list[list[KnownNetwork]] = []
+
+        async def note(logins: list[KnownNetwork]) -> None:
+            written.append(logins)
+            if len(written) == 1:
+                await first
+
+        self.patch(self.store, "note", note)
+        self.record.note(HOME)
+        self.clock.advance(60)
+        self.record.note(OFFICE)
+        self.clock.advance(600)
+        self.assertEqual(len(written), 1)
+        stopping = Deferred.fromCoroutine(self.record.stop())
+        self.assertNoResult(stopping)
+        first.errback(StoreError("locked"))
+        self.assertEqual({login.network for login in written[-1]}, {HOME[1], OFFICE[1]})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_logins_of_a_forgotten_account_are_not_written(self) -> None:
+        """Its password was replaced, or the account removed. The next login is a new one."""
+        other = (2, HOME[1])
+        self.store.fails = StoreError("locked")
+        for pair in (HOME, other):
+            self.record.note(pair)
+        self.record.forget(HOME[0])
+        self.clock.pump([60, 60])
+        self.assertEqual(self.store.days, {other: TODAY})
+        self.record.note(HOME)
+        self.clock.advance(60)
+        self.assertEqual(self.store.days, {HOME: TODAY, other: TODAY})
 
     def test_a_store_that_fails_gets_the_logins_later(self) -> None:
         self.store.fails = StoreError("locked")
@@ -82,15 +154,36 @@ class LoginRecordTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_memory_is_bounded(self) -> None:
-        """The networks are written, but while the store is away no more than the table holds are kept for it."""
+        """While the store fails, the record keeps no more logins for it than the table holds."""
         self.patch(known_networks, "MAX_KEYS", 3)
         for account in range(5):
             self.record.note((account, "192.0.2.1"))
-        self.store.fails = StoreError("locked")
-        self.clock.advance(60)
-        self.stop()
-        self.assertEqual(self.store.days, {})
         self.assertLessEqual(len(self.record._noted), 3)
+        self.assertLessEqual(len(self.record._unwritten), 3)
+
+    def test_logins_that_are_dropped_can_be_noted_again_on_the_same_day(self) -> None:
+        self.patch(known_networks, "MAX_KEYS", 1)
+        failing: Deferred[None] = Deferred()
+
+        async def note(logins: list[KnownNetwork]) -> None:
+            await failing
+
+        really = self.store.note
+        self.patch(self.store, "note", note)
+        self.record.note(HOME)
+        self.clock.advance(60)
+        self.patch(known_networks, "MAX_KEYS", 3)
+        for account in (2, 3):
+            self.record.note((account, "192.0.2.1"))
+        self.patch(known_networks, "MAX_KEYS", 2)
+        failing.errback(StoreError("locked"))
+        self.patch(self.store, "note", really)
+        self.clock.advance(60)
+        self.assertEqual(set(self.store.days), {(2, "192.0.2.1"), (3, "192.0.2.1")})
+        self.patch(known_networks, "MAX_KEYS", 9)
+        self.record.note(HOME)
+        self.clock.advance(60)
+        self.assertIn(HOME, self.store.days)
 
     def test_an_unexpected_exception_is_logged(self) -> None:
         self.store.fails = RuntimeError("bug")
