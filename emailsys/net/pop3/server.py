@@ -293,19 +293,25 @@ class POP3ServerFactory(ServerFactory):
     def drain(self) -> int:
         """End the idle sessions, without the UPDATE state. The daemon calls this until no session is left.
 
+        A session whose client still reads a reply is not idle.
+
         @return: how many sessions are left.
         """
+        return self._end_sessions(reading=False)
+
+    def interrupt(self) -> int:
+        """End all sessions without a command in progress, whose reply no other may interrupt.
+
+        @return: how many sessions are left.
+        """
+        return self._end_sessions(reading=True)
+
+    def _end_sessions(self, reading: bool) -> int:
+        """@param reading: whether to end those, too, whose client still reads a reply."""
         for session in tuple(self.sessions):
             connection = session.connection
             connection.hurry()
-            if not (connection.busy or connection.closing):
+            if not (connection.busy or connection.closing) and (reading or not connection.is_blocked):
                 session.failResponse("[SYS/TEMP] the server is shutting down; nothing was removed")
                 connection.close()
         return len(self.sessions)
-
-    def interrupt(self) -> int:
-        """End the idle sessions: the reply to a command in progress cannot be interrupted by another.
-
-        @return: how many sessions are left.
-        """
-        return self.drain()

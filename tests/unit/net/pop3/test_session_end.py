@@ -170,6 +170,31 @@ class SessionEndTests(SynchronousTestCase):
         self.assertIn(b"shutting down", busy.heard())
         self.assertEqual(house.factory.sessions, set())
 
+    def test_a_drain_waits_for_a_client_that_still_reads_a_reply(self) -> None:
+        """A short message is one piece: its command has ended, but the client has not read it yet."""
+        house = POP3House()
+        house.store.put(house.alice, b"x" * 100_000 + b"\r\n")
+        peer = house.login()
+        slow = SlowTransport(peer)
+        peer.say(b"RETR 3\r\nRETR 4\r\n")
+        connection = house.server.connection
+        self.assertFalse(connection.busy)
+        self.assertEqual((house.factory.drain(), connection.closing), (1, False))
+        self.assertTrue(slow.read().endswith(b"x\r\n.\r\n"))
+        house.factory.drain()
+        self.assertTrue(slow.read().startswith(b"-ERR [SYS/TEMP] the server is shutting down"))
+
+    def test_after_a_drain_a_client_that_reads_too_slowly_is_told(self) -> None:
+        """The daemon then aborts the connection if the client has not read the reply two seconds later."""
+        house = POP3House()
+        house.store.put(house.alice, b"x" * 100_000 + b"\r\n")
+        peer = house.login()
+        SlowTransport(peer)
+        peer.say(b"RETR 3\r\nRETR 4\r\n")
+        self.assertEqual(house.factory.drain(), 1)
+        house.factory.interrupt()
+        self.assertTrue(house.server.connection.closing)
+
     def test_a_session_that_is_closing_is_told_once(self) -> None:
         house = POP3House()
         peer = house.login()
