@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -41,7 +40,7 @@ from emailsys.daemon.outbound import Outbound
 from emailsys.daemon.route_explanation import explainer
 from emailsys.daemon.sent_notices import SentNotices
 from emailsys.daemon.sessions import Sessions
-from emailsys.daemon.shutdown import on_hang_up
+from emailsys.daemon.shutdown import handle_hang_ups, ignore_hang_ups
 from emailsys.daemon.srs_secret import SRS_SECRET, load_or_create_secret
 from emailsys.daemon.status import StoreCondition, describe_daemon
 from emailsys.daemon.store_placeholder import StorePlaceholder
@@ -177,7 +176,7 @@ class Daemon(Service):
             self._control.start()
         self._certificates.start()
         # Operators send SIGHUP after they have renewed certificates.
-        on_hang_up(lambda *_: self._reactor.callFromThread(self.hang_up))
+        handle_hang_ups(lambda: self._reactor.callFromThread(self.hang_up))
         self.telemetry.event(
             "started",
             pid=os.getpid(),
@@ -319,7 +318,7 @@ class Daemon(Service):
             return
         self.telemetry.event("stopping")
         # There is nothing left to reload, and by default the signal would end the process in mid-drain.
-        on_hang_up(signal.SIG_IGN)
+        ignore_hang_ups()
         self._certificates.stop()
         if self._watching.running:
             self._watching.stop()

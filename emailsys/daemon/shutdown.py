@@ -1,4 +1,4 @@
-"""Signal handlers: the first SIGTERM or SIGINT stops the daemon; later ones during the drain are ignored."""
+"""Signal handlers: the first SIGTERM or SIGINT stops the daemon, later ones are ignored; SIGHUP is never lost."""
 
 from __future__ import annotations
 
@@ -38,7 +38,34 @@ def _wrap() -> None:
             signal.signal(number, stop_once)
 
 
-def on_hang_up(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
-    """Handle SIGHUP, where the system has it. The default action would end the process."""
+class _Noted:
+    """Signal handler that notes the signal."""
+
+    came = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.came = True
+
+
+def ignore_hang_ups() -> None:
+    """Ignore SIGHUP, where the system has it. The default action would end the process."""
+    _on_hang_up(signal.SIG_IGN)
+
+
+def note_hang_ups() -> None:
+    """Note SIGHUP for `handle_hang_ups`."""
+    _on_hang_up(_Noted())
+
+
+def handle_hang_ups(handler: Callable[[], object]) -> None:
+    """Call the handler at each SIGHUP, and now if one came since `note_hang_ups`."""
+    before = _on_hang_up(lambda *_: handler())
+    if isinstance(before, _Noted) and before.came:
+        handler()
+
+
+def _on_hang_up(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> object:
+    """Set the handler, where the system has SIGHUP, and return the handler before."""
     if sys.platform != "win32" and hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, handler)
+        return signal.signal(signal.SIGHUP, handler)
+    return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from emailsys.config.settings import CertificateFiles, LogFormat, Settings
 from emailsys.control.control_socket import HAS_CONTROL, NO_CONTROL, bind_control
 from emailsys.daemon.preload import load_before_dropping
 from emailsys.daemon.service import Daemon, OpenedResources
-from emailsys.daemon.shutdown import on_hang_up
+from emailsys.daemon.shutdown import note_hang_ups
 from emailsys.interfaces import StoreError, StoreMissing
 from emailsys.net.tls.server import ServerTLS, TLSConfigError
 from emailsys.platforms.packages import pip_install
@@ -50,8 +49,8 @@ def prepare(state: str | None, config: str | None, background: bool = False) -> 
     """
     from twisted.internet import reactor
 
-    # A reload may come while a store is upgraded, which can take minutes. `startService` sets the handler.
-    on_hang_up(signal.SIG_IGN)
+    # SIGHUP may come while a store is upgraded, which can take minutes. `startService` acts on it.
+    note_hang_ups()
     choice = choose_state(state, os.environ, is_root())
     path = find_config(config, os.environ, choice.folder)
     settings = load(path, choice.folder, supervisor.check_configuration)

@@ -1,4 +1,4 @@
-"""Only the first SIGTERM or SIGINT stops the daemon."""
+"""Only the first SIGTERM or SIGINT stops the daemon, and no SIGHUP is lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from emailsys.daemon import shutdown
 
@@ -64,3 +64,38 @@ class ShutdownTests(SynchronousTestCase):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         shutdown.end_once(_RunningReactor())
         self.assertEqual(signal.getsignal(signal.SIGINT), signal.SIG_IGN)
+
+
+class HangUpTests(SynchronousTestCase):
+    """SIGHUP, from the start of the daemon."""
+
+    def setUp(self) -> None:
+        if sys.platform == "win32":
+            raise SkipTest("needs Unix")
+        self.addCleanup(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP))
+        self.reloads = 0
+
+    def reload(self) -> None:
+        self.reloads += 1
+
+    def test_a_reload_during_the_start_is_done_after_it(self) -> None:
+        """An upgrade of the store takes minutes, and the certificates may be renewed meanwhile."""
+        if sys.platform != "win32":
+            shutdown.note_hang_ups()
+            shutdown.handle_hang_ups(self.reload)
+            self.assertEqual(self.reloads, 0)
+            shutdown.note_hang_ups()
+            for _ in range(2):
+                signal.raise_signal(signal.SIGHUP)
+            self.assertEqual(self.reloads, 0)
+            shutdown.handle_hang_ups(self.reload)
+            self.assertEqual(self.reloads, 1)
+            signal.raise_signal(signal.SIGHUP)
+            self.assertEqual(self.reloads, 2)
+
+    def test_no_reload_follows_the_drain(self) -> None:
+        if sys.platform != "win32":
+            shutdown.handle_hang_ups(self.reload)
+            shutdown.ignore_hang_ups()
+            signal.raise_signal(signal.SIGHUP)
+            self.assertEqual(self.reloads, 0)
