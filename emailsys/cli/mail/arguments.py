@@ -129,6 +129,15 @@ def messages_of(session: Session, keys: Sequence[str]) -> list[Summary]:
     return list(found.values())
 
 
+def messages_as_listed(session: Session, keys: Sequence[str]) -> list[Summary]:
+    """Return the messages as `messages_of` does, but those of the last list as the list showed them.
+
+    @raise NoSuchMessage: as `messages_of`.
+    """
+    listed = {one.key: one for one in session.numbered or ()}
+    return [listed.get(one.key, one) for one in messages_of(session, keys)]
+
+
 def message_of(session: Session, key: str) -> Summary:
     """Return the message with this key. @raise NoSuchMessage: no message has it, or it is ambiguous."""
     found = messages_of(session, [key])
@@ -152,7 +161,7 @@ def _listed(session: Session, word: str) -> list[str]:
             f"The last list has no number {word}: it has {len(session.numbered)} messages. To list messages: list",
             Exit.NO_INPUT,
         )
-    return session.numbered[first - 1 : last]
+    return [one.key for one in session.numbered[first - 1 : last]]
 
 
 def keep_of(text: str) -> Keep:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from emailsys.client.archive.values import FetchStore
+    from emailsys.client.archive.values import FetchStore, Summary
     from emailsys.client.archive.worker import WorkerProcess
     from emailsys.client.mailbox import UserMailbox
 
@@ -37,8 +37,8 @@ class Session:
         self.run: Runner = run if run is not None else run_once
         #: The folder that `list` shows by default.
         self.folder = folder
-        #: In the mail shell: the keys of the last list, so that a number stands for a key. None in other commands.
-        self.numbered: list[str] | None = None
+        #: In the mail shell: the last list, so that a number stands for a message. None in other commands.
+        self.numbered: list[Summary] | None = None
         self._worker: WorkerProcess | None = None
         self._at_the_end = ExitStack()
 

@@ -43,7 +43,7 @@ def _print(
     now = session.mailbox.now()
     rows = [_row(session, one, now, with_folder) for one in found]
     if session.numbered is not None:
-        session.numbered[:] = [one.key for one in found]
+        session.numbered[:] = found
         rows = [{"no": number, **row} for number, row in enumerate(rows, 1)]
         for row in rows:
             del row["key"]

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from emailsys.cli.mail.arguments import account_option, folder_of, keys_argument, messages_of
+from emailsys.cli.mail.arguments import account_option, folder_of, keys_argument, messages_as_listed, messages_of
 from emailsys.cli.mail.safe_output import print_json, print_safe_rows, tell
 from emailsys.cli.mail.session import Session, pass_session
 from emailsys.cli.options import Refused, as_json
@@ -123,8 +123,8 @@ def _folders(session: Session, keys: Sequence[str]) -> list[dict[str, str]]:
 @click.option("--for-good", is_flag=True, help="Delete without Trash. This cannot be undone.")
 @as_json
 @pass_session
-def delete(session: Session, keys: tuple[str, ...], for_good: bool, as_json: bool) -> None:
-    """Move messages to Trash. Messages that are already in Trash are deleted for good.
+def delete(session: Session, keys: tuple[str, ...], for_good: bool, as_json: bool) -> int:
+    """Move messages to Trash. Messages that are already in Trash are deleted for good. The shell asks first.
 
     Nothing changes on the server. The setting `keep` of the account decides when mail is deleted there.
 
@@ -135,15 +135,24 @@ def delete(session: Session, keys: tuple[str, ...], for_good: bool, as_json: boo
     from emailsys.client.archive.values import TRASH
     from emailsys.client.display.list_text import message_count
 
-    found = messages_of(session, keys)
+    found = messages_as_listed(session, keys)
+    doomed = [one for one in found if for_good or one.folder.name == TRASH]
+    if doomed and session.numbered is not None:
+        question = f"Delete {message_count(len(doomed))} for good? This cannot be undone."
+        if not click.confirm(question, default=False, err=True):
+            return Exit.FAILED
     before = session.mailbox.delete(found, for_good)
     gone = [key for key, folder in before if for_good or folder.name == TRASH]
+    trashed = [key for key, folder in before if not (for_good or folder.name == TRASH)]
     if as_json:
-        print_json({"trashed": [one.key for one in found if one.key not in gone], "gone": gone})
-    if len(gone) < len(found):
-        tell(f"{message_count(len(found) - len(gone))} moved to Trash. To restore: emailsys mail undelete KEY")
+        print_json({"trashed": trashed, "gone": gone})
+    if trashed:
+        tell(f"{message_count(len(trashed))} moved to Trash. To restore: emailsys mail undelete KEY")
     if gone:
         tell(f"{message_count(len(gone))} deleted for good.")
+    if left := len(found) - len(before):
+        tell(f"{message_count(left)} moved since the list was shown, and left there. To list again: list")
+    return Exit.OK
 
 
 @click.command()

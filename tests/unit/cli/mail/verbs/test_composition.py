@@ -303,13 +303,25 @@ class ShellTests(Case):
         """After `list`, `show 1` and `flag 1-2` work. An unknown number is an error."""
         _, out, _ = self.do("list")
         self.assertTrue(out.startswith("no\tflags"))
-        numbered = list(self.inner.numbered or [])
+        numbered = [one.key for one in self.inner.numbered or []]
         self.assertEqual(set(numbered), {self.first, self.second})
         subject = self.mailbox.archive.get(numbered[0]).subject
         self.assertIn(f"the text of {subject}", self.do("show", "1")[1])
         self.do("flag", "flagged", "1-2")
         self.assertTrue(self.mailbox.archive.get(self.second).flags & Flag.FLAGGED)
         self.assertEqual(self.do("show", "9")[0], Exit.NO_INPUT)
+
+    def test_a_number_that_is_deleted_twice_is_only_moved_to_trash(self) -> None:
+        """The list showed it in the Inbox. What a list showed in Trash is deleted for good after a question."""
+        self.do("list")
+        self.assertIn("moved to Trash", self.do("delete", "1")[2])
+        self.assertIn("1 message moved since the list was shown", self.do("delete", "1")[2])
+        self.do("list", "Trash")
+        for answer, status, left in (("n\n", Exit.FAILED, 1), ("y\n", Exit.OK, 0)):
+            self.patch(sys, "stdin", io.StringIO(answer))
+            ended, _, err = self.do("delete", "1")
+            self.assertEqual((ended, len(self.subjects("Trash"))), (status, left))
+            self.assertIn("Delete 1 message for good?", err)
 
     def test_an_error_does_not_end_the_session(self) -> None:
         """The error and its exit status are reported, and the next verb works."""
